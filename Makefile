@@ -1,0 +1,83 @@
+# Every target sets up what it needs: a virtual environment with the locked versions, git and DVC state.
+# Arguments for `temper run`: make run ARGS="--set train.learning_rate=1e-3"
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := uv==0.13.8
+ARGS ?=
+
+# Without bytecode on disk every process compiles torch and its kind anew: a stage would start in 25 s, not in 10.
+unexport PYTHONDONTWRITEBYTECODE
+
+# uv reads its own variables only; pip's are passed on, so that one setting serves both.
+space := $(subst ,, )
+comma := ,
+PASSED_ON := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(subst $(space),$(comma),$(strip $(PIP_FIND_LINKS)))") \
+	$(if $(PIP_INDEX_URL),UV_DEFAULT_INDEX="$(PIP_INDEX_URL)") \
+	$(if $(PIP_CERT),SSL_CERT_FILE="$(PIP_CERT)")
+INSTALL := $(PASSED_ON) UV_HTTP_TIMEOUT=180 $(BIN)/uv pip install --python $(BIN)/python
+COMPILE := $(PASSED_ON) $(BIN)/uv pip compile --quiet --no-header --no-annotate \
+	--python-version 3.11 --python-platform x86_64-manylinux_2_28
+
+.DEFAULT_GOAL := help
+.PHONY: help run ui test lint bench lock
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: $(VENV)/.run .state ## run the flow `finetune`, from nothing to the comparison table
+	$(BIN)/temper run $(ARGS)
+
+ui: $(VENV)/.run .state ## start a local Prefect server and say where its page is
+	$(BIN)/temper ui
+
+test: $(VENV)/.dev .state ## run the tests
+	$(BIN)/python -m pytest -q -m "not long"
+
+lint: $(VENV)/.dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.run .state ## run the benchmarks and print their ratios
+	$(BIN)/python -m benchmarks --full
+
+lock: $(VENV)/.uv ## resolve the versions anew into requirements.lock and requirements-dev.lock
+	@{ echo '# Every version of the product, exact. Made by `make lock`; the stages depend on this file.'; \
+	  echo '# What a CUDA build of torch needs (cuda-*, nvidia-*, triton) is pinned by torch itself and comes with it.'; \
+	  $(COMPILE) pyproject.toml | sed -E '/^(cuda|nvidia|triton)/d; s/\+cpu$$//'; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+	@{ echo '# What the tests and linters need beyond requirements.lock. Made by `make lock`.'; \
+	  $(COMPILE) --extra dev --constraints requirements.lock pyproject.toml \
+	  | sed -E '/^(cuda|nvidia|triton)/d; s/\+cpu$$//' | grep -vxF -f requirements.lock; } > requirements-dev.lock.new
+	@mv requirements-dev.lock.new requirements-dev.lock
+	@wc -l requirements.lock requirements-dev.lock
+
+# The virtual environment, made once; remade by hand when Python itself changes (remove .venv).
+$(VENV)/.uv:
+	@command -v git >/dev/null || { echo 'git is missing: install it (Debian: apt-get install git) and run make again.'; exit 1; }
+	@command -v python3.11 >/dev/null || { echo 'Python 3.11 is missing: temper is tried with 3.11 only; put a python3.11 on the PATH and run make again.'; exit 1; }
+	@python3.11 -m venv $(VENV) || { echo 'python3.11 cannot make virtual environments: install its venv module (Debian: apt-get install python3.11-venv) and run make again.'; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check $(UV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.uv requirements.lock pyproject.toml
+	@echo 'Installing the locked versions into $(VENV) (once; minutes, and gigabytes where torch brings CUDA) ...'
+	@$(INSTALL) --quiet -r requirements.lock
+	@$(INSTALL) --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	@$(INSTALL) --quiet -r requirements-dev.lock
+	@touch $@
+
+# A clone has both; a downloaded archive has no history, and experiments need a commit to start from.
+.PHONY: .state
+.state: $(VENV)/.run
+	@[ -e .git ] || git rev-parse --is-inside-work-tree >/dev/null 2>&1 || { \
+	  git init --quiet --initial-branch=main && git add --all && \
+	  git -c user.name=temper -c user.email=temper@localhost commit --quiet --message 'temper as downloaded'; }
+	@[ -d .dvc ] || $(BIN)/dvc init --quiet

@@ -1,0 +1,43 @@
+"""Run one benchmark, or all of them.
+
+python -m benchmarks NAME            the small configuration; the last line is the result as JSON
+python -m benchmarks NAME --full     the configuration in params.yaml, as it is here
+python -m benchmarks --full          all, then a table
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+from benchmarks import cached, overhead, reproduction, startup
+from benchmarks.result import Result, table
+
+BENCHMARKS: dict[str, Callable[[bool], Result]] = {
+    "cached": cached.measure,
+    "overhead": overhead.measure,
+    "startup": startup.measure,
+    "reproduction": reproduction.measure,
+}
+
+
+def main() -> int:
+    """Return 0 where every goal is reached."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What temper costs beside the work.")
+    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="default: all")
+    parser.add_argument("--full", action="store_true", help="on params.yaml as it is; default: a small configuration")
+    options = parser.parse_args()
+    results = []
+    for name in [options.name] if options.name else BENCHMARKS:
+        start = time.perf_counter()
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        results.append(BENCHMARKS[name](options.full))
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+        print(results[-1].line(), flush=True)
+    if not options.name:
+        print(table(results))
+    return 0 if all(result.ok for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

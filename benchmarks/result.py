@@ -1,0 +1,31 @@
+"""What a benchmark found, and how it is shown."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number against its goal; more than the goal is not ok."""
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+    ok: bool
+    detail: dict[str, Any]
+    """What the number was made from, seconds as medians, and on which configuration."""
+
+    def line(self) -> str:
+        """One JSON object on one line."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def table(results: list[Result]) -> str:
+    """A line a benchmark, for a person."""
+    lines = [f"{'benchmark':14}{'value':>10}{'goal':>10}  unit"]
+    for result in results:
+        verdict = "" if result.ok else "   not reached"
+        lines.append(f"{result.name:14}{result.value:10.3f}{result.goal:10.3f}  {result.unit}{verdict}")
+    return "\n".join(lines)

@@ -1,0 +1,123 @@
+"""What the Prefect UI shows of a run: its stages, what they made, the scores, and how to do it again."""
+
+import base64
+import csv
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.exceptions import PrefectException
+
+from flows import curve
+from flows.scores import COMPARISON, REPORT, rows
+
+if TYPE_CHECKING:
+    from flows.run import Run
+
+LEDGER = Path("data/clean/ledger.json")
+AUDIT = Path("data/templated/audit.json")
+LOSS = Path("data/trained/loss.csv")
+
+EVERY = 5.0
+"""Seconds between two updates of a progress bar in the UI: each is a request to the server."""
+
+
+def publish(run: "Run") -> None:
+    """Show the run; where stages ran or were restored, also what they made. Unchanged files are shown by older runs."""
+    create_markdown_artifact(key="run", markdown=_run(run), description="How each stage became current.")
+    if COMPARISON.exists():
+        create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
+    made = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
+    if LEDGER.exists() and str(LEDGER) in made:
+        create_table_artifact(key="ledger", table=_ledger(), description="Rows in, out, and left out by reason.")
+    if AUDIT.exists() and str(AUDIT) in made:
+        create_markdown_artifact(key="audit", markdown=_json(AUDIT), description="What is trained, token by token.")
+    if LOSS.exists() and not made.isdisjoint({str(LOSS), str(LOSS.parent)}):
+        create_markdown_artifact(key="loss", markdown=_loss(), description="Training loss.")
+
+
+@contextmanager
+def progress(stage: str) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A progress bar in the UI for one running stage; it appears with the stage's first report."""
+    bar: Any = None
+    last = 0.0
+
+    def publish(state: dict[str, Any]) -> None:
+        nonlocal bar, last
+        now, share = time.monotonic(), 100.0 * state["done"] / max(state["total"], 1)
+        if now - last < EVERY and share < 100.0:
+            return
+        last = now
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in state.get("figures", {}).items())
+        text = f"{state['what']}: {state['done']} of {state['total']} {state['unit']}. {figures}"
+        with suppress(httpx.HTTPError, PrefectException):  # a bar is not worth a failure
+            if bar is None:
+                key = "".join(letter if letter.isalnum() else "-" for letter in f"progress-{stage}".lower())
+                bar = create_progress_artifact(progress=share, key=key, description=text)
+            else:
+                update_progress_artifact(bar, progress=share, description=text)
+
+    yield publish
+
+
+def _run(run: "Run") -> str:
+    lines = ["| stage | how | seconds | why | outputs |", "| --- | --- | ---: | --- | --- |"]
+    for need in run.needs:
+        if outcome := run.outcomes.get(need.name):
+            outs = ", ".join(f"{path} `{value[:8]}`" for path, value in outcome.outs.items())
+            why = "; ".join(outcome.reasons).replace("|", "\\|")
+            lines.append(f"| {need.name} | {outcome.how} | {outcome.seconds:.1f} | {why} | {outs} |")
+        else:
+            lines.append(f"| {need.name} | {'failed' if need.name in run.failures else 'not run'} | | | |")
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    if REPORT.exists():
+        lines += ["", f"Report: [{REPORT}]({REPORT.resolve().as_uri()}) on the machine that ran this."]
+    lines += [
+        "",
+        "To do this run again, commit `params.yaml` and `dvc.lock` as they are now, and in a clone of that commit:",
+        "",
+        "```",
+        "dvc repro            # from scratch; or, with the cache of this machine or a remote: dvc repro --pull",
+        "```",
+        f"The last commit when this ran: `{revision or 'none'}`.",
+    ]
+    return "\n".join(lines)
+
+
+def _ledger() -> list[dict[str, Any]]:
+    ledger = json.loads(LEDGER.read_text())
+    lines = [("came in", ledger["in"])]
+    lines += [(f"out: {name}", count) for name, count in ledger["out"].items()]
+    lines += [(f"left out: {reason}", count) for reason, count in ledger["left"].items()]
+    return [{"rows": name, "count": count} for name, count in lines]
+
+
+def _json(path: Path) -> str:
+    facts = json.loads(path.read_text())
+    return f"```json\n{json.dumps(facts, indent=2, ensure_ascii=False)}\n```"
+
+
+def _loss() -> str:
+    with LOSS.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    lines = {
+        name: points
+        for name, column in (("training", "loss"), ("validation", "eval_loss"))
+        if (points := [(float(row["step"]), float(row[column])) for row in table if row.get(column)])
+    }
+    if not lines:
+        return f"`{LOSS}` has no rows."
+    picture = base64.b64encode(curve.svg(lines, "step", "loss").encode()).decode()
+    last = ", ".join(f"{name} {points[-1][1]:.4g}" for name, points in lines.items())
+    return f"![loss curve](data:image/svg+xml;base64,{picture})\n\nLast: {last}."

@@ -1,0 +1,128 @@
+"""The command `temper`: run, check, plan, ui. Errors that users are meant to read are sentences, exit code 1."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tasks.contract.errors import MachineError, TemperError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one command; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return {"run": _run, "check": _check, "plan": _plan, "ui": _ui}[options.command](options)
+    except TemperError as error:
+        print(f"temper {options.command}: {error}", file=sys.stderr)
+    except OSError as error:
+        from flows.preflight import advice
+
+        print(f"temper {options.command}: {advice(error)}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"temper {options.command}: stopped; what is finished is kept, run again to go on.", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="temper", description="From data to a fine-tuned model, and the proof.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="make every stage current: run what changed, and only that")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml before")
+    run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values to put over params.yaml")
+    run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run it even where nothing changed")
+    run.add_argument("--jobs", type=_count, metavar="N", help="stages at once; default: what the machine allows")
+    run.add_argument("--no-wait", action="store_true", help="fail if another run holds this checkout")
+
+    commands.add_parser("check", help="say everything that is wrong before a run")
+    plan = commands.add_parser("plan", help="what would run, and why")
+    plan.add_argument("--json", action="store_true", help="for programs")
+    ui = commands.add_parser("ui", help="start a Prefect server on this machine")
+    ui.add_argument("--port", type=int, default=4200, help="default: 4200")
+    return parser
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _run(options: argparse.Namespace) -> int:
+    from flows import preflight, server
+    from flows.alone import alone
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    preflight.project()
+    with alone(tell, wait=not options.no_wait):
+        if options.set or options.recipe:
+            from flows.settings import change
+
+            for line in change(options.set, options.recipe):
+                tell(f"params.yaml: {line}")
+        preflight.quick()
+        page = server.choose(tell)
+        return _flow(options, page)
+
+
+def _flow(options: argparse.Namespace, page: str) -> int:
+    import httpx
+    from rich.console import Console
+
+    from flows.finetune import finetune
+    from flows.scores import COMPARISON, REPORT, rows
+    from flows.terminal import Terminal, table
+    from flows.watch import watched_by
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    try:
+        with Terminal(console) as terminal, watched_by(terminal):
+            finetune(force=options.force, jobs=options.jobs)
+    except httpx.HTTPError as error:
+        raise MachineError(
+            f"the Prefect server no longer answers ({type(error).__name__}); finished stages are kept: run again."
+        ) from error
+    if COMPARISON.exists():
+        console.print()
+        console.print(table(rows()))
+    console.print()
+    if REPORT.exists():
+        console.print(f"Report:  {REPORT}")
+    console.print("Next:    temper run --set train.learning_rate=1e-3   (only what depends on it runs again)")
+    console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from flows import preflight
+
+    faults = preflight.faults()
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults:
+        print("Everything is in place. Next: temper run")
+    return 1 if faults else 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from flows import preflight
+    from flows.plan import as_json, as_text, plan
+
+    preflight.project()
+    steps = plan()
+    print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
+    return 0
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from flows import server
+
+    server.serve(options.port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The flow `finetune`: every stage of dvc.yaml, in DVC's order, as many at once as the machine allows.
+
+DVC decides, Prefect shows. A stage is a Prefect task of the same name. Where dvc.lock holds, or the run cache knows the
+outputs, the task is *Cached*; else the stage's own command runs as a child process, and its lines become the task's
+log. When a stage fails, those that do not need it still finish.
+"""
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.states import Completed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import artifacts
+from flows.alone import alone
+from flows.run import Run
+from flows.stage import Outcome, arrange, survey
+from flows.watch import watcher
+
+THREADS = 500
+"""More than stages: a stage that waits for others holds a thread too. How many work at once is `Run`'s business."""
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def stage(name: str, run: Run) -> State[Outcome]:
+    """Make one stage current, after those that it needs."""
+    outcome = run.bring(name, get_run_logger())
+    if outcome.how == "ran":
+        return Completed(message=f"ran in {outcome.seconds:.0f} s", data=outcome)
+    message = "dvc.lock holds" if outcome.how == "unchanged" else "restored from the run cache"
+    return Completed(name="Cached", message=message, data=outcome)
+
+
+@flow(name="finetune", task_runner=ThreadPoolTaskRunner(max_workers=THREADS))
+def finetune(force: list[str] | None = None, jobs: int | None = None) -> dict[str, Outcome]:
+    """Make every stage current; return how each became so.
+
+    Args:
+        force: Stages to run even where nothing changed.
+        jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
+    """
+    with alone(watcher().said):
+        run = Run(survey(watcher().said), force or [], jobs)
+        submitted: dict[str, PrefectFuture[Outcome]] = {}
+        with run:
+            for need in run.needs:
+                before = [submitted[name] for name in need.after]
+                submitted[need.name] = stage.with_options(name=need.name).submit(need.name, run, wait_for=before)
+            for future in submitted.values():
+                future.wait()
+        if run.moved:
+            arrange()
+        artifacts.publish(run)
+        run.check()
+    return run.outcomes

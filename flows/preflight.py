@@ -1,0 +1,138 @@
+"""What must be in place before a run, said all at once: `temper check`; `temper run` asks the quick part first."""
+
+import errno
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from flows.machine import available_memory
+from tasks.contract.errors import MachineError, TemperError
+
+PYTHON = (3, 11)
+"""The Python that the locked versions were tried with."""
+
+LOCKED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "dvc", "prefect")
+"""Distributions whose version decides over results or over this program; compared with requirements.lock."""
+
+DISK = 5 * 2**30
+"""Bytes of free disk below which a run is likely to fail."""
+
+MEMORY = 2 * 2**30
+"""Bytes of available memory below which a run is likely to fail."""
+
+
+def quick() -> None:
+    """Raise `MachineError` with the faults that can be found in an instant."""
+    if found := [fault for ask in (_python, _params, _cache) for fault in _asked(ask)]:
+        raise MachineError("\n".join(found))
+
+
+def faults() -> list[str]:
+    """Every fault, each a sentence that says what to do."""
+    try:
+        project()
+    except TemperError as error:
+        return [*_asked(_python), str(error)]
+    asked = (_python, _versions, _params, _disk, _memory, _cache, _data)
+    return [fault for ask in asked for fault in _asked(ask)]
+
+
+def project() -> None:
+    """Raise `MachineError` unless the current folder is a project: dvc.yaml, params.yaml, git and DVC."""
+    missing = [name for name in ("dvc.yaml", "params.yaml") if not Path(name).is_file()]
+    if missing:
+        raise MachineError(f"no {' and no '.join(missing)} here ({Path.cwd()}); go to the project's folder.")
+    if shutil.which("git") is None:
+        raise MachineError("git is not installed; install it (Debian: apt install git), then run again.")
+    if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+        raise MachineError("this folder is no git repository; run: git init && dvc init")
+    if not Path(".dvc").is_dir():
+        raise MachineError("DVC is not set up here; run: dvc init")
+
+
+def advice(error: OSError) -> str:
+    """An error of the operating system as a sentence that says what to do."""
+    what = {
+        errno.ENOSPC: "the disk is full; free some space and run again: finished stages are kept",
+        errno.EDQUOT: "the disk quota is used up; free some space and run again: finished stages are kept",
+        errno.EROFS: "the file system is read-only; run in a folder that can be written",
+        errno.EACCES: "permission denied; make it accessible to this user",
+    }.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
+    return f"{error.filename}: {what}." if error.filename else f"{what}."
+
+
+def _asked(ask: Callable[[], Iterator[str]]) -> list[str]:
+    try:
+        return list(ask())
+    except TemperError as error:
+        return str(error).splitlines()
+
+
+def _python() -> Iterator[str]:
+    if sys.version_info[:2] != PYTHON:
+        here = ".".join(map(str, sys.version_info[:2]))
+        yield f"Python {here} runs this, but the locked versions are for 3.{PYTHON[1]}; make the environment with it."
+
+
+def _versions() -> Iterator[str]:
+    lock = Path("requirements.lock")
+    if not lock.is_file():
+        yield "requirements.lock is missing: nobody can rebuild what comes out; take it from git."
+        return
+    wanted = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
+    for name in LOCKED:
+        if name not in wanted:
+            continue
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{name} is not installed; run: pip install --requirement requirements.lock"
+            continue
+        if found.split("+")[0] != wanted[name].split("+")[0]:
+            yield (
+                f"{name} {found} is installed, requirements.lock says {wanted[name]}; "
+                "run: pip install --requirement requirements.lock"
+            )
+
+
+def _params() -> Iterator[str]:
+    from flows.settings import check
+
+    check()
+    yield from ()
+
+
+def _disk() -> Iterator[str]:
+    free = shutil.disk_usage(Path()).free
+    if free < DISK:
+        yield f"{free / 2**30:.1f} GiB are free on this disk, {DISK / 2**30:.0f} are advisable; free some space."
+
+
+def _memory() -> Iterator[str]:
+    free = available_memory()
+    if free < MEMORY:
+        yield f"{free / 2**30:.1f} GiB of memory are available, {MEMORY / 2**30:.0f} are advisable; end other programs."
+
+
+def _cache() -> Iterator[str]:
+    from flows.stage import cache
+
+    folder = cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        yield f"DVC's cache cannot be written: {advice(error)} Or choose another: dvc cache dir FOLDER"
+
+
+def _data() -> Iterator[str]:
+    from flows.stage import missing
+
+    for stage, path in missing():
+        yield f"{path} is missing, which the stage {stage} reads and no stage makes; put it there, or name another."

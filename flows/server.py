@@ -1,0 +1,67 @@
+"""Which Prefect server a run reports to, and the environment that keeps Prefect calm and at home."""
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from tasks.contract.errors import MachineError
+
+PORT = 4200
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the terminal has its own lines; logs go to the UI
+    "DVC_NO_ANALYTICS": "1",
+}
+"""No telemetry, and Prefect's log in its UI instead of on the terminal; what the user set stays."""
+
+
+def address(port: int = PORT) -> str:
+    """The API of a server on this machine."""
+    return f"http://127.0.0.1:{port}/api"
+
+
+def answers(url: str, seconds: float = 2.0) -> bool:
+    """Whether a Prefect server answers at `url`."""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=seconds) as reply:
+            return json.load(reply) is True
+    except (OSError, ValueError):
+        return False
+
+
+def choose(tell: Callable[[str], None]) -> str:
+    """Set the environment for Prefect (before its first import) and return the page to look at, "" for none.
+
+    The server named by PREFECT_API_URL, or one on this machine; where none answers, Prefect starts one of its own for
+    the length of the run.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    named = os.environ.get("PREFECT_API_URL", "")
+    url = named or address()
+    if answers(url):
+        os.environ["PREFECT_API_URL"] = url
+        return url.removesuffix("/api")
+    if named:
+        tell(f"PREFECT_API_URL = {named} does not answer: this run has a server of its own.")
+        del os.environ["PREFECT_API_URL"]
+    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
+    return ""
+
+
+def serve(port: int) -> None:
+    """Become a Prefect server on the loopback interface. Does not return."""
+    page = f"http://127.0.0.1:{port}"
+    if answers(f"{page}/api"):
+        raise MachineError(f"a Prefect server runs there already: open {page}")
+    print(f"Prefect will be at {page} in some seconds; Ctrl-C ends it.", flush=True)
+    if port != PORT:
+        print(f"For `temper run` to use it: export PREFECT_API_URL={page}/api", flush=True)
+    os.environ.update(QUIET, PREFECT_API_URL=f"{page}/api", PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="WARNING")
+    command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, *command])

@@ -1,0 +1,129 @@
+"""params.yaml as a whole: its typed model, its JSON Schema (`python -m flows.settings` writes it), and changes to it.
+
+`--set train.learning_rate=1e-4` and `--recipe FILE` change params.yaml itself, comments kept: then `dvc repro` and
+`dvc status` agree with the run, and the file shows what ran.
+"""
+
+import copy
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML, YAMLError
+
+from flows.reasons import parameters
+from tasks import base, clean, evaluate, generate, merge, quantize, report, template, train
+from tasks.contract.errors import SettingsError
+from tasks.contract.files import written
+from tasks.contract.settings import PARAMS, Settings, load, read
+
+SCHEMA = "params.schema.json"
+
+
+class Params(Settings):
+    """All settings of a run, a section for each stage."""
+
+    base: base.Settings
+    """The base model."""
+    generate: generate.Settings
+    """Synthetic rows."""
+    clean: clean.Settings
+    """Reading, checking, deduplicating and splitting rows."""
+    template: template.Settings
+    """Rows to token ids and labels."""
+    train: train.Settings
+    """Fine-tuning."""
+    merge: merge.Settings
+    """Base and adapter to one model."""
+    quantize: quantize.Settings
+    """Smaller copies of the model."""
+    evaluate: evaluate.Settings
+    """Scores on the held-out rows."""
+    report: report.Settings
+    """The page and the model card."""
+
+
+def check(path: Path = Path(PARAMS)) -> None:
+    """Raise `SettingsError` with every fault in params.yaml."""
+    load(Params, path)
+
+
+def schema() -> str:
+    """The JSON Schema of params.yaml, as text; editors complete from it (params.yaml names it in its first line)."""
+    document = Params.model_json_schema()
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **document}, indent=2) + "\n"
+
+
+def change(
+    assignments: list[str],
+    recipe: Path | None = None,
+    *,
+    path: Path = Path(PARAMS),
+    verify: Callable[[Path], None] = check,
+) -> list[str]:
+    """Apply a recipe, then `key=value` assignments, to params.yaml; return a line for each key that changed.
+
+    The new file is verified first; where it has faults, the old one stays. Values are YAML 1.2.
+    """
+    document = read(path)
+    before = copy.deepcopy(document)
+    if recipe is not None:
+        _overlay(document, read(recipe), recipe, ())
+    for assignment in assignments:
+        _assign(document, assignment)
+    changes = parameters(before, document)
+    if not changes:
+        return []
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.indent(sequence=4, offset=2)
+    yaml.dump(document, text)
+    with written(path) as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+        try:
+            verify(aside)
+        except SettingsError as error:
+            raise SettingsError(str(error).replace(str(aside), f"{path} (as it would be)")) from None
+    return changes
+
+
+def _overlay(document: Any, overlay: Mapping[str, Any], source: Path, prefix: tuple[str, ...]) -> None:
+    """Put the values of `overlay` over `document`: sections merge key by key, everything else replaces."""
+    for key, value in overlay.items():
+        if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
+            _overlay(document[key], value, source, (*prefix, key))
+        else:
+            document[key] = _kept(document.get(key), value)
+
+
+def _assign(document: Any, assignment: str) -> None:
+    name, equals, text = assignment.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(f"--set {assignment}: expected KEY=VALUE, such as train.learning_rate=1e-4.")
+    try:
+        value = YAML(typ="rt").load(text) if text.strip() else None
+    except YAMLError as error:
+        fault = " ".join(str(error).split())
+        raise SettingsError(f"--set {assignment}: the value is not valid YAML: {fault}") from None
+    *sections, key = name.strip().split(".")
+    place = document
+    for section in sections:
+        if place.get(section) is None:
+            place[section] = {}
+        place = place[section]
+        if not isinstance(place, Mapping):
+            raise SettingsError(f"--set {assignment}: '{section}' is a value, not a section.")
+    place[key] = _kept(place.get(key), value)
+
+
+def _kept(old: Any, new: Any) -> Any:
+    """`new`, unless it equals what lies there already, so that its comments and its way of writing stay."""
+    return old if type(old) is type(new) and old == new else new
+
+
+if __name__ == "__main__":
+    with written(Path(SCHEMA)) as schema_file:
+        schema_file.write_text(schema())

@@ -1,0 +1,1 @@
+"""The stages: machine learning only. Imports neither prefect nor dvc."""

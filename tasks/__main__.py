@@ -1,0 +1,83 @@
+"""Run one stage: `python -m tasks STAGE [ITEM]`, from the project root.
+
+The same command serves `dvc repro` and the flow. It fixes what would make two runs differ (hash seed, threads,
+cuBLAS workspace), ends with its parent, loads the stage's section of params.yaml, and runs the stage.
+Errors that users are meant to read are printed as sentences; exit code 1.
+"""
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+
+from tasks.contract.errors import TemperError
+from tasks.contract.paths import Paths
+from tasks.contract.settings import PARAMS, load
+
+STAGES = ("base", "generate", "clean", "template", "train", "merge", "quantize", "evaluate", "report")
+
+FIXED = {
+    "PYTHONHASHSEED": "0",  # peft writes sets in hash order
+    "OMP_WAIT_POLICY": "passive",  # threads that wait do not spin: many times faster on busy cores
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # torch: needed for deterministic cuBLAS
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""Environment of every stage: what must be the same for two runs to give the same bytes, and no telemetry."""
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(arguments: list[str]) -> int:
+    """Run the stage named by `arguments`; return the exit code."""
+    if not arguments or arguments[0] not in STAGES or len(arguments) > 2:
+        print(f"usage: python -m tasks STAGE [ITEM], with STAGE one of {', '.join(STAGES)}", file=sys.stderr)
+        return 1
+    if any(os.environ.get(name) != value for name, value in FIXED.items()):
+        os.environ.update(FIXED)
+        os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
+    _end_with_parent()
+    name, *item = arguments
+    stage = importlib.import_module(f"tasks.{name}")
+    try:
+        settings = load(stage.Settings, Path(PARAMS), name)
+        stage.run(settings, Paths(), *item)
+    except TemperError as error:
+        print(f"{' '.join(arguments)}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{' '.join(arguments)}: {_machine(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies, so that no orphan trains on after `kill -9` of the flow."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            sys.exit(1)
+
+
+def _machine(error: OSError) -> str:
+    """An operating system error as a sentence that says what to do."""
+    import errno
+
+    advice = {
+        errno.ENOSPC: "the disk is full; free some space and run again: finished stages and checkpoints are kept",
+        errno.EDQUOT: "the disk quota is used up; free some space and run again",
+        errno.EROFS: "the file system is read-only; run in a folder that can be written",
+        errno.EACCES: "permission denied; make the file accessible to this user",
+        errno.ENOENT: "no such file; run the stages before this one first",
+    }.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
+    return f"{error.filename}: {advice}." if error.filename else f"{advice}."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

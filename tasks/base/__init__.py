@@ -1,0 +1,30 @@
+"""Provide the base model: trained from scratch on the seed, or a folder or hub revision recorded by its hash.
+
+    python -m tasks base
+
+In: the folder `base.folder` (a model, or the seed). Out: data/base (`base.json`; `model/` and `pretraining/` where it
+was trained here). A model that lies in a folder or in the hub's cache is never copied.
+"""
+
+from pathlib import Path
+
+from tasks.base.settings import Settings
+from tasks.contract.paths import Paths
+
+__all__ = ["Settings", "run"]
+
+
+def run(settings: Settings, paths: Paths) -> None:
+    """Record or train the base; see the module's docstring."""
+    if settings.hub:
+        from tasks.base.record import record_hub
+
+        record_hub(settings, paths)
+    elif (Path(settings.folder) / "config.json").is_file():
+        from tasks.base.record import record_folder
+
+        record_folder(settings, paths)
+    else:
+        from tasks.base.pretrain import pretrain
+
+        pretrain(settings, paths)

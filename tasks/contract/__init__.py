@@ -1,0 +1,1 @@
+"""What every stage shares: settings, paths, errors, files, ledgers and progress. Imports nothing heavy."""

@@ -1,0 +1,53 @@
+"""Everything temper raises on purpose. Each message says what is wrong, where, and what to do next.
+
+TemperError
+├── SettingsError     params.yaml: unknown key, wrong type, value out of range
+├── InputError        a file or row that a stage cannot use
+├── LossError         rows or tokens left beyond the configured limit
+├── ModelError        a base model, adapter or export that does not fit
+├── CheckFailed       a result that is not what it must be (supervision, equivalence, first step)
+├── MachineError      the machine: disk, memory, git, dvc, versions
+├── StageFailed       a stage's command ended with an error
+├── InputChanged      an input was edited while its stage ran
+└── Busy              somebody else runs in this checkout
+"""
+
+
+class TemperError(Exception):
+    """Base of all errors that users are meant to read; the message is one clear sentence or a list of them."""
+
+
+class SettingsError(TemperError):
+    """params.yaml: unknown key, wrong type, value out of range."""
+
+
+class InputError(TemperError):
+    """A file or row that a stage cannot use."""
+
+
+class LossError(TemperError):
+    """More rows or tokens would be lost than the settings allow."""
+
+
+class ModelError(TemperError):
+    """A base model, tokenizer, adapter or export that does not fit."""
+
+
+class CheckFailed(TemperError):
+    """A result is not what it must be: supervision, first step, equivalence."""
+
+
+class MachineError(TemperError):
+    """The machine lacks something: disk, memory, git, dvc, the locked versions."""
+
+
+class StageFailed(TemperError):
+    """A stage's command ended with an error; carries the last lines it printed."""
+
+
+class InputChanged(TemperError):
+    """A dependency was edited while the stage ran: what it made belongs to neither version."""
+
+
+class Busy(TemperError):
+    """Somebody else runs in this checkout; the message names them."""

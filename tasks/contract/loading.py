@@ -1,0 +1,47 @@
+"""A causal language model from a folder, whatever its format. Heavy libraries load when it is called, not before."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import InputError
+
+
+def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> Any:
+    """The model in `folder`, ready to generate: Hugging Face safetensors (bitsandbytes included) or one GGUF file.
+
+    `dtype`: a torch type, or auto for the one it is stored in; GGUF is expanded to float32 by auto.
+    `device`: where it goes, such as cuda; None for the CPU.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
+    gguf = gguf_file(folder)
+    options: dict[str, Any] = {"gguf_file": gguf.name} if gguf else {"use_safetensors": True}
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, device_map=device, trust_remote_code=False, **options
+    )
+    if getattr(model, "is_loaded_in_8bit", False):  # says at every call of every layer that int8 computes in float16
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    if getattr(model, "is_loaded_in_4bit", False):
+        keep_packing(model)
+    return model.eval()
+
+
+def gguf_file(folder: Path) -> Path | None:
+    """The GGUF file in `folder`, or None where it holds another format."""
+    return next(iter(sorted(folder.glob("*.gguf"))), None)
+
+
+def keep_packing(model: Any) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights in place at the first forward.
+
+    On processors with AVX512-BF16 it does so in evaluation mode without gradients; training and saving afterwards use
+    the repacked bytes as if they were not, without a word (bitsandbytes 0.50).
+    """
+    import bitsandbytes as bnb
+
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False

@@ -1,0 +1,62 @@
+"""Where stages read and write, relative to the project root: one name for each place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Every place in `data/`, below `root` (the folder that holds params.yaml and dvc.yaml)."""
+
+    root: Path = Path()
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def base(self) -> Path:
+        """The base model: `base.json`, and `model/` and `pretraining/` where it was trained here."""
+        return self.data / "base"
+
+    @property
+    def generated(self) -> Path:
+        """Synthetic rows and their ledger."""
+        return self.data / "generated"
+
+    @property
+    def clean(self) -> Path:
+        """`train`, `validation`, `test` and `left_out` as Parquet, and `ledger.json`."""
+        return self.data / "clean"
+
+    @property
+    def templated(self) -> Path:
+        """Token ids and labels as Arrow, the tokenizer as it was used, and `audit.json`."""
+        return self.data / "templated"
+
+    @property
+    def trained(self) -> Path:
+        """The adapter (or, for full tuning, the model), `loss.csv` and `training.json`."""
+        return self.data / "trained"
+
+    @property
+    def merged(self) -> Path:
+        """The tuned model as one Hugging Face folder."""
+        return self.data / "merged"
+
+    def quantized(self, scheme: str) -> Path:
+        """One quantised model."""
+        return self.data / "quantized" / scheme
+
+    def evaluation(self, candidate: str) -> Path:
+        """Scores and predictions of one candidate."""
+        return self.data / "evaluation" / candidate
+
+    @property
+    def report(self) -> Path:
+        """`report.html`, `model_card.md` and `comparison.json`."""
+        return self.data / "report"
+
+    def scratch(self, key: str) -> Path:
+        """State of an unfinished stage (checkpoints), outside all outs so that DVC does not remove it."""
+        return self.data / "scratch" / key

@@ -1,0 +1,107 @@
+"""Settings of a stage: a frozen pydantic model of its section in params.yaml, with errors that name key and line."""
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasks.contract.errors import SettingsError
+
+PARAMS = "params.yaml"
+
+
+class Settings(BaseModel):
+    """Base of every section: unknown keys are errors, values cannot change, every field has a description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load(model: type[Model], path: Path, section: str = "") -> Model:
+    """Read `path` (YAML 1.2), take `section` of it (or all), and return it validated.
+
+    Raises `SettingsError` with every fault found: file, line, key, what is wrong, and the nearest known key.
+    """
+    document = read(path)
+    value = document
+    if section:
+        value = document.get(section)
+        if value is None and section not in document:
+            raise SettingsError(f"{path}: the section '{section}' is missing; add '{section}:' with its keys.")
+        value = {} if value is None else value
+    try:
+        return model.model_validate(_plain(value))
+    except ValidationError as error:
+        prefix = (section,) if section else ()
+        faults = [_sentence(path, document, model, prefix, fault) for fault in error.errors()]
+        raise SettingsError("\n".join(faults)) from None
+
+
+def read(path: Path) -> Any:
+    """The YAML mapping in `path`, with comments and line numbers kept (ruamel round trip)."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = YAML().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; run temper in the project's folder.") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path}: expected a mapping of sections, found {type(document).__name__}.")
+    return document
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[str, ...], fault: Any) -> str:
+    location = (*prefix, *(part for part in fault["loc"]))
+    key = ".".join(map(str, location))
+    where = f"{path}:{line}" if (line := _line(document, location)) else f"{path}"
+    if fault["type"] == "extra_forbidden":
+        known = _known(model, fault["loc"][:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(sorted(known))}."
+        return f"{where}: unknown key '{key}'; {hint}"
+    if fault["type"] == "missing":
+        return f"{where}: the key '{key}' is missing; add it."
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{where}: {key} = {fault['input']!r}: {message[0].lower()}{message[1:]}."
+
+
+def _line(document: Any, location: tuple[Any, ...]) -> int | None:
+    """Line (from 1) of the deepest part of `location` that the document has."""
+    line = None
+    for part in location:
+        marks = getattr(document, "lc", None)
+        try:
+            place = marks.key(part) if isinstance(document, dict) else marks.item(part)  # type: ignore[union-attr]
+            line, document = place[0] + 1, document[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def _known(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Field names of the model that `location` points into."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
+        nested = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)

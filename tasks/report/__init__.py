@@ -1,0 +1,42 @@
+"""One page, one model card, and the numbers that decide.
+
+    python -m tasks report
+
+In: what every stage left in data/. Out: data/report (`report.html`, one file without any outside resource;
+`model_card.md` in the hub's format; `comparison.json`, exact match with interval of every candidate).
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from tasks.contract.paths import Paths
+from tasks.contract.settings import Settings as Section
+
+
+class Settings(Section):
+    """The section `report`."""
+
+    title: str = "Fine-tuned model"
+    """Name of the tuned model, as page and card are headed."""
+    purpose: str = "A language model fine-tuned with temper."
+    """What the model is for, in a sentence."""
+    language: str = "en"
+    """Language of the data, as an ISO 639-1 code."""
+    licence: str = "other"
+    """Licence of the tuned weights, by its identifier on the hub, such as apache-2.0."""
+    base_licence: str = "unknown"
+    """Licence of the base model."""
+    data_licence: str = "unknown"
+    """Licence of the data."""
+    limits: str = "Measured on the held-out rows of its own data only; anything else is unknown."
+    """What the model cannot do or was not tried on, in a sentence or two."""
+    samples: Annotated[int, Field(ge=0)] = 12
+    """Predictions shown side by side, wrong ones first (rows)."""
+
+
+def run(settings: Settings, paths: Paths) -> None:
+    """Gather and write; see the module's docstring."""
+    from tasks.report.write import write
+
+    write(settings, paths)

@@ -1,0 +1,175 @@
+"""Everything the report tells, read from data/ into one value."""
+
+import csv
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import InputError
+from tasks.contract.paths import Paths
+
+ORDER = ("base", "base_few_shot", "adapter", "merged")
+"""Candidates in the order they are told; quantised ones follow by name."""
+
+PACKAGES = (
+    "torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors", "gguf",
+    "datasets", "distilabel", "lm-eval", "dvc", "prefect",
+)  # fmt: skip
+"""Packages whose versions are named; requirements.lock has them all."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happened, stage by stage."""
+
+    base: dict[str, Any]
+    """`base.json`; its files are left out."""
+    settings: dict[str, dict[str, Any]]
+    """Effective settings by section, with names as `lora.r`."""
+    ledgers: list[dict[str, Any]]
+    """One line each: where, unit, in, out and left by name, whether it adds up."""
+    audit: dict[str, Any]
+    preview: str
+    """HTML fragment made and escaped by the stage template."""
+    training: dict[str, Any]
+    curves: dict[str, list[dict[str, float | None]]]
+    """Rows of loss.csv by what was trained: pretraining, tuning."""
+    merge: dict[str, Any]
+    quantized: list[dict[str, Any]]
+    scores: dict[str, dict[str, Any]]
+    """`scores.json` by candidate, in the order they are told."""
+    predictions: dict[str, list[dict[str, Any]]]
+    """Rows of predictions.parquet by candidate; all candidates have the same rows in the same order."""
+    left_out: list[dict[str, Any]]
+    """Rows that clean left out."""
+    versions: dict[str, str]
+
+
+def gather(paths: Paths) -> Story:
+    """Read what the stages left; raise `InputError` where a stage has not run."""
+    audit = _json(paths.templated / "audit.json", "template")
+    training = _json(paths.trained / "training.json", "train")
+    base = _json(paths.base / "base.json", "base")
+    scores = _scores(paths)
+    curves = {
+        "pretraining": _curve(paths.base / "pretraining" / "loss.csv"),
+        "tuning": _curve(paths.trained / "loss.csv"),
+    }
+    return Story(
+        base={name: value for name, value in base.items() if name != "files"},
+        settings=_settings(paths, audit),
+        ledgers=_ledgers(paths, audit),
+        audit=audit,
+        preview=_text(paths.templated / "preview.html"),
+        training=training,
+        curves={name: rows for name, rows in curves.items() if rows},
+        merge=_json(paths.merged / "merge.json", "merge"),
+        quantized=[_json(folder / "quantization.json", "quantize") for folder in _folders(paths.data / "quantized")],
+        scores=scores,
+        predictions={name: _rows(paths.evaluation(name) / "predictions.parquet") for name in scores},
+        left_out=_rows(paths.clean / "left_out.parquet"),
+        versions=_versions(paths.root / "requirements.lock"),
+    )
+
+
+def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
+    found = {folder.name: _json(folder / "scores.json", "evaluate") for folder in _folders(paths.data / "evaluation")}
+    missing = [name for name in ORDER if name not in found]
+    if missing:
+        raise InputError(
+            f"{paths.data / 'evaluation'}: no scores of {', '.join(missing)}; run the stage evaluate first."
+        )
+    return {name: found[name] for name in (*ORDER, *sorted(set(found) - set(ORDER)))}
+
+
+def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Effective settings by section of params.yaml, in the order of the stages; sections that left none are absent."""
+    ledger = _json(paths.clean / "ledger.json", "clean")
+    quantized = [folder / "settings.json" for folder in _folders(paths.data / "quantized")]
+    found = {
+        "base": _optional(paths.base / "settings.json"),
+        "generate": _optional(paths.generated / "settings.json"),
+        "clean": ledger.get("settings", {}),
+        "template": audit.get("settings", {}),
+        "train": _optional(paths.trained / "settings.json"),
+        "merge": _optional(paths.merged / "settings.json"),
+        "quantize": _optional(quantized[0]) if quantized else {},
+        "evaluate": _optional(paths.evaluation("base") / "settings.json"),
+    }
+    return {section: flat(values) for section, values in found.items() if values}
+
+
+def _ledgers(paths: Paths, audit: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for where, file in (
+        ("pretraining", paths.base / "pretraining" / "ledger.json"),
+        ("generate", paths.generated / "ledger.json"),
+        ("clean", paths.clean / "ledger.json"),
+    ):
+        if values := _optional(file):
+            found.append((where, values))
+    for split, values in audit.get("splits", {}).items():
+        found += [
+            (f"template, {split}", values[unit]) for unit in ("rows", "tokens") if isinstance(values.get(unit), dict)
+        ]
+    return [_line(where, values) for where, values in found if values["in"]]
+
+
+def _line(where: str, values: dict[str, Any]) -> dict[str, Any]:
+    out = {name: count for name, count in values["out"].items() if count}
+    left = {name: count for name, count in values["left"].items() if count}
+    unaccounted = values["in"] - sum(out.values()) - sum(left.values())
+    return {"where": where, "unit": values["unit"], "in": values["in"], "out": out, "left": left, "open": unaccounted}
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with names joined by dots."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            found.update(flat(value, f"{prefix}{name}."))
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _json(path: Path, stage: str) -> dict[str, Any]:
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage {stage} first.") from None
+    return values
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(_text(path) or "{}")
+    return values
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _folders(path: Path) -> list[Path]:
+    """Finished folders in `path`, by name; none where it does not exist."""
+    return sorted(folder for folder in path.glob("[!.]*") if folder.is_dir())
+
+
+def _curve(path: Path) -> list[dict[str, float | None]]:
+    rows = csv.DictReader(_text(path).splitlines())
+    return [{name: float(value) if value else None for name, value in row.items()} for row in rows]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    found: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.is_file() else []
+    return found
+
+
+def _versions(lock: Path) -> dict[str, str]:
+    """Versions of `PACKAGES` in a requirements file."""
+    known = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", _text(lock), re.MULTILINE))
+    return {name: known[name] for name in PACKAGES if name in known}

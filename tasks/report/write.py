@@ -1,0 +1,112 @@
+"""Story to files: the page, the card and the numbers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from tasks.contract.files import write_json, write_text
+from tasks.contract.paths import Paths
+from tasks.report import Settings, figures, tell
+from tasks.report.card import front_matter
+from tasks.report.gather import Story, gather
+
+TEMPLATES = Path(__file__).parent / "templates"
+LEFT_OUT = 20
+"""Rows that were left out and are shown; the ledger counts them all."""
+
+
+def write(settings: Settings, paths: Paths) -> None:
+    """Write `data/report`."""
+    story = gather(paths)
+    write_text(paths.report / "report.html", page(settings, story))
+    write_text(paths.report / "model_card.md", card(settings, story))
+    write_json(paths.report / "comparison.json", tell.comparison(story))
+    print(" ".join(tell.summary(story)[1:2]), flush=True)
+
+
+def page(settings: Settings, story: Story) -> str:
+    """The HTML page. Everything from data is escaped, but the preview, which its own stage has escaped."""
+    lines = [
+        {
+            "key": key,
+            "name": tell.name(key),
+            "kind": tell.kind(key),
+            **scores["exact_match"],
+            "slices": {part: values["exact_match"] for part, values in scores["slices"].items()},
+            "too_long": scores["too_long"],
+            "shots": scores.get("shots"),
+        }
+        for key, scores in story.scores.items()
+    ]
+    names = tell.slice_names(story)
+    return _render(
+        "report.html.jinja",
+        autoescape=True,
+        settings=settings,
+        story=story,
+        summary=tell.summary(story),
+        lines=lines,
+        slice_names=names,
+        comparison=figures.intervals(lines),
+        by_slice=figures.slices(lines, names) if names else None,
+        curves={what: figures.curve(rows) for what, rows in story.curves.items()},
+        preview=Markup(story.preview),
+        samples=tell.samples(story, settings.samples),
+        left_out=story.left_out[:LEFT_OUT],
+    )
+
+
+def card(settings: Settings, story: Story) -> str:
+    """The model card: front matter that the hub understands, and Markdown."""
+    return _render(
+        "model_card.md.jinja",
+        autoescape=False,
+        settings=settings,
+        story=story,
+        summary=tell.summary(story),
+        slice_names=tell.slice_names(story),
+        front_matter=front_matter(settings, story),
+        base=tell.base_name(story),
+        method=tell.method(story),
+    )
+
+
+def _render(template: str, *, autoescape: bool, **values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        percent=tell.percent, name=tell.name, number=_number, value=_value, cell=_cell, size=_size
+    )
+    return environment.get_template(template).render(**values)
+
+
+def _number(value: float) -> str:
+    """Digits in groups of three; a fraction with 4 significant digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _value(value: Any) -> str:
+    """A setting as it would stand in params.yaml."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cell(value: Any) -> str:
+    """Text for a cell of a Markdown table: on one line, without HTML, and without ending the cell."""
+    return str(escape(" ".join(str(value).split()))).replace("|", "\\|")
+
+
+def _size(count: int) -> str:
+    """Bytes in the unit that keeps it short."""
+    for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
+        if count >= 1000**power:
+            return f"{count / 1000**power:.3g} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,19 @@
+"""Fine-tune the base on the templated rows.
+
+    python -m tasks train
+
+In: data/base, data/templated. Out: data/trained (the adapter, or the whole model; `loss.csv`, `training.json`,
+`settings.json`). A run that was killed goes on from its last checkpoint and ends in the same bytes.
+"""
+
+from tasks.contract.paths import Paths
+from tasks.train.settings import Settings
+
+__all__ = ["Settings", "run"]
+
+
+def run(settings: Settings, paths: Paths) -> None:
+    """Train, check and save; see the module's docstring."""
+    from tasks.train.tune import tune
+
+    tune(settings, paths)

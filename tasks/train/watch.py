@@ -1,0 +1,64 @@
+"""Watch a training run: progress, the loss curve, the manifest of each checkpoint, and a stop at the first bad step."""
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from tasks.contract.errors import CheckFailed
+from tasks.contract.progress import reporter
+from tasks.train import checkpoints
+
+COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "eval_loss")
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Called by the trainer at each log, checkpoint and end."""
+
+    def __init__(self, what: str, steps: int) -> None:
+        self.report = reporter(what, steps, "steps")
+        self.what = what
+        self.shown: dict[str, float] = {}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.report(state.global_step, **self.shown)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Stop where the loss is no number or nothing is learned; keep the latest figures for the progress bar."""
+        logs = logs or {}
+        for name in ("loss", "grad_norm", "eval_loss"):
+            if name not in logs:
+                continue
+            value = float(logs[name])
+            if not math.isfinite(value):
+                raise CheckFailed(
+                    f"{self.what}: {name} is {value} at step {state.global_step}; "
+                    f"lower {self.what}.learning_rate, or lengthen {self.what}.warmup_steps."
+                )
+            self.shown[name] = value
+        if "grad_norm" in logs and float(logs["grad_norm"]) == 0.0:
+            raise CheckFailed(
+                f"{self.what}: the gradient is zero at step {state.global_step}: no weight learns. "
+                f"Check which layers {self.what}.lora.target_modules names."
+            )
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+def curve(history: list[dict[str, Any]]) -> str:
+    """The trainer's log history as CSV with the columns `COLUMNS`, a line a step; cells without a value are empty."""
+    points: dict[int, dict[str, Any]] = {}
+    for entry in history:
+        step = entry["step"]
+        for name in COLUMNS[1:]:
+            if name in entry:
+                points.setdefault(step, {"step": step})[name] = repr(float(entry[name]))
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    table.writerows(points[step] for step in sorted(points))
+    return text.getvalue()

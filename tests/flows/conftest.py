@@ -1,0 +1,80 @@
+"""Copies of the toy project, fresh or finished, and one real Prefect server for the session."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.project import ROOT, TOY, Toy
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pass what the libraries underneath warn of, not ours to mend."""
+    config.addinivalue_line("filterwarnings", r"ignore:_NoneStep\.value will soon:DeprecationWarning")  # dvc, pygtrie
+
+
+@pytest.fixture(scope="session")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real Prefect server that this session started."""
+    os.environ.update(DO_NOT_TRACK="1", PREFECT_SERVER_ANALYTICS_ENABLED="false")
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield PREFECT_API_URL.value()
+
+
+@pytest.fixture(scope="session")
+def fresh(api: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy as after `git clone` and `dvc init`: nothing has run. To be copied."""
+    path = tmp_path_factory.mktemp("fresh")
+    shutil.copy(TOY / "work.py", path)
+    shutil.copy(TOY / "stages.yaml", path / "dvc.yaml")  # under its real name DVC would take it for a part of temper's
+    shutil.copy(ROOT / "params.yaml", path)
+    for name, text in (("data/seed/seed.txt", "seed\n"), ("code/trainer.py", "x = 1\n")):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    shutil.copy(ROOT / "data/.gitignore", path / "data/.gitignore")
+    toy = Toy(path, api)
+    toy.call("git", "init", "--quiet")
+    toy.dvc("init", "--quiet")
+    toy.call("git", "add", "--all")
+    toy.call("git", "commit", "--quiet", "--message", "toy")
+    return path
+
+
+@pytest.fixture(scope="session")
+def finished(fresh: Path, api: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy after a first run of the flow, committed. To be copied."""
+    path = tmp_path_factory.mktemp("finished")
+    shutil.copytree(fresh, path, dirs_exist_ok=True)
+    toy = Toy(path, api)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        assert set(toy.flow().values()) == {"ran"}
+    toy.call("git", "add", "--all")
+    toy.call("git", "commit", "--quiet", "--message", "run")
+    return path
+
+
+@pytest.fixture
+def new(fresh: Path, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """A toy in which nothing has run."""
+    return _copy(fresh, api, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def toy(finished: Path, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """A toy in which everything has run."""
+    return _copy(finished, api, tmp_path, monkeypatch)
+
+
+def _copy(source: Path, api: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+    path = folder / "toy"
+    shutil.copytree(source, path)
+    monkeypatch.chdir(path)
+    toy = Toy(path, api)
+    monkeypatch.setenv("TOY_GATE", str(toy.gate))
+    return toy

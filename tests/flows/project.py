@@ -1,0 +1,105 @@
+"""A small project of twelve quick stages with temper's own params.yaml, and the `dvc` command on it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TOY = Path(__file__).parent / "toy"
+STAGES = {
+    *("base", "generate", "clean", "train", "merge", "report"),
+    *(f"{kind}@{scheme}" for kind in ("quantize", "evaluate") for scheme in ("nf4", "int8", "gguf-q8_0")),
+}
+BELOW_TRAIN = {stage for stage in STAGES if stage not in {"base", "generate", "clean"}}
+
+
+class Toy:
+    """A copy of the toy project, the current folder of the test."""
+
+    def __init__(self, path: Path, api: str) -> None:
+        self.path = path
+        self.gate = path.parent / f"{path.name}-gate"
+        self.gate.mkdir(exist_ok=True)
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "PREFECT_API_URL": api,
+            "TOY_GATE": str(self.gate),
+            "DVC_NO_ANALYTICS": "1",
+            "DO_NOT_TRACK": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            **{f"GIT_{who}_{what}": "toy@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        }
+
+    def flow(self, **options: Any) -> dict[str, str]:
+        """Run the flow in this process; return how each stage became current."""
+        from flows.finetune import finetune
+
+        return {name: outcome.how for name, outcome in finetune(**options).items()}
+
+    def call(self, *command: str, check: bool = True) -> str:
+        """Run a command here to its end; return what it printed."""
+        done = subprocess.run(command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False)
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def temper(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start `temper` as a process of its own."""
+        command = [sys.executable, "-m", "flows.command", *arguments]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=pipe, stderr=pipe, text=True)
+
+    def dvc(self, *arguments: str) -> str:
+        return self.call("dvc", *arguments)
+
+    def set(self, assignment: str) -> None:
+        from flows.settings import change
+
+        change([assignment], path=self.path / "params.yaml")
+
+    def hold(self, stage: str) -> Path:
+        """Make `stage` wait while the returned file exists."""
+        gate = self.gate / f"hold-{stage}"
+        gate.touch()
+        return gate
+
+    def held(self, stage: str) -> int:
+        """Wait until `stage` waits; return its process id."""
+        return int(until(lambda: _text(self.gate / f"pid-{stage}")))
+
+    @property
+    def lock(self) -> bytes:
+        return (self.path / "dvc.lock").read_bytes()
+
+
+def until(ask: Any, seconds: float = 120.0) -> Any:
+    """Ask until the answer is true, and return it."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < end, f"nothing after {seconds} s"
+        time.sleep(0.02)
+    return answer
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def states(flow_run: str) -> dict[str, str]:
+    """Task name -> state name of a flow run, asked of the server until all are final."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    def ask() -> dict[str, str]:
+        with get_client(sync_client=True) as client:
+            where = FlowRunFilter(name={"any_": [flow_run]})  # type: ignore[arg-type]
+            runs = client.read_task_runs(flow_run_filter=where)
+        final = [run for run in runs if run.state is not None and run.state.is_final()]
+        return {run.name.rsplit("-", 1)[0]: run.state.name for run in final} if len(final) == len(STAGES) else {}
+
+    answer: dict[str, str] = until(ask)
+    return answer

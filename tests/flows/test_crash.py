@@ -1,0 +1,93 @@
+"""`kill -9` of a stage, of the flow, and in the moment that dvc.lock is written; then the next run goes on."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.server import answers
+from tasks.contract.errors import StageFailed
+from tests.flows.project import BELOW_TRAIN, Toy, until
+
+
+def test_a_killed_stage_is_named_and_the_next_run_goes_on(toy: Toy) -> None:
+    before = toy.lock
+    toy.set("train.learning_rate=1e-4")
+    gate = toy.hold("train")
+    run = toy.temper("run")
+    os.kill(toy.held("train"), signal.SIGKILL)
+    said = run.communicate()[1]
+    assert run.returncode == 1
+    assert "train was ended by SIGKILL." in said
+    assert "Traceback" not in said
+    assert toy.lock == before
+    gate.unlink()
+    assert {stage for stage, how in toy.flow().items() if how == "ran"} == BELOW_TRAIN
+
+
+@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_stage_ends_with_the_flow_and_the_next_run_goes_on(toy: Toy, deadly: signal.Signals) -> None:
+    before = toy.lock
+    toy.set("train.learning_rate=1e-4")
+    gate = toy.hold("train")
+    run = toy.temper("run")
+    stage = psutil.Process(toy.held("train"))
+    os.kill(run.pid, deadly)
+    assert "Traceback" not in run.communicate()[1]
+    assert run.returncode != 0
+    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+    assert toy.lock == before
+    gate.unlink()
+    assert {stage for stage, how in toy.flow().items() if how == "ran"} == BELOW_TRAIN
+    assert "up to date" in toy.dvc("status")
+
+
+def test_a_killed_server_costs_no_finished_stage(toy: Toy, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    api, own = toy.environment["PREFECT_API_URL"], f"http://127.0.0.1:{port}/api"
+    toy.environment.update(PREFECT_API_URL=own, PREFECT_HOME=str(tmp_path / "home"))
+    server = toy.temper("ui", "--port", str(port))
+    until(lambda: answers(own))
+    toy.set("train.learning_rate=1e-4")
+    gate = toy.hold("train")
+    run = toy.temper("run")
+    toy.held("train")
+    server.kill()
+    server.communicate()
+    gate.unlink()
+    said = run.communicate()[1]
+    assert "Traceback" not in said
+    assert "the Prefect server no longer answers" in said
+    assert run.returncode == 1
+    toy.environment["PREFECT_API_URL"] = api
+    assert toy.flow()["train"] == "unchanged"
+    assert "up to date" in toy.dvc("status")
+
+
+@pytest.mark.parametrize("size", [0.5, 0.0])
+def test_a_lock_file_cut_off_is_mended(toy: Toy, size: float) -> None:
+    before = toy.lock
+    Path("dvc.lock").write_bytes(before[: int(len(before) * size) - 3] if size else b"")
+    outcomes = toy.flow()
+    assert "ran" not in outcomes.values()
+    assert toy.lock == before
+
+
+def test_a_lock_file_that_git_does_not_have_is_rebuilt_from_the_cache(toy: Toy) -> None:
+    before = toy.lock
+    toy.call("git", "rm", "--quiet", "--cached", "dvc.lock")
+    toy.call("git", "commit", "--quiet", "--message", "no lock")
+    Path("dvc.lock").write_bytes(before[: len(before) // 2] + b"\n  : [")
+    assert set(toy.flow().values()) == {"restored"}
+    assert toy.lock == before
+
+
+def test_a_stage_that_forgets_an_output_is_named(toy: Toy) -> None:
+    text = Path("dvc.yaml").read_text()
+    Path("dvc.yaml").write_text(text.replace("outs: [data/merged]", "outs: [data/merged, data/other]"))
+    with pytest.raises(StageFailed, match="merge: the command ended well but did not write data/other"):
+        toy.flow()

@@ -1,0 +1,80 @@
+"""Edits, other runs and other commands while a run is under way."""
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.contract.errors import StageFailed
+from tests.flows.project import Toy
+
+
+def meanwhile(toy: Toy, stage: str, act: Callable[[], object]) -> dict[str, str]:
+    """Run the flow; act while `stage` runs, then let it go on."""
+    gate = toy.hold(stage)
+
+    def interfere() -> None:
+        toy.held(stage)
+        try:
+            act()
+        finally:
+            gate.unlink()
+
+    helper = threading.Thread(target=interfere)
+    helper.start()
+    try:
+        return toy.flow()
+    finally:
+        helper.join()
+
+
+def test_an_input_edited_meanwhile_is_refused(toy: Toy) -> None:
+    toy.set("train.learning_rate=1e-4")
+    before = toy.lock
+    code = Path("code/trainer.py")
+    with pytest.raises(StageFailed, match=r"train: code changed while it ran.*dvc.lock is as it was. Run again"):
+        meanwhile(toy, "train", lambda: code.write_text("x = 2\n"))
+    assert toy.lock == before
+    made = Path("data/trained/weights.txt").read_text()
+
+    # The run cache must not have learnt that the edited input gives those outputs.
+    code.write_text("x = 1\n")
+    toy.flow()
+    assert Path("data/trained/weights.txt").read_text() == made
+    code.write_text("x = 2\n")
+    assert toy.flow()["train"] == "ran"
+
+
+def test_a_parameter_edited_meanwhile_is_refused(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    before = toy.lock
+    with pytest.raises(StageFailed, match=r"train: params.yaml changed while it ran"):
+        meanwhile(toy, "train", lambda: toy.set("train.learning_rate=1e-4"))
+    assert toy.lock == before
+
+
+def test_dvc_stays_out_of_a_running_stage(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    said: list[str] = []
+    meanwhile(toy, "train", lambda: said.append(toy.call("dvc", "repro", "train", check=False)))
+    assert "is busy, it is being blocked by" in said[0]
+
+
+def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    gate = toy.hold("train")
+    first = toy.temper("run")
+    toy.held("train")
+    waiting = toy.temper("run")
+    assert waiting.stderr is not None
+    assert f"waiting for process {first.pid} (" in waiting.stderr.readline()
+    refused = toy.temper("run", "--no-wait")
+    said = refused.communicate()[1]
+    assert refused.returncode == 1
+    assert said.startswith(f"temper run: process {first.pid} (")
+    assert "works in this checkout" in said
+    gate.unlink()
+    assert re.search(r"^train +ran ", first.communicate()[0], re.MULTILINE)
+    assert re.search(r"^train +unchanged", waiting.communicate()[0], re.MULTILINE)

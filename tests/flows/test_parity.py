@@ -1,0 +1,123 @@
+"""One declaration, two drivers: the flow and the real `dvc` command agree about every stage."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from tasks.contract.errors import InputError, StageFailed
+from tests.flows.project import BELOW_TRAIN, STAGES, Toy, states
+
+
+def how(outcomes: dict[str, str], word: str) -> set[str]:
+    return {stage for stage, became in outcomes.items() if became == word}
+
+
+def test_after_the_flow_dvc_runs_nothing(toy: Toy) -> None:
+    before = toy.lock
+    said = toy.dvc("repro")
+    assert said.count("didn't change, skipping") == len(STAGES)
+    assert "Running" not in said
+    assert "up to date" in toy.dvc("status")
+    assert toy.lock == before
+
+
+def test_after_dvc_the_flow_finds_everything_cached_and_imports_nothing_heavy(new: Toy) -> None:
+    new.dvc("repro")
+    before = new.lock
+    program = (
+        "import sys; from flows.finetune import finetune; finetune(); "
+        "heavy = {'torch', 'transformers', 'pandas', 'matplotlib', 'datasets'} & set(sys.modules); "
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    new.call(sys.executable, "-c", program)
+    with get_client(sync_client=True) as client:
+        run = max(client.read_flow_runs(), key=lambda run: run.created or 0)
+    assert states(run.name) == dict.fromkeys(STAGES, "Cached")
+    assert new.lock == before
+
+
+def test_both_drivers_write_the_same_lock(new: Toy, finished: Path) -> None:
+    new.dvc("repro")
+    assert new.lock == (finished / "dvc.lock").read_bytes()
+
+
+def test_a_parameter_runs_what_depends_on_it_and_back_restores(toy: Toy) -> None:
+    before, outputs = toy.lock, Path("data/trained/weights.txt").read_text()
+    toy.set("train.learning_rate=1e-4")
+    assert how(toy.flow(), "ran") == BELOW_TRAIN
+    assert Path("data/trained/weights.txt").read_text() != outputs  # a run cache asked too late gives the old ones
+    assert b"learning_rate: 0.0001" in toy.lock
+    assert "up to date" in toy.dvc("status")
+    toy.call("git", "checkout", "params.yaml")
+    outcomes = toy.flow()
+    assert how(outcomes, "restored") == BELOW_TRAIN
+    assert how(outcomes, "unchanged") == STAGES - BELOW_TRAIN
+    assert Path("data/trained/weights.txt").read_text() == outputs
+    assert toy.lock == before
+
+
+def test_a_source_file_runs_its_stage(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    outcomes = toy.flow()  # what train writes does not depend on this file, so below it nothing changes
+    assert how(outcomes, "ran") == {"train"}
+    assert how(outcomes, "unchanged") == STAGES - {"train"}
+
+
+def test_outputs_and_lock_come_back_from_the_cache(toy: Toy) -> None:
+    before = toy.lock
+    for name in ("data/trained/weights.txt", "data/clean/train.txt", "data/clean/ledger.json", "dvc.lock"):
+        Path(name).unlink()
+    assert how(toy.flow(), "restored") == STAGES
+    assert toy.lock == before
+    assert Path("data/trained/weights.txt").exists()
+    assert Path("data/clean/ledger.json").exists()
+
+
+def test_outputs_of_a_removed_item_do_not_linger(toy: Toy) -> None:
+    toy.set("quantize.schemes=[nf4]")
+    outcomes = toy.flow()
+    assert how(outcomes, "ran") == {"report"}
+    assert [path.name for path in Path("data/quantized").iterdir()] == ["nf4"]
+    assert [path.name for path in Path("data/evaluation").iterdir()] == ["nf4"]
+    assert "up to date" in toy.dvc("status")
+    toy.call("git", "checkout", "params.yaml")
+    assert "ran" not in toy.flow().values()
+
+
+def test_an_edited_output_of_a_removed_item_is_not_thrown_away(toy: Toy) -> None:
+    Path("data/quantized/int8/model.txt").write_text("precious")
+    toy.set("quantize.schemes=[nf4]")
+    with pytest.raises(InputError, match="data/quantized/int8 is of no stage any more, and was edited"):
+        toy.flow()
+    assert Path("data/quantized/int8/model.txt").read_text() == "precious"
+
+
+def test_force_runs_a_stage_again(toy: Toy) -> None:
+    assert how(toy.flow(force=["merge"]), "ran") == {"merge"}
+    with pytest.raises(InputError, match=r"no stage is called mrege; there are: .*merge"):
+        toy.flow(force=["mrege"])
+
+
+def test_one_failure_stops_only_what_needs_it(toy: Toy) -> None:
+    (toy.gate / "fail-quantize-int8").touch()
+    toy.set("merge.probes=8")
+    before = toy.lock
+    with pytest.raises(StageFailed) as failure:
+        toy.flow()
+    assert str(failure.value) == "quantize int8: the toy was told to fail.\n  Remove toy-gate/fail-quantize-int8."
+    assert Path("data/evaluation/nf4/scores.txt").exists()
+    assert not Path("data/quantized/int8").exists()
+    (toy.gate / "fail-quantize-int8").unlink()
+    outcomes = toy.flow()
+    assert how(outcomes, "ran") == {"quantize@int8", "evaluate@int8", "report"}
+    assert toy.lock != before
+
+
+def test_a_missing_input_is_named(toy: Toy) -> None:
+    Path("code/trainer.py").unlink()
+    Path("code").rmdir()
+    with pytest.raises(StageFailed, match=r"train: code is missing; put it there"):
+        toy.flow()
+    assert Path("data/trained/weights.txt").exists()

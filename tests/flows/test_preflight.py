@@ -1,0 +1,108 @@
+"""`temper check` and the sentences for a machine or a folder that is not ready."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import preflight
+from tests.flows.project import ROOT, Toy
+
+
+def check(toy: Toy) -> tuple[int, str]:
+    process = toy.temper("check")
+    said = "".join(process.communicate())
+    assert "Traceback" not in said
+    return process.returncode, said
+
+
+def test_everything_in_place(toy: Toy) -> None:
+    shutil.copy(ROOT / "requirements.lock", toy.path)
+    assert check(toy) == (0, "Everything is in place. Next: temper run\n")
+
+
+def test_all_faults_at_once(toy: Toy) -> None:
+    params = Path("params.yaml").read_text().replace("learning_rate:", "learning_rat:")
+    Path("params.yaml").write_text(params)
+    shutil.rmtree("code")
+    Path("requirements.lock").write_text("prefect==1.2.3\ndvc==3.67.1\n")
+    toy.dvc("config", "cache.dir", "/proc/cache")
+    code, said = check(toy)
+    assert code == 1
+    assert "unknown key 'base.pretraining.learning_rat'; did you mean 'learning_rate'?" in said
+    assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in said
+    assert "requirements.lock says 1.2.3; run: pip install --requirement requirements.lock" in said
+    assert "code is missing, which the stage train reads and no stage makes" in said
+    assert "DVC's cache cannot be written: " in said
+
+
+@pytest.mark.parametrize("command", ["run", "check", "plan"])
+def test_a_folder_that_is_no_project(toy: Toy, tmp_path: Path, command: str) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    process = Toy(empty, "").temper(command)
+    said = process.communicate()[1]
+    assert process.returncode == 1
+    assert "no dvc.yaml and no params.yaml here" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("gone", "advice"), [(".git", "run: git init && dvc init"), (".dvc", "run: dvc init")])
+def test_no_git_or_no_dvc(toy: Toy, gone: str, advice: str) -> None:
+    shutil.rmtree(gone)
+    for command in ("run", "plan", "check"):
+        process = toy.temper(command)
+        said = process.communicate()[1]
+        assert process.returncode == 1
+        assert advice in said
+        assert len(said.splitlines()) == 1
+
+
+def test_a_cache_that_cannot_be_written_stops_the_run_before_anything_is_removed(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    toy.dvc("config", "cache.dir", "/proc/cache")
+    before = toy.lock
+    process = toy.temper("run")
+    said = process.communicate()[1]
+    assert process.returncode == 1
+    assert "DVC's cache cannot be written" in said
+    assert Path("data/trained/weights.txt").exists()
+    assert toy.lock == before
+
+
+def test_bad_params_stop_the_run_and_set_leaves_them_as_they_were(toy: Toy) -> None:
+    before = Path("params.yaml").read_text()
+    process = toy.temper("run", "--set", "train.learning_rat=1")
+    said = process.communicate()[1]
+    assert process.returncode == 1
+    assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in said
+    assert Path("params.yaml").read_text() == before
+
+
+def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "DISK", 2**60)
+    monkeypatch.setattr(preflight, "MEMORY", 2**60)
+    monkeypatch.setattr(preflight, "PYTHON", (3, 12))
+    found = "\n".join(preflight.faults())
+    assert "GiB are free on this disk" in found
+    assert "GiB of memory are available" in found
+    assert "runs this, but the locked versions are for 3.12" in found
+
+
+def test_a_full_disk_is_a_sentence() -> None:
+    assert preflight.advice(OSError(28, os.strerror(28), "data/x")) == (
+        "data/x: the disk is full; free some space and run again: finished stages are kept."
+    )
+
+
+def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
+    program = (
+        "import sys; from flows.command import main\n"
+        "try: main([sys.argv[1]])\nexcept SystemExit: pass\n"
+        "heavy = {'prefect', 'torch', 'transformers'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    for argument in ("--help", "check"):
+        toy.call(sys.executable, "-c", program, argument)

@@ -1,0 +1,122 @@
+"""params.yaml: its model, its schema, and changes from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from flows.settings import SCHEMA, Params, change, check, schema
+from tasks.contract.errors import SettingsError
+from tests.flows.project import ROOT
+
+TEXT = """\
+# What trains.
+train:
+  # How far each step goes.
+  learning_rate: 0.005  # per step
+  steps: 300
+quantize:
+  schemes: [nf4, int8]
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def changed(path: Path, *assignments: str, recipe: Path | None = None) -> list[str]:
+    return change(list(assignments), recipe, path=path, verify=lambda aside: None)
+
+
+def test_the_shipped_params_are_valid_and_complete() -> None:
+    check(ROOT / "params.yaml")
+
+
+def test_the_schema_is_in_step() -> None:
+    assert (ROOT / SCHEMA).read_text() == schema(), "run: python -m flows.settings"
+
+
+def test_every_key_is_described() -> None:
+    definitions = Params.model_json_schema()["$defs"]
+    undescribed = [
+        f"{section}.{name}"
+        for section, model in definitions.items()
+        for name, field in model.get("properties", {}).items()
+        if "description" not in field and "description" not in definitions.get(field.get("$ref", "").split("/")[-1], {})
+    ]
+    assert undescribed == []
+
+
+def test_set_changes_one_value_and_keeps_comments(path: Path) -> None:
+    assert changed(path, "train.learning_rate=1e-4") == ["train.learning_rate 0.005 -> 0.0001"]
+    assert path.read_text().split() == TEXT.replace("0.005", "1e-4").split()
+
+
+def test_values_are_yaml_1_2(path: Path) -> None:
+    from ruamel.yaml import YAML
+
+    changed(path, "train.learning_rate=1e-4", "train.method=no", "train.lora={r: 8}", "quantize.schemes=[nf4]", "a.b=")
+    document = YAML(typ="safe").load(path)
+    assert document["train"] == {"learning_rate": 0.0001, "steps": 300, "method": "no", "lora": {"r": 8}}
+    assert document["quantize"]["schemes"] == ["nf4"]
+    assert document["a"] == {"b": None}
+
+
+def test_a_recipe_merges_sections_and_replaces_lists(path: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("train: {steps: 10, learning_rate: 0.005}\nquantize: {schemes: []}\n")
+    lines = changed(path, "train.steps=20", recipe=recipe)
+    assert lines == ["train.steps 300 -> 20", 'quantize.schemes ["nf4", "int8"] -> []']
+    assert "learning_rate: 0.005  # per step" in path.read_text()
+
+
+def test_nothing_is_written_where_nothing_changes(path: Path) -> None:
+    before = path.stat().st_mtime_ns
+    assert changed(path, "train.steps=300") == []
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.steps", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("train.steps.more=3", "'steps' is a value, not a section"),
+        ("train.steps=[1", "the value is not valid YAML"),
+    ],
+)
+def test_an_assignment_that_is_none(path: Path, assignment: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        changed(path, assignment)
+    assert path.read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.learning_rat=1", r"params.yaml \(as it would be\):\d+: unknown key 'train.learning_rat'; did you mean"),
+        ("train.learning_rate=-1", r"train.learning_rate = -1: input should be greater than 0"),
+        ("quantize.schemes=[nf5]", r"quantize.schemes"),
+    ],
+)
+def test_a_change_with_faults_leaves_the_file_as_it_is(tmp_path: Path, assignment: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    before = path.read_text()
+    with pytest.raises(SettingsError, match=message):
+        change([assignment], path=path)
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_all_faults_are_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text() + "trian: {}\n")
+    change(["clean.max_chars=1"], path=path, verify=lambda aside: None)
+    change(["train.steps=many"], path=path, verify=lambda aside: None)
+    with pytest.raises(SettingsError) as error:
+        check(path)
+    assert "'trian'; did you mean 'train'?" in str(error.value)
+    assert "train.steps = 'many'" in str(error.value)

@@ -1,0 +1,77 @@
+"""The toy's one program: `python work.py STAGE [ITEM]` reads its section of params.yaml and writes one small output.
+
+With TOY_GATE=FOLDER, a stage for which there is a file FOLDER/hold-STAGE writes its pid to FOLDER/pid-STAGE and waits
+until the file is gone; one for which there is FOLDER/fail-STAGE fails. It ends with its parent, as temper's stages do.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+OUT = {
+    "base": "data/base/model.txt",
+    "generate": "data/generated/rows.txt",
+    "clean": "data/clean/train.txt",
+    "train": "data/trained/weights.txt",
+    "merge": "data/merged/model.txt",
+    "quantize": "data/quantized/{item}/model.txt",
+    "evaluate": "data/evaluation/{item}/scores.txt",
+    "report": "data/report/report.html",
+}
+INPUTS = {
+    "base": ["data/seed"],
+    "generate": ["data/seed"],
+    "clean": ["data/generated"],
+    "train": ["data/base", "data/clean/train.txt"],
+    "merge": ["data/base", "data/trained"],
+    "quantize": ["data/merged"],
+    "evaluate": ["data/quantized/{item}"],
+    "report": ["data/evaluation", "data/quantized"],
+}
+
+
+def main(stage: str, item: str = "") -> int:
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    name = f"{stage}{item and '-' + item}"
+    print(f"{name} works", flush=True)
+    settings = YAML(typ="safe").load(Path("params.yaml"))[stage]
+    gate = Path(os.environ.get("TOY_GATE", "."))
+    if (gate / f"hold-{name}").exists():
+        (gate / f"pid-{name}").write_text(str(os.getpid()))
+        while (gate / f"hold-{name}").exists():
+            time.sleep(0.02)
+    if (gate / f"fail-{name}").exists():
+        who = " ".join(sys.argv[1:])
+        print(f"{who}: the toy was told to fail.\n  Remove {gate.name}/fail-{name}.", file=sys.stderr)
+        return 1
+    if os.environ.get("TEMPER_PROGRESS") == "json":
+        print(f'::progress {{"what": "{stage}", "done": 1, "total": 2, "unit": "steps", "figures": {{"loss": 0.5}}}}')
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path in INPUTS[stage]:
+        place = Path(path.format(item=item))
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.is_file():
+                digest.update(f"{file}\n".encode() + file.read_bytes())
+    out = Path(OUT[stage].format(item=item))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(digest.hexdigest() + "\n")
+    if stage == "clean":
+        ledger = {"unit": "rows", "in": 3, "out": {"train": 2}, "left": {"empty": 1}}
+        Path("data/clean/ledger.json").write_text(json.dumps(ledger))
+    if stage == "train":
+        (out.parent / "loss.csv").write_text("step,loss,eval_loss\n1,2.0,\n2,1.0,1.5\n")
+    if stage == "report":
+        score = {"exact_match": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}}
+        (out.parent / "comparison.json").write_text(json.dumps({"candidates": {"base": score, "merged": score}}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

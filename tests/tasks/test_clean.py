@@ -1,0 +1,273 @@
+"""The stage `clean`: every shape and file kind in, canonical rows out, every row accounted for, bad input refused."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from tasks.clean import Settings, run
+from tasks.contract.errors import InputError, LossError
+from tasks.contract.likeness import jaccard, words
+from tasks.contract.paths import Paths
+from tasks.contract.rows import row_id
+
+DOCKER = Path(__file__).parents[3] / "shared" / "data" / "docker"
+
+
+def chat(request: str, answer: str = "done", **more: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": request}, {"role": "assistant", "content": answer}], **more}
+
+
+def put(paths: Paths, name: str, *rows: Any) -> None:
+    """Write rows as JSON Lines below `input/`; texts stand as they are."""
+    path = paths.root / "input" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+
+
+def cleaned(paths: Paths, **settings: Any) -> dict[str, list[dict[str, Any]]]:
+    """Run the stage on `input/` and read what it wrote; the ledger is checked against the files on the way."""
+    run(Settings.model_validate({"input": "input", "max_loss": 1, **settings}), paths)
+    tables = {name: parquet.read_table(paths.clean / f"{name}.parquet").to_pylist() for name in OUT}
+    ledger = json.loads((paths.clean / "ledger.json").read_text())
+    assert ledger["in"] == sum(map(len, tables.values()))
+    assert ledger["out"] == {name: len(tables[name]) for name in OUT[:3] if tables[name]}
+    assert sum(ledger["left"].values()) == len(tables["left_out"])
+    return tables
+
+
+OUT = ("train", "validation", "test", "left_out")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    (tmp_path / "input").mkdir()
+    return Paths(tmp_path)
+
+
+def test_a_row_keeps_its_split_slice_and_source_and_gets_a_stable_id(paths: Paths) -> None:
+    put(
+        paths,
+        "rows.jsonl",
+        chat("a b c", split="train", source="me"),
+        chat("d e f", split="test", slice="new_phrasing"),
+    )
+    put(paths, "ledger.json", "{not rows}")
+    tables = cleaned(paths)
+    (train,), (test,) = tables["train"], tables["test"]
+    assert train["source"] == "me"
+    assert train["id"] == row_id("me", train["messages"])
+    assert train["messages"] == chat("a b c")["messages"]
+    assert train["text"] is None
+    assert (test["source"], test["slice"], test["split"]) == ("rows.jsonl", "new_phrasing", "test")
+
+
+SHAPES: list[tuple[dict[str, Any], str]] = [
+    (chat("ask", "answer"), "messages"),
+    ({"instruction": "ask", "input": "", "output": "answer"}, "alpaca"),
+    ({"instruction": "ask", "response": "answer"}, "alpaca"),
+    ({"conversations": [{"from": "human", "value": "ask"}, {"from": "gpt", "value": "answer"}]}, "sharegpt"),
+    ({"prompt": "ask", "completion": "answer"}, "prompt_completion"),
+    ({"prompt": chat("ask")["messages"][:1], "completion": chat("", "answer")["messages"][1:]}, "prompt_completion"),
+]
+
+
+@pytest.mark.parametrize(("row", "shape"), SHAPES)
+def test_every_shape_becomes_the_same_messages(paths: Paths, row: dict[str, Any], shape: str) -> None:
+    put(paths, "rows.jsonl", {**row, "split": "train"}, chat("something else", split="test"))
+    for asked in ("auto", shape) if shape == "messages" else ("auto",):
+        assert cleaned(paths, shape=asked)["train"][0]["messages"] == chat("ask", "answer")["messages"]
+    assert json.loads((paths.clean / "ledger.json").read_text())["shapes"][shape] >= 1
+
+
+def test_an_alpaca_input_follows_its_instruction_or_stands_alone(paths: Paths) -> None:
+    put(paths, "rows.jsonl", {"instruction": "translate", "input": "guten Tag", "output": "good day", "split": "train"})
+    put(paths, "test.jsonl", chat("other", split="test"))
+    both, alone = cleaned(paths, validation_share=0), cleaned(paths, validation_share=0, alpaca_instruction=False)
+    assert both["train"][0]["messages"][0]["content"] == "translate\n\nguten Tag"
+    assert alone["train"][0]["messages"][0]["content"] == "guten Tag"
+
+
+def test_texts_and_tools_keep_what_they_have(paths: Paths) -> None:
+    calls = [{"id": "1", "function": {"name": "ls", "arguments": "{}"}}]
+    turns = [
+        {"role": "user", "content": "list"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "content": "a.txt", "tool_call_id": "1"},
+        {"role": "assistant", "content": "a.txt"},
+    ]
+    put(paths, "rows.jsonl", {"text": "only a text"}, {"messages": turns, "tools": [{"name": "ls"}]})
+    put(paths, "test.jsonl", chat("other", split="test"))
+    text, tools = sorted(cleaned(paths, validation_share=0)["train"], key=lambda row: row["messages"] is not None)
+    assert (text["text"], text["messages"], text["tools"]) == ("only a text", None, None)
+    assert json.loads(tools["tools"]) == [{"name": "ls"}]
+    assert json.loads(tools["tool_calls"]) == [None, {"tool_calls": calls}, {"tool_call_id": "1"}, None]
+
+
+def test_json_csv_and_parquet_are_read_and_csv_values_stay_text(paths: Paths) -> None:
+    import pyarrow as pa
+
+    folder = paths.root / "input"
+    (folder / "a.json").write_text(json.dumps([chat("from json")]))
+    (folder / "b.csv").write_text('prompt,completion\n007,NA\n"two, words",null\nragged\n')
+    parquet.write_table(pa.Table.from_pylist([chat("from parquet")]), folder / "c.parquet")
+    (folder / "notes.md").write_text("not data")
+    put(paths, "test.jsonl", chat("other", split="test"))
+    tables = cleaned(paths, validation_share=0)
+    said = [[turn["content"] for turn in row["messages"]] for row in tables["train"]]
+    assert said == [["from json", "done"], ["007", "NA"], ["two, words", "null"], ["from parquet", "done"]]
+    assert tables["left_out"] == [{"reason": "ragged_line", "file": "b.csv", "line": 4, "row": '["ragged"]'}]
+
+
+FAULTS: list[tuple[Any, str]] = [
+    ("{broken", "parse_error"),
+    ("[1, 2]", "not_an_object"),
+    ({"question": "?"}, "unknown_shape"),
+    ({"messages": "hello"}, "unknown_shape"),
+    ({"messages": [{"role": "wizard", "content": "x"}]}, "unknown_role"),
+    ({"messages": [{"role": "user", "content": 7}]}, "not_text"),
+    (chat("   "), "empty_turn"),
+    ({"text": " "}, "empty_turn"),
+    (chat("ask", ""), "no_answer"),
+    ({"messages": [{"role": "user", "content": "ask"}]}, "no_answer"),
+    ({"messages": []}, "no_answer"),
+    ({"messages": [*chat("a")["messages"], chat("b")["messages"][1]]}, "role_order"),
+    ({"messages": [chat("a")["messages"][1]]}, "role_order"),
+    (chat("x" * 300), "too_long"),
+    ('{"text": "half a pair \\ud800"}', "bad_unicode"),
+    (chat("ask", split="exam"), "unknown_split"),
+]
+
+
+def test_each_kind_of_bad_row_leaves_with_its_reason_file_and_line(paths: Paths) -> None:
+    put(paths, "bad.jsonl", *(row for row, _ in FAULTS))
+    put(paths, "good.jsonl", chat("train on this", split="train"), chat("and test that", split="test"))
+    left = cleaned(paths, max_chars=200)["left_out"]
+    assert [(row["line"], row["reason"]) for row in left] == [(n, why) for n, (_, why) in enumerate(FAULTS, 1)]
+    assert {row["file"] for row in left} == {"bad.jsonl"}
+    assert left[0]["row"] == "{broken"
+
+
+def test_duplicates_leave_from_training_first(paths: Paths) -> None:
+    put(
+        paths,
+        "rows.jsonl",
+        chat("stop the web server", split="train"),
+        chat("stop the web server", split="train"),
+        chat("Stop the web server!", "something else", split="train"),
+        chat("start the other one", split="train"),
+        chat("start the other one", split="validation"),
+        chat("list it", split="train"),
+        chat("list it", "another answer", split="test"),
+    )
+    tables = cleaned(paths, near_duplicate=None)
+    assert [row["messages"][0]["content"] for row in tables["train"]] == ["stop the web server", "Stop the web server!"]
+    assert len(tables["validation"]) == len(tables["test"]) == 1
+    reasons = {(row["line"], row["reason"]) for row in tables["left_out"]}
+    assert reasons == {(2, "duplicate"), (4, "duplicate_across_splits"), (6, "duplicate_across_splits")}
+    kept = cleaned(paths, near_duplicate=None, duplicates=False)["train"]
+    assert len(kept) == 5
+    assert len({row["id"] for row in kept}) == 5
+
+
+def test_near_duplicates_of_the_test_leave_and_only_those(paths: Paths) -> None:
+    """Against every pair compared one by one, over random texts."""
+    source = random.Random(0)
+    vocabulary = [f"w{number}" for number in range(30)]
+
+    def text() -> str:
+        return " ".join(source.sample(vocabulary[: source.choice((9, 30))], source.randint(4, 9)))
+
+    tests, trains = [text() for _ in range(60)], [text() for _ in range(600)]
+    put(paths, "test.jsonl", *(chat(one) for one in tests))
+    put(paths, "train.jsonl", *(chat(one, str(place)) for place, one in enumerate(trains)))
+    splits = {"train": ["train.jsonl"], "test": ["test.jsonl"]}
+    kept = cleaned(paths, splits=splits, near_duplicate=0.7, duplicates=False, validation_share=0)["train"]
+    bags = [set(words(test)) for test in tests]
+    expected = [one for one in trains if all(jaccard(set(words(one)), bag) < 0.7 for bag in bags)]
+    assert 0 < len(expected) < 600
+    assert [row["messages"][0]["content"] for row in kept] == expected
+
+
+def test_files_make_splits_and_validation_comes_from_training_by_hash(paths: Paths) -> None:
+    put(paths, "deep/my_train.jsonl", *(chat(f"request {n} {n * n}") for n in range(400)))
+    put(paths, "my_test.jsonl", chat("quite different"))
+    put(paths, "extra.jsonl", chat("not asked for"))
+    splits = {"train": ["*train.jsonl"], "test": ["my_test.jsonl"]}
+    tables = cleaned(paths, splits=splits, validation_share=0.2)
+    assert 0.1 < len(tables["validation"]) / 400 < 0.3
+    assert len(tables["train"]) + len(tables["validation"]) == 400
+    before = {row["id"] for row in tables["validation"]}
+    put(paths, "deep/my_train.jsonl", *(chat(f"request {n} {n * n}") for n in range(500)))
+    after = {row["id"] for row in cleaned(paths, splits=splits, validation_share=0.2)["validation"]}
+    assert before < after  # rows that come never move those that were there
+
+
+def test_two_runs_write_the_same_bytes(paths: Paths, tmp_path: Path) -> None:
+    put(paths, "rows.jsonl", *(chat(f"request {n} {n * n}") for n in range(50)), "{broken")
+    cleaned(paths, test_share=0.3)
+    first = {path.name: path.read_bytes() for path in paths.clean.iterdir()}
+    cleaned(paths, test_share=0.3)
+    assert first == {path.name: path.read_bytes() for path in paths.clean.iterdir()}
+    assert set(first) == {"train.parquet", "validation.parquet", "test.parquet", "left_out.parquet", "ledger.json"}
+    assert all(str(tmp_path).encode() not in content for content in first.values())
+
+
+def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> None:
+    with pytest.raises(InputError, match=r"nowhere: no such file or folder.*clean\.input"):
+        cleaned(paths, input="nowhere")
+    with pytest.raises(InputError, match="no data file"):
+        cleaned(paths)
+    put(paths, "rows.jsonl")
+    with pytest.raises(InputError, match="hold no rows"):
+        cleaned(paths)
+    put(paths, "rows.jsonl", chat("only this", split="train"))
+    with pytest.raises(InputError, match=r"no row is for the test.*clean\.test_share"):
+        cleaned(paths)
+    with pytest.raises(InputError, match=r"clean\.splits\.test: no file.*'\*exam\*'; there are rows\.jsonl"):
+        cleaned(paths, splits={"test": ["*exam*"]})
+    with pytest.raises(InputError, match=r"in clean\.splits\.train and in \.test"):
+        cleaned(paths, splits={"train": ["rows.jsonl"], "test": ["*.jsonl"]})
+    put(paths, "rows.jsonl", "{broken", "{again")
+    with pytest.raises(InputError, match=r"none of 2 rows is left.*rows\.jsonl:1 \(parse_error\)"):
+        cleaned(paths)
+    assert not paths.clean.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("rows.jsonl", b"\x7fELF\x00\x01\x02\n", "NUL byte"),
+        ("rows.json", b"{nonsense", "not valid JSON"),
+        ("rows.csv", b"a,b\n\xff\xfe,1\n", "UTF-8"),
+        ("rows.parquet", b"PAR0", "not a readable Parquet"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_refused(paths: Paths, name: str, content: bytes, said: str) -> None:
+    (paths.root / "input" / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}.*{said}"):
+        cleaned(paths)
+
+
+def test_too_many_losses_stop_the_stage_with_numbers_and_places(paths: Paths) -> None:
+    put(paths, "rows.jsonl", "{broken", chat("train", split="train"), chat("this is it", split="test"))
+    with pytest.raises(
+        LossError, match=r"1 of 3 rows \(33\.3%\).*clean\.max_loss = 0\.1.*rows\.jsonl:1 \(parse_error\)"
+    ):
+        cleaned(paths, max_loss=0.1)
+    assert not paths.clean.exists()
+
+
+@pytest.mark.skipif(not DOCKER.is_dir(), reason="the public data sets are not beside the checkout (../shared/data)")
+def test_real_docker_commands_by_an_overlay(tmp_path: Path) -> None:
+    splits = {"train": ["docker_commands_train.jsonl"], "test": ["docker_commands_test.jsonl"]}
+    tables = cleaned(Paths(tmp_path), input=str(DOCKER), splits=splits, alpaca_instruction=False, max_loss=0.2)
+    assert len(tables["test"]) == 275
+    assert len(tables["validation"]) > 40
+    tests = [set(words(row["messages"][0]["content"])) for row in tables["test"]]
+    for row in tables["train"] + tables["validation"]:
+        own = set(words(row["messages"][0]["content"]))
+        assert all(jaccard(own, test) < 0.8 for test in tests)

@@ -1,0 +1,158 @@
+"""Training: the same bytes twice and after a kill, only trusted checkpoints, and a stop at the first bad step."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import template
+from tasks.contract.errors import CheckFailed, SettingsError
+from tasks.contract.files import sha256
+from tasks.contract.paths import Paths
+from tasks.train import checkpoints, rows, tune, watch
+from tasks.train.settings import LoRA, Settings
+from tests.tasks import tiny
+
+SMALL = Settings(
+    steps=6, batch_size=4, learning_rate=1e-2, warmup_steps=1, threads=1, logging_steps=1, checkpoint_steps=2,
+    eval_steps=3, lora=LoRA(r=2, alpha=4),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def templated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("templated")
+    template.run(template.Settings(), tiny.project(root, method="none"))
+    return root
+
+
+@pytest.fixture
+def project(templated: Path, tmp_path: Path) -> Paths:
+    shutil.copytree(templated / "data", tmp_path / "data")
+    return Paths(tmp_path)
+
+
+def hashes(paths: Paths) -> dict[str, str]:
+    return {file.name: sha256(file) for file in sorted(paths.trained.iterdir())}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the trainer handles it."""
+
+
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the run end abruptly after `step` steps."""
+    ended = watch.Watch.on_step_end
+
+    def on_step_end(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        ended(self, args, state, control, **kwargs)
+        if state.global_step == step:
+            raise Killed
+
+    monkeypatch.setattr(watch.Watch, "on_step_end", on_step_end)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_same_bytes_twice_and_after_a_kill(project: Paths, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SMALL.model_copy(update={"method": method})
+    tune.tune(settings, project)
+    first = hashes(project)
+    assert set(first) >= {"loss.csv", "training.json", "settings.json"}
+    assert not (project.data / "scratch").exists() or not list((project.data / "scratch").iterdir())
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(5, patch)
+        tune.tune(settings, project)
+    (scratch,) = (project.data / "scratch").iterdir()
+    assert checkpoints.latest(scratch) == scratch / "checkpoint-4"
+    tune.tune(settings, project)
+    assert hashes(project) == first
+
+
+def test_the_loss_falls_and_its_curve_is_written(project: Paths) -> None:
+    tune.tune(SMALL.model_copy(update={"steps": 20, "eval_steps": 10}), project)
+    points = list(csv.DictReader(io.StringIO((project.trained / "loss.csv").read_text())))
+    losses = [float(point["loss"]) for point in points if point["loss"]]
+    assert losses[-1] < losses[0]
+    assert [point["step"] for point in points if point["eval_loss"]] == ["10", "20"]
+    facts = json.loads((project.trained / "training.json").read_text())
+    audit = json.loads((project.templated / "audit.json").read_text())
+    told = audit["splits"]["train"]["trained"]
+    assert {name: facts[name] for name in told} == told
+    assert facts["trainable_parameters"] < facts["parameters"]
+    assert facts["arguments"]["max_length"] is None
+    assert facts["arguments"]["learning_rate"] == SMALL.learning_rate
+
+
+def test_a_changed_setting_starts_over_and_removes_the_stale_checkpoints(
+    project: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(5, patch)
+        tune.tune(SMALL, project)
+    (stale,) = (project.data / "scratch").iterdir()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_at(1, patch)
+        tune.tune(SMALL.model_copy(update={"learning_rate": 2e-2}), project)
+    (fresh,) = (project.data / "scratch").iterdir()
+    assert fresh != stale
+
+
+@pytest.mark.parametrize("harm", ["optimizer.pt", "rng_state.pth", "manifest.json", "cut"])
+def test_an_incomplete_checkpoint_is_not_resumed(tmp_path: Path, harm: str) -> None:
+    for step in (2, 4):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        for name in (*checkpoints.NEEDED, "rng_state.pth", "adapter_model.safetensors"):
+            (folder / name).write_text(f"{name} at {step}")
+        checkpoints.seal(folder)
+    assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-4"
+    if harm == "cut":
+        (tmp_path / "checkpoint-4" / "adapter_model.safetensors").write_text("ada")
+    else:
+        (tmp_path / "checkpoint-4" / harm).unlink()
+    assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-2"
+    assert not (tmp_path / "checkpoint-4").exists()
+
+
+def test_rows_other_than_the_audited_ones_are_refused(project: Paths) -> None:
+    audit = json.loads((project.templated / "audit.json").read_text())
+    audit["splits"]["train"]["trained"]["supervised_tokens"] += 1
+    (project.templated / "audit.json").write_text(json.dumps(audit))
+    with pytest.raises(CheckFailed, match="supervised_tokens"):
+        tune.tune(SMALL, project)
+
+
+def test_rows_without_a_trained_token_are_refused() -> None:
+    none = rows.Counts(rows=3, tokens=30, supervised_tokens=0)
+    with pytest.raises(CheckFailed, match="no token carries a loss"):
+        rows.check(none, none.as_dict(), "train")
+
+
+@pytest.mark.parametrize(("logs", "told"), [({"loss": float("nan")}, "nan"), ({"grad_norm": 0.0}, "gradient is zero")])
+def test_a_bad_step_stops_the_run(logs: dict[str, float], told: str) -> None:
+    class State:
+        global_step = 1
+
+    with pytest.raises(CheckFailed, match=told):
+        watch.Watch("train", 10).on_log(None, State(), None, logs)
+
+
+def test_settings_that_trl_refuses_are_told_as_a_sentence(project: Paths) -> None:
+    with pytest.raises(SettingsError, match=r"params.yaml: trl refuses.*no_such"):
+        tune.tune(SMALL.model_copy(update={"optimizer": "no_such"}), project)
+
+
+def test_an_adapter_on_no_layer_is_told_as_a_sentence(project: Paths) -> None:
+    with pytest.raises(SettingsError, match=r"train\.lora\.target_modules"):
+        tune.tune(SMALL.model_copy(update={"lora": LoRA(target_modules=["no_such_layer"])}), project)
+
+
+def test_saved_adapters_name_their_layers_in_order(project: Paths) -> None:
+    tune.tune(SMALL.model_copy(update={"steps": 2}), project)
+    config = json.loads((project.trained / "adapter_config.json").read_text())
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert config["base_model_name_or_path"] == "model"

@@ -1,0 +1,231 @@
+"""A project in small: a random 2-layer Llama, a byte-level BPE with ChatML, an adapter, rows, and the data layout.
+
+Everything is made here in a second or two; nothing is downloaded. Each function takes the place to write to.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.files import write_json, write_text
+from tasks.contract.model import describe, identity
+from tasks.contract.paths import Paths
+
+CHATML = (
+    "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\\n' -}}"
+    "{%- if message['role'] == 'assistant' -%}{%- generation -%}{{- message['content'] + '<|im_end|>' -}}"
+    "{%- endgeneration -%}{%- else -%}{{- message['content'] + '<|im_end|>' -}}{%- endif -%}{{- '\\n' -}}"
+    "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+NAMES = ("web", "db", "cache", "proxy", "queue", "mail", "front", "auth")
+ASKED = {"start": "docker start", "stop": "docker stop", "remove": "docker rm -f", "show logs of": "docker logs -f"}
+
+
+def conversations() -> list[list[dict[str, str]]]:
+    """Thirty-two requests, each with its command."""
+    return [
+        [{"role": "user", "content": f"{verb} {name}"}, {"role": "assistant", "content": f"{command} {name}"}]
+        for verb, command in ASKED.items()
+        for name in NAMES
+    ]
+
+
+def tokenizer() -> Any:
+    """Byte-level BPE of at most 320 tokens with ChatML; `<|im_end|>` ends a turn and is eos."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.train_from_iterator(
+        (turn["content"] for row in conversations() for turn in row),
+        trainers.BpeTrainer(
+            vocab_size=320,
+            special_tokens=["<|pad|>", "<|im_start|>", "<|im_end|>"],
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            show_progress=False,
+        ),
+    )
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token="<|im_end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=["<|im_start|>"],
+        model_max_length=256,
+    )
+    made.chat_template = CHATML
+    return made
+
+
+def model(folder: Path, *, vocabulary: int, tied: bool = True, dtype: str = "float32", **shape: Any) -> Path:
+    """Save a random Llama, 2 layers and 64 wide unless `shape` says otherwise, with 2 of 4 heads for keys."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        **{
+            "vocab_size": vocabulary,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 256,
+            "tie_word_embeddings": tied,
+            "initializer_range": 0.2,
+            "bos_token_id": None,
+            "eos_token_id": 2,
+            "pad_token_id": 0,
+            **shape,
+        }
+    )
+    LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(folder)
+    return folder
+
+
+def adapter(folder: Path, base: Path, *, scale: float = 0.05) -> Path:
+    """Save a LoRA adapter on every linear layer of `base` whose two factors are random, so that it changes logits."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    tuned = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32),
+        LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules="all-linear"),
+    )
+    with torch.no_grad():
+        for name, weight in tuned.named_parameters():
+            if "lora_" in name:
+                weight.normal_(std=scale)
+    tuned.save_pretrained(folder)
+    (folder / "README.md").unlink()
+    return folder
+
+
+def rows(split: str, chats: list[list[dict[str, str]]]) -> Any:
+    """Canonical rows as an Arrow table; test rows alternate between the two slices."""
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    slices = ["new_phrasing", "new_combination"]
+    return pa.table(
+        {
+            "id": pa.array([f"{split}{number:011x}" for number in range(len(chats))], pa.string()),
+            "source": pa.array(["tiny"] * len(chats), pa.string()),
+            "split": pa.array([split] * len(chats), pa.string()),
+            "slice": pa.array(
+                [slices[number % 2] if split == "test" else None for number in range(len(chats))], pa.string()
+            ),
+            "messages": pa.array(chats, pa.list_(message)),
+            "text": pa.array([None] * len(chats), pa.string()),
+        }
+    )
+
+
+def templated(path: Path, made: Any, table: Any) -> None:
+    """Write the rows of `table` as token ids and labels (Arrow IPC stream)."""
+    import pyarrow as pa
+
+    ids = [
+        made(made.apply_chat_template(chat, tokenize=False), add_special_tokens=False)["input_ids"]
+        for chat in table.column("messages").to_pylist()
+    ]
+    columns = pa.table(
+        {
+            "id": table.column("id"),
+            "input_ids": pa.array(ids, pa.list_(pa.int32())),
+            "labels": pa.array(ids, pa.list_(pa.int32())),
+        }
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, columns.schema) as stream:
+        stream.write_table(columns)
+
+
+def project(root: Path, *, method: str = "lora", dtype: str = "float32", tied: bool = True) -> Paths:
+    """Lay out everything that stands before `merge`: base, clean and templated rows, and what was trained.
+
+    `method`: lora puts an adapter into data/trained, full a whole model, none nothing.
+    """
+    import pyarrow.parquet as pq
+
+    paths = Paths(root)
+    made = tokenizer()
+    made.save_pretrained(paths.templated / "tokenizer")
+    base = model(paths.base / "model", vocabulary=len(made), tied=tied, dtype=dtype)
+    made.save_pretrained(base)
+    record(paths, base, "trained", "model")
+    chats = conversations()
+    paths.clean.mkdir(parents=True)
+    for split, part in (("train", chats[:20]), ("validation", chats[20:24]), ("test", chats[24:])):
+        table = rows(split, part)
+        pq.write_table(table, paths.clean / f"{split}.parquet")
+        if split != "test":
+            templated(paths.templated / f"{split}.arrow", made, table)
+    if method == "lora":
+        adapter(paths.trained, base)
+    elif method == "full":
+        model(paths.trained, vocabulary=len(made), tied=tied, initializer_range=0.21)
+    return paths
+
+
+def record(paths: Paths, folder: Path, kind: str, location: str) -> None:
+    """Write `base.json` for the model in `folder`."""
+    files = describe(folder)
+    write_json(
+        paths.base / "base.json",
+        {"kind": kind, "location": location, "revision": None, "files": files, "sha256": identity(files)},
+    )
+
+
+def ledgers(paths: Paths) -> None:
+    """Write what the stages before `merge` tell about themselves, as the report reads it."""
+    write_json(
+        paths.generated / "ledger.json", {"unit": "rows", "in": 40, "out": {"rows": 36}, "left": {"no answer": 4}}
+    )
+    write_json(paths.generated / "settings.json", {"recipe": "docker", "seed": 7})
+    write_text(paths.generated / "rows.jsonl", "")
+    write_json(
+        paths.clean / "ledger.json",
+        {
+            "unit": "rows",
+            "in": 36,
+            "out": {"train": 20, "validation": 4, "test": 8},
+            "left": {"duplicate": 4},
+            "settings": {"validation": 0.1},
+        },
+    )
+    write_json(paths.base / "settings.json", {"folder": "data/seed"})
+    write_json(
+        paths.templated / "audit.json",
+        {
+            "splits": {
+                "train": {"rows": 20, "trained": {"rows": 20, "tokens": 400, "supervised_tokens": 140}},
+                "validation": {"rows": 4, "trained": {"rows": 4, "tokens": 80, "supervised_tokens": 28}},
+            },
+            "settings": {"max_tokens": 256},
+        },
+    )
+    write_text(paths.templated / "preview.html", "<section><p>user: <mark>docker start web</mark></p></section>\n")
+    write_text(
+        paths.trained / "loss.csv",
+        "step,loss,learning_rate,grad_norm,eval_loss\n"
+        + "".join(
+            f"{step},{5 / (step / 10 + 1):.4f},0.005,1.2,{'2.5' if step == 50 else ''}\n" for step in range(10, 60, 10)
+        ),
+    )
+    write_json(
+        paths.trained / "training.json",
+        {"rows": 20, "tokens": 400, "supervised_tokens": 140, "steps": 50, "method": "lora", "arguments": {"seed": 42}},
+    )
+    write_json(
+        paths.trained / "settings.json", {"method": "lora", "learning_rate": 0.005, "lora": {"r": 4, "alpha": 8}}
+    )
+
+
+def read(path: Path) -> Any:
+    """A JSON file's value."""
+    return json.loads(path.read_text())
