@@ -23,10 +23,12 @@ COMPILE := $(PASSED_ON) $(BIN)/uv pip compile --quiet --no-header --no-annotate 
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui test lint bench lock
+.PHONY: help setup run ui test lint bench lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.run .state ## install the locked versions, make git and DVC state where missing
 
 run: $(VENV)/.run .state ## run the flow `finetune`, from nothing to the comparison table
 	$(BIN)/temper run $(ARGS)

@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from flows.server import QUIET
 from flows.settings import change
+from flows.stage import survey
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -84,6 +85,12 @@ def checkout(*, full: bool, server: str | None = None) -> Iterator[Checkout]:
         who = ["-c", "user.name=temper", "-c", "user.email=temper@localhost"]
         place.run("git", *who, "commit", "--quiet", "--message", "as measured")
         yield place
+
+
+def commands(place: Checkout) -> list[str]:
+    """Every stage's command, in run order."""
+    with chdir(place.root):
+        return [need.command for need in survey()]
 
 
 def _copy(root: Path) -> None:

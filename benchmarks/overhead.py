@@ -3,13 +3,11 @@
 The run is held to one stage at a time (`--jobs 1`), so that what it gains by parallel stages hides nothing.
 """
 
-from contextlib import chdir
 from statistics import median
 
-from benchmarks.checkout import Checkout, checkout
+from benchmarks.checkout import checkout, commands
 from benchmarks.result import Result
 from benchmarks.server import prefect_server
-from flows.stage import survey
 
 GOAL = 1.05
 
@@ -34,9 +32,3 @@ def measure(full: bool) -> Result:
         "shell_script_s": round(median(bare), 1),
     }
     return Result("overhead", round(ratio, 3), "x shell script", GOAL, ratio <= GOAL, detail)
-
-
-def commands(place: Checkout) -> list[str]:
-    """Every stage's command, in run order."""
-    with chdir(place.root):
-        return [need.command for need in survey()]

@@ -3,8 +3,7 @@
 import re
 from statistics import median
 
-from benchmarks.checkout import Checkout, checkout
-from benchmarks.overhead import commands
+from benchmarks.checkout import Checkout, checkout, commands
 from benchmarks.result import Result
 
 GOAL = 3.0

@@ -5,8 +5,6 @@ import csv
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,28 +45,33 @@ def publish(run: "Run") -> None:
         create_markdown_artifact(key="loss", markdown=_loss(), description="Training loss.")
 
 
-@contextmanager
-def progress(stage: str) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A progress bar in the UI for one running stage; it appears with the stage's first report."""
-    bar: Any = None
-    last = 0.0
+class Bars:
+    """Progress bars in the UI, one for each running stage; gone quiet once the server did not take one.
 
-    def publish(state: dict[str, Any]) -> None:
-        nonlocal bar, last
+    A client that finds no server tries again for half a minute, and the stage waits meanwhile: once is enough.
+    """
+
+    def __init__(self) -> None:
+        self._bars: dict[str, Any] = {}
+        self._last: dict[str, float] = {}
+        self._reachable = True
+
+    def show(self, stage: str, state: dict[str, Any]) -> None:
+        """Show `{"what", "done", "total", "unit", "figures"}` of a stage, at most every `EVERY` seconds."""
         now, share = time.monotonic(), 100.0 * state["done"] / max(state["total"], 1)
-        if now - last < EVERY and share < 100.0:
+        if not self._reachable or (now - self._last.get(stage, -EVERY) < EVERY and share < 100.0):
             return
-        last = now
+        self._last[stage] = now
         figures = ", ".join(f"{name} {value:.4g}" for name, value in state.get("figures", {}).items())
         text = f"{state['what']}: {state['done']} of {state['total']} {state['unit']}. {figures}"
-        with suppress(httpx.HTTPError, PrefectException):  # a bar is not worth a failure
-            if bar is None:
-                key = "".join(letter if letter.isalnum() else "-" for letter in f"progress-{stage}".lower())
-                bar = create_progress_artifact(progress=share, key=key, description=text)
+        try:
+            if stage in self._bars:
+                update_progress_artifact(self._bars[stage], progress=share, description=text)
             else:
-                update_progress_artifact(bar, progress=share, description=text)
-
-    yield publish
+                key = "".join(letter if letter.isalnum() else "-" for letter in f"progress-{stage}".lower())
+                self._bars[stage] = create_progress_artifact(progress=share, key=key, description=text)
+        except (httpx.HTTPError, PrefectException):
+            self._reachable = False
 
 
 def _run(run: "Run") -> str:

@@ -78,12 +78,16 @@ class Children:
         """End all children, first asking (SIGTERM), after `GRACE` seconds for good; start no more."""
         with self._guard:
             self._stopped = True
-            roots = [psutil.Process(process.pid) for process in self._running if process.poll() is None]
-        family = {process for root in roots for process in (root, *root.children(recursive=True))}
-        for root in roots:
-            root.terminate()
-        for process in psutil.wait_procs(family, GRACE)[1]:
-            process.kill()
+            running = list(self._running)
+        family: set[psutil.Process] = set()
+        for process in running:
+            with suppress(psutil.NoSuchProcess):
+                stage = psutil.Process(process.pid)
+                family |= {stage, *stage.children(recursive=True)}
+                stage.terminate()
+        for left in psutil.wait_procs(family, GRACE)[1]:
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
 
     @contextmanager
     def _started(self, command: Command) -> Iterator["subprocess.Popen[str]"]:

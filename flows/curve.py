@@ -1,6 +1,6 @@
 """A loss curve as a small SVG picture: enough for the Prefect UI, without a plotting library in the flow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 300, 56, 36, 16
 COLOURS = ("#1f4e79", "#e07b39", "#7a7a7a")
@@ -8,7 +8,7 @@ COLOURS = ("#1f4e79", "#e07b39", "#7a7a7a")
 Line = Sequence[tuple[float, float]]
 
 
-def svg(lines: dict[str, Line], x: str, y: str) -> str:
+def svg(lines: Mapping[str, Line], x: str, y: str) -> str:
     """Draw each named line (points of x and y) on shared axes that begin at 0; colours differ in lightness too."""
     points = [point for line in lines.values() for point in line]
     right, top = max(a for a, _ in points) or 1.0, max(b for _, b in points) or 1.0

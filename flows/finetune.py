@@ -5,11 +5,14 @@ outputs, the task is *Cached*; else the stage's own command runs as a child proc
 log. When a stage fails, those that do not need it still finish.
 """
 
+from typing import Any, cast
+
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
-from prefect.states import Completed, State
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.states import Completed
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import artifacts
 from flows.alone import alone
@@ -17,11 +20,11 @@ from flows.run import Run
 from flows.stage import Outcome, arrange, survey
 from flows.watch import watcher
 
-THREADS = 500
-"""More than stages: a stage that waits for others holds a thread too. How many work at once is `Run`'s business."""
+RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=500))
+"""More threads than stages: a stage that waits for others holds one too. How many work at once is `Run`'s business."""
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
 def stage(name: str, run: Run) -> State[Outcome]:
     """Make one stage current, after those that it needs."""
     outcome = run.bring(name, get_run_logger())
@@ -31,7 +34,7 @@ def stage(name: str, run: Run) -> State[Outcome]:
     return Completed(name="Cached", message=message, data=outcome)
 
 
-@flow(name="finetune", task_runner=ThreadPoolTaskRunner(max_workers=THREADS))
+@flow(name="finetune", task_runner=RUNNER)
 def finetune(force: list[str] | None = None, jobs: int | None = None) -> dict[str, Outcome]:
     """Make every stage current; return how each became so.
 
@@ -41,11 +44,12 @@ def finetune(force: list[str] | None = None, jobs: int | None = None) -> dict[st
     """
     with alone(watcher().said):
         run = Run(survey(watcher().said), force or [], jobs)
-        submitted: dict[str, PrefectFuture[Outcome]] = {}
+        submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for need in run.needs:
                 before = [submitted[name] for name in need.after]
-                submitted[need.name] = stage.with_options(name=need.name).submit(need.name, run, wait_for=before)
+                named = stage.with_options(name=need.name)
+                submitted[need.name] = named.submit(need.name, run, wait_for=before, return_state=False)
             for future in submitted.values():
                 future.wait()
         if run.moved:

@@ -5,7 +5,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-from flows import artifacts
+from flows.artifacts import Bars
 from flows.child import Children, Command
 from flows.machine import at_once
 from flows.stage import Need, Outcome, bring
@@ -25,6 +25,7 @@ class Run:
         self._needs = {need.name: need for need in needs}
         self._force = force
         self._children = Children()
+        self._bars = Bars()
         self._slots = threading.BoundedSemaphore(jobs or at_once())
         self._watcher = watcher()
         if unknown := [name for name in force if name not in self._needs]:
@@ -59,13 +60,13 @@ class Run:
             raise StageFailed("\n".join(self.failures.values()))
 
     def _work(self, command: Command, log: Any) -> float:
-        with self._slots, artifacts.progress(command.stage) as publish:
+        with self._slots:
             log.info("> %s", command.text)
             self._watcher.started(command.stage)
 
             def progress(state: dict[str, Any]) -> None:
                 self._watcher.progressed(command.stage, state)
-                publish(state)
+                self._bars.show(command.stage, state)
 
             return self._children.run(command, log.info, progress)
 

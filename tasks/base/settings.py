@@ -43,7 +43,7 @@ class Settings(Section):
     """A hub model with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of the folder."""
     architecture: Architecture = Architecture()
     """Shape of the base that is trained from the seed; without effect for a ready model."""
-    lines: Positive = 32000
+    lines: Positive = 38400
     """Lines of pretraining text made from the seed; each is a row."""
     pretraining: Optimization = Optimization()
     """Optimisation of the pretraining."""

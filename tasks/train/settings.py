@@ -26,6 +26,8 @@ class Optimization(Section):
     """Steps in which the learning rate rises linearly from zero."""
     optimizer: str = "adamw_torch"
     """An optimiser by its name in transformers, such as adamw_torch, adafactor, adamw_8bit."""
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Memory of Adam's second moment, a step; short runs want less than the usual 0.999."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0

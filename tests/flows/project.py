@@ -92,14 +92,14 @@ def _text(path: Path) -> str:
 def states(flow_run: str) -> dict[str, str]:
     """Task name -> state name of a flow run, asked of the server until all are final."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
     def ask() -> dict[str, str]:
         with get_client(sync_client=True) as client:
-            where = FlowRunFilter(name={"any_": [flow_run]})  # type: ignore[arg-type]
+            where = FlowRunFilter(name=FlowRunFilterName(any_=[flow_run]))
             runs = client.read_task_runs(flow_run_filter=where)
-        final = [run for run in runs if run.state is not None and run.state.is_final()]
-        return {run.name.rsplit("-", 1)[0]: run.state.name for run in final} if len(final) == len(STAGES) else {}
+        final = {run.name: str(run.state.name) for run in runs if run.state and run.state.is_final()}
+        return final if len(final) == len(STAGES) else {}
 
     answer: dict[str, str] = until(ask)
     return answer

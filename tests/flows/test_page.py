@@ -98,7 +98,7 @@ def test_graph_shows_every_stage(browser: Browser) -> None:
 def test_tasks_say_cached_or_completed(browser: Browser) -> None:
     tab = browser.opened("Task Runs")
     for stage, state in (("base", "Cached"), ("train", "Completed")):
-        tab.locator(".task-run-list-item", has_text=re.compile(rf"\b{stage}-")).get_by_text(
+        tab.locator(".task-run-list-item", has_text=re.compile(rf"\b{stage}\b")).get_by_text(
             state, exact=True
         ).wait_for()
 

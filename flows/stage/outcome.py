@@ -1,0 +1,116 @@
+"""How a stage becomes current: unchanged, restored from the run cache, or by running its command."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dvc.exceptions import CheckoutError
+from dvc.stage import PipelineStage
+from dvc.stage.cache import RunCacheNotFoundError
+from dvc.stage.run import prepare_kwargs
+from dvc.stage.serialize import to_single_stage_lockfile
+
+from flows.child import Command
+from flows.stage.changes import Seen, hashes, reasons
+from flows.stage.checkout import claimed, locked, opened
+from tasks.contract.errors import InputChanged, InputError, StageFailed
+
+How = Literal["unchanged", "restored", "ran"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage became current."""
+
+    stage: str
+    how: How
+    reasons: tuple[str, ...]
+    outs: dict[str, str]
+    """Path -> hash."""
+    seconds: float
+    """Of the command where it ran, of the question or the restoring where not."""
+
+
+def bring(name: str, run: Callable[[Command], float], *, force: bool = False) -> Outcome:
+    """Make one stage current; `run` carries out its command where it must, and returns the seconds it took.
+
+    Raises:
+        InputError: a dependency is not there.
+        InputChanged: a dependency or parameter was edited meanwhile; dvc.lock is as it was.
+        StageFailed: the command failed, or an output is missing; dvc.lock is as it was.
+        Busy: another process works on these paths.
+    """
+    start = time.perf_counter()
+    with opened() as repo:
+        with locked(repo):
+            stage = repo.stage.load_one(name=name)
+            why = ("asked for with --force",) if force else tuple(reasons(stage, Seen()))
+            if not why:
+                return Outcome(name, "unchanged", (), hashes(stage), time.perf_counter() - start)
+            if missing := [str(dep) for dep in stage.deps if not dep.exists]:
+                raise InputError(f"{name}: {', '.join(missing)} is missing; put it there, then run again.")
+        paths = {"read": [dep.fs_path for dep in stage.deps], "write": [out.fs_path for out in stage.outs]}
+        with claimed(repo, **paths):
+            with locked(repo):
+                stage.remove_outs()
+                restored = not force and _restore(stage)  # before save_deps: restore trusts the lock entry as loaded
+                stage.save_deps()
+                before = _inputs(stage)
+            seconds = None if restored else run(_command(stage))  # DVC's lock is free meanwhile, the paths are not
+            with locked(repo):
+                repo._reset()  # forget what was cached of the file tree: the command wrote to it
+                _record(stage, before)
+        how: How = "restored" if restored else "ran"
+        return Outcome(name, how, why, hashes(stage), seconds or time.perf_counter() - start)
+
+
+def _restore(stage: PipelineStage) -> bool:
+    try:
+        stage.repo.stage_cache.restore(stage)
+    except (RunCacheNotFoundError, CheckoutError):
+        return False
+    return True
+
+
+def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
+    """Hash what was made, and write cache, run cache and dvc.lock, unless the inputs are no longer what they were.
+
+    The run cache comes last but one: an entry made from changed inputs would hand out wrong outputs for ever.
+    """
+    if unwritten := [str(out) for out in stage.outs if not out.exists]:
+        raise StageFailed(f"{stage.name}: the command ended well but did not write {', '.join(unwritten)}.")
+    stage.save(run_cache=False)
+    after = _inputs(stage)
+    if after != before:
+        raise InputChanged(
+            f"{stage.name}: {', '.join(_differing(before, after))} changed while it ran, so what it made belongs to "
+            "neither version; dvc.lock is as it was. Run again."
+        )
+    stage.commit()
+    if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):
+        stage.repo.stage_cache.save(stage)
+    stage.dump(update_pipeline=False)
+
+
+def _inputs(stage: PipelineStage) -> dict[str, Any]:
+    """What went in: the part of the lock entry that names command, dependencies and parameters."""
+    entry = to_single_stage_lockfile(stage)
+    return {key: entry.get(key) for key in ("cmd", "deps", "params")}
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    old = {dep["path"]: dep for dep in before["deps"] or []}
+    paths = [dep["path"] for dep in after["deps"] or [] if dep != old.get(dep["path"])]
+    files = [file for file, values in (after["params"] or {}).items() if values != (before["params"] or {}).get(file)]
+    return paths + files
+
+
+def _command(stage: PipelineStage) -> Command:
+    """The command as `dvc repro` would start it, with this interpreter first on the path."""
+    options = prepare_kwargs(stage)
+    path = os.pathsep.join([str(Path(sys.executable).parent), options["env"].get("PATH", os.defpath)])
+    return Command(stage.name, stage.cmd, Path(options["cwd"]), {**options["env"], "PATH": path})

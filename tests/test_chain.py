@@ -1,0 +1,166 @@
+"""The README in a fresh checkout, as a newcomer follows it, on the small configuration; then what is promised of it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from ruamel.yaml import YAML
+
+from benchmarks.checkout import HERE, Checkout, checkout
+from benchmarks.server import prefect_server
+from flows.server import answers
+from tests.flows.project import until
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+ELSEWHERE = {
+    "make test": "is running this",
+    "make ui": "has its own test",
+    "temper run --recipe recipes/stories260k-docker.yaml": "has its own test",
+}
+"""Commands of the README that are not run in the order of the page, each with where it is run."""
+
+
+def commands() -> list[str]:
+    """Every command line of the README's shell blocks."""
+    return [line for block in BLOCK.findall((HERE / "README.md").read_text()) for line in block.splitlines() if line]
+
+
+def installed(place: Checkout) -> None:
+    """Let `make` and `temper` find the versions that are installed here, and the code of the checkout."""
+    (place.root / ".venv").symlink_to(sys.prefix)
+    place.environment["PYTHONPATH"] = str(place.root)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with prefect_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def followed(server: str) -> Iterator[tuple[Checkout, dict[str, str]]]:
+    """A checkout in which the README was followed, and what each command wrote."""
+    with checkout(full=False, server=server) as place:
+        installed(place)
+        place.run("git", "config", "user.name", "temper")
+        place.run("git", "config", "user.email", "temper@localhost")
+        said = {}
+        for command in commands():
+            if command not in ELSEWHERE:
+                said[command] = said_by(place, command)
+        yield place, said
+
+
+def said_by(place: Checkout, command: str) -> str:
+    done = subprocess.run(
+        command, shell=True, cwd=place.root, env=place.environment, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"`{command}` ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def lock(place: Checkout) -> dict[str, dict[str, object]]:
+    return dict(YAML(typ="safe").load((place.root / "dvc.lock").read_text())["stages"])
+
+
+def test_every_command_of_the_readme_is_run_somewhere() -> None:
+    assert set(ELSEWHERE) < set(commands())
+    assert len(commands()) > len(ELSEWHERE) + 5
+
+
+def test_the_first_command_ends_with_table_report_and_what_to_type_next(
+    followed: tuple[Checkout, dict[str, str]],
+) -> None:
+    place, said = followed
+    for word in ("base_few_shot", "adapter", "merged", "int8", "95 %", "data/report/report.html", "Next:"):
+        assert word in said["make run"]
+    assert "Traceback" not in "".join(said.values())
+    assert (place.root / "data/report/report.html").stat().st_size > 10_000
+
+
+def test_one_changed_parameter_runs_train_and_what_is_below(followed: tuple[Checkout, dict[str, str]]) -> None:
+    _, said = followed
+    told = said["temper run --set train.learning_rate=2e-3"]
+    for stage in ("base", "generate", "clean", "template", "evaluate-base", "evaluate-few-shot"):
+        assert re.search(rf"{stage}\b.*(unchanged|cached)", told, re.IGNORECASE), told
+    assert "params.yaml: train.learning_rate 0.005 -> 0.002" in told
+
+
+def test_after_the_flow_dvc_runs_nothing(followed: tuple[Checkout, dict[str, str]]) -> None:
+    _, said = followed
+    assert "Running stage" not in said["dvc repro"]
+    assert "Data and pipelines are up to date." in said["dvc repro"]
+
+
+def test_the_other_driver_in_another_folder_makes_the_same_bytes(followed: tuple[Checkout, dict[str, str]]) -> None:
+    place, _ = followed
+    with checkout(full=False) as other:
+        shutil.copy(place.root / "params.yaml", other.root / "params.yaml")
+        other.run("dvc", "repro")
+        assert lock(other) == lock(place)
+
+
+def test_training_killed_in_the_middle_goes_on_and_ends_in_the_same_bytes(
+    followed: tuple[Checkout, dict[str, str]],
+) -> None:
+    place, _ = followed
+    straight = lock(place)["train"]
+    weights = (place.root / "data/trained/adapter_model.safetensors").read_bytes()
+    run = subprocess.Popen(
+        ["python", "-m", "flows.command", "run", "--force", "train"],
+        cwd=place.root, env=place.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(lambda: run.poll() is not None or sealed(place))
+    stage = next(child for child in psutil.Process(run.pid).children(recursive=True) if "train" in child.cmdline())
+    os.kill(stage.pid, signal.SIGKILL)
+    said = run.communicate()[1]
+    assert run.returncode == 1, said
+    assert lock(place)["train"] == straight
+    assert sealed(place)
+    told = said_by(place, "python -m tasks train")
+    assert "from checkpoint-" in told
+    assert (place.root / "data/trained/adapter_model.safetensors").read_bytes() == weights
+    assert "up to date" in said_by(place, "dvc status")
+
+
+def sealed(place: Checkout) -> list[Path]:
+    """Complete checkpoints of the stage `train`."""
+    return list((place.root / "data").glob("scratch/train-*/checkpoint-*/manifest.json"))
+
+
+def test_the_page_that_make_ui_starts_answers_on_this_machine_only(followed: tuple[Checkout, dict[str, str]]) -> None:
+    place, _ = followed
+    page = "http://127.0.0.1:4200/api"
+    if answers(page):
+        pytest.skip("a Prefect server runs at port 4200 already")
+    server = subprocess.Popen(
+        ["make", "ui"],
+        cwd=place.root,
+        env=place.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until(lambda: server.poll() is not None or answers(page))
+        assert server.poll() is None
+        listening = {
+            connection.laddr.ip
+            for child in psutil.Process(server.pid).children(recursive=True)
+            for connection in child.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+    finally:
+        for process in [*psutil.Process(server.pid).children(recursive=True), server]:
+            process.terminate()
+        server.communicate()
