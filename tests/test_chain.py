@@ -18,6 +18,8 @@ from benchmarks.server import prefect_server
 from flows.server import answers
 from tests.flows.project import until
 
+pytestmark = pytest.mark.timeout(1800)  # the fixture follows the whole README, and counts as part of its first test
+
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 ELSEWHERE = {
