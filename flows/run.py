@@ -78,3 +78,4 @@ class Run:
     ) -> None:
         if kind is not None:
             self._children.stop()  # a signal reaches the main thread only; the stages' threads wait for their children
+        self._bars.close()
