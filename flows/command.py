@@ -2,10 +2,11 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
-from tasks.contract.errors import MachineError, TemperError
+from tasks.contract.errors import TemperError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -82,9 +83,13 @@ def _flow(options: argparse.Namespace, page: str) -> int:
         with Terminal(console) as terminal, watched_by(terminal):
             finetune(force=options.force, jobs=options.jobs)
     except httpx.HTTPError as error:
-        raise MachineError(
-            f"the Prefect server no longer answers ({type(error).__name__}); finished stages are kept: run again."
-        ) from error
+        print(
+            f"temper run: the Prefect server no longer answers ({type(error).__name__}); "
+            "finished stages are kept: run again.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)  # on a usual exit Prefect would try for minutes to send what it still has
     if COMPARISON.exists():
         console.print()
         console.print(table(rows()))
