@@ -6,6 +6,7 @@ python -m benchmarks --full          all, then a table
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="default: all")
     parser.add_argument("--full", action="store_true", help="on params.yaml as it is; default: a small configuration")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that servers and folders are put away
     results = []
     for name in [options.name] if options.name else BENCHMARKS:
         start = time.perf_counter()

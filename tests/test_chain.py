@@ -1,5 +1,6 @@
 """The README in a fresh checkout, as a newcomer follows it, on the small configuration; then what is promised of it."""
 
+import json
 import os
 import re
 import shutil
@@ -25,7 +26,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ELSEWHERE = {
     "make test": "is running this",
     "make ui": "has its own test",
-    "temper run --recipe recipes/stories260k-docker.yaml": "has its own test",
+    "temper run --recipe recipes/stories260k-docker.yaml": "is in the long tier",
 }
 """Commands of the README that are not run in the order of the page, each with where it is run."""
 
@@ -132,6 +133,19 @@ def test_training_killed_in_the_middle_goes_on_and_ends_in_the_same_bytes(
     assert "from checkpoint-" in told
     assert (place.root / "data/trained/adapter_model.safetensors").read_bytes() == weights
     assert "up to date" in said_by(place, "dvc status")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not (HERE.parent / "shared/data").is_dir(), reason="the public data are not at ../shared/data")
+def test_a_public_model_learns_public_data_by_the_recipe_of_the_readme(server: str) -> None:
+    with checkout(full=True, server=server) as place:
+        installed(place)
+        (place.root.parent / "shared").symlink_to(HERE.parent / "shared")
+        said_by(place, "temper run --recipe recipes/stories260k-docker.yaml")
+        scores = json.loads((place.root / "data/report/comparison.json").read_text())["candidates"]
+        assert scores["base"]["exact_match"]["value"] <= 0.05
+        assert scores["merged"]["exact_match"]["value"] >= 0.375
+        assert scores["merged"]["exact_match"]["n"] == 275
 
 
 def sealed(place: Checkout) -> list[Path]:

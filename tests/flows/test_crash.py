@@ -49,7 +49,7 @@ def test_a_killed_server_costs_no_finished_stage(toy: Toy, tmp_path: Path) -> No
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     api, own = toy.environment["PREFECT_API_URL"], f"http://127.0.0.1:{port}/api"
-    toy.environment.update(PREFECT_API_URL=own, PREFECT_HOME=str(tmp_path / "home"))
+    toy.environment.update(PREFECT_API_URL=own, PREFECT_HOME=str(tmp_path / "home"), PREFECT_CLIENT_MAX_RETRIES="0")
     server = toy.temper("ui", "--port", str(port))
     until(lambda: answers(own))
     toy.set("train.learning_rate=1e-4")
