@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tasks.contract.errors import TemperError
+from tasks.contract.errors import TemperError, advice
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,8 +18,6 @@ def main(arguments: list[str] | None = None) -> int:
     except TemperError as error:
         print(f"temper {options.command}: {error}", file=sys.stderr)
     except OSError as error:
-        from flows.preflight import advice
-
         print(f"temper {options.command}: {advice(error)}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"temper {options.command}: stopped; what is finished is kept, run again to go on.", file=sys.stderr)

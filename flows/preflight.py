@@ -1,8 +1,6 @@
 """What must be in place before a run, said all at once: `temper check`; `temper run` asks the quick part first."""
 
-import errno
 import importlib.metadata
-import os
 import re
 import shutil
 import sys
@@ -11,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flows.machine import available_memory
-from tasks.contract.errors import MachineError, TemperError
+from tasks.contract.errors import MachineError, TemperError, advice
 
 PYTHON = (3, 11)
 """The Python that the locked versions were tried with."""
@@ -53,17 +51,6 @@ def project() -> None:
         raise MachineError("this folder is no git repository; run: git init && dvc init")
     if not Path(".dvc").is_dir():
         raise MachineError("DVC is not set up here; run: dvc init")
-
-
-def advice(error: OSError) -> str:
-    """An error of the operating system as a sentence that says what to do."""
-    what = {
-        errno.ENOSPC: "the disk is full; free some space and run again: finished stages are kept",
-        errno.EDQUOT: "the disk quota is used up; free some space and run again: finished stages are kept",
-        errno.EROFS: "the file system is read-only; run in a folder that can be written",
-        errno.EACCES: "permission denied; make it accessible to this user",
-    }.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
-    return f"{error.filename}: {what}." if error.filename else f"{what}."
 
 
 def _asked(ask: Callable[[], Iterator[str]]) -> list[str]:

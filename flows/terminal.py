@@ -14,7 +14,7 @@ from flows.watch import Watcher
 
 
 class Terminal(Watcher):
-    """A context. On a terminal, running stages have a live bar; elsewhere there are plain lines only."""
+    """A context. On a terminal, running stages have a live bar; elsewhere a line for each tenth of it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -28,6 +28,7 @@ class Terminal(Watcher):
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._tenths: dict[tuple[str, str], int] = {}
         self._guard = threading.Lock()
         self._width = 8
         self._started = time.perf_counter()
@@ -49,6 +50,11 @@ class Terminal(Watcher):
         figures = "  ".join(f"{name} {value:.4g}" for name, value in list(progress.get("figures", {}).items())[:2])
         text = f"{progress['done']}/{progress['total']} {progress['unit']}  {figures}"
         self._bars.update(self._tasks[stage], completed=progress["done"], total=progress["total"], text=text)
+        tenth = 10 * progress["done"] // max(progress["total"], 1)
+        work = stage, progress["what"]
+        if not self.console.is_terminal and tenth > self._tenths.get(work, 0):
+            self._tenths[work] = tenth
+            self._line(f"{stage.ljust(self._width)}  {text.rstrip()}")
 
     def finished(self, outcome: Outcome) -> None:
         self._remove(outcome.stage)

@@ -12,6 +12,9 @@ TemperError
 └── Busy              somebody else runs in this checkout
 """
 
+import errno
+import os
+
 
 class TemperError(Exception):
     """Base of all errors that users are meant to read; the message is one clear sentence or a list of them."""
@@ -51,3 +54,15 @@ class InputChanged(TemperError):
 
 class Busy(TemperError):
     """Somebody else runs in this checkout; the message names them."""
+
+
+def advice(error: OSError) -> str:
+    """An error of the operating system as a sentence that says what to do."""
+    what = {
+        errno.ENOSPC: "the disk is full; free some space and run again: finished stages and checkpoints are kept",
+        errno.EDQUOT: "the disk quota is used up; free some space and run again: finished stages are kept",
+        errno.EROFS: "the file system is read-only; run in a folder that can be written",
+        errno.EACCES: "permission denied; make it accessible to this user",
+        errno.ENOENT: "no such file; run the stages before this one first",
+    }.get(error.errno or 0, os.strerror(error.errno) if error.errno else str(error))
+    return f"{error.filename}: {what}." if error.filename else f"{what}."

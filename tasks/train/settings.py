@@ -38,6 +38,10 @@ class Optimization(Section):
     """Arithmetic of the forward pass; weights stay float32. auto: bfloat16 where the processor computes in it."""
     threads: Positive = 2
     """CPU threads. Part of the result: another number adds in another order and gives other last bits."""
+    padding_free: bool | Literal["auto"] = "auto"
+    """Rows of a batch stand one after the other, apart by their positions, instead of each filled up to the longest:
+    the same gradients without work on padding. auto: where batch_size times the longest row is at most 4,096 tokens,
+    beyond which attention over the whole batch costs more, and the base keeps the rows apart, which is measured."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a fifth more time."""
     logging_steps: Positive = 10

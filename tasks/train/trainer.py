@@ -12,7 +12,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from tasks.contract.errors import CheckFailed, SettingsError
-from tasks.train import checkpoints
+from tasks.train import checkpoints, padding
 from tasks.train.rows import count
 from tasks.train.settings import Optimization
 from tasks.train.watch import Watch, curve
@@ -54,7 +54,9 @@ def fit(
     `what` names the section of params.yaml in messages. Raises `CheckFailed` where nothing is trainable, the rows that
     the trainer sees are not those given, or no weight changed.
     """
-    arguments = _arguments(settings, scratch, eval_steps if validation is not None else None)
+    arguments = _arguments(
+        settings, scratch, eval_steps if validation is not None else None, padding.free(what, settings, model, rows)
+    )
     try:
         trainer = SFTTrainer(
             model=model,
@@ -96,7 +98,7 @@ def fit(
     return Trained(trainer.model, curve(trainer.state.log_history), facts)
 
 
-def _arguments(settings: Optimization, scratch: Path, eval_steps: int | None) -> SFTConfig:
+def _arguments(settings: Optimization, scratch: Path, eval_steps: int | None, padding_free: bool) -> SFTConfig:
     cpu = not torch.cuda.is_available()
     try:
         return SFTConfig(
@@ -127,6 +129,7 @@ def _arguments(settings: Optimization, scratch: Path, eval_steps: int | None) ->
             report_to=[],
             max_length=None,
             packing=False,
+            padding_free=padding_free,
             dataset_kwargs={"skip_prepare_dataset": True},
         )
     except ValueError as error:

@@ -1,6 +1,5 @@
 """`temper check` and the sentences for a machine or a folder that is not ready."""
 
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -89,12 +88,6 @@ def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
     assert "GiB are free on this disk" in found
     assert "GiB of memory are available" in found
     assert "runs this, but the locked versions are for 3.12" in found
-
-
-def test_a_full_disk_is_a_sentence() -> None:
-    assert preflight.advice(OSError(28, os.strerror(28), "data/x")) == (
-        "data/x: the disk is full; free some space and run again: finished stages are kept."
-    )
 
 
 def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
