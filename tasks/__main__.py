@@ -23,6 +23,7 @@ FIXED = {
     "OMP_WAIT_POLICY": "passive",
     "GOMP_SPINCOUNT": "3000",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # torch: needed for deterministic cuBLAS
+    "TORCHDYNAMO_DISABLE": "1",  # nothing is compiled at run time, and imports need not load the compiler: 2 s a stage
     "TOKENIZERS_PARALLELISM": "false",
     "TQDM_DISABLE": "1",  # the bars of libraries: temper draws its own, and a log has no use for them
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
@@ -30,6 +31,7 @@ FIXED = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
     "TRANSFORMERS_VERBOSITY": "error",
+    "PYTHONWARNINGS": "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",  # peft 0.21, at each adapter
 }
 """Environment of every stage: what must be the same for two runs to give the same bytes, and no telemetry."""
 
