@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flows.machine import available_memory
-from tasks.contract.errors import MachineError, TemperError, advice
+from tasks.contract.errors import MachineError, SettingsError, TemperError, advice
 
 PYTHON = (3, 11)
 """The Python that the locked versions were tried with."""
@@ -36,7 +36,7 @@ def faults() -> list[str]:
         project()
     except TemperError as error:
         return [*_asked(_python), str(error)]
-    asked = (_python, _versions, _params, _disk, _memory, _cache, _data)
+    asked = (_python, _versions, _params, _base, _disk, _memory, _cache, _data)
     return [fault for ask in asked for fault in _asked(ask)]
 
 
@@ -92,6 +92,25 @@ def _params() -> Iterator[str]:
 
     check()
     yield from ()
+
+
+def _base() -> Iterator[str]:
+    from flows.settings import Params
+    from tasks.base.ready import check, has_template, is_model
+    from tasks.contract.model import check_hub
+    from tasks.contract.settings import PARAMS, load
+
+    try:
+        params = load(Params, Path(PARAMS))
+    except SettingsError:
+        return  # said by `_params`
+    folder = Path(params.base.folder)
+    if params.base.hub:
+        check_hub(*params.base.hub.split("@"))
+    elif is_model(folder):
+        check(folder, params.base.folder)
+        if not has_template(folder) and params.template.chat_template is None:
+            yield f"{folder}: the base has no chat template; name one in template.chat_template, such as plain."
 
 
 def _disk() -> Iterator[str]:

@@ -10,7 +10,7 @@ from flows.child import Children, Command
 from flows.machine import at_once
 from flows.stage import Need, Outcome, bring
 from flows.watch import watcher
-from tasks.contract.errors import InputError, StageFailed, TemperError
+from tasks.contract.errors import InputError, StageFailed, TemperError, advice
 
 
 class Run:
@@ -41,9 +41,9 @@ class Run:
                 outcome = Outcome(name, "unchanged", (), need.outs, 0.0)
             else:
                 outcome = bring(name, lambda command: self._work(command, log), force=name in self._force)
-        except TemperError as error:
-            self.failures[name] = str(error)
-            self._watcher.failed(name, str(error))
+        except Exception as error:
+            self.failures[name] = _sentence(name, error)
+            self._watcher.failed(name, self.failures[name])
             raise
         self.outcomes[name] = outcome
         self._watcher.finished(outcome)
@@ -55,9 +55,11 @@ class Run:
         return any(outcome.how != "unchanged" for outcome in self.outcomes.values())
 
     def check(self) -> None:
-        """Raise `StageFailed` with what the failed stages said."""
+        """Raise `StageFailed` with what the failed stages said, or where one has not ended at all."""
         if self.failures:
             raise StageFailed("\n".join(self.failures.values()))
+        if left := [need.name for need in self.needs if need.name not in self.outcomes]:
+            raise StageFailed(f"{', '.join(left)} did not end; the log of the flow run has the reason. Run again.")
 
     def _work(self, command: Command, log: Any) -> float:
         with self._slots:
@@ -79,3 +81,12 @@ class Run:
         if kind is not None:
             self._children.stop()  # a signal reaches the main thread only; the stages' threads wait for their children
         self._bars.close()
+
+
+def _sentence(stage: str, error: Exception) -> str:
+    """Why a stage failed, for people."""
+    if isinstance(error, TemperError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{stage}: {advice(error)}"
+    return f"{stage}: {type(error).__name__}: {error} (this was not foreseen; the log of the flow run has more)."

@@ -75,6 +75,11 @@ def lock(place: Checkout) -> dict[str, dict[str, object]]:
     return dict(YAML(typ="safe").load((place.root / "dvc.lock").read_text())["stages"])
 
 
+def sealed(place: Checkout) -> list[Path]:
+    """Complete checkpoints of the stage `train`."""
+    return list((place.root / "data").glob("scratch/train-*/checkpoint-*/manifest.json"))
+
+
 def test_every_command_of_the_readme_is_run_somewhere() -> None:
     assert set(ELSEWHERE) < set(commands())
     assert len(commands()) > len(ELSEWHERE) + 5
@@ -135,24 +140,6 @@ def test_training_killed_in_the_middle_goes_on_and_ends_in_the_same_bytes(
     assert "up to date" in said_by(place, "dvc status")
 
 
-@pytest.mark.long
-@pytest.mark.skipif(not (HERE.parent / "shared/data").is_dir(), reason="the public data are not at ../shared/data")
-def test_a_public_model_learns_public_data_by_the_recipe_of_the_readme(server: str) -> None:
-    with checkout(full=True, server=server) as place:
-        installed(place)
-        (place.root.parent / "shared").symlink_to(HERE.parent / "shared")
-        said_by(place, "temper run --recipe recipes/stories260k-docker.yaml")
-        scores = json.loads((place.root / "data/report/comparison.json").read_text())["candidates"]
-        assert scores["base"]["exact_match"]["value"] <= 0.05
-        assert scores["merged"]["exact_match"]["value"] >= 0.375
-        assert scores["merged"]["exact_match"]["n"] == 275
-
-
-def sealed(place: Checkout) -> list[Path]:
-    """Complete checkpoints of the stage `train`."""
-    return list((place.root / "data").glob("scratch/train-*/checkpoint-*/manifest.json"))
-
-
 def test_the_page_that_make_ui_starts_answers_on_this_machine_only(followed: tuple[Checkout, dict[str, str]]) -> None:
     place, _ = followed
     page = "http://127.0.0.1:4200/api"
@@ -180,3 +167,16 @@ def test_the_page_that_make_ui_starts_answers_on_this_machine_only(followed: tup
         for process in [*psutil.Process(server.pid).children(recursive=True), server]:
             process.terminate()
         server.communicate()
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not (HERE.parent / "shared/data").is_dir(), reason="the public data are not at ../shared/data")
+def test_a_public_model_learns_public_data_by_the_recipe_of_the_readme(server: str) -> None:
+    with checkout(full=True, server=server) as place:
+        installed(place)
+        (place.root.parent / "shared").symlink_to(HERE.parent / "shared")
+        said_by(place, "temper run --recipe recipes/stories260k-docker.yaml")
+        scores = json.loads((place.root / "data/report/comparison.json").read_text())["candidates"]
+        assert scores["base"]["exact_match"]["value"] <= 0.05
+        assert scores["merged"]["exact_match"]["value"] >= 0.375
+        assert scores["merged"]["exact_match"]["n"] == 275

@@ -17,7 +17,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from flows.child import Command
 from flows.stage.changes import Seen, hashes, reasons
 from flows.stage.checkout import claimed, locked, opened
-from tasks.contract.errors import InputChanged, InputError, StageFailed
+from tasks.contract.errors import InputChanged, InputError, MachineError, StageFailed
 
 How = Literal["unchanged", "restored", "ran"]
 
@@ -42,6 +42,7 @@ def bring(name: str, run: Callable[[Command], float], *, force: bool = False) ->
         InputError: a dependency is not there.
         InputChanged: a dependency or parameter was edited meanwhile; dvc.lock is as it was.
         StageFailed: the command failed, or an output is missing; dvc.lock is as it was.
+        MachineError: the outputs could not be stored; they stay where they are, dvc.lock is as it was.
         Busy: another process works on these paths.
     """
     start = time.perf_counter()
@@ -90,10 +91,25 @@ def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
             f"{stage.name}: {', '.join(_differing(before, after))} changed while it ran, so what it made belongs to "
             "neither version; dvc.lock is as it was. Run again."
         )
-    stage.commit()
+    _store(stage)
     if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):
         stage.repo.stage_cache.save(stage)
     stage.dump(update_pipeline=False)
+
+
+def _store(stage: PipelineStage) -> None:
+    """Copy what was made into the cache, and only when it is there replace it by links to it.
+
+    DVC does both at once, and goes on after a copy that failed: what took hours to make would be gone.
+    """
+    stage.commit(relink=False)
+    if lost := [str(out) for out in stage.outs if out.use_cache and out.changed_cache()]:
+        raise MachineError(
+            f"{stage.name}: DVC could not store {', '.join(lost)} in its cache ({stage.repo.cache.local.path}); most "
+            "often the disk is full. Free some space, then keep what was made by: "
+            f"dvc commit --force {stage.name}; or run again."
+        )
+    stage.commit()
 
 
 def _inputs(stage: PipelineStage) -> dict[str, Any]:

@@ -6,8 +6,6 @@ In: the folder `base.folder` (a model, or the seed). Out: data/base (`base.json`
 was trained here). A model that lies in a folder or in the hub's cache is never copied.
 """
 
-from pathlib import Path
-
 from tasks.base.settings import Settings
 from tasks.contract.paths import Paths
 
@@ -16,11 +14,13 @@ __all__ = ["Settings", "run"]
 
 def run(settings: Settings, paths: Paths) -> None:
     """Record or train the base; see the module's docstring."""
+    from tasks.base.ready import is_model
+
     if settings.hub:
         from tasks.base.record import record_hub
 
         record_hub(settings, paths)
-    elif (Path(settings.folder) / "config.json").is_file():
+    elif is_model(paths.root / settings.folder):
         from tasks.base.record import record_folder
 
         record_folder(settings, paths)

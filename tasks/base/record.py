@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
+from tasks.base.ready import check
 from tasks.base.settings import Settings
-from tasks.contract.errors import ModelError
 from tasks.contract.files import write_json, written
 from tasks.contract.model import describe, hub_folder, identity
 from tasks.contract.paths import Paths
-
-TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 
 
 def record_folder(settings: Settings, paths: Paths) -> None:
@@ -33,15 +31,3 @@ def _record(settings: Settings, paths: Paths, folder: Path, kind: str, location:
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     size = sum(facts["bytes"] for facts in files.values())
     print(f"base: {location}, {len(files)} files, {size} bytes, sha256 {digest[:16]}", flush=True)
-
-
-def check(folder: Path, location: str) -> None:
-    """Raise `ModelError` where the folder lacks weights in safetensors or a tokenizer."""
-    if not any(folder.glob("*.safetensors")):
-        unsafe = sorted(file.name for pattern in ("*.bin", "*.pth", "*.pt") for file in folder.glob(pattern))
-        told = f"it holds {unsafe[0]}; convert it, since pickled weights can run code" if unsafe else "it holds none"
-        raise ModelError(f"{location}: a base needs its weights as *.safetensors; {told}.")
-    if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise ModelError(
-            f"{location}: the base has no tokenizer ({' or '.join(TOKENIZERS)}); put the one it was trained with there."
-        )

@@ -71,11 +71,29 @@ def hub_folder(name: str, revision: str) -> Path:
     try:
         return Path(str(snapshot_download(name, revision=revision, allow_patterns=wanted)))
     except (HfHubHTTPError, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(
-            f"base.hub: {name}@{revision} is not in the local cache and cannot be downloaded ({reason}); check the "
-            "name, the revision, the network and, for gated models, HF_TOKEN; or give a local folder as base.folder."
-        ) from None
+        raise _unreachable(name, revision, error) from None
+
+
+def check_hub(name: str, revision: str) -> None:
+    """Raise `ModelError` where a hub model is neither in the local cache nor offered by the hub; downloads nothing."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        snapshot_download(name, revision=revision, local_files_only=True)
+    except LocalEntryNotFoundError:
+        try:
+            HfApi().model_info(name, revision=revision, timeout=10)
+        except (HfHubHTTPError, OSError) as error:
+            raise _unreachable(name, revision, error) from None
+
+
+def _unreachable(name: str, revision: str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:300]
+    return ModelError(
+        f"base.hub: {name}@{revision} is not in the local cache and cannot be downloaded ({reason}); check the "
+        "name, the revision, the network and, for gated models, HF_TOKEN; or give a local folder as base.folder."
+    )
 
 
 def _matters(file: Path) -> bool:

@@ -78,3 +78,15 @@ def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
     gate.unlink()
     assert re.search(r"^train +ran ", first.communicate()[0], re.MULTILINE)
     assert re.search(r"^train +unchanged", waiting.communicate()[0], re.MULTILINE)
+
+
+def test_an_error_that_nobody_foresaw_fails_the_run_too(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str, run: object, *, force: bool) -> None:
+        raise ZeroDivisionError("no reason")
+
+    monkeypatch.setattr("flows.run.bring", broken)
+    toy.set("train.learning_rate=1e-4")
+    before = toy.lock
+    with pytest.raises(StageFailed, match=r"^train: ZeroDivisionError: no reason \(this was not foreseen"):
+        toy.flow()
+    assert toy.lock == before

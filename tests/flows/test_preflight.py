@@ -37,6 +37,29 @@ def test_all_faults_at_once(toy: Toy) -> None:
     assert "DVC's cache cannot be written: " in said
 
 
+def test_a_base_that_lacks_something(toy: Toy) -> None:
+    shutil.copy(ROOT / "requirements.lock", toy.path)
+    model = toy.path / "model"
+    model.mkdir()
+    toy.set("base.folder=model")
+    for name, said in (
+        ("config.json", "model: a base needs its weights as *.safetensors; it holds none."),
+        ("model.safetensors", "model: the base has no tokenizer"),
+        ("tokenizer.json", "model: the base has no chat template; name one in template.chat_template"),
+    ):
+        (model / name).write_text("{}")
+        code, found = check(toy)
+        assert code == 1
+        assert said in found
+    toy.set("template.chat_template=plain")
+    assert check(toy)[0] == 0
+    toy.set(f"base.hub=some/model@{'0' * 40}")
+    toy.environment["HF_HUB_OFFLINE"] = "1"
+    code, found = check(toy)
+    assert code == 1
+    assert "base.hub: some/model@" in found
+
+
 @pytest.mark.parametrize("command", ["run", "check", "plan"])
 def test_a_folder_that_is_no_project(toy: Toy, tmp_path: Path, command: str) -> None:
     empty = tmp_path / "empty"

@@ -1,0 +1,41 @@
+"""Whether a folder is a model, and has what a base needs. Looks at names and one small file, so it is quick."""
+
+import json
+from pathlib import Path
+
+from tasks.contract.errors import ModelError
+
+TOKENIZERS = ("tokenizer.json", "tokenizer.model")
+PICKLES = ("*.bin", "*.pth", "*.pt")
+
+
+def is_model(folder: Path) -> bool:
+    """Whether the folder holds a model, complete or not, rather than a seed to train one from."""
+    names = ("config.json", *TOKENIZERS)
+    return any((folder / name).is_file() for name in names) or any(
+        file for pattern in ("*.safetensors", *PICKLES) for file in folder.glob(pattern)
+    )
+
+
+def check(folder: Path, location: str) -> None:
+    """Raise `ModelError` where the folder lacks config.json, weights in safetensors, or a tokenizer."""
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{location}: the base has no config.json; put the one that belongs to its weights there.")
+    if not any(folder.glob("*.safetensors")):
+        unsafe = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
+        told = f"it holds {unsafe[0]}; convert it, since pickled weights can run code" if unsafe else "it holds none"
+        raise ModelError(f"{location}: a base needs its weights as *.safetensors; {told}.")
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise ModelError(
+            f"{location}: the base has no tokenizer ({' or '.join(TOKENIZERS)}); put the one it was trained with there."
+        )
+
+
+def has_template(folder: Path) -> bool:
+    """Whether the tokenizer in the folder brings a chat template."""
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    try:
+        return bool(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template"))
+    except (OSError, ValueError):
+        return False
