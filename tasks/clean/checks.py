@@ -1,8 +1,9 @@
-"""What a row must be: turns in order, none empty, an answer at the end, of a bearable length, in valid Unicode."""
+"""What a row must be: turns in order, none empty, an answer at the end, calls with results, in valid Unicode."""
 
+import json
 from itertools import pairwise
 
-from tasks.clean.shapes import Content
+from tasks.clean.content import Content, Turn
 
 AFTER = {
     "system": {"user"},
@@ -14,29 +15,60 @@ AFTER = {
 
 
 def fault(content: Content, max_chars: int | None) -> str | None:
-    """Why the row must leave, or None: `empty_turn`, `no_answer`, `role_order`, `too_long`, `bad_unicode`."""
+    """Why the row must leave, or None.
+
+    `bad_unicode`, `too_long`, `empty_turn`, `no_answer`, `role_order`, `call_without_result`, `result_without_call`,
+    `equal_pair` (chosen and rejected are the same).
+    """
     if not _is_unicode(content):
         return "bad_unicode"
     if max_chars is not None and content.characters() > max_chars:
         return "too_long"
-    if content.messages is None:
-        return None if content.text and content.text.strip() else "empty_turn"
-    roles = [message["role"] for message in content.messages]
+    if content.text is not None:
+        return None if content.text.strip() else "empty_turn"
+    if content.messages is not None:
+        return _conversation(content.messages)
+    prompt = content.prompt or []
+    for answers in (content.chosen, content.rejected, content.completion):
+        if answers is not None and (found := _conversation([*prompt, *answers])):
+            return found
+    return "equal_pair" if content.chosen is not None and content.chosen == content.rejected else None
+
+
+def _conversation(turns: list[Turn]) -> str | None:
+    roles = [turn["role"] for turn in turns]
     if not roles or roles[-1] != "assistant":
         return "no_answer"
-    if not content.messages[-1]["content"].strip() and content.tool_calls is None:
+    if not _says(turns[-1]):
         return "no_answer"
-    if content.tool_calls is None and not all(message["content"].strip() for message in content.messages):
+    if not all(_says(turn) or turn["role"] == "tool" for turn in turns):
         return "empty_turn"
+    for before, after in pairwise(turns):
+        if _calls(before) and after["role"] != "tool":
+            return "call_without_result"
+        if after["role"] == "tool" and before["role"] != "tool" and not _calls(before):
+            return "result_without_call"
     follows = all(after in AFTER[before] for before, after in pairwise(roles))
     return None if roles[0] in ("system", "user") and follows else "role_order"
 
 
+def _says(turn: Turn) -> bool:
+    return bool(turn["content"].strip()) or _calls(turn)
+
+
+def _calls(turn: Turn) -> bool:
+    """Whether an assistant's turn calls a tool; OpenAI's older form has one `function_call`."""
+    if turn["role"] != "assistant" or not turn["extra"]:
+        return False
+    extra = json.loads(turn["extra"])
+    return bool(extra.get("tool_calls") or extra.get("function_call"))
+
+
 def _is_unicode(content: Content) -> bool:
     """Whether everything can be written as UTF-8; JSON can hold halves of surrogate pairs, which cannot."""
-    texts = [content.text or "", content.tools or "", content.tool_calls or ""]
+    texts = [content.text or "", content.tools or ""]
     try:
-        "".join([*texts, *(message["content"] for message in content.messages or ())]).encode()
+        "".join([*texts, *(turn["content"] + (turn["extra"] or "") for turn in content.turns())]).encode()
     except UnicodeEncodeError:
         return False
     return True

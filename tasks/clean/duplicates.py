@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 
 from tasks.contract.likeness import jaccard, words
 
@@ -12,30 +12,30 @@ def normalised(text: str) -> str:
     return " ".join(words(text))
 
 
-def near_duplicates(
-    tests: Sequence[str], others: Sequence[str], threshold: float, report: Callable[[int], None]
-) -> list[bool]:
-    """For each of `others`, whether its Jaccard similarity of words to any of `tests` is at least `threshold`.
+class Tests:
+    """The test rows, to find rows that are too like one of them. Memory grows with the test rows only.
 
     Exact, for a test row that was trained on must not slip through, as a few of a hundred do with MinHash. Prefix
     filtering (Chaudhuri et al. 2006) keeps it quick: with the words of each text in one order, rarest first, two texts
     that are alike share one of the first `n - ceil(threshold * n) + 1` of their `n` words.
     """
-    bags = [frozenset(words(text)) for text in tests]
-    frequency = Counter(word for bag in bags for word in bag)
 
-    def prefix(bag: frozenset[str]) -> list[str]:
-        rarest = sorted(bag, key=lambda word: (frequency[word], word))
-        return rarest[: len(bag) - math.ceil(threshold * len(bag) - 1e-9) + 1]
+    def __init__(self, tests: Iterable[str], threshold: float) -> None:
+        """`threshold` is the Jaccard similarity of words (0 to 1) from which a text is too like a test row."""
+        self._threshold = threshold
+        bags = {frozenset(words(text)) for text in tests}
+        self._frequency = Counter(word for bag in bags for word in bag)
+        self._having: defaultdict[str, list[frozenset[str]]] = defaultdict(list)
+        for bag in sorted(bags, key=sorted):
+            for word in self._prefix(bag):
+                self._having[word].append(bag)
 
-    having: defaultdict[str, list[frozenset[str]]] = defaultdict(list)
-    for bag in bags:
-        for word in prefix(bag):
-            having[word].append(bag)
-    found = []
-    for done, text in enumerate(others, 1):
+    def like(self, text: str) -> bool:
+        """Whether `text` is too like any of them."""
         bag = frozenset(words(text))
-        candidates = (test for word in prefix(bag) for test in having.get(word, ()))
-        found.append(any(jaccard(bag, test) >= threshold for test in candidates))
-        report(done)
-    return found
+        candidates = (test for word in self._prefix(bag) for test in self._having.get(word, ()))
+        return any(jaccard(bag, test) >= self._threshold for test in candidates)
+
+    def _prefix(self, bag: frozenset[str]) -> list[str]:
+        rarest = sorted(bag, key=lambda word: (self._frequency[word], word))
+        return rarest[: len(bag) - math.ceil(self._threshold * len(bag) - 1e-9) + 1]

@@ -1,100 +1,82 @@
-"""Records from files: one for each line, item or table row, in the order of file names, with its place."""
+"""Records from files: one for each line, item or table row, in order, with its place; a few in memory at once."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cached_property
 from typing import Any
 
-from tasks.clean import Splits
+from tasks.clean.files import Source
+from tasks.clean.formats import HEAD, Format, opened, recognise
 from tasks.contract.errors import InputError
 
-ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-"""What a data file's name ends in."""
+LONGEST = 2**26
+"""Bytes of the longest line that is parsed."""
 
-BESIDE = frozenset({"ledger.json", "settings.json", "left_out.jsonl"})
-"""What stages write beside their rows; never read as rows."""
+SHOWN = 2**20
+"""Characters kept of a record that leaves; the file and the line say where the rest is."""
+
+BATCH = 1024
+"""Rows of a table that are in memory at once."""
 
 
 @dataclass(frozen=True)
 class Record:
     """One record as it stands in a file, or why it could not be read."""
 
-    file: str
-    """Path below the input, with forward slashes."""
+    source: Source
     line: int
     """Line in a text file, item in a JSON list, row in a table; from 1."""
-    split: str | None
-    """The split that the file's name decides, or None."""
     value: dict[str, Any] | None
-    raw: str
-    """The record as text, for those that leave."""
+    text: str | None = None
+    """The record as it stands in the file, where that is text."""
     fault: str | None = None
     """Reason why `value` is None."""
 
-
-@dataclass(frozen=True)
-class Source:
-    """One file to read."""
-
-    path: Path
-    name: str
-    split: str | None
-
-
-def sources(place: Path, splits: Splits, key: str = "clean.input") -> list[Source]:
-    """The files to read, sorted by name. Raises `InputError` where there are none, or one is claimed by two splits."""
-    if not place.exists():
-        raise InputError(f"{place}: no such file or folder; set {key} to where the rows are.")
-    if place.is_file():
-        if place.suffix.lower() not in ENDINGS:
-            raise InputError(f"{place}: not a known kind of data file; known endings: {', '.join(ENDINGS)}.")
-        found = {place.name: place}
-    else:
-        found = {path.relative_to(place).as_posix(): path for path in place.rglob("*") if _is_data(path, place)}
-    if not found:
-        raise InputError(f"{place}: no data file in this folder; known endings: {', '.join(ENDINGS)}.")
-    claimed: dict[str, str] = {}
-    for split, patterns in splits.model_dump().items():
-        for pattern in patterns:
-            matches = [name for name in found if PurePosixPath(name).match(pattern)]
-            if not matches:
-                raise InputError(
-                    f"clean.splits.{split}: no file in {place} matches '{pattern}'; there are {_some(sorted(found))}."
-                )
-            for name in matches:
-                if claimed.setdefault(name, split) != split:
-                    raise InputError(f"{place / name}: in clean.splits.{claimed[name]} and in .{split}; choose one.")
-    return [Source(found[name], name, claimed.get(name)) for name in sorted(claimed or found)]
+    @cached_property
+    def raw(self) -> str:
+        """The record as text, for those that leave."""
+        text = json.dumps(self.value, ensure_ascii=False, default=str) if self.text is None else self.text
+        cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} … ({len(text)} characters)"
+        return cut.encode("utf-8", "backslashreplace").decode()
 
 
 def records(source: Source) -> Iterator[Record]:
-    """Every record of one file. Faulty lines come with a `fault`; a file that is unreadable as a whole is an error."""
-    match source.path.suffix.lower():
-        case ".parquet":
-            yield from _table(source)
-        case ".csv" | ".tsv":
-            yield from _separated(source)
-        case ".json":
-            yield from _document(source)
+    """Every record of one file. Faulty ones come with a `fault`; a file that is unreadable as a whole is an error."""
+    found = recognise(source.path)
+    match found.kind:
+        case "parquet":
+            yield from _parquet(source)
+        case "arrow" | "arrow_stream":
+            yield from _arrow(source, found)
+        case "csv" | "tsv":
+            yield from _separated(source, found)
+        case "document":
+            yield from _document(source, found)
+        case "prose":
+            yield from _prose(source, found)
         case _:
-            yield from _lines(source)
+            yield from _lines(source, found)
 
 
-def _is_data(path: Path, place: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
-    return path.is_file() and path.suffix.lower() in ENDINGS and path.name not in BESIDE and not hidden
-
-
-def _some(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-def _lines(source: Source) -> Iterator[Record]:
+def _lines(source: Source, found: Format) -> Iterator[Record]:
     """JSON Lines; blank lines are no records."""
-    with source.path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+    with opened(source.path, found.compression) as file:
+        number = 0
+        while line := file.readline(LONGEST):
+            number += 1
+            if len(line) == LONGEST and not line.endswith(b"\n"):
+                rest = 0
+                while more := file.readline(LONGEST):
+                    rest += len(more)
+                    if more.endswith(b"\n"):
+                        break
+                shown = line[:SHOWN].decode("utf-8", "backslashreplace")
+                text = f"{shown} … ({LONGEST + rest} bytes)"
+                yield Record(source, number, None, text, "too_long_line")
+                continue
             if b"\0" in line:
                 raise InputError(f"{source.path}: line {number} has a NUL byte, so this is no text; remove the file.")
             if line.strip():
@@ -102,60 +84,116 @@ def _lines(source: Source) -> Iterator[Record]:
 
 
 def _parsed(source: Source, number: int, line: bytes) -> Record:
-    raw = line.decode("utf-8", "backslashreplace").strip()
     try:
-        value = json.loads(line)
+        text = line.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return Record(source, number, None, line.decode("utf-8", "backslashreplace").strip(), "bad_encoding")
+    try:
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        return Record(source.name, number, source.split, None, raw, "parse_error")
-    return _record(source, number, value, raw)
+        return Record(source, number, None, text, "parse_error")
+    return _record(source, number, value, text)
 
 
-def _record(source: Source, number: int, value: Any, raw: str | None = None) -> Record:
-    text = json.dumps(value, ensure_ascii=False, default=str) if raw is None else raw
+def _record(source: Source, number: int, value: Any, text: str | None = None) -> Record:
     if not isinstance(value, dict):
-        return Record(source.name, number, source.split, None, text, "not_an_object")
-    return Record(source.name, number, source.split, value, text)
+        raw = json.dumps(value, ensure_ascii=False, default=str) if text is None else text
+        return Record(source, number, None, raw, "not_an_object")
+    return Record(source, number, value, text)
 
 
-def _document(source: Source) -> Iterator[Record]:
-    """A JSON list of objects, or one object."""
+def _document(source: Source, found: Format) -> Iterator[Record]:
+    """A JSON list of objects, item by item, or one object."""
+    import ijson
+
+    number = 0
     try:
-        document = json.loads(source.path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{source.path}: not valid JSON: {error}. One object a line? Name it .jsonl.") from None
-    for number, value in enumerate(document if isinstance(document, list) else [document], 1):
-        yield _record(source, number, value)
+        with opened(source.path, found.compression) as file:
+            head = file.read(HEAD)
+        with opened(source.path, found.compression) as file:
+            file.read(3 if head.startswith(b"\xef\xbb\xbf") else 0)
+            is_list = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+            for value in ijson.items(file, "item" if is_list else "", use_float=True):
+                number += 1
+                yield _record(source, number, value)
+    except (ijson.JSONError, ValueError, RecursionError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{source.path}: not valid JSON after {number} items: {told}. One object a line? Name it .jsonl."
+        ) from None
 
 
-def _separated(source: Source) -> Iterator[Record]:
+def _separated(source: Source, found: Format) -> Iterator[Record]:
     """CSV or TSV with a header; every value stays the text it is."""
-    csv.field_size_limit(2**31 - 1)
-    delimiter = "\t" if source.path.suffix.lower() == ".tsv" else ","
-    try:
-        with source.path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter)
+    csv.field_size_limit(LONGEST)
+    with opened(source.path, found.compression) as binary:
+        file = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        reader = csv.reader(file, delimiter="\t" if found.kind == "tsv" else ",")
+        try:
             header = next(reader, [])
+            if len(set(header)) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise InputError(f"{source.path}: the column '{twice}' stands twice in the header; rename one.")
+            line = reader.line_num + 1
             for cells in reader:
+                start, line = line, reader.line_num + 1
                 if not cells:
                     continue
-                raw = json.dumps(cells, ensure_ascii=False)
+                text = json.dumps(cells, ensure_ascii=False)
                 if len(cells) != len(header):
-                    yield Record(source.name, reader.line_num, source.split, None, raw, "ragged_line")
+                    yield Record(source, start, None, text, "ragged_line")
+                elif not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text):
+                    yield Record(source, start, None, text, "bad_encoding")
                 else:
-                    yield _record(source, reader.line_num, dict(zip(header, cells, strict=True)))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{source.path}: not readable as text in UTF-8: {error}.") from None
+                    yield Record(source, start, dict(zip(header, cells, strict=True)))
+        except csv.Error as error:
+            raise InputError(f"{source.path}: line {reader.line_num}: not readable as {found.kind}: {error}.") from None
 
 
-def _table(source: Source) -> Iterator[Record]:
+def _prose(source: Source, found: Format) -> Iterator[Record]:
+    """A text file is one row of raw text."""
+    with opened(source.path, found.compression) as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        yield Record(source, 1, None, content[:SHOWN].decode("utf-8", "backslashreplace"), "too_long_line")
+        return
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        yield Record(source, 1, None, content.decode("utf-8", "backslashreplace"), "bad_encoding")
+        return
+    yield Record(source, 1, {"text": text})
+
+
+def _parquet(source: Source) -> Iterator[Record]:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        number = 0
-        for batch in parquet.ParquetFile(source.path).iter_batches():
-            for value in batch.to_pylist():
-                number += 1
-                yield _record(source, number, value)
-    except pa.ArrowException as error:
+        with parquet.ParquetFile(source.path) as file:
+            yield from _rows(source, file.iter_batches(BATCH))
+    except (pa.ArrowException, OSError) as error:
         raise InputError(f"{source.path}: not a readable Parquet file: {error}") from None
+
+
+def _arrow(source: Source, found: Format) -> Iterator[Record]:
+    import pyarrow as pa
+
+    try:
+        if found.kind == "arrow":
+            with pa.memory_map(str(source.path)) as mapped, pa.ipc.open_file(mapped) as reader:
+                yield from _rows(source, (reader.get_batch(index) for index in range(reader.num_record_batches)))
+        else:
+            with opened(source.path, found.compression) as file, pa.ipc.open_stream(file) as reader:
+                yield from _rows(source, reader)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{source.path}: not a readable Arrow file: {error}") from None
+
+
+def _rows(source: Source, batches: Any) -> Iterator[Record]:
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, BATCH):
+            for value in batch.slice(start, BATCH).to_pylist():
+                number += 1
+                yield Record(source, number, value)

@@ -1,205 +1,205 @@
-"""The stage: read, recognise, check, split, remove duplicates, write; and count every row (INV-7)."""
+"""The stage: read and check each record; compare them; send each to its split or out; and count every one (INV-7).
 
+Records pass one by one into a scratch file, with a few numbers each; what is decided between rows is decided on the
+numbers, on disk; then the scratch file is sorted into the splits. So memory does not grow with the data.
+"""
+
+import shutil
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tasks.clean import Settings
+import numpy as np
+
+from tasks.clean import across, keys
 from tasks.clean.checks import fault
-from tasks.clean.duplicates import near_duplicates, normalised
-from tasks.clean.read import Record, Source, records, sources
-from tasks.clean.shapes import Content, Unusable, content
+from tasks.clean.content import Content, Unusable
+from tasks.clean.duplicates import Tests, normalised
+from tasks.clean.files import Source, place, sources
+from tasks.clean.read import Record, records
+from tasks.clean.settings import Settings
+from tasks.clean.shapes import content
 from tasks.clean.split import SPLITS, drawn, given
-from tasks.clean.write import write_left_out, write_rows
+from tasks.clean.write import SOMETIMES, Scratch, splits_and_left_out
 from tasks.contract.errors import InputError, LossError
+from tasks.contract.files import fingerprint
 from tasks.contract.ledger import Ledger
 from tasks.contract.paths import Paths
 from tasks.contract.progress import reporter
 from tasks.contract.rows import row_id
 
+WANTED = frozenset({"not_sampled"})
+"""Reasons for leaving that somebody asked for: no losses."""
+
 
 @dataclass
-class Row:
-    """A record that is a row so far."""
+class Tally:
+    """What is counted on the way."""
 
-    record: Record
-    content: Content
-    split: str | None
-    source: str
-    slice: str | None
-
-
-@dataclass(frozen=True)
-class Left:
-    """A record that left, and why."""
-
-    reason: str
-    record: Record
+    ledger: Ledger = field(default_factory=Ledger)
+    shapes: Counter[str] = field(default_factory=Counter)
+    sometimes: set[str] = field(default_factory=set)
+    """Columns that some row has."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """Reason -> the first place it was found at."""
 
 
 def clean(settings: Settings, paths: Paths) -> None:
     """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`."""
-    place = paths.root / settings.input
-    files = sources(place, settings.splits)
-    ledger, shapes = Ledger(), Counter[str]()
-    rows, left = _rows(files, settings, ledger, shapes)
-    if not ledger.came:
-        raise InputError(f"{place}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
-    _split(rows, settings)
-    kept = _without_duplicates(rows, left, settings)
-    for row in kept:
-        ledger.outs[str(row.split)] += 1
-    ledger.left.update(leaver.reason for leaver in left)
-    _check(ledger, left, settings, place)
-    for split in SPLITS:
-        write_rows(paths.clean / f"{split}.parquet", _table(kept, split))
-    left.sort(key=lambda leaver: (leaver.record.file, leaver.record.line))
-    write_left_out(
-        paths.clean / "left_out.parquet",
-        [
-            {"reason": gone.reason, "file": gone.record.file, "line": gone.record.line, "row": gone.record.raw}
-            for gone in left
-        ],
-    )
-    ledger.write(
+    where = place(settings.input, settings.hub, paths)
+    files = sources(where, settings.splits, settings.mix)
+    aside = paths.scratch("clean")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        _clean(settings, paths, where, files, aside)
+    finally:
+        shutil.rmtree(aside)
+
+
+def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path) -> None:
+    tally, scratch = Tally(), Scratch(aside / "records.parquet")
+    report = reporter("clean: files read", len(files), "files")
+    with scratch, keys.Writer(aside / "keys") as numbers:
+        for done, source in enumerate(files, 1):
+            for record in records(source):
+                tally.ledger.came += 1
+                row, key = _row(record, settings, tally)
+                scratch.add(row)
+                numbers.add(key)
+            report(done, rows=tally.ledger.came)
+    if not tally.ledger.came:
+        raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
+    known = keys.load(aside / "keys")
+    reasons, splits = across.sampled(known, settings.mix), drawn(known, settings)
+    across.duplicates(known, splits, reasons, settings)
+    if settings.near_duplicate is not None:
+        _keep_from_tests(scratch, known, splits, reasons, settings.near_duplicate)
+    for start, batch in scratch.batches(["reason", "file", "line"]):
+        _count(batch, _told(batch, reasons[start:]), splits[start:], tally)
+    _check(tally, settings, where)
+    names = across.numbered(known, reasons)
+    with splits_and_left_out(paths.clean, tally.sometimes) as sorter:
+        for start, batch in scratch.batches():
+            ids = batch.column("id")
+            renamed = {at: f"{ids[at]}-{names[start + at]}" for at in range(batch.num_rows) if start + at in names}
+            sorter.put(batch, _told(batch, reasons[start:]), splits[start : start + batch.num_rows], renamed)
+    tally.ledger.write(
         paths.clean / "ledger.json",
         files=[source.name for source in files],
-        shapes=dict(shapes),
+        shapes=dict(tally.shapes),
         settings=settings.model_dump(mode="json"),
     )
+    ledger = tally.ledger
     print(f"clean: {ledger.came} rows in, {ledger.outs.total()} out {dict(ledger.outs)}, left {dict(ledger.left)}")
 
 
-def _rows(
-    files: list[Source], settings: Settings, ledger: Ledger, shapes: Counter[str]
-) -> tuple[list[Row], list[Left]]:
-    """Read every record; return those that are rows, and those that left."""
-    rows: list[Row] = []
-    left: list[Left] = []
-    report = reporter("clean: files read", len(files), "files")
-    for done, source in enumerate(files, 1):
-        for record in records(source):
-            ledger.came += 1
-            row = _row(record, settings)
-            if isinstance(row, Left):
-                left.append(row)
-            else:
-                shapes[row.content.shape] += 1
-                rows.append(row)
-        report(done, rows=ledger.came)
-    return rows, left
+def _told(batch: Any, reasons: Any) -> list[str | None]:
+    """Why each record of the batch leaves, or None: what was found when it was read, or what came of comparing."""
+    alone = batch.column("reason").to_pylist()
+    return [before or across.REASONS[number] or None for before, number in zip(alone, reasons, strict=False)]
 
 
-def _row(record: Record, settings: Settings) -> Row | Left:
+def _row(record: Record, settings: Settings, tally: Tally) -> tuple[dict[str, Any], tuple[int, ...]]:
+    """The record as a line of the scratch file and its numbers; with the reason where it leaves."""
+    row: dict[str, Any] = {"file": record.source.name, "line": record.line, "row": record.raw}
     if record.value is None:
-        return Left(record.fault or "parse_error", record)
+        return {**row, "reason": record.fault}, _GONE
     try:
-        found = content(record.value, settings.shape, settings.alpaca_instruction)
+        found = content(record.value, settings.shape, settings.alpaca_instruction, settings.columns)
+        split = given(record.source.split, record.value)
     except Unusable as unusable:
-        return Left(unusable.reason, record)
-    if reason := fault(found, settings.max_chars):
-        return Left(reason, record)
-    try:
-        split = given(record.split, record.value)
+        return {**row, "reason": unusable.reason}, _GONE
     except ValueError:
-        return Left("unknown_split", record)
+        return {**row, "reason": "unknown_split"}, _GONE
+    if reason := fault(found, settings.max_chars):
+        return {**row, "reason": reason}, _GONE
+    tally.shapes[found.shape] += 1
+    tally.sometimes.update(name for name in SOMETIMES.names if getattr(found, name) is not None)
     source, slice_ = record.value.get("source"), record.value.get("slice")
-    return Row(
-        record,
-        found,
-        split,
-        source if isinstance(source, str) and source else record.file,
-        slice_ if isinstance(slice_, str) and slice_ else None,
+    source = source if isinstance(source, str) and source else record.source.name
+    name, request = row_id(source, found.identity()), normalised(found.request())
+    row |= {
+        "id": name,
+        "source": source,
+        "slice": slice_ if isinstance(slice_, str) and slice_ else None,
+        "request": found.request(),
+        **{column: getattr(found, column) for column in ("messages", "text", *SOMETIMES.names)},
+    }
+    of = record.value.get(settings.group) if settings.group else None
+    asked = keys.number(request)
+    return row, (
+        int(name, 16),
+        keys.number(_identity(found)),
+        asked,
+        asked if of is None else keys.number(fingerprint(of)),
+        -1 if split is None else SPLITS.index(split),
+        record.source.part,
+        False,
     )
 
 
-def _split(rows: list[Row], settings: Settings) -> None:
-    """Give every row its split; `train` gives up a share by hash to a split that nothing was given to."""
-    named = {row.split for row in rows}
-    validation = 0.0 if "validation" in named else settings.validation_share
-    test = 0.0 if "test" in named else settings.test_share
-    for row in rows:
-        if row.split in (None, "train"):
-            row.split = drawn(row.content.request(), validation, test)
+_GONE = (0, 0, 0, 0, -1, -1, True)
 
 
-def _without_duplicates(rows: list[Row], left: list[Left], settings: Settings) -> list[Row]:
-    """The rows that stay, in their order; what is in `test` stays before `validation`, and that before `train`."""
-    reasons: dict[int, str] = {}
-    if settings.duplicates:
-        whole: set[tuple[str, ...]] = set()
-        asked: dict[str, str] = {}
-        for split in reversed(SPLITS):
-            for place, row in enumerate(rows):
-                if row.split != split:
-                    continue
-                request = normalised(row.content.request())
-                if asked.setdefault(request, split) != split:
-                    reasons[place] = "duplicate_across_splits"
-                elif (key := _key(row.content)) in whole:
-                    reasons[place] = "duplicate"
-                else:
-                    whole.add(key)
-    if settings.near_duplicate is not None:
-        tests = [row.content.request() for row in rows if row.split == "test"]
-        others = [place for place, row in enumerate(rows) if row.split != "test" and place not in reasons]
-        report = reporter("clean: compared with the test", len(others), "rows")
-        requests = [rows[place].content.request() for place in others]
-        alike = near_duplicates(tests, requests, settings.near_duplicate, report)
-        reasons |= {place: "near_duplicate_of_test" for place, near in zip(others, alike, strict=True) if near}
-    left.extend(Left(reason, rows[place].record) for place, reason in reasons.items())
-    return [row for place, row in enumerate(rows) if place not in reasons]
-
-
-def _key(found: Content) -> tuple[str, ...]:
+def _identity(found: Content) -> str:
     """What two rows share when they are duplicates; answers count exactly, for case can matter in them."""
-    if found.messages is None:
-        return ("text", normalised(found.text or ""))
-    turns = (
-        f"{message['role']}: {normalised(message['content']) if message['role'] == 'user' else message['content']}"
-        for message in found.messages
-    )
-    return (found.tools or "", found.tool_calls or "", *turns)
+    if found.text is not None:
+        return f"text {normalised(found.text)}"
+    said = [
+        [
+            turn["role"],
+            normalised(turn["content"]) if turn["role"] == "user" else turn["content"],
+            turn["extra"],
+        ]
+        for turn in found.turns()
+    ]
+    return fingerprint([said, [len(part) for part in found.parts()], found.tools, found.label])
 
 
-def _check(ledger: Ledger, left: list[Left], settings: Settings, place: Path) -> None:
-    examples: dict[str, str] = {}
-    for gone in left:
-        examples.setdefault(gone.reason, f"{gone.record.file}:{gone.record.line} ({gone.reason})")
-    where = f" For example: {', '.join(examples[reason] for reason in sorted(examples))}." if examples else ""
+def _keep_from_tests(scratch: Scratch, known: Any, splits: Any, reasons: Any, threshold: float) -> None:
+    """Leave out rows that are too like a test row."""
+    stay, test = ~np.array(known["left"]) & (reasons == 0), splits == SPLITS.index("test")
+    tests = Tests(_requests(scratch, stay & test), threshold)
+    others = np.flatnonzero(stay & ~test)
+    report = reporter("clean: compared with the test", len(others), "rows")
+    for done, (at, text) in enumerate(zip(others, _requests(scratch, stay & ~test), strict=True), 1):
+        if tests.like(text):
+            reasons[at] = across.REASONS.index("near_duplicate_of_test")
+        report(done)
+
+
+def _requests(scratch: Scratch, wanted: Any) -> Iterator[str]:
+    for start, batch in scratch.batches(["request"]):
+        texts = batch.column("request")
+        for at in np.flatnonzero(wanted[start : start + batch.num_rows]):
+            yield texts[int(at)].as_py()
+
+
+def _count(batch: Any, told: list[str | None], splits: Any, tally: Tally) -> None:
+    for at, reason in enumerate(told):
+        if reason is None:
+            tally.ledger.outs[SPLITS[splits[at]]] += 1
+            continue
+        tally.ledger.left[reason] += 1
+        if reason not in tally.examples:
+            tally.examples[reason] = f"{batch.column('file')[at]}:{batch.column('line')[at]} ({reason})"
+
+
+def _check(tally: Tally, settings: Settings, where: Path) -> None:
+    ledger = tally.ledger
+    found = ", ".join(tally.examples[reason] for reason in sorted(tally.examples))
+    told = f" For example: {found}." if found else ""
     try:
-        ledger.check("clean", settings.max_loss, "clean.max_loss")
+        ledger.check("clean", settings.max_loss, "clean.max_loss", WANTED)
     except LossError as error:
-        raise LossError(f"{error}{where}") from None
+        raise LossError(f"{error}{told}") from None
     if not ledger.outs["train"]:
-        raise InputError(f"{place}: none of {ledger.came} rows is left for training.{where}")
+        raise InputError(f"{where}: none of {ledger.came} rows is left for training.{told}")
     if not ledger.outs["test"]:
         raise InputError(
-            f"{place}: no row is for the test; name its files in clean.splits.test, give rows the key split: test, "
+            f"{where}: no row is for the test; name its files in clean.splits.test, give rows the key split: test, "
             "or set clean.test_share, in params.yaml."
         )
-
-
-def _table(rows: list[Row], split: str) -> list[dict[str, Any]]:
-    """Canonical rows of one split; an id that stands twice (duplicates kept) gets its number behind it."""
-    seen: Counter[str] = Counter()
-    table = []
-    for row in rows:
-        if row.split != split:
-            continue
-        name = row_id(row.source, row.content.identity())
-        seen[name] += 1
-        table.append(
-            {
-                "id": name if seen[name] == 1 else f"{name}-{seen[name]}",
-                "source": row.source,
-                "split": split,
-                "slice": row.slice,
-                "messages": row.content.messages,
-                "text": row.content.text,
-                "tools": row.content.tools,
-                "tool_calls": row.content.tool_calls,
-            }
-        )
-    return table

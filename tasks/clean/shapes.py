@@ -1,61 +1,18 @@
-"""The shapes that rows come in, recognised by their keys, and the canonical content that each becomes."""
+"""The shapes that rows come in, recognised by their keys, and the canonical content that each becomes, without loss."""
 
-import json
-from dataclasses import dataclass
 from typing import Any
 
-ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "tool": "tool",
-    "observation": "tool",
-}
-"""Names of speakers, and the role that each is."""
-
-
-class Unusable(Exception):
-    """A record that cannot become a row; carries the reason."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass
-class Content:
-    """What a row says: messages, or a text."""
-
-    shape: str
-    messages: list[dict[str, str]] | None = None
-    text: str | None = None
-    tools: str | None = None
-    """Tool definitions, as JSON."""
-    tool_calls: str | None = None
-    """JSON list with an object (or null) for each message: its keys beyond role and content."""
-
-    def identity(self) -> Any:
-        """What the row's id is made of."""
-        if self.messages is None:
-            return self.text
-        return self.messages if not (self.tools or self.tool_calls) else [self.messages, self.tools, self.tool_calls]
-
-    def request(self) -> str:
-        """What is asked: the turns of the user, or the text."""
-        if self.messages is None:
-            return self.text or ""
-        return "\n".join(message["content"] for message in self.messages if message["role"] == "user")
-
-    def characters(self) -> int:
-        """Length of all turns, or of the text, in characters."""
-        return len(self.text or "") + sum(len(message["content"]) for message in self.messages or ())
+from tasks.clean.content import Content, Turn, Unusable, as_json, as_text
+from tasks.clean.settings import Columns
+from tasks.clean.turns import conversation, turns
 
 
 def recognise(value: dict[str, Any]) -> str | None:
     """The name of the shape that `value` has by its keys, or None."""
+    if "chosen" in value and "rejected" in value:
+        return "preference"
+    if "label" in value and ("messages" in value or "completion" in value or "conversations" in value):
+        return "kto"
     if "messages" in value:
         return "messages"
     if "conversations" in value:
@@ -67,75 +24,125 @@ def recognise(value: dict[str, Any]) -> str | None:
     return "text" if "text" in value else None
 
 
-def content(value: dict[str, Any], shape: str = "auto", alpaca_instruction: bool = True) -> Content:
-    """The canonical content of a record. Raises `Unusable`: `unknown_shape`, `unknown_role` or `not_text`."""
+def content(
+    value: dict[str, Any], shape: str = "auto", alpaca_instruction: bool = True, columns: Columns | None = None
+) -> Content:
+    """The canonical content of a record. Raises `Unusable` with the reason."""
+    if columns and (columns.answer or columns.text):
+        return _mapped(value, columns)
     found = recognise(value) if shape == "auto" else shape
     match found:
-        case "messages":
-            return _messages(value.get("messages"), "messages", value.get("tools"))
-        case "sharegpt":
-            turns = value.get("conversations")
-            turns = turns if isinstance(turns, list) else None
-            if isinstance(value.get("system"), str) and value["system"] and turns is not None:
-                turns = [{"from": "system", "value": value["system"]}, *turns]
-            return _messages(turns, "sharegpt", value.get("tools"))
+        case "messages" | "sharegpt":
+            made = _whole(found, conversation(value), value)
         case "prompt_completion":
-            both = [_turns(value.get("prompt"), "user"), _turns(value.get("completion"), "assistant")]
-            return _messages([turn for turns in both for turn in turns], "prompt_completion")
+            both = [*turns(value.get("prompt"), "user"), *turns(value.get("completion"), "assistant")]
+            made = _whole(found, both, value)
         case "alpaca":
-            return _messages(_alpaca(value, alpaca_instruction), "alpaca")
-        case "text":
-            if "text" not in value:
-                raise Unusable("unknown_shape")
-            return Content("text", text=_text(value["text"]))
-    raise Unusable("unknown_shape")
+            made = _whole(found, _alpaca(value, alpaca_instruction), value)
+        case "preference":
+            made = _preference(value)
+        case "kto":
+            made = _kto(value)
+        case "text" if "text" in value:
+            made = Content("text", text=as_text(value["text"]))
+        case _:
+            raise Unusable("unknown_shape")
+    return made
 
 
-def _messages(given: Any, shape: str, tools: Any = None) -> Content:
-    if not isinstance(given, list) or not all(isinstance(turn, dict) for turn in given):
+def _whole(shape: str, messages: list[Turn], value: dict[str, Any]) -> Content:
+    return Content(shape, messages=messages, tools=_tools(value), weight=_weight(value))
+
+
+def _tools(value: dict[str, Any]) -> str | None:
+    """Definitions of tools as JSON; `functions` is OpenAI's older name. An empty list is none."""
+    given = value.get("tools", value.get("functions"))
+    return as_json(given) if given and given != "[]" else None
+
+
+def _weight(value: dict[str, Any]) -> float | None:
+    given = value.get("weight")
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:  # nan
+        raise Unusable("bad_weight")
+    return float(given)
+
+
+def _alpaca(value: dict[str, Any], keep_instruction: bool) -> list[Turn]:
+    if "instruction" not in value:
         raise Unusable("unknown_shape")
-    messages, extras = [], []
-    for turn in given:
-        speaker = turn.get("role", turn.get("from"))
-        if not isinstance(speaker, str) or speaker not in ROLES:
-            raise Unusable("unknown_role")
-        said = turn.get("content", turn.get("value"))
-        extra = {key: kept for key, kept in turn.items() if key not in _TURN and kept is not None}
-        messages.append({"role": ROLES[speaker], "content": "" if said is None else _text(said)})
-        extras.append(extra or None)
-    return Content(
-        shape,
-        messages=messages,
-        tools=_json(tools) if tools else None,
-        tool_calls=_json(extras) if any(extras) else None,
+    given = value.get("input") if value.get("input") is not None else value.get("context")
+    instruction, more = as_text(value["instruction"]), as_text(given or "")
+    asked = instruction
+    if more.strip():
+        asked = f"{instruction}\n\n{more}" if keep_instruction else more
+    answer = value.get("output") if value.get("output") is not None else value.get("response")
+    system = [{"role": "system", "content": value["system"]}] if value.get("system") else []
+    history: list[Any] = []
+    for pair in value.get("history") or []:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise Unusable("unknown_shape")
+        history += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+    return turns(
+        [*system, *history, {"role": "user", "content": asked}, {"role": "assistant", "content": answer}], "user"
     )
 
 
-_TURN = frozenset({"role", "from", "content", "value"})
+def _preference(value: dict[str, Any]) -> Content:
+    """Prompt, chosen and rejected; without a prompt it is what both answers begin with."""
+    chosen, rejected = turns(value["chosen"], "assistant"), turns(value["rejected"], "assistant")
+    given = value.get("prompt")
+    if given is None and ("messages" in value or "conversations" in value):
+        prompt = conversation(value)
+    elif given is None:
+        shared = 0
+        while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
+            shared += 1
+        prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+    else:
+        prompt = turns(given, "user")
+    if not prompt:
+        raise Unusable("no_prompt")
+    return Content(
+        "preference", prompt=prompt, chosen=chosen, rejected=rejected, tools=_tools(value), weight=_weight(value)
+    )
 
 
-def _alpaca(value: dict[str, Any], keep_instruction: bool) -> list[dict[str, Any]]:
-    if "instruction" not in value:
-        raise Unusable("unknown_shape")
-    instruction, given = _text(value["instruction"]), _text(value.get("input") or "")
-    asked = instruction
-    if given.strip():
-        asked = f"{instruction}\n\n{given}" if keep_instruction else given
-    answer = value.get("output") if value.get("output") is not None else value.get("response")
-    system = [{"role": "system", "content": value["system"]}] if value.get("system") else []
-    return [*system, {"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
+def _kto(value: dict[str, Any]) -> Content:
+    label = value["label"]
+    if label in (0, 1, "true", "false", "True", "False"):  # True == 1: booleans are meant here too
+        label = str(label).lower() in ("1", "true")
+    else:
+        raise Unusable("bad_label")
+    if "completion" in value:
+        prompt, completion = turns(value.get("prompt"), "user"), turns(value["completion"], "assistant")
+    else:
+        *prompt, answer = conversation(value) or [{}]
+        completion = [answer]
+    if not prompt:
+        raise Unusable("no_prompt")
+    return Content("kto", prompt=prompt, completion=completion, label=label, tools=_tools(value), weight=_weight(value))
 
 
-def _turns(given: Any, role: str) -> list[Any]:
-    """Turns of a prompt or completion that is a text or a list of messages."""
-    return given if isinstance(given, list) else [{"role": role, "content": given}]
+def _mapped(value: dict[str, Any], columns: Columns) -> Content:
+    """A row of no known shape, by the names of its columns."""
+    if columns.text:
+        return Content("columns", text=as_text(_column(value, columns.text)))
+    system = _column(value, columns.system) if columns.system else None
+    said = [
+        *([{"role": "system", "content": system}] if system else []),
+        *turns(_column(value, columns.question or ""), "user"),
+        *turns(_column(value, columns.answer or ""), "assistant"),
+    ]
+    return Content("columns", messages=turns(said, "user"), weight=_weight(value))
 
 
-def _text(given: Any) -> str:
-    if not isinstance(given, str):
-        raise Unusable("not_text")
-    return given
-
-
-def _json(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+def _column(value: dict[str, Any], name: str) -> Any:
+    """The value under `name`, which may lead into objects: `meta.answer`."""
+    found: Any = value
+    for part in (name,) if name in value else name.split("."):
+        if not isinstance(found, dict) or part not in found:
+            raise Unusable("missing_column")
+        found = found[part]
+    return found

@@ -1,31 +1,50 @@
-"""Which split a row belongs to: its file decides, else its own key, else the hash of what it asks."""
+"""Which split a row belongs to: its file decides, else its own key, else the hash of its group or of what it asks."""
 
-import hashlib
 from typing import Any
 
-from tasks.contract.likeness import words
+import numpy as np
+import numpy.typing as npt
+
+from tasks.clean.keys import BLOCK
+from tasks.clean.settings import Settings
 
 SPLITS = ("train", "validation", "test")
 
 _NAMES = {name: name for name in SPLITS} | dict.fromkeys(("valid", "val", "dev"), "validation")
 
 
+def named(text: str) -> str | None:
+    """The split that `text` names, or None."""
+    return _NAMES.get(text.lower())
+
+
 def given(file_split: str | None, value: dict[str, Any]) -> str | None:
     """The split that the file or the record's key `split` names, or None. Raises `ValueError` for an unknown name."""
     if file_split:
         return file_split
-    named = value.get("split")
-    if named is None:
+    asked = value.get("split")
+    if asked is None:
         return None
-    if not isinstance(named, str) or named.lower() not in _NAMES:
-        raise ValueError(named)
-    return _NAMES[named.lower()]
+    if not isinstance(asked, str) or named(asked) is None:
+        raise ValueError(asked)
+    return named(asked)
 
 
-def drawn(request: str, validation_share: float, test_share: float) -> str:
-    """The split of a request by its hash: adding rows never moves others, and equal requests stay together."""
-    digest = hashlib.sha256(" ".join(words(request)).encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < test_share:
-        return "test"
-    return "validation" if place < test_share + validation_share else "train"
+def drawn(keys: Any, settings: Settings) -> npt.NDArray[np.int8]:
+    """Number of the split of each record.
+
+    `train` gives up a share to a split that nothing was given to, by the hash of the row's group: adding rows never
+    moves others, and rows of one group stay together.
+    """
+    splits = np.array(keys["given"], dtype=np.int8)
+    present = np.bincount(splits[~np.array(keys["left"])] + 1, minlength=4)[1:]
+    validation = 0.0 if present[SPLITS.index("validation")] else settings.validation_share
+    test = 0.0 if present[SPLITS.index("test")] else settings.test_share
+    for start in range(0, len(keys), BLOCK):
+        block = splits[start : start + BLOCK]
+        place = keys["group"][start : start + BLOCK] / 2.0**64
+        open_ = block <= 0
+        block[open_] = 0
+        block[open_ & (place < test + validation)] = SPLITS.index("validation")
+        block[open_ & (place < test)] = SPLITS.index("test")
+    return splits

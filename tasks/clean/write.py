@@ -1,12 +1,19 @@
-"""Canonical rows and those that left, as Parquet whose bytes depend on the rows only."""
+"""Canonical rows and those that left, as Parquet whose bytes depend on the rows only, a batch at a time."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
+from tasks.clean.split import SPLITS
 from tasks.contract.files import written
+
+TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())]))
 
 ROWS = pa.schema(
     [
@@ -14,33 +21,106 @@ ROWS = pa.schema(
         ("source", pa.string()),
         ("split", pa.string()),
         ("slice", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("messages", TURNS),
         ("text", pa.string()),
     ]
 )
 """Columns of every split."""
 
-SOMETIMES = ("tools", "tool_calls")
-"""Columns of JSON text that a split has only where one of its rows does."""
+SOMETIMES = pa.schema(
+    [
+        ("prompt", TURNS),
+        ("chosen", TURNS),
+        ("rejected", TURNS),
+        ("completion", TURNS),
+        ("label", pa.bool_()),
+        ("tools", pa.string()),
+        ("weight", pa.float64()),
+    ]
+)
+"""Columns that the splits have only where one of the rows does."""
 
 LEFT_OUT = pa.schema([("reason", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("row", pa.string())])
 
+EVERYTHING = pa.schema([*ROWS, *SOMETIMES, ("request", pa.string()), *LEFT_OUT])
+"""Columns of the scratch file, in which records wait until it is known what becomes of them."""
 
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write one split."""
-    schema = ROWS
-    for name in SOMETIMES:
-        if any(row[name] is not None for row in rows):
-            schema = schema.append(pa.field(name, pa.string()))
-    _write(path, pa.Table.from_pylist(rows, schema))
+MOST_ROWS, MOST_CHARACTERS = 4096, 2**24
+"""Records, and characters of them, that are in memory before they are written."""
 
 
-def write_left_out(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows that left, each with its reason and its place."""
-    clear = [{**row, "row": row["row"].encode("utf-8", "backslashreplace").decode()} for row in rows]
-    _write(path, pa.Table.from_pylist(clear, LEFT_OUT))
+class Scratch:
+    """Records on their way, in the order in which they were read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = parquet.ParquetWriter(path, EVERYTHING, compression="zstd", compression_level=1)
+        self._rows: list[dict[str, Any]] = []
+        self._characters = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Append a record."""
+        self._rows.append(row)
+        self._characters += len(row["row"])
+        if len(self._rows) == MOST_ROWS or self._characters > MOST_CHARACTERS:
+            self._flush()
+
+    def __enter__(self) -> "Scratch":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
+        """The records in order, some at a time, each time with the place of the first."""
+        start = 0
+        with parquet.ParquetFile(self._path) as file:
+            for group in range(file.num_row_groups):
+                batch = file.read_row_group(group, columns=columns, use_threads=False)
+                yield start, batch
+                start += batch.num_rows
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, EVERYTHING))
+        self._rows, self._characters = [], 0
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    with written(path) as aside:
-        parquet.write_table(table, aside, compression="zstd")
+@contextmanager
+def splits_and_left_out(folder: Path, sometimes: set[str]) -> Iterator["Sorter"]:
+    """Write the files of all splits and of what left; they appear when all are complete."""
+    schema = pa.schema([*ROWS, *(field for field in SOMETIMES if field.name in sometimes)])
+    with ExitStack() as stack:
+        files = {}
+        for name, columns in (*((split, schema) for split in SPLITS), ("left_out", LEFT_OUT)):
+            aside = stack.enter_context(written(folder / f"{name}.parquet"))
+            files[name] = stack.enter_context(parquet.ParquetWriter(aside, columns, compression="zstd"))
+        yield Sorter(files, schema)
+
+
+class Sorter:
+    """Sends each record of a batch to its file."""
+
+    def __init__(self, files: dict[str, parquet.ParquetWriter], schema: pa.Schema) -> None:
+        self._files = files
+        self._schema = schema
+
+    def put(self, batch: pa.Table, reasons: list[str | None], splits: Any, names: dict[int, str]) -> None:
+        """`reasons`: why each record leaves, or None; `splits`: number of its split; `names`: place -> another id."""
+        if names:
+            ids = batch.column("id").to_pylist()
+            for place, name in names.items():
+                ids[place] = name
+            batch = batch.set_column(0, "id", pa.array(ids, pa.string()))
+        stays = np.array([reason is None for reason in reasons], dtype=bool)
+        for number, split in enumerate(SPLITS):
+            part = batch.filter(pa.array(stays & (splits == number)))
+            if part.num_rows:
+                part = part.set_column(2, "split", pa.repeat(pa.scalar(split), part.num_rows))
+                self._files[split].write_table(part.select(self._schema.names).cast(self._schema))
+        left = batch.set_column(batch.schema.get_field_index("reason"), "reason", pa.array(reasons, pa.string()))
+        left = left.filter(pc.is_valid(left.column("reason")))
+        if left.num_rows:
+            self._files["left_out"].write_table(left.select(LEFT_OUT.names))

@@ -25,18 +25,24 @@ class Ledger:
         """What is unaccounted for: zero, or the ledger lies."""
         return self.came - self.outs.total() - self.left.total()
 
-    def check(self, stage: str, max_loss: float | None = None, key: str = "") -> None:
-        """Raise `LossError` where the line does not add up, or where more than `max_loss` (a share) left."""
+    def check(
+        self, stage: str, max_loss: float | None = None, key: str = "", wanted: frozenset[str] = frozenset()
+    ) -> None:
+        """Raise `LossError` where the line does not add up, or where more than `max_loss` (a share) left.
+
+        Leaving for a reason in `wanted` is no loss.
+        """
         if self.balance():
             raise LossError(
                 f"{stage}: the ledger does not add up: {self.came} {self.unit} came in, {self.outs.total()} went out, "
                 f"{self.left.total()} left; {self.balance()} are unaccounted for. This is a defect in temper."
             )
-        lost = self.left.total() / self.came if self.came else 0.0
+        losses = Counter({reason: count for reason, count in self.left.items() if reason not in wanted})
+        lost = losses.total() / self.came if self.came else 0.0
         if max_loss is not None and lost > max_loss:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in self.left.most_common())
+            reasons = ", ".join(f"{reason} {count}" for reason, count in losses.most_common())
             raise LossError(
-                f"{stage}: {self.left.total()} of {self.came} {self.unit} ({lost:.1%}) would be left out, more than "
+                f"{stage}: {losses.total()} of {self.came} {self.unit} ({lost:.1%}) would be left out, more than "
                 f"{key} = {max_loss:g} allows: {reasons}. Mend the data, or raise {key} in params.yaml."
             )
 

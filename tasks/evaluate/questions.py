@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import InputError
+from tasks.contract.rows import messages
 from tasks.template.render import encode, prompt
 
 ROOM = 8
@@ -42,10 +43,8 @@ def rows(file: Path, limit: int | None = None) -> list[dict[str, Any]]:
             "test rows in the section clean of params.yaml."
         )
     for row in found:
-        row["messages"] = [
-            {key: said for key, said in turn.items() if said is not None} for turn in row["messages"] or []
-        ]
-        if not row["messages"] or row["messages"][-1]["role"] != "assistant":
+        row["messages"] = messages(row)
+        if row["messages"][-1]["role"] != "assistant":
             raise InputError(f"{file}: the row {row['id']} does not end with a turn of the assistant to compare with.")
     return found
 

@@ -15,7 +15,7 @@ from tasks.contract.ledger import Ledger
 from tasks.contract.model import base_folder
 from tasks.contract.paths import Paths
 from tasks.contract.progress import reporter
-from tasks.contract.rows import IGNORED
+from tasks.contract.rows import IGNORED, messages
 from tasks.template import checks, preview
 from tasks.template.mask import mask, spans
 from tasks.template.render import context, render, tokenizer
@@ -108,14 +108,14 @@ def _row(
     row: dict[str, Any], split: Split, coder: Any, stops: set[int], limit: int, settings: Settings
 ) -> dict[str, Any] | None:
     """The token ids and labels of one row, or None where it leaves; both are accounted for in `split`."""
-    messages = [{key: value for key, value in message.items() if value is not None} for message in row["messages"]]
-    text = render(coder, messages)
+    turns = messages(row)
+    text = render(coder, turns)
     encoded = coder(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = encoded["input_ids"]
-    trained = mask(encoded["offset_mapping"], spans(coder, messages, text))
+    trained = mask(encoded["offset_mapping"], spans(coder, turns, text))
     split.rows.came += 1
     split.tokens.came += len(ids)
-    reason = "too_long" if len(ids) > limit else checks.failed(coder, messages, text, ids, trained, stops)
+    reason = "too_long" if len(ids) > limit else checks.failed(coder, turns, text, ids, trained, stops)
     if reason:
         split.rows.left[reason] += 1
         split.tokens.left[reason] += len(ids)

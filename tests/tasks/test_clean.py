@@ -1,18 +1,20 @@
 """The stage `clean`: every shape and file kind in, canonical rows out, every row accounted for, bad input refused."""
 
+import gzip
 import json
 import random
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from pyarrow import parquet
 
-from tasks.clean import Settings, run
+from tasks.clean import Settings, formats, read, run
 from tasks.contract.errors import InputError, LossError
 from tasks.contract.likeness import jaccard, words
 from tasks.contract.paths import Paths
-from tasks.contract.rows import row_id
+from tasks.contract.rows import messages, row_id
 
 DOCKER = Path(__file__).parents[3] / "shared" / "data" / "docker"
 
@@ -59,8 +61,8 @@ def test_a_row_keeps_its_split_slice_and_source_and_gets_a_stable_id(paths: Path
     tables = cleaned(paths)
     (train,), (test,) = tables["train"], tables["test"]
     assert train["source"] == "me"
-    assert train["id"] == row_id("me", train["messages"])
-    assert train["messages"] == chat("a b c")["messages"]
+    assert train["id"] == row_id("me", chat("a b c")["messages"])
+    assert messages(train) == chat("a b c")["messages"]
     assert train["text"] is None
     assert (test["source"], test["slice"], test["split"]) == ("rows.jsonl", "new_phrasing", "test")
 
@@ -79,7 +81,7 @@ SHAPES: list[tuple[dict[str, Any], str]] = [
 def test_every_shape_becomes_the_same_messages(paths: Paths, row: dict[str, Any], shape: str) -> None:
     put(paths, "rows.jsonl", {**row, "split": "train"}, chat("something else", split="test"))
     for asked in ("auto", shape) if shape == "messages" else ("auto",):
-        assert cleaned(paths, shape=asked)["train"][0]["messages"] == chat("ask", "answer")["messages"]
+        assert messages(cleaned(paths, shape=asked)["train"][0]) == chat("ask", "answer")["messages"]
     assert json.loads((paths.clean / "ledger.json").read_text())["shapes"][shape] >= 1
 
 
@@ -92,8 +94,8 @@ def test_an_alpaca_input_follows_its_instruction_or_stands_alone(paths: Paths) -
 
 
 def test_texts_and_tools_keep_what_they_have(paths: Paths) -> None:
-    calls = [{"id": "1", "function": {"name": "ls", "arguments": "{}"}}]
-    turns = [
+    calls: list[dict[str, Any]] = [{"id": "1", "function": {"name": "ls", "arguments": "{}"}}]
+    turns: list[dict[str, Any]] = [
         {"role": "user", "content": "list"},
         {"role": "assistant", "content": None, "tool_calls": calls},
         {"role": "tool", "content": "a.txt", "tool_call_id": "1"},
@@ -104,7 +106,7 @@ def test_texts_and_tools_keep_what_they_have(paths: Paths) -> None:
     text, tools = sorted(cleaned(paths, validation_share=0)["train"], key=lambda row: row["messages"] is not None)
     assert (text["text"], text["messages"], text["tools"]) == ("only a text", None, None)
     assert json.loads(tools["tools"]) == [{"name": "ls"}]
-    assert json.loads(tools["tool_calls"]) == [None, {"tool_calls": calls}, {"tool_call_id": "1"}, None]
+    assert messages(tools) == [{**turn, "content": turn["content"] or ""} for turn in turns]
 
 
 def test_json_csv_and_parquet_are_read_and_csv_values_stay_text(paths: Paths) -> None:
@@ -226,7 +228,7 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
         cleaned(paths)
     put(paths, "rows.jsonl", chat("only this", split="train"))
     with pytest.raises(InputError, match=r"no row is for the test.*clean\.test_share"):
-        cleaned(paths)
+        cleaned(paths, validation_share=0)
     with pytest.raises(InputError, match=r"clean\.splits\.test: no file.*'\*exam\*'; there are rows\.jsonl"):
         cleaned(paths, splits={"test": ["*exam*"]})
     with pytest.raises(InputError, match=r"in clean\.splits\.train and in \.test"):
@@ -240,9 +242,13 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("rows.jsonl", b"\x7fELF\x00\x01\x02\n", "NUL byte"),
+        ("rows.jsonl", b"\x7fELF\x00\x01\x02\n", "a program"),
+        ("rows.jsonl", b"\x01\x00\x01\x02\n", "NUL bytes"),
+        ("rows.jsonl", b"PK\x03\x04 and more", "a zip archive; unpack it"),
+        ("rows.jsonl", "{}".encode("utf-16"), "iconv -f UTF-16"),
+        ("rows.jsonl.gz", b"\x1f\x8b and no more", "cannot be unpacked as gzip"),
+        ("rows.csv", b"a,a\n1,2\n", "the column 'a' stands twice"),
         ("rows.json", b"{nonsense", "not valid JSON"),
-        ("rows.csv", b"a,b\n\xff\xfe,1\n", "UTF-8"),
         ("rows.parquet", b"PAR0", "not a readable Parquet"),
     ],
 )
@@ -250,6 +256,47 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(paths: Paths, name: st
     (paths.root / "input" / name).write_bytes(content)
     with pytest.raises(InputError, match=f"{name}.*{said}"):
         cleaned(paths)
+
+
+def test_a_zip_bomb_and_a_line_without_end_do_not_fill_the_memory(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "ROOM", 2**20)
+    bomb = paths.root / "input" / "bomb.jsonl.gz"
+    bomb.write_bytes(gzip.compress(b" " * 2**24))
+    with pytest.raises(InputError, match=r"bomb\.jsonl\.gz: unpacks to more than 300 times its size"):
+        cleaned(paths)
+    bomb.unlink()
+    monkeypatch.setattr(read, "LONGEST", 160)
+    put(paths, "rows.jsonl", chat("ask"), chat("x" * 200), chat("the end", split="test"))
+    (gone,) = cleaned(paths, validation_share=0)["left_out"]
+    assert (gone["reason"], gone["line"]) == ("too_long_line", 2)
+    assert gone["row"].endswith(" bytes)")
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lambda data: bytes(pyarrow.compress(data, "zstd", asbytes=True))])
+def test_content_decides_and_not_the_name(paths: Paths, compress: Any) -> None:
+    folder = paths.root / "input"
+    lines = "".join(json.dumps(chat(f"question {n}", split="train")) + "\n" for n in range(3)).encode()
+    (folder / "lines.json").write_bytes(lines)
+    (folder / "packed.csv").write_bytes(compress(lines.replace(b"question", b"packed")))
+    (folder / "document.jsonl").write_text(json.dumps([chat("listed", split="test")], indent=1).replace("[", "\n[", 1))
+    asked = {row["messages"][0]["content"] for rows in cleaned(paths).values() for row in rows}
+    assert asked == {"question 0", "question 1", "question 2", "packed 0", "packed 1", "packed 2", "listed"}
+
+
+def test_a_saved_dataset_is_read_by_its_splits(paths: Paths) -> None:
+    import datasets
+
+    made = {split: datasets.Dataset.from_list([chat(f"{split} {n}") for n in range(2)]) for split in ("train", "test")}
+    datasets.DatasetDict(made).save_to_disk(paths.root / "input")
+    tables = cleaned(paths, validation_share=0)
+    assert {split: len(rows) for split, rows in tables.items()} == {
+        "train": 2,
+        "validation": 0,
+        "test": 2,
+        "left_out": 0,
+    }
 
 
 def test_too_many_losses_stop_the_stage_with_numbers_and_places(paths: Paths) -> None:

@@ -1,0 +1,79 @@
+"""What becomes of a row because of other rows: taken or not by `mix`, a duplicate, or in the way of the test."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.clean.keys import BLOCK, alike
+from tasks.clean.settings import Part, Settings
+
+REASONS = ("", "not_sampled", "duplicate", "duplicate_across_splits", "near_duplicate_of_test")
+"""Reasons for leaving, by number; 0: stays."""
+
+Reasons = npt.NDArray[np.uint8]
+
+
+def sampled(keys: Any, mix: tuple[Part, ...]) -> Reasons:
+    """Leave out what `mix` does not take: by the hash of the row, so that adding rows never changes others."""
+    reasons = np.zeros(len(keys), np.uint8)
+    for number, part in enumerate(mix):
+        limit = int(part.share * 2**64)
+        if part.cap is not None:
+            limit = min(limit, _lowest(keys, number, part.cap))
+        for start in range(0, len(keys), BLOCK):
+            block = keys[start : start + BLOCK]
+            out = (block["part"] == number) & ~block["left"]
+            if limit < 2**64:
+                out &= _draw(block["id"]) >= np.uint64(limit)
+                reasons[start : start + BLOCK][out] = REASONS.index("not_sampled")
+    return reasons
+
+
+def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, settings: Settings) -> None:
+    """Leave out rows that stand twice: what is in the test stays before validation, and that before train."""
+    if not settings.duplicates:
+        return
+    stay = ~np.array(keys["left"]) & (reasons == 0)
+    for group in alike(keys, "request", stay):
+        if (elsewhere := splits[group] < splits[group].max()).any():
+            reasons[group[elsewhere]] = REASONS.index("duplicate_across_splits")
+    stay &= reasons == 0
+    for group in alike(keys, "content", stay):
+        reasons[group[1:]] = REASONS.index("duplicate")
+
+
+def numbered(keys: Any, reasons: Reasons) -> dict[int, int]:
+    """Place -> how often the row's id has come before it and once more, for rows that stay and are not the first."""
+    stay = ~np.array(keys["left"]) & (reasons == 0)
+    return {int(place): count for group in alike(keys, "id", stay) for count, place in enumerate(group[1:], 2)}
+
+
+def _draw(ids: Any) -> npt.NDArray[np.uint64]:
+    """A second hash of the row, which has nothing to do with its split (SplitMix64's finaliser, Steele et al. 2014)."""
+    mixed = np.array(ids, dtype=np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    drawn: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return drawn
+
+
+def _lowest(keys: Any, part: int, count: int) -> int:
+    """The value below which `count` draws of the part's rows lie; found by bisection, so nothing is sorted."""
+    low, high = 0, 2**64
+    while low < high:
+        middle = (low + high) // 2
+        if _below(keys, part, middle) >= count:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _below(keys: Any, part: int, limit: int) -> int:
+    total = 0
+    for start in range(0, len(keys), BLOCK):
+        block = keys[start : start + BLOCK]
+        draws = _draw(block["id"][(block["part"] == part) & ~block["left"]])
+        total += len(draws) if limit >= 2**64 else int((draws < np.uint64(limit)).sum())
+    return total

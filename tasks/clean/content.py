@@ -1,0 +1,88 @@
+"""What a row says, whatever shape it came in."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Turn = dict[str, Any]
+"""`{"role", "content"}`, and `"extra"`: every other key of the message as a JSON object, or None."""
+
+
+class Unusable(Exception):
+    """A record that cannot become a row; carries the reason."""
+
+    def __init__(self, reason: str):
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass
+class Content:
+    """Messages; or prompt, chosen and rejected; or prompt, completion and label; or a text."""
+
+    shape: str
+    messages: list[Turn] | None = None
+    text: str | None = None
+    prompt: list[Turn] | None = None
+    chosen: list[Turn] | None = None
+    rejected: list[Turn] | None = None
+    completion: list[Turn] | None = None
+    label: bool | None = None
+    """Whether the completion is a good one."""
+    tools: str | None = None
+    """Definitions of tools, as JSON."""
+    weight: float | None = None
+    """How much the row counts in training, as it came."""
+
+    def parts(self) -> Iterator[list[Turn]]:
+        """Every list of turns that there is."""
+        for turns in (self.messages, self.prompt, self.chosen, self.rejected, self.completion):
+            if turns is not None:
+                yield turns
+
+    def turns(self) -> Iterator[Turn]:
+        """Every turn."""
+        for turns in self.parts():
+            yield from turns
+
+    def identity(self) -> Any:
+        """What the row's id is made of."""
+        extras = [turn["extra"] for turn in self.turns()]
+        plain = self.tools is None and self.label is None and not any(extras)
+        if self.messages is None and self.prompt is None:
+            return self.text
+        said = [[{"role": turn["role"], "content": turn["content"]} for turn in turns] for turns in self.parts()]
+        if plain and len(said) == 1:
+            return said[0]
+        return [said, extras, self.tools, self.label]
+
+    def request(self) -> str:
+        """What is asked: the turns of the user, or the text."""
+        asked = self.messages if self.prompt is None else self.prompt
+        if asked is None:
+            return self.text or ""
+        return "\n".join(turn["content"] for turn in asked if turn["role"] == "user")
+
+    def answer(self) -> str:
+        """What is answered at the end: of two answers the chosen one."""
+        for turns in (self.chosen, self.completion, self.messages):
+            if turns:
+                return str(turns[-1]["content"])
+        return self.text or ""
+
+    def characters(self) -> int:
+        """Length of all turns, or of the text, in characters."""
+        return len(self.text or "") + sum(len(turn["content"]) for turn in self.turns())
+
+
+def as_text(given: Any) -> str:
+    """`given`, which must be a text."""
+    if not isinstance(given, str):
+        raise Unusable("not_text")
+    return given
+
+
+def as_json(value: Any) -> str:
+    """`value` as JSON; a text is taken for JSON already."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)

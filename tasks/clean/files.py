@@ -1,0 +1,138 @@
+"""Which files are read: a file, a folder with data files, a `datasets` folder, or a data set of the hub."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tasks.clean.formats import COMPRESSIONS, ENDINGS, ending
+from tasks.clean.settings import Part, Splits
+from tasks.contract.errors import InputError, ModelError
+from tasks.contract.paths import Paths
+
+BESIDE = frozenset(
+    {"ledger.json", "settings.json", "left_out.jsonl", "state.json", "dataset_info.json", "dataset_dict.json"}
+)
+"""What stages and `datasets` write beside rows; never read as rows."""
+
+KNOWN = f"{', '.join(ENDINGS)}, each also with {' or '.join(COMPRESSIONS)}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to read."""
+
+    path: Path
+    name: str
+    """Path below the input, with forward slashes."""
+    split: str | None
+    """The split that the file's name decides, or None."""
+    part: int
+    """Number of the first part of `clean.mix` that it belongs to, or -1."""
+
+
+def place(input: str, hub: str | None, paths: Paths) -> Path:
+    """The file or folder that is read; a data set of the hub is downloaded into the hub's cache, never copied."""
+    if hub is None:
+        return paths.root / input
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name, revision = hub.split("@")
+    try:
+        return Path(str(snapshot_download(name, repo_type="dataset", revision=revision, local_files_only=True)))
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        return Path(str(snapshot_download(name, repo_type="dataset", revision=revision)))
+    except (HfHubHTTPError, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(
+            f"clean.hub: {hub} is not in the local cache and cannot be downloaded ({reason}); check the name, the "
+            "revision, the network and, for gated data sets, HF_TOKEN; or give local files as clean.input."
+        ) from None
+
+
+def sources(place: Path, splits: Splits, mix: tuple[Part, ...] = ()) -> list[Source]:
+    """The files to read, sorted by name. Raises `InputError` where there are none, or one is claimed by two splits."""
+    found = _found(place)
+    claimed = _claimed(place, found, splits)
+    parts: dict[str, int] = {}
+    for number, part in enumerate(mix):
+        matches = [name for name in found if _fits(name, part.files)]
+        if not matches:
+            raise InputError(f"clean.mix: no file in {place} matches '{part.files}'; there are {_some(sorted(found))}.")
+        for name in matches:
+            parts.setdefault(name, number)
+    given = _folders_of_datasets(place)
+    return [
+        Source(found[name], name, claimed.get(name) or given.get(name.split("/")[0]), parts.get(name, -1))
+        for name in sorted(claimed or found)
+    ]
+
+
+def _found(place: Path) -> dict[str, Path]:
+    if not place.exists():
+        raise InputError(f"{place}: no such file or folder; set clean.input to where the rows are.")
+    if place.is_file():
+        if ending(place) not in ENDINGS:
+            raise InputError(f"{place}: not a known kind of data file; known endings: {KNOWN}.")
+        return {place.name: place}
+    found = {path.relative_to(place).as_posix(): path for path in place.rglob("*") if _is_data(path, place)}
+    if not found:
+        raise InputError(f"{place}: no data file in this folder; known endings: {KNOWN}.")
+    return found
+
+
+def _claimed(place: Path, found: dict[str, Path], splits: Splits) -> dict[str, str]:
+    claimed: dict[str, str] = {}
+    for split, patterns in splits.model_dump().items():
+        for pattern in patterns:
+            matches = [name for name in found if _fits(name, pattern)]
+            if not matches:
+                raise InputError(
+                    f"clean.splits.{split}: no file in {place} matches '{pattern}'; there are {_some(sorted(found))}."
+                )
+            for name in matches:
+                if claimed.setdefault(name, split) != split:
+                    raise InputError(f"{place / name}: in clean.splits.{claimed[name]} and in .{split}; choose one.")
+    return claimed
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return PurePosixPath(name).match(pattern)
+
+
+def _folders_of_datasets(place: Path) -> dict[str, str]:
+    """Folder -> split of a saved `DatasetDict`, whose folders are named like its splits."""
+    listed = place / "dataset_dict.json"
+    if not place.is_dir() or not listed.is_file():
+        return {}
+    from tasks.clean.split import named
+
+    try:
+        names = json.loads(listed.read_text(encoding="utf-8"))["splits"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{listed}: not what `datasets` writes; save the data set again.") from None
+    return {name: split for name in names if (split := named(name))}
+
+
+def _is_data(path: Path, place: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
+    if hidden or ending(path) not in ENDINGS or path.name in BESIDE or not path.is_file():
+        return False
+    return path.suffix != ".arrow" or _is_listed(path)
+
+
+def _is_listed(path: Path) -> bool:
+    """Whether an Arrow file is one of the data set in its folder, not one that `datasets` cached there."""
+    state = path.with_name("state.json")
+    if not state.is_file():
+        return True
+    try:
+        return path.name in {file["filename"] for file in json.loads(state.read_text(encoding="utf-8"))["_data_files"]}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{state}: not what `datasets` writes; save the data set again.") from None
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,87 @@
+"""A few numbers for each record, on disk: what rows are compared by, so that memory does not grow with the data."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+KEY = np.dtype(
+    [
+        ("id", "u8"),  # of source and content, as in the row's id
+        ("content", "u8"),  # of what the row says, normalised
+        ("request", "u8"),  # of what it asks, normalised
+        ("group", "u8"),  # of what keeps rows in one split
+        ("given", "i1"),  # number of the split that file or row name, or -1
+        ("part", "i2"),  # number of the part of `mix`, or -1
+        ("left", "?"),  # whether the record left before it was compared
+    ]
+)
+"""The numbers of a record. Hashes have 64 bits: among 10 million rows two that differ meet once in 370,000 runs."""
+
+BLOCK = 250_000
+"""Records that are compared at once; memory goes with it."""
+
+
+def number(text: str) -> int:
+    """64 bits of the hash of `text`, the same everywhere."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+class Writer:
+    """Appends records' numbers to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("wb")
+        self._rows: list[Any] = []
+
+    def add(self, row: tuple[int, ...]) -> None:
+        """Append the numbers of a record."""
+        self._rows.append(row)
+        if len(self._rows) == 4096:
+            self._flush()
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        np.array(self._rows, dtype=KEY).tofile(self._file)
+        self._rows.clear()
+
+
+def load(path: Path) -> Any:
+    """The numbers in `path`, memory-mapped, in the records' order."""
+    return np.memmap(path, KEY, "r") if path.stat().st_size else np.zeros(0, KEY)
+
+
+def alike(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.int64]]:
+    """Places of records with an equal number, two or more, each group in order; of `chosen` records only.
+
+    Each pass over the file looks at one part of all hashes, so that few are in memory.
+    """
+    parts = 1 + len(keys) // BLOCK
+    for part in range(parts):
+        places = np.concatenate(
+            [
+                start
+                + np.flatnonzero((keys[start : start + BLOCK][field] % parts == part) & chosen[start : start + BLOCK])
+                for start in range(0, len(keys), BLOCK)
+            ]
+            or [np.zeros(0, np.int64)]
+        )
+        if not len(places):
+            continue
+        values = keys[field][places]
+        order = np.argsort(values, kind="stable")
+        same = np.diff(values[order]) == 0
+        twice = np.append(same, False) | np.append(False, same)  # those with an equal neighbour, few as a rule
+        places, values = places[order][twice], values[order][twice]
+        for group in np.split(places, np.flatnonzero(np.diff(values)) + 1):
+            if len(group):
+                yield group
