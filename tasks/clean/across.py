@@ -6,9 +6,18 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.clean.keys import BLOCK, alike
-from tasks.clean.settings import Part, Settings
+from tasks.clean.settings import Part
 
-REASONS = ("", "not_sampled", "duplicate", "duplicate_across_splits", "near_duplicate_of_test")
+REASONS = (
+    "",
+    "not_sampled",
+    "duplicate",
+    "duplicate_across_splits",
+    "near_duplicate",
+    "conflicting_answers",
+    "near_duplicate_of_test",
+    "passage_of_test",
+)
 """Reasons for leaving, by number; 0: stays."""
 
 Reasons = npt.NDArray[np.uint8]
@@ -30,23 +39,52 @@ def sampled(keys: Any, mix: tuple[Part, ...]) -> Reasons:
     return reasons
 
 
-def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, settings: Settings) -> None:
+def staying(keys: Any, reasons: Reasons) -> npt.NDArray[np.bool_]:
+    """Which records stay so far."""
+    stays: npt.NDArray[np.bool_] = ~np.array(keys["left"]) & (reasons == 0)
+    return stays
+
+
+def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> None:
     """Leave out rows that stand twice: what is in the test stays before validation, and that before train."""
-    if not settings.duplicates:
-        return
-    stay = ~np.array(keys["left"]) & (reasons == 0)
-    for group in alike(keys, "request", stay):
+    for group in alike(keys, "request", staying(keys, reasons)):
         if (elsewhere := splits[group] < splits[group].max()).any():
             reasons[group[elsewhere]] = REASONS.index("duplicate_across_splits")
-    stay &= reasons == 0
-    for group in alike(keys, "content", stay):
+    for group in alike(keys, "content", staying(keys, reasons)):
         reasons[group[1:]] = REASONS.index("duplicate")
+
+
+def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> int:
+    """The number of training rows whose request has another answer too; they leave where `drop` says so."""
+    found = 0
+    for group in alike(keys, "request", staying(keys, reasons) & (splits == 0)):
+        if len(np.unique(keys["content"][group])) > 1:
+            found += len(group)
+            if drop:
+                reasons[group] = REASONS.index("conflicting_answers")
+    return found
+
+
+def near_duplicates(
+    keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, clusters: npt.NDArray[np.int64]
+) -> dict[int, int]:
+    """Of each cluster leave all but the best; return the sizes of those with more than one row, by the one that stays.
+
+    `clusters`: for each record the first one of its cluster.
+    """
+    places = np.flatnonzero(staying(keys, reasons))
+    best = np.lexsort((places, -keys["answer"][places].astype(np.int64), -splits[places], clusters[places]))
+    places = places[best]
+    first = np.append(True, np.diff(clusters[places]) != 0) if len(places) else np.zeros(0, bool)
+    reasons[places[~first]] = REASONS.index("near_duplicate")
+    sizes = np.diff(np.append(np.flatnonzero(first), len(places)))
+    return {int(place): int(size) for place, size in zip(places[first], sizes, strict=True) if size > 1}
 
 
 def numbered(keys: Any, reasons: Reasons) -> dict[int, int]:
     """Place -> how often the row's id has come before it and once more, for rows that stay and are not the first."""
-    stay = ~np.array(keys["left"]) & (reasons == 0)
-    return {int(place): count for group in alike(keys, "id", stay) for count, place in enumerate(group[1:], 2)}
+    groups = alike(keys, "id", staying(keys, reasons))
+    return {int(place): count for group in groups for count, place in enumerate(group[1:], 2)}
 
 
 def _draw(ids: Any) -> npt.NDArray[np.uint64]:

@@ -71,6 +71,10 @@ class Content:
                 return str(turns[-1]["content"])
         return self.text or ""
 
+    def whole(self) -> str:
+        """All that is said, one turn a line."""
+        return "\n".join([*([self.text] if self.text else []), *(turn["content"] for turn in self.turns())])
+
     def characters(self) -> int:
         """Length of all turns, or of the text, in characters."""
         return len(self.text or "") + sum(len(turn["content"]) for turn in self.turns())

@@ -6,8 +6,8 @@ numbers, on disk; then the scratch file is sorted into the splits. So memory doe
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ import numpy as np
 
 from tasks.clean import across, keys
 from tasks.clean.checks import fault
+from tasks.clean.contamination import Passages
 from tasks.clean.content import Content, Unusable
 from tasks.clean.duplicates import Tests, normalised
 from tasks.clean.files import Source, place, sources
+from tasks.clean.profile import MOST, SHOWN, Profile
 from tasks.clean.read import Record, records
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import content
@@ -73,23 +75,31 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     if not tally.ledger.came:
         raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
     known = keys.load(aside / "keys")
-    reasons, splits = across.sampled(known, settings.mix), drawn(known, settings)
-    across.duplicates(known, splits, reasons, settings)
-    if settings.near_duplicate is not None:
-        _keep_from_tests(scratch, known, splits, reasons, settings.near_duplicate)
+    reasons = across.sampled(known, settings.mix)
+    clusters = _clusters(scratch, known, reasons, settings, aside)
+    splits = drawn(known, settings, clusters)
+    if settings.duplicates:
+        across.duplicates(known, splits, reasons)
+    sizes = {} if clusters is None else across.near_duplicates(known, splits, reasons, clusters)
+    conflicting = across.conflicts(known, splits, reasons, drop=settings.conflicts == "drop")
+    _keep_from_tests(scratch, known, splits, reasons, settings)
     for start, batch in scratch.batches(["reason", "file", "line"]):
         _count(batch, _told(batch, reasons[start:]), splits[start:], tally)
     _check(tally, settings, where)
-    names = across.numbered(known, reasons)
+    names, profile = across.numbered(known, reasons), Profile()
     with splits_and_left_out(paths.clean, tally.sometimes) as sorter:
         for start, batch in scratch.batches():
+            told, part = _told(batch, reasons[start:]), splits[start : start + batch.num_rows]
             ids = batch.column("id")
             renamed = {at: f"{ids[at]}-{names[start + at]}" for at in range(batch.num_rows) if start + at in names}
-            sorter.put(batch, _told(batch, reasons[start:]), splits[start : start + batch.num_rows], renamed)
+            sorter.put(batch, told, part, renamed)
+            profile.add(batch, told, part)
+    profile.write(paths.clean / "profile.json", _largest(scratch, len(known), sizes))
     tally.ledger.write(
         paths.clean / "ledger.json",
         files=[source.name for source in files],
         shapes=dict(tally.shapes),
+        reported={"conflicting_answers": conflicting},
         settings=settings.model_dump(mode="json"),
     )
     ledger = tally.ledger
@@ -126,6 +136,7 @@ def _row(record: Record, settings: Settings, tally: Tally) -> tuple[dict[str, An
         "source": source,
         "slice": slice_ if isinstance(slice_, str) and slice_ else None,
         "request": found.request(),
+        "whole": found.whole(),
         **{column: getattr(found, column) for column in ("messages", "text", *SOMETIMES.names)},
     }
     of = record.value.get(settings.group) if settings.group else None
@@ -135,13 +146,14 @@ def _row(record: Record, settings: Settings, tally: Tally) -> tuple[dict[str, An
         keys.number(_identity(found)),
         asked,
         asked if of is None else keys.number(fingerprint(of)),
+        len(found.answer()),
         -1 if split is None else SPLITS.index(split),
         record.source.part,
         False,
     )
 
 
-_GONE = (0, 0, 0, 0, -1, -1, True)
+_GONE = (0, 0, 0, 0, 0, -1, -1, True)
 
 
 def _identity(found: Content) -> str:
@@ -159,23 +171,45 @@ def _identity(found: Content) -> str:
     return fingerprint([said, [len(part) for part in found.parts()], found.tools, found.label])
 
 
-def _keep_from_tests(scratch: Scratch, known: Any, splits: Any, reasons: Any, threshold: float) -> None:
-    """Leave out rows that are too like a test row."""
-    stay, test = ~np.array(known["left"]) & (reasons == 0), splits == SPLITS.index("test")
-    tests = Tests(_requests(scratch, stay & test), threshold)
+def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, aside: Path) -> Any:
+    """For each record the first record of its cluster of near-duplicates; None where they are not looked for."""
+    if settings.near_duplicates_within is None:
+        return None
+    from tasks.clean.near import clusters
+
+    stay = across.staying(known, reasons)
+    places = np.flatnonzero(stay)
+    report = reporter("clean: near-duplicates looked for", len(places), "rows")
+    texts = scratch.texts("whole", stay)
+    batches = iter(lambda: list(islice(texts, keys.BLOCK // 100)), [])
+    first = np.arange(len(known))
+    first[places] = places[clusters(batches, settings.near_duplicates_within, scratch=aside, report=report)]
+    return first
+
+
+def _largest(scratch: Scratch, records: int, sizes: dict[int, int]) -> list[dict[str, Any]]:
+    """The largest clusters: how many rows were alike, and the one that stayed."""
+    largest = sorted(sizes, key=lambda place: (-sizes[place], place))[:MOST]
+    wanted = np.zeros(records, bool)
+    wanted[largest] = True
+    texts = dict(zip(sorted(largest), scratch.texts("whole", wanted), strict=True))
+    return [{"rows": sizes[place], "example": texts[place][:SHOWN]} for place in largest]
+
+
+def _keep_from_tests(scratch: Scratch, known: Any, splits: Any, reasons: Any, settings: Settings) -> None:
+    """Leave out rows that are too like a test row, or repeat a passage of one."""
+    stay, test = across.staying(known, reasons), splits == SPLITS.index("test")
+    near, long = settings.near_duplicate, settings.passage
+    tests = None if near is None else Tests(scratch.texts("request", stay & test), near)
+    passages = None if long is None else Passages(scratch.texts("request", stay & test), long)
     others = np.flatnonzero(stay & ~test)
     report = reporter("clean: compared with the test", len(others), "rows")
-    for done, (at, text) in enumerate(zip(others, _requests(scratch, stay & ~test), strict=True), 1):
-        if tests.like(text):
+    for done, (at, text) in enumerate(zip(others, scratch.texts("request", stay & ~test), strict=True), 1):
+        if tests and tests.like(text):
             reasons[at] = across.REASONS.index("near_duplicate_of_test")
+        elif passages and passages.repeated(text):
+            reasons[at] = across.REASONS.index("passage_of_test")
         report(done)
-
-
-def _requests(scratch: Scratch, wanted: Any) -> Iterator[str]:
-    for start, batch in scratch.batches(["request"]):
-        texts = batch.column("request")
-        for at in np.flatnonzero(wanted[start : start + batch.num_rows]):
-            yield texts[int(at)].as_py()
 
 
 def _count(batch: Any, told: list[str | None], splits: Any, tally: Tally) -> None:

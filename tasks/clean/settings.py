@@ -72,6 +72,14 @@ class Settings(Section):
     """Whether rows that stand twice leave: within a split, and from training where validation or test ask the same."""
     near_duplicate: float | None = Field(0.8, gt=0, le=1)
     """Jaccard similarity of words (0 to 1) from which a row is too like a test row to be trained on; null: off."""
+    near_duplicates_within: float | None = Field(None, gt=0, le=1)
+    """Jaccard similarity of words (0 to 1) from which rows are too like each other: of each cluster that such pairs
+    connect, one stays (of the test before validation before train; then that with the longest answer; then the first),
+    and clusters are drawn into one split whole; null: off."""
+    passage: int | None = Field(13, ge=3)
+    """Words in a row that a training row must not share with the request of a test row; null: off."""
+    conflicts: Literal["keep", "drop"] = "keep"
+    """Training rows that answer one request differently: kept and counted, or all of them left out."""
     max_chars: int | None = Field(100_000, ge=1)
     """Longest row (characters, all turns together); null: any length."""
     max_loss: Share = 0.2

@@ -30,11 +30,12 @@ def given(file_split: str | None, value: dict[str, Any]) -> str | None:
     return named(asked)
 
 
-def drawn(keys: Any, settings: Settings) -> npt.NDArray[np.int8]:
+def drawn(keys: Any, settings: Settings, clusters: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int8]:
     """Number of the split of each record.
 
     `train` gives up a share to a split that nothing was given to, by the hash of the row's group: adding rows never
-    moves others, and rows of one group stay together.
+    moves others, and rows of one group stay together. So do rows of one cluster (`clusters`: the first record of it for
+    each record), by the group of its first row.
     """
     splits = np.array(keys["given"], dtype=np.int8)
     present = np.bincount(splits[~np.array(keys["left"])] + 1, minlength=4)[1:]
@@ -42,7 +43,8 @@ def drawn(keys: Any, settings: Settings) -> npt.NDArray[np.int8]:
     test = 0.0 if present[SPLITS.index("test")] else settings.test_share
     for start in range(0, len(keys), BLOCK):
         block = splits[start : start + BLOCK]
-        place = keys["group"][start : start + BLOCK] / 2.0**64
+        whose = slice(start, start + BLOCK) if clusters is None else clusters[start : start + BLOCK]
+        place = keys["group"][whose] / 2.0**64
         open_ = block <= 0
         block[open_] = 0
         block[open_ & (place < test + validation)] = SPLITS.index("validation")

@@ -42,7 +42,7 @@ SOMETIMES = pa.schema(
 
 LEFT_OUT = pa.schema([("reason", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("row", pa.string())])
 
-EVERYTHING = pa.schema([*ROWS, *SOMETIMES, ("request", pa.string()), *LEFT_OUT])
+EVERYTHING = pa.schema([*ROWS, *SOMETIMES, ("request", pa.string()), ("whole", pa.string()), *LEFT_OUT])
 """Columns of the scratch file, in which records wait until it is known what becomes of them."""
 
 MOST_ROWS, MOST_CHARACTERS = 4096, 2**24
@@ -72,6 +72,13 @@ class Scratch:
         if kind is None:
             self._flush()
         self._writer.close()
+
+    def texts(self, column: str, wanted: Any) -> Iterator[str]:
+        """The texts in `column` of the records that are `wanted` (a boolean for each record), in order."""
+        for start, batch in self.batches([column]):
+            texts = batch.column(column)
+            for at in np.flatnonzero(wanted[start : start + batch.num_rows]):
+                yield texts[int(at)].as_py()
 
     def batches(self, columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
         """The records in order, some at a time, each time with the place of the first."""

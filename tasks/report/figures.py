@@ -82,6 +82,49 @@ def slices(lines: list[dict[str, Any]], names: list[str]) -> Markup:
     return _svg(height, "Exact match by slice with 95 % intervals", body)
 
 
+def lengths(edges: list[int], rows: dict[str, list[int]]) -> Markup:
+    """Rows by length: for each range of characters from an edge to the next a bar, one colour a split.
+
+    `rows`: split to a count for each range; the last one is open. Ranges beyond the longest row are not drawn.
+    """
+    used = max((at + 1 for counts in rows.values() for at, count in enumerate(counts) if count), default=0)
+    if not used:
+        return Markup("")
+    splits = [name for name, counts in rows.items() if any(counts)]
+    height, bottom, top = 240, 196, 14
+    ticks = _ticks(max(max(rows[name]) for name in splits))
+    body = []
+    for tick in ticks:
+        y = _n(bottom - (bottom - top) * tick / ticks[-1])
+        body.append(
+            Markup(
+                '<path class="grid" d="M56 {}H{}"/><text class="tick" x="46" y="{}" text-anchor="end">{}</text>'
+            ).format(y, WIDTH - 24, _n(float(y) + 4), f"{tick:,g}")
+        )
+    room = (WIDTH - 56 - 24) / used
+    for at in range(used):
+        start = 56 + room * at
+        body.append(
+            Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
+                _n(start + room / 2), bottom + 18, f"{edges[at]:,}+"
+            )
+        )
+        for place, name in enumerate(splits):
+            tall = (bottom - top) * rows[name][at] / ticks[-1]
+            width = room * 0.8 / len(splits)
+            body.append(
+                Markup('<rect class="series{}" x="{}" y="{}" width="{}" height="{}"/>').format(
+                    place, _n(start + room * 0.1 + width * place), _n(bottom - tall), _n(width), _n(tall)
+                )
+            )
+    body.append(
+        Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">characters of a row</text>').format(
+            _n(56 + (WIDTH - 80) / 2), bottom + 38
+        )
+    )
+    return _svg(height, "Rows by length in characters", body)
+
+
 def curve(rows: list[dict[str, float | None]]) -> Markup:
     """Loss over steps: training as a line, validation as points joined by a dashed line."""
     height, bottom, top = 260, 224, 14

@@ -42,8 +42,10 @@ class Story:
     """`scores.json` by candidate, in the order they are told."""
     predictions: dict[str, list[dict[str, Any]]]
     """Rows of predictions.parquet by candidate; all candidates have the same rows in the same order."""
-    left_out: list[dict[str, Any]]
-    """Rows that clean left out."""
+    profile: dict[str, Any]
+    """`profile.json` of the stage clean: lengths, sources, examples of rows that left, largest clusters."""
+    reported: dict[str, int]
+    """What clean found and kept, by name."""
     versions: dict[str, str]
 
 
@@ -69,7 +71,8 @@ def gather(paths: Paths) -> Story:
         quantized=[_json(folder / "quantization.json", "quantize") for folder in _folders(paths.data / "quantized")],
         scores=scores,
         predictions={name: _rows(paths.evaluation(name) / "predictions.parquet") for name in scores},
-        left_out=_rows(paths.clean / "left_out.parquet"),
+        profile=_json(paths.clean / "profile.json", "clean"),
+        reported=_json(paths.clean / "ledger.json", "clean").get("reported", {}),
         versions=_versions(paths.root / "requirements.lock"),
     )
 

@@ -14,8 +14,6 @@ from tasks.report.card import front_matter
 from tasks.report.gather import Story, gather
 
 TEMPLATES = Path(__file__).parent / "templates"
-LEFT_OUT = 20
-"""Rows that were left out and are shown; the ledger counts them all."""
 
 
 def write(settings: Settings, paths: Paths) -> None:
@@ -55,7 +53,7 @@ def page(settings: Settings, story: Story) -> str:
         curves={what: figures.curve(rows) for what, rows in story.curves.items()},
         preview=Markup(story.preview),
         samples=tell.samples(story, settings.samples),
-        left_out=story.left_out[:LEFT_OUT],
+        lengths=figures.lengths(**story.profile["characters"]),
     )
 
 

@@ -214,7 +214,7 @@ def test_two_runs_write_the_same_bytes(paths: Paths, tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in paths.clean.iterdir()}
     cleaned(paths, test_share=0.3)
     assert first == {path.name: path.read_bytes() for path in paths.clean.iterdir()}
-    assert set(first) == {"train.parquet", "validation.parquet", "test.parquet", "left_out.parquet", "ledger.json"}
+    assert set(first) == {*(f"{name}.parquet" for name in OUT), "ledger.json", "profile.json"}
     assert all(str(tmp_path).encode() not in content for content in first.values())
 
 

@@ -16,7 +16,7 @@ from tasks.report import Settings, run
 from tasks.report.tell import parts
 from tests.tasks import tiny
 
-EVIL = '<script>alert(1)</script> & "quotes" | pipe'
+EVIL = tiny.EVIL
 SCHEMES = ("nf4", "gguf-q8_0")
 
 
@@ -49,8 +49,6 @@ def evaluation(paths: Paths, candidate: str, right: int, output: str = EVIL) -> 
 @pytest.fixture
 def told(tmp_path: Path) -> Paths:
     """A finished run, written by hand: no model is needed to tell about it."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     paths = Paths(tmp_path)
     write_json(
@@ -58,10 +56,6 @@ def told(tmp_path: Path) -> Paths:
         {"kind": "trained", "location": "model", "revision": None, "files": {}, "sha256": "ab" * 32},
     )
     tiny.ledgers(paths)
-    pq.write_table(
-        pa.table({"reason": ["duplicate"], "file": ["rows.jsonl"], "line": [7], "row": [f'{{"text": "{EVIL}"}}']}),
-        paths.clean / "left_out.parquet",
-    )
     same = {"max_logit_difference": 2.384e-07, "kl_per_token": 0.0, "same_greedy_token": 1.0, "probes": 4, "tokens": 80}
     merge = {"method": "lora", "parameters": 98368, "arithmetic": "float32", "dtype": "float32", "tolerance": 0.001}
     write_json(paths.merged / "merge.json", {**merge, **same})

@@ -17,6 +17,9 @@ CHATML = (
     "{%- endgeneration -%}{%- else -%}{{- message['content'] + '<|im_end|>' -}}{%- endif -%}{{- '\\n' -}}"
     "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
+EVIL = '<script>alert(1)</script> & "quotes" | pipe'
+"""What data may hold and no page may run."""
+
 NAMES = ("web", "db", "cache", "proxy", "queue", "mail", "front", "auth")
 ASKED = {"start": "docker start", "stop": "docker stop", "remove": "docker rm -f", "show logs of": "docker logs -f"}
 
@@ -195,7 +198,21 @@ def ledgers(paths: Paths) -> None:
             "in": 36,
             "out": {"train": 20, "validation": 4, "test": 8},
             "left": {"duplicate": 4},
+            "reported": {"conflicting_answers": 3},
             "settings": {"validation": 0.1},
+        },
+    )
+    write_json(
+        paths.clean / "profile.json",
+        {
+            "characters": {
+                "edges": [0, 10, 20],
+                "rows": {"train": [4, 16, 0], "validation": [4, 0, 0], "test": [8, 0, 0]},
+            },
+            "sources": {"rows.jsonl": 30, "more.jsonl": 2},
+            "other_sources": 0,
+            "left_out": {"duplicate": [{"file": "rows.jsonl", "line": 7, "row": f'{{"text": "{EVIL}"}}'}]},
+            "clusters": [{"rows": 9, "example": f"nine alike {EVIL}"}],
         },
     )
     write_json(paths.base / "settings.json", {"folder": "data/seed"})
