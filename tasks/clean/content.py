@@ -57,12 +57,16 @@ class Content:
             return said[0]
         return [said, extras, self.tools, self.label]
 
-    def request(self) -> str:
+    def asked(self) -> list[Turn] | None:
+        """The turns that hold what is asked; None for a text."""
+        return self.messages if self.prompt is None else self.prompt
+
+    def request(self) -> list[str]:
         """What is asked: the turns of the user, or the text."""
-        asked = self.messages if self.prompt is None else self.prompt
+        asked = self.asked()
         if asked is None:
-            return self.text or ""
-        return "\n".join(turn["content"] for turn in asked if turn["role"] == "user")
+            return [self.text or ""]
+        return [turn["content"] for turn in asked if turn["role"] == "user"]
 
     def answer(self) -> str:
         """What is answered at the end: of two answers the chosen one."""

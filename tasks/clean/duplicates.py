@@ -21,9 +21,9 @@ class Tests:
     """
 
     def __init__(self, tests: Iterable[str], threshold: float) -> None:
-        """`threshold` is the Jaccard similarity of words (0 to 1) from which a text is too like a test row."""
+        """Normalised texts; `threshold` is the Jaccard similarity of words (0 to 1) from which one is too like."""
         self._threshold = threshold
-        bags = {frozenset(words(text)) for text in tests}
+        bags = {frozenset(text.split()) for text in tests}
         self._frequency = Counter(word for bag in bags for word in bag)
         self._having: defaultdict[str, list[frozenset[str]]] = defaultdict(list)
         for bag in sorted(bags, key=sorted):
@@ -31,11 +31,15 @@ class Tests:
                 self._having[word].append(bag)
 
     def like(self, text: str) -> bool:
-        """Whether `text` is too like any of them."""
-        bag = frozenset(words(text))
+        """Whether a normalised text is too like any of them."""
+        bag = frozenset(text.split())
+        if sum(word not in self._frequency for word in bag) >= self._length(bag):
+            return False  # the rarest words are in no test row
         candidates = (test for word in self._prefix(bag) for test in self._having.get(word, ()))
         return any(jaccard(bag, test) >= self._threshold for test in candidates)
 
+    def _length(self, bag: frozenset[str]) -> int:
+        return len(bag) - math.ceil(self._threshold * len(bag) - 1e-9) + 1
+
     def _prefix(self, bag: frozenset[str]) -> list[str]:
-        rarest = sorted(bag, key=lambda word: (self._frequency[word], word))
-        return rarest[: len(bag) - math.ceil(self._threshold * len(bag) - 1e-9) + 1]
+        return sorted(bag, key=lambda word: (self._frequency[word], word))[: self._length(bag)]

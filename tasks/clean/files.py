@@ -77,10 +77,15 @@ def _found(place: Path) -> dict[str, Path]:
         if ending(place) not in ENDINGS:
             raise InputError(f"{place}: not a known kind of data file; known endings: {KNOWN}.")
         return {place.name: place}
-    found = {path.relative_to(place).as_posix(): path for path in place.rglob("*") if _is_data(path, place)}
+    found = {_name(path.relative_to(place)): path for path in place.rglob("*") if _is_data(path, place)}
     if not found:
         raise InputError(f"{place}: no data file in this folder; known endings: {KNOWN}.")
     return found
+
+
+def _name(path: Path) -> str:
+    """The path as text that can be written as UTF-8, whatever bytes it is made of."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def _claimed(place: Path, found: dict[str, Path], splits: Splits) -> dict[str, str]:

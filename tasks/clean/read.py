@@ -40,7 +40,7 @@ class Record:
         """The record as text, for those that leave."""
         text = json.dumps(self.value, ensure_ascii=False, default=str) if self.text is None else self.text
         cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} … ({len(text)} characters)"
-        return cut.encode("utf-8", "backslashreplace").decode()
+        return cut if cut.isascii() else cut.encode("utf-8", "backslashreplace").decode()
 
 
 def records(source: Source) -> Iterator[Record]:

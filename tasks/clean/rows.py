@@ -4,6 +4,7 @@ Records pass one by one into a scratch file, with a few numbers each; what is de
 numbers, on disk; then the scratch file is sorted into the splits. So memory does not grow with the data.
 """
 
+import json
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -26,7 +27,6 @@ from tasks.clean.shapes import content
 from tasks.clean.split import SPLITS, drawn, given
 from tasks.clean.write import SOMETIMES, Scratch, splits_and_left_out
 from tasks.contract.errors import InputError, LossError
-from tasks.contract.files import fingerprint
 from tasks.contract.ledger import Ledger
 from tasks.contract.paths import Paths
 from tasks.contract.progress import reporter
@@ -124,28 +124,32 @@ def _row(record: Record, settings: Settings, tally: Tally) -> tuple[dict[str, An
         return {**row, "reason": unusable.reason}, _GONE
     except ValueError:
         return {**row, "reason": "unknown_split"}, _GONE
+    except RecursionError:
+        return {**row, "reason": "too_deep"}, _GONE
     if reason := fault(found, settings.max_chars):
         return {**row, "reason": reason}, _GONE
     tally.shapes[found.shape] += 1
-    tally.sometimes.update(name for name in SOMETIMES.names if getattr(found, name) is not None)
-    source, slice_ = record.value.get("source"), record.value.get("slice")
-    source = source if isinstance(source, str) and source else record.source.name
-    name, request = row_id(source, found.identity()), normalised(found.request())
+    more = {name: value for name in SOMETIMES.names if (value := getattr(found, name)) is not None}
+    tally.sometimes.update(more)
+    source = _named(record.value.get("source")) or record.source.name
+    name, turns = row_id(source, found.identity()), [normalised(turn) for turn in found.request()]
     row |= {
         "id": name,
         "source": source,
-        "slice": slice_ if isinstance(slice_, str) and slice_ else None,
-        "request": found.request(),
+        "slice": _named(record.value.get("slice")),
+        "request": (request := " ".join(turns)),
         "whole": found.whole(),
-        **{column: getattr(found, column) for column in ("messages", "text", *SOMETIMES.names)},
+        "messages": found.messages,
+        "text": found.text,
+        **more,
     }
     of = record.value.get(settings.group) if settings.group else None
     asked = keys.number(request)
     return row, (
         int(name, 16),
-        keys.number(_identity(found)),
+        keys.number(_identity(found, turns)),
         asked,
-        asked if of is None else keys.number(fingerprint(of)),
+        asked if of is None else keys.number(json.dumps(of, sort_keys=True, default=str)),
         len(found.answer()),
         -1 if split is None else SPLITS.index(split),
         record.source.part,
@@ -153,22 +157,29 @@ def _row(record: Record, settings: Settings, tally: Tally) -> tuple[dict[str, An
     )
 
 
+def _named(given: Any) -> str | None:
+    """A name that a row gives, in valid Unicode; None where it gives none."""
+    return given.encode("utf-8", "backslashreplace").decode() if isinstance(given, str) and given else None
+
+
 _GONE = (0, 0, 0, 0, 0, -1, -1, True)
 
 
-def _identity(found: Content) -> str:
-    """What two rows share when they are duplicates; answers count exactly, for case can matter in them."""
+def _identity(found: Content, turns: list[str]) -> str:
+    """What two rows share when they are duplicates; answers count exactly, for case can matter in them.
+
+    `turns`: what is asked, turn by turn, normalised.
+    """
     if found.text is not None:
-        return f"text {normalised(found.text)}"
-    said = [
-        [
-            turn["role"],
-            normalised(turn["content"]) if turn["role"] == "user" else turn["content"],
-            turn["extra"],
-        ]
-        for turn in found.turns()
-    ]
-    return fingerprint([said, [len(part) for part in found.parts()], found.tools, found.label])
+        return f"text {turns[0]}"
+    asked = iter(turns)
+    said = [found.tools or "", repr(found.label)]
+    for part in found.parts():
+        said.append(str(len(part)))
+        for turn in part:
+            text = next(asked) if part is found.asked() and turn["role"] == "user" else turn["content"]
+            said += (turn["role"], text, turn["extra"] or "")
+    return "\0".join(said)
 
 
 def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, aside: Path) -> Any:

@@ -6,6 +6,9 @@ from tasks.clean.content import Content, Turn, Unusable, as_json, as_text
 from tasks.clean.settings import Columns
 from tasks.clean.turns import conversation, turns
 
+HEAVIEST = 1e6
+"""The largest weight of a row."""
+
 
 def recognise(value: dict[str, Any]) -> str | None:
     """The name of the shape that `value` has by its keys, or None."""
@@ -64,7 +67,7 @@ def _weight(value: dict[str, Any]) -> float | None:
     given = value.get("weight")
     if given is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:  # nan
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= HEAVIEST:  # nan is refused
         raise Unusable("bad_weight")
     return float(given)
 

@@ -129,7 +129,9 @@ def test_every_record_is_counted_whatever_comes(paths: Paths) -> None:
         "{broken", "[]", '"text"', "\\ud800", {"messages": []}, {"text": "\ud800"}, {"text": 1}, {},
         chat("ask", split="nonsense"), chat("ask", split="train"), chat("ask", split="dev"), {"text": "a text"},
         {"prompt": "a", "chosen": "b", "rejected": "c", "split": "train"}, {"messages": [None]},
+        chat("odd", source="\ud800", slice="\udfff", split="train"), chat("heavy", weight=10**400),
+        '{"messages": [{"role": "user", "content": "a", "x": ' + "[" * 900 + "]" * 900 + "}]}",
     ]  # fmt: skip
-    put(paths, "rows.jsonl", *(kinds[n * n % len(kinds)] for n in range(500)))
+    put(paths, "rows.jsonl", *(kinds[n % len(kinds)] for n in range(500)))
     tables = cleaned(paths, validation_share=0.2)  # asserts that in = out + left
     assert sum(map(len, tables.values())) == 501

@@ -1,0 +1,79 @@
+"""`clean`: memory of the stage on many rows against few, each in a process of its own; and rows a second.
+
+Rows are made on the fly from a seed: a question and an answer of random words, one in ten a copy of an earlier one.
+"""
+
+import json
+import random
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.checkout import HERE
+from benchmarks.result import Result
+
+GOAL = 1.25
+"""Peak memory of the larger run for each byte of the smaller one: the same, but for what the allocator keeps."""
+
+ROWS = {"small": (20_000, 200_000), "default": (100_000, 10_000_000)}
+
+
+def measure(full: bool) -> Result:
+    """The smaller run, then the larger one."""
+    configuration = "default" if full else "small"
+    runs = []
+    with TemporaryDirectory(prefix="temper-") as folder:
+        for rows in ROWS[configuration]:
+            place = Path(folder) / str(rows)
+            place.mkdir()
+            write(place / "rows.jsonl", rows)
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmarks.clean", str(place)],
+                cwd=HERE, capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            runs.append({"rows": rows, **json.loads(done.stdout.splitlines()[-1])})
+    few, many = runs
+    ratio = many["peak_mib"] / few["peak_mib"]
+    detail = {"configuration": configuration, "runs": runs}
+    return Result("clean", round(ratio, 3), f"x peak of {few['rows']:,} rows", GOAL, ratio <= GOAL, detail)
+
+
+def write(path: Path, rows: int) -> None:
+    """Write `rows` rows as JSON Lines; one in ten has stood before, among the last two thousand."""
+    source = random.Random(0)
+    words = [f"word{number}" for number in range(5000)]
+    earlier: list[str] = []
+    with path.open("w") as file:
+        for _ in range(rows):
+            if earlier and source.random() < 0.1:
+                file.write(source.choice(earlier))
+                continue
+            said = [" ".join(source.choices(words, k=length)) for length in (12, 25)]
+            messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), said, strict=True)]
+            line = json.dumps({"messages": messages}) + "\n"
+            earlier.append(line)
+            if len(earlier) > 2000:
+                del earlier[:1000]
+            file.write(line)
+
+
+def main(place: Path) -> None:
+    """Run the stage on `place`; print seconds and peak memory."""
+    from tasks.clean import Settings, run
+    from tasks.contract.paths import Paths
+
+    with (place / "rows.jsonl").open() as file:
+        rows = sum(1 for _ in file)
+    test = min(1.0, 1000 / rows)  # as many test rows in both, for memory goes with them
+    start = time.perf_counter()
+    run(Settings(input="rows.jsonl", test_share=test, max_loss=1), Paths(place))
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": round(seconds, 1), "rows_a_second": round(rows / seconds), "peak_mib": round(peak)}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
