@@ -40,7 +40,7 @@ def clusters(
         batches: The texts, valid Unicode, in lists of any size; each is read once and not kept.
         threshold: Jaccard similarity, above 0 to 1, from which two texts are near-duplicates.
         scratch: Folder for what does not fit into memory, removed at the end: 4 bytes a distinct word of each text
-            and 8 a band (20 at a threshold of 0.8). In memory remain about 50 bytes a text.
+            and 8 for each of 1 + 20 bands at a threshold of 0.8. Memory grows by about 110 bytes a text.
         shingle: Number of neighbouring words that are compared as one.
         seed: Chooses the hash functions; another seed may miss other pairs.
         threads: Workers that hash; default: one a processor that this process may use.

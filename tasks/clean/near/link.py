@@ -169,7 +169,9 @@ def _marked(words: npt.NDArray[np.uint32], starts: Rows, rows: Rows) -> npt.NDAr
     sizes = _sizes(starts, rows)
     ends = np.cumsum(sizes)
     places = np.arange(ends[-1]) + np.repeat(starts[rows] - (ends - sizes), sizes)
-    return np.repeat(np.arange(len(rows), dtype=np.uint64), sizes) << np.uint64(32) | words[places]
+    marked: npt.NDArray[np.uint64] = np.repeat(np.arange(len(rows), dtype=np.uint64), sizes) << np.uint64(32)
+    marked |= words[places]
+    return marked
 
 
 def _keys(band: Path) -> npt.NDArray[np.uint64]:

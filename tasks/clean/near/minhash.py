@@ -38,8 +38,8 @@ class MinHash:
     def keys(self, words: npt.NDArray[np.uint32], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
         """Band keys (1 + bands, sets) of sets that lie one behind the other in `words`; none may be empty.
 
-        The first row has a fingerprint of the whole set. Each function runs over all sets at once: with sets of 40
-        words, numpy so makes more signatures a second than compiled libraries that take them set by set.
+        The first row has a fingerprint of the whole set. Each function runs over all sets at once; with sets of 40
+        words that is as quick as compiled libraries, whose signatures come out as lists or need a power of two.
         """
         keys = np.empty((1 + self.bands, len(starts)), np.uint64)
         keys[0] = mixed(np.add.reduceat(mixed(words.astype(np.uint64) + _ODD), starts))
