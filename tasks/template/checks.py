@@ -1,68 +1,108 @@
-"""What must hold for every row before it is trained; each check is a slug that the audit counts.
+"""What can be wrong with a row under a tokenizer: one slug each, how bad it is, what it means, and where it was seen."""
 
-After DESIGN's ten checks: coverage (2), scaffold (3), supervision (4), prefix (5), stop (6).
-"""
+from dataclasses import dataclass
+from typing import Literal
 
-from typing import Any
 
-from tasks.template.render import encode, render
+@dataclass(frozen=True)
+class Check:
+    """One thing that ruins, or may ruin, what a model learns from a row."""
+
+    severity: Literal["error", "warning"]
+    """An error makes the row leave, and the run stop beyond template.max_loss; a warning is counted and shown."""
+    meaning: str
+    threads: str
+    """Where people met it: threads on GitHub."""
+
 
 CHECKS = {
-    "too_long": "the row has more tokens than max_length",
-    "coverage": "a message's text does not occur in the render: the template drops or changes it",
-    "scaffold": "text of a message became control tokens, or a control token is doubled",
-    "supervision": "the trained tokens are not the assistant's text and one stop token a turn",
-    "prefix": "the prompt of a turn, as used to generate, is no prefix of what is trained",
-    "stop": "a trained turn does not end in the token at which generation stops",
+    "unrenderable": Check("error", "the chat template refuses the dialogue or breaks on it", "unslothai/unsloth#334"),
+    "coverage": Check(
+        "error",
+        "a text of the row does not stand in the render: the template drops or changes it",
+        "modelscope/ms-swift#4939; EleutherAI/lm-evaluation-harness#2475",
+    ),
+    "indentation": Check(
+        "error",
+        "an answer begins with space, such as the indentation of code, and the template trims it",
+        "own observation",
+    ),
+    "scaffold": Check(
+        "error",
+        "the control tokens of the row are not those that the template writes",
+        "huggingface/transformers#29279; unslothai/unsloth#10312",
+    ),
+    "rendered": Check(
+        "error",
+        "a raw text holds control tokens: it seems to be rendered already; give the dialogue itself",
+        "huggingface/trl#4481; vllm-project/vllm#27517",
+    ),
+    "supervision": Check(
+        "error",
+        "the trained tokens are not the turns of the assistant: none at all, too few, or others",
+        "huggingface/transformers#34172; axolotl-ai-cloud/axolotl#2089; huggingface/trl#4201",
+    ),
+    "prefix": Check(
+        "error",
+        "the prompt after which the model will answer is not what stands before the answer in training",
+        "huggingface/trl#5213; huggingface/trl#5317; pytorch/torchtitan#4504",
+    ),
+    "stop": Check(
+        "error",
+        "a trained turn does not end in the token at which generation stops",
+        "axolotl-ai-cloud/axolotl#3754; axolotl-ai-cloud/axolotl#2710",
+    ),
+    "untrained": Check("error", "the row's weight is 0, or that of each of its answers", "asked for by the data"),
+    "weight": Check("error", "a weight other than 0 and 1, which no trainer here honours", "own observation"),
+    "unknown": Check(
+        "error", "the tokenizer cannot represent all of the text: it becomes unknown, or vanishes", "own observation"
+    ),
+    "vocabulary": Check(
+        "error",
+        "a token has no row in the base's embeddings",
+        "ggml-org/llama.cpp#6111; h2oai/h2o-llmstudio#297",
+    ),
+    "too_long": Check(
+        "error",
+        "the row has more tokens than max_length: trainers would cut its end, the stop token with it",
+        "hiyouga/LlamaFactory#2870; huggingface/trl#4698; huggingface/trl#3927",
+    ),
+    "equal_pair": Check(
+        "error",
+        "chosen and rejected are the same tokens, perhaps only after they were cut",
+        "OpenRLHF/OpenRLHF#1311; camel-ai/owl#592",
+    ),
+    "prompt_differs": Check("error", "chosen and rejected do not share the rendered prompt", "huggingface/trl#5213"),
+    "contradiction": Check(
+        "error", "of two answers to one prompt each is chosen once and rejected once", "own observation"
+    ),
+    "flipped": Check(
+        "warning",
+        "the chosen answer is empty, a few letters or a refusal, the rejected one is none of these",
+        "huggingface/trl#2578",
+    ),
+    "length_bias": Check(
+        "warning",
+        "in more than 65 % of the pairs the chosen answer is the longer one: length is what will be learned",
+        "princeton-nlp/SimPO#20; huggingface/trl#789",
+    ),
+    "quoted": Check(
+        "warning",
+        "a text of the row quotes control tokens; they were encoded as plain text, other trainers take them for real",
+        "huggingface/transformers#29279; aisa-group/PostTrainBench#64",
+    ),
+    "think": Check("warning", "<think> and </think> of an answer do not stand in pairs", "huggingface/trl#6361"),
+    "history": Check(
+        "warning",
+        "the template leaves out a part of an earlier, untrained turn, as it will when the model is used",
+        "modelscope/ms-swift#4939; unslothai/unsloth#3383",
+    ),
+    "trimmed": Check("warning", "the template trims space at the edges of a text", "own observation"),
 }
-"""Slug and meaning of each reason for which a row is refused."""
+"""Checks by slug, in the order in which they are told."""
 
+ERRORS = tuple(slug for slug, check in CHECKS.items() if check.severity == "error")
+"""Reasons for which rows leave; the first that applies counts."""
 
-def failed(
-    tokenizer: Any, messages: list[dict[str, Any]], text: str, ids: list[int], trained: list[bool], stops: set[int]
-) -> str | None:
-    """The slug of the first check that the row fails, or None."""
-    contents = [str(message.get("content") or "").strip() for message in messages]
-    answers = [content for message, content in zip(messages, contents, strict=True) if message["role"] == "assistant"]
-    if not all(content in text for content in contents):
-        return "coverage"
-    if _controls(tokenizer, ids) != _scaffold(tokenizer, messages):
-        return "scaffold"
-    runs = _runs(ids, trained)
-    if len(runs) != len(answers):
-        return "supervision"
-    for run, answer in zip(runs, answers, strict=True):
-        if run[-1] not in stops:
-            return "stop"
-        if tokenizer.decode(run[:-1], skip_special_tokens=False).strip() != answer:
-            return "supervision"
-    for turn, message in enumerate(messages):
-        if message["role"] == "assistant":
-            before = encode(tokenizer, render(tokenizer, messages[:turn], generation_prompt=True))
-            if ids[: len(before)] != before:
-                return "prefix"
-    return None
-
-
-def _scaffold(tokenizer: Any, messages: list[dict[str, Any]]) -> list[int]:
-    """Control ids of the same dialogue with harmless contents: what the template itself writes."""
-    harmless = [{**message, "content": "x"} for message in messages]
-    return _controls(tokenizer, encode(tokenizer, render(tokenizer, harmless)))
-
-
-def _controls(tokenizer: Any, ids: list[int]) -> list[int]:
-    controls = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    return [token for token in ids if token in controls]
-
-
-def _runs(ids: list[int], trained: list[bool]) -> list[list[int]]:
-    """The trained tokens, cut into unbroken runs: one for each assistant turn."""
-    runs: list[list[int]] = []
-    previous = False
-    for token, inside in zip(ids, trained, strict=True):
-        if inside and not previous:
-            runs.append([])
-        if inside:
-            runs[-1].append(token)
-        previous = inside
-    return runs
+WANTED = frozenset({"untrained"})
+"""Reasons for leaving that the data asked for: no losses."""

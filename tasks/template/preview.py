@@ -3,30 +3,58 @@
 from html import escape
 from typing import Any
 
+from tasks.template.rows import Outcome
+from tasks.template.sequence import Sequence
+
 STYLE = """<style>
 .rows { font: 14px/1.6 ui-monospace, monospace; }
-.row { margin: 0 0 1em; padding: .6em .8em; border: 1px solid #8886; border-radius: 6px; white-space: pre-wrap; }
+.row { margin: 0 0 1em; padding: .6em .8em; border: 1px solid #8886; border-radius: 6px; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
 .row b { font-weight: 600; opacity: .6; }
 .row mark { background: #2a9d4a44; color: inherit; border-bottom: 2px solid #2a9d4a; }
 </style>"""
 
-
-def page(tokenizer: Any, rows: list[tuple[str, list[int], list[bool]]]) -> str:
-    """An HTML fragment with a block a row: id, tokens, and how many of them are trained."""
-    blocks = [_block(tokenizer, *row) for row in rows]
-    return f'{STYLE}\n<div class="rows">\n' + "\n".join(blocks) + "\n</div>\n"
+TOKENS = 2000
+"""Tokens shown of a row."""
 
 
-def _block(tokenizer: Any, name: str, ids: list[int], trained: list[bool]) -> str:
-    parts = []
-    start = 0
-    while start < len(ids):
-        end = start
-        while end < len(ids) and trained[end] == trained[start]:
-            end += 1
-        text = escape(tokenizer.decode(ids[start:end], skip_special_tokens=False))
-        parts.append(f"<mark>{text}</mark>" if trained[start] else text)
-        start = end
-    return (
-        f'<div class="row"><b>{escape(name)}: {sum(trained)} of {len(ids)} tokens trained</b>\n{"".join(parts)}</div>'
-    )
+class Preview:
+    """The first rows of each kind, as HTML."""
+
+    def __init__(self, tokenizer: Any, rows: int) -> None:
+        self._tokenizer = tokenizer
+        self._most = rows
+        self._shown: dict[str, list[str]] = {}
+
+    def add(self, found: Outcome) -> None:
+        """Show the row where few of its kind, and of its fate, were shown before; rows that left are not shown."""
+        kind = found.cut or found.kind
+        shown = self._shown.setdefault(kind, [])
+        if found.reason or len(shown) >= self._most:
+            return
+        names = ("chosen", "rejected") if found.kind == "preference" else ("",) * len(found.sequences)
+        for name, part in zip(names, found.sequences, strict=True):
+            shown.append(self._block(" ".join(filter(None, (found.id, name, found.cut))), part))
+
+    def page(self) -> str:
+        """An HTML fragment with a block a row: id, tokens, and how many of them are trained."""
+        blocks = [block for shown in self._shown.values() for block in shown]
+        return f'{STYLE}\n<div class="rows">\n' + "\n".join(blocks) + "\n</div>\n"
+
+    def _block(self, name: str, part: Sequence) -> str:
+        pieces = []
+        at = 0
+        end = min(len(part.ids), TOKENS)
+        for start, stop in part.runs:
+            pieces += [self._text(part.ids[at : min(start, end)]), self._mark(part.ids[start : min(stop, end)])]
+            at = max(at, min(stop, end))
+        pieces.append(self._text(part.ids[at:end]))
+        more = f"\n<b>and {len(part.ids) - end} tokens more</b>" if end < len(part.ids) else ""
+        head = f"{escape(name)}: {part.trained} of {len(part.ids)} tokens trained"
+        return f'<div class="row"><b>{head}</b>\n{"".join(pieces)}{more}</div>'
+
+    def _text(self, ids: list[int]) -> str:
+        return escape(self._tokenizer.decode(ids, skip_special_tokens=False)) if ids else ""
+
+    def _mark(self, ids: list[int]) -> str:
+        return f"<mark>{self._text(ids)}</mark>" if ids else ""

@@ -1,0 +1,192 @@
+"""A dialogue on its way to tokens: its text, where it is trained, and what is wrong with it before a token is counted."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.contract.rows import Message
+from tasks.template.encode import Span
+from tasks.template.renderer import Renderer, Unrenderable
+from tasks.template.settings import Trained
+from tasks.template.skeleton import Fitted, Skeleton, fit, forms, marked, own, shape, skeleton
+
+MOST = 20_000
+"""Skeletons that are kept."""
+
+SAMPLED = 64
+"""One row in so many is rendered turn by turn as well, to see that its skeleton tells the truth about it."""
+
+_TOLD = re.compile(r"""['"]([^'"\n]*[^\w\s'"][^'"\n]*)['"]""")
+_THINK = re.compile(r"<(/?)think>")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A dialogue as text."""
+
+    text: str
+    turns: tuple[Span, ...]
+    """Characters of each trained turn, from where the model takes over to behind its end."""
+    prompts: tuple[int, ...]
+    """Characters at which the model takes over, of turns whose prompt is what stands before them."""
+    own: tuple[Span, ...]
+    """Characters that the template itself wrote."""
+    scaffold: str
+    """The same dialogue with harmless texts, for its control tokens."""
+    problems: Counter[str] = field(default_factory=Counter)
+    """Slugs of what is wrong, and of what is noted."""
+
+
+class Drafter:
+    """Renders dialogues and finds their trained turns; see `skeleton` for how."""
+
+    def __init__(self, renderer: Renderer, ends: re.Pattern[str], train_on: Trained) -> None:
+        self.renderer = renderer
+        self._ends = ends
+        self._train_on = train_on
+        self._known: dict[str, Skeleton] = {}
+        self._rows = 0
+        literals = {text for text in _TOLD.findall(renderer.template) if len(text) > 2}
+        literals -= {text for text in literals if "\\n" in text}
+        self._looked_for = re.compile("|".join(map(re.escape, sorted(literals, key=len, reverse=True))) or r"(?!)")
+
+    def draft(self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None) -> Draft:
+        """The dialogue as text; turns are trained from the message `completion` on, or as the settings say.
+
+        Raises `Unrenderable`.
+        """
+        weights = [message.get("weight") for message in messages]
+        messages = self.renderer.fed(
+            [{key: kept for key, kept in message.items() if key != "weight"} for message in messages]
+        )
+        if len(messages) < len(weights):  # the system prompt went into the first user turn
+            weights = weights[1:]
+            completion = None if completion is None else completion - 1
+        fitted, text, bones, said = self._fitted(messages, tools)
+        problems: Counter[str] = Counter()
+        trained = [turn for turn in bones.turns if self._is_trained(turn.message, messages, weights, completion)]
+        wanted = [
+            number
+            for number, message in enumerate(messages)
+            if message["role"] == "assistant" and self._is_trained(number, messages, weights, completion)
+        ]
+        if [turn.message for turn in trained] != wanted or not wanted:
+            problems["supervision"] += 1
+        for slot in bones.missing:
+            earlier = messages[slot.message]["role"] == "assistant" and slot.message not in wanted
+            problems["history" if earlier else "coverage"] += 1
+        for number in fitted.trimmed:
+            slot = bones.slots[number]
+            problems["indentation" if slot.message in wanted and said[number][:1].isspace() else "trimmed"] += 1
+        problems.update(_calls(bones, fitted, text, said, messages))
+        problems.update(_thinks(messages))
+        for turn in trained:
+            problems["prefix"] += not turn.prefix
+            problems["stop"] += not turn.ended
+        spans = tuple((fitted.place(turn.start), fitted.place(turn.end)) for turn in trained)
+        prompts = tuple(span[0] for turn, span in zip(trained, spans, strict=True) if turn.prefix)
+        if self._train_on == "all" and completion is None:
+            spans = ((0, len(text)),)
+        written = tuple(
+            (fitted.starts[number], fitted.starts[number + 1])
+            for number, part in enumerate(bones.parts)
+            if isinstance(part, str)
+        )
+        return Draft(text, spans, prompts, written, bones.scaffold, +problems)
+
+    def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
+        """The text after which the model answers."""
+        return self.renderer.render(messages, tools, generation_prompt=True)
+
+    def _fitted(self, messages: list[Message], tools: list[Any] | None) -> tuple[Fitted, str, Skeleton, list[str]]:
+        _, _, said = marked(messages)
+        text = self.renderer.render(messages, tools)
+        self._rows += 1
+        if not any(self._looked_for.search(told) for told in said):
+            known = self._skeleton(messages, tools)
+            fitted = fit(known, text, said) if known else None
+            if known and fitted and (self._rows % SAMPLED or self._agrees(known, fitted, messages, tools, text)):
+                return fitted, text, known, said
+        bones, fitted = own(self.renderer, messages, tools, self._ends)
+        return fitted, text, bones, said
+
+    def _skeleton(self, messages: list[Message], tools: list[Any] | None) -> Skeleton | None:
+        key = shape(messages, tools)
+        if key not in self._known:
+            if len(self._known) > MOST:
+                self._known.clear()
+            try:
+                self._known[key] = skeleton(self.renderer, messages, tools, self._ends)
+            except Unrenderable:
+                return None
+        return self._known[key]
+
+    def _agrees(
+        self, bones: Skeleton, fitted: Fitted, messages: list[Message], tools: list[Any] | None, text: str
+    ) -> bool:
+        """Whether each turn that the skeleton says follows its prompt does so in this row, rendered turn by turn."""
+        for turn in bones.turns:
+            if turn.prefix:
+                try:
+                    before = self.renderer.render(messages[: turn.message], tools, generation_prompt=True)
+                except Unrenderable:
+                    return False
+                if text[: fitted.place(turn.start)] != before:
+                    return False
+        return True
+
+    def _is_trained(self, number: int, messages: list[Message], weights: list[Any], completion: int | None) -> bool:
+        if weights[number] == 0:
+            return False
+        if completion is not None:
+            return number >= completion
+        if self._train_on == "last":
+            return number == max(place for place, message in enumerate(messages) if message["role"] == "assistant")
+        if self._train_on == "completion":
+            return number > max(
+                (place for place, message in enumerate(messages) if message["role"] == "user"), default=-1
+            )
+        return True
+
+
+def _calls(bones: Skeleton, fitted: Fitted, text: str, said: list[str], messages: list[Message]) -> Counter[str]:
+    """Values of calls' arguments that the text lacks."""
+    found: Counter[str] = Counter()
+    for number, part in enumerate(bones.parts):
+        if isinstance(part, int) and bones.slots[part].field == "arguments":
+            region = text[fitted.starts[number] : fitted.starts[number + 1]]
+            try:
+                given = json.loads(said[part])
+            except ValueError:
+                given = said[part]
+            found["coverage"] += not all(_stands(value, region) for value in _leaves(given))
+    return +found
+
+
+def _leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for key, kept in value.items() for leaf in (key, *_leaves(kept))]
+    if isinstance(value, list):
+        return [leaf for kept in value for leaf in _leaves(kept)]
+    return [value]
+
+
+def _stands(value: Any, region: str) -> bool:
+    if isinstance(value, str):
+        escaped = json.dumps(value)[1:-1]
+        twice = json.dumps(json.dumps(value, ensure_ascii=False)[1:-1], ensure_ascii=False)[1:-1]
+        return any(form in region for form in (*forms(value), escaped, twice))
+    return json.dumps(value) in region or str(value) in region
+
+
+def _thinks(messages: list[Message]) -> Counter[str]:
+    """Answers whose <think> and </think> do not stand in pairs."""
+    found: Counter[str] = Counter()
+    for message in messages:
+        content = message.get("content")
+        if message["role"] == "assistant" and isinstance(content, str) and "think>" in content:
+            tags = [match[1] for match in _THINK.finditer(content)]
+            found["think"] += tags != ["", "/"] * (len(tags) // 2)
+    return +found

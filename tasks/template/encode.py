@@ -1,0 +1,140 @@
+"""Text to token ids, many rows at a time, with the control tokens of the template and no others.
+
+The Rust tokenizer first cuts a text at control tokens and then encodes what is between them, each piece for itself. Two
+things follow. The ids of a prompt are those of the whole row up to it if its last piece has the same ids, so that the
+piece alone has to be encoded. And a control token that somebody quotes can be kept a text: those of the template get stand-ins
+that nobody writes, and all the others are then read as plain text.
+"""
+
+import copy
+import re
+from functools import cached_property
+from typing import Any
+
+Span = tuple[int, int]
+
+STAND_IN = 0x10F000
+"""First of the private characters that stand for control tokens while others are read as plain text."""
+
+
+class Encoder:
+    """A tokenizer, for rendered text: the template has written the control tokens, so none is added."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self._rust = tokenizer._tokenizer
+        special = {token: added for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+        self.controls = {added.content: token for token, added in special.items()}
+        """Control tokens: text -> id."""
+        self._added = {added.content: added for added in special.values()}
+        self.ids = frozenset(self.controls.values())
+        longest = sorted(self.controls, key=len, reverse=True)
+        self.pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
+        """Finds control tokens in a text."""
+        self._tails: dict[str, list[int]] = {}
+        self._written: dict[str, tuple[int, ...]] = {}
+
+    def encode(self, texts: list[str]) -> list[Any]:
+        """An encoding (of the library tokenizers) for each text."""
+        encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
+        return encodings
+
+    def decode(self, rows: list[list[int]]) -> list[str]:
+        """The text of each list of ids, control tokens included."""
+        texts: list[str] = self._rust.decode_batch(rows, skip_special_tokens=False)
+        return texts
+
+    def of(self, ids: list[int]) -> tuple[int, ...]:
+        """The control tokens among the ids."""
+        return tuple(token for token in ids if token in self.ids)
+
+    def written(self, scaffold: str) -> tuple[int, ...]:
+        """The control tokens of a scaffold: those that the template writes."""
+        if scaffold not in self._written:
+            self._written[scaffold] = self.of(self.encode([scaffold])[0].ids)
+        return self._written[scaffold]
+
+    def tail(self, text: str) -> list[int]:
+        """Ids of a prompt's last piece: what follows its last control token, which comes first, if it has one."""
+        last = None
+        for last in self.pattern.finditer(text):
+            pass
+        piece = text[last.start() :] if last else text
+        if piece not in self._tails:
+            if len(self._tails) > 10_000:
+                self._tails.clear()
+            self._tails[piece] = self.encode([piece])[0].ids
+        return self._tails[piece]
+
+    def quoted(self, text: str, own: list[Span]) -> tuple[list[int], "Places"]:
+        """Ids of a text in which only the control tokens within the spans `own` are ones; and where characters are."""
+        pieces, moved, at = [], [(0, 0)], 0
+        length = 0
+        for start, end in own:
+            for found in self.pattern.finditer(text, start, end):
+                pieces += [text[at : found.start()], chr(STAND_IN + self._numbers[found.group()])]
+                length += found.start() - at + 1
+                at = found.end()
+                moved.append((at, length))
+        pieces.append(text[at:])
+        encoding = self._plain.encode("".join(pieces), add_special_tokens=False)
+        ids = [self._stand_ins.get(token, token) for token in encoding.ids]
+        return ids, Places(encoding, moved)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {content: number for number, content in enumerate(self.controls)}
+
+    @cached_property
+    def _plain(self) -> Any:
+        """The tokenizer with stand-ins for control tokens, which reads control tokens themselves as plain text."""
+        from tokenizers import AddedToken
+
+        plain = copy.deepcopy(self._rust)
+        plain.add_tokens(
+            [
+                AddedToken(
+                    chr(STAND_IN + number),
+                    lstrip=self._added[content].lstrip,
+                    rstrip=self._added[content].rstrip,
+                    normalized=False,
+                    special=False,
+                )
+                for content, number in self._numbers.items()
+            ]
+        )
+        plain.encode_special_tokens = True
+        return plain
+
+    @cached_property
+    def _stand_ins(self) -> dict[int, int]:
+        return {
+            self._plain.token_to_id(chr(STAND_IN + number)): self.controls[content]
+            for content, number in self._numbers.items()
+        }
+
+
+class Places:
+    """Which token a character is in, for a text some of whose control tokens were one character long when encoded."""
+
+    def __init__(self, encoding: Any, moved: list[Span] | None = None) -> None:
+        self._encoding = encoding
+        self._moved = moved or [(0, 0)]
+        self._length = len(encoding.ids)
+
+    def edge(self, character: int) -> tuple[int, bool]:
+        """The first token that starts at or behind the character, and whether none lies across the edge before it."""
+        at = self._shifted(character)
+        for place in range(at, at + 64):
+            token = self._encoding.char_to_token(place)
+            if token is not None:
+                break
+        else:
+            token = self._length
+        if token < self._length and self._encoding.token_to_chars(token)[0] < at:
+            return token + 1, False
+        return token, True
+
+    def _shifted(self, character: int) -> int:
+        before, after = max(pair for pair in self._moved if pair[0] <= character)
+        return after + character - before

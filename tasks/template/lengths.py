@@ -1,0 +1,88 @@
+"""What becomes of a row that is longer than allowed, without touching what the settings protect."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tasks.contract.rows import Message
+from tasks.template.sequence import Sequence
+
+Tokens = Callable[[list[Message]], Sequence]
+"""A dialogue as token ids."""
+
+
+def exchanges(messages: list[Message]) -> tuple[list[Message], list[list[Message]]]:
+    """The system prompt (or nothing), and the dialogue cut before each turn of the user."""
+    head = messages[:1] if messages[0]["role"] == "system" else []
+    parts: list[list[Message]] = []
+    for message in messages[len(head) :]:
+        if message["role"] == "user" or not parts:
+            parts.append([])
+        parts[-1].append(message)
+    return head, parts
+
+
+def without_oldest(messages: list[Message], tokens: Tokens, limit: int) -> tuple[list[Message], Sequence] | None:
+    """The dialogue without as many of its oldest exchanges as must go, and its tokens; None where the last is too long."""
+    head, parts = exchanges(messages)
+    low, high = 1, len(parts) - 1  # numbers of exchanges that go; the more go, the shorter it is
+    found = None
+    while low <= high:
+        gone = (low + high) // 2
+        kept = head + [message for part in parts[gone:] for message in part]
+        made = tokens(kept)
+        if len(made.ids) <= limit:
+            found, high = (kept, made), gone - 1
+        else:
+            low = gone + 1
+    return found
+
+
+def in_parts(messages: list[Message], tokens: Tokens, limit: int) -> list[Sequence] | None:
+    """The dialogue as several, each the system prompt and as many whole exchanges as fit; None where one does not fit."""
+    head, parts = exchanges(messages)
+    made: list[Sequence] = []
+    begin = 0
+    while begin < len(parts):
+        low, high, best = begin + 1, len(parts), None
+        while low <= high:
+            end = (low + high) // 2
+            candidate = tokens(head + [message for part in parts[begin:end] for message in part])
+            if len(candidate.ids) <= limit:
+                best, low = (end, candidate), end + 1
+            else:
+                high = end - 1
+        if best is None:
+            return None
+        begin = best[0]
+        made.append(best[1])
+    return made
+
+
+def windows(whole: Sequence, limit: int) -> list[Sequence]:
+    """A text in pieces of `limit` tokens, one behind the other: each token once, the end token at the end alone."""
+    return [whole.cut(start, start + limit) for start in range(0, len(whole.ids), limit)]
+
+
+def without_end(whole: Sequence, limit: int) -> Sequence | None:
+    """The row without its end, which loses the last stop token too; None where nothing trained would be left."""
+    made = whole.cut(0, limit)
+    return made if made.runs else None
+
+
+def summary(lengths: Any) -> dict[str, Any]:
+    """Percentiles of row lengths in tokens (nearest rank), and a histogram over powers of two.
+
+    Args:
+        lengths: numpy array of integers.
+    """
+    import numpy as np
+
+    if not len(lengths):
+        return {}
+    ordered = np.sort(lengths)
+    ranks = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
+    percentiles = {name: int(ordered[max(0, -(-rank * len(ordered) // 100) - 1)]) for name, rank in ranks.items()}
+    top = int(ordered[-1]).bit_length()
+    edges = [0, *(2**power for power in range(int(ordered[0]).bit_length() - 1, top + 1))]
+    counts, _ = np.histogram(ordered, edges)
+    return {**percentiles, "histogram": {"edges": edges, "rows": counts.tolist()}}

@@ -1,0 +1,170 @@
+"""Dialogues to text by a tokenizer's chat template: one way, for training and for every evaluation of it.
+
+A template is fed as it wants to be, which a few trial dialogues tell: arguments of tool calls as objects or as the text
+that OpenAI's form has, a system prompt of its own or at the head of the first user turn where the template refuses it.
+"""
+
+import json
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from tasks.contract.errors import ModelError
+from tasks.contract.rows import Message
+
+TODAY = datetime(2025, 1, 1)
+"""The day that templates get which write today's date: the same bytes every day."""
+
+TRIAL = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
+CALLED = [
+    {"role": "user", "content": "aq"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {"id": "callq0001", "type": "function", "function": {"name": "nq", "arguments": '{"kq": "vq"}'}},
+        ],
+    },
+    {"role": "tool", "content": "rq", "tool_call_id": "callq0001", "name": "nq"},
+    {"role": "assistant", "content": "bq"},
+]
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "nq",
+        "description": "dq",
+        "parameters": {"type": "object", "properties": {"kq": {"type": "string", "description": "dq"}}, "required": []},
+    },
+}
+
+
+class Unrenderable(Exception):
+    """The chat template refuses a dialogue, or breaks on it; the message says how."""
+
+
+class Renderer:
+    """A tokenizer's chat template, and how it wants to be fed."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.template: str = tokenizer.chat_template
+        self._fix_date()
+
+    def render(
+        self, messages: list[Message], tools: list[Any] | None = None, *, generation_prompt: bool = False
+    ) -> str:
+        """The text of a dialogue; with the generation prompt, that after which the model answers.
+
+        Raises `Unrenderable`.
+        """
+        return self._apply(self.fed(messages), tools, generation_prompt)
+
+    def marked(self, messages: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
+        """The text of a dialogue, and the characters of it that the template marks by `{% generation %}`."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        with _errors():
+            texts, spans = render_jinja_template(
+                conversations=[self.fed(messages)],
+                tools=tools or None,
+                chat_template=self.template,
+                return_assistant_tokens_mask=True,
+                **self.tokenizer.special_tokens_map,
+            )
+        return texts[0], [(start, end) for start, end in spans[0] if start < end]
+
+    def fed(self, messages: list[Message]) -> list[Message]:
+        """The messages in the form that the template takes."""
+        if not self.takes_system and messages and messages[0]["role"] == "system":
+            system, *rest = messages
+            if rest and rest[0]["role"] == "user":
+                joined = f"{system['content']}\n\n{rest[0]['content']}"
+                messages = [{**rest[0], "content": joined}, *rest[1:]]
+        return [self._called(message) if message.get("tool_calls") else message for message in messages]
+
+    def probe(self) -> str:
+        """A short dialogue, rendered. Raises `ModelError` for a template that cannot render even that."""
+        try:
+            return self.render(TRIAL)
+        except Unrenderable as error:
+            raise ModelError(f"the chat template cannot render a question and an answer: {error}") from None
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether the template takes a system prompt; where it refuses one, the first user turn begins with it."""
+        try:
+            self._apply([{"role": "system", "content": "sq"}, *TRIAL], None, False)
+        except Unrenderable:
+            return False
+        return True
+
+    @cached_property
+    def takes_objects(self) -> bool:
+        """Whether arguments of tool calls go in as objects, the usual form of templates, or as text, OpenAI's.
+
+        With the wrong one of the two a template breaks, or writes JSON within JSON, or Python's form of an object.
+        """
+        try:
+            return "'kq'" not in self._apply([_with_objects(message) for message in CALLED], [TOOL], False)
+        except Unrenderable:
+            return False
+
+    @cached_property
+    def dated(self) -> bool:
+        """Whether the template writes today's date."""
+        return "strftime_now" in self.template
+
+    def _called(self, message: Message) -> Message:
+        return _with_objects(message) if self.takes_objects else _with_texts(message)
+
+    def _apply(self, messages: list[Message], tools: list[Any] | None, generation_prompt: bool) -> str:
+        with _errors():
+            text: str = self.tokenizer.apply_chat_template(
+                messages, tools=tools or None, tokenize=False, add_generation_prompt=generation_prompt
+            )
+        return text
+
+    def _fix_date(self) -> None:
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
+        try:
+            compiled = _compile_jinja_template(self.template)
+        except Exception as error:  # jinja's own family, and what its lexer lets through
+            raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
+        compiled.environment.globals["strftime_now"] = compiled.globals["strftime_now"] = TODAY.strftime
+
+
+class _errors:  # noqa: N801 - a context manager, read as a statement
+    """Whatever a template raises comes as `Unrenderable`: templates are programs of strangers."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            raise Unrenderable(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from None
+
+
+def _with_objects(message: Message) -> Message:
+    return _with_arguments(message, lambda given: json.loads(given) if isinstance(given, str) else given)
+
+
+def _with_texts(message: Message) -> Message:
+    return _with_arguments(
+        message, lambda given: given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    )
+
+
+def _with_arguments(message: Message, form: Any) -> Message:
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    changed = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict) and "arguments" in function:
+            try:
+                call = {**call, "function": {**function, "arguments": form(function["arguments"])}}
+            except ValueError:
+                pass  # arguments that are no JSON stay the text they are
+        changed.append(call)
+    return {**message, "tool_calls": changed}

@@ -1,0 +1,280 @@
+"""Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, and fitted to the length."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tasks.contract.rows import Message, turns
+from tasks.template import lengths, sequence
+from tasks.template.checks import ERRORS
+from tasks.template.draft import Draft, Drafter
+from tasks.template.encode import Encoder
+from tasks.template.renderer import TODAY, TRIAL, Renderer, Unrenderable
+from tasks.template.sequence import Sequence
+from tasks.template.settings import Settings
+
+Kind = Literal["sequence", "preference", "judged"]
+"""What rows become: token ids with labels; a prompt with a chosen and a rejected answer; a prompt with a judged one."""
+
+
+@dataclass
+class Outcome:
+    """What became of a row."""
+
+    id: str
+    kind: Kind = "sequence"
+    sequences: list[Sequence] = field(default_factory=list)
+    """What is trained: one, or several parts of a row; of a preference the chosen and the rejected, each after its prompt."""
+    tokens: int = 0
+    """Length of the row before it was fitted."""
+    answers: int = 0
+    """Tokens of it that would be trained."""
+    reason: str | None = None
+    """Why it leaves."""
+    cut: str | None = None
+    """What of it was cut: `oldest_turns`, `answer`, `windows` or `exchanges`."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """Every slug that applies."""
+    label: bool | None = None
+    error: str | None = None
+    """What the chat template said when it refused the row."""
+
+    @property
+    def prompt(self) -> int:
+        """Tokens of the prompt, of a preference or a judged answer."""
+        return self.sequences[0].runs[0][0]
+
+    @property
+    def length(self) -> int:
+        """Tokens that go on."""
+        whole = sum(len(made.ids) for made in self.sequences)
+        return whole - self.prompt if self.kind == "preference" and len(self.sequences) == 2 else whole
+
+    @property
+    def trained(self) -> int:
+        """Trained tokens that go on."""
+        return sum(made.trained for made in self.sequences)
+
+
+class Templater:
+    """A tokenizer and settings, for any number of rows."""
+
+    def __init__(self, tokenizer: Any, settings: Settings, stops: set[int], limit: int, vocabulary: int | None) -> None:
+        self.encoder = Encoder(tokenizer)
+        self.renderer = Renderer(tokenizer)
+        self.drafter = Drafter(self.renderer, self.encoder.pattern, settings.train_on)
+        self.settings = settings
+        self.stops = stops
+        self.limit = limit
+        self.vocabulary = vocabulary
+        begins = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id] != [tokenizer.eos_token_id]
+        self._bos = tokenizer.bos_token_id if begins else None
+
+    def outcomes(self, rows: list[dict[str, Any]]) -> list[Outcome]:
+        """What becomes of each row, in their order."""
+        plans = [self._plan(row) for row in rows]
+        drafts = [draft for plan in plans for draft in plan.drafts]
+        made = iter(sequence.sequences(self.encoder, drafts, self.stops))
+        raw = iter(sequence.texts(self.encoder, [plan.text for plan in plans if plan.text is not None], self._bos))
+        return [self._outcome(plan, made, raw) for plan in plans]
+
+    def settle(self) -> list[str]:
+        """Learn from trial dialogues how the template ends turns and wants to be fed; returns what was made right.
+
+        The token that ends turns becomes the tokenizer's end token where generation would not have stopped at it.
+        """
+        told = []
+        probe = self.drafter.draft(TRIAL)
+        if (
+            probe.turns
+            and not probe.problems["stop"]
+            and (ends := self.encoder.encode([probe.text[: probe.turns[-1][1]]]))
+        ):
+            last = ends[0].ids[-1]
+            if last not in self.stops:
+                tokenizer = self.encoder.tokenizer
+                before, tokenizer.eos_token = tokenizer.eos_token, tokenizer.convert_ids_to_tokens(last)
+                self.stops.add(last)
+                told.append(f"turns end with {tokenizer.eos_token}, generation at {before}: it is the end token now")
+        if not self.renderer.takes_system:
+            told.append("the chat template refuses system prompts: each goes to the head of the first user turn")
+        if self.renderer.dated:
+            told.append(f"the chat template writes today's date: it is always {TODAY:%Y-%m-%d}")
+        return told
+
+    def tokens(
+        self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
+    ) -> Sequence:
+        """One dialogue. Raises `Unrenderable`."""
+        return sequence.sequences(self.encoder, [self.drafter.draft(messages, tools, completion)], self.stops)[0]
+
+    def _plan(self, row: dict[str, Any]) -> "_Plan":
+        plan = _Plan(row, tools=json.loads(row["tools"]) if row.get("tools") else None)
+        if row.get("weight") not in (None, 0, 1):
+            plan.notes["weight"] += 1
+        try:
+            if row.get("chosen"):
+                plan.kind, plan.prompt = "preference", turns(row["prompt"])
+                plan.answers = [turns(row["chosen"]), turns(row["rejected"])]
+            elif row.get("completion"):
+                plan.kind, plan.prompt, plan.answers = "judged", turns(row["prompt"]), [turns(row["completion"])]
+            elif row.get("messages"):
+                self._dialogue(plan, turns(row["messages"]), row.get("weight"))
+            else:
+                plan.text = row.get("text") or ""
+            for answer in plan.answers:
+                plan.drafts.append(self.drafter.draft([*plan.prompt, *answer], plan.tools, len(plan.prompt)))
+        except Unrenderable as error:
+            plan.error, plan.drafts = str(error), []
+        return plan
+
+    def _dialogue(self, plan: "_Plan", messages: list[Message], weight: float | None) -> None:
+        if weight == 0:
+            messages = [{**message, "weight": 0} for message in messages]
+        answers = [message for message in messages if message["role"] == "assistant"]
+        if answers and all(message.get("weight") == 0 for message in answers):
+            plan.notes["untrained"] += 1
+        if any(message.get("weight") not in (None, 0, 1) for message in messages):
+            plan.notes["weight"] += 1
+        plan.messages = messages
+        if self.settings.turns == "together":
+            plan.drafts.append(self.drafter.draft(messages, plan.tools))
+            return
+        for number, message in enumerate(messages):
+            if message["role"] == "assistant" and message.get("weight") != 0:
+                plan.drafts.append(self.drafter.draft(messages[: number + 1], plan.tools, number))
+
+    def _outcome(self, plan: "_Plan", made: Iterator[Sequence], raw: Iterator[Sequence]) -> Outcome:
+        found = Outcome(plan.row["id"], plan.kind, notes=plan.notes, label=plan.row.get("label"), error=plan.error)
+        if plan.error is not None:
+            found.reason = "unrenderable"
+            found.notes["unrenderable"] += 1
+            return found
+        found.sequences = [next(raw)] if plan.text is not None else [next(made) for _ in plan.drafts]
+        for part in found.sequences:
+            found.notes.update(part.problems)
+            if self.vocabulary is not None and max(part.ids, default=0) >= self.vocabulary:
+                found.notes["vocabulary"] += 1
+            if not part.runs:
+                found.notes["supervision"] += 1
+        if plan.kind != "sequence" and not found.notes["supervision"]:
+            found.sequences = [part.cut(0, part.runs[-1][1]) for part in found.sequences]
+            self._compare(found)
+        self._judge(found)
+        found.tokens = found.length if found.reason != "supervision" else sum(len(part.ids) for part in found.sequences)
+        found.answers = found.trained
+        if found.reason is None:
+            self._fit(found, plan)
+        return found
+
+    def _compare(self, found: Outcome) -> None:
+        """Two answers to one prompt: the same prompt, not the same answer."""
+        first, last = found.sequences[0], found.sequences[-1]
+        prompt = found.prompt
+        if last.runs[0][0] != prompt or last.ids[:prompt] != first.ids[:prompt]:
+            found.notes["prompt_differs"] += 1
+        elif found.kind == "preference" and first.ids == last.ids:
+            found.notes["equal_pair"] += 1
+
+    def _judge(self, found: Outcome) -> None:
+        found.reason = next((slug for slug in ERRORS if found.notes[slug]), None)
+
+    def _fit(self, found: Outcome, plan: "_Plan") -> None:
+        """Bring a row that is too long to the length, as the settings say, or let it leave."""
+        if all(len(part.ids) <= self.limit for part in found.sequences):
+            return
+        found.notes["too_long"] += 1
+        over = self.settings.over_length
+        try:
+            kept = _POLICIES[over](self, found, plan) if over in _POLICIES else None
+        except Unrenderable:
+            kept = None
+        if kept is None:
+            found.reason, found.sequences = "too_long", []
+            return
+        found.sequences = kept
+        for part in kept:
+            found.notes.update({slug: count for slug, count in part.problems.items() if slug not in found.notes})
+        if found.kind != "sequence":
+            self._compare(found)
+        self._judge_again(found)
+
+    def _judge_again(self, found: Outcome) -> None:
+        found.reason = next((slug for slug in ERRORS if slug != "too_long" and found.notes[slug]), None)
+
+    def _truncate_prompt(self, found: Outcome, plan: "_Plan") -> list[Sequence] | None:
+        """Without the oldest turns; for two answers as many as the longer one needs."""
+        if plan.text is not None:
+            return None
+        found.cut = "oldest_turns"
+        if plan.kind == "sequence":
+            if self.settings.turns == "apart":
+                return self._apart(plan)
+            shorter = lengths.without_oldest(plan.messages, lambda said: self.tokens(said, plan.tools), self.limit)
+            return [shorter[1]] if shorter else None
+        longest = max(plan.answers, key=lambda answer: len(self._answered(plan.prompt, answer, plan.tools).ids))
+        size = len(longest)
+        shorter = lengths.without_oldest(
+            [*plan.prompt, *longest], lambda said: self._answered(said[:-size], said[-size:], plan.tools), self.limit
+        )
+        return [self._answered(shorter[0][:-size], answer, plan.tools) for answer in plan.answers] if shorter else None
+
+    def _apart(self, plan: "_Plan") -> list[Sequence] | None:
+        made = []
+        for number, message in enumerate(plan.messages):
+            if message["role"] != "assistant" or message.get("weight") == 0:
+                continue
+            said = plan.messages[: number + 1]
+            whole = self.tokens(said, plan.tools, number)
+            if len(whole.ids) > self.limit:
+                shorter = lengths.without_oldest(
+                    said, lambda kept: self.tokens(kept, plan.tools, len(kept) - 1), self.limit
+                )
+                if shorter is None:
+                    return None
+                whole = shorter[1]
+            made.append(whole)
+        return made
+
+    def _answered(self, prompt: list[Message], answer: list[Message], tools: list[Any] | None) -> Sequence:
+        made = self.tokens([*prompt, *answer], tools, len(prompt))
+        return made.cut(0, made.runs[-1][1]) if made.runs else made
+
+    def _truncate_answer(self, found: Outcome, plan: "_Plan") -> list[Sequence] | None:
+        found.cut = "answer"
+        parts = [lengths.without_end(part, self.limit) for part in found.sequences]
+        return None if None in parts else [part for part in parts if part]
+
+    def _split(self, found: Outcome, plan: "_Plan") -> list[Sequence] | None:
+        if plan.text is not None:
+            found.cut = "windows"
+            return lengths.windows(found.sequences[0], self.limit)
+        if plan.kind != "sequence" or self.settings.turns == "apart":
+            return None
+        found.cut = "exchanges"
+        return lengths.in_parts(plan.messages, lambda said: self.tokens(said, plan.tools), self.limit)
+
+
+_POLICIES = {
+    "truncate_prompt": Templater._truncate_prompt,
+    "truncate_answer": Templater._truncate_answer,
+    "split": Templater._split,
+}
+
+
+@dataclass
+class _Plan:
+    """A row, its dialogues as text, and what is needed to make them anew, shorter."""
+
+    row: dict[str, Any]
+    tools: list[Any] | None
+    kind: Kind = "sequence"
+    text: str | None = None
+    messages: list[Message] = field(default_factory=list)
+    prompt: list[Message] = field(default_factory=list)
+    answers: list[list[Message]] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    error: str | None = None

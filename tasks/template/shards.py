@@ -1,0 +1,101 @@
+"""Token ids on disk, as the trainers memory-map them: Arrow IPC streams, a record batch at a time."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.contract.files import written
+from tasks.template.rows import Outcome
+
+IDS = pa.list_(pa.int32())
+
+SEQUENCES = pa.schema([("id", pa.string()), ("input_ids", IDS), ("labels", IDS)])
+"""Rows for losses on tokens; with packing there is a column `pack`, ascending, too."""
+
+PREFERENCES = pa.schema([("id", pa.string()), ("prompt_ids", IDS), ("chosen_ids", IDS), ("rejected_ids", IDS)])
+"""Pairs: two answers to one prompt, by the names that trl's trainers use."""
+
+JUDGED = pa.schema([("id", pa.string()), ("prompt_ids", IDS), ("completion_ids", IDS), ("label", pa.bool_())])
+"""Answers that are good or not."""
+
+BATCH = 1000
+"""Rows in one record batch."""
+
+
+class Shards:
+    """The three files of a split; they appear when all of them are complete."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self._places = {
+            "sequence": (folder / f"{split}.arrow", SEQUENCES),
+            "preference": (folder / "preferences" / f"{split}.arrow", PREFERENCES),
+            "judged": (folder / "judged" / f"{split}.arrow", JUDGED),
+        }
+        self._stack = ExitStack()
+        self._writers: dict[str, Any] = {}
+
+    def __enter__(self) -> "Shards":
+        for kind, (path, schema) in self._places.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            aside = self._stack.enter_context(written(path))
+            sink = self._stack.enter_context(pa.OSFile(str(aside), "wb"))
+            self._writers[kind] = self._stack.enter_context(pa.ipc.new_stream(sink, schema))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return self._stack.__exit__(kind, error, trace)
+
+    def put(self, outcomes: list[Outcome]) -> None:
+        """Write the rows that go on, a record batch for each kind that there is."""
+        going = [found for found in outcomes if not found.reason]
+        for kind, row in (("sequence", _sequences), ("preference", _preference), ("judged", _judged)):
+            made = [columns for found in going if found.kind == kind for columns in row(found)]
+            if made:
+                schema = self._places[kind][1]
+                self._writers[kind].write_batch(pa.RecordBatch.from_pylist(made, schema=schema))
+
+
+def packed(path: Path, order: Any, packs: Any) -> None:
+    """Write the rows of `path` anew in the order of their packs, with their pack's number in the column `pack`.
+
+    Args:
+        order: numpy array, the row that stands at each place.
+        packs: numpy array, the pack of the row at each place, ascending.
+    """
+    with pa.memory_map(str(path)) as source:
+        table = pa.ipc.open_stream(source).read_all()
+        schema = SEQUENCES.append(pa.field("pack", pa.int32()))
+        with written(path) as aside, pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
+            for start in range(0, len(order), BATCH):
+                rows = table.take(pa.array(order[start : start + BATCH])).combine_chunks()
+                column = pa.array(packs[start : start + BATCH], pa.int32())
+                stream.write_table(rows.append_column("pack", column).cast(schema))
+
+
+def _sequences(found: Outcome) -> Iterator[dict[str, Any]]:
+    several = len(found.sequences) > 1
+    for number, part in enumerate(found.sequences, 1):
+        name = f"{found.id}-{number}" if several else found.id
+        yield {"id": name, "input_ids": part.ids, "labels": part.labels}
+
+
+def _preference(found: Outcome) -> Iterator[dict[str, Any]]:
+    chosen, rejected = (part.ids for part in found.sequences)
+    prompt = found.prompt
+    yield {
+        "id": found.id,
+        "prompt_ids": chosen[:prompt],
+        "chosen_ids": chosen[prompt:],
+        "rejected_ids": rejected[prompt:],
+    }
+
+
+def _judged(found: Outcome) -> Iterator[dict[str, Any]]:
+    ids, prompt = found.sequences[0].ids, found.prompt
+    yield {"id": found.id, "prompt_ids": ids[:prompt], "completion_ids": ids[prompt:], "label": found.label}

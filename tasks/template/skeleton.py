@@ -1,0 +1,318 @@
+"""What a chat template writes around the texts of a dialogue, found once for all dialogues built alike.
+
+A dialogue is rendered with a marker in the place of every text that a row brings: that shows which texts the template
+writes and where, what stands between them, and where each turn of the assistant begins and ends. A row built alike (same
+roles, same fields, same tools) must then be the same scaffold with its own texts in it, character for character, which
+costs one rendering a row instead of one a turn. A row for which that does not hold, for templates may look into texts, gets
+a skeleton of its own.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.contract.rows import Message
+from tasks.template.renderer import Renderer, Unrenderable
+
+SAID = ("content", "reasoning_content", "reasoning", "thinking")
+"""Fields of a message whose text a template writes."""
+
+GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+"""The mark of generated text in a chat template (transformers, `return_assistant_tokens_mask`)."""
+
+_MARKER = re.compile("\ue000(\\d+)\ue001|\\bq(\\d{8})\\b")
+_PUNCTUATION = "\"'{}[]:,\\ \n"
+
+Place = tuple[int, int]
+"""A part of a skeleton, and a character in it."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A text that a row brings: a field of a message; `arguments` of a call in the template's own way; an `id`."""
+
+    message: int
+    field: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn of the assistant, from where the model takes over to behind the control token that ends it."""
+
+    message: int
+    start: Place
+    end: Place
+    prefix: bool
+    """Whether the prompt after which the model would write this turn is exactly what stands before it."""
+    ended: bool
+    """Whether a control token ends it."""
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The scaffold: texts of the template (str) and slots of the row (int, numbers into `slots`) in turn."""
+
+    parts: tuple[str | int, ...]
+    slots: tuple[Slot, ...]
+    turns: tuple[Turn, ...]
+    altered: frozenset[int] = frozenset()
+    """Slots whose text stands there in another form: cut, or rewritten."""
+
+    @cached_property
+    def missing(self) -> tuple[Slot, ...]:
+        """Texts that the template leaves out or changes; ids of calls are none."""
+        there = {part for part in self.parts if isinstance(part, int)} - self.altered
+        return tuple(slot for number, slot in enumerate(self.slots) if number not in there and slot.field != "id")
+
+    @cached_property
+    def scaffold(self) -> str:
+        """The skeleton with harmless texts: its control tokens are those that the template writes."""
+        return "".join(part if isinstance(part, str) else "x" for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A row in its skeleton."""
+
+    starts: tuple[int, ...]
+    """Character of the text at which each part starts, and the end of the last."""
+    trimmed: tuple[int, ...] = ()
+    """Slots that lost space at their edges."""
+
+    def place(self, at: Place) -> int:
+        """The character of the text at a place of the skeleton."""
+        return self.starts[at[0]] + at[1]
+
+
+def shape(messages: list[Message], tools: str | None) -> str:
+    """What dialogues built alike share: all but their texts."""
+    return json.dumps([marked(messages)[0], tools], sort_keys=True, default=str)
+
+
+def values(messages: list[Message]) -> list[str]:
+    """The text for each slot, in the order of the slots."""
+    return marked(messages)[2]
+
+
+def marked(messages: list[Message]) -> tuple[list[Message], list[Slot], list[str]]:
+    """The dialogue with markers for texts, the slots, and the texts; a call's arguments come as JSON."""
+    slots: list[Slot] = []
+    said: list[str] = []
+    names: dict[str, str] = {}
+
+    def marker(number: int, field: str, text: str) -> str:
+        slots.append(Slot(number, field))
+        said.append(text)
+        return f"\ue000{len(slots) - 1}\ue001"
+
+    def name(number: int, given: Any) -> Any:
+        """A name for a call, of nine letters and digits, as some templates want."""
+        if isinstance(given, str) and given not in names:
+            marker(number, "id", given)
+            names[given] = f"q{len(slots) - 1:08d}"
+        return names.get(given, given) if isinstance(given, str) else given
+
+    made = []
+    for number, message in enumerate(messages):
+        new = dict(message)
+        for field in SAID:
+            if isinstance(message.get(field), str) and message[field]:
+                new[field] = marker(number, field, message[field])
+        if isinstance(message.get("tool_calls"), list):
+            new["tool_calls"] = [_call(number, call, marker, name) for call in message["tool_calls"]]
+        if "tool_call_id" in message:
+            new["tool_call_id"] = name(number, message["tool_call_id"])
+        made.append(new)
+    return made, slots, said
+
+
+def _call(number: int, call: Any, marker: Any, name: Any) -> Any:
+    if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
+        return call
+    new = {**call, "id": name(number, call["id"])} if "id" in call else dict(call)
+    given = call["function"].get("arguments")
+    if given:
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        mark = marker(number, "arguments", text)
+        arguments = {mark: mark}
+        new["function"] = {
+            **call["function"],
+            "arguments": json.dumps(arguments, ensure_ascii=False) if isinstance(given, str) else arguments,
+        }
+    return new
+
+
+def skeleton(renderer: Renderer, messages: list[Message], tools: list[Any] | None, ends: re.Pattern[str]) -> Skeleton:
+    """The skeleton of all dialogues built like this one; `ends` finds control tokens. Raises `Unrenderable`."""
+    made, slots, _ = marked(messages)
+    text = renderer.render(made, tools)
+    return _assembled(renderer, made, tools, ends, text, slots, _found(text, slots))
+
+
+def own(
+    renderer: Renderer, messages: list[Message], tools: list[Any] | None, ends: re.Pattern[str]
+) -> tuple[Skeleton, Fitted]:
+    """The skeleton of this very row: where each text stands shows when it alone is replaced by a marker."""
+    made, slots, said = marked(messages)
+    text = renderer.render(messages, tools)
+    places: list[tuple[int, int, int]] = []
+    altered = set()
+    for number, slot in enumerate(slots):
+        if slot.field == "id":
+            continue
+        try:
+            around = renderer.render(
+                [*messages[: slot.message], _only(made, messages, slot), *messages[slot.message + 1 :]], tools
+            )
+        except Unrenderable:
+            continue
+        found = [place for place in _found(around, slots) if place[2] == number]
+        if not found:
+            continue
+        before, after = around[: found[0][0]], around[found[-1][1] :]
+        start, end = len(before), len(text) - len(after)
+        if text.startswith(before) and text.endswith(after) and start <= end:
+            places.append((start, end, number))
+            if slot.field != "arguments" and text[start:end] not in forms(said[number]):
+                altered.add(number)
+    places.sort()
+    apart = [place for before, place in zip([(0, 0, -1), *places], places, strict=False) if place[0] >= before[1]]
+    found_skeleton = _assembled(renderer, messages, tools, ends, text, slots, apart, frozenset(altered))
+    starts = [0]
+    for start, end, _ in apart:
+        starts += [start, end]
+    return found_skeleton, Fitted((*starts, len(text)))
+
+
+def fit(skeleton: Skeleton, text: str, said: list[str]) -> Fitted | None:
+    """Where each part of the skeleton stands in the text of a row; None where it is not the same scaffold."""
+    at = 0
+    starts, trimmed = [], []
+    parts = skeleton.parts
+    for number, part in enumerate(parts):
+        starts.append(at)
+        if isinstance(part, str):
+            if not text.startswith(part, at):
+                return None
+            at += len(part)
+            continue
+        following = parts[number + 1] if number + 1 < len(parts) else ""
+        following = following if isinstance(following, str) else ""
+        if skeleton.slots[part].field == "arguments":
+            at = text.find(following, at) if following else len(text)
+            if at < 0:
+                return None
+            continue
+        for form in forms(said[part]):
+            if text.startswith(form, at) and text.startswith(following, at + len(form)):
+                break
+        else:
+            return None
+        if len(form) < len(said[part]):
+            trimmed.append(part)
+        at += len(form)
+    return Fitted((*starts, at), tuple(trimmed)) if at == len(text) else None
+
+
+def forms(text: str) -> tuple[str, ...]:
+    """The forms in which a template may write a text without loss but that of space at its edges."""
+    if text[:1].isspace() or text[-1:].isspace():
+        return (text, text.rstrip(), text.lstrip(), text.strip(), json.dumps(text, ensure_ascii=False)[1:-1])
+    return (text, json.dumps(text, ensure_ascii=False)[1:-1])
+
+
+def _only(made: list[Message], messages: list[Message], slot: Slot) -> Message:
+    """The message with a marker for the slot, all else its own."""
+    field = "tool_calls" if slot.field == "arguments" else slot.field
+    return {**messages[slot.message], field: made[slot.message][field]}
+
+
+def _found(text: str, slots: list[Slot]) -> list[tuple[int, int, int]]:
+    """Start, end and slot of every marker in the text; those of one call are one, with the punctuation around them."""
+    found: list[tuple[int, int, int]] = []
+    for match in _MARKER.finditer(text):
+        number = int(match[1] or match[2])
+        if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):
+            continue
+        start, end = match.span()
+        if slots[number].field == "arguments":
+            while start and text[start - 1] in _PUNCTUATION and (not found or start > found[-1][1]):
+                start -= 1
+            while end < len(text) and text[end] in _PUNCTUATION:
+                end += 1
+            if found and found[-1][2] == number:
+                start = found.pop()[0]
+        found.append((start, end, number))
+    return found
+
+
+def _assembled(
+    renderer: Renderer,
+    messages: list[Message],
+    tools: list[Any] | None,
+    ends: re.Pattern[str],
+    text: str,
+    slots: list[Slot],
+    places: list[tuple[int, int, int]],
+    altered: frozenset[int] = frozenset(),
+) -> Skeleton:
+    parts: list[str | int] = []
+    starts = []
+    at = 0
+    for start, end, slot in places:
+        starts += [at, start]
+        parts += [text[at:start], slot]
+        at = end
+    starts.append(at)
+    parts.append(text[at:])
+
+    def place(character: int) -> Place:
+        """The place of a character, in a text of the template where it can be: those alone have a fixed length."""
+        part = max(number for number in range(0, len(parts), 2) if starts[number] <= character or not number)
+        return part, character - starts[part]
+
+    spans = _marks(renderer, messages, tools, text)
+    turns = []
+    for number, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        mine = [spot for spot in places if slots[spot[2]].message == number and slots[spot[2]].field != "id"]
+        later = [spot[0] for spot in places if slots[spot[2]].message > number and spot[0] >= (mine or [(0,)])[-1][0]]
+        before = _prompt(renderer, messages[:number], tools)
+        prefix = before is not None and text.startswith(before)
+        start = len(before) if before is not None and prefix else mine[0][0] if mine else None
+        if start is None:
+            continue
+        last = max([start, *(spot[1] for spot in mine)])
+        if spans is None:
+            stop = ends.search(text, last)
+            ended = stop is not None and stop.start() < min(later, default=len(text) + 1)
+            end = stop.end() if stop and ended else last
+        else:
+            marks = [span for span in spans if span[1] >= start and span[0] <= last]
+            if not marks:
+                continue
+            prefix = prefix and marks[0][0] == start
+            start, end = marks[0][0], marks[-1][1]
+            stops = [stop.end() for stop in ends.finditer(text, last, end)]
+            ended = bool(stops) and not text[stops[0] : end].strip()
+            end = stops[0] if ended else end
+        turns.append(Turn(number, place(start), place(end), prefix, ended))
+    return Skeleton(tuple(parts), tuple(slots), tuple(turns), altered)
+
+
+def _marks(renderer: Renderer, messages: list[Message], tools: list[Any] | None, text: str) -> Any:
+    """The characters that the template marks as generated, or None where it marks nothing, or renders otherwise then."""
+    if not GENERATION.search(renderer.template):
+        return None
+    again, spans = renderer.marked(messages, tools)
+    return spans if again == text else None
+
+
+def _prompt(renderer: Renderer, messages: list[Message], tools: list[Any] | None) -> str | None:
+    try:
+        return renderer.render(messages, tools, generation_prompt=True)
+    except Unrenderable:
+        return None

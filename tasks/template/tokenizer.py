@@ -1,0 +1,123 @@
+"""The tokenizer as it is trained with: its chat template, its control tokens, and where generation stops."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import InputError, ModelError
+from tasks.template.settings import Settings
+
+CHAT = Path(__file__).parent / "chat"
+"""Chat templates by name."""
+
+LONGEST = 10**9
+"""Above this a tokenizer's model_max_length is a placeholder for none (transformers: 1e30)."""
+
+
+def load(folder: Path | str, settings: Settings) -> tuple[Any, list[str]]:
+    """The tokenizer in `folder` with the chat template of the settings, ready to pad; and what was made right.
+
+    Raises `ModelError` where it cannot be loaded, has no end token, or splits text in a way that cannot be checked;
+    `InputError` where the settings name no template that there is.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    if not loaded.is_fast:
+        raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one to audit it.")
+    told = []
+    if settings.new_tokens:
+        known = set(loaded.get_vocab())
+        added = [token for token in settings.new_tokens if token not in known]
+        loaded.add_special_tokens({"extra_special_tokens": list(settings.new_tokens)})
+        told.append(f"new control tokens: {', '.join(added) or 'none, all were known'}")
+    if settings.chat_template is not None:
+        loaded.chat_template = _template(settings.chat_template)
+    elif not loaded.chat_template:
+        loaded.chat_template = _template("plain")
+        told.append("the base has no chat template: plain was chosen (template.chat_template)")
+    if not isinstance(loaded.chat_template, str):
+        raise ModelError(
+            f"{folder}: the tokenizer has several chat templates; name one file in template.chat_template."
+        )
+    if loaded.eos_token is None:
+        raise ModelError(f"{folder}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
+    if loaded.pad_token is None:
+        loaded.pad_token = loaded.eos_token  # harmless: padding is masked by position, not by token
+        told.append(f"no pad token: {loaded.eos_token} fills up batches, masked by position")
+    if _adds_bos(loaded) and not _writes_bos(loaded):
+        # the tokenizer begins every text with it, so the base was trained that way (huggingface/transformers#27634)
+        loaded.chat_template = "{{- bos_token -}}" + loaded.chat_template
+        told.append(
+            f"the chat template left out {loaded.bos_token}, with which the tokenizer begins texts: added to it"
+        )
+    return loaded, told
+
+
+def context(base: Path) -> int | None:
+    """The longest sequence that the base was made for, in tokens, from its config.json."""
+    config = json.loads((base / "config.json").read_text())
+    value = config.get("max_position_embeddings") or config.get("n_positions")
+    return int(value) if value else None
+
+
+def stops(base: Path | None, tokenizer: Any) -> set[int]:
+    """Ids at which generation stops: the tokenizer's end token, and those of the base's generation_config."""
+    found = {tokenizer.eos_token_id}
+    file = base / "generation_config.json" if base else None
+    if file and file.is_file():
+        told = json.loads(file.read_text()).get("eos_token_id")
+        found.update(told if isinstance(told, list) else [] if told is None else [told])
+    return found
+
+
+def vocabulary(base: Path, settings: Settings) -> int | None:
+    """Rows of the base's embeddings, from its config.json; None where it does not say, or where they will grow."""
+    size = json.loads((base / "config.json").read_text()).get("vocab_size")
+    return None if settings.new_tokens or size is None else int(size)
+
+
+def limit(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]:
+    """The longest row in tokens, and where the number comes from.
+
+    Raises `InputError` where there is none, or a longer one is asked for than the base was made for: models with rotary
+    positions go on past it without a word (hiyouga/LlamaFactory#2632).
+    """
+    longest = context(base)
+    if asked is not None:
+        if longest is not None and asked > longest:
+            raise InputError(f"template.max_length = {asked}: the base takes {longest} tokens at most.")
+        return asked, "template.max_length"
+    known = [(longest, "context of the base"), (tokenizer.model_max_length, "model_max_length of the tokenizer")]
+    bounds = [(length, source) for length, source in known if length and length < LONGEST]
+    if not bounds:
+        raise InputError("template.max_length: the base does not say how long a row may be; set it, in tokens.")
+    return min(bounds)
+
+
+def _template(name: str) -> str:
+    file = CHAT / f"{name}.jinja"
+    if not file.is_file() and name.endswith(".jinja"):
+        file = Path(name)
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in CHAT.glob("*.jinja")))
+        raise InputError(
+            f"template.chat_template = {name}: there is no such template; known: {known}; or give the path of a jinja file."
+        )
+    return file.read_text(encoding="utf-8")
+
+
+def _adds_bos(tokenizer: Any) -> bool:
+    if tokenizer.bos_token_id is None:
+        return False
+    ids = tokenizer("x")["input_ids"]
+    return bool(ids) and ids[0] == tokenizer.bos_token_id and tokenizer.bos_token_id != tokenizer.eos_token_id
+
+
+def _writes_bos(tokenizer: Any) -> bool:
+    from tasks.template.renderer import Renderer
+
+    return Renderer(tokenizer).probe().startswith(tokenizer.bos_token)
