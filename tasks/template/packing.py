@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tasks.contract.errors import InputError
 
 TOKENS = 1 << 22
-"""Tokens that are packed together: what bounds the memory. 32 MiB of ids and labels, of which there are three copies."""
+"""Tokens that are packed together, which bounds the memory: 32 MiB of ids and labels, in up to three copies."""
 
 PACKS = 1024
 """Packs that are filled together at least, however large they are; the last ones are the emptier ones."""
