@@ -138,7 +138,7 @@ def gradient(model: Any) -> Any:
 def test_losses_logits_and_gradients_are_those_of_the_rows_alone(model: Any, train: Any, form: Collate) -> None:
     packs = Packs(train)
     loss, logits = losses(model, form([packs[index] for index in range(len(packs))]))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     together = gradient(model)
     alone = 0.0
     found = logits.flatten(0, 1)
@@ -151,7 +151,7 @@ def test_losses_logits_and_gradients_are_those_of_the_rows_alone(model: Any, tra
         own, expected = losses(model, {"input_ids": ids, "labels": labels})
         torch.testing.assert_close(found[at : at + ids.shape[1]], expected[0], rtol=1e-5, atol=1e-5)
         at += ids.shape[1]
-        own.backward()  # type: ignore[no-untyped-call]
+        own.backward()
         alone += own.item()
     assert loss.item() == pytest.approx(alone, rel=1e-6)
     difference = (gradient(model) - together).norm() / together.norm()
