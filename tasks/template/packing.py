@@ -18,15 +18,16 @@ from tasks.contract.errors import InputError
 TOKENS = 1 << 22
 """Tokens that are packed together, which bounds the memory: 32 MiB of ids and labels, in up to three copies."""
 
-PACKS = 1024
+PACKS = 256
 """Packs that are filled together at least, however large they are; the last ones are the emptier ones."""
 
 
 def packed(batches: Iterable[pa.RecordBatch], capacity: int) -> Iterator[pa.RecordBatch]:
     """The rows of `batches` in another order, with the column `pack` (int32): ascending from 0, neighbours together.
 
-    `batches` have a column input_ids (a list a row). Some `TOKENS` tokens are held and packed at a time, so memory does
-    not grow with the rows. A batch that comes out holds whole packs. Raises `InputError` as `pack` does.
+    `batches` have a column input_ids (a list a row); other columns go along. Some `TOKENS` tokens are held and packed
+    at a time, so memory does not grow with the rows, and a batch that comes out holds whole packs. Raises `InputError`
+    as `pack` does; the row that it names is counted from the start of the part.
     """
     limit = max(TOKENS, PACKS * capacity)
     held: list[pa.RecordBatch] = []
