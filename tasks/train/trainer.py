@@ -72,6 +72,7 @@ def fit(
             f"params.yaml: {what}.group_by_length is for rows that are not packed; set it to false, or "
             "template.packing to false."
         )
+    form = collate(what, model, rows) if packed else None
     padding_free = not packed and padding.free(what, settings, model, rows)
     arguments = _arguments(settings, scratch, eval_steps if validation is not None else None, padding_free)
     try:
@@ -80,7 +81,7 @@ def fit(
             args=arguments,
             train_dataset=rows,
             eval_dataset=validation,
-            data_collator=collate(what, model, rows) if packed else None,
+            data_collator=form,
             processing_class=tokenizer,
             peft_config=adapter,
             callbacks=[Watch(what, settings.steps)],
