@@ -15,7 +15,7 @@ class Optimization(Section):
     steps: Positive = 300
     """Optimiser steps."""
     batch_size: Positive = 32
-    """Rows a forward pass. The effective batch is this times `gradient_accumulation`."""
+    """Rows a forward pass, or packs where rows are packed. The effective batch: this times `gradient_accumulation`."""
     gradient_accumulation: Positive = 1
     """Forward passes an optimiser step."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
@@ -42,6 +42,9 @@ class Optimization(Section):
     """Rows of a batch stand one after the other, apart by their positions, instead of each filled up to the longest:
     the same gradients without work on padding. auto: where batch_size times the longest row is at most 4,096 tokens,
     beyond which attention over the whole batch costs more, and the base keeps the rows apart, which is measured."""
+    group_by_length: bool = False
+    """Rows of similar length share a batch: less work on padding, at the price of less random batches. For rows that
+    are not packed. Of use where batches are padded, which `padding_free` decides."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a fifth more time."""
     logging_steps: Positive = 10

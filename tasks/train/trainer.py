@@ -13,6 +13,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from tasks.contract.errors import CheckFailed, SettingsError
 from tasks.train import checkpoints, padding
+from tasks.train.order import ByLength
+from tasks.train.packs import Packs, collate
 from tasks.train.rows import count
 from tasks.train.settings import Optimization
 from tasks.train.watch import Watch, curve
@@ -25,6 +27,15 @@ class Trained:
     model: Any
     curve: str
     facts: dict[str, Any]
+
+
+class Trainer(SFTTrainer):  # type: ignore[misc]
+    """trl's trainer; rows come in the order `order` where it is set, else in a random one."""
+
+    order: ByLength | None = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        return self.order or super()._get_train_sampler(train_dataset)
 
 
 def prepare(settings: Optimization) -> None:
@@ -51,18 +62,26 @@ def fit(
 ) -> Trained:
     """Train `model` (or `adapter`, a peft configuration) on `rows`, from the last checkpoint in `scratch` if any.
 
-    `what` names the section of params.yaml in messages. Raises `CheckFailed` where nothing is trainable, the rows that
-    the trainer sees are not those given, or no weight changed.
+    `what` names the section of params.yaml in messages. Where `rows` have a column `pack`, `settings.batch_size` counts
+    packs. Raises `CheckFailed` where nothing is trainable, the rows that the trainer sees are not those given, the
+    model mixes rows that are packed, or no weight changed.
     """
-    arguments = _arguments(
-        settings, scratch, eval_steps if validation is not None else None, padding.free(what, settings, model, rows)
-    )
+    packed = "pack" in rows.column_names
+    if packed and settings.group_by_length:
+        raise SettingsError(
+            f"params.yaml: {what}.group_by_length is for rows that are not packed; set it to false, or "
+            "template.packing to false."
+        )
+    form = collate(what, model, rows) if packed else None
+    padding_free = not packed and padding.free(what, settings, model, rows)
+    arguments = _arguments(settings, scratch, eval_steps if validation is not None else None, padding_free)
     try:
-        trainer = SFTTrainer(
+        trainer = Trainer(
             model=model,
             args=arguments,
             train_dataset=rows,
             eval_dataset=validation,
+            data_collator=form,
             processing_class=tokenizer,
             peft_config=adapter,
             callbacks=[Watch(what, settings.steps)],
@@ -70,6 +89,11 @@ def fit(
     except ValueError as error:  # peft: target modules that the model has not
         raise SettingsError(f"params.yaml: {what}.lora.target_modules does not fit the base: {error}") from None
     trainer.remove_callback(PrinterCallback)  # Watch tells the same in one line
+    if packed:  # trl wants a datasets.Dataset above, and reads one row of it
+        trainer.train_dataset = Packs(rows)
+        trainer.eval_dataset = Packs(validation) if validation is not None else None
+    if settings.group_by_length:
+        trainer.order = ByLength(rows, settings.batch_size, settings.seed)
     seen, given = count(trainer.train_dataset), count(rows)
     if seen != given:
         raise CheckFailed(f"{what}: the trainer sees {seen}, the rows are {given}; something prepared them again.")
@@ -78,7 +102,9 @@ def fit(
         raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and {what}.lora.target_modules.")
     before = {name: value.detach().clone() for name, value in trainable.items()}
     checkpoint = checkpoints.latest(scratch)
-    _tell(what, settings, seen.as_dict(), trainable, arguments, checkpoint)
+    unit = "packs" if packed else "rows"
+    batch = settings.batch_size * settings.gradient_accumulation
+    _tell(what, settings, seen.as_dict(), f"{batch} {unit}", trainable, arguments, checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     changed = sum(not torch.equal(before[name], value.detach()) for name, value in trainable.items())
     if not changed:
@@ -86,8 +112,9 @@ def fit(
     facts = {
         **seen.as_dict(),
         "steps": settings.steps,
-        "effective_batch_rows": settings.batch_size * settings.gradient_accumulation,
-        "epochs": round(settings.steps * settings.batch_size * settings.gradient_accumulation / seen.rows, 3),
+        **({"packs": len(trainer.train_dataset)} if packed else {}),
+        f"effective_batch_{unit}": batch,
+        "epochs": round(settings.steps * batch / len(trainer.train_dataset), 3),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "trainable_parameters": sum(value.numel() for value in trainable.values()),
         "tensors_changed": changed,
@@ -161,13 +188,19 @@ def _json(value: Any) -> Any:
 
 
 def _tell(
-    what: str, settings: Optimization, seen: dict[str, int], trainable: dict[str, Any], arguments: Any, start: Any
+    what: str,
+    settings: Optimization,
+    seen: dict[str, int],
+    batch: str,
+    trainable: dict[str, Any],
+    arguments: Any,
+    start: Any,
 ) -> None:
     """One line of derived facts, before the first step."""
     weights = sum(value.numel() for value in trainable.values())
     print(
         f"{what}: {seen['rows']} rows, {seen['tokens']} tokens ({seen['supervised_tokens']} supervised), "
-        f"{settings.steps} steps of {settings.batch_size * settings.gradient_accumulation} rows, "
+        f"{settings.steps} steps of {batch}, "
         f"{weights} trainable weights, {'bfloat16' if arguments.bf16 else 'float32'} on {arguments.device.type}, "
         f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
         flush=True,

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tests.flows.project import ROOT, TOY, Toy
 def pytest_configure(config: pytest.Config) -> None:
     """Let pass what the libraries underneath warn of, not ours to mend."""
     config.addinivalue_line("filterwarnings", r"ignore:_NoneStep\.value will soon:DeprecationWarning")  # dvc, pygtrie
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # shells start what runs in the background deaf to Ctrl-C, and children would be so, too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
