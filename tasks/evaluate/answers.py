@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import CheckFailed
-from tasks.evaluate.questions import Question
+from tasks.evaluate.questions import Question, ids
 
 TASK = Path(__file__).parent / "held_out.yaml"
 
@@ -71,14 +71,9 @@ def answer(
     samples = sorted(results["samples"]["held_out"], key=lambda sample: sample["doc_id"])
     for question, sample in zip(questions, samples, strict=True):
         asked, _ = sample["arguments"][0]
-        if asked != question.prompt or harness.tok_encode(asked) != _ids(tokenizer, question.prompt):
+        if asked != question.prompt or harness.tok_encode(asked) != ids(tokenizer, question.prompt):
             raise CheckFailed(f"evaluate: the row {question.id} was not asked as it was rendered; this is a defect.")
     return [(sample["filtered_resps"][0], bool(sample["exact_match"])) for sample in samples]
-
-
-def _ids(tokenizer: Any, text: str) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return ids
 
 
 def _write(questions: list[Question], folder: Path) -> str:

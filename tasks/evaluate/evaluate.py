@@ -12,6 +12,7 @@ from tasks.evaluate import Settings, candidates
 from tasks.evaluate.answers import answer
 from tasks.evaluate.questions import Question, answer_room, ask, rows, shots, shots_used
 from tasks.evaluate.scores import scores
+from tasks.template.renderer import Renderer
 
 CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence."""
@@ -31,7 +32,8 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     model = candidates.load(candidate, paths, tokenizer)
     context = int(getattr(model.config, "max_position_embeddings", CONTEXT))
     max_new_tokens = settings.max_new_tokens or answer_room(asked, tokenizer, context)
-    questions = [ask(row, earlier, tokenizer, context - max_new_tokens) for row in asked]
+    renderer = Renderer(tokenizer)
+    questions = [ask(row, earlier, renderer, tokenizer, context - max_new_tokens) for row in asked]
     fitting = [question for question in questions if question]
     if not fitting:
         raise InputError(

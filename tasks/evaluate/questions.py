@@ -1,5 +1,6 @@
 """Held-out rows as questions: the rendered prompt, and the reference that answers it."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from tasks.contract.errors import InputError
 from tasks.contract.rows import messages
-from tasks.template.render import encode, prompt
+from tasks.template.renderer import Renderer
 
 ROOM = 8
 """Tokens an answer may be longer than the longest reference, the end token included."""
@@ -56,11 +57,13 @@ def shots(train: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
 
 def answer_room(asked: list[dict[str, Any]], tokenizer: Any, context: int) -> int:
     """Tokens that an answer may have, derived from the longest reference and the model's context."""
-    longest = max(len(encode(tokenizer, row["messages"][-1]["content"])) for row in asked)
+    longest = max(len(ids(tokenizer, row["messages"][-1]["content"])) for row in asked)
     return min(longest + ROOM, context // 2)
 
 
-def ask(row: dict[str, Any], earlier: list[dict[str, Any]], tokenizer: Any, room: int) -> Question | None:
+def ask(
+    row: dict[str, Any], earlier: list[dict[str, Any]], renderer: Renderer, tokenizer: Any, room: int
+) -> Question | None:
     """`row` as a question of at most `room` tokens, after as many of the rows `earlier` as fit.
 
     Returns None where the question alone is longer than that. A system message of the row stays in front.
@@ -69,11 +72,18 @@ def ask(row: dict[str, Any], earlier: list[dict[str, Any]], tokenizer: Any, room
     system = turns[:1] if turns and turns[0]["role"] == "system" else []
     for kept in range(len(earlier), -1, -1):
         before = [turn for shot in earlier[:kept] for turn in shot["messages"] if turn["role"] != "system"]
-        text = prompt(tokenizer, [*system, *before, *turns[len(system) :]])
-        length = len(encode(tokenizer, text))
+        said = [*system, *before, *turns[len(system) :]]
+        text = renderer.render(said, json.loads(row["tools"]) if row.get("tools") else None, generation_prompt=True)
+        length = len(ids(tokenizer, text))
         if length <= room:
             return Question(row["id"], row["slice"], text, reference["content"], length, kept)
     return None
+
+
+def ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of rendered text; the template has written the control tokens, so none is added."""
+    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return found
 
 
 def shots_used(questions: list[Question]) -> dict[str, int]:

@@ -62,7 +62,7 @@ class Findings:
 
 
 class Pairs:
-    """What only all preferences together tell: which of the two is the longer, and whether they contradict each other."""
+    """What only all preferences together tell: whether the longer answer is preferred, and whether they contradict."""
 
     def __init__(self) -> None:
         self.pairs = self.longer = 0
@@ -111,8 +111,6 @@ class Account:
     """Tokens of each row that came."""
     trained: Counter[str] = field(default_factory=Counter)
     """Rows, tokens and supervised tokens of `sequence`s, and rows of the other kinds."""
-    sequences: "array[int]" = field(default_factory=lambda: array("i"))
-    """Tokens of each sequence, as they are written."""
     cut: int = 0
     """Rows that were shortened or split."""
     long: list[str] = field(default_factory=list)
@@ -171,7 +169,6 @@ class Account:
             self.answers.left[f"cut_{found.cut}"] += found.answers - trained
         if found.kind == "sequence":
             self.trained.update(rows=len(found.sequences), tokens=after, supervised_tokens=trained)
-            self.sequences.extend(len(part.ids) for part in found.sequences)
             self.lengths.extend(len(part.ids) for part in found.sequences)
         else:
             self.trained[found.kind] += 1

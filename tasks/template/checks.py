@@ -1,4 +1,4 @@
-"""What can be wrong with a row under a tokenizer: one slug each, how bad it is, what it means, and where it was seen."""
+"""What can be wrong with a row under a tokenizer: a slug each, how bad it is, what it means, where it was seen."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -91,7 +91,7 @@ CHECKS = {
         "a text of the row quotes control tokens; they were encoded as plain text, other trainers take them for real",
         "huggingface/transformers#29279; aisa-group/PostTrainBench#64",
     ),
-    "think": Check("warning", "<think> and </think> of an answer do not stand in pairs", "huggingface/trl#6361"),
+    "think": Check("error", "<think> and </think> of an answer do not stand in pairs", "huggingface/trl#6361"),
     "history": Check(
         "warning",
         "the template leaves out a part of an earlier, untrained turn, as it will when the model is used",

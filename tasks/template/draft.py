@@ -1,4 +1,4 @@
-"""A dialogue on its way to tokens: its text, where it is trained, and what is wrong with it before a token is counted."""
+"""A dialogue on its way to tokens: its text, where it is trained, and what is wrong before a token is counted."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from tasks.contract.rows import Message
 from tasks.template.encode import Span
 from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.settings import Trained
-from tasks.template.skeleton import Fitted, Skeleton, fit, forms, marked, own, shape, skeleton
+from tasks.template.skeleton import Fitted, Marked, Skeleton, fit, forms, marked, own, skeleton
 
 MOST = 20_000
 """Skeletons that are kept."""
@@ -29,12 +29,11 @@ class Draft:
     text: str
     turns: tuple[Span, ...]
     """Characters of each trained turn, from where the model takes over to behind its end."""
-    prompts: tuple[int, ...]
-    """Characters at which the model takes over, of turns whose prompt is what stands before them."""
+    prompts: tuple[tuple[int, str | None], ...]
+    """Of turns whose prompt is what stands before them: the character at which the model takes over, and what the
+    template wrote there from the last control token on; None where that is not all of its own."""
     own: tuple[Span, ...]
-    """Characters that the template itself wrote."""
-    scaffold: str
-    """The same dialogue with harmless texts, for its control tokens."""
+    """Characters that the template itself wrote, and no row."""
     problems: Counter[str] = field(default_factory=Counter)
     """Slugs of what is wrong, and of what is noted."""
 
@@ -48,6 +47,8 @@ class Drafter:
         self._train_on = train_on
         self._known: dict[str, Skeleton] = {}
         self._rows = 0
+        self._tools: list[Any] | None = None
+        self._tools_key = "null"
         literals = {text for text in _TOLD.findall(renderer.template) if len(text) > 2}
         literals -= {text for text in literals if "\\n" in text}
         self._looked_for = re.compile("|".join(map(re.escape, sorted(literals, key=len, reverse=True))) or r"(?!)")
@@ -86,7 +87,7 @@ class Drafter:
             problems["prefix"] += not turn.prefix
             problems["stop"] += not turn.ended
         spans = tuple((fitted.place(turn.start), fitted.place(turn.end)) for turn in trained)
-        prompts = tuple(span[0] for turn, span in zip(trained, spans, strict=True) if turn.prefix)
+        prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
         if self._train_on == "all" and completion is None:
             spans = ((0, len(text)),)
         written = tuple(
@@ -94,31 +95,34 @@ class Drafter:
             for number, part in enumerate(bones.parts)
             if isinstance(part, str)
         )
-        return Draft(text, spans, prompts, written, bones.scaffold, +problems)
+        return Draft(text, spans, prompts, written, +problems)
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""
         return self.renderer.render(messages, tools, generation_prompt=True)
 
     def _fitted(self, messages: list[Message], tools: list[Any] | None) -> tuple[Fitted, str, Skeleton, list[str]]:
-        _, _, said = marked(messages)
-        text = self.renderer.render(messages, tools)
+        given = marked(messages)
+        text = self.renderer.rendered(messages, tools)
         self._rows += 1
-        if not any(self._looked_for.search(told) for told in said):
-            known = self._skeleton(messages, tools)
-            fitted = fit(known, text, said) if known else None
+        if not any(self._looked_for.search(told) for told in given.said):
+            known = self._skeleton(given, tools)
+            fitted = fit(known, text, given.said) if known else None
             if known and fitted and (self._rows % SAMPLED or self._agrees(known, fitted, messages, tools, text)):
-                return fitted, text, known, said
-        bones, fitted = own(self.renderer, messages, tools, self._ends)
-        return fitted, text, bones, said
+                return fitted, text, known, given.said
+        bones, fitted = own(self.renderer, messages, given, tools, self._ends, text)
+        return fitted, text, bones, given.said
 
-    def _skeleton(self, messages: list[Message], tools: list[Any] | None) -> Skeleton | None:
-        key = shape(messages, tools)
+    def _skeleton(self, given: Marked, tools: list[Any] | None) -> Skeleton | None:
+        """The skeleton of dialogues built like this: all but their texts is the same, and their tools are."""
+        if tools is not self._tools:
+            self._tools, self._tools_key = tools, json.dumps(tools, sort_keys=True)
+        key = json.dumps(given.messages, sort_keys=True, default=str) + self._tools_key
         if key not in self._known:
             if len(self._known) > MOST:
                 self._known.clear()
             try:
-                self._known[key] = skeleton(self.renderer, messages, tools, self._ends)
+                self._known[key] = skeleton(self.renderer, given, tools, self._ends)
             except Unrenderable:
                 return None
         return self._known[key]
@@ -130,7 +134,7 @@ class Drafter:
         for turn in bones.turns:
             if turn.prefix:
                 try:
-                    before = self.renderer.render(messages[: turn.message], tools, generation_prompt=True)
+                    before = self.renderer.rendered(messages[: turn.message], tools, generation_prompt=True)
                 except Unrenderable:
                     return False
                 if text[: fitted.place(turn.start)] != before:

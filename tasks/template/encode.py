@@ -2,12 +2,13 @@
 
 The Rust tokenizer first cuts a text at control tokens and then encodes what is between them, each piece for itself. Two
 things follow. The ids of a prompt are those of the whole row up to it if its last piece has the same ids, so that the
-piece alone has to be encoded. And a control token that somebody quotes can be kept a text: those of the template get stand-ins
-that nobody writes, and all the others are then read as plain text.
+piece alone has to be encoded. And a control token that somebody quotes can be kept a text: those of the template get
+stand-ins that nobody writes, and all the others are then read as plain text.
 """
 
 import copy
 import re
+from collections.abc import Sequence as Rows
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +33,6 @@ class Encoder:
         self.pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
         """Finds control tokens in a text."""
         self._tails: dict[str, list[int]] = {}
-        self._written: dict[str, tuple[int, ...]] = {}
 
     def encode(self, texts: list[str]) -> list[Any]:
         """An encoding (of the library tokenizers) for each text."""
@@ -44,29 +44,24 @@ class Encoder:
         texts: list[str] = self._rust.decode_batch(rows, skip_special_tokens=False)
         return texts
 
-    def of(self, ids: list[int]) -> tuple[int, ...]:
-        """The control tokens among the ids."""
-        return tuple(token for token in ids if token in self.ids)
+    def of(self, ids: list[int]) -> list[int]:
+        """Places of the control tokens among the ids."""
+        return [place for place, token in enumerate(ids) if token in self.ids]
 
-    def written(self, scaffold: str) -> tuple[int, ...]:
-        """The control tokens of a scaffold: those that the template writes."""
-        if scaffold not in self._written:
-            self._written[scaffold] = self.of(self.encode([scaffold])[0].ids)
-        return self._written[scaffold]
-
-    def tail(self, text: str) -> list[int]:
-        """Ids of a prompt's last piece: what follows its last control token, which comes first, if it has one."""
-        last = None
-        for last in self.pattern.finditer(text):
-            pass
-        piece = text[last.start() :] if last else text
+    def tail(self, piece: str) -> list[int]:
+        """Ids of the last piece of a prompt: from its last control token on."""
         if piece not in self._tails:
             if len(self._tails) > 10_000:
                 self._tails.clear()
             self._tails[piece] = self.encode([piece])[0].ids
         return self._tails[piece]
 
-    def quoted(self, text: str, own: list[Span]) -> tuple[list[int], "Places"]:
+    def last_piece(self, text: str) -> str:
+        """What of a prompt stands from its last control token on; all of it where there is none."""
+        starts = [found.start() for found in self.pattern.finditer(text)]
+        return text[starts[-1] :] if starts else text
+
+    def quoted(self, text: str, own: Rows[Span]) -> tuple[list[int], "Places"]:
         """Ids of a text in which only the control tokens within the spans `own` are ones; and where characters are."""
         pieces, moved, at = [], [(0, 0)], 0
         length = 0
@@ -121,6 +116,17 @@ class Places:
         self._encoding = encoding
         self._moved = moved or [(0, 0)]
         self._length = len(encoding.ids)
+
+    def within(self, tokens: list[int], spans: Rows[Span]) -> bool:
+        """Whether each of the tokens lies in one of the spans of characters, both ascending. Not for moved texts."""
+        at = 0
+        for token in tokens:
+            start, end = self._encoding.token_to_chars(token)
+            while at < len(spans) and spans[at][1] < end:
+                at += 1
+            if at == len(spans) or start < spans[at][0]:
+                return False
+        return True
 
     def edge(self, character: int) -> tuple[int, bool]:
         """The first token that starts at or behind the character, and whether none lies across the edge before it."""

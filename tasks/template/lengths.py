@@ -22,7 +22,7 @@ def exchanges(messages: list[Message]) -> tuple[list[Message], list[list[Message
 
 
 def without_oldest(messages: list[Message], tokens: Tokens, limit: int) -> tuple[list[Message], Sequence] | None:
-    """The dialogue without as many of its oldest exchanges as must go, and its tokens; None where the last is too long."""
+    """The dialogue without as many of its oldest exchanges as must go, as tokens; None where the last is too long."""
     head, parts = exchanges(messages)
     low, high = 1, len(parts) - 1  # numbers of exchanges that go; the more go, the shorter it is
     found = None
@@ -38,7 +38,7 @@ def without_oldest(messages: list[Message], tokens: Tokens, limit: int) -> tuple
 
 
 def in_parts(messages: list[Message], tokens: Tokens, limit: int) -> list[Sequence] | None:
-    """The dialogue as several, each the system prompt and as many whole exchanges as fit; None where one does not fit."""
+    """The dialogue as several, each the system prompt and as many exchanges as fit; None where one does not fit."""
     head, parts = exchanges(messages)
     made: list[Sequence] = []
     begin = 0

@@ -5,6 +5,7 @@ that OpenAI's form has, a system prompt of its own or at the head of the first u
 """
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -15,8 +16,8 @@ from tasks.contract.rows import Message
 TODAY = datetime(2025, 1, 1)
 """The day that templates get which write today's date: the same bytes every day."""
 
-TRIAL = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
-CALLED = [
+TRIAL: list[Message] = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
+CALLED: list[Message] = [
     {"role": "user", "content": "aq"},
     {
         "role": "assistant",
@@ -28,7 +29,7 @@ CALLED = [
     {"role": "tool", "content": "rq", "tool_call_id": "callq0001", "name": "nq"},
     {"role": "assistant", "content": "bq"},
 ]
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "nq",
@@ -38,7 +39,7 @@ TOOL = {
 }
 
 
-class Unrenderable(Exception):
+class Unrenderable(ModelError):
     """The chat template refuses a dialogue, or breaks on it; the message says how."""
 
 
@@ -46,54 +47,84 @@ class Renderer:
     """A tokenizer's chat template, and how it wants to be fed."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
         self.template: str = tokenizer.chat_template
-        self._fix_date()
+        self._variables = dict(tokenizer.special_tokens_map)
+        try:
+            self._compiled = _compile_jinja_template(self.template)
+        except Exception as error:  # jinja's own family, and what its lexer lets through
+            raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
+        environment = self._compiled.environment
+        environment.globals["strftime_now"] = self._compiled.globals["strftime_now"] = TODAY.strftime
+        if not isinstance(environment.filters["tojson"], _Remembered):
+            environment.filters["tojson"] = _Remembered(environment.filters["tojson"])
+        self._to_json: _Remembered = environment.filters["tojson"]
 
     def render(
         self, messages: list[Message], tools: list[Any] | None = None, *, generation_prompt: bool = False
     ) -> str:
         """The text of a dialogue; with the generation prompt, that after which the model answers.
 
-        Raises `Unrenderable`.
+        As `apply_chat_template` of transformers renders it, which makes everything anew for each call. Raises
+        `Unrenderable`.
         """
-        return self._apply(self.fed(messages), tools, generation_prompt)
+        return self.rendered(self.fed(messages), tools, generation_prompt=generation_prompt)
 
-    def marked(self, messages: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
+    def rendered(self, fed: list[Message], tools: list[Any] | None, *, generation_prompt: bool = False) -> str:
+        """As `render`, of messages that were `fed`."""
+        self._to_json.keep(tools)
+        with _errors():
+            text: str = self._compiled.render(
+                messages=fed,
+                tools=tools or None,
+                documents=None,
+                add_generation_prompt=generation_prompt,
+                **self._variables,
+            )
+        return text
+
+    def marked(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
         """The text of a dialogue, and the characters of it that the template marks by `{% generation %}`."""
         from transformers.utils.chat_template_utils import render_jinja_template
 
         with _errors():
             texts, spans = render_jinja_template(
-                conversations=[self.fed(messages)],
+                conversations=[fed],
                 tools=tools or None,
                 chat_template=self.template,
                 return_assistant_tokens_mask=True,
-                **self.tokenizer.special_tokens_map,
+                **self._variables,
             )
         return texts[0], [(start, end) for start, end in spans[0] if start < end]
 
     def fed(self, messages: list[Message]) -> list[Message]:
-        """The messages in the form that the template takes."""
+        """The messages in the form that the template takes, with one name for what a model thinks (as transformers)."""
+        from transformers.utils.chat_template_utils import _alias_reasoning_fields
+
         if not self.takes_system and messages and messages[0]["role"] == "system":
             system, *rest = messages
             if rest and rest[0]["role"] == "user":
                 joined = f"{system['content']}\n\n{rest[0]['content']}"
                 messages = [{**rest[0], "content": joined}, *rest[1:]]
-        return [self._called(message) if message.get("tool_calls") else message for message in messages]
+        form = _with_objects if self.takes_objects else _with_texts
+        fed: list[Message] = _alias_reasoning_fields(
+            [form(message) if message.get("tool_calls") else message for message in messages]
+        )
+        return fed
 
     def probe(self) -> str:
         """A short dialogue, rendered. Raises `ModelError` for a template that cannot render even that."""
         try:
-            return self.render(TRIAL)
+            return self.rendered(TRIAL, None)
         except Unrenderable as error:
-            raise ModelError(f"the chat template cannot render a question and an answer: {error}") from None
+            raise ModelError(f"{error} (a question and an answer)") from None
 
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template takes a system prompt; where it refuses one, the first user turn begins with it."""
         try:
-            self._apply([{"role": "system", "content": "sq"}, *TRIAL], None, False)
+            self.rendered([{"role": "system", "content": "sq"}, *TRIAL], None)
         except Unrenderable:
             return False
         return True
@@ -105,7 +136,7 @@ class Renderer:
         With the wrong one of the two a template breaks, or writes JSON within JSON, or Python's form of an object.
         """
         try:
-            return "'kq'" not in self._apply([_with_objects(message) for message in CALLED], [TOOL], False)
+            return "'kq'" not in self.rendered([_with_objects(message) for message in CALLED], [TOOL])
         except Unrenderable:
             return False
 
@@ -114,24 +145,29 @@ class Renderer:
         """Whether the template writes today's date."""
         return "strftime_now" in self.template
 
-    def _called(self, message: Message) -> Message:
-        return _with_objects(message) if self.takes_objects else _with_texts(message)
 
-    def _apply(self, messages: list[Message], tools: list[Any] | None, generation_prompt: bool) -> str:
-        with _errors():
-            text: str = self.tokenizer.apply_chat_template(
-                messages, tools=tools or None, tokenize=False, add_generation_prompt=generation_prompt
-            )
-        return text
+class _Remembered:
+    """The filter `tojson`, which remembers what it made of tools: they are the same in each rendering of a row."""
 
-    def _fix_date(self) -> None:
-        from transformers.utils.chat_template_utils import _compile_jinja_template
+    def __init__(self, to_json: Any) -> None:
+        self._to_json = to_json
+        self._tools: list[Any] | None = None
+        self._of: frozenset[int] = frozenset()
+        self._made: dict[tuple[int, str], str] = {}
 
-        try:
-            compiled = _compile_jinja_template(self.template)
-        except Exception as error:  # jinja's own family, and what its lexer lets through
-            raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
-        compiled.environment.globals["strftime_now"] = compiled.globals["strftime_now"] = TODAY.strftime
+    def keep(self, tools: list[Any] | None) -> None:
+        """Take these tools for the next renderings."""
+        if tools is not self._tools:
+            self._tools, self._made = tools, {}
+            self._of = frozenset([id(tools), *map(id, tools or ())])
+
+    def __call__(self, value: Any, *given: Any, **named: Any) -> str:
+        if id(value) not in self._of:
+            return str(self._to_json(value, *given, **named))
+        key = id(value), repr((given, named))
+        if key not in self._made:
+            self._made[key] = str(self._to_json(value, *given, **named))
+        return self._made[key]
 
 
 class _errors:  # noqa: N801 - a context manager, read as a statement
@@ -141,7 +177,8 @@ class _errors:  # noqa: N801 - a context manager, read as a statement
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception):
-            raise Unrenderable(" ".join(f"{type(error).__name__}: {error}".split())[:300]) from None
+            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise Unrenderable(f"the chat template cannot render the dialogue: {told}") from None
 
 
 def _with_objects(message: Message) -> Message:
@@ -162,9 +199,7 @@ def _with_arguments(message: Message, form: Any) -> Message:
     for call in calls:
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict) and "arguments" in function:
-            try:
+            with suppress(ValueError):  # arguments that are no JSON stay the text they are
                 call = {**call, "function": {**function, "arguments": form(function["arguments"])}}
-            except ValueError:
-                pass  # arguments that are no JSON stay the text they are
         changed.append(call)
     return {**message, "tool_calls": changed}

@@ -26,7 +26,7 @@ class Outcome:
     id: str
     kind: Kind = "sequence"
     sequences: list[Sequence] = field(default_factory=list)
-    """What is trained: one, or several parts of a row; of a preference the chosen and the rejected, each after its prompt."""
+    """What is trained: one, or parts of a row; of a preference the chosen and the rejected, each after its prompt."""
     tokens: int = 0
     """Length of the row before it was fitted."""
     answers: int = 0
@@ -80,12 +80,12 @@ class Templater:
         raw = iter(sequence.texts(self.encoder, [plan.text for plan in plans if plan.text is not None], self._bos))
         return [self._outcome(plan, made, raw) for plan in plans]
 
-    def settle(self) -> list[str]:
-        """Learn from trial dialogues how the template ends turns and wants to be fed; returns what was made right.
+    def settle(self) -> dict[str, str]:
+        """Learn from trial dialogues how the template ends turns and wants to be fed; returns what was made right, by slug.
 
         The token that ends turns becomes the tokenizer's end token where generation would not have stopped at it.
         """
-        told = []
+        told = {}
         probe = self.drafter.draft(TRIAL)
         if (
             probe.turns
@@ -97,11 +97,13 @@ class Templater:
                 tokenizer = self.encoder.tokenizer
                 before, tokenizer.eos_token = tokenizer.eos_token, tokenizer.convert_ids_to_tokens(last)
                 self.stops.add(last)
-                told.append(f"turns end with {tokenizer.eos_token}, generation at {before}: it is the end token now")
+                told["end_token"] = (
+                    f"turns end with {tokenizer.eos_token}, generation at {before}: it is the end token now"
+                )
         if not self.renderer.takes_system:
-            told.append("the chat template refuses system prompts: each goes to the head of the first user turn")
+            told["no_system"] = "the chat template refuses system prompts: each goes to the head of the first user turn"
         if self.renderer.dated:
-            told.append(f"the chat template writes today's date: it is always {TODAY:%Y-%m-%d}")
+            told["dated"] = f"the chat template writes today's date: it is always {TODAY:%Y-%m-%d}"
         return told
 
     def tokens(

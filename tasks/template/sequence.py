@@ -43,11 +43,13 @@ def sequences(encoder: Encoder, drafts: Rows[Draft], stops: set[int]) -> list[Se
     for draft, encoding in zip(drafts, encoder.encode([draft.text for draft in drafts]), strict=True):
         problems = draft.problems.copy()
         ids, places = encoding.ids, Places(encoding)
-        controls = encoder.written(draft.scaffold)
-        if encoder.of(ids) != controls:
-            ids, places = encoder.quoted(draft.text, list(draft.own))
+        controls = encoder.of(ids)
+        if not places.within(controls, draft.own):
+            ids, places = encoder.quoted(draft.text, draft.own)
             problems["quoted"] += 1
-            problems["scaffold"] += encoder.of(ids) != controls
+            controls = encoder.of(ids)
+        bos = encoder.tokenizer.bos_token_id
+        problems["scaffold"] += len(ids) > 1 and ids[0] == ids[1] == bos is not None
         runs = []
         for start, end in draft.turns:
             first, sharp = places.edge(start)
@@ -56,10 +58,10 @@ def sequences(encoder: Encoder, drafts: Rows[Draft], stops: set[int]) -> list[Se
             problems["prefix"] += not sharp
             problems["stop"] += last > first and ids[last - 1] not in stops and end > start and not _whole(draft)
             runs.append((first, last))
-        for prompt in draft.prompts:
+        for prompt, tail in draft.prompts:
             first, _ = places.edge(prompt)
-            tail = encoder.tail(draft.text[:prompt])
-            problems["prefix"] += ids[max(0, first - len(tail)) : first] != tail
+            piece = encoder.tail(encoder.last_piece(draft.text[:prompt]) if tail is None else tail)
+            problems["prefix"] += ids[max(0, first - len(piece)) : first] != piece
         made = Sequence(ids, tuple(run for run in runs if run[0] < run[1]), problems)
         found.append(made)
         for start, end, text in _pieces(made, draft):
@@ -100,7 +102,7 @@ def _pieces(made: Sequence, draft: Draft) -> list[tuple[int, int, str]]:
 
 
 def _prove(encoder: Encoder, told: list[list[int]], expected: list[tuple[Sequence, str]]) -> None:
-    """Note each sequence whose ids do not decode to its text: space apart, which control tokens of some tokenizers eat."""
+    """Note each sequence whose ids do not decode to its text, space apart: control tokens of some tokenizers eat it."""
     unknown = encoder.tokenizer.unk_token_id
     for decoded, ids, (made, meant) in zip(encoder.decode(told), told, expected, strict=True):
         if (decoded != meant and "".join(decoded.split()) != "".join(meant.split())) or (

@@ -61,23 +61,6 @@ class Shards:
                 self._writers[kind].write_batch(pa.RecordBatch.from_pylist(made, schema=schema))
 
 
-def packed(path: Path, order: Any, packs: Any) -> None:
-    """Write the rows of `path` anew in the order of their packs, with their pack's number in the column `pack`.
-
-    Args:
-        order: numpy array, the row that stands at each place.
-        packs: numpy array, the pack of the row at each place, ascending.
-    """
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_stream(source).read_all()
-        schema = SEQUENCES.append(pa.field("pack", pa.int32()))
-        with written(path) as aside, pa.OSFile(str(aside), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-            for start in range(0, len(order), BATCH):
-                rows = table.take(pa.array(order[start : start + BATCH])).combine_chunks()
-                column = pa.array(packs[start : start + BATCH], pa.int32())
-                stream.write_table(rows.append_column("pack", column).cast(schema))
-
-
 def _sequences(found: Outcome) -> Iterator[dict[str, Any]]:
     several = len(found.sequences) > 1
     for number, part in enumerate(found.sequences, 1):

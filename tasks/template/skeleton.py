@@ -1,10 +1,10 @@
 """What a chat template writes around the texts of a dialogue, found once for all dialogues built alike.
 
 A dialogue is rendered with a marker in the place of every text that a row brings: that shows which texts the template
-writes and where, what stands between them, and where each turn of the assistant begins and ends. A row built alike (same
-roles, same fields, same tools) must then be the same scaffold with its own texts in it, character for character, which
-costs one rendering a row instead of one a turn. A row for which that does not hold, for templates may look into texts, gets
-a skeleton of its own.
+writes and where, what stands between them, and where each turn of the assistant begins and ends. A row built alike
+(same roles, same fields, same tools) must then be the same scaffold with its own texts in it, character for character,
+which costs one rendering a row instead of one a turn. A row for which that does not hold, for templates may look into
+texts, gets a skeleton of its own.
 """
 
 import json
@@ -28,6 +28,9 @@ _PUNCTUATION = "\"'{}[]:,\\ \n"
 Place = tuple[int, int]
 """A part of a skeleton, and a character in it."""
 
+Spot = tuple[int, int, int]
+"""Start and end of a slot in a text, and its number."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -48,6 +51,8 @@ class Turn:
     """Whether the prompt after which the model would write this turn is exactly what stands before it."""
     ended: bool
     """Whether a control token ends it."""
+    tail: str | None
+    """What the template writes from the last control token before the turn on; None where a text stands between."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,6 @@ class Skeleton:
         there = {part for part in self.parts if isinstance(part, int)} - self.altered
         return tuple(slot for number, slot in enumerate(self.slots) if number not in there and slot.field != "id")
 
-    @cached_property
-    def scaffold(self) -> str:
-        """The skeleton with harmless texts: its control tokens are those that the template writes."""
-        return "".join(part if isinstance(part, str) else "x" for part in self.parts)
-
 
 @dataclass(frozen=True)
 class Fitted:
@@ -86,18 +86,17 @@ class Fitted:
         return self.starts[at[0]] + at[1]
 
 
-def shape(messages: list[Message], tools: str | None) -> str:
-    """What dialogues built alike share: all but their texts."""
-    return json.dumps([marked(messages)[0], tools], sort_keys=True, default=str)
+@dataclass(frozen=True)
+class Marked:
+    """A dialogue with markers in the place of its texts, the slots, and the texts; a call's arguments come as JSON."""
+
+    messages: list[Message]
+    slots: tuple[Slot, ...]
+    said: list[str]
 
 
-def values(messages: list[Message]) -> list[str]:
-    """The text for each slot, in the order of the slots."""
-    return marked(messages)[2]
-
-
-def marked(messages: list[Message]) -> tuple[list[Message], list[Slot], list[str]]:
-    """The dialogue with markers for texts, the slots, and the texts; a call's arguments come as JSON."""
+def marked(messages: list[Message]) -> Marked:
+    """The dialogue with markers."""
     slots: list[Slot] = []
     said: list[str] = []
     names: dict[str, str] = {}
@@ -125,7 +124,7 @@ def marked(messages: list[Message]) -> tuple[list[Message], list[Slot], list[str
         if "tool_call_id" in message:
             new["tool_call_id"] = name(number, message["tool_call_id"])
         made.append(new)
-    return made, slots, said
+    return Marked(made, tuple(slots), said)
 
 
 def _call(number: int, call: Any, marker: Any, name: Any) -> Any:
@@ -144,46 +143,49 @@ def _call(number: int, call: Any, marker: Any, name: Any) -> Any:
     return new
 
 
-def skeleton(renderer: Renderer, messages: list[Message], tools: list[Any] | None, ends: re.Pattern[str]) -> Skeleton:
+def skeleton(renderer: Renderer, given: Marked, tools: list[Any] | None, ends: re.Pattern[str]) -> Skeleton:
     """The skeleton of all dialogues built like this one; `ends` finds control tokens. Raises `Unrenderable`."""
-    made, slots, _ = marked(messages)
-    text = renderer.render(made, tools)
-    return _assembled(renderer, made, tools, ends, text, slots, _found(text, slots))
+    text = renderer.rendered(given.messages, tools)
+    return _assembled(renderer, given.messages, tools, ends, text, given.slots, _found(text, given.slots))
 
 
 def own(
-    renderer: Renderer, messages: list[Message], tools: list[Any] | None, ends: re.Pattern[str]
+    renderer: Renderer,
+    messages: list[Message],
+    given: Marked,
+    tools: list[Any] | None,
+    ends: re.Pattern[str],
+    text: str,
 ) -> tuple[Skeleton, Fitted]:
     """The skeleton of this very row: where each text stands shows when it alone is replaced by a marker."""
-    made, slots, said = marked(messages)
-    text = renderer.render(messages, tools)
-    places: list[tuple[int, int, int]] = []
+    places: list[Spot] = []
     altered = set()
-    for number, slot in enumerate(slots):
+    for number, slot in enumerate(given.slots):
         if slot.field == "id":
             continue
+        alone = [*messages[: slot.message], _only(given, messages, slot), *messages[slot.message + 1 :]]
         try:
-            around = renderer.render(
-                [*messages[: slot.message], _only(made, messages, slot), *messages[slot.message + 1 :]], tools
-            )
+            around = renderer.rendered(alone, tools)
         except Unrenderable:
             continue
-        found = [place for place in _found(around, slots) if place[2] == number]
+        found = [spot for spot in _found(around, given.slots) if spot[2] == number]
         if not found:
             continue
         before, after = around[: found[0][0]], around[found[-1][1] :]
         start, end = len(before), len(text) - len(after)
         if text.startswith(before) and text.endswith(after) and start <= end:
             places.append((start, end, number))
-            if slot.field != "arguments" and text[start:end] not in forms(said[number]):
+            if slot.field != "arguments" and text[start:end] not in forms(given.said[number]):
                 altered.add(number)
-    places.sort()
-    apart = [place for before, place in zip([(0, 0, -1), *places], places, strict=False) if place[0] >= before[1]]
-    found_skeleton = _assembled(renderer, messages, tools, ends, text, slots, apart, frozenset(altered))
+    apart: list[Spot] = []
+    for spot in sorted(places):
+        if not apart or spot[0] >= apart[-1][1]:
+            apart.append(spot)
+    bones = _assembled(renderer, messages, tools, ends, text, given.slots, apart, frozenset(altered))
     starts = [0]
     for start, end, _ in apart:
         starts += [start, end]
-    return found_skeleton, Fitted((*starts, len(text)))
+    return bones, Fitted((*starts, len(text)))
 
 
 def fit(skeleton: Skeleton, text: str, said: list[str]) -> Fitted | None:
@@ -223,15 +225,15 @@ def forms(text: str) -> tuple[str, ...]:
     return (text, json.dumps(text, ensure_ascii=False)[1:-1])
 
 
-def _only(made: list[Message], messages: list[Message], slot: Slot) -> Message:
+def _only(given: Marked, messages: list[Message], slot: Slot) -> Message:
     """The message with a marker for the slot, all else its own."""
     field = "tool_calls" if slot.field == "arguments" else slot.field
-    return {**messages[slot.message], field: made[slot.message][field]}
+    return {**messages[slot.message], field: given.messages[slot.message][field]}
 
 
-def _found(text: str, slots: list[Slot]) -> list[tuple[int, int, int]]:
+def _found(text: str, slots: tuple[Slot, ...]) -> list[Spot]:
     """Start, end and slot of every marker in the text; those of one call are one, with the punctuation around them."""
-    found: list[tuple[int, int, int]] = []
+    found: list[Spot] = []
     for match in _MARKER.finditer(text):
         number = int(match[1] or match[2])
         if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):
@@ -254,8 +256,8 @@ def _assembled(
     tools: list[Any] | None,
     ends: re.Pattern[str],
     text: str,
-    slots: list[Slot],
-    places: list[tuple[int, int, int]],
+    slots: tuple[Slot, ...],
+    places: list[Spot],
     altered: frozenset[int] = frozenset(),
 ) -> Skeleton:
     parts: list[str | int] = []
@@ -279,17 +281,19 @@ def _assembled(
         if message["role"] != "assistant":
             continue
         mine = [spot for spot in places if slots[spot[2]].message == number and slots[spot[2]].field != "id"]
-        later = [spot[0] for spot in places if slots[spot[2]].message > number and spot[0] >= (mine or [(0,)])[-1][0]]
         before = _prompt(renderer, messages[:number], tools)
         prefix = before is not None and text.startswith(before)
-        start = len(before) if before is not None and prefix else mine[0][0] if mine else None
-        if start is None:
+        if before is not None and prefix:
+            start = len(before)
+        elif mine:
+            start = mine[0][0]
+        else:
             continue
         last = max([start, *(spot[1] for spot in mine)])
         if spans is None:
-            stop = ends.search(text, last)
-            ended = stop is not None and stop.start() < min(later, default=len(text) + 1)
-            end = stop.end() if stop and ended else last
+            following = min((spot[0] for spot in places if spot[0] >= last), default=len(text))
+            stop = ends.search(text, last, following)
+            end, ended = (stop.end(), True) if stop else (last, False)
         else:
             marks = [span for span in spans if span[1] >= start and span[0] <= last]
             if not marks:
@@ -299,12 +303,15 @@ def _assembled(
             stops = [stop.end() for stop in ends.finditer(text, last, end)]
             ended = bool(stops) and not text[stops[0] : end].strip()
             end = stops[0] if ended else end
-        turns.append(Turn(number, place(start), place(end), prefix, ended))
-    return Skeleton(tuple(parts), tuple(slots), tuple(turns), altered)
+        part, character = at_start = place(start)
+        tails = [control.start() for control in ends.finditer(str(parts[part])[:character])]
+        tail = str(parts[part])[tails[-1] : character] if tails else None
+        turns.append(Turn(number, at_start, place(end), prefix, ended, tail))
+    return Skeleton(tuple(parts), slots, tuple(turns), altered)
 
 
 def _marks(renderer: Renderer, messages: list[Message], tools: list[Any] | None, text: str) -> Any:
-    """The characters that the template marks as generated, or None where it marks nothing, or renders otherwise then."""
+    """The characters that the template marks as generated; None where it marks nothing, or renders otherwise then."""
     if not GENERATION.search(renderer.template):
         return None
     again, spans = renderer.marked(messages, tools)
@@ -313,6 +320,6 @@ def _marks(renderer: Renderer, messages: list[Message], tools: list[Any] | None,
 
 def _prompt(renderer: Renderer, messages: list[Message], tools: list[Any] | None) -> str | None:
     try:
-        return renderer.render(messages, tools, generation_prompt=True)
+        return renderer.rendered(messages, tools, generation_prompt=True)
     except Unrenderable:
         return None

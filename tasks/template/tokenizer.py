@@ -14,8 +14,8 @@ LONGEST = 10**9
 """Above this a tokenizer's model_max_length is a placeholder for none (transformers: 1e30)."""
 
 
-def load(folder: Path | str, settings: Settings) -> tuple[Any, list[str]]:
-    """The tokenizer in `folder` with the chat template of the settings, ready to pad; and what was made right.
+def load(folder: Path | str, settings: Settings) -> tuple[Any, dict[str, str]]:
+    """The tokenizer in `folder` with the chat template of the settings, ready to pad; and what was made right, by slug.
 
     Raises `ModelError` where it cannot be loaded, has no end token, or splits text in a way that cannot be checked;
     `InputError` where the settings name no template that there is.
@@ -28,17 +28,17 @@ def load(folder: Path | str, settings: Settings) -> tuple[Any, list[str]]:
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
     if not loaded.is_fast:
         raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one to audit it.")
-    told = []
+    told = {}
     if settings.new_tokens:
         known = set(loaded.get_vocab())
         added = [token for token in settings.new_tokens if token not in known]
         loaded.add_special_tokens({"extra_special_tokens": list(settings.new_tokens)})
-        told.append(f"new control tokens: {', '.join(added) or 'none, all were known'}")
+        told["new_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
     if settings.chat_template is not None:
         loaded.chat_template = _template(settings.chat_template)
     elif not loaded.chat_template:
         loaded.chat_template = _template("plain")
-        told.append("the base has no chat template: plain was chosen (template.chat_template)")
+        told["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
     if not isinstance(loaded.chat_template, str):
         raise ModelError(
             f"{folder}: the tokenizer has several chat templates; name one file in template.chat_template."
@@ -47,12 +47,12 @@ def load(folder: Path | str, settings: Settings) -> tuple[Any, list[str]]:
         raise ModelError(f"{folder}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
     if loaded.pad_token is None:
         loaded.pad_token = loaded.eos_token  # harmless: padding is masked by position, not by token
-        told.append(f"no pad token: {loaded.eos_token} fills up batches, masked by position")
+        told["no_pad"] = f"no pad token: {loaded.eos_token} fills up batches, masked by position"
     if _adds_bos(loaded) and not _writes_bos(loaded):
         # the tokenizer begins every text with it, so the base was trained that way (huggingface/transformers#27634)
         loaded.chat_template = "{{- bos_token -}}" + loaded.chat_template
-        told.append(
-            f"the chat template left out {loaded.bos_token}, with which the tokenizer begins texts: added to it"
+        told["no_bos"] = (
+            f"the chat template left out {loaded.bos_token}, which begins texts of the tokenizer: it was added"
         )
     return loaded, told
 
@@ -105,7 +105,7 @@ def _template(name: str) -> str:
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in CHAT.glob("*.jinja")))
         raise InputError(
-            f"template.chat_template = {name}: there is no such template; known: {known}; or give the path of a jinja file."
+            f"template.chat_template = {name}: there is no such template; known: {known}; or give a jinja file's path."
         )
     return file.read_text(encoding="utf-8")
 

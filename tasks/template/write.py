@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,7 +18,7 @@ from tasks.template.audit import Account
 from tasks.template.checks import CHECKS, WANTED
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
-from tasks.template.shards import BATCH, Shards, packed
+from tasks.template.shards import BATCH, SEQUENCES, Shards
 from tasks.template.tokenizer import limit, load, stops, vocabulary
 
 LOST = pa.schema(
@@ -45,7 +44,7 @@ def write(settings: Settings, paths: Paths) -> None:
     coder, told = load(base, settings)
     longest, source = limit(coder, base, settings.max_length)
     templater = Templater(coder, settings, stops(base, coder), longest, vocabulary(base, settings))
-    told += templater.settle()
+    told |= templater.settle()
     out = paths.templated
     shown = preview.Preview(coder, settings.preview_rows)
     with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost:
@@ -53,7 +52,7 @@ def write(settings: Settings, paths: Paths) -> None:
     trained = accounts[0].trained
     if not trained["rows"] + trained["preference"] + trained["judged"]:
         raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see data/clean/ledger.json.")
-    packs = _pack(out / "train.arrow", accounts[0], longest) if settings.packing else None
+    packs = _pack(out / "train.arrow", longest) if settings.packing else None
     with written(out / "tokenizer") as folder:
         coder.save_pretrained(folder)
     write_text(out / "preview.html", shown.page())
@@ -74,15 +73,14 @@ def write(settings: Settings, paths: Paths) -> None:
     }
     write_json(out / "audit.json", audit)
     print(f"template: max_length is {longest} tokens ({source})")
-    for line in told:
+    for line in told.values():
         print(f"template: {line}")
     for name, split in splits.items():
         lengths = {key: value for key, value in split["lengths"].items() if key != "histogram"}
         print(f"template: {name}: {split['trained']}, lengths {lengths}")
         for finding in split["findings"]:
-            print(
-                f"template: {name}: {finding['severity']}: {finding['check']}: {finding['rows']} rows: {finding['message']}"
-            )
+            said = f"{finding['severity']}: {finding['check']}: {finding['rows']} rows: {finding['message']}"
+            print(f"template: {name}: {said}")
 
 
 def _split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:
@@ -108,16 +106,23 @@ def _split(name: str, templater: Templater, paths: Paths, shown: preview.Preview
     return account
 
 
-def _pack(path: Path, account: Account, capacity: int) -> dict[str, Any]:
-    """Rewrite the training rows in packs; returns how full they are."""
-    from tasks.template.packing import arrange
+def _pack(path: Path, capacity: int) -> dict[str, Any]:
+    """Rewrite the training rows in packs; returns how many there are, and how full."""
+    from tasks.template.packing import packed
 
-    lengths = np.frombuffer(account.sequences, dtype=np.intc) if account.sequences else np.zeros(0, np.intc)
-    order, packs = arrange(lengths, capacity)
-    packed(path, order, packs)
-    count = int(packs[-1]) + 1 if len(packs) else 0
-    fill = float(lengths.sum()) / (count * capacity) if count else 0.0
-    return {"packs": count, "capacity": capacity, "fill": round(fill, 6)}
+    packs = tokens = 0
+    schema = SEQUENCES.append(pa.field("pack", pa.int32()))
+    with (
+        pa.memory_map(str(path)) as source,
+        written(path) as aside,
+        pa.OSFile(str(aside), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as stream,
+    ):
+        for batch in packed(pa.ipc.open_stream(source), capacity):
+            stream.write_batch(batch)
+            packs = batch.column("pack")[-1].as_py() + 1
+            tokens += len(batch.column("input_ids").flatten())
+    return {"packs": packs, "capacity": capacity, "fill": round(tokens / (packs * capacity), 6) if packs else None}
 
 
 def _census(coder: Any, accounts: list[Account]) -> dict[str, int]:
@@ -144,22 +149,22 @@ def _settle(account: Account, settings: Settings, longest: int) -> None:
     if refused:
         reasons = [slug for slug in CHECKS if left[slug] and slug != "too_long" and slug not in WANTED]
         said = "; ".join(
-            f"{slug}: {CHECKS[slug].meaning} ({left[slug]} rows{_detail(account, slug)})" for slug in reasons
+            f"{slug}: {CHECKS[slug].meaning} ({left[slug]} rows{_such(account, slug)})" for slug in reasons
         )
         raise LossError(
-            f"template: {refused} of {came} rows of {account.name} fail a check: {said} ({_names(account.refused, refused)}). "
-            f"Mend the rows or the template, or let them leave with {advice}."
+            f"template: {refused} of {came} rows of {account.name} fail a check: {said} "
+            f"({_names(account.refused, refused)}). Mend the rows or the template, or let them leave with {advice}."
         )
     how = "template.over_length: drop and " if settings.over_length == "error" else ""
     raise LossError(
-        f"template: {long} of {came} rows of {account.name} are longer than {longest} tokens (longest: {max(account.came)}; "
-        f"{_names(account.long, long)}); {gone} of {account.answers.came} tokens of answers would be lost. Raise "
-        "template.max_length where the base allows it, shorten the rows, choose another template.over_length, or let them "
-        f"go with {how}{advice}."
+        f"template: {long} of {came} rows of {account.name} are longer than {longest} tokens (longest: "
+        f"{max(account.came)}; {_names(account.long, long)}); {gone} of {account.answers.came} tokens of answers would "
+        "be lost. Raise template.max_length where the base allows it, shorten the rows, choose another "
+        f"template.over_length, or let them go with {how}{advice}."
     )
 
 
-def _detail(account: Account, slug: str) -> str:
+def _such(account: Account, slug: str) -> str:
     return f", such as: {account.findings.details[slug]}" if slug in account.findings.details else ""
 
 

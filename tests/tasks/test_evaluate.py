@@ -9,6 +9,7 @@ from tasks.contract.errors import InputError, SettingsError
 from tasks.contract.paths import Paths
 from tasks.evaluate import Settings, run
 from tasks.evaluate.questions import ask, rows, shots
+from tasks.template.renderer import Renderer
 from tests.tasks import tiny
 
 pytest.importorskip("torch")
@@ -198,7 +199,8 @@ def test_multi_turn_rows_system_first_and_shots_that_fit() -> None:
         ],
     }
     shot = {"id": "s", "messages": [{"role": "system", "content": "other"}, *tiny.conversations()[5]]}
-    question = ask(row, [shot, shot], made, 10_000)
+    renderer = Renderer(made)
+    question = ask(row, [shot, shot], renderer, made, 10_000)
     assert question is not None
     assert question.reference == "docker stop db"
     assert question.shots == 2
@@ -207,9 +209,9 @@ def test_multi_turn_rows_system_first_and_shots_that_fit() -> None:
         "docker start web<|im_end|>\n<|im_start|>user\nstop db<|im_end|>\n<|im_start|>assistant\n"
     )
     assert "other" not in question.prompt
-    fewer = ask(row, [shot, shot], made, question.tokens - 1)
+    fewer = ask(row, [shot, shot], renderer, made, question.tokens - 1)
     assert fewer is not None and fewer.shots == 1
-    assert ask(row, [], made, 5) is None
+    assert ask(row, [], renderer, made, 5) is None
 
 
 def test_rows_that_do_not_fit_count_as_wrong(project: Paths, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import template
-from tasks.contract.errors import LossError, ModelError
+from tasks.contract.errors import InputError, LossError, ModelError
 from tasks.contract.paths import Paths
-from tasks.template import checks, mask, render
+from tasks.template.rows import Outcome, Templater
+from tasks.template.settings import Settings
 from tests.tasks import tiny
 
 UNMARKED = tiny.CHATML.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
@@ -24,7 +25,7 @@ DIALOGUE = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def coder() -> Any:
     return tiny.tokenizer()
 
@@ -34,47 +35,221 @@ def project(tmp_path: Path) -> Paths:
     return tiny.project(tmp_path, method="none")
 
 
-def judged(coder: Any, messages: list[dict[str, str]]) -> tuple[str | None, list[str]]:
-    """The check that the dialogue fails, and the decoded trained text of each turn."""
-    text = render.render(coder, messages)
-    encoded = coder(text, add_special_tokens=False, return_offsets_mapping=True)
-    trained = mask.mask(encoded["offset_mapping"], mask.spans(coder, messages, text))
-    ids = encoded["input_ids"]
-    failed = checks.failed(coder, messages, text, ids, trained, {coder.eos_token_id})
-    return failed, [coder.decode(run) for run in checks._runs(ids, trained)]
+def row(messages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """A canonical row."""
+    said = ("role", "content")
+    turns = [
+        {
+            "role": message["role"],
+            "content": message["content"],
+            "extra": json.dumps(extra)
+            if (extra := {key: message[key] for key in message if key not in said})
+            else None,
+        }
+        for message in messages
+    ]
+    return {"id": "x", "messages": turns, **more}
+
+
+def judged(coder: Any, messages: list[dict[str, Any]], limit: int = 10_000, **settings: Any) -> Outcome:
+    templater = Templater(coder, Settings(**settings), {coder.eos_token_id}, limit, None)
+    return templater.outcomes([row(messages)])[0]
+
+
+def trained(coder: Any, found: Outcome) -> list[str]:
+    """The decoded trained text of each run."""
+    return [coder.decode(part.ids[start:end]) for part in found.sequences for start, end in part.runs]
 
 
 @pytest.mark.parametrize("template_text", [tiny.CHATML, UNMARKED], ids=["marked", "derived"])
 def test_each_answer_is_trained_with_its_stop_token_and_nothing_else(coder: Any, template_text: str) -> None:
     coder.chat_template = template_text
-    assert judged(coder, DIALOGUE) == (None, ["docker stop web<|im_end|>", "docker stop db<|im_end|>"])
+    found = judged(coder, DIALOGUE)
+    assert not found.notes
+    assert trained(coder, found) == ["docker stop web<|im_end|>", "docker stop db<|im_end|>"]
 
 
-def test_control_tokens_in_a_users_text_are_found(coder: Any) -> None:
-    coder.chat_template = tiny.CHATML
-    messages = [{"role": "user", "content": "hi <|im_end|> there"}, {"role": "assistant", "content": "no"}]
-    assert judged(coder, messages)[0] == "scaffold"
+@pytest.mark.parametrize(
+    ("train_on", "weights", "expected"),
+    [
+        ("last", {}, ["docker stop db<|im_end|>"]),
+        ("completion", {}, ["docker stop db<|im_end|>"]),
+        ("assistant", {2: 0}, ["docker stop db<|im_end|>"]),
+        ("assistant", {2: 1, 4: 0}, ["docker stop web<|im_end|>"]),
+    ],
+)
+def test_what_is_trained_is_what_the_settings_and_weights_say(
+    coder: Any, train_on: str, weights: dict[int, int], expected: list[str]
+) -> None:
+    messages = [{**turn, **({"weight": weights[at]} if at in weights else {})} for at, turn in enumerate(DIALOGUE)]
+    found = judged(coder, messages, train_on=train_on)
+    assert not found.notes
+    assert trained(coder, found) == expected
 
 
-def test_a_template_that_drops_the_system_prompt_is_found(coder: Any) -> None:
-    coder.chat_template = tiny.CHATML.replace(
-        "{%- for message in messages -%}", "{%- for message in messages if message.role != 'system' -%}"
+def test_all_trains_every_token(coder: Any) -> None:
+    found = judged(coder, DIALOGUE, train_on="all")
+    assert trained(coder, found) == [coder.apply_chat_template(DIALOGUE, tokenize=False)]
+
+
+def test_turns_apart_are_rows_of_what_stood_before_them(coder: Any) -> None:
+    found = judged(coder, DIALOGUE, turns="apart")
+    assert [coder.decode(part.ids) for part in found.sequences] == [
+        coder.apply_chat_template(DIALOGUE[:3], tokenize=False),
+        coder.apply_chat_template(DIALOGUE, tokenize=False),
+    ]
+    assert trained(coder, found) == ["docker stop web<|im_end|>", "docker stop db<|im_end|>"]
+
+
+def test_quoted_control_tokens_stay_text_on_both_sides(coder: Any) -> None:
+    messages = [
+        {"role": "user", "content": "hi <|im_end|>\n<|im_start|>assistant\nno <|im_end|> there"},
+        {"role": "assistant", "content": "It is <|im_end|> then"},
+    ]
+    found = judged(coder, messages)
+    (part,) = found.sequences
+    assert found.reason is None and found.notes["quoted"] == 1
+    assert part.ids.count(coder.eos_token_id) == 2
+    assert coder.decode(part.ids) == coder.apply_chat_template(messages, tokenize=False)
+    assert trained(coder, found) == ["It is <|im_end|> then<|im_end|>"]
+    assert [part.ids[start:end].count(coder.eos_token_id) for start, end in part.runs] == [1]
+
+
+@pytest.mark.parametrize(
+    ("template_text", "messages", "reason"),
+    [
+        (
+            tiny.CHATML.replace("in messages -%}", "in messages if message.role != 'system' -%}", 1),
+            DIALOGUE,
+            "coverage",
+        ),
+        (
+            tiny.CHATML.replace(
+                "{{- message['content'] + '<|im_end|>' -}}{%- endgeneration -%}",
+                "{{- message['content'] -}}{%- endgeneration -%}{{- '<|im_end|>' -}}",
+            ),
+            DIALOGUE,
+            "stop",
+        ),
+        (tiny.CHATML.replace("<|im_start|>assistant\\n", "<|im_start|>bot\\n"), DIALOGUE, "prefix"),
+        (UNMARKED.replace("'<|im_end|>'", "'.'"), DIALOGUE, "stop"),
+        (UNMARKED.replace("message['content'] +", "message['content'].split('</think>')[-1] +"), None, "coverage"),
+        (UNMARKED.replace("message['content'] +", "message['content'] | trim +"), None, "indentation"),
+        ("{{- raise_exception('roles must alternate') -}}", DIALOGUE, "unrenderable"),
+    ],
+)
+def test_a_template_that_ruins_a_row_is_found(
+    coder: Any, template_text: str, messages: list[dict[str, str]] | None, reason: str
+) -> None:
+    thought = [DIALOGUE[1], {"role": "assistant", "content": "<think>hm</think>yes"}, *DIALOGUE[3:]]
+    indented = [DIALOGUE[1], {"role": "assistant", "content": "    def f(x):\n        return x\n"}]
+    coder.chat_template = template_text
+    given = messages or (thought if reason == "coverage" else indented)
+    assert judged(coder, given).reason == reason
+
+
+def test_an_earlier_turns_reasoning_may_go_where_only_the_last_turn_is_trained(coder: Any) -> None:
+    coder.chat_template = UNMARKED.replace(
+        "message['content'] +", "(message['content'] if loop.last else message['content'].split('</think>')[-1]) +"
     )
-    assert judged(coder, DIALOGUE)[0] == "coverage"
+    thought = [DIALOGUE[1], {"role": "assistant", "content": "<think>hm</think>yes"}, *DIALOGUE[3:]]
+    assert judged(coder, thought).reason == "coverage"
+    found = judged(coder, thought, train_on="last")
+    assert found.reason is None and found.notes["history"]
+    apart = judged(coder, thought, turns="apart")
+    assert apart.reason is None
+    assert trained(coder, apart) == ["<think>hm</think>yes<|im_end|>", "docker stop db<|im_end|>"]
 
 
-def test_a_template_whose_stop_is_not_trained_is_found(coder: Any) -> None:
-    outside = tiny.CHATML.replace(
-        "{{- message['content'] + '<|im_end|>' -}}{%- endgeneration -%}",
-        "{{- message['content'] -}}{%- endgeneration -%}{{- '<|im_end|>' -}}",
-    )
-    coder.chat_template = outside
-    assert judged(coder, DIALOGUE)[0] == "stop"
+LONG = [
+    DIALOGUE[0],
+    *({"role": role, "content": f"{role} says {number}"} for number in range(6) for role in ("user", "assistant")),
+]
 
 
-def test_a_generation_prompt_that_training_never_saw_is_found(coder: Any) -> None:
-    coder.chat_template = tiny.CHATML.replace("<|im_start|>assistant\\n", "<|im_start|>bot\\n")
-    assert judged(coder, DIALOGUE)[0] == "prefix"
+def test_the_oldest_turns_go_first_and_never_the_answer(coder: Any) -> None:
+    whole = judged(coder, LONG)
+    found = judged(coder, LONG, limit=len(whole.sequences[0].ids) - 1, over_length="truncate_prompt", train_on="last")
+    text = coder.decode(found.sequences[0].ids)
+    assert (found.reason, found.cut) == (None, "oldest_turns")
+    assert text == coder.apply_chat_template([LONG[0], *LONG[3:]], tokenize=False)
+    assert trained(coder, found) == ["assistant says 5<|im_end|>"]
+    assert found.tokens == len(whole.sequences[0].ids)
+
+
+def test_a_cut_answer_has_no_false_stop(coder: Any) -> None:
+    messages = [DIALOGUE[1], {"role": "assistant", "content": "docker " * 20}]
+    whole = judged(coder, messages)
+    limit = len(whole.sequences[0].ids) - 5
+    found = judged(coder, messages, limit=limit, over_length="truncate_answer")
+    (part,) = found.sequences
+    assert part.ids == whole.sequences[0].ids[:limit]
+    assert part.ids[-1] != coder.eos_token_id
+    assert found.cut == "answer"
+
+
+def test_a_long_dialogue_is_split_at_exchanges_and_each_answer_is_trained_once(coder: Any) -> None:
+    whole = judged(coder, LONG)
+    limit = len(whole.sequences[0].ids) // 2
+    found = judged(coder, LONG, limit=limit, over_length="split")
+    assert len(found.sequences) > 1
+    assert all(len(part.ids) <= limit for part in found.sequences)
+    assert all(coder.decode(part.ids).startswith("<|im_start|>system\nYou are terse.") for part in found.sequences)
+    assert trained(coder, found) == trained(coder, whole)
+
+
+def test_a_text_is_split_into_windows_with_one_end(coder: Any) -> None:
+    templater = Templater(coder, Settings(over_length="split"), {coder.eos_token_id}, 7, None)
+    text = "docker stop web and then docker start db, please, thank you"
+    (found,) = templater.outcomes([{"id": "t", "messages": None, "text": text}])
+    ids = [token for part in found.sequences for token in part.ids]
+    assert ids == [*coder(text)["input_ids"], coder.eos_token_id]
+    assert found.trained == len(ids)
+    assert all(len(part.ids) <= 7 for part in found.sequences)
+
+
+def pair(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
+    """A preference as a canonical row."""
+
+    def turns(role: str, said: str) -> list[dict[str, Any]]:
+        return [{"role": role, "content": said, "extra": None}]
+
+    return {
+        "id": "p",
+        "messages": None,
+        "text": None,
+        "prompt": turns("user", prompt),
+        "chosen": turns("assistant", chosen),
+        "rejected": turns("assistant", rejected),
+    }
+
+
+def test_two_answers_share_their_prompt_and_end_in_a_stop(coder: Any) -> None:
+    templater = Templater(coder, Settings(), {coder.eos_token_id}, 100, None)
+    (found,) = templater.outcomes([pair("stop web", "docker stop web", "docker rm web")])
+    chosen, rejected = (part.ids for part in found.sequences)
+    assert found.reason is None
+    assert coder.decode(chosen[: found.prompt]) == "<|im_start|>user\nstop web<|im_end|>\n<|im_start|>assistant\n"
+    assert chosen[: found.prompt] == rejected[: found.prompt]
+    assert coder.decode(chosen[found.prompt :]) == "docker stop web<|im_end|>"
+    assert coder.decode(rejected[found.prompt :]) == "docker rm web<|im_end|>"
+
+
+def test_each_answer_is_cut_to_the_room_that_the_prompt_leaves(coder: Any) -> None:
+    long, short = "docker " * 8, "stop " * 6
+    templater = Templater(coder, Settings(), {coder.eos_token_id}, 1000, None)
+    (whole,) = templater.outcomes([pair("web", long, short)])
+    limit = whole.prompt + 5
+    templater = Templater(coder, Settings(over_length="truncate_answer"), {coder.eos_token_id}, limit, None)
+    (found,) = templater.outcomes([pair("web", long, short)])
+    assert [len(part.ids) - found.prompt for part in found.sequences] == [5, 5]
+
+
+def test_a_pair_that_a_cut_makes_equal_leaves(coder: Any) -> None:
+    same = "docker " * 10
+    templater = Templater(coder, Settings(over_length="truncate_answer"), {coder.eos_token_id}, 20, None)
+    (found,) = templater.outcomes([pair("web", f"{same}good", f"{same}bad")])
+    assert found.reason == "equal_pair"
 
 
 def test_every_row_is_trained_as_its_decoding_shows(project: Paths) -> None:
@@ -104,6 +279,7 @@ def test_the_audit_adds_up_to_the_rows_written(project: Paths) -> None:
         assert told["trained"] == {"rows": table.num_rows, "tokens": len(ids), "supervised_tokens": len(labels)}
         for ledger in (told["rows"], told["tokens"]):
             assert ledger["in"] == sum(ledger["out"].values()) + sum(ledger["left"].values())
+        assert told["tokens"]["in"] == told["tokens"]["out"]["trained"] + told["tokens"]["out"]["masked"]
     assert audit["max_length"] == {"tokens": 256, "source": "context of the base"}
 
 
@@ -141,13 +317,15 @@ def test_the_advised_settings_let_the_long_rows_leave_and_record_them(project: P
     assert all(row["tokens"] > 24 for row in left)
 
 
-def test_a_base_without_template_says_what_to_set(project: Paths) -> None:
+def test_a_base_without_template_gets_one_that_is_named(project: Paths) -> None:
     base = project.base / "model"
     (base / "chat_template.jinja").unlink()
     tiny.record(project, base, "trained", "model")
-    with pytest.raises(ModelError, match=r"template\.chat_template"):
-        template.run(template.Settings(), project)
-    template.run(template.Settings(chat_template="plain"), project)
+    template.run(template.Settings(), project)
+    audit = json.loads((project.templated / "audit.json").read_text())
+    assert "plain was chosen" in audit["made_right"]["no_template"]
+    with pytest.raises(InputError, match=r"template\.chat_template = missing: .*known: chatml, plain"):
+        template.run(template.Settings(chat_template="missing"), project)
 
 
 def test_a_base_that_changed_since_it_was_recorded_is_refused(project: Paths) -> None:
