@@ -1,9 +1,10 @@
-"""The command `temper`: run, check, plan, ui. Errors that users are meant to read are sentences, exit code 1."""
+"""The command `temper`: run, check, plan, audit, ui. Errors that users are meant to read are sentences, exit code 1."""
 
 import argparse
 import gc
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from tasks.contract.errors import TemperError, advice
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; return the exit code."""
-    options = _parser().parse_args(arguments)
+    options, more = _parser().parse_known_args(arguments)
+    if more and options.command != "audit":
+        _parser().error(f"unknown: {' '.join(more)}")
+    options.more = more
     try:
-        return {"run": _run, "check": _check, "plan": _plan, "ui": _ui}[options.command](options)
+        return {"run": _run, "check": _check, "plan": _plan, "audit": _audit, "ui": _ui}[options.command](options)
     except TemperError as error:
         print(f"temper {options.command}: {error}", file=sys.stderr)
     except OSError as error:
@@ -38,6 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("check", help="say everything that is wrong before a run")
     plan = commands.add_parser("plan", help="what would run, and why")
     plan.add_argument("--json", action="store_true", help="for programs")
+    audit = "say everything that would go wrong with data, or a chat template, under a tokenizer"
+    commands.add_parser("audit", help=audit, add_help=False)
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
     return parser
@@ -122,6 +128,11 @@ def _plan(options: argparse.Namespace) -> int:
     steps = plan()
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
     return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    """Everything else of the line is for the audit itself: a process of its own, which needs no project."""
+    return subprocess.run([sys.executable, "-P", "-m", "tasks.audit", *options.more], check=False).returncode
 
 
 def _ui(options: argparse.Namespace) -> int:

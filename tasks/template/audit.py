@@ -10,7 +10,7 @@ from tasks.contract.files import fingerprint
 from tasks.contract.ledger import Ledger
 from tasks.template.checks import CHECKS, WANTED
 from tasks.template.lengths import summary
-from tasks.template.rows import Outcome
+from tasks.template.outcome import Outcome
 
 EXAMPLES = 5
 """Rows named for each finding."""
@@ -125,7 +125,7 @@ class Account:
     def add(self, found: Outcome) -> dict[str, Any] | None:
         """Account for a row; returns what `truncated.parquet` says of it where it leaves or was cut."""
         for slug in found.notes:
-            self.findings.add(slug, found.id, found.error if slug == "unrenderable" else None)
+            self.findings.add(slug, found.id, found.detail if slug in ("unrenderable", "coverage", "history") else None)
         self.rows.came += 1
         self.came.append(found.tokens)
         if found.reason:

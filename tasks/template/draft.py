@@ -8,9 +8,10 @@ from typing import Any
 
 from tasks.contract.rows import Message
 from tasks.template.encode import Span
+from tasks.template.markers import Marked, marked
 from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.settings import Trained
-from tasks.template.skeleton import Fitted, Marked, Skeleton, fit, forms, marked, own, skeleton
+from tasks.template.skeleton import Fitted, Skeleton, fit, forms, own, skeleton
 
 MOST = 20_000
 """Skeletons that are kept."""
@@ -36,6 +37,8 @@ class Draft:
     """Characters that the template itself wrote, and no row."""
     problems: Counter[str] = field(default_factory=Counter)
     """Slugs of what is wrong, and of what is noted."""
+    missing: str | None = None
+    """The first of the texts that the template leaves out: which field of whose turn."""
 
 
 class Drafter:
@@ -75,9 +78,11 @@ class Drafter:
         ]
         if [turn.message for turn in trained] != wanted or not wanted:
             problems["supervision"] += 1
+        missing = None
         for slot in bones.missing:
-            earlier = messages[slot.message]["role"] == "assistant" and slot.message not in wanted
-            problems["history" if earlier else "coverage"] += 1
+            role = messages[slot.message]["role"]
+            problems["history" if role == "assistant" and slot.message not in wanted else "coverage"] += 1
+            missing = missing or f"{slot.field} of the {role}"
         for number in fitted.trimmed:
             slot = bones.slots[number]
             problems["indentation" if slot.message in wanted and said[number][:1].isspace() else "trimmed"] += 1
@@ -95,7 +100,7 @@ class Drafter:
             for number, part in enumerate(bones.parts)
             if isinstance(part, str)
         )
-        return Draft(text, spans, prompts, written, +problems)
+        return Draft(text, spans, prompts, written, +problems, missing)
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""

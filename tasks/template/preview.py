@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any
 
-from tasks.template.rows import Outcome
+from tasks.template.outcome import Outcome
 from tasks.template.sequence import Sequence
 
 STYLE = """<style>

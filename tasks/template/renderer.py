@@ -114,11 +114,14 @@ class Renderer:
         return fed
 
     def probe(self) -> str:
-        """A short dialogue, rendered. Raises `ModelError` for a template that cannot render even that."""
+        """A question and an answer, rendered; with a tool where the template cannot do without.
+
+        Raises `Unrenderable` for a template that cannot render even that.
+        """
         try:
             return self.rendered(TRIAL, None)
-        except Unrenderable as error:
-            raise ModelError(f"{error} (a question and an answer)") from None
+        except Unrenderable:
+            return self.rendered(TRIAL, [TOOL])
 
     @cached_property
     def takes_system(self) -> bool:

@@ -1,61 +1,19 @@
 """Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, and fitted to the length."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from tasks.contract.rows import Message, turns
-from tasks.template import lengths, sequence
+from tasks.template import sequence
 from tasks.template.checks import ERRORS
-from tasks.template.draft import Draft, Drafter
+from tasks.template.draft import Drafter
 from tasks.template.encode import Encoder
-from tasks.template.renderer import TODAY, TRIAL, Renderer, Unrenderable
+from tasks.template.outcome import Outcome, Plan
+from tasks.template.renderer import TODAY, TOOL, TRIAL, Renderer, Unrenderable
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
-
-Kind = Literal["sequence", "preference", "judged"]
-"""What rows become: token ids with labels; a prompt with a chosen and a rejected answer; a prompt with a judged one."""
-
-
-@dataclass
-class Outcome:
-    """What became of a row."""
-
-    id: str
-    kind: Kind = "sequence"
-    sequences: list[Sequence] = field(default_factory=list)
-    """What is trained: one, or parts of a row; of a preference the chosen and the rejected, each after its prompt."""
-    tokens: int = 0
-    """Length of the row before it was fitted."""
-    answers: int = 0
-    """Tokens of it that would be trained."""
-    reason: str | None = None
-    """Why it leaves."""
-    cut: str | None = None
-    """What of it was cut: `oldest_turns`, `answer`, `windows` or `exchanges`."""
-    notes: Counter[str] = field(default_factory=Counter)
-    """Every slug that applies."""
-    label: bool | None = None
-    error: str | None = None
-    """What the chat template said when it refused the row."""
-
-    @property
-    def prompt(self) -> int:
-        """Tokens of the prompt, of a preference or a judged answer."""
-        return self.sequences[0].runs[0][0]
-
-    @property
-    def length(self) -> int:
-        """Tokens that go on."""
-        whole = sum(len(made.ids) for made in self.sequences)
-        return whole - self.prompt if self.kind == "preference" and len(self.sequences) == 2 else whole
-
-    @property
-    def trained(self) -> int:
-        """Trained tokens that go on."""
-        return sum(made.trained for made in self.sequences)
+from tasks.template.shorten import POLICIES
 
 
 class Templater:
@@ -81,18 +39,17 @@ class Templater:
         return [self._outcome(plan, made, raw) for plan in plans]
 
     def settle(self) -> dict[str, str]:
-        """Learn from trial dialogues how the template ends turns and wants to be fed; returns what was made right, by slug.
+        """Learn from a trial how the template ends turns and wants to be fed; returns what was made right, by slug.
 
         The token that ends turns becomes the tokenizer's end token where generation would not have stopped at it.
         """
         told = {}
-        probe = self.drafter.draft(TRIAL)
-        if (
-            probe.turns
-            and not probe.problems["stop"]
-            and (ends := self.encoder.encode([probe.text[: probe.turns[-1][1]]]))
-        ):
-            last = ends[0].ids[-1]
+        try:
+            probe = self.drafter.draft(TRIAL)
+        except Unrenderable:
+            probe = self.drafter.draft(TRIAL, [TOOL])
+        if probe.turns and not probe.problems["stop"]:
+            last = self.encoder.encode([probe.text[: probe.turns[-1][1]]])[0].ids[-1]
             if last not in self.stops:
                 tokenizer = self.encoder.tokenizer
                 before, tokenizer.eos_token = tokenizer.eos_token, tokenizer.convert_ids_to_tokens(last)
@@ -106,14 +63,23 @@ class Templater:
             told["dated"] = f"the chat template writes today's date: it is always {TODAY:%Y-%m-%d}"
         return told
 
+    def examine(self, name: str, messages: list[Message], tools: list[Any] | None) -> Outcome:
+        """What becomes of one dialogue."""
+        plan = Plan({"id": name}, tools)
+        try:
+            self._dialogue(plan, messages, None)
+        except Unrenderable as error:
+            plan.error, plan.drafts = str(error), []
+        return self._outcome(plan, iter(sequence.sequences(self.encoder, plan.drafts, self.stops)), iter(()))
+
     def tokens(
         self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
     ) -> Sequence:
         """One dialogue. Raises `Unrenderable`."""
         return sequence.sequences(self.encoder, [self.drafter.draft(messages, tools, completion)], self.stops)[0]
 
-    def _plan(self, row: dict[str, Any]) -> "_Plan":
-        plan = _Plan(row, tools=json.loads(row["tools"]) if row.get("tools") else None)
+    def _plan(self, row: dict[str, Any]) -> Plan:
+        plan = Plan(row, tools=json.loads(row["tools"]) if row.get("tools") else None)
         if row.get("weight") not in (None, 0, 1):
             plan.notes["weight"] += 1
         try:
@@ -132,7 +98,7 @@ class Templater:
             plan.error, plan.drafts = str(error), []
         return plan
 
-    def _dialogue(self, plan: "_Plan", messages: list[Message], weight: float | None) -> None:
+    def _dialogue(self, plan: Plan, messages: list[Message], weight: float | None) -> None:
         if weight == 0:
             messages = [{**message, "weight": 0} for message in messages]
         answers = [message for message in messages if message["role"] == "assistant"]
@@ -148,12 +114,13 @@ class Templater:
             if message["role"] == "assistant" and message.get("weight") != 0:
                 plan.drafts.append(self.drafter.draft(messages[: number + 1], plan.tools, number))
 
-    def _outcome(self, plan: "_Plan", made: Iterator[Sequence], raw: Iterator[Sequence]) -> Outcome:
-        found = Outcome(plan.row["id"], plan.kind, notes=plan.notes, label=plan.row.get("label"), error=plan.error)
+    def _outcome(self, plan: Plan, made: Iterator[Sequence], raw: Iterator[Sequence]) -> Outcome:
+        found = Outcome(plan.row["id"], plan.kind, notes=plan.notes, label=plan.row.get("label"), detail=plan.error)
         if plan.error is not None:
             found.reason = "unrenderable"
             found.notes["unrenderable"] += 1
             return found
+        found.detail = next((draft.missing for draft in plan.drafts if draft.missing), None)
         found.sequences = [next(raw)] if plan.text is not None else [next(made) for _ in plan.drafts]
         for part in found.sequences:
             found.notes.update(part.problems)
@@ -181,16 +148,17 @@ class Templater:
             found.notes["equal_pair"] += 1
 
     def _judge(self, found: Outcome) -> None:
-        found.reason = next((slug for slug in ERRORS if found.notes[slug]), None)
+        """The first error that applies; that it was too long is none once it is shorter."""
+        found.reason = next((slug for slug in ERRORS if slug != "too_long" and found.notes[slug]), None)
 
-    def _fit(self, found: Outcome, plan: "_Plan") -> None:
+    def _fit(self, found: Outcome, plan: Plan) -> None:
         """Bring a row that is too long to the length, as the settings say, or let it leave."""
         if all(len(part.ids) <= self.limit for part in found.sequences):
             return
         found.notes["too_long"] += 1
         over = self.settings.over_length
         try:
-            kept = _POLICIES[over](self, found, plan) if over in _POLICIES else None
+            kept = POLICIES[over](self, found, plan) if over in POLICIES else None
         except Unrenderable:
             kept = None
         if kept is None:
@@ -201,82 +169,4 @@ class Templater:
             found.notes.update({slug: count for slug, count in part.problems.items() if slug not in found.notes})
         if found.kind != "sequence":
             self._compare(found)
-        self._judge_again(found)
-
-    def _judge_again(self, found: Outcome) -> None:
-        found.reason = next((slug for slug in ERRORS if slug != "too_long" and found.notes[slug]), None)
-
-    def _truncate_prompt(self, found: Outcome, plan: "_Plan") -> list[Sequence] | None:
-        """Without the oldest turns; for two answers as many as the longer one needs."""
-        if plan.text is not None:
-            return None
-        found.cut = "oldest_turns"
-        if plan.kind == "sequence":
-            if self.settings.turns == "apart":
-                return self._apart(plan)
-            shorter = lengths.without_oldest(plan.messages, lambda said: self.tokens(said, plan.tools), self.limit)
-            return [shorter[1]] if shorter else None
-        longest = max(plan.answers, key=lambda answer: len(self._answered(plan.prompt, answer, plan.tools).ids))
-        size = len(longest)
-        shorter = lengths.without_oldest(
-            [*plan.prompt, *longest], lambda said: self._answered(said[:-size], said[-size:], plan.tools), self.limit
-        )
-        return [self._answered(shorter[0][:-size], answer, plan.tools) for answer in plan.answers] if shorter else None
-
-    def _apart(self, plan: "_Plan") -> list[Sequence] | None:
-        made = []
-        for number, message in enumerate(plan.messages):
-            if message["role"] != "assistant" or message.get("weight") == 0:
-                continue
-            said = plan.messages[: number + 1]
-            whole = self.tokens(said, plan.tools, number)
-            if len(whole.ids) > self.limit:
-                shorter = lengths.without_oldest(
-                    said, lambda kept: self.tokens(kept, plan.tools, len(kept) - 1), self.limit
-                )
-                if shorter is None:
-                    return None
-                whole = shorter[1]
-            made.append(whole)
-        return made
-
-    def _answered(self, prompt: list[Message], answer: list[Message], tools: list[Any] | None) -> Sequence:
-        made = self.tokens([*prompt, *answer], tools, len(prompt))
-        return made.cut(0, made.runs[-1][1]) if made.runs else made
-
-    def _truncate_answer(self, found: Outcome, plan: "_Plan") -> list[Sequence] | None:
-        found.cut = "answer"
-        parts = [lengths.without_end(part, self.limit) for part in found.sequences]
-        return None if None in parts else [part for part in parts if part]
-
-    def _split(self, found: Outcome, plan: "_Plan") -> list[Sequence] | None:
-        if plan.text is not None:
-            found.cut = "windows"
-            return lengths.windows(found.sequences[0], self.limit)
-        if plan.kind != "sequence" or self.settings.turns == "apart":
-            return None
-        found.cut = "exchanges"
-        return lengths.in_parts(plan.messages, lambda said: self.tokens(said, plan.tools), self.limit)
-
-
-_POLICIES = {
-    "truncate_prompt": Templater._truncate_prompt,
-    "truncate_answer": Templater._truncate_answer,
-    "split": Templater._split,
-}
-
-
-@dataclass
-class _Plan:
-    """A row, its dialogues as text, and what is needed to make them anew, shorter."""
-
-    row: dict[str, Any]
-    tools: list[Any] | None
-    kind: Kind = "sequence"
-    text: str | None = None
-    messages: list[Message] = field(default_factory=list)
-    prompt: list[Message] = field(default_factory=list)
-    answers: list[list[Message]] = field(default_factory=list)
-    drafts: list[Draft] = field(default_factory=list)
-    notes: Counter[str] = field(default_factory=Counter)
-    error: str | None = None
+        self._judge(found)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.contract.files import written
-from tasks.template.rows import Outcome
+from tasks.template.outcome import Outcome
 
 IDS = pa.list_(pa.int32())
 

@@ -14,30 +14,14 @@ from functools import cached_property
 from typing import Any
 
 from tasks.contract.rows import Message
+from tasks.template.markers import Marked, Slot, Spot, found, only
 from tasks.template.renderer import Renderer, Unrenderable
-
-SAID = ("content", "reasoning_content", "reasoning", "thinking")
-"""Fields of a message whose text a template writes."""
 
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """The mark of generated text in a chat template (transformers, `return_assistant_tokens_mask`)."""
 
-_MARKER = re.compile("\ue000(\\d+)\ue001|\\bq(\\d{8})\\b")
-_PUNCTUATION = "\"'{}[]:,\\ \n"
-
 Place = tuple[int, int]
 """A part of a skeleton, and a character in it."""
-
-Spot = tuple[int, int, int]
-"""Start and end of a slot in a text, and its number."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A text that a row brings: a field of a message; `arguments` of a call in the template's own way; an `id`."""
-
-    message: int
-    field: str
 
 
 @dataclass(frozen=True)
@@ -86,67 +70,10 @@ class Fitted:
         return self.starts[at[0]] + at[1]
 
 
-@dataclass(frozen=True)
-class Marked:
-    """A dialogue with markers in the place of its texts, the slots, and the texts; a call's arguments come as JSON."""
-
-    messages: list[Message]
-    slots: tuple[Slot, ...]
-    said: list[str]
-
-
-def marked(messages: list[Message]) -> Marked:
-    """The dialogue with markers."""
-    slots: list[Slot] = []
-    said: list[str] = []
-    names: dict[str, str] = {}
-
-    def marker(number: int, field: str, text: str) -> str:
-        slots.append(Slot(number, field))
-        said.append(text)
-        return f"\ue000{len(slots) - 1}\ue001"
-
-    def name(number: int, given: Any) -> Any:
-        """A name for a call, of nine letters and digits, as some templates want."""
-        if isinstance(given, str) and given not in names:
-            marker(number, "id", given)
-            names[given] = f"q{len(slots) - 1:08d}"
-        return names.get(given, given) if isinstance(given, str) else given
-
-    made = []
-    for number, message in enumerate(messages):
-        new = dict(message)
-        for field in SAID:
-            if isinstance(message.get(field), str) and message[field]:
-                new[field] = marker(number, field, message[field])
-        if isinstance(message.get("tool_calls"), list):
-            new["tool_calls"] = [_call(number, call, marker, name) for call in message["tool_calls"]]
-        if "tool_call_id" in message:
-            new["tool_call_id"] = name(number, message["tool_call_id"])
-        made.append(new)
-    return Marked(made, tuple(slots), said)
-
-
-def _call(number: int, call: Any, marker: Any, name: Any) -> Any:
-    if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
-        return call
-    new = {**call, "id": name(number, call["id"])} if "id" in call else dict(call)
-    given = call["function"].get("arguments")
-    if given:
-        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
-        mark = marker(number, "arguments", text)
-        arguments = {mark: mark}
-        new["function"] = {
-            **call["function"],
-            "arguments": json.dumps(arguments, ensure_ascii=False) if isinstance(given, str) else arguments,
-        }
-    return new
-
-
 def skeleton(renderer: Renderer, given: Marked, tools: list[Any] | None, ends: re.Pattern[str]) -> Skeleton:
     """The skeleton of all dialogues built like this one; `ends` finds control tokens. Raises `Unrenderable`."""
     text = renderer.rendered(given.messages, tools)
-    return _assembled(renderer, given.messages, tools, ends, text, given.slots, _found(text, given.slots))
+    return _assembled(renderer, given.messages, tools, ends, text, given.slots, found(text, given.slots))
 
 
 def own(
@@ -163,15 +90,15 @@ def own(
     for number, slot in enumerate(given.slots):
         if slot.field == "id":
             continue
-        alone = [*messages[: slot.message], _only(given, messages, slot), *messages[slot.message + 1 :]]
+        alone = [*messages[: slot.message], only(given, messages, slot), *messages[slot.message + 1 :]]
         try:
             around = renderer.rendered(alone, tools)
         except Unrenderable:
             continue
-        found = [spot for spot in _found(around, given.slots) if spot[2] == number]
-        if not found:
+        mine = [spot for spot in found(around, given.slots) if spot[2] == number]
+        if not mine:
             continue
-        before, after = around[: found[0][0]], around[found[-1][1] :]
+        before, after = around[: mine[0][0]], around[mine[-1][1] :]
         start, end = len(before), len(text) - len(after)
         if text.startswith(before) and text.endswith(after) and start <= end:
             places.append((start, end, number))
@@ -223,31 +150,6 @@ def forms(text: str) -> tuple[str, ...]:
     if text[:1].isspace() or text[-1:].isspace():
         return (text, text.rstrip(), text.lstrip(), text.strip(), json.dumps(text, ensure_ascii=False)[1:-1])
     return (text, json.dumps(text, ensure_ascii=False)[1:-1])
-
-
-def _only(given: Marked, messages: list[Message], slot: Slot) -> Message:
-    """The message with a marker for the slot, all else its own."""
-    field = "tool_calls" if slot.field == "arguments" else slot.field
-    return {**messages[slot.message], field: given.messages[slot.message][field]}
-
-
-def _found(text: str, slots: tuple[Slot, ...]) -> list[Spot]:
-    """Start, end and slot of every marker in the text; those of one call are one, with the punctuation around them."""
-    found: list[Spot] = []
-    for match in _MARKER.finditer(text):
-        number = int(match[1] or match[2])
-        if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):
-            continue
-        start, end = match.span()
-        if slots[number].field == "arguments":
-            while start and text[start - 1] in _PUNCTUATION and (not found or start > found[-1][1]):
-                start -= 1
-            while end < len(text) and text[end] in _PUNCTUATION:
-                end += 1
-            if found and found[-1][2] == number:
-                start = found.pop()[0]
-        found.append((start, end, number))
-    return found
 
 
 def _assembled(

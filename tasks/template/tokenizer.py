@@ -15,9 +15,14 @@ LONGEST = 10**9
 
 
 def load(folder: Path | str, settings: Settings) -> tuple[Any, dict[str, str]]:
-    """The tokenizer in `folder` with the chat template of the settings, ready to pad; and what was made right, by slug.
+    """The tokenizer in `folder` as it is trained with, and what was made right, by slug; see `read` and `prepare`."""
+    return prepare(read(folder, settings), settings, str(folder))
 
-    Raises `ModelError` where it cannot be loaded, has no end token, or splits text in a way that cannot be checked;
+
+def read(folder: Path | str, settings: Settings) -> Any:
+    """The tokenizer in `folder` with the chat template that the settings name, if they do.
+
+    Raises `ModelError` where it cannot be loaded, or is none of the fast ones, which alone say where tokens come from;
     `InputError` where the settings name no template that there is.
     """
     from transformers import AutoTokenizer
@@ -27,24 +32,30 @@ def load(folder: Path | str, settings: Settings) -> tuple[Any, dict[str, str]]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
     if not loaded.is_fast:
-        raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one to audit it.")
+        raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
+    if settings.chat_template is not None:
+        loaded.chat_template = _template(settings.chat_template)
+    return loaded
+
+
+def prepare(loaded: Any, settings: Settings, name: str) -> tuple[Any, dict[str, str]]:
+    """The tokenizer ready to render and to pad, and what was made right for that, by slug.
+
+    Raises `ModelError` where it has no end token, or more chat templates than one. `name` is told in errors.
+    """
     told = {}
     if settings.new_tokens:
         known = set(loaded.get_vocab())
         added = [token for token in settings.new_tokens if token not in known]
         loaded.add_special_tokens({"extra_special_tokens": list(settings.new_tokens)})
         told["new_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
-    if settings.chat_template is not None:
-        loaded.chat_template = _template(settings.chat_template)
-    elif not loaded.chat_template:
+    if not loaded.chat_template:
         loaded.chat_template = _template("plain")
         told["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
     if not isinstance(loaded.chat_template, str):
-        raise ModelError(
-            f"{folder}: the tokenizer has several chat templates; name one file in template.chat_template."
-        )
+        raise ModelError(f"{name}: the tokenizer has several chat templates; name one file in template.chat_template.")
     if loaded.eos_token is None:
-        raise ModelError(f"{folder}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
+        raise ModelError(f"{name}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
     if loaded.pad_token is None:
         loaded.pad_token = loaded.eos_token  # harmless: padding is masked by position, not by token
         told["no_pad"] = f"no pad token: {loaded.eos_token} fills up batches, masked by position"

@@ -11,7 +11,8 @@ import pytest
 from tasks import template
 from tasks.contract.errors import InputError, LossError, ModelError
 from tasks.contract.paths import Paths
-from tasks.template.rows import Outcome, Templater
+from tasks.template.outcome import Outcome
+from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tests.tasks import tiny
 

@@ -1,0 +1,158 @@
+"""The command; see the package's docstring."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import TemperError, advice
+
+BAD_USE = 2
+
+
+def main(arguments: list[str]) -> int:
+    """Audit data or a template; returns the exit code."""
+    os.environ.update(
+        {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    )
+    options = parser().parse_args(arguments)
+    try:
+        return _audit(options)
+    except TemperError as error:
+        print(f"temper audit: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"temper audit: {advice(error)}", file=sys.stderr)
+    return BAD_USE
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `temper audit`."""
+    made = argparse.ArgumentParser(prog="temper audit", description="Everything that would go wrong with this data.")
+    made.add_argument("data", nargs="?", type=Path, metavar="DATA", help="a file or folder, in any format and shape")
+    made.add_argument("--tokenizer", metavar="DIR_OR_ID", help="a tokenizer's folder, or a model of the hub")
+    made.add_argument("--chat-template", metavar="FILE", help="a template by name or file, instead of the tokenizer's")
+    made.add_argument("--max-length", type=_length, metavar="N", help="longest row, tokens; default: the tokenizer's")
+    made.add_argument("--objective", choices=("sft", "dpo", "kto", "text"), help="what the rows are for; default: any")
+    made.add_argument("--train-on", choices=("assistant", "last", "completion", "all"), default="assistant")
+    made.add_argument("--template", type=Path, metavar="FILE", help="audit a chat template by itself")
+    made.add_argument("--json", action="store_true", help="one object, for programs")
+    return made
+
+
+def _length(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError("a whole number of tokens, at least 2")
+    return int(text)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from tasks.template.settings import Settings
+
+    if (options.data is None) == (options.template is None):
+        raise TemperError("give either DATA or --template FILE; see temper audit --help.")
+    if options.data is not None and options.tokenizer is None:
+        raise TemperError("--tokenizer is missing: a tokenizer's folder, or a model of the hub.")
+    if options.data is not None and not options.data.exists():
+        raise TemperError(f"{options.data}: no such file or folder.")
+    settings = Settings(train_on=options.train_on, chat_template=options.chat_template, max_length=options.max_length)
+    told = _template(options, settings) if options.template else _data(options, settings)
+    if options.json:
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        from tasks.audit.tell import tell
+
+        print(tell(told))
+    return 0 if told["ok"] else 1
+
+
+def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
+    from tasks.audit import data
+    from tasks.template.audit import Account
+    from tasks.template.rows import Templater
+    from tasks.template.tokenizer import LONGEST, load, stops, vocabulary
+
+    folder = _folder(options.tokenizer)
+    coder, right = load(folder, settings)
+    base = folder if (folder / "config.json").is_file() else None
+    own = _limit(base, coder)
+    longest, source = (options.max_length, "--max-length") if options.max_length else own
+    templater = Templater(
+        coder, settings, stops(folder, coder), longest or LONGEST, vocabulary(base, settings) if base else None
+    )
+    right |= templater.settle()
+    account = Account("rows")
+    data.audit(options.data, templater, options.objective, account)
+    if not account.rows.outs["rows"]:
+        account.findings.add("no_rows", "all of them")
+    made = account.as_dict()
+    limit = {"max_length": longest, "source": source if longest else "none known; give --max-length"}
+    above = sum(1 for length in account.came if longest and length > longest)
+    return {
+        **_result(made["findings"], right),
+        "rows": account.rows.came,
+        "lengths": {**made["lengths_before"], **limit, "above": above},
+        "tokens": data.tokens(account, coder),
+    }
+
+
+def _template(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
+    from tasks.audit.template import audit
+    from tasks.template.tokenizer import read
+
+    tokenizer = read(_folder(options.tokenizer), settings) if options.tokenizer else None
+    findings, failed, right = audit(settings, tokenizer, options.template)
+    made = _result(findings.as_list(), right)
+    return {**made, "rows": len(failed), "dialogues": failed, "lengths": {}, "tokens": {}}
+
+
+def _result(findings: list[dict[str, Any]], right: dict[str, str]) -> dict[str, Any]:
+    """Findings of the rows and of the tokenizer, errors first, and whether there is no error."""
+    from tasks.audit.reasons import REASONS, STRICT
+
+    rows = [{**found, "severity": "error" if found["check"] in STRICT else found["severity"]} for found in findings]
+    whole = [
+        {"check": slug, "severity": REASONS[slug].severity, "rows": 0, "examples": [], "message": message}
+        for slug, message in right.items()
+    ]
+    told = sorted([*rows, *whole], key=lambda found: found["severity"] != "error")
+    return {"ok": all(found["severity"] != "error" for found in told), "findings": told}
+
+
+def _limit(base: Path | None, coder: Any) -> tuple[int | None, str]:
+    from tasks.contract.errors import InputError
+    from tasks.template.tokenizer import LONGEST, limit
+
+    if base is None:
+        known = coder.model_max_length < LONGEST
+        return (coder.model_max_length if known else None), "model_max_length of the tokenizer"
+    try:
+        return limit(coder, base, None)
+    except InputError:
+        return None, ""
+
+
+def _folder(given: str) -> Path:
+    """A local folder, or that of a model in the hub's cache, downloaded where it is not there."""
+    if Path(given).is_dir():
+        return Path(given)
+    if Path(given).exists() or given.startswith((".", "/")) or given.count("/") > 1:
+        raise TemperError(f"{given}: no such folder with a tokenizer.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["tokenizer*", "*.jinja", "*.model", "config.json", "generation_config.json", "special_tokens_map.json"]
+    try:
+        return Path(snapshot_download(given, allow_patterns=wanted, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        pass
+    try:
+        return Path(snapshot_download(given, allow_patterns=wanted))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TemperError(f"{given}: no local folder, and the hub cannot give it ({reason}).") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

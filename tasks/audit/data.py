@@ -1,0 +1,121 @@
+"""An audit of data: every record read as `clean` reads it, every row examined as `template` examines it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tasks.audit.reasons import slug_of, unread
+from tasks.clean.checks import fault
+from tasks.clean.content import Content, Unusable
+from tasks.clean.files import sources
+from tasks.clean.read import Record, records
+from tasks.clean.settings import Splits
+from tasks.clean.shapes import content
+from tasks.template.audit import Account, flipped
+from tasks.template.rows import Templater
+
+BATCH = 1000
+"""Rows examined together."""
+
+OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text": {"text"}}
+"""Kinds of rows that each objective trains on."""
+
+
+def audit(data: Path, templater: Templater, objective: str | None, account: Account) -> None:
+    """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read."""
+    rows = _rows(data, objective, account)
+    while batch := list(islice(rows, BATCH)):
+        outcomes = templater.outcomes([row for row, _ in batch])
+        for found, (_, made) in zip(outcomes, batch, strict=True):
+            if made.chosen and made.rejected and flipped(_said(made.chosen), _said(made.rejected)):
+                account.findings.add("flipped", found.id)
+            account.add(found)
+        account.count(templater.encoder.ids, outcomes)
+
+
+def _rows(data: Path, objective: str | None, account: Account) -> Iterator[tuple[dict[str, Any], Content]]:
+    """Rows that can be examined; what is wrong with the others is noted, and they count as having left."""
+    number = 0
+    for source in sources(data, Splits()):
+        for record in records(source):
+            number += 1
+            name = _name(record, number)
+            made, slug, detail = _content(record)
+            if made is not None:
+                _look(made, record.value or {}, name, account)
+                if objective and _kind(made) not in OBJECTIVES[objective]:
+                    slug, detail = "objective", f"{objective} does not train on rows of the kind {_kind(made)}"
+            if slug is None and made is not None:
+                yield {**{column: getattr(made, column) for column in COLUMNS}, "id": name}, made
+                continue
+            account.rows.came += 1
+            account.rows.left[str(slug)] += 1
+            account.findings.add(str(slug), name, detail)
+
+
+COLUMNS = ("messages", "text", "prompt", "chosen", "rejected", "completion", "label", "tools", "weight")
+"""Columns of a canonical row that templating reads."""
+
+
+def _name(record: Record, number: int) -> str:
+    """The row's own id, or its number in the data, from 1."""
+    given = (record.value or {}).get("id")
+    return str(given) if isinstance(given, str | int) and given != "" else str(number)
+
+
+def _content(record: Record) -> tuple[Content | None, str | None, str | None]:
+    if record.value is None:
+        return None, slug_of(str(record.fault)), f"{record.fault} in line {record.line}"
+    try:
+        made = content(record.value)
+    except Unusable as unusable:
+        return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}"
+    except RecursionError:
+        return None, "unreadable", f"nested too deep in line {record.line}"
+    reason = fault(made, None)
+    return made, slug_of(reason) if reason else None, reason
+
+
+def _look(made: Content, value: dict[str, Any], name: str, account: Account) -> None:
+    """Note what is odd about a record beside its tokens."""
+    columns = unread(value, made.shape)
+    if columns:
+        account.findings.add("unused_column", name, f"such as {columns[0]}")
+    if any(_has_null(turn["extra"]) for turn in made.turns()):
+        account.findings.add("null_keys", name)
+
+
+def _has_null(extra: str | None) -> bool:
+    calls = json.loads(extra or "{}").get("tool_calls")
+    for call in calls if isinstance(calls, list) else []:
+        arguments = (call.get("function") or {}).get("arguments") if isinstance(call, dict) else None
+        try:
+            arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+        except ValueError:
+            continue
+        if isinstance(arguments, dict) and None in arguments.values():
+            return True
+    return False
+
+
+def _kind(made: Content) -> str:
+    if made.text is not None:
+        return "text"
+    if made.chosen is not None:
+        return "preference"
+    return "kto" if made.completion is not None else "messages"
+
+
+def _said(turns: list[dict[str, Any]]) -> str:
+    return str(turns[-1]["content"]) if turns else ""
+
+
+def tokens(account: Account, tokenizer: Any) -> dict[str, Any]:
+    """Tokens in all, trained, masked and leaving, and the census of control tokens."""
+    control: Counter[str] = Counter()
+    for token, count in account.controls.items():
+        control[tokenizer.convert_ids_to_tokens(token)] = count
+    return {**account.tokens.as_dict(), "control": dict(sorted(control.items()))}

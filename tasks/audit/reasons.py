@@ -1,0 +1,90 @@
+"""What else can be wrong with data than what `tasks.template.checks` knows: rows that are none, and columns unread."""
+
+from typing import Any
+
+from tasks.template.checks import CHECKS, Check
+
+REASONS = {
+    "unreadable": Check(
+        "error", "a record cannot be read: broken JSON, a wrong encoding, a ragged line", "own observation"
+    ),
+    "unknown_shape": Check("error", "a record has none of the known shapes", "huggingface/trl#2385"),
+    "role_order": Check("error", "turns do not take turns, or the assistant speaks first", "unslothai/unsloth#334"),
+    "no_answer": Check("error", "a dialogue does not end with an answer", "hiyouga/LlamaFactory#9600"),
+    "empty_turn": Check("error", "a turn or text is empty", "huggingface/trl#2578"),
+    "bad_unicode": Check("error", "halves of surrogate pairs, which no text can hold", "own observation"),
+    "call_without_result": Check("error", "a tool is called and no result follows", "own observation"),
+    "result_without_call": Check("error", "a tool's result follows no call", "own observation"),
+    "no_rows": Check("error", "nothing is left to train on", "hiyouga/LlamaFactory#9600; hiyouga/LlamaFactory#9493"),
+    "objective": Check("error", "the row is not of the kind that the objective trains on", "huggingface/trl#3927"),
+    "unused_column": Check(
+        "warning",
+        "a column that looks like a part of the prompt is not read in rows of this shape",
+        "huggingface/trl#2385",
+    ),
+    "null_keys": Check(
+        "warning",
+        "calls of tools have arguments that are null: keys that Arrow added when it joined rows, or meant so",
+        "huggingface/datasets#7617",
+    ),
+    "new_tokens": Check(
+        "warning", "the template writes control tokens that the tokenizer lacks", "huggingface/peft#334"
+    ),
+    "no_template": Check("warning", "the tokenizer has no chat template", "huggingface/transformers#34172"),
+    "no_pad": Check(
+        "warning",
+        "the tokenizer has no pad token: collators that mask it mask the end token too",
+        "huggingface/transformers#23530; huggingface/trl#976",
+    ),
+    "no_bos": Check(
+        "warning",
+        "the template leaves out the token with which the tokenizer begins texts",
+        "huggingface/transformers#27634",
+    ),
+    "end_token": Check(
+        "warning",
+        "turns end in another token than the tokenizer's end token: generation_config must name it, or answers run on",
+        "axolotl-ai-cloud/axolotl#3754",
+    ),
+    "no_system": Check("warning", "the template refuses system prompts", "EleutherAI/lm-evaluation-harness#2475"),
+    "dated": Check(
+        "warning", "the template writes today's date: the same data are other tokens tomorrow", "own observation"
+    ),
+}
+"""Checks of the audit beside those of the stage."""
+
+ALL = {**REASONS, **CHECKS}
+"""Every check by slug."""
+
+STRICT = frozenset({"quoted"})
+"""Warnings of the stage, where temper makes them right, that are errors of the data for every other trainer."""
+
+PROMPTS = ("system", "context", "input", "instruction", "prompt", "question", "history", "persona", "documents")
+"""Columns that look like parts of a prompt."""
+
+READ = {
+    "messages": {"messages", "system", "tools", "functions"},
+    "sharegpt": {"conversations", "system", "tools", "functions"},
+    "alpaca": {"instruction", "input", "context", "output", "response", "system", "history"},
+    "prompt_completion": {"prompt", "completion", "tools", "functions"},
+    "preference": {"prompt", "chosen", "rejected", "messages", "conversations", "system", "tools", "functions"},
+    "kto": {"prompt", "completion", "label", "messages", "conversations", "system", "tools", "functions"},
+    "text": {"text"},
+}
+"""Columns that rows of each shape are made of."""
+
+
+def slug_of(reason: str) -> str:
+    """The check that a reason of the stage `clean` belongs to."""
+    if reason in ALL:
+        return reason
+    return (
+        "unknown_shape"
+        if reason in {"unknown_role", "not_text", "no_prompt", "bad_label", "bad_tool_call"}
+        else "unreadable"
+    )
+
+
+def unread(value: dict[str, Any], shape: str) -> list[str]:
+    """Columns with text that look like parts of the prompt and are not read in rows of this shape."""
+    return [name for name in PROMPTS if name in value and name not in READ.get(shape, set()) and value[name]]

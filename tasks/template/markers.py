@@ -1,0 +1,108 @@
+"""A dialogue with markers in the place of its texts, and where a template put them."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.contract.rows import Message
+
+SAID = ("content", "reasoning_content", "reasoning", "thinking")
+"""Fields of a message whose text a template writes."""
+
+_MARKER = re.compile("\ue000(\\d+)\ue001|\\bq(\\d{8})\\b")
+_PUNCTUATION = "\"'{}[]:,\\ \n"
+
+
+Spot = tuple[int, int, int]
+"""Start and end of a slot in a text, and its number."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A text that a row brings: a field of a message; `arguments` of a call in the template's own way; an `id`."""
+
+    message: int
+    field: str
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A dialogue with markers in the place of its texts, the slots, and the texts; a call's arguments come as JSON."""
+
+    messages: list[Message]
+    slots: tuple[Slot, ...]
+    said: list[str]
+
+
+def marked(messages: list[Message]) -> Marked:
+    """The dialogue with markers."""
+    slots: list[Slot] = []
+    said: list[str] = []
+    names: dict[str, str] = {}
+
+    def marker(number: int, field: str, text: str) -> str:
+        slots.append(Slot(number, field))
+        said.append(text)
+        return f"\ue000{len(slots) - 1}\ue001"
+
+    def name(number: int, given: Any) -> Any:
+        """A name for a call, of nine letters and digits, as some templates want."""
+        if isinstance(given, str) and given not in names:
+            marker(number, "id", given)
+            names[given] = f"q{len(slots) - 1:08d}"
+        return names.get(given, given) if isinstance(given, str) else given
+
+    made = []
+    for number, message in enumerate(messages):
+        new = dict(message)
+        for field in SAID:
+            if isinstance(message.get(field), str) and message[field]:
+                new[field] = marker(number, field, message[field])
+        if isinstance(message.get("tool_calls"), list):
+            new["tool_calls"] = [_call(number, call, marker, name) for call in message["tool_calls"]]
+        if "tool_call_id" in message:
+            new["tool_call_id"] = name(number, message["tool_call_id"])
+        made.append(new)
+    return Marked(made, tuple(slots), said)
+
+
+def _call(number: int, call: Any, marker: Any, name: Any) -> Any:
+    if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
+        return call
+    new = {**call, "id": name(number, call["id"])} if "id" in call else dict(call)
+    given = call["function"].get("arguments")
+    if given:
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        mark = marker(number, "arguments", text)
+        arguments = {mark: mark}
+        new["function"] = {
+            **call["function"],
+            "arguments": json.dumps(arguments, ensure_ascii=False) if isinstance(given, str) else arguments,
+        }
+    return new
+
+
+def found(text: str, slots: tuple[Slot, ...]) -> list[Spot]:
+    """Start, end and slot of every marker in the text; those of one call are one, with the punctuation around them."""
+    spots: list[Spot] = []
+    for match in _MARKER.finditer(text):
+        number = int(match[1] or match[2])
+        if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):
+            continue
+        start, end = match.span()
+        if slots[number].field == "arguments":
+            while start and text[start - 1] in _PUNCTUATION and (not spots or start > spots[-1][1]):
+                start -= 1
+            while end < len(text) and text[end] in _PUNCTUATION:
+                end += 1
+            if spots and spots[-1][2] == number:
+                start = spots.pop()[0]
+        spots.append((start, end, number))
+    return spots
+
+
+def only(given: Marked, messages: list[Message], slot: Slot) -> Message:
+    """The message with a marker for the slot, all else its own."""
+    field = "tool_calls" if slot.field == "arguments" else slot.field
+    return {**messages[slot.message], field: given.messages[slot.message][field]}

@@ -1,0 +1,80 @@
+"""Rows that are longer than allowed, brought to the length as `template.over_length` says."""
+
+from typing import Any, Protocol
+
+from tasks.contract.rows import Message
+from tasks.template.lengths import in_parts, windows, without_end, without_oldest
+from tasks.template.outcome import Outcome, Plan
+from tasks.template.sequence import Sequence
+from tasks.template.settings import Settings
+
+
+class Rows(Protocol):
+    """What makes dialogues anew, shorter: a `Templater`."""
+
+    settings: Settings
+    limit: int
+
+    def tokens(
+        self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
+    ) -> Sequence: ...
+
+
+def truncate_prompt(rows: Rows, found: Outcome, plan: Plan) -> list[Sequence] | None:
+    """Without the oldest turns; for two answers as many as the longer one needs."""
+    if plan.text is not None:
+        return None
+    found.cut = "oldest_turns"
+    if plan.kind == "sequence":
+        if rows.settings.turns == "apart":
+            return _apart(rows, plan)
+        shorter = without_oldest(plan.messages, lambda said: rows.tokens(said, plan.tools), rows.limit)
+        return [shorter[1]] if shorter else None
+    longest = max(plan.answers, key=lambda answer: len(_answered(rows, plan.prompt, answer, plan.tools).ids))
+    size = len(longest)
+    shorter = without_oldest(
+        [*plan.prompt, *longest], lambda said: _answered(rows, said[:-size], said[-size:], plan.tools), rows.limit
+    )
+    return [_answered(rows, shorter[0][:-size], answer, plan.tools) for answer in plan.answers] if shorter else None
+
+
+def _apart(rows: Rows, plan: Plan) -> list[Sequence] | None:
+    made = []
+    for number, message in enumerate(plan.messages):
+        if message["role"] != "assistant" or message.get("weight") == 0:
+            continue
+        said = plan.messages[: number + 1]
+        whole = rows.tokens(said, plan.tools, number)
+        if len(whole.ids) > rows.limit:
+            shorter = without_oldest(said, lambda kept: rows.tokens(kept, plan.tools, len(kept) - 1), rows.limit)
+            if shorter is None:
+                return None
+            whole = shorter[1]
+        made.append(whole)
+    return made
+
+
+def _answered(rows: Rows, prompt: list[Message], answer: list[Message], tools: list[Any] | None) -> Sequence:
+    made = rows.tokens([*prompt, *answer], tools, len(prompt))
+    return made.cut(0, made.runs[-1][1]) if made.runs else made
+
+
+def truncate_answer(rows: Rows, found: Outcome, plan: Plan) -> list[Sequence] | None:
+    found.cut = "answer"
+    parts = [without_end(part, rows.limit) for part in found.sequences]
+    return None if None in parts else [part for part in parts if part]
+
+
+def split(rows: Rows, found: Outcome, plan: Plan) -> list[Sequence] | None:
+    if plan.text is not None:
+        found.cut = "windows"
+        return windows(found.sequences[0], rows.limit)
+    if plan.kind != "sequence" or rows.settings.turns == "apart":
+        return None
+    found.cut = "exchanges"
+    return in_parts(plan.messages, lambda said: rows.tokens(said, plan.tools), rows.limit)
+
+
+POLICIES = {"truncate_prompt": truncate_prompt, "truncate_answer": truncate_answer, "split": split}
+"""By the name in the settings: the row's sequences, shorter, or None where that cannot be; notes in the outcome what
+was cut. May raise `Unrenderable`."""
