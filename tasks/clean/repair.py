@@ -9,14 +9,10 @@ entities and line breaks stay as they are, for in code they mean something.
 
 import re
 import unicodedata
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Collection
 
-Normalisation = Literal["NFC"]
-"""Unicode forms to choose from: NFC joins letters and their accents and changes nothing that can be seen."""
-
-FIXES = ("mojibake", "surrogate_pairs", "terminal_escapes", "control_characters", "normalisation")
-"""Names of what can be done, in the order in which it is done."""
+from tasks.clean.content import Content, Finding, excerpt
+from tasks.clean.settings import FIXES
 
 _CONTROLS = bytes([*range(9), 0x0B, *range(0x0E, 0x20), 0x7F])
 """ASCII control characters that no text needs: all but tab, line feed, form feed and carriage return."""
@@ -39,39 +35,49 @@ _CONTROL_1 = re.compile("[\x80-\x9f]")
 _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
-def repaired(text: str, normalisation: Normalisation | None = "NFC") -> tuple[str, list[str]]:
-    """`text` as it was meant, and the names of the `FIXES` that changed it.
+def repair(content: Content, fixes: Collection[str]) -> list[Finding]:
+    """Repair every text of a row in place; return a finding for each fix that changed one, with the text as it was."""
+    found: dict[str, Finding] = {}
+
+    def changed(text: str) -> str:
+        right, names = repaired(text, fixes)
+        for name in names:
+            if name not in found:
+                same = next((at for at, (one, other) in enumerate(zip(text, right, strict=False)) if one != other), 0)
+                found[name] = Finding(f"repaired_{name}", excerpt(text[max(0, same - 40) :]))
+        return right
+
+    content.change(changed)
+    return list(found.values())
+
+
+def repaired(text: str, fixes: Collection[str] = FIXES) -> tuple[str, list[str]]:
+    """`text` as it was meant, and the names of the `fixes` that changed it; they are done in the order of `FIXES`.
 
     Half a surrogate pair stays where it is, for nobody knows what it was; such a row must leave (`bad_unicode`).
     """
     if text.isascii() and not _has_controls(text):
         return text, []
     names = []
-    steps: dict[str, Callable[[str], str]] = {
-        "mojibake": _read_right,
-        "surrogate_pairs": _joined,
-        "terminal_escapes": lambda given: _ESCAPES.sub("", given) if "\x1b" in given else given,
-        "control_characters": lambda given: _INVISIBLE.sub("", given),
-        "normalisation": lambda given: unicodedata.normalize(normalisation, given) if normalisation else given,
-    }
     for name in FIXES:
-        before, text = text, steps[name](text)
-        if text != before:
+        if name in fixes and (right := _STEPS[name](text)) != text:
+            text = right
             names.append(name)
     return text, names
 
 
-def garbled(text: str) -> bool:
-    """Whether `text` still looks garbled after `repaired`: mojibake amid sound letters, or lost characters (U+FFFD)."""
+def garbled_at(text: str) -> int | None:
+    """Where `text` still looks garbled after `repaired`: by mojibake amid sound letters, or lost characters (U+FFFD)."""
     if text.isascii():
-        return False
-    if "\ufffd" in text:
-        return True
+        return None
+    if (lost := text.find("\ufffd")) >= 0:
+        return lost
     if not _TWO_BYTES.search(text):
-        return False
-    from ftfy.badness import is_bad
+        return None
+    from ftfy.badness import BADNESS_RE
 
-    return is_bad(text)
+    bad = BADNESS_RE.search(text)
+    return bad.start() if bad else None
 
 
 def _has_controls(text: str) -> bool:
@@ -100,3 +106,25 @@ def _may_be_wrong(line: str) -> bool:
 def _joined(text: str) -> str:
     r"""`text` with halves of surrogate pairs that stand together as the character that they are."""
     return _PAIRS.sub(lambda pair: pair.group().encode("utf-16", "surrogatepass").decode("utf-16"), text)
+
+
+def _without_escapes(text: str) -> str:
+    return _ESCAPES.sub("", text) if "\x1b" in text else text
+
+
+def _without_controls(text: str) -> str:
+    return _INVISIBLE.sub("", text)
+
+
+def _normalised(text: str) -> str:
+    """`text` in the form NFC, which joins letters and their accents and changes nothing that can be seen."""
+    return unicodedata.normalize("NFC", text)
+
+
+_STEPS: dict[str, Callable[[str], str]] = {
+    "mojibake": _read_right,
+    "surrogate_pairs": _joined,
+    "terminal_escapes": _without_escapes,
+    "control_characters": _without_controls,
+    "normalisation": _normalised,
+}

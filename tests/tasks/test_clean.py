@@ -138,7 +138,7 @@ FAULTS: list[tuple[Any, str]] = [
     ({"messages": []}, "no_answer"),
     ({"messages": [*chat("a")["messages"], chat("b")["messages"][1]]}, "role_order"),
     ({"messages": [chat("a")["messages"][1]]}, "role_order"),
-    (chat("x" * 300), "too_long"),
+    (chat("x" * 300), "long_row"),
     ('{"text": "half a pair \\ud800"}', "bad_unicode"),
     (chat("ask", split="exam"), "unknown_split"),
 ]
@@ -147,7 +147,7 @@ FAULTS: list[tuple[Any, str]] = [
 def test_each_kind_of_bad_row_leaves_with_its_reason_file_and_line(paths: Paths) -> None:
     put(paths, "bad.jsonl", *(row for row, _ in FAULTS))
     put(paths, "good.jsonl", chat("train on this", split="train"), chat("and test that", split="test"))
-    left = cleaned(paths, max_chars=200)["left_out"]
+    left = cleaned(paths, quality={"row": {"action": "drop", "max_characters": 200}})["left_out"]
     assert [(row["line"], row["reason"]) for row in left] == [(n, why) for n, (_, why) in enumerate(FAULTS, 1)]
     assert {row["file"] for row in left} == {"bad.jsonl"}
     assert left[0]["row"] == "{broken"
@@ -214,7 +214,7 @@ def test_two_runs_write_the_same_bytes(paths: Paths, tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in paths.clean.iterdir()}
     cleaned(paths, test_share=0.3)
     assert first == {path.name: path.read_bytes() for path in paths.clean.iterdir()}
-    assert set(first) == {*(f"{name}.parquet" for name in OUT), "ledger.json", "profile.json"}
+    assert set(first) == {*(f"{name}.parquet" for name in OUT), "ledger.json", "profile.json", "reported.parquet"}
     assert all(str(tmp_path).encode() not in content for content in first.values())
 
 

@@ -1,12 +1,10 @@
-"""Measures and checks of quality, each with what is close to a fault and is none."""
+"""Refusals and boilerplate, each with what only looks like it."""
 
-# ruff: noqa: RUF001 - letters of many alphabets and typographic quotes are what is tested
-
-import json
+# ruff: noqa: RUF001 - typographic quotes are what is tested
 
 import pytest
 
-from tasks.clean import quality
+from tasks.clean.refusals import is_boilerplate, is_refusal
 
 REFUSALS = [
     "I'm sorry, but I can't assist with that.",
@@ -132,8 +130,8 @@ ANSWERS = [
 
 
 def test_refusals_and_what_only_looks_like_one() -> None:
-    assert [answer for answer in REFUSALS if not quality.is_refusal(answer)] == []
-    assert [answer for answer in ANSWERS if quality.is_refusal(answer)] == []
+    assert [answer for answer in REFUSALS if not is_refusal(answer)] == []
+    assert [answer for answer in ANSWERS if is_refusal(answer)] == []
 
 
 @pytest.mark.parametrize(
@@ -147,8 +145,8 @@ def test_refusals_and_what_only_looks_like_one() -> None:
     ],
 )
 def test_boilerplate(answer: str) -> None:
-    assert quality.is_boilerplate("What is your favourite film?", answer)
-    assert not quality.is_boilerplate("Are you an AI or a human?", answer)
+    assert is_boilerplate("What is your favourite film?", answer)
+    assert not is_boilerplate("Are you an AI or a human?", answer)
 
 
 @pytest.mark.parametrize(
@@ -162,118 +160,7 @@ def test_boilerplate(answer: str) -> None:
     ],
 )
 def test_no_boilerplate(answer: str) -> None:
-    assert not quality.is_boilerplate("What is your favourite film?", answer)
-
-
-SENTENCE = "The quick brown fox jumps over the lazy dog."
-
-
-def test_repeated_lines_count_all_but_the_first_and_no_brackets() -> None:
-    assert quality.repeated_lines("\n".join([SENTENCE] * 4)) == pytest.approx(3 / 4)
-    assert quality.repeated_lines("if a {\n  b = 1\n}\nif c {\n  d = 2\n}\n}\n\n\n") == 0
-    assert quality.repeated_lines(SENTENCE) == quality.repeated_lines("") == 0
-
-
-def test_repeated_sentences() -> None:
-    assert quality.repeated_sentences(" ".join([SENTENCE] * 5)) == pytest.approx(4 / 5)
-    assert quality.repeated_sentences("First this one. Then that one! Is it over?") == 0
-
-
-def test_repeated_words_find_loops_without_punctuation() -> None:
-    assert quality.repeated_words("and then I said " * 50) > 0.9
-    assert quality.repeated_words("one two three four five") == 0
-    assert quality.repeated_words("a b c d e f a b c d e g") == pytest.approx(5 / 12), "each word counts once"
-    assert quality.repeated_words("a b c d e a b c d f a b c d g") == 0, "sequences of four are ordinary"
-
-
-def test_runs_of_one_character() -> None:
-    for before in range(25):
-        text = "x" * before + "!" * 20
-        assert quality.has_run(text, 20)
-        assert quality.has_run(text + "x", 20)
-        assert not quality.has_run(text, 26)
-        assert not quality.has_run(text[:-1], 20) or before >= 20
-    for drawn in ("-" * 200, "=" * 200, " " * 200, "." * 200, "#" * 200):
-        assert not quality.has_run(drawn, 20)
-
-
-def test_echo_is_the_share_of_the_answer() -> None:
-    question = "What is the capital of France?"
-    assert quality.echoed(question, question) == 1
-    assert quality.echoed(question, "Question: what is the capital of france? Paris.") == pytest.approx(6 / 7)
-    assert quality.echoed(question, "The capital of France is Paris.") == 0
-    assert quality.echoed(question, "What is the capital of Spain? Madrid.") == 0
-    assert quality.echoed("Yes or no?", "Yes or no?") == 0, "too short to tell"
-    assert quality.echoed(question, f"{question}\n\n{'An essay under its title goes on and on. ' * 20}") < 0.1
-    assert quality.echoed("", "Anything at all can be said here.") == 0
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "Here it is:\n```python\nprint(1)\nfor x in",
-        "Here it is:\n````\n```\nprint(1)\n```\nand so on",
-        '{"name": "search", "arguments": {"query": "rec',
-        '[{"a": 1}, {"a": 2}',
-        "We went to the market and there we bought apples, pears and",
-        "It serves as a reminder of the importance of",
-        "He packed a tent, a stove,",
-    ],
-)
-def test_truncated(answer: str) -> None:
-    assert quality.is_truncated(answer)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "docker ps",
-        "docker ps -a --filter 'status=exited' --format json and",
-        "docker run -it --rm alpine sh -c 'for i in 1 2; do echo the",
-        "Paris",
-        "the",
-        "Fill in: the",
-        "- apples\n- pears",
-        "Kind regards,",
-        "Here it is:\n```python\nprint(1)\n```",
-        "Here it is:\n```python\nprint(1)\n```\nThat is all",
-        "````markdown\n```python\nprint(1)\n```\n````",
-        "}\n```\nThat closes what the last answer began.",
-        '{"name": "search"}',
-        "[Your name] thanks you for the letter",
-        "{curly} brackets in a sentence are no JSON",
-        "[1](https://example.com) is the source",
-        "The answer is (a, b",
-        ":( that is sad",
-        "",
-    ],
-)
-def test_not_truncated(answer: str) -> None:
-    assert not quality.is_truncated(answer)
-
-
-def test_what_the_service_said_decides() -> None:
-    assert quality.is_truncated("A whole sentence.", "length")
-    assert quality.is_truncated("A whole sentence.", "MAX_TOKENS")
-    assert not quality.is_truncated("A whole sentence.", "stop")
-
-
-def test_json_cut_anywhere_is_seen() -> None:
-    whole = json.dumps({"messages": [{"role": "user", "content": 'a "b" \\ {c}'}], "n": [1, 2.5, None, True]})
-    cut = [end for end in range(2, len(whole)) if not quality.is_truncated(whole[:end])]
-    assert len(cut) <= 8, "only amid numbers and names, which may be other faults"
-    assert not quality.is_truncated(whole)
-
-
-def test_long_lines_of_prose_that_end_open() -> None:
-    text = "We came home late that night and found the door wide open and nobody"
-    assert quality.ends_open(text)
-    assert not quality.ends_open(f"{text}.")
-    assert not quality.ends_open("- one item\n- another item")
-    assert not quality.ends_open(
-        "docker run -d --name web -p 80:80 -v data:/data --restart always --network front nginx"
-    )
-    assert not quality.ends_open("")
+    assert not is_boilerplate("What is your favourite film?", answer)
 
 
 @pytest.mark.parametrize(
@@ -281,11 +168,5 @@ def test_long_lines_of_prose_that_end_open() -> None:
 )
 def test_no_text_can_stop_the_expressions(text: str) -> None:
     """In exponential time this would not end."""
-    assert not quality.is_refusal(text)
-    assert not quality.is_boilerplate("", text)
-
-
-def test_long_and_deep_texts() -> None:
-    assert not quality.is_truncated("[" * 100_000), "too deep to be read, so nothing is said of it"
-    assert quality.has_run("a" * 1_000_000, 50)
-    assert quality.repeated_lines("a\n" * 100_000) == 0
+    assert not is_refusal(text)
+    assert not is_boilerplate("", text)
