@@ -6,6 +6,7 @@ is for English prose, commands and code alike; a text without a question has the
 
 import json
 import re
+from itertools import pairwise
 
 from tasks.contract.likeness import words
 
@@ -19,6 +20,12 @@ CUT_REASONS = frozenset({"length", "max_tokens", "model_length", "incomplete"})
 """What services call the end of a generation that reached the limit of its length."""
 
 
+def may_repeat(text: str) -> bool:
+    """Whether at least `GRAM` words stood before, without which nothing worth the name stands twice; quick to see."""
+    said = text.split()
+    return len(said) - len(set(said)) >= GRAM
+
+
 def repeated_lines(text: str) -> float:
     """Share of the characters (0 to 1) in lines that stood before; lines of less than four letters do not count.
 
@@ -30,7 +37,8 @@ def repeated_lines(text: str) -> float:
 
 def repeated_sentences(text: str) -> float:
     """Share of the characters (0 to 1) in sentences that stood before; as `repeated_lines`."""
-    return _repeated(_SENTENCE_END.split(text))
+    ends = [end.end() for end in _SENTENCE_END.finditer(text)]
+    return _repeated([text[start:end] for start, end in pairwise([0, *ends, len(text)])]) if ends else 0.0
 
 
 def repeated_words(text: str) -> float:
@@ -79,8 +87,9 @@ def echoed(question: str, answer: str) -> float:
     """
     label = _LABEL.match(answer)
     answer = answer[label.end() :] if label else answer
-    if words(answer[:80])[:2] != words(question[:80])[:2]:
-        return 0.0
+    first, second = _WORD.search(answer, 0, 80), _WORD.search(question, 0, 80)
+    if not first or not second or first[0].lower() != second[0].lower():
+        return 0.0  # most answers; quicker than words
     asked, said = words(question), words(answer)
     same = 0
     for one, other in zip(asked, said, strict=False):
@@ -111,8 +120,8 @@ def is_truncated(answer: str) -> bool:
     if text[:1] in ("{", "["):
         return _is_cut_json(text)
     last = text[text.rfind("\n") + 1 :][-200:]
-    said = last.split()
-    return len(said) >= 6 and bool(_HANGING.fullmatch(said[-1])) and not _NO_PROSE.search(last)
+    end = last[last.rfind(" ") + 1 :]
+    return bool(_HANGING.fullmatch(end)) and len(last.split()) >= 6 and not _NO_PROSE.search(last)
 
 
 def _repeated(parts: list[str]) -> float:
@@ -156,7 +165,8 @@ def _is_cut_json(text: str) -> bool:
     return False
 
 
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_SENTENCE_END = re.compile(r"[.!?\n](?:(?<=\n)|(?=\s))")  # one set first, so that the search is quick
+_WORD = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"(?:[^\W\d_][\W\d_]*){4}")
 _LABEL = re.compile(r"\s*(?:#+\s*|\*\*)?(?:user|human|question|prompt|instruction|q)\s*:\**\s*", re.IGNORECASE)
 _FENCE = re.compile(r"^ {0,3}(?:[-*+>] +)?(`{3,})([^`\n]*)$", re.MULTILINE)

@@ -18,7 +18,7 @@ FINISH = "finish_reason"
 """Key of a row, or of its last message, with what the service called the end of the generation."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Said:
     """What the steps look at."""
 
@@ -72,6 +72,8 @@ class Steps:
 
     def found(self, content: Content, value: dict[str, Any]) -> list[Finding]:
         """What the steps find in a row; where it leaves, the reason is the last one. `value`: the record as it came."""
+        if not self._steps:
+            return []
         said = Said(content, list(content.exchanges()), _finish_reason(content, value))
         findings = []
         for drops, step in self._steps:
@@ -154,7 +156,7 @@ def _repetition(limits: Repetition, said: Said) -> Hit:
         (measures.repeated_words, limits.words),
     )
     for text in said.learned():
-        if any(limit is not None and measure(text) >= limit for measure, limit in shares):
+        if measures.may_repeat(text) and any(limit is not None and measure(text) >= limit for measure, limit in shares):
             return "repetition", excerpt(text)
         if limits.run is not None and measures.has_run(text, limits.run):
             return "repetition", excerpt(text)

@@ -58,7 +58,7 @@ def repaired(text: str, fixes: Collection[str] = FIXES) -> tuple[str, list[str]]
     """
     if text.isascii() and not _has_controls(text):
         return text, []
-    names = []
+    names: list[str] = []
     for name in FIXES:
         if name in fixes and (right := _STEPS[name](text)) != text:
             text = right
@@ -67,7 +67,7 @@ def repaired(text: str, fixes: Collection[str] = FIXES) -> tuple[str, list[str]]
 
 
 def garbled_at(text: str) -> int | None:
-    """Where `text` still looks garbled after `repaired`: by mojibake amid sound letters, or lost characters (U+FFFD)."""
+    """Where `text` still looks garbled after `repaired`: mojibake amid sound letters, or lost characters (U+FFFD)."""
     if text.isascii():
         return None
     if (lost := text.find("\ufffd")) >= 0:

@@ -46,7 +46,7 @@ class Maker:
             return _left(record, "unknown_split")
         except RecursionError:
             return _left(record, "too_deep")
-        findings = repair(found, self._settings.repair)
+        findings = repair(found, self._settings.repair) if self._settings.repair else []
         if reason := fault(found):
             return _left(record, reason)
         findings += self._steps.found(found, record.value)
@@ -75,18 +75,22 @@ class Maker:
         }
         if findings:
             row["found"] = [{"finding": finding.name, "shown": finding.shown} for finding in findings]
-        asked = keys.number(request)
+        asked, group = keys.number(request), self._settings.group
         return row, (
             int(name, 16),
             keys.number(_identity(found, turns)),
             asked,
-            _of(value, self._settings.group) or asked,
-            _of({**value, "source": source}, self._settings.stratify),
+            (_number(value.get(group)) if group else 0) or asked,
+            self._stratum(value, source),
             len(found.answer()),
             -1 if split is None else SPLITS.index(split),
             record.source.part,
             False,
         )
+
+    def _stratum(self, value: dict[str, Any], source: str) -> int:
+        key = self._settings.stratify
+        return 0 if key is None else _number(source if key == "source" else value.get(key))
 
 
 def _left(record: Record, reason: str) -> Made:
@@ -102,10 +106,9 @@ def _named(given: Any) -> str | None:
     return given.encode("utf-8", "backslashreplace").decode() if isinstance(given, str) and given else None
 
 
-def _of(value: dict[str, Any], key: str | None) -> int:
-    """The number of what stands under a row's key; 0 where there is no such key."""
-    of = value.get(key) if key else None
-    return 0 if of is None else keys.number(json.dumps(of, sort_keys=True, default=str))
+def _number(given: Any) -> int:
+    """The number of any value; 0 of none."""
+    return 0 if given is None else keys.number(json.dumps(given, sort_keys=True, default=str))
 
 
 def _identity(found: Content, turns: list[str]) -> str:

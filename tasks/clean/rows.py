@@ -100,9 +100,8 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         settings=settings.model_dump(mode="json"),
     )
     ledger = tally.ledger
-    found = dict(sorted(tally.reported.items()))
     print(f"clean: {ledger.came} rows in, {ledger.outs.total()} out {dict(ledger.outs)}, left {dict(ledger.left)}")
-    print(f"clean: found in rows that stay {found}")
+    print(f"clean: found in rows that stay: {dict(sorted(tally.reported.items()))}")
 
 
 def _told(batch: Any, reasons: Any) -> list[str | None]:

@@ -12,8 +12,8 @@ Some = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 Action = Literal["off", "report", "drop"]
-"""What becomes of a row in which a step finds a fault: the step is off; the row is counted, listed in `reported.parquet`
-and stays; or it leaves."""
+"""What becomes of a row in which a step finds a fault: nothing, for the step is off; it stays, counted and listed in
+`reported.parquet`; or it leaves."""
 
 Fix = Literal["mojibake", "surrogate_pairs", "terminal_escapes", "control_characters", "normalisation"]
 
@@ -96,7 +96,7 @@ class Echo(Section):
 
 
 class Language(Section):
-    """Languages that question, answer and text may be in; code and what is too short to tell pass. Reason `language`."""
+    """Languages that question, answer and text may be in; code and what is too short to tell pass: `language`."""
 
     action: Action = "off"
     """off; report: rows in another language are counted and stay; drop: they leave. 0.1 milliseconds a row."""
@@ -176,9 +176,9 @@ class Settings(Section):
     conflicts: Literal["keep", "drop"] = "keep"
     """Training rows that answer one request differently: kept and counted, or all of them left out."""
     repair: tuple[Fix, ...] = FIXES
-    """What is repaired in texts, where it is certain: UTF-8 that was read in another encoding, halves of surrogate pairs
-    that stand together, what a terminal takes for colours, control characters, and Unicode's normal form NFC. Rows that
-    were changed are counted and listed in `reported.parquet`; an empty list: nothing is repaired."""
+    """What is repaired in texts, where it is certain: UTF-8 that was read in another encoding, halves of surrogate
+    pairs that stand together, what a terminal takes for colours, control characters, and Unicode's normal form NFC.
+    Rows that were changed are counted and listed in `reported.parquet`; an empty list: nothing is repaired."""
     quality: Quality = Quality()
     """Steps that look for rows that are not worth training on; each is off, reports, or drops."""
     max_loss: Share = 0.2

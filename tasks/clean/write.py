@@ -131,8 +131,8 @@ def reported(
     """Lines of `REPORTED` for a batch: what was found in each record that stays; `conflicting`: answers conflict."""
     listed = pc.is_valid(batch.column("found")).to_numpy() | conflicting[: batch.num_rows]
     lines = []
-    for at in np.flatnonzero(listed):
-        if reasons[at := int(at)] is not None:
+    for at in np.flatnonzero(listed).tolist():
+        if reasons[at] is not None:
             continue
         found = batch.column("found")[at].as_py() or []
         if conflicting[at]:
