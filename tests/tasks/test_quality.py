@@ -19,18 +19,18 @@ QUESTION = "What is the capital of France, please?"
 
 OFF: dict[str, Any] = {
     **dict.fromkeys(("refusal", "boilerplate", "truncated", "garbled"), "off"),
-    **dict.fromkeys(("row", "answer", "repetition", "echo", "language"), {"action": "off"}),
+    **{key: {"action": "off"} for key in ("row", "answer", "repetition", "echo", "language")},
 }
 
 FAULTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("short_row", chat("a", "b"), {"row": {"min_characters": 3}}),
     ("short_row", chat("a b", "c"), {"row": {"min_words": 4}}),
-    ("long_row", chat("a b", "c d"), {"row": {"max_words": 3}}),
-    ("long_row", {"text": "abcd"}, {"row": {"max_characters": 3}}),
+    ("long_row", chat(PROSE, PROSE), {"row": {"max_words": 30}}),
+    ("long_row", {"text": f"{PROSE} {PROSE}"}, {"row": {"max_characters": 150}}),
     ("short_answer", chat(PROSE, "ab"), {"answer": {"min_characters": 3}}),
     ("short_answer", chat(PROSE, "abc"), {"answer": {"min_words": 2}}),
-    ("long_answer", chat("a", "b c d"), {"answer": {"max_words": 2}}),
-    ("long_answer", chat("a", "bcd"), {"answer": {"max_characters": 2}}),
+    ("long_answer", chat("Go on.", PROSE), {"answer": {"max_words": 12}}),
+    ("long_answer", chat("Go on.", PROSE), {"answer": {"max_characters": 50}}),
     ("refusal", chat("Book it.", "I'm sorry, but I can't assist with that."), {}),
     ("boilerplate", chat("Your favourite?", "As an AI language model, I do not have any."), {}),
     ("truncated", chat("Go on.", f"{PROSE}, because"), {}),
@@ -57,7 +57,11 @@ def step(name: str, action: str, more: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     (tmp_path / "input").mkdir()
-    put(Paths(tmp_path), "exam.jsonl", chat("Which container is asked for in the exam?", split="test"))
+    put(
+        Paths(tmp_path),
+        "exam.jsonl",
+        chat("Which container is asked for in the exam?", "The one called web.", split="test"),
+    )
     return Paths(tmp_path)
 
 
@@ -114,20 +118,20 @@ def test_what_is_repaired_is_counted_and_shown_and_tools_stay(paths: Paths) -> N
         {"role": "tool", "content": "\x1b[31mred\x1b[0m", "tool_call_id": "1"},
         {"role": "assistant", "content": "It is cafe\u0301."},
     ]
-    put(paths, "rows.jsonl", {"messages": turns, "tools": tools, "split": "train"},
-        {"text": garbled, "split": "train"}, {"text": "the caf\u00e9", "split": "train"})  # fmt: skip
+    texts = [{"text": text, "split": "train"} for text in (f"{garbled} nearby", "the caf\u00e9 nearby")]
+    put(paths, "rows.jsonl", {"messages": turns, "tools": tools, "split": "train"}, *texts)
     kept = cleaned(paths, near_duplicate=None)
     row, text = kept["train"]
     assert [turn["content"] for turn in row["messages"]] == ["the caf\u00e9", "", "red", "It is caf\u00e9."]
     assert json.loads(row["tools"]) == tools
     assert json.loads(row["messages"][1]["extra"])["tool_calls"] == calls
-    assert text["text"] == "the caf\u00e9"
+    assert text["text"] == "the caf\u00e9 nearby"
     assert [left["reason"] for left in kept["left_out"]] == ["duplicate"], "rows are compared as they were meant"
     assert [(line["finding"], line["line"], line["shown"]) for line in reported(paths)] == [
         ("repaired_mojibake", 1, garbled),
         ("repaired_terminal_escapes", 1, "\x1b[31mred\x1b[0m"),
         ("repaired_normalisation", 1, "It is cafe\u0301."),
-        ("repaired_mojibake", 2, garbled),
+        ("repaired_mojibake", 2, f"{garbled} nearby"),
     ]
     kept = cleaned(paths, near_duplicate=None, repair=["terminal_escapes"])
     assert [turn["content"] for turn in kept["train"][0]["messages"]] == [garbled, "", "red", "It is cafe\u0301."]
