@@ -85,8 +85,10 @@ class Steps:
 
 
 def _finish_reason(content: Content, value: dict[str, Any]) -> str | None:
-    given = value.get(FINISH)
-    if given is None and content.messages and FINISH in (extra := content.messages[-1]["extra"] or ""):
+    """What the service said of the answer that is to be learned."""
+    last = content.messages or content.chosen or content.completion
+    given = value.get(FINISH) if content.label is not False else None
+    if given is None and last and FINISH in (extra := last[-1]["extra"] or ""):
         given = json.loads(extra).get(FINISH)
     return given if isinstance(given, str) else None
 

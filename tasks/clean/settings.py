@@ -59,7 +59,7 @@ class Columns(Section):
 class Length(Section):
     """How long something may be; reasons `short_row` and `long_row`, or `short_answer` and `long_answer`."""
 
-    action: Action = "off"
+    action: Action = "drop"
     """off; report: rows that are too short or too long are counted and stay; drop: they leave."""
     min_characters: Count | None = None
     """Fewest characters; null: any number."""
@@ -113,7 +113,7 @@ class Language(Section):
 class Quality(Section):
     """Steps over each row. Answers are those to be learned: not rejected ones, nor those with a label of false."""
 
-    row: Length = Length(action="drop", max_characters=100_000)
+    row: Length = Length(max_characters=100_000)
     """Length of all turns together, or of the text."""
     answer: Length = Length()
     """Length of the last answer; a call of a tool has none."""
