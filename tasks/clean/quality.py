@@ -17,6 +17,9 @@ from tasks.contract.errors import SettingsError
 FINISH = "finish_reason"
 """Key of a row, or of its last message, with what the service called the end of the generation."""
 
+MEASURED = 100_000
+"""Characters of a text in which repetition is looked for; what it takes in memory goes with them."""
+
 
 @dataclass(slots=True)
 class Said:
@@ -157,7 +160,7 @@ def _repetition(limits: Repetition, said: Said) -> Hit:
         (measures.repeated_sentences, limits.sentences),
         (measures.repeated_words, limits.words),
     )
-    for text in said.learned():
+    for text in (text[:MEASURED] for text in said.learned()):
         if measures.may_repeat(text) and any(limit is not None and measure(text) >= limit for measure, limit in shares):
             return "repetition", excerpt(text)
         if limits.run is not None and measures.has_run(text, limits.run):

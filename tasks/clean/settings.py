@@ -59,7 +59,7 @@ class Columns(Section):
 class Length(Section):
     """How long something may be; reasons `short_row` and `long_row`, or `short_answer` and `long_answer`."""
 
-    action: Action = "drop"
+    action: Action = "report"
     """off; report: rows that are too short or too long are counted and stay; drop: they leave."""
     min_characters: Count | None = None
     """Fewest characters; null: any number."""
