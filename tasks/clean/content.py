@@ -57,16 +57,14 @@ class Content:
     weight: float | None = None
     """How much the row counts in training, as it came."""
 
-    def parts(self) -> Iterator[list[Turn]]:
+    def parts(self) -> list[list[Turn]]:
         """Every list of turns that there is."""
-        for turns in (self.messages, self.prompt, self.chosen, self.rejected, self.completion):
-            if turns is not None:
-                yield turns
+        every = (self.messages, self.prompt, self.chosen, self.rejected, self.completion)
+        return [turns for turns in every if turns is not None]
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> list[Turn]:
         """Every turn."""
-        for turns in self.parts():
-            yield from turns
+        return [turn for turns in self.parts() for turn in turns]
 
     def change(self, change: Callable[[str], str]) -> None:
         """Put every text through `change`: what turns say, and the text; not tools, calls and other keys."""

@@ -1,7 +1,7 @@
 """Which language a text is in, offline.
 
 By py3langid (after Lui and Baldwin 2012, "langid.py: An Off-the-shelf Language Identification Tool"): naive Bayes over
-sequences of bytes, 98 languages with a code of ISO 639-1, and one class for what is no language. Of the libraries that
+sequences of bytes, 114 languages with a code of ISO 639-1, and one class for what is no language. Of the libraries that
 need no download it is the quickest by far, as right on short texts as the best, and its confidence is low where a
 text is too short or no prose, instead of a guess.
 """

@@ -1,7 +1,7 @@
 """The steps of `clean.quality` over one row: what each finds, and whether the row leaves for it."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,19 +30,17 @@ class Said:
     """Questions, and the answers that are to be learned."""
     finish_reason: str | None
 
-    def texts(self) -> Iterator[str]:
+    def texts(self) -> list[str]:
         """Every text."""
-        if self.content.text is not None:
-            yield self.content.text
-        for turn in self.content.turns():
-            yield turn["content"]
+        return _texts(self.content.text, [turn["content"] for turn in self.content.turns()])
 
-    def learned(self) -> Iterator[str]:
+    def learned(self) -> list[str]:
         """What is to be learned: the text, or the answers."""
-        if self.content.text is not None:
-            yield self.content.text
-        for _, answer in self.exchanges:
-            yield answer
+        return _texts(self.content.text, [answer for _, answer in self.exchanges])
+
+
+def _texts(text: str | None, others: list[str]) -> list[str]:
+    return others if text is None else [text, *others]
 
 
 Hit = tuple[str, str] | None
@@ -105,12 +103,12 @@ def _answer(limits: Length, said: Said) -> Hit:
     return _length("answer", limits, len(answer), lambda: [answer]) if answer and said.content.text is None else None
 
 
-def _length(what: str, limits: Length, characters: int, texts: Callable[[], Any]) -> Hit:
+def _length(what: str, limits: Length, characters: int, texts: Callable[[], list[str]]) -> Hit:
     """`texts`: gives the texts, whose words are counted only where they matter."""
     fault = _beyond(characters, limits.min_characters, limits.max_characters)
     if fault is None and (limits.min_words or limits.max_words):
         fault = _beyond(sum(len(text.split()) for text in texts()), limits.min_words, limits.max_words)
-    return (f"{fault}_{what}", excerpt(next(iter(texts()), ""))) if fault else None
+    return (f"{fault}_{what}", excerpt("\n".join(texts()))) if fault else None
 
 
 def _beyond(count: int, least: int | None, most: int | None) -> str | None:
@@ -155,14 +153,18 @@ def _without_tools(name: str, is_fault: Callable[[str, str], bool], said: Said) 
 
 
 def _repetition(limits: Repetition, said: Said) -> Hit:
+    for text in said.learned():
+        if _repeats(limits, text[:MEASURED]):
+            return "repetition", excerpt(text)
+    return None
+
+
+def _repeats(limits: Repetition, text: str) -> bool:
+    if limits.run is not None and measures.has_run(text, limits.run):
+        return True
     shares = (
         (measures.repeated_lines, limits.lines),
         (measures.repeated_sentences, limits.sentences),
         (measures.repeated_words, limits.words),
     )
-    for text in (text[:MEASURED] for text in said.learned()):
-        if measures.may_repeat(text) and any(limit is not None and measure(text) >= limit for measure, limit in shares):
-            return "repetition", excerpt(text)
-        if limits.run is not None and measures.has_run(text, limits.run):
-            return "repetition", excerpt(text)
-    return None
+    return measures.may_repeat(text) and any(limit is not None and measure(text) >= limit for measure, limit in shares)

@@ -118,11 +118,11 @@ def _identity(found: Content, turns: list[str]) -> str:
     """
     if found.text is not None:
         return f"text {turns[0]}"
-    asked = iter(turns)
+    asked, part_asked = iter(turns), found.asked()
     said = [found.tools or "", repr(found.label)]
     for part in found.parts():
         said.append(str(len(part)))
         for turn in part:
-            text = next(asked) if part is found.asked() and turn["role"] == "user" else turn["content"]
+            text = next(asked) if part is part_asked and turn["role"] == "user" else turn["content"]
             said += (turn["role"], text, turn["extra"] or "")
     return "\0".join(said)
