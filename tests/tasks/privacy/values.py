@@ -1,6 +1,7 @@
 """Keys, cards, account numbers and hashes in their real forms, made from a seed: none of them is anybody's."""
 
 import random
+import re
 import string
 
 DIGITS = string.digits
@@ -107,14 +108,7 @@ def _card(network: str, source: random.Random) -> str:
 def _account(country: str, source: random.Random) -> str:
     """A number with the right check digits (ISO 7064, 97)."""
     said = ""
-    for kind, length in zip(ACCOUNTS[country][::1].translate(_KINDS).split(), _lengths(country), strict=True):
-        said += "".join(source.choices(string.ascii_uppercase if kind == "a" else DIGITS, k=length))
+    for kind, length in re.findall(r"([an])(\d+)", ACCOUNTS[country]):
+        said += "".join(source.choices(string.ascii_uppercase if kind == "a" else DIGITS, k=int(length)))
     number = int("".join(str(int(letter, 36)) for letter in f"{said}{country}00"))
     return f"{country}{98 - number % 97:02}{said}"
-
-
-_KINDS = str.maketrans({**dict.fromkeys(DIGITS, ""), "a": " a ", "n": " n "})
-
-
-def _lengths(country: str) -> list[int]:
-    return [int(length) for length in ACCOUNTS[country].replace("a", " ").replace("n", " ").split()]
