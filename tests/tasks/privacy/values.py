@@ -35,6 +35,7 @@ KEYS = {
     "digitalocean": ("dop" "_v1_", (64, HEX)),
     "sendgrid": ("S" "G.", (22, LETTERS), ".", (43, LETTERS)),
     "vault": ("hv" "s.", (24, LETTERS)),
+    "swarm": ("SWM" "TKN-1-", (50, HEX), "-", (25, HEX)),
     "jwt": ("ey" "JhbGciOiJIUzI1NiJ9.eyJ", (60, LETTERS), ".", (43, URL64)),
     "pem": ("-----BEGIN RSA " "PRIVATE KEY-----\nMIIE", (300, BASE64), "\n-----END RSA " "PRIVATE KEY-----"),
     "pem_openssh": ("-----BEGIN OPENSSH " "PRIVATE KEY-----\nb3Bl", (200, BASE64), "\n-----END OPENSSH "
