@@ -8,18 +8,25 @@ _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+(?:[^\W\d_]{2,24}|xn--
 
 _RESERVED = re.compile(
     r"(?:.*\.)?(?:example|test|invalid|localhost|local|internal)|(?:.*\.)?example\.(?:com|net|org|edu)"
-    r"|(?:.*\.)?(?:your|my)[\w-]*\.\w+|(?:domain|company|email)\.(?:com|org|net)",
+    r"|(?:.*\.)?(?:your|my)[\w-]*\.\w+|(?:domain|company)\.(?:com|org|net)",
     re.IGNORECASE,
 )
 """Domains in which nobody has an address (RFC 2606, RFC 6762), and those that stand for one's own."""
 
-_FILES = frozenset("png jpg jpeg gif svg webp css js json html txt yml yaml".split())
+_FILES = frozenset(["png", "jpg", "jpeg", "gif", "svg", "webp", "css", "js", "json", "html", "txt", "yml", "yaml"])
+"""Ends of names of files, such as `logo@2x.png`."""
+
+_ESCAPED = re.compile(r"(?<=\\)(?:u[0-9a-f]{4}|[nrt])", re.IGNORECASE)
+"""What a text in JSON has before an address for `<` or the end of a line."""
 
 _COMMAND = re.compile(r"\b(?:ssh|scp|sftp|rsync|ssh-copy-id)\b[^\n,;]{0,60}\Z")
 _LOGIN = re.compile(r"://[^/\s?#]*\Z")
 
 _DIGITS = re.compile(r"[0-9](?:[ ().\-/\xa0]{0,3}[0-9]){6}")
 """A text without this has no telephone number."""
+
+_SUM = re.compile(r"[0-9)]\s{0,2}\+\s?[0-9]?\Z")
+"""A `+` between numbers."""
 
 _NAMED = re.compile(
     r"(?:\b(?:phone|tel|telephone|mobile|mobil|cell|fax|whatsapp|sms|call|dial|text|ring|contact|handy|telefon|"
@@ -43,6 +50,8 @@ def _email(text: str, at: int) -> tuple[int, int] | None:
     if not local or not domain:
         return None
     start, end = local.start(), domain.end()
+    if escaped := _ESCAPED.match(text, start, at):
+        start = escaped.end()
     while start < at and not text[start].isalnum():
         start += 1
     if start == at or text[at - 1] == "." or text[start - 1 : start] in ("@", "/"):
@@ -68,6 +77,8 @@ def phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
     for region in regions or (None,):
         for match in PhoneNumberMatcher(text, region, leniency=Leniency.VALID):
             raw, start = match.raw_string, match.start
+            if _SUM.search(text, max(0, start - 3), start + 1):
+                continue
             written = re.findall(r"\d+", format_number(match.number, PhoneNumberFormat.NATIONAL))
             if (
                 raw.startswith("+")

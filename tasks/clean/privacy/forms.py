@@ -65,7 +65,7 @@ _COMPILED = [
 
 
 def known(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of every key whose form is known. A text without one costs a search for each form's first letters."""
+    """Start and end of every key whose form is known. A text without one costs a search for each anchor."""
     for anchors, pattern in _COMPILED:
         for anchor in anchors:
             if anchor in text:

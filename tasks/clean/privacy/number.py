@@ -24,17 +24,22 @@ _FOUR = re.compile(r"[0-9][0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9]|-[A-Za-z])(
 _SIX = re.compile(r"[23][0-9a-fA-F]{3}:(?:[0-9a-fA-F]{0,4}:){1,6}[0-9a-fA-F]{0,4}(?![\w:])")
 """Addresses of the net as a whole are in 2000::/3 (RFC 4291)."""
 
-_NAME = re.compile(r"[A-Za-z]-\Z")
+_NAME = re.compile(r"[A-Za-z][:-]\Z")
 
 _VERSION = re.compile(
     r"(?:\b(?:version|release|build|firmware|upgrad\w*|updat\w*|section|chapter|clause)\b[^\n]{0,24}"
-    r"|\bv\.?\s?|§\s?|[\w)]/|[a-z]:|[=<>~!]=\s?)\Z",
+    r"|\bv\.?\s?|§\s?|[\w)]/|[=<>~!]=\s?)\Z",
     re.IGNORECASE,
 )
 """What stands before a version or the number of a section, which can look like an address."""
 
-RESOLVERS = frozenset("8.8.8.8 8.8.4.4 1.1.1.1 1.0.0.1 9.9.9.9 149.112.112.112 208.67.222.222 208.67.220.220".split())
+KNOWN = frozenset(
+    ["8.8.8.8", "8.8.4.4", "1.1.1.1", "1.0.0.1", "9.9.9.9", "149.112.112.112", "208.67.222.222", "208.67.220.220"]
+)
 """Public name servers that everybody names."""
+
+_MADE_UP = re.compile(r"(\d+)\.\1\.\1\.\1|1\.2\.3\.[45]|2\.3\.4\.5|4\.3\.2\.1|5\.6\.7\.8")
+"""What people write for any address."""
 
 
 def cards(text: str) -> Iterator[tuple[int, int]]:
@@ -67,19 +72,16 @@ def addresses(text: str) -> Iterator[tuple[int, int]]:
     Private, local and reserved ones (RFC 1918, 5737, 3849), networks, and public name servers are nobody's.
     """
     for match in _FOUR.finditer(text):
-        if _continues(text, match.start(), ".") or _NAME.search(text, max(0, match.start() - 2), match.start()):
+        start, (given, _, prefix) = match.start(), match[0].partition("/")
+        if _continues(text, start, ".") or given in KNOWN or _MADE_UP.fullmatch(given):
+            continue
+        if _is_tag(text, start, given) or _VERSION.search(text, max(0, start - 40), start):
             continue
         try:
-            address = IPv4Address(match[0].partition("/")[0])
+            address = IPv4Address(given)
         except AddressValueError:
             continue
-        if (
-            _is_network(match[0])
-            or match[0] in RESOLVERS
-            or _VERSION.search(text, max(0, match.start() - 40), match.start())
-        ):
-            continue
-        if address.is_global and not address.is_multicast:
+        if address.is_global and not address.is_multicast and not (prefix and _is_network(match[0])):
             yield match.span()
     for match in _SIX.finditer(text):
         try:
@@ -89,10 +91,16 @@ def addresses(text: str) -> Iterator[tuple[int, int]]:
             continue
 
 
+def _is_tag(text: str, start: int, given: str) -> bool:
+    """Whether a name goes before: always where a dash joins them, and with a colon where all four numbers are low."""
+    name = _NAME.search(text, max(0, start - 2), start)
+    return name is not None and (name[0].endswith("-") or all(int(part) < 32 for part in given.split(".")))
+
+
 def _is_network(text: str) -> bool:
     """Whether an address with a length of prefix is a network of many machines."""
     try:
-        return "/" in text and ip_network(text).num_addresses > 1
+        return ip_network(text).num_addresses > 1
     except ValueError:
         return False
 

@@ -78,9 +78,6 @@ _WORDS = re.compile(
 _IDENTIFIER = re.compile(r"[a-z]+(?:[_.-][a-z]*\d{0,2}[a-z]*){1,}|[a-z]+(?:[A-Z][a-z]+)+\d?|[A-Z]+(?:_[A-Z]*\d{0,2})+")
 """A name in a program: words joined by `_`, `.` or `-`, or camelCase."""
 
-_COUNT = re.compile(r"\d+[-–]?\d*[a-z]{0,8}|v?\d+(?:[.:/-]\d+)+\w*|[a-z]+\d{0,2}", re.IGNORECASE)
-"""`90days`, `8-20`, a date, a version, a word."""
-
 
 def secrets(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of every secret in `text`."""
