@@ -20,6 +20,7 @@ from tasks.clean.contamination import Passages
 from tasks.clean.content import Content, Unusable
 from tasks.clean.duplicates import Tests, normalised
 from tasks.clean.files import Source, place, sources
+from tasks.clean.privacy.step import Step, hidden
 from tasks.clean.profile import MOST, SHOWN, Profile
 from tasks.clean.read import Record, records
 from tasks.clean.settings import Settings
@@ -40,6 +41,7 @@ WANTED = frozenset({"not_sampled"})
 class Tally:
     """What is counted on the way."""
 
+    privacy: Step
     ledger: Ledger = field(default_factory=Ledger)
     shapes: Counter[str] = field(default_factory=Counter)
     sometimes: set[str] = field(default_factory=set)
@@ -62,7 +64,7 @@ def clean(settings: Settings, paths: Paths) -> None:
 
 
 def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path) -> None:
-    tally, scratch = Tally(), Scratch(aside / "records.parquet")
+    tally, scratch = Tally(Step(settings.privacy)), Scratch(aside / "records.parquet")
     report = reporter("clean: files read", len(files), "files")
     with scratch, keys.Writer(aside / "keys") as numbers:
         for done, source in enumerate(files, 1):
@@ -99,7 +101,8 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         paths.clean / "ledger.json",
         files=[source.name for source in files],
         shapes=dict(tally.shapes),
-        reported={"conflicting_answers": conflicting},
+        reported={"conflicting_answers": conflicting, **tally.privacy.told()},
+        privacy=tally.privacy.counts(),
         settings=settings.model_dump(mode="json"),
     )
     ledger = tally.ledger
@@ -114,7 +117,7 @@ def _told(batch: Any, reasons: Any) -> list[str | None]:
 
 def _row(record: Record, settings: Settings, tally: Tally) -> tuple[dict[str, Any], tuple[int, ...]]:
     """The record as a line of the scratch file and its numbers; with the reason where it leaves."""
-    row: dict[str, Any] = {"file": record.source.name, "line": record.line, "row": record.raw}
+    row: dict[str, Any] = {"file": record.source.name, "line": record.line, "row": tally.privacy.raw(record)}
     if record.value is None:
         return {**row, "reason": record.fault}, _GONE
     try:
@@ -126,17 +129,19 @@ def _row(record: Record, settings: Settings, tally: Tally) -> tuple[dict[str, An
         return {**row, "reason": "unknown_split"}, _GONE
     except RecursionError:
         return {**row, "reason": "too_deep"}, _GONE
+    if reason := tally.privacy.look(found):
+        return {**row, "reason": reason}, _GONE
     if reason := fault(found, settings.max_chars):
         return {**row, "reason": reason}, _GONE
     tally.shapes[found.shape] += 1
     more = {name: value for name in SOMETIMES.names if (value := getattr(found, name)) is not None}
     tally.sometimes.update(more)
-    source = _named(record.value.get("source")) or record.source.name
+    source = tally.privacy.named(_named(record.value.get("source"))) or record.source.name
     name, turns = row_id(source, found.identity()), [normalised(turn) for turn in found.request()]
     row |= {
         "id": name,
         "source": source,
-        "slice": _named(record.value.get("slice")),
+        "slice": tally.privacy.named(_named(record.value.get("slice"))),
         "request": (request := " ".join(turns)),
         "whole": found.whole(),
         "messages": found.messages,
@@ -204,7 +209,7 @@ def _largest(scratch: Scratch, records: int, sizes: dict[int, int]) -> list[dict
     wanted = np.zeros(records, bool)
     wanted[largest] = True
     texts = dict(zip(sorted(largest), scratch.texts("whole", wanted), strict=True))
-    return [{"rows": sizes[place], "example": texts[place][:SHOWN]} for place in largest]
+    return [{"rows": sizes[place], "example": hidden(texts[place])[:SHOWN]} for place in largest]
 
 
 def _keep_from_tests(scratch: Scratch, known: Any, splits: Any, reasons: Any, settings: Settings) -> None:

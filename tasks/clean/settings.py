@@ -45,6 +45,36 @@ class Columns(Section):
     """Column with raw text; instead of question and answer."""
 
 
+Action = Literal["off", "report", "redact", "drop"]
+
+
+class Privacy(Section):
+    """What becomes of rows with secrets or personal data, by kind: `off`, `report` (rows stay as they are, counted),
+    `redact` (a placeholder such as `[email]` for each value; the same value of a row has the same one), `drop`.
+
+    Promised: every text of a row is looked at, tool calls and definitions included; where a kind is redacted or
+    dropped, no output of the stage has a value of it that was found, left_out.parquet included; and values are never
+    in logs, in the ledger, or in the profile. Not promised: that everything is found. Names and postal addresses are
+    not looked for; rules miss what they do not know, such as a password of letters only; and where a kind is reported,
+    rows are shown by later stages as they are.
+    """
+
+    secret: Action = "report"
+    """Keys and tokens of known forms, private keys, and passwords where one is given; not placeholders."""
+    iban: Action = "report"
+    """International bank account numbers whose check digits are right."""
+    card: Action = "report"
+    """Numbers of payment cards whose last digit is right, those for tests included."""
+    email: Action = "report"
+    """E-mail addresses; not those at reserved domains such as example.com."""
+    phone: Action = "report"
+    """Telephone numbers that the plan of their country has."""
+    ip: Action = "report"
+    """Addresses on the internet; not private, local or reserved ones, networks, or public name servers."""
+    phone_regions: tuple[str, ...] = ("US", "GB")
+    """Countries (two letters) whose telephone numbers are known without a + before them."""
+
+
 class Settings(Section):
     """Section `clean` of params.yaml."""
 
@@ -80,6 +110,8 @@ class Settings(Section):
     """Words in a row that a training row must not share with the request of a test row; null: off."""
     conflicts: Literal["keep", "drop"] = "keep"
     """Training rows that answer one request differently: kept and counted, or all of them left out."""
+    privacy: Privacy = Privacy()
+    """What becomes of rows with secrets or personal data."""
     max_chars: int | None = Field(100_000, ge=1)
     """Longest row (characters, all turns together); null: any length."""
     max_loss: Share = 0.2

@@ -1,0 +1,142 @@
+"""What becomes of rows with private values: reported, redacted or dropped, by kind, and counted."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from tasks.clean.content import Content
+from tasks.clean.privacy.finding import KINDS, Finding, Kind
+from tasks.clean.privacy.search import REGIONS, find, placeholders, redacted
+from tasks.clean.privacy.walk import Change, changed, changed_text
+from tasks.clean.read import Record
+from tasks.clean.settings import Privacy
+from tasks.contract.errors import SettingsError
+
+
+class Step:
+    """Looks at each row as `clean.privacy` says. Values are never kept or told, only how many there are."""
+
+    def __init__(self, settings: Privacy) -> None:
+        """Raises `SettingsError` for a country that has no telephone numbers."""
+        from phonenumbers import SUPPORTED_REGIONS
+
+        if unknown := set(settings.phone_regions) - SUPPORTED_REGIONS:
+            raise SettingsError(
+                f"params.yaml: clean.privacy.phone_regions: {', '.join(sorted(unknown))} is no country with a plan of "
+                "telephone numbers; give two capital letters each, such as US."
+            )
+        self._actions: dict[Kind, str] = {kind: getattr(settings, kind) for kind in KINDS}
+        self._regions = settings.phone_regions
+        self._rows: Counter[Kind] = Counter()
+        self._findings: Counter[Kind] = Counter()
+
+    def look(self, row: Content) -> str | None:
+        """Count what `row` holds and redact it in place; return the reason where it must leave: `private_<kind>`."""
+        values: list[tuple[Kind, str]] = []
+        try:
+            kinds = self._of("report", "redact", "drop")
+            if not kinds or not self._anything(row, kinds):
+                return None
+            _rewrite(row, self._collect(values, kinds))
+            found = Counter(kind for kind, _ in values)
+            self._findings.update(found)
+            self._rows.update(set(found))
+            for kind in KINDS:
+                if found[kind] and self._actions[kind] == "drop":
+                    return f"private_{kind}"
+            kinds = self._of("redact")
+            if any(found[kind] for kind in kinds):
+                _rewrite(row, self._redact(placeholders(values), kinds))
+        except RecursionError:
+            return "too_deep"
+        return None
+
+    def raw(self, record: Record) -> str:
+        """The record as text for those that leave, for whatever reason: without values that are redacted or dropped."""
+        kinds = self._of("redact", "drop")
+        if not kinds:
+            return record.raw
+        if record.value is None:
+            text = record.text or ""
+            return replace(record, text=redacted(text, find(text, kinds, self._regions))).raw
+        try:
+            values: list[tuple[Kind, str]] = []
+            changed(record.value, self._collect(values, kinds))
+            if not values:
+                return record.raw
+            value = changed(record.value, self._redact(placeholders(values), kinds))
+        except RecursionError:
+            return redacted(record.raw, find(record.raw, kinds, self._regions))
+        return replace(record, value=value, text=None).raw
+
+    def named(self, name: str | None) -> str | None:
+        """The name that a row gives to its source or slice, without values that are redacted or dropped."""
+        return name and redacted(name, find(name, self._of("redact", "drop"), self._regions))
+
+    def counts(self) -> dict[str, dict[str, Any]]:
+        """By kind: what was done, the rows that it was found in, and how often."""
+        return {
+            kind: {"action": action, "rows": self._rows[kind], "findings": self._findings[kind]}
+            for kind, action in self._actions.items()
+            if action != "off"
+        }
+
+    def told(self) -> dict[str, int]:
+        """Rows that stayed with private values, or without those that they came with, for the report."""
+        names = {"report": "rows_with_{}", "redact": "rows_redacted_of_{}"}
+        return {
+            names[action].format(kind): self._rows[kind]
+            for kind, action in self._actions.items()
+            if action in names and self._rows[kind]
+        }
+
+    def _of(self, *actions: str) -> tuple[Kind, ...]:
+        return tuple(kind for kind in KINDS if self._actions[kind] in actions)
+
+    def _anything(self, row: Content, kinds: tuple[Kind, ...]) -> bool:
+        """Whether it is worth to look at the row text by text: most rows are done with in one search."""
+        if row.tools is not None or any(turn["extra"] or turn["content"][:1] in ("{", "[") for turn in row.turns()):
+            return True
+        return bool(find(row.whole(), kinds, self._regions))
+
+    def _collect(self, values: list[tuple[Kind, str]], kinds: tuple[Kind, ...]) -> Change:
+        def change(text: str, key: str) -> str:
+            found = _found(text, key, kinds, self._regions)
+            values.extend((one.kind, text[one.start : one.end]) for one in found)
+            return text
+
+        return change
+
+    def _redact(self, names: dict[str, str], kinds: tuple[Kind, ...]) -> Change:
+        return lambda text, key: redacted(text, _found(text, key, kinds, self._regions), names)
+
+
+def hidden(text: str) -> str:
+    """`text` without private values of any kind, for pages and profiles."""
+    try:
+        return changed_text(text, lambda part, key: redacted(part, _found(part, key)))
+    except RecursionError:
+        return redacted(text, find(text))
+
+
+def _found(text: str, key: str, kinds: tuple[Kind, ...] = KINDS, regions: tuple[str, ...] = REGIONS) -> list[Finding]:
+    """Findings in `text`, with the key that it stands under before it."""
+    before = f"{key}: " if 0 < len(key) <= 64 else ""
+    shift = len(before)
+    return [
+        Finding(one.start - shift, one.end - shift, one.kind)
+        for one in find(before + text, kinds, regions)
+        if one.start >= shift
+    ]
+
+
+def _rewrite(row: Content, change: Change) -> None:
+    """Change every text of the row: what is said, what turns have beside it, the definitions of tools."""
+    if row.text is not None:
+        row.text = changed_text(row.text, change)
+    for turn in row.turns():
+        turn["content"] = changed_text(turn["content"], change)
+        if turn["extra"]:
+            turn["extra"] = changed_text(turn["extra"], change)
+    if row.tools is not None:
+        row.tools = changed_text(row.tools, change)
