@@ -1,5 +1,6 @@
 """What becomes of rows with private values: reported, redacted or dropped, by kind, and counted."""
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -122,12 +123,14 @@ def hidden(text: str) -> str:
 def _found(text: str, key: str, kinds: tuple[Kind, ...] = KINDS, regions: tuple[str, ...] = REGIONS) -> list[Finding]:
     """Findings in `text`, with the key that it stands under before it."""
     before = f"{key}: " if 0 < len(key) <= 64 else ""
+    found = find(before + text, kinds, regions)
+    if before and not found and "secret" in kinds and not any(letter.isspace() for letter in text):
+        found = find(before + _MARKS.sub("-", text), ("secret",))  # it is all value: no mark in it ends it
     shift = len(before)
-    return [
-        Finding(one.start - shift, one.end - shift, one.kind)
-        for one in find(before + text, kinds, regions)
-        if one.start >= shift
-    ]
+    return [Finding(one.start - shift, one.end - shift, one.kind) for one in found if one.start >= shift]
+
+
+_MARKS = re.compile(r"[\"'`,;&|]")
 
 
 def _rewrite(row: Content, change: Change) -> None:
