@@ -22,20 +22,24 @@ def temper() -> Find:
 
 
 def detect_secrets() -> Find:
-    """Every plugin of detect-secrets that is on by default."""
-    from detect_secrets.core.scan import scan_line
+    """detect-secrets on a file for each text, as it is meant to be used, with every plugin that is on by default."""
+    from tempfile import NamedTemporaryFile
+
+    from detect_secrets import SecretsCollection
     from detect_secrets.settings import default_settings
 
-    default_settings().__enter__()
+    settings = default_settings()
+    settings.__enter__()
 
-    def find(text: str) -> Iterator[Span]:
-        at = 0
-        for line in text.split("\n"):
-            for secret in scan_line(line):
-                kind = "ip" if secret.type == "Public IP (ipv4)" else "secret"
-                start = line.find(secret.secret_value or "")
-                yield at + start, at + start + len(secret.secret_value or ""), kind
-            at += len(line) + 1
+    def find(text: str, kept: object = settings) -> Iterator[Span]:
+        with NamedTemporaryFile("w", suffix=".txt") as file:
+            file.write(text)
+            file.flush()
+            secrets = SecretsCollection()
+            secrets.scan_file(file.name)
+        for _, secret in secrets:
+            start = text.find(secret.secret_value or "")
+            yield start, start + len(secret.secret_value or ""), "secret"
 
     return find
 
@@ -81,7 +85,7 @@ def scrubadub() -> Find:
 
 FINDERS: dict[str, tuple[Callable[[], Find], tuple[str, ...]]] = {
     "temper": (temper, ("secret", "iban", "card", "email", "phone", "ip")),
-    "detect-secrets": (detect_secrets, ("secret", "ip")),
+    "detect-secrets": (detect_secrets, ("secret",)),
     "presidio": (presidio, ("iban", "card", "email", "phone", "ip")),
     "datafog": (datafog, ("card", "email", "phone", "ip")),
     "scrubadub": (scrubadub, ("secret", "card", "email", "phone")),

@@ -22,11 +22,16 @@ _ESCAPED = re.compile(r"(?<=\\)(?:u[0-9a-f]{4}|[nrt])", re.IGNORECASE)
 _COMMAND = re.compile(r"\b(?:ssh|scp|sftp|rsync|ssh-copy-id)\b[^\n,;]{0,60}\Z")
 _LOGIN = re.compile(r"://[^/\s?#]*\Z")
 
-_DIGITS = re.compile(r"[0-9](?:[ ().\-/\xa0]{0,3}[0-9]){6}")
-"""A text without this has no telephone number."""
+_RUN = re.compile(r"[0-9](?:[ ().\-/\xa0]{0,3}[0-9]){6,}")
+"""Digits in a row, with what can stand between those of a telephone number."""
 
-_SUM = re.compile(r"[0-9)]\s{0,2}\+\s?[0-9]?\Z")
-"""A `+` between numbers."""
+_DATE = re.compile(r"(?:19|20)\d\d[-/.]\d\d?[-/.]\d|\d\d?[-/.]\d\d?[-/.](?:19|20)\d\d|\d+\.?\d+(?!\S*[ ().\-/\xa0]\d)")
+"""Dates, and numbers without anything between their digits."""
+
+_SUM = re.compile(r"[0-9)]\s{0,2}\Z")
+"""What stands before a `+` that adds."""
+
+_NOT_BEFORE = frozenset("_$€£")
 
 _NAMED = re.compile(
     r"(?:\b(?:phone|tel|telephone|mobile|mobil|cell|fax|whatsapp|sms|call|dial|text|ring|contact|handy|telefon|"
@@ -70,20 +75,27 @@ def phones(text: str, regions: Sequence[str]) -> Iterator[tuple[int, int]]:
 
     With a `+` anywhere; else as a country of `regions` writes them, or after a word such as phone.
     """
-    if not _DIGITS.search(text):
-        return
+    for run in _RUN.finditer(text):
+        start = run.start()
+        named = _NAMED.search(text, max(0, start - 60), start) is not None
+        while start and text[start - 1] in "+(":
+            start -= 1
+        before, international = text[start - 1 : start], "+" in text[start : run.start()]
+        if before.isalnum() or before in _NOT_BEFORE or (international and _SUM.search(text, max(0, start - 3), start)):
+            continue
+        if named or international or not _DATE.match(run[0]):
+            for first, end in _phones(text[start : run.end() + 3], regions, named):
+                yield start + first, start + end
+
+
+def _phones(text: str, regions: Sequence[str], named: bool) -> Iterator[tuple[int, int]]:
+    """Numbers in a few characters; `named`: a word such as phone goes before."""
     from phonenumbers import Leniency, PhoneNumberFormat, PhoneNumberMatcher, format_number
 
     for region in regions or (None,):
         for match in PhoneNumberMatcher(text, region, leniency=Leniency.VALID):
-            raw, start = match.raw_string, match.start
-            if _SUM.search(text, max(0, start - 3), start + 1):
-                continue
-            written = re.findall(r"\d+", format_number(match.number, PhoneNumberFormat.NATIONAL))
-            if (
-                raw.startswith("+")
-                or text[start - 1 : start] == "+"
-                or (re.findall(r"\d+", raw) == written and len(written) > 1)
-                or _NAMED.search(text, max(0, start - 60), start)
-            ):
-                yield start, match.end
+            if not named and "+" not in text[max(0, match.start - 2) : match.start + 1]:
+                written = re.findall(r"\d+", format_number(match.number, PhoneNumberFormat.NATIONAL))
+                if len(written) < 2 or re.findall(r"\d+", match.raw_string) != written:
+                    continue
+            yield match.start, match.end

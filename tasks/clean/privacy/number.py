@@ -21,6 +21,8 @@ _ACCOUNT = re.compile(r"[A-Z][A-Z][0-9]{2}(?: ?[A-Z0-9]){11,34}")
 
 _FOUR = re.compile(r"[0-9][0-9]{0,2}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9]|-[A-Za-z])(?:/([0-9]{1,2})(?![0-9]))?")
 
+_DOTTED = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]")
+
 _SIX = re.compile(r"[23][0-9a-fA-F]{3}:(?:[0-9a-fA-F]{0,4}:){1,6}[0-9a-fA-F]{0,4}(?![\w:])")
 """Addresses of the net as a whole are in 2000::/3 (RFC 4291)."""
 
@@ -71,7 +73,7 @@ def addresses(text: str) -> Iterator[tuple[int, int]]:
 
     Private, local and reserved ones (RFC 1918, 5737, 3849), networks, and public name servers are nobody's.
     """
-    for match in _FOUR.finditer(text):
+    for match in _FOUR.finditer(text) if _DOTTED.search(text) else ():
         start, (given, _, prefix) = match.start(), match[0].partition("/")
         if _continues(text, start, ".") or given in KNOWN or _MADE_UP.fullmatch(given):
             continue
@@ -83,7 +85,7 @@ def addresses(text: str) -> Iterator[tuple[int, int]]:
             continue
         if address.is_global and not address.is_multicast and not (prefix and _is_network(match[0])):
             yield match.span()
-    for match in _SIX.finditer(text):
+    for match in _SIX.finditer(text) if text.count(":") > 2 else ():
         try:
             if not _continues(text, match.start(), ":.") and IPv6Address(match[0]).is_global:
                 yield match.span()

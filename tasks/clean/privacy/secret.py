@@ -31,11 +31,11 @@ _RULES = (
     # password=..., "password": "...", my password is ..., <password>..., --password ...
     _rule(
         "pass pwd contraseña",
-        rf"(?:password|passwort|passwd|passphrase|passcode|contraseña|(?<![a-z])pass|(?<![a-z])pwd)\d?"
-        rf"(?:{_GIVEN}|(?<=--password)\s+){_VALUE}",
+        r"(?:password|passwort|passwd|passphrase|passcode|contraseña|(?<=mot de )passe|(?<=ssh)pass"
+        r"|(?<![a-z])(?:pass|pwd))\d?"
+        rf"(?:{_GIVEN}|(?<=--password)\s+|(?<=sshpass)\s+-p ?){_VALUE}",
         6, 1,
     ),
-    _rule("mot", rf"mot de passe{_GIVEN}{_VALUE}", 6, 1),
     # the same for tokens and keys, which are longer
     _rule(
         "token secret credential key",
@@ -45,14 +45,13 @@ _RULES = (
         16, 2,
     ),
     # HTTP authorisation (RFC 6750, RFC 7617)
-    _rule("bearer basic authorization", r"(?:bearer|basic|authorization: *token)\s+(?P<bare>[\w.~+/-]{16,}=*)", 16, 2),
+    _rule("bearer authorization", r"(?:bearer|authorization: *(?:basic|token))\s+(?P<bare>[\w.~+/-]{16,}=*)", 16, 2),
     # options of commands
     _rule("login twine", rf"\w+\b[^\n|]{{0,120}}?\s-p[ =]?{_VALUE}", 6, 1),
-    _rule("sshpass", rf"sshpass\s+-p ?{_VALUE}", 6, 1),
     _rule("mysql mariadb", rf"(?:mysql|mysqldump|mysqladmin|mariadb)\b[^\n|]{{0,120}}?\s-p(?!\s){_VALUE}", 6, 1),
     _rule(
-        "curl wget",
-        rf"(?:curl|wget)\b[^\n|]{{0,200}}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']{{1,64}}:(?P<bare>{_BARE})",
+        "curl",
+        rf"curl\b[^\n|]{{0,200}}?\s(?:-u|--user)[ =]?[\"']?[^\s:\"']{{1,64}}:(?P<bare>{_BARE})",
         6, 1,
     ),
 )  # fmt: skip
@@ -81,7 +80,7 @@ _IDENTIFIER = re.compile(r"[a-z]+(?:[_.-][a-z]*\d{0,2}[a-z]*){1,}|[a-z]+(?:[A-Z]
 
 def secrets(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of every secret in `text`."""
-    if _LONG.search(text):
+    if max(map(len, text.split()), default=0) >= 20 and _LONG.search(text):
         for start, end in known(text):
             if not _PLACEHOLDER.search(text, start, end):
                 yield start, end

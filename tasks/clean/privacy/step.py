@@ -28,6 +28,8 @@ class Step:
             )
         self._actions: dict[Kind, str] = {kind: getattr(settings, kind) for kind in KINDS}
         self._regions = settings.phone_regions
+        self._looked = self._of("report", "redact", "drop")
+        self._hidden = self._of("redact", "drop")
         self._rows: Counter[Kind] = Counter()
         self._findings: Counter[Kind] = Counter()
 
@@ -35,10 +37,9 @@ class Step:
         """Count what `row` holds and redact it in place; return the reason where it must leave: `private_<kind>`."""
         values: list[tuple[Kind, str]] = []
         try:
-            kinds = self._of("report", "redact", "drop")
-            if not kinds or not self._anything(row, kinds):
+            if not self._looked or not self._anything(row):
                 return None
-            _rewrite(row, self._collect(values, kinds))
+            _rewrite(row, self._collect(values, self._looked))
             found = Counter(kind for kind, _ in values)
             self._findings.update(found)
             self._rows.update(set(found))
@@ -54,7 +55,7 @@ class Step:
 
     def raw(self, record: Record) -> str:
         """The record as text for those that leave, for whatever reason: without values that are redacted or dropped."""
-        kinds = self._of("redact", "drop")
+        kinds = self._hidden
         if not kinds:
             return record.raw
         if record.value is None:
@@ -72,7 +73,7 @@ class Step:
 
     def named(self, name: str | None) -> str | None:
         """The name that a row gives to its source or slice, without values that are redacted or dropped."""
-        return name and redacted(name, find(name, self._of("redact", "drop"), self._regions))
+        return redacted(name, find(name, self._hidden, self._regions)) if name and self._hidden else name
 
     def counts(self) -> dict[str, dict[str, Any]]:
         """By kind: what was done, the rows that it was found in, and how often."""
@@ -94,11 +95,11 @@ class Step:
     def _of(self, *actions: str) -> tuple[Kind, ...]:
         return tuple(kind for kind in KINDS if self._actions[kind] in actions)
 
-    def _anything(self, row: Content, kinds: tuple[Kind, ...]) -> bool:
+    def _anything(self, row: Content) -> bool:
         """Whether it is worth to look at the row text by text: most rows are done with in one search."""
         if row.tools is not None or any(turn["extra"] or turn["content"][:1] in ("{", "[") for turn in row.turns()):
             return True
-        return bool(find(row.whole(), kinds, self._regions))
+        return bool(find(row.whole(), self._looked, self._regions))
 
     def _collect(self, values: list[tuple[Kind, str]], kinds: tuple[Kind, ...]) -> Change:
         def change(text: str, key: str) -> str:

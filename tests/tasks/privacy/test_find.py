@@ -74,3 +74,16 @@ def test_a_number_without_a_plus_needs_its_country(regions: tuple[str, ...]) -> 
     kinds: tuple[Kind, ...] = ("phone",)
     assert bool(find("Tel. 030 23125 016", kinds, regions)) is bool(regions)
     assert find("Tel. +49 30 23125 016", kinds, regions) == [Finding(5, 21, "phone")]
+
+
+def test_every_number_of_a_list_is_found() -> None:
+    text = "415-776-2301 " * 40
+    assert [text[one.start : one.end] for one in find(text)] == ["415-776-2301"] * 40
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3600000 + 62426244000 = 62429844000", "821091117+4908374100427", "2019-03-08 17:30 and 2019-03-12", "1.2.3.4"],
+)
+def test_sums_dates_and_made_up_addresses_are_nobodys(text: str) -> None:
+    assert find(text) == []
