@@ -22,7 +22,7 @@ _ESCAPED = re.compile(r"(?<=\\)(?:u[0-9a-f]{4}|[nrt])", re.IGNORECASE)
 _COMMAND = re.compile(r"\b(?:ssh|scp|sftp|rsync|ssh-copy-id)\b[^\n,;]{0,60}\Z")
 _LOGIN = re.compile(r"://[^/\s?#]*\Z")
 
-_RUN = re.compile(r"[0-9](?:[ ().\-/\xa0]{0,3}[0-9]){6,}")
+_RUN = re.compile(r"[0-9](?:[ ().\-/\xa0]{0,3}+[0-9]){6,}+")
 """Digits in a row, with what can stand between those of a telephone number."""
 
 _DATE = re.compile(r"(?:19|20)\d\d[-/.]\d\d?[-/.]\d|\d\d?[-/.]\d\d?[-/.](?:19|20)\d\d|\d+\.?\d+(?!\S*[ ().\-/\xa0]\d)")

@@ -73,7 +73,7 @@ def addresses(text: str) -> Iterator[tuple[int, int]]:
 
     Private, local and reserved ones (RFC 1918, 5737, 3849), networks, and public name servers are nobody's.
     """
-    for match in _FOUR.finditer(text) if _DOTTED.search(text) else ():
+    for match in _FOUR.finditer(text) if text.count(".") > 2 and _DOTTED.search(text) else ():
         start, (given, _, prefix) = match.start(), match[0].partition("/")
         if _continues(text, start, ".") or given in KNOWN or _MADE_UP.fullmatch(given):
             continue

@@ -19,7 +19,7 @@ _SEARCHES: dict[Kind, Callable[[str], Iterator[tuple[int, int]]]] = {
     "ip": addresses,
 }
 
-_LONG = re.compile(r"[0-9](?:[ ().\-/\xa0]{0,3}[0-9]){6}")
+_LONG = re.compile(r"[0-9](?:[ ().\-/\xa0]{0,3}+[0-9]){6}")
 """Seven digits with little between them: cards, accounts and telephones have them, most texts have not."""
 
 _NUMBERS = frozenset(("iban", "card", "phone"))
