@@ -73,8 +73,8 @@ def _child(python: Path, name: str, texts: Path) -> dict[str, Any]:
 def _summary(answer: dict[str, Any], parts: dict[str, list[Labelled]], kinds: tuple[str, ...]) -> dict[str, Any]:
     summary: dict[str, Any] = {"microseconds_a_text": round(answer["seconds"] / len(_ordinary()) * 1e6, 1)}
     for part, texts in parts.items():
-        spans = {labelled.text: spans for labelled, spans in zip(texts, answer[part], strict=True)}
-        scores = score(texts, lambda text, spans=spans: [(start, end, kind) for start, end, kind in spans[text]])
+        spans = {labelled.text: found for labelled, found in zip(texts, answer[part], strict=True)}
+        scores = score(texts, spans.__getitem__)
         summary[part] = {
             kind: {
                 "values": one.labels,
@@ -89,7 +89,7 @@ def _summary(answer: dict[str, Any], parts: dict[str, list[Labelled]], kinds: tu
 
 
 def _ordinary() -> list[str]:
-    """Texts with no private value but a few numbers, as most rows are: harmless ones of the tuning part, strung up."""
+    """Texts with no private value but much that looks like one: a harmless one of the tuning part and words each."""
     source = random.Random(0)
     harmless = [labelled.text for labelled in load("tuning") if not labelled.spans]
     words = "the a of to and in that it with for is on as was by this be from or at".split()  # noqa: SIM905

@@ -1,8 +1,8 @@
 """Forms of keys that their issuers made easy to tell: the letters that each begins with, and what follows.
 
-Compiled from the issuers' own pages and the rules of public scanners. detect-secrets 1.5 (2024) was tried and left: it
-knows fewer than half of these, and most of its patterns have no bounds, so hashes are taken for keys (measured by
-`python -m benchmarks privacy`). Nothing here is ever sent anywhere to be verified.
+After the forms that issuers document and public scanners look for. detect-secrets 1.5 was tried and left: with every
+plugin it finds 0.59 of the secrets in the held-out texts at a precision of 0.74 (`python -m benchmarks privacy`), and
+reads files only. Nothing here is ever sent anywhere to be verified.
 """
 
 import re

@@ -126,11 +126,12 @@ def _found(text: str, key: str, kinds: tuple[Kind, ...] = KINDS, regions: tuple[
     before = f"{key}: " if 0 < len(key) <= 64 else ""
     found = find(before + text, kinds, regions)
     if before and not found and "secret" in kinds and not any(letter.isspace() for letter in text):
-        found = find(before + _MARKS.sub("-", text), ("secret",))  # it is all value: no mark in it ends it
+        found = find(before + _MARKS.sub("-", text), _SECRET)  # it is all value: no mark in it ends it
     shift = len(before)
     return [Finding(one.start - shift, one.end - shift, one.kind) for one in found if one.start >= shift]
 
 
+_SECRET: tuple[Kind, ...] = ("secret",)
 _MARKS = re.compile(r"[\"'`,;&|]")
 
 
