@@ -94,7 +94,7 @@ FINDERS: dict[str, tuple[Callable[[], Find], tuple[str, ...]]] = {
 
 
 def main(name: str, path: Path) -> None:
-    """Print what `name` finds in the texts, and the processor seconds that those called `ordinary` took (best of three)."""
+    """Print what `name` finds in the texts, and the processor seconds of those called `ordinary` (best of three)."""
     texts: dict[str, list[str]] = json.loads(path.read_text())
     find = FINDERS[name][0]()
     answer: dict[str, Any] = {part: [list(find(text)) for text in said] for part, said in texts.items()}
