@@ -16,7 +16,12 @@ DECLARED = [
     Requirement(line) for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 ]
 OURS = {"benchmarks", "flows", "tasks", "tests"}
-PEERS = {"benchmarks": {"datasketch", "datatrove", "FastSketchLSH", "gaoya", "rensa"}}
+PEERS = {
+    "benchmarks": {
+        *("datasketch", "datatrove", "FastSketchLSH", "gaoya", "rensa"),
+        *("datafog", "detect_secrets", "presidio_analyzer", "scrubadub", "tldextract"),
+    }
+}
 """What benchmarks compare with, in an environment of its own."""
 
 

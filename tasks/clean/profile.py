@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.clean.privacy.step import hidden
 from tasks.clean.split import SPLITS
 from tasks.contract.files import write_json
 
@@ -44,7 +45,7 @@ class Profile:
             shown = self._examples.setdefault(str(told[at]), [])
             if len(shown) < EXAMPLES:
                 row = {name: batch.column(name)[int(at)].as_py() for name in ("file", "line", "row")}
-                shown.append({**row, "row": row["row"][:SHOWN]})
+                shown.append({**row, "row": hidden(row["row"])[:SHOWN]})
 
         for line in found:
             shown = self._reported.setdefault(line["finding"], [])
@@ -61,7 +62,7 @@ class Profile:
                     "edges": list(EDGES),
                     "rows": {name: self._lengths[at].tolist() for at, name in enumerate(SPLITS)},
                 },
-                "sources": dict(sources[:MOST]),
+                "sources": {hidden(name): count for name, count in sources[:MOST]},
                 "other_sources": sum(count for _, count in sources[MOST:]),
                 "left_out": self._examples,
                 "reported": self._reported,

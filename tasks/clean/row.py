@@ -2,12 +2,14 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 from tasks.clean import keys
 from tasks.clean.checks import fault
 from tasks.clean.content import Content, Finding, Unusable
 from tasks.clean.duplicates import normalised
+from tasks.clean.privacy.step import Step
 from tasks.clean.quality import Steps
 from tasks.clean.read import Record
 from tasks.clean.repair import repair
@@ -27,6 +29,7 @@ class Maker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._steps = Steps(settings.quality)
+        self.privacy = Step(settings.privacy)
         self.shapes: Counter[str] = Counter()
         self.sometimes: set[str] = set()
         """Columns that some row has."""
@@ -34,24 +37,33 @@ class Maker:
     def made(self, record: Record) -> Made:
         """The row of a record; or the record with the reason why it leaves."""
         if record.value is None:
-            return _left(record, record.fault or "")
+            return self._left(record, record.fault or "")
         try:
             found = content(
                 record.value, self._settings.shape, self._settings.alpaca_instruction, self._settings.columns
             )
             split = given(record.source.split, record.value)
         except Unusable as unusable:
-            return _left(record, unusable.reason)
+            return self._left(record, unusable.reason)
         except ValueError:
-            return _left(record, "unknown_split")
+            return self._left(record, "unknown_split")
         except RecursionError:
-            return _left(record, "too_deep")
+            return self._left(record, "too_deep")
         findings = repair(found, self._settings.repair) if self._settings.repair else []
+        try:
+            private = self.privacy.look(found)
+        except RecursionError:
+            return self._left(record, "too_deep")
+        if private:
+            hidden = [replace(finding, shown=self.privacy.named(finding.shown) or "") for finding in findings]
+            findings = [*hidden, *private]
+            if gone := next((finding for finding in private if finding.drops), None):
+                return self._left(record, gone.name)
         if reason := fault(found):
-            return _left(record, reason)
+            return self._left(record, reason)
         findings += self._steps.found(found, record.value)
         if findings and findings[-1].drops:
-            return _left(record, findings[-1].name)
+            return self._left(record, findings[-1].name)
         self.shapes[found.shape] += 1
         return self._row(record, record.value, found, split, findings)
 
@@ -60,13 +72,13 @@ class Maker:
     ) -> Made:
         more = {name: kept for name in SOMETIMES.names if (kept := getattr(found, name)) is not None}
         self.sometimes.update(more)
-        source = _named(value.get("source")) or record.source.name
+        source = self.privacy.named(_named(value.get("source"))) or record.source.name
         name, turns = row_id(source, found.identity()), [normalised(turn) for turn in found.request()]
         row = {
-            **_place(record),
+            **self._place(record),
             "id": name,
             "source": source,
-            "slice": _named(value.get("slice")),
+            "slice": self.privacy.named(_named(value.get("slice"))),
             "request": (request := " ".join(turns)),
             "whole": found.whole(),
             "messages": found.messages,
@@ -89,17 +101,15 @@ class Maker:
             False,
         )
 
+    def _left(self, record: Record, reason: str) -> Made:
+        return {**self._place(record), "reason": reason}, (0, 0, 0, 0, 0, 0, -1, -1, False, True)
+
+    def _place(self, record: Record) -> dict[str, Any]:
+        return {"file": record.source.name, "line": record.line, "row": self.privacy.raw(record)}
+
     def _stratum(self, value: dict[str, Any], source: str) -> int:
         key = self._settings.stratify
         return 0 if key is None else _number(source if key == "source" else value.get(key))
-
-
-def _left(record: Record, reason: str) -> Made:
-    return {**_place(record), "reason": reason}, (0, 0, 0, 0, 0, 0, -1, -1, False, True)
-
-
-def _place(record: Record) -> dict[str, Any]:
-    return {"file": record.source.name, "line": record.line, "row": record.raw}
 
 
 def _named(given: Any) -> str | None:

@@ -17,6 +17,7 @@ from tasks.clean import across, keys
 from tasks.clean.contamination import Passages
 from tasks.clean.duplicates import Tests
 from tasks.clean.files import Source, place, sources
+from tasks.clean.privacy.step import hidden
 from tasks.clean.profile import MOST, SHOWN, Profile
 from tasks.clean.read import records
 from tasks.clean.row import Maker
@@ -97,6 +98,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         files=[source.name for source in files],
         shapes=dict(maker.shapes),
         reported=dict(tally.reported),
+        privacy=maker.privacy.counts(),
         settings=settings.model_dump(mode="json"),
     )
     ledger = tally.ledger
@@ -132,7 +134,7 @@ def _largest(scratch: Scratch, records: int, sizes: dict[int, int]) -> list[dict
     wanted = np.zeros(records, bool)
     wanted[largest] = True
     texts = dict(zip(sorted(largest), scratch.texts("whole", wanted), strict=True))
-    return [{"rows": sizes[place], "example": texts[place][:SHOWN]} for place in largest]
+    return [{"rows": sizes[place], "example": hidden(texts[place])[:SHOWN]} for place in largest]
 
 
 def _keep_from_tests(scratch: Scratch, known: Any, splits: Any, reasons: Any, settings: Settings) -> None:

@@ -12,6 +12,7 @@ Some = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 
 Action = Literal["off", "report", "drop"]
+Private = Literal["off", "report", "redact", "drop"]
 """What becomes of a row in which a step finds a fault: nothing, for the step is off; it stays, counted and listed in
 `reported.parquet`; or it leaves."""
 
@@ -135,6 +136,33 @@ class Quality(Section):
     """Languages that rows may be in."""
 
 
+class Privacy(Section):
+    """What becomes of rows with secrets or personal data, by kind: `off`, `report` (rows stay as they are, counted),
+    `redact` (a placeholder such as `[email]` for each value; the same value of a row has the same one), `drop`.
+
+    Promised: every text of a row is looked at, tool calls and definitions included; where a kind is redacted or
+    dropped, no output of the stage has a value of it that was found, left_out.parquet included; and values are never
+    in logs, in the ledger, or in the profile. Not promised: that everything is found. Names and postal addresses are
+    not looked for; rules miss what they do not know, such as a password of letters only; and where a kind is reported,
+    rows are shown by later stages as they are.
+    """
+
+    secret: Private = "report"
+    """Keys and tokens of known forms, private keys, and passwords where one is given; not placeholders."""
+    iban: Private = "report"
+    """International bank account numbers whose check digits are right."""
+    card: Private = "report"
+    """Numbers of payment cards whose last digit is right, those for tests included."""
+    email: Private = "report"
+    """E-mail addresses; not those at reserved domains such as example.com."""
+    phone: Private = "report"
+    """Telephone numbers that the plan of their country has."""
+    ip: Private = "report"
+    """Addresses on the internet; not private, local or reserved ones, networks, or public name servers."""
+    phone_regions: tuple[str, ...] = ("US", "GB")
+    """Countries (two letters) whose telephone numbers are known without a + before them."""
+
+
 class Settings(Section):
     """Section `clean` of params.yaml."""
 
@@ -181,6 +209,8 @@ class Settings(Section):
     Rows that were changed are counted and listed in `reported.parquet`; an empty list: nothing is repaired."""
     quality: Quality = Quality()
     """Steps that look for rows that are not worth training on; each is off, reports, or drops."""
+    privacy: Privacy = Privacy()
+    """What becomes of rows with secrets or personal data."""
     max_loss: Share = 0.2
     """Share of rows (0 to 1) that may leave before the stage fails; rows that `mix` does not take do not count."""
 
