@@ -118,6 +118,7 @@ def _ledger() -> list[dict[str, Any]]:
     lines = [("came in", ledger["in"])]
     lines += [(f"out: {name}", count) for name, count in ledger["out"].items()]
     lines += [(f"left out: {reason}", count) for reason, count in ledger["left"].items()]
+    lines += [(f"found, and stayed: {finding}", count) for finding, count in ledger.get("reported", {}).items()]
     return [{"rows": name, "count": count} for name, count in lines]
 
 

@@ -149,6 +149,14 @@ def test_user_data_is_escaped(told: Paths) -> None:
     assert "alert" in front, "the title itself"
 
 
+def test_what_was_found_in_rows_that_stayed_is_shown_with_its_place(told: Paths) -> None:
+    run(Settings(), told)
+    text = page(told)
+    assert "Found and kept: 3 conflicting answers, 1 refusal." in text
+    assert '<td>refusal</td><td class="n">1</td><td class="soft">rows.jsonl:9</td>' in text
+    assert "<code>Sorry, I can&#39;t &lt;" in text
+
+
 def test_summary_names_the_result_and_what_was_free(told: Paths) -> None:
     run(Settings(title="Docker assistant"), told)
     text = page(told)

@@ -198,7 +198,7 @@ def ledgers(paths: Paths) -> None:
             "in": 36,
             "out": {"train": 20, "validation": 4, "test": 8},
             "left": {"duplicate": 4},
-            "reported": {"conflicting_answers": 3},
+            "reported": {"conflicting_answers": 3, "refusal": 1},
             "settings": {"validation": 0.1},
         },
     )
@@ -212,6 +212,7 @@ def ledgers(paths: Paths) -> None:
             "sources": {"rows.jsonl": 30, "more.jsonl": 2},
             "other_sources": 0,
             "left_out": {"duplicate": [{"file": "rows.jsonl", "line": 7, "row": f'{{"text": "{EVIL}"}}'}]},
+            "reported": {"refusal": [{"file": "rows.jsonl", "line": 9, "shown": f"Sorry, I can't {EVIL}"}]},
             "clusters": [{"rows": 9, "example": f"nine alike {EVIL}"}],
         },
     )
