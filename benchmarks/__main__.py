@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cached, clean, overhead, packing, reproduction, startup
+from benchmarks import cached, clean, dedup, overhead, packing, privacy, reproduction, startup
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -20,7 +20,9 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "startup": startup.measure,
     "reproduction": reproduction.measure,
     "clean": clean.measure,
+    "dedup": dedup.measure,
     "packing": packing.measure,
+    "privacy": privacy.measure,
 }
 
 

@@ -10,7 +10,8 @@ class Result:
     """One number against its goal; more than the goal is not ok."""
 
     name: str
-    value: float
+    value: float | None
+    """None where it could not be measured, for a peer is missing; that is not ok."""
     unit: str
     goal: float
     ok: bool
@@ -19,7 +20,7 @@ class Result:
 
     def line(self) -> str:
         """One JSON object on one line."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False)
 
 
 def table(results: list[Result]) -> str:
@@ -27,5 +28,6 @@ def table(results: list[Result]) -> str:
     lines = [f"{'benchmark':14}{'value':>10}{'goal':>10}  unit"]
     for result in results:
         verdict = "" if result.ok else "   not reached"
-        lines.append(f"{result.name:14}{result.value:10.3f}{result.goal:10.3f}  {result.unit}{verdict}")
+        value = "-" if result.value is None else f"{result.value:.3f}"
+        lines.append(f"{result.name:14}{value:>10}{result.goal:10.3f}  {result.unit}{verdict}")
     return "\n".join(lines)

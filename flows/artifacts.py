@@ -3,10 +3,12 @@
 import base64
 import csv
 import json
+import re
 import subprocess
 import threading
 import time
 from contextvars import Context, copy_context
+from html import unescape
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 LEDGER = Path("data/clean/ledger.json")
 AUDIT = Path("data/templated/audit.json")
+PREVIEW = Path("data/templated/preview.html")
 LOSS = Path("data/trained/loss.csv")
 
 EVERY = 5.0
@@ -43,7 +46,7 @@ def publish(run: "Run") -> None:
     if LEDGER.exists() and str(LEDGER) in made:
         create_table_artifact(key="ledger", table=_ledger(), description="Rows in, out, and left out by reason.")
     if AUDIT.exists() and str(AUDIT) in made:
-        create_markdown_artifact(key="audit", markdown=_json(AUDIT), description="What is trained, token by token.")
+        create_markdown_artifact(key="audit", markdown=_audit(), description="What is trained, token by token.")
     if LOSS.exists() and not made.isdisjoint({str(LOSS), str(LOSS.parent)}):
         create_markdown_artifact(key="loss", markdown=_loss(), description="Training loss.")
 
@@ -118,12 +121,28 @@ def _ledger() -> list[dict[str, Any]]:
     lines = [("came in", ledger["in"])]
     lines += [(f"out: {name}", count) for name, count in ledger["out"].items()]
     lines += [(f"left out: {reason}", count) for reason, count in ledger["left"].items()]
+    lines += [(f"found, and stayed: {finding}", count) for finding, count in ledger.get("reported", {}).items()]
     return [{"rows": name, "count": count} for name, count in lines]
 
 
-def _json(path: Path) -> str:
-    facts = json.loads(path.read_text())
-    return f"```json\n{json.dumps(facts, indent=2, ensure_ascii=False)}\n```"
+def _audit() -> str:
+    """The accounts and findings of templating, and rows with ⟦trained tokens⟧ marked."""
+    audit = json.loads(AUDIT.read_text())
+    lines = [f"At most {audit['max_length']['tokens']} tokens a row ({audit['max_length']['source']})."]
+    lines += ["", "| split | rows | tokens | with loss | p50 | p99 | longest |", "|---|---|---|---|---|---|---|"]
+    for split, told in audit["splits"].items():
+        trained, lengths = told["trained"], told["lengths"]
+        ranks = " | ".join(str(lengths.get(rank, "")) for rank in ("p50", "p99", "max"))
+        counts = " | ".join(f"{trained[name]:,}" for name in ("rows", "tokens", "supervised_tokens"))
+        lines.append(f"| {split} | {counts} | {ranks} |")
+    lines += ["", *(f"- {line}" for line in audit["made_right"].values())]
+    for split, told in audit["splits"].items():
+        lines += [f"- {split}: {one['severity']}: {one['rows']} rows: {one['message']}" for one in told["findings"]]
+    if PREVIEW.exists():
+        rows = re.findall(r'<div class="row">(.*?)</div>', PREVIEW.read_text(), re.DOTALL)
+        marked = [row.replace("<mark>", "⟦").replace("</mark>", "⟧") for row in rows]
+        lines += ["", *(f"```\n{unescape(re.sub(r'</?b>', '', row))}\n```" for row in marked)]
+    return "\n".join(lines)
 
 
 def _loss() -> str:

@@ -73,7 +73,7 @@ def _content(record: Record) -> tuple[Content | None, str | None, str | None]:
         return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}"
     except RecursionError:
         return None, "unreadable", f"nested too deep in line {record.line}"
-    reason = fault(made, None)
+    reason = fault(made)
     return made, slug_of(reason) if reason else None, reason
 
 

@@ -3,8 +3,9 @@
     python -m tasks clean
 
 In: `clean.input`, a folder or file of JSONL, JSON, CSV, TSV, Parquet, Arrow or text, also compressed. Out, in
-`data/clean/`: `train.parquet`, `validation.parquet`, `test.parquet`, `left_out.parquet` (reason, file, line, row) and
-`ledger.json`.
+`data/clean/`: `train.parquet`, `validation.parquet`, `test.parquet`; `left_out.parquet` (reason, file, line, row);
+`reported.parquet` (what was found in rows that stay, their id, file and line, and the passage); `profile.json` for the
+report; and `ledger.json`.
 """
 
 from tasks.clean.settings import Settings

@@ -54,14 +54,15 @@ def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> Non
         reasons[group[1:]] = REASONS.index("duplicate")
 
 
-def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> int:
-    """The number of training rows whose request has another answer too; they leave where `drop` says so."""
-    found = 0
-    for group in alike(keys, "request", staying(keys, reasons) & (splits == 0)):
+def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
+    """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
+    found = np.zeros(len(keys), bool)
+    for group in alike(keys, "request", staying(keys, reasons) & (splits == 0) & keys["dialogue"]):
         if len(np.unique(keys["content"][group])) > 1:
-            found += len(group)
             if drop:
                 reasons[group] = REASONS.index("conflicting_answers")
+            else:
+                found[group] = True
     return found
 
 

@@ -14,16 +14,14 @@ AFTER = {
 """Which roles may follow each role."""
 
 
-def fault(content: Content, max_chars: int | None) -> str | None:
+def fault(content: Content) -> str | None:
     """Why the row must leave, or None.
 
-    `bad_unicode`, `too_long`, `empty_turn`, `no_answer`, `role_order`, `call_without_result`, `result_without_call`,
-    `equal_pair` (chosen and rejected are the same).
+    `bad_unicode`, `empty_turn`, `no_answer`, `role_order`, `call_without_result`, `result_without_call`, `equal_pair`
+    (chosen and rejected are the same).
     """
     if not _is_unicode(content):
         return "bad_unicode"
-    if max_chars is not None and content.characters() > max_chars:
-        return "too_long"
     if content.text is not None:
         return None if content.text.strip() else "empty_turn"
     if content.messages is not None:

@@ -1,7 +1,7 @@
 """What a row says, whatever shape it came in."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,28 @@ class Unusable(Exception):
     def __init__(self, reason: str):
         super().__init__(reason)
         self.reason = reason
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was found in a row."""
+
+    name: str
+    """What, as a slug: a line of the ledger."""
+    shown: str
+    """The passage in question, for a reader."""
+    drops: bool = False
+    """Whether the row leaves for it."""
+
+
+SHOWN = 160
+"""Characters of a passage that are shown."""
+
+
+def excerpt(text: str, *, end: bool = False) -> str:
+    """The beginning of a text, or its end, in valid Unicode."""
+    shown = text[-SHOWN:] if end else text[:SHOWN]
+    return shown.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass
@@ -35,16 +57,36 @@ class Content:
     weight: float | None = None
     """How much the row counts in training, as it came."""
 
-    def parts(self) -> Iterator[list[Turn]]:
+    def parts(self) -> list[list[Turn]]:
         """Every list of turns that there is."""
-        for turns in (self.messages, self.prompt, self.chosen, self.rejected, self.completion):
-            if turns is not None:
-                yield turns
+        every = (self.messages, self.prompt, self.chosen, self.rejected, self.completion)
+        return [turns for turns in every if turns is not None]
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> list[Turn]:
         """Every turn."""
-        for turns in self.parts():
-            yield from turns
+        return [turn for turns in self.parts() for turn in turns]
+
+    def change(self, change: Callable[[str], str]) -> None:
+        """Put every text through `change`: what turns say, and the text; not tools, calls and other keys."""
+        if self.text is not None:
+            self.text = change(self.text)
+        for turn in self.turns():
+            turn["content"] = change(turn["content"])
+
+    def exchanges(self) -> Iterator[tuple[str, str]]:
+        """What is asked and what is answered to it, for each answer in words that is to be learned.
+
+        Not a rejected answer, nor one with a label that calls it bad.
+        """
+        if self.text is not None or self.label is False:
+            return
+        asked = ""
+        for turns in (self.messages, self.prompt, self.chosen, self.completion):
+            for turn in turns or ():
+                if turn["role"] == "user":
+                    asked = turn["content"]
+                elif turn["role"] == "assistant" and turns is not self.prompt and turn["content"].strip():
+                    yield asked, turn["content"]
 
     def identity(self) -> Any:
         """What the row's id is made of."""

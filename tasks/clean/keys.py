@@ -14,9 +14,11 @@ KEY = np.dtype(
         ("content", "u8"),  # of what the row says, normalised
         ("request", "u8"),  # of what it asks, normalised
         ("group", "u8"),  # of what keeps rows in one split
+        ("stratum", "u8"),  # of what is to be in every split in proportion
         ("answer", "u4"),  # length of the answer, characters
         ("given", "i1"),  # number of the split that file or row name, or -1
         ("part", "i2"),  # number of the part of `mix`, or -1
+        ("dialogue", "?"),  # whether it asks for one answer: no preference, no judged answer, no text
         ("left", "?"),  # whether the record left before it was compared
     ]
 )

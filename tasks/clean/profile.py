@@ -1,4 +1,5 @@
-"""What the rows are like, for the report: lengths, sources, examples of those that left, the largest clusters."""
+"""What the rows are like, for the report: lengths, sources, examples of those that left
+and of what was found, the largest clusters."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.clean.privacy.step import hidden
 from tasks.clean.split import SPLITS
 from tasks.contract.files import write_json
 
@@ -28,9 +30,10 @@ class Profile:
         self._lengths = np.zeros((len(SPLITS), len(EDGES)), np.int64)
         self._sources: Counter[str] = Counter()
         self._examples: dict[str, list[dict[str, Any]]] = {}
+        self._reported: dict[str, list[dict[str, Any]]] = {}
 
-    def add(self, batch: pa.Table, told: list[str | None], splits: Any) -> None:
-        """Count a batch with the columns whole, source, file, line and row."""
+    def add(self, batch: pa.Table, told: list[str | None], splits: Any, found: list[dict[str, Any]]) -> None:
+        """Count a batch with the columns whole, source, file, line and row; `found`: what was reported in it."""
         stays = np.array([reason is None for reason in told], dtype=bool)
         lengths = pc.fill_null(pc.utf8_length(batch.column("whole")), 0).to_numpy()
         bars = np.searchsorted(EDGES, lengths, side="right") - 1
@@ -42,7 +45,12 @@ class Profile:
             shown = self._examples.setdefault(str(told[at]), [])
             if len(shown) < EXAMPLES:
                 row = {name: batch.column(name)[int(at)].as_py() for name in ("file", "line", "row")}
-                shown.append({**row, "row": row["row"][:SHOWN]})
+                shown.append({**row, "row": hidden(row["row"])[:SHOWN]})
+
+        for line in found:
+            shown = self._reported.setdefault(line["finding"], [])
+            if len(shown) < EXAMPLES:
+                shown.append({name: line[name] for name in ("file", "line", "shown")})
 
     def write(self, path: Path, clusters: list[dict[str, Any]]) -> None:
         """Write everything as JSON."""
@@ -54,9 +62,10 @@ class Profile:
                     "edges": list(EDGES),
                     "rows": {name: self._lengths[at].tolist() for at, name in enumerate(SPLITS)},
                 },
-                "sources": dict(sources[:MOST]),
+                "sources": {hidden(name): count for name, count in sources[:MOST]},
                 "other_sources": sum(count for _, count in sources[MOST:]),
                 "left_out": self._examples,
+                "reported": self._reported,
                 "clusters": clusters,
             },
         )

@@ -1,10 +1,9 @@
-"""The stage: read and check each record; compare them; send each to its split or out; and count every one (INV-7).
+"""The stage: make a row of each record; compare them; send each to its split or out; and count every one (INV-7).
 
 Records pass one by one into a scratch file, with a few numbers each; what is decided between rows is decided on the
 numbers, on disk; then the scratch file is sorted into the splits. So memory does not grow with the data.
 """
 
-import json
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,22 +14,20 @@ from typing import Any
 import numpy as np
 
 from tasks.clean import across, keys
-from tasks.clean.checks import fault
 from tasks.clean.contamination import Passages
-from tasks.clean.content import Content, Unusable
-from tasks.clean.duplicates import Tests, normalised
+from tasks.clean.duplicates import Tests
 from tasks.clean.files import Source, place, sources
+from tasks.clean.privacy.step import hidden
 from tasks.clean.profile import MOST, SHOWN, Profile
-from tasks.clean.read import Record, records
+from tasks.clean.read import records
+from tasks.clean.row import Maker
 from tasks.clean.settings import Settings
-from tasks.clean.shapes import content
-from tasks.clean.split import SPLITS, drawn, given
-from tasks.clean.write import SOMETIMES, Scratch, splits_and_left_out
+from tasks.clean.split import SPLITS, drawn
+from tasks.clean.write import Scratch, reported, splits_and_left_out
 from tasks.contract.errors import InputError, LossError
 from tasks.contract.ledger import Ledger
 from tasks.contract.paths import Paths
 from tasks.contract.progress import reporter
-from tasks.contract.rows import row_id
 
 WANTED = frozenset({"not_sampled"})
 """Reasons for leaving that somebody asked for: no losses."""
@@ -41,9 +38,8 @@ class Tally:
     """What is counted on the way."""
 
     ledger: Ledger = field(default_factory=Ledger)
-    shapes: Counter[str] = field(default_factory=Counter)
-    sometimes: set[str] = field(default_factory=set)
-    """Columns that some row has."""
+    reported: Counter[str] = field(default_factory=Counter)
+    """What was found in rows that stay."""
     examples: dict[str, str] = field(default_factory=dict)
     """Reason -> the first place it was found at."""
 
@@ -62,13 +58,13 @@ def clean(settings: Settings, paths: Paths) -> None:
 
 
 def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path) -> None:
-    tally, scratch = Tally(), Scratch(aside / "records.parquet")
+    tally, maker, scratch = Tally(), Maker(settings), Scratch(aside / "records.parquet")
     report = reporter("clean: files read", len(files), "files")
     with scratch, keys.Writer(aside / "keys") as numbers:
         for done, source in enumerate(files, 1):
             for record in records(source):
                 tally.ledger.came += 1
-                row, key = _row(record, settings, tally)
+                row, key = maker.made(record)
                 scratch.add(row)
                 numbers.add(key)
             report(done, rows=tally.ledger.came)
@@ -77,7 +73,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     known = keys.load(aside / "keys")
     reasons = across.sampled(known, settings.mix)
     clusters = _clusters(scratch, known, reasons, settings, aside)
-    splits = drawn(known, settings, clusters)
+    splits = drawn(known, settings, clusters, across.staying(known, reasons))
     if settings.duplicates:
         across.duplicates(known, splits, reasons)
     sizes = {} if clusters is None else across.near_duplicates(known, splits, reasons, clusters)
@@ -87,99 +83,33 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         _count(batch, _told(batch, reasons[start:]), splits[start:], tally)
     _check(tally, settings, where)
     names, profile = across.numbered(known, reasons), Profile()
-    with splits_and_left_out(paths.clean, tally.sometimes) as sorter:
+    with splits_and_left_out(paths.clean, maker.sometimes) as sorter:
         for start, batch in scratch.batches():
             told, part = _told(batch, reasons[start:]), splits[start : start + batch.num_rows]
             ids = batch.column("id")
             renamed = {at: f"{ids[at]}-{names[start + at]}" for at in range(batch.num_rows) if start + at in names}
-            sorter.put(batch, told, part, renamed)
-            profile.add(batch, told, part)
+            found = reported(batch, told, part, renamed, conflicting[start:])
+            sorter.put(batch, told, part, renamed, found)
+            profile.add(batch, told, part, found)
+            tally.reported.update(line["finding"] for line in found)
     profile.write(paths.clean / "profile.json", _largest(scratch, len(known), sizes))
     tally.ledger.write(
         paths.clean / "ledger.json",
         files=[source.name for source in files],
-        shapes=dict(tally.shapes),
-        reported={"conflicting_answers": conflicting},
+        shapes=dict(maker.shapes),
+        reported=dict(tally.reported),
+        privacy=maker.privacy.counts(),
         settings=settings.model_dump(mode="json"),
     )
     ledger = tally.ledger
     print(f"clean: {ledger.came} rows in, {ledger.outs.total()} out {dict(ledger.outs)}, left {dict(ledger.left)}")
+    print(f"clean: found in rows that stay: {dict(sorted(tally.reported.items()))}")
 
 
 def _told(batch: Any, reasons: Any) -> list[str | None]:
     """Why each record of the batch leaves, or None: what was found when it was read, or what came of comparing."""
     alone = batch.column("reason").to_pylist()
     return [before or across.REASONS[number] or None for before, number in zip(alone, reasons, strict=False)]
-
-
-def _row(record: Record, settings: Settings, tally: Tally) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """The record as a line of the scratch file and its numbers; with the reason where it leaves."""
-    row: dict[str, Any] = {"file": record.source.name, "line": record.line, "row": record.raw}
-    if record.value is None:
-        return {**row, "reason": record.fault}, _GONE
-    try:
-        found = content(record.value, settings.shape, settings.alpaca_instruction, settings.columns)
-        split = given(record.source.split, record.value)
-    except Unusable as unusable:
-        return {**row, "reason": unusable.reason}, _GONE
-    except ValueError:
-        return {**row, "reason": "unknown_split"}, _GONE
-    except RecursionError:
-        return {**row, "reason": "too_deep"}, _GONE
-    if reason := fault(found, settings.max_chars):
-        return {**row, "reason": reason}, _GONE
-    tally.shapes[found.shape] += 1
-    more = {name: value for name in SOMETIMES.names if (value := getattr(found, name)) is not None}
-    tally.sometimes.update(more)
-    source = _named(record.value.get("source")) or record.source.name
-    name, turns = row_id(source, found.identity()), [normalised(turn) for turn in found.request()]
-    row |= {
-        "id": name,
-        "source": source,
-        "slice": _named(record.value.get("slice")),
-        "request": (request := " ".join(turns)),
-        "whole": found.whole(),
-        "messages": found.messages,
-        "text": found.text,
-        **more,
-    }
-    of = record.value.get(settings.group) if settings.group else None
-    asked = keys.number(request)
-    return row, (
-        int(name, 16),
-        keys.number(_identity(found, turns)),
-        asked,
-        asked if of is None else keys.number(json.dumps(of, sort_keys=True, default=str)),
-        len(found.answer()),
-        -1 if split is None else SPLITS.index(split),
-        record.source.part,
-        False,
-    )
-
-
-def _named(given: Any) -> str | None:
-    """A name that a row gives, in valid Unicode; None where it gives none."""
-    return given.encode("utf-8", "backslashreplace").decode() if isinstance(given, str) and given else None
-
-
-_GONE = (0, 0, 0, 0, 0, -1, -1, True)
-
-
-def _identity(found: Content, turns: list[str]) -> str:
-    """What two rows share when they are duplicates; answers count exactly, for case can matter in them.
-
-    `turns`: what is asked, turn by turn, normalised.
-    """
-    if found.text is not None:
-        return f"text {turns[0]}"
-    asked = iter(turns)
-    said = [found.tools or "", repr(found.label)]
-    for part in found.parts():
-        said.append(str(len(part)))
-        for turn in part:
-            text = next(asked) if part is found.asked() and turn["role"] == "user" else turn["content"]
-            said += (turn["role"], text, turn["extra"] or "")
-    return "\0".join(said)
 
 
 def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, aside: Path) -> Any:
@@ -204,7 +134,7 @@ def _largest(scratch: Scratch, records: int, sizes: dict[int, int]) -> list[dict
     wanted = np.zeros(records, bool)
     wanted[largest] = True
     texts = dict(zip(sorted(largest), scratch.texts("whole", wanted), strict=True))
-    return [{"rows": sizes[place], "example": texts[place][:SHOWN]} for place in largest]
+    return [{"rows": sizes[place], "example": hidden(texts[place])[:SHOWN]} for place in largest]
 
 
 def _keep_from_tests(scratch: Scratch, known: Any, splits: Any, reasons: Any, settings: Settings) -> None:

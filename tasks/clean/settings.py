@@ -1,13 +1,25 @@
 """Settings of the stage `clean`."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tasks.contract.settings import Settings as Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Some = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+Action = Literal["off", "report", "drop"]
+Private = Literal["off", "report", "redact", "drop"]
+"""What becomes of a row in which a step finds a fault: nothing, for the step is off; it stays, counted and listed in
+`reported.parquet`; or it leaves."""
+
+Fix = Literal["mojibake", "surrogate_pairs", "terminal_escapes", "control_characters", "normalisation"]
+
+FIXES: tuple[Fix, ...] = get_args(Fix)
+"""What can be repaired in a text, in the order in which it is done."""
 
 
 class Splits(Section):
@@ -45,6 +57,112 @@ class Columns(Section):
     """Column with raw text; instead of question and answer."""
 
 
+class Length(Section):
+    """How long something may be; reasons `short_row` and `long_row`, or `short_answer` and `long_answer`."""
+
+    action: Action = "report"
+    """off; report: rows that are too short or too long are counted and stay; drop: they leave."""
+    min_characters: Count | None = None
+    """Fewest characters; null: any number."""
+    max_characters: Count | None = None
+    """Most characters; null: any number."""
+    min_words: Count | None = None
+    """Fewest words, as white space parts them; null: any number."""
+    max_words: Count | None = None
+    """Most words, as white space parts them; null: any number."""
+
+
+class Repetition(Section):
+    """How much of an answer or a text may stand twice in it; reason `repetition`."""
+
+    action: Action = "report"
+    """off; report: such rows are counted and stay; drop: they leave."""
+    lines: Some | None = 0.4
+    """Share of the characters (0 to 1) from which lines that stood before are a fault; null: any share."""
+    sentences: Some | None = 0.4
+    """Share of the characters (0 to 1) from which sentences that stood before are a fault; null: any share."""
+    words: Some | None = 0.5
+    """Share of the characters (0 to 1) from which sequences of 5 words that stood before are a fault; null: any."""
+    run: Annotated[int, Field(ge=2)] | None = 50
+    """Times that one letter, digit or mark may not stand in a row; null: any number."""
+
+
+class Echo(Section):
+    """How much of an answer may repeat the question, from its beginning; reason `echo`."""
+
+    action: Action = "report"
+    """off; report: such rows are counted and stay; drop: they leave."""
+    share: Some = 0.5
+    """Share of the answer's words (0 to 1) from which it is a fault."""
+
+
+class Language(Section):
+    """Languages that question, answer and text may be in; code and what is too short to tell pass: `language`."""
+
+    action: Action = "off"
+    """off; report: rows in another language are counted and stay; drop: they leave. A fifth of a millisecond a row."""
+    wanted: tuple[Annotated[str, Field(pattern="^[a-z]{2}$")], ...] = ()
+    """Codes of ISO 639-1, such as en, de."""
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.action != "off" and not self.wanted:
+            raise ValueError("the step needs languages; name them in wanted, such as [en]")
+        return self
+
+
+class Quality(Section):
+    """Steps over each row. Answers are those to be learned: not rejected ones, nor those with a label of false."""
+
+    row: Length = Length(max_characters=100_000)
+    """Length of all turns together, or of the text."""
+    answer: Length = Length()
+    """Length of the last answer; a call of a tool has none."""
+    repetition: Repetition = Repetition()
+    """How much of an answer or a text may stand twice in it."""
+    echo: Echo = Echo()
+    """How much of an answer may repeat the question."""
+    refusal: Action = "report"
+    """Answers that begin by saying that the one who speaks cannot or will not (English); not where a row has tools, for
+    there it is a good answer to refuse what they cannot do."""
+    boilerplate: Action = "report"
+    """Answers that begin like `As an AI language model, I do not have` (English); not where a row has tools."""
+    truncated: Action = "report"
+    """Generations that were cut: by the row's key `finish_reason` (length, max_tokens), or as they end amid a sentence,
+    a block of code or JSON."""
+    garbled: Action = "report"
+    """Text that looks garbled (mojibake, lost characters) after `repair` has done what is certain."""
+    language: Language = Language()
+    """Languages that rows may be in."""
+
+
+class Privacy(Section):
+    """What becomes of rows with secrets or personal data, by kind: `off`, `report` (rows stay as they are, counted),
+    `redact` (a placeholder such as `[email]` for each value; the same value of a row has the same one), `drop`.
+
+    Promised: every text of a row is looked at, tool calls and definitions included; where a kind is redacted or
+    dropped, no output of the stage has a value of it that was found, left_out.parquet included; and values are never
+    in logs, in the ledger, or in the profile. Not promised: that everything is found. Names and postal addresses are
+    not looked for; rules miss what they do not know, such as a password of letters only; and where a kind is reported,
+    rows are shown by later stages as they are.
+    """
+
+    secret: Private = "report"
+    """Keys and tokens of known forms, private keys, and passwords where one is given; not placeholders."""
+    iban: Private = "report"
+    """International bank account numbers whose check digits are right."""
+    card: Private = "report"
+    """Numbers of payment cards whose last digit is right, those for tests included."""
+    email: Private = "report"
+    """E-mail addresses; not those at reserved domains such as example.com."""
+    phone: Private = "report"
+    """Telephone numbers that the plan of their country has."""
+    ip: Private = "report"
+    """Addresses on the internet; not private, local or reserved ones, networks, or public name servers."""
+    phone_regions: tuple[str, ...] = ("US", "GB")
+    """Countries (two letters) whose telephone numbers are known without a + before them."""
+
+
 class Settings(Section):
     """Section `clean` of params.yaml."""
 
@@ -68,6 +186,11 @@ class Settings(Section):
     """Share of rows (0 to 1) taken from training by hash for the test, where no row is given to it."""
     group: str | None = None
     """Key of a row, such as `document`, whose equal values stay in one split when rows are drawn; null: the request."""
+    stratify: str | None = None
+    """Key of a row, such as `source`, each of whose values keeps its proportion in the splits that are drawn, as nearly
+    as whole rows and groups allow; null: by hash alone, so in large numbers only. The order of rows has no effect. Rows
+    that are added move none with another value, and of those with the same value only some whose hash lies between the
+    old border of a split and the new one, all of them in one direction."""
     duplicates: bool = True
     """Whether rows that stand twice leave: within a split, and from training where validation or test ask the same."""
     near_duplicate: float | None = Field(0.8, gt=0, le=1)
@@ -80,8 +203,14 @@ class Settings(Section):
     """Words in a row that a training row must not share with the request of a test row; null: off."""
     conflicts: Literal["keep", "drop"] = "keep"
     """Training rows that answer one request differently: kept and counted, or all of them left out."""
-    max_chars: int | None = Field(100_000, ge=1)
-    """Longest row (characters, all turns together); null: any length."""
+    repair: tuple[Fix, ...] = FIXES
+    """What is repaired in texts, where it is certain: UTF-8 that was read in another encoding, halves of surrogate
+    pairs that stand together, what a terminal takes for colours, control characters, and Unicode's normal form NFC.
+    Rows that were changed are counted and listed in `reported.parquet`; an empty list: nothing is repaired."""
+    quality: Quality = Quality()
+    """Steps that look for rows that are not worth training on; each is off, reports, or drops."""
+    privacy: Privacy = Privacy()
+    """What becomes of rows with secrets or personal data."""
     max_loss: Share = 0.2
     """Share of rows (0 to 1) that may leave before the stage fails; rows that `mix` does not take do not count."""
 

@@ -1,5 +1,6 @@
 """The shapes that rows come in, recognised by their keys, and the canonical content that each becomes, without loss."""
 
+from collections.abc import Collection
 from typing import Any
 
 from tasks.clean.content import Content, Turn, Unusable, as_json, as_text
@@ -12,19 +13,28 @@ HEAVIEST = 1e6
 
 def recognise(value: dict[str, Any]) -> str | None:
     """The name of the shape that `value` has by its keys, or None."""
-    if "chosen" in value and "rejected" in value:
+    return _by(_given(value)) or _by(value)
+
+
+def _given(value: dict[str, Any]) -> dict[str, Any]:
+    """What has a value: a table that mixes shapes has every column in every row."""
+    return {key: given for key, given in value.items() if given is not None}
+
+
+def _by(keys: Collection[str]) -> str | None:
+    if "chosen" in keys and "rejected" in keys:
         return "preference"
-    if "label" in value and ("messages" in value or "completion" in value or "conversations" in value):
+    if "label" in keys and ("messages" in keys or "completion" in keys or "conversations" in keys):
         return "kto"
-    if "messages" in value:
+    if "messages" in keys:
         return "messages"
-    if "conversations" in value:
+    if "conversations" in keys:
         return "sharegpt"
-    if "prompt" in value and "completion" in value:
+    if "prompt" in keys and "completion" in keys:
         return "prompt_completion"
-    if "instruction" in value and ("output" in value or "response" in value):
+    if "instruction" in keys and ("output" in keys or "response" in keys):
         return "alpaca"
-    return "text" if "text" in value else None
+    return "text" if "text" in keys else None
 
 
 def content(
@@ -33,7 +43,12 @@ def content(
     """The canonical content of a record. Raises `Unusable` with the reason."""
     if columns and (columns.answer or columns.text):
         return _mapped(value, columns)
-    found = recognise(value) if shape == "auto" else shape
+    given = _given(value)
+    if (found := _by(given)) is None:
+        found = _by(value)  # by names alone: then it can be said what is missing
+    else:
+        value = given
+    found = found if shape == "auto" else shape
     match found:
         case "messages" | "sharegpt":
             made = _whole(found, conversation(value), value)
@@ -94,7 +109,7 @@ def _alpaca(value: dict[str, Any], keep_instruction: bool) -> list[Turn]:
 
 def _preference(value: dict[str, Any]) -> Content:
     """Prompt, chosen and rejected; without a prompt it is what both answers begin with."""
-    chosen, rejected = turns(value["chosen"], "assistant"), turns(value["rejected"], "assistant")
+    chosen, rejected = turns(value.get("chosen"), "assistant"), turns(value.get("rejected"), "assistant")
     given = value.get("prompt")
     if given is None and ("messages" in value or "conversations" in value):
         prompt = conversation(value)
@@ -113,7 +128,7 @@ def _preference(value: dict[str, Any]) -> Content:
 
 
 def _kto(value: dict[str, Any]) -> Content:
-    label = value["label"]
+    label = value.get("label")
     if label in (0, 1, "true", "false", "True", "False"):  # True == 1: booleans are meant here too
         label = str(label).lower() in ("1", "true")
     else:

@@ -30,23 +30,70 @@ def given(file_split: str | None, value: dict[str, Any]) -> str | None:
     return named(asked)
 
 
-def drawn(keys: Any, settings: Settings, clusters: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.int8]:
+def drawn(
+    keys: Any,
+    settings: Settings,
+    clusters: npt.NDArray[np.int64] | None = None,
+    staying: npt.NDArray[np.bool_] | None = None,
+) -> npt.NDArray[np.int8]:
     """Number of the split of each record.
 
     `train` gives up a share to a split that nothing was given to, by the hash of the row's group: adding rows never
     moves others, and rows of one group stay together. So do rows of one cluster (`clusters`: the first record of it for
-    each record), by the group of its first row.
+    each record), by the group of its first row. `staying`: which records the proportions of `stratify` are of.
     """
     splits = np.array(keys["given"], dtype=np.int8)
     present = np.bincount(splits[~np.array(keys["left"])] + 1, minlength=4)[1:]
     validation = 0.0 if present[SPLITS.index("validation")] else settings.validation_share
     test = 0.0 if present[SPLITS.index("test")] else settings.test_share
+    open_ = splits <= 0
+    splits[open_] = 0
+    if settings.stratify is not None:
+        _in_proportion(keys, splits, open_ if staying is None else open_ & staying, clusters, test, validation)
+        return splits
     for start in range(0, len(keys), BLOCK):
         block = splits[start : start + BLOCK]
         whose = slice(start, start + BLOCK) if clusters is None else clusters[start : start + BLOCK]
         place = keys["group"][whose] / 2.0**64
-        open_ = block <= 0
-        block[open_] = 0
-        block[open_ & (place < test + validation)] = SPLITS.index("validation")
-        block[open_ & (place < test)] = SPLITS.index("test")
+        can = open_[start : start + BLOCK]
+        block[can & (place < test + validation)] = SPLITS.index("validation")
+        block[can & (place < test)] = SPLITS.index("test")
     return splits
+
+
+def _in_proportion(
+    keys: Any,
+    splits: npt.NDArray[np.int8],
+    chosen: npt.NDArray[np.bool_],
+    clusters: npt.NDArray[np.int64] | None,
+    test: float,
+    validation: float,
+) -> None:
+    """Of each stratum give its share of the `chosen` records to the test, and to validation: those of the groups with
+    the lowest hashes.
+
+    A share that is no whole number is rounded up or down by the hash of the stratum, so that in many small strata as
+    many rows are drawn as in one large one. A group belongs to the stratum with the lowest hash among its rows. Takes
+    about 80 bytes of memory a record.
+    """
+    places = np.flatnonzero(chosen)
+    whose = places if clusters is None else clusters[places]
+    groups, strata = keys["group"][whose], keys["stratum"][places]
+    order = np.lexsort((strata, groups))
+    places, groups, strata = places[order], groups[order], strata[order]
+    first = np.flatnonzero(np.diff(groups, prepend=~groups[:1]) != 0)  # of each group, its lowest stratum
+    sizes = np.diff(np.append(first, len(groups)))
+    order = np.lexsort((groups[first], strata[first]))
+    sizes, stratum = sizes[order], strata[first][order]
+    starts = np.flatnonzero(np.diff(stratum, prepend=~stratum[:1]) != 0)
+    of = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(stratum))))
+    before = np.cumsum(sizes) - sizes
+    totals = np.add.reduceat(sizes, starts) if len(starts) else sizes
+    middle = before - before[starts][of] + (sizes + 1) / 2  # a group counts where most of it lies within the share
+    rounding = stratum / 2.0**64
+    drawn = np.zeros(len(sizes), np.int8)
+    drawn[middle <= (test + validation) * totals[of] + rounding] = SPLITS.index("validation")
+    drawn[middle <= test * totals[of] + rounding] = SPLITS.index("test")
+    by_group = np.empty_like(drawn)
+    by_group[order] = drawn
+    splits[places] = np.repeat(by_group, np.diff(np.append(first, len(groups))))

@@ -53,7 +53,7 @@ def _turn(turn: dict[str, Any]) -> Turn:
     if not isinstance(speaker, str) or speaker.lower() not in ROLES:
         raise Unusable("unknown_role")
     said = turn.get("content", turn.get("value"))
-    extra = {key: kept for key, kept in turn.items() if key not in _SAID and kept is not None}
+    extra = {key: kept for key, kept in turn.items() if key not in _SAID and not _is_null(kept)}
     if speaker == "function_call":
         extra["tool_calls"], said = _calls(said), None
     if isinstance(said, list):
@@ -64,6 +64,11 @@ def _turn(turn: dict[str, Any]) -> Turn:
     if said is not None and not isinstance(said, str):
         raise Unusable("not_text")
     return {"role": ROLES[speaker.lower()], "content": said or "", "extra": as_json(extra) if extra else None}
+
+
+def _is_null(value: Any) -> bool:
+    """Whether it is null, or an object of nothing else, as which tables write an object that is not there."""
+    return value is None or (isinstance(value, dict) and bool(value) and all(map(_is_null, value.values())))
 
 
 def _calls(said: Any) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from tasks.clean.content import excerpt
 from tasks.clean.split import SPLITS
 from tasks.contract.files import written
 
@@ -42,7 +43,23 @@ SOMETIMES = pa.schema(
 
 LEFT_OUT = pa.schema([("reason", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("row", pa.string())])
 
-EVERYTHING = pa.schema([*ROWS, *SOMETIMES, ("request", pa.string()), ("whole", pa.string()), *LEFT_OUT])
+REPORTED = pa.schema(
+    [
+        ("finding", pa.string()),
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("file", pa.string()),
+        ("line", pa.int64()),
+        ("shown", pa.string()),
+    ]
+)
+"""A line for each thing that was found in a row that stays, with the passage in question."""
+
+FOUND = pa.list_(pa.struct([("finding", pa.string()), ("shown", pa.string())]))
+
+EVERYTHING = pa.schema(
+    [*ROWS, *SOMETIMES, ("request", pa.string()), ("whole", pa.string()), ("found", FOUND), *LEFT_OUT]
+)
 """Columns of the scratch file, in which records wait until it is known what becomes of them."""
 
 MOST_ROWS, MOST_CHARACTERS = 4096, 2**24
@@ -97,14 +114,37 @@ class Scratch:
 
 @contextmanager
 def splits_and_left_out(folder: Path, sometimes: set[str]) -> Iterator["Sorter"]:
-    """Write the files of all splits and of what left; they appear when all are complete."""
+    """Write the files of all splits, of what left and of what was found; they appear when all are complete."""
     schema = pa.schema([*ROWS, *(field for field in SOMETIMES if field.name in sometimes)])
+    beside = (("left_out", LEFT_OUT), ("reported", REPORTED))
     with ExitStack() as stack:
         files = {}
-        for name, columns in (*((split, schema) for split in SPLITS), ("left_out", LEFT_OUT)):
+        for name, columns in (*((split, schema) for split in SPLITS), *beside):
             aside = stack.enter_context(written(folder / f"{name}.parquet"))
             files[name] = stack.enter_context(parquet.ParquetWriter(aside, columns, compression="zstd"))
         yield Sorter(files, schema)
+
+
+def reported(
+    batch: pa.Table, reasons: list[str | None], splits: Any, names: dict[int, str], conflicting: Any
+) -> list[dict[str, Any]]:
+    """Lines of `REPORTED` for a batch: what was found in each record that stays; `conflicting`: answers conflict."""
+    listed = pc.is_valid(batch.column("found")).to_numpy() | conflicting[: batch.num_rows]
+    lines = []
+    for at in np.flatnonzero(listed).tolist():
+        if reasons[at] is not None:
+            continue
+        found = batch.column("found")[at].as_py() or []
+        if conflicting[at]:
+            found.append({"finding": "conflicting_answers", "shown": excerpt(batch.column("whole")[at].as_py())})
+        place = {
+            "id": names.get(at, batch.column("id")[at].as_py()),
+            "split": SPLITS[splits[at]],
+            "file": batch.column("file")[at].as_py(),
+            "line": batch.column("line")[at].as_py(),
+        }
+        lines += [{**place, **one} for one in found]
+    return lines
 
 
 class Sorter:
@@ -114,8 +154,18 @@ class Sorter:
         self._files = files
         self._schema = schema
 
-    def put(self, batch: pa.Table, reasons: list[str | None], splits: Any, names: dict[int, str]) -> None:
-        """`reasons`: why each record leaves, or None; `splits`: number of its split; `names`: place -> another id."""
+    def put(
+        self,
+        batch: pa.Table,
+        reasons: list[str | None],
+        splits: Any,
+        names: dict[int, str],
+        found: list[dict[str, Any]],
+    ) -> None:
+        """`reasons`: why each record leaves, or None; `splits`: number of its split; `names`: place -> another id;
+        `found`: what was `reported` in those that stay."""
+        if found:
+            self._files["reported"].write_table(pa.Table.from_pylist(found, REPORTED))
         if names:
             ids = batch.column("id").to_pylist()
             for place, name in names.items():

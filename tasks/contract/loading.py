@@ -29,6 +29,25 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
     return model.eval()
 
 
+def grow(model: Any, tokenizer: Any) -> bool:
+    """Give `model` a row of embeddings for each token that it lacks, the mean of those it has; whether it lacked any.
+
+    The mean, as the expectation of what transformers draws (Hewitt 2021, "Initializing New Word Embeddings for
+    Pretrained Language Models"), so that two runs begin alike.
+    """
+    import torch
+
+    known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) <= known:
+        return False
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if layer is not None:
+                layer.weight[known:] = layer.weight[:known].mean(0)
+    return True
+
+
 def gguf_file(folder: Path) -> Path | None:
     """The GGUF file in `folder`, or None where it holds another format."""
     return next(iter(sorted(folder.glob("*.gguf"))), None)

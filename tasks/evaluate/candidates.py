@@ -3,7 +3,7 @@
 from typing import Any
 
 from tasks.contract.errors import InputError, SettingsError
-from tasks.contract.loading import load_model
+from tasks.contract.loading import grow, load_model
 from tasks.contract.model import base_folder
 from tasks.contract.paths import Paths
 
@@ -31,7 +31,7 @@ def load(candidate: str, paths: Paths, tokenizer: Any) -> Any:
     import torch
     from transformers import GenerationConfig
 
-    model = _load(candidate, paths, "cuda" if torch.cuda.is_available() else None)
+    model = _load(candidate, paths, tokenizer, "cuda" if torch.cuda.is_available() else None)
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
@@ -41,9 +41,9 @@ def load(candidate: str, paths: Paths, tokenizer: Any) -> Any:
     return model
 
 
-def _load(candidate: str, paths: Paths, device: str | None) -> Any:
+def _load(candidate: str, paths: Paths, tokenizer: Any, device: str | None) -> Any:
     if candidate in ("base", "base_few_shot"):
-        return load_model(base_folder(paths), device=device)
+        return _base(paths, tokenizer, device)
     if candidate == "merged":
         return load_model(paths.merged, device=device)
     if candidate != "adapter":
@@ -55,4 +55,11 @@ def _load(candidate: str, paths: Paths, device: str | None) -> Any:
 
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(load_model(base_folder(paths), device=device), paths.trained).eval()
+    return PeftModel.from_pretrained(_base(paths, tokenizer, device), paths.trained).eval()
+
+
+def _base(paths: Paths, tokenizer: Any, device: str | None) -> Any:
+    """The base, with embeddings for tokens that are new to it."""
+    model = load_model(base_folder(paths), device=device)
+    grow(model, tokenizer)
+    return model

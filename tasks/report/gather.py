@@ -43,9 +43,10 @@ class Story:
     predictions: dict[str, list[dict[str, Any]]]
     """Rows of predictions.parquet by candidate; all candidates have the same rows in the same order."""
     profile: dict[str, Any]
-    """`profile.json` of the stage clean: lengths, sources, examples of rows that left, largest clusters."""
+    """`profile.json` of the stage clean: lengths, sources, examples of rows that left and of
+    what was found in others, largest clusters."""
     reported: dict[str, int]
-    """What clean found and kept, by name."""
+    """What clean found in rows that stayed, by name."""
     versions: dict[str, str]
 
 

@@ -54,7 +54,19 @@ def page(settings: Settings, story: Story) -> str:
         preview=Markup(story.preview),
         samples=tell.samples(story, settings.samples),
         lengths=figures.lengths(**story.profile["characters"]),
+        tokens=_tokens(story.audit),
     )
+
+
+def _tokens(audit: dict[str, Any]) -> Markup:
+    """Rows by tokens, or nothing where the audit does not tell."""
+    found = {
+        split: values["lengths"]["histogram"]
+        for split, values in audit.get("splits", {}).items()
+        if values.get("lengths")
+    }
+    rows = {split: histogram["rows"] for split, histogram in found.items()}
+    return figures.lengths(next(iter(found.values()))["edges"], rows) if found else Markup("")
 
 
 def card(settings: Settings, story: Story) -> str:

@@ -6,6 +6,9 @@ from typing import Any
 from tasks.contract.rows import Message
 from tasks.template.sequence import Sequence
 
+EDGES = [0, *(2**power for power in range(4, 18))]
+"""Tokens at which the ranges of the histogram begin; the last one is open."""
+
 Tokens = Callable[[list[Message]], Sequence]
 """A dialogue as token ids."""
 
@@ -70,7 +73,7 @@ def without_end(whole: Sequence, limit: int) -> Sequence | None:
 
 
 def summary(lengths: Any) -> dict[str, Any]:
-    """Percentiles of row lengths in tokens (nearest rank), and a histogram over powers of two.
+    """Percentiles of row lengths in tokens (nearest rank), and a histogram.
 
     Args:
         lengths: numpy array of integers.
@@ -82,7 +85,5 @@ def summary(lengths: Any) -> dict[str, Any]:
     ordered = np.sort(lengths)
     ranks = {"p50": 50, "p90": 90, "p99": 99, "max": 100}
     percentiles = {name: int(ordered[max(0, -(-rank * len(ordered) // 100) - 1)]) for name, rank in ranks.items()}
-    top = int(ordered[-1]).bit_length()
-    edges = [0, *(2**power for power in range(int(ordered[0]).bit_length() - 1, top + 1))]
-    counts, _ = np.histogram(ordered, edges)
-    return {**percentiles, "histogram": {"edges": edges, "rows": counts.tolist()}}
+    places = np.searchsorted(EDGES, ordered, side="right") - 1
+    return {**percentiles, "histogram": {"edges": EDGES, "rows": np.bincount(places, minlength=len(EDGES)).tolist()}}

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tasks.contract.files import sha256, write_json, write_text, written
+from tasks.contract.loading import grow
 from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
 from tasks.train import checkpoints, rows
@@ -29,6 +30,7 @@ def tune(settings: Settings, paths: Paths) -> None:
     model = AutoModelForCausalLM.from_pretrained(
         base, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
     )
+    grown = grow(model, tokenizer)
     identity = {
         "settings": settings.model_dump(mode="json"),
         "base": base_record(paths)["sha256"],
@@ -44,7 +46,7 @@ def tune(settings: Settings, paths: Paths) -> None:
         scratch,
         validation=validation if len(validation) else None,
         eval_steps=settings.eval_steps,
-        adapter=_adapter(settings) if settings.method == "lora" else None,
+        adapter=_adapter(settings, model if grown else None) if settings.method == "lora" else None,
     )
     with written(paths.trained) as out:
         out.mkdir()
@@ -55,15 +57,22 @@ def tune(settings: Settings, paths: Paths) -> None:
     shutil.rmtree(scratch)
 
 
-def _adapter(settings: Settings) -> Any:
+def _adapter(settings: Settings, grown: Any) -> Any:
+    """The adapter; with the embeddings of `grown`, a model with new tokens, whose rows nothing else trains or saves."""
     from peft import LoraConfig
 
+    embeddings: dict[str, Any] = {}
+    if grown is not None:
+        layers = {id(layer): layer for layer in (grown.get_input_embeddings(), grown.get_output_embeddings())}
+        names = [name.rsplit(".", 1)[-1] for name, layer in grown.named_modules() if id(layer) in layers]
+        embeddings = {"modules_to_save": names, "ensure_weight_tying": bool(grown.config.tie_word_embeddings)}
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=settings.lora.r,
         lora_alpha=settings.lora.alpha,
         lora_dropout=settings.lora.dropout,
         target_modules=settings.lora.target_modules,
+        **embeddings,
     )
 
 
@@ -73,7 +82,8 @@ def save(model: Any, out: Path, base: str) -> None:
     `base` is what `base_model_name_or_path` of an adapter shall say. peft writes sets in hash order and a model card
     that holds versions; both are mended here.
     """
-    model.save_pretrained(out)
+    # peft would add the embeddings a second time where they grew: they are among the modules that it saves
+    model.save_pretrained(out, **({"save_embedding_layers": False} if hasattr(model, "peft_config") else {}))
     (out / "README.md").unlink(missing_ok=True)
     config = out / "adapter_config.json"
     if config.exists():

@@ -114,7 +114,7 @@ def test_a_change_with_faults_leaves_the_file_as_it_is(tmp_path: Path, assignmen
 def test_all_faults_are_said_at_once(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "params.yaml").read_text() + "trian: {}\n")
-    change(["clean.max_chars=1"], path=path, verify=lambda aside: None)
+    change(["clean.passage=5"], path=path, verify=lambda aside: None)
     change(["train.steps=many"], path=path, verify=lambda aside: None)
     with pytest.raises(SettingsError) as error:
         check(path)

@@ -103,7 +103,8 @@ def test_conflicting_answers_are_counted_or_leave(paths: Paths, what: str) -> No
         chat("how few?", "one", split="train"),
     )
     kept = cleaned(paths, validation_share=0, conflicts=what)
-    assert json.loads((paths.clean / "ledger.json").read_text())["reported"]["conflicting_answers"] == 2
+    reported = json.loads((paths.clean / "ledger.json").read_text())["reported"]
+    assert reported == ({"conflicting_answers": 2} if what == "keep" else {})
     assert reasons(kept) == ([] if what == "keep" else [("conflicting_answers", 1), ("conflicting_answers", 2)])
 
 
@@ -135,3 +136,64 @@ def test_every_record_is_counted_whatever_comes(paths: Paths) -> None:
     put(paths, "rows.jsonl", *(kinds[n % len(kinds)] for n in range(500)))
     tables = cleaned(paths, validation_share=0.2)  # asserts that in = out + left
     assert sum(map(len, tables.values())) == 501
+
+
+def drawn(tables: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    return {text: split for split in ("train", "validation", "test") for text in asked(tables[split])}
+
+
+def test_each_stratum_keeps_its_proportion_and_added_rows_move_few_and_in_one_direction(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    sizes = {"forum": 400, "mail": 100, "wiki": 20}
+    rows = {name: [chat(f"{name} asks number {n}", source=name) for n in range(2 * size)] for name, size in
+            sizes.items()}  # fmt: skip
+    first_half = [row for name, size in sizes.items() for row in rows[name][:size]]
+    put(paths, "rows.jsonl", *first_half)
+    options: dict[str, Any] = {
+        "stratify": "source", "test_share": 0.1, "validation_share": 0.05, "near_duplicate": None, "passage": None
+    }  # fmt: skip
+    before = drawn(cleaned(paths, **options))
+    for name, size in sizes.items():
+        mine = [split for text, split in before.items() if text.startswith(name)]
+        assert abs(mine.count("test") - 0.1 * size) < 1
+        assert abs(mine.count("test") + mine.count("validation") - 0.15 * size) < 1
+    put(paths, "rows.jsonl", *reversed(first_half))
+    assert drawn(cleaned(paths, **options)) == before, "the order has no effect"
+    put(paths, "rows.jsonl", *first_half, *rows["forum"][400:])
+    after = drawn(cleaned(paths, **options))
+    moved = {(text.split()[0], before[text], after[text]) for text in before if before[text] != after[text]}
+    assert {name for name, _, _ in moved} <= {"forum"}
+    order = {"test": 0, "validation": 1, "train": 2}
+    borders = [{old < new for _, *both in moved for old, new in [[order[one] for one in both]]
+                if min(old, new) <= border < max(old, new)} for border in (0, 1)]  # fmt: skip
+    assert all(len(directions) <= 1 for directions in borders)
+    assert sum(before[text] != after[text] for text in before) < 20
+
+
+def test_a_group_stays_whole_when_strata_keep_their_proportions(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    rows = [chat(f"part {n} of it", source=f"source {n % 3}", document=n // 7) for n in range(700)]
+    put(paths, "rows.jsonl", *rows)
+    tables = cleaned(paths, stratify="source", group="document", test_share=0.2, near_duplicate=None, passage=None)
+    where = drawn(tables)
+    documents = [{where[f"part {n} of it"] for n in range(7 * d, 7 * d + 7)} for d in range(100)]
+    assert all(len(splits) == 1 for splits in documents)
+    assert abs(len(tables["test"]) - 140) <= 7
+
+
+def test_answers_that_are_meant_to_differ_are_no_conflict(paths: Paths) -> None:
+    put(
+        paths,
+        "pairs.jsonl",
+        *({"prompt": "which one?", "chosen": f"good {n}", "rejected": f"bad {n}", "split": "train"} for n in range(3)),
+        *({"prompt": "that one?", "completion": f"so {n}", "label": n > 1, "split": "train"} for n in range(3)),
+        {"text": "which one?", "split": "train"},
+        chat("really?", "yes", split="train"),
+        chat("really?", "no", split="train"),
+    )
+    cleaned(paths, near_duplicate=None)
+    ledger = json.loads((paths.clean / "ledger.json").read_text())
+    assert ledger["reported"]["conflicting_answers"] == 2
+    dropped = cleaned(paths, near_duplicate=None, conflicts="drop", max_loss=1)
+    assert len(dropped["train"]) == 7
+    assert {reason for reason, _ in reasons(dropped)} == {"conflicting_answers"}

@@ -138,7 +138,7 @@ FAULTS: list[tuple[Any, str]] = [
     ({"messages": []}, "no_answer"),
     ({"messages": [*chat("a")["messages"], chat("b")["messages"][1]]}, "role_order"),
     ({"messages": [chat("a")["messages"][1]]}, "role_order"),
-    (chat("x" * 300), "too_long"),
+    (chat("x" * 300), "long_row"),
     ('{"text": "half a pair \\ud800"}', "bad_unicode"),
     (chat("ask", split="exam"), "unknown_split"),
 ]
@@ -147,7 +147,7 @@ FAULTS: list[tuple[Any, str]] = [
 def test_each_kind_of_bad_row_leaves_with_its_reason_file_and_line(paths: Paths) -> None:
     put(paths, "bad.jsonl", *(row for row, _ in FAULTS))
     put(paths, "good.jsonl", chat("train on this", split="train"), chat("and test that", split="test"))
-    left = cleaned(paths, max_chars=200)["left_out"]
+    left = cleaned(paths, quality={"row": {"action": "drop", "max_characters": 200}})["left_out"]
     assert [(row["line"], row["reason"]) for row in left] == [(n, why) for n, (_, why) in enumerate(FAULTS, 1)]
     assert {row["file"] for row in left} == {"bad.jsonl"}
     assert left[0]["row"] == "{broken"
@@ -214,7 +214,7 @@ def test_two_runs_write_the_same_bytes(paths: Paths, tmp_path: Path) -> None:
     first = {path.name: path.read_bytes() for path in paths.clean.iterdir()}
     cleaned(paths, test_share=0.3)
     assert first == {path.name: path.read_bytes() for path in paths.clean.iterdir()}
-    assert set(first) == {*(f"{name}.parquet" for name in OUT), "ledger.json", "profile.json"}
+    assert set(first) == {*(f"{name}.parquet" for name in OUT), "ledger.json", "profile.json", "reported.parquet"}
     assert all(str(tmp_path).encode() not in content for content in first.values())
 
 
@@ -283,6 +283,61 @@ def test_content_decides_and_not_the_name(paths: Paths, compress: Any) -> None:
     (folder / "document.jsonl").write_text(json.dumps([chat("listed", split="test")], indent=1).replace("[", "\n[", 1))
     asked = {row["messages"][0]["content"] for rows in cleaned(paths).values() for row in rows}
     assert asked == {"question 0", "question 1", "question 2", "packed 0", "packed 1", "packed 2", "listed"}
+
+
+def test_a_table_with_every_column_and_nested_nulls_keeps_each_row_what_it_is(paths: Paths) -> None:
+    """As Arrow writes rows of several shapes: what a row does not have is null, or an object of nulls."""
+    none = {"name": None, "arguments": None}
+    call = {"name": "ls", "arguments": "{}"}
+    turn = {"role": "user", "content": "list", "function_call": none, "name": None}
+    rows: list[dict[str, Any]] = [
+        {"messages": [turn, {**turn, "role": "assistant", "content": "a.txt"}], "split": "train"},
+        {"prompt": "ask", "chosen": "yes", "rejected": "no", "split": "train"},
+        {"prompt": "ask", "completion": "yes", "split": "train"},
+        {"text": "a text", "split": "test"},
+        {"messages": [turn, {**turn, "role": "assistant", "content": None, "function_call": call},
+                      {**turn, "role": "tool", "content": "a"}, {**turn, "role": "assistant", "content": "a"}],
+         "split": "train"},
+        {"messages": [None], "split": "train"},
+        {"messages": [{**turn, "content": None}, {**turn, "role": "assistant"}], "split": "train"},
+        {"messages": None, "split": None},
+        {"instruction": "ask", "output": None},
+    ]  # fmt: skip
+    columns = sorted({key for row in rows for key in row})
+    table = pyarrow.Table.from_pylist([{key: row.get(key) for key in columns} for row in rows])
+    parquet.write_table(table, paths.root / "input" / "rows.parquet")
+    tables = cleaned(paths, duplicates=False, near_duplicate=None)
+    plain, preference, completion, tools = tables["train"]
+    assert messages(plain) == [{"role": "user", "content": "list"}, {"role": "assistant", "content": "a.txt"}]
+    assert (preference["chosen"][0]["content"], preference["messages"]) == ("yes", None)
+    assert messages(completion) == chat("ask", "yes")["messages"]
+    assert messages(tools)[1] == {"role": "assistant", "content": "", "function_call": call}
+    assert tables["test"][0]["text"] == "a text"
+    assert [(row["line"], row["reason"]) for row in tables["left_out"]] == [
+        (6, "unknown_shape"), (7, "empty_turn"), (8, "empty_turn"), (9, "empty_turn")
+    ]  # fmt: skip
+
+
+def test_every_second_line_broken_mixed_encodings_and_equal_ids(paths: Paths) -> None:
+    lines = [json.dumps(chat(f"caf\u00e9 {n}", id="same", split="train"), ensure_ascii=False) for n in range(4)]
+    encoded = [line.encode(("utf-8", "latin-1")[n % 2]) + b"\n{broken\n" for n, line in enumerate(lines)]
+    (paths.root / "input" / "rows.jsonl").write_bytes(b"".join(encoded))
+    put(paths, "test.jsonl", chat("other", id="same", split="test"))
+    tables = cleaned(paths, near_duplicate=None)
+    assert [row["messages"][0]["content"] for row in tables["train"]] == ["caf\u00e9 0", "caf\u00e9 2"]
+    assert [(row["line"], row["reason"]) for row in tables["left_out"]] == [
+        (2, "parse_error"), (3, "bad_encoding"), (4, "parse_error"),
+        (6, "parse_error"), (7, "bad_encoding"), (8, "parse_error"),
+    ]  # fmt: skip
+    assert len({row["id"] for rows in (tables["train"], tables["test"]) for row in rows}) == 3
+
+
+def test_rows_that_lack_what_a_named_shape_has_leave(paths: Paths) -> None:
+    put(paths, "test.jsonl", {"prompt": "a", "chosen": "b", "rejected": "c", "label": True, "split": "test"})
+    put(paths, "rows.jsonl", {"prompt": "only", "split": "train"})
+    for shape in ("preference", "kto"):
+        with pytest.raises(InputError, match=r"none of 2 rows is left for training.*rows\.jsonl:1"):
+            cleaned(paths, shape=shape)
 
 
 def test_a_saved_dataset_is_read_by_its_splits(paths: Paths) -> None:

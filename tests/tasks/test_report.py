@@ -149,6 +149,14 @@ def test_user_data_is_escaped(told: Paths) -> None:
     assert "alert" in front, "the title itself"
 
 
+def test_what_was_found_in_rows_that_stayed_is_shown_with_its_place(told: Paths) -> None:
+    run(Settings(), told)
+    text = page(told)
+    assert "Found and kept: 3 conflicting answers, 1 refusal." in text
+    assert '<td>refusal</td><td class="n">1</td><td class="soft">rows.jsonl:9</td>' in text
+    assert "<code>Sorry, I can&#39;t &lt;" in text
+
+
 def test_summary_names_the_result_and_what_was_free(told: Paths) -> None:
     run(Settings(title="Docker assistant"), told)
     text = page(told)
@@ -173,7 +181,7 @@ def test_a_gain_within_chance_is_called_so(told: Paths) -> None:
 
 def test_ledger_adds_up_or_says_that_it_does_not(told: Paths) -> None:
     run(Settings(), told)
-    assert page(told).count("adds up") == 2
+    assert page(told).count("adds up") == 6  # generate, clean, and rows and tokens of two templated splits
     ledger = tiny.read(told.clean / "ledger.json")
     write_json(told.clean / "ledger.json", {**ledger, "in": 40})
     run(Settings(), told)

@@ -41,7 +41,7 @@ def test_messages_keep_tools_calls_results_weights_and_parts() -> None:
         "weight": 0.5,
     }
     made = content(row)
-    assert fault(made, None) is None
+    assert fault(made) is None
     told = turns(made.messages)
     assert told is not None
     assert told[1].pop("parts") == messages[1]["content"]
@@ -71,7 +71,7 @@ def test_sharegpt_with_calls_of_functions() -> None:
         {"role": "assistant", "content": "a.txt"},
     ]
     assert made.tools == row["tools"]
-    assert fault(made, None) is None
+    assert fault(made) is None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_preferences_have_one_form(row: dict[str, Any]) -> None:
     made = content(row)
     assert (made.shape, turns(made.prompt), turns(made.chosen)) == ("preference", [ASKED], [SAID])
     assert turns(made.rejected) == [{**SAID, "content": "no"}]
-    assert fault(made, None) is None
+    assert fault(made) is None
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,10 @@ def test_what_is_no_row_has_a_reason(row: dict[str, Any], reason: str) -> None:
         ({"prompt": "ask", "chosen": "same", "rejected": "same"}, "equal_pair"),
         ({"text": "\ud800"}, "bad_unicode"),
         ({"text": "  "}, "empty_turn"),
-        ({"text": "x" * 11}, "too_long"),
     ],
 )  # fmt: skip
 def test_rows_that_would_not_train_well_have_a_reason(row: dict[str, Any], reason: str) -> None:
-    assert fault(content(row), 10 if reason == "too_long" else None) == reason
+    assert fault(content(row)) == reason
 
 
 ANYTHING = st.recursive(
@@ -176,7 +175,7 @@ def test_whatever_comes_is_a_row_or_has_a_reason(row: dict[str, Any]) -> None:
         return
     assert isinstance(made, Content)
     assert made.shape == recognise(row)
-    fault(made, 100)
+    fault(made)
     made.identity(), made.request(), made.answer()
 
 

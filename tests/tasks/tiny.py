@@ -198,7 +198,7 @@ def ledgers(paths: Paths) -> None:
             "in": 36,
             "out": {"train": 20, "validation": 4, "test": 8},
             "left": {"duplicate": 4},
-            "reported": {"conflicting_answers": 3},
+            "reported": {"conflicting_answers": 3, "refusal": 1},
             "settings": {"validation": 0.1},
         },
     )
@@ -212,6 +212,7 @@ def ledgers(paths: Paths) -> None:
             "sources": {"rows.jsonl": 30, "more.jsonl": 2},
             "other_sources": 0,
             "left_out": {"duplicate": [{"file": "rows.jsonl", "line": 7, "row": f'{{"text": "{EVIL}"}}'}]},
+            "reported": {"refusal": [{"file": "rows.jsonl", "line": 9, "shown": f"Sorry, I can't {EVIL}"}]},
             "clusters": [{"rows": 9, "example": f"nine alike {EVIL}"}],
         },
     )
@@ -220,10 +221,13 @@ def ledgers(paths: Paths) -> None:
         paths.templated / "audit.json",
         {
             "splits": {
-                "train": {"rows": 20, "trained": {"rows": 20, "tokens": 400, "supervised_tokens": 140}},
-                "validation": {"rows": 4, "trained": {"rows": 4, "tokens": 80, "supervised_tokens": 28}},
+                split: _split(*counts) for split, counts in (("train", (20, 400, 140)), ("validation", (4, 80, 28)))
             },
-            "settings": {"max_tokens": 256},
+            "max_length": {"tokens": 256, "source": "context of the base"},
+            "made_right": {"no_pad": f"no pad token {EVIL}"},
+            "packing": None,
+            "checks": {"coverage": 0, "trimmed": 1},
+            "settings": {"max_length": 256},
         },
     )
     write_text(paths.templated / "preview.html", "<section><p>user: <mark>docker start web</mark></p></section>\n")
@@ -241,6 +245,29 @@ def ledgers(paths: Paths) -> None:
     write_json(
         paths.trained / "settings.json", {"method": "lora", "learning_rate": 0.005, "lora": {"r": 4, "alpha": 8}}
     )
+
+
+def _split(rows: int, tokens: int, supervised: int) -> dict[str, Any]:
+    """What the audit says of a split."""
+    finding = {"check": "trimmed", "severity": "warning", "rows": 1, "examples": [EVIL], "message": f"space {EVIL}"}
+    return {
+        "rows": {"unit": "rows", "in": rows, "out": {"rows": rows}, "left": {}},
+        "tokens": {
+            "unit": "tokens",
+            "in": tokens,
+            "out": {"trained": supervised, "masked": tokens - supervised},
+            "left": {},
+        },
+        "trained": {"rows": rows, "tokens": tokens, "supervised_tokens": supervised},
+        "lengths": {
+            "p50": 20,
+            "p90": 20,
+            "p99": 20,
+            "max": 20,
+            "histogram": {"edges": [0, 16, 32], "rows": [0, rows, 0]},
+        },
+        "findings": [finding] if rows == 20 else [],
+    }
 
 
 def read(path: Path) -> Any:
