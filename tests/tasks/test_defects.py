@@ -1,7 +1,7 @@
 """Defects that ruin fine-tunes silently elsewhere, planted one by one: the audit finds each, and nothing else.
 
-Each case has the symptom in a few words and the thread in which people met it. What temper makes right instead, and what
-cannot occur here, is in `test_defects_mended`.
+Each case has the symptom in a few words and the thread in which people met it. What temper makes right instead,
+and what cannot occur here, is in `test_defects_mended`.
 """
 
 import json
@@ -70,7 +70,9 @@ CASES = {
         config={"max_position_embeddings": 100},
     ),
     "C01": Case("two BOS: unsloth#10312", [chat("a", "b")], {"scaffold"}, template=TWO_BOS, bos=True),
-    "C01, text": Case("rendered text gets a second BOS: unsloth#10312", [{"text": "<|pad|>a"}], {"rendered", "no_bos"}, bos=True),
+    "C01, text": Case(
+        "rendered text gets a second BOS: unsloth#10312", [{"text": "<|pad|>a"}], {"rendered", "no_bos"}, bos=True
+    ),
     "C04": Case("an end token behind the turn's own: trl#4481", [{"text": "Paris<|im_end|>\n"}], {"rendered"}),
     "C05": Case("the stop token outside of the marks: axolotl#3754", [chat("a", "b")], {"stop"}, template=EARLY_END),
     "C07": Case(
@@ -91,7 +93,7 @@ CASES = {
     ),
     "C17": Case(
         "indentation is trimmed", [chat("a", "    def f(x):\n        return x\n")], {"indentation"},
-        template=UNMARKED.replace(SAID, f"message['content'] | trim + '<|im_end|>'"),
+        template=UNMARKED.replace(SAID, "message['content'] | trim + '<|im_end|>'"),
     ),
     "C22": Case("a column nobody reads: trl#2385", [{**chat("a", "b"), "context": "In French."}], {"unused_column"}),
     "M05": Case(
@@ -112,7 +114,7 @@ CASES = {
         "the longer answer wins: SimPO#20", [pair(f"say {n}", "stop web " * 3, "stop web") for n in range(10)],
         {"length_bias"},
     ),
-    "P04": Case("a chosen answer that is none: trl#2578", [pair("a", "I'm sorry, I can't.", "docker stop")], {"flipped"}),
+    "P04": Case("a choice of a refusal: trl#2578", [pair("a", "I'm sorry, I can't.", "docker stop")], {"flipped"}),
     "P04, empty": Case("nothing is chosen: trl#2578", [pair("a", "", "docker stop web")], {"flipped", "no_answer"}),
     "P05": Case("contradictions", [pair("a", "bb", "cc"), pair("a", "cc", "bb")], {"contradiction"}),
 }  # fmt: skip

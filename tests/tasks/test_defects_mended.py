@@ -8,16 +8,24 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import AutoTokenizer
 
 from tasks import template
+from tasks.clean.shapes import content
 from tasks.contract.errors import InputError, LossError
+from tasks.contract.loading import grow, load_model
+from tasks.contract.model import base_folder
 from tasks.contract.paths import Paths
+from tasks.evaluate.candidates import load
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.tokenizer import prepare
+from tasks.train import tune
 from tests.tasks import test_defects, test_packs, tiny
 from tests.tasks.test_defects import CASES, EARLY_END, UNMARKED, WORDS, chat
 from tests.tasks.test_template import DIALOGUE, pair, row, trained
+from tests.tasks.test_train import SMALL
 
 ELSEWHERE = {
     "K01": test_packs.test_losses_logits_and_gradients_are_those_of_the_rows_alone,
@@ -207,7 +215,7 @@ def test_c22_a_system_prompt_in_a_column_of_its_own_is_read(tmp_path: Path, caps
     assert [turn["content"] for turn in made.messages] == ["Always answer in French", "a", "b"]
 
 
-def test_m01_where_pad_is_the_end_token_its_labels_stay(tmp_path: Path) -> None:
+def test_m01_where_pad_is_the_end_token_its_labels_stay() -> None:
     """transformers#23530: also in the trainer's batches, with padding."""
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -219,3 +227,30 @@ def test_m01_where_pad_is_the_end_token_its_labels_stay(tmp_path: Path) -> None:
     batch = collate([{"input_ids": one.sequences[0].ids, "labels": one.sequences[0].labels} for one in found])
     assert batch["labels"].shape[0] == 2 and (batch["attention_mask"] == 0).any()
     assert (batch["labels"] == made.eos_token_id).sum(dim=1).tolist() == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")  # of the trainer's checkpoints
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_v01_v02_rows_of_new_tokens_are_trained_and_saved_with_the_adapter(tied: bool, tmp_path: Path) -> None:
+    """peft#334, peft#1457: with adapters on two projections, new rows would be random and frozen, then lost."""
+    paths = tiny.project(tmp_path, method="none", tied=tied)
+    written = tmp_path / "turns.jinja"
+    written.write_text(UNMARKED.replace("<|im_start|>", "<|turn|>").replace("<|im_end|>", "<|over|>"))
+    new = ("<|turn|>", "<|over|>")
+    template.run(Settings(chat_template=str(written), new_tokens=new), paths)
+    lora = SMALL.lora.model_copy(update={"target_modules": ["q_proj", "v_proj"]})
+    tune.tune(SMALL.model_copy(update={"lora": lora}), paths)
+
+    coder = AutoTokenizer.from_pretrained(paths.templated / "tokenizer")
+    ids = coder.convert_tokens_to_ids(list(new))
+    before = load_model(base_folder(paths))
+    grow(before, coder)
+    after = [load("adapter", paths, coder) for _ in range(2)]
+    rows = after[0].get_input_embeddings()
+    assert len(coder) == rows.weight.shape[0]
+    moved = (rows.weight[ids] - before.get_input_embeddings().weight[ids]).norm(dim=1)
+    assert (moved > 1e-4).all()
+    probe = torch.tensor([[ids[0], 5, 6, ids[1]]])
+    with torch.no_grad():
+        logits = [model(input_ids=probe).logits for model in after]
+    assert torch.equal(*logits)
