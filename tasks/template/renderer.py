@@ -126,11 +126,15 @@ class Renderer:
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template takes a system prompt; where it refuses one, the first user turn begins with it."""
-        try:
-            self.rendered([{"role": "system", "content": "sq"}, *TRIAL], None)
-        except Unrenderable:
-            return False
-        return True
+        for tools in (None, [TOOL]):
+            with suppress(Unrenderable):
+                self.rendered(TRIAL, tools)
+                try:
+                    self.rendered([{"role": "system", "content": "sq"}, *TRIAL], tools)
+                except Unrenderable:
+                    return False
+                return True
+        return True  # it renders nothing at all
 
     @cached_property
     def takes_objects(self) -> bool:

@@ -206,10 +206,8 @@ def test_c20_c25_each_prompt_is_what_stands_before_its_answer() -> None:
         assert part.ids[:start] == prompt
 
 
-def test_c22_a_system_prompt_in_a_column_of_its_own_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_c22_a_system_prompt_in_a_column_of_its_own_is_read() -> None:
     """trl#2385."""
-    from tasks.clean.shapes import content
-
     made = content({"system": "Always answer in French", **chat("a", "b")})
     assert made.messages is not None
     assert [turn["content"] for turn in made.messages] == ["Always answer in French", "a", "b"]
