@@ -96,16 +96,17 @@ def own(
         except Unrenderable:
             continue
         mine = [spot for spot in found(around, given.slots) if spot[2] == number]
-        if not mine:
-            continue
-        before, after = around[: mine[0][0]], around[mine[-1][1] :]
-        if not text.startswith(before):  # numbers, as some templates write them, stand in no quotes
-            before, after = before.removesuffix('"'), after.removeprefix('"')
-        start, end = len(before), len(text) - len(after)
-        if text.startswith(before) and text.endswith(after) and start <= end:
-            places.append((start, end, number))
-            if slot.field != "arguments" and text[start:end] not in forms(given.said[number]):
-                altered.add(number)
+        # one of them, for texts of the row may quote the marker; or all, where the template writes a text twice
+        for first, last in [(spots[0][0], spots[-1][1]) for spots in (*([spot] for spot in mine), mine) if spots]:
+            before, after = around[:first], around[last:]
+            if not text.startswith(before):  # numbers, as some templates write them, stand in no quotes
+                before, after = before.removesuffix('"'), after.removeprefix('"')
+            start, end = len(before), len(text) - len(after)
+            if text.startswith(before) and text.endswith(after) and start <= end:
+                places.append((start, end, number))
+                if slot.field != "arguments" and text[start:end] not in forms(given.said[number]):
+                    altered.add(number)
+                break
     apart: list[Spot] = []
     for spot in sorted(places):
         if not apart or spot[0] >= apart[-1][1]:
