@@ -1,6 +1,5 @@
 """Whatever is said in a dialogue, under templates and tokenizers of every kind, what is trained is what was said."""
 
-import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -66,6 +65,45 @@ def said(pieces: st.SearchStrategy[str]) -> st.SearchStrategy[Turns]:
 def _joined(system: str | None, exchanges: list[Turns]) -> Turns:
     first = [] if system is None else [{"role": "system", "content": system}]
     return first + [turn for exchange in exchanges for turn in exchange]
+
+
+@cache
+def stage(kind: str, written: str, limit: int = 10**9, over: Over = "error") -> Templater:
+    """The stage with a tokenizer and a template, made anew for each limit and policy."""
+    if kind == "bytes":
+        made = tiny.tokenizer()
+        made.bos_token = "<|pad|>"
+        made.add_special_tokens({"additional_special_tokens": list(CONTROLS)})
+    elif kind == "pieces":
+        made = _pieces()
+    else:
+        made = AutoTokenizer.from_pretrained(DATA / kind)
+    made.chat_template = TEMPLATES.get(written) or made.chat_template
+    made, _ = prepare(made, Settings(), kind)
+    templater = Templater(made, Settings(over_length=over), {made.eos_token_id}, limit, None)
+    templater.settle()
+    return templater
+
+
+def _pieces() -> Any:
+    """Like sentencepiece: spaces become `▁`, one is put before each text, other characters fall back to bytes."""
+    names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"abcdehkoprst"]
+    names += ["▁s", "st", "▁d"]
+    merges = [("▁", "s"), ("s", "t"), ("▁", "d")]
+    vocabulary = {name: number for number, name in enumerate(names)}
+    backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    made.add_special_tokens({"additional_special_tokens": list(CONTROLS)})
+    return made
+
+
+def bare(text: str) -> str:
+    """Without space: tokenizers like sentencepiece's take some of it away beside control tokens when they decode."""
+    return "".join(text.split())
 
 
 def taken(turns: Turns, written: str) -> Turns:
