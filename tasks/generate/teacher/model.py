@@ -1,0 +1,138 @@
+"""A teacher as a distilabel LLM that asks nothing twice: what is on record is taken from there."""
+
+import asyncio
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from distilabel.models.llms.base import AsyncLLM
+from pydantic import PrivateAttr
+
+from tasks.contract.files import write_json
+from tasks.generate.settings import Budget, Teacher
+from tasks.generate.teacher.asking import Asker, Voice
+from tasks.generate.teacher.errors import Stopped, Unanswered
+from tasks.generate.teacher.record import RECORD, STOP, Record, Spent
+from tasks.generate.teacher.request import Request, Response
+
+
+class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
+    """Asks a server or a local model, and records each response before anyone sees it.
+
+    Each output has, beside distilabel's own keys, `request`: the key under which its response is on record.
+    """
+
+    settings: Teacher
+    budget: Budget
+    work: str
+    """The pipeline's folder."""
+    run: str
+    """Identity of the run: what its responses may cost is counted under it."""
+    attempt: str
+    """This attempt of the run."""
+
+    _record: Record = PrivateAttr()
+    _asker: Asker | None = PrivateAttr(None)
+    _model: str = PrivateAttr("")
+    _waiting: dict[str, "asyncio.Future[Response]"] = PrivateAttr(default_factory=dict)
+    _closed: bool = PrivateAttr(False)
+
+    @property
+    def model_name(self) -> str:
+        return self.settings.name
+
+    def load(self) -> None:
+        """Open the record. The teacher itself is loaded when something is not on record."""
+        super().load()
+        self._record = Record(Path(self.work) / RECORD)
+        self._closed = self._record.is_closed(self.run)
+        self._model = model_of(self.settings)
+
+    def unload(self) -> None:
+        if self._asker is not None:
+            self.event_loop.run_until_complete(self._asker.voice.close())
+            self._asker = None
+        self._record.close()
+
+    async def agenerate(self, input: Any, num_generations: int = 1) -> Any:
+        """Answer one chat (messages; or a mapping, see `Request.of`) several times; empty where there is no answer."""
+        requests = [Request.of(self.settings, self._model, input, sample) for sample in range(num_generations)]
+        responses = await asyncio.gather(*(self._once(request) for request in requests))
+        return {
+            "generations": [response.text for response in responses],
+            "statistics": {
+                "input_tokens": [response.input_tokens or 0 for response in responses],
+                "output_tokens": [response.output_tokens or 0 for response in responses],
+            },
+            "request": [request.key for request in requests],
+        }
+
+    def look_up(self, key: str) -> Response | None:
+        """The response on record, for tasks that need more of it than its text."""
+        return self._record.get(key)
+
+    async def _once(self, request: Request) -> Response:
+        """The answer on record, or asked now; requests that are equal and under way at once are asked once."""
+        if (under_way := self._waiting.get(request.key)) is not None:
+            return await under_way
+        future = self._waiting[request.key] = asyncio.get_running_loop().create_future()
+        try:
+            response = self._record.get(request.key) or await self._asked(request)
+        except (Stopped, OSError, sqlite3.Error) as error:
+            kind = error.kind if isinstance(error, Stopped) else "machine"
+            write_json(Path(self.work) / STOP, {"kind": kind, "said": str(error)})
+            response = Response(failed="stopped")
+        else:
+            if response.failed is None:
+                self._record.use(self.run, self.attempt, request.key, self._spent(response))
+        future.set_result(response)
+        del self._waiting[request.key]
+        return response
+
+    async def _asked(self, request: Request) -> Response:
+        prices = self.settings.input_price, self.settings.output_price
+        held = (request.weight, request.weight * max(prices) / 1e6)
+        limited = self.budget.max_tokens is not None or self.budget.max_cost is not None
+        if self._closed or (limited and not self._record.spend(self.run, *held, self.budget)):
+            if not self._closed:
+                self._record.close_run(self.run)
+                self._closed = True
+            return Response(failed="budget")
+        if self._asker is None:
+            self._asker = Asker(voice(self.settings), self.settings)
+        try:
+            response = await self._asker.answer(request)
+        except Unanswered as error:
+            self._logger.warning(f"WARNING no answer: {error}")
+            response = Response(failed=str(error))
+        finally:
+            if limited:
+                self._record.spend(self.run, -held[0], -held[1])
+        self._record.put(request, response)
+        return response
+
+    def _spent(self, response: Response) -> Spent:
+        sent, answered = response.input_tokens or 0, response.output_tokens or 0
+        cost = (sent * self.settings.input_price + answered * self.settings.output_price) / 1e6
+        return Spent(sent, answered, cost)
+
+
+def model_of(settings: Teacher) -> str:
+    """The model's name for the record: that of a local folder changes with its content."""
+    if settings.kind != "local":
+        return str(settings.model)
+    from tasks.generate.teacher.local import local_name
+
+    return local_name(Path(str(settings.model)))
+
+
+def voice(settings: Teacher) -> Voice:
+    """Whom `settings` describe. A server's key is read from the environment here and kept nowhere else."""
+    if settings.kind == "local":
+        from tasks.generate.teacher.local import Local
+
+        return Local(settings)
+    from tasks.generate.teacher.server import Server
+
+    return Server(settings, os.environ.get(settings.key_name) if settings.key_name else None)
