@@ -7,6 +7,7 @@ from tasks.contract.likeness import NEAR_DUPLICATE, jaccard, words
 from tasks.contract.paths import Paths
 from tasks.generate.program import load, splits
 from tasks.generate.recipes import Outcome, Row, Said
+from tasks.generate.recipes.chain import conversation
 from tasks.generate.settings import Settings
 
 
@@ -43,16 +44,17 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
 def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
     """Keep what is right. Reasons: `no_answer`, `wrong_answer`, `near_duplicate_of_test`, and `budget`."""
     made = answered[0] if answered else {}
-    answer = made.get("generation")
+    answer = made.get("generation") or None
+    reason = _reason(row, answer, made.get("llm_answers_request"), said)
     return [
         Outcome(
             {
                 "split": "test" if _held_out(row["group"]) else row["group"],
                 "slice": row["group"] if _held_out(row["group"]) else None,
                 "messages": conversation(row["system_prompt"], row["instruction"], answer),
-                **({"expected": row["expected"]} if _reason(row, made, said) else {}),
+                **({"expected": row["expected"]} if reason else {}),
             },
-            _reason(row, made, said),
+            reason,
             row["instruction"],
             answer or "",
             {"intent": row["intent"], "phrasing": row["phrasing"]},
@@ -60,19 +62,8 @@ def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> l
     ]
 
 
-def conversation(system: str | None, asked: str, answer: str | None) -> list[dict[str, str]]:
-    """One question and, where there is one, its answer."""
-    messages = [{"role": "system", "content": system}] if system else []
-    messages.append({"role": "user", "content": asked})
-    if answer is not None:
-        messages.append({"role": "assistant", "content": answer.strip()})
-    return messages
-
-
-def _reason(row: Row, made: Row, said: Said) -> str | None:
-    answer = made.get("generation")
+def _reason(row: Row, answer: str | None, key: str | None, said: Said) -> str | None:
     if answer is None or not answer.strip():
-        key = (made.get("llm_answers_request") or [None])[0]
         return "budget" if key and said(key) is None else "no_answer"
     if answer.strip() != row["expected"]:
         return "wrong_answer"
