@@ -78,8 +78,8 @@ class Watched:
             self._report(count)
             if now - since > self._settings.timeout:
                 raise MachineError(
-                    f"generate: nothing new within {self._settings.timeout} seconds (generate.timeout); the pipeline was "
-                    f"ended. Look at the teacher, or raise the limit; what arrived is kept. {self._said()}"
+                    f"generate: nothing new within {self._settings.timeout} seconds (generate.timeout); the pipeline "
+                    f"was ended. Look at the teacher, or raise the limit; what arrived is kept. {self._said()}"
                 )
             self._look_for_the_dead(process.pid, now)
 
@@ -97,8 +97,8 @@ class Watched:
         self._missed = self._missed or now
         if now - self._missed > GRACE:
             raise MachineError(
-                f"generate: a step of the pipeline was killed (process {gone[0]}); if nobody did that, the machine ran out "
-                "of memory: see `dmesg`. Run again: what arrived is kept, and only what is missing is asked."
+                f"generate: a step of the pipeline was killed (process {gone[0]}); if nobody did that, the machine ran "
+                "out of memory: see `dmesg`. Run again: what arrived is kept, and only what is missing is asked."
             )
 
     def _stopped(self) -> None:
@@ -107,8 +107,10 @@ class Watched:
             told = json.loads((self._work / STOP).read_text(encoding="utf-8"))
             kind: type[TemperError] = InputError if told["kind"] == "input" else MachineError
             kept = self._responses()
-            raise kind(f"the teacher does not answer: {told['said']}. {kept} responses are kept; mend it and run again: "
-                       "only what is missing is asked.")  # fmt: skip
+            raise kind(
+                f"the teacher does not answer: {told['said']}. {kept} responses are kept; mend it and run again: only "
+                "what is missing is asked."
+            )
 
     def _complaints(self) -> list[str]:
         """Lines of the pipeline's output that a person should see."""

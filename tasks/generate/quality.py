@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,9 @@ def echoes(asked: str, answer: str) -> bool:
     if not said:
         return False
     text, spoken = f" {' '.join(question)} ", f" {' '.join(said)} "
-    return spoken in text and len(said) > 3 or len(question) > 3 and spoken.startswith(text) or question == said
+    if len(said) > 3 and spoken in text:
+        return True
+    return question == said or (len(question) > 3 and spoken.startswith(text))
 
 
 def near_duplicates(
@@ -89,7 +91,7 @@ class Diversity:
         for what, text in (("questions", asks), ("answers", answers)):
             said = words(text)
             self._words[what] += len(said)
-            self._pairs[what].update(zip(said, said[1:], strict=False))
+            self._pairs[what].update(pairwise(said))
         self._openings[" ".join(words(asks)[:3])] += 1
 
     def facts(self) -> dict[str, Any]:

@@ -12,6 +12,10 @@ HUGGING_FACE = "https://router.huggingface.co/v1"
 """Hugging Face's inference API, which speaks OpenAI's chat protocol."""
 
 
+OWN = {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream", "tools", "stop"}
+"""Keys of a request that temper sets itself."""
+
+
 class Teacher(Section):
     """Who answers, and how it is asked."""
 
@@ -34,7 +38,7 @@ class Teacher(Section):
     """Seed sent with each request (a number), for servers that draw by it; null sends none."""
     max_new_tokens: int = Field(128, ge=1)
     """Longest answer (tokens); an answer that reaches it was cut off, and leaves."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = Field(default_factory=dict)
     """Further keys of each request, such as `top_k` or `chat_template_kwargs`, for servers that know them."""
     concurrency: int = Field(32, ge=1)
     """Requests that are under way at once, at most."""
@@ -54,7 +58,9 @@ class Teacher(Section):
     @field_validator("extra")
     @classmethod
     def _extra_is_no_setting(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream"} & {*extra}:
+        if taken := {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream"} & {
+            *extra
+        }:
             raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
         return extra
 
@@ -165,8 +171,8 @@ class Settings(Section):
     input: str = "data/seed"
     """Folder that the recipe reads: the grammar's seed, seed tasks, documents, scenarios or prompts."""
     rows: int = Field(3000, ge=1)
-    """Training rows to ask for (rows); other recipes than `program` ask for these only, and `clean` draws the splits.
-    `documents` asks for as many as its chunks give, at most this."""
+    """Rows to ask for (rows); for `program` training rows, while other recipes leave the splits to `clean`. Without
+    effect for `documents`, which asks about every chunk."""
     validation_rows: int = Field(100, ge=0)
     """Validation rows to ask for (rows); for `program`."""
     test_rows: int = Field(240, ge=2)

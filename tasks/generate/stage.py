@@ -6,7 +6,8 @@ is on record at once; when the stage fails or is killed, the scratch folder keep
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,7 @@ def _outcomes(
             return
         more = {"run": run, "attempt": attempt, "input": str((work.parents[2] / settings.input).resolve())}
         place_order(work, settings, start, start + PIECE, **more)
-        Watched(work, settings, record.__len__, lambda responses: report(made, responses=responses)).run()
+        Watched(work, settings, record.__len__, partial(_tell, report, made)).run()
         answered: dict[int, list[Row]] = {}
         for row in _lines(work / "answers.jsonl"):
             answered.setdefault(row["place"], []).append(row)
@@ -147,6 +148,10 @@ def _outcomes(
             yield from found
             made += len(found)
         report(made)
+
+
+def _tell(report: Callable[..., None], made: int, responses: int) -> None:
+    report(made, responses=responses)
 
 
 def _compared(settings: Settings, work: Path) -> Iterator[Outcome]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 import pytest
+from tasks.generate.rows import verify
 
 from tasks.contract.errors import InputError, LossError, MachineError
 from tasks.contract.ledger import Ledger
@@ -19,7 +20,6 @@ from tasks.contract.paths import Paths
 from tasks.contract.rows import row_id
 from tasks.generate import Settings, run
 from tasks.generate.program import Request, answer, load
-from tasks.generate.rows import verify
 from tests.tasks.teacher_server import teacher_server
 
 ROOT = Path(__file__).parents[2]

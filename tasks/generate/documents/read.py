@@ -49,7 +49,7 @@ def documents(folder: Path, where: str, left: Counter[str] | None = None) -> Ite
 
 
 def _text(path: Path, name: str) -> Document:
-    """Plain text and Markdown, in UTF-8, or in what its byte order mark says; a front matter of Markdown is left out."""
+    """Plain text and Markdown, in UTF-8 or in what its byte order mark says; front matter is left out."""
     text = _decoded(path)
     if path.suffix.lower() in (".md", ".markdown"):
         text = re.sub(r"\A---\n.*?\n---\n", lambda found: "\n" * found[0].count("\n"), text, count=1, flags=re.DOTALL)
@@ -116,7 +116,8 @@ def _markdown(html: str) -> str:
 
 def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
-    return InputError(f"{path}: not {kind} that can be read ({type(error).__name__}: {reason}); mend it or take it out.")
+    told = f"{type(error).__name__}: {reason}"
+    return InputError(f"{path}: not {kind} that can be read ({told}); mend it, or take it out.")
 
 
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}

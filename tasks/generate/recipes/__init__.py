@@ -13,7 +13,7 @@ from tasks.contract.paths import Paths
 from tasks.generate.settings import Settings
 from tasks.generate.teacher.request import Response
 
-Said = Callable[[str | None], Response | None]
+Said = Callable[[str], Response | None]
 """From the key of a request to the response on record; None where the budget was used up before it was asked."""
 
 Row = dict[str, Any]
@@ -45,7 +45,7 @@ class Recipe(Protocol):
         """Add the pipeline's steps after the step `rows`; `teacher()` makes the LLM of a step."""
 
     def outcomes(self, settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-        """What became of the rows that `row` was to give: `row["asked"]` outcomes. `answered`: what the pipeline gave."""
+        """What became of the rows that `row` was to give: `row["asked"]` outcomes, from what was `answered`."""
 
 
 def find(name: str) -> Recipe:

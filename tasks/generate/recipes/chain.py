@@ -8,7 +8,7 @@ from tasks.generate.settings import Teacher
 
 
 def first_fault(made: Row, steps: dict[str, str], said: Said, teacher: Teacher) -> str | None:
-    """The first fault along the steps, or None. `steps`: name of each step to the question that its answer must not echo.
+    """The first fault along the steps, or None. `steps`: name of each to the question that its answer must not echo.
 
     A row that the pipeline lost (`made` is empty) has `no_answer`.
     """

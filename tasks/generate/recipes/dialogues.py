@@ -65,6 +65,6 @@ def _check(scenario: dict[str, Any], where: str) -> None:
             validator_for(schema).check_schema(schema)
         except (KeyError, TypeError, SchemaError) as error:
             raise InputError(
-                f"{where}: a tool of the scenario {scenario['scenario']!r:.60} is not in OpenAI's form "
-                f"{{type: function, function: {{name, description, parameters}}}}: {error!r:.200}."
+                f"{where}: a tool of the scenario {scenario['scenario'][:60]!r} is not in OpenAI's form "
+                f"{{type: function, function: {{name, description, parameters}}}}: {str(error)[:200]}."
             ) from None

@@ -18,10 +18,10 @@ from tasks.generate.recipes import Outcome, Row, Said
 from tasks.generate.recipes.chain import conversation
 from tasks.generate.settings import Settings
 
-PROMPT = """Below is a passage of the document "{document}"{under}. Write {count} different questions that a reader may \
-have and that this passage answers, each with its answer. Use nothing but the passage. A question must make sense without
-the passage in sight, so name what it is about. With each give the quote: the words of the passage, copied exactly, that \
-prove the answer.
+PROMPT = """Below is a passage of the document "{document}"{under}. Write {count} different questions that a \
+reader may have and that this passage answers, each with its answer. Use nothing but the passage. A question must make \
+sense without the passage in sight, so name what it is about. With each give the quote: the words of the passage, \
+copied exactly, that prove the answer.
 
 Reply with a JSON list and nothing else:
 [{{"question": "...", "answer": "...", "quote": "..."}}]
@@ -29,11 +29,12 @@ Reply with a JSON list and nothing else:
 Passage:
 {text}"""
 
-COMMON = frozenset(
-    "a an and are as at be by can do does for from has have how if in into is it its may more no not of on one only or "
-    "other should so such than that the their them then there these they this to use used using was what when where "
-    "which who why will with would you your".split()
-)
+_COMMON = """
+    a an and are as at be by can do does for from has have how if in into is it its may more no not of on one only or
+    other should so such than that the their them then there these they this to use used using was what when where
+    which who why will with would you your
+"""
+COMMON = frozenset(_COMMON.split())
 """Words that say nothing of what a text is about."""
 
 
@@ -76,8 +77,8 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
 
 
 def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-    """Reasons beside those of `quality.fault`: `format` (no JSON of the form asked for), `missing` (fewer questions than
-    asked for), `unsupported` (the chunk does not bear the answer out)."""
+    """Reasons beside those of `quality.fault`: `format` (no JSON of the form asked for), `missing` (fewer questions
+    than asked for), `unsupported` (the chunk does not bear the answer out)."""
     made = answered[0] if answered else {}
     key = made.get("llm_questions_request") or ""
     source = json.loads(row["source"])
@@ -92,7 +93,7 @@ def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> l
 
 
 def found(text: str) -> list[dict[str, str]]:
-    """The whole entries of a list of questions, answers and quotes, wherever it begins and even where it was cut off."""
+    """The whole entries of a list of questions, answers and quotes, wherever it begins, even where it was cut off."""
     decoder, at = json.JSONDecoder(), 0
     entries = []
     while (at := text.find("{", at)) >= 0:

@@ -1,4 +1,4 @@
-"""The recipe `magpie`: given nothing but the opening of a user's turn, an aligned teacher writes the instruction itself.
+"""The recipe `magpie`: given nothing but the opening of a user's turn, a teacher writes the instruction itself.
 
 Xu et al. 2024, arXiv:2406.08464. The opening goes to the server's `/completions`, which applies no template; where a
 server has only a chat interface this recipe cannot work.

@@ -79,7 +79,7 @@ def _judged(
     how = settings.preferences
     judge = how.judge or settings.teacher
     for name in JUDGES:
-        if found := fault(said(made.get(f"llm_{name}_request") or None), judge.max_new_tokens):
+        if found := fault(said(made.get(f"llm_{name}_request") or ""), judge.max_new_tokens):
             return found, None, {}
     first, again = (json.loads(made.get(f"ratings_{name}") or "[]") for name in JUDGES)
     if not len(first) == len(again) == how.answers:

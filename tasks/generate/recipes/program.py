@@ -1,4 +1,4 @@
-"""The recipe `program`: requests from the grammar, answered by it or by a server, and verified: it knows every answer."""
+"""The recipe `program`: requests from the grammar, answered by it or by a server; it knows whether they are right."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -17,13 +17,17 @@ def seeds(settings: Settings, paths: Paths, key: str) -> list[dict[str, Any]]:
     """
     folder = paths.root / settings.input
     if not folder.is_dir():
-        raise InputError(f"generate.input = {settings.input}: no such folder; name one with {key}s in *.yaml or *.jsonl.")
+        raise InputError(
+            f"generate.input = {settings.input}: no such folder; name one with {key}s in *.yaml or *.jsonl."
+        )
     found = []
     for path in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml", ".jsonl")):
         for place, entry in enumerate(_entries(path), 1):
             entry = {key: entry} if isinstance(entry, str) else entry
             if not isinstance(entry, dict) or not isinstance(entry.get(key), str) or not entry[key].strip():
-                raise InputError(f"{path}, entry {place}: expected a text, or a mapping with '{key}'; got {entry!r:.80}.")
+                raise InputError(
+                    f"{path}, entry {place}: expected a text, or a mapping with '{key}'; got {str(entry)[:80]!r}."
+                )
             found.append(entry)
     if not found:
         raise InputError(
@@ -41,7 +45,9 @@ def _entries(path: Path) -> Iterator[Any]:
                     if line.strip():
                         yield json.loads(line)
                 except ValueError as error:
-                    raise InputError(f"{path}, line {number}: not valid JSON ({error}); mend or remove the line.") from None
+                    raise InputError(
+                        f"{path}, line {number}: not valid JSON ({error}); mend or remove the line."
+                    ) from None
         return
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

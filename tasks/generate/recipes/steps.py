@@ -13,7 +13,7 @@ from distilabel.steps.tasks.text_generation import TextGeneration
 
 
 class Partial:
-    """Mixed into a task: it asks only about the rows in which all its inputs have content; the others pass, with empty texts.
+    """Mixed into a task: it asks only about rows in which all its inputs have content; others pass, with empty texts.
 
     Beside its outputs each row gets `llm_NAME_request`, the key of the response on record.
     """
@@ -27,7 +27,7 @@ class Partial:
         missing = dict.fromkeys((*self.outputs, f"llm_{self.name}_request"), nothing)
         rows = [{**row, **missing, "model_name": self.llm.model_name} for row in inputs]
         if ready:
-            made = next(super().process([inputs[place] for place in ready]))
+            made = next(super().process([inputs[place] for place in ready]))  # type: ignore[misc]
             for place, row in zip(ready, made, strict=True):
                 rows[place] = {**rows[place], **row}
         yield rows

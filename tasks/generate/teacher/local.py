@@ -34,7 +34,9 @@ class Local:
             self._model = load_model(folder, device=device)
             self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except (TemperError, OSError, ValueError) as error:
-            raise Stopped(f"generate.teacher.model = {folder}: no model that can be loaded ({error})", "input") from None
+            raise Stopped(
+                f"generate.teacher.model = {folder}: no model that can be loaded ({error})", "input"
+            ) from None
         self.model = local_name(folder)
 
     async def ask(self, request: Request) -> Response:
@@ -46,7 +48,7 @@ class Local:
         if longest < 1:
             raise Unanswered(f"the prompt has {ids.shape[1]} tokens, and the context ends before them")
         most = min(int(sampling["max_tokens"]), longest)
-        draws = {"do_sample": False}
+        draws: dict[str, Any] = {"do_sample": False}
         if sampling["temperature"]:
             draws = {"do_sample": True, "temperature": sampling["temperature"], "top_p": sampling["top_p"], "top_k": 0}
         torch.manual_seed(int(fingerprint([sampling.get("seed"), request.key])[:15], 16))
@@ -74,4 +76,6 @@ class Local:
                 self._tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
             )
         except Exception as error:  # templates raise whatever they like
-            raise Stopped(f"generate.teacher.model: its chat template cannot render a request: {error}", "input") from None
+            raise Stopped(
+                f"generate.teacher.model: its chat template cannot render a request: {error}", "input"
+            ) from None

@@ -9,6 +9,7 @@ from distilabel.models.llms.utils import prepare_output
 
 from tasks.generate.program import Grammar, answer, load
 
+
 class ProgramTeacher(LLM):  # type: ignore[misc]
     """Answers a request with the command that the grammar in `seed` finds for it: no server, no model, no chance."""
 

@@ -148,8 +148,8 @@ class Record:
                 if not (found := LINE.fullmatch(line)):
                     self._base.execute("ROLLBACK")
                     raise InputError(
-                        f"{path}, line {number}: not a line of a record of responses; restore the file by `dvc checkout` "
-                        "or `dvc pull`, or remove it to pay for all responses again."
+                        f"{path}, line {number}: not a line of a record of responses; restore the file by `dvc "
+                        "checkout` or `dvc pull`, or remove it to pay for all responses again."
                     )
                 values = (found[1], found[2], line.rstrip("\n"))
                 self._base.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?)", values)

@@ -3,7 +3,6 @@
 https://platform.openai.com/docs/api-reference/chat/create; `/completions` for raw texts.
 """
 
-import asyncio
 import json
 import time
 from email.utils import parsedate_to_datetime
@@ -48,11 +47,13 @@ class Server:
             ) as reply:
                 body = await reply.read()
                 return self._read(reply, body)
-        except (asyncio.TimeoutError, TimeoutError):
+        except TimeoutError:
             waited = self.settings.request_timeout
             raise Passing(f"no whole answer within {waited:g} seconds (request_timeout)") from None
         except aiohttp.ClientConnectorError as error:
-            raise Unreachable(self._clean(f"{self.settings.url} cannot be reached ({error.strerror or error})")) from None
+            raise Unreachable(
+                self._clean(f"{self.settings.url} cannot be reached ({error.strerror or error})")
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise Passing(self._clean(f"the connection broke: {type(error).__name__} {error}")) from None
 
@@ -75,13 +76,13 @@ class Server:
             raise Stopped(f"{self.settings.url} refuses {which}: {told}", "input")
         if reply.status in (404, 405) or 300 <= reply.status < 400:
             raise Stopped(
-                f"{self.settings.url} knows no {self.settings.model!r} or no such address; check generate.teacher.model "
-                f"and .base_url (most servers want /v1 at its end): {told}",
+                f"{self.settings.url} knows no {self.settings.model!r} or no such address; check generate.teacher's "
+                f"model and base_url (most servers want /v1 at its end): {told}",
                 "input",
             )
         if reply.status in AT_FAULT:
             raise Unanswered(told)
-        if reply.status == 402 or "insufficient_quota" in said:
+        if reply.status == 402 or b"insufficient_quota" in body:
             raise Stopped(f"{self.settings.url} wants to be paid first: {told}", "input")
         raise Passing(told, _wait(reply.headers.get("Retry-After")))
 
@@ -93,15 +94,21 @@ class Server:
 
 def _response(body: Any) -> Response:
     choice, usage = body["choices"][0], body.get("usage") or {}
-    said = choice["message"] if "message" in choice else choice
+    said = choice.get("message", choice)
     text = said["content"] if "message" in choice else said["text"]
     if not isinstance(text, str | None):
         raise TypeError("the content is no text")
     calls = [{"type": "function", "function": dict(call["function"])} for call in said.get("tool_calls") or ()]
     if said.get("refusal") and not text:
-        return Response(said["refusal"], "content_filter", (), usage.get("prompt_tokens"), usage.get("completion_tokens"))
+        return Response(
+            said["refusal"], "content_filter", (), usage.get("prompt_tokens"), usage.get("completion_tokens")
+        )
     return Response(
-        text or "", choice.get("finish_reason"), tuple(calls), usage.get("prompt_tokens"), usage.get("completion_tokens")
+        text or "",
+        choice.get("finish_reason"),
+        tuple(calls),
+        usage.get("prompt_tokens"),
+        usage.get("completion_tokens"),
     )
 
 
