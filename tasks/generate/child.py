@@ -108,7 +108,7 @@ class Watched:
             kind: type[TemperError] = InputError if told["kind"] == "input" else MachineError
             kept = self._responses()
             raise kind(
-                f"the teacher does not answer: {told['said']}. {kept} responses are kept; mend it and run again: only "
+                f"generate.teacher: {told['said']}. {kept} responses are kept; mend it and run again: only "
                 "what is missing is asked."
             )
 

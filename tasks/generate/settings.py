@@ -224,3 +224,8 @@ class Settings(Section):
         """Everyone who is asked in this recipe."""
         judge = self.preferences.judge
         return [self.teacher, *([judge] if self.recipe == "preferences" and judge else [])]
+
+
+def secret_name(variable: str) -> str:
+    """Name of the Prefect Secret that a flow looks for where the environment has no such variable."""
+    return variable.lower().replace("_", "-")

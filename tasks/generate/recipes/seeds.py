@@ -26,7 +26,7 @@ def seeds(settings: Settings, paths: Paths, key: str) -> list[dict[str, Any]]:
             entry = {key: entry} if isinstance(entry, str) else entry
             if not isinstance(entry, dict) or not isinstance(entry.get(key), str) or not entry[key].strip():
                 raise InputError(
-                    f"{path}, entry {place}: expected a text, or a mapping with '{key}'; got {str(entry)[:80]!r}."
+                    f"{path}, entry {place}: expected a text, or '{key}' with one; got {str(entry)[:80]!r}."
                 )
             found.append(entry)
     if not found:

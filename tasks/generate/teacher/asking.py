@@ -4,7 +4,8 @@ import asyncio
 from typing import Protocol
 
 from tasks.generate.settings import Teacher
-from tasks.generate.teacher.errors import Passing, Stopped, Unanswered, Unreachable
+from tasks.generate.teacher.errors import OverBudget, Passing, Stopped, Unanswered, Unreachable
+from tasks.generate.teacher.purse import Purse
 from tasks.generate.teacher.request import Request, Response
 
 FIRST_WAIT, MOST_WAIT = 0.5, 60.0
@@ -32,8 +33,9 @@ class Voice(Protocol):
 class Asker:
     """Asks a voice within the limits of its settings. Made and used in one event loop."""
 
-    def __init__(self, voice: Voice, settings: Teacher) -> None:
-        self.voice, self._settings = voice, settings
+    def __init__(self, voice: Voice, settings: Teacher, purse: Purse | None = None) -> None:
+        """`purse`: pays for each request; None where there is no budget."""
+        self.voice, self._settings, self._purse = voice, settings, purse
         self._places = asyncio.Semaphore(settings.concurrency)
         self._failed = 0
         self._resume = 0.0
@@ -43,25 +45,36 @@ class Asker:
     async def answer(self, request: Request) -> Response:
         """The answer to `request`, after as many tries as the settings allow.
 
-        Raises `Unanswered` where this request has none, and `Stopped` where no request will have one.
+        Raises `Unanswered` where this request has none, `OverBudget` where it was not sent, and `Stopped` where no
+        request will have an answer.
         """
         async with self._places:
-            for again in range(self._settings.max_retries, -1, -1):
-                await self._turn()
-                try:
-                    response = await self.voice.ask(request)
-                except Stopped as error:
-                    self._stopped = error
-                    raise
-                except Passing as error:
-                    if not again:
-                        raise self._given_up(error) from None
-                    await self._pause(error, self._settings.max_retries - again)
-                except Unanswered as error:
+            if self._purse is None:
+                return await self._tried(request)
+            if not await self._purse.take(request):
+                raise OverBudget
+            try:
+                return await self._tried(request)
+            finally:
+                self._purse.give_back(request)
+
+    async def _tried(self, request: Request) -> Response:
+        for again in range(self._settings.max_retries, -1, -1):
+            await self._turn()
+            try:
+                response = await self.voice.ask(request)
+            except Stopped as error:
+                self._stopped = error
+                raise
+            except Passing as error:
+                if not again:
                     raise self._given_up(error) from None
-                else:
-                    self._failed = 0
-                    return response
+                await self._pause(error, self._settings.max_retries - again)
+            except Unanswered as error:
+                raise self._given_up(error) from None
+            else:
+                self._failed = 0
+                return response
         raise AssertionError("unreachable: the last try returns or raises")
 
     async def _turn(self) -> None:

@@ -20,6 +20,10 @@ class Unreachable(Passing):
     """Nobody listens at the teacher's address."""
 
 
+class OverBudget(Exception):
+    """The request was not sent: it could pass the budget."""
+
+
 class Stopped(Exception):
     """Nothing can be asked: a wrong key, a wrong model, a server that is gone. The run ends; what arrived is kept."""
 

@@ -10,10 +10,11 @@ from distilabel.models.llms.base import AsyncLLM
 from pydantic import PrivateAttr
 
 from tasks.contract.files import write_json
-from tasks.generate.settings import Budget, Teacher
+from tasks.generate.settings import Budget, Teacher, secret_name
 from tasks.generate.teacher.asking import Asker, Voice
-from tasks.generate.teacher.errors import Stopped, Unanswered
-from tasks.generate.teacher.record import RECORD, STOP, Record, Spent
+from tasks.generate.teacher.errors import OverBudget, Stopped, Unanswered
+from tasks.generate.teacher.purse import Purse
+from tasks.generate.teacher.record import RECORD, STOP, Record
 from tasks.generate.teacher.request import Request, Response
 
 
@@ -33,10 +34,10 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
     """This attempt of the run."""
 
     _record: Record = PrivateAttr()
+    _purse: Purse = PrivateAttr()
     _asker: Asker | None = PrivateAttr(None)
     _model: str = PrivateAttr("")
     _waiting: dict[str, "asyncio.Future[Response]"] = PrivateAttr(default_factory=dict)
-    _closed: bool = PrivateAttr(False)
 
     @property
     def model_name(self) -> str:
@@ -46,7 +47,7 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
         """Open the record. The teacher itself is loaded when something is not on record."""
         super().load()
         self._record = Record(Path(self.work) / RECORD)
-        self._closed = self._record.is_closed(self.run)
+        self._purse = Purse(self._record, self.run, self.budget, self.settings)
         self._model = model_of(self.settings)
 
     def unload(self) -> None:
@@ -85,37 +86,23 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
             response = Response(failed="stopped")
         else:
             if response.failed is None:
-                self._record.use(self.run, self.attempt, request.key, self._spent(response))
+                self._record.use(self.run, self.attempt, request.key, self._purse.price(response))
         future.set_result(response)
         del self._waiting[request.key]
         return response
 
     async def _asked(self, request: Request) -> Response:
-        prices = self.settings.input_price, self.settings.output_price
-        held = (request.weight, request.weight * max(prices) / 1e6)
-        limited = self.budget.max_tokens is not None or self.budget.max_cost is not None
-        if self._closed or (limited and not self._record.spend(self.run, *held, self.budget)):
-            if not self._closed:
-                self._record.close_run(self.run)
-                self._closed = True
-            return Response(failed="budget")
         if self._asker is None:
-            self._asker = Asker(voice(self.settings), self.settings)
+            self._asker = Asker(voice(self.settings), self.settings, self._purse)
         try:
             response = await self._asker.answer(request)
+        except OverBudget:
+            return Response(failed="budget")
         except Unanswered as error:
             self._logger.warning(f"WARNING no answer: {error}")
             response = Response(failed=str(error))
-        finally:
-            if limited:
-                self._record.spend(self.run, -held[0], -held[1])
         self._record.put(request, response)
         return response
-
-    def _spent(self, response: Response) -> Spent:
-        sent, answered = response.input_tokens or 0, response.output_tokens or 0
-        cost = (sent * self.settings.input_price + answered * self.settings.output_price) / 1e6
-        return Spent(sent, answered, cost)
 
 
 def model_of(settings: Teacher) -> str:
@@ -128,11 +115,21 @@ def model_of(settings: Teacher) -> str:
 
 
 def voice(settings: Teacher) -> Voice:
-    """Whom `settings` describe. A server's key is read from the environment here and kept nowhere else."""
+    """Whom `settings` describe. A server's key is read from the environment here and kept nowhere else.
+
+    Raises `Stopped` where it is not there.
+    """
     if settings.kind == "local":
         from tasks.generate.teacher.local import Local
 
         return Local(settings)
     from tasks.generate.teacher.server import Server
 
-    return Server(settings, os.environ.get(settings.key_name) if settings.key_name else None)
+    name = settings.key_name
+    if name and not os.environ.get(name):
+        raise Stopped(
+            f"the environment has no such variable as {name} (generate.teacher.key_variable); set it to the key, "
+            f"or keep that as the Prefect Secret '{secret_name(name)}', or set null for a server that needs none",
+            "input",
+        )
+    return Server(settings, os.environ[name] if name else None)
