@@ -6,6 +6,7 @@ from typing import Any
 from tasks.contract.likeness import NEAR_DUPLICATE, jaccard, words
 from tasks.contract.paths import Paths
 from tasks.generate.program import load, splits
+from tasks.generate.quality import fault
 from tasks.generate.recipes import Outcome, Row, Said
 from tasks.generate.recipes.chain import conversation
 from tasks.generate.settings import Settings
@@ -42,10 +43,12 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
 
 
 def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-    """Keep what is right. Reasons: `no_answer`, `wrong_answer`, `near_duplicate_of_test`, and `budget`."""
+    """Keep what is right. Reasons beside those of `quality.fault`: `wrong_answer`, `near_duplicate_of_test`."""
     made = answered[0] if answered else {}
     answer = made.get("generation") or None
-    reason = _reason(row, answer, made.get("llm_answers_request"), said)
+    key = made.get("llm_answers_request")
+    reason = fault(said(key), settings.teacher.max_new_tokens) if key else None
+    reason = reason or _reason(row, answer)
     return [
         Outcome(
             {
@@ -62,9 +65,9 @@ def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> l
     ]
 
 
-def _reason(row: Row, answer: str | None, key: str | None, said: Said) -> str | None:
+def _reason(row: Row, answer: str | None) -> str | None:
     if answer is None or not answer.strip():
-        return "budget" if key and said(key) is None else "no_answer"
+        return "no_answer"
     if answer.strip() != row["expected"]:
         return "wrong_answer"
     return "near_duplicate_of_test" if row["near_test"] else None

@@ -43,7 +43,8 @@ class Local:
         """Answer `request`. Raises `Unanswered` where it does not fit into the context."""
         sampling, torch = request.sampling, self._torch
         text = request.content if request.is_text else self._rendered(request)
-        ids = self._tokenizer(text, add_special_tokens=request.is_text, return_tensors="pt").input_ids
+        begins = request.is_text and not text.startswith(self._tokenizer.bos_token or "\0")
+        ids = self._tokenizer(text, add_special_tokens=begins, return_tensors="pt").input_ids
         longest = int(self._model.config.max_position_embeddings) - ids.shape[1]
         if longest < 1:
             raise Unanswered(f"the prompt has {ids.shape[1]} tokens, and the context ends before them")

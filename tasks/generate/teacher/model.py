@@ -10,6 +10,7 @@ from distilabel.models.llms.base import AsyncLLM
 from pydantic import PrivateAttr
 
 from tasks.contract.files import write_json
+from tasks.generate.quality import fault
 from tasks.generate.settings import Budget, Teacher, secret_name
 from tasks.generate.teacher.asking import Asker, Voice
 from tasks.generate.teacher.errors import OverBudget, Stopped, Unanswered
@@ -57,17 +58,23 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
         self._record.close()
 
     async def agenerate(self, input: Any, num_generations: int = 1) -> Any:
-        """Answer one chat (messages; or a mapping, see `Request.of`) several times; empty where there is no answer."""
+        """Answer one chat (messages; or a mapping, see `Request.of`) several times.
+
+        Empty where there is none of use, so that no later step pays for a row that is lost.
+        """
         requests = [Request.of(self.settings, self._model, input, sample) for sample in range(num_generations)]
         responses = await asyncio.gather(*(self._once(request) for request in requests))
         return {
-            "generations": [response.text for response in responses],
+            "generations": [self._useful(response) for response in responses],
             "statistics": {
                 "input_tokens": [response.input_tokens or 0 for response in responses],
                 "output_tokens": [response.output_tokens or 0 for response in responses],
             },
             "request": [request.key for request in requests],
         }
+
+    def _useful(self, response: Response) -> str:
+        return "" if fault(response, self.settings.max_new_tokens) else response.text
 
     def look_up(self, key: str) -> Response | None:
         """The response on record, for tasks that need more of it than its text."""
