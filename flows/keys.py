@@ -1,4 +1,4 @@
-"""Keys of teachers: from the environment, or else from Prefect Secrets, handed to the stage's process and nowhere else."""
+"""Keys of teachers: from the environment, else from Prefect Secrets, handed to the stage's process, nowhere else."""
 
 from dataclasses import replace
 

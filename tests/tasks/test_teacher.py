@@ -5,14 +5,19 @@ import json
 import time
 from collections.abc import Callable
 from email.utils import format_datetime, localtime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from tasks.generate.settings import Teacher
+from tasks.generate.settings import Budget, Teacher
 from tasks.generate.teacher import asking
 from tasks.generate.teacher.asking import Asker
 from tasks.generate.teacher.errors import Passing, Stopped, Unanswered
+from tasks.generate.teacher.gate import Gate
+from tasks.generate.teacher.purse import Purse
+from tasks.generate.teacher.record import Record
 from tasks.generate.teacher.request import Request, Response
 from tasks.generate.teacher.server import Server, _wait
 from tests.tasks.teacher_server import Asked, Reply, Script, teacher_server
@@ -30,14 +35,23 @@ def ask(
 ) -> list[Response | Exception]:
     """The answers to `count` different questions to a server with `script`, or the errors."""
     with teacher_server(script) as server:
-        found = asyncio.run(_ask(Teacher(kind="openai", base_url=server.base_url, model="m", **settings), count))
+        found = asked(Teacher(kind="openai", base_url=server.base_url, model="m", **settings), count)
         seen(server)
     return found
 
 
-async def _ask(settings: Teacher, count: int) -> list[Response | Exception]:
+def asked(settings: Teacher, count: int) -> list[Response | Exception]:
+    with TemporaryDirectory() as folder:
+        record = Record(Path(folder) / "record.sqlite")
+        try:
+            return asyncio.run(_ask(settings, count, record))
+        finally:
+            record.close()
+
+
+async def _ask(settings: Teacher, count: int, record: Record) -> list[Response | Exception]:
     voice = Server(settings, KEY)
-    asker = Asker(voice, settings)
+    asker = Asker(voice, settings, Purse(record, "run", Budget(), settings), Gate(record, settings))
     requests = [Request.of(settings, "m", [{"role": "user", "content": f"question {n}"}]) for n in range(count)]
     try:
         found = await asyncio.gather(*(asker.answer(request) for request in requests), return_exceptions=True)
@@ -153,7 +167,7 @@ def test_a_server_that_is_not_there_stops_everything() -> None:
     with teacher_server(lambda asked: "well") as server:
         url = server.base_url
     settings = Teacher(kind="openai", base_url=url, model="m", max_retries=1)
-    found = asyncio.run(_ask(settings, 3))
+    found = asked(settings, 3)
     assert {type(error) for error in found} == {Stopped}
     assert "cannot be reached" in str(found[0])
 

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from tasks.generate.settings import Teacher
 from tasks.generate.teacher.errors import OverBudget, Passing, Stopped, Unanswered, Unreachable
+from tasks.generate.teacher.gate import Gate
 from tasks.generate.teacher.purse import Purse
 from tasks.generate.teacher.request import Request, Response
 
@@ -33,13 +34,11 @@ class Voice(Protocol):
 class Asker:
     """Asks a voice within the limits of its settings. Made and used in one event loop."""
 
-    def __init__(self, voice: Voice, settings: Teacher, purse: Purse | None = None) -> None:
-        """`purse`: pays for each request; None where there is no budget."""
-        self.voice, self._settings, self._purse = voice, settings, purse
-        self._places = asyncio.Semaphore(settings.concurrency)
+    def __init__(self, voice: Voice, settings: Teacher, purse: Purse, gate: Gate) -> None:
+        """`purse` pays for each request, `gate` lets it pass."""
+        self.voice, self._settings, self._purse, self._gate = voice, settings, purse, gate
         self._failed = 0
         self._resume = 0.0
-        self._next = 0.0
         self._stopped: Stopped | None = None
 
     async def answer(self, request: Request) -> Response:
@@ -48,9 +47,7 @@ class Asker:
         Raises `Unanswered` where this request has none, `OverBudget` where it was not sent, and `Stopped` where no
         request will have an answer.
         """
-        async with self._places:
-            if self._purse is None:
-                return await self._tried(request)
+        async with self._gate:
             if not await self._purse.take(request):
                 raise OverBudget
             try:
@@ -82,10 +79,7 @@ class Asker:
         loop = asyncio.get_running_loop()
         while (wait := self._resume - loop.time()) > 0:
             await asyncio.sleep(wait)
-        if self._settings.requests_per_minute:
-            at = max(self._next, loop.time())
-            self._next = at + 60 / self._settings.requests_per_minute
-            await asyncio.sleep(at - loop.time())
+        await self._gate.turn()
         if self._stopped:
             raise self._stopped
 

@@ -14,6 +14,7 @@ from tasks.generate.quality import fault
 from tasks.generate.settings import Budget, Teacher, secret_name
 from tasks.generate.teacher.asking import Asker, Voice
 from tasks.generate.teacher.errors import OverBudget, Stopped, Unanswered
+from tasks.generate.teacher.gate import Gate
 from tasks.generate.teacher.purse import Purse
 from tasks.generate.teacher.record import RECORD, STOP, Record
 from tasks.generate.teacher.request import Request, Response
@@ -100,7 +101,8 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
 
     async def _asked(self, request: Request) -> Response:
         if self._asker is None:
-            self._asker = Asker(voice(self.settings), self.settings, self._purse)
+            gate = Gate(self._record, self.settings)
+            self._asker = Asker(voice(self.settings), self.settings, self._purse, gate)
         try:
             response = await self._asker.answer(request)
         except OverBudget:

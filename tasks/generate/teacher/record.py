@@ -31,6 +31,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS lines (key TEXT PRIMARY KEY, kind TEXT, line TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS used (run TEXT, key TEXT, attempt TEXT, sent INTEGER, answered INTEGER, cost REAL,
     PRIMARY KEY (run, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS gates (name TEXT PRIMARY KEY, under_way INTEGER, next REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS spending (run TEXT PRIMARY KEY, tokens REAL, cost REAL) WITHOUT ROWID;
 """
 
@@ -88,6 +89,7 @@ class Record:
 
     def begin(self, run: str) -> None:
         """Count what earlier attempts of `run` used as spent, and nothing as under way."""
+        self._base.execute("DELETE FROM gates")
         before = self.totals(run)
         values = (run, before.input_tokens + before.output_tokens, before.cost)
         self._base.execute("INSERT OR REPLACE INTO spending VALUES (?, ?, ?)", values)
@@ -108,6 +110,21 @@ class Record:
         query = "UPDATE spending SET tokens = tokens + ?1, cost = cost + ?2 WHERE run = ?3"
         query += " AND tokens + ?1 <= ?4 AND cost + ?2 <= ?5"
         return bool(self._base.execute(query, (tokens, cost, run, *limits)).rowcount)
+
+    def enter(self, gate: str, most: int) -> bool:
+        """Take a place at `gate`, where fewer than `most` requests are under way."""
+        self._base.execute("INSERT OR IGNORE INTO gates VALUES (?, 0, 0)", (gate,))
+        query = "UPDATE gates SET under_way = under_way + 1 WHERE name = ? AND under_way < ?"
+        return bool(self._base.execute(query, (gate, most)).rowcount)
+
+    def leave(self, gate: str) -> None:
+        """Give a place back."""
+        self._base.execute("UPDATE gates SET under_way = under_way - 1 WHERE name = ?", (gate,))
+
+    def slot(self, gate: str, now: float, interval: float) -> float:
+        """When the next request may start (seconds of the monotonic clock), `interval` seconds after the one before."""
+        query = "UPDATE gates SET next = MAX(next, ?) + ? WHERE name = ? RETURNING next"
+        return float(self._base.execute(query, (now, interval, gate)).fetchall()[0][0]) - interval
 
     def totals(self, run: str, attempt: str | None = None) -> Totals:
         """What the responses that `run` used took: in all its attempts, or in one."""
