@@ -80,6 +80,11 @@ def test_an_answer_with_all_that_came_with_it() -> None:
     assert found == [Response("well", "tool_calls", (call,), 3, 4)]
 
 
+def test_half_of_a_surrogate_pair_becomes_a_question_mark() -> None:
+    body = b'{"choices": [{"message": {"content": "cut \\ud83d"}, "finish_reason": "length"}]}'
+    assert ask(lambda asked: Reply(body=body)) == [Response("cut ?", "length")]
+
+
 def test_what_is_sent_is_openai_s_protocol_with_the_key_in_the_header() -> None:
     def seen(server: Any) -> None:
         assert server.keys == [f"Bearer {KEY}"]

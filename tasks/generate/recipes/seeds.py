@@ -43,7 +43,9 @@ def _entries(path: Path) -> Iterator[Any]:
             for number, line in enumerate(file, 1):
                 try:
                     if line.strip():
-                        yield json.loads(line)
+                        entry = json.loads(line)
+                        json.dumps(entry, ensure_ascii=False).encode()  # raises at half of a surrogate pair
+                        yield entry
                 except ValueError as error:
                     raise InputError(
                         f"{path}, line {number}: not valid JSON ({error}); mend or remove the line."

@@ -63,7 +63,8 @@ class Server:
     def _read(self, reply: aiohttp.ClientResponse, body: bytes) -> Response:
         if reply.status == 200:
             try:
-                return _response(json.loads(body))
+                # Half of a surrogate pair, with which a cut-off answer may end, is no text that can be stored.
+                return _response(json.loads(json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")))
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 kind = reply.headers.get("Content-Type", "no content type")
                 said = self._clean(body[:200].decode(errors="replace"))
