@@ -67,10 +67,11 @@ def run(order: dict[str, Any], work: Path) -> None:
     made = pipeline.run(use_cache=False, **({"load_groups": groups} if groups else {}))["default"]["train"]
     if "distilabel_metadata" in made.column_names:
         made = made.remove_columns("distilabel_metadata")
-    places = sorted(range(len(made)), key=lambda at: (made[at]["place"], made[at].get("slot") or 0))
+    slots = made["slot"] if "slot" in made.column_names else [0] * len(made)
+    order_of_rows = sorted(range(len(made)), key=list(zip(made["place"], slots, strict=True)).__getitem__)
     with written(work / ANSWERS) as aside, aside.open("w", encoding="utf-8") as file:
-        for at in places:
-            file.write(json.dumps(made[at], ensure_ascii=False) + "\n")
+        for row in made.select(order_of_rows):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

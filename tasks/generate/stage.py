@@ -43,7 +43,8 @@ def generate(settings: Settings, paths: Paths) -> None:
     work = paths.scratch("generate").resolve()
     _clear(work)
     work.mkdir(parents=True, exist_ok=True)
-    ledger, facts = Ledger(), {"recipe": settings.recipe}
+    ledger = Ledger()
+    facts: dict[str, Any] = {"recipe": settings.recipe}
     record = Record(work / RECORD)
     try:
         record.forget_failures()  # of an unfinished run; those of finished runs come with the file
@@ -69,6 +70,9 @@ def generate(settings: Settings, paths: Paths) -> None:
     shutil.rmtree(work)
     told = f": {dict(ledger.outs)}, left {dict(ledger.left)}" if ledger.came else ""
     print(f"generate: {ledger.outs.total()} rows of {ledger.came} asked for{told}", flush=True)
+    if "requests" in facts:
+        tokens = f"{facts['input_tokens']:,} tokens sent, {facts['output_tokens']:,} answered"
+        print(f"generate: {facts['requests']:,} responses used, {tokens}, cost {facts['cost']:g}", flush=True)
 
 
 def _made(settings: Settings, paths: Paths, work: Path, record: Record, ledger: Ledger) -> dict[str, Any]:

@@ -99,18 +99,11 @@ def test_a_server_is_asked_with_its_key_and_its_answers_are_verified(
     assert {row["provenance"]["teacher"] for row in rows} == {"openai:scripted"}
 
 
-def test_a_key_that_is_not_set_is_asked_for_by_name(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TEACHER_KEY", raising=False)
-    with pytest.raises(InputError, match=r"no such variable as TEACHER_KEY.*Secret 'teacher-key'"):
-        run(program("http://127.0.0.1:9/v1", teacher={"key_variable": "TEACHER_KEY"}), paths)
-
-
 @pytest.mark.parametrize(
     ("reply", "kind", "message"),
     [
         (Reply(status=401, body=b'{"error": "no sesame"}'), InputError, r"refuses the key in TEACHER_KEY.*no \*\*\*"),
-        (Reply(status=404, body=b"{}"), InputError, "knows no 'scripted' or no such address"),
-        (500, MachineError, r"6\d requests in a row failed; the last: status 500"),
+        (500, MachineError, "64 requests in a row failed; the last: status 500"),
     ],
 )
 def test_a_teacher_that_cannot_be_used_ends_the_stage_with_a_sentence(
@@ -247,9 +240,9 @@ def test_a_changed_prompt_pays_for_what_changed_and_changing_back_for_nothing(tm
     assert len(lines(paths.responses)) == 4
 
 
-@pytest.mark.parametrize("budget", [{"max_tokens": 200}, {"max_cost": 0.002}])
-def test_a_budget_stops_cleanly_and_keeps_what_it_has(budget: dict[str, Any], tmp_path: Path) -> None:
+def test_a_budget_stops_cleanly_and_keeps_what_it_has(tmp_path: Path) -> None:
     """12 tokens a response, and 128 more that one under way may take; then the same again, without a server."""
+    budget = {"max_cost": 0.002}
     paths = project(tmp_path)
     prices = {"input_price": 10, "output_price": 10, "concurrency": 1}
     with teacher_server(good) as server:
@@ -270,13 +263,13 @@ def test_a_budget_stops_cleanly_and_keeps_what_it_has(budget: dict[str, Any], tm
 
 
 def test_a_damaged_record_is_refused_by_its_line(tmp_path: Path) -> None:
-    paths = project(tmp_path)
-    with teacher_server(good) as server:
-        run(settings("documents", server.base_url), paths)
-    whole = paths.responses.read_text()
-    paths.responses.write_text(whole[:-40])
-    with pytest.raises(InputError, match=r"responses\.jsonl, line 3: not a line of a record.*dvc checkout"):
-        run(settings("documents", "http://127.0.0.1:9/v1"), paths)
+    paths = Paths(tmp_path)
+    whole = json.dumps({"key": "0" * 64, "response": {"text": "well"}, "request": {}}) + "\n"
+    paths.data.mkdir()
+    paths.responses.write_text(whole + whole[:-10])
+    with pytest.raises(InputError, match=r"responses\.jsonl, line 2: not a line of a record.*dvc checkout"):
+        run(Settings(recipe="none"), paths)
+    assert not paths.generated.exists()
 
 
 def test_declaring_the_stage_imports_nothing_heavy() -> None:

@@ -20,6 +20,7 @@ from tasks.generate.teacher.purse import Purse
 from tasks.generate.teacher.record import Record
 from tasks.generate.teacher.request import Request, Response
 from tasks.generate.teacher.server import Server, _wait
+from tasks.generate.teacher.voices import voice
 from tests.tasks.teacher_server import Asked, Reply, Script, teacher_server
 
 KEY = "sk-open-sesame"
@@ -199,6 +200,16 @@ def test_a_server_that_says_when_to_come_back_is_left_alone_until_then() -> None
     found = ask(script, 6, concurrency=1)
     assert [type(error) for error in found] == [Response] * 6
     assert times[1] - times[0] >= 0.4
+
+
+def test_a_key_that_is_not_set_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TEACHER_KEY", raising=False)
+    settings = Teacher(kind="openai", base_url="http://127.0.0.1:9/v1", model="m", key_variable="TEACHER_KEY")
+    with pytest.raises(Stopped, match=r"no such variable as TEACHER_KEY.*Secret 'teacher-key'"):
+        voice(settings)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(Stopped, match="no such variable as HF_TOKEN"):
+        voice(Teacher(kind="huggingface", model="m"))
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:

@@ -90,6 +90,8 @@ class Asker:
             self._resume = max(self._resume, asyncio.get_running_loop().time() + error.wait)
 
     def _given_up(self, error: Unanswered) -> Exception:
+        if self._stopped:
+            return self._stopped
         self._failed += 1
         if isinstance(error, Unreachable) or self._failed >= max(FAILURES, 2 * self._settings.concurrency):
             first = "" if isinstance(error, Unreachable) else f"{self._failed} requests in a row failed; the last: "

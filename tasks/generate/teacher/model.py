@@ -1,7 +1,6 @@
 """A teacher as a distilabel LLM that asks nothing twice: what is on record is taken from there."""
 
 import asyncio
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from pydantic import PrivateAttr
 
 from tasks.contract.files import write_json
 from tasks.generate.quality import fault
-from tasks.generate.settings import Budget, Teacher, secret_name
-from tasks.generate.teacher.asking import Asker, Voice
+from tasks.generate.settings import Budget, Teacher
+from tasks.generate.teacher.asking import Asker
 from tasks.generate.teacher.errors import OverBudget, Stopped, Unanswered
 from tasks.generate.teacher.gate import Gate
 from tasks.generate.teacher.purse import Purse
 from tasks.generate.teacher.record import RECORD, STOP, Record
 from tasks.generate.teacher.request import Request, Response
+from tasks.generate.teacher.voices import model_of, voice
 
 
 class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
@@ -112,33 +112,3 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
             response = Response(failed=str(error))
         self._record.put(request, response)
         return response
-
-
-def model_of(settings: Teacher) -> str:
-    """The model's name for the record: that of a local folder changes with its content."""
-    if settings.kind != "local":
-        return str(settings.model)
-    from tasks.generate.teacher.local import local_name
-
-    return local_name(Path(str(settings.model)))
-
-
-def voice(settings: Teacher) -> Voice:
-    """Whom `settings` describe. A server's key is read from the environment here and kept nowhere else.
-
-    Raises `Stopped` where it is not there.
-    """
-    if settings.kind == "local":
-        from tasks.generate.teacher.local import Local
-
-        return Local(settings)
-    from tasks.generate.teacher.server import Server
-
-    name = settings.key_name
-    if name and not os.environ.get(name):
-        raise Stopped(
-            f"the environment has no such variable as {name} (generate.teacher.key_variable); set it to the key, "
-            f"or keep that as the Prefect Secret '{secret_name(name)}', or set null for a server that needs none",
-            "input",
-        )
-    return Server(settings, os.environ[name] if name else None)
