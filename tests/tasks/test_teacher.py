@@ -81,6 +81,15 @@ def test_an_answer_with_all_that_came_with_it() -> None:
     assert found == [Response("well", "tool_calls", (call,), 3, 4)]
 
 
+def test_hugging_face_is_a_server_of_that_protocol_with_its_own_address_and_key() -> None:
+    settings = Teacher(kind="huggingface", model="m")
+    assert (settings.url, settings.key_name) == ("https://router.huggingface.co/v1", "HF_TOKEN")
+    with teacher_server(lambda asked: "well") as server:
+        found = asked(Teacher(kind="huggingface", model="m", base_url=f"{server.base_url}/"), 1)
+        assert [(one.path, one.body["model"]) for one in server.asked] == [("/v1/chat/completions", "m")]
+    assert found == [Response("well", "stop", (), 7, 5)]
+
+
 def test_half_of_a_surrogate_pair_becomes_a_question_mark() -> None:
     body = b'{"choices": [{"message": {"content": "cut \\ud83d"}, "finish_reason": "length"}]}'
     assert ask(lambda asked: Reply(body=body)) == [Response("cut ?", "length")]

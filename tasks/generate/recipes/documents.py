@@ -7,7 +7,7 @@ for word, its numbers too, and enough of its content words.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tasks.contract.likeness import words
@@ -42,24 +42,26 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     """A row a chunk, with what it is asked; chunks with too little text are passed over, and a limit spreads evenly."""
     how = settings.documents
     left: Counter[str] = Counter()
-    found = [
+    found: Iterable[Chunk] = (
         chunk
         for document in documents(paths.root / settings.input, settings.input, left)
         for chunk in chunks(document, how.chunk)
         if len(chunk.text.strip()) >= how.shortest
-    ]
-    if left:
-        told = ", ".join(f"{name} {count}" for name, count in sorted(left.items()))
-        print(f"generate: files of {settings.input} passed over: {told}", flush=True)
-    most = min(how.limit or len(found), len(found))
-    for number in range(most):
-        chunk = found[number * len(found) // most]
+    )
+    if how.limit is not None:
+        every = list(found)
+        most = min(how.limit, len(every))
+        found = [every[number * len(every) // most] for number in range(most)]
+    for chunk in found:
         yield {
             "asked": how.questions,
             "prompt": json.dumps(prompt(chunk, how.questions), ensure_ascii=False),
             "chunk": chunk.text,
             "source": json.dumps(chunk.source(), ensure_ascii=False),
         }
+    if left:
+        told = ", ".join(f"{name} {count}" for name, count in sorted(left.items()))
+        print(f"generate: files of {settings.input} passed over: {told}", flush=True)
 
 
 def prompt(chunk: Chunk, count: int) -> list[dict[str, str]]:

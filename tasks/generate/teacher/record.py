@@ -29,6 +29,10 @@ LINE = re.compile(r'\{"key": "([0-9a-f]{64})", "(response|failed|closed)": .*\}\
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS lines (key TEXT PRIMARY KEY, kind TEXT, line TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS failures ON lines (kind) WHERE kind = 'failed';
+CREATE TABLE IF NOT EXISTS counted (responses INTEGER);
+CREATE TRIGGER IF NOT EXISTS count_one AFTER INSERT ON lines WHEN NEW.kind = 'response'
+    BEGIN UPDATE counted SET responses = responses + 1; END;
 CREATE TABLE IF NOT EXISTS used (run TEXT, key TEXT, attempt TEXT, sent INTEGER, answered INTEGER, cost REAL,
     PRIMARY KEY (run, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gates (name TEXT PRIMARY KEY, under_way INTEGER, next REAL) WITHOUT ROWID;
@@ -65,6 +69,7 @@ class Record:
         self._base.execute("PRAGMA journal_mode=WAL")
         self._base.execute("PRAGMA synchronous=NORMAL")
         self._base.executescript(_TABLES)
+        self._base.execute("INSERT INTO counted SELECT 0 WHERE NOT EXISTS (SELECT * FROM counted)")
 
     def close(self) -> None:
         self._base.close()
@@ -137,7 +142,7 @@ class Record:
 
     def __len__(self) -> int:
         """Responses that were paid for."""
-        return int(self._base.execute("SELECT COUNT(*) FROM lines WHERE kind = 'response'").fetchone()[0])
+        return int(self._base.execute("SELECT responses FROM counted").fetchone()[0])
 
     def close_run(self, run: str) -> None:
         """Note that the budget of `run` is used up: it asks nothing more, now or when it is repeated."""
