@@ -33,9 +33,17 @@ MODULE = "tasks.generate.pipeline"
 class Watched:
     """A pipeline's process and all that came from it; ended together, whatever happens."""
 
-    def __init__(self, work: Path, settings: Settings, responses: Callable[[], int], report: Callable[[int], None]):
-        """`responses`: how many are on record; each new one shows that the pipeline is alive, and is reported."""
-        self._work, self._settings, self._responses, self._report = work, settings, responses, report
+    def __init__(
+        self,
+        work: Path,
+        settings: Settings,
+        used: Callable[[], int],
+        responses: Callable[[], int],
+        report: Callable[[int], None],
+    ) -> None:
+        """`used`: how many responses were used, which grows while the pipeline is alive, and is reported.
+        `responses`: how many are on record."""
+        self._work, self._settings, self._used, self._responses, self._report = work, settings, used, responses, report
         self._output = work / "output.txt"
         self._steps: dict[int, psutil.Process] = {}
         self._missed: float | None = None
@@ -64,7 +72,7 @@ class Watched:
             print(line, flush=True)
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> int:
-        seen, since, looked = self._responses(), time.monotonic(), 0.0
+        seen, since, looked = self._used(), time.monotonic(), 0.0
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(LOOK)
@@ -73,7 +81,7 @@ class Watched:
             if now - looked < 1.0:
                 continue
             looked = now
-            if (count := self._responses()) > seen:
+            if (count := self._used()) > seen:
                 seen, since = count, now
             self._report(count)
             if now - since > self._settings.timeout:

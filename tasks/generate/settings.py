@@ -26,8 +26,8 @@ class Teacher(Section):
     base_url: str | None = None
     """Address of the server with its path, such as `http://127.0.0.1:8000/v1`; for `openai`."""
     model: str | None = None
-    """Name of the model on the server; for `local` its folder, recorded by its hash (a folder that changes in place does
-    not by itself make the stage run again)."""
+    """Name of the model on the server; for `local` its folder, recorded by its hash (a folder that changes in place
+    does not by itself make the stage run again)."""
     key_variable: str | None = None
     """Name of the environment variable with the server's key, never the key itself; null for a server without. Where it
     is not set, a flow looks for a Prefect Secret of that name in lower case with dashes: `MY_KEY` is `my-key`."""

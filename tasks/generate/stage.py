@@ -6,7 +6,7 @@ is on record at once; when the stage fails or is killed, the scratch folder keep
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
@@ -29,6 +29,11 @@ SOURCE = "generate"
 
 PIECE = 20_000
 """Rows of the order that one pipeline works on; the next piece gets a pipeline of its own."""
+
+MANNER = {
+    "base_url", "key_variable", "concurrency", "requests_per_minute", "request_timeout", "max_retries", "licence"
+}  # fmt: skip
+"""Settings of a teacher that decide how it is asked, not what."""
 
 UNWANTED = frozenset({"budget"})
 """Reasons that are no loss: the rows were not asked for in the end."""
@@ -78,12 +83,12 @@ def generate(settings: Settings, paths: Paths) -> None:
 def _made(settings: Settings, paths: Paths, work: Path, record: Record, ledger: Ledger) -> dict[str, Any]:
     """Make the rows in `work`; return what the ledger tells beside its counts."""
     recipe = find(settings.recipe)
-    asked = _order(recipe, settings, paths, work / "order.jsonl")
+    requests = _order(recipe, settings, paths, work / "order.jsonl")
     run = _identity(settings, work / "order.jsonl")
     attempt = uuid4().hex
     record.begin(run)
     with (work / "outcomes.jsonl").open("w", encoding="utf-8") as file:
-        for outcome in _outcomes(recipe, settings, work, record, run, attempt, asked):
+        for outcome in _outcomes(recipe, settings, work, record, run, attempt, requests):
             file.write(json.dumps(vars(outcome), ensure_ascii=False) + "\n")
     diversity = Diversity()
     with (
@@ -117,31 +122,35 @@ def _made(settings: Settings, paths: Paths, work: Path, record: Record, ledger: 
 
 
 def _order(recipe: Recipe, settings: Settings, paths: Paths, path: Path) -> int:
-    """Write the rows to start from; return how many rows of data they are to give."""
-    asked = 0
+    """Write the rows to start from; return about how many requests they take."""
+    requests = 0
     with path.open("w", encoding="utf-8") as file:
         for place, row in enumerate(recipe.order(settings, paths)):
-            asked += row["asked"]
+            requests += row["requests"]
             file.write(json.dumps({"place": place, **row}, ensure_ascii=False) + "\n")
-    if not asked:
+    if not requests:
         raise InputError(f"generate.input = {settings.input}: nothing in it to ask about; see generate.recipe.")
-    return asked
+    return requests
 
 
 def _outcomes(
-    recipe: Recipe, settings: Settings, work: Path, record: Record, run: str, attempt: str, asked: int
+    recipe: Recipe, settings: Settings, work: Path, record: Record, run: str, attempt: str, requests: int
 ) -> Iterator[Outcome]:
     """What became of every row, a piece of the order after the other."""
-    report = reporter("generate", asked, "rows")
-    made = 0
+    report = reporter("generate", requests, "requests")
+
+    def tell(used: int) -> None:
+        report(min(used, requests))
+
+    tell(0)
     for start in count(0, PIECE):
         piece = list(_lines(work / "order.jsonl", start, start + PIECE))
         if not piece:
-            report(asked)
+            tell(requests)
             return
         more = {"run": run, "attempt": attempt, "input": str((work.parents[2] / settings.input).resolve())}
         place_order(work, settings, start, start + PIECE, **more)
-        Watched(work, settings, record.__len__, partial(_tell, report, made)).run()
+        Watched(work, settings, partial(record.uses, run), record.__len__, tell).run()
         answered: dict[int, list[Row]] = {}
         for row in _lines(work / "answers.jsonl"):
             answered.setdefault(row["place"], []).append(row)
@@ -150,12 +159,6 @@ def _outcomes(
             if len(found) != row["asked"]:
                 raise AssertionError(f"{settings.recipe}: {len(found)} outcomes of {row['asked']} asked for")
             yield from found
-            made += len(found)
-        report(made)
-
-
-def _tell(report: Callable[..., None], made: int, responses: int) -> None:
-    report(made, responses=responses)
 
 
 def _compared(settings: Settings, work: Path) -> Iterator[Outcome]:
@@ -174,9 +177,8 @@ def _row(outcome: Outcome, settings: Settings) -> Row:
     identity = content["messages"] if set(content) <= {"messages", "split", "slice", "expected"} else content
     provenance = {"recipe": settings.recipe, "teacher": settings.teacher.name, **outcome.provenance}
     if settings.teacher.kind != "program":
-        provenance["sampling"] = {
-            name: getattr(settings.teacher, name) for name in ("temperature", "top_p", "seed", "max_new_tokens")
-        }
+        named = settings.teacher.model_dump(include={"temperature", "top_p", "seed", "max_new_tokens", "extra"})
+        provenance["sampling"] = {name: value for name, value in sorted(named.items()) if name != "extra" or value}
     return {
         "id": row_id(SOURCE, identity),
         "source": SOURCE,
@@ -188,8 +190,10 @@ def _row(outcome: Outcome, settings: Settings) -> Row:
 
 
 def _identity(settings: Settings, order: Path) -> str:
-    """What makes two runs the same: settings and order. What they may cost is counted under it."""
-    return fingerprint([settings.model_dump(mode="json"), sha256(order)])
+    """What makes two runs the same: the order, and what decides the requests. What they cost is counted under it."""
+    decides = settings.model_dump(mode="json", include={"recipe", "budget", settings.recipe})
+    teachers = [teacher.model_dump(mode="json", exclude=MANNER) for teacher in settings.teachers()]
+    return fingerprint([decides, teachers, sha256(order)])
 
 
 def _lines(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 A recipe is a module with `Order`, `build` and `outcomes`; `find` gives it by its name in params.yaml. Rows that start
 (`order`) hold `place`, their number, and `asked`, how many rows of data they are to give; the pipeline keeps both.
+`requests` is about how many they take, for the progress.
 """
 
 import importlib

@@ -23,6 +23,7 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
         scenario = known[place % len(known)]
         yield {
             "asked": 1,
+            "requests": 2 * settings.dialogues.turns,
             "scenario": scenario["scenario"],
             "system": scenario.get("system") or "",
             "tools": json.dumps(scenario.get("tools") or []),

@@ -55,6 +55,7 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     for chunk in found:
         yield {
             "asked": how.questions,
+            "requests": 1,
             "prompt": json.dumps(prompt(chunk, how.questions), ensure_ascii=False),
             "chunk": chunk.text,
             "source": json.dumps(chunk.source(), ensure_ascii=False),

@@ -25,7 +25,9 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
         drawn = random.Random(f"{settings.seed}/{place}").sample(known, min(how.examples, len(known)))
         text = "\n".join(drawn)
         shown[text] = shown.get(text, -1) + 1  # the same examples again: another answer to the same request
-        yield {"asked": min(how.each, settings.rows - start), "input": text, "sample": shown[text]}
+        asked = min(how.each, settings.rows - start)
+        requests = 1 + asked * (how.evolutions + 1)
+        yield {"asked": asked, "requests": requests, "input": text, "sample": shown[text]}
 
 
 def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int) -> None:

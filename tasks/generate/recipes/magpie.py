@@ -31,7 +31,7 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     opening = OPENINGS.get(given, given) if given else _opening(Path(str(settings.teacher.model)))
     stop = {"stop": list(settings.magpie.stop)} if settings.magpie.stop else {}
     for sample in range(settings.rows):
-        yield {"asked": 1, "prompt": json.dumps({"content": opening, "sample": sample, **stop})}
+        yield {"asked": 1, "requests": 2, "prompt": json.dumps({"content": opening, "sample": sample, **stop})}
 
 
 def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int) -> None:

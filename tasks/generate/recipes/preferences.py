@@ -21,7 +21,12 @@ JUDGES = ("judge", "judge_reversed")
 def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     """A row a prompt, the first `generate.rows` of the input."""
     for seed in seeds(settings, paths, "instruction")[: settings.rows]:
-        yield {"asked": 1, "instruction": seed["instruction"], "system_prompt": seed.get("system") or ""}
+        yield {
+            "asked": 1,
+            "requests": settings.preferences.answers + 2,
+            "instruction": seed["instruction"],
+            "system_prompt": seed.get("system") or "",
+        }
 
 
 def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int) -> None:

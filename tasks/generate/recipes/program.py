@@ -25,6 +25,7 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
             own = frozenset(words(request.request))
             yield {
                 "asked": 1,
+                "requests": 1,
                 "instruction": request.request,
                 "expected": request.command,
                 "system_prompt": grammar.system,

@@ -87,16 +87,24 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
             return await under_way
         future = self._waiting[request.key] = asyncio.get_running_loop().create_future()
         try:
+            response = await self._answered(request)
+        except BaseException:
+            future.cancel()  # a defect: those who wait for the same fail with this one
+            raise
+        finally:
+            del self._waiting[request.key]
+        future.set_result(response)
+        return response
+
+    async def _answered(self, request: Request) -> Response:
+        try:
             response = self._record.get(request.key) or await self._asked(request)
         except (Stopped, OSError, sqlite3.Error) as error:
             kind = error.kind if isinstance(error, Stopped) else "machine"
             write_json(Path(self.work) / STOP, {"kind": kind, "said": str(error)})
-            response = Response(failed="stopped")
-        else:
-            if response.failed is None:
-                self._record.use(self.run, self.attempt, request.key, self._purse.price(response))
-        future.set_result(response)
-        del self._waiting[request.key]
+            return Response(failed="stopped")
+        if response.failed is None:
+            self._record.use(self.run, self.attempt, request.key, self._purse.price(response))
         return response
 
     async def _asked(self, request: Request) -> Response:

@@ -36,7 +36,7 @@ CREATE TRIGGER IF NOT EXISTS count_one AFTER INSERT ON lines WHEN NEW.kind = 're
 CREATE TABLE IF NOT EXISTS used (run TEXT, key TEXT, attempt TEXT, sent INTEGER, answered INTEGER, cost REAL,
     PRIMARY KEY (run, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS gates (name TEXT PRIMARY KEY, under_way INTEGER, next REAL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS spending (run TEXT PRIMARY KEY, tokens REAL, cost REAL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spending (run TEXT PRIMARY KEY, tokens REAL, cost REAL, uses INTEGER) WITHOUT ROWID;
 """
 
 
@@ -97,7 +97,7 @@ class Record:
         self._base.execute("DELETE FROM gates")
         before = self.totals(run)
         values = (run, before.input_tokens + before.output_tokens, before.cost)
-        self._base.execute("INSERT OR REPLACE INTO spending VALUES (?, ?, ?)", values)
+        self._base.execute("INSERT OR REPLACE INTO spending VALUES (?, ?, ?, 0)", values)
 
     def use(self, run: str, attempt: str, key: str, spent: Spent) -> None:
         """Note that `run` used a response, now in its `attempt`; it is counted as spent once."""
@@ -107,6 +107,12 @@ class Record:
             self.spend(run, spent.sent + spent.answered, spent.cost)
         else:
             self._base.execute("UPDATE used SET attempt = ? WHERE run = ? AND key = ?", (attempt, run, key))
+        self._base.execute("UPDATE spending SET uses = uses + 1 WHERE run = ?", (run,))
+
+    def uses(self, run: str) -> int:
+        """How often `run` has used a response, replayed or new, since it began."""
+        found = self._base.execute("SELECT uses FROM spending WHERE run = ?", (run,)).fetchone()
+        return int(found[0]) if found else 0
 
     def spend(self, run: str, tokens: float, cost: float, budget: Budget | None = None) -> bool:
         """Add to what `run` has spent (or, below zero, give back); not, and False, where it would pass `budget`."""
