@@ -25,6 +25,11 @@ class Paths:
         return self.data / "generated"
 
     @property
+    def responses(self) -> Path:
+        """The record of every response of a teacher, kept from run to run."""
+        return self.data / "responses.jsonl"
+
+    @property
     def clean(self) -> Path:
         """`train`, `validation`, `test` and `left_out` as Parquet, and `ledger.json`."""
         return self.data / "clean"

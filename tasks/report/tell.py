@@ -75,6 +75,32 @@ def small(story: Story) -> dict[str, dict[str, Any]]:
     return {key: scores for key, scores in story.scores.items() if kind(key) == "small"}
 
 
+def synthetic(story: Story) -> dict[str, Any]:
+    """What is told of rows that a teacher made, by name; nothing where none was asked."""
+    facts = story.generated
+    if not facts.get("requests"):
+        return {}
+    varied = facts["diversity"]
+    told = {
+        "recipe": facts["recipe"],
+        "teacher": facts["teacher"],
+        "terms for its answers": facts["licence"],
+        "rows kept": sum(facts["out"].values()),
+        "responses used": facts["requests"],
+        "tokens sent": facts["input_tokens"],
+        "tokens answered": facts["output_tokens"],
+        "cost at the given prices": facts["cost"],
+    }
+    for what in ("questions", "answers"):
+        if what in varied:
+            told[f"mean words of {what}"] = varied[what]["mean_words"]
+            told[f"distinct word pairs in {what}"] = percent(varied[what]["distinct_pairs"])
+    if "commonest_opening" in varied:
+        opening, share = varied["commonest_opening"], percent(varied["commonest_opening_share"])
+        told["commonest opening of a question"] = f"{opening} … ({share})"
+    return told
+
+
 def slice_names(story: Story) -> list[str]:
     return sorted({key for scores in story.scores.values() for key in scores["slices"]})
 
