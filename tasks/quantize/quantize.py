@@ -16,8 +16,9 @@ from tasks.quantize import Settings
 def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     """Write the model by `scheme`; raise `CheckFailed` where it is too far from the merged one."""
     torch.set_num_threads(1)
-    rows = probes(paths.templated, settings.probes)
-    expected = logits(load_model(paths.merged, torch.float32), rows)
+    model = load_model(paths.merged, torch.float32)
+    rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
+    expected = logits(model, rows)
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
         _write(scheme, paths.merged, out)

@@ -1,0 +1,131 @@
+"""What training made, in two ways to hold it: weights on disk, a layer at a time; or all of them in memory by peft.
+
+Both give the logits of the model as it was trained, and write it merged.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import torch
+
+from tasks.contract.progress import reporter
+from tasks.merge.adapter import Adapter
+from tasks.merge.equivalence import logits
+from tasks.merge.folder import save_beside
+from tasks.merge.layers import Skeleton
+from tasks.merge.plan import misfit, plan
+from tasks.merge.shards import stored, write
+from tasks.merge.source import Quantization, quantized_model, source
+from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
+
+Logits = list[torch.Tensor]
+
+
+class Trained(Protocol):
+    """Base with adapter, or a model that was tuned whole."""
+
+    by: str
+    """How it is merged, for the record."""
+    rows: int
+    """Rows of embeddings."""
+
+    def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
+        """Logits before training, and after it, for the token ids of each row."""
+        ...
+
+    def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
+        """Merge into the folder `out`, stored as `dtype`; `keep`: each tensor as the base stores it."""
+        ...
+
+
+class Layerwise:
+    """A base whose weights stay on disk, with `adapter` on it; or the model that was tuned whole, in `tuned`."""
+
+    by = "a layer at a time"
+
+    def __init__(
+        self, base: Path, adapter: Adapter | None, tuned: Path, quantization: Quantization | None = None
+    ) -> None:
+        self.base, self.adapter, self.tuned, self.quantization = base, adapter, tuned, quantization
+        self.source = source(base if adapter else tuned)
+        plain = Skeleton(self.source)
+        self.misfit = misfit(plain)
+        embedding = next(path for path, module in plain.model.named_modules() if module is plain.embeddings)
+        self.brought = adapter.vocabulary(embedding) if adapter else None
+        self.rows = self.brought or int(plain.embeddings.weight.shape[0])
+
+    def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
+        """See `Trained`."""
+        if self.adapter and self.quantization:
+            model = quantized_model(self.base, self.quantization)
+            self.source = source(self.base, self.quantization, model)
+            before = logits(model, rows)
+            return before, logits(with_adapter(model, self.adapter.folder), rows)
+        skeleton = Skeleton(source(self.base), self.brought)
+        skeleton.runnable(_roomy(skeleton))
+        before = logits(skeleton.model, rows)
+        if not self.adapter:
+            return before, logits_of(self.tuned, rows)
+        skeleton.attach(self.adapter.folder, set(self.adapter.tensors))
+        skeleton.runnable(_roomy(skeleton))
+        return before, logits(skeleton.tuned, rows)
+
+    def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
+        """See `Trained`."""
+        skeleton = Skeleton(self.source, self.brought)
+        if self.adapter:
+            skeleton.attach(self.adapter.folder, set(self.adapter.tensors))
+        files = plan(skeleton, None if keep and self.adapter else dtype)
+        total = sum(tensor.size for tensors in files.values() for tensor in tensors.values())
+        write(out, files, reporter("merge", total, "bytes"))
+        save_beside(skeleton.model, self.source.folder, tokenizer, dtype, out)
+
+
+class Whole:
+    """All weights in memory, merged by peft; `why` it has to be."""
+
+    def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, why: str) -> None:
+        self.base, self.adapter, self.tuned = base, adapter, tuned
+        self.by = f"peft with the whole base in memory: {why}"
+        self.model = load_whole(base)
+        self.rows = int(self.model.get_input_embeddings().weight.shape[0])
+
+    def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
+        """See `Trained`."""
+        before = logits(self.model, rows)
+        self.model = with_adapter(self.model, self.adapter.folder) if self.adapter else load_whole(self.tuned)
+        return before, logits(self.model, rows)
+
+    def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
+        """See `Trained`; peft gives every tensor one type, so `keep` has no effect."""
+        merged = merge_whole(self.model) if self.adapter else self.model
+        save_whole(merged, self.base if self.adapter else self.tuned, tokenizer, dtype, out)
+
+
+def hold(base: Path, adapter: Adapter | None, tuned: Path, quantization: Quantization | None) -> Trained:
+    """What was trained, held the way that needs the least memory."""
+    if adapter and adapter.whole:
+        return Whole(base, adapter, tuned, adapter.whole)
+    layerwise = Layerwise(base, adapter, tuned, quantization)
+    return Whole(base, adapter, tuned, layerwise.misfit) if layerwise.misfit else layerwise
+
+
+def logits_of(folder: Path, rows: list[list[int]]) -> Logits:
+    """Logits of the model in `folder`, in float32, its weights read as they are needed."""
+    skeleton = Skeleton(source(folder))
+    if misfit(skeleton):
+        return logits(load_whole(folder), rows)
+    skeleton.runnable(_roomy(skeleton))
+    return logits(skeleton.model, rows)
+
+
+def parameters(folder: Path) -> int:
+    """Numbers in the weights of `folder`."""
+    return sum(tensor.size // tensor.dtype.itemsize for tensor in stored(folder).values())
+
+
+def _roomy(skeleton: Skeleton) -> bool:
+    """Whether all weights may stay in memory once they are read. It changes the time, not the result."""
+    needed = 4 * sum(weight.numel() for weight in skeleton.weights.values())
+    return bool(needed < psutil.virtual_memory().available // 3)
