@@ -8,7 +8,9 @@ library's. Reading goes through plain reads, not a memory map, so that a page on
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -33,6 +35,10 @@ NAMES = {dtype: name for name, dtype in TYPES.items()}
 
 PIECE = 4 * 2**20
 """Bytes copied at a time."""
+
+
+AHEAD = 3
+"""Tensors that are made before they are written, at most: one to write, one that is ready, one in the making."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +137,21 @@ def write(folder: Path, files: dict[str, dict[str, Planned]], done: Callable[[in
             f"{needed - free:,} bytes and run again: finished stages are kept."
         )
     total = 0
-    for file, tensors in files.items():
-        with (folder / file).open("wb", buffering=0) as target:
-            _all(target, _head(tensors))
-            for name in _order(tensors):
-                for piece in _bytes(name, tensors[name]):
-                    _all(target, piece)
-                    total += len(piece)
-                    done(total)
-            os.fsync(target.fileno())
+    with ThreadPoolExecutor(1, "merge") as ahead:  # tensors are made while those before them are written
+        turns = deque((file, name) for file, tensors in files.items() for name in _order(tensors))
+        pending: deque[Future[Iterator[Any]]] = deque()
+        for file, tensors in files.items():
+            with (folder / file).open("wb", buffering=0) as target:
+                _all(target, _head(tensors))
+                for _ in tensors:
+                    while turns and len(pending) < AHEAD:
+                        at, name = turns.popleft()
+                        pending.append(ahead.submit(_bytes, name, files[at][name]))
+                    for piece in pending.popleft().result():
+                        _all(target, piece)
+                        total += len(piece)
+                        done(total)
+                os.fsync(target.fileno())
     if len(files) > 1:
         places = {name: file for file, tensors in files.items() for name in tensors}
         parameters = sum(prod(tensor.shape) for tensors in files.values() for tensor in tensors.values())
@@ -188,15 +200,14 @@ def _head(tensors: dict[str, Planned]) -> bytes:
 
 
 def _bytes(name: str, planned: Planned) -> Iterator[Any]:
+    """Pieces of the tensor's bytes; it is made now where it is to be made."""
     if isinstance(planned.make, Stored):
-        yield from planned.make.pieces()
-        return
+        return planned.make.pieces()
     made = planned.make()
     if made.dtype != planned.dtype or tuple(made.shape) != planned.shape:
         raise ModelError(f"{name}: came as {made.dtype} {tuple(made.shape)}, not as {planned.dtype} {planned.shape}.")
     whole = _raw(made.contiguous())
-    for start in range(0, len(whole), PIECE):
-        yield whole[start : start + PIECE]
+    return (whole[start : start + PIECE] for start in range(0, len(whole), PIECE))
 
 
 def _raw(tensor: torch.Tensor) -> memoryview:

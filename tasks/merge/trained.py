@@ -3,6 +3,8 @@
 Both give the logits of the model as it was trained, and write it merged.
 """
 
+import ctypes
+import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +22,9 @@ from tasks.merge.source import Quantization, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
 
 Logits = list[torch.Tensor]
+
+MMAP_THRESHOLD = -3
+"""M_MMAP_THRESHOLD of malloc.h: blocks from this size, in bytes, are the system's own."""
 
 
 class Trained(Protocol):
@@ -76,6 +81,7 @@ class Layerwise:
         skeleton = Skeleton(self.source, self.brought)
         if self.adapter:
             skeleton.attach(self.adapter.folder, set(self.adapter.tensors))
+        _give_back()
         files = plan(skeleton, None if keep and self.adapter else dtype)
         total = sum(tensor.size for tensors in files.values() for tensor in tensors.values())
         write(out, files, reporter("merge", total, "bytes"))
@@ -129,3 +135,12 @@ def _roomy(skeleton: Skeleton) -> bool:
     """Whether all weights may stay in memory once they are read. It changes the time, not the result."""
     needed = 4 * sum(weight.numel() for weight in skeleton.weights.values())
     return bool(needed < psutil.virtual_memory().available // 3)
+
+
+def _give_back() -> None:
+    """Have freed tensors go back to the system at once.
+
+    glibc keeps blocks of up to 32 MiB once it has seen some, and between them memory grows to the size of the model.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(MMAP_THRESHOLD, 2**20)
