@@ -5,6 +5,7 @@ memory, and peft puts the adapter on it as on any model. A layer's own weights a
 let go afterwards. peft computes what is merged, so the bytes are those of its `merge_and_unload`.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,13 +24,14 @@ class Skeleton:
         from accelerate import init_empty_weights
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        self.config: Any = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-        self.stored_vocabulary: int = self.config.get_text_config().vocab_size
-        self.config.__dict__.pop("quantization_config", None)
+        config: Any = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+        self.stored_vocabulary: int = config.get_text_config().vocab_size
+        config.__dict__.pop("quantization_config", None)
         if vocabulary is not None:
-            self.config.get_text_config().vocab_size = vocabulary
+            config.get_text_config().vocab_size = vocabulary
         with init_empty_weights(include_buffers=False):  # buffers, such as rotary frequencies, are computed
-            self.model: Any = AutoModelForCausalLM.from_config(self.config, dtype=torch.float32)
+            self.model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        self.config: Any = self.model.config
         _empty(self.model)
         self.model.tie_weights()
         self.names: dict[int, str] = {id(weight): name for name, weight in self.model.named_parameters()}
@@ -61,12 +63,13 @@ class Skeleton:
         from peft import PeftModel
 
         try:
-            if self.tuned is None:
-                self.tuned = PeftModel.from_pretrained(
-                    self.model, folder, adapter_name=name, low_cpu_mem_usage=True, torch_device="cpu"
-                )
-            else:
-                self.tuned.load_adapter(folder, name, low_cpu_mem_usage=True, torch_device="cpu")
+            with warnings.catch_warnings(action="ignore"):  # of what is checked below, as an error
+                if self.tuned is None:
+                    self.tuned = PeftModel.from_pretrained(
+                        self.model, folder, adapter_name=name, low_cpu_mem_usage=True, torch_device="cpu"
+                    )
+                else:
+                    self.tuned.load_adapter(folder, name, low_cpu_mem_usage=True, torch_device="cpu")
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"{folder}: the adapter does not fit the base in data/base: {reason}") from None
@@ -94,14 +97,19 @@ class Skeleton:
         module_path, _, leaf = path.rpartition(".")
         module = self.model.get_submodule(module_path)
         if not _merges(module):
-            weight: torch.Tensor = module._parameters[leaf]
-            return self._value(weight) if id(weight) in self.names else weight.detach()
-        with torch.no_grad(), self.present(module, keep=False):
+            plain: torch.Tensor = module._parameters[leaf]
+            return self._value(plain) if id(plain) in self.names else plain.detach()
+        brought = {weight: weight.data for weight in _plain(module).parameters() if id(weight) not in self.names}
+        with torch.no_grad(), self.present(module):
+            for weight, own in brought.items():  # merging adds to them in place
+                weight.data = own.clone()
             new = _merge(module, path)
             value: torch.Tensor = dict(new.named_parameters())[leaf].detach()
             for inner in module.modules():
                 if hasattr(inner, "merged_adapters"):
                     inner.merged_adapters.clear()
+            for weight, own in brought.items():
+                weight.data = own
         if not torch.isfinite(value.sum()):  # one pass, and nothing of the tensor's size beside it
             raise CheckFailed(
                 f"{path}: merging gives numbers that are not finite (NaN or infinity); base or adapter is broken there."
@@ -109,14 +117,13 @@ class Skeleton:
         return value
 
     @contextmanager
-    def present(self, module: Any, keep: bool) -> Iterator[None]:
-        """Read the weights that `module` and what is below it lack; let them go afterwards unless `keep`."""
+    def present(self, module: Any) -> Iterator[None]:
+        """Read the weights that `module` and what is below it lack; let them go afterwards."""
         self._load(module)
         try:
             yield
         finally:
-            if not keep:
-                self._release(module)
+            self._release(module)
 
     def runnable(self, keep: bool) -> None:
         """From now on a forward pass reads each block of layers when it comes to it, and lets it go unless `keep`."""

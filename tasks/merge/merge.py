@@ -14,6 +14,7 @@ from tasks.merge.equivalence import Difference, compare, digits, probes
 from tasks.merge.folder import check_tokenizer, stored_dtype
 from tasks.merge.source import trained_on
 from tasks.merge.trained import hold, logits_of, parameters
+from tasks.merge.vocabulary import check_new_tokens
 
 
 def merge(settings: Settings, paths: Paths) -> None:
@@ -36,12 +37,14 @@ def merge(settings: Settings, paths: Paths) -> None:
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
         difference = compare(expected, logits_of(out, rows), "data/merged", tokenizer.eos_token_id)
         _judge(settings, adapter, dtype, difference, effect)
+        new = check_new_tokens(base, out, tokenizer, paths.templated)
         facts = {
             "method": adapter.kind if adapter else "full",
             "base": record["sha256"],
             "parameters": parameters(out),
             "by": trained.by,
             "into": f"the base as {quantization.scheme} left it" if quantization else "the base as it is stored",
+            "new_tokens": new,
             "arithmetic": "float32",
             "dtype": str(dtype).removeprefix("torch."),
             "tolerance": settings.tolerance,

@@ -70,6 +70,11 @@ class Stored:
                 done += count
         return made
 
+    def row(self, number: int) -> torch.Tensor:
+        """One row of a matrix."""
+        width = prod(self.shape[1:])
+        return Stored(self.file, self.start + number * width * self.dtype.itemsize, self.dtype, self.shape[1:]).read()
+
     def pieces(self) -> Iterator[bytes]:
         """The tensor's bytes as they lie there."""
         with self.file.open("rb", buffering=0) as file:

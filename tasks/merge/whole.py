@@ -1,5 +1,6 @@
 """Merging by peft with the whole base in memory: for adapters that need all of it, and bases stored in another form."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def with_adapter(model: Any, folder: Path) -> Any:
 
     vocabulary = model.get_input_embeddings().weight.shape[0]
     try:
-        tuned = PeftModel.from_pretrained(model, folder)
-        missing = tuned.load_adapter(folder, "default").missing_keys
+        with warnings.catch_warnings(action="ignore"):  # of what is checked below, as an error
+            tuned = PeftModel.from_pretrained(model, folder)
+            missing = tuned.load_adapter(folder, "default").missing_keys
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{folder}: the adapter does not fit the base in data/base: {reason}") from None
@@ -46,7 +48,8 @@ def with_adapter(model: Any, folder: Path) -> Any:
 def merge_whole(tuned: Any) -> Any:
     """The model of `tuned` with its adapter merged in, by peft."""
     try:
-        return tuned.merge_and_unload(safe_merge=True)
+        with warnings.catch_warnings(action="ignore"):  # that weights are no longer tied: config.json says so
+            return tuned.merge_and_unload(safe_merge=True)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise ModelError(
             f"data/trained: the adapter cannot be merged: {' '.join(str(error).split())[:300]} It stays as it is, and "
