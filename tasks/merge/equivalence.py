@@ -57,18 +57,30 @@ def probes(folder: Path, count: int, vocabulary: int) -> list[list[int]]:
 
     Of a row at most `TOKENS`, and fewer where the logits of a `vocabulary` of that size would not fit.
     """
-    import pyarrow as pa
-
     for split in ("validation", "train"):
-        file = folder / f"{split}.arrow"
-        if not file.is_file():
-            raise InputError(f"{file}: no such file; run the stage template first.")
-        with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
-            rows = stream.read_all().column("input_ids").slice(0, count).to_pylist()
-        if rows:
+        if rows := _first(folder / f"{split}.arrow", count):
             longest = max(1, min(TOKENS, LOGITS // (vocabulary * len(rows))))
             return [row[:longest] for row in rows]
     raise InputError(f"{folder}: neither validation.arrow nor train.arrow has a row to compare models on.")
+
+
+def training_rows(folder: Path, count: int) -> list[list[int]]:
+    """Token ids of the first `count` rows of `train.arrow` in `folder`, whole."""
+    return _first(folder / "train.arrow", count)
+
+
+def _first(file: Path, count: int) -> list[list[int]]:
+    import pyarrow as pa
+
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; run the stage template first.")
+    rows: list[list[int]] = []
+    with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
+        for batch in stream:
+            rows += batch.column("input_ids").slice(0, count - len(rows)).to_pylist()
+            if len(rows) == count:
+                break
+    return rows
 
 
 @torch.no_grad()
