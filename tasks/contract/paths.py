@@ -40,6 +40,11 @@ class Paths:
         return self.data / "trained"
 
     @property
+    def adapters(self) -> Path:
+        """Other adapters of the same base, a folder each, that the stage merge may combine with the trained one."""
+        return self.data / "adapters"
+
+    @property
     def merged(self) -> Path:
         """The tuned model as one Hugging Face folder."""
         return self.data / "merged"

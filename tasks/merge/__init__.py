@@ -2,7 +2,8 @@
 
     python -m tasks merge
 
-In: data/base, data/trained, data/templated (tokenizer, and rows to compare on). Out: data/merged (config,
+In: data/base, data/trained, data/templated (tokenizer, and rows to compare on), data/adapters where others are combined
+with the trained one. Out: data/merged (config,
 generation_config, safetensors, tokenizer with its chat template, `merge.json`, `settings.json`). Where training tuned
 every weight there is nothing to merge; the model passes through the same door and the same check.
 """
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from tasks.contract.paths import Paths
 from tasks.contract.settings import Settings as Section
+from tasks.merge.combine import Combine
 
 
 class Settings(Section):
@@ -32,6 +34,8 @@ class Settings(Section):
     which it is then merged, expanded; auto: what data/trained/training.json says, else stored."""
     double_quant: bool = True
     """Where `trained_on` names nf4 or fp4: whether their scales were quantised too."""
+    combine: Combine | None = None
+    """Other adapters of the same base, in data/adapters, that are added to the trained one; null: none."""
 
 
 def run(settings: Settings, paths: Paths) -> None:

@@ -4,16 +4,17 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed, InputError
+from tasks.contract.errors import CheckFailed, InputError, ModelError
 from tasks.contract.files import write_json, written
 from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
 from tasks.merge import Settings
 from tasks.merge.adapter import Adapter, read
+from tasks.merge.combine import TRAINED, check_combinable, folders
 from tasks.merge.equivalence import Difference, compare, digits, probes
 from tasks.merge.folder import check_tokenizer, stored_dtype
 from tasks.merge.source import trained_on
-from tasks.merge.trained import hold, logits_of, parameters
+from tasks.merge.trained import How, hold, logits_of, parameters
 from tasks.merge.vocabulary import check_new_tokens
 
 
@@ -24,11 +25,11 @@ def merge(settings: Settings, paths: Paths) -> None:
     torch.set_num_threads(1)
     base, record = base_folder(paths), base_record(paths)
     adapter = _adapter(paths, record)
-    quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained) if adapter else None
+    how = _how(settings, paths, record, adapter)
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
     tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
     rows = probes(paths.templated, settings.probes, len(tokenizer))
-    trained = hold(base, adapter, paths.trained, quantization)
+    trained = hold(base, adapter, paths.trained, how)
     check_tokenizer(tokenizer, trained.rows)
     before, expected = trained.live(rows)
     effect = compare(before, expected, "the trained model")
@@ -36,14 +37,18 @@ def merge(settings: Settings, paths: Paths) -> None:
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
         difference = compare(expected, logits_of(out, rows), "data/merged", tokenizer.eos_token_id)
-        _judge(settings, adapter, dtype, difference, effect)
+        exact = dtype == torch.float32 and not (how.quantization and how.quantization.scheme == "int8")
+        _judge(settings, adapter, exact, dtype, difference, effect)
         new = check_new_tokens(base, out, tokenizer, paths.templated)
         facts = {
             "method": adapter.kind if adapter else "full",
             "base": record["sha256"],
             "parameters": parameters(out),
             "by": trained.by,
-            "into": f"the base as {quantization.scheme} left it" if quantization else "the base as it is stored",
+            "into": f"the base as {how.quantization.scheme} left it"
+            if how.quantization
+            else "the base as it is stored",
+            **({"combined": settings.combine.model_dump(mode="json")} if settings.combine else {}),
             "new_tokens": new,
             "arithmetic": "float32",
             "dtype": str(dtype).removeprefix("torch."),
@@ -66,16 +71,42 @@ def _adapter(paths: Paths, record: dict[str, Any]) -> Adapter | None:
     return None
 
 
+def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adapter | None) -> How:
+    """Raises `InputError` and `ModelError` where adapters cannot be combined as the settings ask."""
+    if adapter is None:
+        if settings.combine:
+            raise ModelError(
+                f"{paths.trained}: every weight was tuned, so there is no adapter; set merge.combine to null."
+            )
+        return How()
+    quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
+    if settings.combine is None:
+        return How(quantization)
+    found = folders(settings.combine, paths.trained, paths.adapters)
+    others = {name: read(folder, record) for name, folder in found.items() if name != TRAINED}
+    check_combinable({TRAINED: adapter.config, **{name: other.config for name, other in others.items()}})
+    return How(quantization, settings.combine, others)
+
+
 def _judge(
-    settings: Settings, adapter: Adapter | None, dtype: torch.dtype, difference: Difference, effect: Difference
+    settings: Settings,
+    adapter: Adapter | None,
+    exact: bool,
+    dtype: torch.dtype,
+    difference: Difference,
+    effect: Difference,
 ) -> None:
-    """Raise `CheckFailed` unless what was written computes what was trained, as closely as its type can say it."""
+    """Raise `CheckFailed` unless what was written computes what was trained, as closely as its type can say it.
+
+    `exact`: what was trained can be said to float32's last digits. int8 rounds what a layer reads as well, and no
+    weights can repeat that.
+    """
     if adapter and effect.largest == 0:
         raise CheckFailed(
             f"{adapter.folder}: the adapter changes no logit of the base on {effect.probes} probes: nothing was "
             "trained, or it is not the adapter that was."
         )
-    if dtype == torch.float32:
+    if exact:
         if difference.largest > settings.tolerance:
             raise CheckFailed(
                 f"data/merged: the merged model differs from base and live adapter by up to {difference.largest:.3g} "

@@ -5,14 +5,18 @@ Both give the logits of the model as it was trained, and write it merged.
 
 import ctypes
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import psutil
 import torch
 
+from tasks.contract.errors import ModelError
 from tasks.contract.progress import reporter
 from tasks.merge.adapter import Adapter
+from tasks.merge.combine import Combine, combine_adapters
 from tasks.merge.equivalence import logits
 from tasks.merge.folder import save_beside
 from tasks.merge.layers import Skeleton
@@ -25,6 +29,18 @@ Logits = list[torch.Tensor]
 
 MMAP_THRESHOLD = -3
 """M_MMAP_THRESHOLD of malloc.h: blocks from this size, in bytes, are the system's own."""
+
+
+@dataclass(frozen=True)
+class How:
+    """What is special about merging an adapter."""
+
+    quantization: Quantization | None = None
+    """How the base was quantised while it was trained."""
+    combine: Combine | None = None
+    """How it is combined with others."""
+    others: dict[str, Adapter] = field(default_factory=dict)
+    """Those, by name."""
 
 
 class Trained(Protocol):
@@ -49,10 +65,8 @@ class Layerwise:
 
     by = "a layer at a time"
 
-    def __init__(
-        self, base: Path, adapter: Adapter | None, tuned: Path, quantization: Quantization | None = None
-    ) -> None:
-        self.base, self.adapter, self.tuned, self.quantization = base, adapter, tuned, quantization
+    def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, how: How) -> None:
+        self.base, self.adapter, self.tuned, self.how = base, adapter, tuned, how
         self.source = source(base if adapter else tuned)
         plain = Skeleton(self.source)
         self.misfit = misfit(plain)
@@ -62,17 +76,19 @@ class Layerwise:
 
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
-        if self.adapter and self.quantization:
-            model = quantized_model(self.base, self.quantization)
-            self.source = source(self.base, self.quantization, model)
+        if self.adapter and self.how.quantization:
+            model = quantized_model(self.base, self.how.quantization)
+            self.source = source(self.base, self.how.quantization, model)
             before = logits(model, rows)
-            return before, logits(with_adapter(model, self.adapter.folder), rows)
+            tuned = with_adapter(model, self.adapter.folder)
+            self._combine(tuned, lambda name, other: tuned.load_adapter(other.folder, name))
+            return before, logits(tuned, rows)
         skeleton = Skeleton(source(self.base), self.brought)
         skeleton.runnable(_roomy(skeleton))
         before = logits(skeleton.model, rows)
         if not self.adapter:
             return before, logits_of(self.tuned, rows)
-        skeleton.attach(self.adapter.folder, set(self.adapter.tensors))
+        self._attach(skeleton, self.adapter)
         skeleton.runnable(_roomy(skeleton))
         return before, logits(skeleton.tuned, rows)
 
@@ -80,12 +96,22 @@ class Layerwise:
         """See `Trained`."""
         skeleton = Skeleton(self.source, self.brought)
         if self.adapter:
-            skeleton.attach(self.adapter.folder, set(self.adapter.tensors))
+            self._attach(skeleton, self.adapter)
         _give_back()
         files = plan(skeleton, None if keep and self.adapter else dtype)
         total = sum(tensor.size for tensors in files.values() for tensor in tensors.values())
         write(out, files, reporter("merge", total, "bytes"))
         save_beside(skeleton.model, self.source.folder, tokenizer, dtype, out)
+
+    def _attach(self, skeleton: Skeleton, adapter: Adapter) -> None:
+        skeleton.attach(adapter.folder, set(adapter.tensors))
+        self._combine(skeleton.tuned, lambda name, other: skeleton.attach(other.folder, set(other.tensors), name))
+
+    def _combine(self, tuned: Any, attach: Callable[[str, Adapter], Any]) -> None:
+        if self.how.combine:
+            for name, other in self.how.others.items():
+                attach(name, other)
+            combine_adapters(tuned, self.how.combine)
 
 
 class Whole:
@@ -109,12 +135,20 @@ class Whole:
         save_whole(merged, self.base if self.adapter else self.tuned, tokenizer, dtype, out)
 
 
-def hold(base: Path, adapter: Adapter | None, tuned: Path, quantization: Quantization | None) -> Trained:
+def hold(base: Path, adapter: Adapter | None, tuned: Path, how: How) -> Trained:
     """What was trained, held the way that needs the least memory."""
-    if adapter and adapter.whole:
-        return Whole(base, adapter, tuned, adapter.whole)
-    layerwise = Layerwise(base, adapter, tuned, quantization)
-    return Whole(base, adapter, tuned, layerwise.misfit) if layerwise.misfit else layerwise
+    why = adapter.whole if adapter else None
+    if not why:
+        layerwise = Layerwise(base, adapter, tuned, how)
+        if not layerwise.misfit:
+            return layerwise
+        why = layerwise.misfit
+    if how.combine or how.quantization:
+        raise ModelError(
+            f"{tuned}: {why}, so it can be merged with the whole base only, and neither be combined with others nor "
+            "merged into a quantised base; set merge.combine to null and merge.trained_on to stored."
+        )
+    return Whole(base, adapter, tuned, why)
 
 
 def logits_of(folder: Path, rows: list[list[int]]) -> Logits:
