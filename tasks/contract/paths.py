@@ -53,6 +53,10 @@ class Paths:
         """One quantised model."""
         return self.data / "quantized" / scheme
 
+    def exported(self, form: str) -> Path:
+        """The model as another place wants it."""
+        return self.data / "exported" / form
+
     def evaluation(self, candidate: str) -> Path:
         """Scores and predictions of one candidate."""
         return self.data / "evaluation" / candidate
