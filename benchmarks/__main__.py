@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cached, clean, overhead, reproduction, startup
+from benchmarks import cached, clean, merge, overhead, reproduction, startup
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "startup": startup.measure,
     "reproduction": reproduction.measure,
     "clean": clean.measure,
+    "merge": merge.measure,
 }
 
 

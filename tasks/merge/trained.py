@@ -94,14 +94,19 @@ class Layerwise:
 
     def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
         """See `Trained`."""
+        skeleton = self.write_weights(None if keep and self.adapter else dtype, out)
+        save_beside(skeleton.model, self.source.folder, tokenizer, dtype, out)
+
+    def write_weights(self, dtype: torch.dtype | None, out: Path) -> Skeleton:
+        """Write the merged weights alone, as `dtype` or, for None, each as the base stores it; return their model."""
         skeleton = Skeleton(self.source, self.brought)
         if self.adapter:
             self._attach(skeleton, self.adapter)
         _give_back()
-        files = plan(skeleton, None if keep and self.adapter else dtype)
+        files = plan(skeleton, dtype)
         total = sum(tensor.size for tensors in files.values() for tensor in tensors.values())
         write(out, files, reporter("merge", total, "bytes"))
-        save_beside(skeleton.model, self.source.folder, tokenizer, dtype, out)
+        return skeleton
 
     def _attach(self, skeleton: Skeleton, adapter: Adapter) -> None:
         skeleton.attach(adapter.folder, set(adapter.tensors))

@@ -48,6 +48,9 @@ class Hub:
                 self.answer({})
 
             def do_GET(self) -> None:
+                if self.headers.get("Authorization") != "Bearer right":
+                    self.answer({"error": "Invalid username or password."}, 401)
+                    return
                 self.answer({"id": "me/model", "sha": "0" * 40, "siblings": [], "name": "me", "type": "user"})
 
             def do_POST(self) -> None:
@@ -120,7 +123,7 @@ def merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_arrives_is_what_was_made(hub: Hub, merged: Path) -> None:
     address = push(pack("me/model", merged), private=True, endpoint=hub.address)
     assert address == f"{hub.address}/me/model/commit/{'1' * 40}"
-    assert hub.created[0]["private"] is True
+    assert hub.created[0]["visibility"] == "private"
     assert set(hub.files) == {"model.safetensors", "config.json", "merge.json", "README.md"}
     assert hub.files["model.safetensors"] == (merged / "model.safetensors").read_bytes()
     assert hub.files["README.md"] == b"# Card\n"
