@@ -6,9 +6,11 @@ let go afterwards. peft computes what is merged, so the bytes are those of its `
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -46,6 +48,8 @@ class Skeleton:
         }
         """For each weight as a module has it, the name of its own in `shapes`; tied ones share a name."""
         self.embeddings: Any = self.model.get_input_embeddings()
+        self.locks: defaultdict[str, Lock] = defaultdict(Lock)
+        """By the name of a layer's weight: two of its tensors, or those tied to it, are not merged at once."""
         self.tuned: Any = None
 
     def stored_name(self, name: str) -> str | None:
@@ -99,8 +103,8 @@ class Skeleton:
         if not _merges(module):
             plain: torch.Tensor = module._parameters[leaf]
             return self._value(plain) if id(plain) in self.names else plain.detach()
-        brought = {weight: weight.data for weight in _plain(module).parameters() if id(weight) not in self.names}
-        with torch.no_grad(), self.present(module):
+        with self.locks[self.paths.get(f"{module_path}.weight", module_path)], torch.no_grad(), self.present(module):
+            brought = {weight: weight.data for weight in _plain(module).parameters() if id(weight) not in self.names}
             for weight, own in brought.items():  # merging adds to them in place
                 weight.data = own.clone()
             new = _merge(module, path)

@@ -38,7 +38,10 @@ PIECE = 4 * 2**20
 
 
 AHEAD = 3
-"""Tensors that are made before they are written, at most: one to write, one that is ready, one in the making."""
+"""Tensors that are made before they are written, at most: one to write, two in the making."""
+
+MAKERS = 2
+"""Threads that make them. Each tensor is made by one, so their number does not change the result."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def write(folder: Path, files: dict[str, dict[str, Planned]], done: Callable[[in
             f"{needed - free:,} bytes and run again: finished stages are kept."
         )
     total = 0
-    with ThreadPoolExecutor(1, "merge") as ahead:  # tensors are made while those before them are written
+    with ThreadPoolExecutor(MAKERS, "merge") as ahead:  # tensors are made while those before them are written
         turns = deque((file, name) for file, tensors in files.items() for name in _order(tensors))
         pending: deque[Future[Iterator[Any]]] = deque()
         for file, tensors in files.items():
