@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cached, clean, dedup, generate, overhead, packing, privacy, reproduction, startup
+from benchmarks import cached, clean, dedup, generate, merge, overhead, packing, privacy, reproduction, startup
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "clean": clean.measure,
     "dedup": dedup.measure,
     "generate": generate.measure,
+    "merge": merge.measure,
     "packing": packing.measure,
     "privacy": privacy.measure,
 }

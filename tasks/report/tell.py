@@ -60,7 +60,8 @@ def method(story: Story) -> str:
     if story.merge["method"] == "full":
         return "Full fine-tuning"
     rank = story.settings.get("train", {}).get("lora.r")
-    return f"LoRA fine-tuning (rank {rank})" if rank else "LoRA fine-tuning"
+    name = "LoRA" if story.merge["method"] == "lora" else str(story.merge["method"])
+    return f"{name} fine-tuning (rank {rank})" if rank else f"{name} fine-tuning"
 
 
 def base_name(story: Story) -> str:
