@@ -59,9 +59,7 @@ class Teacher(Section):
     @field_validator("extra")
     @classmethod
     def _extra_is_no_setting(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream"} & {
-            *extra
-        }:
+        if taken := OWN & {*extra}:
             raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
         return extra
 
