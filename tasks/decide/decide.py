@@ -7,7 +7,7 @@ from tasks.contract.files import write_json
 from tasks.contract.paths import Paths
 from tasks.decide import Settings
 from tasks.decide.comparisons import by_slice, compared, forgotten, with_best
-from tasks.decide.evidence import Candidate, candidates
+from tasks.decide.evidence import FREE, Candidate, candidates
 from tasks.decide.rules import as_json, deciding, verdicts
 
 
@@ -21,7 +21,9 @@ def decide(settings: Settings, paths: Paths) -> None:
     benchmarks = forgotten(found["base"], chosen, *limits)
     best = with_best(chosen, paths.best / "scores.parquet", metric, *limits)
     judged = verdicts(settings, metric, found, comparisons, benchmarks, best, gates(paths, found))
-    passed = all(verdict.passed is not False for verdict in judged)
+    failed = [verdict for verdict in judged if verdict.passed is False]
+    passed = not failed
+    reason = "; ".join(verdict.says for verdict in (failed or judged[: len(FREE)])) + "."
     main = next(
         told
         for told in comparisons
@@ -41,6 +43,7 @@ def decide(settings: Settings, paths: Paths) -> None:
         paths.decision / "decision.json",
         {
             "promote": passed,
+            "reason": reason,
             "candidate": chosen.name,
             "metric": metric,
             **{key: score[key] for key in ("value", "low", "high", "n")},
@@ -50,7 +53,6 @@ def decide(settings: Settings, paths: Paths) -> None:
             "settings": settings.model_dump(mode="json"),
         },
     )
-    failed = [verdict for verdict in judged if verdict.passed is False]
     print("decide: promoted" if passed else "decide: not promoted", flush=True)
     for verdict in failed or judged[:1]:
         print(f"  {verdict.rule}: {verdict.says}.", flush=True)

@@ -77,8 +77,7 @@ def verdict(story: Story) -> str:
     """Whether the model is worth shipping, and what speaks against it."""
     if story.decision["promote"]:
         return "Every rule holds: the model is worth shipping."
-    failed = [f"{told['says']}" for told in story.decision["rules"].values() if told["passed"] is False]
-    return f"Not promoted: {'; '.join(failed)}."
+    return f"Not promoted: {story.decision['reason']}"
 
 
 def against(story: Story) -> list[dict[str, Any]]:
