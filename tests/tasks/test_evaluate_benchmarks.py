@@ -163,7 +163,7 @@ def test_task_files_that_do_not_parse(model: tuple[Any, Any], tmp_path: Path) ->
         "task: tiny_bad\ndataset_path: json\ndataset_kwargs: {data_files: {test: nothing.jsonl}}\n"
         "test_split: test\noutput_type: generate_until\ndoc_to_text: a\ndoc_to_target: b\n"
     )
-    with pytest.raises(InputError, match="the task tiny_bad cannot be asked .FileNotFoundError"):
+    with pytest.raises(InputError, match=r"the task tiny_bad cannot be asked .FileNotFoundError"):
         asked({"task": "tiny_bad"}, engine(model, tmp_path / "record"), tmp_path / "scoring")
 
 
