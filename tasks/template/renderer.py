@@ -150,6 +150,42 @@ class Renderer:
             return False
 
     @cached_property
+    def unprompted(self) -> bool:
+        """Whether the head of an answer is left to the model: the template writes one and no generation prompt."""
+        asked, whole = self._trial(TRIAL[:1]), self._trial(TRIAL)
+        if asked is None or whole is None or asked != self._trial(TRIAL[:1], generation_prompt=True):
+            return False
+        return whole.startswith(asked) and bool(whole[len(asked) :].partition(TRIAL[1]["content"])[0].strip())
+
+    @cached_property
+    def always_prompts(self) -> bool:
+        """Whether a finished dialogue ends with a generation prompt too."""
+        asked, whole, longer = (self._trial(messages) for messages in (TRIAL[:1], TRIAL, [*TRIAL, *TRIAL]))
+        if not asked or not whole or not longer or asked != self._trial(TRIAL[:1], generation_prompt=True):
+            return False
+        same = next((at for at, pair in enumerate(zip(whole, longer, strict=False)) if pair[0] != pair[1]), len(whole))
+        return bool(whole[same:].strip()) and asked.endswith(whole[same:])
+
+    @cached_property
+    def own_system(self) -> str:
+        """The system prompt that the template gives to dialogues without one, if any."""
+        if not self.takes_system:
+            return ""
+        given, bare = self._trial([{"role": "system", "content": "sq"}, *TRIAL]), self._trial(TRIAL)
+        before, found, after = (given or "").partition("sq")
+        if not found or not bare or not bare.startswith(before):
+            return ""
+        behind = after.partition(TRIAL[0]["content"])[0]
+        written = bare.partition(TRIAL[0]["content"])[0].removeprefix(before).removesuffix(behind).strip()
+        return written if " " in written else ""
+
+    def _trial(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
+        for tools in (None, [TOOL]):
+            with suppress(Unrenderable):
+                return self.rendered(messages, tools, generation_prompt=generation_prompt)
+        return None
+
+    @cached_property
     def dated(self) -> bool:
         """Whether the template writes today's date."""
         return "strftime_now" in self.template

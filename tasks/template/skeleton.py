@@ -9,6 +9,7 @@ texts, gets a skeleton of its own.
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -48,6 +49,14 @@ class Skeleton:
     turns: tuple[Turn, ...]
     altered: frozenset[int] = frozenset()
     """Slots whose text stands there in another form: cut, or rewritten."""
+    tools: bool = True
+    """Whether the template writes the names of all the tools."""
+
+    @cached_property
+    def twice(self) -> frozenset[int]:
+        """Messages that the template writes a text of more than once; ids of calls aside."""
+        there = Counter(part for part in self.parts if isinstance(part, int) and self.slots[part].field != "id")
+        return frozenset(self.slots[number].message for number, count in there.items() if count > 1)
 
     @cached_property
     def missing(self) -> tuple[Slot, ...]:
@@ -213,7 +222,14 @@ def _assembled(
         tails = [control.start() for control in ends.finditer(str(parts[part])[:character])]
         tail = str(parts[part])[tails[-1] : character] if tails else None
         turns.append(Turn(number, at_start, place(end), prefix, ended, tail))
-    return Skeleton(tuple(parts), slots, tuple(turns), altered)
+    scaffold = "".join(part for part in parts if isinstance(part, str))
+    return Skeleton(tuple(parts), slots, tuple(turns), altered, all(name in scaffold for name in _names(tools)))
+
+
+def _names(tools: list[Any] | None) -> list[str]:
+    """Names of the tools that have one."""
+    functions = [tool.get("function", tool) for tool in tools or () if isinstance(tool, dict)]
+    return [one["name"] for one in functions if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
 def _marks(renderer: Renderer, messages: list[Message], tools: list[Any] | None, text: str) -> Any:
