@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.contract.rows import Message
 from tasks.template.encode import Span
-from tasks.template.markers import Marked, marked
+from tasks.template.markers import Ends, Marked, marked
 from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.settings import Trained
 from tasks.template.skeleton import Fitted, Skeleton, fit, forms, own, skeleton
@@ -44,7 +44,7 @@ class Draft:
 class Drafter:
     """Renders dialogues and finds their trained turns; see `skeleton` for how."""
 
-    def __init__(self, renderer: Renderer, ends: re.Pattern[str], train_on: Trained) -> None:
+    def __init__(self, renderer: Renderer, ends: Ends, train_on: Trained) -> None:
         self.renderer = renderer
         self._ends = ends
         self._train_on = train_on
@@ -93,7 +93,7 @@ class Drafter:
         if not all(name in text for name in called):
             problems["coverage"] += 1
             missing = missing or "the name of a call"
-        problems["scaffold"] += self._tools_quote or any(self._ends.search(name) for name in (*called, *names))
+        problems["scaffold"] += self._tools_quote or any(self._ends.pattern.search(name) for name in (*called, *names))
         problems["generation_prompt"] += self.renderer.unprompted
         problems.update(_calls(bones, fitted, text, said, messages))
         problems.update(_thinks(messages))
@@ -132,7 +132,7 @@ class Drafter:
         """Note the tools of the row, and whether they quote a control token: no skeleton has a slot for them."""
         if tools is not self._tools:
             self._tools, self._tools_key = tools, json.dumps(tools, sort_keys=True, ensure_ascii=False)
-            self._tools_quote = bool(self._ends.search(self._tools_key))
+            self._tools_quote = bool(self._ends.pattern.search(self._tools_key))
 
     def _skeleton(self, given: Marked, tools: list[Any] | None) -> Skeleton | None:
         """The skeleton of dialogues built like this: all but their texts is the same, and their tools are."""

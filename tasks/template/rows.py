@@ -9,6 +9,7 @@ from tasks.template import sequence
 from tasks.template.checks import ERRORS
 from tasks.template.draft import Draft, Drafter
 from tasks.template.encode import Encoder
+from tasks.template.markers import Ends
 from tasks.template.outcome import Outcome, Plan
 from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.sequence import Sequence
@@ -23,7 +24,8 @@ class Templater:
     def __init__(self, tokenizer: Any, settings: Settings, stops: set[int], limit: int, vocabulary: int | None) -> None:
         self.encoder = Encoder(tokenizer)
         self.renderer = Renderer(tokenizer)
-        self.drafter = Drafter(self.renderer, self.encoder.pattern, settings.train_on)
+        ends = Ends(self.encoder.pattern, frozenset(tokenizer.convert_ids_to_tokens(sorted(stops))))
+        self.drafter = Drafter(self.renderer, ends, settings.train_on)
         self.settings = settings
         self.stops = stops
         self.limit = limit
