@@ -17,7 +17,7 @@ from tasks.clean.shapes import content
 from tasks.template.audit import Account, flipped
 from tasks.template.rows import Templater
 
-BATCH = 1000
+BATCH = 250
 """Rows examined together."""
 
 OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text": {"text"}}
@@ -27,8 +27,7 @@ OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text"
 def audit(data: Path, templater: Templater, objective: str | None, account: Account) -> None:
     """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read."""
     waiting = rows(data, objective, account)
-    while batch := list(islice(waiting, BATCH)):
-        outcomes = templater.outcomes(batch)
+    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
         for found in outcomes:
             account.add(found)
         account.count(templater.encoder.ids, outcomes)

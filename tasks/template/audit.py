@@ -163,7 +163,7 @@ class Account:
         for found in outcomes:
             if not found.reason:
                 for part in found.sequences:
-                    self.controls.update(token for token in part.ids if token in control)
+                    self.controls.update({token: part.ids.count(token) for token in control.intersection(part.ids)})
 
     def _leave(self, found: Outcome) -> None:
         reason = str(found.reason)

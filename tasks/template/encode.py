@@ -49,7 +49,13 @@ class Encoder:
 
     def of(self, ids: list[int]) -> list[int]:
         """Places of the control tokens among the ids."""
-        return [place for place, token in enumerate(ids) if token in self.ids]
+        places = []
+        for token in self.ids.intersection(ids):
+            at = -1
+            for _ in range(ids.count(token)):
+                at = ids.index(token, at + 1)
+                places.append(at)
+        return sorted(places)
 
     def tail(self, piece: str) -> list[int]:
         """Ids of the last piece of a prompt: from its last control token on."""
