@@ -30,7 +30,7 @@ def audit(data: Path, templater: Templater, objective: str | None, account: Acco
     for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
         for found in outcomes:
             account.add(found)
-        account.count(templater.encoder.ids, outcomes)
+        account.count(templater.encoder, outcomes)
 
 
 def rows(data: Path, objective: str | None, account: Account) -> Iterator[dict[str, Any]]:
@@ -73,7 +73,8 @@ def _content(record: Record) -> tuple[Content | None, str | None, str | None]:
     except RecursionError:
         return None, "unreadable", f"nested too deep in line {record.line}"
     reason = fault(made)
-    return made, slug_of(reason) if reason else None, reason
+    slug = slug_of(reason) if reason else None
+    return made, slug, None if slug == reason else reason
 
 
 def _look(made: Content, value: dict[str, Any], name: str, account: Account) -> None:

@@ -79,10 +79,11 @@ class Templater:
         return sequence.sequences(self.encoder, [self.drafter.draft(messages, tools, completion)], self.stops)[0]
 
     def _plan(self, row: dict[str, Any]) -> Plan:
-        plan = Plan(row, tools=self._tools(row.get("tools")))
+        plan = Plan(row, None)
         if row.get("weight") not in (None, 0, 1):
             plan.notes["weight"] += 1
         try:
+            plan.tools = self._tools(row.get("tools"))
             if row.get("chosen"):
                 plan.kind, plan.prompt = "preference", turns(row["prompt"])
                 plan.answers = [turns(row["chosen"]), turns(row["rejected"])]
@@ -99,13 +100,19 @@ class Templater:
         return plan
 
     def _tools(self, given: str | None) -> list[Any] | None:
-        """The tools of a row; equal ones are one object, which is rendered once."""
+        """The tools of a row; equal ones are one object, which is rendered once. Raises `Unrenderable`."""
         if not given:
             return None
         if given not in self._known_tools:
             if len(self._known_tools) >= MOST_TOOLS:
                 self._known_tools.clear()
-            self._known_tools[given] = json.loads(given)
+            try:
+                made = json.loads(given)
+            except ValueError:
+                made = None
+            if not isinstance(made, list):
+                raise Unrenderable("the tools of the row are no list in JSON")
+            self._known_tools[given] = made
         return self._known_tools[given]
 
     def _dialogue(self, plan: Plan, messages: list[Message], weight: float | None) -> None:

@@ -100,7 +100,7 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
             if name == "train":
                 for found in outcomes:
                     shown.add(found)
-            account.count(templater.encoder.ids, outcomes)
+            account.count(templater.encoder, outcomes)
             shards.put(outcomes)
             report(account.rows.came)
         _settle(account, templater.settings, templater.limit)
