@@ -74,6 +74,11 @@ class Children:
             raise StageFailed(_sentence(command, code, list(errors) or list(lines)))
         return time.perf_counter() - start
 
+    def check(self, stage: str) -> None:
+        """Raise `StageFailed` where the run was stopped, so that `stage` need not wait any longer."""
+        if self._stopped:
+            raise StageFailed(f"{stage} was not started: the run was stopped.")
+
     def stop(self) -> None:
         """End all children, first asking (SIGTERM), after `GRACE` seconds for good; start no more."""
         with self._guard:
@@ -92,8 +97,7 @@ class Children:
     @contextmanager
     def _started(self, command: Command) -> Iterator["subprocess.Popen[str]"]:
         with self._guard:
-            if self._stopped:
-                raise StageFailed(f"{command.stage} was not started: the run was stopped.")
+            self.check(command.stage)
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _replacing(command.text)],
                 cwd=command.folder,

@@ -36,14 +36,22 @@ def stage(name: str, run: Run) -> State[Outcome]:
 
 @flow(name="finetune", task_runner=RUNNER)
 def finetune(force: list[str] | None = None, jobs: int | None = None) -> dict[str, Outcome]:
-    """Make every stage current; return how each became so.
+    """Make every stage of this checkout current; return how each became so.
 
     Args:
         force: Stages to run even where nothing changed.
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
     """
+    run = carry_out(force or [], jobs)
+    artifacts.publish(run)
+    run.check()
+    return run.outcomes
+
+
+def carry_out(force: list[str], jobs: int | None) -> Run:
+    """Bring every stage of the current checkout, each as a task of the flow run that calls; failures are in the run."""
     with alone(watcher().said):
-        run = Run(survey(watcher().said), force or [], jobs)
+        run = Run(survey(watcher().said), force, jobs)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for need in run.needs:
@@ -54,6 +62,4 @@ def finetune(force: list[str] | None = None, jobs: int | None = None) -> dict[st
                 future.wait()
         if run.moved:
             arrange()
-        artifacts.publish(run)
-        run.check()
-    return run.outcomes
+    return run

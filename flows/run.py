@@ -40,7 +40,12 @@ class Run:
             if above and not need.reasons and name not in self._force:
                 outcome = Outcome(name, "unchanged", (), need.outs, 0.0)
             else:
-                outcome = bring(name, lambda command: self._work(command, log), force=name in self._force)
+                outcome = bring(
+                    name,
+                    lambda command: self._work(command, log),
+                    force=name in self._force,
+                    wait=lambda: self._children.check(name),
+                )
         except Exception as error:
             self.failures[name] = _sentence(name, error)
             self._watcher.failed(name, self.failures[name])
@@ -53,6 +58,11 @@ class Run:
     def moved(self) -> bool:
         """Whether any stage ran or was restored."""
         return any(outcome.how != "unchanged" for outcome in self.outcomes.values())
+
+    @property
+    def failed(self) -> bool:
+        """Whether a stage failed or did not end."""
+        return bool(self.failures) or len(self.outcomes) < len(self.needs)
 
     def check(self) -> None:
         """Raise `StageFailed` with what the failed stages said, or where one has not ended at all."""
