@@ -16,6 +16,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import artifacts
 from flows.alone import alone
+from flows.hopeless import Hopeless
+from flows.operation import Operation
 from flows.run import Run
 from flows.stage import Outcome, arrange, survey
 from flows.watch import watcher
@@ -48,10 +50,12 @@ def finetune(force: list[str] | None = None, jobs: int | None = None) -> dict[st
     return run.outcomes
 
 
-def carry_out(force: list[str], jobs: int | None) -> Run:
+def carry_out(
+    force: list[str], jobs: int | None, operation: Operation | None = None, hopeless: Hopeless | None = None
+) -> Run:
     """Bring every stage of the current checkout, each as a task of the flow run that calls; failures are in the run."""
     with alone(watcher().said):
-        run = Run(survey(watcher().said), force, jobs)
+        run = Run(survey(watcher().said), force, jobs, operation, hopeless)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for need in run.needs:

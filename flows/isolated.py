@@ -9,11 +9,13 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from flows import artifacts
 from flows.finetune import RUNNER, carry_out
 from flows.form import Form
+from flows.hopeless import Hopeless, half_way
+from flows.operation import operation
 from flows.preflight import LOCKED
 from flows.run import Run
 from flows.settings import change
@@ -24,7 +26,11 @@ from tasks.contract.errors import InputError
 
 @flow(name="finetune", task_runner=RUNNER)
 def finetune(
-    settings: Form | None = None, revision: str = "HEAD", force: list[str] | None = None, jobs: int | None = None
+    settings: Form | None = None,
+    revision: str = "HEAD",
+    force: list[str] | None = None,
+    jobs: int | None = None,
+    hopeless: Hopeless | None = None,
 ) -> State[dict[str, Any]]:
     """Make every stage current in a checkout of this run's own, and save what came out as a DVC experiment.
 
@@ -33,12 +39,19 @@ def finetune(
         revision: The commit, branch, tag or experiment to start from.
         force: Stages to run even where nothing changed.
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
+        hopeless: When the training is not worth its end; set by sweeps.
     """
-    return run_isolated(settings or {}, revision, force or [], jobs)
+    return run_isolated(settings or {}, revision, force or [], jobs, hopeless)
 
 
-def run_isolated(settings: dict[str, Any], revision: str, force: list[str], jobs: int | None) -> State[dict[str, Any]]:
-    """What the flow does, for the flow run that calls."""
+def run_isolated(
+    settings: dict[str, Any],
+    revision: str,
+    force: list[str],
+    jobs: int | None = None,
+    hopeless: Hopeless | None = None,
+) -> State[dict[str, Any]]:
+    """What the flow does, for the flow run that calls; a run that was given up ends *Stopped*."""
     log, name = get_run_logger(), label(flow_run.name or "run")
     with workspace(name, revision) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
@@ -49,9 +62,11 @@ def run_isolated(settings: dict[str, Any], revision: str, force: list[str], jobs
                 f"{', '.join(lost)}: in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; "
                 "in the project's folder: temper data add FILE"
             )
-        run = carry_out(force, jobs)
+        run = carry_out(force, jobs, operation(), hopeless)
         saved = "" if run.failed else save(name, baseline, _message(name))
         artifacts.publish(run, experiment=name if saved else "")
+        if run.hopeless:
+            return Failed(name="Stopped", message=run.hopeless)
         run.check()
         log.info("saved as experiment %s (%s)", name, saved[:12])
         facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}
@@ -74,6 +89,8 @@ def environment() -> dict[str, str]:
 def _message(name: str) -> str:
     """The commit message of the experiment: where to look at its run, and on what it was made."""
     lines = [f"Run {name}", "", f"Flow-Run: {flow_run.id}", f"Environment: {json.dumps(environment())}"]
+    if (loss := half_way()) is not None:
+        lines.append(f"Loss-Half-Way: {loss}")
     if page := flow_run.ui_url:
         lines.insert(2, f"Page: {page}")
     return "\n".join(lines)

@@ -94,6 +94,14 @@ def change(
     return changes
 
 
+def nested(assignments: list[str]) -> dict[str, Any]:
+    """`key=value` assignments as the values that they put over params.yaml."""
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        _assign(values, assignment)
+    return values
+
+
 def _overlay(document: Any, overlay: Mapping[str, Any]) -> None:
     """Put the values of `overlay` over `document`: sections merge key by key, everything else replaces."""
     for key, value in overlay.items():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flows.claim import claim
 from flows.git import checkout, git
-from flows.stage import bring_inputs, find, settle
+from flows.stage import bring_inputs, find, forget_dead, settle
 from tasks.contract.errors import Busy, MachineError
 
 RUNS = Path(".dvc/tmp/runs")
@@ -79,6 +79,7 @@ def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
                 _remove(main, place)
                 removed.append(place.name)
                 tell(f"removed the worktree of the run {place.name}, whose process had died")
+    forget_dead()
     for old in (main / UNFINISHED).glob("*"):
         with suppress(FileNotFoundError):
             if time.time() - old.stat().st_mtime > KEPT:

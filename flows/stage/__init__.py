@@ -9,7 +9,7 @@ from flows.stage.checkout import arrange, cache
 from flows.stage.experiment import experiments, find, save
 from flows.stage.inputs import bring_inputs, settle, track
 from flows.stage.need import Need, missing, survey
-from flows.stage.outcome import How, Outcome, bring
+from flows.stage.outcome import How, Outcome, bring, forget_dead
 
 __all__ = [
     "How",
@@ -21,6 +21,7 @@ __all__ = [
     "cache",
     "experiments",
     "find",
+    "forget_dead",
     "missing",
     "save",
     "settle",

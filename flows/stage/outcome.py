@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dvc.exceptions import CheckoutError
+from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError, _get_cache_hash
 from dvc.stage.run import prepare_kwargs
@@ -85,8 +86,20 @@ def bring(
 def _key(stage: PipelineStage) -> Path:
     """A file beside the run cache, named by what goes into the stage: who shares the cache shares it."""
     key = _get_cache_hash(to_single_stage_lockfile(stage), key=True) or stage.name
-    runs = Path(stage.repo.stage_cache.cache_dir)
-    return runs.parent / "running" / key
+    return _running(stage.repo) / key
+
+
+def _running(repo: Repo) -> Path:
+    runs = Path(repo.stage_cache.cache_dir)
+    return runs.with_name("running")
+
+
+def forget_dead() -> None:
+    """Remove the lock files of stages whose process has died."""
+    with opened() as repo:
+        for lock in _running(repo).glob("*"):
+            with claim(lock):
+                pass
 
 
 def _restore(stage: PipelineStage) -> bool:
