@@ -21,8 +21,8 @@ PATIENCE = 120.0
 
 
 @contextmanager
-def prefect_server() -> Iterator[str]:
-    """The address of the API of a server started by `temper ui`."""
+def prefect_server(**more: str) -> Iterator[str]:
+    """The address of the API of a server started by `temper ui`, with `more` in its environment."""
     with TemporaryDirectory(prefix="temper-prefect-") as home:
         port = _free_port()
         url = f"http://127.0.0.1:{port}/api"
@@ -31,7 +31,7 @@ def prefect_server() -> Iterator[str]:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.command", "ui", "--port", str(port)],
                 cwd=HERE,
-                env={**environment, "PREFECT_HOME": home},
+                env={**environment, "PREFECT_HOME": home, **more},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -31,6 +31,19 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     again.add_argument("--keep", action="store_true", help="leave the worktree to look at")
     again.set_defaults(act=_reproduce)
 
+    sweep = commands.add_parser("sweep", help="a run of finetune for each combination of values; needs workers")
+    sweep.add_argument("values", nargs="+", metavar="KEY=VALUE,VALUE", help="or KEY=LOW..HIGH, drawn from the range")
+    how = sweep.add_mutually_exclusive_group()
+    how.add_argument("--random", type=int, metavar="N", help="N combinations drawn at random; default: every one")
+    how.add_argument("--optuna", type=int, metavar="N", help="N combinations proposed by Optuna")
+    sweep.add_argument("--at-once", type=int, default=2, metavar="N", help="runs at a time; default: 2")
+    sweep.add_argument("--metric", help="where the score stands in data/report/comparison.json")
+    sweep.add_argument("--minimize", action="store_true", help="less of it is better")
+    sweep.add_argument("--to-the-end", action="store_true", help="stop no trial early")
+    sweep.add_argument("--seed", type=int, default=0, help="of what is drawn at random; default: 0")
+    sweep.add_argument("--revision", default="HEAD", help="what all trials start from; default: HEAD")
+    sweep.set_defaults(act=_sweep)
+
 
 def _data(options: argparse.Namespace) -> int:
     from flows import data, deployments
@@ -78,6 +91,35 @@ def _start(options: argparse.Namespace) -> int:
     name, run = deployments.start("finetune/temper", parameters)
     print(f"Queued as {name} ({run}). Afterwards: dvc exp show; temper reproduce {name}")
     return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from flows import deployments, preflight
+
+    preflight.project()
+    deployments.server()
+    from rich.console import Console
+
+    from flows.sweep import sweep
+    from flows.terminal import table
+
+    more = {"metric": options.metric} if options.metric else {}
+    rows = sweep(
+        options.values,
+        method="optuna" if options.optuna else "random" if options.random else "grid",
+        count=options.optuna or options.random or 0,
+        at_once=options.at_once,
+        maximize=not options.minimize,
+        stop_hopeless=not options.to_the_end,
+        seed=options.seed,
+        revision=options.revision,
+        **more,
+    )
+    Console(highlight=False).print(table(rows))
+    if best := next((row for row in rows if row["score"] is not None), None):
+        print(f"The best: dvc exp apply {best['trial']}")
+        return 0
+    raise StageFailed("no trial came to a score; the page of each run says why.")
 
 
 def _reproduce(options: argparse.Namespace) -> int:

@@ -1,113 +1,17 @@
 """Deployments on a real server with a real worker: by hand, by event, by schedule, two at once, and cancelled."""
 
 import json
-import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import psutil
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from benchmarks.server import prefect_server
-from flows.workspace import RUNS
-from tests.flows.project import BELOW_TRAIN, ROOT, STAGES, Toy, until
-
-
-class Site:
-    """A toy project that is deployed, with a worker at work, and the server that both know."""
-
-    def __init__(self, toy: Toy, client: SyncPrefectClient) -> None:
-        self.toy = toy
-        self.client = client
-
-    def start(self, *changes: str) -> str:
-        """Queue a run; return its name."""
-        said = self.toy.call("temper", "start", *(word for change in changes for word in ("--set", change)))
-        return said.split("Queued as ")[1].split()[0]
-
-    def run(self, name: str) -> FlowRun:
-        return next(run for run in self.client.read_flow_runs() if run.name == name)
-
-    def state(self, name: str) -> str:
-        state = self.run(name).state
-        return str(state.name) if state else ""
-
-    def ended(self, name: str) -> str:
-        """Wait for the end of a run; return the name of its last state."""
-        return str(until(lambda: self.state(name) if self._final(name) else ""))
-
-    def stages(self, name: str) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for task in self.client.read_task_runs():
-            if task.flow_run_id == self.run(name).id and task.state:
-                found[task.name] = str(task.state.name)
-        return found
-
-    def logs(self, run: UUID) -> str:
-        from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-
-        where = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
-        return "\n".join(line.message for line in self.client.read_logs(log_filter=where, limit=200))
-
-    def parameter(self, name: str, key: str) -> Any:
-        """A parameter of train, as the experiment of that run has it."""
-        from ruamel.yaml import YAML
-
-        text = self.toy.call("git", "show", f"{self.experiment(name)}:params.yaml")
-        return YAML(typ="safe").load(text)["train"][key]
-
-    def experiment(self, name: str) -> str:
-        refs = self.toy.call("git", "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
-        return next((ref for ref in refs if ref.endswith(f"/{name}")), "")
-
-    def left(self) -> list[Path]:
-        return list((self.toy.path / RUNS).glob("*"))
-
-    def _final(self, name: str) -> bool:
-        state = self.run(name).state
-        return bool(state and state.is_final())
-
-
-@pytest.fixture(scope="module")
-def site(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    place = tmp_path_factory.mktemp("site") / "toy"
-    shutil.copytree(finished, place)
-    shutil.copytree(ROOT / "infra", place / "infra")
-    with prefect_server() as api, temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
-        toy = Toy(place, api)
-        toy.environment.update(PREFECT_WORKER_QUERY_SECONDS="1", PREFECT_HOME=str(place.parent / "home"))
-        toy.call("git", "add", "--all")
-        toy.call("git", "commit", "--quiet", "--message", "infra")
-        said = toy.call("temper", "deploy")
-        assert "Next: temper worker" in said
-        with (place.parent / "worker.log").open("w") as log:
-            worker = subprocess.Popen(
-                ["temper", "worker"], cwd=place, env=toy.environment, stdout=log, stderr=subprocess.STDOUT
-            )
-            try:
-                until(lambda: [w for w in client.read_workers_for_work_pool("temper") if w.status == "ONLINE"])
-                yield Site(toy, client)
-            finally:
-                for process in (*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)):
-                    process.terminate()
-                worker.wait(60)
-
-
-@pytest.fixture
-def held(site: Site) -> Iterator[Callable[[str], Path]]:
-    """Make stages wait; they are let go after the test in any case."""
-    yield site.toy.hold
-    for gate in site.toy.gate.glob("hold-*"):
-        gate.unlink()
+from tests.flows.project import BELOW_TRAIN, STAGES, until
+from tests.flows.site import Site
 
 
 def test_a_form_run_with_changed_parameters_gives_the_right_experiment(site: Site) -> None:
@@ -156,6 +60,7 @@ def test_new_data_start_a_run_at_their_commit(site: Site) -> None:
     assert "Nothing changed" in site.toy.call("temper", "data", "add", "data/more/rows.txt")
 
 
+@pytest.mark.long
 def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -> None:
     deployment = site.client.read_deployment_by_name("finetune/temper")
     assert [getattr(item.schedule, "cron", "") for item in deployment.schedules] == ["0 3 * * *"]
@@ -180,6 +85,7 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
     assert not [path for path in site.left() if path.name.startswith("reproduce")]
 
 
+@pytest.mark.long
 def test_queued_runs_all_finish_right_and_none_is_mixed(site: Site) -> None:
     rates = [f"{number}e-5" for number in range(1, 5)]
     names = [site.start(f"train.learning_rate={rate}") for rate in rates]

@@ -1,0 +1,104 @@
+"""A toy project that is deployed: a real server, a real worker, and what they say of runs."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from ruamel.yaml import YAML
+
+from benchmarks.server import prefect_server
+from flows.workspace import RUNS
+from tests.flows.project import ROOT, Toy, until
+
+PATIENCE = 280.0
+"""Seconds until a run that does not end counts as lost."""
+
+
+class Site:
+    """A toy project that is deployed, with a worker at work, and the server that both know."""
+
+    def __init__(self, toy: Toy, client: SyncPrefectClient) -> None:
+        self.toy = toy
+        self.client = client
+
+    def start(self, *changes: str) -> str:
+        """Queue a run; return its name."""
+        said = self.toy.call("temper", "start", *(word for change in changes for word in ("--set", change)))
+        return said.split("Queued as ")[1].split()[0]
+
+    def run(self, name: str) -> FlowRun:
+        return next(run for run in self.client.read_flow_runs() if run.name == name)
+
+    def state(self, name: str) -> str:
+        state = self.run(name).state
+        return str(state.name) if state else ""
+
+    def ended(self, name: str) -> str:
+        """Wait for the end of a run; return the name of its last state."""
+        return str(until(lambda: self.state(name) if self._final(name) else "", PATIENCE))
+
+    def stages(self, name: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for task in self.client.read_task_runs():
+            if task.flow_run_id == self.run(name).id and task.state:
+                found[task.name] = str(task.state.name)
+        return found
+
+    def logs(self, run: UUID) -> str:
+        where = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
+        return "\n".join(line.message for line in self.client.read_logs(log_filter=where, limit=200))
+
+    def parameter(self, name: str, key: str) -> Any:
+        """A parameter of train, as the experiment of that run has it."""
+        text = self.toy.call("git", "show", f"{self.experiment(name)}:params.yaml")
+        return YAML(typ="safe").load(text)["train"][key]
+
+    def experiment(self, name: str) -> str:
+        refs = self.toy.call("git", "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+        return next((ref for ref in refs if ref.endswith(f"/{name}")), "")
+
+    def left(self) -> list[Path]:
+        return list((self.toy.path / RUNS).glob("*"))
+
+    def _final(self, name: str) -> bool:
+        state = self.run(name).state
+        return bool(state and state.is_final())
+
+
+@contextmanager
+def deployed(finished: Path, folder: Path, **environment: str) -> Iterator[Site]:
+    """A copy of the finished toy in `folder`, deployed, with a worker at work; `environment` is for the server."""
+    place = folder / "toy"
+    shutil.copytree(finished, place)
+    shutil.copytree(ROOT / "infra", place / "infra")
+    with (
+        prefect_server(**environment) as api,
+        temporary_settings({PREFECT_API_URL: api}),
+        get_client(sync_client=True) as client,
+    ):
+        toy = Toy(place, api)
+        toy.environment.update(PREFECT_WORKER_QUERY_SECONDS="1", PREFECT_HOME=str(place.parent / "home"))
+        toy.call("git", "add", "--all")
+        toy.call("git", "commit", "--quiet", "--message", "infra")
+        said = toy.call("temper", "deploy")
+        assert "Next: temper worker" in said
+        with (place.parent / "worker.log").open("w") as log:
+            worker = subprocess.Popen(
+                ["temper", "worker"], cwd=place, env=toy.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+            try:
+                until(lambda: [w for w in client.read_workers_for_work_pool("temper") if w.status == "ONLINE"])
+                yield Site(toy, client)
+            finally:
+                for process in (*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)):
+                    process.terminate()
+                worker.wait(60)

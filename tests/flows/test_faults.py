@@ -1,0 +1,134 @@
+"""What breaks around a deployed run, on a real server and worker: nothing finished is lost, every state is true."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from benchmarks.server import prefect_server
+from tests.flows.project import BELOW_TRAIN, Toy, until
+from tests.flows.site import Site, deployed
+
+
+def test_without_credentials_the_server_refuses(new: Toy) -> None:
+    with prefect_server(PREFECT_SERVER_API_AUTH_STRING="admin:secret") as api:
+        assert httpx.post(f"{api}/flow_runs/filter", json={}).status_code == 401
+        assert httpx.post(f"{api}/flow_runs/filter", json={}, auth=("admin", "wrong")).status_code == 401
+        assert httpx.post(f"{api}/flow_runs/filter", json={}, auth=("admin", "secret")).status_code == 200
+        shutil.copytree(Path(__file__).parents[2] / "infra", new.path / "infra")
+        new.environment.update(PREFECT_API_URL=api, PREFECT_HOME=str(new.path.parent / "home"))
+        refused = new.temper("deploy")
+        said = refused.communicate()[1]
+        assert refused.returncode == 1
+        assert "Traceback" not in said
+        assert "PREFECT_API_AUTH_STRING" in said
+        new.environment["PREFECT_API_AUTH_STRING"] = "admin:secret"
+        new.call("temper", "deploy")
+
+
+@pytest.mark.long
+def test_a_stage_killed_at_random_moments_never_costs_what_is_finished(site: Site) -> None:
+    """Thirty seeded trials; a run that was hit fails by name or ends well, and the next one goes on."""
+    chance = random.Random(0)
+    for trial in range(30):
+        change = f"train.learning_rate={trial + 1}e-6"
+        name = site.start(change)
+        until(lambda name=name: site.state(name) in {"Running", "Completed"}, 240)
+        time.sleep(chance.uniform(0.0, 6.0))
+        for process in psutil.process_iter(["cmdline"]):
+            if process.info["cmdline"] and process.info["cmdline"][1:2] == ["work.py"]:
+                process.kill()
+        state = site.ended(name)
+        assert state in {"Completed", "Failed"}
+        if state == "Failed":
+            assert "was ended by SIGKILL" in str(site.run(name).state)
+            assert site.experiment(name) == ""
+            again = site.start(change)
+            assert site.ended(again) == "Completed"
+        until(lambda: not site.left())
+    assert "up to date" in site.toy.dvc("status")
+
+
+@pytest.mark.long
+def test_a_killed_flow_is_crashed_and_the_next_one_cleans_up_and_goes_on(site: Site) -> None:
+    gate = site.toy.hold("merge")
+    name = site.start("train.learning_rate=5e-4")
+    stage = psutil.Process(site.toy.held("merge"))
+    flow = stage.parent()
+    assert flow is not None
+    os.kill(flow.pid, signal.SIGKILL)
+    assert site.ended(name) == "Crashed"
+    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+    gate.unlink()
+    again = site.start("train.learning_rate=5e-4")
+    assert site.ended(again) == "Completed"
+    stages = site.stages(again)
+    assert stages["train"] == "Cached"
+    assert {stage for stage, state in stages.items() if state == "Completed"} == BELOW_TRAIN - {"train"}
+    until(lambda: not site.left())
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Path]:
+    """The data folder of a PostgreSQL of our own, on a socket in the same folder; it is running."""
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), *filter(None, [Path(shutil.which("pg_ctl") or "/-")])]
+    programs = next((path.parent for path in found if path.exists()), None)
+    if programs is None:
+        pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
+    home = Path("/tmp") / f"temper-pg-{os.getpid()}"
+    home.mkdir(mode=0o700)
+    user = "postgres" if os.getuid() == 0 else ""
+    if user:
+        shutil.chown(home, user)
+    pg(home, programs, "initdb", "--auth=trust", "--username=prefect", "--pgdata", str(home / "data"))
+    pg(
+        home,
+        programs,
+        "pg_ctl",
+        "--pgdata",
+        str(home / "data"),
+        "-o",
+        _options(home),
+        "-w",
+        "-l",
+        f"{home}/log",
+        "start",
+    )
+    yield home
+    pg(home, programs, "pg_ctl", "--pgdata", str(home / "data"), "-m", "immediate", "stop")
+    shutil.rmtree(home)
+
+
+def pg(home: Path, programs: Path, program: str, *arguments: str) -> None:
+    who = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+    command = [*who, str(programs / program), *arguments]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _options(home: Path) -> str:
+    return f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off"
+
+
+@pytest.mark.long
+def test_a_restart_of_postgres_in_mid_run_loses_nothing(postgres: Path, finished: Path, tmp_path: Path) -> None:
+    url = f"postgresql+asyncpg://prefect@/postgres?host={postgres}"
+    with deployed(finished, tmp_path, PREFECT_API_DATABASE_CONNECTION_URL=url) as site:
+        gate = site.toy.hold("train")
+        name = site.start("train.learning_rate=6e-4")
+        site.toy.held("train")
+        programs = Path(shutil.which("pg_ctl") or next(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))).parent
+        data = str(postgres / "data")
+        pg(postgres, programs, "pg_ctl", "--pgdata", data, "-w", "-m", "fast", "-l", f"{postgres}/log", "restart")
+        gate.unlink()
+        assert site.ended(name) == "Completed"
+        assert site.parameter(name, "learning_rate") == 6e-4
+        assert set(site.stages(name).values()) <= {"Cached", "Completed"}
