@@ -117,7 +117,7 @@ def _start(name: str, number: int, values: Values, baseline: str, rule: Hopeless
     queue: Any = run_deployment  # typed for coroutines; in a flow that is none it waits
     run: FlowRun = queue(
         DEPLOYMENT,
-        name=f"{name}-{number:02}",
+        flow_run_name=f"{name}-{number:02}",
         parameters=parameters,
         timeout=0,
         idempotency_key=f"{flow_run.id}-{number}",

@@ -66,6 +66,15 @@ class Site:
         refs = self.toy.call("git", "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
         return next((ref for ref in refs if ref.endswith(f"/{name}")), "")
 
+    def working(self) -> list[psutil.Process]:
+        """The stage processes of this site's runs, and of no other's."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "cwd"]):
+            line, folder = process.info["cmdline"] or [], process.info["cwd"] or "/"
+            if line[1:2] == ["work.py"] and Path(folder).is_relative_to(self.toy.path):
+                found.append(process)
+        return found
+
     def left(self) -> list[Path]:
         return list((self.toy.path / RUNS).glob("*"))
 

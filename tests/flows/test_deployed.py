@@ -12,6 +12,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 
 from tests.flows.project import BELOW_TRAIN, STAGES, until
 from tests.flows.site import Site
+from tests.flows.test_page import CHROMIUM, FLAGS, PATIENCE
 
 
 def test_a_form_run_with_changed_parameters_gives_the_right_experiment(site: Site) -> None:
@@ -123,3 +124,20 @@ def test_a_failed_run_says_what_to_do(site: Site) -> None:
     assert "merge: the toy was told to fail." in str(site.run(name).state)
     assert "Remove " in str(site.run(name).state)
     assert site.experiment(name) == ""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)")
+def test_the_form_in_the_browser_shows_keys_with_values_and_words(site: Site) -> None:
+    from playwright.sync_api import sync_playwright
+
+    deployment = site.client.read_deployment_by_name("finetune/temper")
+    page = str(site.client.api_url).rstrip("/").removesuffix("/api")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium:
+        tab = chromium.new_page(viewport={"width": 1280, "height": 2400})
+        tab.set_default_timeout(PATIENCE)
+        tab.goto(f"{page}/deployments/deployment/{deployment.id}/run")
+        tab.get_by_text("revision", exact=False).first.wait_for()
+        tab.get_by_text("settings", exact=False).first.wait_for()
+        tab.get_by_text("The commit, branch, tag or experiment to start from", exact=False).first.wait_for()
+        tab.screenshot(path=str(site.toy.path.parent / "form.png"), full_page=True)
+        tab.get_by_text("learning_rate", exact=False).first.wait_for()

@@ -43,9 +43,8 @@ def test_a_stage_killed_at_random_moments_never_costs_what_is_finished(site: Sit
         name = site.start(change)
         until(lambda name=name: site.state(name) in {"Running", "Completed"}, 240)
         time.sleep(chance.uniform(0.0, 6.0))
-        for process in psutil.process_iter(["cmdline"]):
-            if process.info["cmdline"] and process.info["cmdline"][1:2] == ["work.py"]:
-                process.kill()
+        for process in site.working():
+            process.kill()
         state = site.ended(name)
         assert state in {"Completed", "Failed"}
         if state == "Failed":
