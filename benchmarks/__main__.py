@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cached, clean, dedup, overhead, packing, privacy, reproduction, startup
+from benchmarks import cached, clean, dedup, overhead, packing, privacy, reproduction, startup, trigger
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "dedup": dedup.measure,
     "packing": packing.measure,
     "privacy": privacy.measure,
+    "trigger": trigger.measure,
 }
 
 

@@ -12,11 +12,12 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows import artifacts
+from flows.crashed import bury
 from flows.finetune import RUNNER, carry_out
 from flows.form import Form
 from flows.hopeless import Hopeless, half_way
 from flows.operation import operation
-from flows.preflight import LOCKED
+from flows.preflight import LOCKED, quick
 from flows.run import Run
 from flows.settings import change
 from flows.stage import missing, save
@@ -53,10 +54,12 @@ def run_isolated(
 ) -> State[dict[str, Any]]:
     """What the flow does, for the flow run that calls; a run that was given up ends *Stopped*."""
     log, name = get_run_logger(), label(flow_run.name or "run")
+    bury(log.info)
     with workspace(name, revision) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
         for line in change([], values=settings):
             log.info("params.yaml: %s", line)
+        quick()
         if lost := [f"{path} (for {stage})" for stage, path in missing()]:
             raise InputError(
                 f"{', '.join(lost)}: in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; "

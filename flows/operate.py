@@ -72,11 +72,12 @@ def _deploy(options: argparse.Namespace) -> int:
 
 def _worker(options: argparse.Namespace) -> int:
     from flows import deployments, preflight
-    from flows.workspace import recover
 
     preflight.project()
     url = deployments.server()
-    recover(lambda line: print(line, file=sys.stderr, flush=True))
+    from flows.crashed import bury
+
+    bury(lambda line: print(line, file=sys.stderr, flush=True))
     print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)
     deployments.work(options.limit)
     return 0

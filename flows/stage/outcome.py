@@ -85,7 +85,7 @@ def bring(
 
 def _key(stage: PipelineStage) -> Path:
     """A file beside the run cache, named by what goes into the stage: who shares the cache shares it."""
-    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True) or stage.name
+    key: str = _get_cache_hash(to_single_stage_lockfile(stage), key=True) or stage.name
     return _running(stage.repo) / key
 
 

@@ -19,6 +19,9 @@ from benchmarks.server import prefect_server
 from flows.workspace import RUNS
 from tests.flows.project import ROOT, Toy, until
 
+SECRET = "hf_planted0secret0value"
+"""In the environment of the worker; it must come out nowhere."""
+
 PATIENCE = 280.0
 """Seconds until a run that does not end counts as lost."""
 
@@ -95,6 +98,7 @@ def deployed(finished: Path, folder: Path, **environment: str) -> Iterator[Site]
         get_client(sync_client=True) as client,
     ):
         toy = Toy(place, api)
+        toy.environment["HF_TOKEN"] = SECRET
         toy.environment.update(PREFECT_WORKER_QUERY_SECONDS="1", PREFECT_HOME=str(place.parent / "home"))
         toy.call("git", "add", "--all")
         toy.call("git", "commit", "--quiet", "--message", "infra")

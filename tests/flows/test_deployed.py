@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from prefect.client.schemas.schedules import IntervalSchedule
 
 from tests.flows.project import BELOW_TRAIN, STAGES, until
-from tests.flows.site import Site
+from tests.flows.site import SECRET, Site
 from tests.flows.test_page import CHROMIUM, FLAGS, PATIENCE
 
 
@@ -24,6 +25,10 @@ def test_a_form_run_with_changed_parameters_gives_the_right_experiment(site: Sit
     assert {stage for stage, state in stages.items() if state == "Completed"} == BELOW_TRAIN
     assert f"experiment {name}: 9 ran, 3 restored" in str(site.run(name).state)
     assert site.left() == []
+    told = [site.logs(site.run(name).id), site.toy.call("git", "log", "--all", "--patch")]
+    told += [artifact.model_dump_json() for artifact in site.client.read_artifacts()]
+    assert any(name in text for text in told)
+    assert not any(SECRET in text for text in told)  # the worker has it in its environment
 
 
 def test_the_form_is_typed_and_wrong_values_never_start(site: Site) -> None:
@@ -67,7 +72,8 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
     assert [getattr(item.schedule, "cron", "") for item in deployment.schedules] == ["0 3 * * *"]
     before = {run.id for run in site.client.read_flow_runs()}
     soon = IntervalSchedule(interval=timedelta(seconds=30), timezone="UTC")
-    (added,) = site.client.create_deployment_schedules(deployment.id, [(soon, True)])
+    schedules: list[Any] = [(soon, True)]
+    (added,) = site.client.create_deployment_schedules(deployment.id, schedules)
     run = until(
         lambda: next(
             (

@@ -11,8 +11,10 @@ from typing import Any
 
 import psutil
 import pytest
+from prefect.client.orchestration import get_client
 
 from flows import workspace as rooms
+from flows.crashed import bury
 from flows.form import form
 from flows.stage import find
 from flows.workspace import RUNS, UNFINISHED, label, recover, workspace
@@ -25,8 +27,8 @@ PROGRAM = "from flows.isolated import finetune; finetune(settings={'train': {'le
 def isolated(**options: Any) -> dict[str, Any]:
     from flows.isolated import finetune
 
-    facts: dict[str, Any] = finetune(**options)
-    return facts
+    facts: Any = finetune(**options)
+    return dict(facts)
 
 
 def worktrees(toy: Toy) -> list[str]:
@@ -144,6 +146,11 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(toy: T
     until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
     gate.unlink()
     assert not clean(toy)
+    with get_client(sync_client=True) as client:
+        (dead,) = [one for one in client.read_flow_runs() if one.name == place.name]
+        assert str(dead.state_name) == "Running"  # nobody told the server
+        bury(lambda line: None)
+        assert str(client.read_flow_run(dead.id).state_name) == "Crashed"
     with workspace("next"):
         assert Path("data/scratch/train-1/step").read_text() == "7"
         assert [Path(line.split()[0]).name for line in worktrees(toy)] == ["next"]
@@ -158,7 +165,7 @@ def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> 
     with workspace("first"):
         place = Path.cwd()
         os.chdir(toy.path)
-        assert recover() == []
+        assert recover() == {}
         with pytest.raises(Busy, match="the run 'first' is under way already"), workspace("first"):
             pass
         assert place.is_dir()
