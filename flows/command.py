@@ -1,4 +1,4 @@
-"""The command `temper`: run, check, plan, audit, ui, and what flows/operate.py adds.
+"""The command `temper`: run, check, plan, audit, push, ui, and what flows/operate.py adds.
 
 Errors that users are meant to read are sentences, exit code 1.
 """
@@ -50,6 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--json", action="store_true", help="for programs")
     audit = "say everything that would go wrong with data, or a chat template, under a tokenizer"
     commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit)
+    push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
+    push.set_defaults(act=_push)
+    push.add_argument("repository", metavar="ORGANISATION/NAME")
+    push.add_argument("--folder", type=Path, default=Path("data/merged"), help="default: data/merged")
+    push.add_argument("--public", action="store_true", help="a new repository is private otherwise")
+    push.add_argument("--dry-run", action="store_true", help="say what would be sent; send nothing")
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
     ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
@@ -114,6 +120,16 @@ def _flow(options: argparse.Namespace, page: str) -> int:
         console.print(f"Report:  {REPORT}")
     console.print("Next:    temper run --set train.learning_rate=1e-3   (only what depends on it runs again)")
     console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
+    return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    from flows.push import pack, push
+
+    parcel = pack(options.repository, options.folder)
+    print(parcel.tell())
+    if not options.dry_run:
+        print(push(parcel, private=not options.public))
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 from flows.artifacts import Bars
 from flows.child import Children, Command
 from flows.hopeless import Hopeless
+from flows.keys import with_keys
 from flows.machine import at_once
 from flows.operation import Operation
 from flows.stage import Need, Outcome, bring
@@ -103,7 +104,7 @@ class Run:
                     self._children.stop()
 
             try:
-                return self._tried(command, log, progress)
+                return self._tried(with_keys(command), log, progress)
             except StageFailed:
                 if self.hopeless:
                     raise StageFailed(self.hopeless) from None

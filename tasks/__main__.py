@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks.contract.errors import AGAIN, TemperError, Unavailable, advice
 
-STAGES = ("base", "generate", "clean", "template", "train", "merge", "quantize", "evaluate", "report")
+STAGES = ("base", "generate", "clean", "template", "train", "merge", "quantize", "export", "evaluate", "report")
 
 FIXED = {
     "PYTHONHASHSEED": "0",  # peft writes sets in hash order

@@ -52,7 +52,8 @@ def tune(settings: Settings, paths: Paths) -> None:
         out.mkdir()
         save(result.model, out, base_record(paths)["location"])
         write_text(out / "loss.csv", result.curve)
-        write_json(out / "training.json", {**result.facts, "method": settings.method})
+        base_hash = base_record(paths)["sha256"]
+        write_json(out / "training.json", {**result.facts, "method": settings.method, "base": base_hash})
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     shutil.rmtree(scratch)
 
