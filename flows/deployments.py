@@ -14,12 +14,21 @@ from tasks.contract.errors import MachineError
 DECLARATION = Path("infra/prefect.yaml")
 POOL = "temper"
 
+PATIENT = {
+    "PREFECT_CLIENT_MAX_RETRIES": "6",  # two minutes for a server that is started again
+    "PREFECT_WORKER_QUERY_SECONDS": "2",  # until a queued run is seen; Prefect's own: 10
+}
+"""For workers and the runs that they carry out; what the user set stays."""
 
-def server() -> str:
-    """The API of the server that this command talks to; raises `MachineError` where none answers."""
+
+def server(**more: str) -> str:
+    """The API of the server that this command talks to; raises `MachineError` where none answers.
+
+    `more` comes into the environment, before what is usual there, where the user set nothing.
+    """
     from flows import server as servers
 
-    for name, value in QUIET.items():
+    for name, value in (QUIET | more).items():
         os.environ.setdefault(name, value)
     url = os.environ.setdefault("PREFECT_API_URL", servers.address())
     if not answers(url):

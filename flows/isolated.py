@@ -11,18 +11,18 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows import artifacts
-from flows.crashed import bury
+from flows import artifacts, share
+from flows.crashed import bury, enter
 from flows.finetune import RUNNER, carry_out
 from flows.form import Form
 from flows.hopeless import Hopeless, half_way
-from flows.operation import operation
+from flows.operation import FILE, operation
 from flows.preflight import LOCKED, quick
 from flows.run import Run
 from flows.settings import change
 from flows.stage import missing, save
-from flows.workspace import label, workspace
-from tasks.contract.errors import InputError
+from flows.workspace import home, label, workspace
+from tasks.contract.errors import InputError, Unavailable
 
 
 @flow(name="finetune", task_runner=RUNNER)
@@ -54,6 +54,7 @@ def run_isolated(
 ) -> State[dict[str, Any]]:
     """What the flow does, for the flow run that calls; a run that was given up ends *Stopped*."""
     log, name = get_run_logger(), label(flow_run.name or "run")
+    enter()
     bury(log.info)
     with workspace(name, revision) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
@@ -65,13 +66,21 @@ def run_isolated(
                 f"{', '.join(lost)}: in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; "
                 "in the project's folder: temper data add FILE"
             )
-        run = carry_out(force, jobs, operation(), hopeless)
+        how = operation(home() / FILE)  # of the checkout, not the revision: it is about this machine
+        if how.share:
+            share.fetch(how.share, log.warning)
+        run = carry_out(force, jobs, how, hopeless)
         saved = "" if run.failed else save(name, baseline, _message(name))
         artifacts.publish(run, experiment=name if saved else "")
         if run.hopeless:
             return Failed(name="Stopped", message=run.hopeless)
         run.check()
         log.info("saved as experiment %s (%s)", name, saved[:12])
+        if how.share:
+            try:
+                share.push(name, how.share, log.warning)
+            except Unavailable as error:
+                return Failed(name="NotShared", message=str(error))
         facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}
     return Completed(message=f"experiment {name}: {_counted(run)}", data=facts)
 

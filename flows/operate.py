@@ -74,8 +74,8 @@ def _worker(options: argparse.Namespace) -> int:
     from flows import deployments, preflight
 
     preflight.project()
-    url = deployments.server()
-    from flows.crashed import bury
+    url = deployments.server(**deployments.PATIENT)
+    from flows.crashed import bury  # with Prefect, which reads its environment when it is imported
 
     bury(lambda line: print(line, file=sys.stderr, flush=True))
     print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)

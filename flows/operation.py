@@ -44,9 +44,24 @@ class Conduct(Settings):
     """Slots that it takes of each limit while its command runs; a cached stage takes none."""
 
 
+class Share(Settings):
+    """How runs are shared with other machines: fetched from before they start, pushed to when they are finished."""
+
+    git: str = "origin"
+    """The git remote that gets the experiments."""
+    dvc: str | None = None
+    """The DVC remote of outputs and run cache; null: the default one."""
+    retries: int = Field(default=3, ge=0)
+    """Further tries where a push fails."""
+    delay: float = Field(default=30.0, ge=0)
+    """Before the first further try, seconds; twice as long before each one after it."""
+
+
 class Operation(Settings):
     """All of infra/stages.yaml."""
 
+    share: Share | None = None
+    """Where runs are shared; null: they stay on the machine of their worker."""
     limits: dict[str, Limit] = Field(default={})
     """Limits by name."""
     stages: dict[str, Conduct] = Field(default={})

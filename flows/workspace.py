@@ -11,7 +11,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from flows.claim import claim
@@ -69,18 +68,15 @@ def home() -> Path:
     return checkout() / _prefix()
 
 
-def recover(tell: Callable[[str], None] = lambda line: None) -> dict[str, datetime]:
-    """Remove the worktrees whose process has died; return their names, and when each was made.
-
-    Checkpoints older than `KEPT` go as well.
-    """
-    main, removed = home(), {}
+def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
+    """Remove the worktrees whose process has died; return their names. Checkpoints older than `KEPT` go as well."""
+    main, removed = home(), []
     for lock in sorted((main / RUNS).glob("*.lock")):
         place = lock.with_suffix("")
         with claim(lock) as mine:
             if mine and place.exists():
-                removed[place.name] = datetime.fromtimestamp(_made(place), UTC)
                 _remove(main, place)
+                removed.append(place.name)
                 tell(f"removed the worktree of the run {place.name}, whose process had died")
     forget_dead()
     for old in (main / UNFINISHED).glob("*"):
@@ -107,12 +103,6 @@ def _remove(main: Path, place: Path) -> None:
         shutil.rmtree(place)
         shutil.rmtree(checkout() / ".git/worktrees" / place.name, ignore_errors=True)
         git("worktree", "prune", folder=main)
-
-
-def _made(place: Path) -> float:
-    """When a worktree was made; git writes its file `.git` first, and once."""
-    file = place / ".git"
-    return (file if file.exists() else place).stat().st_mtime
 
 
 def _take_up(main: Path) -> None:

@@ -3,19 +3,19 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun, Worker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
-from benchmarks.server import prefect_server
+from benchmarks.server import Server, running
 from flows.workspace import RUNS
 from tests.flows.project import ROOT, Toy, until
 
@@ -29,9 +29,30 @@ PATIENCE = 280.0
 class Site:
     """A toy project that is deployed, with a worker at work, and the server that both know."""
 
-    def __init__(self, toy: Toy, client: SyncPrefectClient) -> None:
+    def __init__(self, toy: Toy, client: SyncPrefectClient, server: Server) -> None:
         self.toy = toy
         self.client = client
+        self.server = server
+        self.worker = self.hire()
+
+    def hire(self) -> "subprocess.Popen[bytes]":
+        """Start a worker, and return when it is at work."""
+        before = {worker.last_heartbeat_time for worker in self._workers()}
+        with (self.toy.path.parent / "worker.log").open("a") as log:
+            worker = subprocess.Popen(
+                ["temper", "worker"], cwd=self.toy.path, env=self.toy.environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        until(lambda: {one.last_heartbeat_time for one in self._workers()} - before)
+        return worker
+
+    def dismiss(self) -> None:
+        """End the worker and what it started."""
+        for process in (*psutil.Process(self.worker.pid).children(recursive=True), psutil.Process(self.worker.pid)):
+            process.terminate()
+        self.worker.wait(60)
+
+    def _workers(self) -> list[Worker]:
+        return [one for one in self.client.read_workers_for_work_pool("temper") if one.status == "ONLINE"]
 
     def start(self, *changes: str) -> str:
         """Queue a run; return its name."""
@@ -51,8 +72,9 @@ class Site:
 
     def stages(self, name: str) -> dict[str, str]:
         found: dict[str, str] = {}
-        for task in self.client.read_task_runs():
-            if task.flow_run_id == self.run(name).id and task.state:
+        mine = FlowRunFilter(id=FlowRunFilterId(any_=[self.run(name).id]))
+        for task in self.client.read_task_runs(flow_run_filter=mine):
+            if task.state:
                 found[task.name] = str(task.state.name)
         return found
 
@@ -78,6 +100,16 @@ class Site:
                 found.append(process)
         return found
 
+    def processes(self, name: str) -> list[psutil.Process]:
+        """The processes that carry out a run: Prefect's, none of its stages'."""
+        run, found = str(self.run(name).id), []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                mine = process.environ().get("PREFECT__FLOW_RUN_ID") == run
+                if mine and not set(process.cmdline()) & {"work.py", "git", "dvc"}:
+                    found.append(process)
+        return found
+
     def left(self) -> list[Path]:
         return list((self.toy.path / RUNS).glob("*"))
 
@@ -93,25 +125,18 @@ def deployed(finished: Path, folder: Path, **environment: str) -> Iterator[Site]
     shutil.copytree(finished, place)
     shutil.copytree(ROOT / "infra", place / "infra")
     with (
-        prefect_server(**environment) as api,
-        temporary_settings({PREFECT_API_URL: api}),
+        running(**environment) as server,
+        temporary_settings({PREFECT_API_URL: server.url}),
         get_client(sync_client=True) as client,
     ):
-        toy = Toy(place, api)
-        toy.environment["HF_TOKEN"] = SECRET
-        toy.environment.update(PREFECT_WORKER_QUERY_SECONDS="1", PREFECT_HOME=str(place.parent / "home"))
+        toy = Toy(place, server.url)
+        toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(place.parent / "home"))
         toy.call("git", "add", "--all")
         toy.call("git", "commit", "--quiet", "--message", "infra")
         said = toy.call("temper", "deploy")
         assert "Next: temper worker" in said
-        with (place.parent / "worker.log").open("w") as log:
-            worker = subprocess.Popen(
-                ["temper", "worker"], cwd=place, env=toy.environment, stdout=log, stderr=subprocess.STDOUT
-            )
-            try:
-                until(lambda: [w for w in client.read_workers_for_work_pool("temper") if w.status == "ONLINE"])
-                yield Site(toy, client)
-            finally:
-                for process in (*psutil.Process(worker.pid).children(recursive=True), psutil.Process(worker.pid)):
-                    process.terminate()
-                worker.wait(60)
+        site = Site(toy, client, server)
+        try:
+            yield site
+        finally:
+            site.dismiss()

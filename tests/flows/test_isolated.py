@@ -62,19 +62,33 @@ def test_a_run_becomes_an_experiment_and_leaves_nothing_behind(toy: Toy) -> None
     assert set(toy.flow().values()) == {"unchanged"}
 
 
-def test_dvc_pushes_and_pulls_it(toy: Toy, tmp_path: Path) -> None:
-    origin, remote = tmp_path / "origin", tmp_path / "remote"
+def test_a_run_is_shared_and_where_the_remote_is_away_it_is_kept(toy: Toy, tmp_path: Path) -> None:
+    from flows.isolated import finetune
+
+    origin, away = tmp_path / "origin", tmp_path / "away"
     toy.call("git", "clone", "--quiet", "--bare", str(toy.path), str(origin))
     toy.call("git", "remote", "add", "origin", str(origin))
-    toy.dvc("remote", "add", "--default", "store", str(remote))
-    toy.call("git", "commit", "--quiet", "--all", "--message", "remote")
+    toy.dvc("remote", "add", "--default", "store", str(away / "store"))
+    Path("infra").mkdir()
+    Path("infra/stages.yaml").write_text("share: {retries: 0}\n")
+    toy.call("git", "add", "--all")
+    toy.call("git", "commit", "--quiet", "--message", "remote")
     toy.call("git", "push", "--quiet", "origin", "HEAD")
-    name = isolated(settings={"train": {"learning_rate": 1e-4}})["experiment"]
-    toy.dvc("exp", "push", "origin", name)
+    away.write_text("not a folder")
+    state: Any = finetune(settings={"train": {"learning_rate": 1e-4}}, return_state=True)
+    assert state.name == "NotShared"
+    kept = state.message.split("the experiment ")[1].split()[0]
+    assert f"When the remote answers: dvc exp push --run-cache origin {kept}" in state.message
+    assert find(kept)
+    assert toy.call("git", "ls-remote", str(origin), f"refs/exps/*/{kept}") == ""
+
+    away.unlink()
+    facts = isolated(settings={"train": {"learning_rate": 1e-4}})
+    assert "ran" not in facts["stages"].values()
     toy.call("git", "clone", "--quiet", str(origin), str(tmp_path / "clone"))
     clone = Toy(tmp_path / "clone", toy.environment["PREFECT_API_URL"])
-    clone.dvc("exp", "pull", "origin", name)
-    clone.dvc("exp", "apply", name)
+    clone.dvc("exp", "pull", "origin", facts["experiment"])
+    clone.dvc("exp", "apply", facts["experiment"])
     assert "learning_rate: 0.0001" in clone.lock.decode()
     assert (clone.path / "data/trained/weights.txt").exists()
 
@@ -165,7 +179,7 @@ def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> 
     with workspace("first"):
         place = Path.cwd()
         os.chdir(toy.path)
-        assert recover() == {}
+        assert recover() == []
         with pytest.raises(Busy, match="the run 'first' is under way already"), workspace("first"):
             pass
         assert place.is_dir()
