@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed
@@ -56,7 +57,7 @@ def _close(client: SyncPrefectClient, entry: Path, count: int, tell: Callable[[s
     if run.run_count != count or run.state is None:
         return  # it was started again, elsewhere
     if run.state.is_running() or run.state.is_cancelling():
-        end = Cancelled(message=MESSAGE) if run.state.is_cancelling() else Crashed(message=MESSAGE)
+        end: State[None] = Cancelled(message=MESSAGE) if run.state.is_cancelling() else Crashed(message=MESSAGE)
         client.set_flow_run_state(run.id, end, force=True)
         tell(f"the run {run.name} is {end.name}: its process had died")
 

@@ -1,11 +1,13 @@
 """params.yaml as the typed form of the Prefect UI: its keys with descriptions and limits, its values as defaults."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import WithJsonSchema
 
 from flows.settings import Params
+from tasks.contract.errors import SettingsError
 from tasks.contract.settings import PARAMS, load
 
 
@@ -15,7 +17,10 @@ def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
     The defaults are what `path` says at this moment, in this folder; where it says nothing valid, those of the models.
     """
     schema = Params.model_json_schema()
-    values = load(Params, path).model_dump(mode="json") if path.is_file() else {}
+    values: dict[str, Any] = {}
+    if path.is_file():
+        with suppress(SettingsError):  # said by `temper deploy`, and by the run itself
+            values = load(Params, path).model_dump(mode="json")
     return _plain(schema, schema["$defs"], values, top=True) | {"title": "settings"}
 
 
@@ -46,3 +51,6 @@ def _plain(node: Any, definitions: dict[str, Any], value: Any, *, top: bool = Fa
 
 Form = Annotated[dict[str, Any], WithJsonSchema(form())]
 """What a person, a schedule or a trigger puts over the params.yaml of a run; checked by the server before it starts."""
+
+UNCHANGED: dict[str, Any] = {}
+"""What the form is, unless somebody fills it in: params.yaml as it is. (With None, the page would hide the keys.)"""

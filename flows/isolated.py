@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from flows import artifacts, share
 from flows.crashed import bury, enter
 from flows.finetune import RUNNER, carry_out
-from flows.form import Form
+from flows.form import UNCHANGED, Form
 from flows.hopeless import Hopeless, half_way
 from flows.operation import FILE, operation
 from flows.preflight import LOCKED, quick
@@ -27,7 +27,7 @@ from tasks.contract.errors import InputError, Unavailable
 
 @flow(name="finetune", task_runner=RUNNER)
 def finetune(
-    settings: Form | None = None,
+    settings: Form = UNCHANGED,
     revision: str = "HEAD",
     force: list[str] | None = None,
     jobs: int | None = None,
@@ -42,7 +42,7 @@ def finetune(
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
         hopeless: When the training is not worth its end; set by sweeps.
     """
-    return run_isolated(settings or {}, revision, force or [], jobs, hopeless)
+    return run_isolated(settings, revision, force or [], jobs, hopeless)
 
 
 def run_isolated(

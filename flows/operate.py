@@ -62,8 +62,10 @@ def _data(options: argparse.Namespace) -> int:
 
 def _deploy(options: argparse.Namespace) -> int:
     from flows import deployments, preflight
+    from flows.settings import check
 
     preflight.project()
+    check()
     url = deployments.server()
     deployments.deploy()
     print(f"Deployed: open {url.removesuffix('/api')}/deployments   Next: temper worker")

@@ -17,7 +17,7 @@ from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from flows.finetune import RUNNER
-from flows.form import Form
+from flows.form import UNCHANGED, Form
 from flows.git import git
 from flows.isolated import run_isolated
 from tasks.contract.errors import MachineError
@@ -37,7 +37,7 @@ class Decision:
 
 
 @flow(name="retrain", task_runner=RUNNER)
-def retrain(settings: Form | None = None, revision: str = "HEAD", notify: list[str] | None = None) -> State[Any] | str:
+def retrain(settings: Form = UNCHANGED, revision: str = "HEAD", notify: list[str] | None = None) -> State[Any] | str:
     """Make every stage current in a checkout of this run's own; promote the result where the decision says so.
 
     Args:
@@ -45,7 +45,7 @@ def retrain(settings: Form | None = None, revision: str = "HEAD", notify: list[s
         revision: The commit, branch, tag or experiment to start from.
         notify: Prefect notification blocks to tell, such as slack-webhook/team or custom-webhook/pager.
     """
-    state = run_isolated(settings or {}, revision, [])
+    state = run_isolated(settings, revision, [])
     if not state.is_completed():
         return state
     facts = state.result()
