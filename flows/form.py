@@ -33,7 +33,8 @@ def _plain(node: Any, definitions: dict[str, Any], value: Any, *, top: bool = Fa
     inner = value if isinstance(value, dict) else {}
     if "properties" in plain:
         plain["properties"] = {
-            name: _plain(part, definitions, inner.get(name)) for name, part in plain["properties"].items()
+            name: {**_plain(part, definitions, inner.get(name)), "title": name}  # the key, as params.yaml has it
+            for name, part in plain["properties"].items()
         }
     for key in ("anyOf", "oneOf", "allOf"):
         if key in plain:

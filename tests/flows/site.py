@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,7 +41,11 @@ class Site:
         before = {worker.last_heartbeat_time for worker in self._workers()}
         with (self.toy.path.parent / "worker.log").open("a") as log:
             worker = subprocess.Popen(
-                ["temper", "worker"], cwd=self.toy.path, env=self.toy.environment, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, "-m", "flows.command", "worker"],
+                cwd=self.toy.path,
+                env=self.toy.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         until(lambda: {one.last_heartbeat_time for one in self._workers()} - before)
         return worker
