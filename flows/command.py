@@ -1,7 +1,4 @@
-"""The command `temper`: run, check, plan, audit, push, ui, and what flows/operate.py adds.
-
-Errors that users are meant to read are sentences, exit code 1.
-"""
+"""The command `temper`. Errors that users are meant to read are sentences, exit code 1."""
 
 import argparse
 import gc
@@ -11,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows import operate
+from flows import decided, operate
 from tasks.contract.errors import TemperError, advice
 
 
@@ -59,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
     ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
+    decided.declare(commands)
     operate.declare(commands)
     return parser
 
@@ -115,6 +113,9 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     if COMPARISON.exists():
         console.print()
         console.print(table(rows()))
+    if said := decided.sentence():
+        console.print()
+        console.print(said)
     console.print()
     if REPORT.exists():
         console.print(f"Report:  {REPORT}")

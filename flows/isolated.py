@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows import artifacts, share
+from flows import artifacts, decided, share
 from flows.crashed import bury, enter
 from flows.finetune import RUNNER, carry_out
 from flows.form import UNCHANGED, Form
@@ -82,7 +82,8 @@ def run_isolated(
             except Unavailable as error:
                 return Failed(name="NotShared", message=str(error))
         facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}
-    return Completed(message=f"experiment {name}: {_counted(run)}", data=facts)
+        message = "\n".join(filter(None, [f"experiment {name}: {_counted(run)}", decided.sentence()]))
+    return Completed(message=message, data=facts)
 
 
 def environment() -> dict[str, str]:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tasks.contract.errors import AGAIN, TemperError, Unavailable, advice
 
-STAGES = ("base", "generate", "clean", "template", "train", "merge", "quantize", "export", "evaluate", "report")
+STAGES = (
+    "base", "generate", "clean", "template", "train", "merge", "quantize", "export", "evaluate", "decide", "report",
+)  # fmt: skip
 
 FIXED = {
     "PYTHONHASHSEED": "0",  # peft writes sets in hash order
