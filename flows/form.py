@@ -21,33 +21,34 @@ def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
     if path.is_file():
         with suppress(SettingsError):  # said by `temper deploy`, and by the run itself
             values = load(Params, path).model_dump(mode="json")
-    return _plain(schema, schema["$defs"], values, top=True) | {"title": "settings"}
+    return _filled(_inline(schema, schema["$defs"]), values) | {"title": "settings"}
 
 
-def _plain(node: Any, definitions: dict[str, Any], value: Any, *, top: bool = False) -> dict[str, Any]:
-    """`node` with its references replaced by what they name, and `value` as its default, down to the leaves."""
-    if "$ref" in node:
+def _inline(node: Any, definitions: dict[str, Any]) -> Any:
+    """`node` with its references replaced by what they name, and nothing required."""
+    if isinstance(node, list):
+        return [_inline(part, definitions) for part in node]
+    if not isinstance(node, dict):
+        return node
+    if isinstance(node.get("$ref"), str):
         named = definitions[node["$ref"].rpartition("/")[2]]
-        node = {**named, **{key: part for key, part in node.items() if key != "$ref"}}
-    plain = {key: part for key, part in node.items() if key not in {"required", "$defs"}}
-    inner = value if isinstance(value, dict) else {}
-    if "properties" in plain:
-        plain["properties"] = {
-            name: {**_plain(part, definitions, inner.get(name)), "title": name}  # the key, as params.yaml has it
-            for name, part in plain["properties"].items()
-        }
-    for key in ("anyOf", "oneOf", "allOf"):
-        if key in plain:
-            plain[key] = [_plain(part, definitions, None) for part in plain[key]]
-    for key in ("items", "additionalProperties"):
-        if isinstance(plain.get(key), dict):
-            plain[key] = _plain(plain[key], definitions, None)
-    plain.pop("discriminator", None)  # its mapping names references
-    if "properties" not in plain and value is not None and not top:
-        plain["default"] = value
-    elif "properties" in plain:
-        plain.pop("default", None)
-    return plain
+        return _inline({**named, **{key: part for key, part in node.items() if key != "$ref"}}, definitions)
+    dropped = {"required", "$defs", "discriminator"}  # the mapping of a discriminator names references
+    return {key: _inline(part, definitions) for key, part in node.items() if not (key in dropped and _is_word(part))}
+
+
+def _is_word(part: Any) -> bool:
+    """Whether this is a word of JSON Schema, not a property of that name."""
+    return not (isinstance(part, dict) and {"type", "anyOf", "$ref"} & set(part))
+
+
+def _filled(node: dict[str, Any], values: Any) -> dict[str, Any]:
+    """`node` with `values` as defaults of its leaves, each named by its key, as in params.yaml."""
+    if "properties" not in node:
+        return node if values is None else {**node, "default": values}
+    inner = values if isinstance(values, dict) else {}
+    parts = {name: _filled(part, inner.get(name)) | {"title": name} for name, part in node["properties"].items()}
+    return {key: part for key, part in node.items() if key != "default"} | {"properties": parts}
 
 
 Form = Annotated[dict[str, Any], WithJsonSchema(form())]

@@ -61,7 +61,7 @@ class Site:
 
     def start(self, *changes: str) -> str:
         """Queue a run; return its name."""
-        said = self.toy.call("temper", "start", *(word for change in changes for word in ("--set", change)))
+        said = self.toy.command("start", *(word for change in changes for word in ("--set", change)))
         return said.split("Queued as ")[1].split()[0]
 
     def run(self, name: str) -> FlowRun:
@@ -138,7 +138,7 @@ def deployed(finished: Path, folder: Path, **environment: str) -> Iterator[Site]
         toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(place.parent / "home"))
         toy.call("git", "add", "--all")
         toy.call("git", "commit", "--quiet", "--message", "infra")
-        said = toy.call("temper", "deploy")
+        said = toy.command("deploy")
         assert "Next: temper worker" in said
         site = Site(toy, client, server)
         try:

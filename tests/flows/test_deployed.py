@@ -55,7 +55,7 @@ def test_new_data_start_a_run_at_their_commit(site: Site) -> None:
     before = {run.id for run in site.client.read_flow_runs()}
     (site.toy.path / "data/more").mkdir()
     (site.toy.path / "data/more/rows.txt").write_text("a\n")
-    said = site.toy.call("temper", "data", "add", "data/more/rows.txt")
+    said = site.toy.command("data", "add", "data/more/rows.txt")
     revision = site.toy.call("git", "rev-parse", "HEAD").strip()
     assert f"Tracked and committed as {revision[:12]}" in said
     assert (site.toy.path / "data/more/rows.txt.dvc").exists()
@@ -63,7 +63,7 @@ def test_new_data_start_a_run_at_their_commit(site: Site) -> None:
     assert run.parameters["revision"] == revision
     assert site.ended(run.name) == "Completed"
     assert set(site.stages(run.name).values()) == {"Cached"}
-    assert "Nothing changed" in site.toy.call("temper", "data", "add", "data/more/rows.txt")
+    assert "Nothing changed" in site.toy.command("data", "add", "data/more/rows.txt")
 
 
 @pytest.mark.long
@@ -86,7 +86,7 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
     )
     site.client.delete_deployment_schedule(deployment.id, added.id)
     assert site.ended(run.name) == "Completed"
-    said = site.toy.call("temper", "reproduce", run.name)
+    said = site.toy.command("reproduce", run.name)
     assert said.count("  identical") == len(STAGES)
     assert f"All {len(STAGES)} stages of {run.name} are identical." in said
     assert not [path for path in site.left() if path.name.startswith("reproduce")]

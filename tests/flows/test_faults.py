@@ -31,7 +31,7 @@ def test_without_credentials_the_server_refuses(new: Toy) -> None:
         assert "Traceback" not in said
         assert "PREFECT_API_AUTH_STRING" in said
         new.environment["PREFECT_API_AUTH_STRING"] = "admin:secret"
-        new.call("temper", "deploy")
+        new.command("deploy")
 
 
 def kill(site: Site, victim: str, name: str) -> None:
