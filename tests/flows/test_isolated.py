@@ -62,6 +62,7 @@ def test_a_run_becomes_an_experiment_and_leaves_nothing_behind(toy: Toy) -> None
     assert set(toy.flow().values()) == {"unchanged"}
 
 
+@pytest.mark.long
 def test_a_run_is_shared_and_where_the_remote_is_away_it_is_kept(toy: Toy, tmp_path: Path) -> None:
     from flows.isolated import finetune
 
@@ -115,6 +116,7 @@ def test_what_only_lies_in_the_main_checkout_is_named(toy: Toy) -> None:
     assert clean(toy)
 
 
+@pytest.mark.long
 def test_inputs_tracked_by_dvc_come_from_the_cache(toy: Toy) -> None:
     toy.call("git", "rm", "--quiet", "-r", "--cached", "code")
     toy.dvc("add", "code")
@@ -134,6 +136,7 @@ def test_bad_settings_stop_it_before_anything_runs(toy: Toy) -> None:
     assert clean(toy)
 
 
+@pytest.mark.long
 def test_the_same_stage_in_two_worktrees_runs_once(toy: Toy) -> None:
     gate = toy.hold("train")
     runs = [

@@ -88,6 +88,7 @@ def test_the_plot_is_a_picture_with_a_line_for_each_trial() -> None:
     assert coordinates.svg([]) == "No trial ended."
 
 
+@pytest.mark.long
 def test_a_sweep_runs_its_trials_and_says_which_was_best(site: Site) -> None:
     counted = site.toy.gate / "count-train"
     before = len(counted.read_text()) if counted.exists() else 0
