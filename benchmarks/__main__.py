@@ -24,6 +24,7 @@ from benchmarks import (
     startup,
     template,
     templates,
+    trigger,
 )
 from benchmarks.result import Result, table
 
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "privacy": privacy.measure,
     "template": template.measure,
     "templates": templates.measure,
+    "trigger": trigger.measure,
 }
 
 
