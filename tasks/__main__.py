@@ -15,7 +15,8 @@ from pathlib import Path
 from tasks.contract.errors import TemperError, advice
 
 STAGES = (
-    "base", "generate", "clean", "template", "train", "merge", "quantize", "export", "evaluate", "decide", "report",
+    "base", "generate", "clean", "template", "train", "merge", "quantize", "export", "evaluate", "judge", "decide",
+    "report",
 )  # fmt: skip
 
 FIXED = {

@@ -2,8 +2,8 @@
 
     python -m tasks decide
 
-In: data/evaluation, data/best (the scores of the run promoted last, written by `temper promote`), and what the stages
-before have found. Out: data/decision (`decision.json`, the verdict and the numbers behind it; `comparisons.json`, every
+In: data/evaluation, data/judged, data/best (the scores of the run promoted last, written by `temper promote`), and what
+the stages before have found. Out: data/decision (`decision.json`, the verdict and the numbers behind it; `comparisons.json`, every
 comparison with interval, test and effect). The stage ends well whatever the verdict: a run that is not promoted is a
 result as well.
 """
@@ -36,6 +36,9 @@ class Settings(Section):
     """How much a benchmark may lose by tuning at most, in its own unit; null: any."""
     best_loss: Share | None = None
     """How much worse than the run promoted last it may be at most, in the metric's unit; null: any."""
+    judged: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the judge's points (0 to 1, a tie being half a point) that the candidate must have at least against
+    judge.against; null: any."""
     resamples: int = Field(10_000, ge=1000)
     """Draws of rows for an interval, or of signs for a test."""
 

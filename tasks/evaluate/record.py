@@ -1,12 +1,11 @@
 """What is answered already, so that an evaluation that was killed goes on where it was.
 
 A batch's key is the hash of its token ids and of all that decides its answers; the record's name is the hash of the
-model, the tokenizer and the machinery. Nothing else can be answered from it, and it is gone when the stage has ended:
-no later run finds a stale answer.
+model, the tokenizer and the machinery. Nothing else can be answered from it, and the stage removes it at its end: no
+later run finds a stale answer.
 """
 
 import json
-import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -50,11 +49,6 @@ class Record:
             self._file.flush()
         found: list[Any] = self._known[key]
         return found
-
-    def close(self) -> None:
-        """Forget everything: the stage has written its outputs."""
-        self._file.close()
-        shutil.rmtree(self._folder)
 
 
 def identity(folders: list[Path], facts: Any) -> str:

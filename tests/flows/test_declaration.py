@@ -57,7 +57,7 @@ def test_the_command_is_the_stage(name: str) -> None:
     python, module, package, stage, *item = shlex.split(BODIES[name]["cmd"])
     assert (python, module, package) == ("python", "-m", "tasks")
     assert name.split("-")[0] == stage
-    assert len(item) == (stage in {"quantize", "evaluate", "export"})
+    assert len(item) == (stage in {"quantize", "evaluate", "export", "judge"})
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -300,7 +300,15 @@ def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], out
     folder.mkdir(parents=True)
     write(folder / "predictions.parquet", columns)
     shots = {"shots": {"3": len(chats)}} if candidate == "base_few_shot" else {}
-    facts = {"candidate": candidate, "kind": kind(candidate, Settings()), "too_long": 0, "cut": 0, "empty": 0, **shots}
+    facts = {
+        "candidate": candidate,
+        "kind": kind(candidate, Settings()),
+        "too_long": 0,
+        "no_answer": 0,
+        "cut": 0,
+        "empty": 0,
+        **shots,
+    }
     write_json(folder / "scores.json", {**facts, **scores(metrics, columns)})
     write_json(folder / "settings.json", {"batch_size": 32, "max_new_tokens": None})
 
