@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tasks.contract.columns import RESERVED
 from tasks.contract.errors import InputError, TemperError
-from tasks.evaluate.settings import RESERVED
 from tasks.statistics.paired import compare
 
 

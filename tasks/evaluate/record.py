@@ -24,29 +24,28 @@ class Record:
         """Open the record of `identity` in `folder`; records of anything else there are removed."""
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{identity[:32]}.jsonl"
+        self._file = folder / f"{identity[:32]}.jsonl"
         for other in folder.iterdir():
-            if other != file:
+            if other != self._file:
                 other.unlink()
         self._known: dict[str, Any] = {}
         whole = 0
-        if file.exists():
-            for line in file.read_bytes().splitlines(keepends=True):
-                if not line.endswith(b"\n"):
-                    break
-                whole += len(line)
-                entry = json.loads(line)
-                self._known[entry["key"]] = entry["answers"]
-        self._file = file.open("ab")
-        self._file.truncate(whole)
+        self._file.touch()
+        for line in self._file.read_bytes().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+            entry = json.loads(line)
+            self._known[entry["key"]] = entry["answers"]
+        os.truncate(self._file, whole)
 
     def answered(self, asked: Any, answer: Callable[[], list[Any]]) -> list[Any]:
         """The answers to the batch `asked` (a JSON value): those on record, or what `answer` gives, recorded."""
         key = fingerprint(asked)
         if key not in self._known:
             self._known[key] = json.loads(json.dumps(answer()))
-            self._file.write(json.dumps({"key": key, "answers": self._known[key]}).encode() + b"\n")
-            self._file.flush()
+            with self._file.open("ab") as file:
+                file.write(json.dumps({"key": key, "answers": self._known[key]}).encode() + b"\n")
         found: list[Any] = self._known[key]
         return found
 

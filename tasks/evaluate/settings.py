@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tasks.contract.columns import RESERVED
 from tasks.contract.settings import Settings as Section
 from tasks.teacher.settings import Teacher
 
@@ -17,9 +18,6 @@ Kind = Literal[
 
 OWN = {"pattern": "regex", "schema_file": "json_schema", "function": "function"}
 """Settings that a kind needs and no other has."""
-
-RESERVED = {"id", "slice", "source", "length", "prompt", "reference", "output", "tokens", "finish"}
-"""Columns of predictions.parquet that are no scores."""
 
 
 class Metric(Section):

@@ -14,6 +14,8 @@ from tests.flows.project import ROOT
 DECLARED: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 PARAMS: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
 BODIES = {name: declared.get("do", declared) for name, declared in DECLARED.items()}
+ITEMS = {"quantize": {"schemes"}, "export": {"formats"}, "evaluate": {"models", "hosted"}, "judge": {"candidates"}}
+"""By stage: keys that say what its items are. That is in the command; an item depends on its own alone."""
 TASKS = sorted((ROOT / "tasks").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
 
@@ -92,8 +94,7 @@ def test_parameters_exist_and_are_those_of_the_settings(name: str) -> None:
         assert not field or field.partition(".")[0] in fields
     own = {key.partition(".")[2] for key in body.get("params", []) if key.partition(".")[0] == stage}
     fields = set(importlib.import_module(f"tasks.{stage}").Settings.model_fields)
-    # what the items are is in the command; each needs its own alone
-    items = {"schemes", "formats", "models", "hosted"} if "foreach" in DECLARED[name] else set()
+    items = ITEMS.get(stage, set())
     assert own == {""} or {key.partition(".")[0] for key in own} - items == fields - items
     assert not items & own
 

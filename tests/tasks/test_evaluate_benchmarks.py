@@ -190,9 +190,12 @@ def test_a_killed_evaluation_goes_on_where_it_was(
     again = engine(model, tmp_path / "cut")
     calls: list[int] = []
     generate = type(again)._generate
-    monkeypatch.setattr(
-        type(again), "_generate", lambda self, batch, *more: (calls.append(len(batch)), generate(self, batch, *more))[1]
-    )
+
+    def counted(self: Any, batch: list[Any], *more: Any) -> Any:
+        calls.append(len(batch))
+        return generate(self, batch, *more)
+
+    monkeypatch.setattr(type(again), "_generate", counted)
     assert again.answers(ids, 6, lambda done: None) == whole
     assert sum(calls) == len(ids) - 15, "what was answered is not asked again"
 
