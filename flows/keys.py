@@ -8,7 +8,13 @@ from tasks import evaluate, generate, judge
 from tasks.contract.settings import PARAMS, load
 from tasks.teacher.settings import secret_name
 
-ASKING = {"generate": generate.Settings, "evaluate": evaluate.Settings, "judge": judge.Settings}
+Settings = generate.Settings | evaluate.Settings | judge.Settings
+
+ASKING: dict[str, type[Settings]] = {
+    "generate": generate.Settings,
+    "evaluate": evaluate.Settings,
+    "judge": judge.Settings,
+}
 """Settings of the stages that ask teachers."""
 
 

@@ -6,6 +6,7 @@ later run finds a stale answer.
 """
 
 import json
+import os
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,6 @@ class Record:
 
     def __init__(self, folder: Path, identity: str) -> None:
         """Open the record of `identity` in `folder`; records of anything else there are removed."""
-        self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / f"{identity[:32]}.jsonl"
         for other in folder.iterdir():

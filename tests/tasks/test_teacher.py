@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.generate.teacher import asking
+from tasks.teacher import asking
 from tasks.teacher.asking import Asker
 from tasks.teacher.errors import Passing, Stopped, Unanswered
 from tasks.teacher.gate import Gate
