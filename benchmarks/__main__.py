@@ -23,6 +23,9 @@ from benchmarks import (
     privacy,
     reproduction,
     startup,
+    template,
+    templates,
+    trigger,
 )
 from benchmarks.result import Result, table
 
@@ -38,6 +41,9 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "merge": merge.measure,
     "packing": packing.measure,
     "privacy": privacy.measure,
+    "template": template.measure,
+    "templates": templates.measure,
+    "trigger": trigger.measure,
 }
 
 
