@@ -106,6 +106,8 @@ def _asked(
             "first_prompt": str(harness.first)[:2000],
         }
         samples += [_sample(name, row) for row in rows]
+        if shared[name]:
+            print(f"benchmark {name}: {shared[name]} of its questions stand among its examples", flush=True)
     return scores, samples
 
 
