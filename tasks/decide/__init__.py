@@ -30,6 +30,8 @@ class Settings(Section):
     a token for perplexity)."""
     level: float = Field(0.05, gt=0, lt=1)
     """Probability of chance, adjusted for the number of metrics, below which a gain counts as one."""
+    detect: float = Field(0.05, gt=0)
+    """Difference, in the metric's unit, for which a gain that may be chance names the rows that would show it."""
     quantised_loss: Share | None = 0.05
     """How much worse than merged a quantised model may be at most, in the metric's unit; null: any."""
     forgetting: Share | None = 0.05

@@ -7,6 +7,7 @@ from tasks.contract.errors import SettingsError
 from tasks.decide import Settings
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import FREE, Candidate
+from tasks.statistics.paired import rows_needed
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ def _gain(settings: Settings, metric: str, told: Comparison) -> Verdict:
         f"{settings.gain:g} with p below {settings.level:g}"
     )
     if not passed and told["p_adjusted"] >= settings.level:
-        says += f"; {told['n']} rows show a difference of {told['detectable']:.4f} or more"
+        needed = rows_needed(told["spread"], settings.detect, settings.level)
+        says += (
+            f"; {told['n']} rows show a difference of {told['detectable']:.4f} or more, and one of {settings.detect:g} "
+            f"would take {needed:,}"
+        )
     return Verdict(f"gain over {told['against']}", passed, told["difference"], settings.gain, says)
 
 
