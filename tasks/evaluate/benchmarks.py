@@ -5,7 +5,6 @@ on from the record of the engine, whose keys are the token ids that are asked.
 """
 
 import json
-import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.errors import InputError, SettingsError, TemperError
+from tasks.contract.benchmarks import manager, told
+from tasks.contract.errors import InputError, TemperError
 from tasks.contract.files import fingerprint, write_json
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.harness import Harness
@@ -47,8 +47,6 @@ class Benchmarks:
 
 def benchmarked(wanted: list[Benchmark], engine: Engine, scoring: Path, reporter: Reporter) -> Benchmarks:
     """Ask every task of `wanted`; those of the folder `scoring` come before lm-eval's own."""
-    for name in ("lm_eval", "lm-eval"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     _remember_templates()
     scores: dict[str, Any] = {}
     samples: list[dict[str, Any]] = []
@@ -68,7 +66,7 @@ def _asked(
         engine, chat=one.chat_template, report=lambda what, total: reporter(f"benchmark {one.task}", total, what)
     )
     try:
-        loaded = _loaded(one, _manager(one.task, scoring))
+        loaded = _loaded(one, manager(one.task, scoring, "evaluate.benchmarks"))
         shared = {name: overlap(task, one.limit) for name, task in loaded["tasks"].items()}
         results: Any = evaluate(
             harness,
@@ -82,8 +80,7 @@ def _asked(
     except TemperError:
         raise
     except Exception as error:  # a task is a program of strangers: YAML, templates, data
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise InputError(f"evaluate.benchmarks: the task {one.task} cannot be asked ({told}).") from error
+        raise InputError(f"evaluate.benchmarks: the task {one.task} cannot be asked ({told(error)}).") from error
     if harness.truncated and not one.truncate:
         raise InputError(
             f"evaluate.benchmarks: {len(harness.truncated)} questions of {one.task} are longer than the context of "
@@ -134,25 +131,6 @@ def _loaded(one: Benchmark, manager: Any) -> Any:
             task.set_config(key="num_fewshot", value=one.shots or 0)
         task.set_fewshot_seed(seed=FEWSHOT_SEED)
     return loaded
-
-
-def _manager(task: str, scoring: Path) -> Any:
-    from lm_eval.tasks import TaskManager
-
-    try:
-        own = TaskManager(include_path=str(scoring), include_defaults=False) if scoring.is_dir() else None
-        if own is not None and task in own.all_tasks:
-            return own
-        found = TaskManager(include_path=str(scoring) if own is not None else None)
-    except Exception as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise SettingsError(f"{scoring}: a task file there cannot be read ({told}); mend it.") from error
-    if task not in found.all_tasks:
-        raise SettingsError(
-            f"evaluate.benchmarks: no task {task!r}, neither in {scoring} nor among those of lm-eval; a file that is "
-            "no valid YAML is passed over."
-        )
-    return found
 
 
 def _metrics(rows: list[dict[str, Any]], higher: dict[str, bool]) -> dict[str, Any]:

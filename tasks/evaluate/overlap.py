@@ -34,7 +34,7 @@ def _from_the_same(task: Any) -> bool:
         return bool(config.fewshot_split == asked)
     if (config.fewshot_config or {}).get("samples") is not None:
         return False
-    return (config.training_split or config.validation_split or asked) == asked
+    return bool((config.training_split or config.validation_split or asked) == asked)
 
 
 def _bag(task: Any, doc: Any) -> Bag:

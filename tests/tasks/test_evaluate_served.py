@@ -79,6 +79,7 @@ def test_what_an_endpoint_cannot_be_asked(paths: Paths) -> None:
         evaluated(paths, lambda asked: "", metrics=[{"kind": "exact_match"}, {"kind": "perplexity"}])
     with pytest.raises(SettingsError, match="big is an endpoint, which cannot be asked benchmarks"):
         evaluated(paths, lambda asked: "", benchmarks=[{"task": "arc_easy"}], benchmarked=["big"])
-    for given in ({}, {"hub": f"a/b@{'0' * 40}", "server": {"kind": "local", "model": "m"}}, {"server": {}}):
+    wrong: list[dict[str, Any]] = [{}, {"hub": f"a/b@{'0' * 40}", "server": {"kind": "local", "model": "m"}}]
+    for given in [*wrong, {"server": {}}]:
         with pytest.raises(ValidationError, match=r"hub or server|kind is openai"):
             Settings.model_validate({"hosted": {"big": given}})
