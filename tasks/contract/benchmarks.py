@@ -25,8 +25,8 @@ def manager(task: str, scoring: Path, key: str) -> Any:
         raise SettingsError(f"{scoring}: a task file there cannot be read ({told(error)}); mend it.") from error
     if task not in found.all_tasks:
         raise SettingsError(
-            f"{key}: no task {task!r}, neither in {scoring} nor among those of lm-eval; a file that is no valid YAML is "
-            "passed over."
+            f"{key}: no task {task!r}, neither in {scoring} nor among those of lm-eval; a file that is no valid YAML "
+            "is passed over."
         )
     return found
 
