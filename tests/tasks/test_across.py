@@ -122,8 +122,11 @@ def test_a_passage_of_the_test_is_not_trained_on(paths: Paths) -> None:
 def test_questions_of_a_benchmark_are_not_trained_on(paths: Paths) -> None:
     """Like one of them, with one of its choices, or with a passage of one; a row of the test may ask what it likes."""
     passage = "why do the leaves of some trees turn red in autumn and fall before the first snow"
-    asked = [{"question": "Which gas do plants take in?", "choices": ["oxygen", "helium"]}, {"question": passage},
-             {"question": "How many legs has a spider?"}]  # fmt: skip
+    asked: list[dict[str, Any]] = [
+        {"question": "Which gas do plants take in?", "choices": ["oxygen", "helium"]},
+        {"question": passage},
+        {"question": "How many legs has a spider?"},
+    ]
     paths.scoring.mkdir(parents=True)
     lines = [json.dumps({"choices": ["a", "b"], **one}) for one in asked]
     (paths.scoring / "asked.jsonl").write_text("\n".join(lines))
@@ -143,7 +146,7 @@ def test_questions_of_a_benchmark_are_not_trained_on(paths: Paths) -> None:
         ("near_duplicate_of_benchmark", 2),
         ("passage_of_benchmark", 4),
     ]
-    assert len(tables["test"]) == 1
+    assert len(tables["test"]) == 2, "the fixture's, and one that asks what the benchmark asks"
     with pytest.raises(SettingsError, match="no task 'animals'"):
         cleaned(paths, benchmarks=["animals"])
 
