@@ -118,7 +118,7 @@ async def serve() -> None:
 
 def load(path: Path, lines: int) -> None:
     """Write a record, load and save it as the stage does; print seconds and peak memory of that."""
-    from tasks.generate.teacher.record import Record
+    from tasks.teacher.record import Record
 
     with path.open("w") as file:
         for number in range(lines):

@@ -19,9 +19,11 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     promote.add_argument("--against-the-rules", action="store_true", help="register it whatever the decision says")
     promote.set_defaults(act=_promote)
 
-    compare = commands.add_parser("compare", help="parameters, data, scores and rows of two runs, side by side")
-    compare.add_argument("first", help="commit, branch, tag or experiment; . is the checkout as it is")
-    compare.add_argument("second")
+    compare = commands.add_parser(
+        "compare", help="all runs; or parameters, data, scores and rows of two of them, side by side"
+    )
+    compare.add_argument("first", nargs="?", help="commit, branch, tag or experiment; . is the checkout as it is")
+    compare.add_argument("second", nargs="?", default=".", help="default: .")
     compare.add_argument("--candidate", help="whose rows are compared; default: the one that decides")
     compare.add_argument("--rows", type=int, default=10, metavar="N", help="rows shown that differ; default: 10")
     compare.set_defaults(act=_compare)
@@ -61,6 +63,8 @@ def _compare(options: argparse.Namespace) -> int:
     from flows.past import Past
 
     preflight.project()
+    if options.first is None:
+        return _compare_all()
     first, second = Past(options.first), Past(options.second)
     for line in first.against(second):
         print(line)
@@ -71,6 +75,22 @@ def _compare(options: argparse.Namespace) -> int:
         done = subprocess.run(command, check=False)
     if done.returncode:
         raise CheckFailed("the rows could not be compared; see above.")
+    return 0
+
+
+def _compare_all() -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from flows.runs import COLUMNS, PAGE, runs, write_page
+
+    found = runs()
+    table = Table(*COLUMNS, box=None, pad_edge=False)
+    for line in found:
+        table.add_row(*line.cells())
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240).print(table)
+    write_page(found)
+    print(f"\nPage:  {PAGE}")
     return 0
 
 

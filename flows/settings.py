@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flows.reasons import parameters
-from tasks import base, clean, decide, evaluate, export, generate, merge, quantize, report, template, train
+from tasks import base, clean, decide, evaluate, export, generate, judge, merge, quantize, report, template, train
 from tasks.contract.errors import SettingsError
 from tasks.contract.files import written
 from tasks.contract.settings import PARAMS, Settings, load, read
@@ -44,6 +44,8 @@ class Params(Settings):
     """The model as other places want it."""
     evaluate: evaluate.Settings
     """Scores on the held-out rows."""
+    judge: judge.Settings
+    """A teacher's verdict on answers."""
     decide: decide.Settings
     """Whether the tuned model is worth shipping."""
     report: report.Settings

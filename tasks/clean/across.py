@@ -17,6 +17,8 @@ REASONS = (
     "conflicting_answers",
     "near_duplicate_of_test",
     "passage_of_test",
+    "near_duplicate_of_benchmark",
+    "passage_of_benchmark",
 )
 """Reasons for leaving, by number; 0: stays."""
 

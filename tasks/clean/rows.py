@@ -6,6 +6,7 @@ numbers, on disk; then the scratch file is sorted into the splits. So memory doe
 
 import shutil
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tasks.clean import across, keys
+from tasks.clean.benchmarks import questions
 from tasks.clean.contamination import Passages
 from tasks.clean.duplicates import Tests
 from tasks.clean.files import Source, place, sources
@@ -78,7 +80,12 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         across.duplicates(known, splits, reasons)
     sizes = {} if clusters is None else across.near_duplicates(known, splits, reasons, clusters)
     conflicting = across.conflicts(known, splits, reasons, drop=settings.conflicts == "drop")
-    _keep_from_tests(scratch, known, splits, reasons, settings)
+    is_test = splits == SPLITS.index("test")
+    tests = scratch.texts("request", across.staying(known, reasons) & is_test)
+    _keep_from("test", tests, scratch, ~is_test, known, reasons, settings)
+    if settings.benchmarks:
+        asked = questions(settings.benchmarks, paths.scoring)
+        _keep_from("benchmark", asked, scratch, ~is_test, known, reasons, settings)
     for start, batch in scratch.batches(["reason", "file", "line"]):
         _count(batch, _told(batch, reasons[start:]), splits[start:], tally)
     _check(tally, settings, where)
@@ -137,19 +144,25 @@ def _largest(scratch: Scratch, records: int, sizes: dict[int, int]) -> list[dict
     return [{"rows": sizes[place], "example": hidden(texts[place])[:SHOWN]} for place in largest]
 
 
-def _keep_from_tests(scratch: Scratch, known: Any, splits: Any, reasons: Any, settings: Settings) -> None:
-    """Leave out rows that are too like a test row, or repeat a passage of one."""
-    stay, test = across.staying(known, reasons), splits == SPLITS.index("test")
+def _keep_from(
+    what: str, held_out: Iterable[str], scratch: Scratch, others: Any, known: Any, reasons: Any, settings: Settings
+) -> None:
+    """Leave out those of `others` that are too like one of the `held_out` texts, or repeat a passage of one.
+
+    `what`: the last word of the reasons.
+    """
     near, long = settings.near_duplicate, settings.passage
-    tests = None if near is None else Tests(scratch.texts("request", stay & test), near)
-    passages = None if long is None else Passages(scratch.texts("request", stay & test), long)
-    others = np.flatnonzero(stay & ~test)
-    report = reporter("clean: compared with the test", len(others), "rows")
-    for done, (at, text) in enumerate(zip(others, scratch.texts("request", stay & ~test), strict=True), 1):
+    texts = list(held_out)
+    tests = None if near is None else Tests(texts, near)
+    passages = None if long is None else Passages(texts, long)
+    wanted = across.staying(known, reasons) & others
+    places = np.flatnonzero(wanted)
+    report = reporter(f"clean: compared with the {what}", len(places), "rows")
+    for done, (at, text) in enumerate(zip(places, scratch.texts("request", wanted), strict=True), 1):
         if tests and tests.like(text):
-            reasons[at] = across.REASONS.index("near_duplicate_of_test")
+            reasons[at] = across.REASONS.index(f"near_duplicate_of_{what}")
         elif passages and passages.repeated(text):
-            reasons[at] = across.REASONS.index("passage_of_test")
+            reasons[at] = across.REASONS.index(f"passage_of_{what}")
         report(done)
 
 

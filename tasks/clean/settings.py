@@ -201,6 +201,9 @@ class Settings(Section):
     and clusters are drawn into one split whole; null: off."""
     passage: int | None = Field(13, ge=3)
     """Words in a row that a training row must not share with the request of a test row; null: off."""
+    benchmarks: tuple[str, ...] = ()
+    """Tasks of lm-eval, by name or as YAML in data/scoring, whose questions rows must not repeat that are not of the
+    test: by `near_duplicate` and `passage`, as with the test."""
     conflicts: Literal["keep", "drop"] = "keep"
     """Training rows that answer one request differently: kept and counted, or all of them left out."""
     repair: tuple[Fix, ...] = FIXES

@@ -71,6 +71,14 @@ class Paths:
         """Schemas, functions and tasks of the user's own that score answers."""
         return self.data / "scoring"
 
+    def judged(self, candidate: str) -> Path:
+        """Verdicts of a judge on one candidate."""
+        return self.data / "judged" / candidate
+
+    def judgements(self, candidate: str) -> Path:
+        """The record of every response of the judge of one candidate, kept from run to run."""
+        return self.data / "judgements" / f"{candidate}.jsonl"
+
     @property
     def decision(self) -> Path:
         """`decision.json` and `comparisons.json`."""

@@ -2,10 +2,10 @@
 
     python -m tasks decide
 
-In: data/evaluation, data/best (the scores of the run promoted last, written by `temper promote`), and what the stages
-before have found. Out: data/decision (`decision.json`, the verdict and the numbers behind it; `comparisons.json`, every
-comparison with interval, test and effect). The stage ends well whatever the verdict: a run that is not promoted is a
-result as well.
+In: data/evaluation, data/judged, data/best (the scores of the run promoted last, written by `temper promote`), and what
+the stages before have found. Out: data/decision (`decision.json`, the verdict and the numbers behind it;
+`comparisons.json`, every comparison with interval, test and effect). The stage ends well whatever the verdict: a run
+that is not promoted is a result as well.
 """
 
 from typing import Annotated
@@ -30,12 +30,17 @@ class Settings(Section):
     a token for perplexity)."""
     level: float = Field(0.05, gt=0, lt=1)
     """Probability of chance, adjusted for the number of metrics, below which a gain counts as one."""
+    detect: float = Field(0.05, gt=0)
+    """Difference, in the metric's unit, for which a gain that may be chance names the rows that would show it."""
     quantised_loss: Share | None = 0.05
     """How much worse than merged a quantised model may be at most, in the metric's unit; null: any."""
     forgetting: Share | None = 0.05
     """How much a benchmark may lose by tuning at most, in its own unit; null: any."""
     best_loss: Share | None = None
     """How much worse than the run promoted last it may be at most, in the metric's unit; null: any."""
+    judged: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the judge's points (0 to 1, a tie being half a point) that the candidate must have at least against
+    judge.against; null: any."""
     resamples: int = Field(10_000, ge=1000)
     """Draws of rows for an interval, or of signs for a test."""
 

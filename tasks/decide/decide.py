@@ -7,7 +7,7 @@ from tasks.contract.files import write_json
 from tasks.contract.paths import Paths
 from tasks.decide import Settings
 from tasks.decide.comparisons import by_slice, compared, forgotten, with_best
-from tasks.decide.evidence import FREE, Candidate, candidates
+from tasks.decide.evidence import FREE, Candidate, candidates, judged
 from tasks.decide.rules import as_json, deciding, verdicts
 
 
@@ -20,10 +20,12 @@ def decide(settings: Settings, paths: Paths) -> None:
     comparisons = compared(found, *limits)
     benchmarks = forgotten(found["base"], chosen, *limits)
     best = with_best(chosen, paths.best / "scores.parquet", metric, *limits)
-    judged = verdicts(settings, metric, found, comparisons, benchmarks, best, gates(paths, found))
-    failed = [verdict for verdict in judged if verdict.passed is False]
+    said = verdicts(
+        settings, metric, found, comparisons, benchmarks, best, judged(paths).get(chosen.name), gates(paths, found)
+    )
+    failed = [verdict for verdict in said if verdict.passed is False]
     passed = not failed
-    reason = "; ".join(verdict.says for verdict in (failed or judged[: len(FREE)])) + "."
+    reason = "; ".join(verdict.says for verdict in (failed or said[: len(FREE)])) + "."
     main = next(
         told
         for told in comparisons
@@ -49,12 +51,12 @@ def decide(settings: Settings, paths: Paths) -> None:
             **{key: score[key] for key in ("value", "low", "high", "n")},
             "gain": main["difference"],
             "p": main["p_adjusted"],
-            "rules": {verdict.rule: as_json(verdict) for verdict in judged},
+            "rules": {verdict.rule: as_json(verdict) for verdict in said},
             "settings": settings.model_dump(mode="json"),
         },
     )
     print("decide: promoted" if passed else "decide: not promoted", flush=True)
-    for verdict in failed or judged[:1]:
+    for verdict in failed or said[:1]:
         print(f"  {verdict.rule}: {verdict.says}.", flush=True)
 
 

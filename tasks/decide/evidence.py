@@ -67,6 +67,12 @@ def candidates(paths: Paths) -> dict[str, Candidate]:
     return found
 
 
+def judged(paths: Paths) -> dict[str, dict[str, Any]]:
+    """judged.json by candidate, of those that a judge has judged."""
+    found = sorted((paths.data / "judged").glob("[!.]*/judged.json"))
+    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in found}
+
+
 def _candidate(name: str, folder: Path) -> Candidate:
     import pyarrow.parquet as pq
 

@@ -7,6 +7,7 @@ from tasks.contract.errors import SettingsError
 from tasks.decide import Settings
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import FREE, Candidate
+from tasks.statistics.paired import rows_needed
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def verdicts(
     comparisons: list[Comparison],
     benchmarks: list[Comparison],
     best: Comparison | None,
+    judged: dict[str, Any] | None,
     gates: list[str],
 ) -> list[Verdict]:
     """Every rule, those that failed included."""
@@ -38,6 +40,7 @@ def verdicts(
     main = [told for told in benchmarks if told["metric"] == _main(told["task"], benchmarks)]
     made.append(_worst("forgetting", settings.forgetting, main, "before", "no benchmark in evaluate.benchmarks"))
     made.append(_worst("best_loss", settings.best_loss, [best] if best else [], "against", "no run promoted before"))
+    made.append(_judged(settings.judged, judged))
     said = f"failed before: {'; '.join(gates)}" if gates else "no check before it failed"
     made.append(Verdict("gates", not gates, len(gates), 0, said))
     return made
@@ -65,7 +68,11 @@ def _gain(settings: Settings, metric: str, told: Comparison) -> Verdict:
         f"{settings.gain:g} with p below {settings.level:g}"
     )
     if not passed and told["p_adjusted"] >= settings.level:
-        says += f"; {told['n']} rows show a difference of {told['detectable']:.4f} or more"
+        needed = rows_needed(told["spread"], settings.detect, settings.level)
+        says += (
+            f"; {told['n']} rows show a difference of {told['detectable']:.4f} or more, and one of {settings.detect:g} "
+            f"would take {needed:,}"
+        )
     return Verdict(f"gain over {told['against']}", passed, told["difference"], settings.gain, says)
 
 
@@ -83,6 +90,24 @@ def _worst(rule: str, limit: float | None, told: list[Comparison], against: str,
         return Verdict(rule, None, loss, None, f"not judged, as the limit is null: {what} {interval}")
     says = f"{what} {interval}; allowed: {limit:g}"
     return Verdict(rule, loss <= limit, loss, limit, says if loss <= limit else f"{says}, {loss - limit:.4f} too much")
+
+
+def _judged(limit: float | None, told: dict[str, Any] | None) -> Verdict:
+    """Whether the judge gives the candidate enough points."""
+    if told is None or "value" not in told:
+        says = "not judged: no judge was asked of it (judge.candidates)"
+        return Verdict("judged", None if limit is None else False, None, limit, says)
+    says = (
+        f"{told['judge']} gives it {told['value']:.4f} of the points against {told['against']} (95 % interval "
+        f"{told['low']:.4f} to {told['high']:.4f})"
+    )
+    if limit is None:
+        return Verdict("judged", None, told["value"], None, f"not judged, as the limit is null: {says}")
+    passed = told["value"] >= limit
+    says = f"{says}; wanted: {limit:g}"
+    return Verdict(
+        "judged", passed, told["value"], limit, says if passed else f"{says}, {limit - told['value']:.4f} more"
+    )
 
 
 def _small(name: str, found: dict[str, Candidate]) -> bool:

@@ -5,18 +5,26 @@ on from the record of the engine, whose keys are the token ids that are asked.
 """
 
 import json
-import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError, SettingsError, TemperError
+import numpy as np
+
+from tasks.contract.benchmarks import manager, told
+from tasks.contract.errors import InputError, TemperError
 from tasks.contract.files import fingerprint, write_json
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.harness import Harness
+from tasks.evaluate.overlap import overlap
 from tasks.evaluate.settings import Benchmark
 from tasks.statistics import intervals
+
+SEED, FEWSHOT_SEED = 0, 1234
+"""lm-eval's own, so that its scores are these."""
 
 Reporter = Callable[[str, int, str], Callable[..., None]]
 
@@ -39,8 +47,7 @@ class Benchmarks:
 
 def benchmarked(wanted: list[Benchmark], engine: Engine, scoring: Path, reporter: Reporter) -> Benchmarks:
     """Ask every task of `wanted`; those of the folder `scoring` come before lm-eval's own."""
-    for name in ("lm_eval", "lm-eval"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _remember_templates()
     scores: dict[str, Any] = {}
     samples: list[dict[str, Any]] = []
     for one in wanted:
@@ -53,17 +60,17 @@ def benchmarked(wanted: list[Benchmark], engine: Engine, scoring: Path, reporter
 def _asked(
     one: Benchmark, engine: Engine, scoring: Path, reporter: Reporter
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.evaluator import evaluate
 
     harness = Harness(
         engine, chat=one.chat_template, report=lambda what, total: reporter(f"benchmark {one.task}", total, what)
     )
     try:
-        results = simple_evaluate(
-            model=harness,
-            tasks=[one.task],
-            task_manager=_manager(one.task, scoring),
-            num_fewshot=one.shots,
+        loaded = _loaded(one, manager(one.task, scoring, "evaluate.benchmarks"))
+        shared = {name: overlap(task, one.limit) for name, task in loaded["tasks"].items()}
+        results: Any = evaluate(
+            harness,
+            loaded,
             limit=one.limit,
             apply_chat_template=one.chat_template,
             fewshot_as_multiturn=one.chat_template,
@@ -73,8 +80,7 @@ def _asked(
     except TemperError:
         raise
     except Exception as error:  # a task is a program of strangers: YAML, templates, data
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise InputError(f"evaluate.benchmarks: the task {one.task} cannot be asked ({told}).") from error
+        raise InputError(f"evaluate.benchmarks: the task {one.task} cannot be asked ({told(error)}).") from error
     if harness.truncated and not one.truncate:
         raise InputError(
             f"evaluate.benchmarks: {len(harness.truncated)} questions of {one.task} are longer than the context of "
@@ -91,31 +97,40 @@ def _asked(
             "version": results["versions"].get(name),
             "chat_template": one.chat_template,
             "truncated": len(harness.truncated),
+            "among_the_examples": shared[name],
             "prompts": fingerprint([row["prompt_hash"] for row in rows])[:16],
             "config": fingerprint(json.loads(json.dumps(config, default=_name)))[:16],
             "first_prompt": str(harness.first)[:2000],
         }
         samples += [_sample(name, row) for row in rows]
+        if shared[name]:
+            print(f"benchmark {name}: {shared[name]} of its questions stand among its examples", flush=True)
     return scores, samples
 
 
-def _manager(task: str, scoring: Path) -> Any:
-    from lm_eval.tasks import TaskManager
+def _remember_templates() -> None:
+    """Let lm-eval compile each template of a task once, not for each question: 2 ms of 8 for a small model."""
+    from lm_eval.utils import env
 
-    try:
-        own = TaskManager(include_path=str(scoring), include_defaults=False) if scoring.is_dir() else None
-        if own is not None and task in own.all_tasks:
-            return own
-        found = TaskManager(include_path=str(scoring) if own is not None else None)
-    except Exception as error:
-        told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise SettingsError(f"{scoring}: a task file there cannot be read ({told}); mend it.") from error
-    if task not in found.all_tasks:
-        raise SettingsError(
-            f"evaluate.benchmarks: no task {task!r}, neither in {scoring} nor among those of lm-eval; a file that is "
-            "no valid YAML is passed over."
-        )
-    return found
+    if not hasattr(env.from_string, "cache_info"):
+        setattr(env, "from_string", lru_cache(256)(env.from_string))  # noqa: B010  a method, says mypy
+
+
+def _loaded(one: Benchmark, manager: Any) -> Any:
+    """The task or group, ready to be asked, with as many examples as the settings say and always the same ones.
+
+    As lm-eval itself does it, but for looking into the environment, which takes it a second and names packages. A task
+    that fixes its examples at 0 keeps to that.
+    """
+    random.seed(SEED)
+    np.random.seed(FEWSHOT_SEED)
+    loaded = manager.load([one.task])
+    for task in loaded["tasks"].values():
+        fixed = task.get_config("num_fewshot")
+        if fixed is None or (one.shots is not None and fixed != 0):
+            task.set_config(key="num_fewshot", value=one.shots or 0)
+        task.set_fewshot_seed(seed=FEWSHOT_SEED)
+    return loaded
 
 
 def _metrics(rows: list[dict[str, Any]], higher: dict[str, bool]) -> dict[str, Any]:

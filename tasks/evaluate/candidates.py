@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import InputError, ModelError, SettingsError
-from tasks.contract.loading import grow, load_model
+from tasks.contract.loading import gguf_file, grow, load_model
 from tasks.contract.model import base_folder, hub_folder
 from tasks.contract.paths import Paths
 from tasks.evaluate.settings import Settings
@@ -60,8 +60,10 @@ def tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`; raises `ModelError` where it has no chat template to ask by."""
     from transformers import AutoTokenizer
 
+    gguf = gguf_file(folder)
+    inside = {"gguf_file": gguf.name} if gguf and not (folder / "tokenizer_config.json").is_file() else {}
     try:
-        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **inside)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: no tokenizer that can be loaded ({' '.join(str(error).split())[:200]}).") from None
     if not found.chat_template:

@@ -1,5 +1,9 @@
 """One candidate: ask the held-out rows, score the answers, ask the benchmarks, write."""
 
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 
 from tasks.contract.errors import InputError
@@ -8,9 +12,9 @@ from tasks.contract.paths import Paths
 from tasks.contract.progress import reporter
 from tasks.evaluate import candidates
 from tasks.evaluate.asked import ask_all, asked_of
-from tasks.evaluate.engine import Engine
+from tasks.evaluate.engine import Answer, Engine
 from tasks.evaluate.predictions import predicted, write
-from tasks.evaluate.questions import answer_room, rows, shots_used
+from tasks.evaluate.questions import Question, answer_room, rows, shots_used
 from tasks.evaluate.record import Record, identity
 from tasks.evaluate.scores import scores
 from tasks.evaluate.settings import Settings
@@ -19,63 +23,91 @@ CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence."""
 
 
+@dataclass
+class Asked:
+    """The held-out rows as one candidate was asked them, and what it said."""
+
+    questions: list[Question | None]
+    answers: list[Answer]
+    likelihoods: dict[str, list[dict[str, Any] | None]]
+    most: int
+    """Tokens that an answer might have."""
+    benchmarks: Any = None
+
+
 def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     """Write `data/evaluation/CANDIDATE`. A row that does not fit into the context is counted, as a wrong answer."""
     torch.set_num_threads(settings.threads)
     candidates.check(candidate, settings, paths)
     held_out = rows(paths.clean / "test.parquet", settings.limit)
-    *_, folder = places = candidates.folders(candidate, settings, paths)
-    tokenizer = candidates.tokenizer(folder)
-    model = candidates.load(candidate, settings, paths, tokenizer)
-    context = int(getattr(model.config, "max_position_embeddings", CONTEXT))
-    most = settings.max_new_tokens or answer_room(held_out, tokenizer, context)
-    questions = asked_of(held_out, candidate, settings, paths, tokenizer, context - most)
-    fitting = [question for question in questions if question]
-    if not fitting:
-        raise InputError(
-            f"{paths.clean / 'test.parquet'}: none of {len(held_out)} rows fits into the model's context of {context} "
-            f"tokens with {most} for the answer; lower evaluate.max_new_tokens, or shorten the rows."
-        )
-    record = Record(
-        paths.scratch(f"evaluate-{candidate}"), identity(places, [settings.threads, str(model.device), context])
-    )
-    engine = Engine(
-        model,
-        tokenizer,
-        context=context,
-        batch_size=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-        record=record,
-    )
-    answers, likelihoods = ask_all(held_out, questions, settings.metrics, engine, most, candidate)
-    columns = predicted(held_out, questions, answers, likelihoods, settings.metrics, paths.scoring)
+    servers = settings.teachers(candidate)
+    asked = served(held_out, candidate, settings, paths) if servers else modelled(held_out, candidate, settings, paths)
+    columns = predicted(held_out, asked.questions, asked.answers, asked.likelihoods, settings.metrics, paths.scoring)
+    fitting = [question for question in asked.questions if question]
+    ends = [answer.finish for answer in asked.answers]
     facts = {
         "candidate": candidate,
         "kind": candidates.kind(candidate, settings),
         **scores(settings.metrics, columns),
-        "max_new_tokens": most,
+        "max_new_tokens": asked.most,
         "too_long": len(held_out) - len(fitting),
-        "cut": sum(answer.finish == "length" for answer in answers),
-        "empty": sum(not answer.text.strip() for answer in answers),
+        "cut": ends.count("length"),
+        "no_answer": ends.count("no_answer"),
+        "empty": sum(not answer.text.strip() for answer in asked.answers),
     }
     if candidate == "base_few_shot":
         facts["shots"] = shots_used(fitting)
-    benchmarks = None
-    if settings.benchmarks and candidate in settings.benchmarked:
-        from tasks.evaluate.benchmarks import benchmarked
-
-        benchmarks = benchmarked(settings.benchmarks, engine, paths.scoring, reporter)
     with written(paths.evaluation(candidate)) as out:
         out.mkdir()
         write_json(out / "scores.json", facts)
         write(out / "predictions.parquet", columns)
         write_json(out / "settings.json", settings.effective())
-        if benchmarks:
-            benchmarks.write(out)
-    record.close()
+        if asked.benchmarks:
+            asked.benchmarks.write(out)
+    shutil.rmtree(paths.scratch(f"evaluate-{candidate}"))
     for name, score in facts["metrics"].items():
         print(
             f"evaluate {candidate}: {name.replace('_', ' ')} {score['value']:.3f} "
             f"({score['low']:.3f} to {score['high']:.3f})",
             flush=True,
         )
+
+
+def served(held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths) -> Asked:
+    """A candidate behind an endpoint."""
+    from tasks.evaluate.served import ask_server, check
+
+    check(candidate, settings)
+    (server,) = settings.teachers(candidate)
+    return Asked(*ask_server(held_out, candidate, server, paths), {}, server.max_new_tokens)
+
+
+def modelled(held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths) -> Asked:
+    """A candidate that is a model here."""
+    *_, folder = places = candidates.folders(candidate, settings, paths)
+    tokenizer = candidates.tokenizer(folder)
+    model = candidates.load(candidate, settings, paths, tokenizer)
+    context = int(getattr(model.config, "max_position_embeddings", CONTEXT))
+    most = settings.max_new_tokens or answer_room(held_out, tokenizer, context)
+    questions = asked_of(held_out, candidate, settings, paths, tokenizer, context - most)
+    if not any(questions):
+        raise InputError(
+            f"{paths.clean / 'test.parquet'}: none of {len(held_out)} rows fits into the model's context of {context} "
+            f"tokens with {most} for the answer; lower evaluate.max_new_tokens, or shorten the rows."
+        )
+    engine = Engine(
+        model,
+        tokenizer,
+        context=context,
+        batch_size=settings.batch_size,
+        batch_tokens=settings.batch_tokens,
+        record=Record(
+            paths.scratch(f"evaluate-{candidate}"), identity(places, [settings.threads, str(model.device), context])
+        ),
+    )
+    asked = Asked(questions, *ask_all(held_out, questions, settings.metrics, engine, most, candidate), most)
+    if settings.benchmarks and candidate in settings.benchmarked:
+        from tasks.evaluate.benchmarks import benchmarked
+
+        asked.benchmarks = benchmarked(settings.benchmarks, engine, paths.scoring, reporter)
+    return asked

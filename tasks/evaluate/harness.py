@@ -6,6 +6,7 @@ special tokens, as in training.
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from lm_eval.api.model import TemplateLM
@@ -27,6 +28,8 @@ class Harness(TemplateLM):  # type: ignore[misc]
         """`chat`: whether questions come rendered; `report(what, total)` gives a function that tells how far it is."""
         super().__init__()
         self.engine, self.tokenizer, self._chat, self._report = engine, engine.tokenizer, chat, report
+        # the choices of a question come one after the other, each with the question before it
+        self._ids = lru_cache(16)(lambda text, special: tuple(self.tokenizer.encode(text, add_special_tokens=special)))
         self.truncated: list[int] = []
         """Lengths in tokens of the questions that did not fit into the context."""
         self.first: str | None = None
@@ -65,8 +68,7 @@ class Harness(TemplateLM):  # type: ignore[misc]
         if add_special_tokens is None:
             begin = self.tokenizer.decode(self.prefix_token_id)
             add_special_tokens = not self._chat and not (begin and string.startswith(begin))
-        found: list[int] = self.tokenizer.encode(string, add_special_tokens=add_special_tokens)
-        return found
+        return list(self._ids(string, add_special_tokens))
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         """As lm-eval calls it, without its bar."""

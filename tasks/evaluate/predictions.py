@@ -12,6 +12,9 @@ from tasks.evaluate.settings import Metric
 
 Columns = dict[str, list[Any]]
 
+UNSAID = {"too_long", "no_answer"}
+"""How a row ends that has no answer: it counts as wrong."""
+
 
 def predicted(
     held_out: list[dict[str, Any]],
@@ -24,7 +27,7 @@ def predicted(
     """Columns by name, a row each in the order of the test split.
 
     id, slice, source, length (short, middle, long); prompt as asked, or None where it did not fit; reference, output,
-    tokens of the output, finish (stop, length, too_long); and a column for each metric.
+    tokens of the output, finish (stop, length, too_long, no_answer); and a column for each metric.
     """
     characters = [sum(len(str(turn["content"])) for turn in row["messages"][:-1]) for row in held_out]
     references = [row["messages"][-1]["content"] or "" for row in held_out]
@@ -50,7 +53,7 @@ def predicted(
         else:
             score = scorer(metric, scoring)
             columns[metric.column] = [
-                score(answer.text, reference, extras(row)) if answer.finish != "too_long" else 0.0
+                score(answer.text, reference, extras(row)) if answer.finish not in UNSAID else 0.0
                 for row, answer, reference in zip(held_out, answers, references, strict=True)
             ]
     return columns

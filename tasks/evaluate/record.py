@@ -1,13 +1,12 @@
 """What is answered already, so that an evaluation that was killed goes on where it was.
 
 A batch's key is the hash of its token ids and of all that decides its answers; the record's name is the hash of the
-model, the tokenizer and the machinery. Nothing else can be answered from it, and it is gone when the stage has ended:
-no later run finds a stale answer.
+model, the tokenizer and the machinery. Nothing else can be answered from it, and the stage removes it at its end: no
+later run finds a stale answer.
 """
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +23,6 @@ class Record:
 
     def __init__(self, folder: Path, identity: str) -> None:
         """Open the record of `identity` in `folder`; records of anything else there are removed."""
-        self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / f"{identity[:32]}.jsonl"
         for other in folder.iterdir():
@@ -50,10 +48,6 @@ class Record:
                 file.write(json.dumps({"key": key, "answers": self._known[key]}).encode() + b"\n")
         found: list[Any] = self._known[key]
         return found
-
-    def close(self) -> None:
-        """Forget everything: the stage has written its outputs."""
-        shutil.rmtree(self._folder)
 
 
 def identity(folders: list[Path], facts: Any) -> str:

@@ -7,12 +7,13 @@ from pydantic import Field, model_validator
 
 from tasks.contract.columns import RESERVED
 from tasks.contract.settings import Settings as Section
+from tasks.teacher.settings import Teacher
 
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Kind = Literal[
     "exact_match", "normalised_match", "regex", "contains", "f1", "rouge1", "rouge2", "rougeL", "bleu", "chrf",
-    "json_valid", "json_equal", "json_schema", "multiple_choice", "perplexity", "code", "function", "judge",
+    "json_valid", "json_equal", "json_schema", "multiple_choice", "perplexity", "code", "function",
 ]  # fmt: skip
 
 OWN = {"pattern": "regex", "schema_file": "json_schema", "function": "function"}
@@ -27,7 +28,7 @@ class Metric(Section):
     `regex`, `contains` (the reference stands in the answer), `f1` (words shared with the reference), `rouge1`,
     `rouge2`, `rougeL`, `bleu`, `chrf` (of each answer), `json_valid`, `json_equal` (the same value as the reference),
     `json_schema`, `multiple_choice` (the reference is the likeliest of the choices), `perplexity` (of the reference),
-    `code` (the answer runs and its tests pass), `function` (of your own), `judge` (a teacher prefers it to the base's).
+    `code` (the answer runs and its tests pass), `function` (of your own).
     """
     name: Name | None = None
     """Name of the column and of the score; null: the kind."""
@@ -86,21 +87,16 @@ class Hosted(Section):
 
     hub: str | None = Field(None, pattern=r"^[^@\s]+@[0-9a-f]{40}$")
     """organisation/name@<40 hex digits>."""
-    base_url: str | None = Field(None, pattern=r"^https?://")
-    """Address of a server with OpenAI's chat protocol, with its path, such as `http://127.0.0.1:8000/v1`."""
-    model: str | None = None
-    """Name of the model on the server."""
-    key_variable: str | None = None
-    """Name of the environment variable with the server's key, never the key itself."""
-    max_new_tokens: Positive = 256
-    """Longest answer of the server (tokens)."""
+    server: Teacher | None = None
+    """A server with OpenAI's chat protocol, in the form of generate.teacher: {kind: openai, base_url: ..., model: ...}.
+    It has its own chat template, and tells no likelihoods."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if bool(self.hub) == bool(self.base_url):
-            raise ValueError("give either hub, or base_url and model")
-        if self.base_url and not self.model:
-            raise ValueError("base_url needs model, the model's name on the server")
+        if bool(self.hub) == bool(self.server):
+            raise ValueError("give either hub or server")
+        if self.server and self.server.kind not in ("openai", "huggingface"):
+            raise ValueError("a server's kind is openai or huggingface; a folder stands in evaluate.models")
         return self
 
 
@@ -141,6 +137,11 @@ class Settings(Section):
         if wrong := sorted((taken & {*self.models, *self.hosted}) | (set(self.models) & set(self.hosted))):
             raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
         return self
+
+    def teachers(self, candidate: str = "") -> list[Teacher]:
+        """The server that is asked for `candidate`, if it is one."""
+        hosted = self.hosted.get(candidate)
+        return [hosted.server] if hosted and hosted.server else []
 
     def effective(self) -> dict[str, Any]:
         """What decides any candidate's scores; which other models there are does not."""

@@ -8,7 +8,8 @@ responses with what was new. A response on record is never asked for again, so a
 """
 
 from tasks.contract.paths import Paths
-from tasks.generate.settings import Settings, Teacher
+from tasks.generate.settings import Settings
+from tasks.teacher.settings import Teacher
 
 __all__ = ["Settings", "Teacher", "run"]
 

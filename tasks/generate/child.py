@@ -16,7 +16,7 @@ import psutil
 from tasks.contract.errors import InputError, MachineError, TemperError, Unavailable
 from tasks.contract.files import write_json
 from tasks.generate.settings import Settings
-from tasks.generate.teacher.record import STOP
+from tasks.teacher.record import STOP
 
 LAST_LINES = 15
 """How much of a failed pipeline's output the error shows (lines)."""

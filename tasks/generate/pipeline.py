@@ -38,7 +38,8 @@ def run(order: dict[str, Any], work: Path) -> None:
     from distilabel.steps.generators.data import LoadDataFromDicts
 
     from tasks.generate.recipes import find
-    from tasks.generate.settings import Settings, Teacher
+    from tasks.generate.settings import Settings
+    from tasks.teacher.settings import Teacher
 
     settings = Settings.model_validate(order["settings"])
     with (work / "order.jsonl").open(encoding="utf-8") as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.likeness import words
-from tasks.generate.teacher.request import Response
+from tasks.teacher.request import Response
 
 REFUSALS = re.compile(
     r"""^\W*(?:(?:i['\u2019]?m|i\ am)\ (?:very\ |really\ |so\ )?(?:sorry|afraid)\b.{0,60}?\b

@@ -1,102 +1,13 @@
 """Section `generate` of params.yaml."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from tasks.contract.settings import Settings as Section
+from tasks.teacher.settings import Budget, Teacher
 
 Recipe = Literal["program", "instructions", "documents", "dialogues", "preferences", "magpie", "none"]
-
-HUGGING_FACE = "https://router.huggingface.co/v1"
-"""Hugging Face's inference API, which speaks OpenAI's chat protocol."""
-
-
-OWN = {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream", "tools", "stop"}
-"""Keys of a request that temper sets itself."""
-
-
-class Teacher(Section):
-    """Who answers, and how it is asked."""
-
-    kind: Literal["program", "openai", "huggingface", "local"] = "program"
-    """`program`: the seed's grammar, offline and exact. `openai`: any server with OpenAI's chat protocol (vLLM,
-    llama.cpp, Ollama, `transformers serve`, hosted ones). `huggingface`: Hugging Face's inference API. `local`: a model
-    folder, loaded in this process."""
-    base_url: str | None = None
-    """Address of the server with its path, such as `http://127.0.0.1:8000/v1`; for `openai`."""
-    model: str | None = None
-    """Name of the model on the server; for `local` its folder, recorded by its hash (a folder that changes in place
-    does not by itself make the stage run again)."""
-    key_variable: str | None = None
-    """Name of the environment variable with the server's key, never the key itself; null for a server without. Where it
-    is not set, a flow looks for a Prefect Secret of that name in lower case with dashes: `MY_KEY` is `my-key`."""
-    temperature: float = Field(0.0, ge=0, le=2)
-    """Randomness of the answers (0 to 2); 0 takes the most likely."""
-    top_p: float = Field(1.0, gt=0, le=1)
-    """Answers are drawn from the likeliest tokens that share this probability (0 to 1)."""
-    seed: int | None = Field(None, ge=0)
-    """Seed sent with each request (a number), for servers that draw by it; null sends none."""
-    max_new_tokens: int = Field(128, ge=1)
-    """Longest answer (tokens); an answer that reaches it was cut off, and leaves."""
-    extra: dict[str, Any] = Field(default_factory=dict)
-    """Further keys of each request, such as `top_k` or `chat_template_kwargs`, for servers that know them."""
-    concurrency: int = Field(32, ge=1)
-    """Requests that are under way at once, at most."""
-    requests_per_minute: int | None = Field(None, ge=1)
-    """Requests started within a minute, at most; null: as many as the server takes."""
-    request_timeout: float = Field(120, gt=0)
-    """Longest wait for one whole answer, in seconds."""
-    max_retries: int = Field(6, ge=0)
-    """How often a failed request is tried again (times), later each time or when the server says (`Retry-After`)."""
-    input_price: float = Field(0.0, ge=0)
-    """Price of a million tokens sent, in any currency; for the totals and the budget."""
-    output_price: float = Field(0.0, ge=0)
-    """Price of a million tokens answered, in the same currency."""
-    licence: str = "not stated"
-    """Terms under which the teacher's answers may be used for training, in a sentence, for the model card."""
-
-    @field_validator("extra")
-    @classmethod
-    def _extra_is_no_setting(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := OWN & {*extra}:
-            raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
-        return extra
-
-    @model_validator(mode="after")
-    def _teacher_is_named(self) -> Self:
-        for name, kinds in (("base_url", {"openai"}), ("model", {"openai", "huggingface", "local"})):
-            if self.kind in kinds and not getattr(self, name):
-                raise ValueError(f"a teacher of the kind '{self.kind}' needs generate.teacher.{name}")
-        if self.base_url and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError("base_url begins with http:// or https://")
-        if "@" in (self.base_url or "").split("//")[-1].split("/")[0]:
-            raise ValueError("base_url holds a password; name the variable that has the key in key_variable")
-        return self
-
-    @property
-    def url(self) -> str:
-        """Address of the server, without a slash at its end."""
-        return (self.base_url or HUGGING_FACE).rstrip("/")
-
-    @property
-    def key_name(self) -> str | None:
-        """Name of the environment variable that holds the key."""
-        return self.key_variable or ("HF_TOKEN" if self.kind == "huggingface" else None)
-
-    @property
-    def name(self) -> str:
-        """The teacher as rows name it."""
-        return self.kind if self.kind == "program" else f"{self.kind}:{self.model}"
-
-
-class Budget(Section):
-    """What the responses of a run may cost, those on record included; then nothing more is asked, and all is kept."""
-
-    max_tokens: int | None = Field(None, ge=1)
-    """Tokens sent and answered; null: any number."""
-    max_cost: float | None = Field(None, gt=0)
-    """Cost at the teacher's prices, in their currency; null: any."""
 
 
 class Instructions(Section):
@@ -219,12 +130,7 @@ class Settings(Section):
             raise ValueError("generate.preferences.judge.kind is openai, huggingface or local")
         return self
 
-    def teachers(self) -> list[Teacher]:
+    def teachers(self, item: str = "") -> list[Teacher]:
         """Everyone who is asked in this recipe."""
         judge = self.preferences.judge
         return [self.teacher, *([judge] if self.recipe == "preferences" and judge else [])]
-
-
-def secret_name(variable: str) -> str:
-    """Name of the Prefect Secret that a flow looks for where the environment has no such variable."""
-    return variable.lower().replace("_", "-")

@@ -23,7 +23,7 @@ from tasks.generate.child import Watched, place_order
 from tasks.generate.quality import Diversity, near_duplicates
 from tasks.generate.recipes import Outcome, Recipe, Row, find
 from tasks.generate.settings import Settings
-from tasks.generate.teacher.record import RECORD, Record
+from tasks.teacher.record import RECORD, Record
 
 SOURCE = "generate"
 

@@ -56,6 +56,8 @@ class Story:
     """`comparisons.json`: candidates compared row by row, slices, benchmarks."""
     benchmarks: dict[str, dict[str, Any]]
     """`benchmarks.json` by candidate, of those that were asked."""
+    judged: list[dict[str, Any]]
+    """`judged.json` of every candidate that a judge has judged."""
 
 
 def gather(paths: Paths) -> Story:
@@ -87,6 +89,7 @@ def gather(paths: Paths) -> Story:
         decision=_json(paths.decision / "decision.json", "decide"),
         comparisons=_json(paths.decision / "comparisons.json", "decide"),
         benchmarks={name: found for name in scores if (found := _optional(paths.evaluation(name) / "benchmarks.json"))},
+        judged=[_json(folder / "judged.json", "judge") for folder in _folders(paths.data / "judged")],
     )
 
 
@@ -103,7 +106,9 @@ def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
 def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Effective settings by section of params.yaml, in the order of the stages; sections that left none are absent."""
     ledger = _json(paths.clean / "ledger.json", "clean")
-    quantized = [folder / "settings.json" for folder in _folders(paths.data / "quantized")]
+    quantized, judged = (
+        [folder / "settings.json" for folder in _folders(paths.data / name)] for name in ("quantized", "judged")
+    )
     found = {
         "base": _optional(paths.base / "settings.json"),
         "generate": _optional(paths.generated / "settings.json"),
@@ -113,6 +118,7 @@ def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "merge": _optional(paths.merged / "settings.json"),
         "quantize": _optional(quantized[0]) if quantized else {},
         "evaluate": _optional(paths.evaluation("base") / "settings.json"),
+        "judge": _optional(judged[0]) if judged else {},
         "decide": _optional(paths.decision / "decision.json").get("settings", {}),
     }
     return {section: flat(values) for section, values in found.items() if values}

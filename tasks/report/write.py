@@ -41,6 +41,7 @@ def page(settings: Settings, story: Story) -> str:
             "cut": scores["cut"],
             "empty": scores["empty"],
             "too_long": scores["too_long"],
+            "no_answer": scores["no_answer"],
             "shots": scores.get("shots"),
         }
         for key, scores in story.scores.items()

@@ -18,7 +18,7 @@ def compare(
 
     difference with `low` and `high` (95 %), `p` of a paired test (two-sided), `wins`, `losses`, `ties`, the effect size
     `dz` (difference in standard deviations of the differences; None where they do not vary), and `detectable`: the
-    difference that n rows show at `level` with a power of 80 %.
+    difference that n rows show at `level` with a power of 80 %. `spread`: standard deviation of the differences.
     """
     one, two = np.asarray(first, float), np.asarray(second, float)
     found = one - two
@@ -39,6 +39,7 @@ def compare(
         "losses": losses,
         "ties": n - wins - losses,
         "dz": round(float(found.mean()) / spread, 4) if spread > 1e-12 else None,
+        "spread": round(spread, 4),
         "detectable": round(detectable(spread, n, level), 4),
     }
 

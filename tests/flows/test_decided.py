@@ -104,6 +104,19 @@ def temper(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
+    code, said = temper("compare")
+    assert code == 0, said
+    later, earlier = (line for line in said.splitlines() if "of 20" in line)
+    assert later.startswith("8 of 20") and runs[1][:10] in later
+    assert "0.4000" in later and "not promoted: merged has 8." in later
+    assert "train.learning_rate 0.1 -> 0.2" in later
+    assert runs[0][:10] in earlier and "0.6000" in earlier and "not promoted" not in earlier
+    page = Path("data/report/runs.html").read_text()
+    assert page.count("<tr>") == 3 and "0.1 -&gt; 0.2" in page and "<script" not in page
+    Path("data/report/runs.html").unlink()
+
+
 def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str]) -> None:
     code, said = temper("compare", runs[0], runs[1], "--rows", "2")
     assert code == 0, said

@@ -14,7 +14,7 @@ from tests.flows.project import ROOT
 DECLARED: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 PARAMS: dict[str, Any] = YAML(typ="safe").load(ROOT / "params.yaml")
 BODIES = {name: declared.get("do", declared) for name, declared in DECLARED.items()}
-ITEMS = {"quantize": {"schemes"}, "export": {"formats"}, "evaluate": {"models", "hosted"}}
+ITEMS = {"quantize": {"schemes"}, "export": {"formats"}, "evaluate": {"models", "hosted"}, "judge": {"candidates"}}
 """By stage: keys that say what its items are. That is in the command; an item depends on its own alone."""
 TASKS = sorted((ROOT / "tasks").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").rglob("*.py"))
@@ -59,7 +59,7 @@ def test_the_command_is_the_stage(name: str) -> None:
     python, module, package, stage, *item = shlex.split(BODIES[name]["cmd"])
     assert (python, module, package) == ("python", "-m", "tasks")
     assert name.split("-")[0] == stage
-    assert len(item) == (stage in {"quantize", "evaluate", "export"})
+    assert len(item) == (stage in {"quantize", "evaluate", "export", "judge"})
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.contract.errors import SettingsError
 from tasks.contract.paths import Paths
 from tests.tasks.test_clean import chat, cleaned, put
 
@@ -116,6 +117,38 @@ def test_a_passage_of_the_test_is_not_trained_on(paths: Paths) -> None:
     put(paths, "rows.jsonl", *rows)
     assert reasons(cleaned(paths, validation_share=0)) == [("passage_of_test", 1)]
     assert reasons(cleaned(paths, validation_share=0, passage=None)) == []
+
+
+def test_questions_of_a_benchmark_are_not_trained_on(paths: Paths) -> None:
+    """Like one of them, with one of its choices, or with a passage of one; a row of the test may ask what it likes."""
+    passage = "why do the leaves of some trees turn red in autumn and fall before the first snow"
+    asked: list[dict[str, Any]] = [
+        {"question": "Which gas do plants take in?", "choices": ["oxygen", "helium"]},
+        {"question": passage},
+        {"question": "How many legs has a spider?"},
+    ]
+    paths.scoring.mkdir(parents=True)
+    lines = [json.dumps({"choices": ["a", "b"], **one}) for one in asked]
+    (paths.scoring / "asked.jsonl").write_text("\n".join(lines))
+    (paths.scoring / "task.yaml").write_text(
+        f"task: plants\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {paths.scoring}/asked.jsonl}}}}\n"
+        'test_split: test\noutput_type: multiple_choice\ndoc_to_text: "{{question}}"\ndoc_to_choice: choices\n'
+        "doc_to_target: 0\n"
+    )
+    texts = ["which gas do plants take in", "Which gas do plants take in? Helium!", "Which gas do people take in?",
+             f"{' '.join(str(n) for n in range(30))} {passage}"]  # fmt: skip
+    put(paths, "rows.jsonl", *[chat(text, split="train") for text in texts])
+    put(paths, "more.jsonl", chat("How many legs has a spider?", split="test"))
+    assert reasons(cleaned(paths, validation_share=0, near_duplicate=0.9)) == []
+    tables = cleaned(paths, validation_share=0, near_duplicate=0.9, benchmarks=["plants"])
+    assert sorted(reasons(tables)) == [
+        ("near_duplicate_of_benchmark", 1),
+        ("near_duplicate_of_benchmark", 2),
+        ("passage_of_benchmark", 4),
+    ]
+    assert len(tables["test"]) == 2, "the fixture's, and one that asks what the benchmark asks"
+    with pytest.raises(SettingsError, match="no task 'animals'"):
+        cleaned(paths, benchmarks=["animals"])
 
 
 def test_rows_of_one_id_are_told_apart_where_duplicates_stay(paths: Paths) -> None:

@@ -242,6 +242,18 @@ def test_empty_test_split(project: Paths, tmp_path: Path) -> None:
         run(QUICK, other, "base")
 
 
+def test_a_further_model_with_nothing_but_a_gguf_file(project: Paths) -> None:
+    """What Ollama gets: tokenizer and chat template lie in the file."""
+    folder = project.root / "other"
+    folder.mkdir()
+    (folder / "model.gguf").symlink_to(next(project.quantized("gguf-q8_0").glob("*.gguf")))
+    run(QUICK, project, "gguf-q8_0")
+    run(QUICK.model_copy(update={"models": {"other": "other"}}), project, "other")
+    assert tiny.read(project.evaluation("other") / "scores.json")["kind"] == "other"
+    said = [[row["output"] for row in predictions(project, name)] for name in ("other", "gguf-q8_0")]
+    assert said[0] == said[1]
+
+
 def test_unknown_candidate(project: Paths) -> None:
     with pytest.raises(
         SettingsError, match="unknown candidate 'q3'; known: base, base_system, base_few_shot, adapter, merged, gguf"

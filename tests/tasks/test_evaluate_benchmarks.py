@@ -140,6 +140,44 @@ def test_what_does_not_fit_is_an_error_or_counted(model: tuple[Any, Any], scorin
     assert found.scores["tiny_pick"]["truncated"] == 52
 
 
+def test_questions_that_stand_among_the_examples_are_counted(
+    model: tuple[Any, Any], scoring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same question with its choices in another order is the same question."""
+    rows = [json.loads(line) for line in (scoring / "test.jsonl").read_text().splitlines()]
+    shared = tmp_path / "scoring"
+    shared.mkdir()
+    (shared / "test.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    known = {**rows[3], "choices": rows[3]["choices"][::-1]}
+    train = [*(scoring / "train.jsonl").read_text().splitlines(), json.dumps(known)]
+    (shared / "train.jsonl").write_text("".join(f"{line}\n" for line in train))
+    (shared / "pick.yaml").write_text((scoring / "pick.yaml").read_text().replace(str(scoring), str(shared)))
+    for folder, shots, count in ((shared, 2, 1), (shared, 0, 0), (scoring, 2, 0)):
+        found = asked({"task": "tiny_pick", "shots": shots}, engine(model, tmp_path / f"{shots}{folder.name}"), folder)
+        assert found.scores["tiny_pick"]["among_the_examples"] == count
+    assert capsys.readouterr().out.count("tiny_pick: 1 of its questions") == 1
+
+
+def test_a_text_begins_with_one_bos(model: tuple[Any, Any], tmp_path: Path) -> None:
+    """As lm-eval has it for raw texts; what a template rendered has its own already."""
+    from tokenizers.processors import TemplateProcessing
+
+    from tasks.evaluate.engine import Engine
+    from tasks.evaluate.harness import Harness
+
+    made = tiny.tokenizer()
+    made.bos_token = "<|im_start|>"
+    first = made.bos_token_id
+    made.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{made.bos_token} $A", special_tokens=[(made.bos_token, first)]
+    )
+    begun = Engine(model[0], made, context=64, batch_size=2, batch_tokens=512, record=engine(model, tmp_path).record)
+    raw, chat = (Harness(begun, chat=chat, report=lambda what, total: lambda done: None) for chat in (False, True))
+    for harness, text in ((raw, "start web"), (raw, "<|im_start|>start web"), (chat, "<|im_start|>start web")):
+        assert harness.tok_encode(text).count(first) == 1, text
+    assert chat.tok_encode("start web").count(first) == 0
+
+
 @pytest.mark.parametrize(
     ("task", "said"),
     [

@@ -214,7 +214,7 @@ def _asks(process: psutil.Process, port: int) -> bool:
 
 def lines_of(paths: Paths) -> list[str]:
     """Responses in the database that an unfinished run has left."""
-    from tasks.generate.teacher.record import RECORD, Record
+    from tasks.teacher.record import RECORD, Record
 
     record = Record(paths.scratch("generate") / RECORD)
     try:

@@ -7,9 +7,9 @@ import pytest
 
 from tasks.contract.errors import InputError
 from tasks.generate.quality import Diversity, echoes, fault
-from tasks.generate.settings import Budget
-from tasks.generate.teacher.record import Record, Spent
-from tasks.generate.teacher.request import Request, Response
+from tasks.teacher.record import Record, Spent
+from tasks.teacher.request import Request, Response
+from tasks.teacher.settings import Budget
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def told(tmp_path: Path) -> Paths:
         ("gguf-q8_0", 7),
     ):
         evaluation(paths, candidate, right)
+    tiny.judged(paths, "merged")
     tiny.decided(paths)
     write_text(paths.root / "requirements.lock", "torch==2.13.0\npeft==0.21.2 \\\n    --hash=sha256:00\nzzz==1\n")
     return paths
@@ -207,6 +208,14 @@ def test_samples_show_wrong_rows_first(told: Paths) -> None:
 def test_differences_are_cut_out(reference: str, output: str, cut: tuple[str, str, str]) -> None:
     assert parts(reference, output) == cut
     assert "".join(cut) == output
+
+
+def test_what_a_judge_said_is_told_in_page_and_card(told: Paths) -> None:
+    run(Settings(), told)
+    assert "<h3>Judged</h3>" in page(told)
+    assert "87.5 %" in page(told), "three wins and a tie of four"
+    assert "| merged | base | big | 87.5 % |" in (told.report / "model_card.md").read_text()
+    assert "judge.against" in page(told)
 
 
 def test_card_is_valid_for_the_hub(told: Paths) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from tasks.generate.settings import Budget, Teacher
-from tasks.generate.teacher import asking
-from tasks.generate.teacher.asking import Asker
-from tasks.generate.teacher.errors import Passing, Stopped, Unanswered
-from tasks.generate.teacher.gate import Gate
-from tasks.generate.teacher.purse import Purse
-from tasks.generate.teacher.record import Record
-from tasks.generate.teacher.request import Request, Response
-from tasks.generate.teacher.server import Server, _wait
-from tasks.generate.teacher.voices import voice
+from tasks.teacher import asking
+from tasks.teacher.asking import Asker
+from tasks.teacher.errors import Passing, Stopped, Unanswered
+from tasks.teacher.gate import Gate
+from tasks.teacher.purse import Purse
+from tasks.teacher.record import Record
+from tasks.teacher.request import Request, Response
+from tasks.teacher.server import Server, _wait
+from tasks.teacher.settings import Budget, Teacher
+from tasks.teacher.voices import voice
 from tests.tasks.teacher_server import Asked, Reply, Script, teacher_server
 
 KEY = "sk-open-sesame"

@@ -300,9 +300,31 @@ def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], out
     folder.mkdir(parents=True)
     write(folder / "predictions.parquet", columns)
     shots = {"shots": {"3": len(chats)}} if candidate == "base_few_shot" else {}
-    facts = {"candidate": candidate, "kind": kind(candidate, Settings()), "too_long": 0, "cut": 0, "empty": 0, **shots}
+    facts = {
+        "candidate": candidate,
+        "kind": kind(candidate, Settings()),
+        "too_long": 0,
+        "no_answer": 0,
+        "cut": 0,
+        "empty": 0,
+        **shots,
+    }
     write_json(folder / "scores.json", {**facts, **scores(metrics, columns)})
     write_json(folder / "settings.json", {"batch_size": 32, "max_new_tokens": None})
+
+
+def judged(paths: Paths, candidate: str) -> None:
+    """Write what the stage judge leaves of `candidate`: three wins, a tie, and a row without a clear verdict."""
+    from tasks.judge.tally import tally
+
+    verdicts = ["win", "win", "win", "tie", None]
+    rows = [
+        {"first": one, "second": one, "verdict": one, "output": "a b", "against": "a", "score": {"exact_match": 1.0}}
+        for one in verdicts
+    ]
+    folder = paths.judged(candidate)
+    write_json(folder / "judged.json", {"candidate": candidate, "against": "base", "judge": "big", **tally(rows)})
+    write_json(folder / "settings.json", {"against": "base", "reference": True})
 
 
 def decided(paths: Paths, **settings: Any) -> Any:

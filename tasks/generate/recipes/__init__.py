@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tasks.contract.paths import Paths
 from tasks.generate.settings import Settings
-from tasks.generate.teacher.request import Response
+from tasks.teacher.request import Response
 
 Said = Callable[[str], Response | None]
 """From the key of a request to the response on record; None where the budget was used up before it was asked."""

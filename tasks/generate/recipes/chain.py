@@ -4,7 +4,7 @@ from typing import Any
 
 from tasks.generate.quality import fault
 from tasks.generate.recipes import Row, Said
-from tasks.generate.settings import Teacher
+from tasks.teacher.settings import Teacher
 
 
 def first_fault(made: Row, steps: dict[str, str], said: Said, teacher: Teacher) -> str | None:

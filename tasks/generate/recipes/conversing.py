@@ -13,7 +13,7 @@ from distilabel.steps.tasks.base import Task
 from jsonschema import ValidationError, validate
 
 from tasks.generate.quality import fault
-from tasks.generate.teacher.request import Response
+from tasks.teacher.request import Response
 
 USER = """You play a person who talks to an assistant. Your situation:
 {scenario}

@@ -10,14 +10,11 @@ from pydantic import PrivateAttr
 
 from tasks.contract.files import write_json
 from tasks.generate.quality import fault
-from tasks.generate.settings import Budget, Teacher
-from tasks.generate.teacher.asking import Asker
-from tasks.generate.teacher.errors import OverBudget, Stopped, Unanswered
-from tasks.generate.teacher.gate import Gate
-from tasks.generate.teacher.purse import Purse
-from tasks.generate.teacher.record import RECORD, STOP, Record
-from tasks.generate.teacher.request import Request, Response
-from tasks.generate.teacher.voices import model_of, voice
+from tasks.teacher.errors import Stopped
+from tasks.teacher.record import RECORD, STOP, Record
+from tasks.teacher.recorded import Recorded
+from tasks.teacher.request import Request, Response
+from tasks.teacher.settings import Budget, Teacher
 
 
 class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
@@ -36,10 +33,7 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
     """This attempt of the run."""
 
     _record: Record = PrivateAttr()
-    _purse: Purse = PrivateAttr()
-    _asker: Asker | None = PrivateAttr(None)
-    _model: str = PrivateAttr("")
-    _waiting: dict[str, "asyncio.Future[Response]"] = PrivateAttr(default_factory=dict)
+    _asked: Recorded = PrivateAttr()
 
     @property
     def model_name(self) -> str:
@@ -49,13 +43,17 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
         """Open the record. The teacher itself is loaded when something is not on record."""
         super().load()
         self._record = Record(Path(self.work) / RECORD)
-        self._purse = Purse(self._record, self.run, self.budget, self.settings)
-        self._model = model_of(self.settings)
+        self._asked = Recorded(
+            self.settings,
+            self.budget,
+            self._record,
+            self.run,
+            self.attempt,
+            lambda said: self._logger.warning(f"WARNING {said}"),
+        )
 
     def unload(self) -> None:
-        if self._asker is not None:
-            self.event_loop.run_until_complete(self._asker.voice.close())
-            self._asker = None
+        self.event_loop.run_until_complete(self._asked.close())
         self._record.close()
 
     async def agenerate(self, input: Any, num_generations: int = 1) -> Any:
@@ -63,8 +61,8 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
 
         Empty where there is none of use, so that no later step pays for a row that is lost.
         """
-        requests = [Request.of(self.settings, self._model, input, sample) for sample in range(num_generations)]
-        responses = await asyncio.gather(*(self._once(request) for request in requests))
+        requests = [self._asked.request(input, sample) for sample in range(num_generations)]
+        responses = await asyncio.gather(*(self._answer(request) for request in requests))
         return {
             "generations": [self._useful(response) for response in responses],
             "statistics": {
@@ -81,42 +79,10 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
         """The response on record, for tasks that need more of it than its text."""
         return self._record.get(key)
 
-    async def _once(self, request: Request) -> Response:
-        """The answer on record, or asked now; requests that are equal and under way at once are asked once."""
-        if (under_way := self._waiting.get(request.key)) is not None:
-            return await under_way
-        future = self._waiting[request.key] = asyncio.get_running_loop().create_future()
+    async def _answer(self, request: Request) -> Response:
         try:
-            response = await self._answered(request)
-        except BaseException:
-            future.cancel()  # a defect: those who wait for the same fail with this one
-            raise
-        finally:
-            del self._waiting[request.key]
-        future.set_result(response)
-        return response
-
-    async def _answered(self, request: Request) -> Response:
-        try:
-            response = self._record.get(request.key) or await self._asked(request)
+            return await self._asked.answer(request)
         except (Stopped, OSError, sqlite3.Error) as error:
             kind = error.kind if isinstance(error, Stopped) else "machine"
             write_json(Path(self.work) / STOP, {"kind": kind, "said": str(error)})
             return Response(failed="stopped")
-        if response.failed is None:
-            self._record.use(self.run, self.attempt, request.key, self._purse.price(response))
-        return response
-
-    async def _asked(self, request: Request) -> Response:
-        if self._asker is None:
-            gate = Gate(self._record, self.settings)
-            self._asker = Asker(voice(self.settings), self.settings, self._purse, gate)
-        try:
-            response = await self._asker.answer(request)
-        except OverBudget:
-            return Response(failed="budget")
-        except Unanswered as error:
-            self._logger.warning(f"WARNING no answer: {error}")
-            response = Response(failed=str(error))
-        self._record.put(request, response)
-        return response

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tasks.generate.settings import Teacher
-from tasks.generate.teacher.errors import Passing, Stopped, Unanswered, Unreachable
-from tasks.generate.teacher.request import Request, Response
+from tasks.teacher.errors import Passing, Stopped, Unanswered, Unreachable
+from tasks.teacher.request import Request, Response
+from tasks.teacher.settings import Teacher
 
 LONGEST_WAIT = 300.0
 """Seconds that a server's `Retry-After` is heeded at most."""
@@ -77,12 +77,12 @@ class Server:
         told = f"status {reply.status}: {said}"
         if reply.status in (401, 403):
             variable = self.settings.key_name
-            which = f"the key in {variable}" if variable else "a request without a key (generate.teacher.key_variable)"
+            which = f"the key in {variable}" if variable else "a request without a key (key_variable)"
             raise Stopped(f"{self.settings.url} refuses {which}: {told}", "input")
         if reply.status in (404, 405) or 300 <= reply.status < 400:
             raise Stopped(
-                f"{self.settings.url} knows no {self.settings.model!r} or no such address; check generate.teacher's "
-                f"model and base_url (most servers want /v1 at its end): {told}",
+                f"{self.settings.url} knows no {self.settings.model!r} or no such address; check the "
+                f"teacher's model and base_url (most servers want /v1 at its end): {told}",
                 "input",
             )
         if reply.status in AT_FAULT:

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from tasks.generate.settings import Budget, Teacher
-from tasks.generate.teacher.record import Record, Spent
-from tasks.generate.teacher.request import Request, Response
+from tasks.teacher.record import Record, Spent
+from tasks.teacher.request import Request, Response
+from tasks.teacher.settings import Budget, Teacher
 
 
 class Purse:

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from tasks.generate.settings import Teacher
-from tasks.generate.teacher.record import Record
+from tasks.teacher.record import Record
+from tasks.teacher.settings import Teacher
 
 LOOK = 0.01
 """Seconds between two looks at a gate that the requests of other steps keep full."""

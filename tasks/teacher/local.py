@@ -9,9 +9,9 @@ from tasks.contract.errors import TemperError
 from tasks.contract.files import fingerprint
 from tasks.contract.loading import load_model
 from tasks.contract.model import describe, identity
-from tasks.generate.settings import Teacher
-from tasks.generate.teacher.errors import Stopped, Unanswered
-from tasks.generate.teacher.request import Request, Response
+from tasks.teacher.errors import Stopped, Unanswered
+from tasks.teacher.request import Request, Response
+from tasks.teacher.settings import Teacher
 
 
 def local_name(folder: Path) -> str:
@@ -34,9 +34,7 @@ class Local:
             self._model = load_model(folder, device=device)
             self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except (TemperError, OSError, ValueError) as error:
-            raise Stopped(
-                f"generate.teacher.model = {folder}: no model that can be loaded ({error})", "input"
-            ) from None
+            raise Stopped(f"{folder}: no model that can be loaded ({error})", "input") from None
         self.model = local_name(folder)
 
     async def ask(self, request: Request) -> Response:
@@ -77,6 +75,4 @@ class Local:
                 self._tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
             )
         except Exception as error:  # templates raise whatever they like
-            raise Stopped(
-                f"generate.teacher.model: its chat template cannot render a request: {error}", "input"
-            ) from None
+            raise Stopped(f"{self.model}: its chat template cannot render a request: {error}", "input") from None

@@ -15,8 +15,8 @@ from typing import Any
 
 from tasks.contract.errors import InputError
 from tasks.contract.files import written
-from tasks.generate.settings import Budget
-from tasks.generate.teacher.request import Request, Response
+from tasks.teacher.request import Request, Response
+from tasks.teacher.settings import Budget
 
 RECORD = "record.sqlite"
 """Name of the record's database in the pipeline's folder."""

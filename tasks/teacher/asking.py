@@ -3,11 +3,11 @@
 import asyncio
 from typing import Protocol
 
-from tasks.generate.settings import Teacher
-from tasks.generate.teacher.errors import OverBudget, Passing, Stopped, Unanswered, Unreachable
-from tasks.generate.teacher.gate import Gate
-from tasks.generate.teacher.purse import Purse
-from tasks.generate.teacher.request import Request, Response
+from tasks.teacher.errors import OverBudget, Passing, Stopped, Unanswered, Unreachable
+from tasks.teacher.gate import Gate
+from tasks.teacher.purse import Purse
+from tasks.teacher.request import Request, Response
+from tasks.teacher.settings import Teacher
 
 FIRST_WAIT, MOST_WAIT = 0.5, 60.0
 """Seconds before a request is tried again: at first, doubled each time, and at most."""

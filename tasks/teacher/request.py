@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from tasks.contract.files import fingerprint
-from tasks.generate.settings import Teacher
+from tasks.teacher.settings import Teacher
 
 
 @dataclass(frozen=True)

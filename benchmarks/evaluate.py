@@ -1,0 +1,249 @@
+"""`evaluate`: items a second of a generating and a multiple-choice task of lm-eval, against lm-eval itself and a loop.
+
+A Llama of random weights, as large as the embedded one, and questions of uneven length. `lm_eval` is its default, one
+question at a time; `loop` is what one writes by hand: sorted by length, 32 at a time, no record and no statistics. Each
+way runs in a process of its own, a few times in turn; imports and loading are not counted. All must say the same.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.checkout import HERE
+from benchmarks.result import Result
+
+GOAL = 1 / 0.9
+"""Time for each second of the loop."""
+
+FASTER = 1.5
+"""Items a second for each of lm-eval's."""
+
+ROWS = 32
+TOKENS = 24
+"""Of an answer."""
+
+ITEMS = {"small": 128, "default": 768}
+ROUNDS = {"small": 1, "default": 3}
+WAYS = ("loop", "temper", "lm_eval")
+TASKS = ("choose", "answer")
+
+TASK = """task: {name}
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {folder}/rows.jsonl}}}}
+test_split: test
+doc_to_text: "{{{{question}}}}"
+{more}
+metadata: {{version: 1.0}}
+"""
+MORE = {
+    "choose": """output_type: multiple_choice
+doc_to_choice: choices
+doc_to_target: 0
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]""",
+    "answer": f"""output_type: generate_until
+doc_to_target: "docker"
+generation_kwargs: {{until: ["\\n\\n"], max_gen_toks: {TOKENS}, do_sample: false}}
+metric_list: [{{metric: exact_match, aggregation: mean, higher_is_better: true}}]""",
+}
+
+
+def measure(full: bool) -> Result:
+    """Ways in turn on one model."""
+    configuration = "default" if full else "small"
+    with TemporaryDirectory(prefix="temper-") as folder:
+        place = Path(folder)
+        _run("make", place, str(ITEMS[configuration]))
+        found = [{way: _run(way, place) for way in WAYS} for _ in range(ROUNDS[configuration])]
+    seconds = {task: {way: median(one[way][task]["seconds"] for one in found) for way in WAYS} for task in TASKS}
+    same = all(
+        one[way][task]["said"] == found[0]["loop"][task]["said"] for one in found for way in WAYS for task in TASKS
+    )
+    behind = max(seconds[task]["temper"] / seconds[task]["loop"] for task in TASKS)
+    ahead = min(seconds[task]["lm_eval"] / seconds[task]["temper"] for task in TASKS)
+    detail = {
+        "configuration": configuration,
+        "items": ITEMS[configuration],
+        "items_a_second": {
+            task: {way: round(ITEMS[configuration] / took, 1) for way, took in ways.items()}
+            for task, ways in seconds.items()
+        },
+        "times_lm_eval": round(ahead, 2),
+        "same_answers": same,
+    }
+    return Result(
+        "evaluate",
+        round(behind, 3),
+        "x a loop by hand",
+        round(GOAL, 3),
+        behind <= GOAL and ahead >= FASTER and same,
+        detail,
+    )
+
+
+def _run(way: str, place: Path, *more: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.evaluate", way, str(place), *more],
+        cwd=HERE, capture_output=True, text=True, check=False,
+        env={**os.environ, "TQDM_DISABLE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HUB_OFFLINE": "1",
+             "HF_DATASETS_CACHE": str(place / "cache"), "TOKENIZERS_PARALLELISM": "false"},
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    values: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return values
+
+
+def _make(place: Path, items: int) -> dict[str, Any]:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+    draw = random.Random(0)
+    words = ("show", "stop", "remove", "all", "the", "containers", "images", "of", "named", "web", "that", "run")
+    said = [" ".join(draw.choices(words, k=draw.randint(4, 60))) for _ in range(items)]
+    folder = place / "tasks"
+    folder.mkdir()
+    with (folder / "rows.jsonl").open("w") as file:
+        for question in said:
+            choices = [" ".join(draw.choices(words, k=draw.randint(1, 8))) for _ in range(4)]
+            file.write(json.dumps({"question": f"{question}.", "choices": choices}) + "\n")
+    for name in TASKS:
+        (folder / f"{name}.yaml").write_text(TASK.format(name=name, folder=folder, more=MORE[name]))
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    backend.train_from_iterator(
+        said,
+        trainers.BpeTrainer(vocab_size=800, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False),
+    )
+    PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|end|>", pad_token="<|end|>").save_pretrained(
+        place / "model"
+    )
+    set_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=813, hidden_size=192, intermediate_size=512, num_hidden_layers=4, num_attention_heads=6,
+            num_key_value_heads=6, max_position_embeddings=512, initializer_range=0.1,
+            bos_token_id=0, eos_token_id=0, pad_token_id=0,
+        )
+    ).save_pretrained(place / "model")  # fmt: skip
+    return {}
+
+
+def _loaded(place: Path) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoTokenizer
+
+    from tasks.contract.loading import load_model
+
+    torch.set_num_threads(1)
+    return load_model(place / "model"), AutoTokenizer.from_pretrained(place / "model")
+
+
+def _temper(place: Path) -> dict[str, Any]:
+    import lm_eval.evaluator  # noqa: F401  not counted for the other way either
+
+    from tasks.contract.progress import reporter
+    from tasks.evaluate.benchmarks import benchmarked
+    from tasks.evaluate.engine import Engine
+    from tasks.evaluate.record import Record
+    from tasks.evaluate.settings import Benchmark
+
+    model, tokenizer = _loaded(place)
+    found = {}
+    for task in TASKS:
+        record = Record(place / f"record-{os.getpid()}", task)
+        engine = Engine(model, tokenizer, context=512, batch_size=ROWS, batch_tokens=65536, record=record)
+        start = time.perf_counter()
+        told = benchmarked([Benchmark(task=task, chat_template=False)], engine, place / "tasks", reporter)
+        found[task] = {
+            "seconds": time.perf_counter() - start,
+            "said": [_said(task, json.loads(row["answer"])) for row in told.samples],
+        }
+    return found
+
+
+def _lm_eval(place: Path) -> dict[str, Any]:
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    model, tokenizer = _loaded(place)
+    harness = HFLM(pretrained=model, tokenizer=tokenizer, backend="causal", max_length=512)
+    found = {}
+    for task in TASKS:
+        start = time.perf_counter()
+        manager = TaskManager(include_path=str(place / "tasks"), include_defaults=False)
+        told = simple_evaluate(model=harness, tasks=[task], task_manager=manager, bootstrap_iters=0, log_samples=True)
+        seconds = time.perf_counter() - start
+        rows = sorted(told["samples"][task], key=lambda row: int(row["doc_id"]))
+        found[task] = {"seconds": seconds, "said": [_said(task, row["filtered_resps"]) for row in rows]}
+    return found
+
+
+def _said(task: str, answer: Any) -> Any:
+    """The answer, or the number of the choice."""
+    if task == "answer":
+        return answer[0]
+    values = [float(value) for value, _ in answer]
+    return values.index(max(values))
+
+
+def _loop(place: Path) -> dict[str, Any]:
+    import torch
+
+    model, tokenizer = _loaded(place)
+    tokenizer.padding_side = "left"
+    found = {}
+    with torch.inference_mode():
+        start = time.perf_counter()
+        rows = [json.loads(line) for line in (place / "tasks/rows.jsonl").read_text().splitlines()]
+        texts = [tokenizer(row["question"])["input_ids"] for row in rows]
+        pairs = [
+            (number, context, tokenizer(f"{row['question']} {choice}")["input_ids"][len(context) :])
+            for number, (row, context) in enumerate(zip(rows, texts, strict=True))
+            for choice in row["choices"]
+        ]
+        order = sorted(range(len(pairs)), key=lambda place: -len(pairs[place][1]) - len(pairs[place][2]))
+        values = [0.0] * len(pairs)
+        for first in range(0, len(order), ROWS):
+            batch = order[first : first + ROWS]
+            ids = [(pairs[at][1] + pairs[at][2])[:-1] for at in batch]
+            padded = tokenizer.pad({"input_ids": ids}, return_tensors="pt")
+            logits = model(**padded, position_ids=(padded["attention_mask"].cumsum(1) - 1).clamp(min=0)).logits
+            for at, row in zip(batch, logits, strict=True):
+                after = pairs[at][2]
+                scores = row[-len(after) :].log_softmax(-1)
+                values[at] = float(scores[range(len(after)), after].sum())
+        four = [values[4 * number : 4 * number + 4] for number in range(len(rows))]
+        said = [one.index(max(one)) for one in four]
+        found["choose"] = {"seconds": time.perf_counter() - start, "said": said}
+
+        start = time.perf_counter()
+        rows = [json.loads(line) for line in (place / "tasks/rows.jsonl").read_text().splitlines()]
+        texts = [tokenizer(row["question"])["input_ids"] for row in rows]
+        order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
+        answers = [""] * len(texts)
+        for first in range(0, len(order), ROWS):
+            batch = order[first : first + ROWS]
+            padded = tokenizer.pad({"input_ids": [texts[at] for at in batch]}, return_tensors="pt")
+            made = model.generate(**padded, max_new_tokens=TOKENS, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+            for at, row in zip(batch, made[:, padded["input_ids"].shape[1] :], strict=True):
+                answers[at] = tokenizer.decode(row, skip_special_tokens=True).split("\n\n")[0]
+        found["answer"] = {"seconds": time.perf_counter() - start, "said": answers}
+    return found
+
+
+if __name__ == "__main__":
+    way, folder = sys.argv[1], Path(sys.argv[2])
+    if way == "make":
+        print(json.dumps(_make(folder, int(sys.argv[3]))))
+    else:
+        print(json.dumps({"loop": _loop, "temper": _temper, "lm_eval": _lm_eval}[way](folder)))

@@ -1,0 +1,90 @@
+"""All runs that git and DVC keep, side by side: for the terminal, and on a page beside the report."""
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from flows.git import git
+from flows.past import Past, at
+from flows.reasons import parameters
+from tasks.contract.errors import MachineError
+from tasks.contract.files import write_text
+
+PAGE = Path("data/report/runs.html")
+
+COLUMNS = ("run", "commit", "metric", "score", "95 % interval", "rows", "gain over base", "p", "decision", "changed")
+
+STYLE = """body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
+color-scheme: light dark } table { border-collapse: collapse; width: 100% } th, td { text-align: left;
+vertical-align: top; padding: .35rem .7rem; border-bottom: 1px solid #8884 }
+td { font-variant-numeric: tabular-nums }"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run."""
+
+    name: str
+    """Name of the experiment, or the subject of the commit."""
+    revision: str
+    decision: dict[str, Any]
+    changed: list[str]
+    """Parameters that differ from the run before it."""
+
+    def cells(self) -> list[str]:
+        """What the columns hold."""
+        found = self.decision
+        if not found:
+            return [self.name, self.revision[:10], *[""] * 6, "none", "; ".join(self.changed)]
+        return [
+            self.name,
+            self.revision[:10],
+            f"{found['candidate']} {found['metric'].replace('_', ' ')}",
+            f"{found['value']:.4f}",
+            f"{found['low']:.4f} to {found['high']:.4f}",
+            str(found["n"]),
+            f"{found['gain']:+.4f}",
+            f"{found['p']:.4g}",
+            "promoted" if found["promote"] else f"not promoted: {found['reason']}",
+            "; ".join(self.changed),
+        ]
+
+
+def runs(most: int = 50) -> list[Line]:
+    """The newest runs first: commits of this branch, and experiments, in which dvc.lock changed."""
+    experiments = {}
+    for line in git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/").splitlines():
+        revision, _, name = line.partition(" ")
+        if name.split("/")[2] not in ("exec", "stash", "celery", "running", "queue"):
+            experiments[revision] = name.rsplit("/", 1)[-1]
+    told = git("log", f"-{most}", "--date-order", "--format=%H %P%x00%s", "HEAD", *experiments, "--", "dvc.lock")
+    found: list[Line] = []
+    for line in told.splitlines():
+        hashes, _, subject = line.partition("\0")
+        revision, *before = hashes.split()
+        old, new = (at(one, "params.yaml") if one else "" for one in ((before or [""])[0], revision))
+        changed = parameters(_values(old), _values(new)) if old else []
+        found.append(Line(experiments.get(revision, subject), revision, Past(revision).decision, changed))
+    if not found:
+        raise MachineError("no run is kept here yet: commit dvc.lock after a run, or run `dvc exp run`.")
+    return found
+
+
+def write_page(found: list[Line]) -> None:
+    """Write the page: one file, no script."""
+    head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line.cells())}</tr>\n" for line in found)
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Runs</title>\n'
+        f"<style>{STYLE}</style></head>\n<body><h1>Runs</h1>\n"
+        "<p>The newest first; changed: parameters that differ from the commit before.</p>\n"
+        f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></body>\n</html>\n"
+    )
+    write_text(PAGE, page)
+
+
+def _values(text: str) -> dict[str, Any]:
+    return YAML(typ="safe").load(text) or {} if text else {}

@@ -1,0 +1,69 @@
+"""A candidate behind an endpoint: asked by the protocol, as it has its own chat template and tokens."""
+
+import json
+from typing import Any
+
+from tasks.contract.errors import InputError, MachineError, SettingsError
+from tasks.contract.files import fingerprint
+from tasks.contract.paths import Paths
+from tasks.contract.progress import reporter
+from tasks.evaluate.engine import Answer
+from tasks.evaluate.metrics import LIKELIHOOD
+from tasks.evaluate.questions import Question, parts
+from tasks.evaluate.settings import Settings
+from tasks.teacher.errors import Stopped
+from tasks.teacher.record import Record
+from tasks.teacher.recorded import ask_all
+from tasks.teacher.request import Response
+from tasks.teacher.settings import Budget, Teacher
+
+
+def check(candidate: str, settings: Settings) -> None:
+    """Raise `SettingsError` for what an endpoint cannot be asked."""
+    if metrics := [metric.column for metric in settings.metrics if metric.kind in LIKELIHOOD]:
+        raise SettingsError(
+            f"evaluate.hosted.{candidate}: an endpoint tells no likelihoods, so {', '.join(metrics)} cannot be told of "
+            "it; take the metric out of evaluate.metrics, or the model out of evaluate.hosted."
+        )
+    if settings.benchmarks and candidate in settings.benchmarked:
+        raise SettingsError(
+            f"evaluate.benchmarked: {candidate} is an endpoint, which cannot be asked benchmarks; take it out."
+        )
+
+
+def ask_server(
+    held_out: list[dict[str, Any]], candidate: str, server: Teacher, paths: Paths
+) -> tuple[list[Question | None], list[Answer]]:
+    """Each row as it was asked, and the answer to it.
+
+    A row without an answer counts as wrong, with `no_answer` as its end. Answers are on record until the stage ends,
+    and no longer: what stands behind a name at an endpoint may change. Raises `InputError` or `MachineError` where
+    nothing more can be asked.
+    """
+    chats, questions = [], []
+    for row in held_out:
+        system, turns, reference = parts(row)
+        chat = [*system, *turns]
+        tools = {"tools": json.loads(row["tools"])} if row.get("tools") else {}
+        chats.append({"content": chat, **tools})
+        prompt = "\n\n".join(f"{turn['role']}: {turn['content'] or ''}" for turn in chat)
+        questions.append(Question(row["id"], prompt, reference, (), 0))
+    run = fingerprint(server.model_dump(mode="json"))
+    folder = paths.scratch(f"evaluate-{candidate}")
+    record = Record(folder / f"{run[:32]}.sqlite")  # another server's answers are no other's, whatever its model's name
+    report = reporter(f"evaluate {candidate}", len(chats), "rows")
+    try:
+        record.forget_failures()
+        responses = ask_all(server, chats, record, run, budget=Budget(), report=report)
+    except Stopped as error:
+        kind = InputError if error.kind == "input" else MachineError
+        raise kind(f"evaluate.hosted.{candidate}: {error}. What arrived is kept; mend it and run again.") from None
+    finally:
+        record.close()
+    return list(questions), [_answer(response, server.max_new_tokens) for response in responses]
+
+
+def _answer(response: Response, most: int) -> Answer:
+    if response.failed is not None:
+        return Answer("", 0, "no_answer")
+    return Answer(response.text, response.output_tokens or 0, "length" if response.cut(most) else "stop")
