@@ -42,7 +42,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         if "grad_norm" in logs and float(logs["grad_norm"]) == 0.0:
             raise CheckFailed(
                 f"{self.what}: the gradient is zero at step {state.global_step}: no weight learns. "
-                f"Check which layers {self.what}.lora.target_modules names."
+                f"Check what {self.what}.method and the keys below it tune."
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
