@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks.contract.errors import TemperError, advice
 
-STAGES = ("base", "generate", "clean", "template", "train", "merge", "quantize", "evaluate", "report")
+STAGES = ("base", "generate", "clean", "template", "train", "align", "merge", "quantize", "evaluate", "report")
 
 FIXED = {
     "PYTHONHASHSEED": "0",  # peft writes sets in hash order

@@ -26,7 +26,7 @@ def b_ratio(settings: Tuning) -> float | None:
     return settings.lora.b_ratio or (LORA_PLUS if settings.method == "lora_plus" else None)
 
 
-def configuration(what: str, settings: Tuning) -> Any:
+def configuration(what: str, settings: Tuning, task: str = "CAUSAL_LM") -> Any:
     """peft's configuration of the method, checked by peft's own class; None where the model's own weights are tuned."""
     from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftConfig, PeftType
 
@@ -58,16 +58,19 @@ def configuration(what: str, settings: Tuning) -> Any:
 
         given.setdefault("eva_config", EvaConfig())
     try:
-        return kind(task_type="CAUSAL_LM", **given)
+        return kind(task_type=task, **given)
     except (ValueError, TypeError, AssertionError, ImportError) as error:
         raise SettingsError(f"params.yaml: {what}.peft: peft refuses it: {' '.join(str(error).split())}") from None
 
 
-def attach(what: str, settings: Tuning, model: Any, rows: Any, scratch: Path, grown: bool) -> Any:
+def attach(
+    what: str, settings: Tuning, model: Any, rows: Any, scratch: Path, grown: bool, task: str = "CAUSAL_LM"
+) -> Any:
     """`model` with what shall be tuned, and nothing else, set to be trained.
 
-    `grown`: the model has rows of embeddings for new tokens, which are trained and saved with an adapter. Raises
-    `SettingsError` where the method does not fit the model.
+    `grown`: the model has rows of embeddings for new tokens, which are trained and saved with an adapter. `task`: what
+    the model is for, by peft's name; SEQ_CLS for one that scores. Raises `SettingsError` where the method does not fit
+    the model.
     """
     if settings.method == "full":
         return model
@@ -76,7 +79,7 @@ def attach(what: str, settings: Tuning, model: Any, rows: Any, scratch: Path, gr
         return model
     from peft import get_peft_model
 
-    asked = configuration(what, settings)
+    asked = configuration(what, settings, task)
     if grown:
         _train_embeddings(what, settings.method, asked, model)
     _defuse(model)

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import Trainer
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from transformers.trainer_utils import set_seed
 
 from tasks.contract.errors import CheckFailed, SettingsError
 from tasks.train import checkpoints
-from tasks.train.settings import Optimization
+from tasks.train.adapters import b_ratio
+from tasks.train.methods import METHODS
+from tasks.train.muon import Muon
+from tasks.train.settings import Optimization, Tuning
 from tasks.train.watch import Watch, curve
 
 
@@ -163,6 +167,28 @@ def train(
 def watch(what: str, settings: Optimization) -> Watch:
     """The callback that tells progress, seals checkpoints and stops at the first bad step."""
     return Watch(what, settings.steps)
+
+
+def optimizer(settings: Optimization, model: Any, values: Any) -> Any:
+    """The optimiser where transformers does not make it by its name; else None."""
+    if settings.optimizer == "muon":
+        return Muon(
+            model,
+            settings.learning_rate,
+            (values.adam_beta1, values.adam_beta2),
+            values.adam_epsilon,
+            settings.weight_decay,
+        )
+    ratio = b_ratio(settings) if isinstance(settings, Tuning) and METHODS[settings.method].lora else None
+    if ratio is None:
+        return None
+    from peft.optimizers import create_loraplus_optimizer
+
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(values, model)
+    rate = options.pop("lr")
+    return create_loraplus_optimizer(
+        model, kind, lr=rate, loraplus_lr_ratio=ratio, loraplus_weight_decay=settings.weight_decay, **options
+    )
 
 
 def digest(weight: Any) -> bytes:

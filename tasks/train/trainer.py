@@ -11,11 +11,9 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from tasks.contract.errors import CheckFailed, SettingsError
 from tasks.train import loop, padding
-from tasks.train.adapters import b_ratio
 from tasks.train.loop import Trained, Work, prepare
 from tasks.train.loss import chooses, loss
 from tasks.train.methods import METHODS, Method
-from tasks.train.muon import Muon
 from tasks.train.optimizers import PROJECTING
 from tasks.train.order import ByLength
 from tasks.train.packs import Packs, collate
@@ -110,7 +108,7 @@ def fit(
             data_collator=form,
             processing_class=tokenizer,
             callbacks=[loop.watch(what, settings), *([Allocate()] if method.kind == "ADALORA" else [])],
-            optimizers=(_optimizer(settings, model, values), None),
+            optimizers=(loop.optimizer(settings, model, values), None),
         )
     except (ValueError, ImportError, NotImplementedError) as error:
         said = " ".join(str(error).split())
@@ -151,25 +149,3 @@ def _form(what: str, settings: Optimization, method: Method, model: Any, rows: A
 def _preset(settings: Optimization) -> dict[str, Any]:
     """Arguments that an optimiser cannot do without, unless told."""
     return {"optim_target_modules": ["attn", "mlp"]} if settings.optimizer in PROJECTING else {}
-
-
-def _optimizer(settings: Optimization, model: Any, values: Any) -> Any:
-    """The optimiser where transformers does not make it by its name; else None."""
-    if settings.optimizer == "muon":
-        return Muon(
-            model,
-            settings.learning_rate,
-            (values.adam_beta1, values.adam_beta2),
-            values.adam_epsilon,
-            settings.weight_decay,
-        )
-    ratio = b_ratio(settings) if isinstance(settings, Tuning) and METHODS[settings.method].lora else None
-    if ratio is None:
-        return None
-    from peft.optimizers import create_loraplus_optimizer
-
-    kind, options = Trainer.get_optimizer_cls_and_kwargs(values, model)
-    rate = options.pop("lr")
-    return create_loraplus_optimizer(
-        model, kind, lr=rate, loraplus_lr_ratio=ratio, loraplus_weight_decay=settings.weight_decay, **options
-    )

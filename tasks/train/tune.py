@@ -37,12 +37,12 @@ def tune(settings: Settings, paths: Paths) -> None:
         "base": record["sha256"],
         "rows": [sha256(paths.templated / f"{split}.arrow") for split in ("train", "validation")],
     }
-    scratch = checkpoints.folder(paths.scratch(f"train-{checkpoints.key(identity)}"))
+    scratch = checkpoints.folder(paths.scratch("train"), identity)
     model = attach("train", settings, model, train, scratch, grown)
     result = fit(
         "train", model, tokenizer, train, settings, scratch, validation=validation if len(validation) else None
     )
-    with written(paths.trained) as out:
+    with written(paths.fitted) as out:
         out.mkdir()
         save(result.model, out, record["location"], initial(settings, scratch))
         write_text(out / "loss.csv", result.curve)
@@ -97,6 +97,7 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
     if hasattr(model, "peft_config"):
         # peft would add the embeddings a second time where they grew: they are among the modules that it saves
         options["save_embedding_layers"] = False
+        options["selected_adapters"] = ["default"]  # and not the copy that a preference loss compares with
         if start is not None:
             options["path_initial_model_for_weight_conversion"] = str(start)
     model.save_pretrained(out, **options)
