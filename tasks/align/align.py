@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from tasks.align.items import Items, check, counts, read
+from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective, Start
 from tasks.align.settings import Settings
 from tasks.contract.errors import CheckFailed, InputError, SettingsError
@@ -129,7 +129,7 @@ def fit(
     for value in trainable:
         value.data = value.data.float()
     trainer.train_dataset, trainer.eval_dataset = given, asked
-    work = loop.Work(counts(train), len(given))
+    work = loop.Work(counts(train), len(given), longest(train))
     result = loop.train("align", trainer, settings, scratch, work)
     if any(not torch.isfinite(value).all() for value in result.model.parameters()):
         raise CheckFailed("align: a weight is no number after the last step; lower align.learning_rate.")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 
 from tasks.contract.errors import InputError
@@ -110,3 +111,11 @@ def counts(rows: Any) -> dict[str, int]:
     prompt = tokens.pop("prompt_ids")
     answers = sum(tokens.values())
     return {"rows": len(rows), "tokens": prompt * len(tokens) + answers, "supervised_tokens": answers}
+
+
+def longest(rows: Any) -> int:
+    """The row with the most tokens."""
+    if isinstance(rows, Apart):
+        return 2 * longest(rows.pairs)
+    names = [name for name in rows.column_names if name.endswith("_ids")]
+    return int(np.argmax(sum(pc.list_value_length(rows.data.column(name)).to_numpy() for name in names)))

@@ -15,6 +15,7 @@ from transformers.trainer_utils import set_seed
 
 from tasks.contract.errors import CheckFailed, SettingsError
 from tasks.train import checkpoints
+from tasks.train import price as pricing
 from tasks.train.adapters import b_ratio
 from tasks.train.methods import METHODS
 from tasks.train.muon import Muon
@@ -38,6 +39,8 @@ class Work:
     counts: dict[str, int]
     items: int
     """Items an epoch: rows, or packs."""
+    longest: int
+    """The item with the most tokens."""
     unit: str = "rows"
     """What the items are."""
 
@@ -143,7 +146,11 @@ def train(
     checkpoint = checkpoints.latest(scratch)
     batch = settings.batch_size * settings.gradient_accumulation
     _tell(what, settings, work, batch, trainable, trainer.args, checkpoint)
+    asked = pricing.price(trainer, settings, work.longest)
+    pricing.tell(what, asked)
+    pricing.check(what, asked, settings, scratch, hasattr(trainer.model, "peft_config"))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    pricing.settle(what, asked)
     changed = sum(before[name] != digest(value) for name, value in trainable.items())
     made = trainer.state.global_step
     if not changed:

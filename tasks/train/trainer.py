@@ -4,6 +4,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
 import torch
 from transformers import TrainerCallback
 from trl.trainer.sft_config import SFTConfig
@@ -124,7 +126,9 @@ def fit(
     seen, given = count(trainer.train_dataset), count(rows)
     if seen != given:
         raise CheckFailed(f"{what}: the trainer sees {seen}, the rows are {given}; something prepared them again.")
-    work = Work(seen.as_dict(), len(trainer.train_dataset), "packs" if packed else "rows")
+    items = trainer.train_dataset
+    longest = items.longest if packed else int(np.argmax(pc.list_value_length(rows.data.column("input_ids"))))
+    work = Work(seen.as_dict(), len(items), longest, "packs" if packed else "rows")
     return loop.train(what, trainer, settings, scratch, work, stage.patience if stage else None)
 
 
