@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cached, clean, dedup, overhead, packing, privacy, reproduction, startup
+from benchmarks import cached, clean, dedup, generate, merge, overhead, packing, privacy, reproduction, startup
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -21,6 +21,8 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "reproduction": reproduction.measure,
     "clean": clean.measure,
     "dedup": dedup.measure,
+    "generate": generate.measure,
+    "merge": merge.measure,
     "packing": packing.measure,
     "privacy": privacy.measure,
 }

@@ -1,4 +1,4 @@
-"""The command `temper`: run, check, plan, audit, ui. Errors that users are meant to read are sentences, exit code 1."""
+"""The command `temper`: run, check, plan, audit, push, ui. Errors that users may read are sentences, exit code 1."""
 
 import argparse
 import gc
@@ -18,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
         _parser().error(f"unknown: {' '.join(more)}")
     options.more = more
     try:
-        return {"run": _run, "check": _check, "plan": _plan, "audit": _audit, "ui": _ui}[options.command](options)
+        commands = {"run": _run, "check": _check, "plan": _plan, "audit": _audit, "push": _push, "ui": _ui}
+        return commands[options.command](options)
     except TemperError as error:
         print(f"temper {options.command}: {error}", file=sys.stderr)
     except OSError as error:
@@ -44,6 +45,11 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--json", action="store_true", help="for programs")
     audit = "say everything that would go wrong with data, or a chat template, under a tokenizer"
     commands.add_parser("audit", help=audit, add_help=False)
+    push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
+    push.add_argument("repository", metavar="ORGANISATION/NAME")
+    push.add_argument("--folder", type=Path, default=Path("data/merged"), help="default: data/merged")
+    push.add_argument("--public", action="store_true", help="a new repository is private otherwise")
+    push.add_argument("--dry-run", action="store_true", help="say what would be sent; send nothing")
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
     return parser
@@ -106,6 +112,16 @@ def _flow(options: argparse.Namespace, page: str) -> int:
         console.print(f"Report:  {REPORT}")
     console.print("Next:    temper run --set train.learning_rate=1e-3   (only what depends on it runs again)")
     console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
+    return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    from flows.push import pack, push
+
+    parcel = pack(options.repository, options.folder)
+    print(parcel.tell())
+    if not options.dry_run:
+        print(push(parcel, private=not options.public))
     return 0
 
 

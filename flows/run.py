@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from flows.artifacts import Bars
 from flows.child import Children, Command
+from flows.keys import with_keys
 from flows.machine import at_once
 from flows.stage import Need, Outcome, bring
 from flows.watch import watcher
@@ -70,7 +71,7 @@ class Run:
                 self._watcher.progressed(command.stage, state)
                 self._bars.show(command.stage, state)
 
-            return self._children.run(command, log.info, progress)
+            return self._children.run(with_keys(command), log.info, progress)
 
     def __enter__(self) -> Self:
         return self

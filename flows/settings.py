@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flows.reasons import parameters
-from tasks import align, base, clean, evaluate, generate, merge, quantize, report, template, train
+from tasks import align, base, clean, evaluate, export, generate, merge, quantize, report, template, train
 from tasks.contract.errors import SettingsError
 from tasks.contract.files import written
 from tasks.contract.settings import PARAMS, Settings, load, read
@@ -42,6 +42,8 @@ class Params(Settings):
     """Base and adapter to one model."""
     quantize: quantize.Settings
     """Smaller copies of the model."""
+    export: export.Settings
+    """The model as other places want it."""
     evaluate: evaluate.Settings
     """Scores on the held-out rows."""
     report: report.Settings

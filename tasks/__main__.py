@@ -14,7 +14,19 @@ from pathlib import Path
 
 from tasks.contract.errors import TemperError, advice
 
-STAGES = ("base", "generate", "clean", "template", "train", "align", "merge", "quantize", "evaluate", "report")
+STAGES = (
+    "base",
+    "generate",
+    "clean",
+    "template",
+    "train",
+    "align",
+    "merge",
+    "quantize",
+    "export",
+    "evaluate",
+    "report",
+)
 
 FIXED = {
     "PYTHONHASHSEED": "0",  # peft writes sets in hash order

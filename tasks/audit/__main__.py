@@ -69,6 +69,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     from tasks.audit import data
+    from tasks.audit.reasons import ALL, REASONS
     from tasks.template.audit import Account
     from tasks.template.rows import Templater
     from tasks.template.tokenizer import LONGEST, load, stops, vocabulary
@@ -85,8 +86,8 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     account = Account("rows")
     data.audit(options.data, templater, options.objective, account)
     if not account.rows.outs["rows"]:
-        account.findings.add("no_rows", "all of them")
-    made = account.as_dict()
+        right["no_rows"] = f"{REASONS['no_rows'].meaning}: none of {account.rows.came} rows"
+    made = account.as_dict(ALL)
     limit = {"max_length": longest, "source": source if longest else "none known; give --max-length"}
     above = sum(1 for length in account.came if longest and length > longest)
     return {

@@ -28,15 +28,13 @@ def audit(data: Path, templater: Templater, objective: str | None, account: Acco
     """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read."""
     rows = _rows(data, objective, account)
     while batch := list(islice(rows, BATCH)):
-        outcomes = templater.outcomes([row for row, _ in batch])
-        for found, (_, made) in zip(outcomes, batch, strict=True):
-            if made.chosen and made.rejected and flipped(_said(made.chosen), _said(made.rejected)):
-                account.findings.add("flipped", found.id)
+        outcomes = templater.outcomes(batch)
+        for found in outcomes:
             account.add(found)
         account.count(templater.encoder.ids, outcomes)
 
 
-def _rows(data: Path, objective: str | None, account: Account) -> Iterator[tuple[dict[str, Any], Content]]:
+def _rows(data: Path, objective: str | None, account: Account) -> Iterator[dict[str, Any]]:
     """Rows that can be examined; what is wrong with the others is noted, and they count as having left."""
     number = 0
     for source in sources(data, Splits()):
@@ -49,7 +47,7 @@ def _rows(data: Path, objective: str | None, account: Account) -> Iterator[tuple
                 if objective and _kind(made) not in OBJECTIVES[objective]:
                     slug, detail = "objective", f"{objective} does not train on rows of the kind {_kind(made)}"
             if slug is None and made is not None:
-                yield {**{column: getattr(made, column) for column in COLUMNS}, "id": name}, made
+                yield {**{column: getattr(made, column) for column in COLUMNS}, "id": name}
                 continue
             account.rows.came += 1
             account.rows.left[str(slug)] += 1
@@ -84,6 +82,8 @@ def _look(made: Content, value: dict[str, Any], name: str, account: Account) -> 
     columns = unread(value, made.shape)
     if columns:
         account.findings.add("unused_column", name, f"such as {columns[0]}")
+    if made.chosen and made.rejected and flipped(_said(made.chosen), _said(made.rejected)):
+        account.findings.add("flipped", name)
     if any(_has_null(turn["extra"]) for turn in made.turns()):
         account.findings.add("null_keys", name)
 

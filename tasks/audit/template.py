@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.audit.dialogues import dialogues
-from tasks.contract.errors import InputError
 from tasks.template.audit import Findings
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
-from tasks.template.tokenizer import prepare
+from tasks.template.tokenizer import jinja, prepare
 
 TEN = {
     "unrenderable": 1,
@@ -41,9 +40,7 @@ def audit(
 
     Without a tokenizer one is made that knows every byte and the control tokens that stand in the template.
     """
-    if not file.is_file():
-        raise InputError(f"{file}: no such file; give a chat template in jinja.")
-    text = file.read_text(encoding="utf-8")
+    text = jinja(file)
     coder = tokenizer or _bytes(text)
     coder.chat_template = text
     coder, told = prepare(coder, settings, str(file))

@@ -25,6 +25,11 @@ class Paths:
         return self.data / "generated"
 
     @property
+    def responses(self) -> Path:
+        """The record of every response of a teacher, kept from run to run."""
+        return self.data / "responses.jsonl"
+
+    @property
     def clean(self) -> Path:
         """`train`, `validation`, `test` and `left_out` as Parquet, and `ledger.json`."""
         return self.data / "clean"
@@ -50,6 +55,11 @@ class Paths:
         return self.aligned if (self.aligned / "training.json").is_file() else self.fitted
 
     @property
+    def adapters(self) -> Path:
+        """Other adapters of the same base, a folder each, that the stage merge may combine with the trained one."""
+        return self.data / "adapters"
+
+    @property
     def merged(self) -> Path:
         """The tuned model as one Hugging Face folder."""
         return self.data / "merged"
@@ -57,6 +67,10 @@ class Paths:
     def quantized(self, scheme: str) -> Path:
         """One quantised model."""
         return self.data / "quantized" / scheme
+
+    def exported(self, form: str) -> Path:
+        """The model as another place wants it."""
+        return self.data / "exported" / form
 
     def evaluation(self, candidate: str) -> Path:
         """Scores and predictions of one candidate."""

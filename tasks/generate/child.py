@@ -1,64 +1,143 @@
-"""The pipeline as a child process with a time limit, for distilabel waits for ever when one of its steps is killed."""
+"""The pipeline as a watched child process, for distilabel waits for ever when one of its steps is killed."""
 
 import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from tasks.contract.errors import InputError, MachineError
+import psutil
+
+from tasks.contract.errors import InputError, MachineError, TemperError
 from tasks.contract.files import write_json
-from tasks.contract.paths import Paths
-from tasks.generate import Settings
+from tasks.generate.settings import Settings
+from tasks.generate.teacher.record import STOP
 
 LAST_LINES = 15
 """How much of a failed pipeline's output the error shows (lines)."""
 
+LOOK = 0.2
+"""Seconds between two looks at the child."""
 
-def answers(
-    settings: Settings, seed: Path, system: str | None, instructions: list[str], paths: Paths
-) -> list[str | None]:
-    """The teacher's answer to each instruction, in order; None where it gave none.
+GRACE = 10.0
+"""Seconds that a pipeline may go on after one of its processes is gone: at a regular end they all go."""
 
-    Raises `InputError` where the key's variable is not set, `MachineError` where the pipeline fails, or takes longer
-    than `generate.timeout`; whatever it started is ended then.
-    """
-    variable = settings.teacher.key_variable
-    if settings.teacher.kind == "openai" and variable and not os.environ.get(variable):
-        raise InputError(
-            f"generate.teacher.key_variable = '{variable}': the environment has no such variable; set it to the "
-            "server's key, or set the key to null for a server that needs none."
-        )
-    work = paths.scratch("generate").resolve()
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        write_json(
-            work / "order.json",
-            {
-                "seed": str(seed.resolve()),
-                "system": system,
-                "batch_size": settings.batch_size,
-                "teacher": settings.teacher.model_dump(mode="json"),
-                "instructions": instructions,
-            },
-        )
-        _run(work, settings.timeout)
-        found: list[str | None] = json.loads((work / "answers.json").read_text(encoding="utf-8"))
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    if len(found) != len(instructions):
-        raise MachineError(f"generate: the pipeline gave {len(found)} answers to {len(instructions)} instructions.")
-    return found
+MODULE = "tasks.generate.pipeline"
 
 
-def _run(work: Path, timeout: int) -> None:
-    """Run `tasks.generate.pipeline` in a process group of its own, and end the group whatever happens."""
-    environment = {
+class Watched:
+    """A pipeline's process and all that came from it; ended together, whatever happens."""
+
+    def __init__(
+        self,
+        work: Path,
+        settings: Settings,
+        used: Callable[[], int],
+        responses: Callable[[], int],
+        report: Callable[[int], None],
+    ) -> None:
+        """`used`: how many responses were used, which grows while the pipeline is alive, and is reported.
+        `responses`: how many are on record."""
+        self._work, self._settings, self._used, self._responses, self._report = work, settings, used, responses, report
+        self._output = work / "output.txt"
+        self._steps: dict[int, psutil.Process] = {}
+        self._missed: float | None = None
+
+    def run(self) -> None:
+        """Run the pipeline to its end.
+
+        Raises `InputError` for what settings or environment have wrong, `MachineError` where the teacher is gone, a
+        process of the pipeline is, the pipeline fails, or nothing came for `generate.timeout` seconds.
+        """
+        for left in (STOP, "answers.jsonl"):
+            (self._work / left).unlink(missing_ok=True)
+        with self._output.open("wb") as sink:
+            process = subprocess.Popen(
+                [sys.executable, "-m", MODULE, str(self._work)], stdin=subprocess.DEVNULL, stdout=sink,
+                stderr=subprocess.STDOUT, env=_environment(self._work), start_new_session=True,
+            )  # fmt: skip
+            try:
+                code = self._wait(process)
+            finally:
+                _end(process)
+        self._stopped()
+        if code or not (self._work / "answers.jsonl").is_file():
+            raise MachineError(f"generate: the pipeline failed (exit code {code}). {self._said()}")
+        for line in self._complaints():
+            print(line, flush=True)
+
+    def _wait(self, process: "subprocess.Popen[bytes]") -> int:
+        seen, since, looked = self._used(), time.monotonic(), 0.0
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(LOOK)
+            self._stopped()
+            now = time.monotonic()
+            if now - looked < 1.0:
+                continue
+            looked = now
+            if (count := self._used()) > seen:
+                seen, since = count, now
+            self._report(count)
+            if now - since > self._settings.timeout:
+                raise MachineError(
+                    f"generate: nothing new within {self._settings.timeout} seconds (generate.timeout); the pipeline "
+                    f"was ended. Look at the teacher, or raise the limit; what arrived is kept. {self._said()}"
+                )
+            self._look_for_the_dead(process.pid, now)
+
+    def _look_for_the_dead(self, pid: int, now: float) -> None:
+        """Raise `MachineError` where a process that was forked from the pipeline has gone before it."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for child in psutil.Process(pid).children(recursive=True):
+                if child.pid not in self._steps:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        if MODULE in child.cmdline():
+                            self._steps[child.pid] = child
+        gone = [pid for pid, step in self._steps.items() if not _alive(step)]
+        if not gone:
+            return
+        self._missed = self._missed or now
+        if now - self._missed > GRACE:
+            raise MachineError(
+                f"generate: a step of the pipeline was killed (process {gone[0]}); if nobody did that, the machine ran "
+                "out of memory: see `dmesg`. Run again: what arrived is kept, and only what is missing is asked."
+            )
+
+    def _stopped(self) -> None:
+        """Raise what the teacher's step says, if it has found that nothing more can be asked."""
+        with contextlib.suppress(FileNotFoundError):
+            told = json.loads((self._work / STOP).read_text(encoding="utf-8"))
+            kind: type[TemperError] = InputError if told["kind"] == "input" else MachineError
+            kept = self._responses()
+            raise kind(
+                f"generate.teacher: {told['said']}. {kept} responses are kept; mend it and run again: only "
+                "what is missing is asked."
+            )
+
+    def _complaints(self) -> list[str]:
+        """Lines of the pipeline's output that a person should see."""
+        lines = self._output.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)][:LAST_LINES]
+
+    def _said(self) -> str:
+        lines = self._output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return "Its last lines:\n" + "\n".join(lines[-LAST_LINES:]) if lines else "It printed nothing."
+
+
+def place_order(work: Path, settings: Settings, start: int, stop: int, **more: str) -> None:
+    """Write what the pipeline is to do next: rows `start` to `stop` of the order."""
+    order = {"settings": settings.model_dump(mode="json"), "start": start, "stop": stop, **more}
+    write_json(work / "order.json", order)
+
+
+def _environment(work: Path) -> dict[str, str]:
+    return {
         **os.environ,
         "DISTILABEL_LOG_LEVEL": "WARNING",
         "HF_HUB_OFFLINE": "1",
@@ -67,43 +146,16 @@ def _run(work: Path, timeout: int) -> None:
         "COLUMNS": "240",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")])),
     }
-    output = work / "output.txt"
-    with output.open("wb") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tasks.generate.pipeline", str(work)],
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise MachineError(
-                f"generate: the pipeline did not end within {timeout} seconds (generate.timeout); it was ended. "
-                f"Raise the limit, or look at the teacher. {_said(output)}"
-            ) from None
-        finally:
-            _end(process)
-    if code or not (work / "answers.json").is_file():
-        raise MachineError(f"generate: the pipeline failed (exit code {code}). {_said(output)}")
-    for line in _complaints(output):
-        print(line, flush=True)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def _complaints(output: Path) -> list[str]:
-    """Lines of the pipeline's output that a person should see."""
-    lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)][:LAST_LINES]
-
-
-def _said(output: Path) -> str:
-    lines = output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return "Its last lines:\n" + "\n".join(lines[-LAST_LINES:]) if lines else "It printed nothing."

@@ -1,7 +1,8 @@
 """The distilabel pipeline, run by the stage as a child: `python -m tasks.generate.pipeline WORK`.
 
-In: `WORK/order.json` (seed, system, teacher, instructions). Out: `WORK/answers.json`, a list with one text or null for
-each instruction. Nothing is cached, nothing outside WORK is written, and no process outlives its parent.
+In: `WORK/order.json` (recipe's settings, which rows) and `WORK/order.jsonl`. Out: `WORK/answers.jsonl`, what the
+pipeline made of the rows, in their order. distilabel caches nothing, nothing outside WORK is written, and no process
+outlives its parent.
 """
 
 import ctypes
@@ -9,12 +10,18 @@ import json
 import os
 import signal
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.files import write_json
+from tasks.contract.files import written
 
 PR_SET_PDEATHSIG = 1
+
+ANSWERS = "answers.jsonl"
+
+LARGE = 64
+"""Rows that a step gets at a time for each request at once: a batch ends with its slowest answer, so few of them."""
 
 
 def end_with_parent() -> None:
@@ -25,36 +32,49 @@ def end_with_parent() -> None:
         os.register_at_fork(after_in_child=lambda: library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
 
 
-def run(order: dict[str, Any], work: Path) -> list[str | None]:
-    """Let the teacher answer `order["instructions"]`; return the answers in their order."""
+def run(order: dict[str, Any], work: Path) -> None:
+    """Let the recipe's pipeline work on rows `start` to `stop` of the order."""
     from distilabel.pipeline import Pipeline
     from distilabel.steps.generators.data import LoadDataFromDicts
-    from distilabel.steps.tasks.text_generation import TextGeneration
 
-    from tasks.generate import Teacher
-    from tasks.generate.teacher import teacher
+    from tasks.generate.recipes import find
+    from tasks.generate.settings import Settings, Teacher
 
-    rows = [{"place": place, "instruction": text} for place, text in enumerate(order["instructions"])]
+    settings = Settings.model_validate(order["settings"])
+    with (work / "order.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(line) for line in islice(file, order["start"], order["stop"])]
+    at_once = settings.teacher.concurrency if settings.teacher.kind in ("openai", "huggingface") else 0
+    batch = max(settings.batch_size, LARGE * at_once)
+
+    def teacher(who: Teacher | None = None) -> Any:
+        who = who or settings.teacher
+        if who.kind == "program":
+            from tasks.generate.teacher.program import ProgramTeacher
+
+            return ProgramTeacher(seed=order["input"])
+        from tasks.generate.teacher.model import RecordedTeacher
+
+        budget = settings.budget
+        return RecordedTeacher(
+            settings=who, budget=budget, work=str(work), run=order["run"], attempt=order["attempt"]
+        )  # fmt: skip
+
     with Pipeline(name="generate", cache_dir=work / "cache", enable_metadata=False) as pipeline:
-        instructions = LoadDataFromDicts(name="instructions", data=rows, batch_size=order["batch_size"])
-        answering = TextGeneration(
-            name="answers",
-            llm=teacher(Teacher.model_validate(order["teacher"]), order["seed"]),
-            system_prompt=order["system"],
-            input_batch_size=order["batch_size"],
-            add_raw_output=False,
-            add_raw_input=False,
-        )
-        instructions >> answering
-    distiset = pipeline.run(use_cache=False)
-    answers: list[str | None] = [None] * len(rows)
-    for row in distiset["default"]["train"]:
-        answers[row["place"]] = row["generation"]
-    return answers
+        first = LoadDataFromDicts(name="rows", data=rows, batch_size=batch)
+        find(settings.recipe).build(settings, first, teacher, batch)
+    # A local model is in memory once: one step after the other.
+    groups = "sequential_step_execution" if settings.teacher.kind == "local" else None
+    made = pipeline.run(use_cache=False, **({"load_groups": groups} if groups else {}))["default"]["train"]
+    if "distilabel_metadata" in made.column_names:
+        made = made.remove_columns("distilabel_metadata")
+    slots = made["slot"] if "slot" in made.column_names else [0] * len(made)
+    order_of_rows = sorted(range(len(made)), key=list(zip(made["place"], slots, strict=True)).__getitem__)
+    with written(work / ANSWERS) as aside, aside.open("w", encoding="utf-8") as file:
+        for row in made.select(order_of_rows):
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
     end_with_parent()
     folder = Path(sys.argv[1])
-    answers = run(json.loads((folder / "order.json").read_text(encoding="utf-8")), folder)
-    write_json(folder / "answers.json", answers)
+    run(json.loads((folder / "order.json").read_text(encoding="utf-8")), folder)

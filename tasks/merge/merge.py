@@ -1,21 +1,21 @@
-"""Base and adapter to one model, compared with the live adapter before anything is written."""
+"""Base and adapter to one model folder: merged, written, read back and compared with what was trained."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from tasks.contract.errors import CheckFailed, InputError, ModelError
 from tasks.contract.files import write_json, written
-from tasks.contract.loading import load_model
 from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
 from tasks.merge import Settings
-from tasks.merge.equivalence import compare, logits, probes
-
-MACHINE = ("_name_or_path", "transformers_version")
-"""Keys of config.json that say where and by what it was written, not what the model is."""
+from tasks.merge.adapter import Adapter, read
+from tasks.merge.combine import TRAINED, check_combinable, folders
+from tasks.merge.equivalence import Difference, compare, digits, probes
+from tasks.merge.folder import check_tokenizer, stored_dtype
+from tasks.merge.source import trained_on
+from tasks.merge.trained import How, hold, logits_of, parameters
+from tasks.merge.vocabulary import check_new_tokens
 
 
 def merge(settings: Settings, paths: Paths) -> None:
@@ -23,31 +23,38 @@ def merge(settings: Settings, paths: Paths) -> None:
     from transformers import AutoTokenizer
 
     torch.set_num_threads(1)
-    rows = probes(paths.templated, settings.probes)
+    base, record = base_folder(paths), base_record(paths)
+    adapter = _adapter(paths, record)
+    how = _how(settings, paths, record, adapter)
+    dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
     tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
-    stored = _stored_dtype(base_folder(paths))
-    live, method = _live(paths)
-    expected = logits(live, rows)
-    merged = live.merge_and_unload(safe_merge=True) if method == "lora" else live
-    _fits(merged, tokenizer)
-    difference = compare(expected, logits(merged, rows), "data/merged")
-    if difference.largest > settings.tolerance:
-        raise CheckFailed(
-            f"data/merged: the merged model differs from base and live adapter by up to {difference.largest:.3g} in a "
-            f"logit, more than merge.tolerance = {settings.tolerance:g} allows; keep the adapter, or raise "
-            "the tolerance."
-        )
-    merged = merged.to(stored)
+    rows = probes(paths.templated, settings.probes, len(tokenizer))
+    trained = hold(base, adapter, paths.trained, how)
+    check_tokenizer(tokenizer, trained.rows)
+    before, expected = trained.live(rows)
+    effect = compare(before, expected, "the trained model")
     with written(paths.merged) as out:
-        save(merged, tokenizer, out)
-        _same_weights(merged, out)
+        out.mkdir()
+        trained.write(tokenizer, dtype, settings.dtype == "base", out)
+        difference = compare(expected, logits_of(out, rows), "data/merged", tokenizer.eos_token_id)
+        exact = dtype == torch.float32 and not (how.quantization and how.quantization.scheme == "int8")
+        _judge(settings, adapter, exact, dtype, difference, effect)
+        new = check_new_tokens(base, out, tokenizer, paths.templated)
         facts = {
-            "method": method,
-            "base": base_record(paths)["sha256"],
-            "parameters": sum(weight.numel() for weight in merged.parameters()),
+            "method": adapter.kind if adapter else "full",
+            "base": record["sha256"],
+            "parameters": parameters(out),
+            "by": trained.by,
+            "into": f"the base as {how.quantization.scheme} left it"
+            if how.quantization
+            else "the base as it is stored",
+            **({"combined": settings.combine.model_dump(mode="json")} if settings.combine else {}),
+            "new_tokens": new,
             "arithmetic": "float32",
-            "dtype": str(stored).removeprefix("torch."),
+            "dtype": str(dtype).removeprefix("torch."),
             "tolerance": settings.tolerance,
+            "max_error": settings.max_error,
+            "effect": {"max_logit_difference": digits(effect.largest), "kl_per_token": digits(effect.divergence)},
             **difference.as_dict(),
         }
         write_json(out / "merge.json", facts)
@@ -55,65 +62,64 @@ def merge(settings: Settings, paths: Paths) -> None:
     print(f"merge: {facts['parameters']:,} parameters, largest logit difference {difference.largest:.2g}", flush=True)
 
 
-def save(model: Any, tokenizer: Any, out: Path) -> None:
-    """Save model and tokenizer into `out` so that generation stops where training taught it to stop."""
-    for config in (model.config, model.generation_config):
-        config.eos_token_id = tokenizer.eos_token_id
-        config.bos_token_id = tokenizer.bos_token_id
-        config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    for name in ("config.json", "generation_config.json"):
-        values = json.loads((out / name).read_text())
-        write_json(out / name, {key: value for key, value in values.items() if key not in MACHINE})
+def _adapter(paths: Paths, record: dict[str, Any]) -> Adapter | None:
+    """The adapter in data/trained; None where every weight was tuned."""
+    if (paths.trained / "adapter_config.json").is_file():
+        return read(paths.trained, record)
+    if not (paths.trained / "config.json").is_file():
+        raise InputError(f"{paths.trained}: neither an adapter nor a model; run the stage train first.")
+    return None
 
 
-def _live(paths: Paths) -> tuple[Any, str]:
-    """The trained model in float32, and how it was trained: lora (base with its adapter attached) or full."""
-    if not (paths.trained / "adapter_config.json").is_file():
-        if not (paths.trained / "config.json").is_file():
-            raise InputError(f"{paths.trained}: neither an adapter nor a model; run the stage train first.")
-        return load_model(paths.trained, torch.float32), "full"
-
-    from peft import PeftModel
-
-    try:
-        return PeftModel.from_pretrained(load_model(base_folder(paths), torch.float32), paths.trained), "lora"
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{paths.trained}: the adapter does not fit the base in data/base: {reason}") from None
-
-
-def _stored_dtype(folder: Path) -> torch.dtype:
-    """The type in which the base keeps its weights; the merged model keeps it."""
-    config = json.loads((folder / "config.json").read_text())
-    name = config.get("dtype") or config.get("torch_dtype") or "float32"
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adapter | None) -> How:
+    """Raises `InputError` and `ModelError` where adapters cannot be combined as the settings ask."""
+    if adapter is None:
+        if settings.combine:
+            raise ModelError(
+                f"{paths.trained}: every weight was tuned, so there is no adapter; set merge.combine to null."
+            )
+        return How()
+    quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
+    if settings.combine is None:
+        return How(quantization)
+    found = folders(settings.combine, paths.trained, paths.adapters)
+    others = {name: read(folder, record) for name, folder in found.items() if name != TRAINED}
+    check_combinable({TRAINED: adapter.config, **{name: other.config for name, other in others.items()}})
+    return How(quantization, settings.combine, others)
 
 
-def _fits(model: Any, tokenizer: Any) -> None:
-    rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
-        raise ModelError(
-            f"data/templated/tokenizer has {len(tokenizer)} tokens, but the model has embeddings for {rows}; "
-            "tokens that the base does not know cannot be used: choose a template without them."
+def _judge(
+    settings: Settings,
+    adapter: Adapter | None,
+    exact: bool,
+    dtype: torch.dtype,
+    difference: Difference,
+    effect: Difference,
+) -> None:
+    """Raise `CheckFailed` unless what was written computes what was trained, as closely as its type can say it.
+
+    `exact`: what was trained can be said to float32's last digits. int8 rounds what a layer reads as well, and no
+    weights can repeat that.
+    """
+    if adapter and effect.largest == 0:
+        raise CheckFailed(
+            f"{adapter.folder}: the adapter changes no logit of the base on {effect.probes} probes: nothing was "
+            "trained, or it is not the adapter that was."
         )
-    if tokenizer.eos_token_id is None:
-        raise ModelError("data/templated/tokenizer: no eos token, so generation would never stop; set eos_token in it.")
-
-
-def _same_weights(model: Any, out: Path) -> None:
-    """Raise `CheckFailed` unless every tensor on disk is bit by bit the one in memory."""
-    from safetensors import safe_open
-
-    kept = model.state_dict()
-    found = 0
-    for file in sorted(out.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
-                found += 1
-                if name not in kept or not torch.equal(tensors.get_tensor(name), kept[name].cpu()):
-                    raise CheckFailed(f"data/merged/{file.name}: the tensor {name} is not the one that was saved.")
-    if found == 0:
-        raise CheckFailed("data/merged: no tensor was saved.")
+    if exact:
+        if difference.largest > settings.tolerance:
+            raise CheckFailed(
+                f"data/merged: the merged model differs from base and live adapter by up to {difference.largest:.3g} "
+                f"in a logit, more than merge.tolerance = {settings.tolerance:g} allows; keep the adapter, or raise "
+                "the tolerance."
+            )
+        return
+    share = difference.divergence / effect.divergence if effect.divergence else 0.0
+    if share > settings.max_error:
+        kind = str(dtype).removeprefix("torch.")
+        raise CheckFailed(
+            f"data/merged: stored as {kind} the merged model diverges from base and live adapter by "
+            f"{difference.divergence:.3g} nats a token, {share:.1%} of the {effect.divergence:.3g} that training made, "
+            f"more than merge.max_error = {settings.max_error:g} allows: {kind} rounds the update away. Set "
+            "merge.dtype to float32, or keep the adapter."
+        )

@@ -1,4 +1,4 @@
-"""nf4 and int8 by bitsandbytes: a Hugging Face folder whose config.json says how it is quantised."""
+"""nf4, fp4 and int8 by bitsandbytes: a Hugging Face folder whose config.json says how it is quantised."""
 
 import json
 from pathlib import Path
@@ -11,18 +11,39 @@ from tasks.contract.loading import keep_packing
 
 
 def write_bits(scheme: str, merged: Path, out: Path) -> None:
-    """Load `merged` quantised by `scheme` (nf4 or int8) and save it into `out`, tokenizer included."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    """Load `merged` quantised by `scheme` (nf4, fp4 or int8) and save it into `out`, tokenizer included."""
+    from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
         merged, quantization_config=_config(scheme, merged), trust_remote_code=False, use_safetensors=True
     )
     keep_packing(model)
-    model.save_pretrained(out)
+    save_folder(model, merged, out)
+
+
+def save_folder(model: Any, merged: Path, out: Path, **options: Any) -> None:
+    """Save a quantised model into `out` with the tokenizer of `merged`, in bytes that depend on the model only."""
+    from transformers import AutoTokenizer
+
+    model.save_pretrained(out, **options)
     AutoTokenizer.from_pretrained(merged, trust_remote_code=False).save_pretrained(out)
     for name in ("config.json", "generation_config.json"):
         values = json.loads((out / name).read_text())
         write_json(out / name, {key: value for key, value in values.items() if key != "transformers_version"})
+    for file in out.glob("*.safetensors"):
+        _sort_metadata(file)
+
+
+def _sort_metadata(file: Path) -> None:
+    """safetensors writes the entries of its metadata in an order that changes; in place, as the length is the same."""
+    with file.open("r+b") as target:
+        length = int.from_bytes(target.read(8), "little")
+        header = json.loads(target.read(length))
+        header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= length:
+            target.seek(8)
+            target.write(text.ljust(length))
 
 
 def _config(scheme: str, merged: Path) -> Any:
@@ -33,7 +54,7 @@ def _config(scheme: str, merged: Path) -> Any:
     stored = json.loads((merged / "config.json").read_text())["dtype"]
     return BitsAndBytesConfig(
         load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
+        bnb_4bit_quant_type=scheme,
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, stored),
     )

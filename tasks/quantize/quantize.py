@@ -9,34 +9,34 @@ from tasks.contract.errors import CheckFailed
 from tasks.contract.files import write_json, written
 from tasks.contract.loading import gguf_file, load_model
 from tasks.contract.paths import Paths
-from tasks.merge.equivalence import compare, logits, probes
+from tasks.merge.equivalence import Difference, compare, logits, probes, training_rows
 from tasks.quantize import Settings
+from tasks.quantize.schemes import SCHEMES
 
 
 def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     """Write the model by `scheme`; raise `CheckFailed` where it is too far from the merged one."""
     torch.set_num_threads(1)
-    rows = probes(paths.templated, settings.probes)
-    expected = logits(load_model(paths.merged, torch.float32), rows)
+    model = load_model(paths.merged, torch.float32)
+    rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
+    expected, stop = logits(model, rows), model.config.eos_token_id
+    del model
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
-        _write(scheme, paths.merged, out)
-        difference = compare(expected, logits(load_model(out), rows), f"data/quantized/{scheme}")
+        _write(settings, paths, scheme, out)
+        difference = compare(expected, logits(load_model(out), rows), f"data/quantized/{scheme}", stop)
         before, after = weight_bytes(paths.merged), weight_bytes(out)
+        same_ids = _same_token_ids(paths.merged, out, rows)
+        _judge(settings, scheme, difference, same_ids)
         facts = {
             "scheme": scheme,
             "bytes": after,
             "merged_bytes": before,
             "ratio": round(after / before, 4),
-            "same_token_ids": _same_token_ids(paths.merged, out, rows),
+            "same_token_ids": same_ids,
+            "max_divergence": _limit(settings, scheme),
             **difference.as_dict(),
         }
-        if difference.divergence > settings.max_divergence:
-            raise CheckFailed(
-                f"data/quantized/{scheme}: diverges from the merged model by {difference.divergence:.3g} nats a token, "
-                f"more than quantize.max_divergence = {settings.max_divergence:g} allows (same next token in "
-                f"{difference.agreement:.1%}); drop {scheme} from quantize.schemes, or raise the limit."
-            )
         write_json(out / "quantization.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"schemes"}))
     print(
@@ -46,15 +46,59 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     )
 
 
-def _write(scheme: str, merged: Path, out: Path) -> None:
-    if scheme == "gguf-q8_0":
+def _write(settings: Settings, paths: Paths, scheme: str, out: Path) -> None:
+    family, kind, merged = SCHEMES[scheme].family, SCHEMES[scheme].kind, paths.merged
+    if family == "gguf":
         from tasks.quantize.gguf import write_gguf
 
-        write_gguf(merged, out / "model-q8_0.gguf")
-    else:
+        write_gguf(merged, out / f"model-{kind}.gguf", kind)
+    elif family == "llamacpp":
+        from tasks.quantize.llamacpp import write_k_quant
+
+        write_k_quant(merged, out / f"model-{kind}.gguf", kind)
+    elif family == "bits":
         from tasks.quantize.bits import write_bits
 
-        write_bits(scheme, merged, out)
+        write_bits(kind, merged, out)
+    elif family == "torchao":
+        from tasks.quantize.ao import write_ao
+
+        write_ao(kind, merged, out)
+    else:
+        from tasks.quantize.compressed import write_compressed
+
+        write_compressed(kind, merged, out, training_rows(paths.templated, settings.calibration))
+
+
+def _limit(settings: Settings, scheme: str) -> float:
+    return settings.limits.get(scheme, settings.max_divergence)
+
+
+def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bool | None) -> None:
+    """Raise `CheckFailed` unless what was written is near enough to the merged model."""
+    where = f"data/quantized/{scheme}"
+    advice = f"drop {scheme} from quantize.schemes, or"
+    if difference.divergence > _limit(settings, scheme):
+        key = f"limits.{scheme}" if scheme in settings.limits else "max_divergence"
+        raise CheckFailed(
+            f"{where}: diverges from the merged model by {difference.divergence:.3g} nats a token, more than "
+            f"quantize.{key} = {_limit(settings, scheme):g} allows (same next token in {difference.agreement:.1%}); "
+            f"{advice} raise the limit."
+        )
+    for share, least, key, what in (
+        (difference.agreement, settings.min_same_tokens, "min_same_tokens", "the next token"),
+        (difference.stops, settings.min_same_stops, "min_same_stops", "whether to stop"),
+    ):
+        if share < least:
+            raise CheckFailed(
+                f"{where}: agrees with the merged model on {what} in {share:.1%} of {difference.tokens} positions, "
+                f"less than quantize.{key} = {least:g} asks for; {advice} lower the limit."
+            )
+    if same_ids is False:
+        raise CheckFailed(
+            f"{where}: its tokenizer gives other token ids than the merged model's for the same text, so it would read "
+            f"something else than was trained; drop {scheme} from quantize.schemes, and report the tokenizer."
+        )
 
 
 def weight_bytes(folder: Path) -> int:
@@ -62,11 +106,11 @@ def weight_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir() if file.suffix in {".safetensors", ".gguf"})
 
 
-def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool:
+def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool | None:
     """Whether the tokenizer in `out` gives the ids of the merged model's on the texts of the probes.
 
-    transformers reads a sentencepiece-like GGUF without the space that such tokenizers put after a control token, so
-    there this may be false for a sound file.
+    None where it cannot be told: transformers reads a GGUF of a sentencepiece-like tokenizer without the space that
+    such a tokenizer puts after a control token.
     """
     from transformers import AutoTokenizer
 
@@ -76,4 +120,6 @@ def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool:
     found = AutoTokenizer.from_pretrained(out, trust_remote_code=False, **options)
     texts = known.batch_decode(rows)
     ids: list[list[int]] = known(texts, add_special_tokens=False)["input_ids"]
-    return bool(ids == found(texts, add_special_tokens=False)["input_ids"])
+    same = bool(ids == found(texts, add_special_tokens=False)["input_ids"])
+    spaced = '"byte_fallback":true' in known.backend_tokenizer.to_str()
+    return None if gguf and spaced and not same else same

@@ -116,5 +116,5 @@ def _prepends_space(backend: dict[str, Any]) -> bool:
 
 def _unsupported(why: str) -> ModelError:
     return ModelError(
-        f"gguf-q8_0: the tokenizer cannot be written, because {why}; take gguf-q8_0 out of quantize.schemes."
+        f"gguf: the tokenizer cannot be written, because {why}; take the gguf schemes out of quantize.schemes."
     )

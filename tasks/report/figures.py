@@ -82,15 +82,19 @@ def slices(lines: list[dict[str, Any]], names: list[str]) -> Markup:
     return _svg(height, "Exact match by slice with 95 % intervals", body)
 
 
-def lengths(edges: list[int], rows: dict[str, list[int]]) -> Markup:
-    """Rows by length: for each range of characters from an edge to the next a bar, one colour a split.
+SPLITS = ("train", "validation", "test")
+"""Splits in the order of their colours."""
+
+
+def lengths(edges: list[int], rows: dict[str, list[int]], unit: str) -> Markup:
+    """Rows by length: for each range of characters or tokens from an edge to the next a bar, one colour a split.
 
     `rows`: split to a count for each range; the last one is open. Ranges beyond the longest row are not drawn.
     """
     used = max((at + 1 for counts in rows.values() for at, count in enumerate(counts) if count), default=0)
     if not used:
         return Markup("")
-    splits = [name for name, counts in rows.items() if any(counts)]
+    splits = [name for name in SPLITS if any(rows.get(name, ()))]
     height, bottom, top = 240, 196, 14
     ticks = _ticks(max(max(rows[name]) for name in splits))
     body = []
@@ -114,15 +118,15 @@ def lengths(edges: list[int], rows: dict[str, list[int]]) -> Markup:
             width = room * 0.8 / len(splits)
             body.append(
                 Markup('<rect class="series{}" x="{}" y="{}" width="{}" height="{}"/>').format(
-                    place, _n(start + room * 0.1 + width * place), _n(bottom - tall), _n(width), _n(tall)
+                    SPLITS.index(name), _n(start + room * 0.1 + width * place), _n(bottom - tall), _n(width), _n(tall)
                 )
             )
     body.append(
-        Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">characters of a row</text>').format(
-            _n(56 + (WIDTH - 80) / 2), bottom + 38
+        Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{} of a row</text>').format(
+            _n(56 + (WIDTH - 80) / 2), bottom + 38, unit
         )
     )
-    return _svg(height, "Rows by length in characters", body)
+    return _svg(height, f"Rows by length in {unit}", body)
 
 
 def curve(rows: list[dict[str, float | None]]) -> Markup:

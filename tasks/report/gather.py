@@ -30,6 +30,8 @@ class Story:
     """Effective settings by section, with names as `lora.r`."""
     ledgers: list[dict[str, Any]]
     """One line each: where, unit, in, out and left by name, whether it adds up."""
+    generated: dict[str, Any]
+    """`ledger.json` of the stage generate: beside its counts the teacher, what it took, and how varied the rows are."""
     audit: dict[str, Any]
     preview: str
     """HTML fragment made and escaped by the stage template."""
@@ -64,6 +66,7 @@ def gather(paths: Paths) -> Story:
         base={name: value for name, value in base.items() if name != "files"},
         settings=_settings(paths, audit),
         ledgers=_ledgers(paths, audit),
+        generated=_optional(paths.generated / "ledger.json"),
         audit=audit,
         preview=_text(paths.templated / "preview.html"),
         training=training,

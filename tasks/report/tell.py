@@ -60,7 +60,8 @@ def method(story: Story) -> str:
     if story.merge["method"] == "full":
         return "Full fine-tuning"
     rank = story.settings.get("train", {}).get("lora.r")
-    return f"LoRA fine-tuning (rank {rank})" if rank else "LoRA fine-tuning"
+    name = "LoRA" if story.merge["method"] == "lora" else str(story.merge["method"])
+    return f"{name} fine-tuning (rank {rank})" if rank else f"{name} fine-tuning"
 
 
 def base_name(story: Story) -> str:
@@ -73,6 +74,32 @@ def base_name(story: Story) -> str:
 def small(story: Story) -> dict[str, dict[str, Any]]:
     """Scores of the quantised candidates."""
     return {key: scores for key, scores in story.scores.items() if kind(key) == "small"}
+
+
+def synthetic(story: Story) -> dict[str, Any]:
+    """What is told of rows that a teacher made, by name; nothing where none was asked."""
+    facts = story.generated
+    if not facts.get("requests"):
+        return {}
+    varied = facts["diversity"]
+    told = {
+        "recipe": facts["recipe"],
+        "teacher": facts["teacher"],
+        "terms for its answers": facts["licence"],
+        "rows kept": sum(facts["out"].values()),
+        "responses used": facts["requests"],
+        "tokens sent": facts["input_tokens"],
+        "tokens answered": facts["output_tokens"],
+        "cost at the given prices": facts["cost"],
+    }
+    for what in ("questions", "answers"):
+        if what in varied:
+            told[f"mean words of {what}"] = varied[what]["mean_words"]
+            told[f"distinct word pairs in {what}"] = percent(varied[what]["distinct_pairs"])
+    if "commonest_opening" in varied:
+        opening, share = varied["commonest_opening"], percent(varied["commonest_opening_share"])
+        told["commonest opening of a question"] = f"{opening} … ({share})"
+    return told
 
 
 def slice_names(story: Story) -> list[str]:

@@ -46,6 +46,7 @@ def page(settings: Settings, story: Story) -> str:
         settings=settings,
         story=story,
         summary=tell.summary(story),
+        synthetic=tell.synthetic(story),
         lines=lines,
         slice_names=names,
         comparison=figures.intervals(lines),
@@ -53,8 +54,9 @@ def page(settings: Settings, story: Story) -> str:
         curves={what: figures.curve(rows) for what, rows in story.curves.items()},
         preview=Markup(story.preview),
         samples=tell.samples(story, settings.samples),
-        lengths=figures.lengths(**story.profile["characters"]),
+        lengths=figures.lengths(**story.profile["characters"], unit="characters"),
         tokens=_tokens(story.audit),
+        splits=figures.SPLITS,
     )
 
 
@@ -66,7 +68,7 @@ def _tokens(audit: dict[str, Any]) -> Markup:
         if values.get("lengths")
     }
     rows = {split: histogram["rows"] for split, histogram in found.items()}
-    return figures.lengths(next(iter(found.values()))["edges"], rows) if found else Markup("")
+    return figures.lengths(next(iter(found.values()))["edges"], rows, "tokens") if found else Markup("")
 
 
 def card(settings: Settings, story: Story) -> str:
@@ -77,6 +79,7 @@ def card(settings: Settings, story: Story) -> str:
         settings=settings,
         story=story,
         summary=tell.summary(story),
+        synthetic=tell.synthetic(story),
         slice_names=tell.slice_names(story),
         front_matter=front_matter(settings, story),
         base=tell.base_name(story),

@@ -3,12 +3,13 @@
 import re
 from array import array
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.contract.files import fingerprint
 from tasks.contract.ledger import Ledger
-from tasks.template.checks import CHECKS, WANTED
+from tasks.template.checks import CHECKS, WANTED, Check
 from tasks.template.lengths import summary
 from tasks.template.outcome import Outcome
 
@@ -16,9 +17,8 @@ EXAMPLES = 5
 """Rows named for each finding."""
 
 BIASED = 0.65
-"""Share of pairs with the longer answer chosen above which length is what is learned; from `BIASED_PAIRS` pairs on."""
-
-BIASED_PAIRS = 20
+"""Share of pairs with the longer answer chosen above which length is what is learned, where chance (two standard
+deviations of as many fair coins) does not explain it."""
 
 SHORT = 5
 """Characters below which an answer is hardly one."""
@@ -43,10 +43,10 @@ class Findings:
         if detail:
             self.details.setdefault(slug, detail)
 
-    def as_list(self) -> list[dict[str, Any]]:
-        """`{"check", "severity", "rows", "examples", "message"}` each, in the order of the checks."""
+    def as_list(self, known: Mapping[str, Check] = CHECKS) -> list[dict[str, Any]]:
+        """`{"check", "severity", "rows", "examples", "message"}` each, in the order of the checks that are known."""
         found = []
-        for slug, check in CHECKS.items():
+        for slug, check in known.items():
             if self.rows[slug]:
                 detail = f" ({self.details[slug]})" if slug in self.details else ""
                 found.append(
@@ -68,12 +68,15 @@ class Pairs:
         self.pairs = self.longer = 0
         self.ratios = 0.0
         self._seen: dict[bytes, bool] = {}
+        self._such: list[str] = []
 
     def add(self, found: Outcome, findings: Findings) -> None:
         """Note a pair that goes on."""
         chosen, rejected = (part.ids[found.prompt :] for part in found.sequences)
         self.pairs += 1
-        self.longer += len(chosen) > len(rejected)
+        if len(chosen) > len(rejected):
+            self.longer += 1
+            self._such += [found.id] * (len(self._such) < EXAMPLES)
         self.ratios += len(chosen) / max(1, len(rejected))
         both = sorted((chosen, rejected))
         key = bytes.fromhex(fingerprint([found.sequences[0].ids[: found.prompt], both])[:16])
@@ -82,8 +85,9 @@ class Pairs:
 
     def judge(self, findings: Findings) -> None:
         """Note a preference for length."""
-        if self.pairs >= BIASED_PAIRS and self.longer > BIASED * self.pairs:
+        if self.longer > max(BIASED * self.pairs, self.pairs / 2 + self.pairs**0.5):
             findings.rows["length_bias"] = self.longer
+            findings.examples["length_bias"] = self._such
             findings.details["length_bias"] = (
                 f"{self.longer} of {self.pairs} pairs; the chosen answer has {self.ratios / self.pairs:.2f} times the "
                 "tokens on average"
@@ -176,8 +180,8 @@ class Account:
             if found.kind == "preference":
                 self.pairs.add(found, self.findings)
 
-    def as_dict(self) -> dict[str, Any]:
-        """What `audit.json` says of the split."""
+    def as_dict(self, known: Mapping[str, Check] = CHECKS) -> dict[str, Any]:
+        """What `audit.json` says of the split; `known`: the checks that findings may name."""
         self.pairs.judge(self.findings)
         return {
             "rows": self.rows.as_dict(),
@@ -189,7 +193,7 @@ class Account:
             "judged": self.trained["judged"],
             "lengths": summary(self._array(self.lengths)),
             "lengths_before": summary(self._array(self.came)),
-            "findings": self.findings.as_list(),
+            "findings": self.findings.as_list(known),
         }
 
     @staticmethod

@@ -80,9 +80,8 @@ class Drafter:
             problems["supervision"] += 1
         missing = None
         for slot in bones.missing:
-            role = messages[slot.message]["role"]
-            problems["history" if role == "assistant" and slot.message not in wanted else "coverage"] += 1
-            missing = missing or f"{slot.field} of the {role}"
+            problems["history" if _is_history(slot.message, messages, wanted) else "coverage"] += 1
+            missing = missing or f"{slot.field} of the {messages[slot.message]['role']}"
         for number in fitted.trimmed:
             slot = bones.slots[number]
             problems["indentation" if slot.message in wanted and said[number][:1].isspace() else "trimmed"] += 1
@@ -158,6 +157,14 @@ class Drafter:
                 (place for place, message in enumerate(messages) if message["role"] == "user"), default=-1
             )
         return True
+
+
+def _is_history(number: int, messages: list[Message], wanted: list[int]) -> bool:
+    """Whether a message is an untrained turn, or a tool's result in an exchange before the first trained one."""
+    role = messages[number]["role"]
+    if role != "tool":
+        return role == "assistant" and number not in wanted
+    return bool(wanted) and any(message["role"] == "user" for message in messages[number : wanted[0]])
 
 
 def _calls(bones: Skeleton, fitted: Fitted, text: str, said: list[str], messages: list[Message]) -> Counter[str]:

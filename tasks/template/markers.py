@@ -102,7 +102,18 @@ def found(text: str, slots: tuple[Slot, ...]) -> list[Spot]:
     return spots
 
 
-def only(given: Marked, messages: list[Message], slot: Slot) -> Message:
-    """The message with a marker for the slot, all else its own."""
-    field = "tool_calls" if slot.field == "arguments" else slot.field
-    return {**messages[slot.message], field: given.messages[slot.message][field]}
+def only(given: Marked, messages: list[Message], number: int) -> Message:
+    """The message of a slot with the marker of that slot alone, all else its own."""
+    slot = given.slots[number]
+    mine, new = messages[slot.message], given.messages[slot.message]
+    if slot.field != "arguments":
+        return {**mine, slot.field: new[slot.field]}
+    calls = [
+        {**call, "function": changed["function"]} if _marks(changed, number) else call
+        for call, changed in zip(mine["tool_calls"], new["tool_calls"], strict=True)
+    ]
+    return {**mine, "tool_calls": calls}
+
+
+def _marks(call: Any, number: int) -> bool:
+    return f"\ue000{number}\ue001" in json.dumps(call, ensure_ascii=False, default=str)

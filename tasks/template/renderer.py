@@ -126,20 +126,26 @@ class Renderer:
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template takes a system prompt; where it refuses one, the first user turn begins with it."""
-        try:
-            self.rendered([{"role": "system", "content": "sq"}, *TRIAL], None)
-        except Unrenderable:
-            return False
-        return True
+        for tools in (None, [TOOL]):
+            with suppress(Unrenderable):
+                self.rendered(TRIAL, tools)
+                try:
+                    self.rendered([{"role": "system", "content": "sq"}, *TRIAL], tools)
+                except Unrenderable:
+                    return False
+                return True
+        return True  # it renders nothing at all
 
     @cached_property
     def takes_objects(self) -> bool:
         """Whether arguments of tool calls go in as objects, the usual form of templates, or as text, OpenAI's.
 
-        With the wrong one of the two a template breaks, or writes JSON within JSON, or Python's form of an object.
+        With the wrong one of the two a template breaks, or writes JSON within JSON, or Python's form of an object; a
+        filter `safe` on the object makes jinja write all that stands beside it in the escapes of HTML.
         """
         try:
-            return "'kq'" not in self.rendered([_with_objects(message) for message in CALLED], [TOOL])
+            text = self.rendered([_with_objects(message) for message in CALLED], [TOOL])
+            return not any(wrong in text for wrong in ("'kq'", "&#34;", "&#39;"))
         except Unrenderable:
             return False
 
@@ -189,8 +195,9 @@ def _with_objects(message: Message) -> Message:
 
 
 def _with_texts(message: Message) -> Message:
+    """The same text for the same arguments, as templates that take objects write them, however the row spaces them."""
     return _with_arguments(
-        message, lambda given: given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        message, lambda given: json.dumps(json.loads(given) if isinstance(given, str) else given, ensure_ascii=False)
     )
 
 

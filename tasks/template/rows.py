@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from tasks.contract.rows import Message, turns
 from tasks.template import sequence
 from tasks.template.checks import ERRORS
-from tasks.template.draft import Drafter
+from tasks.template.draft import Draft, Drafter
 from tasks.template.encode import Encoder
 from tasks.template.outcome import Outcome, Plan
 from tasks.template.renderer import TODAY, TOOL, TRIAL, Renderer, Unrenderable
@@ -44,11 +45,8 @@ class Templater:
         The token that ends turns becomes the tokenizer's end token where generation would not have stopped at it.
         """
         told = {}
-        try:
-            probe = self.drafter.draft(TRIAL)
-        except Unrenderable:
-            probe = self.drafter.draft(TRIAL, [TOOL])
-        if probe.turns and not probe.problems["stop"]:
+        probe = self._probe()
+        if probe and probe.turns and not probe.problems["stop"]:
             last = self.encoder.encode([probe.text[: probe.turns[-1][1]]])[0].ids[-1]
             if last not in self.stops:
                 tokenizer = self.encoder.tokenizer
@@ -62,6 +60,13 @@ class Templater:
         if self.renderer.dated:
             told["dated"] = f"the chat template writes today's date: it is always {TODAY:%Y-%m-%d}"
         return told
+
+    def _probe(self) -> Draft | None:
+        """A question and an answer, with a tool where the template needs one; None where it renders nothing."""
+        for tools in (None, [TOOL]):
+            with suppress(Unrenderable):
+                return self.drafter.draft(TRIAL, tools)
+        return None
 
     def examine(self, name: str, messages: list[Message], tools: list[Any] | None) -> Outcome:
         """What becomes of one dialogue."""

@@ -51,9 +51,11 @@ def sequences(encoder: Encoder, drafts: Rows[Draft], stops: set[int]) -> list[Se
         bos = encoder.tokenizer.bos_token_id
         problems["scaffold"] += len(ids) > 1 and ids[0] == ids[1] == bos is not None
         runs = []
+        apart = True
         for start, end in draft.turns:
             first, sharp = places.edge(start)
-            last, _ = places.edge(end)
+            last, blunt = places.edge(end)
+            apart = apart and sharp and blunt
             problems["supervision"] += first >= last
             problems["prefix"] += not sharp
             problems["stop"] += last > first and ids[last - 1] not in stops and end > start and not _whole(draft)
@@ -64,7 +66,7 @@ def sequences(encoder: Encoder, drafts: Rows[Draft], stops: set[int]) -> list[Se
             problems["prefix"] += ids[max(0, first - len(piece)) : first] != piece
         made = Sequence(ids, tuple(run for run in runs if run[0] < run[1]), problems)
         found.append(made)
-        for start, end, text in _pieces(made, draft):
+        for start, end, text in _pieces(made, draft) if apart else [(0, len(ids), draft.text)]:
             told.append(ids[start:end])
             expected.append((made, text))
     _prove(encoder, told, expected)

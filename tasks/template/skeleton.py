@@ -90,7 +90,7 @@ def own(
     for number, slot in enumerate(given.slots):
         if slot.field == "id":
             continue
-        alone = [*messages[: slot.message], only(given, messages, slot), *messages[slot.message + 1 :]]
+        alone = [*messages[: slot.message], only(given, messages, number), *messages[slot.message + 1 :]]
         try:
             around = renderer.rendered(alone, tools)
         except Unrenderable:
@@ -99,6 +99,8 @@ def own(
         if not mine:
             continue
         before, after = around[: mine[0][0]], around[mine[-1][1] :]
+        if not text.startswith(before):  # numbers, as some templates write them, stand in no quotes
+            before, after = before.removesuffix('"'), after.removeprefix('"')
         start, end = len(before), len(text) - len(after)
         if text.startswith(before) and text.endswith(after) and start <= end:
             places.append((start, end, number))
@@ -193,7 +195,8 @@ def _assembled(
             continue
         last = max([start, *(spot[1] for spot in mine)])
         if spans is None:
-            following = min((spot[0] for spot in places if spot[0] >= last), default=len(text))
+            texts = (spot for spot in places if slots[spot[2]].field != "id")
+            following = min((spot[0] for spot in texts if spot[0] >= last), default=len(text))
             stop = ends.search(text, last, following)
             end, ended = (stop.end(), True) if stop else (last, False)
         else:

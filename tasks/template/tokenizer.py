@@ -10,6 +10,9 @@ from tasks.template.settings import Settings
 CHAT = Path(__file__).parent / "chat"
 """Chat templates by name."""
 
+FILES = ("tokenizer.json", "vocab*", "*.model")
+"""Of which a folder with a tokenizer has at least one."""
+
 LONGEST = 10**9
 """Above this a tokenizer's model_max_length is a placeholder for none (transformers: 1e30)."""
 
@@ -27,9 +30,11 @@ def read(folder: Path | str, settings: Settings) -> Any:
     """
     from transformers import AutoTokenizer
 
+    if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
+        raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
     try:
         loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # these are files of strangers, and what reads them raises anything
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
     if not loaded.is_fast:
         raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
@@ -70,9 +75,9 @@ def prepare(loaded: Any, settings: Settings, name: str) -> tuple[Any, dict[str, 
 
 def context(base: Path) -> int | None:
     """The longest sequence that the base was made for, in tokens, from its config.json."""
-    config = json.loads((base / "config.json").read_text())
-    value = config.get("max_position_embeddings") or config.get("n_positions")
-    return int(value) if value else None
+    told = _told(base / "config.json")
+    name = "max_position_embeddings" if told.get("max_position_embeddings") else "n_positions"
+    return _count(told.get(name), base, name)
 
 
 def stops(base: Path | None, tokenizer: Any) -> set[int]:
@@ -80,15 +85,15 @@ def stops(base: Path | None, tokenizer: Any) -> set[int]:
     found = {tokenizer.eos_token_id}
     file = base / "generation_config.json" if base else None
     if file and file.is_file():
-        told = json.loads(file.read_text()).get("eos_token_id")
+        told = _told(file).get("eos_token_id")
         found.update(told if isinstance(told, list) else [] if told is None else [told])
     return found
 
 
 def vocabulary(base: Path, settings: Settings) -> int | None:
     """Rows of the base's embeddings, from its config.json; None where it does not say, or where they will grow."""
-    size = json.loads((base / "config.json").read_text()).get("vocab_size")
-    return None if settings.new_tokens or size is None else int(size)
+    size = _count(_told(base / "config.json").get("vocab_size"), base, "vocab_size")
+    return None if settings.new_tokens else size
 
 
 def limit(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]:
@@ -109,6 +114,23 @@ def limit(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]:
     return min(bounds)
 
 
+def _told(file: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises `ModelError` where it is none."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{file}: no valid JSON ({error}).") from None
+    if not isinstance(told, dict):
+        raise ModelError(f"{file}: no JSON object.")
+    return told
+
+
+def _count(value: Any, base: Path, name: str) -> int | None:
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ModelError(f"{base / 'config.json'}: {name} = {value!r} is no number of tokens.")
+    return value
+
+
 def _template(name: str) -> str:
     file = CHAT / f"{name}.jinja"
     if not file.is_file() and name.endswith(".jinja"):
@@ -118,7 +140,20 @@ def _template(name: str) -> str:
         raise InputError(
             f"template.chat_template = {name}: there is no such template; known: {known}; or give a jinja file's path."
         )
-    return file.read_text(encoding="utf-8")
+    return jinja(file)
+
+
+def jinja(file: Path) -> str:
+    """The chat template in a file. Raises `InputError` where there is none, or no text."""
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; give a chat template in jinja.")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: no text in UTF-8 (byte {error.start}); give a chat template in jinja.") from None
+    if not text.strip():
+        raise InputError(f"{file}: the file is empty; give a chat template in jinja.")
+    return text
 
 
 def _adds_bos(tokenizer: Any) -> bool:
@@ -129,6 +164,9 @@ def _adds_bos(tokenizer: Any) -> bool:
 
 
 def _writes_bos(tokenizer: Any) -> bool:
-    from tasks.template.renderer import Renderer
+    from tasks.template.renderer import Renderer, Unrenderable
 
-    return Renderer(tokenizer).probe().startswith(tokenizer.bos_token)
+    try:
+        return Renderer(tokenizer).probe().startswith(tokenizer.bos_token)
+    except Unrenderable:
+        return True  # each row will say so

@@ -57,7 +57,7 @@ def test_the_command_is_the_stage(name: str) -> None:
     python, module, package, stage, *item = shlex.split(BODIES[name]["cmd"])
     assert (python, module, package) == ("python", "-m", "tasks")
     assert name.split("-")[0] == stage
-    assert len(item) == (stage in {"quantize", "evaluate"})
+    assert len(item) == (stage in {"quantize", "evaluate", "export"})
 
 
 @pytest.mark.parametrize("name", BODIES)
@@ -92,7 +92,7 @@ def test_parameters_exist_and_are_those_of_the_settings(name: str) -> None:
         assert not field or field in fields
     own = {key.partition(".")[2] for key in body.get("params", []) if key.partition(".")[0] == stage}
     fields = set(importlib.import_module(f"tasks.{stage}").Settings.model_fields)
-    items = {"schemes"} if "foreach" in DECLARED[name] else set()  # what the items are is in the command
+    items = {"schemes", "formats"} if "foreach" in DECLARED[name] else set()  # what the items are is in the command
     assert own == {""} or own == fields - items
 
 

@@ -1,7 +1,6 @@
-"""The stage `generate`: the real distilabel pipeline with both teachers, and everything that can go wrong with them."""
+"""The stage `generate`: what it does when a teacher, a process or a budget ends before its time."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,17 +13,18 @@ import psutil
 import pytest
 
 from tasks.contract.errors import InputError, LossError, MachineError
-from tasks.contract.ledger import Ledger
 from tasks.contract.paths import Paths
 from tasks.contract.rows import row_id
 from tasks.generate import Settings, run
-from tasks.generate.program import Request, answer, load
-from tasks.generate.rows import verify
-from tests.tasks.teacher_server import teacher_server
+from tasks.generate.program import answer, load
+from tests.tasks.generating import ROOT, ledger, lines, outputs, project, requests, settings, start
+from tests.tasks.good_teacher import good
+from tests.tasks.teacher_server import Asked, Reply, teacher_server
 
-ROOT = Path(__file__).parents[2]
 SEED = ROOT / "data" / "seed"
 FEW: dict[str, Any] = {"rows": 30, "validation_rows": 4, "test_rows": 6, "batch_size": 8}
+MANY = {"rows": 60, "instructions": {"each": 4, "evolutions": 0}, "teacher": {"concurrency": 2}}
+"""15 requests for tasks, then 60 for answers, two at once."""
 
 
 @pytest.fixture
@@ -34,26 +34,23 @@ def paths(tmp_path: Path) -> Paths:
     return Paths(tmp_path)
 
 
-def rows(paths: Paths) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (paths.generated / "rows.jsonl").read_text().splitlines()]
+def program(base_url: str, **more: Any) -> Settings:
+    """Settings of the recipe `program` with a server as teacher."""
+    teacher = {"kind": "openai", "base_url": base_url, "model": "scripted", "max_retries": 0, **more.pop("teacher", {})}
+    return Settings.model_validate({**FEW, "teacher": teacher, **more})
 
 
-def ledger(paths: Paths) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((paths.generated / "ledger.json").read_text())
-    return read
-
-
-def server_settings(base_url: str, **teacher: Any) -> Settings:
-    named = {"kind": "openai", "base_url": base_url, "model": "scripted", "max_retries": 0, **teacher}
-    return Settings.model_validate({**FEW, "teacher": named})
+def family(process: psutil.Process) -> list[psutil.Process]:
+    """All that came from a process."""
+    found: list[psutil.Process] = process.children(recursive=True)
+    return found
 
 
 def test_the_program_answers_every_instruction_in_order(paths: Paths) -> None:
     run(Settings(**FEW), paths)
-    made = rows(paths)
-    assert ledger(paths)["in"] == 40
-    assert ledger(paths)["out"] == {"train": 30, "validation": 4, "test": 6}
-    assert ledger(paths)["left"] == {}
+    made = lines(paths.generated / "rows.jsonl")
+    told = ledger(paths)
+    assert (told["in"], told["out"], told["left"]) == (40, {"train": 30, "validation": 4, "test": 6}, {})
     assert [row["split"] for row in made] == ["train"] * 30 + ["validation"] * 4 + ["test"] * 6
     assert [row["slice"] for row in made[-6:]] == ["new_combination"] * 3 + ["new_phrasing"] * 3
     grammar = load(SEED)
@@ -64,16 +61,17 @@ def test_the_program_answers_every_instruction_in_order(paths: Paths) -> None:
         assert row["id"] == row_id("generate", row["messages"])
         assert set(row["provenance"]) == {"recipe", "teacher", "intent", "phrasing"}
     assert len({row["id"] for row in made}) == 40
-    names = sorted(path.name for path in paths.generated.iterdir())
-    assert names == ["ledger.json", "left_out.jsonl", "rows.jsonl", "settings.json"]
-    assert str(paths.root) not in "".join((paths.generated / name).read_text() for name in names)
+    assert sorted(outputs(paths)) == [
+        "ledger.json", "left_out.jsonl", "responses.jsonl", "rows.jsonl", "settings.json"
+    ]  # fmt: skip
+    assert str(paths.root) not in "".join(content.decode() for content in outputs(paths).values())
     assert not paths.scratch("generate").exists()
 
 
 def test_the_recipe_none_makes_an_empty_set(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     run(Settings(recipe="none"), paths)
-    assert rows(paths) == []
+    assert lines(paths.generated / "rows.jsonl") == []
     assert ledger(paths)["in"] == 0
 
 
@@ -81,98 +79,201 @@ def test_a_server_is_asked_with_its_key_and_its_answers_are_verified(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     grammar = load(SEED)
-    asked: list[str] = []
-    lock = threading.Lock()
+    faults: dict[int, Reply | str | int | None] = {0: None, 1: "docker explode", 2: 500, 3: Reply(close=True)}
 
-    def script(request: str) -> str | int | None:
-        with lock:
-            asked.append(request)
-            number = len(asked)
-        return {1: None, 2: "docker explode", 3: 500}.get(number, answer(grammar, request))
+    def script(asked: Asked) -> Reply | str | int | None:
+        return faults.get(asked.number, answer(grammar, asked.text))
 
     monkeypatch.setenv("TEACHER_KEY", "sesame")
     with teacher_server(script) as server:
-        settings = server_settings(server.base_url, key_variable="TEACHER_KEY")
-        settings = settings.model_copy(update={"max_loss": 0.5})
-        run(settings, paths)
-    assert len(asked) == 40
-    assert set(server.keys) == {"Bearer sesame"}
-    assert ledger(paths)["left"] == {"no_answer": 2, "wrong_answer": 1}
-    assert len(rows(paths)) == 37
-    left = [json.loads(line) for line in (paths.generated / "left_out.jsonl").read_text().splitlines()]
-    assert sorted(row["reason"] for row in left) == ["no_answer", "no_answer", "wrong_answer"]
-    assert {row["messages"][0]["content"] for row in left} == set(asked[:3])
-    written = "".join(path.read_text() for path in paths.generated.iterdir())
-    assert "sesame" not in written
-    assert {row["provenance"]["teacher"] for row in rows(paths)} == {"openai:scripted"}
+        run(program(server.base_url, teacher={"key_variable": "TEACHER_KEY"}, max_loss=0.5), paths)
+        assert requests(server) == 40
+        assert set(server.keys) == {"Bearer sesame"}
+        wrong = {asked.text for asked in server.asked[:4]}
+    assert ledger(paths)["left"] == {"no_answer": 3, "wrong_answer": 1}
+    left = lines(paths.generated / "left_out.jsonl")
+    assert {row["messages"][0]["content"] for row in left} == wrong
+    assert all(row["expected"] == answer(grammar, row["messages"][0]["content"]) for row in left)
+    assert "sesame" not in "".join(content.decode() for content in outputs(paths).values())
+    rows = lines(paths.generated / "rows.jsonl")
+    assert {row["provenance"]["teacher"] for row in rows} == {"openai:scripted"}
 
 
-def test_a_server_that_fails_loses_no_row_in_silence(paths: Paths) -> None:
-    with teacher_server(lambda request: 500) as server, pytest.raises(LossError, match=r"no_answer 40.*") as caught:
-        run(server_settings(server.base_url), paths)
-    assert "generate.max_loss" in str(caught.value)
+@pytest.mark.parametrize(
+    ("reply", "kind", "message"),
+    [
+        (Reply(status=401, body=b'{"error": "no sesame"}'), InputError, r"refuses the key in TEACHER_KEY.*no \*\*\*"),
+        (500, MachineError, "64 requests in a row failed; the last: status 500"),
+    ],
+)
+def test_a_teacher_that_cannot_be_used_ends_the_stage_with_a_sentence(
+    reply: Reply | int, kind: type[Exception], message: str, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHER_KEY", "sesame")
+    with teacher_server(lambda asked: reply) as server, pytest.raises(kind, match=message) as error:
+        run(program(server.base_url, rows=100, teacher={"key_variable": "TEACHER_KEY"}), paths)
+    assert "0 responses are kept" in str(error.value)
+    assert "sesame" not in str(error.value)
     assert not paths.generated.exists()
 
 
-def test_a_key_that_is_not_set_is_asked_for_by_name(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TEACHER_KEY", raising=False)
-    with pytest.raises(InputError, match=r"TEACHER_KEY.*no such variable"):
-        run(server_settings("http://127.0.0.1:9/v1", key_variable="TEACHER_KEY"), paths)
-
-
-def test_a_server_needs_an_address_and_a_model() -> None:
-    with pytest.raises(ValueError, match=r"generate\.teacher\.model"):
-        Settings.model_validate({"teacher": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}})
+def test_losses_beyond_the_limit_fail_the_stage_and_what_was_paid_for_is_kept(paths: Paths) -> None:
+    grammar = load(SEED)
+    with teacher_server(lambda asked: 400 if asked.number < 3 else answer(grammar, asked.text)) as server:
+        with pytest.raises(LossError, match=r"3 of 40 rows .* no_answer 3.*generate\.max_loss"):
+            run(program(server.base_url), paths)
+        assert not paths.generated.exists()
+        run(program(server.base_url), paths)  # what failed in a run that did not finish is asked again
+        assert requests(server) == 40 + 3
+    assert ledger(paths)["left"] == {}
 
 
 def test_a_pipeline_that_takes_too_long_is_ended(paths: Paths) -> None:
     with pytest.raises(MachineError, match=r"within 1 seconds \(generate\.timeout\)"):
         run(Settings(**FEW, timeout=1), paths)
-    assert not paths.scratch("generate").exists()
     assert not [child for child in psutil.Process().children() if "tasks.generate.pipeline" in child.cmdline()]
 
 
-def test_a_killed_stage_leaves_no_process_behind(paths: Paths) -> None:
-    release = threading.Event()
+def undisturbed(folder: Path) -> dict[str, bytes]:
+    """What a run that nothing disturbs writes, but for its settings, which name another port."""
+    with teacher_server(good) as server:
+        paths = project(folder)
+        run(settings("instructions", server.base_url, **MANY), paths)
+        assert requests(server) == 75
+    return {name: content for name, content in outputs(paths).items() if name != "settings.json"}
 
-    def script(request: str) -> int:
-        release.wait(60)
-        return 500
 
+def resumed(paths: Paths, chosen: Settings) -> dict[str, bytes]:
+    """What another run writes."""
+    run(chosen, paths)
+    return {name: content for name, content in outputs(paths).items() if name != "settings.json"}
+
+
+def test_server_stage_and_step_killed_in_turn_cost_nothing_twice(tmp_path: Path) -> None:
+    """First the server dies, then a step of the pipeline, then the stage; the last run asks only what is missing."""
+    expected = undisturbed(tmp_path / "undisturbed")
+    paths = project(tmp_path / "killed")
+    halt, reached, dead = [20], threading.Event(), threading.Event()
+
+    def script(asked: Asked) -> Reply:
+        if len(paid) >= halt[0]:
+            waiting.append(asked)
+            if len(waiting) == 2:  # both: each answer before them has arrived
+                reached.set()
+            dead.wait(60)
+            return Reply(close=True)
+        reply = good(asked)
+        paid.append(json.dumps(asked.body, sort_keys=True))
+        return reply
+
+    paid: list[str] = []
+    waiting: list[Asked] = []
     with teacher_server(script) as server:
-        teacher = f"{{kind: openai, base_url: '{server.base_url}', model: scripted}}"
-        (paths.root / "params.yaml").write_text(f"generate: {{rows: 4, test_rows: 2, teacher: {teacher}}}\n")
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        stage = psutil.Popen([sys.executable, "-m", "tasks", "generate"], cwd=paths.root, env=environment)
-        try:
-            assert server.asked_once.wait(120)
-            children = stage.children(recursive=True)
-            assert len(children) >= 3  # the pipeline, its manager, and its steps
-        finally:
-            stage.send_signal(signal.SIGKILL)
-            stage.wait()
-        _, alive = psutil.wait_procs(children, timeout=30)
-        release.set()
-    assert alive == []
+        port, chosen = server.server_address[1], settings("instructions", server.base_url, **MANY)
+        stage = start(paths, chosen)
+        assert reached.wait(120)
+    dead.set()  # the connections break, and nobody listens any more
+    assert stage.wait(60) == 1
+    assert len(lines_of(paths)) == 20
+    for number, victim in ((35, "step"), (50, "stage")):
+        halt[0] = number
+        reached.clear()
+        dead.clear()
+        waiting.clear()
+        with teacher_server(script, port) as server:
+            stage = start(paths, chosen)
+            assert reached.wait(120)
+            children = family(stage)
+            if victim == "step":
+                steps = [child for child in children if child.status() != psutil.STATUS_ZOMBIE and _asks(child, port)]
+                steps[0].send_signal(signal.SIGKILL)
+                assert stage.wait(60) == 1
+            else:
+                stage.send_signal(signal.SIGKILL)
+                stage.wait()
+            _, alive = psutil.wait_procs(children, timeout=30)
+            assert alive == []
+            dead.set()
+        assert not paths.generated.exists()
+        assert len(lines_of(paths)) == number
+    halt[0] = 1000
+    with teacher_server(script, port) as server:
+        assert resumed(paths, chosen) == expected
+        assert requests(server) == 75 - 50
+    assert len(paid) == len(set(paid)) == 75
+    assert not paths.scratch("generate").exists()
+
+
+def _asks(process: psutil.Process, port: int) -> bool:
+    """Whether a process has a connection to the teacher."""
+    try:
+        return any(connection.raddr and connection.raddr.port == port for connection in process.net_connections())
+    except psutil.NoSuchProcess:
+        return False
+
+
+def lines_of(paths: Paths) -> list[str]:
+    """Responses in the database that an unfinished run has left."""
+    from tasks.generate.teacher.record import RECORD, Record
+
+    record = Record(paths.scratch("generate") / RECORD)
+    try:
+        return [line for (line,) in record._base.execute("SELECT line FROM lines WHERE kind = 'response'")]
+    finally:
+        record.close()
+
+
+def test_a_changed_prompt_pays_for_what_changed_and_changing_back_for_nothing(tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    with teacher_server(good) as server:
+        run(settings("documents", server.base_url), paths)
+        first = {name: content for name, content in outputs(paths).items() if name != "responses.jsonl"}
+        document = paths.data / "documents/b.md"
+        before = document.read_text()
+        document.write_text(before.replace("kept in store", "held in store"))
+        run(settings("documents", server.base_url), paths)
+        assert requests(server) == 3 + 1
+        document.write_text(before)
+        run(settings("documents", server.base_url), paths)
+        assert requests(server) == 4
+    assert {name: content for name, content in outputs(paths).items() if name != "responses.jsonl"} == first
+    assert len(lines(paths.responses)) == 4
+
+
+def test_a_budget_stops_cleanly_and_keeps_what_it_has(tmp_path: Path) -> None:
+    """12 tokens a response, and 128 more that one under way may take; then the same again, without a server."""
+    budget = {"max_cost": 0.002}
+    paths = project(tmp_path)
+    prices = {"input_price": 10, "output_price": 10, "concurrency": 1}
+    with teacher_server(good) as server:
+        chosen = settings("magpie", server.base_url, rows=30, max_loss=0, budget=budget, teacher=prices)
+        run(chosen, paths)
+        asked = requests(server)
+    told = ledger(paths)
+    assert 0 < told["input_tokens"] + told["output_tokens"] == 12 * asked <= 200
+    assert told["left"] == {"budget": 30}  # the instructions are asked first: no answer was left to pay for
+    before = outputs(paths)
+    run(chosen, paths)
+    assert outputs(paths) == before
+    with teacher_server(good) as server:
+        more = settings("magpie", server.base_url, rows=30, max_loss=0, teacher=prices)
+        run(more, paths)
+        assert requests(server) == 60 - asked
+    assert ledger(paths)["out"] == {"train": 30}
+
+
+def test_a_damaged_record_is_refused_by_its_line(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    whole = json.dumps({"key": "0" * 64, "response": {"text": "well"}, "request": {}}) + "\n"
+    paths.data.mkdir()
+    paths.responses.write_text(whole + whole[:-10])
+    with pytest.raises(InputError, match=r"responses\.jsonl, line 2: not a line of a record.*dvc checkout"):
+        run(Settings(recipe="none"), paths)
     assert not paths.generated.exists()
 
 
-def test_a_training_row_like_a_test_row_leaves_and_the_ledger_adds_up() -> None:
-    grammar = load(SEED)
-    test = Request("stop the container front3", "docker stop front3", "stop", "requests/1", ("front3",))
-    twin = Request("Stop the container, front3!", "docker stop front3", "stop", "requests/1", ("front3",))
-    other = Request("stop the container front4", "docker stop front4", "stop", "requests/1", ("front4",))
-    asked = [(twin, "train"), (other, "train"), (test, "new_combination")]
-    counts = Ledger()
-    kept, left = verify(asked, [request.command for request, _ in asked], grammar, Settings(), counts)
-    assert counts.left == {"near_duplicate_of_test": 1}
-    assert counts.balance() == 0
-    assert [row["messages"][0]["content"] for row in kept] == [other.request, test.request]
-    assert left[0]["messages"][0]["content"] == twin.request
-
-
 def test_declaring_the_stage_imports_nothing_heavy() -> None:
-    heavy = "{'torch', 'transformers', 'datasets', 'distilabel', 'pandas', 'pyarrow'}"
+    heavy = "{'torch', 'transformers', 'datasets', 'distilabel', 'pandas', 'pyarrow', 'aiohttp', 'numpy', 'sqlite3'}"
     code = f"import sys, tasks.generate, tasks.generate.program, tasks.clean; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -1,5 +1,6 @@
 """The report tells what is in data/, adds up, escapes everything, and is the same bytes every time."""
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -261,3 +262,26 @@ def test_unfinished_run(told: Paths) -> None:
     with pytest.raises(InputError, match="no scores of merged; run the stage evaluate first"):
         run(Settings(), told)
     assert not told.report.exists()
+
+
+def test_rows_of_a_teacher_are_told_with_what_they_took_and_its_terms(told: Paths) -> None:
+    facts = json.loads((told.generated / "ledger.json").read_text())
+    took = {"requests": 1187, "input_tokens": 1412634, "output_tokens": 56976, "cost": 1.25}
+    spoken = {"mean_words": 9.5, "distinct_pairs": 0.875}
+    varied = {
+        "rows": 7,
+        "questions": spoken,
+        "answers": spoken,
+        "commonest_opening": EVIL,
+        "commonest_opening_share": 1.0,
+    }
+    terms = {"recipe": "documents", "teacher": "openai:m", "licence": "no | rival models", "diversity": varied}
+    write_json(told.generated / "ledger.json", {**facts, **took, **terms})
+    run(Settings(), told)
+    outline(page(told))
+    card = (told.report / "model_card.md").read_text()
+    assert "| terms for its answers | no \\| rival models |" in card
+    for number in ("1,187", "1,412,634", "56,976", "1.25", "87.5 %"):
+        assert number in page(told)
+        assert number in card
+    assert EVIL not in page(told) + card

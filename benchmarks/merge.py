@@ -1,0 +1,168 @@
+"""`merge`: a random Llama in shards and its adapter to a merged folder, against copying the bytes and against peft.
+
+Each way runs in a process of its own, a few times in turn; memory is the peak beyond what the imports take. The model
+of the default configuration has 1 GB in 5 shards.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from benchmarks.checkout import HERE
+from benchmarks.result import Result
+
+GOAL = 1.5
+"""Seconds of merging for each second of copying."""
+
+BEYOND = 300 * 2**20
+"""Bytes that merging may take beyond the largest shard and the adapter."""
+
+SHAPES = {"small": (512, 1408, 6, "20MB"), "default": (1536, 4096, 18, "220MB")}
+"""Width, width of the feed-forward layers, layers, size of a shard."""
+
+ROUNDS = {"small": 1, "default": 3}
+
+WAYS = ("copy", "temper", "peft")
+
+
+def measure(full: bool) -> Result:
+    """Ways in turn on one model; then every tensor of temper's is compared with peft's."""
+    configuration = "default" if full else "small"
+    with TemporaryDirectory(prefix="temper-", dir=os.environ.get("TEMPER_BENCH")) as folder:
+        place = Path(folder)
+        _run("make", place, configuration)
+        found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+        for _ in range(ROUNDS[configuration]):
+            for way in WAYS:
+                found[way].append(_run(way, place, configuration))
+        same = _run("compare", place, configuration)["different"] == 0
+        shard = max(file.stat().st_size for file in (place / "base").glob("*.safetensors"))
+        adapter = (place / "adapter" / "adapter_model.safetensors").stat().st_size
+        shards = len(list((place / "base").glob("*.safetensors")))
+        size = sum(file.stat().st_size for file in (place / "base").glob("*.safetensors"))
+    seconds = {way: median(run["seconds"] for run in runs) for way, runs in found.items()}
+    peak = {way: max(run["peak"] for run in runs) for way, runs in found.items()}
+    limit = shard + adapter + BEYOND
+    ratio = seconds["temper"] / seconds["copy"]
+    detail = {
+        "configuration": configuration,
+        "megabytes": round(size / 1e6),
+        "shards": shards,
+        "seconds": {way: round(value, 2) for way, value in seconds.items()},
+        "peak_mib_beyond_imports": {way: round(value / 2**20) for way, value in peak.items()},
+        "peak_limit_mib": round(limit / 2**20),
+        "same_tensors_as_peft": same,
+    }
+    return Result(
+        "merge", round(ratio, 3), "x copying", GOAL, ratio <= GOAL and peak["temper"] <= limit and same, detail
+    )
+
+
+def _run(way: str, place: Path, configuration: str) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.merge", way, str(place), configuration],
+        cwd=HERE, capture_output=True, text=True, check=True, env={**os.environ, "TQDM_DISABLE": "1"},
+    )  # fmt: skip
+    values: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return values
+
+
+def _make(place: Path, configuration: str) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    width, inner, layers, shard = SHAPES[configuration]
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=32000, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers,
+            num_attention_heads=width // 128, num_key_value_heads=width // 128 // 2 or 1, tie_word_embeddings=False,
+        )
+    ).bfloat16()  # fmt: skip
+    model.save_pretrained(place / "base", max_shard_size=shard)
+    tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear"))
+    with torch.no_grad():
+        for name, weight in tuned.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.01)
+    tuned.save_pretrained(place / "adapter")
+
+
+def _copy(place: Path) -> None:
+    for file in sorted((place / "base").glob("*.safetensors")):
+        with file.open("rb", buffering=0) as source, (place / "copy" / file.name).open("wb", buffering=0) as target:
+            while piece := source.read(4 * 2**20):
+                target.write(piece)
+            os.fsync(target.fileno())
+
+
+def _temper(place: Path) -> None:
+    from tasks.merge.adapter import read
+    from tasks.merge.trained import How, Layerwise
+
+    Layerwise(place / "base", read(place / "adapter", {"sha256": "", "location": ""}), place, How()).write_weights(
+        None, place / "temper"
+    )
+
+
+def _peft(place: Path) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(place / "base", dtype=torch.float32)
+    merged = PeftModel.from_pretrained(base, place / "adapter").merge_and_unload()
+    merged.bfloat16().save_pretrained(place / "peft", max_shard_size="210MB")
+
+
+def _compare(place: Path) -> int:
+    import torch
+
+    from tasks.merge.shards import stored
+
+    ours, theirs = stored(place / "temper"), stored(place / "peft")
+    names = set(ours) | set(theirs)
+    return sum(
+        name not in ours or name not in theirs or not torch.equal(ours[name].read(), theirs[name].read())
+        for name in names
+    )
+
+
+def _peak() -> int:
+    """Most memory that this process had since it was last asked to forget, in bytes."""
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+
+def main() -> None:
+    """One way, in this process; the last line says seconds and peak."""
+    way, place, configuration = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    if way == "make":
+        _make(place, configuration)
+        print(json.dumps({}))
+        return
+    if way == "compare":
+        print(json.dumps({"different": _compare(place)}))
+        return
+    import accelerate  # noqa: F401 - what every way would import is not counted
+    import peft  # noqa: F401
+    import torch
+    from transformers import LlamaForCausalLM  # noqa: F401
+
+    torch.set_num_threads(1)
+    shutil.rmtree(place / way, ignore_errors=True)
+    (place / way).mkdir()
+    Path("/proc/self/clear_refs").write_text("5")
+    before, start = _peak(), time.perf_counter()
+    {"copy": _copy, "temper": _temper, "peft": _peft}[way](place)
+    print(json.dumps({"seconds": time.perf_counter() - start, "peak": _peak() - before}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Adapters side by side over one base, as vLLM and LoRAX serve them: base named once, a folder an adapter."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import ModelError
+from tasks.contract.files import write_json, write_text
+from tasks.contract.model import base_record
+from tasks.contract.paths import Paths
+from tasks.export import Settings
+
+KEPT = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
+    """Copy data/trained and data/adapters/*; name the base, the largest rank and the command that serves them."""
+    record = base_record(paths)
+    found = {"trained": paths.trained, **{folder.name: folder for folder in sorted(paths.adapters.glob("*/"))}}
+    ranks = {}
+    for name, folder in found.items():
+        ranks[name] = _rank(folder)
+        (out / name).mkdir()
+        for file in KEPT:
+            shutil.copyfile(folder / file, out / name / file)
+        config = {**json.loads((folder / KEPT[0]).read_text()), "base_model_name_or_path": record["location"]}
+        write_json(out / name / KEPT[0], config)
+    tokenizer = paths.templated / "tokenizer"
+    shutil.copytree(tokenizer, out / "tokenizer")
+    modules = " ".join(f"{name}={name}" for name in ranks)
+    write_text(
+        out / "serve.sh",
+        "#!/bin/sh\n# The base's folder or hub name as the first argument.\n"
+        f'exec vllm serve "$1" --tokenizer tokenizer --enable-lora --max-lora-rank {max(ranks.values())} '
+        f"--lora-modules {modules}\n",
+    )
+    return {"base": record["location"], "base_sha256": record["sha256"], "adapters": ranks}
+
+
+def _rank(folder: Path) -> int:
+    try:
+        config = json.loads((folder / KEPT[0]).read_text())
+    except FileNotFoundError:
+        raise ModelError(f"export adapters: {folder} holds no adapter; take adapters out of export.formats.") from None
+    if config["peft_type"] != "LORA" or config.get("modules_to_save"):
+        raise ModelError(
+            f"export adapters: {folder} is of the kind {config['peft_type']}"
+            f"{' with modules saved whole' if config.get('modules_to_save') else ''}; servers take plain LoRA only."
+        )
+    return int(max(config["r"], *config.get("rank_pattern", {}).values(), 0))

@@ -1,0 +1,30 @@
+"""One format from data/merged to data/exported/FORMAT."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import InputError
+from tasks.contract.files import write_json, written
+from tasks.contract.paths import Paths
+from tasks.export import Settings
+from tasks.export.adapters import write_adapters
+from tasks.export.meta import write_meta
+from tasks.export.ollama import write_ollama
+
+WRITERS: dict[str, Callable[[Settings, Paths, Path], dict[str, Any]]] = {
+    "ollama": write_ollama,
+    "adapters": write_adapters,
+    "meta": write_meta,
+}
+
+
+def export(settings: Settings, paths: Paths, name: str) -> None:
+    """Write the format `name`, with what was proved of it in `export.json`."""
+    if not (paths.merged / "config.json").is_file():
+        raise InputError(f"{paths.merged}: no model; run the stage merge first.")
+    with written(paths.exported(name)) as out:
+        out.mkdir()
+        facts = WRITERS[name](settings, paths, out)
+        write_json(out / "export.json", {"format": name, **facts})
+    print(f"export {name}: {', '.join(f'{key} {value}' for key, value in facts.items())}", flush=True)

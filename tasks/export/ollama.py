@@ -1,0 +1,42 @@
+"""A folder for `ollama create NAME -f Modelfile`: the GGUF file, the template in Go, where to stop, parameters."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import ModelError
+from tasks.contract.files import write_text
+from tasks.contract.paths import Paths
+from tasks.export import Settings
+from tasks.export.dialogues import accepted
+from tasks.export.gotemplate import Frame, translate
+from tasks.quantize.gguf import write_gguf
+
+
+def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
+    """Write it; return what was proved: dialogues that both templates render alike."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(paths.merged, trust_remote_code=False)
+    if not tokenizer.chat_template:
+        raise ModelError("export ollama: data/merged has no chat template; set template.chat_template and run again.")
+    frame = translate(tokenizer)
+    file = f"model-{settings.gguf}.gguf"
+    write_gguf(paths.merged, out / file, settings.gguf)
+    write_text(out / "Modelfile", modelfile(file, frame, stops(paths.merged, tokenizer), settings, paths))
+    return {"gguf": settings.gguf, "dialogues_rendered_alike": len(accepted(tokenizer))}
+
+
+def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, paths: Paths) -> str:
+    """The Modelfile's text."""
+    context = json.loads((paths.merged / "config.json").read_text())["max_position_embeddings"]
+    lines = [f"FROM ./{file}", f'TEMPLATE """{frame.go()}"""', f"PARAMETER num_ctx {context}"]
+    lines += [f"PARAMETER stop {json.dumps(token, ensure_ascii=False)}" for token in stop]
+    return "\n".join([*lines, f"PARAMETER temperature {settings.temperature:g}"]) + "\n"
+
+
+def stops(merged: Path, tokenizer: Any) -> list[str]:
+    """The tokens at which generation ends, by the model's own generation settings."""
+    said = json.loads((merged / "generation_config.json").read_text()).get("eos_token_id", tokenizer.eos_token_id)
+    numbers = said if isinstance(said, list) else [said]
+    return [str(tokenizer.convert_ids_to_tokens(number)) for number in numbers]

@@ -1,0 +1,72 @@
+"""Markdown cut where its sections and paragraphs end, each piece with its place: headings, lines, page."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.generate.documents.read import Document
+
+_HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t]*#*$")
+_FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of a document."""
+
+    document: str
+    number: int
+    """Which piece of its document, from 0."""
+    text: str
+    headings: tuple[str, ...]
+    """Headings that it stands under, the highest first."""
+    lines: tuple[int, int]
+    """First and last line in the file, from 1; of the extracted text for HTML, DOCX and PDF."""
+    page: int | None = None
+    """Page on which it begins, from 1; for PDF."""
+
+    def source(self) -> dict[str, Any]:
+        """Where it stands, for the provenance of a row."""
+        place: dict[str, Any] = {"document": self.document, "chunk": self.number, "headings": list(self.headings)}
+        return {**place, "lines": list(self.lines), **({"page": self.page} if self.page else {})}
+
+
+def chunks(document: Document, longest: int) -> Iterator[Chunk]:
+    """The pieces of `document`, each at most `longest` characters, none across two sections if both are long enough.
+
+    Sections and blocks are told apart by the CommonMark parser of semantic-text-splitter, which leaves code blocks and
+    tables whole where they fit.
+    """
+    from semantic_text_splitter import MarkdownSplitter
+
+    breaks = [found.start() for found in re.finditer("\n", document.text)]
+    places, paths = _headings(document.text)
+    for number, (start, text) in enumerate(MarkdownSplitter(longest).chunk_indices(document.text)):
+        end = start + len(text)
+        first, last = bisect_right(breaks, start - 1) + 1, bisect_right(breaks, max(start, end - 1) - 1) + 1
+        at = bisect_right(places, start) - 1
+        page = bisect_right(document.pages, start) if document.pages else None
+        yield Chunk(document.name, number, text, paths[at] if at >= 0 else (), (first, last), page)
+
+
+def _headings(text: str) -> tuple[list[int], list[tuple[str, ...]]]:
+    """Where each heading begins (characters), and the headings that hold from there on; none inside code fences."""
+    places: list[int] = []
+    paths: list[tuple[str, ...]] = []
+    path: list[tuple[int, str]] = []
+    fence, at = "", 0
+    for line in text.split("\n"):
+        if found := _FENCE.match(line):
+            if not fence:
+                fence = found[1]
+            elif found[1].startswith(fence):
+                fence = ""
+        elif not fence and (heading := _HEADING.match(line)):
+            level = len(heading[1])
+            path = [*(above for above in path if above[0] < level), (level, heading[2])]
+            places.append(at)
+            paths.append(tuple(name for _, name in path))
+        at += len(line) + 1
+    return places, paths

@@ -1,0 +1,129 @@
+"""Files to Markdown: each format by a library that is kept for it, all to the one form that is cut into chunks."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.contract.errors import InputError
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file as Markdown."""
+
+    name: str
+    """Path below the input folder, with forward slashes."""
+    text: str
+    pages: tuple[int, ...] = ()
+    """Where each page begins, in characters; for PDF."""
+
+
+def documents(folder: Path, where: str, left: Counter[str] | None = None) -> Iterator[Document]:
+    """The documents in `folder`, by name; hidden files and those of unknown kinds are passed over.
+
+    `left` counts files that are passed over, by ending, and `empty` ones without text. Raises `InputError` where there
+    is no document at all (`where` is the folder as the user calls it), or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise InputError(f"generate.input = {where}: no such folder; name the folder with the documents.")
+    found = 0
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix().encode(errors="backslashreplace").decode()
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        if (reader := READERS.get(path.suffix.lower())) is None:
+            if left is not None:
+                left[path.suffix.lower() or path.name] += 1
+            continue
+        found += 1
+        document = reader(path, name)
+        if document.text.strip():
+            yield document
+        elif left is not None:
+            left["empty"] += 1
+    if not found:
+        raise InputError(f"generate.input = {where}: no document in it; known kinds: {', '.join(READERS)}.")
+
+
+def _text(path: Path, name: str) -> Document:
+    """Plain text and Markdown, in UTF-8 or in what its byte order mark says; front matter is left out."""
+    text = _decoded(path)
+    if path.suffix.lower() in (".md", ".markdown"):
+        text = re.sub(r"\A---\n.*?\n---\n", lambda found: "\n" * found[0].count("\n"), text, count=1, flags=re.DOTALL)
+    return Document(name, text)
+
+
+def _html(path: Path, name: str) -> Document:
+    return Document(name, _markdown(_decoded(path)))
+
+
+def _docx(path: Path, name: str) -> Document:
+    import mammoth
+
+    try:
+        with path.open("rb") as file:
+            return Document(name, _markdown(mammoth.convert_to_html(file).value))
+    except Exception as error:  # zipfile, xml and mammoth raise whatever they like at a broken file
+        raise _unreadable(path, "a Word document (.docx)", error) from None
+
+
+def _pdf(path: Path, name: str) -> Document:
+    from pypdf import PdfReader
+
+    logging.getLogger("pypdf").setLevel(logging.ERROR)
+    try:
+        reader = PdfReader(path)
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise InputError(f"{path}: the PDF has a password; take it off, or take the file out.")
+        texts = [page.extract_text() for page in reader.pages]
+    except InputError:
+        raise
+    except Exception as error:  # a broken PDF breaks in many ways
+        raise _unreadable(path, "a PDF", error) from None
+    pages, at = [], 0
+    for text in texts:
+        pages.append(at)
+        at += len(text) + 2
+    return Document(name, "\n\n".join(texts), tuple(pages))
+
+
+def _decoded(path: Path) -> str:
+    raw = path.read_bytes()
+    encoding = next((name for mark, name in MARKS.items() if raw.startswith(mark)), "utf-8")
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 at byte {error.start}; convert it (iconv -f latin1 -t utf-8), or take it out."
+        ) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _markdown(html: str) -> str:
+    """HTML as Markdown, without scripts, styles, and what surrounds the content of a page."""
+    from bs4 import BeautifulSoup
+    from markdownify import markdownify
+
+    soup = BeautifulSoup(html, "html.parser")
+    for part in soup(["script", "style", "noscript", "template", "nav", "head"]):
+        part.decompose()
+    text = markdownify(str(soup), heading_style="ATX", strip=["img"])
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    told = f"{type(error).__name__}: {reason}"
+    return InputError(f"{path}: not {kind} that can be read ({told}); mend it, or take it out.")
+
+
+MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+"""Byte order marks, and the encoding that each announces."""
+
+READERS: dict[str, Callable[[Path, str], Document]] = {
+    ".md": _text, ".markdown": _text, ".txt": _text, ".html": _html, ".htm": _html, ".docx": _docx, ".pdf": _pdf,
+}  # fmt: skip
+"""Known endings, and who reads them."""

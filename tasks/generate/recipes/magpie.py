@@ -1,0 +1,70 @@
+"""The recipe `magpie`: given nothing but the opening of a user's turn, a teacher writes the instruction itself.
+
+Xu et al. 2024, arXiv:2406.08464. The opening goes to the server's `/completions`, which applies no template; where a
+server has only a chat interface this recipe cannot work.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import InputError
+from tasks.contract.paths import Paths
+from tasks.generate.recipes import Outcome, Row, Said
+from tasks.generate.recipes.chain import conversation, first_fault, keys
+from tasks.generate.settings import Settings
+
+MARK = "@@temper@@"
+"""Stands for the user's text when a template is asked what it puts before it."""
+
+OPENINGS = {
+    "llama3": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n",
+    "qwen2": "<|im_start|>user\n",
+}
+"""As in distilabel."""
+
+
+def order(settings: Settings, paths: Paths) -> Iterator[Row]:
+    """As many samples of the one prompt as rows are asked for."""
+    given = settings.magpie.opening
+    opening = OPENINGS.get(given, given) if given else _opening(Path(str(settings.teacher.model)))
+    stop = {"stop": list(settings.magpie.stop)} if settings.magpie.stop else {}
+    for sample in range(settings.rows):
+        yield {"asked": 1, "requests": 2, "prompt": json.dumps({"content": opening, "sample": sample, **stop})}
+
+
+def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int) -> None:
+    """Let it ask, then answer."""
+    from tasks.generate.recipes.steps import Answer, Prompt
+
+    instructions = Prompt(
+        name="instructions", llm=teacher(), input_batch_size=batch, output_mappings={"generation": "instruction"}
+    )
+    rows >> instructions >> Answer(name="answers", llm=teacher(), input_batch_size=batch)
+
+
+def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
+    """Reasons: those of `quality.fault`."""
+    made = answered[0] if answered else {}
+    asked, answer = made.get("instruction", "").strip(), made.get("generation", "")
+    reason = first_fault(made, {"instructions": "", "answers": asked}, said, settings.teacher)
+    prompts = keys(made, ["instructions", "answers"])
+    messages = conversation(None, asked, answer or None)
+    return [Outcome({"messages": messages}, reason, asked, answer, {"prompts": prompts})]
+
+
+def _opening(folder: Path) -> str:
+    """What the model's own chat template puts before a user's text."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        messages = [{"role": "user", "content": MARK}]
+        before, mark, _ = str(tokenizer.apply_chat_template(messages, tokenize=False)).partition(MARK)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"generate.teacher.model = {folder}: its chat template cannot be read ({reason}).") from None
+    if not mark:
+        raise InputError(f"generate.teacher.model = {folder}: its chat template leaves the user's text out.")
+    return before

@@ -1,0 +1,82 @@
+"""A model folder as a teacher, in this process. One prompt at a time, each with its own seed: no answer depends on
+which others were asked, so a resumed run answers like an undisturbed one. For many rows a server is faster."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import TemperError
+from tasks.contract.files import fingerprint
+from tasks.contract.loading import load_model
+from tasks.contract.model import describe, identity
+from tasks.generate.settings import Teacher
+from tasks.generate.teacher.errors import Stopped, Unanswered
+from tasks.generate.teacher.request import Request, Response
+
+
+def local_name(folder: Path) -> str:
+    """The model's name and content: the folder's name and the start of the hash of its files."""
+    return f"{folder.name}@{identity(describe(folder))[:16]}"
+
+
+class Local:
+    """A causal language model with a chat template, answering from its folder."""
+
+    def __init__(self, settings: Teacher) -> None:
+        """Load the model. Raises `Stopped` where the folder holds none."""
+        import torch
+        from transformers import AutoTokenizer
+
+        self._torch = torch
+        folder = Path(str(settings.model))
+        device = "cuda" if torch.cuda.is_available() else None
+        try:
+            self._model = load_model(folder, device=device)
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except (TemperError, OSError, ValueError) as error:
+            raise Stopped(
+                f"generate.teacher.model = {folder}: no model that can be loaded ({error})", "input"
+            ) from None
+        self.model = local_name(folder)
+
+    async def ask(self, request: Request) -> Response:
+        """Answer `request`. Raises `Unanswered` where it does not fit into the context."""
+        sampling, torch = request.sampling, self._torch
+        text = request.content if request.is_text else self._rendered(request)
+        begins = request.is_text and not text.startswith(self._tokenizer.bos_token or "\0")
+        ids = self._tokenizer(text, add_special_tokens=begins, return_tensors="pt").input_ids
+        longest = int(self._model.config.max_position_embeddings) - ids.shape[1]
+        if longest < 1:
+            raise Unanswered(f"the prompt has {ids.shape[1]} tokens, and the context ends before them")
+        most = min(int(sampling["max_tokens"]), longest)
+        draws: dict[str, Any] = {"do_sample": False}
+        if sampling["temperature"]:
+            draws = {"do_sample": True, "temperature": sampling["temperature"], "top_p": sampling["top_p"], "top_k": 0}
+        torch.manual_seed(int(fingerprint([sampling.get("seed"), request.key])[:15], 16))
+        with torch.inference_mode():
+            ids = ids.to(self._model.device)
+            made = self._model.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, **draws,
+                pad_token_id=self._tokenizer.pad_token_id or 0, tokenizer=self._tokenizer,
+                stop_strings=list(sampling.get("stop", ())) or None,
+            )[0, ids.shape[1] :]  # fmt: skip
+        answer = self._tokenizer.decode(made, skip_special_tokens=True)
+        for stop in sampling.get("stop", ()):
+            answer = answer.split(stop)[0]
+        reason = "length" if len(made) >= most else "stop"
+        return Response(answer.strip(), reason, (), ids.shape[1], len(made))
+
+    async def close(self) -> None:
+        del self._model
+
+    def _rendered(self, request: Request) -> str:
+        tools: Any = request.sampling.get("tools")
+        messages = json.loads(json.dumps(request.content))
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
+            )
+        except Exception as error:  # templates raise whatever they like
+            raise Stopped(
+                f"generate.teacher.model: its chat template cannot render a request: {error}", "input"
+            ) from None

@@ -1,0 +1,90 @@
+"""What a teacher is asked and what it answered, and the key under which both are recorded."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.contract.files import fingerprint
+from tasks.generate.settings import Teacher
+
+
+@dataclass(frozen=True)
+class Request:
+    """A chat, or a raw text to go on from, with all that decides the answer; not where it is sent."""
+
+    model: str
+    content: Any
+    """Messages in OpenAI's form, or a text."""
+    sampling: dict[str, Any]
+    """`temperature`, `top_p`, `max_tokens`, and where given `seed`, `stop`, `tools` and the teacher's `extra`."""
+    sample: int = 0
+    """Which of several answers to the same content this is, from 0."""
+
+    @classmethod
+    def of(cls, settings: Teacher, model: str, asked: Any, sample: int = 0) -> "Request":
+        """`asked`: messages, or a mapping with `content` and what this request adds: `tools`, `stop`, `sample`."""
+        more = dict(asked) if isinstance(asked, dict) else {"content": asked}
+        content, sample = more.pop("content"), more.pop("sample", 0) + sample
+        sampling = {
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+            "max_tokens": settings.max_new_tokens,
+            **({} if settings.seed is None else {"seed": settings.seed + sample}),
+            **settings.extra,
+            **more,
+        }
+        return cls(model, content, sampling, sample)
+
+    @cached_property
+    def key(self) -> str:
+        """Hex SHA-256 of the request: equal requests have equal answers."""
+        return fingerprint(self.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is recorded of it."""
+        return {"model": self.model, "content": self.content, "sampling": self.sampling, "sample": self.sample}
+
+    def body(self) -> dict[str, Any]:
+        """What OpenAI's protocol sends."""
+        return {"model": self.model, "prompt" if self.is_text else "messages": self.content, **self.sampling}
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is a raw text, without a chat template."""
+        return isinstance(self.content, str)
+
+    @property
+    def weight(self) -> int:
+        """Tokens that it may take, about: four bytes each sent, and the longest answer."""
+        return len(str(self.content).encode()) // 4 + int(self.sampling["max_tokens"])
+
+
+@dataclass(frozen=True)
+class Response:
+    """What came back and was paid for; or, with `failed`, that nothing did, and why."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    """`stop`, `length`, `tool_calls`, `content_filter`, or what else the server says."""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    """In OpenAI's form, without their ids."""
+    input_tokens: int | None = None
+    """As the server counts them; None where it does not."""
+    output_tokens: int | None = None
+    failed: str | None = None
+    """Why there is no answer, in a sentence; None where there is one."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is recorded of it."""
+        known = {"finish_reason": self.finish_reason, "input_tokens": self.input_tokens}
+        known |= {"output_tokens": self.output_tokens, "text": self.text}
+        return {**known, **({"tool_calls": list(self.tool_calls)} if self.tool_calls else {})}
+
+    @classmethod
+    def from_dict(cls, recorded: dict[str, Any]) -> "Response":
+        """The response that `as_dict` recorded."""
+        return cls(**{**recorded, "tool_calls": tuple(recorded.get("tool_calls", ()))})
+
+    def cut(self, most: int) -> bool:
+        """Whether it ended because it was as long as allowed (`most` tokens), whatever reason the server gave."""
+        return self.finish_reason == "length" or (self.output_tokens or 0) >= most

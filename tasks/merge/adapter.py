@@ -1,0 +1,126 @@
+"""What is known of an adapter before anything is loaded: its kind, whether it can be merged and how, and its base."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.contract.errors import InputError, ModelError
+from tasks.merge.shards import Stored, stored
+
+NO_WEIGHTS = "it adds to what the model reads, or runs beside its layers, and changes none of its weights"
+
+UNMERGEABLE = {
+    **dict.fromkeys(
+        ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE",
+         "ADAPTION_PROMPT"), NO_WEIGHTS,
+    ),
+    "POLY": "which of its parts are used depends on the task of each row",
+    "XLORA": "which of its parts are used depends on each token",
+    "LILY": "its parts are shared between layers and mixed for each token",
+    "SHADOW": "it is a network of its own beside the base",
+}  # fmt: skip
+"""Kinds of peft that no single set of weights can stand for, and why."""
+
+FROM_BASE = {"pissa", "pissa_niter", "olora", "corda", "loftq", "lora_ga"}
+"""Ways to start LoRA that change the base itself, from its own weights: peft has to see all of it."""
+
+WHOLE = {
+    "OSF": "it takes the base's weights apart",
+    "PSOFT": "it takes the base's weights apart",
+    "ADAMSS": "it takes the base's weights apart",
+    "FROD": "it takes the weights of all layers apart together",
+}
+"""Kinds that can be merged, but only by peft with the whole base in memory, and why."""
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter that can be merged."""
+
+    folder: Path
+    config: dict[str, Any]
+    tensors: dict[str, Stored]
+
+    @property
+    def kind(self) -> str:
+        """Its name in peft, in small letters."""
+        return str(self.config["peft_type"]).lower()
+
+    @property
+    def whole(self) -> str | None:
+        """Why it has to be merged by peft with the whole base in memory; None where a layer at a time will do."""
+        start = self.config.get("init_lora_weights")
+        if isinstance(start, str) and start.split("_niter")[0] in FROM_BASE:
+            return f"init_lora_weights: {start} changes the base's own weights"
+        if self.config.get("target_parameters"):
+            return "it tunes parameters inside of layers (target_parameters)"
+        return WHOLE.get(str(self.config["peft_type"]))
+
+    def vocabulary(self, embedding: str) -> int | None:
+        """Rows of the embeddings that the adapter brings along, such as for new tokens; None where it brings none."""
+        rows = [
+            tensor.shape[0]
+            for name, tensor in self.tensors.items()
+            if name.removesuffix(".weight").removesuffix(".modules_to_save").endswith(f".{embedding}")
+        ]
+        return rows[0] if rows else None
+
+
+def read(folder: Path, base: dict[str, Any]) -> Adapter:
+    """The adapter in `folder`, found fit to be merged into the base that `base` (base.json) describes.
+
+    Raises `ModelError` where it cannot be merged, was trained on another base, or holds numbers that are not finite.
+    """
+    try:
+        config = json.loads((folder / "adapter_config.json").read_text())
+        kind = str(config["peft_type"])
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no adapter_config.json; give the folder of an adapter that peft saved.") from None
+    except (ValueError, KeyError, TypeError):
+        raise ModelError(
+            f"{folder / 'adapter_config.json'}: not an adapter's configuration; restore the file."
+        ) from None
+    if reason := _unmergeable(kind, config):
+        raise ModelError(
+            f"{folder}: an adapter of the kind {kind} cannot be merged, because {reason}; it stays as it is, and loads "
+            "as an adapter with peft."
+        )
+    adapter = Adapter(folder, config, stored(folder))
+    _same_base(adapter, base)
+    for name, tensor in adapter.tensors.items():
+        if tensor.dtype.is_floating_point and not torch.isfinite(tensor.read()).all():
+            raise ModelError(
+                f"{folder}: the tensor {name} holds numbers that are not finite (NaN or infinity): training went "
+                "wrong; look at its loss, lower train.learning_rate, and train again."
+            )
+    return adapter
+
+
+def _unmergeable(kind: str, config: dict[str, Any]) -> str | None:
+    if config.get("alora_invocation_tokens"):
+        return "it works only after its invocation tokens (aLoRA)"
+    if config.get("arrow_config"):
+        return "which of its parts are used depends on each token (Arrow)"
+    if config.get("layer_replication"):
+        return "it uses layers of the base several times (layer_replication), which one folder of weights cannot say"
+    return UNMERGEABLE.get(kind)
+
+
+def _same_base(adapter: Adapter, base: dict[str, Any]) -> None:
+    file = adapter.folder / "training.json"
+    trained: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
+    if (known := trained.get("base")) and known != base["sha256"]:
+        raise ModelError(
+            f"{adapter.folder}: the adapter was trained on a base with the hash {known[:12]}, and data/base has "
+            f"{base['sha256'][:12]}; put the base back that it was trained on, or train again."
+        )
+    asked, there = adapter.config.get("revision"), base.get("revision")
+    same_model = adapter.config.get("base_model_name_or_path") == base["location"]
+    if asked and there and same_model and asked != there:
+        raise ModelError(
+            f"{adapter.folder}: the adapter asks for revision {asked} of {base['location']}, and data/base is revision "
+            f"{there}; set base.hub to {base['location']}@{asked}, or train again."
+        )

@@ -1,0 +1,58 @@
+"""What stands beside the weights of a model folder: configuration, generation settings, tokenizer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.contract.errors import ModelError
+from tasks.contract.files import write_json
+
+MACHINE = ("_name_or_path", "transformers_version")
+"""Keys of config.json that say where and by what it was written, not what the model is."""
+
+
+def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, out: Path) -> None:
+    """Write into `out` what `model`, whose generation settings lie in `folder`, needs to load and to stop.
+
+    Generation stops where training taught it to stop: at the eos of `tokenizer`.
+    """
+    from transformers import GenerationConfig
+
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    for config in (model.config, model.generation_config):
+        config.eos_token_id = tokenizer.eos_token_id
+        config.bos_token_id = tokenizer.bos_token_id
+        config.pad_token_id = tokenizer.pad_token_id
+    model.config.dtype = dtype
+    model.config.architectures = [type(model).__name__]
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.config.save_pretrained(out)
+    model.generation_config.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    for name in ("config.json", "generation_config.json"):
+        values = json.loads((out / name).read_text())
+        write_json(out / name, {key: value for key, value in values.items() if key not in MACHINE})
+
+
+def stored_dtype(folder: Path) -> torch.dtype:
+    """The type in which a model folder keeps its weights."""
+    config = json.loads((folder / "config.json").read_text())
+    name = config.get("dtype") or config.get("torch_dtype") or "float32"
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def check_tokenizer(tokenizer: Any, rows: int) -> None:
+    """Raise `ModelError` where the tokenizer has more tokens than the model has `rows` of embeddings, or no eos."""
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"data/templated/tokenizer has {len(tokenizer)} tokens, but the model has embeddings for {rows}; "
+            "tokens that the base does not know cannot be used: choose a template without them, or train them "
+            "(with an adapter that saves its embeddings)."
+        )
+    if tokenizer.eos_token_id is None:
+        raise ModelError("data/templated/tokenizer: no eos token, so generation would never stop; set eos_token in it.")

@@ -1,0 +1,253 @@
+"""A model whose weights stay on disk, and an adapter on it that is merged one layer at a time, by peft itself.
+
+The model is built in its full shape, but each weight is one zero, seen as a whole tensor (stride 0): it takes no
+memory, and peft puts the adapter on it as on any model. A layer's own weights are read when it is merged or run, and
+let go afterwards. peft computes what is merged, so the bytes are those of its `merge_and_unload`.
+"""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+
+from tasks.contract.errors import CheckFailed, ModelError
+from tasks.merge.source import Source
+
+
+class Skeleton:
+    """The model of `source` in its full shape, all weights absent; `vocabulary` rows of embeddings where given."""
+
+    def __init__(self, source: Source, vocabulary: int | None = None) -> None:
+        from accelerate import init_empty_weights
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        config: Any = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+        self.stored_vocabulary: int = config.get_text_config().vocab_size
+        config.__dict__.pop("quantization_config", None)
+        if vocabulary is not None:
+            config.get_text_config().vocab_size = vocabulary
+        with init_empty_weights(include_buffers=False):  # buffers, such as rotary frequencies, are computed
+            self.model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        self.config: Any = self.model.config
+        _empty(self.model)
+        self.model.tie_weights()
+        self.names: dict[int, str] = {id(weight): name for name, weight in self.model.named_parameters()}
+        self.weights = dict(self.model.named_parameters())  # keeps them alive, so that no id is used twice
+        self.shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
+        self.source = source
+        self.paths = {
+            f"{path}.{leaf}".lstrip("."): self.names[id(weight)]
+            for path, module in self.model.named_modules()
+            for leaf, weight in module._parameters.items()
+            if weight is not None
+        }
+        """For each weight as a module has it, the name of its own in `shapes`; tied ones share a name."""
+        self.embeddings: Any = self.model.get_input_embeddings()
+        self.locks: defaultdict[str, Lock] = defaultdict(Lock)
+        """By the name of a layer's weight: two of its tensors, or those tied to it, are not merged at once."""
+        self.tuned: Any = None
+
+    def stored_name(self, name: str) -> str | None:
+        """Under which name the base stores the weight `name`: its own, or that of a weight tied to it."""
+        if name in self.source.tensors:
+            return name
+        tied = [path for path, of in self.paths.items() if of == name and path in self.source.tensors]
+        return tied[0] if tied else None
+
+    def attach(self, folder: Path, held: set[str], name: str = "default") -> None:
+        """Put the adapter in `folder`, whose file holds the tensors `held`, on the model.
+
+        Raises `ModelError` where it does not fit, whole or in part.
+        """
+        from peft import PeftModel
+
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of what is checked below, as an error
+                if self.tuned is None:
+                    self.tuned = PeftModel.from_pretrained(
+                        self.model, folder, adapter_name=name, low_cpu_mem_usage=True, torch_device="cpu"
+                    )
+                else:
+                    self.tuned.load_adapter(folder, name, low_cpu_mem_usage=True, torch_device="cpu")
+        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"{folder}: the adapter does not fit the base in data/base: {reason}") from None
+        check_names(folder, self, name, held)
+        self._tie_again()
+
+    def tuned_paths(self) -> set[str]:
+        """Weights, by their path in the model without adapter, that merging changes."""
+        wrapped = {path: module for path, module in self.model.named_modules() if _merges(module)}
+        found = set()
+        for path, module in self.model.named_modules():
+            outer = next((above for above in wrapped if path == above or path.startswith(f"{above}.")), None)
+            if outer is None:
+                found |= {
+                    f"{path}.{leaf}".lstrip(".")
+                    for leaf, weight in module._parameters.items()
+                    if weight is not None and id(weight) not in self.names
+                }
+        for path, module in wrapped.items():
+            found |= {f"{path}.{leaf}" for leaf, _ in _plain(module).named_parameters() if "." not in leaf}
+        return found
+
+    def merged(self, path: str) -> torch.Tensor:
+        """The weight at `path` (of a module without adapter) after merging, in float32 (or the adapter's own type)."""
+        module_path, _, leaf = path.rpartition(".")
+        module = self.model.get_submodule(module_path)
+        if not _merges(module):
+            plain: torch.Tensor = module._parameters[leaf]
+            return self._value(plain) if id(plain) in self.names else plain.detach()
+        with self.locks[self.paths.get(f"{module_path}.weight", module_path)], torch.no_grad(), self.present(module):
+            brought = {weight: weight.data for weight in _plain(module).parameters() if id(weight) not in self.names}
+            for weight, own in brought.items():  # merging adds to them in place
+                weight.data = own.clone()
+            new = _merge(module, path)
+            value: torch.Tensor = dict(new.named_parameters())[leaf].detach()
+            for inner in module.modules():
+                if hasattr(inner, "merged_adapters"):
+                    inner.merged_adapters.clear()
+            for weight, own in brought.items():
+                weight.data = own
+        if not torch.isfinite(value.sum()):  # one pass, and nothing of the tensor's size beside it
+            raise CheckFailed(
+                f"{path}: merging gives numbers that are not finite (NaN or infinity); base or adapter is broken there."
+            )
+        return value
+
+    @contextmanager
+    def present(self, module: Any) -> Iterator[None]:
+        """Read the weights that `module` and what is below it lack; let them go afterwards."""
+        self._load(module)
+        try:
+            yield
+        finally:
+            self._release(module)
+
+    def runnable(self, keep: bool) -> None:
+        """From now on a forward pass reads each block of layers when it comes to it, and lets it go unless `keep`."""
+        for module in _blocks(self.model):
+            module.register_forward_pre_hook(lambda inner, *_: self._load(inner))
+            if not keep:
+                module.register_forward_hook(lambda inner, *_: self._release(inner))
+
+    def _load(self, module: Any) -> None:
+        for weight in module.parameters():
+            if id(weight) in self.names and _absent(weight):
+                weight.data = self._value(weight)
+
+    def _release(self, module: Any) -> None:
+        for weight in module.parameters():
+            if id(weight) in self.names:
+                weight.data = torch.zeros(()).expand(self.shapes[self.names[id(weight)]])
+
+    def _value(self, weight: torch.Tensor) -> torch.Tensor:
+        """What is stored, in float32; rows of new tokens, which the base lacks, are zero."""
+        name = self.names[id(weight)]
+        stored = self.stored_name(name)
+        if stored is None:
+            raise ModelError(f"{self.source.folder}: the tensor {name} is missing; restore the files of the model.")
+        value = self.source.read(stored)
+        shape = self.shapes[name]
+        if value.shape[1:] == shape[1:] and len(value) < shape[0] and value.shape[0] == self.stored_vocabulary:
+            value = torch.cat([value, value.new_zeros(shape[0] - len(value), *shape[1:])])
+        if tuple(value.shape) != shape:
+            raise ModelError(
+                f"the tensor {name} of the base is {tuple(value.shape)}, its config.json asks for {shape}."
+            )
+        return value
+
+    def _tie_again(self) -> None:
+        """An adapter that brings its own embeddings replaces them; what was tied to them follows, as in peft."""
+        inner, outer = self.model.get_input_embeddings(), self.model.get_output_embeddings()
+        if not self.config.get_text_config().tie_word_embeddings or _merges(inner) or _merges(outer):
+            return
+        brought = [layer.weight for layer in (inner, outer) if id(layer.weight) not in self.names]
+        if brought:
+            inner.weight = outer.weight = brought[0]
+
+
+def check_names(folder: Path, skeleton: Skeleton, name: str, held: set[str]) -> None:
+    """Raise `ModelError` unless each tensor of the adapter's file (`held`) found its place, and each place its tensor.
+
+    peft warns, and goes on with an adapter whose missing parts are as they were before training.
+    """
+    from peft import get_peft_model_state_dict
+
+    wanted = set(get_peft_model_state_dict(skeleton.tuned, adapter_name=name, save_embedding_layers=False))
+    places = {f"base_model.model.{path}" for path, module in skeleton.model.named_modules() if _merges(module)}
+    places |= {f"base_model.model.{path}" for path in skeleton.shapes}
+    absent = sorted(wanted - held)
+    surplus = sorted(
+        tensor
+        for tensor in held - wanted
+        if not any(tensor == place or tensor.startswith(f"{place}.") for place in places)
+    )
+    if absent or surplus:
+        parts = [
+            f"{len(names)} of its tensors {what}, such as {names[0]}"
+            for names, what in ((absent, "are missing"), (surplus, "have no place in the base"))
+            if names
+        ]
+        raise ModelError(f"{folder}: the adapter does not fit the base in data/base: {' and '.join(parts)}.")
+
+
+def _empty(model: Any) -> None:
+    for module in model.modules():
+        for name, weight in list(module._parameters.items()):
+            if weight is not None:
+                module._parameters[name] = torch.nn.Parameter(torch.zeros(()).expand(weight.shape), requires_grad=False)
+
+
+def _absent(weight: torch.Tensor) -> bool:
+    return weight.numel() > 1 and not any(weight.stride())
+
+
+def _merges(module: Any) -> bool:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    return isinstance(module, (BaseTunerLayer, AuxiliaryTrainingWrapper))
+
+
+def _merge(module: Any, path: str) -> Any:
+    """Let peft merge the adapter into its layer; return the layer."""
+    try:
+        if hasattr(module, "unload_and_optionally_merge_module"):
+            return module.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+        module.merge(safe_merge=False)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"data/trained: the adapter cannot be merged into {path}: {' '.join(str(error).split())[:300]} It stays as "
+            "it is, and loads as an adapter with peft."
+        ) from None
+    return module.get_base_layer()
+
+
+def _plain(module: Any) -> Any:
+    """The layer that stands where `module` stands, without adapter."""
+    if hasattr(module, "get_base_layer"):
+        return module.get_base_layer()
+    inner = module.token_adapter if hasattr(module, "token_adapter") else module.original_module
+    return inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner
+
+
+def _blocks(model: Any) -> Iterator[Any]:
+    """The blocks of layers (members of a list of modules), and every module outside of them that has weights."""
+
+    def visit(module: Any) -> Iterator[Any]:
+        if module._parameters or _merges(module):
+            yield module
+            return
+        for child in module.children():
+            if isinstance(module, torch.nn.ModuleList):
+                yield child
+            else:
+                yield from visit(child)
+
+    yield from visit(model)

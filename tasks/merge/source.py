@@ -1,0 +1,106 @@
+"""The weights that an adapter was trained on: those of the base as they are stored, or as quantising left them.
+
+A QLoRA adapter was fitted to the base's quantised weights. Merged into the original ones it is another model, and
+quantising the merged weights again rounds much of it away; so it is merged into the quantised weights, expanded.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.contract.loading import keep_packing
+from tasks.merge.shards import Stored, stored
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How the base was quantised while the adapter was trained."""
+
+    scheme: str
+    """nf4, fp4 or int8, all by bitsandbytes."""
+    double: bool
+    """Whether the scales of nf4 and fp4 were quantised too."""
+
+    def config(self) -> Any:
+        """For transformers; computes in float32."""
+        from transformers import BitsAndBytesConfig
+
+        if self.scheme == "int8":
+            return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=self.scheme,
+            bnb_4bit_use_double_quant=self.double,
+            bnb_4bit_compute_dtype=torch.float32,
+        )
+
+    def passed_through(self, weight: torch.Tensor) -> torch.Tensor:
+        """What is left of a matrix (float32) after quantising it and expanding it again."""
+        import bitsandbytes.functional as bnb
+
+        if self.scheme == "int8":
+            codes, scales, _ = bnb.int8_vectorwise_quant(weight.half())
+            return torch.as_tensor(bnb.int8_vectorwise_dequant(codes, scales)).float()
+        packed, state = bnb.quantize_4bit(weight, compress_statistics=self.double, quant_type=self.scheme)
+        return torch.as_tensor(bnb.dequantize_4bit(packed, state)).to(weight.dtype).reshape(weight.shape)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights by name, one at a time."""
+
+    folder: Path
+    tensors: dict[str, Stored]
+    quantization: Quantization | None = None
+    quantized: frozenset[str] = field(default_factory=frozenset)
+    """Names of the weights that were quantised."""
+
+    def read(self, name: str) -> torch.Tensor:
+        """A weight in float32, as it was in training."""
+        value = self.tensors[name].read().float()
+        return self.quantization.passed_through(value) if self.quantization and self.alters(name) else value
+
+    def alters(self, name: str) -> bool:
+        """Whether the weight was another one in training than it is on disk."""
+        return name in self.quantized
+
+
+def source(folder: Path, quantization: Quantization | None = None, model: Any = None) -> Source:
+    """The weights in `folder`; `model` is the quantised one, which knows the names of what was quantised."""
+    if quantization is None:
+        return Source(folder, stored(folder))
+    import bitsandbytes as bnb
+
+    kinds = (bnb.nn.Linear4bit, bnb.nn.Linear8bitLt)
+    names = frozenset(f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds))
+    return Source(folder, stored(folder), quantization, names)
+
+
+def quantized_model(folder: Path, quantization: Quantization) -> Any:
+    """The base as training had it in memory, by transformers and bitsandbytes."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        quantization_config=quantization.config(),
+        dtype=torch.float32,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    if quantization.scheme != "int8":
+        keep_packing(model)
+    return model.eval()
+
+
+def trained_on(chosen: str, double: bool, trained: Path) -> Quantization | None:
+    """How the base was quantised in training: `chosen` (nf4, fp4, int8, stored), or what training.json says (auto)."""
+    if chosen == "stored":
+        return None
+    if chosen != "auto":
+        return Quantization(chosen, double)
+    file = trained / "training.json"
+    said = (json.loads(file.read_text()) if file.is_file() else {}).get("quantization")
+    return Quantization(said["scheme"], bool(said.get("double_quant", True))) if said else None

@@ -1,0 +1,185 @@
+"""What training made, in two ways to hold it: weights on disk, a layer at a time; or all of them in memory by peft.
+
+Both give the logits of the model as it was trained, and write it merged.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+import torch
+
+from tasks.contract.errors import ModelError
+from tasks.contract.progress import reporter
+from tasks.merge.adapter import Adapter
+from tasks.merge.combine import Combine, combine_adapters
+from tasks.merge.equivalence import logits
+from tasks.merge.folder import save_beside
+from tasks.merge.layers import Skeleton
+from tasks.merge.plan import misfit, plan
+from tasks.merge.shards import stored, write
+from tasks.merge.source import Quantization, quantized_model, source
+from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
+
+Logits = list[torch.Tensor]
+
+MMAP_THRESHOLD = -3
+"""M_MMAP_THRESHOLD of malloc.h: blocks from this size, in bytes, are the system's own."""
+
+
+@dataclass(frozen=True)
+class How:
+    """What is special about merging an adapter."""
+
+    quantization: Quantization | None = None
+    """How the base was quantised while it was trained."""
+    combine: Combine | None = None
+    """How it is combined with others."""
+    others: dict[str, Adapter] = field(default_factory=dict)
+    """Those, by name."""
+
+
+class Trained(Protocol):
+    """Base with adapter, or a model that was tuned whole."""
+
+    by: str
+    """How it is merged, for the record."""
+    rows: int
+    """Rows of embeddings."""
+
+    def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
+        """Logits before training, and after it, for the token ids of each row."""
+        ...
+
+    def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
+        """Merge into the folder `out`, stored as `dtype`; `keep`: each tensor as the base stores it."""
+        ...
+
+
+class Layerwise:
+    """A base whose weights stay on disk, with `adapter` on it; or the model that was tuned whole, in `tuned`."""
+
+    by = "a layer at a time"
+
+    def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, how: How) -> None:
+        self.base, self.adapter, self.tuned, self.how = base, adapter, tuned, how
+        self.source = source(base if adapter else tuned)
+        plain = Skeleton(self.source)
+        self.misfit = misfit(plain)
+        embedding = next(path for path, module in plain.model.named_modules() if module is plain.embeddings)
+        self.brought = adapter.vocabulary(embedding) if adapter else None
+        self.rows = self.brought or int(plain.embeddings.weight.shape[0])
+
+    def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
+        """See `Trained`."""
+        if self.adapter and self.how.quantization:
+            model = quantized_model(self.base, self.how.quantization)
+            self.source = source(self.base, self.how.quantization, model)
+            before = logits(model, rows)
+            tuned = with_adapter(model, self.adapter.folder)
+            self._combine(tuned, lambda name, other: tuned.load_adapter(other.folder, name))
+            return before, logits(tuned, rows)
+        skeleton = Skeleton(source(self.base), self.brought)
+        skeleton.runnable(_roomy(skeleton))
+        before = logits(skeleton.model, rows)
+        if not self.adapter:
+            return before, logits_of(self.tuned, rows)
+        self._attach(skeleton, self.adapter)
+        skeleton.runnable(_roomy(skeleton))
+        return before, logits(skeleton.tuned, rows)
+
+    def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
+        """See `Trained`."""
+        skeleton = self.write_weights(None if keep and self.adapter else dtype, out)
+        save_beside(skeleton.model, self.source.folder, tokenizer, dtype, out)
+
+    def write_weights(self, dtype: torch.dtype | None, out: Path) -> Skeleton:
+        """Write the merged weights alone, as `dtype` or, for None, each as the base stores it; return their model."""
+        skeleton = Skeleton(self.source, self.brought)
+        if self.adapter:
+            self._attach(skeleton, self.adapter)
+        _give_back()
+        files = plan(skeleton, dtype)
+        total = sum(tensor.size for tensors in files.values() for tensor in tensors.values())
+        write(out, files, reporter("merge", total, "bytes"))
+        return skeleton
+
+    def _attach(self, skeleton: Skeleton, adapter: Adapter) -> None:
+        skeleton.attach(adapter.folder, set(adapter.tensors))
+        self._combine(skeleton.tuned, lambda name, other: skeleton.attach(other.folder, set(other.tensors), name))
+
+    def _combine(self, tuned: Any, attach: Callable[[str, Adapter], Any]) -> None:
+        if self.how.combine:
+            for name, other in self.how.others.items():
+                attach(name, other)
+            combine_adapters(tuned, self.how.combine)
+
+
+class Whole:
+    """All weights in memory, merged by peft; `why` it has to be."""
+
+    def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, why: str) -> None:
+        self.base, self.adapter, self.tuned = base, adapter, tuned
+        self.by = f"peft with the whole base in memory: {why}"
+        self.model = load_whole(base)
+        self.rows = int(self.model.get_input_embeddings().weight.shape[0])
+
+    def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
+        """See `Trained`."""
+        before = logits(self.model, rows)
+        self.model = with_adapter(self.model, self.adapter.folder) if self.adapter else load_whole(self.tuned)
+        return before, logits(self.model, rows)
+
+    def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
+        """See `Trained`; peft gives every tensor one type, so `keep` has no effect."""
+        merged = merge_whole(self.model) if self.adapter else self.model
+        save_whole(merged, self.base if self.adapter else self.tuned, tokenizer, dtype, out)
+
+
+def hold(base: Path, adapter: Adapter | None, tuned: Path, how: How) -> Trained:
+    """What was trained, held the way that needs the least memory."""
+    why = adapter.whole if adapter else None
+    if not why:
+        layerwise = Layerwise(base, adapter, tuned, how)
+        if not layerwise.misfit:
+            return layerwise
+        why = layerwise.misfit
+    if how.combine or how.quantization:
+        raise ModelError(
+            f"{tuned}: {why}, so it can be merged with the whole base only, and neither be combined with others nor "
+            "merged into a quantised base; set merge.combine to null and merge.trained_on to stored."
+        )
+    return Whole(base, adapter, tuned, why)
+
+
+def logits_of(folder: Path, rows: list[list[int]]) -> Logits:
+    """Logits of the model in `folder`, in float32, its weights read as they are needed."""
+    skeleton = Skeleton(source(folder))
+    if misfit(skeleton):
+        return logits(load_whole(folder), rows)
+    skeleton.runnable(_roomy(skeleton))
+    return logits(skeleton.model, rows)
+
+
+def parameters(folder: Path) -> int:
+    """Numbers in the weights of `folder`."""
+    return sum(tensor.size // tensor.dtype.itemsize for tensor in stored(folder).values())
+
+
+def _roomy(skeleton: Skeleton) -> bool:
+    """Whether all weights may stay in memory once they are read. It changes the time, not the result."""
+    needed = 4 * sum(weight.numel() for weight in skeleton.weights.values())
+    return bool(needed < psutil.virtual_memory().available // 3)
+
+
+def _give_back() -> None:
+    """Have freed tensors go back to the system at once.
+
+    glibc keeps blocks of up to 32 MiB once it has seen some, and between them memory grows to the size of the model.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(MMAP_THRESHOLD, 2**20)

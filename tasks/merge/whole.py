@@ -1,0 +1,69 @@
+"""Merging by peft with the whole base in memory: for adapters that need all of it, and bases stored in another form."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.contract.errors import MachineError, ModelError
+from tasks.merge.folder import save_beside
+
+
+def load_whole(folder: Path) -> Any:
+    """The model in `folder`, in float32. Raises `ModelError` where a weight is missing and would be made up."""
+    from transformers import AutoModelForCausalLM
+
+    model, found = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+    )
+    if missing := sorted(found["missing_keys"]):
+        raise ModelError(
+            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be made up at random: "
+            "restore the files of the model."
+        )
+    return model.eval()
+
+
+def with_adapter(model: Any, folder: Path) -> Any:
+    """`model` with the adapter in `folder` on it. Raises `ModelError` where it does not fit, whole or in part."""
+    from peft import PeftModel
+
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what is checked below, as an error
+            tuned = PeftModel.from_pretrained(model, folder)
+            missing = tuned.load_adapter(folder, "default").missing_keys
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{folder}: the adapter does not fit the base in data/base: {reason}") from None
+    if missing:
+        raise ModelError(
+            f"{folder}: the adapter does not fit the base in data/base ({vocabulary} rows of embeddings): "
+            f"{len(missing)} of its tensors are missing, such as {missing[0]}."
+        )
+    return tuned.eval()
+
+
+def merge_whole(tuned: Any) -> Any:
+    """The model of `tuned` with its adapter merged in, by peft."""
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that weights are no longer tied: config.json says so
+            return tuned.merge_and_unload(safe_merge=True)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"data/trained: the adapter cannot be merged: {' '.join(str(error).split())[:300]} It stays as it is, and "
+            "loads as an adapter with peft."
+        ) from None
+
+
+def save_whole(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, out: Path) -> None:
+    """Save `model` as `dtype` into `out`; its generation settings lie in `folder`."""
+    from safetensors import SafetensorError
+
+    model = model.to(dtype)
+    try:
+        model.save_pretrained(out)
+    except SafetensorError as error:
+        raise MachineError(f"{out.parent}: the model could not be written ({error}); free some space.") from None
+    save_beside(model, folder, tokenizer, dtype, out)

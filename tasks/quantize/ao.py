@@ -1,0 +1,18 @@
+"""int8 and float8 weights by torchao: a Hugging Face folder that loads where torchao is installed."""
+
+from pathlib import Path
+from typing import Any
+
+from tasks.quantize.bits import save_folder
+
+
+def write_ao(kind: str, merged: Path, out: Path) -> None:
+    """Load `merged` quantised by `kind` (int8, float8; weights only) and save it into `out`, tokenizer included."""
+    from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
+    from transformers import AutoModelForCausalLM, TorchAoConfig
+
+    how: Any = {"int8": Int8WeightOnlyConfig, "float8": Float8WeightOnlyConfig}[kind]()
+    model = AutoModelForCausalLM.from_pretrained(
+        merged, quantization_config=TorchAoConfig(how), trust_remote_code=False, use_safetensors=True
+    )
+    save_folder(model, merged, out)

@@ -1,0 +1,41 @@
+"""GPTQ and FP8 by llm-compressor: a folder in the format compressed-tensors, as vLLM and transformers load it.
+
+GPTQ (Frantar et al. 2022, arXiv:2210.17323) rounds each weight with regard to the model's own inputs, so it wants rows
+to calibrate on: the training rows' token ids, as they were trained, by the same template.
+"""
+
+from pathlib import Path
+
+from tasks.contract.errors import ModelError
+from tasks.quantize.bits import save_folder
+
+GROUP = 128
+"""Numbers of a row that share a scale in W4A16."""
+
+
+def write_compressed(kind: str, merged: Path, out: Path, rows: list[list[int]]) -> None:
+    """Quantise `merged` by `kind` (a scheme of compressed-tensors), calibrated on the token ids `rows`, into `out`."""
+    from datasets import Dataset
+    from llmcompressor import oneshot
+    from llmcompressor.modifiers.gptq import GPTQModifier
+    from llmcompressor.modifiers.quantization import QuantizationModifier
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(merged, trust_remote_code=False, use_safetensors=True)
+    width = min(model.config.get_text_config().hidden_size, model.config.get_text_config().intermediate_size)
+    if kind == "W4A16" and width % GROUP:
+        raise ModelError(
+            f"gptq-w4a16: groups of {GROUP} numbers do not divide rows of {width}; take gptq-w8a8, or a GGUF scheme."
+        )
+    rounding = QuantizationModifier if kind.startswith("FP8") else GPTQModifier
+    oneshot(
+        model=model,
+        tokenizer=AutoTokenizer.from_pretrained(merged, trust_remote_code=False),
+        dataset=Dataset.from_dict({"input_ids": rows}) if rounding is GPTQModifier else None,
+        recipe=rounding(targets="Linear", scheme=kind, ignore=["lm_head"]),
+        max_seq_length=max(map(len, rows)),
+        num_calibration_samples=len(rows),
+        shuffle_calibration_samples=False,
+    )
+    save_folder(model, merged, out, save_compressed=True)
+    (out / "recipe.yaml").unlink(missing_ok=True)

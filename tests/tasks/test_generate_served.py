@@ -1,0 +1,112 @@
+"""Each recipe against a real server with a real model: `transformers serve` with stories260K, and the model in process.
+
+A model of 260,000 parameters that tells stories follows no instruction; that the stage ends well, with every row
+accounted for, is what is tried here.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tasks.generate import run
+from tests.flows.project import until
+from tests.tasks.generating import ROOT, ledger, lines, outputs, project, settings
+
+SHARED = ROOT.parent / "shared" / "data" / "models" / "stories260K-hf"
+TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+
+pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is missing")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model with a chat template, which it lacks."""
+    folder = tmp_path_factory.mktemp("model") / "stories"
+    shutil.copytree(SHARED, folder)
+    (folder / "chat_template.jinja").write_text(TEMPLATE)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def served(model: Path) -> Iterator[str]:
+    """The address of a server with the model."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).parent / "transformers"), "serve", str(model), "--device", "cpu"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: process.poll() is not None or _answers(f"http://127.0.0.1:{port}/health"))
+        assert process.poll() is None
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.mark.parametrize("recipe", ["magpie", *(
+    pytest.param(name, marks=pytest.mark.long) for name in ("instructions", "documents", "dialogues", "preferences")
+)])  # fmt: skip
+def test_a_recipe_on_a_real_server(recipe: str, served: str, model: Path, tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    magpie = {"magpie": {"opening": "Once upon a time,"}} if recipe == "magpie" else {}
+    teacher: dict[str, Any] = {"model": str(model), "max_new_tokens": 40, "concurrency": 2}
+    chosen = settings(recipe, served, rows=4, teacher=teacher, **magpie)
+    run(chosen, paths)
+    told = ledger(paths)
+    assert told["in"] == {"documents": 9}.get(recipe, 4)
+    recorded = lines(paths.responses)
+    assert told["requests"] == len(recorded) >= 1
+    assert told["output_tokens"] == sum(line["response"]["output_tokens"] for line in recorded) > 0
+    assert {line["response"]["finish_reason"] for line in recorded} <= {"stop", "length"}
+    keys = {line["key"] for line in recorded}
+    for row in [*lines(paths.generated / "rows.jsonl"), *lines(paths.generated / "left_out.jsonl")]:
+        assert keys >= set(row["provenance"]["prompts"]) > set()
+    before = outputs(paths)
+    run(settings(recipe, "http://127.0.0.1:9/v1", rows=4, teacher=teacher, **magpie), paths)
+    assert outputs(paths)["responses.jsonl"] == before["responses.jsonl"]
+    assert outputs(paths)["left_out.jsonl"] == before["left_out.jsonl"]
+
+
+def test_a_model_in_process_answers_the_same_whatever_else_is_asked(model: Path, tmp_path: Path) -> None:
+    teacher = {"kind": "local", "base_url": None, "model": str(model), "max_new_tokens": 30}
+    made = []
+    for rows in (2, 3):
+        paths = project(tmp_path / str(rows))
+        run(settings("magpie", "", rows=rows, teacher=teacher, magpie={"opening": None}), paths)
+        made.append({line["key"]: line for line in lines(paths.responses)})
+        assert ledger(paths)["requests"] == len(made[-1])
+    assert made[0].items() <= made[1].items()
+    assert all(line["request"]["model"].startswith("stories@") for line in made[1].values())
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not (SHARED.parents[1] / "documents").is_dir(), reason="../shared/data is missing")
+def test_197_pages_through_a_real_model(served: str, model: Path, tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    shutil.rmtree(paths.data / "documents")
+    shutil.copytree(SHARED.parents[1] / "documents" / "docker-cli-docs", paths.data / "documents")
+    teacher = {"model": str(model), "max_new_tokens": 32, "concurrency": 2}
+    run(settings("documents", served, documents={"chunk": 1500, "questions": 2}, teacher=teacher), paths)
+    told = ledger(paths)
+    rows = [*lines(paths.generated / "rows.jsonl"), *lines(paths.generated / "left_out.jsonl")]
+    assert len({row["document"] for row in rows}) == 197
+    assert told["in"] == len(rows) == 2 * len(lines(paths.responses)) > 2000
