@@ -3,15 +3,17 @@
 import copy
 import json
 import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
 
+from tasks.align import prompts
 from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective, Start
-from tasks.align.settings import Settings
+from tasks.align.settings import GROUPED, SAMPLED, Settings
 from tasks.contract.errors import CheckFailed, InputError, SettingsError
 from tasks.contract.files import sha256, write_json, write_text, written
 from tasks.contract.loading import grow
@@ -19,6 +21,7 @@ from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
 from tasks.train import checkpoints, loop
 from tasks.train.adapters import attach
+from tasks.train.rows import load as load_rows
 from tasks.train.settings import Tuning
 from tasks.train.tune import described, initial, load, save
 
@@ -28,24 +31,20 @@ def align(settings: Settings, paths: Paths) -> None:
     from transformers import AutoTokenizer
 
     name = settings.objective
-    objective = OBJECTIVES[name]
-    train, validation = (read(paths, split, name) for split in ("train", "validation"))
-    check(train, name, paths.templated)
     loop.prepare(settings)
     record = base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
-    kinds = ("preferences", "judged") if name == "kto" else ("preferences",)
+    lesson = _lesson(settings, paths, tokenizer)
     identity = {
         "settings": settings.model_dump(mode="json"),
         "base": record["sha256"],
         "start": {file.name: sha256(file) for file in sorted(paths.fitted.glob("*")) if settings.start == "train"},
-        "rows": [
-            sha256(paths.templated / kind / f"{split}.arrow") for kind in kinds for split in ("train", "validation")
-        ],
+        "rows": [sha256(file) for file in lesson.files],
+        "guides": _guides(settings, paths),
     }
     scratch = checkpoints.folder(paths.scratch("align"), identity, Path(__file__).parent)
-    model, tuning = begin(settings, paths, tokenizer, train, scratch)
-    result = fit(settings, objective, model, tokenizer, train, validation, scratch)
+    model, tuning = begin(settings, paths, tokenizer, scratch)
+    result = fit(settings, paths, lesson, model, tokenizer, scratch)
     with written(paths.aligned) as out:
         out.mkdir()
         place = out
@@ -63,7 +62,50 @@ def align(settings: Settings, paths: Paths) -> None:
     shutil.rmtree(scratch)
 
 
-def begin(settings: Settings, paths: Paths, tokenizer: Any, rows: Any, scratch: Path) -> tuple[Any, Tuning]:
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from."""
+
+    objective: Objective
+    train: Any
+    validation: Any
+    """As `train`; None where there is none."""
+    work: loop.Work
+    files: list[Path]
+    """Where it comes from."""
+
+
+def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
+    """The rows of the objective, or the prompts that the model shall answer."""
+    name = settings.objective
+    if name in SAMPLED:
+        from tasks.align.sampling import OBJECTIVES as SAMPLING
+
+        made = prompts.read(paths, settings.prompts, tokenizer)
+        several = settings.answers if name in GROUPED else 1
+        unit = "answers" if name in GROUPED else "rows"
+        work = loop.Work(made.counts(), len(made) * several, made.longest, unit)
+        place = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
+        return Lesson(SAMPLING[name], made, None, work, [place])
+    objective = OBJECTIVES[name]
+    train, validation = (read(paths, split, name) for split in ("train", "validation"))
+    check(train, name, paths.templated)
+    given = Items(train, objective.shape)
+    asked = Items(validation, objective.shape) if len(validation) else None
+    kinds = ("preferences", "judged") if name == "kto" else ("preferences",)
+    files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
+    return Lesson(objective, given, asked, loop.Work(counts(train), len(given), longest(train)), files)
+
+
+def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
+    """Hashes of what data/guides holds, where that decides anything."""
+    if settings.objective not in SAMPLED:
+        return {}
+    files = sorted(file for file in paths.guides.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return {str(file.relative_to(paths.guides)): sha256(file) for file in files}
+
+
+def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tuple[Any, Tuning]:
     """The model to train, with what shall be tuned, and how it is tuned."""
     base = base_folder(paths)
     tuned = settings.start == "train"
@@ -73,10 +115,11 @@ def begin(settings: Settings, paths: Paths, tokenizer: Any, rows: Any, scratch: 
             f"{paths.fitted}: neither an adapter nor a model; run the stage train first, or set align.start to base."
         )
     if settings.objective == "reward":
-        return _scorer(settings, paths, base, tokenizer, rows, scratch), settings
+        return _scorer(settings, paths, base, tokenizer, scratch), settings
     if not tuned:
         model = load(base, settings, settings)
         grown = grow(model, tokenizer)
+        rows = load_rows(paths.templated / "train.arrow")
         return attach("align", settings, model, rows, scratch, grown), settings
     made = json.loads((paths.fitted / "training.json").read_text())
     scheme = (made.get("quantization") or {}).get("scheme")
@@ -90,53 +133,60 @@ def begin(settings: Settings, paths: Paths, tokenizer: Any, rows: Any, scratch: 
     return PeftModel.from_pretrained(model, paths.fitted, is_trainable=True), tuning
 
 
-def fit(
-    settings: Settings, objective: Objective, model: Any, tokenizer: Any, train: Any, validation: Any, scratch: Path
-) -> loop.Trained:
-    """Train `model` for `objective`; raises `CheckFailed` where what comes out cannot be right."""
-    given = Items(train, objective.shape)
-    asked = Items(validation, objective.shape) if len(validation) else None
+def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path) -> loop.Trained:
+    """Train `model` on `lesson`; raises `CheckFailed` where what comes out cannot be right."""
     if settings.group_by_length or settings.padding_free is True:
         raise SettingsError("params.yaml: align.group_by_length and align.padding_free are for the stage train.")
+    objective, sampled = lesson.objective, settings.objective in SAMPLED
+    own: dict[str, Any] = {"max_length": None}
+    if sampled:
+        from tasks.align import sampling
+
+        own = sampling.own(settings, lesson.train)
     values = loop.arguments(
         "align",
         objective.arguments,
         settings,
         scratch,
-        eval_steps=settings.eval_steps if asked else None,
+        eval_steps=settings.eval_steps if lesson.validation else None,
         further={**objective.preset, **settings.arguments},
-        max_length=None,
+        **own,
     )
     values.remove_unused_columns = False
     options: dict[str, Any] = {}
-    if objective.reference and not hasattr(model, "peft_config"):
+    if sampled:
+        sampling.check(values, settings)
+        options = sampling.options(settings, paths, tokenizer, model, values, scratch)
+    elif objective.reference and not hasattr(model, "peft_config"):
         options["ref_model"] = copy.deepcopy(model).requires_grad_(False).eval()
     trainable = [value for value in model.parameters() if value.requires_grad]
     try:
         trainer = objective.trainer(
             model=model,
             args=values,
-            train_dataset=Dataset.from_list([given[0]]),  # trl wants one of these, and looks at its first row
-            eval_dataset=Dataset.from_list([asked[0]]) if asked else None,
+            train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row
+            eval_dataset=Dataset.from_list([lesson.validation[0]]) if lesson.validation else None,
             processing_class=tokenizer,
-            callbacks=[loop.watch("align", settings), *([Start(settings.max_start)] if objective.reference else [])],
+            callbacks=[loop.watch("align", settings), Start(settings.max_start)],
             optimizers=(loop.optimizer(settings, model, values), None),
             **options,
         )
-    except (ValueError, NotImplementedError, AttributeError) as error:
+    except (ValueError, NotImplementedError, AttributeError, ImportError) as error:
         said = " ".join(str(error).split())
         raise SettingsError(f"params.yaml: trl refuses these settings of align: {said}") from None
     for value in trainable:
         value.data = value.data.float()
-    trainer.train_dataset, trainer.eval_dataset = given, asked
-    work = loop.Work(counts(train), len(given), longest(train))
+    trainer.train_dataset, trainer.eval_dataset = lesson.train, lesson.validation
+    work = lesson.work
+    if hasattr(trainer, "probe"):
+        work = replace(work, forward=lambda: trainer.probe(work.longest, settings.answer_tokens))
     result = loop.train("align", trainer, settings, scratch, work)
     if any(not torch.isfinite(value).all() for value in result.model.parameters()):
         raise CheckFailed("align: a weight is no number after the last step; lower align.learning_rate.")
     return result
 
 
-def _scorer(settings: Settings, paths: Paths, base: Path, tokenizer: Any, rows: Any, scratch: Path) -> Any:
+def _scorer(settings: Settings, paths: Paths, base: Path, tokenizer: Any, scratch: Path) -> Any:
     """A model with one number for an answer in the place of the head, on the weights of the tuned model or the base."""
     from transformers import AutoModelForSequenceClassification
 
@@ -152,6 +202,7 @@ def _scorer(settings: Settings, paths: Paths, base: Path, tokenizer: Any, rows: 
         body = model.base_model_prefix
         getattr(model, body).load_state_dict(getattr(_merged(settings, paths, base, tokenizer), body).state_dict())
     model.config.pad_token_id = tokenizer.pad_token_id
+    rows = load_rows(paths.templated / "train.arrow")
     return attach("align", settings, model, rows, scratch, False, task="SEQ_CLS")
 
 

@@ -25,7 +25,8 @@ class Objective:
 
     trainer: Any
     arguments: Any
-    shape: Callable[[items.Row, items.Row], items.Row]
+    shape: Callable[[items.Row, items.Row], items.Row] = items.pair
+    """A row, and the one before it, as the trainer reads it."""
     preset: dict[str, Any] = field(default_factory=dict)
     """Arguments that make it this objective."""
     reference: bool = False
@@ -75,14 +76,14 @@ class Reward(Ready, RewardTrainer):  # type: ignore[misc]
 
 
 OBJECTIVES = {
-    "dpo": Objective(DPO, DPOConfig, items.pair, reference=True),
+    "dpo": Objective(DPO, DPOConfig, reference=True),
     "kto": Objective(KTO, KTOConfig, items.judged, reference=True),
     "orpo": Objective(ORPO, ORPOConfig, items.labelled),
     "cpo": Objective(CPO, CPOConfig, items.labelled),
     "simpo": Objective(CPO, CPOConfig, items.labelled, {"loss_type": "simpo", "cpo_alpha": 0.0}),
     "reward": Objective(Reward, RewardConfig, items.whole),
 }
-"""Every objective by the name that `align.objective` takes."""
+"""Objectives on answers that are given, by the name that `align.objective` takes."""
 
 
 class Start(TrainerCallback):  # type: ignore[misc]
@@ -92,10 +93,10 @@ class Start(TrainerCallback):  # type: ignore[misc]
         self.largest = largest
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Look at the rewards of the first step, which are what the model has learned so far: nothing."""
+        """Look at the rewards and divergences of the first step, which are what was learned so far: nothing."""
         if state.global_step != 1 or not logs:
             return
-        for name in ("rewards/chosen", "rewards/rejected"):
+        for name in ("rewards/chosen", "rewards/rejected", "kl", "objective/kl"):
             reward = float(logs.get(name, 0.0))
             if abs(reward) > self.largest:
                 raise CheckFailed(

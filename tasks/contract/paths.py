@@ -55,6 +55,11 @@ class Paths:
         return self.aligned if (self.aligned / "training.json").is_file() else self.fitted
 
     @property
+    def guides(self) -> Path:
+        """Reward models, reward functions and teachers that the stage `align` learns from."""
+        return self.data / "guides"
+
+    @property
     def adapters(self) -> Path:
         """Other adapters of the same base, a folder each, that the stage merge may combine with the trained one."""
         return self.data / "adapters"

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tasks.train.adapters import b_ratio
 from tasks.train.methods import METHODS
 from tasks.train.muon import Muon
 from tasks.train.settings import Optimization, Tuning
-from tasks.train.watch import Watch, curve
+from tasks.train.watch import ALIKE, Watch, curve
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Work:
     """The item with the most tokens."""
     unit: str = "rows"
     """What the items are."""
+    forward: Callable[[], Any] | None = None
+    """A loss of the longest item, where the trainer does not make it of the item alone."""
 
 
 def prepare(settings: Optimization) -> None:
@@ -146,7 +149,7 @@ def train(
     checkpoint = checkpoints.latest(scratch)
     batch = settings.batch_size * settings.gradient_accumulation
     _tell(what, settings, work, batch, trainable, trainer.args, checkpoint)
-    asked = pricing.price(trainer, settings, work.longest)
+    asked = pricing.price(trainer, settings, work.forward or (lambda: _forward(trainer, work.longest)))
     pricing.tell(what, asked)
     pricing.check(what, asked, settings, scratch, hasattr(trainer.model, "peft_config"))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -154,6 +157,12 @@ def train(
     changed = sum(before[name] != digest(value) for name, value in trainable.items())
     made = trainer.state.global_step
     if not changed:
+        alike = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
+        if alike and min(alike) == 1:
+            raise CheckFailed(
+                f"{what}: in {made} steps all answers to a prompt were worth the same, so nothing was learned; see "
+                f"that {what}.rewards tell good answers of the model from bad ones, or raise {what}.answers."
+            )
         raise CheckFailed(f"{what}: after {made} steps no weight has changed; raise {what}.learning_rate.")
     facts = {
         **work.counts,
@@ -169,6 +178,11 @@ def train(
         "arguments": effective(trainer.args),
     }
     return Trained(trainer.model, curve(trainer.state.log_history), facts)
+
+
+def _forward(trainer: Any, item: int) -> Any:
+    batch = trainer.data_collator([trainer.train_dataset[item]])
+    return trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
 
 
 def watch(what: str, settings: Optimization) -> Watch:

@@ -7,7 +7,7 @@ cheapest way out, and not after hours.
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,8 @@ class Price:
         return self.loaded + self.gradients + self.optimizer + self.activations
 
 
-def price(trainer: Any, settings: Optimization, longest: int) -> Price:
-    """What `trainer` will need; item `longest` of its rows goes forward once, and nothing is changed by it."""
+def price(trainer: Any, settings: Optimization, forward: Callable[[], Any]) -> Price:
+    """What `trainer` will need; `forward` makes a loss of the longest item, and nothing is changed by it."""
     trained = [value for value in trainer.model.parameters() if value.requires_grad]
     weights = sum(value.numel() for value in trained)
     whole = not hasattr(trainer.model, "peft_config")
@@ -62,13 +62,13 @@ def price(trainer: Any, settings: Optimization, longest: int) -> Price:
         loaded=in_use(),
         gradients=sum(value.numel() * value.element_size() for value in trained),
         optimizer=round(state * weights),
-        activations=activations(trainer, longest) * settings.batch_size,
+        activations=activations(trainer, forward) * settings.batch_size,
         disk=round((KEPT + 1) * saved + KEPT * state * weights),
     )
 
 
-def activations(trainer: Any, longest: int) -> int:
-    """Bytes that the forward pass of one item keeps for the backward pass, and the largest of them once more.
+def activations(trainer: Any, forward: Callable[[], Any]) -> int:
+    """Bytes that `forward` of one item keeps for the backward pass, and the largest of them once more.
 
     The largest one is the logits or what became of them, whose gradient is as large.
     """
@@ -82,7 +82,6 @@ def activations(trainer: Any, longest: int) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    inputs = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[longest]]))
     training = model.training
     model.train()
     with (
@@ -91,7 +90,7 @@ def activations(trainer: Any, longest: int) -> int:
         trainer.compute_loss_context_manager(),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
     ):
-        loss = trainer.compute_loss(model, inputs)
+        loss = forward()
     del loss
     model.train(training)
     return sum(kept.values()) + max(kept.values(), default=0)

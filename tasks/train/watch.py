@@ -14,6 +14,12 @@ from tasks.train import checkpoints
 
 COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "eval_loss")
 
+REWARD = ("reward", "objective/scores")
+"""What trl calls the mean reward of answers; where there is one, it is another column, reward."""
+
+ALIKE = "frac_reward_zero_std"
+"""What trl calls the share of prompts whose answers were all worth the same, from which nothing is learned."""
+
 
 class Watch(TrainerCallback):  # type: ignore[misc]
     """Called by the trainer at each log, checkpoint and end."""
@@ -39,7 +45,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                     f"lower {self.what}.learning_rate, or lengthen {self.what}.warmup_steps."
                 )
             self.shown[name] = value
-        if "grad_norm" in logs and float(logs["grad_norm"]) == 0.0:
+        for name in REWARD:
+            if name in logs:
+                self.shown["reward"] = float(logs[name])
+        if "grad_norm" in logs and float(logs["grad_norm"]) == 0.0 and ALIKE not in logs:
             raise CheckFailed(
                 f"{self.what}: the gradient is zero at step {state.global_step}: no weight learns. "
                 f"Check what {self.what}.method and the keys below it tune."
@@ -50,15 +59,19 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 
 def curve(history: list[dict[str, Any]]) -> str:
-    """The trainer's log history as CSV with the columns `COLUMNS`, a line a step; cells without a value are empty."""
+    """The trainer's log history as CSV with the columns `COLUMNS`, a line a step; empty where there is no value."""
     points: dict[int, dict[str, Any]] = {}
     for entry in history:
         step = entry["step"]
         for name in COLUMNS[1:]:
             if name in entry:
                 points.setdefault(step, {"step": step})[name] = repr(float(entry[name]))
+        for name in REWARD:
+            if name in entry:
+                points.setdefault(step, {"step": step})["reward"] = repr(float(entry[name]))
+    rewarded = ("reward",) if any("reward" in point for point in points.values()) else ()
     text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table = csv.DictWriter(text, (*COLUMNS, *rewarded), lineterminator="\n")
     table.writeheader()
     table.writerows(points[step] for step in sorted(points))
     return text.getvalue()

@@ -99,7 +99,7 @@ def cases() -> list[Case]:
         Case("trick", "label smoothing", {"arguments": {"label_smoothing_factor": 0.1}}),
         Case("trick", "early stopping", {"patience": 2, "eval_steps": 2}),
     ]
-    for objective in ("dpo", "kto", "orpo", "cpo", "simpo", "reward"):
+    for objective in ("dpo", "kto", "orpo", "cpo", "simpo", "reward"):  # on answers that are given
         for loss in LOSSES.get(objective, ("",)):
             further: dict[str, Any] = {"loss_type": loss} if loss else {}
             if loss == "exo_pair":
@@ -107,6 +107,26 @@ def cases() -> list[Case]:
             made.append(
                 Case("objective", f"{objective} {loss}".strip(), {"objective": objective, "arguments": further})
             )
+    taste = {"rewards": [{"kind": "function", "name": "taste.py:taste"}]}
+    several = {"steps": 12, "batch_size": 8, "answers": 8, "answer_tokens": 6}
+    made += [
+        Case("objective", f"grpo {loss}", {"objective": "grpo", **several, **taste, "arguments": {"loss_type": loss}})
+        for loss in LOSSES["grpo"]
+    ]
+    liked = {"rewards": [{"kind": "model", "name": "liked"}]}
+    made += [
+        Case("objective", "rloo", {"objective": "rloo", **several, **taste}),
+        Case("objective", "rloo, rewarded by a model", {"objective": "rloo", **several, **liked}),
+        Case("objective", "gkd", {"objective": "gkd", "teacher": "teacher", "answer_tokens": 6, "start": "base"}),
+    ]
+    made += [
+        Case(
+            "objective",
+            f"online_dpo {loss}",
+            {"objective": "online_dpo", **several, **taste, "prompts": "pairs", "arguments": {"loss_type": loss}},
+        )
+        for loss in LOSSES["online_dpo"]
+    ]
     return made
 
 
@@ -127,6 +147,7 @@ def project(root: Path) -> Paths:
     template.run(template.Settings(), paths)
     write_text(paths.fitted / "training.json", json.dumps({"method": "lora"}))
     preferences(paths)
+    tiny.guides(paths)
     return paths
 
 
@@ -147,11 +168,14 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
         with live(paths) as trained:
             run(asked, paths)
         first = {file.name: sha256(file) for file in sorted(place.iterdir())}
-        curve, facts = losses(place / "loss.csv"), tiny.read(place / "training.json")
+        rewards = column(place / "loss.csv", "reward")
+        curve, facts = rewards or column(place / "loss.csv", "loss"), tiny.read(place / "training.json")
         difference = compare(asked, paths, place, trained) if place == out else 0.0
         limits = []
-        if curve[-1] >= curve[0]:
+        if not rewards and curve[-1] >= curve[0]:
             limits.append(f"the loss does not fall: {curve[0]:.4g} to {curve[-1]:.4g}")
+        if rewards and sum(rewards[-3:]) <= sum(rewards[:3]):
+            limits.append(f"the reward does not rise: {sum(rewards[:3]) / 3:.4g} to {sum(rewards[-3:]) / 3:.4g}")
         if difference > EXACT:
             limits.append(f"what loads back differs by {difference:.2g} in a logit")
         if resumed:
@@ -211,10 +235,10 @@ def compare(asked: Any, paths: Paths, place: Path, trained: list[Any]) -> float:
         return float((model.eval()(input_ids=probe(paths)).logits - trained[-1]).abs().max())
 
 
-def losses(path: Path) -> list[float]:
-    """The losses of a curve."""
+def column(path: Path, name: str) -> list[float]:
+    """A column of a curve, such as its losses."""
     with path.open() as file:
-        return [float(point["loss"]) for point in csv.DictReader(file) if point["loss"]]
+        return [float(point[name]) for point in csv.DictReader(file) if point.get(name)]
 
 
 def refused() -> list[tuple[str, str, str]]:
@@ -231,6 +255,7 @@ def page(results: list[Result]) -> str:
         "Made by `python -m tests.tasks.support` with the versions in requirements.lock, on a CPU: each line is a",
         "trial on a Llama of 2 layers, 64 wide, 8 steps in float32. *works*: the loss fell, what was saved loads back",
         f"with the same logits (within {EXACT:g}), and a run that was killed and went on ended in the same bytes.",
+        "For grpo, rloo and online_dpo the reward has to rise in 12 steps; it stands in the columns of the loss.",
         "RoPE scaling belongs to the base: set `rope_parameters` in its config.json.",
     ]
     gone = refused()
