@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cached, clean, dedup, generate, merge, overhead, packing, privacy, reproduction, startup
+from benchmarks import cached, clean, dedup, generate, merge, overhead, packing, privacy, reproduction, startup, train
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "merge": merge.measure,
     "packing": packing.measure,
     "privacy": privacy.measure,
+    "train": train.measure,
 }
 
 

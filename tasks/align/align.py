@@ -167,7 +167,7 @@ def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer:
             train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row
             eval_dataset=Dataset.from_list([lesson.validation[0]]) if lesson.validation else None,
             processing_class=tokenizer,
-            callbacks=[loop.watch("align", settings), Start(settings.max_start)],
+            callbacks=[loop.watch("align", settings), *([Start(settings.max_start)] if objective.reference else [])],
             optimizers=(loop.optimizer(settings, model, values), None),
             **options,
         )

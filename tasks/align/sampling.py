@@ -49,7 +49,8 @@ class OnlineDPO(Ready, OnlineDPOTrainer):  # type: ignore[misc]
 
     def _generate(self, model: Any, prompts: Any, images: None = None) -> Any:
         """trl's, with prompts that are ids where it renders and tokenises text."""
-        rendered, self.processing_class = self.processing_class, _Padded(self.processing_class, prompts)
+        rendered: Any = self.processing_class
+        self.processing_class: Any = _Padded(rendered, prompts)
         try:
             return super()._generate(model, [""] * len(prompts), images)
         finally:
@@ -81,9 +82,9 @@ class _Padded:
 
 
 OBJECTIVES = {
-    "grpo": Objective(GRPO, GRPOConfig),
-    "rloo": Objective(RLOO, RLOOConfig),
-    "online_dpo": Objective(OnlineDPO, OnlineDPOConfig),
+    "grpo": Objective(GRPO, GRPOConfig, reference=True),
+    "rloo": Objective(RLOO, RLOOConfig, reference=True),
+    "online_dpo": Objective(OnlineDPO, OnlineDPOConfig, reference=True),
     "gkd": Objective(GKD, GKDConfig),
 }
 """Those objectives by the name that `align.objective` takes."""

@@ -77,7 +77,7 @@ def activations(trainer: Any, forward: Callable[[], Any]) -> int:
     kept: dict[int, int] = {}
 
     def pack(tensor: Any) -> Any:
-        storage = tensor.untyped_storage()
+        storage = (tensor if tensor.layout == torch.strided else tensor._values()).untyped_storage()
         if storage.data_ptr() not in known:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor

@@ -108,22 +108,27 @@ def cases() -> list[Case]:
                 Case("objective", f"{objective} {loss}".strip(), {"objective": objective, "arguments": further})
             )
     taste = {"rewards": [{"kind": "function", "name": "taste.py:taste"}]}
-    several = {"steps": 12, "batch_size": 8, "answers": 8, "answer_tokens": 6}
+    several = {"steps": 12, "batch_size": 64, "answers": 8, "answer_tokens": 3, "learning_rate": 3e-2}
     made += [
         Case("objective", f"grpo {loss}", {"objective": "grpo", **several, **taste, "arguments": {"loss_type": loss}})
         for loss in LOSSES["grpo"]
     ]
     liked = {"rewards": [{"kind": "model", "name": "liked"}]}
     made += [
-        Case("objective", "rloo", {"objective": "rloo", **several, **taste}),
-        Case("objective", "rloo, rewarded by a model", {"objective": "rloo", **several, **liked}),
-        Case("objective", "gkd", {"objective": "gkd", "teacher": "teacher", "answer_tokens": 6, "start": "base"}),
+        Case(
+            "objective", name, {"objective": "rloo", **several, **rewards, "arguments": {"normalize_advantages": True}}
+        )
+        for name, rewards in (("rloo", taste), ("rloo, rewarded by a model", liked))
+    ]
+    distilled = {"objective": "gkd", "teacher": "teacher", "start": "base", "answer_tokens": 6, "batch_size": 16}
+    made += [
+        Case("objective", "gkd", {**distilled, "steps": 12, "learning_rate": 5e-3, "arguments": {"lmbda": 1.0}}),
     ]
     made += [
         Case(
             "objective",
             f"online_dpo {loss}",
-            {"objective": "online_dpo", **several, **taste, "prompts": "pairs", "arguments": {"loss_type": loss}},
+            {"objective": "online_dpo", **several, "batch_size": 32, **taste, "arguments": {"loss_type": loss}},
         )
         for loss in LOSSES["online_dpo"]
     ]
@@ -280,10 +285,17 @@ def main() -> None:
     kept = Path(tempfile.gettempdir()) / "training-methods.jsonl"
     done = [Result(**json.loads(line)) for line in kept.read_text().splitlines()] if kept.exists() else []
     paths = project(Path(tempfile.mkdtemp()))
+    failed = 0
     with kept.open("a") as file:
         for case in cases():
             if not any((result.part, result.name) == (case.part, case.name) for result in done):
-                done.append(trial(case, paths))
+                try:
+                    done.append(trial(case, paths))
+                except Exception as error:  # told, and tried again the next time
+                    print(f"{case}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                    failed += 1
+                    shutil.rmtree(paths.data / "scratch", ignore_errors=True)
+                    continue
                 file.write(json.dumps(asdict(done[-1])) + "\n")
                 file.flush()
                 print(done[-1], file=sys.stderr, flush=True)
@@ -291,6 +303,8 @@ def main() -> None:
                     shutil.rmtree(paths.fitted)
                     tiny.adapter(paths.fitted, base_folder(paths))
                     write_text(paths.fitted / "training.json", json.dumps({"method": "lora"}))
+    if failed:
+        raise SystemExit(f"{failed} trials failed")
     write_text(PAGE, page(done))
     kept.unlink()
 

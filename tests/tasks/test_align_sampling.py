@@ -1,6 +1,5 @@
 """Answers that the model gives in training: from the templated ids, worth what is asked for, to the same bytes."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -12,8 +11,8 @@ from tasks import align as stage
 from tasks.align.settings import Settings
 from tasks.contract.errors import CheckFailed, InputError, SettingsError
 from tasks.contract.paths import Paths
-from tests.tasks import tiny
-from tests.tasks.test_align import hashes, preferences
+from tests.tasks import support, tiny
+from tests.tasks.test_align import hashes
 from tests.tasks.test_train import Killed, killed_at
 
 SMALL = Settings.model_validate(
@@ -27,14 +26,7 @@ SMALL = Settings.model_validate(
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tasks import template
-
-    paths = tiny.project(tmp_path_factory.mktemp("sampling"))
-    template.run(template.Settings(), paths)
-    (paths.trained / "training.json").write_text(json.dumps({"method": "lora"}))
-    preferences(paths)
-    tiny.guides(paths)
-    return paths.root
+    return support.project(tmp_path_factory.mktemp("sampling")).root
 
 
 @pytest.fixture
@@ -47,21 +39,16 @@ def asked(**values: Any) -> Settings:
     return Settings.model_validate({**SMALL.model_dump(), **values})
 
 
-def column(paths: Paths, name: str) -> list[float]:
-    with (paths.aligned / "loss.csv").open() as file:
-        return [float(point[name]) for point in csv.DictReader(file) if point[name]]
-
-
 def test_grpo_is_rewarded_more_and_ends_in_the_same_bytes_after_a_kill(
     project: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = asked(steps=10, arguments={"beta": 0.01})
+    settings = asked(steps=8, batch_size=64, learning_rate=3e-2, arguments={"beta": 0.01})
     stage.run(settings, project)
-    rewards = column(project, "reward")
-    assert sum(rewards[-3:]) > sum(rewards[:3])
+    rewards = support.column(project.aligned / "loss.csv", "reward")
+    assert sum(rewards[-2:]) > 1.5 * sum(rewards[:2])
     facts = tiny.read(project.aligned / "training.json")
     assert facts["objective"] == "grpo"
-    assert facts["effective_batch_answers"] == 8
+    assert facts["effective_batch_answers"] == 64
     assert facts["rows_without_prompt"] == 0
     first = hashes(project)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -71,18 +58,22 @@ def test_grpo_is_rewarded_more_and_ends_in_the_same_bytes_after_a_kill(
     assert hashes(project) == first
 
 
-@pytest.mark.parametrize("objective", ["rloo", "online_dpo"])
-def test_a_reward_model_takes_the_place_of_ppo(project: Paths, objective: str) -> None:
+@pytest.mark.parametrize(("objective", "batch_size"), [("rloo", 64), ("online_dpo", 32)])
+def test_a_reward_model_takes_the_place_of_ppo(project: Paths, objective: str, batch_size: int) -> None:
+    values: dict[str, Any] = {"steps": 12, "learning_rate": 3e-2, "answer_tokens": 3, "prompts": "pairs"}
+    if objective == "rloo":
+        values["arguments"] = {"normalize_advantages": True, "beta": 0.01}
     rewards = [{"kind": "model", "name": "liked"}]
-    stage.run(asked(objective=objective, rewards=rewards, steps=12, batch_size=8, prompts="pairs"), project)
-    found = column(project, "reward")
-    assert sum(found[-3:]) > sum(found[:3])
+    stage.run(asked(objective=objective, rewards=rewards, batch_size=batch_size, **values), project)
+    found = support.column(project.aligned / "loss.csv", "reward")
+    assert sum(found[-4:]) > sum(found[:4])
 
 
 def test_gkd_comes_nearer_to_its_teacher(project: Paths) -> None:
-    stage.run(asked(objective="gkd", teacher="teacher", start="base", steps=10), project)
-    losses = column(project, "loss")
-    assert losses[-1] < losses[0]
+    values = {"batch_size": 16, "steps": 10, "learning_rate": 5e-3, "arguments": {"lmbda": 1.0}}
+    stage.run(asked(objective="gkd", teacher="teacher", start="base", **values), project)
+    losses = support.column(project.aligned / "loss.csv", "loss")
+    assert sum(losses[-3:]) < sum(losses[:3])
 
 
 def test_a_whole_model_is_compared_with_itself(project: Paths) -> None:
