@@ -164,7 +164,7 @@ def ours(place: Path, form: str, dtype: str = "float32") -> int:
     """What the stage `train` does with the same rows, its log and its progress included."""
     from transformers import PreTrainedTokenizerFast
 
-    from tasks.train import loop
+    from tasks.train import trainer
     from tasks.train.rows import load
     from tasks.train.settings import Settings
     from tasks.train.trainer import fit, prepare
@@ -179,7 +179,7 @@ def ours(place: Path, form: str, dtype: str = "float32") -> int:
     )  # fmt: skip
     prepare(settings)
     model, scratch = tuned(place), place / "scratch"
-    with noted(loop):
+    with noted(trainer):
         fit("train", model, PreTrainedTokenizerFast(tokenizer_object=_coder(), **_ENDS), rows, settings, scratch)
     return tokens(place)
 
@@ -194,23 +194,24 @@ def _coder() -> Any:
 
 
 @contextmanager
-def noted(loop: Any) -> Iterator[None]:
+def noted(room: Any) -> Iterator[None]:
     """While it lasts, the moments at which training begins and steps end are put into `STEPS`."""
-    kind = loop.Watch
+    kind = room.Watch
 
     class Noting(kind):  # type: ignore[misc, valid-type]
         def on_train_begin(self, *given: Any, **more: Any) -> None:
+            super().on_train_begin(*given, **more)
             STEPS.append(time.perf_counter())
 
         def on_step_end(self, *given: Any, **more: Any) -> None:
             super().on_step_end(*given, **more)
             STEPS.append(time.perf_counter())
 
-    loop.Watch = Noting
+    room.Watch = Noting
     try:
         yield
     finally:
-        loop.Watch = kind
+        room.Watch = kind
 
 
 def trls(place: Path, form: str) -> int:

@@ -24,6 +24,7 @@ from tasks.train.adapters import attach
 from tasks.train.rows import load as load_rows
 from tasks.train.settings import Tuning
 from tasks.train.tune import described, initial, load, save
+from tasks.train.watch import Watch
 
 
 def align(settings: Settings, paths: Paths) -> None:
@@ -167,7 +168,7 @@ def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer:
             train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row
             eval_dataset=Dataset.from_list([lesson.validation[0]]) if lesson.validation else None,
             processing_class=tokenizer,
-            callbacks=[loop.watch("align", settings), *([Start(settings.max_start)] if objective.reference else [])],
+            callbacks=[Watch("align", settings.steps), *([Start(settings.max_start)] if objective.reference else [])],
             optimizers=(loop.optimizer(settings, model, values), None),
             **options,
         )

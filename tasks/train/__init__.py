@@ -14,6 +14,11 @@ __all__ = ["Settings", "run"]
 
 def run(settings: Settings, paths: Paths) -> None:
     """Train, check and save; see the module's docstring."""
+    from tasks.train import launch
+
+    if settings.processes > 1 and not launch.started():
+        launch.together("train", settings.processes)
+        return
     from tasks.train.tune import tune
 
     tune(settings, paths)

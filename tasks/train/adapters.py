@@ -77,6 +77,11 @@ def attach(
     if settings.method == "freeze":
         thaw(what, model, settings.freeze)
         return model
+    if settings.method == "trainable_tokens" and model.config.tie_word_embeddings:
+        raise SettingsError(
+            f"params.yaml: {what}.method trainable_tokens does not work with trl on a base whose head shares the "
+            "weights of the embeddings; set it to freeze with freeze.names: [embed_tokens], or to lora."
+        )
     from peft import get_peft_model
 
     asked = configuration(what, settings, task)

@@ -4,12 +4,16 @@ They lie in `data/scratch/<stage>-<key>/`, where the key is a hash of everything
 code): training goes on only from a checkpoint of exactly this work, and ends in the bytes of an undisturbed run.
 """
 
+import errno
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tasks.contract.errors import MachineError
 from tasks.contract.files import fingerprint, sha256, write_json
 
 MANIFEST = "manifest.json"
@@ -18,6 +22,10 @@ INPUTS = "inputs.json"
 
 NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 """State without which a resumed run would go on, silently, with other results."""
+
+
+NO_ROOM = ("No space left", "StorageFull", "file write failed", "unexpected pos")
+"""What libraries say where a disk is full: the system, safetensors, torch, and torch where it closes the file."""
 
 
 def key(inputs: dict[str, Any], *packages: Path) -> str:
@@ -76,6 +84,23 @@ def seal(checkpoint: Path) -> None:
         str(path.relative_to(checkpoint)): sha256(path) for path in sorted(checkpoint.rglob("*")) if path.is_file()
     }
     write_json(checkpoint / MANIFEST, files)
+
+
+@contextmanager
+def full_disk(what: str, scratch: Path) -> Iterator[None]:
+    """Turn what torch and safetensors say where a checkpoint finds no room into a sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        said = str(error)
+        if getattr(error, "errno", None) != errno.ENOSPC and not any(words in said for words in NO_ROOM):
+            raise
+        raise MachineError(
+            f"{what}: the disk with {scratch} is full; free some space and run again: it goes on from its last "
+            "complete checkpoint."
+        ) from None
 
 
 def latest(scratch: Path) -> Path | None:

@@ -15,13 +15,14 @@ from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from transformers.trainer_utils import set_seed
 
 from tasks.contract.errors import CheckFailed, SettingsError
-from tasks.train import checkpoints
+from tasks.train import checkpoints, launch
 from tasks.train import price as pricing
 from tasks.train.adapters import b_ratio
 from tasks.train.methods import METHODS
 from tasks.train.muon import Muon
+from tasks.train.optimizers import PROJECTING, UNSAVED
 from tasks.train.settings import Optimization, Tuning
-from tasks.train.watch import ALIKE, Watch, curve
+from tasks.train.watch import ALIKE, curve
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ def arguments(
     """
     cpu = not torch.cuda.is_available()
     further = further or {}
+    if settings.optimizer in PROJECTING:
+        further = {"optim_target_modules": ["attn", "mlp"], **further}
     names = {field.name for field in dataclasses.fields(kind)}
     for name in further:
         if name not in names:
@@ -100,11 +103,12 @@ def arguments(
         "seed": settings.seed,
         "bf16": bfloat16(settings.dtype, cpu),
         "use_cpu": cpu,
+        "ddp_backend": "gloo" if cpu and launch.started() else None,
         "activation_checkpointing": settings.gradient_checkpointing,
         "logging_steps": settings.logging_steps,
         "logging_first_step": True,
         "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is no number
-        "save_strategy": "steps",
+        "save_strategy": "no" if settings.optimizer in UNSAVED else "steps",
         "save_steps": eval_steps if patience else settings.checkpoint_steps,
         "save_total_limit": 2,  # the older one stays valid until the manifest of the newer one is written
         "eval_strategy": "steps" if eval_steps else "no",
@@ -146,13 +150,15 @@ def train(
     if not trainable:
         raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and what it tunes.")
     before = {name: digest(value) for name, value in trainable.items()}
-    checkpoint = checkpoints.latest(scratch)
-    batch = settings.batch_size * settings.gradient_accumulation
+    with launch.first():
+        checkpoint = checkpoints.latest(scratch)
+    batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _tell(what, settings, work, batch, trainable, trainer.args, checkpoint)
     asked = pricing.price(trainer, settings, work.forward or (lambda: _forward(trainer, work.longest)))
     pricing.tell(what, asked)
     pricing.check(what, asked, settings, scratch, hasattr(trainer.model, "peft_config"))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with checkpoints.full_disk(what, scratch):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     pricing.settle(what, asked)
     changed = sum(before[name] != digest(value) for name, value in trainable.items())
     made = trainer.state.global_step
@@ -167,7 +173,7 @@ def train(
     facts = {
         **work.counts,
         "steps": made,
-        **({work.unit: work.items} if work.unit not in work.counts else {}),
+        work.unit: work.counts.get(work.unit, work.items),
         f"effective_batch_{work.unit}": batch,
         "epochs": round(made * batch / work.items, 3),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
@@ -183,11 +189,6 @@ def train(
 def _forward(trainer: Any, item: int) -> Any:
     batch = trainer.data_collator([trainer.train_dataset[item]])
     return trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
-
-
-def watch(what: str, settings: Optimization) -> Watch:
-    """The callback that tells progress, seals checkpoints and stops at the first bad step."""
-    return Watch(what, settings.steps)
 
 
 def optimizer(settings: Optimization, model: Any, values: Any) -> Any:

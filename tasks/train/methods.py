@@ -93,7 +93,7 @@ METHODS: dict[str, Method] = {
     "trainable_tokens": Method("TRAINABLE_TOKENS", needs=("token_indices",)),
     "prompt_tuning": Method("PROMPT_TUNING", {"num_virtual_tokens": 20}, **_PREFIX),
     "prefix_tuning": Method("PREFIX_TUNING", {"num_virtual_tokens": 20}, **_PREFIX),
-    "p_tuning": Method("P_TUNING", {"num_virtual_tokens": 20, "encoder_hidden_size": 128}, **_PREFIX),
+    "p_tuning": Method("P_TUNING", {"num_virtual_tokens": 20, "encoder_hidden_size": 128}, resumes=False, **_PREFIX),
     "adaption_prompt": Method("ADAPTION_PROMPT", {"adapter_len": 10, "adapter_layers": 2}, quantized=False, **_PREFIX),
     "cartridge": Method("CARTRIDGE", {"num_virtual_tokens": 20}, quantized=False, **_PREFIX),
 }

@@ -17,6 +17,9 @@ OPTIMIZERS = (
 PROJECTING = ("galore_adamw", "galore_adafactor", "apollo_adamw")
 """Those that project the gradients of whole layers, which `optim_target_modules` names."""
 
+UNSAVED = ("galore_adamw", "galore_adafactor", "grokadamw")
+"""Those whose state is not all in a checkpoint, or holds objects that torch does not load back: none is written."""
+
 PACKAGES = {
     "galore_adamw": ("galore_torch", "galore-torch"),
     "galore_adafactor": ("galore_torch", "galore-torch"),
@@ -54,6 +57,21 @@ SCHEDULERS = (
     "constant", "constant_with_warmup", "inverse_sqrt", "warmup_stable_decay",
 )  # fmt: skip
 """Names that `scheduler` takes; what else they need goes into `arguments: {lr_scheduler_kwargs: {...}}`."""
+
+
+STATE = {
+    "sgd": 0.0, "schedule_free_sgd": 4.0, "adagrad": 4.0, "rmsprop": 4.0, "rmsprop_bnb": 4.0, "rmsprop_bnb_32bit": 4.0,
+    "rmsprop_bnb_8bit": 1.0, "lion_32bit": 4.0, "paged_lion_32bit": 4.0, "lion_8bit": 1.0, "paged_lion_8bit": 1.0,
+    "adafactor": 0.1, "muon": 4.0, "adamw_8bit": 2.0, "adamw_bnb_8bit": 2.0, "paged_adamw_8bit": 2.0,
+    "adamw_torch_8bit": 2.0, "ademamix": 12.0, "paged_ademamix_32bit": 12.0, "ademamix_8bit": 3.0,
+    "paged_ademamix_8bit": 3.0, "grokadamw": 12.0,
+}  # fmt: skip
+"""Bytes that an optimiser keeps for each trained weight; 8 for those not named."""
+
+
+def state(name: str) -> float:
+    """Bytes that the optimiser `name` keeps for each trained weight."""
+    return STATE.get(name, 8.0)
 
 
 def optimizer(name: str) -> str:

@@ -17,19 +17,9 @@ import psutil
 import torch
 
 from tasks.contract.errors import MachineError
+from tasks.train.forecast import KEPT
+from tasks.train.optimizers import state
 from tasks.train.settings import Optimization
-
-STATE = {
-    "sgd": 0.0, "schedule_free_sgd": 4.0, "adagrad": 4.0, "rmsprop": 4.0, "rmsprop_bnb": 4.0, "rmsprop_bnb_32bit": 4.0,
-    "rmsprop_bnb_8bit": 1.0, "lion_32bit": 4.0, "paged_lion_32bit": 4.0, "lion_8bit": 1.0, "paged_lion_8bit": 1.0,
-    "adafactor": 0.1, "muon": 4.0, "adamw_8bit": 2.0, "adamw_bnb_8bit": 2.0, "paged_adamw_8bit": 2.0,
-    "adamw_torch_8bit": 2.0, "ademamix": 12.0, "paged_ademamix_32bit": 12.0, "ademamix_8bit": 3.0,
-    "paged_ademamix_8bit": 3.0, "grokadamw": 12.0,
-}  # fmt: skip
-"""Bytes that an optimiser keeps for each trained weight; 8 for those not named."""
-
-KEPT = 3
-"""Checkpoints on disk at once: two that are kept, and the one being written."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +47,13 @@ def price(trainer: Any, settings: Optimization, forward: Callable[[], Any]) -> P
     weights = sum(value.numel() for value in trained)
     whole = not hasattr(trainer.model, "peft_config")
     saved = 4 * (sum(value.numel() for value in trainer.model.parameters()) if whole else weights)
-    state = STATE.get(settings.optimizer, 8.0)
+    kept = state(settings.optimizer)
     return Price(
         loaded=in_use(),
         gradients=sum(value.numel() * value.element_size() for value in trained),
-        optimizer=round(state * weights),
+        optimizer=round(kept * weights),
         activations=activations(trainer, forward) * settings.batch_size,
-        disk=round((KEPT + 1) * saved + KEPT * state * weights),
+        disk=round((KEPT + 1) * saved + KEPT * kept * weights),
     )
 
 

@@ -189,6 +189,9 @@ class Settings(Optimization, Tuning):
     arguments: Annotated[dict[str, Any], AfterValidator(passed_on)] = Field(default_factory=dict)
     """Further arguments of trl's SFTConfig by their names there, such as neftune_noise_alpha: 5,
     dataloader_num_workers: 2, lr_scheduler_kwargs: {min_lr: 1e-5}, report_to: [tensorboard]."""
+    processes: Positive = 1
+    """Processes that train together, one a GPU, or on the CPU with `threads` each; `batch_size` is that of each, so the
+    effective batch is so many times as large. Gradients are averaged (DDP)."""
     eval_steps: Positive = 100
     """Steps between two losses on the validation split."""
     patience: Positive | None = None

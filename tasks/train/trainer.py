@@ -16,11 +16,11 @@ from tasks.train import loop, padding
 from tasks.train.loop import Trained, Work, prepare
 from tasks.train.loss import chooses, loss
 from tasks.train.methods import METHODS, Method
-from tasks.train.optimizers import PROJECTING
 from tasks.train.order import ByLength
 from tasks.train.packs import Packs, collate
 from tasks.train.rows import count
 from tasks.train.settings import Optimization, Settings, Tuning
+from tasks.train.watch import Watch
 
 __all__ = ["Trained", "fit", "prepare"]
 
@@ -51,6 +51,10 @@ class Trainer(SFTTrainer):  # type: ignore[misc]
                 f"{self.what}: the loss is {value} in step {self.state.global_step + 1}; lower {self.what}."
                 f"learning_rate, lengthen {self.what}.warmup_steps, or set {self.what}.dtype to float32."
             )
+        if (
+            num_items_in_batch is not None and self.args.world_size > 1
+        ):  # gradients of processes are averaged, not added
+            found = found * self.args.world_size
         return found
 
 
@@ -92,7 +96,7 @@ def fit(
         scratch,
         eval_steps=stage.eval_steps if stage and validation is not None else None,
         patience=bool(stage and stage.patience),
-        further={**_preset(settings), **(stage.arguments if stage else {})},
+        further=stage.arguments if stage else None,
         max_length=None,
         packing=False,
         padding_free=padding_free,
@@ -109,7 +113,7 @@ def fit(
             eval_dataset=validation,
             data_collator=form,
             processing_class=tokenizer,
-            callbacks=[loop.watch(what, settings), *([Allocate()] if method.kind == "ADALORA" else [])],
+            callbacks=[Watch(what, settings.steps), *([Allocate()] if method.kind == "ADALORA" else [])],
             optimizers=(loop.optimizer(settings, model, values), None),
         )
     except (ValueError, ImportError, NotImplementedError) as error:
@@ -148,8 +152,3 @@ def _form(what: str, settings: Optimization, method: Method, model: Any, rows: A
             )
         return None, False
     return (collate(what, model, rows), False) if packed else (None, padding.free(what, settings, model, rows))
-
-
-def _preset(settings: Optimization) -> dict[str, Any]:
-    """Arguments that an optimiser cannot do without, unless told."""
-    return {"optim_target_modules": ["attn", "mlp"]} if settings.optimizer in PROJECTING else {}

@@ -1,6 +1,7 @@
 """The stage `train`: load the base, tune it, save a whitelist of files."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from tasks.contract.files import sha256, write_json, write_text, written
 from tasks.contract.loading import grow
 from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
-from tasks.train import checkpoints, rows
+from tasks.train import checkpoints, launch, rows
 from tasks.train.adapters import INITIAL, attach
 from tasks.train.loop import bfloat16
 from tasks.train.methods import METHODS
@@ -27,6 +28,7 @@ def tune(settings: Settings, paths: Paths) -> None:
     train = rows.load(paths.templated / "train.arrow")
     validation = rows.load(paths.templated / "validation.arrow")
     rows.check(rows.count(train), audit["splits"]["train"]["trained"], "train")
+    launch.join(settings.processes)
     prepare(settings)
     base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
@@ -37,11 +39,14 @@ def tune(settings: Settings, paths: Paths) -> None:
         "base": record["sha256"],
         "rows": [sha256(paths.templated / f"{split}.arrow") for split in ("train", "validation")],
     }
-    scratch = checkpoints.folder(paths.scratch("train"), identity)
+    with launch.first():
+        scratch = checkpoints.folder(paths.scratch("train"), identity)
     model = attach("train", settings, model, train, scratch, grown)
     result = fit(
         "train", model, tokenizer, train, settings, scratch, validation=validation if len(validation) else None
     )
+    if launch.rank():
+        return
     with written(paths.fitted) as out:
         out.mkdir()
         save(result.model, out, record["location"], initial(settings, scratch))
@@ -69,7 +74,7 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
             )
         )
         if torch.cuda.is_available():
-            options["device_map"] = {"": 0}
+            options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
     return AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, **options
     )

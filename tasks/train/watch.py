@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from tasks.contract.errors import CheckFailed
 from tasks.contract.progress import reporter
-from tasks.train import checkpoints
+from tasks.train import checkpoints, launch
 
 COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "eval_loss")
 
@@ -28,12 +28,17 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self.report = reporter(what, steps, "steps")
         self.what = what
         self.shown: dict[str, float] = {}
+        self.learned = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Whether there ever was a gradient; a run that goes on has the log of what was before."""
+        self.learned = any(entry.get("grad_norm") for entry in state.log_history)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.report(state.global_step, **self.shown)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Stop where the loss is no number or nothing is learned; keep the latest figures for the progress bar."""
+        """Stop where the loss is no number or nothing is learned yet; keep the latest figures for the progress bar."""
         logs = logs or {}
         for name in ("loss", "grad_norm", "eval_loss"):
             if name not in logs:
@@ -48,14 +53,19 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         for name in REWARD:
             if name in logs:
                 self.shown["reward"] = float(logs[name])
-        if "grad_norm" in logs and float(logs["grad_norm"]) == 0.0 and ALIKE not in logs:
+        if "grad_norm" not in logs or ALIKE in logs:
+            return
+        self.learned |= float(logs["grad_norm"]) > 0
+        if not self.learned:
             raise CheckFailed(
                 f"{self.what}: the gradient is zero at step {state.global_step}: no weight learns. "
                 f"Check what {self.what}.method and the keys below it tune."
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        launch.wait()  # every process has written its part
+        if not launch.rank():
+            checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
 def curve(history: list[dict[str, Any]]) -> str:

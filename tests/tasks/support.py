@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tasks import align as alignment
 from tasks import template
@@ -92,6 +93,7 @@ def cases() -> list[Case]:
     made += [Case("schedule", name, {"scheduler": name, **_schedule(name)}) for name in optimizers.SCHEDULERS]
     made += [
         Case("trick", "NEFTune", {"arguments": {"neftune_noise_alpha": 5}}),
+        Case("trick", "bfloat16", {"dtype": "bfloat16"}),
         Case("trick", "gradient checkpointing", {"gradient_checkpointing": True}),
         Case("trick", "two data workers", {"arguments": {"dataloader_num_workers": 2}}),
         Case("trick", "gradient accumulation", {"batch_size": 2, "gradient_accumulation": 2}),
@@ -193,6 +195,8 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
         return Result(
             case.part, case.name, not limits, "; ".join(limits), curve[0], curve[-1], facts["trainable_parameters"]
         )
+    except ValidationError as error:
+        return Result(case.part, case.name, False, error.errors()[0]["msg"].removeprefix("Value error, "))
     except (TemperError, ValueError) as error:
         shutil.rmtree(paths.data / "scratch", ignore_errors=True)
         return Result(case.part, case.name, False, " ".join(str(error).split())[:300])
