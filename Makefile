@@ -37,7 +37,7 @@ ui: $(VENV)/.run .state ## start a local Prefect server and say where its page i
 	$(BIN)/temper ui
 
 test: $(VENV)/.dev .state ## run the tests
-	$(BIN)/python -m pytest -q -m "not long"
+	$(BIN)/python -m pytest -q -m "not long" --numprocesses logical --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .

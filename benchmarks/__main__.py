@@ -11,7 +11,21 @@ import sys
 import time
 from collections.abc import Callable
 
-from benchmarks import cached, clean, dedup, generate, merge, overhead, packing, privacy, reproduction, startup, train
+from benchmarks import (
+    cached,
+    clean,
+    dedup,
+    generate,
+    merge,
+    overhead,
+    packing,
+    privacy,
+    reproduction,
+    startup,
+    template,
+    templates,
+    train,
+)
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -25,6 +39,8 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "merge": merge.measure,
     "packing": packing.measure,
     "privacy": privacy.measure,
+    "template": template.measure,
+    "templates": templates.measure,
     "train": train.measure,
 }
 

@@ -1,4 +1,4 @@
-"""The command `temper`: run, check, plan, audit, push, ui. Errors that users may read are sentences, exit code 1."""
+"""The command `temper`. Errors that users are meant to read are sentences, exit code 1."""
 
 import argparse
 import gc
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flows import decided
 from tasks.contract.errors import TemperError, advice
 
 
@@ -18,8 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         _parser().error(f"unknown: {' '.join(more)}")
     options.more = more
     try:
-        commands = {"run": _run, "check": _check, "plan": _plan, "audit": _audit, "push": _push, "ui": _ui}
-        return commands[options.command](options)
+        return int(options.act(options))
     except TemperError as error:
         print(f"temper {options.command}: {error}", file=sys.stderr)
     except OSError as error:
@@ -34,24 +34,29 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="make every stage current: run what changed, and only that")
+    run.set_defaults(act=_run)
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml before")
     run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values to put over params.yaml")
     run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run it even where nothing changed")
     run.add_argument("--jobs", type=_count, metavar="N", help="stages at once; default: what the machine allows")
     run.add_argument("--no-wait", action="store_true", help="fail if another run holds this checkout")
 
-    commands.add_parser("check", help="say everything that is wrong before a run")
+    commands.add_parser("check", help="say everything that is wrong before a run").set_defaults(act=_check)
     plan = commands.add_parser("plan", help="what would run, and why")
+    plan.set_defaults(act=_plan)
     plan.add_argument("--json", action="store_true", help="for programs")
     audit = "say everything that would go wrong with data, or a chat template, under a tokenizer"
-    commands.add_parser("audit", help=audit, add_help=False)
+    commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit)
     push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
+    push.set_defaults(act=_push)
     push.add_argument("repository", metavar="ORGANISATION/NAME")
     push.add_argument("--folder", type=Path, default=Path("data/merged"), help="default: data/merged")
     push.add_argument("--public", action="store_true", help="a new repository is private otherwise")
     push.add_argument("--dry-run", action="store_true", help="say what would be sent; send nothing")
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
+    ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
+    decided.declare(commands)
     return parser
 
 
@@ -107,6 +112,9 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     if COMPARISON.exists():
         console.print()
         console.print(table(rows()))
+    if said := decided.sentence():
+        console.print()
+        console.print(said)
     console.print()
     if REPORT.exists():
         console.print(f"Report:  {REPORT}")

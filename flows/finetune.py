@@ -16,6 +16,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import artifacts
 from flows.alone import alone
+from flows.decided import decision
 from flows.run import Run
 from flows.stage import Outcome, arrange, survey
 from flows.watch import watcher
@@ -35,8 +36,8 @@ def stage(name: str, run: Run) -> State[Outcome]:
 
 
 @flow(name="finetune", task_runner=RUNNER)
-def finetune(force: list[str] | None = None, jobs: int | None = None) -> dict[str, Outcome]:
-    """Make every stage current; return how each became so.
+def finetune(force: list[str] | None = None, jobs: int | None = None) -> State[dict[str, Outcome]]:
+    """Make every stage current; the result is how each became so. The state says whether the model is promoted.
 
     Args:
         force: Stages to run even where nothing changed.
@@ -56,4 +57,12 @@ def finetune(force: list[str] | None = None, jobs: int | None = None) -> dict[st
             arrange()
         artifacts.publish(run)
         run.check()
-    return run.outcomes
+    return judged(run.outcomes)
+
+
+def judged(outcomes: dict[str, Outcome]) -> State[dict[str, Outcome]]:
+    """The final state of a run in which every stage is current: what the stage `decide` says, with its reason."""
+    if (found := decision()) is None:
+        return Completed(data=outcomes)
+    name = "Promoted" if found["promote"] else "Not promoted"
+    return Completed(name=name, message=f"{name}: {found['reason']}", data=outcomes)

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flows.reasons import parameters
-from tasks import align, base, clean, evaluate, export, generate, merge, quantize, report, template, train
+from tasks import align, base, clean, decide, evaluate, export, generate, merge, quantize, report, template, train
 from tasks.contract.errors import SettingsError
 from tasks.contract.files import written
 from tasks.contract.settings import PARAMS, Settings, load, read
@@ -46,6 +46,8 @@ class Params(Settings):
     """The model as other places want it."""
     evaluate: evaluate.Settings
     """Scores on the held-out rows."""
+    decide: decide.Settings
+    """Whether the tuned model is worth shipping."""
     report: report.Settings
     """The page and the model card."""
 

@@ -15,18 +15,9 @@ from pathlib import Path
 from tasks.contract.errors import TemperError, advice
 
 STAGES = (
-    "base",
-    "generate",
-    "clean",
-    "template",
-    "train",
-    "align",
-    "merge",
-    "quantize",
-    "export",
-    "evaluate",
+    "base", "generate", "clean", "template", "train", "align", "merge", "quantize", "export", "evaluate", "decide",
     "report",
-)
+)  # fmt: skip
 
 FIXED = {
     "PYTHONHASHSEED": "0",  # peft writes sets in hash order

@@ -72,17 +72,17 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     from tasks.audit.reasons import ALL, REASONS
     from tasks.template.audit import Account
     from tasks.template.rows import Templater
-    from tasks.template.tokenizer import LONGEST, load, stops, vocabulary
+    from tasks.template.tokenizer import LONGEST, disagreement, load, stops, vocabulary
 
     folder = _folder(options.tokenizer)
     coder, right = load(folder, settings)
     base = folder if (folder / "config.json").is_file() else None
-    own = _limit(base, coder)
-    longest, source = (options.max_length, "--max-length") if options.max_length else own
+    longest, source = _limit(base, coder, options.max_length)
     templater = Templater(
         coder, settings, stops(folder, coder), longest or LONGEST, vocabulary(base, settings) if base else None
     )
-    right |= templater.settle()
+    settled = templater.settle()  # first: it may choose the end token
+    right = disagreement(folder, coder) | settled | right
     account = Account("rows")
     data.audit(options.data, templater, options.objective, account)
     if not account.rows.outs["rows"]:
@@ -121,10 +121,19 @@ def _result(findings: list[dict[str, Any]], right: dict[str, str]) -> dict[str, 
     return {"ok": all(found["severity"] != "error" for found in told), "findings": told}
 
 
-def _limit(base: Path | None, coder: Any) -> tuple[int | None, str]:
+def _limit(base: Path | None, coder: Any, asked: int | None) -> tuple[int | None, str]:
+    """The longest row that is right, and where the number comes from: what is asked for, or the base's context."""
     from tasks.contract.errors import InputError
-    from tasks.template.tokenizer import LONGEST, limit
+    from tasks.template.tokenizer import LONGEST, context, limit
 
+    longest = context(base) if base else None
+    if asked:
+        beyond = longest is not None and longest < asked
+        return (
+            (longest, f"context of the base, for --max-length {asked} is beyond it")
+            if beyond
+            else (asked, "--max-length")
+        )
     if base is None:
         known = coder.model_max_length < LONGEST
         return (coder.model_max_length if known else None), "model_max_length of the tokenizer"

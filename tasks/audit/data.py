@@ -26,15 +26,15 @@ OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text"
 
 def audit(data: Path, templater: Templater, objective: str | None, account: Account) -> None:
     """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read."""
-    rows = _rows(data, objective, account)
-    while batch := list(islice(rows, BATCH)):
+    waiting = rows(data, objective, account)
+    while batch := list(islice(waiting, BATCH)):
         outcomes = templater.outcomes(batch)
         for found in outcomes:
             account.add(found)
         account.count(templater.encoder.ids, outcomes)
 
 
-def _rows(data: Path, objective: str | None, account: Account) -> Iterator[dict[str, Any]]:
+def rows(data: Path, objective: str | None, account: Account) -> Iterator[dict[str, Any]]:
     """Rows that can be examined; what is wrong with the others is noted, and they count as having left."""
     number = 0
     for source in sources(data, Splits()):

@@ -1,4 +1,7 @@
-"""What else can be wrong with data than what `tasks.template.checks` knows: rows that are none, and columns unread."""
+"""What else can be wrong with data than what `tasks.template.checks` knows: rows that are none, and columns unread.
+
+python -m tasks.audit.reasons        prints every check as the table in README.md
+"""
 
 from typing import Any
 
@@ -6,15 +9,19 @@ from tasks.template.checks import CHECKS, Check
 
 REASONS = {
     "unreadable": Check(
-        "error", "a record cannot be read: broken JSON, a wrong encoding, a ragged line", "own observation"
+        "error",
+        "a record cannot be read: broken JSON, a wrong encoding, a ragged line",
+        "huggingface/datasets#6460; ml-explore/mlx-examples#458",
     ),
     "unknown_shape": Check("error", "a record has none of the known shapes", "huggingface/trl#2385"),
     "role_order": Check("error", "turns do not take turns, or the assistant speaks first", "unslothai/unsloth#334"),
     "no_answer": Check("error", "a dialogue does not end with an answer", "hiyouga/LlamaFactory#9600"),
     "empty_turn": Check("error", "a turn or text is empty", "huggingface/trl#2578"),
-    "bad_unicode": Check("error", "halves of surrogate pairs, which no text can hold", "own observation"),
-    "call_without_result": Check("error", "a tool is called and no result follows", "own observation"),
-    "result_without_call": Check("error", "a tool's result follows no call", "own observation"),
+    "bad_unicode": Check("error", "halves of surrogate pairs, which no text can hold", "huggingface/transformers#8886"),
+    "call_without_result": Check(
+        "error", "a tool is called and no result follows", "OpenHands/software-agent-sdk#2127"
+    ),
+    "result_without_call": Check("error", "a tool's result follows no call", "itmisx/deepx-code#94"),
     "no_rows": Check("error", "nothing is left to train on", "hiyouga/LlamaFactory#9600; hiyouga/LlamaFactory#9493"),
     "objective": Check("error", "the row is not of the kind that the objective trains on", "huggingface/trl#3927"),
     "unused_column": Check(
@@ -29,6 +36,11 @@ REASONS = {
     ),
     "new_tokens": Check(
         "warning", "the template writes control tokens that the tokenizer lacks", "huggingface/peft#334"
+    ),
+    "trailing_prompt": Check(
+        "warning",
+        "the template ends a finished dialogue with a generation prompt too, so that rows end in the head of no answer",
+        "unslothai/unsloth#1312",
     ),
     "no_template": Check("warning", "the tokenizer has no chat template", "huggingface/transformers#34172"),
     "no_pad": Check(
@@ -47,8 +59,15 @@ REASONS = {
         "axolotl-ai-cloud/axolotl#3754",
     ),
     "no_system": Check("warning", "the template refuses system prompts", "EleutherAI/lm-evaluation-harness#2475"),
+    "own_system": Check(
+        "warning",
+        "the template gives a system prompt of its own to dialogues without one: use it with the same",
+        "QwenLM/Qwen3#1141; InternLM/lmdeploy#3422",
+    ),
     "dated": Check(
-        "warning", "the template writes today's date: the same data are other tokens tomorrow", "own observation"
+        "warning",
+        "the template writes today's date: the same data are other tokens tomorrow",
+        "sgl-project/sglang#3296",
     ),
 }
 """Checks of the audit beside those of the stage."""
@@ -88,3 +107,26 @@ def slug_of(reason: str) -> str:
 def unread(value: dict[str, Any], shape: str) -> list[str]:
     """Columns with text that look like parts of the prompt and are not read in rows of this shape."""
     return [name for name in PROMPTS if name in value and name not in READ.get(shape, set()) and value[name]]
+
+
+def table() -> str:
+    """Every check with what it means and where people met it, in Markdown, as README.md has it."""
+    lines = ["| check | severity | what it means | seen in |", "|---|---|---|---|"]
+    for slug, check in ALL.items():
+        severity = "warning, here an error" if slug in STRICT else check.severity
+        lines.append(f"| `{slug}` | {severity} | {check.meaning} | {', '.join(_links(check.threads))} |")
+    return "\n".join(lines)
+
+
+def _links(threads: str) -> list[str]:
+    """Threads as links; where there is none it says so."""
+    found = []
+    for thread in threads.split("; "):
+        place, _, number = thread.partition("#")
+        link = f"[{place.partition('/')[2]}#{number}](https://github.com/{place}/issues/{number})"
+        found.append(link if number else thread)
+    return found
+
+
+if __name__ == "__main__":
+    print(table())

@@ -82,8 +82,23 @@ class Paths:
         return self.data / "evaluation" / candidate
 
     @property
+    def scoring(self) -> Path:
+        """Schemas, functions and tasks of the user's own that score answers."""
+        return self.data / "scoring"
+
+    @property
+    def decision(self) -> Path:
+        """`decision.json` and `comparisons.json`."""
+        return self.data / "decision"
+
+    @property
+    def best(self) -> Path:
+        """`scores.parquet`: the run that was promoted last, row by row."""
+        return self.data / "best"
+
+    @property
     def report(self) -> Path:
-        """`report.html`, `model_card.md` and `comparison.json`."""
+        """`report.html`, `predictions.html`, `model_card.md` and `comparison.json`."""
         return self.data / "report"
 
     def scratch(self, key: str) -> Path:

@@ -1,28 +1,75 @@
 """Where the model of a candidate comes from."""
 
+from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError, SettingsError
+from tasks.contract.errors import InputError, ModelError, SettingsError
 from tasks.contract.loading import grow, load_model
-from tasks.contract.model import base_folder
+from tasks.contract.model import base_folder, hub_folder
 from tasks.contract.paths import Paths
+from tasks.evaluate.settings import Settings
 
-KNOWN = ("base", "base_few_shot", "adapter", "merged")
-"""Candidates that every run has; all others are quantised models, named by their scheme."""
+BASES = ("base", "base_system", "base_few_shot")
+"""The base, asked in three ways: what is to be had without tuning."""
+
+KNOWN = (*BASES, "adapter", "merged")
+"""Candidates that every run has; all others are quantised models, named by their scheme, or models of the settings."""
 
 
-def check(candidate: str, paths: Paths) -> None:
-    """Raise `SettingsError` for a name that is neither known nor a quantised model in data/quantized."""
-    if candidate in KNOWN or (candidate and paths.quantized(candidate).is_dir()):
+def check(candidate: str, settings: Settings, paths: Paths) -> None:
+    """Raise `SettingsError` for a name that is neither known, nor in the settings, nor a folder in data/quantized."""
+    named = [*KNOWN, *settings.models, *settings.hosted]
+    if candidate in named or (candidate and paths.quantized(candidate).is_dir()):
         return
     made = sorted(folder.name for folder in paths.quantized("").glob("[!.]*"))
     raise SettingsError(
-        f"evaluate: unknown candidate '{candidate}'; known: {', '.join([*KNOWN, *made])}. A quantised model must "
+        f"evaluate: unknown candidate '{candidate}'; known: {', '.join([*named, *made])}. A quantised model must "
         f"be made first: python -m tasks quantize {candidate or 'SCHEME'}."
     )
 
 
-def load(candidate: str, paths: Paths, tokenizer: Any) -> Any:
+def kind(candidate: str, settings: Settings) -> str:
+    """`free` (no tuning), `tuned`, `quantised`, or `other` for a model to compare with."""
+    if candidate in KNOWN:
+        return "free" if candidate in BASES else "tuned"
+    return "other" if candidate in settings.models or candidate in settings.hosted else "quantised"
+
+
+def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
+    """The folders that a candidate's answers come from, its tokenizer's last."""
+    ours = paths.templated / "tokenizer"
+    if candidate in BASES:
+        return [base_folder(paths), ours]
+    if candidate == "adapter":
+        whole = not (paths.trained / "adapter_config.json").is_file()
+        if whole and not (paths.trained / "config.json").is_file():
+            raise InputError(f"{paths.trained}: neither an adapter nor a model; run the stage train first.")
+        return [paths.trained, ours] if whole else [base_folder(paths), paths.trained, ours]
+    if candidate == "merged":
+        return [paths.merged, ours]
+    if candidate in settings.models:
+        folder = paths.root / settings.models[candidate]
+        return [folder, folder]
+    if hosted := settings.hosted.get(candidate):
+        folder = hub_folder(*str(hosted.hub).split("@"))
+        return [folder, folder]
+    return [paths.quantized(candidate), ours]
+
+
+def tokenizer(folder: Path) -> Any:
+    """The tokenizer in `folder`; raises `ModelError` where it has no chat template to ask by."""
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: no tokenizer that can be loaded ({' '.join(str(error).split())[:200]}).") from None
+    if not found.chat_template:
+        raise ModelError(f"{folder}: the tokenizer has no chat template, so the model cannot be asked; add one.")
+    return found
+
+
+def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> Any:
     """The candidate's model on the best device, set to decode greedily and to stop at the tokenizer's eos.
 
     Every candidate gets the same generation settings: some bases bring a repetition penalty or sampling of their own,
@@ -31,35 +78,19 @@ def load(candidate: str, paths: Paths, tokenizer: Any) -> Any:
     import torch
     from transformers import GenerationConfig
 
-    model = _load(candidate, paths, tokenizer, "cuda" if torch.cuda.is_available() else None)
+    device = "cuda" if torch.cuda.is_available() else None
+    first, *more = folders(candidate, settings, paths)
+    model = load_model(first, device=device)
+    if candidate in (*BASES, "adapter"):
+        grow(model, tokenizer)
+    if len(more) > 1:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, more[0]).eval()
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
     )
-    return model
-
-
-def _load(candidate: str, paths: Paths, tokenizer: Any, device: str | None) -> Any:
-    if candidate in ("base", "base_few_shot"):
-        return _base(paths, tokenizer, device)
-    if candidate == "merged":
-        return load_model(paths.merged, device=device)
-    if candidate != "adapter":
-        return load_model(paths.quantized(candidate), device=device)
-    if not (paths.trained / "adapter_config.json").is_file():
-        if not (paths.trained / "config.json").is_file():
-            raise InputError(f"{paths.trained}: neither an adapter nor a model; run the stage train first.")
-        return load_model(paths.trained, device=device)
-
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(_base(paths, tokenizer, device), paths.trained).eval()
-
-
-def _base(paths: Paths, tokenizer: Any, device: str | None) -> Any:
-    """The base, with embeddings for tokens that are new to it."""
-    model = load_model(base_folder(paths), device=device)
-    grow(model, tokenizer)
     return model

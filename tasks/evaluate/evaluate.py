@@ -1,6 +1,4 @@
-"""One candidate on the held-out rows: ask, answer, score, write."""
-
-from typing import Any
+"""One candidate: ask the held-out rows, score the answers, ask the benchmarks, write."""
 
 import torch
 
@@ -8,11 +6,14 @@ from tasks.contract.errors import InputError
 from tasks.contract.files import write_json, written
 from tasks.contract.paths import Paths
 from tasks.contract.progress import reporter
-from tasks.evaluate import Settings, candidates
-from tasks.evaluate.answers import answer
-from tasks.evaluate.questions import Question, answer_room, ask, rows, shots, shots_used
+from tasks.evaluate import candidates
+from tasks.evaluate.asked import ask_all, asked_of
+from tasks.evaluate.engine import Engine
+from tasks.evaluate.predictions import predicted, write
+from tasks.evaluate.questions import answer_room, rows, shots_used
+from tasks.evaluate.record import Record, identity
 from tasks.evaluate.scores import scores
-from tasks.template.renderer import Renderer
+from tasks.evaluate.settings import Settings
 
 CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence."""
@@ -20,71 +21,61 @@ CONTEXT = 2048
 
 def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     """Write `data/evaluation/CANDIDATE`. A row that does not fit into the context is counted, as a wrong answer."""
-    from transformers import AutoTokenizer
-
     torch.set_num_threads(settings.threads)
-    candidates.check(candidate, paths)
-    asked = rows(paths.clean / "test.parquet", settings.limit)
-    earlier: list[dict[str, Any]] = []
-    if candidate == "base_few_shot":
-        earlier = shots(rows(paths.clean / "train.parquet"), settings.shots)
-    tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
-    model = candidates.load(candidate, paths, tokenizer)
+    candidates.check(candidate, settings, paths)
+    held_out = rows(paths.clean / "test.parquet", settings.limit)
+    *_, folder = places = candidates.folders(candidate, settings, paths)
+    tokenizer = candidates.tokenizer(folder)
+    model = candidates.load(candidate, settings, paths, tokenizer)
     context = int(getattr(model.config, "max_position_embeddings", CONTEXT))
-    max_new_tokens = settings.max_new_tokens or answer_room(asked, tokenizer, context)
-    renderer = Renderer(tokenizer)
-    questions = [ask(row, earlier, renderer, tokenizer, context - max_new_tokens) for row in asked]
+    most = settings.max_new_tokens or answer_room(held_out, tokenizer, context)
+    questions = asked_of(held_out, candidate, settings, paths, tokenizer, context - most)
     fitting = [question for question in questions if question]
     if not fitting:
         raise InputError(
-            f"{paths.clean / 'test.parquet'}: none of {len(asked)} rows fits into the model's context of {context} "
-            f"tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the rows."
+            f"{paths.clean / 'test.parquet'}: none of {len(held_out)} rows fits into the model's context of {context} "
+            f"tokens with {most} for the answer; lower evaluate.max_new_tokens, or shorten the rows."
         )
-    given = iter(
-        answer(
-            fitting,
-            model,
-            tokenizer,
-            context=context,
-            max_new_tokens=max_new_tokens,
-            batch_size=settings.batch_size,
-            report=reporter(f"evaluate {candidate}", len(fitting), "rows"),
-        )
+    record = Record(
+        paths.scratch(f"evaluate-{candidate}"), identity(places, [settings.threads, str(model.device), context])
     )
-    answers = [next(given) if question else ("", False) for question in questions]
+    engine = Engine(
+        model,
+        tokenizer,
+        context=context,
+        batch_size=settings.batch_size,
+        batch_tokens=settings.batch_tokens,
+        record=record,
+    )
+    answers, likelihoods = ask_all(held_out, questions, settings.metrics, engine, most, candidate)
+    columns = predicted(held_out, questions, answers, likelihoods, settings.metrics, paths.scoring)
     facts = {
         "candidate": candidate,
-        **scores([(row["slice"], right) for row, (_, right) in zip(asked, answers, strict=True)]),
-        "interval": "95 % Wilson score",
-        "max_new_tokens": max_new_tokens,
-        "too_long": len(asked) - len(fitting),
+        "kind": candidates.kind(candidate, settings),
+        **scores(settings.metrics, columns),
+        "max_new_tokens": most,
+        "too_long": len(held_out) - len(fitting),
+        "cut": sum(answer.finish == "length" for answer in answers),
+        "empty": sum(not answer.text.strip() for answer in answers),
     }
-    if earlier:
+    if candidate == "base_few_shot":
         facts["shots"] = shots_used(fitting)
+    benchmarks = None
+    if settings.benchmarks and candidate in settings.benchmarked:
+        from tasks.evaluate.benchmarks import benchmarked
+
+        benchmarks = benchmarked(settings.benchmarks, engine, paths.scoring, reporter)
     with written(paths.evaluation(candidate)) as out:
         out.mkdir()
         write_json(out / "scores.json", facts)
-        _write_predictions(out / "predictions.parquet", asked, questions, answers)
-        write_json(out / "settings.json", settings.model_dump(mode="json"))
-    match = facts["exact_match"]
-    print(
-        f"evaluate {candidate}: exact match {match['value']:.3f} ({match['low']:.3f} to {match['high']:.3f})",
-        flush=True,
-    )
-
-
-def _write_predictions(
-    file: Any, asked: list[dict[str, Any]], questions: list[Question | None], answers: list[tuple[str, bool]]
-) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {
-        "id": pa.array([row["id"] for row in asked], pa.string()),
-        "slice": pa.array([row["slice"] for row in asked], pa.string()),
-        "prompt": pa.array([question.prompt if question else None for question in questions], pa.string()),
-        "reference": pa.array([row["messages"][-1]["content"] for row in asked], pa.string()),
-        "output": pa.array([output for output, _ in answers], pa.string()),
-        "exact_match": pa.array([right for _, right in answers], pa.bool_()),
-    }
-    pq.write_table(pa.table(columns), file)
+        write(out / "predictions.parquet", columns)
+        write_json(out / "settings.json", settings.effective())
+        if benchmarks:
+            benchmarks.write(out)
+    record.close()
+    for name, score in facts["metrics"].items():
+        print(
+            f"evaluate {candidate}: {name.replace('_', ' ')} {score['value']:.3f} "
+            f"({score['low']:.3f} to {score['high']:.3f})",
+            flush=True,
+        )

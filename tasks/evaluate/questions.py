@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import InputError
-from tasks.contract.rows import messages
+from tasks.contract.rows import Message, messages
 from tasks.template.renderer import Renderer
 
 ROOM = 8
@@ -19,13 +19,12 @@ class Question:
     """One held-out row as it is put to a model."""
 
     id: str
-    slice: str | None
     prompt: str
     """Text after which the answer follows."""
     reference: str
     """The right answer: the content of the last assistant turn."""
-    tokens: int
-    """Length of the prompt."""
+    ids: tuple[int, ...]
+    """The prompt's tokens."""
     shots: int
     """Rows of the training split that stand before it."""
 
@@ -50,34 +49,78 @@ def rows(file: Path, limit: int | None = None) -> list[dict[str, Any]]:
     return found
 
 
-def shots(train: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """The `count` rows with the smallest ids: ids are hashes of the content, so this is a random choice that stays."""
-    return sorted(train, key=lambda row: str(row["id"]))[:count]
+def shots(train: list[dict[str, Any]], asked: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """The `count` rows of `train` with the smallest ids, but for those that ask what one of `asked` asks.
+
+    Ids are hashes of the content, so this is a random choice that stays.
+    """
+    questions = {question(row) for row in asked}
+    return [row for row in sorted(train, key=lambda row: str(row["id"])) if question(row) not in questions][:count]
+
+
+def question(row: dict[str, Any]) -> str:
+    """What the user says in a row, in lower case and with single spaces."""
+    said = [str(turn["content"]) for turn in row["messages"] if turn["role"] == "user"]
+    return " ".join(" ".join(said).lower().split())
+
+
+def extras(row: dict[str, Any]) -> dict[str, Any]:
+    """What scores may look at: the row's id, source and slice, its turns, and the further keys of its last message."""
+    last = {key: value for key, value in row["messages"][-1].items() if key not in ("role", "content")}
+    return {**last, "id": row["id"], "source": row["source"], "slice": row["slice"], "messages": row["messages"][:-1]}
 
 
 def answer_room(asked: list[dict[str, Any]], tokenizer: Any, context: int) -> int:
     """Tokens that an answer may have, derived from the longest reference and the model's context."""
-    longest = max(len(ids(tokenizer, row["messages"][-1]["content"])) for row in asked)
+    longest = max(len(ids(tokenizer, row["messages"][-1]["content"] or "")) for row in asked)
     return min(longest + ROOM, context // 2)
 
 
 def ask(
-    row: dict[str, Any], earlier: list[dict[str, Any]], renderer: Renderer, tokenizer: Any, room: int
+    row: dict[str, Any],
+    earlier: list[dict[str, Any]],
+    renderer: Renderer,
+    tokenizer: Any,
+    room: int,
+    prompt: str | None = None,
 ) -> Question | None:
     """`row` as a question of at most `room` tokens, after as many of the rows `earlier` as fit.
 
-    Returns None where the question alone is longer than that. A system message of the row stays in front.
+    Returns None where the question alone is longer than that. A system message of the row stays in front, behind the
+    system prompt `prompt` where there is one.
     """
-    *turns, reference = row["messages"]
-    system = turns[:1] if turns and turns[0]["role"] == "system" else []
+    system, turns, reference = parts(row, prompt)
+    tools = json.loads(row["tools"]) if row.get("tools") else None
     for kept in range(len(earlier), -1, -1):
         before = [turn for shot in earlier[:kept] for turn in shot["messages"] if turn["role"] != "system"]
-        said = [*system, *before, *turns[len(system) :]]
-        text = renderer.render(said, json.loads(row["tools"]) if row.get("tools") else None, generation_prompt=True)
-        length = len(ids(tokenizer, text))
-        if length <= room:
-            return Question(row["id"], row["slice"], text, reference["content"], length, kept)
+        text = renderer.render([*system, *before, *turns], tools, generation_prompt=True)
+        found = ids(tokenizer, text)
+        if len(found) <= room:
+            return Question(row["id"], text, reference, tuple(found), kept)
     return None
+
+
+def parts(row: dict[str, Any], prompt: str | None = None) -> tuple[list[Message], list[Message], str]:
+    """Of a row the system message (or none), what was said after it, and the reference."""
+    *turns, reference = row["messages"]
+    own = turns[:1] if turns and turns[0]["role"] == "system" else []
+    said = [text for text in (prompt, *(turn["content"] for turn in own)) if text]
+    system: list[Message] = [{"role": "system", "content": "\n\n".join(said)}] if said else []
+    return system, turns[len(own) :], reference["content"] or ""
+
+
+def continued(row: dict[str, Any], answer: str, renderer: Renderer, tokenizer: Any, asked: Question) -> list[int]:
+    """Token ids of `answer` as it follows the question in training, the end token included."""
+    system, turns, _ = parts(row)
+    tools = json.loads(row["tools"]) if row.get("tools") else None
+    before = renderer.render([*system, *turns], tools, generation_prompt=True)
+    whole = renderer.render([*system, *turns, {"role": "assistant", "content": answer}], tools)
+    # a template may tell a past turn in another way than the present one
+    said = whole.removeprefix(before) if whole.startswith(before) else answer + (tokenizer.eos_token or "")
+    found = ids(tokenizer, asked.prompt + said)
+    start = len(asked.ids)
+    after = found[start:] if tuple(found[:start]) == asked.ids else ids(tokenizer, said)
+    return after[: after.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in after else after
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:

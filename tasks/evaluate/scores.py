@@ -1,42 +1,50 @@
-"""Scores of answers: exact match, and how far chance may have moved it."""
+"""Scores of a candidate: each metric over all rows and over each slice, with its interval."""
 
-from math import sqrt
 from typing import Any
 
-Z = 1.959963984540054
-"""97.5 % quantile of the normal distribution: intervals cover 95 %."""
+from tasks.evaluate.metrics import lower_is_better
+from tasks.evaluate.settings import Metric
+from tasks.statistics import intervals
+
+MOST = 20
+"""Values of a dimension, such as sources, that are told apart; with more, the dimension is left out."""
+
+DIMENSIONS = ("slice", "source", "length")
 
 
-def normalised(text: str) -> str:
-    """Text with every run of white space as one space, and none at the ends."""
-    return " ".join(text.split())
+def scores(metrics: list[Metric], columns: dict[str, list[Any]]) -> dict[str, Any]:
+    """`metrics` by name, and `slices` by dimension, value and name; `columns` as in predictions.parquet."""
+    every = list(range(len(columns["id"])))
+    slices: dict[str, dict[str, Any]] = {}
+    for dimension in DIMENSIONS:
+        values = sorted({value for value in columns[dimension] if value is not None})
+        if (dimension == "slice" or len(values) > 1) and len(values) <= MOST:
+            slices[dimension] = {
+                value: told(metrics, columns, [row for row in every if columns[dimension][row] == value])
+                for value in values
+            }
+    return {"metrics": told(metrics, columns, every), "slices": {name: part for name, part in slices.items() if part}}
 
 
-def exact_match(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
-    """1 where answer and reference are the same but for white space; called by lm-eval for each row."""
-    return {"exact_match": float(normalised(results[0]) == normalised(doc["reference"]))}
+def told(metrics: list[Metric], columns: dict[str, list[Any]], rows: list[int]) -> dict[str, Any]:
+    """Each metric over `rows` by name: value, low, high, n, and which way is better."""
+    found = {}
+    for metric in metrics:
+        values = [columns[metric.column][row] for row in rows]
+        if metric.kind == "perplexity":
+            tokens = [columns[f"{metric.column}_tokens"][row] for row in rows]
+            kept = [place for place, value in enumerate(values) if value is not None]
+            if not kept:
+                continue
+            score = intervals.perplexity([values[place] for place in kept], [tokens[place] for place in kept])
+        else:
+            score = intervals.mean(values)
+        found[metric.column] = {**score, "better": "lower" if lower_is_better(metric.kind) else "higher"}
+    return found
 
 
-def proportion(right: int, n: int) -> dict[str, float | int]:
-    """Share of right answers with its 95 % score interval (Wilson 1927), to 4 decimals.
-
-    Unlike the interval of the textbook it covers what it should near 0 and 1 and for few rows.
-    """
-    share = right / n
-    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    low = 0.0 if right == 0 else middle - half  # exact there, where rounding would leave 1e-17
-    high = 1.0 if right == n else middle + half
-    return {"value": round(share, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
-
-
-def scores(results: list[tuple[str | None, bool]]) -> dict[str, Any]:
-    """Exact match over all rows and over each slice; `results`: slice and whether the answer is right."""
-    slices: dict[str, list[bool]] = {}
-    for name, right in results:
-        if name is not None:
-            slices.setdefault(name, []).append(right)
-    return {
-        "exact_match": proportion(sum(right for _, right in results), len(results)),
-        "slices": {name: {"exact_match": proportion(sum(hits), len(hits))} for name, hits in sorted(slices.items())},
-    }
+def lengths(characters: list[int]) -> list[str]:
+    """`short`, `middle` or `long` for each row: thirds by the characters of the question; ties stay together."""
+    ordered = sorted(characters)
+    third, two = ordered[len(ordered) // 3], ordered[2 * len(ordered) // 3]
+    return ["short" if count <= third else "middle" if count <= two else "long" for count in characters]

@@ -1,9 +1,9 @@
-"""One page, one model card, and the numbers that decide.
+"""One page, one model card, and every prediction to read.
 
     python -m tasks report
 
-In: what every stage left in data/. Out: data/report (`report.html`, one file without any outside resource;
-`model_card.md` in the hub's format; `comparison.json`, exact match with interval of every candidate).
+In: what every stage left in data/. Out: data/report (`report.html` and `predictions.html`, each one file
+without any outside resource; `model_card.md` in the hub's format; `comparison.json`, the scores of every candidate).
 """
 
 from typing import Annotated
@@ -32,7 +32,9 @@ class Settings(Section):
     limits: str = "Measured on the held-out rows of its own data only; anything else is unknown."
     """What the model cannot do or was not tried on, in a sentence or two."""
     samples: Annotated[int, Field(ge=0)] = 12
-    """Predictions shown side by side, wrong ones first (rows)."""
+    """Predictions shown side by side on the report, wrong ones first (rows)."""
+    predictions: Annotated[int, Field(ge=0)] = 2000
+    """Predictions on their own page, the worst ones (rows); every one is in predictions.parquet."""
 
 
 def run(settings: Settings, paths: Paths) -> None:

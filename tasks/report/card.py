@@ -8,8 +8,9 @@ from tasks.report.tell import TUNED
 
 
 def front_matter(settings: Settings, story: Story) -> str:
-    """YAML between the two lines of dashes: base, licence, language, and exact match of the merged model."""
-    match = story.scores[TUNED]["exact_match"]
+    """YAML between the two lines of dashes: base, licence, language, and what the merged model scores."""
+    metric = story.decision["metric"]
+    match = story.scores[TUNED]["metrics"][metric]
     method = story.merge["method"]
     data = ModelCardData(
         model_name=settings.title,
@@ -25,8 +26,8 @@ def front_matter(settings: Settings, story: Story) -> str:
                 dataset_type="held-out",
                 dataset_name="held-out rows of the training data",
                 dataset_split="test",
-                metric_type="exact_match",
-                metric_name="exact match",
+                metric_type=metric,
+                metric_name=metric.replace("_", " "),
                 metric_value=match["value"],
             )
         ],

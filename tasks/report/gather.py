@@ -10,7 +10,7 @@ from typing import Any
 from tasks.contract.errors import InputError
 from tasks.contract.paths import Paths
 
-ORDER = ("base", "base_few_shot", "adapter", "merged")
+ORDER = ("base", "base_system", "base_few_shot", "adapter", "merged")
 """Candidates in the order they are told; quantised ones follow by name."""
 
 PACKAGES = (
@@ -50,6 +50,12 @@ class Story:
     reported: dict[str, int]
     """What clean found in rows that stayed, by name."""
     versions: dict[str, str]
+    decision: dict[str, Any]
+    """`decision.json`: verdict, deciding metric and rules."""
+    comparisons: dict[str, Any]
+    """`comparisons.json`: candidates compared row by row, slices, benchmarks."""
+    benchmarks: dict[str, dict[str, Any]]
+    """`benchmarks.json` by candidate, of those that were asked."""
 
 
 def gather(paths: Paths) -> Story:
@@ -78,6 +84,9 @@ def gather(paths: Paths) -> Story:
         profile=_json(paths.clean / "profile.json", "clean"),
         reported=_json(paths.clean / "ledger.json", "clean").get("reported", {}),
         versions=_versions(paths.root / "requirements.lock"),
+        decision=_json(paths.decision / "decision.json", "decide"),
+        comparisons=_json(paths.decision / "comparisons.json", "decide"),
+        benchmarks={name: found for name in scores if (found := _optional(paths.evaluation(name) / "benchmarks.json"))},
     )
 
 
@@ -104,6 +113,7 @@ def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "merge": _optional(paths.merged / "settings.json"),
         "quantize": _optional(quantized[0]) if quantized else {},
         "evaluate": _optional(paths.evaluation("base") / "settings.json"),
+        "decide": _optional(paths.decision / "decision.json").get("settings", {}),
     }
     return {section: flat(values) for section, values in found.items() if values}
 

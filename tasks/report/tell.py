@@ -11,49 +11,90 @@ TUNED = "merged"
 
 def name(candidate: str) -> str:
     """A candidate as it is called on the page."""
-    return {"base_few_shot": "base with examples", "adapter": "tuned (adapter)", "merged": "tuned (merged)"}.get(
-        candidate, candidate
-    )
+    return {
+        "base_system": "base with system prompt",
+        "base_few_shot": "base with examples",
+        "adapter": "tuned (adapter)",
+        "merged": "tuned (merged)",
+    }.get(candidate, candidate)
 
 
-def kind(candidate: str) -> str:
-    """The group a candidate belongs to: before tuning, tuned, or made small."""
-    return "before" if candidate.startswith("base") else "tuned" if candidate in ("adapter", "merged") else "small"
+def kind(story: Story, candidate: str) -> str:
+    """The group a candidate belongs to: before tuning, tuned, made small, or another model."""
+    groups = {"free": "before", "tuned": "tuned", "quantised": "small", "other": "other"}
+    return groups[story.scores[candidate]["kind"]]
 
 
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def metric(story: Story) -> str:
+    """The metric that decides."""
+    return str(story.decision["metric"])
+
+
+def score(story: Story, candidate: str) -> dict[str, Any]:
+    """A candidate's score by the metric that decides."""
+    found: dict[str, Any] = story.scores[candidate]["metrics"][metric(story)]
+    return found
+
+
+def shown(value: float, better: str) -> str:
+    """A score for a person: a share in percent; a perplexity as it is."""
+    return percent(value) if better == "higher" else f"{value:.3g}"
+
+
 def summary(story: Story) -> list[str]:
     """The result in a few sentences: what was tuned, how well it does, against what, and what quantising costs."""
-    tuned, base, shots = (story.scores[key]["exact_match"] for key in (TUNED, "base", "base_few_shot"))
+    tuned, base, system, shots = (score(story, key) for key in (TUNED, "base", "base_system", "base_few_shot"))
+    better = tuned["better"]
+    what = "answers {} of {} held-out rows exactly as the reference does"
+    if metric(story) != "exact_match":
+        what = f"reaches {{}} in {metric(story).replace('_', ' ')} on {{}} held-out rows"
     said = [
         f"{method(story)} of {base_name(story)} on {story.training['rows']:,} rows "
         f"({story.training['supervised_tokens']:,} trained tokens, {story.training['steps']:,} steps).",
-        f"The tuned model answers {percent(tuned['value'])} of {tuned['n']} held-out rows exactly as the reference "
-        f"does (95 % interval {percent(tuned['low'])} to {percent(tuned['high'])}); the base {percent(base['value'])}, "
-        f"and {percent(shots['value'])} with examples in its prompt.",
-        _verdict(tuned, base, shots),
+        f"The tuned model {what.format(shown(tuned['value'], better), tuned['n'])} (95 % interval "
+        f"{shown(tuned['low'], better)} to {shown(tuned['high'], better)}); the base {shown(base['value'], better)}, "
+        f"{shown(system['value'], better)} with a system prompt, and {shown(shots['value'], better)} with examples in "
+        "its prompt.",
+        verdict(story),
     ]
-    lost = {key: tuned["value"] - scores["exact_match"]["value"] for key, scores in small(story).items()}
+    lost = {told["candidate"]: -told["difference"] for told in quantising(story)}
     if lost:
         worst = max(lost, key=lambda key: lost[key])
+        unit = f"{100 * lost[worst]:.1f} points" if better == "higher" else f"{lost[worst]:.3g} nats a token"
         said.append(
-            f"Quantising costs at most {100 * lost[worst]:.1f} points ({worst})."
+            f"Quantising costs at most {unit} ({worst})."
             if lost[worst] > 0
             else "No quantised model does worse than the merged one."
         )
     return said
 
 
-def _verdict(tuned: dict[str, float], base: dict[str, float], shots: dict[str, float]) -> str:
-    best = max(base, shots, key=lambda match: match["value"])
-    if tuned["low"] > best["high"]:
-        return "The intervals do not overlap: chance in the choice of rows does not explain the gain."
-    if tuned["value"] > best["value"]:
-        return "The intervals overlap: with this many rows the gain may be chance; more held-out rows would tell."
-    return "Tuning did not help: what was free does as well."
+def verdict(story: Story) -> str:
+    """Whether the model is worth shipping, and what speaks against it."""
+    if story.decision["promote"]:
+        return "Every rule holds: the model is worth shipping."
+    return f"Not promoted: {story.decision['reason']}"
+
+
+def against(story: Story) -> list[dict[str, Any]]:
+    """What the tables of comparisons show: the candidate that may be shipped against the free ones, then all against
+    merged, by every metric."""
+    told = story.comparisons["comparisons"]
+    mine = [one for one in told if one["candidate"] == story.decision["candidate"] and one["against"] != TUNED]
+    return mine + [one for one in told if one["against"] == TUNED]
+
+
+def quantising(story: Story) -> list[dict[str, Any]]:
+    """Quantised models against the merged one, by the metric that decides."""
+    return [
+        told
+        for told in story.comparisons["comparisons"]
+        if told["against"] == TUNED and told["candidate"] in small(story) and told["metric"] == metric(story)
+    ]
 
 
 def method(story: Story) -> str:
@@ -73,7 +114,7 @@ def base_name(story: Story) -> str:
 
 def small(story: Story) -> dict[str, dict[str, Any]]:
     """Scores of the quantised candidates."""
-    return {key: scores for key, scores in story.scores.items() if kind(key) == "small"}
+    return {key: scores for key, scores in story.scores.items() if kind(story, key) == "small"}
 
 
 def synthetic(story: Story) -> dict[str, Any]:
@@ -103,14 +144,14 @@ def synthetic(story: Story) -> dict[str, Any]:
 
 
 def slice_names(story: Story) -> list[str]:
-    return sorted({key for scores in story.scores.values() for key in scores["slices"]})
+    return sorted({key for scores in story.scores.values() for key in scores["slices"].get("slice", {})})
 
 
 def comparison(story: Story) -> dict[str, Any]:
     """What comparison.json holds."""
     return {
         "candidates": {
-            key: {"exact_match": scores["exact_match"], "slices": scores["slices"]}
+            key: {**scores["metrics"], "slices": scores["slices"].get("slice", {})}
             for key, scores in story.scores.items()
         }
     }
@@ -123,9 +164,9 @@ def samples(story: Story, count: int) -> list[dict[str, Any]]:
     quantised = [story.predictions[key] for key in small(story)]
 
     def rank(number: int) -> int:
-        if not rows[number]["exact_match"]:
+        if not right(rows[number], story):
             return 0
-        return 2 if all(answers[number]["exact_match"] for answers in quantised) else 1
+        return 2 if all(right(answers[number], story) for answers in quantised) else 1
 
     chosen = sorted(range(len(rows)), key=lambda number: (rank(number), number))[:count]
     return [
@@ -149,11 +190,17 @@ def _answers(story: Story, number: int) -> list[dict[str, Any]]:
     return [
         {
             "names": [name(key) for key in keys],
-            "right": story.predictions[keys[0]][number]["exact_match"],
+            "right": right(story.predictions[keys[0]][number], story),
             "parts": parts(row["reference"], output),
         }
         for output, keys in by_output.items()
     ]
+
+
+def right(row: dict[str, Any], story: Story) -> bool:
+    """Whether a prediction has the full score of the metric that decides; by a loss none is right or wrong."""
+    value = row[metric(story)]
+    return value is not None and value >= 1.0 and story.scores[TUNED]["metrics"][metric(story)]["better"] == "higher"
 
 
 def parts(reference: str, output: str) -> tuple[str, str, str]:

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from tasks.contract.files import write_json, write_text
 from tasks.contract.paths import Paths
-from tasks.report import Settings, figures, tell
+from tasks.report import Settings, figures, predictions, tell
 from tasks.report.card import front_matter
 from tasks.report.gather import Story, gather
 
@@ -20,6 +20,8 @@ def write(settings: Settings, paths: Paths) -> None:
     """Write `data/report`."""
     story = gather(paths)
     write_text(paths.report / "report.html", page(settings, story))
+    reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, story))
+    write_text(paths.report / "predictions.html", reading)
     write_text(paths.report / "model_card.md", card(settings, story))
     write_json(paths.report / "comparison.json", tell.comparison(story))
     print(" ".join(tell.summary(story)[1:2]), flush=True)
@@ -27,13 +29,17 @@ def write(settings: Settings, paths: Paths) -> None:
 
 def page(settings: Settings, story: Story) -> str:
     """The HTML page. Everything from data is escaped, but the preview, which its own stage has escaped."""
+    metric = tell.metric(story)
     lines = [
         {
             "key": key,
             "name": tell.name(key),
-            "kind": tell.kind(key),
-            **scores["exact_match"],
-            "slices": {part: values["exact_match"] for part, values in scores["slices"].items()},
+            "kind": tell.kind(story, key),
+            **tell.score(story, key),
+            "slices": {part: values[metric] for part, values in scores["slices"].get("slice", {}).items()},
+            "metrics": scores["metrics"],
+            "cut": scores["cut"],
+            "empty": scores["empty"],
             "too_long": scores["too_long"],
             "shots": scores.get("shots"),
         }
@@ -49,8 +55,10 @@ def page(settings: Settings, story: Story) -> str:
         synthetic=tell.synthetic(story),
         lines=lines,
         slice_names=names,
-        comparison=figures.intervals(lines),
-        by_slice=figures.slices(lines, names) if names else None,
+        metric=metric,
+        comparison=figures.intervals(lines) if lines[0]["better"] == "higher" else None,
+        by_slice=figures.slices(lines, names) if names and lines[0]["better"] == "higher" else None,
+        against=tell.against(story),
         curves={what: figures.curve(rows) for what, rows in story.curves.items()},
         preview=Markup(story.preview),
         samples=tell.samples(story, settings.samples),
@@ -81,6 +89,8 @@ def card(settings: Settings, story: Story) -> str:
         summary=tell.summary(story),
         synthetic=tell.synthetic(story),
         slice_names=tell.slice_names(story),
+        metric=tell.metric(story),
+        against=tell.against(story),
         front_matter=front_matter(settings, story),
         base=tell.base_name(story),
         method=tell.method(story),
@@ -97,7 +107,7 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        percent=tell.percent, name=tell.name, number=_number, value=_value, cell=_cell, size=_size
+        percent=tell.percent, shown=tell.shown, name=tell.name, number=_number, value=_value, cell=_cell, size=_size
     )
     return environment.get_template(template).render(**values)
 

@@ -69,6 +69,8 @@ class Pairs:
         self.ratios = 0.0
         self._seen: dict[bytes, bool] = {}
         self._such: list[str] = []
+        self.labels: Counter[bool | None] = Counter()
+        self._judged: list[str] = []
 
     def add(self, found: Outcome, findings: Findings) -> None:
         """Note a pair that goes on."""
@@ -83,8 +85,20 @@ class Pairs:
         if self._seen.setdefault(key, both[0] == chosen) != (both[0] == chosen):
             findings.add("contradiction", found.id)
 
+    def add_judged(self, found: Outcome, findings: Findings) -> None:
+        """Note a judged answer that goes on."""
+        self.labels[found.label] += 1
+        if len(self._judged) < EXAMPLES:
+            self._judged.append(found.id)
+        key = bytes.fromhex(fingerprint([found.prompt, found.sequences[0].ids])[:16])
+        if self._seen.setdefault(key, bool(found.label)) != found.label:
+            findings.add("contradiction", found.id)
+
     def judge(self, findings: Findings) -> None:
-        """Note a preference for length."""
+        """Note a preference for length, and judgements that are all the same."""
+        if len(self.labels) == 1 and self.labels.total() > 1:
+            findings.rows["one_label"] = self.labels.total()
+            findings.examples["one_label"] = self._judged
         if self.longer > max(BIASED * self.pairs, self.pairs / 2 + self.pairs**0.5):
             findings.rows["length_bias"] = self.longer
             findings.examples["length_bias"] = self._such
@@ -179,6 +193,8 @@ class Account:
             self.lengths.append(max(len(part.ids) for part in found.sequences))
             if found.kind == "preference":
                 self.pairs.add(found, self.findings)
+            else:
+                self.pairs.add_judged(found, self.findings)
 
     def as_dict(self, known: Mapping[str, Check] = CHECKS) -> dict[str, Any]:
         """What `audit.json` says of the split; `known`: the checks that findings may name."""

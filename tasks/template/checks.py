@@ -20,12 +20,12 @@ CHECKS = {
     "coverage": Check(
         "error",
         "a text of the row does not stand in the render: the template drops or changes it",
-        "modelscope/ms-swift#4939; EleutherAI/lm-evaluation-harness#2475",
+        "modelscope/ms-swift#4939; EleutherAI/lm-evaluation-harness#2475; ggml-org/llama.cpp#27129",
     ),
     "indentation": Check(
         "error",
         "an answer begins with space, such as the indentation of code, and the template trims it",
-        "own observation",
+        "dcdpr/jp#1174",
     ),
     "scaffold": Check(
         "error",
@@ -47,15 +47,24 @@ CHECKS = {
         "the prompt after which the model will answer is not what stands before the answer in training",
         "huggingface/trl#5213; huggingface/trl#5317; pytorch/torchtitan#4504",
     ),
+    "generation_prompt": Check(
+        "error",
+        "the template has no generation prompt: a model must write the head of its turn, which no server expects",
+        "unslothai/unsloth#1312; huggingface/transformers#26539",
+    ),
     "stop": Check(
         "error",
         "a trained turn does not end in the token at which generation stops",
         "axolotl-ai-cloud/axolotl#3754; axolotl-ai-cloud/axolotl#2710",
     ),
-    "untrained": Check("error", "the row's weight is 0, or that of each of its answers", "asked for by the data"),
-    "weight": Check("error", "a weight other than 0 and 1, which no trainer here honours", "own observation"),
+    "untrained": Check(
+        "error", "the row's weight is 0, or that of each of its answers", "axolotl-ai-cloud/axolotl#1703"
+    ),
+    "weight": Check("error", "a weight other than 0 and 1, which no trainer here honours", "huggingface/trl#5761"),
     "unknown": Check(
-        "error", "the tokenizer cannot represent all of the text: it becomes unknown, or vanishes", "own observation"
+        "error",
+        "the tokenizer cannot represent all of the text: it becomes unknown, or vanishes",
+        "NVIDIA-NeMo/Speech#6651",
     ),
     "vocabulary": Check(
         "error",
@@ -72,9 +81,13 @@ CHECKS = {
         "chosen and rejected are the same tokens, perhaps only after they were cut",
         "OpenRLHF/OpenRLHF#1311; camel-ai/owl#592",
     ),
+    "alike_pair": Check("warning", "chosen and rejected differ in space or capital letters only", "camel-ai/owl#592"),
     "prompt_differs": Check("error", "chosen and rejected do not share the rendered prompt", "huggingface/trl#5213"),
     "contradiction": Check(
-        "error", "of two answers to one prompt each is chosen once and rejected once", "own observation"
+        "error", "an answer to a prompt is preferred to another and the other to it, or good and bad", "own observation"
+    ),
+    "one_label": Check(
+        "error", "every judged answer has the same label: there is nothing to tell it from", "huggingface/trl#1724"
     ),
     "flipped": Check(
         "warning",
@@ -97,7 +110,7 @@ CHECKS = {
         "the template leaves out a part of an earlier, untrained turn, as it will when the model is used",
         "modelscope/ms-swift#4939; unslothai/unsloth#3383",
     ),
-    "trimmed": Check("warning", "the template trims space at the edges of a text", "own observation"),
+    "trimmed": Check("warning", "the template trims space at the edges of a text", "chujiezheng/chat_templates#14"),
 }
 """Checks by slug, in the order in which they are told."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.contract.rows import Message
 from tasks.template.encode import Span
-from tasks.template.markers import Marked, marked
+from tasks.template.markers import Ends, Marked, marked
 from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.settings import Trained
 from tasks.template.skeleton import Fitted, Skeleton, fit, forms, own, skeleton
@@ -44,7 +44,7 @@ class Draft:
 class Drafter:
     """Renders dialogues and finds their trained turns; see `skeleton` for how."""
 
-    def __init__(self, renderer: Renderer, ends: re.Pattern[str], train_on: Trained) -> None:
+    def __init__(self, renderer: Renderer, ends: Ends, train_on: Trained) -> None:
         self.renderer = renderer
         self._ends = ends
         self._train_on = train_on
@@ -52,6 +52,7 @@ class Drafter:
         self._rows = 0
         self._tools: list[Any] | None = None
         self._tools_key = "null"
+        self._tools_quote = False
         literals = {text for text in _TOLD.findall(renderer.template) if len(text) > 2}
         literals -= {text for text in literals if "\\n" in text}
         self._looked_for = re.compile("|".join(map(re.escape, sorted(literals, key=len, reverse=True))) or r"(?!)")
@@ -76,7 +77,7 @@ class Drafter:
             for number, message in enumerate(messages)
             if message["role"] == "assistant" and self._is_trained(number, messages, weights, completion)
         ]
-        if [turn.message for turn in trained] != wanted or not wanted:
+        if [turn.message for turn in trained] != wanted or not wanted or not bones.twice.isdisjoint(wanted):
             problems["supervision"] += 1
         missing = None
         for slot in bones.missing:
@@ -85,6 +86,15 @@ class Drafter:
         for number in fitted.trimmed:
             slot = bones.slots[number]
             problems["indentation" if slot.message in wanted and said[number][:1].isspace() else "trimmed"] += 1
+        if not bones.tools:
+            problems["coverage"] += 1
+            missing = missing or "the tools"
+        called, names = _names(messages)
+        if not all(name in text for name in called):
+            problems["coverage"] += 1
+            missing = missing or "the name of a call"
+        problems["scaffold"] += self._tools_quote or any(self._ends.pattern.search(name) for name in (*called, *names))
+        problems["generation_prompt"] += self.renderer.unprompted
         problems.update(_calls(bones, fitted, text, said, messages))
         problems.update(_thinks(messages))
         for turn in trained:
@@ -107,6 +117,7 @@ class Drafter:
 
     def _fitted(self, messages: list[Message], tools: list[Any] | None) -> tuple[Fitted, str, Skeleton, list[str]]:
         given = marked(messages)
+        self._take(tools)
         text = self.renderer.rendered(messages, tools)
         self._rows += 1
         if not any(self._looked_for.search(told) for told in given.said):
@@ -117,10 +128,14 @@ class Drafter:
         bones, fitted = own(self.renderer, messages, given, tools, self._ends, text)
         return fitted, text, bones, given.said
 
+    def _take(self, tools: list[Any] | None) -> None:
+        """Note the tools of the row, and whether they quote a control token: no skeleton has a slot for them."""
+        if tools is not self._tools:
+            self._tools, self._tools_key = tools, json.dumps(tools, sort_keys=True, ensure_ascii=False)
+            self._tools_quote = bool(self._ends.pattern.search(self._tools_key))
+
     def _skeleton(self, given: Marked, tools: list[Any] | None) -> Skeleton | None:
         """The skeleton of dialogues built like this: all but their texts is the same, and their tools are."""
-        if tools is not self._tools:
-            self._tools, self._tools_key = tools, json.dumps(tools, sort_keys=True)
         key = json.dumps(given.messages, sort_keys=True, default=str) + self._tools_key
         if key not in self._known:
             if len(self._known) > MOST:
@@ -157,6 +172,16 @@ class Drafter:
                 (place for place, message in enumerate(messages) if message["role"] == "user"), default=-1
             )
         return True
+
+
+def _names(messages: list[Message]) -> tuple[list[str], list[str]]:
+    """Names of what is called, and of who speaks: texts that no skeleton has a slot for."""
+    calls = [call for message in messages for call in message.get("tool_calls") or () if isinstance(call, dict)]
+    called, speakers = [
+        [one["name"] for one in given if isinstance(one, dict) and isinstance(one.get("name"), str)]
+        for given in ([call.get("function") for call in calls], messages)
+    ]
+    return called, speakers
 
 
 def _is_history(number: int, messages: list[Message], wanted: list[int]) -> bool:

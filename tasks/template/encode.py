@@ -12,10 +12,12 @@ from collections.abc import Sequence as Rows
 from functools import cached_property
 from typing import Any
 
+from tasks.contract.errors import InputError
+
 Span = tuple[int, int]
 
-STAND_IN = 0x10F000
-"""First of the private characters that stand for control tokens while others are read as plain text."""
+PRIVATE = range(0xF0000, 0x10FFFE)
+"""Private characters, of which some stand for control tokens while others are read as plain text."""
 
 
 class Encoder:
@@ -33,6 +35,7 @@ class Encoder:
         self.pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
         """Finds control tokens in a text."""
         self._tails: dict[str, list[int]] = {}
+        self._readers: dict[int, tuple[Any, dict[int, int]]] = {}
 
     def encode(self, texts: list[str]) -> list[Any]:
         """An encoding (of the library tokenizers) for each text."""
@@ -63,33 +66,47 @@ class Encoder:
 
     def quoted(self, text: str, own: Rows[Span]) -> tuple[list[int], "Places"]:
         """Ids of a text in which only the control tokens within the spans `own` are ones; and where characters are."""
+        base = self._free(text)
+        plain, real = self._reader(base)
         pieces, moved, at = [], [(0, 0)], 0
         length = 0
         for start, end in own:
             for found in self.pattern.finditer(text, start, end):
-                pieces += [text[at : found.start()], chr(STAND_IN + self._numbers[found.group()])]
+                pieces += [text[at : found.start()], chr(base + self._numbers[found.group()])]
                 length += found.start() - at + 1
                 at = found.end()
                 moved.append((at, length))
         pieces.append(text[at:])
-        encoding = self._plain.encode("".join(pieces), add_special_tokens=False)
-        ids = [self._stand_ins.get(token, token) for token in encoding.ids]
-        return ids, Places(encoding, moved)
+        encoding = plain.encode("".join(pieces), add_special_tokens=False)
+        return [real.get(token, token) for token in encoding.ids], Places(encoding, moved)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {content: number for number, content in enumerate(self.controls)}
 
-    @cached_property
-    def _plain(self) -> Any:
-        """The tokenizer with stand-ins for control tokens, which reads control tokens themselves as plain text."""
+    def _free(self, text: str) -> int:
+        """The first of as many private characters as there are control tokens, none of which stands in the text.
+
+        Who writes such a character must not get a control token for it. Raises `InputError` where none is left.
+        """
+        there = [ord(character) for character in set(text) if character >= chr(PRIVATE[0])]
+        size = len(self.controls)
+        for base in range(PRIVATE[0], PRIVATE[-1] - size, size):
+            if not any(base <= character < base + size for character in there):
+                return base
+        raise InputError("a text has so many private characters of Unicode that none is left to stand for a token.")
+
+    def _reader(self, base: int) -> tuple[Any, dict[int, int]]:
+        """A tokenizer that reads control tokens as plain text, and the ids of those that characters stand for."""
         from tokenizers import AddedToken
 
+        if base in self._readers:
+            return self._readers[base]
         plain = copy.deepcopy(self._rust)
         plain.add_tokens(
             [
                 AddedToken(
-                    chr(STAND_IN + number),
+                    chr(base + number),
                     lstrip=self._added[content].lstrip,
                     rstrip=self._added[content].rstrip,
                     normalized=False,
@@ -99,14 +116,11 @@ class Encoder:
             ]
         )
         plain.encode_special_tokens = True
-        return plain
-
-    @cached_property
-    def _stand_ins(self) -> dict[int, int]:
-        return {
-            self._plain.token_to_id(chr(STAND_IN + number)): self.controls[content]
-            for content, number in self._numbers.items()
-        }
+        real = {plain.token_to_id(chr(base + number)): self.controls[name] for name, number in self._numbers.items()}
+        if len(self._readers) > 3:
+            self._readers.clear()
+        self._readers[base] = plain, real
+        return plain, real
 
 
 class Places:

@@ -83,18 +83,24 @@ def _call(number: int, call: Any, marker: Any, name: Any) -> Any:
     return new
 
 
-def found(text: str, slots: tuple[Slot, ...]) -> list[Spot]:
-    """Start, end and slot of every marker in the text; those of one call are one, with the punctuation around them."""
+def found(text: str, slots: tuple[Slot, ...], controls: re.Pattern[str]) -> list[Spot]:
+    """Start, end and slot of every marker in the text; those of one call are one, with the punctuation around them.
+
+    `controls` finds control tokens, whose brackets are none of it.
+    """
     spots: list[Spot] = []
+    kept = {at for match in controls.finditer(text) for at in range(*match.span())}
     for match in _MARKER.finditer(text):
         number = int(match[1] or match[2])
         if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):
             continue
         start, end = match.span()
         if slots[number].field == "arguments":
-            while start and text[start - 1] in _PUNCTUATION and (not spots or start > spots[-1][1]):
+            while start and text[start - 1] in _PUNCTUATION and start - 1 not in kept:
+                if spots and start <= spots[-1][1]:
+                    break
                 start -= 1
-            while end < len(text) and text[end] in _PUNCTUATION:
+            while end < len(text) and text[end] in _PUNCTUATION and end not in kept:
                 end += 1
             if spots and spots[-1][2] == number:
                 start = spots.pop()[0]
@@ -117,3 +123,23 @@ def only(given: Marked, messages: list[Message], number: int) -> Message:
 
 def _marks(call: Any, number: int) -> bool:
     return f"\ue000{number}\ue001" in json.dumps(call, ensure_ascii=False, default=str)
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What ends a turn: control tokens, of which those at which generation stops come first."""
+
+    pattern: re.Pattern[str]
+    stops: frozenset[str]
+
+    def behind(self, text: str, start: int, limit: int) -> int | None:
+        """Behind the first control token from `start` on, or a stop in the run of control tokens that it begins."""
+        first = at = None
+        for match in self.pattern.finditer(text, start, limit):
+            if at is not None and match.start() != at:
+                break
+            at = match.end()
+            if match.group() in self.stops:
+                return at
+            first = first or at
+        return first

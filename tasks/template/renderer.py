@@ -4,7 +4,6 @@ A template is fed as it wants to be, which a few trial dialogues tell: arguments
 that OpenAI's form has, a system prompt of its own or at the head of the first user turn where the template refuses it.
 """
 
-import json
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 
 from tasks.contract.errors import ModelError
 from tasks.contract.rows import Message
+from tasks.template.forms import in_parts, with_objects, with_texts
 
 TODAY = datetime(2025, 1, 1)
 """The day that templates get which write today's date: the same bytes every day."""
@@ -51,6 +51,8 @@ class Renderer:
 
         self.template: str = tokenizer.chat_template
         self._variables = dict(tokenizer.special_tokens_map)
+        self.takes_parts = False
+        """Whether contents go in as lists of parts, for the template writes no plain texts."""
         try:
             self._compiled = _compile_jinja_template(self.template)
         except Exception as error:  # jinja's own family, and what its lexer lets through
@@ -60,6 +62,9 @@ class Renderer:
         if not isinstance(environment.filters["tojson"], _Remembered):
             environment.filters["tojson"] = _Remembered(environment.filters["tojson"])
         self._to_json: _Remembered = environment.filters["tojson"]
+        if not self._writes_trial():
+            self.takes_parts = True
+            self.takes_parts = self._writes_trial()
 
     def render(
         self, messages: list[Message], tools: list[Any] | None = None, *, generation_prompt: bool = False
@@ -76,7 +81,7 @@ class Renderer:
         self._to_json.keep(tools)
         with _errors():
             text: str = self._compiled.render(
-                messages=fed,
+                messages=in_parts(fed) if self.takes_parts else fed,
                 tools=tools or None,
                 documents=None,
                 add_generation_prompt=generation_prompt,
@@ -90,7 +95,7 @@ class Renderer:
 
         with _errors():
             texts, spans = render_jinja_template(
-                conversations=[fed],
+                conversations=[in_parts(fed) if self.takes_parts else fed],
                 tools=tools or None,
                 chat_template=self.template,
                 return_assistant_tokens_mask=True,
@@ -107,7 +112,7 @@ class Renderer:
             if rest and rest[0]["role"] == "user":
                 joined = f"{system['content']}\n\n{rest[0]['content']}"
                 messages = [{**rest[0], "content": joined}, *rest[1:]]
-        form = _with_objects if self.takes_objects else _with_texts
+        form = with_objects if self.takes_objects else with_texts
         fed: list[Message] = _alias_reasoning_fields(
             [form(message) if message.get("tool_calls") else message for message in messages]
         )
@@ -144,10 +149,50 @@ class Renderer:
         filter `safe` on the object makes jinja write all that stands beside it in the escapes of HTML.
         """
         try:
-            text = self.rendered([_with_objects(message) for message in CALLED], [TOOL])
+            text = self.rendered([with_objects(message) for message in CALLED], [TOOL])
             return not any(wrong in text for wrong in ("'kq'", "&#34;", "&#39;"))
         except Unrenderable:
             return False
+
+    @cached_property
+    def unprompted(self) -> bool:
+        """Whether the head of an answer is left to the model: the template writes one and no generation prompt."""
+        asked, whole = self._trial(TRIAL[:1]), self._trial(TRIAL)
+        if not asked or not whole or asked != self._trial(TRIAL[:1], generation_prompt=True) or self.always_prompts:
+            return False
+        return whole.startswith(asked) and bool(whole[len(asked) :].partition(TRIAL[1]["content"])[0].strip())
+
+    @cached_property
+    def always_prompts(self) -> bool:
+        """Whether a finished dialogue ends with a generation prompt too."""
+        asked, whole, longer = (self._trial(messages) for messages in (TRIAL[:1], TRIAL, [*TRIAL, *TRIAL]))
+        if not asked or not whole or not longer or asked != self._trial(TRIAL[:1], generation_prompt=True):
+            return False
+        same = next((at for at, pair in enumerate(zip(whole, longer, strict=False)) if pair[0] != pair[1]), len(whole))
+        return bool(whole[same:].strip()) and asked.endswith(whole[same:])
+
+    @cached_property
+    def own_system(self) -> str:
+        """The system prompt that the template gives to dialogues without one, if any."""
+        if not self.takes_system:
+            return ""
+        given, bare = self._trial([{"role": "system", "content": "sq"}, *TRIAL]), self._trial(TRIAL)
+        before, found, after = (given or "").partition("sq")
+        if not found or not bare or not bare.startswith(before):
+            return ""
+        behind = after.partition(TRIAL[0]["content"])[0]
+        written = bare.partition(TRIAL[0]["content"])[0].removeprefix(before).removesuffix(behind).strip()
+        return written if " " in written else ""
+
+    def _writes_trial(self) -> bool:
+        text = self._trial(TRIAL) or ""
+        return all(message["content"] in text for message in TRIAL)
+
+    def _trial(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
+        for tools in (None, [TOOL]):
+            with suppress(Unrenderable):
+                return self.rendered(messages, tools, generation_prompt=generation_prompt)
+        return None
 
     @cached_property
     def dated(self) -> bool:
@@ -188,28 +233,3 @@ class _errors:  # noqa: N801 - a context manager, read as a statement
         if isinstance(error, Exception):
             told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise Unrenderable(f"the chat template cannot render the dialogue: {told}") from None
-
-
-def _with_objects(message: Message) -> Message:
-    return _with_arguments(message, lambda given: json.loads(given) if isinstance(given, str) else given)
-
-
-def _with_texts(message: Message) -> Message:
-    """The same text for the same arguments, as templates that take objects write them, however the row spaces them."""
-    return _with_arguments(
-        message, lambda given: json.dumps(json.loads(given) if isinstance(given, str) else given, ensure_ascii=False)
-    )
-
-
-def _with_arguments(message: Message, form: Any) -> Message:
-    calls = message.get("tool_calls")
-    if not isinstance(calls, list):
-        return message
-    changed = []
-    for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict) and "arguments" in function:
-            with suppress(ValueError):  # arguments that are no JSON stay the text they are
-                call = {**call, "function": {**function, "arguments": form(function["arguments"])}}
-        changed.append(call)
-    return {**message, "tool_calls": changed}

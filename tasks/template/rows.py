@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 from tasks.contract.rows import Message, turns
@@ -10,11 +9,13 @@ from tasks.template import sequence
 from tasks.template.checks import ERRORS
 from tasks.template.draft import Draft, Drafter
 from tasks.template.encode import Encoder
+from tasks.template.markers import Ends
 from tasks.template.outcome import Outcome, Plan
-from tasks.template.renderer import TODAY, TOOL, TRIAL, Renderer, Unrenderable
+from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.shorten import POLICIES
+from tasks.template.trial import settle
 
 
 class Templater:
@@ -23,7 +24,8 @@ class Templater:
     def __init__(self, tokenizer: Any, settings: Settings, stops: set[int], limit: int, vocabulary: int | None) -> None:
         self.encoder = Encoder(tokenizer)
         self.renderer = Renderer(tokenizer)
-        self.drafter = Drafter(self.renderer, self.encoder.pattern, settings.train_on)
+        ends = Ends(self.encoder.pattern, frozenset(tokenizer.convert_ids_to_tokens(sorted(stops))))
+        self.drafter = Drafter(self.renderer, ends, settings.train_on)
         self.settings = settings
         self.stops = stops
         self.limit = limit
@@ -40,33 +42,8 @@ class Templater:
         return [self._outcome(plan, made, raw) for plan in plans]
 
     def settle(self) -> dict[str, str]:
-        """Learn from a trial how the template ends turns and wants to be fed; returns what was made right, by slug.
-
-        The token that ends turns becomes the tokenizer's end token where generation would not have stopped at it.
-        """
-        told = {}
-        probe = self._probe()
-        if probe and probe.turns and not probe.problems["stop"]:
-            last = self.encoder.encode([probe.text[: probe.turns[-1][1]]])[0].ids[-1]
-            if last not in self.stops:
-                tokenizer = self.encoder.tokenizer
-                before, tokenizer.eos_token = tokenizer.eos_token, tokenizer.convert_ids_to_tokens(last)
-                self.stops.add(last)
-                told["end_token"] = (
-                    f"turns end with {tokenizer.eos_token}, generation at {before}: it is the end token now"
-                )
-        if not self.renderer.takes_system:
-            told["no_system"] = "the chat template refuses system prompts: each goes to the head of the first user turn"
-        if self.renderer.dated:
-            told["dated"] = f"the chat template writes today's date: it is always {TODAY:%Y-%m-%d}"
-        return told
-
-    def _probe(self) -> Draft | None:
-        """A question and an answer, with a tool where the template needs one; None where it renders nothing."""
-        for tools in (None, [TOOL]):
-            with suppress(Unrenderable):
-                return self.drafter.draft(TRIAL, tools)
-        return None
+        """Learn from a trial how the template ends turns and wants to be fed; returns what was made right, by slug."""
+        return settle(self.encoder, self.drafter, self.stops, self.vocabulary)
 
     def examine(self, name: str, messages: list[Message], tools: list[Any] | None) -> Outcome:
         """What becomes of one dialogue."""
@@ -136,6 +113,10 @@ class Templater:
         if plan.kind != "sequence" and not found.notes["supervision"]:
             found.sequences = [part.cut(0, part.runs[-1][1]) for part in found.sequences]
             self._compare(found)
+            if plan.kind == "preference" and not found.notes["equal_pair"] and _alike(*plan.drafts):
+                found.notes["alike_pair"] += 1
+        if found.notes["untrained"]:
+            del found.notes["supervision"]  # the data ask for it
         self._judge(found)
         found.tokens = found.length if found.reason != "supervision" else sum(len(part.ids) for part in found.sequences)
         found.answers = found.trained
@@ -175,3 +156,9 @@ class Templater:
         if found.kind != "sequence":
             self._compare(found)
         self._judge(found)
+
+
+def _alike(first: Draft, second: Draft) -> bool:
+    """Whether two texts differ in space and in capital letters only."""
+    texts = ["".join(draft.text.casefold().split()) for draft in (first, second)]
+    return texts[0] == texts[1]

@@ -62,7 +62,10 @@ def sequences(encoder: Encoder, drafts: Rows[Draft], stops: set[int]) -> list[Se
             runs.append((first, last))
         for prompt, tail in draft.prompts:
             first, _ = places.edge(prompt)
-            piece = encoder.tail(encoder.last_piece(draft.text[:prompt]) if tail is None else tail)
+            if tail is None and problems["quoted"]:  # its last control token may be a quoted one
+                piece, _ = encoder.quoted(draft.text[:prompt], [span for span in draft.own if span[1] <= prompt])
+            else:
+                piece = encoder.tail(encoder.last_piece(draft.text[:prompt]) if tail is None else tail)
             problems["prefix"] += ids[max(0, first - len(piece)) : first] != piece
         made = Sequence(ids, tuple(run for run in runs if run[0] < run[1]), problems)
         found.append(made)

@@ -9,16 +9,18 @@ texts, gets a skeleton of its own.
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from tasks.contract.rows import Message
-from tasks.template.markers import Marked, Slot, Spot, found, only
+from tasks.template.markers import Ends, Marked, Slot, Spot, found, only
 from tasks.template.renderer import Renderer, Unrenderable
 
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 """The mark of generated text in a chat template (transformers, `return_assistant_tokens_mask`)."""
+
 
 Place = tuple[int, int]
 """A part of a skeleton, and a character in it."""
@@ -48,6 +50,14 @@ class Skeleton:
     turns: tuple[Turn, ...]
     altered: frozenset[int] = frozenset()
     """Slots whose text stands there in another form: cut, or rewritten."""
+    tools: bool = True
+    """Whether the template writes the names of all the tools."""
+
+    @cached_property
+    def twice(self) -> frozenset[int]:
+        """Messages that the template writes a text of more than once; ids of calls aside."""
+        there = Counter(part for part in self.parts if isinstance(part, int) and self.slots[part].field != "id")
+        return frozenset(self.slots[number].message for number, count in there.items() if count > 1)
 
     @cached_property
     def missing(self) -> tuple[Slot, ...]:
@@ -70,10 +80,10 @@ class Fitted:
         return self.starts[at[0]] + at[1]
 
 
-def skeleton(renderer: Renderer, given: Marked, tools: list[Any] | None, ends: re.Pattern[str]) -> Skeleton:
-    """The skeleton of all dialogues built like this one; `ends` finds control tokens. Raises `Unrenderable`."""
+def skeleton(renderer: Renderer, given: Marked, tools: list[Any] | None, ends: Ends) -> Skeleton:
+    """The skeleton of all dialogues built like this one. Raises `Unrenderable`."""
     text = renderer.rendered(given.messages, tools)
-    return _assembled(renderer, given.messages, tools, ends, text, given.slots, found(text, given.slots))
+    return _assembled(renderer, given.messages, tools, ends, text, given.slots, found(text, given.slots, ends.pattern))
 
 
 def own(
@@ -81,7 +91,7 @@ def own(
     messages: list[Message],
     given: Marked,
     tools: list[Any] | None,
-    ends: re.Pattern[str],
+    ends: Ends,
     text: str,
 ) -> tuple[Skeleton, Fitted]:
     """The skeleton of this very row: where each text stands shows when it alone is replaced by a marker."""
@@ -95,17 +105,24 @@ def own(
             around = renderer.rendered(alone, tools)
         except Unrenderable:
             continue
-        mine = [spot for spot in found(around, given.slots) if spot[2] == number]
-        if not mine:
-            continue
-        before, after = around[: mine[0][0]], around[mine[-1][1] :]
-        if not text.startswith(before):  # numbers, as some templates write them, stand in no quotes
-            before, after = before.removesuffix('"'), after.removeprefix('"')
-        start, end = len(before), len(text) - len(after)
-        if text.startswith(before) and text.endswith(after) and start <= end:
-            places.append((start, end, number))
-            if slot.field != "arguments" and text[start:end] not in forms(given.said[number]):
-                altered.add(number)
+        mine = [spot for spot in found(around, given.slots, ends.pattern) if spot[2] == number]
+        # one of them, for texts of the row may quote the marker; or all, where the template writes a text twice
+        for first, last in [(spots[0][0], spots[-1][1]) for spots in (*([spot] for spot in mine), mine) if spots]:
+            before, after = around[:first], around[last:]
+            if not text.startswith(before):  # numbers, as some templates write them, stand in no quotes
+                before, after = before.removesuffix('"'), after.removeprefix('"')
+            start, end = len(before), len(text) - len(after)
+            if text.startswith(before) and text.endswith(after) and start <= end:
+                places.append((start, end, number))
+                if slot.field != "arguments" and text[start:end] not in forms(given.said[number]):
+                    altered.add(number)
+                break
+        else:
+            # a template that looks into the text may still write it as it is: it does where it stands there once
+            standing = [form for form in forms(given.said[number]) if form and text.count(form) == 1]
+            if standing and slot.field != "arguments":
+                at = text.index(standing[0])
+                places.append((at, at + len(standing[0]), number))
     apart: list[Spot] = []
     for spot in sorted(places):
         if not apart or spot[0] >= apart[-1][1]:
@@ -158,7 +175,7 @@ def _assembled(
     renderer: Renderer,
     messages: list[Message],
     tools: list[Any] | None,
-    ends: re.Pattern[str],
+    ends: Ends,
     text: str,
     slots: tuple[Slot, ...],
     places: list[Spot],
@@ -197,22 +214,31 @@ def _assembled(
         if spans is None:
             texts = (spot for spot in places if slots[spot[2]].field != "id")
             following = min((spot[0] for spot in texts if spot[0] >= last), default=len(text))
-            stop = ends.search(text, last, following)
-            end, ended = (stop.end(), True) if stop else (last, False)
+            stop = ends.behind(text, last, following)
+            end, ended = stop or last, stop is not None
         else:
             marks = [span for span in spans if span[1] >= start and span[0] <= last]
             if not marks:
                 continue
-            prefix = prefix and marks[0][0] == start
-            start, end = marks[0][0], marks[-1][1]
-            stops = [stop.end() for stop in ends.finditer(text, last, end)]
-            ended = bool(stops) and not text[stops[0] : end].strip()
-            end = stops[0] if ended else end
+            spoken = max((spot[1] for spot in places if spot[1] <= start), default=0)
+            if not prefix or not spoken <= marks[0][0] <= start:  # a mark may begin within the generation prompt
+                prefix, start = prefix and marks[0][0] == start, marks[0][0]
+            end = marks[-1][1]
+            stop = ends.behind(text, last, end)
+            ended = stop is not None and not text[stop:end].strip()
+            end = stop if stop is not None and ended else end
         part, character = at_start = place(start)
-        tails = [control.start() for control in ends.finditer(str(parts[part])[:character])]
+        tails = [control.start() for control in ends.pattern.finditer(str(parts[part])[:character])]
         tail = str(parts[part])[tails[-1] : character] if tails else None
         turns.append(Turn(number, at_start, place(end), prefix, ended, tail))
-    return Skeleton(tuple(parts), slots, tuple(turns), altered)
+    scaffold = "".join(part for part in parts if isinstance(part, str))
+    return Skeleton(tuple(parts), slots, tuple(turns), altered, all(name in scaffold for name in _names(tools)))
+
+
+def _names(tools: list[Any] | None) -> list[str]:
+    """Names of the tools that have one."""
+    functions = [tool.get("function", tool) for tool in tools or () if isinstance(tool, dict)]
+    return [one["name"] for one in functions if isinstance(one, dict) and isinstance(one.get("name"), str)]
 
 
 def _marks(renderer: Renderer, messages: list[Message], tools: list[Any] | None, text: str) -> Any:

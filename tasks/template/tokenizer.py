@@ -53,7 +53,7 @@ def prepare(loaded: Any, settings: Settings, name: str) -> tuple[Any, dict[str, 
         known = set(loaded.get_vocab())
         added = [token for token in settings.new_tokens if token not in known]
         loaded.add_special_tokens({"extra_special_tokens": list(settings.new_tokens)})
-        told["new_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
+        told["added_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
     if not loaded.chat_template:
         loaded.chat_template = _template("plain")
         told["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
@@ -82,12 +82,25 @@ def context(base: Path) -> int | None:
 
 def stops(base: Path | None, tokenizer: Any) -> set[int]:
     """Ids at which generation stops: the tokenizer's end token, and those of the base's generation_config."""
-    found = {tokenizer.eos_token_id}
-    file = base / "generation_config.json" if base else None
-    if file and file.is_file():
-        told = _told(file).get("eos_token_id")
-        found.update(told if isinstance(told, list) else [] if told is None else [told])
-    return found
+    return {tokenizer.eos_token_id, *named_stops(base)}
+
+
+def disagreement(base: Path | None, tokenizer: Any) -> dict[str, str]:
+    """What is to be said where the base's configuration does not name the token that ends turns, by slug."""
+    named = named_stops(base)
+    if not named or tokenizer.eos_token_id in named:
+        return {}
+    told = ", ".join(map(str, tokenizer.convert_ids_to_tokens(sorted(named))))
+    return {"end_token": f"turns end with {tokenizer.eos_token}, the base's configuration stops at {told} only"}
+
+
+def named_stops(base: Path | None) -> set[int]:
+    """Ids at which the base says that generation stops: in generation_config.json, or in config.json without one."""
+    for name in ("generation_config.json", "config.json"):
+        if base and (base / name).is_file():
+            told = _told(base / name).get("eos_token_id")
+            return set(told if isinstance(told, list) else [] if told is None else [told])
+    return set()
 
 
 def vocabulary(base: Path, settings: Settings) -> int | None:

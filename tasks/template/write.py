@@ -19,7 +19,7 @@ from tasks.template.checks import CHECKS, WANTED
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.shards import BATCH, SEQUENCES, Shards
-from tasks.template.tokenizer import limit, load, stops, vocabulary
+from tasks.template.tokenizer import disagreement, limit, load, stops, vocabulary
 
 LOST = pa.schema(
     [
@@ -44,11 +44,12 @@ def write(settings: Settings, paths: Paths) -> None:
     coder, told = load(base, settings)
     longest, source = limit(coder, base, settings.max_length)
     templater = Templater(coder, settings, stops(base, coder), longest, vocabulary(base, settings))
-    told |= templater.settle()
+    settled = templater.settle()  # first: it may choose the end token
+    told = disagreement(base, coder) | settled | told
     out = paths.templated
     shown = preview.Preview(coder, settings.preview_rows)
     with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost:
-        accounts = [_split(name, templater, paths, shown, lost) for name in ("train", "validation")]
+        accounts = [split(name, templater, paths, shown, lost) for name in ("train", "validation")]
     trained = accounts[0].trained
     if not trained["rows"] + trained["preference"] + trained["judged"]:
         raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see data/clean/ledger.json.")
@@ -75,15 +76,16 @@ def write(settings: Settings, paths: Paths) -> None:
     print(f"template: max_length is {longest} tokens ({source})")
     for line in told.values():
         print(f"template: {line}")
-    for name, split in splits.items():
-        lengths = {key: value for key, value in split["lengths"].items() if key != "histogram"}
-        print(f"template: {name}: {split['trained']}, lengths {lengths}")
-        for finding in split["findings"]:
+    for name, made in splits.items():
+        lengths = {key: value for key, value in made["lengths"].items() if key != "histogram"}
+        print(f"template: {name}: {made['trained']}, lengths {lengths}")
+        for finding in made["findings"]:
             said = f"{finding['severity']}: {finding['check']}: {finding['rows']} rows: {finding['message']}"
             print(f"template: {name}: {said}")
 
 
-def _split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:
+def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:
+    """Template one split and write its shards, what left or was cut into `lost`; stop where too much is."""
     source = paths.clean / f"{name}.parquet"
     if not source.is_file():
         raise InputError(f"{source}: no such file; run the stage clean first.")

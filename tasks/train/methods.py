@@ -100,7 +100,7 @@ METHODS: dict[str, Method] = {
 """Every way of tuning by the name that `train.method` takes."""
 
 REFUSED = {
-    "none": "something has to be tuned; to align the base itself, set train.enabled to false",
+    "none": "something has to be tuned; to align the base itself, set train.enabled to false and align.start to base",
     "loftq": "peft computes it on CUDA only, from weights that it then replaces; take qlora",
     "corda": "peft needs a pass over data with hooks of its own before it, and what it saves does not load; take eva",
     "lora_ga": "peft needs gradients over data before it, and what it saves loads with other logits; take pissa or eva",

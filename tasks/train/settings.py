@@ -186,6 +186,8 @@ def passed_on(value: dict[str, Any]) -> dict[str, Any]:
 class Settings(Optimization, Tuning):
     """The section `train`."""
 
+    enabled: bool = True
+    """Whether anything is trained on rows; without it, `align.start: base` makes the tuned model."""
     arguments: Annotated[dict[str, Any], AfterValidator(passed_on)] = Field(default_factory=dict)
     """Further arguments of trl's SFTConfig by their names there, such as neftune_noise_alpha: 5,
     dataloader_num_workers: 2, lr_scheduler_kwargs: {min_lr: 1e-5}, report_to: [tensorboard]."""

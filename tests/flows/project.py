@@ -39,7 +39,8 @@ class Toy:
         """Run the flow in this process; return how each stage became current."""
         from flows.finetune import finetune
 
-        return {name: outcome.how for name, outcome in finetune(**options).items()}
+        outcomes: Any = finetune(**options)
+        return {name: outcome.how for name, outcome in outcomes.items()}
 
     def call(self, *command: str, check: bool = True) -> str:
         """Run a command here to its end; return what it printed."""

@@ -37,6 +37,9 @@ PAGE = Path("docs/training-methods.md")
 EXACT = 1e-4
 """Largest difference of a logit between what was trained and what loads back."""
 
+ROUNDED = 0.02
+"""The same as a share of the largest logit, where what was trained computes in bfloat16."""
+
 COMMON: dict[str, Any] = {
     "batch_size": 4, "learning_rate": 1e-2, "warmup_steps": 1, "threads": 1, "logging_steps": 1, "eval_steps": 99,
     "checkpoint_steps": 3, "steps": 8, "dtype": "float32",
@@ -183,7 +186,8 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
             limits.append(f"the loss does not fall: {curve[0]:.4g} to {curve[-1]:.4g}")
         if rewards and sum(rewards[-3:]) <= sum(rewards[:3]):
             limits.append(f"the reward does not rise: {sum(rewards[:3]) / 3:.4g} to {sum(rewards[-3:]) / 3:.4g}")
-        if difference > EXACT:
+        rounded = ROUNDED * float(trained[-1].abs().max()) if asked.dtype == "bfloat16" else 0.0
+        if difference > EXACT + rounded:
             limits.append(f"what loads back differs by {difference:.2g} in a logit")
         if resumed:
             with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
@@ -265,7 +269,8 @@ def page(results: list[Result]) -> str:
         "trial on a Llama of 2 layers, 64 wide, 8 steps in float32. *works*: the loss fell, what was saved loads back",
         f"with the same logits (within {EXACT:g}), and a run that was killed and went on ended in the same bytes.",
         "For grpo, rloo and online_dpo the reward has to rise in 12 steps; it stands in the columns of the loss.",
-        "RoPE scaling belongs to the base: set `rope_parameters` in its config.json.",
+        "RoPE scaling belongs to the base: set `rope_parameters` in its config.json. DFT weighs a token's loss by its",
+        "probability, which rises, so its loss need not fall.",
     ]
     gone = refused()
     for part in dict.fromkeys(result.part for result in results):

@@ -82,6 +82,18 @@ def test_off_makes_nothing_and_what_was_trained_goes_on(project: Paths) -> None:
     assert project.trained == project.fitted
 
 
+def test_without_training_the_base_is_aligned(project: Paths) -> None:
+    from tasks import train
+
+    shutil.rmtree(project.fitted)
+    train.run(train.Settings(enabled=False), project)
+    assert [file.name for file in project.fitted.iterdir()] == ["settings.json"]
+    with pytest.raises(InputError, match=r"set align\.start to base"):
+        stage.run(SMALL, project)
+    stage.run(asked(start="base", steps=2), project)
+    assert project.trained == project.aligned
+
+
 def test_dpo_goes_on_with_the_adapter_and_starts_at_ln_2(project: Paths) -> None:
     stage.run(asked(steps=12), project)
     assert project.trained == project.aligned

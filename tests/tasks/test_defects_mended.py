@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tasks import template
+from tasks import evaluate, template
 from tasks.clean.shapes import content
 from tasks.contract.errors import InputError, LossError
 from tasks.contract.loading import grow, load_model
@@ -243,7 +243,7 @@ def test_v01_v02_rows_of_new_tokens_are_trained_and_saved_with_the_adapter(tied:
     ids = coder.convert_tokens_to_ids(list(new))
     before = load_model(base_folder(paths))
     grow(before, coder)
-    after = [load("adapter", paths, coder) for _ in range(2)]
+    after = [load("adapter", evaluate.Settings(), paths, coder) for _ in range(2)]
     rows = after[0].get_input_embeddings()
     assert len(coder) == rows.weight.shape[0]
     moved = (rows.weight[ids] - before.get_input_embeddings().weight[ids]).norm(dim=1)

@@ -55,14 +55,14 @@ def by_hand(model: Any, made: Any, prompt: str, most: int = 12) -> str:
     return text
 
 
-@pytest.mark.parametrize("candidate", ["base", "base_few_shot", "adapter", "merged", "nf4", "gguf-q8_0"])
+@pytest.mark.parametrize("candidate", ["base", "base_system", "base_few_shot", "adapter", "merged", "nf4", "gguf-q8_0"])
 def test_every_candidate_answers_every_row(project: Paths, candidate: str) -> None:
     run(QUICK, project, candidate)
     scores = tiny.read(project.evaluation(candidate) / "scores.json")
     found = predictions(project, candidate)
     assert scores["candidate"] == candidate
-    assert scores["exact_match"]["n"] == len(found) == 8
-    assert {name: part["exact_match"]["n"] for name, part in scores["slices"].items()} == {
+    assert scores["metrics"]["exact_match"]["n"] == len(found) == 8
+    assert {name: part["exact_match"]["n"] for name, part in scores["slices"]["slice"].items()} == {
         "new_combination": 4,
         "new_phrasing": 4,
     }
@@ -112,7 +112,7 @@ def test_adapter_and_merged_agree_and_differ_from_base(project: Paths) -> None:
 
 def test_few_shot_prompts_hold_rows_of_train_only(project: Paths) -> None:
     run(QUICK, project, "base_few_shot")
-    chosen = shots(rows(project.clean / "train.parquet"), 3)
+    chosen = shots(rows(project.clean / "train.parquet"), [], 3)
     for row in predictions(project, "base_few_shot"):
         for shot in chosen:
             assert shot["messages"][-1]["content"] + "<|im_end|>" in row["prompt"]
@@ -141,7 +141,7 @@ def test_batches_do_not_change_answers(project: Paths) -> None:
 def test_limit_and_derived_length(project: Paths) -> None:
     run(Settings(limit=3), project, "base")
     scores = tiny.read(project.evaluation("base") / "scores.json")
-    assert scores["exact_match"]["n"] == 3
+    assert scores["metrics"]["exact_match"]["n"] == 3
     made = tiny.tokenizer()
     longest = max(len(made(chat[-1]["content"])["input_ids"]) for chat in tiny.conversations()[24:27])
     assert scores["max_new_tokens"] == longest + 8
@@ -167,7 +167,7 @@ def test_a_perfect_model_scores_one(project: Paths, tmp_path: Path) -> None:
     other.clean.mkdir()
     pq.write_table(table, other.clean / "test.parquet")
     run(QUICK, other, "merged")
-    assert tiny.read(other.evaluation("merged") / "scores.json")["exact_match"]["value"] == 1.0
+    assert tiny.read(other.evaluation("merged") / "scores.json")["metrics"]["exact_match"]["value"] == 1.0
 
 
 def test_wrong_end_of_generation_is_mended(project: Paths, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_wrong_end_of_generation_is_mended(project: Paths, tmp_path: Path) -> No
     folder = tiny.model(other.base / "model", vocabulary=len(made))
     write_json(folder / "generation_config.json", {"eos_token_id": 999, "repetition_penalty": 1.5, "do_sample": True})
     tiny.record(other, folder, "trained", "model")
-    settings = load("base", other, made).generation_config
+    settings = load("base", QUICK, other, made).generation_config
     assert (settings.eos_token_id, settings.do_sample) == (made.eos_token_id, False)
     assert settings.repetition_penalty in (None, 1.0)
 
@@ -209,7 +209,7 @@ def test_multi_turn_rows_system_first_and_shots_that_fit() -> None:
         "docker start web<|im_end|>\n<|im_start|>user\nstop db<|im_end|>\n<|im_start|>assistant\n"
     )
     assert "other" not in question.prompt
-    fewer = ask(row, [shot, shot], renderer, made, question.tokens - 1)
+    fewer = ask(row, [shot, shot], renderer, made, len(question.ids) - 1)
     assert fewer is not None and fewer.shots == 1
     assert ask(row, [], renderer, made, 5) is None
 
@@ -225,7 +225,7 @@ def test_rows_that_do_not_fit_count_as_wrong(project: Paths, tmp_path: Path) -> 
     pq.write_table(tiny.rows("test", [tiny.conversations()[24], long]), other.clean / "test.parquet")
     run(QUICK, other, "merged")
     scores = tiny.read(other.evaluation("merged") / "scores.json")
-    assert (scores["too_long"], scores["exact_match"]["n"]) == (1, 2)
+    assert (scores["too_long"], scores["metrics"]["exact_match"]["n"]) == (1, 2)
     assert [row["prompt"] is None for row in predictions(other, "merged")] == [False, True]
     pq.write_table(tiny.rows("test", [long]), other.clean / "test.parquet")
     with pytest.raises(InputError, match="none of 1 rows fits into the model's context of 256 tokens"):
@@ -244,6 +244,6 @@ def test_empty_test_split(project: Paths, tmp_path: Path) -> None:
 
 def test_unknown_candidate(project: Paths) -> None:
     with pytest.raises(
-        SettingsError, match="unknown candidate 'q3'; known: base, base_few_shot, adapter, merged, gguf"
+        SettingsError, match="unknown candidate 'q3'; known: base, base_system, base_few_shot, adapter, merged, gguf"
     ):
         run(QUICK, project, "q3")

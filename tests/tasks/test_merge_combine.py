@@ -81,3 +81,18 @@ def test_other_kinds_are_refused(project: Paths) -> None:
         check_combinable({"other": {"peft_type": "LOHA"}})
     with pytest.raises(ModelError, match="cannot be weighted"):
         check_combinable({"other": {"peft_type": "LORA", "modules_to_save": ["lm_head"]}})
+
+
+def test_a_second_dora_adapter_is_refused(tmp_path: Path) -> None:
+    """Its norm would be taken of what the first one made of the base: the sum is neither of the two models."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    paths = tiny.project(tmp_path)
+    get_peft_model(
+        AutoModelForCausalLM.from_pretrained(paths.base / "model"),
+        LoraConfig(r=4, use_dora=True, target_modules="all-linear", task_type="CAUSAL_LM"),
+    ).save_pretrained(paths.adapters / "other")
+    with pytest.raises(ModelError, match="other cannot be combined: of DoRA"):
+        run(Settings(combine=Combine(weights={"trained": 1.0, "other": 1.0})), paths)
+    assert not paths.merged.exists()

@@ -12,7 +12,6 @@ import pytest
 from tasks.contract.errors import InputError
 from tasks.contract.files import write_json, write_text
 from tasks.contract.paths import Paths
-from tasks.evaluate.scores import scores
 from tasks.report import Settings, run
 from tasks.report.tell import parts
 from tests.tasks import tiny
@@ -23,28 +22,10 @@ SCHEMES = ("nf4", "gguf-q8_0")
 
 def evaluation(paths: Paths, candidate: str, right: int, output: str = EVIL) -> None:
     """Predictions of `candidate` on the 8 test rows, the first `right` of them correct."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     chats = tiny.conversations()[24:]
     hits = [number < right for number in range(len(chats))]
-    slices = ["new_phrasing", "new_combination"] * 4
-    references = [chat[-1]["content"] for chat in chats]
-    folder = paths.evaluation(candidate)
-    folder.mkdir(parents=True)
-    table = {
-        "id": [f"row{number}" for number in range(len(chats))],
-        "slice": slices,
-        "prompt": [f"<|im_start|>user\n{chat[0]['content']}" for chat in chats],
-        "reference": references,
-        "output": [reference if hit else output for reference, hit in zip(references, hits, strict=True)],
-        "exact_match": hits,
-    }
-    pq.write_table(pa.table(table), folder / "predictions.parquet")
-    facts = scores(list(zip(slices, hits, strict=True)))
-    shots = {"shots": {"3": 8}} if candidate == "base_few_shot" else {}
-    write_json(folder / "scores.json", {"candidate": candidate, "too_long": 0, **facts, **shots})
-    write_json(folder / "settings.json", {"batch_size": 32, "max_new_tokens": None})
+    said = [chat[-1]["content"] if hit else output for chat, hit in zip(chats, hits, strict=True)]
+    tiny.evaluation(paths, candidate, {"exact_match": [float(hit) for hit in hits]}, said)
 
 
 @pytest.fixture
@@ -75,6 +56,7 @@ def told(tmp_path: Path) -> Paths:
         write_json(paths.quantized(scheme) / "settings.json", {"probes": 16})
     for candidate, right in (
         ("base", 0),
+        ("base_system", 0),
         ("base_few_shot", 1),
         ("adapter", 7),
         ("merged", 7),
@@ -82,6 +64,7 @@ def told(tmp_path: Path) -> Paths:
         ("gguf-q8_0", 7),
     ):
         evaluation(paths, candidate, right)
+    tiny.decided(paths)
     write_text(paths.root / "requirements.lock", "torch==2.13.0\npeft==0.21.2 \\\n    --hash=sha256:00\nzzz==1\n")
     return paths
 
@@ -125,8 +108,14 @@ def outline(text: str) -> Outline:
 def test_comparison_has_every_candidate_in_order(told: Paths) -> None:
     run(Settings(), told)
     found = tiny.read(told.report / "comparison.json")["candidates"]
-    assert set(found) == {"base", "base_few_shot", "adapter", "merged", *SCHEMES}
-    assert found["merged"]["exact_match"] == {"value": 0.875, "low": 0.5291, "high": 0.9776, "n": 8}
+    assert set(found) == {"base", "base_system", "base_few_shot", "adapter", "merged", *SCHEMES}
+    assert found["merged"]["exact_match"] == {
+        "value": 0.875,
+        "low": 0.5291,
+        "high": 0.9776,
+        "n": 8,
+        "better": "higher",
+    }
     assert found["merged"]["slices"]["new_phrasing"]["exact_match"]["n"] == 4
 
 
@@ -135,9 +124,9 @@ def test_page_is_one_whole_file_without_outside_resources(told: Paths) -> None:
     text = page(told)
     read = outline(text)
     assert not read.tags & {"script", "link", "img", "iframe", "object"}
-    assert {
-        value for key, value in read.attributes if key in ("href", "src") and not str(value).startswith("#")
-    } == set()
+    assert {value for key, value in read.attributes if key in ("href", "src") and not str(value).startswith("#")} == {
+        "predictions.html"
+    }, "the file beside it"
     assert not re.search(r"https?://|@import|url\(", text)
     assert "prefers-color-scheme: dark" in text and "@media print" in text
 
@@ -164,20 +153,19 @@ def test_summary_names_the_result_and_what_was_free(told: Paths) -> None:
     assert "<h1>Docker assistant</h1>" in text
     assert "LoRA fine-tuning (rank 4) of a base trained from scratch on 20 rows (140 trained tokens, 50 steps)." in text
     assert "answers 87.5 % of 8 held-out rows exactly" in text
-    assert "52.9 % to 97.8 %); the base 0.0 %, and 12.5 % with examples" in text
-    assert "The intervals do not overlap" in text
+    assert "52.9 % to 97.8 %); the base 0.0 %, 0.0 % with a system prompt, and 12.5 % with examples" in text
+    assert "Every rule holds: the model is worth shipping." not in text, "a scheme loses 12.5 points"
+    assert "nf4 loses 0.1250 against merged" in text
     assert "Quantising costs at most 12.5 points (nf4)." in text
 
 
 def test_a_gain_within_chance_is_called_so(told: Paths) -> None:
     shutil.rmtree(told.evaluation("base_few_shot"))
     evaluation(told, "base_few_shot", 6)
+    tiny.decided(told)
     run(Settings(), told)
-    assert "the gain may be chance" in page(told)
-    shutil.rmtree(told.evaluation("base_few_shot"))
-    evaluation(told, "base_few_shot", 7)
-    run(Settings(), told)
-    assert "Tuning did not help" in page(told)
+    assert "Not promoted: merged beats base_few_shot by 0.1250" in page(told)
+    assert "8 rows show a difference of" in page(told)
 
 
 def test_ledger_adds_up_or_says_that_it_does_not(told: Paths) -> None:
@@ -244,6 +232,7 @@ def test_own_data_no_quantising_no_validation(told: Paths) -> None:
     for scheme in SCHEMES:
         shutil.rmtree(told.quantized(scheme))
         shutil.rmtree(told.evaluation(scheme))
+    tiny.decided(told)
     write_json(told.generated / "ledger.json", {"unit": "rows", "in": 0, "out": {}, "left": {}})
     write_json(
         told.base / "base.json",

@@ -288,3 +288,41 @@ def _split(rows: int, tokens: int, supervised: int) -> dict[str, Any]:
 def read(path: Path) -> Any:
     """A JSON file's value."""
     return json.loads(path.read_text())
+
+
+def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], outputs: list[str]) -> None:
+    """Write what the stage evaluate leaves of `candidate`: its scores by metric on the last test rows."""
+    from tasks.evaluate.candidates import kind
+    from tasks.evaluate.predictions import write
+    from tasks.evaluate.scores import scores
+    from tasks.evaluate.settings import Metric, Settings
+
+    metrics = [Metric.model_validate({"kind": name}) for name in scored]
+    chats = [conversations()[24 + number % 8] for number in range(len(outputs))]
+    columns: dict[str, list[Any]] = {
+        "id": [f"row{number}" for number in range(len(chats))],
+        "slice": [("new_phrasing", "new_combination")[number % 2] for number in range(len(chats))],
+        "source": ["tiny"] * len(chats),
+        "length": [("short", "long")[number // 4 % 2] for number in range(len(chats))],
+        "prompt": [f"<|im_start|>user\n{chat[0]['content']}" for chat in chats],
+        "reference": [chat[-1]["content"] for chat in chats],
+        "output": outputs,
+        "tokens": [5] * len(chats),
+        "finish": ["stop"] * len(chats),
+        **scored,
+    }
+    folder = paths.evaluation(candidate)
+    folder.mkdir(parents=True)
+    write(folder / "predictions.parquet", columns)
+    shots = {"shots": {"3": len(chats)}} if candidate == "base_few_shot" else {}
+    facts = {"candidate": candidate, "kind": kind(candidate, Settings()), "too_long": 0, "cut": 0, "empty": 0, **shots}
+    write_json(folder / "scores.json", {**facts, **scores(metrics, columns)})
+    write_json(folder / "settings.json", {"batch_size": 32, "max_new_tokens": None})
+
+
+def decided(paths: Paths, **settings: Any) -> Any:
+    """Run the stage decide; return decision.json."""
+    from tasks import decide
+
+    decide.run(decide.Settings(**settings), paths)
+    return read(paths.decision / "decision.json")

@@ -1,0 +1,80 @@
+"""The decision that the stage `decide` wrote, and what it means: the commands `promote` and `compare`."""
+
+import argparse
+import json
+import subprocess
+import sys
+from typing import Any
+
+from flows.scores import DECISION
+from tasks.contract.errors import CheckFailed, MachineError
+
+
+def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add these commands to those of `temper`."""
+    promote = commands.add_parser("promote", help="register the model of a commit, if its decision allows")
+    promote.add_argument("revision", nargs="?", default="HEAD", help="commit, branch or tag; default: HEAD")
+    promote.add_argument("--stage", default="production", help="default: production")
+    promote.add_argument("--version", metavar="vX.Y.Z", help="default: the next patch")
+    promote.add_argument("--against-the-rules", action="store_true", help="register it whatever the decision says")
+    promote.set_defaults(act=_promote)
+
+    compare = commands.add_parser("compare", help="parameters, data, scores and rows of two runs, side by side")
+    compare.add_argument("first", help="commit, branch, tag or experiment; . is the checkout as it is")
+    compare.add_argument("second")
+    compare.add_argument("--candidate", help="whose rows are compared; default: the one that decides")
+    compare.add_argument("--rows", type=int, default=10, metavar="N", help="rows shown that differ; default: 10")
+    compare.set_defaults(act=_compare)
+
+
+def decision() -> dict[str, Any] | None:
+    """The decision of this checkout; None where there is none yet."""
+    if not DECISION.is_file():
+        return None
+    found: dict[str, Any] = json.loads(DECISION.read_text(encoding="utf-8"))
+    return found
+
+
+def sentence() -> str | None:
+    """The decision in a line or a few, for a person; None where there is none yet."""
+    if (found := decision()) is None:
+        return None
+    word = "Decision: promoted" if found["promote"] else "Decision: not promoted"
+    return f"{word}: {found['reason']}"
+
+
+def _promote(options: argparse.Namespace) -> int:
+    from flows import preflight
+    from flows.registry import register
+
+    preflight.project()
+    for line in register(options.revision, options.stage, options.version, force=options.against_the_rules):
+        print(line)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from flows import preflight
+    from flows.past import Past
+
+    preflight.project()
+    first, second = Past(options.first), Past(options.second)
+    for line in first.against(second):
+        print(line)
+    candidate = options.candidate or first.candidate
+    print(f"\nrows of {candidate}", flush=True)
+    with first.predictions(candidate) as one, second.predictions(candidate) as two:
+        command = [sys.executable, "-P", "-m", "tasks.decide.differences", str(one), str(two), str(options.rows)]
+        done = subprocess.run(command, check=False)
+    if done.returncode:
+        raise CheckFailed("the rows could not be compared; see above.")
+    return 0
+
+
+def allowed(found: dict[str, Any] | None, revision: str, *, force: bool) -> dict[str, Any]:
+    """The decision `found` at `revision` if it allows promotion, or is overruled; raises otherwise."""
+    if found is None:
+        raise MachineError(f"{revision} has no {DECISION}; run temper run there, and commit.")
+    if not found["promote"] and not force:
+        raise CheckFailed(f"{revision} is not to be promoted: {found['reason']}")
+    return found

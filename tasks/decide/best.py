@@ -1,0 +1,29 @@
+"""Keep the scores of a run, row by row, as the best so far: `python -m tasks.decide.best CANDIDATE`.
+
+Out: data/best/scores.parquet: the row's id, and a column for each metric, more being better.
+"""
+
+import sys
+
+from tasks.contract.errors import TemperError
+from tasks.contract.files import written
+from tasks.contract.paths import Paths
+from tasks.decide.evidence import candidates
+
+
+def keep(paths: Paths, name: str) -> None:
+    """Write data/best/scores.parquet from the predictions of the candidate `name`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = candidates(paths)[name]
+    columns = {"id": found.columns["id"], **{metric: found.goodness(metric) for metric in found.better}}
+    with written(paths.best / "scores.parquet") as aside:
+        pq.write_table(pa.table(columns), aside)
+
+
+if __name__ == "__main__":
+    try:
+        keep(Paths(), sys.argv[1])
+    except TemperError as error:
+        sys.exit(str(error))

@@ -1,0 +1,68 @@
+"""Rows that two runs answered differently: `python -m tasks.decide.differences FIRST.parquet SECOND.parquet ROWS`."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.columns import RESERVED
+from tasks.contract.errors import InputError, TemperError
+from tasks.statistics.paired import compare
+
+
+def differences(first: Path, second: Path, most: int) -> Iterator[str]:
+    """Lines for a person: each metric compared on the rows that both have, then up to `most` rows that differ."""
+    one, two = _rows(first), _rows(second)
+    shared = [row for row in one if row in two]
+    if not shared:
+        raise InputError("the two runs were asked no row in common, so their answers cannot be compared.")
+    alone = f"{len(one) - len(shared)} in the first alone, {len(two) - len(shared)} in the second alone"
+    yield f"  {len(shared)} in both, {alone}"
+    metrics = [name for name in one[shared[0]] if name in two[shared[0]] and _is_score(name)]
+    for metric in metrics:
+        both = [row for row in shared if one[row][metric] is not None and two[row][metric] is not None]
+        if both:
+            told = compare([two[row][metric] for row in both], [one[row][metric] for row in both])
+            yield (
+                f"  {metric}: {told['difference']:+.4f} (95 % interval {told['low']:+.4f} to {told['high']:+.4f}, "
+                f"p {told['p']:.4g}); {told['wins']} rows higher, {told['losses']} lower, {told['ties']} level"
+            )
+    unlike = [row for row in shared if one[row]["output"] != two[row]["output"]]
+    yield f"  {len(unlike)} answers differ"
+    unlike.sort(
+        key=lambda row: tuple(two[row][metric] - one[row][metric] for metric in metrics if _known(one, two, row))
+    )
+    for row in unlike[:most]:
+        yield f"  {row}"
+        yield f"    reference  {_line(one[row]['reference'])}"
+        yield f"    first      {_line(one[row]['output'])}"
+        yield f"    second     {_line(two[row]['output'])}"
+
+
+def _rows(file: Path) -> dict[str, dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; run the stage evaluate first.")
+    return {row["id"]: row for row in pq.read_table(file).to_pylist()}
+
+
+def _is_score(name: str) -> bool:
+    return name not in RESERVED and not name.endswith("_tokens")
+
+
+def _known(one: dict[str, Any], two: dict[str, Any], row: str) -> bool:
+    return all(value is not None for run in (one, two) for name, value in run[row].items() if _is_score(name))
+
+
+def _line(text: str) -> str:
+    shown = " ".join(text.split())
+    return shown if len(shown) <= 100 else shown[:97] + "..."
+
+
+if __name__ == "__main__":
+    try:
+        for line in differences(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])):
+            print(line)
+    except TemperError as error:
+        sys.exit(str(error))

@@ -1,0 +1,80 @@
+"""What the evaluations left, read and put side by side: the same rows in the same order."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.contract.errors import InputError
+from tasks.contract.paths import Paths
+
+Score = dict[str, Any]
+
+FREE = ("base", "base_system", "base_few_shot")
+"""What is to be had without tuning."""
+
+TUNED = ("adapter", "merged")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One model's predictions and scores."""
+
+    name: str
+    scores: dict[str, Any]
+    """scores.json."""
+    columns: dict[str, list[Any]]
+    """predictions.parquet."""
+    benchmarks: dict[str, Any]
+    """benchmarks.json; empty where none was asked."""
+    samples: list[dict[str, Any]]
+    """samples.parquet."""
+
+    @property
+    def better(self) -> dict[str, str]:
+        """`higher` or `lower` by metric, in the order of evaluate.metrics."""
+        names = [name for name in self.columns if name in self.scores["metrics"]]
+        return {name: self.scores["metrics"][name]["better"] for name in names}
+
+    def goodness(self, metric: str) -> Any:
+        """A number for each row, more being better: the score, or the loss of its reference with its sign turned.
+
+        A loss counts by the row's tokens, so that the mean is that of a token. Rows that did not fit are `nan`.
+        """
+        values = np.array([np.nan if value is None else value for value in self.columns[metric]], float)
+        if self.better[metric] == "higher":
+            return values
+        tokens = np.array(self.columns[f"{metric}_tokens"], float)
+        return -values * tokens / tokens[tokens > 0].mean()
+
+
+def candidates(paths: Paths) -> dict[str, Candidate]:
+    """All candidates by name, the free ones first. Raises `InputError` where they were not asked the same rows."""
+    folder = paths.data / "evaluation"
+    names = sorted(place.name for place in folder.glob("[!.]*") if (place / "scores.json").is_file())
+    if missing := [name for name in (*FREE, *TUNED) if name not in names]:
+        raise InputError(f"{folder}: no scores of {', '.join(missing)}; run the stage evaluate first.")
+    first = [*FREE, *TUNED]
+    found = {name: _candidate(name, folder / name) for name in [*first, *(name for name in names if name not in first)]}
+    ids = found["base"].columns["id"]
+    for name, candidate in found.items():
+        if candidate.columns["id"] != ids or candidate.better != found["base"].better:
+            raise InputError(
+                f"{folder / name}: not the rows and metrics of {folder / 'base'}; run the stage evaluate of both again."
+            )
+    return found
+
+
+def _candidate(name: str, folder: Path) -> Candidate:
+    import pyarrow.parquet as pq
+
+    benchmarks = folder / "benchmarks.json"
+    return Candidate(
+        name,
+        json.loads((folder / "scores.json").read_text(encoding="utf-8")),
+        pq.read_table(folder / "predictions.parquet").to_pydict(),
+        json.loads(benchmarks.read_text(encoding="utf-8")) if benchmarks.is_file() else {},
+        pq.read_table(folder / "samples.parquet").to_pylist() if benchmarks.is_file() else [],
+    )

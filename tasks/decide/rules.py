@@ -1,0 +1,100 @@
+"""The rules of `decide`: each says whether it holds, and by how much."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.contract.errors import SettingsError
+from tasks.decide import Settings
+from tasks.decide.comparisons import REFERENCE, Comparison
+from tasks.decide.evidence import FREE, Candidate
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a rule says."""
+
+    rule: str
+    passed: bool | None
+    """None where the rule had nothing to judge by."""
+    value: float | None
+    limit: float | None
+    says: str
+
+
+def verdicts(
+    settings: Settings,
+    metric: str,
+    found: dict[str, Candidate],
+    comparisons: list[Comparison],
+    benchmarks: list[Comparison],
+    best: Comparison | None,
+    gates: list[str],
+) -> list[Verdict]:
+    """Every rule, those that failed included."""
+    of = {(told["candidate"], told["against"]): told for told in comparisons if told["metric"] == metric}
+    made = [_gain(settings, metric, of[settings.candidate, free]) for free in FREE]
+    quantised = [told for (name, against), told in of.items() if against == REFERENCE and _small(name, found)]
+    made.append(_worst("quantised_loss", settings.quantised_loss, quantised, "against", "no quantised model"))
+    main = [told for told in benchmarks if told["metric"] == _main(told["task"], benchmarks)]
+    made.append(_worst("forgetting", settings.forgetting, main, "before", "no benchmark in evaluate.benchmarks"))
+    made.append(_worst("best_loss", settings.best_loss, [best] if best else [], "against", "no run promoted before"))
+    said = f"failed before: {'; '.join(gates)}" if gates else "no check before it failed"
+    made.append(Verdict("gates", not gates, len(gates), 0, said))
+    return made
+
+
+def deciding(settings: Settings, found: dict[str, Candidate]) -> str:
+    """The metric that decides; raises `SettingsError` where candidate or metric are unknown."""
+    known = [name for name in found if name not in FREE]
+    if settings.candidate not in known:
+        raise SettingsError(f"decide.candidate = {settings.candidate!r}: not evaluated; known: {', '.join(known)}.")
+    metrics = list(found["base"].better)
+    if settings.metric is not None and settings.metric not in metrics:
+        raise SettingsError(
+            f"decide.metric = {settings.metric!r}: not in evaluate.metrics; known: {', '.join(metrics)}."
+        )
+    return settings.metric or metrics[0]
+
+
+def _gain(settings: Settings, metric: str, told: Comparison) -> Verdict:
+    passed = told["difference"] >= settings.gain and told["difference"] > 0 and told["p_adjusted"] < settings.level
+    says = (
+        f"{settings.candidate} beats {told['against']} by {told['difference']:.4f} in {metric} (95 % interval "
+        f"{told['low']:.4f} to {told['high']:.4f}, p = {told['p_adjusted']:.4g} over all metrics); wanted: at least "
+        f"{settings.gain:g} with p below {settings.level:g}"
+    )
+    if not passed and told["p_adjusted"] >= settings.level:
+        says += f"; {told['n']} rows show a difference of {told['detectable']:.4f} or more"
+    return Verdict(f"gain over {told['against']}", passed, told["difference"], settings.gain, says)
+
+
+def _worst(rule: str, limit: float | None, told: list[Comparison], against: str, none: str) -> Verdict:
+    """Whether the largest loss among `told` is within `limit`."""
+    if not told:
+        return Verdict(rule, None, None, limit, f"not judged: {none}")
+    worst = min(told, key=lambda one: one["difference"])
+    loss = round(-worst["difference"], 4)
+    name = worst.get("candidate") or f"{worst['task']} ({worst['metric']})"
+    what = f"{name} loses {loss:.4f} against {worst['against'] if against == 'against' else 'the base'}"
+    what = what if loss > 0 else f"{name} loses nothing"
+    interval = f"(95 % interval of the difference {worst['low']:.4f} to {worst['high']:.4f})"
+    if limit is None:
+        return Verdict(rule, None, loss, None, f"not judged, as the limit is null: {what} {interval}")
+    says = f"{what} {interval}; allowed: {limit:g}"
+    return Verdict(rule, loss <= limit, loss, limit, says if loss <= limit else f"{says}, {loss - limit:.4f} too much")
+
+
+def _small(name: str, found: dict[str, Candidate]) -> bool:
+    """Whether a candidate is a quantised model."""
+    return bool(found[name].scores["kind"] == "quantised")
+
+
+def _main(task: str, benchmarks: list[Comparison]) -> str:
+    """The metric by which a task is judged: accuracy where it has one."""
+    names = [told["metric"] for told in benchmarks if told["task"] == task]
+    return next((name for name in ("acc", "exact_match") if name in names), sorted(names)[0])
+
+
+def as_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as decision.json holds it."""
+    return {"passed": verdict.passed, "value": verdict.value, "limit": verdict.limit, "says": verdict.says}

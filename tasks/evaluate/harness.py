@@ -1,0 +1,139 @@
+"""The engine as lm-eval wants a model: its tasks ask, the engine answers in batches, on record.
+
+Prompts are tokenised as lm-eval's own model does, with one difference: what the chat template rendered gets no further
+special tokens, as in training.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from lm_eval.api.model import TemplateLM
+from lm_eval.models.utils import normalize_gen_kwargs
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from tasks.contract.errors import InputError
+from tasks.evaluate.engine import Engine
+from tasks.template.renderer import Renderer
+
+GENERATED = 256
+"""Tokens of an answer where a task does not say, as in lm-eval."""
+
+
+class Harness(TemplateLM):  # type: ignore[misc]
+    """One engine for one task, rendered or raw."""
+
+    def __init__(self, engine: Engine, *, chat: bool, report: Callable[[str, int], Callable[[int], None]]) -> None:
+        """`chat`: whether questions come rendered; `report(what, total)` gives a function that tells how far it is."""
+        super().__init__()
+        self.engine, self.tokenizer, self._chat, self._report = engine, engine.tokenizer, chat, report
+        self.truncated: list[int] = []
+        """Lengths in tokens of the questions that did not fit into the context."""
+        self.first: str | None = None
+        """The first question as it was asked."""
+
+    @property
+    def eot_token_id(self) -> int:
+        """The token that ends a text."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def prefix_token_id(self) -> int:
+        """The token before a text that has nothing before it."""
+        begin = self.tokenizer.bos_token_id
+        return self.eot_token_id if begin is None else int(begin)
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Without a path: lm-eval keeps it in its results."""
+        return "tokenizer"
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """The template that questions are rendered with, if they are."""
+        return str(self.tokenizer.chat_template) if chat_template else None
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """A dialogue as training rendered it. An answer that is begun already stands open at the end."""
+        renderer = Renderer(self.tokenizer)
+        if add_generation_prompt:
+            return renderer.render(list(chat_history), generation_prompt=True)
+        *turns, begun = chat_history
+        return renderer.render(turns, generation_prompt=True) + begun["content"]
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Token ids of `string`; special tokens as the tokenizer adds them, unless they stand there already."""
+        if add_special_tokens is None:
+            begin = self.tokenizer.decode(self.prefix_token_id)
+            add_special_tokens = not self._chat and not (begin and string.startswith(begin))
+        found: list[int] = self.tokenizer.encode(string, add_special_tokens=add_special_tokens)
+        return found
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """As lm-eval calls it, without its bar."""
+        self.first = self.first or "".join(requests[0].args)
+        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return found
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
+        """Log-likelihood of whole texts, in windows where they are longer than the context."""
+        pairs, owners = [], []
+        for owner, request in enumerate(requests):
+            (text,) = request.args
+            self.first = self.first or text
+            windows = get_rolling_token_windows(
+                token_list=self.tok_encode(text),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=self.engine.context,
+                context_len=1,
+            )
+            for window in map(make_disjoint_window, windows):
+                pairs.append(window)
+                owners.append(owner)
+        sums = [0.0] * len(requests)
+        for owner, (value, _) in zip(owners, self._likelihoods(pairs), strict=True):
+            sums[owner] += value
+        return sums
+
+    def _loglikelihood_tokens(
+        self, requests: list[tuple[Any, list[int], list[int]]], **kwargs: Any
+    ) -> list[tuple[float, bool]]:
+        return self._likelihoods([(context, after) for _, context, after in requests])
+
+    def _likelihoods(self, pairs: list[tuple[list[int], list[int]]]) -> list[tuple[float, bool]]:
+        lengths = [len(context) + len(after) for context, after in pairs]
+        self.truncated += [length for length in lengths if length > self.engine.context + 1]
+        return self.engine.likelihoods(pairs, self._report("texts", len(pairs)))
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
+        """Greedy answers, each cut before the first of its task's stop strings. Raises `InputError` for sampling."""
+        self.first = self.first or requests[0].args[0]
+        groups: dict[str, list[int]] = {}
+        for place, request in enumerate(requests):
+            groups.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(place)
+        found = [""] * len(requests)
+        for places in groups.values():
+            given = normalize_gen_kwargs(requests[places[0]].args[1], GENERATED)
+            if given.get("do_sample") or given.get("temperature"):
+                raise InputError(
+                    "evaluate.benchmarks: a task draws its answers at random (do_sample, temperature); temper decodes "
+                    "greedily, so that a score is the same twice. Take the task out, or set do_sample: false in it."
+                )
+            most = int(given["max_gen_toks"])
+            if most >= self.engine.context:
+                raise InputError(
+                    f"evaluate.benchmarks: a task wants answers of {most} tokens (max_gen_toks), and the model's "
+                    f"context has {self.engine.context}; write the task as YAML in data/scoring with a smaller one."
+                )
+            room = self.engine.context - most
+            asked = [self.tok_encode(requests[place].args[0]) for place in places]
+            self.truncated += [len(ids) + most for ids in asked if len(ids) > room]
+            stops = given.get("until") or []
+            answers = self.engine.answers(
+                [ids[-room:] for ids in asked],
+                most,
+                self._report("answers", len(asked)),
+                tuple([stops] if isinstance(stops, str) else stops),
+            )
+            for place, answer in zip(places, answers, strict=True):
+                found[place] = answer.text
+        return found

@@ -1,0 +1,76 @@
+"""Answers that are Python code: run with their tests in a child process that can neither loop on, fork nor write.
+
+The child (`confined.py`) has no environment, an empty folder, limits of time, memory and output, and a filter of system
+calls that lets it compute and read, and nothing else: no process, no network, no file written, no signal to others.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import InputError, MachineError
+
+CONFINED = Path(__file__).with_name("confined.py")
+
+BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
+
+
+def passes(output: str, reference: str, row: dict[str, Any], *, timeout: float, memory: int) -> float:
+    """1 where the code in `output` and then the row's `tests` (else its reference) run to their end.
+
+    `timeout` in seconds, `memory` in MiB. An answer that leaves early, by `exit` say, has not passed.
+    """
+    tests = row.get("tests") or reference
+    if not isinstance(tests, str) or not tests.strip():
+        raise InputError(f"evaluate: the row {row['id']} has no tests to run; give its last message a key `tests`.")
+    _can_confine()
+    return float(ran(f"{code(output)}\n", f"{tests}\n", timeout=timeout, memory=memory))
+
+
+def code(output: str) -> str:
+    """The blocks of code in a Markdown answer, or all of it where there is none."""
+    blocks = BLOCK.findall(output)
+    return "\n".join(blocks) if blocks else output
+
+
+def ran(program: str, tests: str, *, timeout: float, memory: int) -> bool:
+    """Whether `program` and `tests` ran to their end in a confined child."""
+    token = secrets.token_hex(16)  # proof that the end was reached; it never leaves this machine's memory
+    with tempfile.TemporaryDirectory(prefix="temper-code-") as folder:
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-B", CONFINED, str(memory), str(max(1, round(timeout + 1)))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env={"PYTHONHASHSEED": "0"},
+            start_new_session=True,
+        )
+        try:
+            said, _ = child.communicate(f"{token}\0{program}\0{tests}".encode(errors="replace"), timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.kill()
+            child.communicate()
+    return child.returncode == 0 and said.decode(errors="replace") == token
+
+
+@cache
+def _can_confine() -> None:
+    """Raise `MachineError` where the child cannot be confined: code of a model never runs unconfined."""
+    if not ran("", "", timeout=60, memory=512):
+        raise MachineError(
+            "evaluate: the metric code needs Linux on x86-64 or ARM64 with seccomp, to run answers where they can do "
+            "no harm; take the metric out of evaluate.metrics, or run elsewhere."
+        )

@@ -1,0 +1,76 @@
+"""Every prediction with its scores, as columns: what predictions.parquet holds."""
+
+from pathlib import Path
+from typing import Any
+
+from tasks.contract.errors import InputError
+from tasks.evaluate.engine import Answer
+from tasks.evaluate.metrics import LIKELIHOOD, scorer
+from tasks.evaluate.questions import Question, extras
+from tasks.evaluate.scores import lengths
+from tasks.evaluate.settings import Metric
+
+Columns = dict[str, list[Any]]
+
+
+def predicted(
+    held_out: list[dict[str, Any]],
+    questions: list[Question | None],
+    answers: list[Answer],
+    likelihoods: dict[str, list[dict[str, Any] | None]],
+    metrics: list[Metric],
+    scoring: Path,
+) -> Columns:
+    """Columns by name, a row each in the order of the test split.
+
+    id, slice, source, length (short, middle, long); prompt as asked, or None where it did not fit; reference, output,
+    tokens of the output, finish (stop, length, too_long); and a column for each metric.
+    """
+    characters = [sum(len(str(turn["content"])) for turn in row["messages"][:-1]) for row in held_out]
+    references = [row["messages"][-1]["content"] or "" for row in held_out]
+    columns: Columns = {
+        "id": [row["id"] for row in held_out],
+        "slice": [row["slice"] for row in held_out],
+        "source": [row["source"] for row in held_out],
+        "length": lengths(characters),
+        "prompt": [question.prompt if question else None for question in questions],
+        "reference": references,
+        "output": [answer.text for answer in answers],
+        "tokens": [answer.tokens for answer in answers],
+        "finish": [answer.finish for answer in answers],
+    }
+    for metric in metrics:
+        if metric.kind == "perplexity":
+            columns |= _losses(metric.column, likelihoods[metric.column])
+        elif metric.kind in LIKELIHOOD:
+            columns[metric.column] = [
+                float(found is not None and found["text"] == reference)
+                for found, reference in zip(likelihoods[metric.column], references, strict=True)
+            ]
+        else:
+            score = scorer(metric, scoring)
+            columns[metric.column] = [
+                score(answer.text, reference, extras(row)) if answer.finish != "too_long" else 0.0
+                for row, answer, reference in zip(held_out, answers, references, strict=True)
+            ]
+    return columns
+
+
+def write(file: Path, columns: Columns) -> None:
+    """Write `columns` as Parquet: scores as float64, the rest as text and whole numbers."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = {"id", "slice", "source", "length", "prompt", "reference", "output", "finish"}
+    whole = {name for name in columns if name == "tokens" or name.endswith("_tokens")}
+    kinds = {name: pa.string() if name in texts else pa.int64() if name in whole else pa.float64() for name in columns}
+    pq.write_table(pa.table({name: pa.array(values, kinds[name]) for name, values in columns.items()}), file)
+
+
+def _losses(column: str, found: list[dict[str, Any] | None]) -> Columns:
+    if not any(entry and entry["tokens"] for entry in found):
+        raise InputError(f"evaluate: {column}: no reference fits into the model's context; shorten the rows.")
+    return {
+        column: [-entry["value"] / entry["tokens"] if entry and entry["tokens"] else None for entry in found],
+        f"{column}_tokens": [entry["tokens"] if entry else 0 for entry in found],
+    }

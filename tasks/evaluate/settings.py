@@ -1,0 +1,147 @@
+"""Section `evaluate` of params.yaml."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tasks.contract.columns import RESERVED
+from tasks.contract.settings import Settings as Section
+
+Positive = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Kind = Literal[
+    "exact_match", "normalised_match", "regex", "contains", "f1", "rouge1", "rouge2", "rougeL", "bleu", "chrf",
+    "json_valid", "json_equal", "json_schema", "multiple_choice", "perplexity", "code", "function", "judge",
+]  # fmt: skip
+
+OWN = {"pattern": "regex", "schema_file": "json_schema", "function": "function"}
+"""Settings that a kind needs and no other has."""
+
+
+class Metric(Section):
+    """How an answer is scored, from 0 (wrong) to 1 (right), except perplexity."""
+
+    kind: Kind
+    """`exact_match` (white space aside), `normalised_match` (case, punctuation and English articles aside too),
+    `regex`, `contains` (the reference stands in the answer), `f1` (words shared with the reference), `rouge1`,
+    `rouge2`, `rougeL`, `bleu`, `chrf` (of each answer), `json_valid`, `json_equal` (the same value as the reference),
+    `json_schema`, `multiple_choice` (the reference is the likeliest of the choices), `perplexity` (of the reference),
+    `code` (the answer runs and its tests pass), `function` (of your own), `judge` (a teacher prefers it to the base's).
+    """
+    name: Name | None = None
+    """Name of the column and of the score; null: the kind."""
+    pattern: str | None = None
+    """`regex`: what the answer must hold; with a group, what it finds must equal what it finds in the reference."""
+    schema_file: str | None = None
+    """`json_schema`: a file in data/scoring with a JSON Schema."""
+    function: str | None = None
+    """`function`: FILE.py:NAME in data/scoring, called with output, reference and row; gives a number or a bool."""
+    choices: list[str] = Field(default_factory=list)
+    """`multiple_choice`: the answers to choose from; empty: the key `choices` of a row's last message."""
+    timeout: float = Field(5.0, gt=0)
+    """`code`: seconds that an answer may run."""
+    memory: int = Field(512, ge=64)
+    """`code`: MiB that an answer may use."""
+
+    @property
+    def column(self) -> str:
+        """Name of the column and of the score."""
+        return self.name or self.kind
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for key, kind in OWN.items():
+            if self.kind == kind and not getattr(self, key):
+                raise ValueError(f"the metric {kind} needs the key {key}")
+            if self.kind != kind and getattr(self, key):
+                raise ValueError(f"the key {key} is for the metric {kind}, not for {self.kind}")
+        if self.pattern:
+            try:
+                re.compile(self.pattern)
+            except re.error as error:
+                raise ValueError(f"the pattern is no regular expression ({error})") from None
+        if self.column in RESERVED:
+            raise ValueError(f"the name {self.column} is that of a column of the predictions; choose another")
+        return self
+
+
+class Benchmark(Section):
+    """A task of lm-eval."""
+
+    task: str
+    """Name of a task or a group that lm-eval knows, or of one that a YAML file in data/scoring defines."""
+    shots: int | None = Field(None, ge=0)
+    """Examples before each question; null: as many as the task says."""
+    chat_template: bool = True
+    """Whether questions are rendered by the chat template as in training (examples as earlier turns), or go in raw."""
+    limit: Positive | None = None
+    """Questions that are asked, the first ones; null: all."""
+    truncate: bool = False
+    """Whether a question longer than the context loses its start, as lm-eval does without asking; false: an error."""
+
+
+class Hosted(Section):
+    """A model that is no folder of the project: on the hub, or behind an endpoint."""
+
+    hub: str | None = Field(None, pattern=r"^[^@\s]+@[0-9a-f]{40}$")
+    """organisation/name@<40 hex digits>."""
+    base_url: str | None = Field(None, pattern=r"^https?://")
+    """Address of a server with OpenAI's chat protocol, with its path, such as `http://127.0.0.1:8000/v1`."""
+    model: str | None = None
+    """Name of the model on the server."""
+    key_variable: str | None = None
+    """Name of the environment variable with the server's key, never the key itself."""
+    max_new_tokens: Positive = 256
+    """Longest answer of the server (tokens)."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if bool(self.hub) == bool(self.base_url):
+            raise ValueError("give either hub, or base_url and model")
+        if self.base_url and not self.model:
+            raise ValueError("base_url needs model, the model's name on the server")
+        return self
+
+
+class Settings(Section):
+    """The section `evaluate`."""
+
+    metrics: list[Metric] = Field(default_factory=lambda: [Metric(kind="exact_match")], min_length=1)
+    """How answers are scored; each gives a column of the predictions and a score with its interval."""
+    system: str = "Answer with nothing but the answer."
+    """System prompt of base_system; a row's own system prompt follows it."""
+    shots: Positive = 3
+    """Rows of the training split that base_few_shot sees as earlier turns; fewer where the context is short."""
+    batch_size: Positive = 32
+    """Rows answered at once, at most; they are sorted by length."""
+    batch_tokens: Positive = 65536
+    """Tokens of a batch at most, padding and room for answers included: bounds the memory."""
+    max_new_tokens: Positive | None = None
+    """Most tokens of an answer; null: the longest reference and 8 more, at most half of the model's context."""
+    limit: Positive | None = None
+    """Rows that are asked, the first ones of the test split; null for all."""
+    threads: Positive = 1
+    """CPU threads. Part of the result: another number adds in another order and may turn a close decision."""
+    models: dict[Name, str] = Field(default_factory=dict)
+    """Further models to compare with, as NAME: FOLDER below the project's."""
+    hosted: dict[Name, Hosted] = Field(default_factory=dict)
+    """Further models to compare with, on the hub or behind an endpoint, by name."""
+    benchmarks: list[Benchmark] = Field(default_factory=list)
+    """Tasks of lm-eval, asked of the candidates named in benchmarked; their losses are what tuning made it forget."""
+    benchmarked: list[str] = Field(default_factory=lambda: ["base", "merged"])
+    """Candidates that are asked the benchmarks."""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [metric.column for metric in self.metrics]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two metrics are named {twice[0]}; give one of them another name")
+        taken = {"base", "base_system", "base_few_shot", "adapter", "merged"}
+        if wrong := sorted((taken & {*self.models, *self.hosted}) | (set(self.models) & set(self.hosted))):
+            raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
+        return self
+
+    def effective(self) -> dict[str, Any]:
+        """What decides any candidate's scores; which other models there are does not."""
+        return self.model_dump(mode="json", exclude={"models", "hosted"})

@@ -1,0 +1,89 @@
+"""The page to read predictions: two candidates side by side, worst rows first, filtered by slice. One file, no network.
+
+What comes from data stands in a block of JSON and reaches the page as text only; the policy in its head lets the page
+run nothing but its own script.
+"""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from tasks.report import Settings
+from tasks.report.gather import Story
+from tasks.report.tell import metric, name
+
+SCRIPT = Path(__file__).parent / "templates" / "predictions.js"
+DIMENSIONS = ("slice", "source", "length")
+
+
+def context(settings: Settings, story: Story) -> dict[str, Any]:
+    """What the template predictions.html.jinja wants."""
+    script = SCRIPT.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    rows = worst_first(story)[: settings.predictions]
+    return {
+        "settings": settings,
+        "shown": len(rows),
+        "rows": len(story.predictions["base"]),
+        "script": Markup(script),
+        "policy": f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+        "data": Markup(_embedded(_data(story, rows))),
+    }
+
+
+def worst_first(story: Story) -> list[int]:
+    """Rows by the score of the candidate that may be shipped, the worst first; rows alike in the order of the split."""
+    main, better = metric(story), _better(story)
+    scores = [row[main] for row in story.predictions[story.decision["candidate"]]]
+    sign = 1 if better[main] == "higher" else -1
+
+    def rank(number: int) -> tuple[float, int]:
+        return (float("-inf") if scores[number] is None else sign * scores[number], number)
+
+    return sorted(range(len(scores)), key=rank)
+
+
+def _data(story: Story, rows: list[int]) -> dict[str, Any]:
+    better = _better(story)
+    base = story.predictions["base"]
+    dimensions = [key for key in DIMENSIONS if len({base[row][key] for row in rows} - {None}) > 1]
+    return {
+        "first": story.decision["candidate"],
+        "metrics": [{"key": key, "lower": way == "lower"} for key, way in better.items()],
+        "main": metric(story),
+        "dimensions": dimensions,
+        "candidates": [{"key": key, "name": name(key)} for key in story.predictions],
+        "rows": [
+            {
+                "id": base[row]["id"],
+                "at": row + 1,
+                "slices": [base[row][key] for key in dimensions],
+                "reference": base[row]["reference"],
+                "answers": [
+                    {
+                        "prompt": answers[row]["prompt"],
+                        "output": answers[row]["output"],
+                        "finish": answers[row]["finish"],
+                        "scores": [answers[row][key] for key in better],
+                    }
+                    for answers in story.predictions.values()
+                ],
+            }
+            for row in rows
+        ],
+    }
+
+
+def _better(story: Story) -> dict[str, str]:
+    metrics = story.scores["base"]["metrics"]
+    return {key: metrics[key]["better"] for key in metrics}
+
+
+def _embedded(value: Any) -> str:
+    """JSON that cannot end the block it stands in."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,172 @@
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const form = document.getElementById("filters");
+const list = document.getElementById("list");
+const count = document.getElementById("count");
+const more = document.getElementById("more");
+const PAGE = 50;
+const state = { first: 0, second: 0, metric: 0, show: "all", order: "worst", search: "", slices: [] };
+let shown = 0;
+
+function element(tag, className, text) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function choice(id, label, options, value, change) {
+  const field = element("label", "", label + " ");
+  const select = element("select");
+  select.id = id;
+  for (const [key, text] of options) {
+    const option = element("option", "", text);
+    option.value = key;
+    select.append(option);
+  }
+  select.value = value;
+  select.addEventListener("change", () => { change(select.value); draw(); });
+  field.append(select);
+  form.append(field);
+}
+
+// More is better, whatever the metric; a row that could not be asked is the worst.
+function score(row, candidate) {
+  const value = row.answers[candidate].scores[state.metric];
+  if (value === null) return -Infinity;
+  return data.metrics[state.metric].lower ? -value : value;
+}
+
+const SHOWN = {
+  all: ["all rows", () => true],
+  wrong: ["first is not fully right", (row) => !(score(row, state.first) >= 1)],
+  differ: ["answers differ", (row) => row.answers[state.first].output !== row.answers[state.second].output],
+  better: ["first scores higher", (row) => score(row, state.first) > score(row, state.second)],
+  worse: ["first scores lower", (row) => score(row, state.first) < score(row, state.second)],
+};
+
+const ORDERS = {
+  worst: ["worst first", (a, b) => compare(score(a, state.first), score(b, state.first))],
+  lost: ["most lost first", (a, b) => compare(
+    score(a, state.first) - score(a, state.second) || 0, score(b, state.first) - score(b, state.second) || 0)],
+  given: ["as in the test split", () => 0],
+};
+
+function compare(a, b) {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function chosen() {
+  const wanted = state.search.toLowerCase();
+  const rows = data.rows.filter((row) =>
+    state.slices.every((value, at) => value === "" || row.slices[at] === value)
+    && SHOWN[state.show][1](row)
+    && (wanted === "" || [row.id, row.reference, row.answers[state.first].prompt, row.answers[state.first].output,
+      row.answers[state.second].output].some((text) => (text || "").toLowerCase().includes(wanted))));
+  return rows.sort((a, b) => ORDERS[state.order][1](a, b) || a.at - b.at);
+}
+
+// The answer with what differs from the reference marked: words shared at the start and at the end are not.
+function marked(reference, output) {
+  const cut = (text) => text.match(/\s+|\S+/g) || [];
+  const expected = cut(reference), found = cut(output), most = Math.min(expected.length, found.length);
+  let start = 0, end = 0;
+  while (start < most && expected[start] === found[start]) start++;
+  while (end < most - start && expected[expected.length - 1 - end] === found[found.length - 1 - end]) end++;
+  const code = element("code", "", found.slice(0, start).join(""));
+  const middle = found.slice(start, found.length - end).join("");
+  if (middle) code.append(element("mark", "", middle));
+  code.append(found.slice(found.length - end).join(""));
+  return code;
+}
+
+function line(name, content, detail, kind) {
+  const row = element("tr", kind || "");
+  const head = element("th", "", name);
+  head.scope = "row";
+  const cell = element("td");
+  cell.append(content);
+  if (detail) cell.append(element("div", "note", detail));
+  row.append(head, cell);
+  return row;
+}
+
+function detail(answer) {
+  const scores = data.metrics.map((metric, at) => {
+    const value = answer.scores[at];
+    return `${metric.key.replaceAll("_", " ")} ${value === null ? "–" : Number(value.toFixed(4))}`;
+  });
+  return `${scores.join(" · ")} · ended: ${answer.finish.replaceAll("_", " ")}`;
+}
+
+function article(row) {
+  const made = element("article", "sample");
+  made.dataset.id = row.id;
+  const slices = row.slices.filter((value) => value !== null);
+  made.append(element("p", "id", [row.id, ...slices].join(" · ").replaceAll("_", " ")));
+  const first = row.answers[state.first];
+  made.append(element("pre", "prompt", first.prompt === null ? "(longer than the context; not asked)" : first.prompt));
+  const table = element("table", "answers"), body = element("tbody");
+  body.append(line("reference", element("code", "", row.reference), "", "reference"));
+  for (const at of new Set([state.first, state.second])) {
+    const answer = row.answers[at];
+    body.append(line(data.candidates[at].name, marked(row.reference, answer.output), detail(answer)));
+  }
+  table.append(body);
+  made.append(table);
+  const others = element("details");
+  others.append(element("summary", "", "all candidates"));
+  others.addEventListener("toggle", () => {
+    if (!others.open || others.childElementCount > 1) return;
+    const all = element("table", "answers"), rest = element("tbody");
+    data.candidates.forEach((candidate, at) => {
+      rest.append(line(candidate.name, marked(row.reference, row.answers[at].output), detail(row.answers[at])));
+    });
+    all.append(rest);
+    others.append(all);
+  });
+  made.append(others);
+  return made;
+}
+
+let rows = [];
+function add() {
+  for (const row of rows.slice(shown, shown + PAGE)) list.append(article(row));
+  shown = Math.min(shown + PAGE, rows.length);
+  more.hidden = shown >= rows.length;
+  count.textContent = `${rows.length} of ${data.rows.length} rows`;
+}
+
+function draw() {
+  rows = chosen();
+  shown = 0;
+  list.replaceChildren();
+  add();
+}
+
+const names = data.candidates.map((candidate, at) => [at, candidate.name]);
+state.first = data.candidates.findIndex((candidate) => candidate.key === data.first);
+state.metric = data.metrics.findIndex((metric) => metric.key === data.main);
+choice("first", "first", names, state.first, (value) => { state.first = Number(value); });
+choice("second", "second", names, state.second, (value) => { state.second = Number(value); });
+choice("metric", "by", data.metrics.map((metric, at) => [at, metric.key.replaceAll("_", " ")]), state.metric,
+  (value) => { state.metric = Number(value); });
+choice("show", "show", Object.entries(SHOWN).map(([key, [text]]) => [key, text]), state.show,
+  (value) => { state.show = value; });
+choice("order", "order", Object.entries(ORDERS).map(([key, [text]]) => [key, text]), state.order,
+  (value) => { state.order = value; });
+data.dimensions.forEach((dimension, at) => {
+  state.slices.push("");
+  const values = [...new Set(data.rows.map((row) => row.slices[at]))].filter((value) => value !== null).sort();
+  choice(dimension, dimension, [["", "all"], ...values.map((value) => [value, value.replaceAll("_", " ")])], "",
+    (value) => { state.slices[at] = value; });
+});
+const field = element("label", "", "search "), input = element("input");
+input.id = "search";
+input.type = "search";
+input.addEventListener("input", () => { state.search = input.value; draw(); });
+field.append(input);
+form.append(field);
+form.addEventListener("submit", (event) => event.preventDefault());
+more.addEventListener("click", add);
+draw();

@@ -1,0 +1,1 @@
+"""What chance may have done: intervals of scores, paired comparisons of two models on the same rows."""
