@@ -3,8 +3,8 @@
     python -m tasks train
 
 In: data/base, data/templated. Out: data/trained (the adapter, or the whole model; `loss.csv`, `training.json`,
-`settings.json`; only that with `enabled: false`). A run that was killed goes on from its last checkpoint and ends in the
-same bytes.
+`settings.json`; only that with `enabled: false`). A run that was killed goes on from its last checkpoint and ends in
+the same bytes.
 """
 
 from tasks.contract.files import write_json, written

@@ -38,7 +38,8 @@ def together(what: str, processes: int) -> None:
     running: list[tuple[subprocess.Popen[str], IO[str] | None]] = []
     try:
         for number in range(processes):
-            said: IO[str] | None = tempfile.TemporaryFile("w+") if number else None  # noqa: SIM115
+            seen = number == 0 and sys.stderr.isatty()  # its progress is drawn there
+            said: IO[str] | None = None if seen else tempfile.TemporaryFile("w+")  # noqa: SIM115
             own = {**common, RANK: str(number), "LOCAL_RANK": str(number)}
             command = [sys.executable, "-m", "tasks", what]
             out = None if number == 0 else subprocess.DEVNULL
@@ -61,7 +62,7 @@ def together(what: str, processes: int) -> None:
 
 
 def _last(said: IO[str] | None) -> str:
-    """The last line of what a process said; the first process has said it itself."""
+    """The last line of what a process said; where there is a terminal, the first one has said it there."""
     if said is None:
         return "it has said why."
     said.seek(0)
@@ -73,14 +74,13 @@ def _first_to_fail(processes: "list[subprocess.Popen[str]]") -> tuple[int, int] 
     """The number and the exit code of the first process that fails, the others being ended; None where all end well."""
     while True:
         codes = [process.poll() for process in processes]
-        for number, code in enumerate(codes):
-            if code:
-                for process in processes:
-                    process.terminate()
-                end = time.monotonic() + PATIENCE
-                while time.monotonic() < end and any(process.poll() is None for process in processes):
-                    time.sleep(0.05)
-                return number, code
+        if failed := [(number, code) for number, code in enumerate(codes) if code]:
+            for process in processes:
+                process.terminate()
+            end = time.monotonic() + PATIENCE
+            while time.monotonic() < end and any(process.poll() is None for process in processes):
+                time.sleep(0.05)
+            return min(failed, key=lambda each: each[1] > 0)  # one that was killed: others fail as it does not answer
         if all(code == 0 for code in codes):
             return None
         time.sleep(0.1)

@@ -88,7 +88,7 @@ class Tuning(Section):
     them), or another kind of peft by its name in small letters, such as ia3, vera or prompt_tuning."""
     lora: LoRA = LoRA()
     """The adapter; for the methods that are LoRA, without effect for others."""
-    peft: dict[str, Any] = Field(default_factory=dict)
+    peft: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     """Fields of peft's configuration of the method by their names there, over the ones that temper sets."""
     freeze: Freeze = Freeze()
     """For `method: freeze`, without effect for others."""

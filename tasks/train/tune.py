@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,10 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
         options["selected_adapters"] = ["default"]  # and not the copy that a preference loss compares with
         if start is not None:
             options["path_initial_model_for_weight_conversion"] = str(start)
-    model.save_pretrained(out, **options)
+    with warnings.catch_warnings():
+        # said of the copy as it was before training, which peft loads for the difference and puts away again
+        warnings.filterwarnings("ignore", message="(PiSSA|OLoRA) changes the base weights")
+        model.save_pretrained(out, **options)
     (out / "README.md").unlink(missing_ok=True)
     config = out / "adapter_config.json"
     if config.exists():

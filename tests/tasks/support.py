@@ -1,4 +1,4 @@
-"""Every method, optimiser and objective tried on a tiny model; `python -m tests.tasks.support` writes what came out.
+"""Every method, optimiser and objective tried on a tiny model; `python -m tests.tasks.support [NAME]` writes the page.
 
 Each trial trains, sees the loss fall, saves, loads back and compares logits, and is then killed and continued to the
 same bytes. docs/training-methods.md is made of the results and of the reasons of what is refused.
@@ -289,34 +289,55 @@ def page(results: list[Result]) -> str:
     return "\n".join(text) + "\n"
 
 
-def main() -> None:
-    """Try everything and write the page; results are kept as they come, so that it can be interrupted."""
+def told(text: str) -> list[Result]:
+    """The results in a page, without what is refused by name: what is not tried again stays as it is."""
+    found, part, names = [], "", {case.name for case in cases()}
+    for line in text.splitlines():
+        if line.startswith("## "):
+            part = line.removeprefix("## ").removesuffix("s").lower()
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("| ") or cells[0] not in names:
+            continue
+        name, said = cells[:2]
+        first, last = (float(cell) if cell else None for cell in cells[2:4])
+        limits = said.removeprefix("works").removeprefix(" with limits: ").removeprefix("refused: ")
+        weights = int(cells[4].replace(",", "")) if cells[4] else None
+        found.append(Result(part, name, said == "works", limits, first, last, weights))
+    return found
+
+
+def main(names: list[str]) -> None:
+    """Try all, or what is named, and write the page; results are kept as they come, so that it can be interrupted."""
     kept = Path(tempfile.gettempdir()) / "training-methods.jsonl"
-    done = [Result(**json.loads(line)) for line in kept.read_text().splitlines()] if kept.exists() else []
-    paths = project(Path(tempfile.mkdtemp()))
-    failed = 0
+    done = {(result.part, result.name): result for result in told(PAGE.read_text()) if result.name not in names}
+    if not names:
+        lines = kept.read_text().splitlines() if kept.exists() else []
+        done = {(result.part, result.name): result for result in (Result(**json.loads(line)) for line in lines)}
+    paths, failed = project(Path(tempfile.mkdtemp())), 0
     with kept.open("a") as file:
         for case in cases():
-            if not any((result.part, result.name) == (case.part, case.name) for result in done):
-                try:
-                    done.append(trial(case, paths))
-                except Exception as error:  # told, and tried again the next time
-                    print(f"{case}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-                    failed += 1
-                    shutil.rmtree(paths.data / "scratch", ignore_errors=True)
-                    continue
-                file.write(json.dumps(asdict(done[-1])) + "\n")
-                file.flush()
-                print(done[-1], file=sys.stderr, flush=True)
-                if case.part != "objective":
-                    shutil.rmtree(paths.fitted)
-                    tiny.adapter(paths.fitted, base_folder(paths))
-                    write_text(paths.fitted / "training.json", json.dumps({"method": "lora"}))
+            if (case.part, case.name) in done:
+                continue
+            try:
+                result = trial(case, paths)
+            except Exception as error:  # told, and tried again the next time
+                print(f"{case}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+                failed += 1
+                shutil.rmtree(paths.data / "scratch", ignore_errors=True)
+                continue
+            done[case.part, case.name] = result
+            file.write(json.dumps(asdict(result)) + "\n")
+            file.flush()
+            print(result, file=sys.stderr, flush=True)
+            if case.part != "objective":
+                shutil.rmtree(paths.fitted)
+                tiny.adapter(paths.fitted, base_folder(paths))
+                write_text(paths.fitted / "training.json", json.dumps({"method": "lora"}))
     if failed:
         raise SystemExit(f"{failed} trials failed")
-    write_text(PAGE, page(done))
+    write_text(PAGE, page([done[case.part, case.name] for case in cases()]))
     kept.unlink()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
