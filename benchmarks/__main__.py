@@ -25,6 +25,7 @@ from benchmarks import (
     template,
     templates,
     train,
+    trigger,
 )
 from benchmarks.result import Result, table
 
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "template": template.measure,
     "templates": templates.measure,
     "train": train.measure,
+    "trigger": trigger.measure,
 }
 
 

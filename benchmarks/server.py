@@ -20,32 +20,64 @@ PATIENCE = 120.0
 """Seconds until a server that does not answer counts as failed; it takes about 11 on 2 cores."""
 
 
-@contextmanager
-def prefect_server() -> Iterator[str]:
-    """The address of the API of a server started by `temper ui`."""
-    with TemporaryDirectory(prefix="temper-prefect-") as home:
-        port = _free_port()
-        url = f"http://127.0.0.1:{port}/api"
+class Server:
+    """A server started by `temper ui`, that can be killed and started again with the same port and database."""
+
+    def __init__(self, home: Path, **more: str) -> None:
+        """`home` keeps its files; `more` comes into its environment."""
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}/api"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-        with (Path(home) / "server.log").open("w") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "flows.command", "ui", "--port", str(port)],
+        self._environment = {**environment, "PREFECT_HOME": str(home), **more}
+        self._log = home / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flows.command", "ui", "--port", str(self.port)],
                 cwd=HERE,
-                env={**environment, "PREFECT_HOME": home},
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        _await(self._process, self.url, self._log)
+
+    def kill(self) -> None:
+        """End it without a warning."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does."""
+        if self._process:
+            self._process.terminate()
             try:
-                _await(process, url, Path(log.name))
-                yield url
-            finally:
-                process.terminate()
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+@contextmanager
+def prefect_server(**more: str) -> Iterator[str]:
+    """The address of the API of a server started by `temper ui`, with `more` in its environment."""
+    with running(**more) as server:
+        yield server.url
+
+
+@contextmanager
+def running(**more: str) -> Iterator[Server]:
+    """A server that answers, in a folder of its own; gone afterwards."""
+    with TemporaryDirectory(prefix="temper-prefect-", ignore_cleanup_errors=True) as home:
+        server = Server(Path(home), **more)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 def ask(url: str, path: str, **query: Any) -> Any:

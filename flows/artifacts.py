@@ -37,9 +37,12 @@ EVERY = 5.0
 """Seconds between two updates of a progress bar in the UI: each is a request to the server."""
 
 
-def publish(run: "Run") -> None:
-    """Show the run; where stages ran or were restored, also what they made. Unchanged files are shown by older runs."""
-    create_markdown_artifact(key="run", markdown=_run(run), description="How each stage became current.")
+def publish(run: "Run", experiment: str = "") -> None:
+    """Show the run; where stages ran or were restored, also what they made. Unchanged files are shown by older runs.
+
+    `experiment` names what the run was saved as; "" for a run in the main checkout, or one that failed.
+    """
+    create_markdown_artifact(key="run", markdown=_run(run, experiment), description="How each stage became current.")
     if COMPARISON.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
     made = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
@@ -92,7 +95,7 @@ class Bars:
             self._bars[stage] = create_progress_artifact(progress=share, key=key, description=text)
 
 
-def _run(run: "Run") -> str:
+def _run(run: "Run", experiment: str) -> str:
     lines = ["| stage | how | seconds | why | outputs |", "| --- | --- | ---: | --- | --- |"]
     for need in run.needs:
         if outcome := run.outcomes.get(need.name):
@@ -101,10 +104,16 @@ def _run(run: "Run") -> str:
             lines.append(f"| {need.name} | {outcome.how} | {outcome.seconds:.1f} | {why} | {outs} |")
         else:
             lines.append(f"| {need.name} | {'failed' if need.name in run.failures else 'not run'} | | | |")
+    for stage, sentence in run.failures.items():
+        lines += ["", f"**{stage} failed**", "", "```", sentence, "```"]
+    return "\n".join([*lines, "", *(_kept(experiment) if experiment else _in_place())])
+
+
+def _in_place() -> list[str]:
     revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    if REPORT.exists():
-        lines += ["", f"Report: [{REPORT}]({REPORT.resolve().as_uri()}) on the machine that ran this."]
-    lines += [
+    report = f"Report: [{REPORT}]({REPORT.resolve().as_uri()}) on the machine that ran this." if REPORT.exists() else ""
+    return [
+        report,
         "",
         "To do this run again, commit `params.yaml` and `dvc.lock` as they are now, and in a clone of that commit:",
         "",
@@ -113,7 +122,18 @@ def _run(run: "Run") -> str:
         "```",
         f"The last commit when this ran: `{revision or 'none'}`.",
     ]
-    return "\n".join(lines)
+
+
+def _kept(experiment: str) -> list[str]:
+    return [
+        f"Saved as the experiment `{experiment}`. In the project's folder:",
+        "",
+        "```",
+        f"dvc exp apply {experiment}      # bring it here: parameters, dvc.lock, outputs, {REPORT}",
+        f"temper reproduce {experiment}   # rebuild it from nothing, and compare every output",
+        f"dvc exp push origin {experiment}",
+        "```",
+    ]
 
 
 def _ledger() -> list[dict[str, Any]]:

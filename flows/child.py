@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import psutil
 
-from tasks.contract.errors import StageFailed
+from tasks.contract.errors import AGAIN, StageFailed, Unavailable
 from tasks.contract.progress import PREFIX
 
 GRACE = 5.0
@@ -46,10 +46,19 @@ class Children:
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
         self._guard = threading.Lock()
-        self._stopped = False
+        self._stopped = threading.Event()
 
-    def run(self, command: Command, log: Callable[[str], None], progress: Callable[[dict[str, Any]], None]) -> float:
-        """Run `command` to its end; return the seconds it took. Raises `StageFailed` with what it said last."""
+    def run(
+        self,
+        command: Command,
+        log: Callable[[str], None],
+        progress: Callable[[dict[str, Any]], None],
+        timeout: float | None = None,
+    ) -> float:
+        """Run `command` to its end; return the seconds it took, at most `timeout`.
+
+        Raises `StageFailed` with what it said last, `Unavailable` where another try may succeed.
+        """
         start = time.perf_counter()
         errors: deque[str] = deque(maxlen=TAIL)
         lines: deque[str] = deque(maxlen=TAIL)
@@ -65,35 +74,43 @@ class Children:
             ]
             for listener in listeners:
                 listener.start()
-            code = process.wait()
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                _end([process])
+                raise StageFailed(
+                    f"{command.stage} was ended after {timeout:g} s, its timeout in infra/stages.yaml."
+                ) from None
             for listener in listeners:
                 listener.join(LINGER)  # a process that the stage left behind may hold the pipe open
-        if self._stopped:
+        if self._stopped.is_set():
             raise StageFailed(f"{command.stage} was stopped before it ended.")
         if code:
-            raise StageFailed(_sentence(command, code, list(errors) or list(lines)))
+            kind = Unavailable if code == AGAIN else StageFailed
+            raise kind(_sentence(command, code, list(errors) or list(lines)))
         return time.perf_counter() - start
+
+    def check(self, stage: str) -> None:
+        """Raise `StageFailed` where the run was stopped, so that `stage` need not wait any longer."""
+        if self._stopped.is_set():
+            raise StageFailed(f"{stage} was not started: the run was stopped.")
+
+    def pause(self, stage: str, seconds: float) -> None:
+        """Wait, and raise `StageFailed` as soon as the run is stopped."""
+        self._stopped.wait(seconds)
+        self.check(stage)
 
     def stop(self) -> None:
         """End all children, first asking (SIGTERM), after `GRACE` seconds for good; start no more."""
         with self._guard:
-            self._stopped = True
+            self._stopped.set()
             running = list(self._running)
-        family: set[psutil.Process] = set()
-        for process in running:
-            with suppress(psutil.NoSuchProcess):
-                stage = psutil.Process(process.pid)
-                family |= {stage, *stage.children(recursive=True)}
-                stage.terminate()
-        for left in psutil.wait_procs(family, GRACE)[1]:
-            with suppress(psutil.NoSuchProcess):
-                left.kill()
+        _end(running)
 
     @contextmanager
     def _started(self, command: Command) -> Iterator["subprocess.Popen[str]"]:
         with self._guard:
-            if self._stopped:
-                raise StageFailed(f"{command.stage} was not started: the run was stopped.")
+            self.check(command.stage)
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _replacing(command.text)],
                 cwd=command.folder,
@@ -110,6 +127,19 @@ class Children:
         finally:
             with self._guard:
                 self._running.discard(process)
+
+
+def _end(processes: list["subprocess.Popen[str]"]) -> None:
+    """End processes and all that they started, first asking, after `GRACE` seconds for good."""
+    family: set[psutil.Process] = set()
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            stage = psutil.Process(process.pid)
+            family |= {stage, *stage.children(recursive=True)}
+            stage.terminate()
+    for left in psutil.wait_procs(family, GRACE)[1]:
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
 
 
 def _replacing(text: str) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows import decided
+from flows import decided, operate
 from tasks.contract.errors import TemperError, advice
 
 
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
     decided.declare(commands)
+    operate.declare(commands)
     return parser
 
 

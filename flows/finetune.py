@@ -17,6 +17,8 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows import artifacts
 from flows.alone import alone
 from flows.decided import decision
+from flows.hopeless import Hopeless
+from flows.operation import Operation
 from flows.run import Run
 from flows.stage import Outcome, arrange, survey
 from flows.watch import watcher
@@ -44,7 +46,18 @@ def finetune(force: list[str] | None = None, jobs: int | None = None) -> State[d
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
     """
     with alone(watcher().said):
-        run = Run(survey(watcher().said), force or [], jobs)
+        run = carry_out(force or [], jobs)
+        artifacts.publish(run)
+        run.check()
+        return judged(run.outcomes)
+
+
+def carry_out(
+    force: list[str], jobs: int | None, operation: Operation | None = None, hopeless: Hopeless | None = None
+) -> Run:
+    """Bring every stage of the current checkout, each as a task of the flow run that calls; failures are in the run."""
+    with alone(watcher().said):
+        run = Run(survey(watcher().said), force, jobs, operation, hopeless)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for need in run.needs:
@@ -55,9 +68,7 @@ def finetune(force: list[str] | None = None, jobs: int | None = None) -> State[d
                 future.wait()
         if run.moved:
             arrange()
-        artifacts.publish(run)
-        run.check()
-    return judged(run.outcomes)
+    return run
 
 
 def judged(outcomes: dict[str, Outcome]) -> State[dict[str, Outcome]]:

@@ -10,10 +10,10 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.git import commit, git
+from flows.git import git
 from flows.reasons import parameters
 from flows.scores import COMPARISON, DECISION
-from flows.stage import cache
+from flows.stage import cache, find
 from tasks.contract.errors import MachineError
 
 HERE = "."
@@ -35,7 +35,7 @@ class Past:
     def __init__(self, name: str) -> None:
         """`name`: a commit, a branch, a tag, an experiment of DVC, or `.`; raises `MachineError` for none of these."""
         self.name = name
-        self.revision = HERE if name == HERE else _commit(name)
+        self.revision = HERE if name == HERE else find(name)
         if not self.lock:
             raise MachineError(f"{name} has no dvc.lock: nothing ran there.")
 
@@ -120,15 +120,3 @@ def _indented(lines: list[str]) -> list[str]:
 def _object(hashed: str) -> Path:
     """Where DVC's cache keeps an object."""
     return cache() / hashed[:2] / hashed[2:]
-
-
-def _commit(name: str) -> str:
-    """The commit of a revision of git, or of a DVC experiment of that name."""
-    try:
-        return commit(name)
-    except MachineError:
-        refs = git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/").splitlines()
-        named = [line.split()[0] for line in refs if line.split()[1].rsplit("/", 1)[-1] == name]
-        if not named:
-            raise
-        return named[0]

@@ -2,23 +2,40 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
 from flows.artifacts import Bars
 from flows.child import Children, Command
+from flows.hopeless import Hopeless
 from flows.keys import with_keys
 from flows.machine import at_once
+from flows.operation import Operation
 from flows.stage import Need, Outcome, bring
 from flows.watch import watcher
-from tasks.contract.errors import InputError, StageFailed, TemperError, advice
+from tasks.contract.errors import InputError, StageFailed, TemperError, Unavailable, advice
 
 
 class Run:
     """A context: when its block ends by an error or a signal, the stages' processes are ended too."""
 
-    def __init__(self, needs: list[Need], force: list[str], jobs: int | None = None) -> None:
-        """Take the survey `needs`; `force` names stages to run in any case; `jobs` work at once, at most."""
+    def __init__(
+        self,
+        needs: list[Need],
+        force: list[str],
+        jobs: int | None = None,
+        operation: Operation | None = None,
+        hopeless: Hopeless | None = None,
+    ) -> None:
+        """Take the survey `needs`; `force` names stages to run in any case; `jobs` work at once, at most.
+
+        `operation` says how stages are carried out, `hopeless` when a training is not worth its end.
+        """
+        self.operation = operation or Operation()
+        self.hopeless = ""
+        """Why the run was given up; "" where it was not."""
+        self._rule = hopeless
         self.needs = needs
         self.outcomes: dict[str, Outcome] = {}
         self.failures: dict[str, str] = {}
@@ -41,12 +58,18 @@ class Run:
             if above and not need.reasons and name not in self._force:
                 outcome = Outcome(name, "unchanged", (), need.outs, 0.0)
             else:
-                outcome = bring(name, lambda command: self._work(command, log), force=name in self._force)
+                outcome = bring(
+                    name,
+                    lambda command: self._work(command, log),
+                    force=name in self._force,
+                    wait=lambda: self._children.check(name),
+                )
         except Exception as error:
             self.failures[name] = _sentence(name, error)
             self._watcher.failed(name, self.failures[name])
             raise
         self.outcomes[name] = outcome
+        self.failures.pop(name, None)  # of an earlier try
         self._watcher.finished(outcome)
         return outcome
 
@@ -54,6 +77,11 @@ class Run:
     def moved(self) -> bool:
         """Whether any stage ran or was restored."""
         return any(outcome.how != "unchanged" for outcome in self.outcomes.values())
+
+    @property
+    def failed(self) -> bool:
+        """Whether a stage failed or did not end."""
+        return bool(self.failures) or len(self.outcomes) < len(self.needs)
 
     def check(self) -> None:
         """Raise `StageFailed` with what the failed stages said, or where one has not ended at all."""
@@ -63,15 +91,41 @@ class Run:
             raise StageFailed(f"{', '.join(left)} did not end; the log of the flow run has the reason. Run again.")
 
     def _work(self, command: Command, log: Any) -> float:
-        with self._slots:
+        stage = command.stage
+        with self.operation.slots(stage, lambda: self._children.check(stage), log.info), self._slots:
             log.info("> %s", command.text)
-            self._watcher.started(command.stage)
+            self._watcher.started(stage)
 
             def progress(state: dict[str, Any]) -> None:
-                self._watcher.progressed(command.stage, state)
-                self._bars.show(command.stage, state)
+                self._watcher.progressed(stage, state)
+                self._bars.show(stage, state)
+                if self._rule and (why := self._rule.judge(stage, state)):
+                    self.hopeless = why
+                    self._children.stop()
 
-            return self._children.run(with_keys(command), log.info, progress)
+            try:
+                return self._tried(with_keys(command), log, progress)
+            except StageFailed:
+                if self.hopeless:
+                    raise StageFailed(self.hopeless) from None
+                raise
+
+    def _tried(self, command: Command, log: Any, progress: Callable[[dict[str, Any]], None]) -> float:
+        """Run the command, again where the reason of its failure may pass.
+
+        Not a matter of Prefect's retries: those sleep through a cancellation.
+        """
+        conduct = self.operation.of(command.stage)
+        for number in range(conduct.retries):
+            try:
+                return self._children.run(command, log.info, progress, conduct.timeout)
+            except Unavailable as error:
+                delay = conduct.delay * 2**number
+                log.warning(
+                    "%s: try %d of %d in %g s: %s", command.stage, number + 2, conduct.retries + 1, delay, error
+                )
+                self._children.pause(command.stage, delay)
+        return self._children.run(command, log.info, progress, conduct.timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ QUIET = {
     "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the second UI asks amplitude.com for settings, analytics or not
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the terminal has its own lines; logs go to the UI
     "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",  # a queued run looks again; Prefect's own: 30
     "PREFECT_CLIENT_MAX_RETRIES": "3",  # 14 s for a server that is gone, where Prefect would take a minute a call
     "DVC_NO_ANALYTICS": "1",
 }

@@ -67,17 +67,20 @@ def change(
     assignments: list[str],
     recipe: Path | None = None,
     *,
+    values: Mapping[str, Any] | None = None,
     path: Path = Path(PARAMS),
     verify: Callable[[Path], None] = check,
 ) -> list[str]:
-    """Apply a recipe, then `key=value` assignments, to params.yaml; return a line for each key that changed.
+    """Apply a recipe, `values` and `key=value` assignments to params.yaml; return a line for each key that changed.
 
     The new file is verified first; where it has faults, the old one stays. Values are YAML 1.2.
     """
     document = read(path)
     before = copy.deepcopy(document)
     if recipe is not None:
-        _overlay(document, read(recipe), recipe, ())
+        _overlay(document, read(recipe))
+    if values is not None:
+        _overlay(document, values)
     for assignment in assignments:
         _assign(document, assignment)
     changes = parameters(before, document)
@@ -97,11 +100,19 @@ def change(
     return changes
 
 
-def _overlay(document: Any, overlay: Mapping[str, Any], source: Path, prefix: tuple[str, ...]) -> None:
+def nested(assignments: list[str]) -> dict[str, Any]:
+    """`key=value` assignments as the values that they put over params.yaml."""
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        _assign(values, assignment)
+    return values
+
+
+def _overlay(document: Any, overlay: Mapping[str, Any]) -> None:
     """Put the values of `overlay` over `document`: sections merge key by key, everything else replaces."""
     for key, value in overlay.items():
         if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
-            _overlay(document[key], value, source, (*prefix, key))
+            _overlay(document[key], value)
         else:
             document[key] = _kept(document.get(key), value)
 

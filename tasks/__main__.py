@@ -2,7 +2,7 @@
 
 The same command serves `dvc repro` and the flow. It fixes what would make two runs differ (hash seed, threads,
 cuBLAS workspace), ends with its parent, loads the stage's section of params.yaml, and runs the stage.
-Errors that users are meant to read are printed as sentences; exit code 1.
+Errors that users are meant to read are printed as sentences; exit code 1, or 75 where another try may succeed.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from tasks.contract.errors import TemperError, advice
+from tasks.contract.errors import AGAIN, TemperError, Unavailable, advice
 
 STAGES = (
     "base", "generate", "clean", "template", "train", "align", "merge", "quantize", "export", "evaluate", "decide",
@@ -60,10 +60,10 @@ def main(arguments: list[str]) -> int:
         stage.run(settings, Paths(), *item)
     except TemperError as error:
         print(f"{' '.join(arguments)}: {error}", file=sys.stderr)
-        return 1
+        return AGAIN if isinstance(error, Unavailable) else 1
     except OSError as error:
         print(f"{' '.join(arguments)}: {advice(error)}", file=sys.stderr)
-        return 1
+        return AGAIN if isinstance(error, ConnectionError | TimeoutError) else 1
     return 0
 
 

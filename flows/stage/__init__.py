@@ -6,7 +6,25 @@ document, and this package relies on, was read in DVC 3.67; tests/flows/test_par
 """
 
 from flows.stage.checkout import arrange, cache
+from flows.stage.experiment import experiments, find, save
+from flows.stage.inputs import bring_inputs, settle, track
 from flows.stage.need import Need, missing, survey
-from flows.stage.outcome import How, Outcome, bring
+from flows.stage.outcome import How, Outcome, bring, forget_dead
 
-__all__ = ["How", "Need", "Outcome", "arrange", "bring", "cache", "missing", "survey"]
+__all__ = [
+    "How",
+    "Need",
+    "Outcome",
+    "arrange",
+    "bring",
+    "bring_inputs",
+    "cache",
+    "experiments",
+    "find",
+    "forget_dead",
+    "missing",
+    "save",
+    "settle",
+    "survey",
+    "track",
+]

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dvc.exceptions import CheckoutError
+from dvc.repo import Repo
 from dvc.stage import PipelineStage
-from dvc.stage.cache import RunCacheNotFoundError
+from dvc.stage.cache import RunCacheNotFoundError, _get_cache_hash
 from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows.child import Command
+from flows.claim import claim
 from flows.stage.changes import Seen, hashes, reasons
 from flows.stage.checkout import claimed, locked, opened
 from tasks.contract.errors import InputChanged, InputError, MachineError, StageFailed
@@ -35,8 +37,13 @@ class Outcome:
     """Of the command where it ran, of the question or the restoring where not."""
 
 
-def bring(name: str, run: Callable[[Command], float], *, force: bool = False) -> Outcome:
+def bring(
+    name: str, run: Callable[[Command], float], *, force: bool = False, wait: Callable[[], None] = lambda: None
+) -> Outcome:
     """Make one stage current; `run` carries out its command where it must, and returns the seconds it took.
+
+    Where another worktree with the same cache runs the very same stage with the same inputs, wait for its outputs;
+    `wait` is called again and again meanwhile, and may raise to give up.
 
     Raises:
         InputError: a dependency is not there.
@@ -61,12 +68,38 @@ def bring(name: str, run: Callable[[Command], float], *, force: bool = False) ->
                 restored = not force and _restore(stage)  # before save_deps: restore trusts the lock entry as loaded
                 stage.save_deps()
                 before = _inputs(stage)
-            seconds = None if restored else run(_command(stage))  # DVC's lock is free meanwhile, the paths are not
-            with locked(repo):
-                repo._reset()  # forget what was cached of the file tree: the command wrote to it
-                _record(stage, before)
+            with claim(_key(stage), wait) as first:
+                if not (first or restored or force):
+                    with locked(repo):
+                        repo._reset()
+                        stage = repo.stage.load_one(name=name)
+                        restored = _restore(stage)
+                        stage.save_deps()
+                seconds = None if restored else run(_command(stage))  # DVC's lock is free meanwhile, the paths are not
+                with locked(repo):
+                    repo._reset()  # forget what was cached of the file tree: the command wrote to it
+                    _record(stage, before)
         how: How = "restored" if restored else "ran"
         return Outcome(name, how, why, hashes(stage), seconds or time.perf_counter() - start)
+
+
+def _key(stage: PipelineStage) -> Path:
+    """A file beside the run cache, named by what goes into the stage: who shares the cache shares it."""
+    key: str = _get_cache_hash(to_single_stage_lockfile(stage), key=True) or stage.name
+    return _running(stage.repo) / key
+
+
+def _running(repo: Repo) -> Path:
+    runs = Path(repo.stage_cache.cache_dir)
+    return runs.with_name("running")
+
+
+def forget_dead() -> None:
+    """Remove the lock files of stages whose process has died."""
+    with opened() as repo:
+        for lock in _running(repo).glob("*"):
+            with claim(lock):
+                pass
 
 
 def _restore(stage: PipelineStage) -> bool:

@@ -7,6 +7,7 @@ TemperError
 ├── ModelError        a base model, adapter or export that does not fit
 ├── CheckFailed       a result that is not what it must be (supervision, equivalence, first step)
 ├── MachineError      the machine: disk, memory, git, dvc, versions
+├── Unavailable       something outside does not answer now: a teacher, a hub, a network; worth another try
 ├── StageFailed       a stage's command ended with an error
 ├── InputChanged      an input was edited while its stage ran
 └── Busy              somebody else runs in this checkout
@@ -14,6 +15,9 @@ TemperError
 
 import errno
 import os
+
+AGAIN = 75
+"""Exit code of a stage that may succeed when tried again (EX_TEMPFAIL of sysexits.h)."""
 
 
 class TemperError(Exception):
@@ -42,6 +46,10 @@ class CheckFailed(TemperError):
 
 class MachineError(TemperError):
     """The machine lacks something: disk, memory, git, dvc, the locked versions."""
+
+
+class Unavailable(TemperError):
+    """Something outside does not answer now; another try may succeed. A stage that ends by it has exit code `AGAIN`."""
 
 
 class StageFailed(TemperError):

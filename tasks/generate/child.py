@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks.contract.errors import InputError, MachineError, TemperError
+from tasks.contract.errors import InputError, MachineError, TemperError, Unavailable
 from tasks.contract.files import write_json
 from tasks.generate.settings import Settings
 from tasks.generate.teacher.record import STOP
@@ -85,7 +85,7 @@ class Watched:
                 seen, since = count, now
             self._report(count)
             if now - since > self._settings.timeout:
-                raise MachineError(
+                raise Unavailable(
                     f"generate: nothing new within {self._settings.timeout} seconds (generate.timeout); the pipeline "
                     f"was ended. Look at the teacher, or raise the limit; what arrived is kept. {self._said()}"
                 )
@@ -113,7 +113,7 @@ class Watched:
         """Raise what the teacher's step says, if it has found that nothing more can be asked."""
         with contextlib.suppress(FileNotFoundError):
             told = json.loads((self._work / STOP).read_text(encoding="utf-8"))
-            kind: type[TemperError] = InputError if told["kind"] == "input" else MachineError
+            kind: type[TemperError] = InputError if told["kind"] == "input" else Unavailable
             kept = self._responses()
             raise kind(
                 f"generate.teacher: {told['said']}. {kept} responses are kept; mend it and run again: only "

@@ -3,12 +3,16 @@
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.flows.project import ROOT, TOY, Toy
+
+if TYPE_CHECKING:
+    from tests.flows.site import Site
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,6 +77,23 @@ def new(fresh: Path, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def toy(finished: Path, api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """A toy in which everything has run."""
     return _copy(finished, api, tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def site(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Site"]:
+    """The finished toy, deployed, with a worker at work."""
+    from tests.flows.site import deployed
+
+    with deployed(finished, tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture
+def held(site: "Site") -> Iterator[Callable[[str], Path]]:
+    """Make stages of the deployed toy wait; they are let go after the test in any case."""
+    yield site.toy.hold
+    for gate in site.toy.gate.glob("hold-*"):
+        gate.unlink()
 
 
 def _copy(source: Path, api: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:

@@ -54,6 +54,10 @@ class Toy:
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
+    def command(self, *arguments: str) -> str:
+        """Run `temper` to its end; return what it printed."""
+        return self.call(sys.executable, "-m", "flows.command", *arguments)
+
     def dvc(self, *arguments: str) -> str:
         return self.call("dvc", *arguments)
 

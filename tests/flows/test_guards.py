@@ -81,7 +81,7 @@ def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
 
 
 def test_an_error_that_nobody_foresaw_fails_the_run_too(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(name: str, run: object, *, force: bool) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("no reason")
 
     monkeypatch.setattr("flows.run.bring", broken)

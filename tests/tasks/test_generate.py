@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tasks.contract.errors import InputError, LossError, MachineError
+from tasks.contract.errors import AGAIN, InputError, LossError, Unavailable
 from tasks.contract.paths import Paths
 from tasks.contract.rows import row_id
 from tasks.generate import Settings, run
@@ -103,7 +103,7 @@ def test_a_server_is_asked_with_its_key_and_its_answers_are_verified(
     ("reply", "kind", "message"),
     [
         (Reply(status=401, body=b'{"error": "no sesame"}'), InputError, r"refuses the key in TEACHER_KEY.*no \*\*\*"),
-        (500, MachineError, "64 requests in a row failed; the last: status 500"),
+        (500, Unavailable, "64 requests in a row failed; the last: status 500"),
     ],
 )
 def test_a_teacher_that_cannot_be_used_ends_the_stage_with_a_sentence(
@@ -129,7 +129,7 @@ def test_losses_beyond_the_limit_fail_the_stage_and_what_was_paid_for_is_kept(pa
 
 
 def test_a_pipeline_that_takes_too_long_is_ended(paths: Paths) -> None:
-    with pytest.raises(MachineError, match=r"within 1 seconds \(generate\.timeout\)"):
+    with pytest.raises(Unavailable, match=r"within 1 seconds \(generate\.timeout\)"):
         run(Settings(**FEW, timeout=1), paths)
     assert not [child for child in psutil.Process().children() if "tasks.generate.pipeline" in child.cmdline()]
 
@@ -173,7 +173,7 @@ def test_server_stage_and_step_killed_in_turn_cost_nothing_twice(tmp_path: Path)
         stage = start(paths, chosen)
         assert reached.wait(120)
     dead.set()  # the connections break, and nobody listens any more
-    assert stage.wait(60) == 1
+    assert stage.wait(60) == AGAIN
     assert len(lines_of(paths)) == 20
     for number, victim in ((35, "step"), (50, "stage")):
         halt[0] = number

@@ -1,0 +1,58 @@
+"""params.yaml as the typed form of the Prefect UI: its keys with descriptions and limits, its values as defaults."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import WithJsonSchema
+
+from flows.settings import Params
+from tasks.contract.errors import SettingsError
+from tasks.contract.settings import PARAMS, load
+
+
+def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
+    """The JSON Schema of the settings, without references, in which every key is optional.
+
+    The defaults are what `path` says at this moment, in this folder; where it says nothing valid, those of the models.
+    """
+    schema = Params.model_json_schema()
+    values: dict[str, Any] = {}
+    if path.is_file():
+        with suppress(SettingsError):  # said by `temper deploy`, and by the run itself
+            values = load(Params, path).model_dump(mode="json")
+    return _filled(_inline(schema, schema["$defs"]), values) | {"title": "settings"}
+
+
+def _inline(node: Any, definitions: dict[str, Any]) -> Any:
+    """`node` with its references replaced by what they name, and nothing required."""
+    if isinstance(node, list):
+        return [_inline(part, definitions) for part in node]
+    if not isinstance(node, dict):
+        return node
+    if isinstance(node.get("$ref"), str):
+        named = definitions[node["$ref"].rpartition("/")[2]]
+        return _inline({**named, **{key: part for key, part in node.items() if key != "$ref"}}, definitions)
+    dropped = {"required", "$defs", "discriminator"}  # the mapping of a discriminator names references
+    return {key: _inline(part, definitions) for key, part in node.items() if not (key in dropped and _is_word(part))}
+
+
+def _is_word(part: Any) -> bool:
+    """Whether this is a word of JSON Schema, not a property of that name."""
+    return not (isinstance(part, dict) and {"type", "anyOf", "$ref"} & set(part))
+
+
+def _filled(node: dict[str, Any], values: Any) -> dict[str, Any]:
+    """`node` with `values` as defaults of its leaves, each named by its key, as in params.yaml."""
+    if "properties" not in node:
+        return node if values is None else {**node, "default": values}
+    inner = values if isinstance(values, dict) else {}
+    parts = {name: _filled(part, inner.get(name)) | {"title": name} for name, part in node["properties"].items()}
+    return {key: part for key, part in node.items() if key != "default"} | {"properties": parts}
+
+
+Form = Annotated[dict[str, Any], WithJsonSchema(form())]
+"""What a person, a schedule or a trigger puts over the params.yaml of a run; checked by the server before it starts."""
+
+UNCHANGED: dict[str, Any] = {}
+"""What the form is, unless somebody fills it in: params.yaml as it is. (With None, the page would hide the keys.)"""

@@ -1,0 +1,126 @@
+"""infra/stages.yaml: how the stages of deployed runs are carried out. What they make does not depend on it."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from pydantic import Field, model_validator
+
+from tasks.contract.errors import MachineError
+from tasks.contract.settings import Settings, load
+
+FILE = Path("infra/stages.yaml")
+
+PATIENCE = 2.0
+"""Seconds of one wait for a slot; between two, the run may be told to stop."""
+
+
+class Limit(Settings):
+    """A Prefect concurrency limit; the server has it under the name `temper-NAME`."""
+
+    slots: int = Field(gt=0)
+    """Slots in all."""
+    each: Literal["server", "host"] = "server"
+    """Whether these are the slots of all workers together, or of each host (`temper-NAME-HOST`)."""
+
+
+class Conduct(Settings):
+    """How one stage is carried out."""
+
+    retries: int = Field(default=0, ge=0)
+    """Further tries where the reason may pass, such as a teacher that does not answer."""
+    delay: float = Field(default=30.0, ge=0)
+    """Before the first further try, seconds; twice as long before each one after it."""
+    timeout: float | None = Field(default=None, gt=0)
+    """Longest time that its command may take, seconds; null: no limit."""
+    limits: dict[str, int] = Field(default={})
+    """Slots that it takes of each limit while its command runs; a cached stage takes none."""
+
+
+class Share(Settings):
+    """How runs are shared with other machines: fetched from before they start, pushed to when they are finished."""
+
+    git: str = "origin"
+    """The git remote that gets the experiments."""
+    dvc: str | None = None
+    """The DVC remote of outputs and run cache; null: the default one."""
+    retries: int = Field(default=3, ge=0)
+    """Further tries where a push fails."""
+    delay: float = Field(default=30.0, ge=0)
+    """Before the first further try, seconds; twice as long before each one after it."""
+
+
+class Operation(Settings):
+    """All of infra/stages.yaml."""
+
+    share: Share | None = None
+    """Where runs are shared; null: they stay on the machine of their worker."""
+    limits: dict[str, Limit] = Field(default={})
+    """Limits by name."""
+    stages: dict[str, Conduct] = Field(default={})
+    """Stages by name or pattern (`evaluate*`); the first that fits counts."""
+
+    @model_validator(mode="after")
+    def _known(self) -> "Operation":
+        for stage, conduct in self.stages.items():
+            for name, slots in conduct.limits.items():
+                if name not in self.limits:
+                    raise ValueError(f"{stage} takes slots of '{name}', which is not among the limits")
+                if slots > self.limits[name].slots:
+                    raise ValueError(f"{stage} takes {slots} slots of '{name}', which has {self.limits[name].slots}")
+        return self
+
+    def of(self, stage: str) -> Conduct:
+        """How `stage` is carried out; by default at once, without limits, and once."""
+        return next((conduct for name, conduct in self.stages.items() if fnmatchcase(stage, name)), Conduct())
+
+    @contextmanager
+    def slots(self, stage: str, wait: Callable[[], None], tell: Callable[[str], None]) -> Iterator[None]:
+        """Hold the slots that `stage` takes; `wait` is called now and then while there are none, and may raise.
+
+        The server takes back the slots of a process that has died, minutes later.
+        """
+        with ExitStack() as held:
+            for name, slots in sorted(self.of(stage).limits.items()):  # all in the same order: no two wait for another
+                limit = self._name(name)
+                _create(limit, self.limits[name].slots)
+                told = False
+                while True:
+                    wait()
+                    try:
+                        held.enter_context(concurrency(limit, occupy=slots, timeout_seconds=PATIENCE, strict=True))
+                        break
+                    except TimeoutError:
+                        if not told:
+                            tell(f"{stage} waits for {slots} of {self.limits[name].slots} slots of {limit}")
+                        told = True
+            yield
+
+    def _name(self, limit: str) -> str:
+        return f"temper-{limit}-{socket.gethostname()}" if self.limits[limit].each == "host" else f"temper-{limit}"
+
+
+def operation(path: Path = FILE) -> Operation:
+    """What infra/stages.yaml says; where there is none, that nothing is limited."""
+    return load(Operation, path) if path.is_file() else Operation()
+
+
+def _create(name: str, slots: int) -> None:
+    """Create a limit where the server has none; what somebody set there stays."""
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_global_concurrency_limit_by_name(name)
+            if not found.active:
+                raise MachineError(f"the concurrency limit {name} is inactive; activate it in the Prefect UI.")
+        except ObjectNotFound:
+            try:
+                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=slots))
+            except ObjectAlreadyExists:
+                return

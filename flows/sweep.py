@@ -1,0 +1,172 @@
+"""The flow `sweep`: a run of `finetune` for each trial, carried out by workers; what trials share runs once."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
+from prefect.states import Cancelling
+
+from flows import coordinates
+from flows.git import git
+from flows.hopeless import Hopeless
+from flows.settings import nested
+from flows.stage import find
+from flows.trials import Method, Values, space, trials
+from flows.workspace import label
+from tasks.contract.errors import MachineError
+
+DEPLOYMENT = "finetune/temper"
+POLL = 1.0
+"""Seconds between two looks at the child runs."""
+
+TRIED = 3
+"""Trials that must have finished before others can be called hopeless."""
+
+
+@dataclass
+class Trial:
+    """One child run, and what came of it."""
+
+    number: int
+    values: Values
+    run: FlowRun
+    state: str = ""
+    score: float | None = None
+
+
+@flow(name="sweep")
+def sweep(
+    values: list[str],
+    method: Method = "grid",
+    count: int = 20,
+    at_once: int = 2,
+    metric: str = "candidates.merged.exact_match.value",
+    maximize: bool = True,
+    stop_hopeless: bool = True,
+    revision: str = "HEAD",
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Run `finetune` for many values of params.yaml, and say which did best.
+
+    Args:
+        values: One line for each key: `train.learning_rate=1e-4,2e-4`, or `train.lora.r=4..64` for a range.
+        method: Every combination (grid), combinations drawn at random, or proposed by Optuna.
+        count: Trials, where there is no grid.
+        at_once: Child runs at a time.
+        metric: The score: where it stands in data/report/comparison.json.
+        maximize: Whether more of it is better.
+        stop_hopeless: End a trial whose training loss, half way, is above the median of the trials before it.
+        revision: The commit, branch, tag or experiment that all trials start from.
+        seed: Of what is drawn at random.
+    """
+    log, name, baseline = get_run_logger(), label(flow_run.name or "sweep"), find(revision)
+    proposed = trials(method, space(values), count, seed, maximize)
+    done: list[Trial] = []
+    running: list[Trial] = []
+    with get_client(sync_client=True) as client:
+        _check(client)
+        try:
+            while True:
+                while len(running) < at_once and (chosen := proposed.propose()) is not None:
+                    number = len(done) + len(running) + 1
+                    rule = _rule(done) if stop_hopeless else None
+                    running.append(Trial(number, chosen, _start(name, number, chosen, baseline, rule)))
+                    log.info("trial %d: %s (%s)", number, _words(chosen), running[-1].run.name)
+                if not running:
+                    break
+                for trial in _ended(client, running):
+                    running.remove(trial)
+                    done.append(trial)
+                    trial.score = _score(trial.run.name, metric) if trial.state == "Completed" else None
+                    proposed.tell(trial.values, trial.score)
+                    log.info("trial %d: %s, %s", trial.number, trial.state, trial.score)
+                time.sleep(POLL)
+        except BaseException:
+            for trial in running:
+                client.set_flow_run_state(trial.run.id, Cancelling(message="the sweep was ended"), force=True)
+            raise
+    rows = _table(done, maximize)
+    _publish(rows, metric)
+    return rows
+
+
+def _check(client: SyncPrefectClient) -> None:
+    pool = client.read_deployment_by_name(DEPLOYMENT).work_pool_name
+    workers = client.read_workers_for_work_pool(pool or "")
+    if not any(worker.status == "ONLINE" for worker in workers):
+        raise MachineError(f"no worker of the pool {pool} is at work; in the project's folder: temper worker")
+
+
+def _start(name: str, number: int, values: Values, baseline: str, rule: Hopeless | None) -> FlowRun:
+    """Queue a child run. Asked again with the same number, by a retry of this flow, the server gives the first one."""
+    parameters = {
+        "settings": nested([f"{key}={json.dumps(value)}" for key, value in values.items()]),
+        "revision": baseline,
+        "hopeless": rule.model_dump() if rule else None,
+    }
+    queue: Any = run_deployment  # typed for coroutines; in a flow that is none it waits
+    run: FlowRun = queue(
+        DEPLOYMENT,
+        flow_run_name=f"{name}-{number:02}",
+        parameters=parameters,
+        timeout=0,
+        idempotency_key=f"{flow_run.id}-{number}",
+        tags=[f"sweep:{name}"],
+    )
+    return run
+
+
+def _ended(client: SyncPrefectClient, running: list[Trial]) -> Iterator[Trial]:
+    for trial in list(running):
+        state = client.read_flow_run(trial.run.id).state
+        if state and state.is_final():
+            trial.state = str(state.name)
+            yield trial
+
+
+def _rule(done: list[Trial]) -> Hopeless | None:
+    """Half way, a loss above the median of the finished trials at that point is hopeless."""
+    said = [git("log", "-1", "--format=%B", find(trial.run.name)) for trial in done if trial.state == "Completed"]
+    losses = [float(found[1]) for text in said if (found := re.search(r"^Loss-Half-Way: (\S+)$", text, re.MULTILINE))]
+    return Hopeless(loss=median(losses)) if len(losses) >= TRIED else None
+
+
+def _score(experiment: str, metric: str) -> float:
+    found = json.loads(git("show", f"{find(experiment)}:./data/report/comparison.json"))
+    for key in metric.split("."):
+        try:
+            found = found[key]
+        except (KeyError, TypeError):
+            raise MachineError(f"{experiment}: data/report/comparison.json has no {metric}.") from None
+    return float(found)
+
+
+def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:
+    def rank(trial: Trial) -> tuple[bool, float, int]:
+        score = trial.score or 0.0
+        return trial.score is None, -score if maximize else score, trial.number
+
+    return [
+        {"trial": trial.run.name, **trial.values, "score": trial.score, "state": trial.state}
+        for trial in sorted(done, key=rank)
+    ]
+
+
+def _publish(rows: list[dict[str, Any]], metric: str) -> None:
+    create_table_artifact(key="sweep", table=rows, description=f"Trials, the best first, by {metric}.")
+    picture = coordinates.svg([{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows])
+    create_markdown_artifact(key="sweep-plot", markdown=picture, description=f"A line a trial, coloured by {metric}.")
+
+
+def _words(values: Values) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())

@@ -1,0 +1,147 @@
+"""A toy project that is deployed: a real server, a real worker, and what they say of runs."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psutil
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun, Worker
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from ruamel.yaml import YAML
+
+from benchmarks.server import Server, running
+from flows.workspace import RUNS
+from tests.flows.project import ROOT, Toy, until
+
+SECRET = "hf_planted0secret0value"
+"""In the environment of the worker; it must come out nowhere."""
+
+PATIENCE = 280.0
+"""Seconds until a run that does not end counts as lost."""
+
+
+class Site:
+    """A toy project that is deployed, with a worker at work, and the server that both know."""
+
+    def __init__(self, toy: Toy, client: SyncPrefectClient, server: Server) -> None:
+        self.toy = toy
+        self.client = client
+        self.server = server
+        self.worker = self.hire()
+
+    def hire(self) -> "subprocess.Popen[bytes]":
+        """Start a worker, and return when it is at work."""
+        before = {worker.last_heartbeat_time for worker in self._workers()}
+        with (self.toy.path.parent / "worker.log").open("a") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "flows.command", "worker"],
+                cwd=self.toy.path,
+                env=self.toy.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        until(lambda: {one.last_heartbeat_time for one in self._workers()} - before)
+        return worker
+
+    def dismiss(self) -> None:
+        """End the worker and what it started."""
+        for process in (*psutil.Process(self.worker.pid).children(recursive=True), psutil.Process(self.worker.pid)):
+            process.terminate()
+        self.worker.wait(60)
+
+    def _workers(self) -> list[Worker]:
+        return [one for one in self.client.read_workers_for_work_pool("temper") if one.status == "ONLINE"]
+
+    def start(self, *changes: str) -> str:
+        """Queue a run; return its name."""
+        said = self.toy.command("start", *(word for change in changes for word in ("--set", change)))
+        return said.split("Queued as ")[1].split()[0]
+
+    def run(self, name: str) -> FlowRun:
+        return next(run for run in self.client.read_flow_runs() if run.name == name)
+
+    def state(self, name: str) -> str:
+        state = self.run(name).state
+        return str(state.name) if state else ""
+
+    def ended(self, name: str) -> str:
+        """Wait for the end of a run; return the name of its last state."""
+        return str(until(lambda: self.state(name) if self._final(name) else "", PATIENCE))
+
+    def stages(self, name: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        mine = FlowRunFilter(id=FlowRunFilterId(any_=[self.run(name).id]))
+        for task in self.client.read_task_runs(flow_run_filter=mine):
+            if task.state:
+                found[task.name] = str(task.state.name)
+        return found
+
+    def logs(self, run: UUID) -> str:
+        where = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
+        return "\n".join(line.message for line in self.client.read_logs(log_filter=where, limit=200))
+
+    def parameter(self, name: str, key: str) -> Any:
+        """A parameter of train, as the experiment of that run has it."""
+        text = self.toy.call("git", "show", f"{self.experiment(name)}:params.yaml")
+        return YAML(typ="safe").load(text)["train"][key]
+
+    def experiment(self, name: str) -> str:
+        refs = self.toy.call("git", "for-each-ref", "--format=%(refname)", "refs/exps").splitlines()
+        return next((ref for ref in refs if ref.endswith(f"/{name}")), "")
+
+    def working(self) -> list[psutil.Process]:
+        """The stage processes of this site's runs, and of no other's."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "cwd"]):
+            line, folder = process.info["cmdline"] or [], process.info["cwd"] or "/"
+            if line[1:2] == ["work.py"] and Path(folder).is_relative_to(self.toy.path):
+                found.append(process)
+        return found
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """The processes that carry out a run: Prefect's, none of its stages'."""
+        run, found = str(self.run(name).id), []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                mine = process.environ().get("PREFECT__FLOW_RUN_ID") == run
+                if mine and not set(process.cmdline()) & {"work.py", "git", "dvc"}:
+                    found.append(process)
+        return found
+
+    def left(self) -> list[Path]:
+        return list((self.toy.path / RUNS).glob("*"))
+
+    def _final(self, name: str) -> bool:
+        state = self.run(name).state
+        return bool(state and state.is_final())
+
+
+@contextmanager
+def deployed(finished: Path, folder: Path, **environment: str) -> Iterator[Site]:
+    """A copy of the finished toy in `folder`, deployed, with a worker at work; `environment` is for the server."""
+    place = folder / "toy"
+    shutil.copytree(finished, place)
+    shutil.copytree(ROOT / "infra", place / "infra")
+    with (
+        running(**environment) as server,
+        temporary_settings({PREFECT_API_URL: server.url}),
+        get_client(sync_client=True) as client,
+    ):
+        toy = Toy(place, server.url)
+        toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(place.parent / "home"))
+        toy.call("git", "add", "--all")
+        toy.call("git", "commit", "--quiet", "--message", "infra")
+        said = toy.command("deploy")
+        assert "Next: temper worker" in said
+        site = Site(toy, client, server)
+        try:
+            yield site
+        finally:
+            site.dismiss()

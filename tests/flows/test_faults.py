@@ -1,0 +1,169 @@
+"""What breaks around a deployed run, on a real server and worker: nothing finished is lost, every state is true."""
+
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from benchmarks.server import prefect_server
+from tests.flows.project import BELOW_TRAIN, Toy, until
+from tests.flows.site import Site, deployed
+
+
+def test_without_credentials_the_server_refuses(new: Toy) -> None:
+    with prefect_server(PREFECT_SERVER_API_AUTH_STRING="admin:secret") as api:
+        assert httpx.post(f"{api}/flow_runs/filter", json={}).status_code == 401
+        assert httpx.post(f"{api}/flow_runs/filter", json={}, auth=("admin", "wrong")).status_code == 401
+        assert httpx.post(f"{api}/flow_runs/filter", json={}, auth=("admin", "secret")).status_code == 200
+        shutil.copytree(Path(__file__).parents[2] / "infra", new.path / "infra")
+        new.environment.update(PREFECT_API_URL=api, PREFECT_HOME=str(new.path.parent / "home"))
+        refused = new.temper("deploy")
+        said = refused.communicate()[1]
+        assert refused.returncode == 1
+        assert "Traceback" not in said
+        assert "PREFECT_API_AUTH_STRING" in said
+        new.environment["PREFECT_API_AUTH_STRING"] = "admin:secret"
+        new.command("deploy")
+
+
+def kill(site: Site, victim: str, name: str) -> None:
+    """Kill stages, the run's own processes, the worker, or the server; who is needed for the rest starts again."""
+    if victim == "server":
+        site.server.kill()
+        site.server.start()
+    elif victim == "worker":
+        site.worker.kill()
+        site.worker.wait()
+        site.worker = site.hire()
+    else:
+        for process in site.working() if victim == "stage" else site.processes(name):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_killed_nothing_finished_is_lost_and_every_state_is_true(site: Site, seed: int) -> None:
+    """Three times ten trials: something dies at a random moment of a run in which train and what is below it run."""
+    chance = random.Random(seed)
+    for trial in range(10):
+        change = f"train.learning_rate={seed + 1}.{trial}e-6"
+        victim = chance.choice(["stage", "run", "worker", "server"])
+        name = site.start(change)
+        until(lambda name=name: site.state(name) in {"Running", "Completed"}, 240)
+        time.sleep(chance.uniform(0.0, 5.0))
+        kill(site, victim, name)
+        state = site.ended(name)
+        assert state in {"Completed", "Failed", "Crashed"}, victim
+        if state != "Completed":
+            assert victim != "worker", site.logs(site.run(name).id)
+            assert site.experiment(name) == ""
+            finished = {stage for stage, word in site.stages(name).items() if word in {"Completed", "Cached"}}
+            name = site.start(change)
+            assert site.ended(name) == "Completed"
+            stages = site.stages(name)
+            assert {stages[stage] for stage in finished} <= {"Cached"}
+        assert site.parameter(name, "learning_rate") == float(change.split("=")[1])
+        until(lambda: not site.left())
+    assert "up to date" in site.toy.dvc("status")
+
+
+@pytest.mark.long
+def test_a_second_worker_on_one_run_leaves_it_alone(site: Site, held: Callable[[str], Path]) -> None:
+    gate = held("train")
+    name = site.start("train.learning_rate=4e-4")
+    site.toy.held("train")
+    site.toy.call("python", "-m", "prefect", "flow-run", "execute", str(site.run(name).id), check=False)
+    assert site.state(name) == "Running"
+    gate.unlink()
+    assert site.ended(name) == "Completed"
+    assert site.parameter(name, "learning_rate") == 4e-4
+    until(lambda: not site.left())
+
+
+@pytest.mark.long
+def test_a_run_whose_worker_died_with_it_ends_crashed(site: Site, held: Callable[[str], Path]) -> None:
+    gate = held("merge")
+    name = site.start("train.learning_rate=5e-4")
+    stage = psutil.Process(site.toy.held("merge"))
+    site.worker.kill()
+    site.worker.wait()
+    for process in site.processes(name):
+        process.kill()
+    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+    gate.unlink()
+    assert site.state(name) == "Running"  # nobody is left to tell the server
+    site.worker = site.hire()
+    assert site.ended(name) == "Crashed"
+    again = site.start("train.learning_rate=5e-4")
+    assert site.ended(again) == "Completed"
+    stages = site.stages(again)
+    assert stages["train"] == "Cached"
+    assert {stage for stage, state in stages.items() if state == "Completed"} == BELOW_TRAIN - {"train"}
+    until(lambda: not site.left())
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[Path]:
+    """The data folder of a PostgreSQL of our own, on a socket in the same folder; it is running."""
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), *filter(None, [Path(shutil.which("pg_ctl") or "/-")])]
+    programs = next((path.parent for path in found if path.exists()), None)
+    if programs is None:
+        pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
+    home = Path("/tmp") / f"temper-pg-{os.getpid()}"
+    home.mkdir(mode=0o700)
+    user = "postgres" if os.getuid() == 0 else ""
+    if user:
+        shutil.chown(home, user)
+    pg(home, programs, "initdb", "--auth=trust", "--username=prefect", "--pgdata", str(home / "data"))
+    pg(
+        home,
+        programs,
+        "pg_ctl",
+        "--pgdata",
+        str(home / "data"),
+        "-o",
+        _options(home),
+        "-w",
+        "-l",
+        f"{home}/log",
+        "start",
+    )
+    yield home
+    pg(home, programs, "pg_ctl", "--pgdata", str(home / "data"), "-m", "immediate", "stop")
+    shutil.rmtree(home)
+
+
+def pg(home: Path, programs: Path, program: str, *arguments: str) -> None:
+    who = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+    command = [*who, str(programs / program), *arguments]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _options(home: Path) -> str:
+    return f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off"
+
+
+@pytest.mark.long
+def test_a_restart_of_postgres_in_mid_run_loses_nothing(postgres: Path, finished: Path, tmp_path: Path) -> None:
+    url = f"postgresql+asyncpg://prefect@/postgres?host={postgres}"
+    with deployed(finished, tmp_path, PREFECT_API_DATABASE_CONNECTION_URL=url) as site:
+        gate = site.toy.hold("train")
+        name = site.start("train.learning_rate=6e-4")
+        site.toy.held("train")
+        programs = Path(shutil.which("pg_ctl") or next(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))).parent
+        data = str(postgres / "data")
+        pg(postgres, programs, "pg_ctl", "--pgdata", data, "-w", "-m", "fast", "-l", f"{postgres}/log", "restart")
+        gate.unlink()
+        assert site.ended(name) == "Completed"
+        assert site.parameter(name, "learning_rate") == 6e-4
+        assert set(site.stages(name).values()) <= {"Cached", "Completed"}

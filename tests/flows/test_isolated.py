@@ -1,0 +1,216 @@
+"""Runs in worktrees of their own, kept as experiments: what DVC knows of them, and what is left behind."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from prefect.client.orchestration import get_client
+
+from flows import workspace as rooms
+from flows.crashed import bury
+from flows.form import form
+from flows.stage import find
+from flows.workspace import RUNS, UNFINISHED, label, recover, workspace
+from tasks.contract.errors import Busy, InputError, MachineError, SettingsError, StageFailed
+from tests.flows.project import BELOW_TRAIN, STAGES, Toy, until
+
+PROGRAM = "from flows.isolated import finetune; finetune(settings={'train': {'learning_rate': 1e-4}})"
+
+
+def isolated(**options: Any) -> dict[str, Any]:
+    from flows.isolated import finetune
+
+    facts: Any = finetune(**options)
+    return dict(facts)
+
+
+def worktrees(toy: Toy) -> list[str]:
+    return [line for line in toy.call("git", "worktree", "list").splitlines() if str(RUNS) in line]
+
+
+def clean(toy: Toy) -> bool:
+    """Whether nothing of any run is left in the checkout, and it is as it was."""
+    left = [*(toy.path / RUNS).glob("*"), *(toy.path / ".dvc/cache/running").glob("*")]
+    return not left and not worktrees(toy) and not toy.call("git", "status", "--porcelain")
+
+
+def test_a_run_becomes_an_experiment_and_leaves_nothing_behind(toy: Toy) -> None:
+    before = toy.lock
+    facts = isolated(settings={"train": {"learning_rate": 1e-4}})
+    name = facts["experiment"]
+    assert {stage for stage, how in facts["stages"].items() if how == "ran"} == BELOW_TRAIN
+    assert clean(toy)
+    assert toy.lock == before
+
+    shown = json.loads(toy.dvc("exp", "show", "--json"))
+    mine = next(one for one in shown[1]["experiments"] or shown[0]["experiments"] if one["name"] == name)
+    data = mine["revs"][0]["data"]
+    assert data["params"]["params.yaml"]["data"]["train"]["learning_rate"] == 1e-4
+    assert "data/report/comparison.json" in data["metrics"]
+    assert "Environment: {" in toy.call("git", "log", "-1", "--format=%B", find(name))
+
+    toy.dvc("exp", "apply", name)
+    assert "up to date" in toy.dvc("status")
+    assert Path("data/trained/weights.txt").exists()
+    assert set(toy.flow().values()) == {"unchanged"}
+
+
+@pytest.mark.long
+def test_a_run_is_shared_and_where_the_remote_is_away_it_is_kept(toy: Toy, tmp_path: Path) -> None:
+    from flows.isolated import finetune
+
+    origin, away = tmp_path / "origin", tmp_path / "away"
+    toy.call("git", "clone", "--quiet", "--bare", str(toy.path), str(origin))
+    toy.call("git", "remote", "add", "origin", str(origin))
+    toy.dvc("remote", "add", "--default", "store", str(away / "store"))
+    Path("infra").mkdir()
+    Path("infra/stages.yaml").write_text("share: {retries: 0}\n")
+    toy.call("git", "add", "--all")
+    toy.call("git", "commit", "--quiet", "--message", "remote")
+    toy.call("git", "push", "--quiet", "origin", "HEAD")
+    away.write_text("not a folder")
+    state: Any = finetune(settings={"train": {"learning_rate": 1e-4}}, return_state=True)
+    assert state.name == "NotShared"
+    kept = state.message.split("the experiment ")[1].split()[0]
+    assert f"When the remote answers: dvc exp push --run-cache origin {kept}" in state.message
+    assert find(kept)
+    assert toy.call("git", "ls-remote", str(origin), f"refs/exps/*/{kept}") == ""
+
+    away.unlink()
+    facts = isolated(settings={"train": {"learning_rate": 1e-4}})
+    assert "ran" not in facts["stages"].values()
+    toy.call("git", "clone", "--quiet", str(origin), str(tmp_path / "clone"))
+    clone = Toy(tmp_path / "clone", toy.environment["PREFECT_API_URL"])
+    clone.dvc("exp", "pull", "origin", facts["experiment"])
+    clone.dvc("exp", "apply", facts["experiment"])
+    assert "learning_rate: 0.0001" in clone.lock.decode()
+    assert (clone.path / "data/trained/weights.txt").exists()
+
+
+def test_a_failed_run_keeps_what_finished_but_is_no_experiment(toy: Toy) -> None:
+    gate = toy.gate / "fail-merge"
+    gate.touch()
+    with pytest.raises(StageFailed, match="merge: the toy was told to fail"):
+        isolated(settings={"train": {"learning_rate": 1e-4}})
+    assert toy.dvc("exp", "list").strip() == ""
+    assert clean(toy)
+    gate.unlink()
+    stages = isolated(settings={"train": {"learning_rate": 1e-4}})["stages"]
+    assert stages["train"] == "restored"
+    assert stages["merge"] == "ran"
+
+
+def test_what_only_lies_in_the_main_checkout_is_named(toy: Toy) -> None:
+    toy.call("git", "rm", "--quiet", "-r", "--cached", "code")
+    Path(".git/info/exclude").write_text("code\n")
+    toy.call("git", "commit", "--quiet", "--message", "without")
+    with pytest.raises(InputError, match=r"code \(for train\): in neither git nor DVC at \w+.*temper data add"):
+        isolated()
+    assert clean(toy)
+
+
+@pytest.mark.long
+def test_inputs_tracked_by_dvc_come_from_the_cache(toy: Toy) -> None:
+    toy.call("git", "rm", "--quiet", "-r", "--cached", "code")
+    toy.dvc("add", "code")
+    toy.call("git", "add", "--all")
+    toy.call("git", "commit", "--quiet", "--message", "tracked by DVC")
+    assert set(isolated()["stages"].values()) == {"unchanged"} or toy.dvc("status")
+    shutil.rmtree(".dvc/cache/files")
+    with pytest.raises(MachineError, match=r"code: not in DVC's cache, and no remote is configured"):
+        isolated()
+
+
+def test_bad_settings_stop_it_before_anything_runs(toy: Toy) -> None:
+    with pytest.raises(SettingsError, match=r"unknown key 'train.learning_rat'; did you mean 'learning_rate'"):
+        isolated(settings={"train": {"learning_rat": 1e-4}})
+    with pytest.raises(MachineError, match="git knows no revision 'nowhere' here"):
+        isolated(revision="nowhere")
+    assert clean(toy)
+
+
+@pytest.mark.long
+def test_the_same_stage_in_two_worktrees_runs_once(toy: Toy) -> None:
+    gate = toy.hold("train")
+    runs = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.environment, stderr=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    toy.held("train")
+    until(lambda: len(worktrees(toy)) == 2)
+    gate.unlink()
+    assert [run.wait() for run in runs] == [0, 0]
+    assert (toy.gate / "count-train").read_text() == "x"
+    assert clean(toy)
+
+
+def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(toy: Toy) -> None:
+    gate = toy.hold("merge")
+    run = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.environment)
+    stage = psutil.Process(toy.held("merge"))
+    (place,) = [path for path in (toy.path / RUNS).iterdir() if path.is_dir()]
+    (place / "data/scratch/train-1").mkdir(parents=True)
+    (place / "data/scratch/train-1/step").write_text("7")
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+    gate.unlink()
+    assert not clean(toy)
+    with get_client(sync_client=True) as client:
+        (dead,) = [one for one in client.read_flow_runs() if one.name == place.name]
+        assert str(dead.state_name) == "Running"  # nobody told the server
+        bury(lambda line: None)
+        assert str(client.read_flow_run(dead.id).state_name) == "Crashed"
+    with workspace("next"):
+        assert Path("data/scratch/train-1/step").read_text() == "7"
+        assert [Path(line.split()[0]).name for line in worktrees(toy)] == ["next"]
+    assert (toy.path / UNFINISHED / "train-1/step").read_text() == "7"
+    assert clean(toy)
+    stages = isolated(settings={"train": {"learning_rate": 1e-4}})["stages"]
+    assert (stages["train"], stages["merge"]) == ("restored", "ran")
+
+
+def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rooms, "PATIENCE", 0.0)
+    with workspace("first"):
+        place = Path.cwd()
+        os.chdir(toy.path)
+        assert recover() == []
+        with pytest.raises(Busy, match="the run 'first' is under way already"), workspace("first"):
+            pass
+        assert place.is_dir()
+    assert clean(toy)
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("amber-otter", "amber-otter"),
+        ("a b/c:d", "a-b-c-d"),
+        ("x..y.lock", "x-.y-lock"),
+        ("../..", "run"),
+        ("é", "run"),
+    ],
+)
+def test_names_of_runs_as_names_of_refs(toy: Toy, name: str, safe: str) -> None:
+    assert label(name) == safe
+    toy.call("git", "check-ref-format", f"refs/exps/aa/bb/{safe}")
+
+
+def test_the_form_has_every_key_with_the_values_of_params() -> None:
+    schema = form(Path(__file__).parents[2] / "params.yaml")
+    text = json.dumps(schema)
+    assert '"$ref"' not in text
+    assert '"required"' not in text
+    rate = schema["properties"]["train"]["properties"]["learning_rate"]
+    assert rate["default"] == 0.005 or rate["default"] > 0
+    assert rate["exclusiveMinimum"] == 0
+    assert rate["description"]
+    assert STAGES

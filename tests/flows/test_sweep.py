@@ -1,0 +1,104 @@
+"""Sweeps: what is proposed, what runs, what is stopped early, and what a person sees of it."""
+
+import base64
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from flows import coordinates
+from flows.hopeless import Hopeless, half_way
+from flows.trials import Range, space, trials
+from tasks.contract.errors import SettingsError
+from tests.flows.site import Site
+
+
+def proposed(method: str, *values: str, count: int = 5) -> list[dict[str, object]]:
+    source = trials(method, space(list(values)), count, 7, True)  # type: ignore[arg-type]
+    found = []
+    while (chosen := source.propose()) is not None:
+        found.append(chosen)
+        source.tell(chosen, float(len(found)))
+    return found
+
+
+def test_a_grid_has_every_combination() -> None:
+    found = proposed("grid", "train.learning_rate=1e-4,2e-4", "train.lora.r=8,16", "train.method=lora")
+    assert len(found) == 4
+    assert {"train.learning_rate": 1e-4, "train.lora.r": 16, "train.method": "lora"} in found
+
+
+@pytest.mark.parametrize("method", ["random", "optuna"])
+def test_ranges_are_kept_and_a_seed_gives_the_same_again(method: str) -> None:
+    pytest.importorskip("optuna")
+    words = ("train.learning_rate=1e-5..1e-2", "train.lora.r=4..64", "train.method=lora,full")
+    found = proposed(method, *words)
+    assert len(found) == 5
+    assert found == proposed(method, *words)
+    for values in found:
+        assert 1e-5 <= float(str(values["train.learning_rate"])) <= 1e-2
+        assert isinstance(values["train.lora.r"], int)
+        assert values["train.method"] in {"lora", "full"}
+    assert len({str(values) for values in found}) > 1
+
+
+def test_ranges_over_decades_are_drawn_by_their_logarithm() -> None:
+    assert Range(1e-5, 1e-2).logarithmic
+    assert not Range(4, 32).logarithmic
+    drawn = [math.log10(float(str(v["a"]))) for v in proposed("random", "a=1e-5..1e-1", count=200)]
+    assert sum(value < -3 for value in drawn) > 70
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "message"),
+    [
+        ("grid", "a", "expected KEY=VALUE,VALUE"),
+        ("grid", "a=1..2", "a: a grid needs values, a range needs --random or --optuna"),
+        ("random", "a=x..2", "'x' is no number"),
+        ("grid", "a=[1", "a=\\[1: "),
+    ],
+)
+def test_what_cannot_be_tried_is_said(method: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        proposed(method, value)
+
+
+def test_a_training_is_hopeless_half_way_and_not_before(tmp_path: Path) -> None:
+    rule = Hopeless(loss=1.0)
+    state = {"done": 50, "total": 100, "unit": "steps", "figures": {"loss": 1.5}}
+    assert "at 50 of 100 steps its loss is 1.5, above 1" in rule.judge("train", state)
+    assert rule.judge("base", state) == ""
+    assert rule.judge("train", state | {"done": 49}) == ""
+    assert rule.judge("train", state | {"figures": {"loss": 1.0}}) == ""
+    curve = tmp_path / "loss.csv"
+    curve.write_text("step,loss\n10,3.0\n20,2.0\n30,\n40,1.0\n")
+    assert half_way(curve) == 2.0
+    assert half_way(tmp_path / "none.csv") is None
+
+
+def test_the_plot_is_a_picture_with_a_line_for_each_trial() -> None:
+    rows = [{"lr": 1e-4, "method": "<b>", "score": 0.9}, {"lr": 1e-2, "method": "full", "score": None}]
+    found = re.search(r"base64,([^)]+)\)", coordinates.svg(rows))
+    assert found
+    picture = ElementTree.fromstring(base64.b64decode(found[1]))
+    paths = [path.get("d", "") for path in picture.iter() if path.get("fill") == "none"]
+    assert [path.count("L") for path in paths] == [1, 2]
+    assert coordinates.svg([]) == "No trial ended."
+
+
+@pytest.mark.long
+def test_a_sweep_runs_its_trials_and_says_which_was_best(site: Site) -> None:
+    counted = site.toy.gate / "count-train"
+    before = len(counted.read_text()) if counted.exists() else 0
+    process = site.toy.temper("sweep", "train.learning_rate=3e-3,4e-3", "merge.probes=4,8", "--at-once", "2")
+    said = "".join(process.communicate())
+    assert process.returncode == 0, said
+    assert "The best: dvc exp apply " in said
+    assert said.count("Completed") == 4
+    assert len(counted.read_text()) - before == 2  # four trials, two trainings
+    run = next(run for run in site.client.read_flow_runs() if run.name and said.count(run.name) > 3)
+    names = {f"{run.name}-{number:02}" for number in range(1, 5)}
+    assert {name for name in names if site.experiment(name)} == names
+    assert {site.parameter(name, "learning_rate") for name in names} == {3e-3, 4e-3}
