@@ -25,6 +25,7 @@ from benchmarks import (
     startup,
     template,
     templates,
+    train,
     trigger,
 )
 from benchmarks.result import Result, table
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "privacy": privacy.measure,
     "template": template.measure,
     "templates": templates.measure,
+    "train": train.measure,
     "trigger": trigger.measure,
 }
 

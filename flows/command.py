@@ -138,6 +138,12 @@ def _check(options: argparse.Namespace) -> int:
     from flows import preflight
 
     faults = preflight.faults()
+    if not faults:
+        from flows.forecast import lines
+
+        told, faults = lines()
+        for line in told:
+            print(line)
     for fault in faults:
         print(fault, file=sys.stderr)
     if not faults:

@@ -15,7 +15,21 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from flows.reasons import parameters
-from tasks import base, clean, decide, evaluate, export, generate, judge, merge, quantize, report, template, train
+from tasks import (
+    align,
+    base,
+    clean,
+    decide,
+    evaluate,
+    export,
+    generate,
+    judge,
+    merge,
+    quantize,
+    report,
+    template,
+    train,
+)
 from tasks.contract.errors import SettingsError
 from tasks.contract.files import written
 from tasks.contract.settings import PARAMS, Settings, load, read
@@ -36,6 +50,8 @@ class Params(Settings):
     """Rows to token ids and labels."""
     train: train.Settings
     """Fine-tuning."""
+    align: align.Settings
+    """Learning from preferences."""
     merge: merge.Settings
     """Base and adapter to one model."""
     quantize: quantize.Settings

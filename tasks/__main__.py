@@ -15,8 +15,8 @@ from pathlib import Path
 from tasks.contract.errors import AGAIN, TemperError, Unavailable, advice
 
 STAGES = (
-    "base", "generate", "clean", "template", "train", "merge", "quantize", "export", "evaluate", "judge", "decide",
-    "report",
+    "base", "generate", "clean", "template", "train", "align", "merge", "quantize", "export", "evaluate", "judge",
+    "decide", "report",
 )  # fmt: skip
 
 FIXED = {

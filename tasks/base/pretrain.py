@@ -28,7 +28,7 @@ def pretrain(settings: Settings, paths: Paths) -> None:
     rows, ledger = rows_of(tokenizer, lines, settings.architecture.context)
     model = _model(settings.architecture, tokenizer)
     identifiers = {"settings": settings.model_dump(mode="json"), "lines": fingerprint(lines)}
-    scratch = checkpoints.folder(paths.scratch(f"base-{checkpoints.key(identifiers)}"))
+    scratch = checkpoints.folder(paths.scratch("base"), identifiers)
     result = trainer.fit("base.pretraining", model, tokenizer, rows, settings.pretraining, scratch)
     with written(paths.base) as out:
         _save(result.model, tokenizer, out / "model")

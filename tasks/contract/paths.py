@@ -40,9 +40,24 @@ class Paths:
         return self.data / "templated"
 
     @property
-    def trained(self) -> Path:
-        """The adapter (or, for full tuning, the model), `loss.csv` and `training.json`."""
+    def fitted(self) -> Path:
+        """What the stage `train` made: the adapter or the model, `loss.csv` and `training.json`."""
         return self.data / "trained"
+
+    @property
+    def aligned(self) -> Path:
+        """What the stage `align` made, in the same form; settings only where it is off."""
+        return self.data / "aligned"
+
+    @property
+    def trained(self) -> Path:
+        """What tuning ended with, for all stages after it: `aligned` where that holds a model, else `fitted`."""
+        return self.aligned if (self.aligned / "training.json").is_file() else self.fitted
+
+    @property
+    def guides(self) -> Path:
+        """Reward models, reward functions and teachers that the stage `align` learns from."""
+        return self.data / "guides"
 
     @property
     def adapters(self) -> Path:

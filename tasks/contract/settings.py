@@ -1,6 +1,7 @@
 """Settings of a stage: a frozen pydantic model of its section in params.yaml, with errors that name key and line."""
 
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +57,12 @@ def read(path: Path) -> Any:
     return document
 
 
+def hint(name: str, known: Collection[str], what: str = "known") -> str:
+    """What to say of an unknown `name`: the nearest of those that are known, or all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(sorted(known))}."
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -73,9 +80,7 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
     where = f"{path}:{line}" if (line := _line(document, location)) else f"{path}"
     if fault["type"] == "extra_forbidden":
         known = _known(model, fault["loc"][:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(sorted(known))}."
-        return f"{where}: unknown key '{key}'; {hint}"
+        return f"{where}: unknown key '{key}'; {hint(str(location[-1]), known, 'known keys here')}"
     if fault["type"] == "missing":
         return f"{where}: the key '{key}' is missing; add it."
     message = fault["msg"].removeprefix("Value error, ")

@@ -3,9 +3,11 @@
     python -m tasks train
 
 In: data/base, data/templated. Out: data/trained (the adapter, or the whole model; `loss.csv`, `training.json`,
-`settings.json`). A run that was killed goes on from its last checkpoint and ends in the same bytes.
+`settings.json`; only that with `enabled: false`). A run that was killed goes on from its last checkpoint and ends in
+the same bytes.
 """
 
+from tasks.contract.files import write_json, written
 from tasks.contract.paths import Paths
 from tasks.train.settings import Settings
 
@@ -14,6 +16,18 @@ __all__ = ["Settings", "run"]
 
 def run(settings: Settings, paths: Paths) -> None:
     """Train, check and save; see the module's docstring."""
+    from tasks.train import launch
+
+    if not settings.enabled:
+        with written(paths.fitted) as out:
+            out.mkdir()
+            write_json(out / "settings.json", settings.model_dump(mode="json"))
+        print("train: off; what the stage align makes of the base is what goes on")
+        return
+
+    if settings.processes > 1 and not launch.started():
+        launch.together("train", settings.processes)
+        return
     from tasks.train.tune import tune
 
     tune(settings, paths)

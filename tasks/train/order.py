@@ -44,3 +44,31 @@ class ByLength(Sampler[int]):
         for batch in generator.permutation(full).tolist():
             yield from batches[batch].tolist()
         yield from sorted_rows[full * self.batch_size :].tolist()
+
+
+class Again(Sampler[int]):
+    """Numbers of prompts for several answers each: batches of prompts, in an order of the seed and the epoch alone.
+
+    trl's own goes on with one generator from epoch to epoch, so a run that goes on in its second epoch gets the order
+    of the first again; and it drops the prompts that fill no batch. Here they are joined by the first ones once more.
+    """
+
+    def __init__(self, prompts: int, answers: int, batch: int, repeats: int, seed: int) -> None:
+        """`batch`: prompts that are answered together; `repeats`: times that their answers are used."""
+        self.prompts, self.answers, self.batch, self.repeats, self.seed = prompts, answers, batch, repeats, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader as an epoch begins, also where training goes on in the midst of one."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.prompts // self.batch) * self.batch * self.answers * self.repeats
+
+    def __iter__(self) -> Iterator[int]:
+        """Each prompt `answers` times, side by side; each batch of prompts `repeats` times, one after the other."""
+        drawn = np.random.default_rng([self.seed, self.epoch]).permutation(self.prompts)
+        whole = np.resize(drawn, -(-self.prompts // self.batch) * self.batch)
+        for batch in whole.reshape(-1, self.batch):
+            for _ in range(self.repeats):
+                yield from np.repeat(batch, self.answers).tolist()

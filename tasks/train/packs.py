@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 
 from tasks.contract.errors import CheckFailed, InputError
@@ -37,6 +38,12 @@ class Packs:
             "labels": labels.flatten().to_numpy().astype(np.int64),
             "seq_lengths": ids.value_lengths().to_pylist(),
         }
+
+    @property
+    def longest(self) -> int:
+        """The pack with the most tokens."""
+        lengths = pc.list_value_length(self.data.column("input_ids")).to_numpy()
+        return int(np.argmax(np.add.reduceat(lengths, self.starts[:-1])))
 
     @property
     def data(self) -> Any:

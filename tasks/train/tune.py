@@ -1,7 +1,9 @@
 """The stage `train`: load the base, tune it, save a whitelist of files."""
 
 import json
+import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,86 +13,109 @@ from tasks.contract.files import sha256, write_json, write_text, written
 from tasks.contract.loading import grow
 from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
-from tasks.train import checkpoints, rows
-from tasks.train.settings import Settings
+from tasks.train import checkpoints, launch, rows
+from tasks.train.adapters import INITIAL, attach
+from tasks.train.loop import bfloat16
+from tasks.train.methods import METHODS
+from tasks.train.settings import Optimization, Settings, Tuning
 from tasks.train.trainer import fit, prepare
 
 
 def tune(settings: Settings, paths: Paths) -> None:
     """Train and save `data/trained`; the checkpoints go when the result is complete."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     audit = json.loads((paths.templated / "audit.json").read_text())
     train = rows.load(paths.templated / "train.arrow")
     validation = rows.load(paths.templated / "validation.arrow")
     rows.check(rows.count(train), audit["splits"]["train"]["trained"], "train")
+    launch.join(settings.processes)
     prepare(settings)
-    base = base_folder(paths)
+    base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
-        base, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-    )
+    model = load(base, settings, settings)
     grown = grow(model, tokenizer)
     identity = {
         "settings": settings.model_dump(mode="json"),
-        "base": base_record(paths)["sha256"],
+        "base": record["sha256"],
         "rows": [sha256(paths.templated / f"{split}.arrow") for split in ("train", "validation")],
     }
-    scratch = checkpoints.folder(paths.scratch(f"train-{checkpoints.key(identity)}"))
+    with launch.first():
+        scratch = checkpoints.folder(paths.scratch("train"), identity)
+    model = attach("train", settings, model, train, scratch, grown)
     result = fit(
-        "train",
-        model,
-        tokenizer,
-        train,
-        settings,
-        scratch,
-        validation=validation if len(validation) else None,
-        eval_steps=settings.eval_steps,
-        adapter=_adapter(settings, model if grown else None) if settings.method == "lora" else None,
+        "train", model, tokenizer, train, settings, scratch, validation=validation if len(validation) else None
     )
-    with written(paths.trained) as out:
+    if launch.rank():
+        return
+    with written(paths.fitted) as out:
         out.mkdir()
-        save(result.model, out, base_record(paths)["location"])
+        save(result.model, out, record["location"], initial(settings, scratch))
         write_text(out / "loss.csv", result.curve)
-        base_hash = base_record(paths)["sha256"]
-        write_json(out / "training.json", {**result.facts, "method": settings.method, "base": base_hash})
+        write_json(out / "training.json", {**result.facts, **described(settings), "base": record["sha256"]})
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     shutil.rmtree(scratch)
 
 
-def _adapter(settings: Settings, grown: Any) -> Any:
-    """The adapter; with the embeddings of `grown`, a model with new tokens, whose rows nothing else trains or saves."""
-    from peft import LoraConfig
+def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
+    """The model in `folder` with float32 weights, or with those that are not trained in 4 or 8 bits."""
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-    embeddings: dict[str, Any] = {}
-    if grown is not None:
-        layers = {id(layer): layer for layer in (grown.get_input_embeddings(), grown.get_output_embeddings())}
-        names = [name.rsplit(".", 1)[-1] for name, layer in grown.named_modules() if id(layer) in layers]
-        embeddings = {"modules_to_save": names, "ensure_weight_tying": bool(grown.config.tie_word_embeddings)}
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        r=settings.lora.r,
-        lora_alpha=settings.lora.alpha,
-        lora_dropout=settings.lora.dropout,
-        target_modules=settings.lora.target_modules,
-        **embeddings,
+    options: dict[str, Any] = {}
+    if tuning.quantized:
+        compute = torch.bfloat16 if bfloat16(settings.dtype, not torch.cuda.is_available()) else torch.float32
+        options["quantization_config"] = (
+            BitsAndBytesConfig(load_in_8bit=True)
+            if tuning.quantized == "int8"
+            else BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type=tuning.quantized,
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=compute,
+            )
+        )
+        if torch.cuda.is_available():
+            options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, **options
     )
 
 
-def save(model: Any, out: Path, base: str) -> None:
+def described(tuning: Tuning) -> dict[str, Any]:
+    """What `training.json` says of the method, for the stages that use its result."""
+    scheme = tuning.quantized
+    quantization = {"quantization": {"scheme": scheme, "double_quant": scheme != "int8"}} if scheme else {}
+    return {"method": tuning.method, **quantization}
+
+
+def initial(tuning: Tuning, scratch: Path) -> Path | None:
+    """Where the adapter lies as it was before training, if what is saved is the difference to it."""
+    return scratch / INITIAL if METHODS[tuning.method].plain else None
+
+
+def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
     """Save an adapter or a whole model into the folder `out`, in bytes that depend on the weights only.
 
-    `base` is what `base_model_name_or_path` of an adapter shall say. peft writes sets in hash order and a model card
-    that holds versions; both are mended here.
+    `base` is what `base_model_name_or_path` of an adapter shall say. `start`: see `initial`. peft writes sets in hash
+    order and a model card that holds versions; both are mended here.
     """
-    # peft would add the embeddings a second time where they grew: they are among the modules that it saves
-    model.save_pretrained(out, **({"save_embedding_layers": False} if hasattr(model, "peft_config") else {}))
+    options: dict[str, Any] = {}
+    if hasattr(model, "peft_config"):
+        # peft would add the embeddings a second time where they grew: they are among the modules that it saves
+        options["save_embedding_layers"] = False
+        options["selected_adapters"] = ["default"]  # and not the copy that a preference loss compares with
+        if start is not None:
+            options["path_initial_model_for_weight_conversion"] = str(start)
+    with warnings.catch_warnings():
+        # said of the copy as it was before training, which peft loads for the difference and puts away again
+        warnings.filterwarnings("ignore", message="(PiSSA|OLoRA) changes the base weights")
+        model.save_pretrained(out, **options)
     (out / "README.md").unlink(missing_ok=True)
     config = out / "adapter_config.json"
     if config.exists():
         values = json.loads(config.read_text())
         values["base_model_name_or_path"] = base
-        for name in ("target_modules", "modules_to_save"):
+        for name in ("target_modules", "modules_to_save", "exclude_modules"):
             if isinstance(values.get(name), list):
                 values[name] = sorted(values[name])
         write_json(config, values)

@@ -175,6 +175,21 @@ def project(root: Path, *, method: str = "lora", dtype: str = "float32", tied: b
     return paths
 
 
+def guides(paths: Paths) -> None:
+    """Fill data/guides: a function that likes vowels (`taste.py:taste`), a reward model `liked`, a model `teacher`."""
+    from transformers import AutoModelForSequenceClassification
+
+    coder = tokenizer()
+    write_text(
+        paths.guides / "taste.py",
+        "def taste(prompt, answer, reference):\n    return sum(c in 'aeiou' for c in answer) / (len(answer) or 1)\n",
+    )
+    model(paths.guides / "teacher", vocabulary=len(coder), initializer_range=0.3)
+    liked = model(paths.guides / "liked", vocabulary=len(coder))
+    AutoModelForSequenceClassification.from_pretrained(liked, num_labels=1, pad_token_id=0).save_pretrained(liked)
+    coder.save_pretrained(liked)
+
+
 def record(paths: Paths, folder: Path, kind: str, location: str) -> None:
     """Write `base.json` for the model in `folder`."""
     files = describe(folder)

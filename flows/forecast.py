@@ -1,0 +1,104 @@
+"""What the settings ask of this machine, before anything runs: steps and tokens, disk of all stages, least memory."""
+
+import json
+import shutil
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from flows.machine import available_memory
+from flows.settings import Params
+from tasks.base.ready import is_model
+from tasks.contract.paths import Paths
+from tasks.contract.settings import PARAMS, load
+from tasks.train import forecast
+from tasks.train.settings import Optimization, Tuning
+
+
+def lines() -> tuple[list[str], list[str]]:
+    """What a run takes, a line each; and what of it is not there, each a sentence. Empty before there is a base."""
+    params, paths = load(Params, Path(PARAMS)), Paths()
+    folder = _base(params, paths)
+    try:
+        base = forecast.shapes(folder) if folder else {}
+    except SafetensorError:  # the stage base says what is wrong with it
+        return [], []
+    if not base:
+        return [], []
+    told = [_steps(params, paths)]
+    disk = needed(base, params)
+    most, free = sum(disk.values()), shutil.disk_usage(Path()).free
+    told.append(f"disk: {_size(most)} ({', '.join(f'{name} {_size(size)}' for name, size in disk.items())})")
+    told[-1] += f"; {_size(free)} are free"
+    memory, there = _memory(base, params), available_memory()
+    told.append(f"memory: {_size(memory)} for weights, gradients and optimiser; {_size(there)} are available")
+    faults = []
+    if most > free:
+        faults.append(f"{told[1]}. Free some space, or {_cheaper_disk(disk, params)}.")
+    if memory > there:
+        way = "train.method to qlora" if params.train.method != "full" else "train.method to lora or qlora"
+        faults.append(f"{told[2]}. Set {way}, or take a machine with more.")
+    return told, faults
+
+
+def needed(base: forecast.Base, params: Params) -> dict[str, int]:
+    """Bytes of disk by what they are for; `cache`: what DVC holds once more, where the disk cannot share blocks."""
+    checkpoints, result = forecast.training(base, params.train, params.train)
+    dtype = params.merge.dtype
+    outs = {"merge": forecast.merged(base, dtype)}
+    outs["train"] = result
+    if params.align.objective != "off":
+        further, aligned = forecast.training(base, _aligned(params), params.align)
+        checkpoints, outs["align"] = max(checkpoints, further), aligned
+    if schemes := params.quantize.schemes:
+        outs["quantize"] = sum(forecast.quantized(base, dtype, scheme) for scheme in schemes)
+    return {"checkpoints": checkpoints, **outs, "cache": sum(outs.values())}
+
+
+def _memory(base: forecast.Base, params: Params) -> int:
+    asked: list[tuple[Tuning, Optimization]] = [(params.train, params.train)]
+    if params.align.objective != "off":
+        asked.append((_aligned(params), params.align))
+    return max(forecast.memory(base, *each) for each in asked)
+
+
+def _aligned(params: Params) -> Tuning:
+    """How `align` tunes: what `train` tuned, unless it starts from the base."""
+    return params.train if params.align.start == "train" and params.align.objective != "reward" else params.align
+
+
+def _steps(params: Params, paths: Paths) -> str:
+    train = params.train
+    batch = train.batch_size * train.gradient_accumulation
+    unit = "packs" if params.template.packing else "rows"
+    told = f"train: {train.steps} steps of {batch} {unit}"
+    if rows := forecast.rows(paths.templated / "audit.json"):
+        epochs = "" if unit == "packs" else f", {train.steps * batch / rows['rows']:.1f} epochs"
+        tokens, learned = (f"{rows[name]:,}" for name in ("tokens", "supervised_tokens"))
+        told += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"
+    return told
+
+
+def _base(params: Params, paths: Paths) -> Path | None:
+    """The folder of the base that a run will take; None where it is not made, or not here, yet."""
+    given = Path(params.base.folder)
+    if not params.base.hub and is_model(given):
+        return given
+    try:
+        record = json.loads((paths.base / "base.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if record["kind"] == "hub":
+        return None
+    return paths.base / record["location"] if record["kind"] == "trained" else Path(record["location"])
+
+
+def _cheaper_disk(disk: dict[str, int], params: Params) -> str:
+    largest = max((name for name in disk if name != "cache"), key=lambda name: disk[name])
+    if largest == "checkpoints" and params.train.method == "full":
+        return "set train.method to lora, or train.optimizer to adafactor"
+    return "set merge.dtype to bfloat16" if largest in ("merge", "train") else "name fewer quantize.schemes"
+
+
+def _size(amount: int) -> str:
+    return f"{amount / 2**30:.2f} GiB" if amount >= 2**30 else f"{amount / 2**20:.1f} MiB"

@@ -1,0 +1,32 @@
+"""Align the tuned model, or the base, with preferences; or train a reward model on them.
+
+    python -m tasks align
+
+In: data/base, data/trained, data/templated (preferences, judged, tokenizer). Out: data/aligned: as data/trained, and
+the stages below use it in its place; with `objective: reward` the reward model in `reward/`, with `objective: off`
+nothing but `settings.json`, and those stages use data/trained.
+"""
+
+import os
+
+from tasks.align.settings import Settings
+from tasks.contract.files import write_json, written
+from tasks.contract.paths import Paths
+
+__all__ = ["Settings", "run"]
+
+# trl warns whoever imports ORPO or CPO that they may change; the version is exact here, and tests look at both
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+
+def run(settings: Settings, paths: Paths) -> None:
+    """Train, check and save; see the module's docstring."""
+    if settings.objective == "off":
+        with written(paths.aligned) as out:
+            out.mkdir()
+            write_json(out / "settings.json", settings.model_dump(mode="json"))
+        print("align: off; what the stage train made is what goes on")
+        return
+    from tasks.align.align import align
+
+    align(settings, paths)

@@ -1,0 +1,95 @@
+"""Prompts that the model answers in training, each with a reference: the token ids that template made (INV-8)."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.contract.errors import InputError
+from tasks.contract.paths import Paths
+from tasks.contract.rows import IGNORED
+from tasks.train.rows import load
+
+
+class Prompts:
+    """Prompts and references as token ids; as items, with the reference as text too."""
+
+    column_names = ("prompt", "reference_ids", "reference")
+
+    def __init__(self, prompts: Any, references: Any, left_out: int, tokenizer: Any) -> None:
+        """`prompts`, `references`: Arrow lists of ids, one a prompt. `left_out`: rows without a prompt."""
+        self.prompts, self.references, self.left_out, self.tokenizer = prompts, references, left_out, tokenizer
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        ids = self.references[index].as_py()
+        reference = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return {"prompt": self.prompts[index].as_py(), "reference_ids": ids, "reference": reference}
+
+    @property
+    def longest(self) -> int:
+        """The prompt with the most tokens."""
+        return int(np.argmax(pc.list_value_length(self.prompts).to_numpy()))
+
+    def counts(self) -> dict[str, int]:
+        """Prompts, tokens in them, and rows that have none."""
+        tokens = pc.sum(pc.list_value_length(self.prompts)).as_py() or 0
+        return {"rows": len(self), "prompt_tokens": tokens, "rows_without_prompt": self.left_out}
+
+
+def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
+    """The prompts of training; `source` as `Settings.prompts`. Raises `InputError` where there is none."""
+    if source == "pairs":
+        place = paths.templated / "preferences" / "train.arrow"
+        table = load(place).data
+        made = Prompts(_list(table.column("prompt_ids")), _list(table.column("chosen_ids")), 0, tokenizer)
+    else:
+        place = paths.templated / "train.arrow"
+        made = _of_rows(load(place).data, tokenizer)
+    if not len(made):
+        told = " (its rows have no turn before the first trained one)" if made.left_out else ""
+        raise InputError(
+            f"{place}: no prompt for align.objective to have answered{told}; set align.prompts to "
+            f"{'rows' if source == 'pairs' else 'pairs'}, or give rows with a question and an answer."
+        )
+    return made
+
+
+def _list(column: Any) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _of_rows(table: Any, tokenizer: Any) -> Prompts:
+    """Rows up to where their last trained stretch begins, and that stretch; those trained from the start are left out.
+
+    What follows the stretch, such as the line end behind a turn, is no part of the answer.
+    """
+    ids, labels = _list(table.column("input_ids")), _list(table.column("labels"))
+    offsets = ids.offsets.to_numpy()
+    values = ids.values.to_numpy()
+    trained = labels.values.to_numpy() != IGNORED
+    prompts, references = [], []
+    for start, end in pairwise(offsets.tolist()):
+        places = np.flatnonzero(trained[start:end])
+        if not len(places):
+            continue
+        last = int(places[-1])
+        first = last - int(np.argmax(np.append(~trained[start : start + last + 1][::-1], True))) + 1
+        if first:
+            prompts.append(values[start : start + first])
+            references.append(values[start + first : start + last + 1])
+    kind = pa.list_(pa.int32())
+    return Prompts(pa.array(prompts, kind), pa.array(references, kind), len(ids) - len(prompts), tokenizer)
+
+
+def place(paths: Paths, name: str, key: str) -> Path:
+    """The folder `name` in data/guides that `key` asks for."""
+    folder = paths.guides / name
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no model here, which {key} asks for; put its folder there.")
+    return folder

@@ -1,0 +1,123 @@
+"""What a run will take, from its settings and the headers of files alone: steps, disk, and memory at least.
+
+No library of models is loaded. What a forward pass keeps is measured before the first step (`tasks.train.price`).
+"""
+
+import json
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from tasks.train.methods import METHODS
+from tasks.train.optimizers import state
+from tasks.train.settings import Optimization, Tuning
+
+KEPT = 3
+"""Checkpoints on disk at once: two that are kept, and the one being written."""
+
+BYTES = {"F64": 8.0, "F32": 4.0, "F16": 2.0, "BF16": 2.0, "F8_E4M3": 1.0, "F8_E5M2": 1.0, "I8": 1.0, "U8": 1.0}
+"""Bytes of a number by the name that safetensors has for its type."""
+
+STORED = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
+
+BITS = {
+    "nf4": 4.13, "fp4": 4.13, "int8": 8.0, "f32": 32.0, "f16": 16.0, "bf16": 16.0, "q8_0": 8.5, "q6_k": 6.56,
+    "q5_1": 6.0, "q5_0": 5.5, "q5_k_m": 5.7, "q5_k_s": 5.5, "q4_1": 5.0, "q4_0": 4.5, "q4_k_m": 4.85, "q4_k_s": 4.6,
+    "q3_k_l": 4.3, "q3_k_m": 3.9, "q3_k_s": 3.5, "q2_k": 3.0, "gptq-w4a16": 4.2,
+}  # fmt: skip
+"""Bits of a weight in a matrix, scales included, by scheme; 8 for those not named."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A tensor of the base."""
+
+    sizes: tuple[int, ...]
+    kind: str
+    """Name of its type in safetensors."""
+
+    @property
+    def count(self) -> int:
+        """Numbers in it."""
+        return prod(self.sizes)
+
+
+Base = dict[str, Shape]
+"""Tensors by name."""
+
+
+def shapes(folder: Path) -> Base:
+    """The tensors in the safetensors files of `folder`; only their headers are read."""
+    from safetensors import safe_open
+
+    found = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "np") as tensors:
+            for name in tensors.keys():  # noqa: SIM118
+                part = tensors.get_slice(name)
+                found[name] = Shape(tuple(part.get_shape()), part.get_dtype())
+    return found
+
+
+def layers(base: Base) -> Base:
+    """Its linear layers but the head: what adapters go on, and what is quantised."""
+    return {
+        name: shape
+        for name, shape in base.items()
+        if len(shape.sizes) == 2 and name.endswith(".weight") and "embed" not in name and "lm_head" not in name
+    }
+
+
+def trained(base: Base, tuning: Tuning) -> int:
+    """Weights that `tuning` trains; for adapters other than LoRA as many as LoRA of rank `lora.r` would, at most."""
+    weights = sum(shape.count for shape in base.values())
+    if METHODS[tuning.method].kind is None:
+        return weights  # for freeze the most that it can be
+    wanted = tuning.lora.target_modules
+    chosen = [
+        shape
+        for name, shape in layers(base).items()
+        if isinstance(wanted, str) or any(name.removesuffix(".weight").endswith(part) for part in wanted)
+    ]
+    return min(weights, sum(tuning.lora.r * sum(shape.sizes) for shape in chosen))
+
+
+def training(base: Base, tuning: Tuning, settings: Optimization) -> tuple[int, int]:
+    """Bytes of disk while it is trained (checkpoints) and after (the result)."""
+    weights = trained(base, tuning)
+    return round(KEPT * (4 + state(settings.optimizer)) * weights), 4 * weights
+
+
+def memory(base: Base, tuning: Tuning, settings: Optimization) -> int:
+    """Bytes of weights, gradients and optimiser states: without what a forward pass keeps, and without the program."""
+    weights, tuned = sum(shape.count for shape in base.values()), trained(base, tuning)
+    held = 4.0 * weights
+    if tuning.quantized:
+        held -= sum(shape.count for shape in layers(base).values()) * (4 - BITS[tuning.quantized] / 8)
+    adapter = 4 * tuned if METHODS[tuning.method].kind else 0
+    return round(held + adapter + (4 + state(settings.optimizer)) * tuned)
+
+
+def merged(base: Base, dtype: str) -> int:
+    """Bytes of the merged model; `dtype` as `merge.dtype`."""
+    return round(sum(shape.count * STORED.get(dtype, BYTES.get(shape.kind, 4.0)) for shape in base.values()))
+
+
+def quantized(base: Base, dtype: str, scheme: str) -> int:
+    """Bytes of the merged model by `scheme`: GGUF has embeddings and head in at least 8.5 bits, others leave them."""
+    bits = BITS.get(scheme.removeprefix("gguf-"), 8.0)
+    matrices = layers(base)
+    rest = {name: shape for name, shape in base.items() if name not in matrices}
+    inner = sum(shape.count for shape in matrices.values()) * bits / 8
+    if scheme.startswith("gguf-"):
+        return round(inner + sum(shape.count for shape in rest.values()) * max(bits, BITS["q8_0"]) / 8)
+    return round(inner + merged(rest, dtype))
+
+
+def rows(audit: Path) -> dict[str, int]:
+    """Rows, tokens and supervised tokens of training as data/templated/audit.json counts them; empty without it."""
+    try:
+        told = json.loads(audit.read_text())
+        return dict(told["splits"]["train"]["trained"])
+    except (OSError, ValueError, KeyError):
+        return {}

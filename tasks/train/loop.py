@@ -1,0 +1,247 @@
+"""What every trainer here has in common: its arguments, the checks around it, what is told, and what is recorded."""
+
+import dataclasses
+import difflib
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer
+from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
+from transformers.trainer_utils import set_seed
+
+from tasks.contract.errors import CheckFailed, SettingsError
+from tasks.train import checkpoints, launch
+from tasks.train import price as pricing
+from tasks.train.adapters import b_ratio
+from tasks.train.methods import METHODS
+from tasks.train.muon import Muon
+from tasks.train.optimizers import PROJECTING, UNSAVED
+from tasks.train.settings import Optimization, Tuning
+from tasks.train.watch import ALIKE, curve
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and what is worth recording about how it came about."""
+
+    model: Any
+    curve: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is trained on: its counts, and how many items a step takes."""
+
+    counts: dict[str, int]
+    items: int
+    """Items an epoch: rows, or packs."""
+    longest: int
+    """The item with the most tokens."""
+    unit: str = "rows"
+    """What the items are."""
+    forward: Callable[[], Any] | None = None
+    """A loss of the longest item, where the trainer does not make it of the item alone."""
+
+
+def prepare(settings: Optimization) -> None:
+    """Fix what would make two runs differ: threads, seeds, and kernels whose order of addition varies."""
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(True)
+    # That also fills every new buffer with NaN, against reads of what was never written; trl's loss makes buffers of
+    # hundreds of megabytes at each step, and the filling took a third of the time. Bytes are the same without.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    set_seed(settings.seed)
+
+
+def arguments(
+    what: str,
+    kind: Any,
+    settings: Optimization,
+    scratch: Path,
+    *,
+    eval_steps: int | None = None,
+    patience: bool = False,
+    further: dict[str, Any] | None = None,
+    **own: Any,
+) -> Any:
+    """The arguments of a trainer: `kind` is trl's class for them, `further` what `params.yaml` passes on.
+
+    Raises `SettingsError` where `kind` does not know one of them or refuses their values.
+    """
+    cpu = not torch.cuda.is_available()
+    further = further or {}
+    if settings.optimizer in PROJECTING:
+        further = {"optim_target_modules": ["attn", "mlp"], **further}
+    names = {field.name for field in dataclasses.fields(kind)}
+    for name in further:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            told = f"did you mean '{near[0]}'?" if near else "see its documentation."
+            raise SettingsError(
+                f"params.yaml: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
+                f"{told}"
+            )
+    values = {
+        "output_dir": str(scratch),
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.batch_size,
+        "per_device_eval_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.gradient_accumulation,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.scheduler,
+        "warmup_steps": settings.warmup_steps,
+        "optim": "adamw_torch" if settings.optimizer == "muon" else settings.optimizer,
+        "adam_beta2": settings.adam_beta2,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "seed": settings.seed,
+        "bf16": bfloat16(settings.dtype, cpu),
+        "use_cpu": cpu,
+        "ddp_backend": "gloo" if cpu and launch.started() else None,
+        "activation_checkpointing": settings.gradient_checkpointing,
+        "logging_steps": settings.logging_steps,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is no number
+        "save_strategy": "no" if settings.optimizer in UNSAVED else "steps",
+        "save_steps": eval_steps if patience else settings.checkpoint_steps,
+        "save_total_limit": 2,  # the older one stays valid until the manifest of the newer one is written
+        "eval_strategy": "steps" if eval_steps else "no",
+        "eval_steps": eval_steps,
+        "load_best_model_at_end": patience,
+        "metric_for_best_model": "eval_loss" if patience else None,
+        "dataloader_pin_memory": not cpu,
+        "disable_tqdm": True,
+        "report_to": [],
+        **own,
+    }
+    try:
+        return kind(**{**values, **further})
+    except (ValueError, TypeError, NotImplementedError) as error:
+        said = " ".join(str(error).split())
+        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {said}") from None
+
+
+def bfloat16(dtype: str, cpu: bool) -> bool:
+    """Whether to compute in bfloat16: as told, or where the processor has instructions for it."""
+    if dtype != "auto":
+        return dtype == "bfloat16"
+    if not cpu:
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def train(
+    what: str, trainer: Any, settings: Optimization, scratch: Path, work: Work, patience: int | None = None
+) -> Trained:
+    """Train, from the last checkpoint in `scratch` if any, and check that something was trained.
+
+    Raises `CheckFailed` where nothing is trainable or no weight changed.
+    """
+    trainer.remove_callback(PrinterCallback)  # Watch tells the same in one line
+    if patience:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+    trainable = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
+    if not trainable:
+        raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and what it tunes.")
+    before = {name: digest(value) for name, value in trainable.items()}
+    with launch.first():
+        checkpoint = checkpoints.latest(scratch)
+    batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
+    _tell(what, settings, work, batch, trainable, trainer.args, checkpoint)
+    asked = pricing.price(trainer, settings, work.forward or (lambda: _forward(trainer, work.longest)))
+    pricing.tell(what, asked)
+    pricing.check(what, asked, settings, scratch, hasattr(trainer.model, "peft_config"))
+    with checkpoints.full_disk(what, scratch):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    pricing.settle(what, asked)
+    changed = sum(before[name] != digest(value) for name, value in trainable.items())
+    made = trainer.state.global_step
+    if not changed:
+        alike = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
+        if alike and min(alike) == 1:
+            raise CheckFailed(
+                f"{what}: in {made} steps all answers to a prompt were worth the same, so nothing was learned; see "
+                f"that {what}.rewards tell good answers of the model from bad ones, or raise {what}.answers."
+            )
+        raise CheckFailed(f"{what}: after {made} steps no weight has changed; raise {what}.learning_rate.")
+    facts = {
+        **work.counts,
+        "steps": made,
+        work.unit: work.counts.get(work.unit, work.items),
+        f"effective_batch_{work.unit}": batch,
+        "epochs": round(made * batch / work.items, 3),
+        "parameters": sum(value.numel() for value in trainer.model.parameters()),
+        "trainable_parameters": sum(value.numel() for value in trainable.values()),
+        "tensors_changed": changed,
+        "device": trainer.args.device.type,
+        "dtype": "bfloat16" if trainer.args.bf16 else "float32",
+        "arguments": effective(trainer.args),
+    }
+    return Trained(trainer.model, curve(trainer.state.log_history), facts)
+
+
+def _forward(trainer: Any, item: int) -> Any:
+    batch = trainer.data_collator([trainer.train_dataset[item]])
+    return trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
+
+
+def optimizer(settings: Optimization, model: Any, values: Any) -> Any:
+    """The optimiser where transformers does not make it by its name; else None."""
+    if settings.optimizer == "muon":
+        return Muon(
+            model,
+            settings.learning_rate,
+            (values.adam_beta1, values.adam_beta2),
+            values.adam_epsilon,
+            settings.weight_decay,
+        )
+    ratio = b_ratio(settings) if isinstance(settings, Tuning) and METHODS[settings.method].lora else None
+    if ratio is None:
+        return None
+    from peft.optimizers import create_loraplus_optimizer
+
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(values, model)
+    rate = options.pop("lr")
+    return create_loraplus_optimizer(
+        model, kind, lr=rate, loraplus_lr_ratio=ratio, loraplus_weight_decay=settings.weight_decay, **options
+    )
+
+
+def digest(weight: Any) -> bytes:
+    """Hash of the bytes of a tensor, which costs no copy of it."""
+    flat = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.blake2b(flat.numpy().data, digest_size=16).digest()
+
+
+def effective(values: Any) -> dict[str, Any]:
+    """Every argument that trl and transformers ended up with, less what names this machine or a secret."""
+    left_out = {"output_dir", "logging_dir", "hub_token", "push_to_hub_token", "run_name", "local_rank"}
+    return {name: _json(value) for name, value in sorted(values.to_dict().items()) if name not in left_out}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _json(item) for name, item in sorted(value.items())}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def _tell(
+    what: str, settings: Optimization, work: Work, batch: int, trainable: dict[str, Any], values: Any, start: Any
+) -> None:
+    """One line of derived facts, before the first step."""
+    counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in work.counts.items())
+    weights = sum(value.numel() for value in trainable.values())
+    print(
+        f"{what}: {counts}, {settings.steps} steps of {batch} {work.unit}, "
+        f"{weights} trainable weights, {'bfloat16' if values.bf16 else 'float32'} on {values.device.type}, "
+        f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
+        flush=True,
+    )
