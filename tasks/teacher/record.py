@@ -27,6 +27,9 @@ STOP = "stop.json"
 LINE = re.compile(r'\{"key": "([0-9a-f]{64})", "(response|failed|closed)": .*\}\n')
 """How a line begins says what it is: a response, a request that failed for good, a run whose budget was used up."""
 
+EMPTY = '{"responses": 0}\n'
+"""All that a record without responses says: DVC warns of files that are empty."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS lines (key TEXT PRIMARY KEY, kind TEXT, line TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS failures ON lines (kind) WHERE kind = 'failed';
@@ -173,6 +176,8 @@ class Record:
         with path.open(encoding="utf-8") as file:
             self._base.execute("BEGIN")
             for number, line in enumerate(file, 1):
+                if line == EMPTY:
+                    continue
                 if not (found := LINE.fullmatch(line)):
                     self._base.execute("ROLLBACK")
                     raise InputError(
@@ -188,3 +193,5 @@ class Record:
         with written(path) as aside, aside.open("w", encoding="utf-8") as file:
             for (line,) in self._base.execute("SELECT line FROM lines ORDER BY key"):
                 file.write(f"{line}\n")
+            if not file.tell():
+                file.write(EMPTY)

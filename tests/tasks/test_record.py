@@ -48,6 +48,17 @@ def test_what_is_recorded_comes_back_and_equal_records_are_equal_files(record: R
     assert (tmp_path / "three.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
 
 
+def test_a_record_of_nothing_is_no_empty_file(record: Record, tmp_path: Path) -> None:
+    """DVC warns of empty outputs, and a first run has nothing to be warned of."""
+    record.save(tmp_path / "one.jsonl")
+    assert (tmp_path / "one.jsonl").stat().st_size
+    record.load(tmp_path / "one.jsonl")
+    assert len(record) == 0
+    record.put(request(1), Response("text", "stop", (), 3, 4))
+    record.save(tmp_path / "two.jsonl")
+    assert (tmp_path / "two.jsonl").read_text().count("\n") == 1
+
+
 def test_half_of_a_surrogate_pair_is_no_reason_to_fail(record: Record, tmp_path: Path) -> None:
     record.put(request(0), Response("cut \ud83d", "length"))
     record.save(tmp_path / "record.jsonl")
