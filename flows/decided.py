@@ -36,11 +36,14 @@ def decision() -> dict[str, Any] | None:
 
 
 def sentence() -> str | None:
-    """The decision in a line or a few, for a person; None where there is none yet."""
+    """The decision and every rule that was judged, a line each; None where there is none yet."""
     if (found := decision()) is None:
         return None
-    word = "Decision: promoted" if found["promote"] else "Decision: not promoted"
-    return f"{word}: {found['reason']}"
+    marks = {True: "✓", False: "✗"}
+    told = [
+        f"  {marks[rule['passed']]} {rule['says']}" for rule in found["rules"].values() if rule["passed"] is not None
+    ]
+    return "\n".join(["Decision: promoted" if found["promote"] else "Decision: not promoted", *told])
 
 
 def _promote(options: argparse.Namespace) -> int:

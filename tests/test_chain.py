@@ -37,8 +37,17 @@ def commands() -> list[str]:
 
 
 def installed(place: Checkout) -> None:
-    """Let `make` and `temper` find the versions that are installed here, and the code of the checkout."""
-    (place.root / ".venv").symlink_to(sys.prefix)
+    """Let `make` and `temper` find the versions that are installed here, and the code of the checkout.
+
+    Nothing is installed anew: with stamps of its own `make` cannot point this environment at the checkout.
+    """
+    venv = place.root / ".venv"
+    venv.mkdir()
+    for entry in Path(sys.prefix).iterdir():
+        (venv / entry.name).symlink_to(entry)
+    for stamp in (".uv", ".run", ".dev"):
+        (venv / stamp).unlink(missing_ok=True)
+        (venv / stamp).touch()
     place.environment["PYTHONPATH"] = str(place.root)
 
 

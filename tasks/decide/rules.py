@@ -58,9 +58,10 @@ def deciding(settings: Settings, found: dict[str, Candidate]) -> str:
 
 def _gain(settings: Settings, metric: str, told: Comparison) -> Verdict:
     passed = told["difference"] >= settings.gain and told["difference"] > 0 and told["p_adjusted"] < settings.level
+    chance = "below 0.0001" if told["p_adjusted"] < 0.0001 else f"{told['p_adjusted']:.4f}"
     says = (
-        f"{settings.candidate} beats {told['against']} by {told['difference']:.4f} in {metric} (95 % interval "
-        f"{told['low']:.4f} to {told['high']:.4f}, p = {told['p_adjusted']:.4g} over all metrics); wanted: at least "
+        f"{settings.candidate} against {told['against']}: {told['difference']:+.4f} in {metric} (95 % interval "
+        f"{told['low']:.4f} to {told['high']:.4f}, p {chance} over all metrics); wanted: at least "
         f"{settings.gain:g} with p below {settings.level:g}"
     )
     if not passed and told["p_adjusted"] >= settings.level:

@@ -107,7 +107,14 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        percent=tell.percent, shown=tell.shown, name=tell.name, number=_number, value=_value, cell=_cell, size=_size
+        percent=tell.percent,
+        shown=tell.shown,
+        chance=_chance,
+        name=tell.name,
+        number=_number,
+        value=_value,
+        cell=_cell,
+        size=_size,
     )
     return environment.get_template(template).render(**values)
 
@@ -133,3 +140,8 @@ def _size(count: int) -> str:
         if count >= 1000**power:
             return f"{count / 1000**power:.3g} {unit}"
     return f"{count} bytes"
+
+
+def _chance(p: float) -> str:
+    """A p-value as papers print it."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"

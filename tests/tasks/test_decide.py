@@ -65,7 +65,7 @@ def test_what_was_free_must_be_beaten_in_each_way(run: Paths) -> None:
     replaced(run, "base_few_shot", hits(29))
     decision = tiny.decided(run)
     assert failed(decision) == ["gain over base_few_shot"]
-    assert "merged beats base_few_shot by 0.0250" in decision["rules"]["gain over base_few_shot"]["says"]
+    assert "merged against base_few_shot: +0.0250" in decision["rules"]["gain over base_few_shot"]["says"]
 
 
 def test_a_gain_that_is_sure_but_small(run: Paths) -> None:

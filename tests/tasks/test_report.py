@@ -164,7 +164,7 @@ def test_a_gain_within_chance_is_called_so(told: Paths) -> None:
     evaluation(told, "base_few_shot", 6)
     tiny.decided(told)
     run(Settings(), told)
-    assert "Not promoted: merged beats base_few_shot by 0.1250" in page(told)
+    assert "Not promoted: merged against base_few_shot: +0.1250" in page(told)
     assert "8 rows show a difference of" in page(told)
 
 
