@@ -13,7 +13,7 @@ from tasks.contract.errors import CheckFailed, MachineError
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add these commands to those of `temper`."""
     promote = commands.add_parser("promote", help="register the model of a commit, if its decision allows")
-    promote.add_argument("revision", nargs="?", default="HEAD", help="commit, branch or tag; default: HEAD")
+    promote.add_argument("revision", nargs="?", default="HEAD", help="commit, branch, tag or experiment; default: HEAD")
     promote.add_argument("--stage", default="production", help="default: production")
     promote.add_argument("--version", metavar="vX.Y.Z", help="default: the next patch")
     promote.add_argument("--against-the-rules", action="store_true", help="register it whatever the decision says")

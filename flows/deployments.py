@@ -33,6 +33,7 @@ def server(**more: str) -> str:
     url = os.environ.setdefault("PREFECT_API_URL", servers.address())
     if not answers(url):
         raise MachineError(f"no Prefect server answers at {url}; start one: temper ui (or set PREFECT_API_URL).")
+    servers.admitted(url)
     return url
 
 

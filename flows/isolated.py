@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,13 @@ def run_isolated(
     force: list[str],
     jobs: int | None = None,
     hopeless: Hopeless | None = None,
+    prepare: Callable[[], None] = lambda: None,
+    conclude: Callable[[str], None] = lambda commit: None,
 ) -> State[dict[str, Any]]:
-    """What the flow does, for the flow run that calls; a run that was given up ends *Stopped*."""
+    """What the flow does, for the flow run that calls; a run that was given up ends *Stopped*.
+
+    In the worktree, `prepare` is called before the stages, `conclude` after them, with the experiment's commit.
+    """
     log, name = get_run_logger(), label(flow_run.name or "run")
     enter()
     bury(log.info)
@@ -60,6 +66,7 @@ def run_isolated(
         log.info("%s: worktree of %s", name, baseline[:12])
         for line in change([], values=settings):
             log.info("params.yaml: %s", line)
+        prepare()
         quick()
         if lost := [f"{path} (for {stage})" for stage, path in missing()]:
             raise InputError(
@@ -76,6 +83,7 @@ def run_isolated(
             return Failed(name="Stopped", message=run.hopeless)
         run.check()
         log.info("saved as experiment %s (%s)", name, saved[:12])
+        conclude(saved)
         if how.share:
             try:
                 share.push(name, how.share, log.warning)

@@ -1,6 +1,7 @@
 """Models registered by GTO: annotated git tags that `gto show` and DVC's own tools list. No service is needed."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from flows.decided import allowed
 from flows.git import commit, git
 from flows.past import at
 from flows.scores import DECISION
+from flows.stage import find
 from tasks.contract.errors import MachineError
 
 
@@ -23,10 +25,10 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     from gto import api
     from gto.exceptions import GTOException
 
-    full = commit(revision)
+    full = find(revision)
     text = at(full, str(DECISION))
     found = allowed(json.loads(text) if text else None, revision, force=force)
-    name = model()
+    name, _ = model()
     message = _message(found, overruled=force and not found["promote"])
     try:
         if not (known := _versions(name, full)):
@@ -38,9 +40,35 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
         raise MachineError(f"GTO refuses: {' '.join(str(error).split())}") from None
     lines = [f"{name} {newest} is commit {full[:12]}, and in the stage {stage}. Share it: git push --tags"]
     if full == commit("HEAD") and not git("status", "--porcelain", "--", "dvc.lock"):
-        _keep(found)
+        keep(found)
         lines.append("Later runs are compared with it: commit data/best.")
     return lines
+
+
+def holder(stage: str) -> str:
+    """The commit of the model that has the stage `stage` now; "" where none has.
+
+    Read from the tags (`model#production#3`, with `!` before the last number where the stage was taken back): importing
+    GTO sets up logging anew, which within a flow run stops Prefect's.
+    """
+    name, _ = model()
+    tags = git("tag", "--list", f"{name}#{stage}*").splitlines()
+    found = [
+        (int(match[2]), match[1], tag)
+        for tag in tags
+        if (match := re.fullmatch(rf"{re.escape(name)}#{re.escape(stage)}(!?)#(\d+)", tag))
+    ]
+    _, taken, newest = max(found, default=(0, "!", ""))
+    return "" if taken else git("rev-parse", f"{newest}^{{commit}}")
+
+
+def apart(revision: str, stage: str) -> list[str]:
+    """`register` in a process of its own, for flows; see `holder`."""
+    command = [sys.executable, "-m", "flows.command", "promote", revision, "--stage", stage]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise MachineError(done.stderr.strip() or f"temper promote {revision} failed.")
+    return done.stdout.splitlines()
 
 
 def _versions(name: str, full: str) -> list[str]:
@@ -56,16 +84,17 @@ def _versions(name: str, full: str) -> list[str]:
         return []
 
 
-def model() -> str:
-    """The name of the artifact of dvc.yaml that is a model."""
+def model() -> tuple[str, str]:
+    """Name and path of the artifact of dvc.yaml that is a model."""
     declared: dict[str, Any] = YAML(typ="safe").load(Path("dvc.yaml")) or {}
-    names = [name for name, one in (declared.get("artifacts") or {}).items() if one.get("type") == "model"]
-    if not names:
+    found = [(name, one) for name, one in (declared.get("artifacts") or {}).items() if one.get("type") == "model"]
+    if not found:
         raise MachineError("dvc.yaml declares no artifact of type model; add one, with the path of the model.")
-    return str(names[0])
+    name, one = found[0]
+    return str(name), str(one["path"])
 
 
-def _keep(found: dict[str, Any]) -> None:
+def keep(found: dict[str, Any]) -> None:
     """Write the scores of the promoted run, row by row, where `decide` looks for the best so far."""
     command = [sys.executable, "-P", "-m", "tasks.decide.best", found["candidate"]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,11 +1,9 @@
-"""The flow `retrain`: run as `finetune` does, read the decision, promote the experiment or keep what is, and say so.
+"""The flow `retrain`: run as `finetune` does, compare with the promoted model, promote or not, and say so.
 
-The decision is made by the pipeline, on its statistics, and written to data/decision/decision.json:
-`{"promote": true, "reason": "one sentence", ...}`. Promoted is what the git branch `promoted` points to.
+The stage `decide` decides, by its rules; the model is registered as by `temper promote`. Its scores, row by row, are
+kept under a git ref of its commit: they take the place of data/best in later runs, which are compared with them.
 """
 
-import json
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -15,68 +13,79 @@ from prefect.blocks.core import Block
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
+from flows.decided import decision
 from flows.finetune import RUNNER
 from flows.form import UNCHANGED, Form
 from flows.git import git
 from flows.isolated import run_isolated
+from flows.past import Past
+from flows.registry import apart, holder, keep, model
 from tasks.contract.errors import MachineError
 
-BRANCH = "refs/heads/promoted"
-DECISION = "data/decision/decision.json"
+BEST = "data/best"
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Whether an experiment takes the place of the promoted one, and why."""
+class Promotion:
+    """Whether one run's model takes the place of the one that has the stage `stage`."""
 
-    promote: bool
-    reason: str
-    before: str
-    """The commit that was promoted so far; "" for none."""
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.before = holder(stage)
+        """The commit of the model that has the stage so far; "" for none."""
+        self.promote = False
+        self.reason = "it has no decision; look at the report, and promote by hand."
+
+    def prepare(self) -> None:
+        """Put the scores of the model so far where `decide` looks for them; called in the run's worktree."""
+        if self.before and git("for-each-ref", _scores(self.before)):
+            git("checkout", "--quiet", _scores(self.before), "--", BEST)
+
+    def conclude(self, commit: str) -> None:
+        """Read the decision, and keep the scores if it says yes; called in the run's worktree, with its experiment."""
+        if (found := decision()) is None:
+            return
+        self.promote, self.reason = bool(found["promote"]), str(found["reason"])
+        _, path = model()
+        if self.before and Past(self.before).outs().get(path) == Past(commit).outs().get(path):
+            self.promote, self.reason = False, "it is, byte for byte, the model that is promoted already."
+        if self.promote:
+            keep(found)
+            git("add", "--force", "--", BEST)
+            scored = git("commit-tree", git("write-tree"), "-p", commit, text="Scores to compare with\n")
+            git("update-ref", _scores(commit), scored)
 
 
 @flow(name="retrain", task_runner=RUNNER)
-def retrain(settings: Form = UNCHANGED, revision: str = "HEAD", notify: list[str] | None = None) -> State[Any] | str:
-    """Make every stage current in a checkout of this run's own; promote the result where the decision says so.
+def retrain(
+    settings: Form = UNCHANGED, revision: str = "HEAD", notify: list[str] | None = None, stage: str = "production"
+) -> State[Any]:
+    """Make every stage current in a checkout of this run's own; promote the model where the decision says so.
 
     Args:
         settings: Put over the params.yaml of the revision.
         revision: The commit, branch, tag or experiment to start from.
         notify: Prefect notification blocks to tell, such as slack-webhook/team or custom-webhook/pager.
+        stage: What the registered model becomes, such as staging.
     """
-    state = run_isolated(settings, revision, [])
+    promotion = Promotion(stage)
+    state = run_isolated(settings, revision, [], prepare=promotion.prepare, conclude=promotion.conclude)
     if not state.is_completed():
         return state
     facts = state.result()
-    decision = decide(facts["commit"])
-    if decision.promote:
-        git("update-ref", "-m", f"temper: {facts['experiment']}", BRANCH, facts["commit"], decision.before or "0" * 40)
-    text = _text(facts["experiment"], facts["commit"], decision)
+    done = apart(facts["commit"], stage) if promotion.promote else []
+    text = _text(facts["experiment"], facts["commit"], promotion, done)
     create_markdown_artifact(key="decision", markdown=text, description="Whether this run was promoted, and why.")
-    word = "promoted" if decision.promote else "kept"
+    word = "promoted" if promotion.promote else "kept"
     emit_event(
         event=f"temper.model.{word}",
         resource={"prefect.resource.id": f"temper.experiment.{facts['experiment']}"},
-        payload={"experiment": facts["experiment"], "commit": facts["commit"], "reason": decision.reason},
+        payload={"experiment": facts["experiment"], "commit": facts["commit"], "reason": promotion.reason},
     )
-    tell(notify or [], f"temper: {facts['experiment']} {word if decision.promote else 'was not promoted'}", text)
-    return text
-
-
-def decide(commit: str) -> Decision:
-    """Read the decision of an experiment. One without a decision, or equal to what is promoted, changes nothing."""
-    try:
-        before = git("rev-parse", "--verify", "--quiet", BRANCH)
-    except MachineError:
-        before = ""
-    if before and git("rev-parse", f"{before}:./dvc.lock") == git("rev-parse", f"{commit}:./dvc.lock"):
-        return Decision(False, "it is, byte for byte, what is promoted already.", before)
-    try:
-        said = json.loads(git("show", f"{commit}:./{DECISION}"))
-    except MachineError:
-        return Decision(False, f"it has no {DECISION}; look at the report, and promote by hand.", before)
-    return Decision(bool(said["promote"]), str(said["reason"]), before)
+    name = "Promoted" if promotion.promote else "Not promoted"
+    tell(notify or [], f"temper: {facts['experiment']} {name.lower()}", text)
+    return Completed(name=name, message=f"{facts['experiment']}: {promotion.reason}", data=text)
 
 
 def tell(blocks: list[str], subject: str, body: str) -> None:
@@ -91,12 +100,18 @@ def tell(blocks: list[str], subject: str, body: str) -> None:
             get_run_logger().warning("%s was not told: %s", name, type(error).__name__)  # its text may hold a secret
 
 
-def _text(experiment: str, commit: str, decision: Decision) -> str:
-    outcome = "is promoted" if decision.promote else "is not promoted"
-    lines = [f"**{experiment}** {outcome}: {decision.reason}", ""]
-    if decision.before:
-        lines.append(f"Promoted before: `{decision.before[:12]}`.")
+def _scores(commit: str) -> str:
+    """The ref under which the scores of the model of `commit` are kept."""
+    return f"refs/temper/best/{commit}"
+
+
+def _text(experiment: str, commit: str, promotion: Promotion, done: list[str]) -> str:
+    outcome = "is promoted" if promotion.promote else "is not promoted"
+    lines = [f"**{experiment}** {outcome}: {promotion.reason}", "", *done]
+    if promotion.before:
+        lines.append(f"Promoted before: `{promotion.before[:12]}`.")
     if page := flow_run.ui_url:
         lines.append(f"Page: {page}")
-    by_hand = f"git branch --force promoted {commit[:12]}"
-    return "\n".join([*lines, "", "" if decision.promote else f"By hand: `{by_hand}`"]).rstrip()
+    if not promotion.promote:
+        lines += ["", f"By hand: `temper promote {experiment}`, with `--against-the-rules` where they say no."]
+    return "\n".join(lines)

@@ -1,5 +1,6 @@
 """Which Prefect server a run reports to, and the environment that keeps Prefect calm and at home."""
 
+import base64
 import json
 import os
 import sys
@@ -38,6 +39,30 @@ def answers(url: str, seconds: float = 2.0) -> bool:
         return False
 
 
+def admitted(url: str) -> None:
+    """Raise `MachineError` where the server at `url` wants credentials, and those that are set are not right."""
+    name = "PREFECT_API_AUTH_STRING"
+    if _refuses(url, os.environ.get(name, "")):
+        from prefect.settings import get_current_settings
+
+        profile = get_current_settings().api.auth_string
+        if profile is None or _refuses(url, profile.get_secret_value()):
+            raise MachineError(f"the Prefect server at {url} refuses: set {name}=NAME:PASSWORD, as its owner told you.")
+
+
+def _refuses(url: str, credentials: str) -> bool:
+    request = urllib.request.Request(f"{url.rstrip('/')}/admin/version")
+    if credentials:
+        request.add_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=10):
+            return False
+    except urllib.error.HTTPError as error:
+        return error.code in {401, 403}
+    except OSError:
+        return False  # it is slow; whoever asks next will know more
+
+
 def choose(tell: Callable[[str], None]) -> str:
     """Set the environment for Prefect (before its first import) and return the page to look at, "" for none.
 
@@ -50,6 +75,7 @@ def choose(tell: Callable[[str], None]) -> str:
     url = named or address()
     if answers(url):
         os.environ["PREFECT_API_URL"] = url
+        admitted(url)
         return url.removesuffix("/api")
     if named:
         tell(f"PREFECT_API_URL = {named} does not answer: this run has a server of its own.")

@@ -1,6 +1,7 @@
-"""Promotion: what a decision does to the branch `promoted`, and who is told."""
+"""Promotion: what a decision does to the registered model, and who is told."""
 
 import json
+import shutil
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -8,7 +9,36 @@ from typing import Any
 
 import pytest
 
+from tasks.contract.paths import Paths
 from tests.flows.project import Toy
+from tests.tasks import tiny
+
+PROJECT = """stages:
+  merge: {cmd: python judge.py merge, deps: [judge.py], params: [train.learning_rate], outs: [data/merged]}
+  evaluate: {cmd: python judge.py evaluate, deps: [judge.py, made], outs: [data/evaluation]}
+  decide:
+    cmd: python judge.py decide
+    deps: [judge.py, data/merged, data/evaluation, data/best]
+    params: [train.learning_rate]
+    metrics: [{data/decision/decision.json: {cache: false}}]
+artifacts: {model: {path: data/merged, type: model}}
+"""
+JUDGE = """import json, pathlib, shutil, sys
+from ruamel.yaml import YAML
+rate = YAML(typ="safe").load(pathlib.Path("params.yaml"))["train"]["learning_rate"]
+data = pathlib.Path("data")
+if sys.argv[1] == "merge":
+    (data / "merged").mkdir()
+    (data / "merged/model.txt").write_text(str(rate))
+if sys.argv[1] == "evaluate":
+    shutil.copytree("made", data / "evaluation")
+if sys.argv[1] == "decide":
+    (data / "decision").mkdir(exist_ok=True)
+    known = (data / "best/scores.parquet").exists()
+    told = {"promote": rate < 1e-3, "reason": f"{rate} is {'compared' if known else 'alone'}.", "candidate": "merged"}
+    told |= {"metric": "exact_match", "value": 0.9, "low": 0.8, "high": 1, "n": 4, "gain": 0.5, "p": 0.01}
+    (data / "decision/decision.json").write_text(json.dumps(told))
+"""
 
 
 def retrained(**options: Any) -> str:
@@ -17,33 +47,38 @@ def retrained(**options: Any) -> str:
     return str(retrain(**options))
 
 
-def promoted(toy: Toy) -> str:
-    return toy.call("git", "rev-parse", "--verify", "--quiet", "promoted", check=False).strip()
+@pytest.fixture
+def judged(new: Toy) -> Toy:
+    """A project of three stages whose decision says yes for small learning rates."""
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged"):
+        tiny.evaluation(Paths(Path("work")), candidate, {"exact_match": [1.0, 1.0, 0.0, 1.0]}, list("abcd"))
+    shutil.move("work/data/evaluation", "made")
+    Path("data/best").mkdir()
+    Path("data/best/README.md").write_text("scores")
+    Path("dvc.yaml").write_text(PROJECT)
+    Path("judge.py").write_text(JUDGE)
+    new.call("git", "add", "--all")
+    new.call("git", "commit", "--quiet", "--message", "judged")
+    return new
 
 
-def decided(toy: Toy, promote: bool) -> None:
-    """Commit a decision, as a stage of the pipeline would write it."""
-    Path("data/decision").mkdir(exist_ok=True)
-    Path("data/decision/decision.json").write_text(json.dumps({"promote": promote, "reason": "0.9 is above 0.8."}))
-    toy.call("git", "add", "--all", "--force", "data/decision")
-    toy.call("git", "commit", "--quiet", "--message", "decision")
+def test_the_decision_is_followed_and_later_runs_are_compared_with_what_is_promoted(judged: Toy) -> None:
+    from flows.registry import holder
 
-
-def test_the_decision_is_followed(toy: Toy) -> None:
-    assert "has no data/decision/decision.json" in retrained()
-    assert promoted(toy) == ""
-    decided(toy, promote=True)
     said = retrained(settings={"train": {"learning_rate": 1e-4}})
-    assert "is promoted: 0.9 is above 0.8." in said
-    first = promoted(toy)
-    assert "learning_rate: 0.0001" in toy.call("git", "show", f"{first}:dvc.lock")
-    assert "byte for byte, what is promoted already" in retrained(settings={"train": {"learning_rate": 1e-4}})
-    decided(toy, promote=False)
-    assert "is not promoted" in retrained(settings={"train": {"learning_rate": 2e-4}})
-    assert promoted(toy) == first
+    assert "is promoted: 0.0001 is alone." in said
+    assert "model v0.0.1 is commit" in said
+    first = holder("production")
+    assert "learning_rate: 0.0001" in judged.call("git", "show", f"{first}:params.yaml")
+    assert "byte for byte, the model that is promoted already" in retrained(settings={"train": {"learning_rate": 1e-4}})
+    assert "is not promoted: 0.002 is compared." in retrained(settings={"train": {"learning_rate": 2e-3}})
+    assert holder("production") == first
+    assert "is promoted: 0.0002 is compared." in retrained(settings={"train": {"learning_rate": 2e-4}})
+    assert "learning_rate: 0.0002" in judged.call("git", "show", f"{holder('production')}:params.yaml")
+    assert not judged.call("git", "status", "--porcelain")
 
 
-def test_people_are_told_and_a_dead_service_costs_nothing(toy: Toy) -> None:
+def test_people_are_told_and_a_dead_service_costs_nothing(judged: Toy) -> None:
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     heard: list[dict[str, Any]] = []
@@ -65,9 +100,10 @@ def test_people_are_told_and_a_dead_service_costs_nothing(toy: Toy) -> None:
             json_data={"subject": "{{subject}}", "body": "{{body}}"},
         )
         block.save("pager", overwrite=True)
-        retrained(notify=["custom-webhook/nobody", "custom-webhook/pager"])
+        settings = {"train": {"learning_rate": 2e-3}}
+        retrained(settings=settings, notify=["custom-webhook/nobody", "custom-webhook/pager"])
         pager.shutdown()
-    assert [message["subject"].endswith("was not promoted") for message in heard] == [True]
+    assert [message["subject"].endswith("not promoted") for message in heard] == [True]
 
 
 @pytest.mark.parametrize("name", ["infra/prefect.yaml"])
