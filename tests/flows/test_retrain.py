@@ -36,7 +36,7 @@ if sys.argv[1] == "decide":
     (data / "decision").mkdir(exist_ok=True)
     known = (data / "best/scores.parquet").exists()
     told = {"promote": rate < 1e-3, "reason": f"{rate} is {'compared' if known else 'alone'}.", "candidate": "merged"}
-    told |= {"metric": "exact_match", "value": 0.9, "low": 0.8, "high": 1, "n": 4, "gain": 0.5, "p": 0.01}
+    told |= {"metric": "exact_match", "value": 0.9, "low": 0.8, "high": 1, "n": 4, "gain": 0.5, "p": 0.01, "rules": {}}
     (data / "decision/decision.json").write_text(json.dumps(told))
 """
 
