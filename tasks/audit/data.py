@@ -17,7 +17,7 @@ from tasks.clean.shapes import content
 from tasks.template.audit import Account, flipped
 from tasks.template.rows import Templater
 
-BATCH = 1000
+BATCH = 250
 """Rows examined together."""
 
 OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text": {"text"}}
@@ -27,11 +27,10 @@ OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text"
 def audit(data: Path, templater: Templater, objective: str | None, account: Account) -> None:
     """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read."""
     waiting = rows(data, objective, account)
-    while batch := list(islice(waiting, BATCH)):
-        outcomes = templater.outcomes(batch)
+    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
         for found in outcomes:
             account.add(found)
-        account.count(templater.encoder.ids, outcomes)
+        account.count(templater.encoder, outcomes)
 
 
 def rows(data: Path, objective: str | None, account: Account) -> Iterator[dict[str, Any]]:
@@ -74,7 +73,8 @@ def _content(record: Record) -> tuple[Content | None, str | None, str | None]:
     except RecursionError:
         return None, "unreadable", f"nested too deep in line {record.line}"
     reason = fault(made)
-    return made, slug_of(reason) if reason else None, reason
+    slug = slug_of(reason) if reason else None
+    return made, slug, None if slug == reason else reason
 
 
 def _look(made: Content, value: dict[str, Any], name: str, account: Account) -> None:

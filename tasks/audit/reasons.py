@@ -3,6 +3,7 @@
 python -m tasks.audit.reasons        prints every check as the table in README.md
 """
 
+import re
 from typing import Any
 
 from tasks.template.checks import CHECKS, Check
@@ -114,7 +115,8 @@ def table() -> str:
     lines = ["| check | severity | what it means | seen in |", "|---|---|---|---|"]
     for slug, check in ALL.items():
         severity = "warning, here an error" if slug in STRICT else check.severity
-        lines.append(f"| `{slug}` | {severity} | {check.meaning} | {', '.join(_links(check.threads))} |")
+        meaning = re.sub(r"(</?\w+>)", r"`\1`", check.meaning)
+        lines.append(f"| `{slug}` | {severity} | {meaning} | {', '.join(_links(check.threads))} |")
     return "\n".join(lines)
 
 

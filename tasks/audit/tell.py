@@ -29,4 +29,4 @@ def tell(found: dict[str, Any]) -> str:
         )
     errors = [finding["check"] for finding in found["findings"] if finding["severity"] == "error"]
     lines.append(f"{len(errors)} checks fail: {', '.join(errors)}" if errors else "Every check passes.")
-    return "\n".join(lines)
+    return "\n".join("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)

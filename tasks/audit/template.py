@@ -35,6 +35,9 @@ CONTROL = re.compile(
 )
 """What control tokens look like in a template."""
 
+_END = re.compile(r"(?i)im_end|eot_|end.?of.?(?:turn|sentence|text|utterance)|<turn\||return|</s>|eos|<\|end\|>")
+"""Those that end turns."""
+
 
 def audit(
     settings: Settings, tokenizer: Any | None, file: Path
@@ -74,7 +77,7 @@ def _bytes(template: str) -> Any:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     found = sorted(set(CONTROL.findall(template)))
-    ends = [token for token in found if re.search(r"im_end|eot|end|</s>|eos", token)]
+    ends = [token for token in found if _END.search(token)]
     named = {"bos_token": "<s>", "eos_token": "</s>" if "eos_token" in template or not ends else ends[0]}
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,

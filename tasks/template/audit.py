@@ -10,6 +10,7 @@ from typing import Any
 from tasks.contract.files import fingerprint
 from tasks.contract.ledger import Ledger
 from tasks.template.checks import CHECKS, WANTED, Check
+from tasks.template.encode import Encoder
 from tasks.template.lengths import summary
 from tasks.template.outcome import Outcome
 
@@ -158,12 +159,12 @@ class Account:
             examples.append(f"{found.id} with {found.tokens}")
         return _lost(found, self.name)
 
-    def count(self, control: frozenset[int], outcomes: list[Outcome]) -> None:
+    def count(self, encoder: Encoder, outcomes: list[Outcome]) -> None:
         """Count the control tokens of rows that go on."""
         for found in outcomes:
             if not found.reason:
                 for part in found.sequences:
-                    self.controls.update(token for token in part.ids if token in control)
+                    self.controls.update(part.ids[place] for place in encoder.of(part.ids))
 
     def _leave(self, found: Outcome) -> None:
         reason = str(found.reason)

@@ -9,7 +9,8 @@ from typing import Any
 from tasks.contract.rows import Message
 from tasks.template.encode import Span
 from tasks.template.markers import Ends, Marked, marked
-from tasks.template.renderer import Renderer, Unrenderable
+from tasks.template.prompts import Prompts
+from tasks.template.renderer import MOST_TOOLS, Renderer, Unrenderable
 from tasks.template.settings import Trained
 from tasks.template.skeleton import Fitted, Skeleton, fit, forms, own, skeleton
 
@@ -48,9 +49,10 @@ class Drafter:
         self.renderer = renderer
         self._ends = ends
         self._train_on = train_on
+        self._prompts = Prompts(renderer)
         self._known: dict[str, Skeleton] = {}
         self._rows = 0
-        self._tools: list[Any] | None = None
+        self._taken: dict[int, tuple[list[Any] | None, str, bool]] = {}
         self._tools_key = "null"
         self._tools_quote = False
         literals = {text for text in _TOLD.findall(renderer.template) if len(text) > 2}
@@ -125,14 +127,18 @@ class Drafter:
             fitted = fit(known, text, given.said) if known else None
             if known and fitted and (self._rows % SAMPLED or self._agrees(known, fitted, messages, tools, text)):
                 return fitted, text, known, given.said
-        bones, fitted = own(self.renderer, messages, given, tools, self._ends, text)
+        bones, fitted = own(self.renderer, messages, given, tools, self._ends, self._prompts, text)
         return fitted, text, bones, given.said
 
     def _take(self, tools: list[Any] | None) -> None:
         """Note the tools of the row, and whether they quote a control token: no skeleton has a slot for them."""
-        if tools is not self._tools:
-            self._tools, self._tools_key = tools, json.dumps(tools, sort_keys=True, ensure_ascii=False)
-            self._tools_quote = bool(self._ends.pattern.search(self._tools_key))
+        known = self._taken.get(id(tools))
+        if known is None or known[0] is not tools:
+            if len(self._taken) > MOST_TOOLS:
+                self._taken.clear()
+            key = json.dumps(tools, sort_keys=True, ensure_ascii=False)
+            known = self._taken[id(tools)] = tools, key, bool(self._ends.pattern.search(key))
+        _, self._tools_key, self._tools_quote = known
 
     def _skeleton(self, given: Marked, tools: list[Any] | None) -> Skeleton | None:
         """The skeleton of dialogues built like this: all but their texts is the same, and their tools are."""
@@ -141,7 +147,7 @@ class Drafter:
             if len(self._known) > MOST:
                 self._known.clear()
             try:
-                self._known[key] = skeleton(self.renderer, given, tools, self._ends)
+                self._known[key] = skeleton(self.renderer, given, tools, self._ends, self._prompts)
             except Unrenderable:
                 return None
         return self._known[key]

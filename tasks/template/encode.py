@@ -12,6 +12,8 @@ from collections.abc import Sequence as Rows
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from tasks.contract.errors import InputError
 
 Span = tuple[int, int]
@@ -34,6 +36,8 @@ class Encoder:
         longest = sorted(self.controls, key=len, reverse=True)
         self.pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
         """Finds control tokens in a text."""
+        self._control = np.zeros(1 + max(tokenizer.get_vocab().values()), bool)
+        self._control[list(self.ids)] = True
         self._tails: dict[str, list[int]] = {}
         self._readers: dict[int, tuple[Any, dict[int, int]]] = {}
 
@@ -49,7 +53,8 @@ class Encoder:
 
     def of(self, ids: list[int]) -> list[int]:
         """Places of the control tokens among the ids."""
-        return [place for place, token in enumerate(ids) if token in self.ids]
+        found: list[int] = np.flatnonzero(self._control[np.array(ids, np.int64)]).tolist()
+        return found
 
     def tail(self, piece: str) -> list[int]:
         """Ids of the last piece of a prompt: from its last control token on."""

@@ -89,7 +89,8 @@ def found(text: str, slots: tuple[Slot, ...], controls: re.Pattern[str]) -> list
     `controls` finds control tokens, whose brackets are none of it.
     """
     spots: list[Spot] = []
-    kept = {at for match in controls.finditer(text) for at in range(*match.span())}
+    called = any(slot.field == "arguments" for slot in slots)
+    kept = {at for match in controls.finditer(text) for at in range(*match.span())} if called else set()
     for match in _MARKER.finditer(text):
         number = int(match[1] or match[2])
         if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):

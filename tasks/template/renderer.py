@@ -39,6 +39,10 @@ TOOL: dict[str, Any] = {
 }
 
 
+MOST_TOOLS = 500
+"""Definitions of tools whose JSON is kept."""
+
+
 class Unrenderable(ModelError):
     """The chat template refuses a dialogue, or breaks on it; the message says how."""
 
@@ -205,6 +209,7 @@ class _Remembered:
 
     def __init__(self, to_json: Any) -> None:
         self._to_json = to_json
+        self._known: dict[int, tuple[list[Any] | None, dict[tuple[int, str], str]]] = {}
         self._tools: list[Any] | None = None
         self._of: frozenset[int] = frozenset()
         self._made: dict[tuple[int, str], str] = {}
@@ -212,7 +217,12 @@ class _Remembered:
     def keep(self, tools: list[Any] | None) -> None:
         """Take these tools for the next renderings."""
         if tools is not self._tools:
-            self._tools, self._made = tools, {}
+            if len(self._known) > MOST_TOOLS:
+                self._known.clear()
+            known = self._known.get(id(tools))
+            if known is None or known[0] is not tools:
+                known = self._known[id(tools)] = tools, {}
+            self._tools, self._made = known
             self._of = frozenset([id(tools), *map(id, tools or ())])
 
     def __call__(self, value: Any, *given: Any, **named: Any) -> str:

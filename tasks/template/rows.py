@@ -1,7 +1,8 @@
 """Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, and fitted to the length."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from tasks.contract.rows import Message, turns
@@ -11,7 +12,7 @@ from tasks.template.draft import Draft, Drafter
 from tasks.template.encode import Encoder
 from tasks.template.markers import Ends
 from tasks.template.outcome import Outcome, Plan
-from tasks.template.renderer import Renderer, Unrenderable
+from tasks.template.renderer import MOST_TOOLS, Renderer, Unrenderable
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.shorten import POLICIES
@@ -30,14 +31,31 @@ class Templater:
         self.stops = stops
         self.limit = limit
         self.vocabulary = vocabulary
+        self._known_tools: dict[str, list[Any] | None] = {}
         begins = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id] != [tokenizer.eos_token_id]
         self._bos = tokenizer.bos_token_id if begins else None
 
     def outcomes(self, rows: list[dict[str, Any]]) -> list[Outcome]:
         """What becomes of each row, in their order."""
-        plans = [self._plan(row) for row in rows]
+        return next(self.stream([rows]))
+
+    def stream(self, batches: Iterable[list[dict[str, Any]]]) -> Iterator[list[Outcome]]:
+        """What becomes of each row, batch by batch: one is encoded while the next is rendered."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting: tuple[list[Plan], Future[list[Any]]] | None = None
+            for rows in batches:
+                plans = [self._plan(row) for row in rows]
+                texts = [draft.text for plan in plans for draft in plan.drafts]
+                encoded = pool.submit(self.encoder.encode, texts)
+                if waiting:
+                    yield self._finished(*waiting)
+                waiting = plans, encoded
+            if waiting:
+                yield self._finished(*waiting)
+
+    def _finished(self, plans: list[Plan], encoded: "Future[list[Any]]") -> list[Outcome]:
         drafts = [draft for plan in plans for draft in plan.drafts]
-        made = iter(sequence.sequences(self.encoder, drafts, self.stops))
+        made = iter(sequence.sequences(self.encoder, drafts, self.stops, encoded.result()))
         raw = iter(sequence.texts(self.encoder, [plan.text for plan in plans if plan.text is not None], self._bos))
         return [self._outcome(plan, made, raw) for plan in plans]
 
@@ -61,10 +79,11 @@ class Templater:
         return sequence.sequences(self.encoder, [self.drafter.draft(messages, tools, completion)], self.stops)[0]
 
     def _plan(self, row: dict[str, Any]) -> Plan:
-        plan = Plan(row, tools=json.loads(row["tools"]) if row.get("tools") else None)
+        plan = Plan(row, None)
         if row.get("weight") not in (None, 0, 1):
             plan.notes["weight"] += 1
         try:
+            plan.tools = self._tools(row.get("tools"))
             if row.get("chosen"):
                 plan.kind, plan.prompt = "preference", turns(row["prompt"])
                 plan.answers = [turns(row["chosen"]), turns(row["rejected"])]
@@ -79,6 +98,22 @@ class Templater:
         except Unrenderable as error:
             plan.error, plan.drafts = str(error), []
         return plan
+
+    def _tools(self, given: str | None) -> list[Any] | None:
+        """The tools of a row; equal ones are one object, which is rendered once. Raises `Unrenderable`."""
+        if not given:
+            return None
+        if given not in self._known_tools:
+            if len(self._known_tools) >= MOST_TOOLS:
+                self._known_tools.clear()
+            try:
+                made = json.loads(given)
+            except ValueError:
+                made = None
+            if not isinstance(made, list):
+                raise Unrenderable("the tools of the row are no list in JSON")
+            self._known_tools[given] = made
+        return self._known_tools[given]
 
     def _dialogue(self, plan: Plan, messages: list[Message], weight: float | None) -> None:
         if weight == 0:

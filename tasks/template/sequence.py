@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tasks.contract.rows import IGNORED
 from tasks.template.draft import Draft
@@ -37,10 +38,14 @@ class Sequence:
         return replace(self, ids=self.ids[start:end], runs=tuple(run for run in runs if run[0] < run[1]))
 
 
-def sequences(encoder: Encoder, drafts: Rows[Draft], stops: set[int]) -> list[Sequence]:
-    """The drafts as tokens, with what is wrong with them added to what was known."""
+def sequences(
+    encoder: Encoder, drafts: Rows[Draft], stops: set[int], encodings: list[Any] | None = None
+) -> list[Sequence]:
+    """The drafts as tokens, with what is wrong with them added to what was known; `encodings`: their texts encoded."""
     found, told, expected = [], [], []
-    for draft, encoding in zip(drafts, encoder.encode([draft.text for draft in drafts]), strict=True):
+    if encodings is None:
+        encodings = encoder.encode([draft.text for draft in drafts])
+    for draft, encoding in zip(drafts, encodings, strict=True):
         problems = draft.problems.copy()
         ids, places = encoding.ids, Places(encoding)
         controls = encoder.of(ids)

@@ -22,7 +22,7 @@ PREFERENCES = pa.schema([("id", pa.string()), ("prompt_ids", IDS), ("chosen_ids"
 JUDGED = pa.schema([("id", pa.string()), ("prompt_ids", IDS), ("completion_ids", IDS), ("label", pa.bool_())])
 """Answers that are good or not."""
 
-BATCH = 1000
+BATCH = 250
 """Rows in one record batch."""
 
 

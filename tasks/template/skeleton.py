@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.contract.rows import Message
 from tasks.template.markers import Ends, Marked, Slot, Spot, found, only
+from tasks.template.prompts import Prompts
 from tasks.template.renderer import Renderer, Unrenderable
 
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
@@ -80,10 +81,12 @@ class Fitted:
         return self.starts[at[0]] + at[1]
 
 
-def skeleton(renderer: Renderer, given: Marked, tools: list[Any] | None, ends: Ends) -> Skeleton:
+def skeleton(renderer: Renderer, given: Marked, tools: list[Any] | None, ends: Ends, prompts: Prompts) -> Skeleton:
     """The skeleton of all dialogues built like this one. Raises `Unrenderable`."""
     text = renderer.rendered(given.messages, tools)
-    return _assembled(renderer, given.messages, tools, ends, text, given.slots, found(text, given.slots, ends.pattern))
+    return _assembled(
+        renderer, given.messages, tools, ends, prompts, text, given.slots, found(text, given.slots, ends.pattern)
+    )
 
 
 def own(
@@ -92,6 +95,7 @@ def own(
     given: Marked,
     tools: list[Any] | None,
     ends: Ends,
+    prompts: Prompts,
     text: str,
 ) -> tuple[Skeleton, Fitted]:
     """The skeleton of this very row: where each text stands shows when it alone is replaced by a marker."""
@@ -127,7 +131,7 @@ def own(
     for spot in sorted(places):
         if not apart or spot[0] >= apart[-1][1]:
             apart.append(spot)
-    bones = _assembled(renderer, messages, tools, ends, text, given.slots, apart, frozenset(altered))
+    bones = _assembled(renderer, messages, tools, ends, prompts, text, given.slots, apart, frozenset(altered))
     starts = [0]
     for start, end, _ in apart:
         starts += [start, end]
@@ -176,6 +180,7 @@ def _assembled(
     messages: list[Message],
     tools: list[Any] | None,
     ends: Ends,
+    prompts: Prompts,
     text: str,
     slots: tuple[Slot, ...],
     places: list[Spot],
@@ -197,15 +202,16 @@ def _assembled(
         return part, character - starts[part]
 
     spans = _marks(renderer, messages, tools, text)
+    befores = prompts.ends(messages, tools, text)
     turns = []
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
         mine = [spot for spot in places if slots[spot[2]].message == number and slots[spot[2]].field != "id"]
-        before = _prompt(renderer, messages[:number], tools)
-        prefix = before is not None and text.startswith(before)
-        if before is not None and prefix:
-            start = len(before)
+        before = befores[number]
+        prefix = before is not None
+        if before is not None:
+            start = before
         elif mine:
             start = mine[0][0]
         else:
@@ -229,7 +235,10 @@ def _assembled(
             end = stop if stop is not None and ended else end
         part, character = at_start = place(start)
         tails = [control.start() for control in ends.pattern.finditer(str(parts[part])[:character])]
-        tail = str(parts[part])[tails[-1] : character] if tails else None
+        whole = tails and character <= len(
+            str(parts[part])
+        )  # else the prompt ends within a text: `<think>` in an answer
+        tail = str(parts[part])[tails[-1] : character] if whole else None
         turns.append(Turn(number, at_start, place(end), prefix, ended, tail))
     scaffold = "".join(part for part in parts if isinstance(part, str))
     return Skeleton(tuple(parts), slots, tuple(turns), altered, all(name in scaffold for name in _names(tools)))
@@ -247,10 +256,3 @@ def _marks(renderer: Renderer, messages: list[Message], tools: list[Any] | None,
         return None
     again, spans = renderer.marked(messages, tools)
     return spans if again == text else None
-
-
-def _prompt(renderer: Renderer, messages: list[Message], tools: list[Any] | None) -> str | None:
-    try:
-        return renderer.rendered(messages, tools, generation_prompt=True)
-    except Unrenderable:
-        return None

@@ -93,15 +93,14 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
     account = Account(name)
     report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
     with Shards(paths.templated, name) as shards:
-        for batch in parquet.iter_batches(BATCH):
-            outcomes = templater.outcomes(batch.to_pylist())
+        for outcomes in templater.stream(batch.to_pylist() for batch in parquet.iter_batches(BATCH)):
             gone = [row for found in outcomes if (row := account.add(found))]
             if gone:
                 lost.write_table(pa.Table.from_pylist(gone, schema=LOST))
             if name == "train":
                 for found in outcomes:
                     shown.add(found)
-            account.count(templater.encoder.ids, outcomes)
+            account.count(templater.encoder, outcomes)
             shards.put(outcomes)
             report(account.rows.came)
         _settle(account, templater.settings, templater.limit)

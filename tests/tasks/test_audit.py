@@ -187,3 +187,16 @@ def test_from_an_empty_folder_as_a_process(module: str, place: Path) -> None:
     assert codes == [0, 2]
     assert "no-such-model: no local folder, and the hub cannot give it" in done.stderr
     assert sorted(Path().rglob("*")) == before
+
+
+def test_odd_rows_are_findings_and_never_a_traceback(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(
+        "rows.jsonl",
+        *({**CLEAN, "tools": tools} for tools in ("no JSON", 5, [1, None, {"function": "x"}], {"name": "x"})),
+        {"id": "\x1b[31m", "text": "<|im_end|>"},
+        {"messages": [{"role": "user", "content": {"a": 1}}, None]},
+        {"messages": CLEAN["messages"], "weight": "x"},
+    )
+    code, out, error = audit(capsys, "rows.jsonl", "--tokenizer", "tok")
+    assert (code, error) == (1, "")
+    assert "\x1b" not in out

@@ -165,7 +165,7 @@ def test_the_skeleton_of_many_rows_and_that_of_the_row_itself_agree(kind: str, w
     fast = drafter._skeleton(apart, None)
     assert fast is not None
     placed = fit(fast, text, apart.said)
-    bones, slow = own(drafter.renderer, messages, apart, None, drafter._ends, text)
+    bones, slow = own(drafter.renderer, messages, apart, None, drafter._ends, drafter._prompts, text)
     assert placed is not None
     assert not bones.missing and not fast.missing
     ends = [

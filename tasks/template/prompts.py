@@ -1,0 +1,50 @@
+"""Where in a dialogue the model takes over: behind the prompts that the template writes for its beginnings."""
+
+import json
+from hashlib import blake2b
+from typing import Any
+
+from tasks.contract.rows import Message
+from tasks.template.renderer import Renderer, Unrenderable
+
+MOST = 200_000
+"""Prompts that are remembered, at some 100 bytes each."""
+
+Prompt = tuple[int, bytes]
+"""Characters of a prompt, and their hash."""
+
+
+class Prompts:
+    """Prompts by the messages and tools that they are made of: beginnings that dialogues share are rendered once."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+        self._known: dict[bytes, Prompt | None] = {}
+
+    def ends(self, messages: list[Message], tools: list[Any] | None, text: str) -> dict[int, int | None]:
+        """For each turn of the assistant how long its prompt is, where the text of the dialogue begins with it."""
+        found: dict[int, int | None] = {}
+        made_of = blake2b(json.dumps(tools, default=str).encode(), digest_size=16)
+        for number, message in enumerate(messages):
+            if message["role"] == "assistant":
+                key = made_of.digest()
+                if key not in self._known:
+                    if len(self._known) > MOST:
+                        self._known.clear()
+                    self._known[key] = self._prompt(messages[:number], tools)
+                prompt = self._known[key]
+                begins = prompt is not None and len(text) >= prompt[0] and _hash(text[: prompt[0]]) == prompt[1]
+                found[number] = prompt[0] if prompt is not None and begins else None
+            made_of.update(json.dumps(message, default=str).encode())
+        return found
+
+    def _prompt(self, messages: list[Message], tools: list[Any] | None) -> Prompt | None:
+        try:
+            text = self._renderer.rendered(messages, tools, generation_prompt=True)
+        except Unrenderable:
+            return None
+        return len(text), _hash(text)
+
+
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
