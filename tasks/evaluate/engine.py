@@ -16,6 +16,9 @@ from tasks.evaluate.record import Record
 
 Ids = list[int]
 
+LOGITS = 2048
+"""Logits that count as one token where a batch is bounded: with 65,536 tokens they take at most half a gibibyte."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -62,7 +65,9 @@ class Engine:
         """
         cut = [(context[-(self.context + 1 - len(after)) :], after[-self.context :]) for context, after in asked]
         found: dict[int, tuple[float, bool]] = {}
-        for places in batches([len(context) + len(after) for context, after in cut], self._rows, self._tokens):
+        vocabulary = int(getattr(self.model.config, "vocab_size", LOGITS))
+        sizes = [max(len(context) + len(after), len(after) * vocabulary // LOGITS) for context, after in cut]
+        for places in batches(sizes, self._rows, self._tokens):
             batch = [cut[place] for place in places]
             made = self.record.answered(["likelihoods", batch], partial(self._score, batch))
             found.update({place: (value, greedy) for place, (value, greedy) in zip(places, made, strict=True)})
@@ -89,28 +94,23 @@ class Engine:
     def _score(self, batch: list[tuple[Ids, Ids]]) -> list[tuple[float, bool]]:
         ids, mask = self._padded([(context + after)[:-1] for context, after in batch])
         places = (mask.cumsum(1) - 1).clamp(min=0)
-        longest = max(len(after) for _, after in batch)
+        longest = max(1, *(len(after) for _, after in batch))
         more = {"logits_to_keep": longest} if self._keeps else {}
         logits = self.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False, **more).logits
-        found = []
-        for row, (_, after) in zip(logits, batch, strict=True):
-            if not after:
-                found.append((0.0, True))
-                continue
-            scores = row[-len(after) :].float()
-            target = torch.tensor(after, device=scores.device)
-            chosen = scores.gather(1, target[:, None])[:, 0]
-            value = (chosen - scores.logsumexp(1)).sum()
-            found.append((float(value), bool((scores.argmax(1) == target).all())))
-        return found
+        logits = logits[:, -longest:].float()
+        target, said = self._padded([after for _, after in batch], longest)
+        chosen = logits.gather(2, target[:, :, None])[:, :, 0] - logits.logsumexp(2)
+        values = torch.where(said.bool(), chosen, 0.0).sum(1)
+        greedy = ((logits.argmax(2) == target) | ~said.bool()).all(1)
+        return list(zip(values.tolist(), greedy.tolist(), strict=True))
 
-    def _padded(self, batch: list[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and mask (rows, longest), padded on the left."""
-        longest = max(len(ids) for ids in batch)
+    def _padded(self, batch: list[Ids], longest: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and mask (rows, longest), padded on the left to the longest of them or `longest`."""
+        longest = max(longest, *(len(ids) for ids in batch))
         ids = torch.full((len(batch), longest), self._pad)
         mask = torch.zeros((len(batch), longest), dtype=torch.long)
         for number, row in enumerate(batch):
-            ids[number, longest - len(row) :] = torch.tensor(row)
+            ids[number, longest - len(row) :] = torch.tensor(row, dtype=torch.long)
             mask[number, longest - len(row) :] = 1
         return ids.to(self.model.device), mask.to(self.model.device)
 

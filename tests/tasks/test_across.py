@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tasks.contract.errors import SettingsError
 from tasks.contract.paths import Paths
 from tests.tasks.test_clean import chat, cleaned, put
 
@@ -147,8 +146,6 @@ def test_questions_of_a_benchmark_are_not_trained_on(paths: Paths) -> None:
         ("passage_of_benchmark", 4),
     ]
     assert len(tables["test"]) == 2, "the fixture's, and one that asks what the benchmark asks"
-    with pytest.raises(SettingsError, match="no task 'animals'"):
-        cleaned(paths, benchmarks=["animals"])
 
 
 def test_rows_of_one_id_are_told_apart_where_duplicates_stay(paths: Paths) -> None:

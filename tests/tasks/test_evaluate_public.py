@@ -103,4 +103,4 @@ def test_minimal_pairs_are_told_apart_as_often_as_is_known(
     found = asked(model, scoring, tmp_path, *({"task": task} for task in tasks)).scores
     assert {score["metrics"]["acc"]["n"] for score in found.values()} == {1000}
     mean = sum(score["metrics"]["acc"]["value"] for score in found.values()) / len(found)
-    assert mean == pytest.approx(0.54, abs=0.015)
+    assert mean == pytest.approx(0.568, abs=0.005), "as plain lm-eval has it"
