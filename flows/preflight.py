@@ -26,7 +26,7 @@ MEMORY = 2 * 2**30
 
 def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
-    if found := [fault for ask in (_python, _params, _cache) for fault in _asked(ask)]:
+    if found := [fault for ask in (_python, _params, _ahead, _cache) for fault in _asked(ask)]:
         raise MachineError("\n".join(found))
 
 
@@ -36,7 +36,7 @@ def faults() -> list[str]:
         project()
     except TemperError as error:
         return [*_asked(_python), str(error)]
-    asked = (_python, _versions, _params, _base, _disk, _memory, _cache, _data)
+    asked = (_python, _versions, _params, _ahead, _base, _disk, _memory, _cache, _data)
     return [fault for ask in asked for fault in _asked(ask)]
 
 
@@ -92,6 +92,27 @@ def _params() -> Iterator[str]:
 
     check()
     yield from ()
+
+
+def _ahead() -> Iterator[str]:
+    """What late stages would refuse, after everything before them had run."""
+    from flows.settings import Params
+    from tasks.contract.settings import PARAMS, load
+    from tasks.quantize.schemes import SCHEMES
+
+    try:
+        params = load(Params, Path(PARAMS))
+    except SettingsError:
+        return  # said by `_params`
+    for name in params.quantize.schemes:
+        try:
+            SCHEMES[name].check(name)
+        except MachineError as error:
+            yield str(error)
+    tuned = ("adapter", "merged", *params.quantize.schemes, *params.evaluate.models, *params.evaluate.hosted)
+    if params.decide.candidate not in tuned:
+        known = ", ".join(tuned)
+        yield f"decide.candidate = {params.decide.candidate!r}: nothing of that name will be evaluated; known: {known}."
 
 
 def _base() -> Iterator[str]:

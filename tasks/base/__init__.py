@@ -7,6 +7,7 @@ was trained here). A model that lies in a folder or in the hub's cache is never 
 """
 
 from tasks.base.settings import Settings
+from tasks.contract.errors import InputError
 from tasks.contract.paths import Paths
 
 __all__ = ["Settings", "run"]
@@ -24,6 +25,11 @@ def run(settings: Settings, paths: Paths) -> None:
         from tasks.base.record import record_folder
 
         record_folder(settings, paths)
+    elif not (paths.root / settings.folder / "assistant.yaml").is_file():
+        raise InputError(
+            f"base.folder = {settings.folder}: neither a model (config.json, *.safetensors, a tokenizer) "
+            "nor a seed (assistant.yaml, slots.yaml, intents.yaml); name another folder."
+        )
     else:
         from tasks.base.pretrain import pretrain
 

@@ -72,6 +72,11 @@ def sources(place: Path, splits: Splits, mix: tuple[Part, ...] = ()) -> list[Sou
 
 def _found(place: Path) -> dict[str, Path]:
     if not place.exists():
+        if any(mark in place.name for mark in "*?["):
+            raise InputError(
+                f"{place}: no such file or folder; patterns do not go into clean.input but into clean.splits, "
+                "and clean.input names the folder."
+            )
         raise InputError(f"{place}: no such file or folder; set clean.input to where the rows are.")
     if place.is_file():
         if ending(place) not in ENDINGS:
@@ -79,7 +84,9 @@ def _found(place: Path) -> dict[str, Path]:
         return {place.name: place}
     found = {_name(path.relative_to(place)): path for path in place.rglob("*") if _is_data(path, place)}
     if not found:
-        raise InputError(f"{place}: no data file in this folder; known endings: {KNOWN}.")
+        others = sorted(_name(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
+        there = f" (there are {_some(others)})" if others else ""
+        raise InputError(f"{place}: no data file in this folder{there}; known endings: {KNOWN}.")
     return found
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,9 @@ LONGEST = 2**26
 
 SHOWN = 2**20
 """Characters kept of a record that leaves; the file and the line say where the rest is."""
+
+DEEPEST = 5000
+"""Levels of the deepest JSON list that is read; the parser needs memory in proportion to their square."""
 
 BATCH = 1024
 """Rows of a table that are in memory at once."""
@@ -113,14 +116,37 @@ def _document(source: Source, found: Format) -> Iterator[Record]:
         with opened(source.path, found.compression) as file:
             file.read(3 if head.startswith(b"\xef\xbb\xbf") else 0)
             is_list = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+            _check_depth(source, found)
             for value in ijson.items(file, "item" if is_list else "", use_float=True):
                 number += 1
                 yield _record(source, number, value)
     except (ijson.JSONError, ValueError, RecursionError) as error:
-        told = " ".join(str(error).split())[:200]
+        said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error).encode()
+        told = " ".join(said.decode("utf-8", "backslashreplace").split())[:200]
         raise InputError(
             f"{source.path}: not valid JSON after {number} items: {told}. One object a line? Name it .jsonl."
         ) from None
+
+
+def _check_depth(source: Source, found: Format) -> None:
+    """Raise `InputError` where the file nests deeper than `DEEPEST`; brackets are counted first, for that is quick."""
+    import ijson
+
+    level = 0
+    with opened(source.path, found.compression) as file:
+        while part := file.read(2**14):
+            opening = part.count(b"[") + part.count(b"{")
+            if level + opening > DEEPEST:
+                break
+            level = max(0, level + opening - part.count(b"]") - part.count(b"}"))
+        else:
+            return
+    level = 0
+    with opened(source.path, found.compression) as file:
+        for event, _ in ijson.basic_parse(file):
+            level += event.startswith("start_") - event.startswith("end_")
+            if level > DEEPEST:
+                raise InputError(f"{source.path}: lists or objects nest deeper than {DEEPEST} levels; mend the file.")
 
 
 def _separated(source: Source, found: Format) -> Iterator[Record]:
@@ -128,7 +154,8 @@ def _separated(source: Source, found: Format) -> Iterator[Record]:
     csv.field_size_limit(LONGEST)
     with opened(source.path, found.compression) as binary:
         file = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(file, delimiter="\t" if found.kind == "tsv" else ",")
+        lines = _Lines(file)
+        reader = csv.reader(lines, delimiter="\t" if found.kind == "tsv" else ",")
         try:
             header = next(reader, [])
             if len(set(header)) < len(header):
@@ -137,6 +164,11 @@ def _separated(source: Source, found: Format) -> Iterator[Record]:
             line = reader.line_num + 1
             for cells in reader:
                 start, line = line, reader.line_num + 1
+                if lines.ended and line > start + 1:
+                    raise InputError(
+                        f"{source.path}: a quotation mark in the row at line {start} is never closed, so that "
+                        f'{line - start - 1} lines below would be part of it; close it, or write "" where one is meant.'
+                    )
                 if not cells:
                     continue
                 text = json.dumps(cells, ensure_ascii=False)
@@ -148,6 +180,18 @@ def _separated(source: Source, found: Format) -> Iterator[Record]:
                     yield Record(source, start, dict(zip(header, cells, strict=True)))
         except csv.Error as error:
             raise InputError(f"{source.path}: line {reader.line_num}: not readable as {found.kind}: {error}.") from None
+
+
+class _Lines:
+    """Lines of a file; whether their reader asked for one beyond the last, as it does for the end of a quotation."""
+
+    def __init__(self, file: Iterable[str]) -> None:
+        self._file = file
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._file
+        self.ended = True
 
 
 def _prose(source: Source, found: Format) -> Iterator[Record]:
@@ -194,6 +238,26 @@ def _rows(source: Source, batches: Any) -> Iterator[Record]:
     number = 0
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH):
-            for value in batch.slice(start, BATCH).to_pylist():
+            rows = batch.slice(start, BATCH)
+            try:
+                values = rows.to_pylist()
+            except UnicodeDecodeError:
+                yield from (_encoded(source, number + at + 1, rows.slice(at, 1)) for at in range(rows.num_rows))
+                number += rows.num_rows
+                continue
+            for value in values:
                 number += 1
                 yield Record(source, number, value)
+
+
+def _encoded(source: Source, number: int, row: Any) -> Record:
+    """The record of a table with one row, in which texts may be no UTF-8."""
+    readable = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            readable[name] = column[0].as_py()
+        except UnicodeDecodeError:
+            continue
+    if len(readable) == row.num_columns:
+        return Record(source, number, readable)
+    return Record(source, number, None, json.dumps(readable, ensure_ascii=False, default=str), "bad_encoding")

@@ -33,6 +33,10 @@ class Maker:
         self.shapes: Counter[str] = Counter()
         self.sometimes: set[str] = set()
         """Columns that some row has."""
+        self.strange: tuple[str, ...] | None = None
+        """Keys of the first row of no known shape."""
+        self.keyed: set[str] = set()
+        """Keys of the settings `group` and `stratify` that some row has."""
 
     def made(self, record: Record) -> Made:
         """The row of a record; or the record with the reason why it leaves."""
@@ -44,6 +48,8 @@ class Maker:
             )
             split = given(record.source.split, record.value)
         except Unusable as unusable:
+            if self.strange is None and unusable.reason in {"unknown_shape", "missing_column"}:
+                self.strange = tuple(self.privacy.named(_named(key)) or "" for key in record.value)
             return self._left(record, unusable.reason)
         except ValueError:
             return self._left(record, "unknown_split")
@@ -88,6 +94,7 @@ class Maker:
         if findings:
             row["found"] = [{"finding": finding.name, "shown": finding.shown} for finding in findings]
         asked, group = keys.number(request), self._settings.group
+        self.keyed.update(key for key in (group, self._settings.stratify) if key and value.get(key) is not None)
         return row, (
             int(name, 16),
             keys.number(_identity(found, turns)),

@@ -35,6 +35,10 @@ WANTED = frozenset({"not_sampled"})
 """Reasons for leaving that somebody asked for: no losses."""
 
 
+MOST_KEYS, LONGEST_KEY = 12, 40
+"""Keys of a row that are told, and characters of each."""
+
+
 @dataclass
 class Tally:
     """What is counted on the way."""
@@ -72,6 +76,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
             report(done, rows=tally.ledger.came)
     if not tally.ledger.came:
         raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
+    _check_keys(maker, settings, where)
     known = keys.load(aside / "keys")
     reasons = across.sampled(known, settings.mix)
     clusters = _clusters(scratch, known, reasons, settings, aside)
@@ -88,7 +93,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         _keep_from("benchmark", asked, scratch, ~is_test, known, reasons, settings)
     for start, batch in scratch.batches(["reason", "file", "line"]):
         _count(batch, _told(batch, reasons[start:]), splits[start:], tally)
-    _check(tally, settings, where)
+    _check(tally, settings, where, maker.strange)
     names, profile = across.numbered(known, reasons), Profile()
     with splits_and_left_out(paths.clean, maker.sometimes) as sorter:
         for start, batch in scratch.batches():
@@ -176,16 +181,34 @@ def _count(batch: Any, told: list[str | None], splits: Any, tally: Tally) -> Non
             tally.examples[reason] = f"{batch.column('file')[at]}:{batch.column('line')[at]} ({reason})"
 
 
-def _check(tally: Tally, settings: Settings, where: Path) -> None:
+def _check_keys(maker: Maker, settings: Settings, where: Path) -> None:
+    """Raise `InputError` where rows are to be drawn by a key that none of them has."""
+    for name in ("group", "stratify"):
+        key = getattr(settings, name)
+        if key and key != "source" and maker.shapes and key not in maker.keyed:
+            raise InputError(f"clean.{name}: no row in {where} has the key '{key}'; name another, or null for none.")
+
+
+def _check(tally: Tally, settings: Settings, where: Path, strange: tuple[str, ...] | None) -> None:
+    """`strange`: the keys of the first row of no known shape, where there is one."""
     ledger = tally.ledger
     found = ", ".join(tally.examples[reason] for reason in sorted(tally.examples))
     told = f" For example: {found}." if found else ""
+    if strange is not None:
+        shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in strange[:MOST_KEYS])
+        told += (
+            f" The first row of no known shape has {f'the keys {shown}' if strange else 'no keys'}: "
+            "say in clean.columns which of a row's keys is the question and which the answer."
+        )
     try:
         ledger.check("clean", settings.max_loss, "clean.max_loss", WANTED)
     except LossError as error:
         raise LossError(f"{error}{told}") from None
     if not ledger.outs["train"]:
-        raise InputError(f"{where}: none of {ledger.came} rows is left for training.{told}")
+        raise InputError(
+            f"{where}: none of {ledger.came} rows is left for training; see splits, shares and mix in section clean "
+            f"of params.yaml.{told}"
+        )
     if not ledger.outs["test"]:
         raise InputError(
             f"{where}: no row is for the test; name its files in clean.splits.test, give rows the key split: test, "

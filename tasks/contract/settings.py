@@ -11,6 +11,9 @@ from tasks.contract.errors import SettingsError
 
 PARAMS = "params.yaml"
 
+SECRET = "secret"
+"""Type of a fault (pydantic's) whose value is not told."""
+
 
 class Settings(BaseModel):
     """Base of every section: unknown keys are errors, values cannot change, every field has a description."""
@@ -53,7 +56,8 @@ def read(path: Path) -> Any:
     except (YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
-        raise SettingsError(f"{path}: expected a mapping of sections, found {type(document).__name__}.")
+        found = "nothing" if document is None else "a list" if isinstance(document, list) else "a single value"
+        raise SettingsError(f"{path}: expected sections with keys, such as train, found {found}.")
     return document
 
 
@@ -84,7 +88,9 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
     if fault["type"] == "missing":
         return f"{where}: the key '{key}' is missing; add it."
     message = fault["msg"].removeprefix("Value error, ")
-    return f"{where}: {key} = {fault['input']!r}: {message[0].lower()}{message[1:]}."
+    # A section has too many values to be shown, and what is a secret is none to be shown.
+    shown = "" if isinstance(fault["input"], dict) or fault["type"] == SECRET else f" = {fault['input']!r}"
+    return f"{where}: {key}{shown}: {message[0].lower()}{message[1:]}."
 
 
 def _line(document: Any, location: tuple[Any, ...]) -> int | None:

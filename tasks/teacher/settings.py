@@ -1,9 +1,12 @@
 """Who is asked, how, and what it may cost: parts of the sections that ask teachers."""
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from tasks.contract.settings import SECRET
 from tasks.contract.settings import Settings as Section
 
 HUGGING_FACE = "https://router.huggingface.co/v1"
@@ -71,6 +74,15 @@ class Teacher(Section):
         if "@" in (self.base_url or "").split("//")[-1].split("/")[0]:
             raise ValueError("base_url holds a password; name the variable that has the key in key_variable")
         return self
+
+    @field_validator("key_variable")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise PydanticCustomError(
+                SECRET, "no name of an environment variable; if it is the key itself, take it out and revoke it"
+            )
+        return name
 
     @property
     def url(self) -> str:

@@ -122,3 +122,10 @@ def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
     )
     for argument in ("--help", "check"):
         toy.call(sys.executable, "-c", program, argument)
+
+
+def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> None:
+    toy.set("decide.candidate=nf5")
+    code, said = check(toy)
+    assert code == 1
+    assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in said

@@ -373,3 +373,54 @@ def test_real_docker_commands_by_an_overlay(tmp_path: Path) -> None:
     for row in tables["train"] + tables["validation"]:
         own = set(words(row["messages"][0]["content"]))
         assert all(jaccard(own, test) < 0.8 for test in tests)
+
+
+def test_a_quotation_that_is_never_closed_is_refused_before_it_swallows_rows(paths: Paths) -> None:
+    rows = [f"ask {number},say {number}" for number in range(9)]
+    (paths.root / "input" / "a.csv").write_text("\n".join(["prompt,completion", *rows[:4], 'ask,"say', *rows[4:]]))
+    with pytest.raises(InputError, match=r"a\.csv: a quotation mark in the row at line 6 .* 5 lines below"):
+        cleaned(paths, test_share=0.5)
+    assert not paths.clean.exists()
+
+
+def test_rows_of_no_known_shape_are_told_with_their_keys(paths: Paths) -> None:
+    put(paths, "a.jsonl", {"frage": "ask", "antwort": "say"})
+    with pytest.raises(LossError, match=r"unknown_shape 1\..*has the keys frage, antwort: say in clean\.columns"):
+        cleaned(paths, max_loss=0)
+
+
+@pytest.mark.parametrize("name", ["group", "stratify"])
+def test_a_key_to_draw_by_that_no_row_has_is_refused(paths: Paths, name: str) -> None:
+    put(paths, "a.jsonl", chat("ask", document="x"), chat("other", split="test"))
+    assert cleaned(paths, validation_share=0, **{name: "document"})["train"]
+    with pytest.raises(InputError, match=rf"clean\.{name}: no row in .* has the key 'documnet'"):
+        cleaned(paths, **{name: "documnet"})
+
+
+def test_a_table_with_texts_that_are_no_utf8_loses_only_those_rows(paths: Paths) -> None:
+    import pyarrow as pa
+
+    asked = pa.array([b"ask", b"\xff\xfe", b"ask more"], pa.binary())
+    texts = pa.StringArray.from_buffers(3, *asked.buffers()[1:])
+    parquet.write_table(pa.table({"prompt": texts, "completion": ["a", "b", "c"]}), paths.root / "input" / "a.parquet")
+    put(paths, "test.jsonl", chat("other", split="test"))
+    tables = cleaned(paths, validation_share=0)
+    assert [row["messages"][0]["content"] for row in tables["train"]] == ["ask", "ask more"]
+    (left,) = tables["left_out"]
+    assert (left["reason"], left["line"], json.loads(left["row"])) == ("bad_encoding", 2, {"completion": "b"})
+
+
+def test_a_list_that_nests_beyond_reason_is_refused_before_it_fills_the_memory(paths: Paths) -> None:
+    (paths.root / "input" / "a.json").write_text("[" * 6000)
+    with pytest.raises(InputError, match=r"a\.json: lists or objects nest deeper than 5000 levels"):
+        cleaned(paths)
+    (paths.root / "input" / "a.json").write_text(json.dumps([chat("why " + "[" * 6000), chat("other", split="test")]))
+    assert cleaned(paths, validation_share=0)["train"]
+
+
+def test_a_folder_without_data_is_told_with_what_it_holds(paths: Paths) -> None:
+    (paths.root / "input" / "rows.xlsx").touch()
+    with pytest.raises(InputError, match=r"no data file in this folder \(there are rows\.xlsx\)"):
+        cleaned(paths)
+    with pytest.raises(InputError, match=r"patterns do not go into clean\.input"):
+        cleaned(paths, input="input/*.jsonl")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
+from tasks import generate
 from tasks.contract.errors import SettingsError
 from tasks.contract.settings import Settings, load
 
@@ -54,7 +55,12 @@ def test_numbers_as_yaml_1_2_has_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("a: [1\n", "not valid YAML"), ("- 1\n", "expected a mapping"), ("other: {}\n", "the section 'train' is missing")],
+    [
+        ("a: [1\n", "not valid YAML"),
+        ("- 1\n", "expected sections with keys, such as train, found a list"),
+        ("", "found nothing"),
+        ("other: {}\n", "the section 'train' is missing"),
+    ],
 )
 def test_a_document_that_is_none(tmp_path: Path, text: str, told: str) -> None:
     assert told in faults(tmp_path, text)[0]
@@ -69,3 +75,18 @@ def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("train:\n")
     assert load(Train, path, "train") == Train()
+
+
+def test_a_key_given_in_place_of_its_name_is_not_told(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("generate:\n  teacher:\n    key_variable: sk-plenty-of-secret\n")
+    with pytest.raises(SettingsError, match=r":3: generate\.teacher\.key_variable: no name of .* take it out") as told:
+        load(generate.Settings, path, "generate")
+    assert "sk-" not in str(told.value)
+
+
+def test_a_fault_of_a_whole_section_is_told_without_its_values(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("generate:\n  recipe: magpie\n")
+    with pytest.raises(SettingsError, match=r"params\.yaml:1: generate: the recipe 'magpie' needs a teacher"):
+        load(generate.Settings, path, "generate")
