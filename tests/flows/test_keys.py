@@ -76,7 +76,7 @@ def test_the_key_comes_from_a_secret_and_a_cancelled_run_goes_on_where_it_was(pl
         assert not server.asked
         Secret(value=KEY).save("teacher-key", overwrite=True)
         flow = place.temper("run")
-        assert reached.wait(120)
+        assert reached.wait(250)  # seconds, so that a run that never asks ends
         started = psutil.Process(flow.pid).children(recursive=True)
         flow.send_signal(signal.SIGTERM)
         cancelled = "".join(flow.communicate())
