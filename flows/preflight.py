@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flows.machine import available_memory
-from tasks.contract.errors import MachineError, SettingsError, TemperError, advice
+from tasks.contract.errors import InputError, MachineError, SettingsError, TemperError, advice
 
 PYTHON = (3, 11)
 """The Python that the locked versions were tried with."""
@@ -99,11 +99,17 @@ def _ahead() -> Iterator[str]:
     from flows.settings import Params
     from tasks.contract.settings import PARAMS, load
     from tasks.quantize.schemes import SCHEMES
+    from tasks.template.tokenizer import named
 
     try:
         params = load(Params, Path(PARAMS))
     except SettingsError:
         return  # said by `_params`
+    if params.template.chat_template is not None:
+        try:
+            named(params.template.chat_template)
+        except InputError as error:
+            yield str(error)
     for name in params.quantize.schemes:
         try:
             SCHEMES[name].check(name)

@@ -52,7 +52,8 @@ def read(path: Path) -> Any:
     try:
         document = YAML().load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file; run temper in the project's folder.") from None
+        what = "run temper in the project's folder" if path.name == PARAMS else "give a YAML file that is there"
+        raise SettingsError(f"{path}: no such file; {what}.") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):

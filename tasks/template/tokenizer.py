@@ -39,7 +39,7 @@ def read(folder: Path | str, settings: Settings) -> Any:
     if not loaded.is_fast:
         raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
     if settings.chat_template is not None:
-        loaded.chat_template = _template(settings.chat_template)
+        loaded.chat_template = named(settings.chat_template)
     return loaded
 
 
@@ -55,7 +55,7 @@ def prepare(loaded: Any, settings: Settings, name: str) -> tuple[Any, dict[str, 
         loaded.add_special_tokens({"extra_special_tokens": list(settings.new_tokens)})
         told["added_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
     if not loaded.chat_template:
-        loaded.chat_template = _template("plain")
+        loaded.chat_template = named("plain")
         told["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
     if not isinstance(loaded.chat_template, str):
         raise ModelError(f"{name}: the tokenizer has several chat templates; name one file in template.chat_template.")
@@ -144,7 +144,8 @@ def _count(value: Any, base: Path, name: str) -> int | None:
     return value
 
 
-def _template(name: str) -> str:
+def named(name: str) -> str:
+    """The chat template of `template.chat_template`. Raises `InputError` where there is none."""
     file = CHAT / f"{name}.jinja"
     if not file.is_file() and name.endswith(".jinja"):
         file = Path(name)

@@ -126,6 +126,8 @@ def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
 
 def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> None:
     toy.set("decide.candidate=nf5")
+    toy.set("template.chat_template=chatlm")
     code, said = check(toy)
     assert code == 1
+    assert "template.chat_template = chatlm: there is no such template; known: chatml, " in said
     assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in said

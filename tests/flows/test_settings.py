@@ -72,6 +72,11 @@ def test_a_recipe_merges_sections_and_replaces_lists(path: Path, tmp_path: Path)
     assert "learning_rate: 0.005  # per step" in path.read_text()
 
 
+def test_a_recipe_that_is_not_there(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"gone\.yaml: no such file; give a YAML file that is there\."):
+        changed(path, recipe=tmp_path / "gone.yaml")
+
+
 def test_nothing_is_written_where_nothing_changes(path: Path) -> None:
     before = path.stat().st_mtime_ns
     assert changed(path, "train.steps=300") == []
