@@ -22,6 +22,9 @@ INSTALL := $(PASSED_ON) UV_HTTP_TIMEOUT=180 $(BIN)/uv pip install --python $(BIN
 COMPILE := $(PASSED_ON) $(BIN)/uv pip compile --quiet --no-header --no-annotate \
 	--python-version 3.11 --python-platform x86_64-manylinux_2_28
 
+# Tests wait for servers and children for a part of their time: one more than there are cores keeps the cores busy.
+WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run ui test lint bench lock
 
@@ -37,7 +40,7 @@ ui: $(VENV)/.run .state ## start a local Prefect server and say where its page i
 	$(BIN)/temper ui
 
 test: $(VENV)/.dev .state ## run the tests
-	$(BIN)/python -m pytest -q -m "not long" --numprocesses logical --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .

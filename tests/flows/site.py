@@ -10,10 +10,9 @@ from typing import Any
 from uuid import UUID
 
 import psutil
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, Worker
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from ruamel.yaml import YAML
 
 from benchmarks.server import Server, running
@@ -129,11 +128,8 @@ def deployed(finished: Path, folder: Path, **environment: str) -> Iterator[Site]
     place = folder / "toy"
     shutil.copytree(finished, place)
     shutil.copytree(ROOT / "infra", place / "infra")
-    with (
-        running(**environment) as server,
-        temporary_settings({PREFECT_API_URL: server.url}),
-        get_client(sync_client=True) as client,
-    ):
+    # a client of its own: settings of this process would hold for all tests that come after, of other servers
+    with running(**environment) as server, SyncPrefectClient(server.url) as client:
         toy = Toy(place, server.url)
         toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(place.parent / "home"))
         toy.call("git", "add", "--all")

@@ -15,6 +15,8 @@ from tests.flows.project import BELOW_TRAIN, STAGES, until
 from tests.flows.site import SECRET, Site
 from tests.flows.test_page import CHROMIUM, FLAGS, PATIENCE
 
+pytestmark = pytest.mark.long  # a server, a worker, and runs that each start Python anew
+
 
 def test_a_form_run_with_changed_parameters_gives_the_right_experiment(site: Site) -> None:
     name = site.start("train.learning_rate=1e-4")
@@ -66,7 +68,6 @@ def test_new_data_start_a_run_at_their_commit(site: Site) -> None:
     assert "Nothing changed" in site.toy.command("data", "add", "data/more/rows.txt")
 
 
-@pytest.mark.long
 def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -> None:
     deployment = site.client.read_deployment_by_name("finetune/temper")
     assert [getattr(item.schedule, "cron", "") for item in deployment.schedules] == ["0 3 * * *"]
@@ -92,7 +93,6 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
     assert not [path for path in site.left() if path.name.startswith("reproduce")]
 
 
-@pytest.mark.long
 def test_queued_runs_all_finish_right_and_none_is_mixed(site: Site) -> None:
     rates = [f"{number}e-5" for number in range(1, 5)]
     names = [site.start(f"train.learning_rate={rate}") for rate in rates]
