@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.keys import BLOCK, alike
+from tasks.clean.keys import alike, column
+from tasks.clean.mapped import blocks, parts
 from tasks.clean.settings import Part
 
 REASONS = (
@@ -32,18 +33,18 @@ def sampled(keys: Any, mix: tuple[Part, ...]) -> Reasons:
         limit = int(part.share * 2**64)
         if part.cap is not None:
             limit = min(limit, _lowest(keys, number, part.cap))
-        for start in range(0, len(keys), BLOCK):
-            block = keys[start : start + BLOCK]
-            out = (block["part"] == number) & ~block["left"]
-            if limit < 2**64:
-                out &= _draw(block["id"]) >= np.uint64(limit)
-                reasons[start : start + BLOCK][out] = REASONS.index("not_sampled")
+        if limit >= 2**64:
+            continue
+        for block in blocks(len(keys), keys):
+            some = keys[block]
+            out = (some["part"] == number) & ~some["left"] & (_draw(some["id"]) >= np.uint64(limit))
+            reasons[block][out] = REASONS.index("not_sampled")
     return reasons
 
 
 def staying(keys: Any, reasons: Reasons) -> npt.NDArray[np.bool_]:
     """Which records stay so far."""
-    stays: npt.NDArray[np.bool_] = ~np.array(keys["left"]) & (reasons == 0)
+    stays: npt.NDArray[np.bool_] = ~column(keys, "left") & (reasons == 0)
     return stays
 
 
@@ -59,7 +60,7 @@ def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> Non
 def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
     """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
     found = np.zeros(len(keys), bool)
-    for group in alike(keys, "request", staying(keys, reasons) & (splits == 0) & keys["dialogue"]):
+    for group in alike(keys, "request", staying(keys, reasons) & (splits == 0) & column(keys, "dialogue")):
         if len(np.unique(keys["content"][group])) > 1:
             if drop:
                 reasons[group] = REASONS.index("conflicting_answers")
@@ -69,19 +70,32 @@ def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop
 
 
 def near_duplicates(
-    keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, clusters: npt.NDArray[np.int64]
+    keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, clusters: npt.NDArray[np.int64], most: int
 ) -> dict[int, int]:
-    """Of each cluster leave all but the best; return the sizes of those with more than one row, by the one that stays.
+    """Of each cluster leave all but the best; return the sizes of the `most` largest, by the one that stays.
 
     `clusters`: for each record the first one of its cluster.
     """
-    places = np.flatnonzero(staying(keys, reasons))
-    best = np.lexsort((places, -keys["answer"][places].astype(np.int64), -splits[places], clusters[places]))
-    places = places[best]
-    first = np.append(True, np.diff(clusters[places]) != 0) if len(places) else np.zeros(0, bool)
-    reasons[places[~first]] = REASONS.index("near_duplicate")
-    sizes = np.diff(np.append(np.flatnonzero(first), len(places)))
-    return {int(place): int(size) for place, size in zip(places[first], sizes, strict=True) if size > 1}
+    stays, largest = staying(keys, reasons), dict[int, int]()
+    count = parts(len(keys))
+    for part in range(count):
+        places = np.concatenate(
+            [
+                block.start + np.flatnonzero((clusters[block] % count == part) & stays[block])
+                for block in blocks(len(keys), keys, clusters)
+            ]
+            or [np.zeros(0, np.int64)]
+        )
+        answers = keys["answer"][places].astype(np.int64)
+        places = places[np.lexsort((places, -answers, -splits[places], clusters[places]))]
+        first = np.append(True, np.diff(clusters[places]) != 0) if len(places) else np.zeros(0, bool)
+        reasons[places[~first]] = REASONS.index("near_duplicate")
+        sizes = np.diff(np.append(np.flatnonzero(first), len(places)))
+        several = sizes > 1
+        largest |= dict(zip(places[first][several].tolist(), sizes[several].tolist(), strict=True))
+        order = sorted(largest, key=lambda place: (-largest[place], place))
+        largest = {place: largest[place] for place in order[:most]}
+    return largest
 
 
 def numbered(keys: Any, reasons: Reasons) -> dict[int, int]:
@@ -113,8 +127,8 @@ def _lowest(keys: Any, part: int, count: int) -> int:
 
 def _below(keys: Any, part: int, limit: int) -> int:
     total = 0
-    for start in range(0, len(keys), BLOCK):
-        block = keys[start : start + BLOCK]
-        draws = _draw(block["id"][(block["part"] == part) & ~block["left"]])
+    for block in blocks(len(keys), keys):
+        some = keys[block]
+        draws = _draw(some["id"][(some["part"] == part) & ~some["left"]])
         total += len(draws) if limit >= 2**64 else int((draws < np.uint64(limit)).sum())
     return total

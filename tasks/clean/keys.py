@@ -1,4 +1,4 @@
-"""A few numbers for each record, on disk: what rows are compared by, so that memory does not grow with the data."""
+"""A few numbers for each record, in a file: what rows are compared by, so that memory does not grow with the data."""
 
 import hashlib
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from tasks.clean.mapped import blocks, opened, parts
 
 KEY = np.dtype(
     [
@@ -23,9 +25,6 @@ KEY = np.dtype(
     ]
 )
 """The numbers of a record. Hashes have 64 bits: among 10 million rows two that differ meet once in 370,000 runs."""
-
-BLOCK = 250_000
-"""Records that are compared at once; memory goes with it."""
 
 
 def number(text: str) -> int:
@@ -60,7 +59,15 @@ class Writer:
 
 def load(path: Path) -> Any:
     """The numbers in `path`, memory-mapped, in the records' order."""
-    return np.memmap(path, KEY, "r") if path.stat().st_size else np.zeros(0, KEY)
+    return opened(path, KEY)
+
+
+def column(keys: Any, field: str) -> Any:
+    """One of the numbers of all records, in memory; for those of one byte."""
+    values = np.empty(len(keys), KEY[field])
+    for block in blocks(len(keys), keys):
+        values[block] = keys[block][field]
+    return values
 
 
 def alike(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.int64]]:
@@ -68,13 +75,12 @@ def alike(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[npt.
 
     Each pass over the file looks at one part of all hashes, so that few are in memory.
     """
-    parts = 1 + len(keys) // BLOCK
-    for part in range(parts):
+    count = parts(len(keys))
+    for part in range(count):
         places = np.concatenate(
             [
-                start
-                + np.flatnonzero((keys[start : start + BLOCK][field] % parts == part) & chosen[start : start + BLOCK])
-                for start in range(0, len(keys), BLOCK)
+                block.start + np.flatnonzero((keys[block][field] % count == part) & chosen[block])
+                for block in blocks(len(keys), keys)
             ]
             or [np.zeros(0, np.int64)]
         )

@@ -19,6 +19,7 @@ from tasks.clean.benchmarks import questions
 from tasks.clean.contamination import Passages
 from tasks.clean.duplicates import Tests
 from tasks.clean.files import Source, place, sources
+from tasks.clean.mapped import blocks, made, places
 from tasks.clean.privacy.step import hidden
 from tasks.clean.profile import MOST, SHOWN, Profile
 from tasks.clean.read import records
@@ -34,6 +35,9 @@ from tasks.contract.progress import reporter
 WANTED = frozenset({"not_sampled"})
 """Reasons for leaving that somebody asked for: no losses."""
 
+
+TOGETHER = 2500
+"""Texts that are handed on at once."""
 
 MOST_KEYS, LONGEST_KEY = 12, 40
 """Keys of a row that are told, and characters of each."""
@@ -83,7 +87,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     splits = drawn(known, settings, clusters, across.staying(known, reasons))
     if settings.duplicates:
         across.duplicates(known, splits, reasons)
-    sizes = {} if clusters is None else across.near_duplicates(known, splits, reasons, clusters)
+    sizes = {} if clusters is None else across.near_duplicates(known, splits, reasons, clusters, MOST)
     conflicting = across.conflicts(known, splits, reasons, drop=settings.conflicts == "drop")
     is_test = splits == SPLITS.index("test")
     tests = scratch.texts("request", across.staying(known, reasons) & is_test)
@@ -131,18 +135,25 @@ def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, as
     from tasks.clean.near import clusters
 
     stay = across.staying(known, reasons)
-    places = np.flatnonzero(stay)
-    report = reporter("clean: near-duplicates looked for", len(places), "rows")
+    count = int(stay.sum())
+    report = reporter("clean: near-duplicates looked for", count, "rows")
     texts = scratch.texts("whole", stay)
-    batches = iter(lambda: list(islice(texts, keys.BLOCK // 100)), [])
-    first = np.arange(len(known))
-    first[places] = places[clusters(batches, settings.near_duplicates_within, scratch=aside, report=report)]
+    batches = iter(lambda: list(islice(texts, TOGETHER)), [])
+    found = clusters(batches, settings.near_duplicates_within, scratch=aside, report=report)
+    staying, first = made(aside / "staying", np.int64, count), made(aside / "clusters", np.int64, len(known))
+    done = 0
+    for block in blocks(len(known), staying, first, found):
+        here = block.start + np.flatnonzero(stay[block])
+        first[block] = np.arange(block.start, block.stop)
+        staying[done : done + len(here)] = here
+        first[here] = staying[found[done : done + len(here)]]  # the first of a cluster comes before the rest
+        done += len(here)
     return first
 
 
 def _largest(scratch: Scratch, records: int, sizes: dict[int, int]) -> list[dict[str, Any]]:
     """The largest clusters: how many rows were alike, and the one that stayed."""
-    largest = sorted(sizes, key=lambda place: (-sizes[place], place))[:MOST]
+    largest = list(sizes)
     wanted = np.zeros(records, bool)
     wanted[largest] = True
     texts = dict(zip(sorted(largest), scratch.texts("whole", wanted), strict=True))
@@ -161,9 +172,8 @@ def _keep_from(
     tests = None if near is None else Tests(texts, near)
     passages = None if long is None else Passages(texts, long)
     wanted = across.staying(known, reasons) & others
-    places = np.flatnonzero(wanted)
-    report = reporter(f"clean: compared with the {what}", len(places), "rows")
-    for done, (at, text) in enumerate(zip(places, scratch.texts("request", wanted), strict=True), 1):
+    report = reporter(f"clean: compared with the {what}", int(wanted.sum()), "rows")
+    for done, (at, text) in enumerate(zip(places(wanted), scratch.texts("request", wanted), strict=True), 1):
         if tests and tests.like(text):
             reasons[at] = across.REASONS.index(f"near_duplicate_of_{what}")
         elif passages and passages.repeated(text):

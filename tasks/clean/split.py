@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.keys import BLOCK
+from tasks.clean.keys import column
+from tasks.clean.mapped import blocks
 from tasks.clean.settings import Settings
 
 SPLITS = ("train", "validation", "test")
@@ -42,8 +43,8 @@ def drawn(
     moves others, and rows of one group stay together. So do rows of one cluster (`clusters`: the first record of it for
     each record), by the group of its first row. `staying`: which records the proportions of `stratify` are of.
     """
-    splits = np.array(keys["given"], dtype=np.int8)
-    present = np.bincount(splits[~np.array(keys["left"])] + 1, minlength=4)[1:]
+    splits: npt.NDArray[np.int8] = column(keys, "given")
+    present = np.bincount(splits[~column(keys, "left")] + 1, minlength=4)[1:]
     validation = 0.0 if present[SPLITS.index("validation")] else settings.validation_share
     test = 0.0 if present[SPLITS.index("test")] else settings.test_share
     open_ = splits <= 0
@@ -51,13 +52,10 @@ def drawn(
     if settings.stratify is not None:
         _in_proportion(keys, splits, open_ if staying is None else open_ & staying, clusters, test, validation)
         return splits
-    for start in range(0, len(keys), BLOCK):
-        block = splits[start : start + BLOCK]
-        whose = slice(start, start + BLOCK) if clusters is None else clusters[start : start + BLOCK]
-        place = keys["group"][whose] / 2.0**64
-        can = open_[start : start + BLOCK]
-        block[can & (place < test + validation)] = SPLITS.index("validation")
-        block[can & (place < test)] = SPLITS.index("test")
+    for block in blocks(len(keys), keys, *(() if clusters is None else (clusters,))):
+        place = keys["group"][block if clusters is None else clusters[block]] / 2.0**64
+        splits[block][open_[block] & (place < test + validation)] = SPLITS.index("validation")
+        splits[block][open_[block] & (place < test)] = SPLITS.index("test")
     return splits
 
 

@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from tasks.clean import Settings, formats, read, run
+from tasks.clean import Settings, formats, mapped, read, run
 from tasks.contract.errors import InputError, LossError
 from tasks.contract.likeness import jaccard, words
 from tasks.contract.paths import Paths
@@ -208,11 +208,21 @@ def test_files_make_splits_and_validation_comes_from_training_by_hash(paths: Pat
     assert before < after  # rows that come never move those that were there
 
 
-def test_two_runs_write_the_same_bytes(paths: Paths, tmp_path: Path) -> None:
-    put(paths, "rows.jsonl", *(chat(f"request {n} {n * n}") for n in range(50)), "{broken")
-    cleaned(paths, test_share=0.3)
+def test_two_runs_write_the_same_bytes_in_blocks_of_any_size(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = random.Random(0)
+    said = [" ".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=12)) for _ in range(150)]
+    said += [f"{text} {source.choice('xyz')}" for text in said[:60]] + said[20:40]
+    rows = [chat(text, "so " * source.randint(1, 9)) for text in said]
+    put(paths, "rows.jsonl", *rows, *source.sample(rows, 30), "{broken")
+    settings: dict[str, Any] = {"test_share": 0.3, "near_duplicates_within": 0.8, "mix": [{"files": "*", "cap": 240}]}
+    tables = cleaned(paths, **settings)
+    left = {row["reason"] for row in tables["left_out"]}
+    assert left >= {"parse_error", "duplicate", "near_duplicate", "not_sampled"}
     first = {path.name: path.read_bytes() for path in paths.clean.iterdir()}
-    cleaned(paths, test_share=0.3)
+    monkeypatch.setattr(mapped, "BLOCK", 7)
+    cleaned(paths, **settings)
     assert first == {path.name: path.read_bytes() for path in paths.clean.iterdir()}
     assert set(first) == {*(f"{name}.parquet" for name in OUT), "ledger.json", "profile.json", "reported.parquet"}
     assert all(str(tmp_path).encode() not in content for content in first.values())

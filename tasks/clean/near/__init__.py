@@ -34,13 +34,14 @@ def clusters(
     """For each text the number (from 0) of the first text of its cluster: its own where it is alone or the first.
 
     A text without words is like no other; one of fewer words than `shingle` is one run, of all its words. The result
-    depends on the texts, their order, `threshold`, `shingle` and `seed` only.
+    depends on the texts, their order, `threshold`, `shingle` and `seed` only. It lies in a file that has no name any
+    more, mapped, so that it takes no memory of the process.
 
     Args:
         batches: The texts, valid Unicode, in lists of any size; each is read once and not kept.
         threshold: Jaccard similarity, above 0 to 1, from which two texts are near-duplicates.
-        scratch: Folder for what does not fit into memory, removed at the end: 4 bytes a distinct word of each text
-            and 8 for each of 1 + 20 bands at a threshold of 0.8. Memory grows by about 110 bytes a text.
+        scratch: Folder for what need not be in memory, removed at the end: 4 bytes a distinct word of each text and
+            8 for each of 1 + 20 bands at a threshold of 0.8, 17 for other numbers. Memory does not grow with texts.
         shingle: Number of neighbouring words that are compared as one.
         seed: Chooses the hash functions; another seed may miss other pairs.
         threads: Workers that hash; default: one a processor that this process may use.

@@ -1,15 +1,15 @@
 """Pairs that agree in a band, compared exactly, and joined to clusters."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from tasks.clean.mapped import blocks, made, release
+from tasks.clean.near.bags import Bags
 from tasks.clean.near.minhash import mixed
-from tasks.clean.near.store import Store
+from tasks.clean.near.store import Rows, Store
 
-Rows = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
 WINDOW = 16
@@ -20,31 +20,41 @@ _WORDS = 2_000_000
 
 
 def linked(store: Store, threshold: float) -> Rows:
-    """For each text the first text of its cluster.
+    """For each text the first text of its cluster; the array lies in the store's folder, which may be removed.
 
     Texts from one mould ("what is the capital of ...") can fill a bucket without being alike. There a text is compared
     with the next one only, and then with those that agree with it in a second band too, so that time stays linear.
+
+    Each band is gone through several times, each time for a part of all buckets, so that few keys are in memory.
     """
-    clusters = Clusters(len(store))
-    compare = Comparison(store.words, store.starts, threshold, clusters)
-    rows = np.flatnonzero(np.diff(store.starts))
-    if not len(rows):
-        return clusters.first
-    for pair in Buckets(_keys(store.bands[0])[rows], rows).neighbours(1):
-        compare(*pair)
-    rows = rows[clusters.first[rows] == rows]  # of equal sets the first stands for all
-    for number, band in enumerate(store.bands[1:], 2):
-        keys = _keys(band)
-        buckets = Buckets(keys[rows], rows)
-        crowd = buckets.crowd()
-        for pair in buckets.neighbours(WINDOW, crowd):
+    count = len(store)
+    clusters = Clusters(made(store.folder / "first", np.int64, count))
+    chosen = made(store.folder / "chosen", np.bool_, count)
+    for block, full in store.full():
+        chosen[block] = full
+    compare = Comparison(store, threshold, clusters)
+    for keys, rows in store.parts(0, chosen):
+        for pair in Buckets(keys, rows).neighbours(1):
             compare(*pair)
-        apart = buckets.rows[crowd & buckets.mixed(clusters)]
-        apart.sort()
-        for other in store.bands[number:] if len(apart) else ():
-            for pair in Buckets(mixed(keys[apart]) ^ _keys(other)[apart], apart).neighbours(WINDOW):
+        release(clusters.first, store.starts)
+    for block in blocks(count, chosen, clusters.first):  # of equal sets the first stands for all
+        chosen[block] &= clusters.first[block] == np.arange(block.start, block.stop)
+    for number in range(1, len(store.bands)):
+        for keys, rows in store.parts(number, chosen):
+            buckets = Buckets(keys, rows)
+            crowd = buckets.crowd()
+            for pair in buckets.neighbours(WINDOW, crowd):
                 compare(*pair)
-    return clusters.of(np.arange(len(store)))
+            apart = buckets.rows[crowd & buckets.mixed(clusters)]
+            apart.sort()
+            for other in range(number + 1, len(store.bands)) if len(apart) else ():
+                both = mixed(store.keys(number, apart)) ^ store.keys(other, apart)
+                for pair in Buckets(both, apart).neighbours(WINDOW):
+                    compare(*pair)
+            release(clusters.first, store.starts)
+    for block in blocks(count, clusters.first):
+        clusters.of(np.arange(block.start, block.stop))
+    return clusters.first
 
 
 class Buckets:
@@ -98,9 +108,11 @@ class Buckets:
 class Clusters:
     """Which texts belong together: a forest in which every text points to an earlier one of its cluster."""
 
-    def __init__(self, count: int) -> None:
-        """Every text alone."""
-        self.first: Rows = np.arange(count)
+    def __init__(self, first: Rows) -> None:
+        """Every text alone. `first` has a place for each text, and is written to."""
+        self.first = first
+        for block in blocks(len(first), first):
+            first[block] = np.arange(block.start, block.stop)
 
     def of(self, rows: Rows) -> Rows:
         """The first text of the cluster of each of `rows`; their ways there become short."""
@@ -123,15 +135,15 @@ class Clusters:
 class Comparison:
     """Compares pairs of texts exactly and joins those that are near-duplicates."""
 
-    def __init__(self, words: npt.NDArray[np.uint32], starts: Rows, threshold: float, clusters: Clusters) -> None:
-        """`words` holds the sets of all texts; that of text n begins at `starts[n]` and ends at `starts[n + 1]`."""
-        self.words, self.starts, self.threshold, self.clusters = words, starts, threshold, clusters
+    def __init__(self, store: Store, threshold: float, clusters: Clusters) -> None:
+        """Takes sets from `store`, and joins in `clusters`."""
+        self.store, self.threshold, self.clusters = store, threshold, clusters
 
     def __call__(self, one: Rows, two: Rows) -> None:
         """Join the pairs that are alike; those of one cluster, or of too unlike sizes, are not compared."""
         apart = self.clusters.of(one) != self.clusters.of(two)
         one, two = one[apart], two[apart]
-        sizes, others = _sizes(self.starts, one), _sizes(self.starts, two)
+        sizes, others = self.store.sizes(one), self.store.sizes(two)
         able = np.minimum(sizes, others) / np.maximum(sizes, others) >= self.threshold
         one, two, ends = one[able], two[able], np.cumsum((sizes + others)[able])
         begin = 0
@@ -141,40 +153,26 @@ class Comparison:
             left, right = one[begin:end], two[begin:end]
             apart = self.clusters.of(left) != self.clusters.of(right)
             left, right = left[apart], right[apart]
-            alike = similarity(self.words, self.starts, left, right) >= self.threshold
+            alike = similarity(self.store.bags(left), self.store.bags(right)) >= self.threshold
             self.clusters.join(left[alike], right[alike])
             begin = end
 
 
-def similarity(words: npt.NDArray[np.uint32], starts: Rows, one: Rows, two: Rows) -> npt.NDArray[np.float64]:
-    """Jaccard similarity of the sets of each pair."""
-    if not len(one):
+def similarity(one: Bags, two: Bags) -> npt.NDArray[np.float64]:
+    """Jaccard similarity of each of `one` with that of `two` in the same place."""
+    if not len(one.sizes):
         return np.empty(0)
-    marked = np.concatenate([_marked(words, starts, one), _marked(words, starts, two)])
+    marked = np.concatenate([_marked(one), _marked(two)])
     marked.sort()
     shared = marked[1:][marked[1:] == marked[:-1]] >> np.uint64(32)
-    both = np.bincount(shared.astype(np.int64), minlength=len(one))
-    shares: npt.NDArray[np.float64] = both / (_sizes(starts, one) + _sizes(starts, two) - both)
+    both = np.bincount(shared.astype(np.int64), minlength=len(one.sizes))
+    shares: npt.NDArray[np.float64] = both / (one.sizes + two.sizes - both)
     return shares
 
 
-def _sizes(starts: Rows, rows: Rows) -> Rows:
-    """Number of words in the set of each of `rows`."""
-    sizes: Rows = starts[rows + 1] - starts[rows]
-    return sizes
-
-
-def _marked(words: npt.NDArray[np.uint32], starts: Rows, rows: Rows) -> npt.NDArray[np.uint64]:
-    """The words of each of `rows`, with its place in `rows` in the upper 32 bits."""
-    sizes = _sizes(starts, rows)
-    ends = np.cumsum(sizes)
-    places = np.arange(ends[-1]) + np.repeat(starts[rows] - (ends - sizes), sizes)
-    marked: npt.NDArray[np.uint64] = np.repeat(np.arange(len(rows), dtype=np.uint64), sizes) << np.uint64(32)
-    marked |= words[places]
+def _marked(bags: Bags) -> npt.NDArray[np.uint64]:
+    """The words of all bags, with the number of the bag in the upper 32 bits."""
+    marked: npt.NDArray[np.uint64] = np.repeat(np.arange(len(bags.sizes), dtype=np.uint64), bags.sizes)
+    marked <<= np.uint64(32)
+    marked |= bags.words
     return marked
-
-
-def _keys(band: Path) -> npt.NDArray[np.uint64]:
-    """The keys of all texts in a band, as they lie on disk."""
-    keys: npt.NDArray[np.uint64] = np.memmap(band, np.uint64, "r")
-    return keys
