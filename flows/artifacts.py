@@ -23,6 +23,7 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 
 from flows import curve, pages
+from flows.forecast import taken
 from flows.scores import CARD, COMPARISON, MERGED, QUANTIZED, REPORT, equivalence, rows
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ if TYPE_CHECKING:
 LEDGER = Path("data/clean/ledger.json")
 AUDIT = Path("data/templated/audit.json")
 PREVIEW = Path("data/templated/preview.html")
-LOSS = Path("data/trained/loss.csv")
+CURVES = {"loss": Path("data/trained/loss.csv"), "alignment": Path("data/aligned/loss.csv")}
+"""Curves by the key under which they are shown; they have no points where a stage is off."""
+
+TRAINING = ("train", "align")
+"""Stages whose price is told before their first step."""
 
 EVERY = 5.0
 """Seconds between two updates of a progress bar in the UI: each is a request to the server."""
@@ -48,13 +53,17 @@ def publish(run: "Run", name: str, experiment: str = "", folder: Path | None = N
     create_markdown_artifact(key="run", markdown=table, description="How each stage became current.")
     if COMPARISON.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
+    trained = [name for name, outcome in run.outcomes.items() if name in TRAINING and outcome.how == "ran"]
+    if price := taken(trained):
+        create_table_artifact(key="price", table=price, description="What training was foretold to take, and took.")
     made = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
     if LEDGER.exists() and str(LEDGER) in made:
         create_table_artifact(key="ledger", table=_ledger(), description="Rows in, out, and left out by reason.")
     if AUDIT.exists() and str(AUDIT) in made:
         create_markdown_artifact(key="audit", markdown=_audit(), description="What is trained, token by token.")
-    if LOSS.exists() and not made.isdisjoint({str(LOSS), str(LOSS.parent)}):
-        create_markdown_artifact(key="loss", markdown=_loss(), description="Training loss.")
+    for key, path in CURVES.items():
+        if path.exists() and not made.isdisjoint({str(path), str(path.parent)}) and (picture := _curve(path)):
+            create_markdown_artifact(key=key, markdown=picture, description="Loss, or reward, by step.")
     if any(Path(path).is_relative_to(QUANTIZED) or Path(path) == MERGED.parent for path in made) and (
         proofs := equivalence()
     ):
@@ -180,16 +189,21 @@ def _card() -> str:
     return text.partition("\n---\n")[2].strip() if text.startswith("---\n") else text
 
 
-def _loss() -> str:
-    with LOSS.open(newline="") as file:
+def _curve(path: Path) -> str:
+    """Reward where the model's own answers were rewarded, for there the loss says nothing; else loss. "" of none."""
+    with path.open(newline="") as file:
         table = list(csv.DictReader(file))
+    columns = {"training": "loss", "validation": "eval_loss"}
+    if any(row.get("reward") for row in table):
+        columns = {"reward": "reward"}
     lines = {
         name: points
-        for name, column in (("training", "loss"), ("validation", "eval_loss"))
+        for name, column in columns.items()
         if (points := [(float(row["step"]), float(row[column])) for row in table if row.get(column)])
     }
     if not lines:
-        return f"`{LOSS}` has no rows."
-    picture = base64.b64encode(curve.svg(lines, "step", "loss").encode()).decode()
+        return ""
+    what = "reward" if "reward" in lines else "loss"
+    picture = base64.b64encode(curve.svg(lines, "step", what).encode()).decode()
     last = ", ".join(f"{name} {points[-1][1]:.4g}" for name, points in lines.items())
-    return f"![loss curve](data:image/svg+xml;base64,{picture})\n\nLast: {last}."
+    return f"![{what} curve](data:image/svg+xml;base64,{picture})\n\nLast: {last}."

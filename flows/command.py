@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--jobs", type=_count, metavar="N", help="stages at once; default: what the machine allows")
     run.add_argument("--no-wait", action="store_true", help="fail if another run holds this checkout")
 
-    commands.add_parser("check", help="say everything that is wrong before a run").set_defaults(act=_check)
+    check = commands.add_parser("check", help="say everything that is wrong before a run, and what it takes")
+    check.set_defaults(act=_check)
+    check.add_argument("--time", action="store_true", help="train some steps, to say how long all will take")
     plan = commands.add_parser("plan", help="what would run, and why")
     plan.set_defaults(act=_plan)
     plan.add_argument("--json", action="store_true", help="for programs")
@@ -139,9 +141,11 @@ def _check(options: argparse.Namespace) -> int:
 
     faults = preflight.faults()
     if not faults:
-        from flows.forecast import lines
+        from flows.forecast import lines, sampled
 
-        told, faults = lines()
+        faults = sampled() if options.time else []
+        told, more = lines()
+        faults += more
         for line in told:
             print(line)
     for fault in faults:

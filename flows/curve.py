@@ -9,13 +9,15 @@ Line = Sequence[tuple[float, float]]
 
 
 def svg(lines: Mapping[str, Line], x: str, y: str) -> str:
-    """Draw each named line (points of x and y) on shared axes that begin at 0; colours differ in lightness too."""
+    """Draw each named line (points of x and y) on shared axes with 0 on them; colours differ in lightness too."""
     points = [point for line in lines.values() for point in line]
-    right, top = max(a for a, _ in points) or 1.0, max(b for _, b in points) or 1.0
+    right = max(a for a, _ in points) or 1.0
+    low, high = min(0.0, *(b for _, b in points)), max(0.0, *(b for _, b in points))
+    height = high - low or 1.0
 
     def place(point: tuple[float, float]) -> str:
         across = LEFT + point[0] / right * (WIDTH - LEFT - 16)
-        return f"{across:.1f},{HEIGHT - BOTTOM - point[1] / top * (HEIGHT - BOTTOM - TOP):.1f}"
+        return f"{across:.1f},{HEIGHT - BOTTOM - (point[1] - low) / height * (HEIGHT - BOTTOM - TOP):.1f}"
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
@@ -26,9 +28,9 @@ def svg(lines: Mapping[str, Line], x: str, y: str) -> str:
         return f'<text x="{left}" y="{up}" text-anchor="{anchor}" fill="#444444" {more}>{value}</text>'
 
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        left, up = (float(part) for part in place((share * right, share * top)).split(","))
+        left, up = (float(part) for part in place((share * right, low + share * height)).split(","))
         parts.append(f'<path d="M{LEFT} {up}H{WIDTH - 16}" stroke="#dddddd"/>')
-        parts.append(text(f"{share * top:.3g}", LEFT - 6, up + 4, "end"))
+        parts.append(text(f"{low + share * height:.3g}", LEFT - 6, up + 4, "end"))
         parts.append(text(f"{share * right:.4g}", left, HEIGHT - 18))
     for index, ((name, line), colour) in enumerate(zip(lines.items(), COLOURS, strict=False)):
         path = "M" + "L".join(map(place, line))

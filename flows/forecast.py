@@ -1,18 +1,26 @@
 """What the settings ask of this machine, before anything runs: steps and tokens, disk of all stages, least memory."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
 from flows.machine import available_memory
 from flows.settings import Params
+from tasks.__main__ import FIXED
 from tasks.base.ready import is_model
 from tasks.contract.paths import Paths
 from tasks.contract.settings import PARAMS, load
-from tasks.train import forecast
+from tasks.train import forecast, usage
 from tasks.train.settings import Optimization, Tuning
+from tasks.train.usage import clock
 
 
 def lines() -> tuple[list[str], list[str]]:
@@ -32,6 +40,7 @@ def lines() -> tuple[list[str], list[str]]:
     told[-1] += f"; {_size(free)} are free"
     memory, there = _memory(base, params), available_memory()
     told.append(f"memory: {_size(memory)} for weights, gradients and optimiser; {_size(there)} are available")
+    told.append(f"time: {'; '.join(_times(params, paths)) or 'nothing is trained'}")
     faults = []
     if most > free:
         faults.append(f"{told[1]}. Free some space, or {_cheaper_disk(disk, params)}.")
@@ -39,6 +48,58 @@ def lines() -> tuple[list[str], list[str]]:
         way = "train.method to qlora" if params.train.method != "full" else "train.method to lora or qlora"
         faults.append(f"{told[2]}. Set {way}, or take a machine with more.")
     return told, faults
+
+
+def sampled() -> list[str]:
+    """Train some steps to know how long all will take; where that fails, why."""
+    environment = {**os.environ, **FIXED}
+    command = [sys.executable, "-P", "-W", "ignore", "-m", "tasks.train.sample"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines() or ["train: the steps that were to be measured were killed."]
+    return said[-1:] if done.returncode else []
+
+
+def taken(stages: Iterable[str]) -> list[dict[str, Any]]:
+    """What the last training of `stages` was foretold to take, and what it took, a line for each amount."""
+    lines = []
+    for stage in stages:
+        if not (found := usage.last(Paths(), stage)):
+            continue
+        said: dict[str, Callable[[Any], str]] = {"memory": _size, "disk": _size, "time": clock}
+        if price := load(Params, Path(PARAMS)).machine.price:
+            said["cost"] = partial(_cost, price)
+        for name, show in said.items():
+            key = name if name in ("memory", "disk") else "seconds"
+            before, after = found["foretold"][key], found["used"][key]
+            lines.append(
+                {
+                    "stage": stage,
+                    "of": name,
+                    "foretold": show(before) if before else "",
+                    "took": show(after) if after else "",
+                    "difference": f"{before / after - 1:+.0%}" if before and after else "",
+                }
+            )
+    return lines
+
+
+def _times(params: Params, paths: Paths) -> Iterator[str]:
+    asked: dict[str, Optimization] = {"train": params.train} if params.train.enabled else {}
+    if params.align.objective != "off":
+        asked["align"] = params.align
+    for what, settings in asked.items():
+        seconds = usage.seconds(paths, what, settings)
+        if seconds is None:
+            way = ", or by temper check --time" if what == "train" else ""
+            yield f"{what} not known before its first steps{way}"
+        else:
+            price = params.machine.price
+            cost = f", {_cost(price, seconds)} at {price:g} an hour" if price else ""
+            yield f"{what} about {clock(seconds)}{cost}, as the last steps like it took on this machine"
+
+
+def _cost(price: float, seconds: float) -> str:
+    return f"{seconds / 3600 * price:.2f}"
 
 
 def needed(base: forecast.Base, params: Params) -> dict[str, int]:

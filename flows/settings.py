@@ -9,8 +9,9 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -35,6 +36,13 @@ from tasks.contract.files import written
 from tasks.contract.settings import PARAMS, Settings, load, read
 
 SCHEMA = "params.schema.json"
+
+
+class Machine(Settings):
+    """The machine that runs this. No stage depends on it."""
+
+    price: Annotated[float, Field(ge=0)] = 0.0
+    """Of an hour, in any currency, for what training will cost and did; 0: cost is not told."""
 
 
 class Params(Settings):
@@ -66,6 +74,8 @@ class Params(Settings):
     """Whether the tuned model is worth shipping."""
     report: report.Settings
     """The page and the model card."""
+    machine: Machine = Machine()
+    """What it costs."""
 
 
 def check(path: Path = Path(PARAMS)) -> None:

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.timeout(1800)  # the fixture follows the whole README, 
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 """What a newcomer types one after the other. Blocks marked `bash` need rows, runs or servers that the default has not;
-what they say is run by tests/tasks/test_audit_readme.py, test_align*.py, tests/flows/test_decided.py, test_deployed.py,
-test_sweep.py and test_isolated.py."""
+what they say is run by tests/test_alignment.py, tests/tasks/test_audit_readme.py, tests/flows/test_decided.py,
+test_deployed.py, test_sweep.py and test_isolated.py."""
 
 ELSEWHERE = {
     "make test": "is running this",

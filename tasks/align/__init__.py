@@ -3,15 +3,16 @@
     python -m tasks align
 
 In: data/base, data/trained, data/templated (preferences, judged, tokenizer). Out: data/aligned: as data/trained, and
-the stages below use it in its place; with `objective: reward` the reward model in `reward/`, with `objective: off`
-nothing but `settings.json`, and those stages use data/trained.
+the stages below use it in its place; with `objective: reward` the reward model in `reward/` beside the curve, with
+`objective: off` nothing but `settings.json` and a curve without points, and those stages use data/trained.
 """
 
 import os
 
 from tasks.align.settings import Settings
-from tasks.contract.files import write_json, written
+from tasks.contract.files import write_json, write_text, written
 from tasks.contract.paths import Paths
+from tasks.train.curve import curve
 
 __all__ = ["Settings", "run"]
 
@@ -24,6 +25,7 @@ def run(settings: Settings, paths: Paths) -> None:
     if settings.objective == "off":
         with written(paths.aligned) as out:
             out.mkdir()
+            write_text(out / "loss.csv", curve([]))
             write_json(out / "settings.json", settings.model_dump(mode="json"))
         print("align: off; what the stage train made is what goes on")
         return

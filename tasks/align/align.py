@@ -19,8 +19,9 @@ from tasks.contract.files import sha256, write_json, write_text, written
 from tasks.contract.loading import grow
 from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
-from tasks.train import checkpoints, loop
+from tasks.train import checkpoints, loop, usage
 from tasks.train.adapters import attach
+from tasks.train.arguments import arguments
 from tasks.train.rows import load as load_rows
 from tasks.train.settings import Tuning
 from tasks.train.tune import described, initial, load, save
@@ -56,10 +57,11 @@ def align(settings: Settings, paths: Paths) -> None:
             tokenizer.save_pretrained(place)
         else:
             save(result.model, out, record["location"], initial(tuning, scratch))
-        write_text(place / "loss.csv", result.curve)
+        write_text(out / "loss.csv", result.curve)
         told = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
         write_json(place / "training.json", told)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
+    usage.keep(paths, "align", settings, result.usage, paths.aligned)
     shutil.rmtree(scratch)
 
 
@@ -144,7 +146,7 @@ def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer:
         from tasks.align import sampling
 
         own = sampling.own(settings, lesson.train)
-    values = loop.arguments(
+    values = arguments(
         "align",
         objective.arguments,
         settings,
@@ -168,7 +170,7 @@ def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer:
             train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row
             eval_dataset=Dataset.from_list([lesson.validation[0]]) if lesson.validation else None,
             processing_class=tokenizer,
-            callbacks=[Watch("align", settings.steps), *([Start(settings.max_start)] if objective.reference else [])],
+            callbacks=[Watch("align", settings), *([Start(settings.max_start)] if objective.reference else [])],
             optimizers=(loop.optimizer(settings, model, values), None),
             **options,
         )

@@ -96,7 +96,7 @@ def lengths(edges: list[int], rows: dict[str, list[int]], unit: str) -> Markup:
         return Markup("")
     splits = [name for name in SPLITS if any(rows.get(name, ()))]
     height, bottom, top = 240, 196, 14
-    ticks = _ticks(max(max(rows[name]) for name in splits))
+    ticks = _ticks(0, max(max(rows[name]) for name in splits))
     body = []
     for tick in ticks:
         y = _n(bottom - (bottom - top) * tick / ticks[-1])
@@ -129,18 +129,26 @@ def lengths(edges: list[int], rows: dict[str, list[int]], unit: str) -> Markup:
     return _svg(height, f"Rows by length in {unit}", body)
 
 
+def measured(rows: list[dict[str, float | None]]) -> str:
+    """What a curve is of: loss; or reward, where the model's own answers were rewarded, for the loss says nothing."""
+    return "reward" if _points(rows, "reward") else "loss"
+
+
 def curve(rows: list[dict[str, float | None]]) -> Markup:
-    """Loss over steps: training as a line, validation as points joined by a dashed line."""
+    """Loss, or reward, over steps: training as a line, validation as points joined by a dashed line."""
     height, bottom, top = 260, 224, 14
-    train = _points(rows, "loss")
-    validation = _points(rows, "eval_loss")
+    what = measured(rows)
+    train = _points(rows, what)
+    validation = _points(rows, "eval_loss") if what == "loss" else []
     if not train:
         return Markup("")
     last = max(step for step, _ in train + validation)
-    ticks = _ticks(max(loss for _, loss in train + validation))
+    values = [value for _, value in train + validation]
+    ticks = _ticks(min(values), max(values))
 
     def place(point: Point) -> Point:
-        return 56 + (WIDTH - 56 - 24) * point[0] / last, bottom - (bottom - top) * point[1] / ticks[-1]
+        share = (point[1] - ticks[0]) / (ticks[-1] - ticks[0])
+        return 56 + (WIDTH - 56 - 24) * point[0] / last, bottom - (bottom - top) * share
 
     body = []
     for tick in ticks:
@@ -164,7 +172,7 @@ def curve(rows: list[dict[str, float | None]]) -> Markup:
             Markup('<circle class="validation" cx="{}" cy="{}" r="3.5"/>').format(*map(_n, place(p)))
             for p in validation
         ]
-    return _svg(height, "Loss over training steps", body)
+    return _svg(height, f"{what.capitalize()} over training steps", body)
 
 
 def _svg(height: float, label: str, body: list[Markup]) -> Markup:
@@ -200,12 +208,13 @@ def _path(points: list[Point]) -> str:
     return "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
 
 
-def _ticks(highest: float) -> list[float]:
-    """Round numbers from 0 to above `highest`, four to eight of them."""
-    rough = max(highest, 1e-9) / 5
+def _ticks(lowest: float, highest: float) -> list[float]:
+    """Round numbers from below `lowest`, or 0, to above `highest`, or 0: two of them at least, and about six."""
+    low, high = min(lowest, 0.0), max(highest, 0.0)
+    rough = max(high - low, 1e-9) / 5
     size = 10 ** floor(log10(rough))
     step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= rough)
-    return [step * number for number in range(ceil(highest / step) + 1)]
+    return [step * number for number in range(floor(low / step), max(ceil(high / step), 1) + 1)]
 
 
 def _n(value: float) -> str:

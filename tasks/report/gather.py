@@ -37,7 +37,7 @@ class Story:
     """HTML fragment made and escaped by the stage template."""
     training: dict[str, Any]
     curves: dict[str, list[dict[str, float | None]]]
-    """Rows of loss.csv by what was trained: pretraining, tuning."""
+    """Rows of loss.csv by what was trained: pretraining, tuning, alignment."""
     merge: dict[str, Any]
     quantized: list[dict[str, Any]]
     scores: dict[str, dict[str, Any]]
@@ -68,7 +68,8 @@ def gather(paths: Paths) -> Story:
     scores = _scores(paths)
     curves = {
         "pretraining": _curve(paths.base / "pretraining" / "loss.csv"),
-        "tuning": _curve(paths.trained / "loss.csv"),
+        "tuning": _curve(paths.fitted / "loss.csv"),
+        "alignment": _curve(paths.aligned / "loss.csv"),
     }
     return Story(
         base={name: value for name, value in base.items() if name != "files"},
@@ -114,7 +115,8 @@ def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "generate": _optional(paths.generated / "settings.json"),
         "clean": ledger.get("settings", {}),
         "template": audit.get("settings", {}),
-        "train": _optional(paths.trained / "settings.json"),
+        "train": _optional(paths.fitted / "settings.json"),
+        "align": _optional(paths.aligned / "settings.json") if paths.trained == paths.aligned else {},
         "merge": _optional(paths.merged / "settings.json"),
         "quantize": _optional(quantized[0]) if quantized else {},
         "evaluate": _optional(paths.evaluation("base") / "settings.json"),

@@ -100,7 +100,8 @@ def quantising(story: Story) -> list[dict[str, Any]]:
 def method(story: Story) -> str:
     if story.merge["method"] == "full":
         return "Full fine-tuning"
-    rank = story.settings.get("train", {}).get("lora.r")
+    section = "align" if story.settings.get("align", {}).get("start") == "base" else "train"
+    rank = story.settings.get(section, {}).get("lora.r")
     name = "LoRA" if story.merge["method"] == "lora" else str(story.merge["method"])
     return f"{name} fine-tuning (rank {rank})" if rank else f"{name} fine-tuning"
 

@@ -60,7 +60,7 @@ def page(settings: Settings, story: Story) -> str:
         comparison=figures.intervals(lines) if lines[0]["better"] == "higher" else None,
         by_slice=figures.slices(lines, names) if names and lines[0]["better"] == "higher" else None,
         against=tell.against(story),
-        curves={what: figures.curve(rows) for what, rows in story.curves.items()},
+        curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in story.curves.items()},
         preview=Markup(story.preview),
         samples=tell.samples(story, settings.samples),
         lengths=figures.lengths(**story.profile["characters"], unit="characters"),

@@ -3,12 +3,13 @@
     python -m tasks train
 
 In: data/base, data/templated. Out: data/trained (the adapter, or the whole model; `loss.csv`, `training.json`,
-`settings.json`; only that with `enabled: false`). A run that was killed goes on from its last checkpoint and ends in
-the same bytes.
+`settings.json`; with `enabled: false` only that, and a curve without points). A run that was killed goes on from its
+last checkpoint and ends in the same bytes.
 """
 
-from tasks.contract.files import write_json, written
+from tasks.contract.files import write_json, write_text, written
 from tasks.contract.paths import Paths
+from tasks.train.curve import curve
 from tasks.train.settings import Settings
 
 __all__ = ["Settings", "run"]
@@ -21,6 +22,7 @@ def run(settings: Settings, paths: Paths) -> None:
     if not settings.enabled:
         with written(paths.fitted) as out:
             out.mkdir()
+            write_text(out / "loss.csv", curve([]))
             write_json(out / "settings.json", settings.model_dump(mode="json"))
         print("train: off; what the stage align makes of the base is what goes on")
         return

@@ -34,21 +34,39 @@ def key(inputs: dict[str, Any], *packages: Path) -> str:
 
 
 def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
-    """The folder `<scratch>-<key>` for the checkpoints of this work; those of the same stage for other inputs go.
+    """The folder `<scratch>-<key>` for the checkpoints of this work.
 
-    What differs is told: training does not go on from what was made of something else.
+    Training never goes on from what was made of something else. Checkpoints of other inputs stay where they are, so
+    that a change taken back goes on from them, but those of one other work only, the last one; which, and what
+    differs, is told.
     """
     known = _known(inputs, packages)
     place = scratch.with_name(f"{scratch.name}-{key(inputs, *packages)}")
-    for other in sorted(scratch.parent.glob(f"{scratch.name}-*")):
-        if other != place:
-            if list(other.glob("checkpoint-*")):
-                told = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
-                print(f"{scratch.name}: starts over, as checkpoints are of other inputs: {told}", flush=True)
+    others = [other for other in scratch.parent.glob(f"{scratch.name}-*") if other != place]
+    others.sort(key=_made, reverse=True)
+    kept = None
+    for other in others:
+        if kept or not list(other.glob("checkpoint-*")):
             shutil.rmtree(other)
+            if kept:
+                print(f"{scratch.name}: removed {other}, which is older", flush=True)
+            continue
+        kept = other
+        told = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
+        print(
+            f"{scratch.name}: does not go on from the checkpoints in {other}, which are of other inputs: {told}. They "
+            "are used where the inputs are theirs again; remove the folder if that will not be.",
+            flush=True,
+        )
     place.mkdir(parents=True, exist_ok=True)
     write_json(place / INPUTS, known)
     return place
+
+
+def _made(place: Path) -> float:
+    """When the work in `place` was last begun."""
+    file = place / INPUTS
+    return file.stat().st_mtime if file.exists() else 0.0
 
 
 def _known(inputs: dict[str, Any], packages: tuple[Path, ...]) -> dict[str, Any]:

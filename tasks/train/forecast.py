@@ -9,8 +9,8 @@ from math import prod
 from pathlib import Path
 
 from tasks.train.methods import METHODS
-from tasks.train.optimizers import state
-from tasks.train.settings import Optimization, Tuning
+from tasks.train.optimizers import UNSAVED, state
+from tasks.train.settings import Optimization, Settings, Tuning
 
 KEPT = 3
 """Checkpoints on disk at once: two that are kept, and the one being written."""
@@ -82,10 +82,20 @@ def trained(base: Base, tuning: Tuning) -> int:
     return min(weights, sum(tuning.lora.r * sum(shape.sizes) for shape in chosen))
 
 
+def kept(settings: Optimization) -> int:
+    """Checkpoints on disk at once, at most; none where the first would come after the last step."""
+    if settings.optimizer in UNSAVED:
+        return 0
+    every = settings.checkpoint_steps
+    if isinstance(settings, Settings) and settings.patience:
+        every = settings.eval_steps
+    return 0 if every > settings.steps else min(KEPT, -(-settings.steps // every))
+
+
 def training(base: Base, tuning: Tuning, settings: Optimization) -> tuple[int, int]:
     """Bytes of disk while it is trained (checkpoints) and after (the result)."""
     weights = trained(base, tuning)
-    return round(KEPT * (4 + state(settings.optimizer)) * weights), 4 * weights
+    return round(kept(settings) * (4 + state(settings.optimizer)) * weights), 4 * weights
 
 
 def memory(base: Base, tuning: Tuning, settings: Optimization) -> int:

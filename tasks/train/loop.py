@@ -1,7 +1,5 @@
-"""What every trainer here has in common: its arguments, the checks around it, what is told, and what is recorded."""
+"""What every trainer here has in common: the checks around it, what is told, and what is recorded."""
 
-import dataclasses
-import difflib
 import hashlib
 import os
 from collections.abc import Callable
@@ -14,15 +12,18 @@ from transformers import Trainer
 from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from transformers.trainer_utils import set_seed
 
-from tasks.contract.errors import CheckFailed, SettingsError
+from tasks.contract.errors import CheckFailed
 from tasks.train import checkpoints, launch
 from tasks.train import price as pricing
 from tasks.train.adapters import b_ratio
+from tasks.train.arguments import effective
+from tasks.train.curve import curve
 from tasks.train.methods import METHODS
 from tasks.train.muon import Muon
-from tasks.train.optimizers import PROJECTING, UNSAVED
+from tasks.train.pace import Pace
 from tasks.train.settings import Optimization, Tuning
-from tasks.train.watch import ALIKE, curve
+from tasks.train.usage import Usage
+from tasks.train.watch import ALIKE
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Trained:
     model: Any
     curve: str
     facts: dict[str, Any]
+    usage: Usage
+    """What it took; no part of the outputs, for it differs from run to run."""
 
 
 @dataclass(frozen=True)
@@ -59,83 +62,6 @@ def prepare(settings: Optimization) -> None:
     set_seed(settings.seed)
 
 
-def arguments(
-    what: str,
-    kind: Any,
-    settings: Optimization,
-    scratch: Path,
-    *,
-    eval_steps: int | None = None,
-    patience: bool = False,
-    further: dict[str, Any] | None = None,
-    **own: Any,
-) -> Any:
-    """The arguments of a trainer: `kind` is trl's class for them, `further` what `params.yaml` passes on.
-
-    Raises `SettingsError` where `kind` does not know one of them or refuses their values.
-    """
-    cpu = not torch.cuda.is_available()
-    further = further or {}
-    if settings.optimizer in PROJECTING:
-        further = {"optim_target_modules": ["attn", "mlp"], **further}
-    names = {field.name for field in dataclasses.fields(kind)}
-    for name in further:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-            told = f"did you mean '{near[0]}'?" if near else "see its documentation."
-            raise SettingsError(
-                f"params.yaml: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
-                f"{told}"
-            )
-    values = {
-        "output_dir": str(scratch),
-        "max_steps": settings.steps,
-        "per_device_train_batch_size": settings.batch_size,
-        "per_device_eval_batch_size": settings.batch_size,
-        "gradient_accumulation_steps": settings.gradient_accumulation,
-        "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": settings.scheduler,
-        "warmup_steps": settings.warmup_steps,
-        "optim": "adamw_torch" if settings.optimizer == "muon" else settings.optimizer,
-        "adam_beta2": settings.adam_beta2,
-        "weight_decay": settings.weight_decay,
-        "max_grad_norm": settings.max_grad_norm,
-        "seed": settings.seed,
-        "bf16": bfloat16(settings.dtype, cpu),
-        "use_cpu": cpu,
-        "ddp_backend": "gloo" if cpu and launch.started() else None,
-        "activation_checkpointing": settings.gradient_checkpointing,
-        "logging_steps": settings.logging_steps,
-        "logging_first_step": True,
-        "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is no number
-        "save_strategy": "no" if settings.optimizer in UNSAVED else "steps",
-        "save_steps": eval_steps if patience else settings.checkpoint_steps,
-        "save_total_limit": 2,  # the older one stays valid until the manifest of the newer one is written
-        "eval_strategy": "steps" if eval_steps else "no",
-        "eval_steps": eval_steps,
-        "load_best_model_at_end": patience,
-        "metric_for_best_model": "eval_loss" if patience else None,
-        "dataloader_pin_memory": not cpu,
-        "disable_tqdm": True,
-        "report_to": [],
-        **own,
-    }
-    try:
-        return kind(**{**values, **further})
-    except (ValueError, TypeError, NotImplementedError) as error:
-        said = " ".join(str(error).split())
-        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {said}") from None
-
-
-def bfloat16(dtype: str, cpu: bool) -> bool:
-    """Whether to compute in bfloat16: as told, or where the processor has instructions for it."""
-    if dtype != "auto":
-        return dtype == "bfloat16"
-    if not cpu:
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
 def train(
     what: str, trainer: Any, settings: Optimization, scratch: Path, work: Work, patience: int | None = None
 ) -> Trained:
@@ -157,11 +83,13 @@ def train(
     asked = pricing.price(trainer, settings, work.forward or (lambda: _forward(trainer, work.longest)))
     pricing.tell(what, asked)
     pricing.check(what, asked, settings, scratch, hasattr(trainer.model, "peft_config"))
+    pace = Pace(what, _evaluated(trainer, batch))
+    trainer.add_callback(pace)
     with checkpoints.full_disk(what, scratch):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    pricing.settle(what, asked)
-    changed = sum(before[name] != digest(value) for name, value in trainable.items())
     made = trainer.state.global_step
+    usage = pricing.settle(what, asked, pace, (made - pace.start) * batch)
+    changed = sum(before[name] != digest(value) for name, value in trainable.items())
     if not changed:
         alike = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
         if alike and min(alike) == 1:
@@ -183,7 +111,14 @@ def train(
         "dtype": "bfloat16" if trainer.args.bf16 else "float32",
         "arguments": effective(trainer.args),
     }
-    return Trained(trainer.model, curve(trainer.state.log_history), facts)
+    return Trained(trainer.model, curve(trainer.state.log_history), facts, usage)
+
+
+def _evaluated(trainer: Any, batch: int) -> float:
+    """Rows of the validation split that are looked at for each row of `batch` that a step takes, on average."""
+    if trainer.args.eval_strategy == "no" or trainer.eval_dataset is None:
+        return 0.0
+    return float(len(trainer.eval_dataset) / trainer.args.eval_steps / batch)
 
 
 def _forward(trainer: Any, item: int) -> Any:
@@ -217,20 +152,6 @@ def digest(weight: Any) -> bytes:
     """Hash of the bytes of a tensor, which costs no copy of it."""
     flat = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
     return hashlib.blake2b(flat.numpy().data, digest_size=16).digest()
-
-
-def effective(values: Any) -> dict[str, Any]:
-    """Every argument that trl and transformers ended up with, less what names this machine or a secret."""
-    left_out = {"output_dir", "logging_dir", "hub_token", "push_to_hub_token", "run_name", "local_rank"}
-    return {name: _json(value) for name, value in sorted(values.to_dict().items()) if name not in left_out}
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(name): _json(item) for name, item in sorted(value.items())}
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def _tell(

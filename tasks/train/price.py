@@ -17,9 +17,11 @@ import psutil
 import torch
 
 from tasks.contract.errors import MachineError
-from tasks.train.forecast import KEPT
+from tasks.train.forecast import kept
 from tasks.train.optimizers import state
+from tasks.train.pace import Pace
 from tasks.train.settings import Optimization
+from tasks.train.usage import Amounts, Usage, clock
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,13 @@ def price(trainer: Any, settings: Optimization, forward: Callable[[], Any]) -> P
     weights = sum(value.numel() for value in trained)
     whole = not hasattr(trainer.model, "peft_config")
     saved = 4 * (sum(value.numel() for value in trainer.model.parameters()) if whole else weights)
-    kept = state(settings.optimizer)
+    held, checkpoints = state(settings.optimizer), kept(settings)
     return Price(
         loaded=in_use(),
         gradients=sum(value.numel() * value.element_size() for value in trained),
-        optimizer=round(kept * weights),
+        optimizer=round(held * weights),
         activations=activations(trainer, forward) * settings.batch_size,
-        disk=round((KEPT + 1) * saved + KEPT * kept * weights),
+        disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
     )
 
 
@@ -113,8 +115,8 @@ def check(what: str, asked: Price, settings: Optimization, scratch: Path, adapte
     free = shutil.disk_usage(scratch).free
     if asked.disk > free:
         raise MachineError(
-            f"{what}: {_size(asked.disk)} of disk are needed for {KEPT} checkpoints and the result, {_size(free)} are "
-            f"free; free some space{'' if adapter else f', or set {what}.method to lora'}."
+            f"{what}: {_size(asked.disk)} of disk are needed for {kept(settings)} checkpoints and the result, "
+            f"{_size(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
         )
     there = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
     more = asked.memory - (0 if torch.cuda.is_available() else asked.loaded)
@@ -146,10 +148,16 @@ def tell(what: str, asked: Price) -> None:
     )
 
 
-def settle(what: str, asked: Price) -> None:
-    """One line of what it took, beside the price."""
+def settle(what: str, asked: Price, pace: Pace, items: int) -> Usage:
+    """One line of what it took, beside what was foretold. `items` were trained on."""
     took = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak()
-    print(f"{what}: took {_size(took)} of memory, {asked.memory / took - 1:+.0%} priced", flush=True)
+    said = f"{what}: took {_size(took)} of memory, {asked.memory / took - 1:+.0%} priced"
+    if pace.seconds:
+        said += f", and {clock(pace.seconds)}"
+        said += f", {pace.foretold / pace.seconds - 1:+.0%} foretold" if pace.foretold else ""
+    print(said, flush=True)
+    foretold = Amounts(asked.memory, asked.disk, pace.foretold)
+    return Usage(foretold, Amounts(took, pace.disk, pace.seconds), items, pace.step)
 
 
 def _size(amount: int) -> str:

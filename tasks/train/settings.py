@@ -34,6 +34,9 @@ class Optimization(Section):
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients longer than this (Euclidean norm) are scaled down to it."""
+    max_spike: Annotated[float, Field(gt=0)] | None = 5.0
+    """Standard deviations by which three logged losses in a row may exceed the mean of the twenty before them; more,
+    and more than 1 nat, is a spike that does not pass, at which training stops. null: it does not."""
     seed: Annotated[int, Field(ge=0)] = 42
     """Seed of initial weights, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -52,7 +55,7 @@ class Optimization(Section):
     logging_steps: Positive = 10
     """Steps between two points of the loss curve."""
     checkpoint_steps: Positive = 100
-    """Steps between two checkpoints; a run that was killed goes on from the last one."""
+    """Steps between two checkpoints; a run that was killed goes on from the last one. More than `steps`: none."""
 
 
 class LoRA(Section):
@@ -175,8 +178,14 @@ OWN = {
 """Arguments of the trainers that temper sets, and the key that stands for each; None: what it sets has to be so."""
 
 
+SHARDING = ("fsdp", "fsdp_config", "deepspeed")
+"""Arguments that share out a model's weights among processes."""
+
+
 def passed_on(value: dict[str, Any]) -> dict[str, Any]:
-    """`value`; `ValueError` where it holds an argument that has a key of its own, or that has to be what it is."""
+    """`value`; `ValueError` where it holds an argument that has a key of its own, must be what it is, or is refused."""
+    for name in sorted(set(value) & set(SHARDING)):
+        raise ValueError(f"{name} is not offered: accelerate shards on accelerators only; see docs/support.md")
     for name in sorted(set(value) & set(OWN)):
         key = OWN[name]
         raise ValueError(f"{name} is set by the key {key}" if key else f"{name} has to be what temper sets it to")

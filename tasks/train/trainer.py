@@ -13,6 +13,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from tasks.contract.errors import CheckFailed, SettingsError
 from tasks.train import loop, padding
+from tasks.train.arguments import arguments
 from tasks.train.loop import Trained, Work, prepare
 from tasks.train.loss import chooses, loss
 from tasks.train.methods import METHODS, Method
@@ -89,7 +90,7 @@ def fit(
         raise SettingsError(
             f"params.yaml: {what}.patience looks at the validation split, which is empty; set it to null."
         )
-    values = loop.arguments(
+    values = arguments(
         what,
         SFTConfig,
         settings,
@@ -113,7 +114,7 @@ def fit(
             eval_dataset=validation,
             data_collator=form,
             processing_class=tokenizer,
-            callbacks=[Watch(what, settings.steps), *([Allocate()] if method.kind == "ADALORA" else [])],
+            callbacks=[Watch(what, settings), *([Allocate()] if method.kind == "ADALORA" else [])],
             optimizers=(loop.optimizer(settings, model, values), None),
         )
     except (ValueError, ImportError, NotImplementedError) as error:

@@ -13,16 +13,32 @@ from tasks.contract.files import sha256, write_json, write_text, written
 from tasks.contract.loading import grow
 from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
-from tasks.train import checkpoints, launch, rows
+from tasks.train import checkpoints, launch, rows, usage
 from tasks.train.adapters import INITIAL, attach
-from tasks.train.loop import bfloat16
+from tasks.train.arguments import bfloat16
 from tasks.train.methods import METHODS
 from tasks.train.settings import Optimization, Settings, Tuning
-from tasks.train.trainer import fit, prepare
+from tasks.train.trainer import Trained, fit, prepare
 
 
 def tune(settings: Settings, paths: Paths) -> None:
     """Train and save `data/trained`; the checkpoints go when the result is complete."""
+    result, scratch = trained(settings, paths)
+    if launch.rank():
+        return
+    record = base_record(paths)
+    with written(paths.fitted) as out:
+        out.mkdir()
+        save(result.model, out, record["location"], initial(settings, scratch))
+        write_text(out / "loss.csv", result.curve)
+        write_json(out / "training.json", {**result.facts, **described(settings), "base": record["sha256"]})
+        write_json(out / "settings.json", settings.model_dump(mode="json"))
+    usage.keep(paths, "train", settings, result.usage, paths.fitted)
+    shutil.rmtree(scratch)
+
+
+def trained(settings: Settings, paths: Paths, scratch: Path | None = None) -> tuple[Trained, Path]:
+    """Train on the templated rows; with checkpoints in `scratch`, or where those of this work lie, which is told."""
     from transformers import AutoTokenizer
 
     audit = json.loads((paths.templated / "audit.json").read_text())
@@ -35,26 +51,17 @@ def tune(settings: Settings, paths: Paths) -> None:
     tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
     model = load(base, settings, settings)
     grown = grow(model, tokenizer)
-    identity = {
-        "settings": settings.model_dump(mode="json"),
-        "base": record["sha256"],
-        "rows": [sha256(paths.templated / f"{split}.arrow") for split in ("train", "validation")],
-    }
-    with launch.first():
-        scratch = checkpoints.folder(paths.scratch("train"), identity)
+    if scratch is None:
+        identity = {
+            "settings": settings.model_dump(mode="json"),
+            "base": record["sha256"],
+            "rows": [sha256(paths.templated / f"{split}.arrow") for split in ("train", "validation")],
+        }
+        with launch.first():
+            scratch = checkpoints.folder(paths.scratch("train"), identity)
     model = attach("train", settings, model, train, scratch, grown)
-    result = fit(
-        "train", model, tokenizer, train, settings, scratch, validation=validation if len(validation) else None
-    )
-    if launch.rank():
-        return
-    with written(paths.fitted) as out:
-        out.mkdir()
-        save(result.model, out, record["location"], initial(settings, scratch))
-        write_text(out / "loss.csv", result.curve)
-        write_json(out / "training.json", {**result.facts, **described(settings), "base": record["sha256"]})
-        write_json(out / "settings.json", settings.model_dump(mode="json"))
-    shutil.rmtree(scratch)
+    seen = validation if len(validation) else None
+    return fit("train", model, tokenizer, train, settings, scratch, validation=seen), scratch
 
 
 def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:

@@ -1,8 +1,7 @@
 """Watch a training run: progress, the loss curve, the manifest of each checkpoint, and a stop at the first bad step."""
 
-import csv
-import io
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,14 @@ from transformers import TrainerCallback
 from tasks.contract.errors import CheckFailed
 from tasks.contract.progress import reporter
 from tasks.train import checkpoints, launch
+from tasks.train.curve import REWARD
+from tasks.train.settings import Optimization
 
-COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "eval_loss")
+LAST, BEFORE, FEWEST = 3, 20, 5
+"""Logged losses in a row that are a spike; those before them, at most and at least, that say what is usual."""
 
-REWARD = ("reward", "objective/scores")
-"""What trl calls the mean reward of answers; where there is one, it is another column, reward."""
+NAT = 1.0
+"""Nats that are no spike however even the losses were."""
 
 ALIKE = "frac_reward_zero_std"
 """What trl calls the share of prompts whose answers were all worth the same, from which nothing is learned."""
@@ -24,9 +26,10 @@ ALIKE = "frac_reward_zero_std"
 class Watch(TrainerCallback):  # type: ignore[misc]
     """Called by the trainer at each log, checkpoint and end."""
 
-    def __init__(self, what: str, steps: int) -> None:
-        self.report = reporter(what, steps, "steps")
+    def __init__(self, what: str, settings: Optimization) -> None:
+        self.report = reporter(what, settings.steps, "steps")
         self.what = what
+        self.max_spike = settings.max_spike
         self.shown: dict[str, float] = {}
         self.learned = False
 
@@ -50,6 +53,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                     f"lower {self.what}.learning_rate, or lengthen {self.what}.warmup_steps."
                 )
             self.shown[name] = value
+        if "loss" in logs and self.max_spike:
+            self._spike(state, self.max_spike)
         for name in REWARD:
             if name in logs:
                 self.shown["reward"] = float(logs[name])
@@ -62,26 +67,23 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                 f"Check what {self.what}.method and the keys below it tune."
             )
 
+    def _spike(self, state: Any, most: float) -> None:
+        """Stop where the loss has jumped; a run that goes on has the losses of what was before."""
+        losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
+        usual, now = losses[-BEFORE - LAST : -LAST], losses[-LAST:]
+        if len(usual) < FEWEST:
+            return
+        mean = statistics.fmean(usual)
+        if min(now) > mean + max(NAT, most * statistics.pstdev(usual)):
+            told = ", ".join(f"{loss:.4g}" for loss in now)
+            raise CheckFailed(
+                f"{self.what}: the loss has jumped: the last {LAST} logged are {told} at step {state.global_step}, "
+                f"after {mean:.4g} on average; checkpoints stay. Lower {self.what}.learning_rate or "
+                f"{self.what}.max_grad_norm, lengthen {self.what}.warmup_steps, look at the rows, or set "
+                f"{self.what}.max_spike to null."
+            )
+
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         launch.wait()  # every process has written its part
         if not launch.rank():
             checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-
-
-def curve(history: list[dict[str, Any]]) -> str:
-    """The trainer's log history as CSV with the columns `COLUMNS`, a line a step; empty where there is no value."""
-    points: dict[int, dict[str, Any]] = {}
-    for entry in history:
-        step = entry["step"]
-        for name in COLUMNS[1:]:
-            if name in entry:
-                points.setdefault(step, {"step": step})[name] = repr(float(entry[name]))
-        for name in REWARD:
-            if name in entry:
-                points.setdefault(step, {"step": step})["reward"] = repr(float(entry[name]))
-    rewarded = ("reward",) if any("reward" in point for point in points.values()) else ()
-    text = io.StringIO()
-    table = csv.DictWriter(text, (*COLUMNS, *rewarded), lineterminator="\n")
-    table.writeheader()
-    table.writerows(points[step] for step in sorted(points))
-    return text.getvalue()

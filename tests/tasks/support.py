@@ -178,8 +178,8 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
         with live(paths) as trained:
             run(asked, paths)
         first = {file.name: sha256(file) for file in sorted(place.iterdir())}
-        rewards = column(place / "loss.csv", "reward")
-        curve, facts = rewards or column(place / "loss.csv", "loss"), tiny.read(place / "training.json")
+        rewards = column(out / "loss.csv", "reward")
+        curve, facts = rewards or column(out / "loss.csv", "loss"), tiny.read(place / "training.json")
         difference = compare(asked, paths, place, trained) if place == out else 0.0
         limits = []
         if not rewards and curve[-1] >= curve[0]:

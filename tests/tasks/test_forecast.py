@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from flows import forecast as whole
-from flows.settings import Params
+from flows.settings import Params, change
 from tasks import merge, quantize, template
 from tasks.contract.paths import Paths
 from tasks.contract.settings import load
-from tasks.train import forecast, tune
+from tasks.train import forecast, tune, usage
+from tasks.train.sample import sample
 from tasks.train.settings import Settings
 from tests.flows.project import ROOT
 from tests.tasks import tiny
@@ -49,8 +50,12 @@ def test_disk_is_foretold_within_a_twentieth(project: Paths, method: str, monkey
         tune.tune(asked, project)
     (scratch,) = project.scratch("").iterdir()
     assert forecast.KEPT / 2 * size(scratch) == pytest.approx(checkpoints, rel=0.05)
+    shutil.rmtree(scratch)
     tune.tune(asked, project)
     assert size(project.trained) == pytest.approx(result, rel=0.05)
+    foretold, used = (usage.last(project, "train")[when]["disk"] for when in ("foretold", "used"))
+    assert foretold == pytest.approx(checkpoints + result, rel=0.01)
+    assert used == pytest.approx(foretold, rel=0.05)
 
 
 def test_smaller_models_are_foretold_within_a_twentieth(project: Paths) -> None:
@@ -64,6 +69,57 @@ def test_smaller_models_are_foretold_within_a_twentieth(project: Paths) -> None:
         assert sum(file.stat().st_size for file in weights) == pytest.approx(
             forecast.quantized(base, "base", scheme), rel=0.05
         ), scheme
+
+
+def test_checkpoints_are_foretold_as_many_as_there_will_be() -> None:
+    asked = Settings(steps=10, checkpoint_steps=6)
+    assert forecast.kept(asked) == 2
+    assert forecast.kept(asked.model_copy(update={"checkpoint_steps": 1})) == 3
+    assert forecast.kept(asked.model_copy(update={"checkpoint_steps": 11})) == 0
+    assert forecast.kept(asked.model_copy(update={"patience": 1, "eval_steps": 2})) == 3
+    assert forecast.kept(asked.model_copy(update={"optimizer": "grokadamw"})) == 0
+
+
+def test_time_is_foretold_from_the_last_steps_like_it_and_from_no_others(
+    project: Paths, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    asked = Settings.model_validate({**SMALL.model_dump(), "steps": 100})
+    monkeypatch.chdir(project.root)
+    assert usage.seconds(Paths(), "train", asked) is None
+    sample(asked, Paths())
+    assert list(project.data.glob("trained*")) == []
+    assert not list(project.scratch("").glob("*"))
+    kept = usage.last(Paths(), "train")
+    assert kept["items"] == 24
+    seconds = usage.seconds(Paths(), "train", asked)
+    assert seconds is not None
+    assert seconds == pytest.approx(kept["step"] * 100)
+    twice = asked.model_copy(update={"steps": 50, "batch_size": 16, "learning_rate": 1e-5, "eval_steps": 7})
+    assert usage.seconds(Paths(), "train", twice) == pytest.approx(2 * seconds)
+    for other in ({"threads": 2}, {"method": "full"}, {"gradient_checkpointing": True}):
+        assert usage.seconds(Paths(), "train", asked.model_copy(update=other)) is None
+    shutil.copy(ROOT / "params.yaml", project.root)
+    own = [f"train={asked.model_dump_json()}", "machine.price=3600"]
+    change(own)
+    told, _ = whole.lines()
+    assert told[3].startswith("time: train about ")
+    assert f", {seconds:.2f} at 3600 an hour, as the last steps like it took" in told[3]
+    change(["train.method=full"])
+    assert whole.lines()[0][3] == "time: train not known before its first steps, or by temper check --time"
+
+
+def test_what_training_took_is_set_beside_what_was_foretold(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project.root)
+    shutil.copy(ROOT / "params.yaml", project.root)
+    change(["machine.price=1800"])
+    tune.tune(SMALL.model_copy(update={"steps": 20}), Paths())
+    lines = {line["of"]: line for line in whole.taken(["train", "align"])}
+    assert set(lines) == {"memory", "disk", "time", "cost"}
+    kept = usage.last(Paths(), "train")
+    assert kept["items"] == 80
+    assert lines["cost"]["took"] == f"{kept['used']['seconds'] / 2:.2f}"
+    assert lines["cost"]["foretold"] == f"{kept['foretold']['seconds'] / 2:.2f}"
+    assert lines["memory"]["difference"].endswith("%")
 
 
 def test_too_little_is_told_before_anything_runs(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

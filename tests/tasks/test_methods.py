@@ -1,5 +1,6 @@
 """Methods, optimisers and objectives: a few are tried here, all of them in the long tier; what is refused says why."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def test_arguments_with_a_key_of_their_own_are_arguments_of_trl() -> None:
         ({"scheduler": "cosin"}, "did you mean 'cosine'"),
         ({"arguments": {"learning_rate": 1}}, "set by the key learning_rate"),
         ({"arguments": {"packing": True}}, "has to be what temper sets it to"),
+        ({"arguments": {"fsdp": True}}, "fsdp is not offered: accelerate shards on accelerators only"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str, Any], told: str) -> None:
@@ -144,12 +146,20 @@ def test_the_loss_of_trained_tokens_is_the_models_own(project: Paths) -> None:
     assert empty.item() == 0
 
 
-def test_checkpoints_of_other_settings_are_told_and_not_used(project: Paths, capsys: Any, tmp_path: Path) -> None:
+def test_checkpoints_of_other_settings_are_told_and_stay_until_there_are_newer_ones(
+    capsys: Any, tmp_path: Path
+) -> None:
     from tasks.train import checkpoints
 
-    place = checkpoints.folder(tmp_path / "train", {"settings": {"seed": 1}, "base": "a"})
-    (place / "checkpoint-3").mkdir()
-    assert checkpoints.folder(tmp_path / "train", {"settings": {"seed": 2}, "base": "a"}) != place
-    assert not place.exists()
-    assert "checkpoints are of other inputs: settings.seed\n" in capsys.readouterr().out
-    assert tiny.read(next(tmp_path.glob("train-*")) / checkpoints.INPUTS)["inputs"]["settings"] == {"seed": 2}
+    places = []
+    for seed in (1, 2, 3):
+        places.append(checkpoints.folder(tmp_path / "train", {"settings": {"seed": seed}, "base": "a"}))
+        (places[-1] / "checkpoint-3").mkdir()
+        os.utime(places[-1] / checkpoints.INPUTS, (seed, seed))
+        said = capsys.readouterr().out
+        assert said == "" if seed == 1 else f"{places[-2]}, which are of other inputs: settings.seed. They" in said
+    assert f"removed {places[0]}, which is older" in said
+    assert sorted(tmp_path.glob("train-*")) == sorted(places[1:])
+    assert checkpoints.folder(tmp_path / "train", {"settings": {"seed": 2}, "base": "a"}) == places[1]
+    assert (places[1] / "checkpoint-3").is_dir()
+    assert tiny.read(places[2] / checkpoints.INPUTS)["inputs"]["settings"] == {"seed": 3}

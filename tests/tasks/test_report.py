@@ -255,6 +255,22 @@ def test_own_data_no_quantising_no_validation(told: Paths) -> None:
     assert "Quantising" not in page(told)
 
 
+def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(told: Paths) -> None:
+    shutil.copytree(told.fitted, told.aligned)
+    write_json(told.aligned / "settings.json", {"objective": "grpo", "start": "train", "beta": 0.125})
+    head = "step,loss,learning_rate,grad_norm,eval_loss"
+    write_text(told.aligned / "loss.csv", f"{head},reward\n10,-0.5,0.1,1,,-1.0\n20,0.0,0.1,1,,0.5\n")
+    run(Settings(), told)
+    outline(page(told))
+    for heading in ("Reward, alignment", "Loss, tuning"):
+        assert f"<h3>{heading}</h3>" in page(told)
+    assert 'aria-label="Reward over training steps"' in page(told)
+    assert "0.125" in page(told)
+    write_text(told.aligned / "loss.csv", f"{head}\n10,-0.5,0.1,1,\n20,0.0,0.1,1,\n")
+    run(Settings(), told)
+    assert "<h3>Loss, alignment</h3>" in page(told)
+
+
 def test_unfinished_run(told: Paths) -> None:
     shutil.rmtree(told.evaluation("merged"))
     with pytest.raises(InputError, match="no scores of merged; run the stage evaluate first"):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +88,23 @@ def test_the_loss_falls_and_its_curve_is_written(project: Paths) -> None:
     assert facts["arguments"]["learning_rate"] == SMALL.learning_rate
 
 
-def test_a_changed_setting_starts_over_and_removes_the_stale_checkpoints(
-    project: Paths, monkeypatch: pytest.MonkeyPatch
+def test_a_changed_setting_starts_over_and_taken_back_it_goes_on(
+    project: Paths, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
+    tune.tune(SMALL, project)
+    first = hashes(project)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_at(5, patch)
         tune.tune(SMALL, project)
-    (stale,) = (project.data / "scratch").iterdir()
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(1, patch)
-        tune.tune(SMALL.model_copy(update={"learning_rate": 2e-2}), project)
-    (fresh,) = (project.data / "scratch").iterdir()
-    assert fresh != stale
+    (left,) = (project.data / "scratch").iterdir()
+    tune.tune(SMALL.model_copy(update={"learning_rate": 2e-2}), project)
+    said = capsys.readouterr().out
+    assert f"does not go on from the checkpoints in {left}, which are of other inputs: settings.learning_rate." in said
+    assert hashes(project) != first
+    tune.tune(SMALL, project)
+    assert "from checkpoint-4" in capsys.readouterr().out
+    assert hashes(project) == first
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("harm", ["optimizer.pt", "rng_state.pth", "manifest.json", "cut"])
@@ -134,11 +140,63 @@ def test_rows_without_a_trained_token_are_refused() -> None:
 
 @pytest.mark.parametrize(("logs", "told"), [({"loss": float("nan")}, "nan"), ({"grad_norm": 0.0}, "gradient is zero")])
 def test_a_bad_step_stops_the_run(logs: dict[str, float], told: str) -> None:
-    class State:
-        global_step = 1
-
     with pytest.raises(CheckFailed, match=told):
-        watch.Watch("train", 10).on_log(None, State(), None, logs)
+        watch.Watch("train", SMALL).on_log(None, State([]), None, logs)
+
+
+@dataclass
+class State:
+    """What the trainer tells of a run, as far as it is looked at."""
+
+    losses: list[float]
+
+    @property
+    def global_step(self) -> int:
+        return 10 * len(self.losses)
+
+    @property
+    def log_history(self) -> list[dict[str, float]]:
+        return [{"loss": loss} for loss in self.losses]
+
+
+def spiked(losses: list[float], settings: Settings = SMALL) -> int | None:
+    """After how many logged losses the run is stopped; None where it is not."""
+    for seen in range(1, len(losses) + 1):
+        try:
+            watch.Watch("train", settings).on_log(None, State(losses[:seen]), None, {"loss": losses[seen - 1]})
+        except CheckFailed as error:
+            assert "the loss has jumped" in str(error)
+            return seen
+    return None
+
+
+def test_a_loss_that_jumps_and_stays_stops_the_run_and_what_is_usual_does_not() -> None:
+    calm = [8.0, 6.0, 4.0, 3.0, 2.5, *(2.0 + 0.1 * (step % 3) for step in range(30))]
+    assert spiked(calm) is None
+    assert spiked([*calm, 20.0, 20.0, 20.0]) == 38
+    assert spiked([*calm, 3.0, 4.5, 6.0, 7.0, 8.0]) == 39
+    assert spiked([*calm, 20.0, *calm[-9:]]) is None, "one batch that is hard"
+    assert spiked([0.01] * 30 + [6.0, 0.01, 6.0] + [0.01] * 9) is None, "rows of few tokens, few of them not right"
+    assert spiked([0.69, 0.5, 0.3, 0.1] + [0.01] * 20 + [0.9] * 9) is None, "less than 1 nat"
+    assert spiked([*calm, *[20.0] * 9], SMALL.model_copy(update={"max_spike": None})) is None
+
+
+def test_a_run_that_spikes_keeps_its_checkpoint(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasks.train import loss, trainer
+
+    usual, calls = loss.loss, 0
+
+    def planted(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1  # the first is for the price
+        return usual(*given) * (9 if calls > 9 else 1)
+
+    monkeypatch.setattr(trainer, "loss", planted)
+    with pytest.raises(CheckFailed, match=r"train: the loss has jumped: .* at step 11, .* checkpoints stay"):
+        tune.tune(SMALL.model_copy(update={"steps": 20, "checkpoint_steps": 4, "eval_steps": 99}), project)
+    (scratch,) = (project.data / "scratch").iterdir()
+    assert checkpoints.latest(scratch) == scratch / "checkpoint-8"
+    assert not project.fitted.exists()
 
 
 def test_settings_that_trl_refuses_are_told_as_a_sentence(project: Paths) -> None:

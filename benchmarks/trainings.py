@@ -1,0 +1,248 @@
+"""Ways to train LoRA on the same rows, each in a process of its own: `python -m benchmarks.trainings WAY PLACE ROWS`.
+
+The last line is an object: `first`, when the first step ended, on the clock of the system; and `seconds` from the
+beginning of training to the end of its last step, by form: `rows`, and `packs` of several rows each.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.__main__ import FIXED
+
+BATCH = 4
+CAPACITY = 512
+"""Tokens of the longest row, and of a pack."""
+
+THREADS = 2
+VOCABULARY = 4096
+FORMS = ("rows", "packs")
+
+STEPS: list[float] = []
+"""When training began, and when each step ended."""
+
+
+def make(place: Path, rows: int) -> dict[str, Any]:
+    """Two projects up to the stage template, and a model of 8 million weights. Tokens of the rows.
+
+    Rows have random lengths, log-normal about 120 tokens, of which the latter half is trained.
+    """
+    import pyarrow as pa
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    from tasks.contract.files import write_json
+    from tasks.contract.model import describe, identity
+    from tasks.template.packing import packed
+    from tasks.train.rows import count, load
+
+    random = np.random.default_rng(0)
+    lengths = np.clip(random.lognormal(4.8, 0.6, rows), 8, CAPACITY).astype(int)
+    ids = [random.integers(3, VOCABULARY, length, dtype=np.int32) for length in lengths]
+    labels = [np.where(np.arange(len(row)) < len(row) // 2, -100, row).astype(np.int32) for row in ids]
+    kind = pa.list_(pa.int32())
+    columns = {
+        "id": [str(row) for row in range(rows)],
+        "input_ids": pa.array(ids, kind),
+        "labels": pa.array(labels, kind),
+    }
+    table = pa.table(columns)
+    for form in FORMS:
+        templated = place / form / "data" / "templated"
+        PreTrainedTokenizerFast(tokenizer_object=_coder(), **_ENDS).save_pretrained(templated / "tokenizer")
+        with pa.OSFile(str(templated / "rows.arrow"), "wb") as out, pa.ipc.new_stream(out, table.schema) as stream:
+            stream.write_table(table)
+        with pa.memory_map(str(templated / "rows.arrow")) as source, pa.ipc.open_stream(source) as stream:
+            batches = list(packed(stream, CAPACITY)) if form == "packs" else table.to_batches()
+        for split, chosen in (("train", batches), ("validation", [])):
+            file = str(templated / f"{split}.arrow")
+            with pa.OSFile(file, "wb") as out, pa.ipc.new_stream(out, batches[0].schema) as stream:
+                for batch in chosen:
+                    stream.write_batch(batch)
+        counts = count(load(templated / "train.arrow"))
+        write_json(templated / "audit.json", {"splits": {"train": {"trained": counts.as_dict()}}})
+    config = LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=8,
+        num_key_value_heads=4, tie_word_embeddings=True, bos_token_id=None, eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(place / "base" / "model")
+    files = describe(place / "base" / "model")
+    record = {"kind": "trained", "location": "model", "revision": None, "files": files, "sha256": identity(files)}
+    write_json(place / "base" / "base.json", record)
+    for form in FORMS:
+        (place / form / "data" / "base").symlink_to(place / "base")
+    return {"tokens": counts.tokens}
+
+
+_ENDS = {"eos_token": "<e>", "pad_token": "<p>"}
+
+
+def _coder() -> Any:
+    from tokenizers import Tokenizer, models
+
+    return Tokenizer(models.WordLevel({"<p>": 0, "<u>": 1, "<e>": 2}, unk_token="<u>"))
+
+
+def rows_of(place: Path, form: str) -> Any:
+    """The rows, memory-mapped."""
+    from tasks.train.rows import load
+
+    return load(place / form / "data" / "templated" / "train.arrow")
+
+
+def tuned(place: Path) -> Any:
+    """The model with LoRA on every linear layer but the head."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(place / "base" / "model", dtype=torch.float32)
+    return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear"))
+
+
+def batches(place: Path, form: str) -> Iterator[dict[str, Any]]:
+    """Batches in the order of the file, filled up to the longest, as a person would write it.
+
+    In a pack the position of a token is that within its row, by which the model keeps rows apart.
+    """
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    rows = rows_of(place, form)
+    items = [[row] for row in rows]
+    if form == "packs":
+        packs = np.array(rows["pack"])
+        items = [[rows[int(row)] for row in np.flatnonzero(packs == pack)] for pack in range(packs.max() + 1)]
+    for start in range(0, len(items), BATCH):
+        chosen = items[start : start + BATCH]
+        lines = {
+            "input_ids": ([np.concatenate([row["input_ids"] for row in item]) for item in chosen], 0),
+            "labels": ([np.concatenate([_told(row["labels"]) for row in item]) for item in chosen], -100),
+        }
+        if form == "packs":
+            places = [np.concatenate([np.arange(len(row["labels"])) for row in item]) for item in chosen]
+            lines["position_ids"] = (places, 0)
+        else:
+            lines["attention_mask"] = ([np.ones(len(item[0]["labels"]), int) for item in chosen], 0)
+        yield {
+            name: pad_sequence([torch.from_numpy(line) for line in values], batch_first=True, padding_value=fill).long()
+            for name, (values, fill) in lines.items()
+        }
+
+
+def _told(labels: list[int]) -> Any:
+    """`labels`, less that of the first token, which the row before it in the pack would foretell."""
+    return np.array([-100, *labels[1:]])
+
+
+def bare(place: Path) -> Iterator[str]:
+    """A loop of a few lines: torch's AdamW, no log, no check, no checkpoint."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    for form in FORMS:
+        model = tuned(place).train()
+        optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-4)
+        STEPS[:] = [time.perf_counter()]
+        for batch in batches(place, form):
+            model(**batch, use_cache=False).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            STEPS.append(time.perf_counter())
+        yield form
+
+
+def ours(place: Path, dtype: str = "float32") -> Iterator[str]:
+    """The stage `train`, with its checks, its log, its progress, and what it saves."""
+    from tasks import train
+    from tasks.contract.paths import Paths
+    from tasks.train import trainer, watch
+
+    class Noting(watch.Watch):
+        def on_train_begin(self, *given: Any, **more: Any) -> None:
+            super().on_train_begin(*given, **more)
+            STEPS[:] = [time.perf_counter()]
+
+        def on_step_end(self, *given: Any, **more: Any) -> None:
+            super().on_step_end(*given, **more)
+            STEPS.append(time.perf_counter())
+
+    trainer.Watch = Noting  # type: ignore[attr-defined]
+    for form in FORMS:
+        rows = rows_of(place, form)
+        items = len(set(rows["pack"])) if form == "packs" else len(rows)
+        settings = {
+            "steps": -(-items // BATCH), "batch_size": BATCH, "learning_rate": 1e-4, "warmup_steps": 1,
+            "threads": THREADS, "checkpoint_steps": 10_000, "dtype": dtype,
+        }  # fmt: skip
+        train.run(train.Settings.model_validate(settings), Paths(place / form))
+        yield form
+
+
+def trl(place: Path) -> Iterator[str]:
+    """trl's trainer as a script of its documentation would call it, told only what the others are told."""
+    import torch
+    from transformers import PreTrainedTokenizerFast, TrainerCallback
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    class Note(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *given: Any, **more: Any) -> None:
+            STEPS.append(time.perf_counter())
+
+        def on_train_begin(self, *given: Any, **more: Any) -> None:
+            STEPS[:] = [time.perf_counter()]
+
+    torch.set_num_threads(THREADS)
+    for form in FORMS:
+        packing: dict[str, Any] = {"max_length": None, "dataset_kwargs": {"skip_prepare_dataset": True}}
+        if form == "packs":
+            packing = {"packing": True, "max_length": CAPACITY}
+        arguments = SFTConfig(
+            output_dir=str(place / "trl"), per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=1e-4,
+            use_cpu=True, bf16=False, save_strategy="no", disable_tqdm=True, report_to=[],
+            activation_checkpointing=False, dataloader_pin_memory=False, **packing,
+        )  # fmt: skip
+        SFTTrainer(
+            model=tuned(place),
+            args=arguments,
+            train_dataset=rows_of(place, "rows").select_columns(["input_ids", "labels"]),
+            processing_class=PreTrainedTokenizerFast(tokenizer_object=_coder(), **_ENDS),
+            callbacks=[Note()],
+        ).train()
+        yield form
+
+
+WAYS: dict[str, Callable[[Path], Iterator[str]]] = {
+    "bare": bare,
+    "ours": ours,
+    "ours_bfloat16": lambda place: ours(place, "bfloat16"),
+    "trl": trl,
+}
+
+
+def main() -> None:
+    """One way, in this process; ours begins as a stage does, with the environment that it fixes."""
+    way, place = sys.argv[1], Path(sys.argv[2])
+    if way.startswith("ours") and any(os.environ.get(name) != value for name, value in FIXED.items()):
+        os.environ.update(FIXED)
+        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.trainings", *sys.argv[1:]])
+    found: dict[str, Any] = {"seconds": {}}
+    if way == "make":
+        found = make(place, int(sys.argv[3]))
+    else:
+        for form in WAYS[way](place):
+            found.setdefault("first", STEPS[1])
+            found["seconds"][form] = STEPS[-1] - STEPS[0]
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The curve of a training as a table: a line a step, empty where nothing was measured at it."""
+
+import csv
+import io
+from typing import Any
+
+COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "eval_loss")
+
+REWARD = ("reward", "objective/scores")
+"""What trl calls the mean reward of answers; where there is one, it is another column, reward."""
+
+
+def curve(history: list[dict[str, Any]]) -> str:
+    """The trainer's log history as CSV; of none, the names of the columns alone, as plots want a file."""
+    points: dict[int, dict[str, Any]] = {}
+    for entry in history:
+        step = entry["step"]
+        for name in COLUMNS[1:]:
+            if name in entry:
+                points.setdefault(step, {"step": step})[name] = repr(float(entry[name]))
+        for name in REWARD:
+            if name in entry:
+                points.setdefault(step, {"step": step})["reward"] = repr(float(entry[name]))
+    rewarded = ("reward",) if any("reward" in point for point in points.values()) else ()
+    text = io.StringIO()
+    table = csv.DictWriter(text, (*COLUMNS, *rewarded), lineterminator="\n")
+    table.writeheader()
+    table.writerows(points[step] for step in sorted(points))
+    return text.getvalue()
