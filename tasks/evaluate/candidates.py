@@ -7,6 +7,7 @@ from tasks.contract.errors import InputError, ModelError, SettingsError
 from tasks.contract.loading import gguf_file, grow, load_model
 from tasks.contract.model import base_folder, hub_folder
 from tasks.contract.paths import Paths
+from tasks.contract.settings import hint
 from tasks.evaluate.settings import Settings
 
 BASES = ("base", "base_system", "base_few_shot")
@@ -23,8 +24,8 @@ def check(candidate: str, settings: Settings, paths: Paths) -> None:
         return
     made = sorted(folder.name for folder in paths.quantized("").glob("[!.]*"))
     raise SettingsError(
-        f"evaluate: unknown candidate '{candidate}'; known: {', '.join([*named, *made])}. A quantised model must "
-        f"be made first: python -m tasks quantize {candidate or 'SCHEME'}."
+        f"evaluate: unknown candidate '{candidate}' (a quantised model is one once it is made); "
+        f"{hint(candidate, [*named, *made])}"
     )
 
 
