@@ -13,7 +13,7 @@ SAME = ("tuned", "quantised")
 
 
 def gates(paths: Paths, found: dict[str, Candidate], benchmarks: list[Comparison]) -> list[str]:
-    """A sentence for each: rows lost, findings that are errors, candidates asked otherwise, a model that is not tuned."""
+    """A sentence for each: rows lost, findings that are errors, other questions, a model that is not tuned."""
     return [*_before(paths), *_asked_otherwise(found, benchmarks), *_untuned(found)]
 
 
@@ -38,7 +38,9 @@ def _asked_otherwise(found: dict[str, Candidate], benchmarks: list[Comparison]) 
         pairs = zip(prompts, candidate.columns["prompt"], strict=True)
         other = sum(one != two for one, two in pairs if one is not None and two is not None)
         if other and candidate.scores["kind"] in SAME:
-            said.append(f"{name} was asked {other} of {len(prompts)} rows in other words than base; evaluate both again")
+            said.append(
+                f"{name} was asked {other} of {len(prompts)} rows in other words than base; evaluate both again"
+            )
     tasks = sorted({told["task"] for told in benchmarks if not told["same"]})
     return said + [
         f"the benchmark {task} was asked in other words before tuning than after it; evaluate both again"

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import InputError, ModelError, SettingsError
-from tasks.contract.loading import gguf_file, grow, load_model
+from tasks.contract.loading import grow, load_model, load_tokenizer
 from tasks.contract.model import base_folder, hub_folder
 from tasks.contract.paths import Paths
 from tasks.contract.settings import hint
@@ -59,12 +59,8 @@ def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
 
 def tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`; raises `ModelError` where it has no chat template to ask by."""
-    from transformers import AutoTokenizer
-
-    gguf = gguf_file(folder)
-    inside = {"gguf_file": gguf.name} if gguf and not (folder / "tokenizer_config.json").is_file() else {}
     try:
-        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **inside)
+        found = load_tokenizer(folder)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: no tokenizer that can be loaded ({' '.join(str(error).split())[:200]}).") from None
     if not found.chat_template:

@@ -314,4 +314,4 @@ def test_a_row_ends_with_the_token_that_completes_a_stop(said: str, stop: str, e
     found = [length for length in range(1, len(ids) + 1) if until(torch.tensor([start + ids[:length]]), None).all()]
     whole = [length for length in range(1, len(ids) + 1) if stop in made.decode(ids[:length])]
     assert found[:1] == whole[:1], "at the first token after which it stands there"
-    assert (made.decode(ids[: found[0]]).startswith(ends) if ends else found == []), found
+    assert made.decode(ids[: found[0]]).startswith(ends) if ends else found == [], found

@@ -5,7 +5,6 @@ verdict loses nothing, is what is tried.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq

@@ -226,7 +226,7 @@ def test_what_tuning_made_it_forget_is_shown(told: Paths) -> None:
         tiny.benchmark(told, candidate, right)
     tiny.decided(told)
     run(Settings(), told)
-    cells = re.findall(r'<tr><td>arc</td><td>acc</td>(.*?)</tr>', page(told))
+    cells = re.findall(r"<tr><td>arc</td><td>acc</td>(.*?)</tr>", page(told))
     assert [re.findall(r">([^<>]+)</td>", row)[:3] for row in cells] == [["0.75", "0.65", "-0.100"]]
     outline(page(told))
 

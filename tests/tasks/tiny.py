@@ -4,6 +4,7 @@ Everything is made here in a second or two; nothing is downloaded. Each function
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,25 @@ def tokenizer() -> Any:
         model_max_length=256,
     )
     made.chat_template = CHATML
+    return made
+
+
+def pieces(controls: Collection[str]) -> Any:
+    """Like sentencepiece: spaces become `▁`, one is put before each text, other characters fall back to bytes."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"abcdehkoprst"]
+    names += ["▁s", "st", "▁d"]
+    merges = [("▁", "s"), ("s", "t"), ("▁", "d")]
+    vocabulary = {name: number for number, name in enumerate(names)}
+    backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    made.add_special_tokens({"additional_special_tokens": list(controls)})
     return made
 
 
@@ -341,7 +361,7 @@ def benchmark(paths: Paths, candidate: str, right: int, prompts: str = "same") -
 
 
 def judged(paths: Paths, candidate: str) -> None:
-    """Write what the stage judge leaves of `candidate`: two wins, a loss, a verdict that turns with the order, and none."""
+    """Write what the stage judge leaves of `candidate`: two wins, a loss, a verdict that turns, and a row without."""
     from tasks.judge.judge import write
     from tasks.judge.pairs import Pair, together
     from tasks.judge.tally import tally
