@@ -28,7 +28,7 @@ def first(text: str, stops: tuple[str, ...]) -> str:
     return thought + end + said[:cut]
 
 
-class Stop(StoppingCriteria):
+class Stop(StoppingCriteria):  # type: ignore[misc]
     """Tells `generate` of each row whether a stop string stands in what follows its `start` tokens.
 
     A row is read only after a token in which a stop string may end: most tokens are passed over by one look-up.

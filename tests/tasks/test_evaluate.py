@@ -1,7 +1,5 @@
 """Evaluating: every candidate is asked exactly as in training, scored, and gives the same bytes every time."""
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -147,44 +145,6 @@ def test_limit_and_derived_length(project: Paths) -> None:
     made = tiny.tokenizer()
     longest = max(len(made(chat[-1]["content"])["input_ids"]) for chat in tiny.conversations()[24:27])
     assert scores["max_new_tokens"] == longest + 8
-
-
-@pytest.mark.long
-def test_a_killed_process_asks_at_most_one_batch_again(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGKILL while rows are answered: what was on record is not asked again, and the outputs are the same bytes."""
-    import subprocess
-    import sys
-
-    from tasks.evaluate.engine import Engine
-    from tests.flows.project import until
-    from tests.tasks.generating import ROOT
-
-    settings = {"max_new_tokens": 120, "batch_size": 2}
-    run(Settings.model_validate(settings), project, "merged")
-    before = contents(project.evaluation("merged"))
-    (project.root / "params.yaml").write_text(json.dumps({"evaluate": settings}))
-    record = project.scratch("evaluate-merged")
-
-    def lines() -> int:
-        return sum(file.read_bytes().count(b"\n") for file in record.glob("*.jsonl"))
-
-    command = [sys.executable, "-m", "tasks", "evaluate", "merged"]
-    with subprocess.Popen(command, cwd=project.root, env={**os.environ, "PYTHONPATH": str(ROOT)}) as process:
-        until(lambda: lines() >= 2 or process.poll() is not None)
-        process.kill()
-    done = lines()
-    assert 2 <= done < 4, "of four batches"
-    asked: list[int] = []
-    generate = Engine._generate
-
-    def counted(self: Engine, batch: list[list[int]], *more: Any) -> Any:
-        asked.append(len(batch))
-        return generate(self, batch, *more)
-
-    monkeypatch.setattr(Engine, "_generate", counted)
-    run(Settings.model_validate(settings), project, "merged")
-    assert sum(asked) == 8 - 2 * done
-    assert contents(project.evaluation("merged")) == before
 
 
 def test_a_perfect_model_scores_one(project: Paths, tmp_path: Path) -> None:
