@@ -47,7 +47,7 @@ class Stop(StoppingCriteria):  # type: ignore[misc]
     def _stands(self, row: torch.Tensor) -> bool:
         # with control tokens: a stop string may be one that does not end the model's own answers
         text = self._tokenizer.decode(row[self._start :], skip_special_tokens=False)
-        return first(text, self._stops) != text
+        return bool(first(text, self._stops) != text)
 
 
 @lru_cache(8)
