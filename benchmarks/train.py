@@ -17,6 +17,8 @@ from typing import Any
 
 from benchmarks.checkout import HERE
 from benchmarks.result import Result
+from benchmarks.trainings import FORMS
+from tasks.__main__ import FIXED
 
 GOAL = 0.9
 """Share of the bare loop's tokens a second, at least, with rows and with packs."""
@@ -27,7 +29,10 @@ GOAL_BFLOAT16 = 2.0
 GOAL_START = 1.2
 """Seconds to the end of the first step for each of the bare loop's, at most."""
 
-ROWS = {"small": 32, "default": 64}
+WAITING = {name: FIXED[name] for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+"""How threads wait for each other, for every way alike: without it busy cores slow down those that spin by chance."""
+
+ROWS = {"small": 32, "default": 48}
 ROUNDS = {"small": 1, "default": 3}
 
 
@@ -43,20 +48,20 @@ def measure(full: bool) -> Result:
             for way in ways:
                 found[way].append(run(way, place, ROWS[configuration]))
     starts = {way: median(one["start"] for one in made) for way, made in found.items()}
-    seconds = {
-        way: {form: median(one["seconds"][form] for one in made) for form in ("rows", "packs")}
-        for way, made in found.items()
-    }
-    shares = {
-        f"{way}_{form}": round(seconds["bare"][form] / spent, 3)
-        for way, forms in seconds.items()
-        for form, spent in forms.items()
-    }
+    seconds, processor = (
+        {way: {form: median(one[name][form] for one in made) for form in FORMS} for way, made in found.items()}
+        for name in ("seconds", "processor")
+    )
+    shares, calm = (
+        {f"{way}_{form}": round(kind["bare"][form] / kind[way][form], 3) for way in ways for form in FORMS}
+        for kind in (seconds, processor)
+    )
     start = starts["ours"] / starts["bare"]
     detail = {
         "configuration": configuration,
         "tokens": tokens,
         "shares_of_the_bare_loop": shares,
+        "by_seconds_of_processors": calm,
         "tokens_a_second": {
             way: {form: round(tokens / spent) for form, spent in forms.items()} for way, forms in seconds.items()
         },
@@ -78,7 +83,7 @@ def run(way: str, place: Path, rows: int) -> dict[str, Any]:
     begun = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "benchmarks.trainings", way, str(place), str(rows)],
-        cwd=HERE, capture_output=True, text=True, check=False, env={**os.environ, "TQDM_DISABLE": "1"},
+        cwd=HERE, capture_output=True, text=True, check=False, env={**os.environ, **WAITING, "TQDM_DISABLE": "1"},
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"{way}: {done.stderr[-2000:]}")

@@ -1,7 +1,8 @@
 """Ways to train LoRA on the same rows, each in a process of its own: `python -m benchmarks.trainings WAY PLACE ROWS`.
 
 The last line is an object: `first`, when the first step ended, on the clock of the system; and `seconds` from the
-beginning of training to the end of its last step, by form: `rows`, and `packs` of several rows each.
+beginning of training to the end of its last step, by form: `rows`, and `packs` of several rows each; `processor`, the
+same of processors, on which what else the machine does has less effect.
 """
 
 import json
@@ -24,8 +25,15 @@ THREADS = 2
 VOCABULARY = 4096
 FORMS = ("rows", "packs")
 
-STEPS: list[float] = []
-"""When training began, and when each step ended."""
+STEPS: list[tuple[float, float]] = []
+"""When training began, and when each step ended: on the clock, and in seconds of processors."""
+
+
+def note(begins: bool = False) -> None:
+    """Note the moment; as that at which training begins, the first of all."""
+    if begins:
+        STEPS.clear()
+    STEPS.append((time.perf_counter(), time.process_time()))
 
 
 def make(place: Path, rows: int) -> dict[str, Any]:
@@ -46,12 +54,8 @@ def make(place: Path, rows: int) -> dict[str, Any]:
     ids = [random.integers(3, VOCABULARY, length, dtype=np.int32) for length in lengths]
     labels = [np.where(np.arange(len(row)) < len(row) // 2, -100, row).astype(np.int32) for row in ids]
     kind = pa.list_(pa.int32())
-    columns = {
-        "id": [str(row) for row in range(rows)],
-        "input_ids": pa.array(ids, kind),
-        "labels": pa.array(labels, kind),
-    }
-    table = pa.table(columns)
+    columns = {"input_ids": pa.array(ids, kind), "labels": pa.array(labels, kind)}
+    table = pa.table({"id": [str(row) for row in range(rows)], **columns})
     for form in FORMS:
         templated = place / form / "data" / "templated"
         PreTrainedTokenizerFast(tokenizer_object=_coder(), **_ENDS).save_pretrained(templated / "tokenizer")
@@ -109,7 +113,8 @@ def tuned(place: Path) -> Any:
 def batches(place: Path, form: str) -> Iterator[dict[str, Any]]:
     """Batches in the order of the file, filled up to the longest, as a person would write it.
 
-    In a pack the position of a token is that within its row, by which the model keeps rows apart.
+    In a pack the position of a token is that within its row, by which the model keeps rows apart; a row's first token
+    has no loss, for the row before it would foretell it.
     """
     import torch
     from torch.nn.utils.rnn import pad_sequence
@@ -123,7 +128,7 @@ def batches(place: Path, form: str) -> Iterator[dict[str, Any]]:
         chosen = items[start : start + BATCH]
         lines = {
             "input_ids": ([np.concatenate([row["input_ids"] for row in item]) for item in chosen], 0),
-            "labels": ([np.concatenate([_told(row["labels"]) for row in item]) for item in chosen], -100),
+            "labels": ([np.concatenate([[-100, *row["labels"][1:]] for row in item]) for item in chosen], -100),
         }
         if form == "packs":
             places = [np.concatenate([np.arange(len(row["labels"])) for row in item]) for item in chosen]
@@ -136,11 +141,6 @@ def batches(place: Path, form: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _told(labels: list[int]) -> Any:
-    """`labels`, less that of the first token, which the row before it in the pack would foretell."""
-    return np.array([-100, *labels[1:]])
-
-
 def bare(place: Path) -> Iterator[str]:
     """A loop of a few lines: torch's AdamW, no log, no check, no checkpoint."""
     import torch
@@ -149,13 +149,13 @@ def bare(place: Path) -> Iterator[str]:
     for form in FORMS:
         model = tuned(place).train()
         optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-4)
-        STEPS[:] = [time.perf_counter()]
+        note(begins=True)
         for batch in batches(place, form):
             model(**batch, use_cache=False).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
-            STEPS.append(time.perf_counter())
+            note()
         yield form
 
 
@@ -168,11 +168,11 @@ def ours(place: Path, dtype: str = "float32") -> Iterator[str]:
     class Noting(watch.Watch):
         def on_train_begin(self, *given: Any, **more: Any) -> None:
             super().on_train_begin(*given, **more)
-            STEPS[:] = [time.perf_counter()]
+            note(begins=True)
 
         def on_step_end(self, *given: Any, **more: Any) -> None:
             super().on_step_end(*given, **more)
-            STEPS.append(time.perf_counter())
+            note()
 
     trainer.Watch = Noting  # type: ignore[attr-defined]
     for form in FORMS:
@@ -195,10 +195,10 @@ def trl(place: Path) -> Iterator[str]:
 
     class Note(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *given: Any, **more: Any) -> None:
-            STEPS.append(time.perf_counter())
+            note()
 
         def on_train_begin(self, *given: Any, **more: Any) -> None:
-            STEPS[:] = [time.perf_counter()]
+            note(begins=True)
 
     torch.set_num_threads(THREADS)
     for form in FORMS:
@@ -234,13 +234,14 @@ def main() -> None:
     if way.startswith("ours") and any(os.environ.get(name) != value for name, value in FIXED.items()):
         os.environ.update(FIXED)
         os.execv(sys.executable, [sys.executable, "-m", "benchmarks.trainings", *sys.argv[1:]])
-    found: dict[str, Any] = {"seconds": {}}
+    found: dict[str, Any] = {"seconds": {}, "processor": {}}
     if way == "make":
         found = make(place, int(sys.argv[3]))
     else:
         for form in WAYS[way](place):
-            found.setdefault("first", STEPS[1])
-            found["seconds"][form] = STEPS[-1] - STEPS[0]
+            found.setdefault("first", STEPS[1][0])
+            for column, name in enumerate(("seconds", "processor")):
+                found[name][form] = STEPS[-1][column] - STEPS[0][column]
     print(json.dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""The commands of the README that make a reward model and then learn from it, one after the other, on pairs."""
+"""The commands of the README that make a reward model and then learn from it, on pairs; then what that took is told."""
 
 import json
 import re
@@ -42,4 +42,5 @@ def test_a_reward_model_and_what_learns_from_it() -> None:
         assert "reward" in (aligned / "loss.csv").read_text().splitlines()[0]
         report = (place.root / "data" / "report" / "report.html").read_text()
         assert "<h3>Reward, alignment</h3>" in report
-        assert json.loads((place.root / "data" / "prices" / "align.json").read_text())["used"]["seconds"] > 0
+        told = said_by(place, "temper check --time")
+        assert re.search(r"time: train about \d+ (s|min), .* on this machine; align about \d+ (s|min), as", told)
