@@ -1,9 +1,6 @@
 """Evidence, comparisons, rules, verdict: `data/decision`."""
 
-import json
-from typing import Any
-
-from tasks.contract.files import write_json
+from tasks.contract.files import read_json, write_json
 from tasks.contract.paths import Paths
 from tasks.decide import Settings
 from tasks.decide.comparisons import by_slice, compared, forgotten, with_best
@@ -63,11 +60,11 @@ def decide(settings: Settings, paths: Paths) -> None:
 def gates(paths: Paths, found: dict[str, Candidate]) -> list[str]:
     """What must not be, in a sentence each: rows lost, findings that are errors, a model that is not tuned."""
     said = []
-    ledger = _json(paths.clean / "ledger.json")
+    ledger = read_json(paths.clean / "ledger.json", "clean")
     lost = ledger["in"] - sum(ledger["out"].values()) - sum(ledger["left"].values())
     if lost:
         said.append(f"clean lost {lost} rows without a reason")
-    for split, told in _json(paths.templated / "audit.json").get("splits", {}).items():
+    for split, told in read_json(paths.templated / "audit.json", "template").get("splits", {}).items():
         errors = [one for one in told["findings"] if one["severity"] == "error"]
         said += [f"template, {split}: {one['rows']} rows: {one['check']}" for one in errors]
     base, merged = (found[name].columns for name in ("base", "merged"))
@@ -75,8 +72,3 @@ def gates(paths: Paths, found: dict[str, Candidate]) -> list[str]:
     if all(base[name] == merged[name] for name in ("output", *metrics)):
         said.append("merged answers every row as the base does: it is not tuned, or the base was evaluated twice")
     return said
-
-
-def _json(path: Any) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return values
