@@ -96,8 +96,22 @@ def test_an_edited_output_of_a_removed_item_is_not_thrown_away(toy: Toy) -> None
 
 def test_force_runs_a_stage_again(toy: Toy) -> None:
     assert how(toy.flow(force=["merge"]), "ran") == {"merge"}
-    with pytest.raises(InputError, match=r"no stage is called mrege; there are: .*merge"):
+    with pytest.raises(InputError, match=r"no stage is called mrege; did you mean 'merge'\?"):
         toy.flow(force=["mrege"])
+
+
+def test_a_named_stage_comes_with_what_it_needs_and_nothing_else(toy: Toy) -> None:
+    toy.set("train.learning_rate=1e-4")
+    said = toy.command("run", "merge", "evaluate@nf4")
+    assert "Next:    temper run " in said
+    outcomes = toy.flow(stages=["merge", "evaluate@nf4"])
+    assert how(outcomes, "unchanged") == {"base", "generate", "clean", "train", "merge", "quantize@nf4", "evaluate@nf4"}
+    assert len(outcomes) == 7
+    assert "Running" not in toy.dvc("repro", "merge", "evaluate@nf4")
+    assert how(toy.flow(stages=["quantize"]), "ran") == {"quantize@int8", "quantize@gguf-q8_0"}
+    process = toy.temper("run", "mrege")
+    assert process.communicate()[1].endswith("temper run: no stage is called mrege; did you mean 'merge'?\n")
+    assert process.returncode == 1
 
 
 def test_one_failure_stops_only_what_needs_it(toy: Toy) -> None:
