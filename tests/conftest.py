@@ -1,5 +1,6 @@
 """What all tests share: one real Prefect server, and the order of files."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -7,13 +8,24 @@ import pytest
 
 from tests import shared
 
-LONGEST = ["tests/test_chain.py", "tests/flows/test_page.py"]
+gc.disable()  # while torch and its kind are imported there is nothing to collect, and it takes long
+
+LONGEST = [
+    "tests/test_chain.py",
+    "tests/tasks/test_generate.py",
+    "tests/flows/test_crash.py",
+    "tests/flows/test_page.py",
+]
 """Workers take files from the front, so what takes longest must not come last."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Open what all share, in the process that pytest was called in."""
+    """Open what all share, in the process that pytest was called in.
+
+    Workers have one thread each, unless the environment says otherwise: a second one would wait for a core, and spin.
+    """
     if not hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         shared.begin()
 
 
@@ -27,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first; the order within a file stays (the sort is stable)."""
     rank = {file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no collection need look at it."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
