@@ -22,8 +22,8 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 
-from flows import curve
-from flows.scores import COMPARISON, REPORT, rows
+from flows import curve, pages
+from flows.scores import CARD, COMPARISON, MERGED, QUANTIZED, REPORT, equivalence, rows
 
 if TYPE_CHECKING:
     from flows.run import Run
@@ -37,12 +37,15 @@ EVERY = 5.0
 """Seconds between two updates of a progress bar in the UI: each is a request to the server."""
 
 
-def publish(run: "Run", experiment: str = "") -> None:
+def publish(run: "Run", name: str, experiment: str = "", folder: Path | None = None) -> None:
     """Show the run; where stages ran or were restored, also what they made. Unchanged files are shown by older runs.
 
-    `experiment` names what the run was saved as; "" for a run in the main checkout, or one that failed.
+    `name` is the run's, `experiment` what it was saved as; "" for a run in a checkout, or one that failed. `folder` is
+    that of the project, where its page is kept; by default the current one.
     """
-    create_markdown_artifact(key="run", markdown=_run(run, experiment), description="How each stage became current.")
+    page = None if run.failed else pages.write(folder or Path.cwd(), name, experiment)
+    table = _run(run, experiment, page)
+    create_markdown_artifact(key="run", markdown=table, description="How each stage became current.")
     if COMPARISON.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
     made = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
@@ -52,6 +55,12 @@ def publish(run: "Run", experiment: str = "") -> None:
         create_markdown_artifact(key="audit", markdown=_audit(), description="What is trained, token by token.")
     if LOSS.exists() and not made.isdisjoint({str(LOSS), str(LOSS.parent)}):
         create_markdown_artifact(key="loss", markdown=_loss(), description="Training loss.")
+    if any(Path(path).is_relative_to(QUANTIZED) or Path(path) == MERGED.parent for path in made) and (
+        proofs := equivalence()
+    ):
+        create_table_artifact(key="equivalence", table=proofs, description="How far each model is from its original.")
+    if CARD.exists() and str(CARD) in made:
+        create_markdown_artifact(key="report", markdown=_card(), description="The model card.")
 
 
 class Bars:
@@ -95,7 +104,7 @@ class Bars:
             self._bars[stage] = create_progress_artifact(progress=share, key=key, description=text)
 
 
-def _run(run: "Run", experiment: str) -> str:
+def _run(run: "Run", experiment: str, page: Path | None) -> str:
     lines = ["| stage | how | seconds | why | outputs |", "| --- | --- | ---: | --- | --- |"]
     for need in run.needs:
         if outcome := run.outcomes.get(need.name):
@@ -106,15 +115,15 @@ def _run(run: "Run", experiment: str) -> str:
             lines.append(f"| {need.name} | {'failed' if need.name in run.failures else 'not run'} | | | |")
     for stage, sentence in run.failures.items():
         lines += ["", f"**{stage} failed**", "", "```", sentence, "```"]
+    if page:
+        shown = pages.PAGES / page.parent.name / page.name
+        lines += ["", f"Report: [{shown}]({page.resolve().as_uri()}) on the machine that ran this; it links back here."]
     return "\n".join([*lines, "", *(_kept(experiment) if experiment else _in_place())])
 
 
 def _in_place() -> list[str]:
     revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    report = f"Report: [{REPORT}]({REPORT.resolve().as_uri()}) on the machine that ran this." if REPORT.exists() else ""
     return [
-        report,
-        "",
         "To do this run again, commit `params.yaml` and `dvc.lock` as they are now, and in a clone of that commit:",
         "",
         "```",
@@ -163,6 +172,12 @@ def _audit() -> str:
         marked = [row.replace("<mark>", "⟦").replace("</mark>", "⟧") for row in rows]
         lines += ["", *(f"```\n{unescape(re.sub(r'</?b>', '', row))}\n```" for row in marked)]
     return "\n".join(lines)
+
+
+def _card() -> str:
+    """The model card without its front matter, which is for the hub."""
+    text = CARD.read_text(encoding="utf-8")
+    return text.partition("\n---\n")[2].strip() if text.startswith("---\n") else text
 
 
 def _loss() -> str:

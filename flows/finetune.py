@@ -11,6 +11,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
@@ -22,6 +23,7 @@ from flows.operation import Operation
 from flows.run import Run
 from flows.stage import Outcome, arrange, survey, upstream
 from flows.watch import watcher
+from flows.workspace import label
 
 RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=500))
 """More threads than stages: a stage that waits for others holds one too. How many work at once is `Run`'s business."""
@@ -50,7 +52,7 @@ def finetune(
     """
     with alone(watcher().said):
         run = carry_out(force or [], jobs, stages=stages)
-        artifacts.publish(run)
+        artifacts.publish(run, label(flow_run.name or "run"))
         run.check()
         return judged(run.outcomes)
 

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows import artifacts, decided, share
+from flows import artifacts, decided, pages, share
 from flows.crashed import bury, enter
 from flows.finetune import RUNNER, carry_out
 from flows.form import UNCHANGED, Form
@@ -78,7 +78,7 @@ def run_isolated(
             share.fetch(how.share, log.warning)
         run = carry_out(force, jobs, how, hopeless)
         saved = "" if run.failed else save(name, baseline, _message(name))
-        artifacts.publish(run, experiment=name if saved else "")
+        artifacts.publish(run, name, name if saved else "", home())
         if run.hopeless:
             return Failed(name="Stopped", message=run.hopeless)
         run.check()
@@ -112,7 +112,7 @@ def _message(name: str) -> str:
     lines = [f"Run {name}", "", f"Flow-Run: {flow_run.id}", f"Environment: {json.dumps(environment())}"]
     if (loss := half_way()) is not None:
         lines.append(f"Loss-Half-Way: {loss}")
-    if page := flow_run.ui_url:
+    if page := pages.address():
         lines.insert(2, f"Page: {page}")
     return "\n".join(lines)
 

@@ -12,7 +12,6 @@ from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.decided import decision
@@ -20,6 +19,7 @@ from flows.finetune import RUNNER
 from flows.form import UNCHANGED, Form
 from flows.git import git
 from flows.isolated import run_isolated
+from flows.pages import address
 from flows.past import Past
 from flows.registry import apart, holder, keep, model
 from tasks.contract.errors import MachineError
@@ -110,7 +110,7 @@ def _text(experiment: str, commit: str, promotion: Promotion, done: list[str]) -
     lines = [f"**{experiment}** {outcome}: {promotion.reason}", "", *done]
     if promotion.before:
         lines.append(f"Promoted before: `{promotion.before[:12]}`.")
-    if page := flow_run.ui_url:
+    if page := address():
         lines.append(f"Page: {page}")
     if not promotion.promote:
         lines += ["", f"By hand: `temper promote {experiment}`, with `--against-the-rules` where they say no."]

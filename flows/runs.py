@@ -8,14 +8,19 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.git import git
+from flows.pages import PAGES
 from flows.past import Past, at
 from flows.reasons import parameters
+from flows.scores import REPORT
 from tasks.contract.errors import MachineError
 from tasks.contract.files import write_text
 
 PAGE = Path("data/report/runs.html")
 
 COLUMNS = ("run", "commit", "metric", "score", "95 % interval", "rows", "gain over base", "p", "decision", "changed")
+
+TOLD = "%H %P%x00%s%x00%(trailers:key=Page,valueonly,separator=%x20)"
+"""Of a commit: its hash and those before it, its subject, and the address of its flow run."""
 
 STYLE = """body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
 color-scheme: light dark } table { border-collapse: collapse; width: 100% } th, td { text-align: left;
@@ -33,6 +38,8 @@ class Line:
     decision: dict[str, Any]
     changed: list[str]
     """Parameters that differ from the run before it."""
+    flow_run: str = ""
+    """Its address in the Prefect UI; "" where nobody noted it."""
 
     def cells(self) -> list[str]:
         """What the columns hold."""
@@ -60,14 +67,15 @@ def runs(most: int = 50) -> list[Line]:
         revision, _, name = line.partition(" ")
         if name.split("/")[2] not in ("exec", "stash", "celery", "running", "queue"):
             experiments[revision] = name.rsplit("/", 1)[-1]
-    told = git("log", f"-{most}", "--date-order", "--format=%H %P%x00%s", "HEAD", *experiments, "--", "dvc.lock")
+    told = git("log", f"-{most}", "--date-order", f"--format={TOLD}", "HEAD", *experiments, "--", "dvc.lock")
     found: list[Line] = []
     for line in told.splitlines():
-        hashes, _, subject = line.partition("\0")
+        hashes, subject, flow_run = line.split("\0")
         revision, *before = hashes.split()
         old, new = (at(one, "params.yaml") if one else "" for one in ((before or [""])[0], revision))
         changed = parameters(_values(old), _values(new)) if old else []
-        found.append(Line(experiments.get(revision, subject), revision, Past(revision).decision, changed))
+        name = experiments.get(revision, subject)
+        found.append(Line(name, revision, Past(revision).decision, changed, flow_run))
     if not found:
         raise MachineError("no run is kept here yet: commit dvc.lock after a run, or run `dvc exp run`.")
     return found
@@ -76,7 +84,7 @@ def runs(most: int = 50) -> list[Line]:
 def write_page(found: list[Line]) -> None:
     """Write the page: one file, no script."""
     head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
-    rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line.cells())}</tr>\n" for line in found)
+    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _linked(line))}</tr>\n" for line in found)
     page = (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Runs</title>\n'
         f"<style>{STYLE}</style></head>\n<body><h1>Runs</h1>\n"
@@ -84,6 +92,16 @@ def write_page(found: list[Line]) -> None:
         f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></body>\n</html>\n"
     )
     write_text(PAGE, page)
+
+
+def _linked(line: Line) -> list[str]:
+    """The cells as HTML: the first links the report of the run and its flow run, where they are at hand."""
+    name, *others = (escape(cell) for cell in line.cells())
+    if not line.flow_run.startswith("http"):
+        return [name, *others]
+    if (report := PAGES / line.name / REPORT.name).is_file():
+        name = f'<a href="{escape(str(report.relative_to(PAGE.parent)))}">{name}</a>'
+    return [f'{name} (<a href="{escape(line.flow_run)}">flow run</a>)', *others]
 
 
 def _values(text: str) -> dict[str, Any]:

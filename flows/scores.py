@@ -1,4 +1,4 @@
-"""The comparison that `report` wrote, for the terminal and for the UI."""
+"""What the terminal and the UI show of the scores and of the proofs that models are what they should be."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,20 @@ from typing import Any
 COMPARISON = Path("data/report/comparison.json")
 DECISION = Path("data/decision/decision.json")
 REPORT = Path("data/report/report.html")
+PREDICTIONS = Path("data/report/predictions.html")
+CARD = Path("data/report/model_card.md")
+MERGED = Path("data/merged/merge.json")
+QUANTIZED = Path("data/quantized")
+FACTS = "*/quantization.json"
+
+MEASURES = {
+    "max_logit_difference": "largest logit difference",
+    "kl_per_token": "nats a token",
+    "same_greedy_token": "same next token",
+    "same_stops": "same stops",
+    "tokens": "tokens",
+}
+"""Keys of merge.json and quantization.json, and their titles."""
 
 
 def rows() -> list[dict[str, Any]]:
@@ -27,3 +41,17 @@ def rows() -> list[dict[str, Any]]:
             row[part.replace("_", " ")] = f"{values[metric]['value']:.3f}"
         table.append(row)
     return table
+
+
+def equivalence() -> list[dict[str, Any]]:
+    """One row a model: how far it is from what it was made of. What is beyond its limit was not written."""
+    files = [(MERGED, "base with live adapter"), *((path, "merged") for path in sorted(QUANTIZED.glob(FACTS)))]
+    return [
+        {"model": path.parent.name, "compared with": original, **_measured(json.loads(path.read_text()))}
+        for path, original in files
+        if path.is_file()
+    ]
+
+
+def _measured(facts: dict[str, Any]) -> dict[str, Any]:
+    return {title: facts[key] for key, title in MEASURES.items() if key in facts}

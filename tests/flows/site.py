@@ -11,7 +11,13 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterName,
+    LogFilter,
+    LogFilterFlowRunId,
+)
 from prefect.client.schemas.objects import FlowRun, Worker
 from ruamel.yaml import YAML
 
@@ -64,7 +70,8 @@ class Site:
         return said.split("Queued as ")[1].split()[0]
 
     def run(self, name: str) -> FlowRun:
-        return next(run for run in self.client.read_flow_runs() if run.name == name)
+        (found,) = self.client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name])))
+        return found
 
     def state(self, name: str) -> str:
         state = self.run(name).state
@@ -113,6 +120,10 @@ class Site:
                 if mine and not set(process.cmdline()) & {"work.py", "git", "dvc"}:
                     found.append(process)
         return found
+
+    def started(self) -> int:
+        """How many stage processes began to work, in all runs."""
+        return sum(count.stat().st_size for count in self.toy.gate.glob("count-*"))
 
     def left(self) -> list[Path]:
         return list((self.toy.path / RUNS).glob("*"))

@@ -36,6 +36,8 @@ class Browser:
     run: dict[str, Any]
     artifacts: dict[str, str]
     """Key -> id."""
+    place: Path
+    """The checkout that it ran in."""
     asked: set[str] = field(default_factory=set)
     """Hosts that the page asked for anything."""
 
@@ -53,14 +55,14 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def browser(finished: Path, api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A run in which `clean` and `train` ran and everything else was cached, and its page."""
+    """A run in which `clean`, `train`, `merge` and `report` ran and everything else was cached, and its page."""
     from playwright.sync_api import sync_playwright
 
     place = tmp_path_factory.mktemp("page") / "toy"
     shutil.copytree(finished, place)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        Toy(place, api).flow(name="seen", force=["clean", "train"])
+        Toy(place, api).flow(name="seen", force=["clean", "train", "merge", "report"])
     states("seen")
     run = ask(api, "flow_runs/filter", flow_runs={"name": {"any_": ["seen"]}})[0]
     found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
@@ -70,7 +72,8 @@ def browser(finished: Path, api: str, tmp_path_factory: pytest.TempPathFactory) 
     ):
         tab = chromium.new_page(viewport={"width": 1280, "height": 900})
         tab.set_default_timeout(PATIENCE)
-        browser = Browser(tab, api.removesuffix("/api"), run, {item["key"]: item["id"] for item in found})
+        artifacts = {item["key"]: item["id"] for item in found}
+        browser = Browser(tab, api.removesuffix("/api"), run, artifacts, place)
         tab.on("request", lambda request: browser.asked.add(urlsplit(request.url).hostname or ""))
         yield browser
 
@@ -102,7 +105,7 @@ def test_tasks_say_cached_or_completed(browser: Browser) -> None:
 
 def test_artifacts_are_listed(browser: Browser) -> None:
     tab = browser.opened("Artifacts")
-    for key in ("run", "ledger", "loss", "comparison"):
+    for key in ("run", "ledger", "loss", "comparison", "equivalence", "report"):
         tab.get_by_text(key, exact=True).first.wait_for()
 
 
@@ -124,11 +127,28 @@ def test_comparison_is_a_table(browser: Browser) -> None:
         tab.locator("td", has_text=candidate).first.wait_for()
 
 
-def test_run_says_how_each_stage_became_current_and_where_the_report_is(browser: Browser) -> None:
+def test_equivalence_is_a_table(browser: Browser) -> None:
+    tab = browser.artifact("equivalence")
+    for text in ("merged", "nf4", "base with live adapter", "largest logit difference"):
+        tab.get_by_text(text, exact=True).first.wait_for()
+
+
+def test_model_card_is_shown_without_its_front_matter(browser: Browser) -> None:
+    tab = browser.artifact("report")
+    tab.get_by_text("A model of nothing.").first.wait_for()
+    assert tab.get_by_text("license: apache-2.0").count() == 0
+
+
+def test_run_says_how_each_stage_became_current_and_where_its_report_is_which_links_back(browser: Browser) -> None:
     tab = browser.artifact("run")
     for text in ("train", "ran", "unchanged"):
         tab.locator("td").get_by_text(text, exact=True).first.wait_for()
-    tab.get_by_text("data/report/report.html").first.wait_for()
+    page = f"data/report/runs/{browser.run['name']}/report.html"
+    tab.get_by_text(page).first.wait_for()
+    tab.goto((browser.place / page).as_uri())
+    tab.get_by_role("link", name="flow run").click()
+    tab.get_by_text(browser.run["name"]).first.wait_for()
+    assert browser.run["id"] in tab.url
 
 
 def test_page_asks_no_other_machine(browser: Browser) -> None:

@@ -54,6 +54,9 @@ def main(stage: str, item: str = "") -> int:
     if "TOY_GATE" in os.environ:
         with (gate / f"count-{name}").open("a") as count:
             count.write("x")
+    if os.environ.get("TEMPER_PROGRESS") == "json":
+        state = {"what": stage, "done": 1, "total": 2, "unit": "steps", "figures": {"loss": 0.5}}
+        print(f"::progress {json.dumps(state)}", flush=True)
     if (gate / f"hold-{name}").exists():
         (gate / f"pid-{name}").write_text(str(os.getpid()))
         while (gate / f"hold-{name}").exists():
@@ -62,8 +65,6 @@ def main(stage: str, item: str = "") -> int:
         who = " ".join(sys.argv[1:])
         print(f"{who}: the toy was told to fail.\n  Remove {gate.name}/fail-{name}.", file=sys.stderr)
         return 1
-    if os.environ.get("TEMPER_PROGRESS") == "json":
-        print(f'::progress {{"what": "{stage}", "done": 1, "total": 2, "unit": "steps", "figures": {{"loss": 0.5}}}}')
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in INPUTS[stage]:
         place = Path(path.format(item=item))
@@ -78,7 +79,13 @@ def main(stage: str, item: str = "") -> int:
         Path("data/clean/ledger.json").write_text(json.dumps(ledger))
     if stage == "train":
         (out.parent / "loss.csv").write_text("step,loss,eval_loss\n1,2.0,\n2,1.0,1.5\n")
+    if stage in {"merge", "quantize"}:
+        close = {"max_logit_difference": 0.25, "kl_per_token": 0.001, "same_greedy_token": 1.0, "same_stops": 1.0}
+        kind = {"merge": "merge", "quantize": "quantization"}[stage]
+        (out.parent / f"{kind}.json").write_text(json.dumps({**close, "tokens": 64}))
     if stage == "report":
+        out.write_text(f"<!doctype html>\n<body>\n{out.read_text()}</body>\n")
+        (out.parent / "model_card.md").write_text("---\nlicense: apache-2.0\n---\n\n# Toy\n\nA model of nothing.\n")
         score = {"exact_match": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}}
         (out.parent / "comparison.json").write_text(json.dumps({"candidates": {"base": score, "merged": score}}))
     return 0
