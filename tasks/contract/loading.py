@@ -1,5 +1,6 @@
-"""A causal language model from a folder, whatever its format. Heavy libraries load when it is called, not before."""
+"""A causal language model and its tokenizer from a folder, whatever the format. Heavy libraries load when called."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,43 @@ def grow(model: Any, tokenizer: Any) -> bool:
             if layer is not None:
                 layer.weight[known:] = layer.weight[:known].mean(0)
     return True
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in `folder`: its own files, or what a GGUF file there holds, read as llama.cpp reads it.
+
+    Raises `OSError` or `ValueError` where there is none.
+    """
+    from transformers import AutoTokenizer
+
+    file = gguf_file(folder)
+    if file is None or (folder / "tokenizer_config.json").is_file():
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return _as_llama_cpp(AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=file.name), file)
+
+
+def _as_llama_cpp(found: Any, file: Path) -> Any:
+    """`found`, which transformers read from a GGUF file, with the token ids that llama.cpp gives.
+
+    transformers 5.23 puts no space after a control token, where llama.cpp and sentencepiece's tokenizers do, so a
+    rendered chat came out in other tokens than those of the training; and it adds `<|endoftext|>` to every byte-level
+    vocabulary, a token that the model has no embedding for.
+    """
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+    from transformers.integrations.gguf import get_gguf_tokenizer
+
+    _, inside, _ = get_gguf_tokenizer(str(file))
+    backend = json.loads(found.backend_tokenizer.to_str())
+    backend["added_tokens"] = [token for token in backend["added_tokens"] if token["id"] < len(inside["tokens"])]
+    if inside["tokenizer_type"] == "llama":
+        space = [{"type": "Prepend", "prepend": "\u2581"}] if inside.get("add_prefix_space", True) else []
+        blanks = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+        backend |= {"normalizer": {"type": "Sequence", "normalizers": [*space, blanks]}, "pre_tokenizer": None}
+    names = {name: getattr(found, name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(backend)), chat_template=found.chat_template, **names
+    )
 
 
 def gguf_file(folder: Path) -> Path | None:

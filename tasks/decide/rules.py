@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.contract.chance import p_value
 from tasks.contract.errors import SettingsError
+from tasks.contract.settings import hint
 from tasks.decide import Settings
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import FREE, Candidate
@@ -51,11 +52,12 @@ def deciding(settings: Settings, found: dict[str, Candidate]) -> str:
     """The metric that decides; raises `SettingsError` where candidate or metric are unknown."""
     known = [name for name in found if name not in FREE]
     if settings.candidate not in known:
-        raise SettingsError(f"decide.candidate = {settings.candidate!r}: not evaluated; known: {', '.join(known)}.")
+        why = "the base is what is to be beaten" if settings.candidate in FREE else "not evaluated"
+        raise SettingsError(f"decide.candidate = {settings.candidate!r}: {why}; {hint(settings.candidate, known)}")
     metrics = list(found["base"].better)
     if settings.metric is not None and settings.metric not in metrics:
         raise SettingsError(
-            f"decide.metric = {settings.metric!r}: not in evaluate.metrics; known: {', '.join(metrics)}."
+            f"decide.metric = {settings.metric!r}: not in evaluate.metrics; {hint(settings.metric, metrics)}"
         )
     return settings.metric or metrics[0]
 
@@ -67,6 +69,8 @@ def _gain(settings: Settings, metric: str, told: Comparison) -> Verdict:
         f"{told['low']:.4f} to {told['high']:.4f}, {p_value(told['p_adjusted'])} over all metrics); wanted: at least "
         f"{settings.gain:g} with p below {settings.level:g}"
     )
+    if told["difference"] < settings.gain:
+        says += f", {settings.gain - told['difference']:.4f} more"
     if not passed and told["p_adjusted"] >= settings.level:
         needed = rows_needed(told["spread"], settings.detect, settings.level)
         says += (

@@ -89,7 +89,7 @@ def _asked(
         )
     scores, samples = {}, []
     for name, rows in sorted(results["samples"].items()):
-        rows = sorted(rows, key=lambda row: int(row["doc_id"]))
+        rows = _questions(rows)
         config = results["configs"][name]
         scores[name] = {
             "metrics": _metrics(rows, results["higher_is_better"].get(name, {})),
@@ -133,29 +133,46 @@ def _loaded(one: Benchmark, manager: Any) -> Any:
     return loaded
 
 
+def _questions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each question, in their order, with its `scores` by name and what each filter `read` from its answers.
+
+    A task with several filters reads an answer in several ways, and lm-eval has a row for each of them: their scores
+    are named METRIC,FILTER, as in its tables.
+    """
+    several = len({row["filter"] for row in rows}) > 1
+    found: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        whole = found.setdefault(int(row["doc_id"]), {**row, "scores": {}, "read": {}})
+        for metric in row["metrics"]:
+            whole["scores"][f"{metric},{row['filter']}" if several else metric] = row[metric]
+        whole["read"][row["filter"]] = row["filtered_resps"]
+    return [found[number] for number in sorted(found)]
+
+
 def _metrics(rows: list[dict[str, Any]], higher: dict[str, bool]) -> dict[str, Any]:
     """Scores that are a mean over questions, by name, with their intervals."""
     found = {}
-    for metric in sorted({name for row in rows for name in row["metrics"]}):
-        values = [row[metric] for row in rows if metric in row]
+    for name in sorted({name for row in rows for name in row["scores"]}):
+        values = [row["scores"][name] for row in rows if name in row["scores"]]
         if values and all(isinstance(value, int | float) for value in values):
-            better = "lower" if higher.get(metric) is False else "higher"
-            found[metric] = {**intervals.mean(values), "better": better}
+            better = "lower" if higher.get(name.split(",")[0]) is False else "higher"
+            found[name] = {**intervals.mean(values), "better": better}
     return found
 
 
 def _sample(task: str, row: dict[str, Any]) -> dict[str, Any]:
-    scores = {name: row[name] for name in row["metrics"] if isinstance(row.get(name), int | float)}
+    scores = {name: value for name, value in row["scores"].items() if isinstance(value, int | float)}
     arguments = row["arguments"]
     first = arguments[0] if isinstance(arguments, list | tuple) else next(iter(arguments.values()))
     prompt = first[0] if isinstance(first, list | tuple) else next(iter(first.values()))
+    read = next(iter(row["read"].values())) if len(row["read"]) == 1 else row["read"]
     return {
         "task": task,
         "number": int(row["doc_id"]),
         "question": row["doc_hash"],
         "prompt": str(prompt),
         "target": str(row["target"]),
-        "answer": json.dumps(row["filtered_resps"], ensure_ascii=False, default=str),
+        "answer": json.dumps(read, ensure_ascii=False, default=str),
         "scores": json.dumps({name: float(value) for name, value in sorted(scores.items())}),
     }
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import InputError, ModelError, SettingsError
-from tasks.contract.loading import gguf_file, grow, load_model
+from tasks.contract.loading import grow, load_model, load_tokenizer
 from tasks.contract.model import base_folder, hub_folder
 from tasks.contract.paths import Paths
+from tasks.contract.settings import hint
 from tasks.evaluate.settings import Settings
 
 BASES = ("base", "base_system", "base_few_shot")
@@ -23,8 +24,8 @@ def check(candidate: str, settings: Settings, paths: Paths) -> None:
         return
     made = sorted(folder.name for folder in paths.quantized("").glob("[!.]*"))
     raise SettingsError(
-        f"evaluate: unknown candidate '{candidate}'; known: {', '.join([*named, *made])}. A quantised model must "
-        f"be made first: python -m tasks quantize {candidate or 'SCHEME'}."
+        f"evaluate: unknown candidate '{candidate}' (a quantised model is one once it is made); "
+        f"{hint(candidate, [*named, *made])}"
     )
 
 
@@ -58,12 +59,8 @@ def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
 
 def tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`; raises `ModelError` where it has no chat template to ask by."""
-    from transformers import AutoTokenizer
-
-    gguf = gguf_file(folder)
-    inside = {"gguf_file": gguf.name} if gguf and not (folder / "tokenizer_config.json").is_file() else {}
     try:
-        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **inside)
+        found = load_tokenizer(folder)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: no tokenizer that can be loaded ({' '.join(str(error).split())[:200]}).") from None
     if not found.chat_template:

@@ -10,9 +10,11 @@ from functools import partial
 from typing import Any
 
 import torch
+from transformers import StoppingCriteriaList
 
 from tasks.evaluate.batches import batches
 from tasks.evaluate.record import Record
+from tasks.evaluate.stops import Stop, first
 
 Ids = list[int]
 
@@ -77,8 +79,10 @@ class Engine:
     @torch.inference_mode()
     def _generate(self, batch: list[Ids], most: int, stops: tuple[str, ...]) -> list[tuple[str, int, str]]:
         ids, mask = self._padded(batch)
-        more = {"stop_strings": list(stops), "tokenizer": self.tokenizer} if stops else {}
-        made = self.model.generate(ids, attention_mask=mask, max_new_tokens=most, do_sample=False, **more)
+        until = StoppingCriteriaList([Stop(self.tokenizer, stops, ids.shape[1])] if stops else [])
+        made = self.model.generate(
+            ids, attention_mask=mask, max_new_tokens=most, do_sample=False, stopping_criteria=until
+        )
         ends = {self.tokenizer.eos_token_id}
         return [self._said(row, ends, stops) for row in made[:, ids.shape[1] :].tolist()]
 
@@ -113,15 +117,3 @@ class Engine:
             ids[number, longest - len(row) :] = torch.tensor(row, dtype=torch.long)
             mask[number, longest - len(row) :] = 1
         return ids.to(self.model.device), mask.to(self.model.device)
-
-
-THOUGHT = "</think>"
-
-
-def first(text: str, stops: tuple[str, ...]) -> str:
-    """`text` up to the first of `stops`. What a model thinks is no answer: stops count from behind it."""
-    thought, end, said = text.rpartition(THOUGHT)
-    if not end and "<think>" in text:
-        return text
-    cut = min((place for stop in stops if stop and (place := said.find(stop)) >= 0), default=len(said))
-    return thought + end + said[:cut]

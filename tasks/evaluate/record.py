@@ -1,5 +1,9 @@
 """What is answered already, so that an evaluation that was killed goes on where it was.
 
+Rows are recorded as soon as their batch is done, and never asked again; at most one batch is. Its rows that were done
+before the kill are asked once more with it: it takes as long as its longest row either way, and without them the others
+would be computed in another shape, which may turn a close decision, so that the outputs would tell of the kill.
+
 A batch's key is the hash of its token ids and of all that decides its answers; the record's name is the hash of the
 model, the tokenizer and the machinery. Nothing else can be answered from it, and the stage removes it at its end: no
 later run finds a stale answer.

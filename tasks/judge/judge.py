@@ -57,7 +57,7 @@ def judge(settings: Settings, paths: Paths, candidate: str) -> None:
         out.mkdir()
         write_json(out / "judged.json", {**facts, **told})
         write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"candidates"}))
-        _write(out / "judgements.parquet", rows)
+        write(out / "judgements.parquet", rows)
     shutil.rmtree(paths.scratch(f"judge-{candidate}"))
     print(
         f"judge: {candidate} wins {told['wins']}, ties {told['ties']} and loses {told['losses']} against "
@@ -141,7 +141,8 @@ def _predictions(folder: Path) -> list[Row]:
     return found
 
 
-def _write(file: Path, rows: list[Row]) -> None:
+def write(file: Path, rows: list[Row]) -> None:
+    """Write the verdict on each pair, of both orders and together, with the judge's words, as Parquet."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,13 +1,12 @@
 """One scheme from data/merged to data/quantized/SCHEME, and the proof that what was written still is the model."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from tasks.contract.errors import CheckFailed
 from tasks.contract.files import write_json, written
-from tasks.contract.loading import gguf_file, load_model
+from tasks.contract.loading import load_model, load_tokenizer
 from tasks.contract.paths import Paths
 from tasks.merge.equivalence import Difference, compare, logits, probes, training_rows
 from tasks.quantize import Settings
@@ -74,7 +73,7 @@ def _limit(settings: Settings, scheme: str) -> float:
     return settings.limits.get(scheme, settings.max_divergence)
 
 
-def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bool | None) -> None:
+def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bool) -> None:
     """Raise `CheckFailed` unless what was written is near enough to the merged model."""
     where = f"data/quantized/{scheme}"
     advice = f"drop {scheme} from quantize.schemes, or"
@@ -94,7 +93,7 @@ def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bo
                 f"{where}: agrees with the merged model on {what} in {share:.1%} of {difference.tokens} positions, "
                 f"less than quantize.{key} = {least:g} asks for; {advice} lower the limit."
             )
-    if same_ids is False:
+    if not same_ids:
         raise CheckFailed(
             f"{where}: its tokenizer gives other token ids than the merged model's for the same text, so it would read "
             f"something else than was trained; drop {scheme} from quantize.schemes, and report the tokenizer."
@@ -106,20 +105,9 @@ def weight_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir() if file.suffix in {".safetensors", ".gguf"})
 
 
-def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool | None:
-    """Whether the tokenizer in `out` gives the ids of the merged model's on the texts of the probes.
-
-    None where it cannot be told: transformers reads a GGUF of a sentencepiece-like tokenizer without the space that
-    such a tokenizer puts after a control token.
-    """
-    from transformers import AutoTokenizer
-
-    known = AutoTokenizer.from_pretrained(merged, trust_remote_code=False)
-    gguf = gguf_file(out)
-    options: dict[str, Any] = {"gguf_file": gguf.name} if gguf else {}
-    found = AutoTokenizer.from_pretrained(out, trust_remote_code=False, **options)
+def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool:
+    """Whether the tokenizer in `out` gives the ids of the merged model's on the texts of the probes."""
+    known, found = load_tokenizer(merged), load_tokenizer(out)
     texts = known.batch_decode(rows)
     ids: list[list[int]] = known(texts, add_special_tokens=False)["input_ids"]
-    same = bool(ids == found(texts, add_special_tokens=False)["input_ids"])
-    spaced = '"byte_fallback":true' in known.backend_tokenizer.to_str()
-    return None if gguf and spaced and not same else same
+    return bool(ids == found(texts, add_special_tokens=False)["input_ids"])

@@ -1,4 +1,6 @@
-"""The front matter of the model card: what the hub reads."""
+"""The model card's parts that are no plain text: the front matter, which the hub reads, and code in fences."""
+
+import re
 
 from huggingface_hub import EvalResult, ModelCardData
 
@@ -33,3 +35,10 @@ def front_matter(settings: Settings, story: Story) -> str:
         ],
     )
     return str(data.to_yaml()).strip()
+
+
+def fenced(text: str, language: str) -> str:
+    """`text` as a block of code in Markdown, whatever backticks stand in it."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

@@ -59,6 +59,10 @@ class Story:
     """`benchmarks.json` by candidate, of those that were asked."""
     judged: list[dict[str, Any]]
     """`judged.json` of every candidate that a judge has judged."""
+    judgements: dict[str, dict[str, dict[str, Any]]]
+    """Rows of judgements.parquet by candidate and id."""
+    chat_template: str
+    """The merged model's, by which all were asked."""
 
 
 def gather(paths: Paths) -> Story:
@@ -91,6 +95,11 @@ def gather(paths: Paths) -> Story:
         comparisons=read_json(paths.decision / "comparisons.json", "decide"),
         benchmarks={name: found for name in scores if (found := _optional(paths.evaluation(name) / "benchmarks.json"))},
         judged=_each(paths.data / "judged", "judged.json", "judge"),
+        judgements={
+            folder.name: {row["id"]: row for row in _rows(folder / "judgements.parquet")}
+            for folder in _folders(paths.data / "judged")
+        },
+        chat_template=_chat_template(paths.merged),
     )
 
 
@@ -189,6 +198,12 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
     found: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.is_file() else []
     return found
+
+
+def _chat_template(folder: Path) -> str:
+    """The template of a model's folder: a file of its own, or a key of the tokenizer's settings."""
+    inside = _optional(folder / "tokenizer_config.json").get("chat_template")
+    return _text(folder / "chat_template.jinja") or str(inside or "")
 
 
 def _versions(lock: Path) -> dict[str, str]:

@@ -50,13 +50,14 @@ def worst_first(story: Story) -> list[int]:
 def _data(story: Story, rows: list[int]) -> dict[str, Any]:
     better = _better(story)
     base = story.predictions["base"]
+    judges = {told["candidate"]: {"by": told["judge"], "against": name(told["against"])} for told in story.judged}
     dimensions = [key for key in DIMENSIONS if len({base[row][key] for row in rows} - {None}) > 1]
     return {
         "first": story.decision["candidate"],
         "metrics": [{"key": key, "lower": way == "lower"} for key, way in better.items()],
         "main": metric(story),
         "dimensions": dimensions,
-        "candidates": [{"key": key, "name": name(key)} for key in story.predictions],
+        "candidates": [{"key": key, "name": name(key), "judged": judges.get(key)} for key in story.predictions],
         "rows": [
             {
                 "id": base[row]["id"],
@@ -69,13 +70,23 @@ def _data(story: Story, rows: list[int]) -> dict[str, Any]:
                         "output": answers[row]["output"],
                         "finish": answers[row]["finish"],
                         "scores": [answers[row][key] for key in better],
+                        "judged": _judged(story.judgements.get(candidate, {}).get(base[row]["id"])),
                     }
-                    for answers in story.predictions.values()
+                    for candidate, answers in story.predictions.items()
                 ],
             }
             for row in rows
         ],
     }
+
+
+def _judged(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What a judge said of an answer: of both orders together, and in its own words of each; None where not asked."""
+    if row is None:
+        return None
+    turned = None not in (row["first"], row["second"]) and row["first"] != row["second"]
+    said = [text for text in (row["said_first"], row["said_second"]) if text is not None]
+    return {"verdict": row["verdict"], "turned": turned, "said": said}
 
 
 def _better(story: Story) -> dict[str, str]:

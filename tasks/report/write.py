@@ -11,7 +11,7 @@ from tasks.contract.chance import chance
 from tasks.contract.files import write_json, write_text
 from tasks.contract.paths import Paths
 from tasks.report import Settings, figures, predictions, tell
-from tasks.report.card import front_matter
+from tasks.report.card import fenced, front_matter
 from tasks.report.gather import Story, gather
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -94,6 +94,7 @@ def card(settings: Settings, story: Story) -> str:
         metric=tell.metric(story),
         against=tell.against(story),
         front_matter=front_matter(settings, story),
+        chat_template=fenced(story.chat_template, "jinja") if story.chat_template else None,
         base=tell.base_name(story),
         method=tell.method(story),
     )

@@ -71,6 +71,7 @@ def test_what_was_free_must_be_beaten_in_each_way(run: Paths) -> None:
 def test_a_gain_that_is_sure_but_small(run: Paths) -> None:
     decision = tiny.decided(run, gain=0.5)
     assert failed(decision) == ["gain over base_few_shot"], "0.45 there, 0.55 over base"
+    assert decision["rules"]["gain over base_few_shot"]["says"].endswith("with p below 0.05, 0.0500 more")
 
 
 @pytest.mark.parametrize(("right", "limit", "rules"), [(29, 0.05, []), (27, 0.05, ["quantised_loss"]), (0, None, [])])
@@ -83,24 +84,9 @@ def test_quantised_models_may_lose_so_much(run: Paths, right: int, limit: float 
         assert "allowed: 0.05, 0.0250 too much" in decision["rules"]["quantised_loss"]["says"]
 
 
-def benchmark(paths: Paths, candidate: str, right: int, prompts: str = "same") -> None:
-    """A benchmark of 40 questions, the first `right` of them answered rightly."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    score = {"value": right / ROWS, "low": 0.0, "high": 1.0, "n": ROWS, "better": "higher"}
-    write_json(
-        paths.evaluation(candidate) / "benchmarks.json", {"arc": {"metrics": {"acc": score}, "prompts": prompts}}
-    )
-    rows = [
-        {"task": "arc", "number": number, "scores": f'{{"acc": {float(number < right)}}}'} for number in range(ROWS)
-    ]
-    pq.write_table(pa.Table.from_pylist(rows), paths.evaluation(candidate) / "samples.parquet")
-
-
 def test_forgetting(run: Paths) -> None:
-    benchmark(run, "base", 30)
-    benchmark(run, "merged", 26)
+    tiny.benchmark(run, "base", 30)
+    tiny.benchmark(run, "merged", 26)
     decision = tiny.decided(run)
     assert failed(decision) == ["forgetting"]
     assert "arc (acc) loses 0.1000 against the base" in decision["rules"]["forgetting"]["says"]
@@ -127,6 +113,24 @@ def test_gates_before(run: Paths) -> None:
     decision = tiny.decided(run)
     assert failed(decision) == ["gates"]
     assert decision["rules"]["gates"]["says"] == "failed before: clean lost 4 rows without a reason"
+
+
+def test_candidates_that_were_asked_in_other_words(run: Paths) -> None:
+    """Scores of a stale evaluation, or a template that changed between two of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = run.evaluation("nf4") / "predictions.parquet"
+    table = pq.read_table(file)
+    said = [None, *(f"{prompt}!" for prompt in table["prompt"].to_pylist()[1:3]), *table["prompt"].to_pylist()[3:]]
+    place = table.column_names.index("prompt")
+    pq.write_table(table.set_column(place, "prompt", pa.array(said, pa.string())), file)
+    tiny.benchmark(run, "base", 30)
+    tiny.benchmark(run, "merged", 30, prompts="other")
+    decision = tiny.decided(run)
+    assert failed(decision) == ["gates"]
+    assert "nf4 was asked 2 of 40 rows in other words than base" in decision["rules"]["gates"]["says"]
+    assert "the benchmark arc was asked in other words before" in decision["rules"]["gates"]["says"]
 
 
 def test_the_base_evaluated_in_place_of_the_tuned_model(run: Paths) -> None:
@@ -175,5 +179,9 @@ def test_other_rows_are_no_comparison(run: Paths) -> None:
 def test_unknown_names(run: Paths) -> None:
     with pytest.raises(SettingsError, match=r"candidate = 'q3': not evaluated; known: adapter, merged, nf4"):
         tiny.decided(run, candidate="q3")
+    with pytest.raises(SettingsError, match=r"candidate = 'mergd': not evaluated; did you mean 'merged'"):
+        tiny.decided(run, candidate="mergd")
+    with pytest.raises(SettingsError, match=r"candidate = 'base': the base is what is to be beaten"):
+        tiny.decided(run, candidate="base")
     with pytest.raises(SettingsError, match=r"metric = 'bleu': not in evaluate.metrics; known: exact_match"):
         tiny.decided(run, metric="bleu")

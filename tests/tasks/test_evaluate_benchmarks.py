@@ -31,9 +31,16 @@ metadata: {{version: 2.0}}
 """
 
 
+READ = """generation_kwargs: {max_gen_toks: 2}
+filter_list:
+  - {name: plain, filter: [{function: take_first}]}
+  - {name: mapped, filter: [{function: map, mapping_dict: {zz: zz}, default_value: docker}, {function: take_first}]}
+"""
+
+
 @pytest.fixture(scope="module")
 def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three tasks: choices, answers, and perplexity of texts."""
+    """Tasks with choices and with answers: one that draws, one whose answers are read in two ways, one without end."""
     folder = tmp_path_factory.mktemp("scoring")
     rows = [
         {"question": chat[0]["content"], "answer": chat[1]["content"], "choices": [chat[1]["content"], "docker ps -a"]}
@@ -47,6 +54,7 @@ def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("pick", {**choices, "text": "{{question}}:"}),
         ("say", {**answers, "text": "{{question}}", "more": "generation_kwargs: {until: ['o'], max_gen_toks: 6}"}),
         ("draw", {**answers, "text": "{{question}}", "more": "generation_kwargs: {do_sample: true, temperature: 1.0}"}),
+        ("read", {**answers, "text": "{{question}}", "target": "docker", "more": READ}),
         ("endless", {**answers, "text": "{{question}}", "more": "generation_kwargs: {max_gen_toks: 256}"}),
     ):
         (folder / f"{name}.yaml").write_text(TASK.format(name=f"tiny_{name}", folder=folder, **{"more": "", **facts}))
@@ -103,6 +111,19 @@ def test_scores_are_those_of_lm_eval(
         else:
             said = [value for value, _ in json.loads(mine["answer"])]
             assert said == pytest.approx([float(value) for value, _ in other["filtered_resps"]], abs=1e-4)
+
+
+def test_answers_that_are_read_in_two_ways_have_two_scores(
+    model: tuple[Any, Any], scoring: Path, tmp_path: Path
+) -> None:
+    found = asked({"task": "tiny_read"}, engine(model, tmp_path), scoring)
+    told = found.scores["tiny_read"]["metrics"]
+    assert {name: (score["value"], score["n"]) for name, score in told.items()} == {
+        "exact_match,mapped": (1.0, 26),
+        "exact_match,plain": (0.0, 26),
+    }
+    assert len(found.samples) == 26
+    assert json.loads(found.samples[0]["answer"])["mapped"] == ["docker"]
 
 
 def test_questions_are_rendered_as_in_training(model: tuple[Any, Any], scoring: Path, tmp_path: Path) -> None:
@@ -263,8 +284,34 @@ def test_an_answer_that_never_ends_is_cut_and_said_to_be(model: tuple[Any, Any],
 
 
 def test_stops_count_from_behind_what_a_model_thinks() -> None:
-    from tasks.evaluate.engine import first
+    from tasks.evaluate.stops import first
 
     assert first("<think>a\n\nb</think>yes\n\nmore", ("\n\n",)) == "<think>a\n\nb</think>yes"
     assert first("<think>a\n\nb", ("\n\n",)) == "<think>a\n\nb"
     assert first("yes\n\nmore", ("\n\n", "m")) == "yes"
+
+
+@pytest.mark.parametrize(
+    ("said", "stop", "ends"),
+    [
+        ("ab\n\ncd", "\n\n", "ab\n\n"),
+        ("a docker b", " d", "a d"),
+        ("ab\n<|im_start|>cd", "<|im_start|>", "ab\n<|im_start|>"),
+        ("na\u00efve \u2713.", "\u2713", "na\u00efve \u2713"),
+        ("a\n b\n", "\n\n", None),
+    ],
+)
+def test_a_row_ends_with_the_token_that_completes_a_stop(said: str, stop: str, ends: str | None) -> None:
+    """Stops over several tokens, control tokens, and characters of several tokens; what was asked does not count."""
+    import torch
+
+    from tasks.evaluate.stops import Stop
+
+    made = tiny.tokenizer()
+    start = made(f"{stop}asked{stop}")["input_ids"]
+    ids = made(said)["input_ids"]
+    until = Stop(made, (stop, ""), len(start))
+    found = [length for length in range(1, len(ids) + 1) if until(torch.tensor([start + ids[:length]]), None).all()]
+    whole = [length for length in range(1, len(ids) + 1) if stop in made.decode(ids[:length])]
+    assert found[:1] == whole[:1], "at the first token after which it stands there"
+    assert made.decode(ids[: found[0]]).startswith(ends) if ends else found == [], found

@@ -4,61 +4,29 @@ A model of 260,000 parameters that tells stories follows no instruction; that th
 accounted for, is what is tried here.
 """
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tasks.generate import run
-from tests.flows.project import until
-from tests.tasks.generating import ROOT, ledger, lines, outputs, project, settings
+from tests.tasks.generating import ledger, lines, outputs, project, settings
+from tests.tasks.stories import SHARED, needed, serving, stories
 
-SHARED = ROOT.parent / "shared" / "data" / "models" / "stories260K-hf"
-TEMPLATE = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
-
-pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is missing")
+pytestmark = needed
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model with a chat template, which it lacks."""
-    folder = tmp_path_factory.mktemp("model") / "stories"
-    shutil.copytree(SHARED, folder)
-    (folder / "chat_template.jinja").write_text(TEMPLATE)
-    return folder
+    return stories(tmp_path_factory.mktemp("model") / "stories")
 
 
 @pytest.fixture(scope="module")
 def served(model: Path) -> Iterator[str]:
-    """The address of a server with the model."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "transformers"), "serve", str(model), "--device", "cpu"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [*command, "--port", str(port)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        until(lambda: process.poll() is not None or _answers(f"http://127.0.0.1:{port}/health"))
-        assert process.poll() is None
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.HTTPError:
-        return False
+    with serving(model) as address:
+        yield address
 
 
 @pytest.mark.parametrize("recipe", ["magpie", *(

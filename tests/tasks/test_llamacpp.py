@@ -74,6 +74,38 @@ def test_the_logits_of_transformers(tmp_path: Path, architecture: str, options: 
     assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.95
 
 
+@pytest.mark.parametrize("kind", ["bytes", "pieces"])
+def test_a_rendered_chat_has_the_same_tokens_in_all_readings(tmp_path: Path, kind: str) -> None:
+    """By the tokenizer that trained, by llama.cpp, and as the file alone is read to evaluate it.
+
+    transformers itself puts no space after a control token of a GGUF file, and adds a token to byte-level ones.
+    """
+    from tasks.contract.loading import load_tokenizer
+
+    made = tiny.tokenizer() if kind == "bytes" else tiny.pieces(["<|im_start|>", "<|im_end|>"])
+    tiny.model(tmp_path / "model", vocabulary=len(made))
+    made.chat_template = tiny.CHATML
+    made.save_pretrained(tmp_path / "model")
+    write_gguf(tmp_path / "model", tmp_path / "model.gguf", "f32")
+    alone = load_tokenizer(tmp_path)
+    assert len(alone) == len(made), "no token more than the model has"
+    running = opened(tmp_path / "model.gguf")
+    chats = [
+        [
+            {"role": "user", "content": text},
+            {"role": "assistant", "content": "docker stop"},
+            {"role": "user", "content": text},
+        ]
+        for text in ("start the  db", " 東京 —\n", "<|endoftext|>", "a\tb ")
+    ]
+    for chat in chats:
+        prompt = made.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        ids = made(prompt, add_special_tokens=False)["input_ids"]
+        assert running.tokenize(prompt.encode(), add_bos=False, special=True) == ids
+        assert alone(prompt, add_special_tokens=False)["input_ids"] == ids
+        assert alone.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) == prompt
+
+
 def test_chat_stops_where_transformers_stops(tmp_path: Path) -> None:
     """The template of the file, its eos, and greedy decoding give the text that transformers gives."""
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -64,6 +64,7 @@ def project(paths: Paths) -> None:
         }
         said = ["right" if number < right else f"{candidate} {number} {EVIL}" for number in range(ROWS)]
         tiny.evaluation(paths, candidate, scored, said)
+    tiny.judged(paths, "merged")
     tiny.decided(paths, quantised_loss=None)
 
 
@@ -124,6 +125,24 @@ def test_all_candidates_of_a_row(page: tuple[Any, list[str]]) -> None:
     row.locator("summary").click()
     assert len(row.locator("details th").all_inner_texts()) == len(RIGHT)
     assert row.locator("mark").count() > 0
+
+
+def test_what_a_judge_said_stands_with_the_answer(page: tuple[Any, list[str]]) -> None:
+    """Two wins, a loss, a verdict that turns with the order, and none: the first five rows."""
+    found = {
+        label: ids(opened(page, show=label))
+        for label in ("first is judged better", "first is judged worse", "verdict turns with the order")
+    }
+    assert list(found.values()) == [["row0", "row1"], ["row2"], ["row3"]]
+    tab = opened(page, show="verdict turns with the order", second="nf4")
+    verdict = tab.locator(".judged")
+    assert verdict.count() == 1, "nf4 was not judged"
+    assert verdict.inner_text().startswith("judged by big: level with base, as its verdict turns with the order")
+    verdict.locator("summary").click()
+    assert verdict.locator("pre").all_inner_texts() == [f"{tiny.EVIL} first win", "second loss"]
+    tab = opened(page, show="no clear verdict")
+    assert ids(tab) == ["row4"]
+    assert "judged by big: no clear verdict" in tab.locator("article").inner_text()
 
 
 def test_nothing_of_the_data_runs_and_nothing_is_fetched(page: tuple[Any, list[str]]) -> None:

@@ -18,6 +18,7 @@ from tests.tasks import tiny
 
 EVIL = tiny.EVIL
 SCHEMES = ("nf4", "gguf-q8_0")
+TEMPLATE = "{% for message in messages %}```{{ message['content'] }}<|end|>\n{% endfor %}\n"
 
 
 def evaluation(paths: Paths, candidate: str, right: int, output: str = EVIL) -> None:
@@ -42,6 +43,7 @@ def told(tmp_path: Path) -> Paths:
     merge = {"method": "lora", "parameters": 98368, "arithmetic": "float32", "dtype": "float32", "tolerance": 0.001}
     write_json(paths.merged / "merge.json", {**merge, **same})
     write_json(paths.merged / "settings.json", {"probes": 16, "tolerance": 0.001})
+    write_text(paths.merged / "chat_template.jinja", TEMPLATE)
     for scheme in SCHEMES:
         facts = {
             "scheme": scheme,
@@ -126,8 +128,9 @@ def test_page_is_one_whole_file_without_outside_resources(told: Paths) -> None:
     read = outline(text)
     assert not read.tags & {"script", "link", "img", "iframe", "object"}
     assert {value for key, value in read.attributes if key in ("href", "src") and not str(value).startswith("#")} == {
-        "predictions.html"
-    }, "the file beside it"
+        "predictions.html",
+        "runs.html",
+    }, "the files beside it"
     assert not re.search(r"https?://|@import|url\(", text)
     assert "prefers-color-scheme: dark" in text and "@media print" in text
 
@@ -213,9 +216,19 @@ def test_differences_are_cut_out(reference: str, output: str, cut: tuple[str, st
 def test_what_a_judge_said_is_told_in_page_and_card(told: Paths) -> None:
     run(Settings(), told)
     assert "<h3>Judged</h3>" in page(told)
-    assert "87.5 %" in page(told), "three wins and a tie of four"
-    assert "| merged | base | big | 87.5 % |" in (told.report / "model_card.md").read_text()
+    assert "62.5 %" in page(told), "two wins and a tie of four"
+    assert "| merged | base | big | 62.5 % |" in (told.report / "model_card.md").read_text()
     assert "judge.against" in page(told)
+
+
+def test_what_tuning_made_it_forget_is_shown(told: Paths) -> None:
+    for candidate, right in (("base", 30), ("merged", 26)):
+        tiny.benchmark(told, candidate, right)
+    tiny.decided(told)
+    run(Settings(), told)
+    cells = re.findall(r"<tr><td>arc</td><td>acc</td>(.*?)</tr>", page(told))
+    assert [re.findall(r">([^<>]+)</td>", row)[:3] for row in cells] == [["0.75", "0.65", "-0.100"]]
+    outline(page(told))
 
 
 def test_card_is_valid_for_the_hub(told: Paths) -> None:
@@ -226,6 +239,16 @@ def test_card_is_valid_for_the_hub(told: Paths) -> None:
     assert data.license == "apache-2.0"
     assert data.eval_results[0].metric_value == 0.875
     assert data.model_name == "Docker assistant"
+
+
+def test_card_has_the_chat_template(told: Paths) -> None:
+    run(Settings(), told)
+    card = (told.report / "model_card.md").read_text()
+    assert f"````jinja\n{TEMPLATE}````\n" in card, "in a fence that its own backticks do not end"
+    (told.merged / "chat_template.jinja").unlink()
+    write_json(told.merged / "tokenizer_config.json", {"chat_template": "{{ 'one line' }}"})
+    run(Settings(), told)
+    assert "```jinja\n{{ 'one line' }}\n```\n" in (told.report / "model_card.md").read_text()
 
 
 def test_same_bytes_twice(told: Paths) -> None:

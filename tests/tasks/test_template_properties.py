@@ -2,13 +2,11 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from tasks.template.audit import Account
 from tasks.template.markers import marked
@@ -75,7 +73,7 @@ def stage(kind: str, written: str, limit: int = 10**9, over: Over = "error") -> 
         made.bos_token = "<|pad|>"
         made.add_special_tokens({"additional_special_tokens": list(CONTROLS)})
     elif kind == "pieces":
-        made = _pieces()
+        made = tiny.pieces(CONTROLS)
     else:
         made = AutoTokenizer.from_pretrained(DATA / kind)
     made.chat_template = TEMPLATES.get(written) or made.chat_template
@@ -83,22 +81,6 @@ def stage(kind: str, written: str, limit: int = 10**9, over: Over = "error") -> 
     templater = Templater(made, Settings(over_length=over), {made.eos_token_id}, limit, None)
     templater.settle()
     return templater
-
-
-def _pieces() -> Any:
-    """Like sentencepiece: spaces become `▁`, one is put before each text, other characters fall back to bytes."""
-    names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"abcdehkoprst"]
-    names += ["▁s", "st", "▁d"]
-    merges = [("▁", "s"), ("s", "t"), ("▁", "d")]
-    vocabulary = {name: number for number, name in enumerate(names)}
-    backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    made = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    made.add_special_tokens({"additional_special_tokens": list(CONTROLS)})
-    return made
 
 
 def bare(text: str) -> str:

@@ -4,6 +4,7 @@ Everything is made here in a second or two; nothing is downloaded. Each function
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,6 +62,25 @@ def tokenizer() -> Any:
         model_max_length=256,
     )
     made.chat_template = CHATML
+    return made
+
+
+def pieces(controls: Collection[str]) -> Any:
+    """Like sentencepiece: spaces become `▁`, one is put before each text, other characters fall back to bytes."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    names = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *"abcdehkoprst"]
+    names += ["▁s", "st", "▁d"]
+    merges = [("▁", "s"), ("s", "t"), ("▁", "d")]
+    vocabulary = {name: number for number, name in enumerate(names)}
+    backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    made.add_special_tokens({"additional_special_tokens": list(controls)})
     return made
 
 
@@ -349,18 +369,35 @@ def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], out
     write_json(folder / "settings.json", {"batch_size": 32, "max_new_tokens": None})
 
 
+def benchmark(paths: Paths, candidate: str, right: int, prompts: str = "same") -> None:
+    """Write what a benchmark of 40 questions leaves of `candidate`, the first `right` of them answered rightly."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    score = {"value": right / 40, "low": 0.0, "high": 1.0, "n": 40, "better": "higher"}
+    facts = {"shots": 0, "chat_template": True, "truncated": 0, "among_the_examples": 0, "prompts": prompts}
+    write_json(paths.evaluation(candidate) / "benchmarks.json", {"arc": {"metrics": {"acc": score}, **facts}})
+    rows = [{"task": "arc", "number": number, "scores": f'{{"acc": {float(number < right)}}}'} for number in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), paths.evaluation(candidate) / "samples.parquet")
+
+
 def judged(paths: Paths, candidate: str) -> None:
-    """Write what the stage judge leaves of `candidate`: three wins, a tie, and a row without a clear verdict."""
+    """Write what the stage judge leaves of `candidate`: two wins, a loss, a verdict that turns, and a row without."""
+    from tasks.judge.judge import write
+    from tasks.judge.pairs import Pair, together
     from tasks.judge.tally import tally
 
-    verdicts = ["win", "win", "win", "tie", None]
-    rows = [
-        {"first": one, "second": one, "verdict": one, "output": "a b", "against": "a", "score": {"exact_match": 1.0}}
-        for one in verdicts
-    ]
+    verdicts = [("win", "win"), ("win", "win"), ("loss", "loss"), ("win", "loss"), (None, "tie")]
+    rows: list[dict[str, Any]] = [
+        {"pair": Pair(f"row{number}", "start web", "a", "a b", "a"), "first": one, "second": two,
+         "verdict": together(one, two), "said_first": f"{EVIL} first {one}", "said_second": f"second {two}",
+         "output": "a b", "against": "a", "score": {"exact_match": 1.0}}
+        for number, (one, two) in enumerate(verdicts)
+    ]  # fmt: skip
     folder = paths.judged(candidate)
     write_json(folder / "judged.json", {"candidate": candidate, "against": "base", "judge": "big", **tally(rows)})
     write_json(folder / "settings.json", {"against": "base", "reference": True})
+    write(folder / "judgements.parquet", rows)
 
 
 def decided(paths: Paths, **settings: Any) -> Any:

@@ -45,6 +45,14 @@ const SHOWN = {
   worse: ["first scores lower", (row) => score(row, state.first) < score(row, state.second)],
 };
 
+if (data.candidates.some((candidate) => candidate.judged)) {
+  const judged = (row) => row.answers[state.first].judged;
+  SHOWN.judgedWorse = ["first is judged worse", (row) => judged(row)?.verdict === "loss"];
+  SHOWN.judgedBetter = ["first is judged better", (row) => judged(row)?.verdict === "win"];
+  SHOWN.turned = ["verdict turns with the order", (row) => Boolean(judged(row)?.turned)];
+  SHOWN.unclear = ["no clear verdict", (row) => judged(row)?.verdict === null];
+}
+
 const ORDERS = {
   worst: ["worst first", (a, b) => compare(score(a, state.first), score(b, state.first))],
   lost: ["most lost first", (a, b) => compare(
@@ -99,6 +107,32 @@ function detail(answer) {
   return `${scores.join(" · ")} · ended: ${answer.finish.replaceAll("_", " ")}`;
 }
 
+const VERDICTS = { win: "better than", tie: "level with", loss: "worse than" };
+
+// What a judge said of the answer, in a line, and in its own words for who wants them.
+function judgement(candidate, judged) {
+  const { by, against } = candidate.judged;
+  const why = judged.turned ? ", as its verdict turns with the order"
+    : judged.said.length ? "" : ", as both answers are the same";
+  const told = judged.verdict === null ? "no clear verdict" : `${VERDICTS[judged.verdict]} ${against}${why}`;
+  const made = element("div", "note judged", `judged by ${by}: ${told}`);
+  if (!judged.said.length) return made;
+  const words = element("details");
+  words.append(element("summary", "", "what the judge said"));
+  judged.said.forEach((text, at) => {
+    words.append(element("div", "note", at === 0 ? "this answer first" : "this answer second"), element("pre", "prompt", text));
+  });
+  made.append(words);
+  return made;
+}
+
+function answered(row, at) {
+  const answer = row.answers[at], candidate = data.candidates[at];
+  const made = line(candidate.name, marked(row.reference, answer.output), detail(answer));
+  if (answer.judged) made.lastChild.append(judgement(candidate, answer.judged));
+  return made;
+}
+
 function article(row) {
   const made = element("article", "sample");
   made.dataset.id = row.id;
@@ -108,10 +142,7 @@ function article(row) {
   made.append(element("pre", "prompt", first.prompt === null ? "(longer than the context; not asked)" : first.prompt));
   const table = element("table", "answers"), body = element("tbody");
   body.append(line("reference", element("code", "", row.reference), "", "reference"));
-  for (const at of new Set([state.first, state.second])) {
-    const answer = row.answers[at];
-    body.append(line(data.candidates[at].name, marked(row.reference, answer.output), detail(answer)));
-  }
+  for (const at of new Set([state.first, state.second])) body.append(answered(row, at));
   table.append(body);
   made.append(table);
   const others = element("details");
@@ -119,9 +150,7 @@ function article(row) {
   others.addEventListener("toggle", () => {
     if (!others.open || others.childElementCount > 1) return;
     const all = element("table", "answers"), rest = element("tbody");
-    data.candidates.forEach((candidate, at) => {
-      rest.append(line(candidate.name, marked(row.reference, row.answers[at].output), detail(row.answers[at])));
-    });
+    data.candidates.forEach((candidate, at) => rest.append(answered(row, at)));
     all.append(rest);
     others.append(all);
   });
