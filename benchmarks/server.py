@@ -45,6 +45,11 @@ class Server:
             )
         _await(self._process, self.url, self._log)
 
+    @property
+    def pid(self) -> int | None:
+        """The process, once started."""
+        return self._process.pid if self._process else None
+
     def kill(self) -> None:
         """End it without a warning."""
         if self._process:

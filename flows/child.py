@@ -163,16 +163,19 @@ def _listen(
 
 
 def _sentence(command: Command, code: int, tail: list[str]) -> str:
-    """What the stage said of its failure: its own sentence ("train: ...", to the end), else its last lines."""
-    words = shlex.split(command.text)
-    speakers = tuple(f"{' '.join(words[start:])}: " for start in range(1, len(words)))
-    for start in range(len(tail) - 1, -1, -1):
-        if tail[start].startswith(speakers):
-            return "\n".join(tail[start:])
+    """What the stage said of its failure: its own sentence ("train: ...", to the end), else its last lines.
+
+    Who is ended by a signal has said nothing of it, whatever its last line was.
+    """
     if code < 0 or code > 128:
         number = -code if code < 0 else code - 128
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         memory = " If nobody did that, the machine ran out of memory: see `dmesg`, and lower the batch size."
         return f"{command.stage} was ended by {name}.{memory if number == signal.SIGKILL else ''} Run again to go on."
+    words = shlex.split(command.text)
+    speakers = tuple(f"{' '.join(words[start:])}: " for start in range(1, len(words)))
+    for start in range(len(tail) - 1, -1, -1):
+        if tail[start].startswith(speakers):
+            return "\n".join(tail[start:])
     last = os.linesep.join(f"    {line}" for line in tail)
     return f"{command.stage} failed with exit code {code}. Its last lines:\n{last}"

@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="make every stage current: run what changed, and only that")
     run.set_defaults(act=_run)
+    run.add_argument("stages", nargs="*", metavar="STAGE", help="this one and what it needs; default: every stage")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml before")
     run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values to put over params.yaml")
     run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run it even where nothing changed")
@@ -103,7 +104,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     try:
         with Terminal(console) as terminal, watched_by(terminal):
-            finetune(force=options.force, jobs=options.jobs)
+            finetune(force=options.force, jobs=options.jobs, stages=options.stages)
     except httpx.HTTPError as error:
         print(
             f"temper run: the Prefect server no longer answers ({type(error).__name__}); "
@@ -112,6 +113,9 @@ def _flow(options: argparse.Namespace, page: str) -> int:
             flush=True,
         )
         os._exit(1)  # on a usual exit Prefect would try for minutes to send what it still has
+    if options.stages:
+        console.print("\nNext:    temper run   (every other stage)")
+        return 0
     if COMPARISON.exists():
         console.print()
         console.print(table(rows()))

@@ -21,7 +21,7 @@ from flows.decided import decision
 from flows.hopeless import Hopeless
 from flows.operation import Operation
 from flows.run import Run
-from flows.stage import Outcome, arrange, survey
+from flows.stage import Outcome, arrange, survey, upstream
 from flows.watch import watcher
 from flows.workspace import label
 
@@ -40,26 +40,33 @@ def stage(name: str, run: Run) -> State[Outcome]:
 
 
 @flow(name="finetune", task_runner=RUNNER)
-def finetune(force: list[str] | None = None, jobs: int | None = None) -> State[dict[str, Outcome]]:
+def finetune(
+    force: list[str] | None = None, jobs: int | None = None, stages: list[str] | None = None
+) -> State[dict[str, Outcome]]:
     """Make every stage current; the result is how each became so. The state says whether the model is promoted.
 
     Args:
         force: Stages to run even where nothing changed.
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
+        stages: Those that are wanted; what they need comes with them. By default every one.
     """
     with alone(watcher().said):
-        run = carry_out(force or [], jobs)
+        run = carry_out(force or [], jobs, stages=stages)
         artifacts.publish(run, label(flow_run.name or "run"))
         run.check()
         return judged(run.outcomes)
 
 
 def carry_out(
-    force: list[str], jobs: int | None, operation: Operation | None = None, hopeless: Hopeless | None = None
+    force: list[str],
+    jobs: int | None,
+    operation: Operation | None = None,
+    hopeless: Hopeless | None = None,
+    stages: list[str] | None = None,
 ) -> Run:
-    """Bring every stage of the current checkout, each as a task of the flow run that calls; failures are in the run."""
+    """Bring the stages of the current checkout, each as a task of the flow run that calls; failures are in the run."""
     with alone(watcher().said):
-        run = Run(survey(watcher().said), force, jobs, operation, hopeless)
+        run = Run(upstream(survey(watcher().said), stages or []), force, jobs, operation, hopeless)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for need in run.needs:
@@ -74,8 +81,8 @@ def carry_out(
 
 
 def judged(outcomes: dict[str, Outcome]) -> State[dict[str, Outcome]]:
-    """The final state of a run in which every stage is current: what the stage `decide` says, with its reason."""
-    if (found := decision()) is None:
+    """The final state of a run whose stages are current: what `decide` says, if it was one, with its reason."""
+    if "decide" not in outcomes or (found := decision()) is None:
         return Completed(data=outcomes)
     name = "Promoted" if found["promote"] else "Not promoted"
     return Completed(name=name, message=f"{name}: {found['reason']}", data=outcomes)

@@ -7,9 +7,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.machine import available_memory
 from tasks.contract.errors import InputError, MachineError, SettingsError, TemperError, advice
+
+if TYPE_CHECKING:
+    from flows.settings import Params
 
 PYTHON = (3, 11)
 """The Python that the locked versions were tried with."""
@@ -94,17 +98,24 @@ def _params() -> Iterator[str]:
     yield from ()
 
 
-def _ahead() -> Iterator[str]:
-    """What late stages would refuse, after everything before them had run."""
+def _read() -> "Params | None":
+    """params.yaml, or nothing where it has faults: `_params` says them."""
     from flows.settings import Params
     from tasks.contract.settings import PARAMS, load
+
+    try:
+        return load(Params, Path(PARAMS))
+    except SettingsError:
+        return None
+
+
+def _ahead() -> Iterator[str]:
+    """What late stages would refuse, after everything before them had run."""
     from tasks.quantize.schemes import SCHEMES
     from tasks.template.tokenizer import named
 
-    try:
-        params = load(Params, Path(PARAMS))
-    except SettingsError:
-        return  # said by `_params`
+    if (params := _read()) is None:
+        return
     if params.template.chat_template is not None:
         try:
             named(params.template.chat_template)
@@ -122,15 +133,11 @@ def _ahead() -> Iterator[str]:
 
 
 def _base() -> Iterator[str]:
-    from flows.settings import Params
     from tasks.base.ready import check, has_template, is_model
     from tasks.contract.model import check_hub
-    from tasks.contract.settings import PARAMS, load
 
-    try:
-        params = load(Params, Path(PARAMS))
-    except SettingsError:
-        return  # said by `_params`
+    if (params := _read()) is None:
+        return
     folder = Path(params.base.folder)
     if params.base.hub:
         check_hub(*params.base.hub.split("@"))

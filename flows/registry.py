@@ -14,6 +14,7 @@ from flows.git import commit, git
 from flows.past import at
 from flows.scores import DECISION
 from flows.stage import find
+from tasks.contract.chance import p_value
 from tasks.contract.errors import MachineError
 
 
@@ -105,7 +106,7 @@ def keep(found: dict[str, Any]) -> None:
 def _message(found: dict[str, Any], *, overruled: bool) -> str:
     """What the tag says: scores and verdict, and that somebody overruled it."""
     score = f"{found['metric']} {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}, {found['n']} rows)"
-    gain = f"gain over base {found['gain']:.4f}, p {found['p']:.4g}"
+    gain = f"gain over base {found['gain']:.4f}, {p_value(found['p'])}"
     verdict = "against the rules: " if overruled else ""
     return f"{found['candidate']}: {score}; {gain}\n\n{verdict}{found['reason']}"
 

@@ -12,9 +12,9 @@ from flows.hopeless import Hopeless
 from flows.keys import with_keys
 from flows.machine import at_once
 from flows.operation import Operation
-from flows.stage import Need, Outcome, bring
+from flows.stage import Need, Outcome, bring, chosen
 from flows.watch import watcher
-from tasks.contract.errors import InputError, StageFailed, TemperError, Unavailable, advice
+from tasks.contract.errors import StageFailed, TemperError, Unavailable, advice
 
 
 class Run:
@@ -41,13 +41,11 @@ class Run:
         self.failures: dict[str, str] = {}
         """Stage -> the sentence that says why it failed."""
         self._needs = {need.name: need for need in needs}
-        self._force = force
+        self._force = chosen(needs, force)
         self._children = Children()
         self._bars = Bars()
         self._slots = threading.BoundedSemaphore(jobs or at_once())
         self._watcher = watcher()
-        if unknown := [name for name in force if name not in self._needs]:
-            raise InputError(f"no stage is called {', '.join(unknown)}; there are: {', '.join(self._needs)}.")
         self._watcher.planned(needs)
 
     def bring(self, name: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> Outcome:

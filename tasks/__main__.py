@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from tasks.contract.errors import AGAIN, TemperError, Unavailable, advice
+from tasks.contract.garbage import collect_seldom
 
 STAGES = (
     "base", "generate", "clean", "template", "train", "align", "merge", "quantize", "export", "evaluate", "judge",
@@ -50,6 +51,7 @@ def main(arguments: list[str]) -> int:
         os.environ.update(FIXED)
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
+    collect_seldom()
     from tasks.contract.paths import Paths  # pydantic behind it: not twice, before and after the new start
     from tasks.contract.settings import PARAMS, load
 

@@ -1,11 +1,63 @@
-"""The order of files: workers take them from the front, so what takes longest must not come last."""
+"""What all tests share: one real Prefect server, and the order of files."""
+
+import gc
+import os
+from collections.abc import Iterator
 
 import pytest
 
-LONGEST = ["tests/test_chain.py", "tests/flows/test_page.py"]
+from tests import shared
+
+gc.disable()  # while torch and its kind are imported there is nothing to collect, and it takes long
+
+LONGEST = [
+    "tests/test_chain.py",
+    "tests/tasks/test_generate.py",
+    "tests/flows/test_crash.py",
+    "tests/flows/test_page.py",
+]
+"""Workers take files from the front, so what takes longest must not come last."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Open what all share, in the process that pytest was called in.
+
+    Workers have one thread each, unless the environment says otherwise: a second one would wait for a core, and spin.
+    """
+    if not hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        shared.begin()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Close it there."""
+    if not hasattr(config, "workerinput"):
+        shared.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first; the order within a file stays (the sort is stable)."""
     rank = {file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no collection need look at it."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[str]:
+    """The address of a real Prefect server, which flows in this process report to."""
+    os.environ.update(DO_NOT_TRACK="1", PREFECT_SERVER_ANALYTICS_ENABLED="false")
+    from prefect.context import _temporary_global_settings_context, get_settings_context
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    url = shared.server()
+    with temporary_settings({PREFECT_API_URL: url}), _temporary_global_settings_context(get_settings_context()):
+        yield url
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()

@@ -15,7 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks.checkout import HERE, Checkout, checkout
-from benchmarks.server import prefect_server
+from benchmarks.server import ask
 from flows.server import answers
 from tests.flows.project import until
 
@@ -54,24 +54,41 @@ def installed(place: Checkout) -> None:
     place.environment["PYTHONPATH"] = str(place.root)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with prefect_server() as url:
-        yield url
+CHANGE = "temper run --set train.learning_rate=2e-3"
+"""The command of the README whose training is killed in the middle, and which then goes on."""
 
 
 @pytest.fixture(scope="module")
-def followed(server: str) -> Iterator[tuple[Checkout, dict[str, str]]]:
+def followed(api: str) -> Iterator[tuple[Checkout, dict[str, str]]]:
     """A checkout in which the README was followed, and what each command wrote."""
-    with checkout(full=False, server=server) as place:
+    with checkout(full=False, server=api) as place:
         installed(place)
         place.run("git", "config", "user.name", "temper")
         place.run("git", "config", "user.email", "temper@localhost")
         said = {}
         for command in commands():
+            if command == CHANGE:
+                said["killed"] = killed_in_training(place, command)
             if command not in ELSEWHERE:
                 said[command] = said_by(place, command)
         yield place, said
+
+
+def killed_in_training(place: Checkout, command: str) -> str:
+    """Run it until the stage `train` has a checkpoint, and kill that stage's process; what the command said then."""
+    before = lock(place)["train"]
+    run = subprocess.Popen(
+        command, shell=True, cwd=place.root, env=place.environment, stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    until(lambda: run.poll() is not None or sealed(place))
+    stage = next(child for child in psutil.Process(run.pid).children(recursive=True) if "train" in child.cmdline())
+    os.kill(stage.pid, signal.SIGKILL)
+    said = run.communicate()[1]
+    assert run.returncode == 1, said
+    assert lock(place)["train"] == before
+    assert sealed(place)
+    return said
 
 
 def said_by(place: Checkout, command: str) -> str:
@@ -109,10 +126,17 @@ def test_the_first_command_ends_with_table_report_and_what_to_type_next(
 
 def test_one_changed_parameter_runs_train_and_what_is_below(followed: tuple[Checkout, dict[str, str]]) -> None:
     _, said = followed
-    told = said["temper run --set train.learning_rate=2e-3"]
+    told = said[CHANGE]
     for stage in ("base", "generate", "clean", "template", "evaluate-base", "evaluate-few-shot"):
         assert re.search(rf"{stage}\b.*(unchanged|cached)", told, re.IGNORECASE), told
-    assert "params.yaml: train.learning_rate 0.005 -> 0.002" in told
+    assert "params.yaml: train.learning_rate 0.005 -> 0.002" in said["killed"]
+
+
+def test_training_killed_in_the_middle_is_named_and_goes_on(followed: tuple[Checkout, dict[str, str]]) -> None:
+    place, said = followed
+    assert "train was ended by SIGKILL." in said["killed"]
+    phrase = {"query": '"from checkpoint-"'}
+    assert ask(place.environment["PREFECT_API_URL"], "logs/filter", logs={"text": phrase}), "it did not start over"
 
 
 def test_after_the_flow_dvc_runs_nothing(followed: tuple[Checkout, dict[str, str]]) -> None:
@@ -122,34 +146,12 @@ def test_after_the_flow_dvc_runs_nothing(followed: tuple[Checkout, dict[str, str
 
 
 def test_the_other_driver_in_another_folder_makes_the_same_bytes(followed: tuple[Checkout, dict[str, str]]) -> None:
+    """Those of a flow whose training was killed, and those of a `dvc repro` that nothing disturbed."""
     place, _ = followed
     with checkout(full=False) as other:
         shutil.copy(place.root / "params.yaml", other.root / "params.yaml")
         other.run("dvc", "repro")
         assert lock(other) == lock(place)
-
-
-def test_training_killed_in_the_middle_goes_on_and_ends_in_the_same_bytes(
-    followed: tuple[Checkout, dict[str, str]],
-) -> None:
-    place, _ = followed
-    straight = lock(place)["train"]
-    weights = (place.root / "data/trained/adapter_model.safetensors").read_bytes()
-    run = subprocess.Popen(
-        ["python", "-m", "flows.command", "run", "--force", "train"],
-        cwd=place.root, env=place.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    until(lambda: run.poll() is not None or sealed(place))
-    stage = next(child for child in psutil.Process(run.pid).children(recursive=True) if "train" in child.cmdline())
-    os.kill(stage.pid, signal.SIGKILL)
-    said = run.communicate()[1]
-    assert run.returncode == 1, said
-    assert lock(place)["train"] == straight
-    assert sealed(place)
-    told = said_by(place, "python -m tasks train")
-    assert "from checkpoint-" in told
-    assert (place.root / "data/trained/adapter_model.safetensors").read_bytes() == weights
-    assert "up to date" in said_by(place, "dvc status")
 
 
 def test_the_page_that_make_ui_starts_answers_on_this_machine_only(followed: tuple[Checkout, dict[str, str]]) -> None:
@@ -183,8 +185,8 @@ def test_the_page_that_make_ui_starts_answers_on_this_machine_only(followed: tup
 
 @pytest.mark.long
 @pytest.mark.skipif(not (HERE.parent / "shared/data").is_dir(), reason="the public data are not at ../shared/data")
-def test_a_public_model_learns_public_data_by_the_recipe_of_the_readme(server: str) -> None:
-    with checkout(full=True, server=server) as place:
+def test_a_public_model_learns_public_data_by_the_recipe_of_the_readme(api: str) -> None:
+    with checkout(full=True, server=api) as place:
         installed(place)
         (place.root.parent / "shared").symlink_to(HERE.parent / "shared")
         said_by(place, "temper run --recipe recipes/stories260k-docker.yaml")

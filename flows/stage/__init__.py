@@ -8,7 +8,7 @@ document, and this package relies on, was read in DVC 3.67; tests/flows/test_par
 from flows.stage.checkout import arrange, cache
 from flows.stage.experiment import experiments, find, save
 from flows.stage.inputs import bring_inputs, settle, track
-from flows.stage.need import Need, missing, survey
+from flows.stage.need import Need, chosen, missing, survey, upstream
 from flows.stage.outcome import How, Outcome, bring, forget_dead
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "bring",
     "bring_inputs",
     "cache",
+    "chosen",
     "experiments",
     "find",
     "forget_dead",
@@ -27,4 +28,5 @@ __all__ = [
     "settle",
     "survey",
     "track",
+    "upstream",
 ]

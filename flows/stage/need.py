@@ -11,6 +11,7 @@ from dvc.stage import PipelineStage
 from flows.stage.changes import Known, Seen, hashes, reasons, restorable
 from flows.stage.checkout import claimed, graph, locked, opened, ordered
 from tasks.contract.errors import InputError
+from tasks.contract.settings import hint
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,29 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
             seen = Seen()
             known: Known | None = {} if look_up else None
             return [_need(stage, edges, seen, known) for stage in stages]
+
+
+def chosen(needs: list[Need], names: list[str]) -> set[str]:
+    """The stages of these names; `quantize` stands for each `quantize@...`. Raises `InputError` for one of no stage."""
+    found = set()
+    for name in names:
+        meant = {need.name for need in needs if name in (need.name, need.name.partition("@")[0])}
+        if not meant:
+            known = {known for need in needs for known in (need.name, need.name.partition("@")[0])}
+            raise InputError(f"no stage is called {name}; {hint(name, known, 'there are')}")
+        found |= meant
+    return found
+
+
+def upstream(needs: list[Need], names: list[str]) -> list[Need]:
+    """The stages of these names and those that they need, in run order; all where none is named."""
+    if not names:
+        return needs
+    wanted = chosen(needs, names)
+    for need in reversed(needs):
+        if need.name in wanted:
+            wanted |= set(need.after)
+    return [need for need in needs if need.name in wanted]
 
 
 def missing() -> list[tuple[str, str]]:

@@ -1,10 +1,10 @@
 """Settings of the base model."""
 
-import re
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from tasks.contract.hub import Pinned
 from tasks.contract.settings import Settings as Section
 from tasks.train.settings import Optimization
 
@@ -39,7 +39,7 @@ class Settings(Section):
 
     folder: str = "data/seed"
     """A model folder (config.json, safetensors, tokenizer), or a seed to train a small base from."""
-    hub: str | None = None
+    hub: Pinned | None = None
     """A hub model with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of the folder."""
     architecture: Architecture = Architecture()
     """Shape of the base that is trained from the seed; without effect for a ready model."""
@@ -47,10 +47,3 @@ class Settings(Section):
     """Lines of pretraining text made from the seed; each is a row."""
     pretraining: Optimization = Optimization()
     """Optimisation of the pretraining."""
-
-    @field_validator("hub")
-    @classmethod
-    def _pinned(cls, value: Any) -> Any:
-        if value is not None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?@[0-9a-f]{40}", value):
-            raise ValueError("expected organisation/name@revision, the revision as the 40 hex digits of a commit")
-        return value

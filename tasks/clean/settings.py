@@ -1,10 +1,10 @@
 """Settings of the stage `clean`."""
 
-import re
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from tasks.contract.hub import Pinned
 from tasks.contract.settings import Settings as Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -168,7 +168,7 @@ class Settings(Section):
 
     input: str = "data/generated"
     """Folder or file with the rows; a path from the project's root."""
-    hub: str | None = None
+    hub: Pinned | None = None
     """A data set of the hub with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of input."""
     splits: Splits = Splits()
     """Which files make which split. Without patterns a row's own key `split` decides."""
@@ -216,10 +216,3 @@ class Settings(Section):
     """What becomes of rows with secrets or personal data."""
     max_loss: Share = 0.2
     """Share of rows (0 to 1) that may leave before the stage fails; rows that `mix` does not take do not count."""
-
-    @field_validator("hub")
-    @classmethod
-    def _pinned(cls, value: Any) -> Any:
-        if value is not None and not re.fullmatch(r"[\w.-]+(/[\w.-]+)?@[0-9a-f]{40}", value):
-            raise ValueError("expected organisation/name@revision, the revision as the 40 hex digits of a commit")
-        return value

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tasks.contract.errors import InputError
+
 
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
@@ -42,6 +44,15 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8."""
     with written(path) as aside:
         aside.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path, stage: str) -> dict[str, Any]:
+    """The JSON object that `stage` left in `path`; raises `InputError` where it has not run."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run the stage {stage} first.") from None
+    return values
 
 
 def sha256(path: Path) -> str:

@@ -1,11 +1,10 @@
 """The base model as it was recorded: where it lies, and that it still is what it was."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError, ModelError
-from tasks.contract.files import fingerprint, sha256
+from tasks.contract.errors import ModelError
+from tasks.contract.files import fingerprint, read_json, sha256
 from tasks.contract.paths import Paths
 
 SMALL = 16 * 2**20
@@ -25,11 +24,7 @@ def identity(files: dict[str, dict[str, Any]]) -> str:
 
 def base_record(paths: Paths) -> dict[str, Any]:
     """`data/base/base.json`: kind, location, revision, files and their hash."""
-    try:
-        record: dict[str, Any] = json.loads((paths.base / "base.json").read_text())
-    except FileNotFoundError:
-        raise InputError(f"{paths.base / 'base.json'}: no such file; run the stage base first.") from None
-    return record
+    return read_json(paths.base / "base.json", "base")
 
 
 def base_folder(paths: Paths) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tasks.contract.chance import p_value
 from tasks.contract.columns import RESERVED
 from tasks.contract.errors import InputError, TemperError
 from tasks.statistics.paired import compare
@@ -25,7 +26,7 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
             told = compare([two[row][metric] for row in both], [one[row][metric] for row in both])
             yield (
                 f"  {metric}: {told['difference']:+.4f} (95 % interval {told['low']:+.4f} to {told['high']:+.4f}, "
-                f"p {told['p']:.4g}); {told['wins']} rows higher, {told['losses']} lower, {told['ties']} level"
+                f"{p_value(told['p'])}); {told['wins']} rows higher, {told['losses']} lower, {told['ties']} level"
             )
     unlike = [row for row in shared if one[row]["output"] != two[row]["output"]]
     yield f"  {len(unlike)} answers differ"

@@ -1,9 +1,6 @@
 """What must not be before anything is decided: whatever the scores say, a run with one of these is not promoted."""
 
-import json
-from pathlib import Path
-from typing import Any
-
+from tasks.contract.files import read_json
 from tasks.contract.paths import Paths
 from tasks.decide.comparisons import Comparison
 from tasks.decide.evidence import Candidate
@@ -20,11 +17,11 @@ def gates(paths: Paths, found: dict[str, Candidate], benchmarks: list[Comparison
 def _before(paths: Paths) -> list[str]:
     """What the stages clean and template left."""
     said = []
-    ledger = _json(paths.clean / "ledger.json")
+    ledger = read_json(paths.clean / "ledger.json", "clean")
     lost = ledger["in"] - sum(ledger["out"].values()) - sum(ledger["left"].values())
     if lost:
         said.append(f"clean lost {lost} rows without a reason")
-    for split, told in _json(paths.templated / "audit.json").get("splits", {}).items():
+    for split, told in read_json(paths.templated / "audit.json", "template").get("splits", {}).items():
         errors = [one for one in told["findings"] if one["severity"] == "error"]
         said += [f"template, {split}: {one['rows']} rows: {one['check']}" for one in errors]
     return said
@@ -53,8 +50,3 @@ def _untuned(found: dict[str, Candidate]) -> list[str]:
     if all(base[name] == merged[name] for name in ("output", *found["base"].better)):
         return ["merged answers every row as the base does: it is not tuned, or the base was evaluated twice"]
     return []
-
-
-def _json(path: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return values

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.contract.chance import p_value
 from tasks.contract.errors import SettingsError
 from tasks.contract.settings import hint
 from tasks.decide import Settings
@@ -63,10 +64,9 @@ def deciding(settings: Settings, found: dict[str, Candidate]) -> str:
 
 def _gain(settings: Settings, metric: str, told: Comparison) -> Verdict:
     passed = told["difference"] >= settings.gain and told["difference"] > 0 and told["p_adjusted"] < settings.level
-    chance = "below 0.0001" if told["p_adjusted"] < 0.0001 else f"{told['p_adjusted']:.4f}"
     says = (
         f"{settings.candidate} against {told['against']}: {told['difference']:+.4f} in {metric} (95 % interval "
-        f"{told['low']:.4f} to {told['high']:.4f}, p {chance} over all metrics); wanted: at least "
+        f"{told['low']:.4f} to {told['high']:.4f}, {p_value(told['p_adjusted'])} over all metrics); wanted: at least "
         f"{settings.gain:g} with p below {settings.level:g}"
     )
     if told["difference"] < settings.gain:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.contract.columns import RESERVED
+from tasks.contract.hub import Pinned
 from tasks.contract.settings import Settings as Section
 from tasks.teacher.settings import Teacher
 
@@ -85,7 +86,7 @@ class Benchmark(Section):
 class Hosted(Section):
     """A model that is no folder of the project: on the hub, or behind an endpoint."""
 
-    hub: str | None = Field(None, pattern=r"^[^@\s]+@[0-9a-f]{40}$")
+    hub: Pinned | None = None
     """organisation/name@<40 hex digits>."""
     server: Teacher | None = None
     """A server with OpenAI's chat protocol, in the form of generate.teacher: {kind: openai, base_url: ..., model: ...}.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import InputError
+from tasks.contract.files import read_json
 from tasks.contract.paths import Paths
 
 ORDER = ("base", "base_system", "base_few_shot", "adapter", "merged")
@@ -66,9 +67,9 @@ class Story:
 
 def gather(paths: Paths) -> Story:
     """Read what the stages left; raise `InputError` where a stage has not run."""
-    audit = _json(paths.templated / "audit.json", "template")
-    training = _json(paths.trained / "training.json", "train")
-    base = _json(paths.base / "base.json", "base")
+    audit = read_json(paths.templated / "audit.json", "template")
+    training = read_json(paths.trained / "training.json", "train")
+    base = read_json(paths.base / "base.json", "base")
     scores = _scores(paths)
     curves = {
         "pretraining": _curve(paths.base / "pretraining" / "loss.csv"),
@@ -84,17 +85,17 @@ def gather(paths: Paths) -> Story:
         preview=_text(paths.templated / "preview.html"),
         training=training,
         curves={name: rows for name, rows in curves.items() if rows},
-        merge=_json(paths.merged / "merge.json", "merge"),
-        quantized=[_json(folder / "quantization.json", "quantize") for folder in _folders(paths.data / "quantized")],
+        merge=read_json(paths.merged / "merge.json", "merge"),
+        quantized=_each(paths.data / "quantized", "quantization.json", "quantize"),
         scores=scores,
         predictions={name: _rows(paths.evaluation(name) / "predictions.parquet") for name in scores},
-        profile=_json(paths.clean / "profile.json", "clean"),
-        reported=_json(paths.clean / "ledger.json", "clean").get("reported", {}),
+        profile=read_json(paths.clean / "profile.json", "clean"),
+        reported=read_json(paths.clean / "ledger.json", "clean").get("reported", {}),
         versions=_versions(paths.root / "requirements.lock"),
-        decision=_json(paths.decision / "decision.json", "decide"),
-        comparisons=_json(paths.decision / "comparisons.json", "decide"),
+        decision=read_json(paths.decision / "decision.json", "decide"),
+        comparisons=read_json(paths.decision / "comparisons.json", "decide"),
         benchmarks={name: found for name in scores if (found := _optional(paths.evaluation(name) / "benchmarks.json"))},
-        judged=[_json(folder / "judged.json", "judge") for folder in _folders(paths.data / "judged")],
+        judged=_each(paths.data / "judged", "judged.json", "judge"),
         judgements={
             folder.name: {row["id"]: row for row in _rows(folder / "judgements.parquet")}
             for folder in _folders(paths.data / "judged")
@@ -104,7 +105,8 @@ def gather(paths: Paths) -> Story:
 
 
 def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
-    found = {folder.name: _json(folder / "scores.json", "evaluate") for folder in _folders(paths.data / "evaluation")}
+    folders = _folders(paths.data / "evaluation")
+    found = {folder.name: read_json(folder / "scores.json", "evaluate") for folder in folders}
     missing = [name for name in ORDER if name not in found]
     if missing:
         raise InputError(
@@ -115,7 +117,7 @@ def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
 
 def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Effective settings by section of params.yaml, in the order of the stages; sections that left none are absent."""
-    ledger = _json(paths.clean / "ledger.json", "clean")
+    ledger = read_json(paths.clean / "ledger.json", "clean")
     quantized, judged = (
         [folder / "settings.json" for folder in _folders(paths.data / name)] for name in ("quantized", "judged")
     )
@@ -169,12 +171,9 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _json(path: Path, stage: str) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run the stage {stage} first.") from None
-    return values
+def _each(path: Path, name: str, stage: str) -> list[dict[str, Any]]:
+    """What `stage` left under that name in each of its folders."""
+    return [read_json(folder / name, stage) for folder in _folders(path)]
 
 
 def _optional(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tasks.contract.chance import chance
 from tasks.contract.files import write_json, write_text
 from tasks.contract.paths import Paths
 from tasks.report import Settings, figures, predictions, tell
@@ -111,7 +112,7 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
     environment.filters.update(
         percent=tell.percent,
         shown=tell.shown,
-        chance=_chance,
+        chance=chance,
         name=tell.name,
         number=_number,
         value=_value,
@@ -142,8 +143,3 @@ def _size(count: int) -> str:
         if count >= 1000**power:
             return f"{count / 1000**power:.3g} {unit}"
     return f"{count} bytes"
-
-
-def _chance(p: float) -> str:
-    """A p-value as papers print it."""
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"

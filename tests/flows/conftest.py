@@ -1,6 +1,5 @@
-"""Copies of the toy project, fresh or finished, and one real Prefect server for the session."""
+"""Copies of the toy project, fresh or finished."""
 
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import shared
 from tests.flows.project import ROOT, TOY, Toy
 
 if TYPE_CHECKING:
@@ -24,20 +24,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real Prefect server that this session started."""
-    os.environ.update(DO_NOT_TRACK="1", PREFECT_SERVER_ANALYTICS_ENABLED="false")
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=180):
-        yield PREFECT_API_URL.value()
-
-
-@pytest.fixture(scope="session")
-def fresh(api: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fresh(api: str) -> Path:
     """The toy as after `git clone` and `dvc init`: nothing has run. To be copied."""
-    path = tmp_path_factory.mktemp("fresh")
+    return shared.once("fresh", lambda path: _cloned(Toy(path, api)))
+
+
+def _cloned(toy: Toy) -> None:
+    path = toy.path
     shutil.copy(TOY / "work.py", path)
     shutil.copy(TOY / "stages.yaml", path / "dvc.yaml")  # under its real name DVC would take it for a part of temper's
     shutil.copy(ROOT / "params.yaml", path)
@@ -45,26 +38,25 @@ def fresh(api: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
     shutil.copy(ROOT / "data/.gitignore", path / "data/.gitignore")
-    toy = Toy(path, api)
     toy.call("git", "init", "--quiet")
     toy.dvc("init", "--quiet")
     toy.call("git", "add", "--all")
     toy.call("git", "commit", "--quiet", "--message", "toy")
-    return path
 
 
 @pytest.fixture(scope="session")
-def finished(fresh: Path, api: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(fresh: Path, api: str) -> Path:
     """The toy after a first run of the flow, committed. To be copied."""
-    path = tmp_path_factory.mktemp("finished")
-    shutil.copytree(fresh, path, dirs_exist_ok=True)
-    toy = Toy(path, api)
+    return shared.once("finished", lambda path: _run(fresh, Toy(path, api)))
+
+
+def _run(fresh: Path, toy: Toy) -> None:
+    shutil.copytree(fresh, toy.path, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path)
+        patch.chdir(toy.path)
         assert set(toy.flow().values()) == {"ran"}
     toy.call("git", "add", "--all")
     toy.call("git", "commit", "--quiet", "--message", "run")
-    return path
 
 
 @pytest.fixture

@@ -35,11 +35,12 @@ class Toy:
             **{f"GIT_{who}_{what}": "toy@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }
 
-    def flow(self, **options: Any) -> dict[str, str]:
-        """Run the flow in this process; return how each stage became current."""
+    def flow(self, *, name: str | None = None, **options: Any) -> dict[str, str]:
+        """Run the flow in this process, as a flow run of that name; return how each stage became current."""
         from flows.finetune import finetune
 
-        outcomes: Any = finetune(**options)
+        named = finetune.with_options(flow_run_name=name) if name else finetune
+        outcomes: Any = named(**options)
         return {name: outcome.how for name, outcome in outcomes.items()}
 
     def call(self, *command: str, check: bool = True) -> str:

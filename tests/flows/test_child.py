@@ -38,6 +38,7 @@ def test_progress_that_is_cut_off_is_a_line() -> None:
         ("echo 'oh dear' >&2; exit 3", "^toy failed with exit code 3. Its last lines:\n    oh dear$"),
         ("echo 'on stdout'; exit 3", "    on stdout$"),
         ("kill -9 $$", "^toy was ended by SIGKILL. If nobody did that, the machine ran out of memory"),
+        ("echo 'nf4: needs 3 GiB of memory'; kill -9 $$; nf4", "^toy was ended by SIGKILL"),
         ("kill -15 $$", "^toy was ended by SIGTERM. Run again to go on.$"),
         ("/no/such/program", "^toy failed with exit code 127"),
     ],

@@ -28,7 +28,10 @@ def test_a_killed_stage_is_named_and_the_next_run_goes_on(toy: Toy) -> None:
     assert {stage for stage, how in toy.flow().items() if how == "ran"} == BELOW_TRAIN
 
 
-@pytest.mark.parametrize("deadly", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "deadly",
+    [signal.SIGKILL, *(pytest.param(kind, marks=pytest.mark.long) for kind in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_the_stage_ends_with_the_flow_and_the_next_run_goes_on(toy: Toy, deadly: signal.Signals) -> None:
     before = toy.lock
     toy.set("train.learning_rate=1e-4")

@@ -162,7 +162,7 @@ def test_a_run_is_registered_with_version_stage_and_numbers(runs: tuple[str, str
     tags = call("git", "tag").split()
     assert [tag for tag in tags if "@" in tag] == ["model@v0.0.1"]
     message = call("git", "tag", "--list", "--format=%(contents)", "model@v0.0.1")
-    assert "exact_match 0.6000 (0.0000 to 1.0000, 20 rows); gain over base 0.1000, p 0.01" in message
+    assert "exact_match 0.6000 (0.0000 to 1.0000, 20 rows); gain over base 0.1000, p = 0.0100" in message
     shown: list[dict[str, Any]] = json.loads(call("gto", "show", "model", "--json"))
     assert [one["version"] for one in shown] == ["v0.0.1"]
     assert {stage["stage"] for stage in shown[0]["stages"]} == {"staging", "production"}

@@ -76,7 +76,9 @@ def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
     assert said.startswith(f"temper run: process {first.pid} (")
     assert "works in this checkout" in said
     gate.unlink()
-    assert re.search(r"^train +ran ", first.communicate()[0], re.MULTILINE)
+    told = first.communicate()[0]
+    assert re.search(r"^train +ran ", told, re.MULTILINE)
+    assert f"open {toy.environment['PREFECT_API_URL'].removesuffix('/api')}" in told
     assert re.search(r"^train +unchanged", waiting.communicate()[0], re.MULTILINE)
 
 

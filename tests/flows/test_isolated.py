@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
 from flows import workspace as rooms
 from flows.crashed import bury
@@ -164,7 +165,8 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(toy: T
     gate.unlink()
     assert not clean(toy)
     with get_client(sync_client=True) as client:
-        (dead,) = [one for one in client.read_flow_runs() if one.name == place.name]
+        where = FlowRunFilter(name=FlowRunFilterName(any_=[place.name]))
+        (dead,) = client.read_flow_runs(flow_run_filter=where)
         assert str(dead.state_name) == "Running"  # nobody told the server
         bury(lambda line: None)
         assert str(client.read_flow_run(dead.id).state_name) == "Crashed"

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from benchmarks.server import ask, prefect_server
-from tests.flows.project import STAGES, Toy, until
+from benchmarks.server import ask
+from tests.flows.project import STAGES, Toy, states, until
 
 CHROMIUM = shutil.which("chromium")
 
@@ -54,31 +54,28 @@ class Browser:
 
 
 @pytest.fixture(scope="module")
-def browser(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(finished: Path, api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A run in which `clean`, `train`, `merge` and `report` ran and everything else was cached, and its page."""
     from playwright.sync_api import sync_playwright
 
     place = tmp_path_factory.mktemp("page") / "toy"
     shutil.copytree(finished, place)
-    with prefect_server() as api:
-        forced = [word for stage in ("clean", "train", "merge", "report") for word in ("--force", stage)]
-        said = Toy(place, api).temper("run", *forced)
-        output = "".join(said.communicate())
-        assert said.returncode == 0, output
-        page = api.removesuffix("/api")
-        assert page in output
-        run = ask(api, "flow_runs/filter")[0]
-        until(lambda: ask(api, "task_runs/count") == len(STAGES))
-        artifacts = {item["key"]: item["id"] for item in ask(api, "artifacts/filter")}
-        with (
-            sync_playwright() as playwright,
-            playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium,
-        ):
-            tab = chromium.new_page(viewport={"width": 1280, "height": 900})
-            tab.set_default_timeout(PATIENCE)
-            browser = Browser(tab, page, run, artifacts, place)
-            tab.on("request", lambda request: browser.asked.add(urlsplit(request.url).hostname or ""))
-            yield browser
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        Toy(place, api).flow(name="seen", force=["clean", "train", "merge", "report"])
+    states("seen")
+    run = ask(api, "flow_runs/filter", flow_runs={"name": {"any_": ["seen"]}})[0]
+    found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium,
+    ):
+        tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+        tab.set_default_timeout(PATIENCE)
+        artifacts = {item["key"]: item["id"] for item in found}
+        browser = Browser(tab, api.removesuffix("/api"), run, artifacts, place)
+        tab.on("request", lambda request: browser.asked.add(urlsplit(request.url).hostname or ""))
+        yield browser
 
 
 def test_graph_shows_every_stage(browser: Browser) -> None:

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from prefect.client.orchestration import get_client
 
 from tasks.contract.errors import InputError, StageFailed
 from tests.flows.project import BELOW_TRAIN, STAGES, Toy, states
@@ -23,24 +22,18 @@ def test_after_the_flow_dvc_runs_nothing(toy: Toy) -> None:
     assert toy.lock == before
 
 
-def test_after_dvc_the_flow_finds_everything_cached_and_imports_nothing_heavy(new: Toy) -> None:
+def test_after_dvc_the_flow_finds_everything_cached_and_imports_nothing_heavy(new: Toy, finished: Path) -> None:
     new.dvc("repro")
     before = new.lock
+    assert before == (finished / "dvc.lock").read_bytes(), "both drivers write the same"
     program = (
-        "import sys; from flows.finetune import finetune; finetune(); "
+        "import sys; from flows.finetune import finetune; finetune.with_options(flow_run_name='after-dvc')(); "
         "heavy = {'torch', 'transformers', 'pandas', 'matplotlib', 'datasets'} & set(sys.modules); "
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
     new.call(sys.executable, "-c", program)
-    with get_client(sync_client=True) as client:
-        run = max(client.read_flow_runs(), key=lambda run: run.created or 0)
-    assert states(run.name) == dict.fromkeys(STAGES, "Cached")
+    assert states("after-dvc") == dict.fromkeys(STAGES, "Cached")
     assert new.lock == before
-
-
-def test_both_drivers_write_the_same_lock(new: Toy, finished: Path) -> None:
-    new.dvc("repro")
-    assert new.lock == (finished / "dvc.lock").read_bytes()
 
 
 def test_a_parameter_runs_what_depends_on_it_and_back_restores(toy: Toy) -> None:
@@ -96,8 +89,17 @@ def test_an_edited_output_of_a_removed_item_is_not_thrown_away(toy: Toy) -> None
 
 def test_force_runs_a_stage_again(toy: Toy) -> None:
     assert how(toy.flow(force=["merge"]), "ran") == {"merge"}
-    with pytest.raises(InputError, match=r"no stage is called mrege; there are: .*merge"):
-        toy.flow(force=["mrege"])
+
+
+def test_a_named_stage_comes_with_what_it_needs_and_nothing_else(toy: Toy) -> None:
+    toy.set("merge.probes=8")
+    outcomes = toy.flow(stages=["quantize"])
+    assert how(outcomes, "unchanged") == {"base", "generate", "clean", "train"}
+    assert how(outcomes, "ran") == {"merge", "quantize@nf4", "quantize@int8", "quantize@gguf-q8_0"}
+    assert len(outcomes) == 8
+    process = toy.temper("run", "evaluate@nf5")
+    assert "no stage is called evaluate@nf5; did you mean 'evaluate@nf4'?" in process.communicate()[1]
+    assert process.returncode == 1
 
 
 def test_one_failure_stops_only_what_needs_it(toy: Toy) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ SMALL = Settings(
     objective="dpo", steps=6, batch_size=4, learning_rate=1e-2, warmup_steps=1, threads=1, logging_steps=1,
     checkpoint_steps=2, eval_steps=3, dtype="float32",
 )  # fmt: skip
+
+asked = partial(tiny.changed, SMALL)
 
 
 def write(path: Path, rows: list[dict[str, Any]], schema: Any) -> None:
@@ -57,12 +60,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return paths.root
 
 
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Paths:
-    shutil.copytree(made / "data", tmp_path / "data")
-    return Paths(tmp_path)
-
-
 def losses(folder: Path) -> list[float]:
     with (folder / "loss.csv").open() as file:
         return [float(point["loss"]) for point in csv.DictReader(file) if point["loss"]]
@@ -70,10 +67,6 @@ def losses(folder: Path) -> list[float]:
 
 def hashes(paths: Paths) -> dict[str, str]:
     return {file.name: sha256(file) for file in sorted(paths.aligned.rglob("*")) if file.is_file()}
-
-
-def asked(**values: Any) -> Settings:
-    return Settings.model_validate({**SMALL.model_dump(), **values})
 
 
 def test_off_makes_nothing_and_what_was_trained_goes_on(project: Paths) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,12 @@ SMALL = Settings.model_validate(
     }
 )  # fmt: skip
 
+asked = partial(tiny.changed, SMALL)
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return support.project(tmp_path_factory.mktemp("sampling")).root
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path) -> Paths:
-    shutil.copytree(made / "data", tmp_path / "data")
-    return Paths(tmp_path)
-
-
-def asked(**values: Any) -> Settings:
-    return Settings.model_validate({**SMALL.model_dump(), **values})
 
 
 def test_grpo_is_rewarded_more_and_ends_in_the_same_bytes_after_a_kill(

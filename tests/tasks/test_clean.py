@@ -44,12 +44,6 @@ def cleaned(paths: Paths, **settings: Any) -> dict[str, list[dict[str, Any]]]:
 OUT = ("train", "validation", "test", "left_out")
 
 
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    (tmp_path / "input").mkdir()
-    return Paths(tmp_path)
-
-
 def test_a_row_keeps_its_split_slice_and_source_and_gets_a_stable_id(paths: Paths) -> None:
     put(
         paths,

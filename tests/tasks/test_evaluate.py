@@ -11,6 +11,7 @@ from tasks.evaluate import Settings, run
 from tasks.evaluate.questions import ask, rows, shots
 from tasks.template.renderer import Renderer
 from tests.tasks import tiny
+from tests.tasks.tiny import contents
 
 pytest.importorskip("torch")
 
@@ -27,10 +28,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     quantize.run(quantize.Settings(max_divergence=9.0), paths, "nf4")
     quantize.run(quantize.Settings(), paths, "gguf-q8_0")
     return paths
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
 def predictions(paths: Paths, candidate: str) -> list[dict[str, Any]]:

@@ -13,15 +13,12 @@ from tasks.evaluate import Settings, run
 from tests.flows.project import until
 from tests.tasks import tiny
 from tests.tasks.generating import ROOT
+from tests.tasks.tiny import contents
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.long
 
 BATCHES = 4
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
 def test_a_killed_process_asks_at_most_one_batch_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,9 @@ from tasks.contract.errors import CheckFailed, InputError, ModelError
 from tasks.contract.paths import Paths
 from tasks.merge import Settings, run
 from tests.tasks import tiny
+from tests.tasks.tiny import contents
 
 pytest.importorskip("torch")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from tasks.contract.errors import CheckFailed, ModelError
 from tasks.contract.paths import Paths
 from tasks.merge import Settings, run
 from tests.tasks import tiny
+from tests.tasks.tiny import loaded
 
 torch = pytest.importorskip("torch")
 
@@ -30,12 +31,6 @@ def edit(file: Path, change: Any) -> None:
 
 def base_again(paths: Paths) -> None:
     tiny.record(paths, paths.base / "model", "trained", "model")
-
-
-def loaded(folder: Path) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def live(paths: Paths) -> Any:

@@ -12,6 +12,7 @@ from tasks.merge.plan import plan
 from tasks.merge.shards import Planned, Stored
 from tasks.merge.source import source
 from tests.tasks import tiny
+from tests.tasks.tiny import loaded
 
 torch = pytest.importorskip("torch")
 
@@ -82,12 +83,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "model.safetensors").unlink()
     assert len(list(folder.glob("*.safetensors"))) > 1
     return folder
-
-
-def loaded(folder: Path) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def adapt(base: Path, folder: Path, config: Any) -> Any:

@@ -13,6 +13,7 @@ from tasks.contract.paths import Paths
 from tasks.quantize import Settings, run
 from tasks.quantize.schemes import SCHEMES
 from tests.tasks import tiny
+from tests.tasks.tiny import contents
 
 pytest.importorskip("torch")
 
@@ -47,10 +48,6 @@ def quantized(request: pytest.FixtureRequest, merged: Paths) -> tuple[str, Paths
         pytest.skip(str(error))
     run(Settings(calibration=8), merged, request.param)
     return request.param, merged
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in sorted(folder.iterdir())}
 
 
 def test_loads_back_near_the_merged_model(quantized: tuple[str, Paths]) -> None:

@@ -6,11 +6,14 @@ Everything is made here in a second or two; nothing is downloaded. Each function
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.contract.files import write_json, write_text
 from tasks.contract.model import describe, identity
 from tasks.contract.paths import Paths
+from tasks.contract.settings import Settings
+
+Section = TypeVar("Section", bound=Settings)
 
 CHATML = (
     "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\\n' -}}"
@@ -303,6 +306,24 @@ def _split(rows: int, tokens: int, supervised: int) -> dict[str, Any]:
         },
         "findings": [finding] if rows == 20 else [],
     }
+
+
+def changed(settings: Section, **values: Any) -> Section:
+    """The same settings with other values."""
+    return type(settings).model_validate({**settings.model_dump(), **values})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, by its path there."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def loaded(folder: Path) -> Any:
+    """The model in a folder, as float32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
 
 def read(path: Path) -> Any:

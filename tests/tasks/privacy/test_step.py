@@ -1,7 +1,6 @@
 """What `clean.privacy` does to rows: every text of a row, every action, and no value where none may be."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,12 +35,6 @@ TOOLS = {
 PREFERENCE = {"prompt": f"who is {MAIL}", "chosen": "I do not know.", "rejected": f"{MAIL} is Anna, {CALL}."}
 TEXT = {"text": f"logged in from {NET}"}
 PLAIN = {"prompt": "what is a volume", "completion": "a place for data"}
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    (tmp_path / "input").mkdir()
-    return Paths(tmp_path)
 
 
 def cleaned(paths: Paths, *rows: Any, **privacy: str) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:

@@ -1,0 +1,61 @@
+"""What all processes of one test run share: made by the first that needs it, gone when the last has ended.
+
+The process that pytest was called in opens and closes the folder; workers of xdist inherit its name.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import mkdtemp
+
+from benchmarks.server import Server
+
+NAME = "TEMPER_TESTS_SHARED"
+"""The variable with the name of the folder."""
+
+_started: list[Server] = []
+"""Servers of this process; they are ended by `close`, not by their destructors."""
+
+
+def begin() -> None:
+    """Make the folder."""
+    os.environ[NAME] = mkdtemp(prefix="temper-tests-")
+
+
+def close() -> None:
+    """End the server, and remove the folder."""
+    folder = Path(os.environ.pop(NAME))
+    with suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int((folder / "server" / "pid").read_text()), signal.SIGTERM)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def once(name: str, make: Callable[[Path], None]) -> Path:
+    """The folder of that name, which `make` has filled; whoever comes while it is made waits."""
+    place = Path(os.environ[NAME]) / name
+    whole = place.with_suffix(".made")
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir()
+            make(place)
+            whole.touch()
+    return place
+
+
+def server() -> str:
+    """The address of a Prefect server, started as `temper ui` does."""
+
+    def make(place: Path) -> None:
+        found = Server(place)
+        _started.append(found)
+        found.start()
+        (place / "pid").write_text(str(found.pid))
+        (place / "url").write_text(found.url)
+
+    return (once("server", make) / "url").read_text()
