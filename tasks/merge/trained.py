@@ -15,13 +15,14 @@ import torch
 
 from tasks.contract.errors import ModelError
 from tasks.contract.progress import reporter
+from tasks.contract.shards import stored
+from tasks.contract.writing import write
 from tasks.merge.adapter import Adapter
 from tasks.merge.combine import Combine, combine_adapters
 from tasks.merge.equivalence import logits
 from tasks.merge.folder import save_beside
 from tasks.merge.layers import Skeleton
 from tasks.merge.plan import misfit, plan
-from tasks.merge.shards import stored, write
 from tasks.merge.source import Quantization, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from tasks.contract.shards import Stored
+from tasks.contract.writing import Planned
 from tasks.merge.adapter import UNMERGEABLE, WHOLE, read
 from tasks.merge.layers import Skeleton
 from tasks.merge.plan import plan
-from tasks.merge.shards import Planned, Stored
 from tasks.merge.source import source
 from tests.tasks import tiny
 
