@@ -5,6 +5,7 @@ memory, and peft puts the adapter on it as on any model. A layer's own weights a
 let go afterwards. peft computes what is merged, so the bytes are those of its `merge_and_unload`.
 """
 
+import gc
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ class Skeleton:
         from peft import PeftModel
 
         try:
-            with warnings.catch_warnings(action="ignore"):  # of what is checked below, as an error
+            with warnings.catch_warnings(action="ignore"), _uncollected():  # of what is checked below, as an error
                 if self.tuned is None:
                     self.tuned = PeftModel.from_pretrained(
                         self.model, folder, adapter_name=name, low_cpu_mem_usage=True, torch_device="cpu"
@@ -203,6 +204,18 @@ def _empty(model: Any) -> None:
         for name, weight in list(module._parameters.items()):
             if weight is not None:
                 module._parameters[name] = torch.nn.Parameter(torch.zeros(()).expand(weight.shape), requires_grad=False)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile: with all that the libraries hold, half the time would go there."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _absent(weight: torch.Tensor) -> bool:

@@ -74,6 +74,8 @@ class Layerwise:
         embedding = next(path for path, module in plain.model.named_modules() if module is plain.embeddings)
         self.brought = adapter.vocabulary(embedding) if adapter else None
         self.rows = self.brought or int(plain.embeddings.weight.shape[0])
+        self.unused = plain if self.brought is None else None
+        """A skeleton that nothing was put on yet; building one takes a while."""
 
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
@@ -100,7 +102,8 @@ class Layerwise:
 
     def write_weights(self, dtype: torch.dtype | None, out: Path) -> Skeleton:
         """Write the merged weights alone, as `dtype` or, for None, each as the base stores it; return their model."""
-        skeleton = Skeleton(self.source, self.brought)
+        skeleton, self.unused = self.unused or Skeleton(self.source, self.brought), None
+        skeleton.source = self.source
         if self.adapter:
             self._attach(skeleton, self.adapter)
         _give_back()
