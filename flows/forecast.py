@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from flows.machine import available_memory
 from flows.settings import Params
 from tasks.__main__ import FIXED
-from tasks.base.ready import is_model
+from tasks.base.ready import form, is_model
+from tasks.contract.model import MADE
 from tasks.contract.paths import Paths
 from tasks.contract.settings import PARAMS, load
 from tasks.train import forecast, usage
@@ -143,7 +144,7 @@ def _steps(params: Params, paths: Paths) -> str:
 def _base(params: Params, paths: Paths) -> Path | None:
     """The folder of the base that a run will take; None where it is not made, or not here, yet."""
     given = Path(params.base.folder)
-    if not params.base.hub and is_model(given):
+    if not params.base.hub and is_model(given) and not form(given):
         return given
     try:
         record = json.loads((paths.base / "base.json").read_text())
@@ -151,7 +152,7 @@ def _base(params: Params, paths: Paths) -> Path | None:
         return None
     if record["kind"] == "hub":
         return None
-    return paths.base / record["location"] if record["kind"] == "trained" else Path(record["location"])
+    return paths.base / record["location"] if record["kind"] in MADE else Path(record["location"])
 
 
 def _cheaper_disk(disk: dict[str, int], params: Params) -> str:

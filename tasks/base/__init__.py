@@ -1,9 +1,10 @@
-"""Provide the base model: trained from scratch on the seed, or a folder or hub revision recorded by its hash.
+"""Provide the base model: trained from scratch on the seed, converted from another form, or recorded by its hash.
 
     python -m tasks base
 
 In: the folder `base.folder` (a model, or the seed). Out: data/base (`base.json`; `model/` and `pretraining/` where it
-was trained here). A model that lies in a folder or in the hub's cache is never copied.
+was made here). A model that lies in a folder or in the hub's cache as transformers has it is never copied; one of Meta,
+torchtune or litgpt (tasks/contract/llama) is written anew, in safetensors.
 """
 
 from tasks.base.settings import Settings
@@ -15,12 +16,16 @@ __all__ = ["Settings", "run"]
 
 def run(settings: Settings, paths: Paths) -> None:
     """Record or train the base; see the module's docstring."""
-    from tasks.base.ready import is_model
+    from tasks.base.ready import form, is_model
 
     if settings.hub:
         from tasks.base.record import record_hub
 
         record_hub(settings, paths)
+    elif foreign := form(paths.root / settings.folder):
+        from tasks.base.convert import convert
+
+        convert(settings, paths, foreign)
     elif is_model(paths.root / settings.folder):
         from tasks.base.record import record_folder
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from tasks.contract.errors import ModelError
+from tasks.contract.llama import FORMS
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 PICKLES = ("*.bin", "*.pth", "*.pt")
@@ -17,11 +18,24 @@ def is_model(folder: Path) -> bool:
     )
 
 
+def form(folder: Path) -> str | None:
+    """Which of `FORMS` the folder has, by the names of its files; None for a model as transformers has it."""
+    if any(folder.glob("*.safetensors")):
+        return None
+    return next((name for name, (weights, _) in FORMS.items() if any(folder.glob(weights))), None)
+
+
 def check(folder: Path, location: str) -> None:
-    """Raise `ModelError` where the folder lacks config.json, weights in safetensors, or a tokenizer."""
-    if not (folder / "config.json").is_file():
+    """Raise `ModelError` where the folder lacks its sizes (config.json), weights that can be read, or a tokenizer."""
+    if foreign := form(folder):
+        if not (folder / FORMS[foreign][1]).is_file():
+            raise ModelError(
+                f"{location}: weights of {foreign} without {FORMS[foreign][1]}, and nothing else says the model's "
+                "sizes; put it there."
+            )
+    elif not (folder / "config.json").is_file():
         raise ModelError(f"{location}: the base has no config.json; put the one that belongs to its weights there.")
-    if not any(folder.glob("*.safetensors")):
+    elif not any(folder.glob("*.safetensors")):
         unsafe = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
         told = f"it holds {unsafe[0]}; convert it, since pickled weights can run code" if unsafe else "it holds none"
         raise ModelError(f"{location}: a base needs its weights as *.safetensors; {told}.")

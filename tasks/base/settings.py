@@ -38,7 +38,8 @@ class Settings(Section):
     """The section `base`."""
 
     folder: str = "data/seed"
-    """A model folder (config.json, safetensors, tokenizer), or a seed to train a small base from."""
+    """A model folder (config.json, safetensors, tokenizer; or a Llama of Meta, torchtune or litgpt), or a seed to train
+    a small base from."""
     hub: Pinned | None = None
     """A hub model with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of the folder."""
     architecture: Architecture = Architecture()

@@ -11,6 +11,10 @@ SMALL = 16 * 2**20
 """Bytes. Larger files are compared by size here; DVC compares their hash, since the folder is a dependency."""
 
 
+MADE = ("trained", "converted")
+"""Kinds of base that lie in data/base, and not where the user put them."""
+
+
 def describe(folder: Path) -> dict[str, dict[str, Any]]:
     """Name, size in bytes and SHA-256 of each file of a model folder that decides what it computes."""
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and _matters(file)]
@@ -30,7 +34,7 @@ def base_record(paths: Paths) -> dict[str, Any]:
 def base_folder(paths: Paths) -> Path:
     """The folder of the base model, after checking that its files are those that were recorded."""
     record = base_record(paths)
-    if record["kind"] == "trained":
+    if record["kind"] in MADE:
         folder: Path = paths.base / record["location"]
     elif record["kind"] == "folder":
         folder = paths.root / record["location"]

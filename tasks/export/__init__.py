@@ -7,7 +7,9 @@ Formats:
 
     ollama    a GGUF file and a Modelfile: the chat template translated, stop tokens, parameters
     adapters  base and adapters side by side, as vLLM (--lora-modules) and LoRAX serve them
-    meta      consolidated.00.pth and params.json, as Meta's own code, torchtune and litgpt read a Llama
+    meta      consolidated.00.pth and params.json, as Meta's own code and torchtune read a Llama
+    torchtune torchtune_model_0.pt, with Meta's params.json for its sizes
+    litgpt    lit_model.pth and model_config.yaml
 
 data/merged itself is what transformers, vLLM, text-generation-inference and mlx-lm load; data/quantized/gguf-* is what
 llama.cpp and LM Studio load.
@@ -21,13 +23,13 @@ from tasks.contract.errors import SettingsError
 from tasks.contract.paths import Paths
 from tasks.contract.settings import Settings as Section
 
-FORMATS = ("ollama", "adapters", "meta")
+FORMATS = ("ollama", "adapters", "meta", "torchtune", "litgpt")
 
 
 class Settings(Section):
     """The section `export`."""
 
-    formats: list[Literal["ollama", "adapters", "meta"]] = Field(default_factory=list)
+    formats: list[Literal["ollama", "adapters", "meta", "torchtune", "litgpt"]] = Field(default_factory=list)
     """Which are made, each once; [] for none."""
     gguf: Literal["f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] = "q8_0"
     """Type of the matrices in the GGUF file for Ollama."""

@@ -9,13 +9,15 @@ from tasks.contract.files import write_json, written
 from tasks.contract.paths import Paths
 from tasks.export import Settings
 from tasks.export.adapters import write_adapters
-from tasks.export.meta import write_meta
+from tasks.export.llama import write_litgpt, write_meta, write_torchtune
 from tasks.export.ollama import write_ollama
 
 WRITERS: dict[str, Callable[[Settings, Paths, Path], dict[str, Any]]] = {
     "ollama": write_ollama,
     "adapters": write_adapters,
     "meta": write_meta,
+    "torchtune": write_torchtune,
+    "litgpt": write_litgpt,
 }
 
 

@@ -5,6 +5,7 @@ memory, and peft puts the adapter on it as on any model. A layer's own weights a
 let go afterwards. peft computes what is merged, so the bytes are those of its `merge_and_unload`.
 """
 
+import gc
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 import torch
 
 from tasks.contract.errors import CheckFailed, ModelError
+from tasks.merge.modules import bare, blocks, merge_layer, merges
 from tasks.merge.source import Source
 
 
@@ -67,7 +69,7 @@ class Skeleton:
         from peft import PeftModel
 
         try:
-            with warnings.catch_warnings(action="ignore"):  # of what is checked below, as an error
+            with warnings.catch_warnings(action="ignore"), _uncollected():  # of what is checked below, as an error
                 if self.tuned is None:
                     self.tuned = PeftModel.from_pretrained(
                         self.model, folder, adapter_name=name, low_cpu_mem_usage=True, torch_device="cpu"
@@ -82,7 +84,7 @@ class Skeleton:
 
     def tuned_paths(self) -> set[str]:
         """Weights, by their path in the model without adapter, that merging changes."""
-        wrapped = {path: module for path, module in self.model.named_modules() if _merges(module)}
+        wrapped = {path: module for path, module in self.model.named_modules() if merges(module)}
         found = set()
         for path, module in self.model.named_modules():
             outer = next((above for above in wrapped if path == above or path.startswith(f"{above}.")), None)
@@ -93,21 +95,21 @@ class Skeleton:
                     if weight is not None and id(weight) not in self.names
                 }
         for path, module in wrapped.items():
-            found |= {f"{path}.{leaf}" for leaf, _ in _plain(module).named_parameters() if "." not in leaf}
+            found |= {f"{path}.{leaf}" for leaf, _ in bare(module).named_parameters() if "." not in leaf}
         return found
 
     def merged(self, path: str) -> torch.Tensor:
         """The weight at `path` (of a module without adapter) after merging, in float32 (or the adapter's own type)."""
         module_path, _, leaf = path.rpartition(".")
         module = self.model.get_submodule(module_path)
-        if not _merges(module):
+        if not merges(module):
             plain: torch.Tensor = module._parameters[leaf]
             return self._value(plain) if id(plain) in self.names else plain.detach()
         with self.locks[self.paths.get(f"{module_path}.weight", module_path)], torch.no_grad(), self.present(module):
-            brought = {weight: weight.data for weight in _plain(module).parameters() if id(weight) not in self.names}
+            brought = {weight: weight.data for weight in bare(module).parameters() if id(weight) not in self.names}
             for weight, own in brought.items():  # merging adds to them in place
                 weight.data = own.clone()
-            new = _merge(module, path)
+            new = merge_layer(module, path)
             value: torch.Tensor = dict(new.named_parameters())[leaf].detach()
             for inner in module.modules():
                 if hasattr(inner, "merged_adapters"):
@@ -131,7 +133,7 @@ class Skeleton:
 
     def runnable(self, keep: bool) -> None:
         """From now on a forward pass reads each block of layers when it comes to it, and lets it go unless `keep`."""
-        for module in _blocks(self.model):
+        for module in blocks(self.model):
             module.register_forward_pre_hook(lambda inner, *_: self._load(inner))
             if not keep:
                 module.register_forward_hook(lambda inner, *_: self._release(inner))
@@ -165,7 +167,7 @@ class Skeleton:
     def _tie_again(self) -> None:
         """An adapter that brings its own embeddings replaces them; what was tied to them follows, as in peft."""
         inner, outer = self.model.get_input_embeddings(), self.model.get_output_embeddings()
-        if not self.config.get_text_config().tie_word_embeddings or _merges(inner) or _merges(outer):
+        if not self.config.get_text_config().tie_word_embeddings or merges(inner) or merges(outer):
             return
         brought = [layer.weight for layer in (inner, outer) if id(layer.weight) not in self.names]
         if brought:
@@ -180,7 +182,7 @@ def check_names(folder: Path, skeleton: Skeleton, name: str, held: set[str]) -> 
     from peft import get_peft_model_state_dict
 
     wanted = set(get_peft_model_state_dict(skeleton.tuned, adapter_name=name, save_embedding_layers=False))
-    places = {f"base_model.model.{path}" for path, module in skeleton.model.named_modules() if _merges(module)}
+    places = {f"base_model.model.{path}" for path, module in skeleton.model.named_modules() if merges(module)}
     places |= {f"base_model.model.{path}" for path in skeleton.shapes}
     absent = sorted(wanted - held)
     surplus = sorted(
@@ -204,50 +206,17 @@ def _empty(model: Any) -> None:
                 module._parameters[name] = torch.nn.Parameter(torch.zeros(()).expand(weight.shape), requires_grad=False)
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage meanwhile: with all that the libraries hold, half the time would go there."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def _absent(weight: torch.Tensor) -> bool:
     return weight.numel() > 1 and not any(weight.stride())
-
-
-def _merges(module: Any) -> bool:
-    from peft.tuners.tuners_utils import BaseTunerLayer
-    from peft.utils.other import AuxiliaryTrainingWrapper
-
-    return isinstance(module, (BaseTunerLayer, AuxiliaryTrainingWrapper))
-
-
-def _merge(module: Any, path: str) -> Any:
-    """Let peft merge the adapter into its layer; return the layer."""
-    try:
-        if hasattr(module, "unload_and_optionally_merge_module"):
-            return module.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
-        module.merge(safe_merge=False)
-    except (RuntimeError, ValueError, NotImplementedError) as error:
-        raise ModelError(
-            f"data/trained: the adapter cannot be merged into {path}: {' '.join(str(error).split())[:300]} It stays as "
-            "it is, and loads as an adapter with peft."
-        ) from None
-    return module.get_base_layer()
-
-
-def _plain(module: Any) -> Any:
-    """The layer that stands where `module` stands, without adapter."""
-    if hasattr(module, "get_base_layer"):
-        return module.get_base_layer()
-    inner = module.token_adapter if hasattr(module, "token_adapter") else module.original_module
-    return inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner
-
-
-def _blocks(model: Any) -> Iterator[Any]:
-    """The blocks of layers (members of a list of modules), and every module outside of them that has weights."""
-
-    def visit(module: Any) -> Iterator[Any]:
-        if module._parameters or _merges(module):
-            yield module
-            return
-        for child in module.children():
-            if isinstance(module, torch.nn.ModuleList):
-                yield child
-            else:
-                yield from visit(child)
-
-    yield from visit(model)

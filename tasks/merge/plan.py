@@ -5,8 +5,9 @@ from functools import partial
 import torch
 
 from tasks.contract.errors import ModelError
+from tasks.contract.writing import Planned
 from tasks.merge.layers import Skeleton
-from tasks.merge.shards import Planned
+from tasks.merge.lora import plain_lora
 
 Files = dict[str, dict[str, Planned]]
 
@@ -68,4 +69,5 @@ def _same(skeleton: Skeleton, paths: list[str]) -> bool:
 
 
 def _made(skeleton: Skeleton, path: str, dtype: torch.dtype) -> torch.Tensor:
-    return skeleton.merged(path).to(dtype)
+    plain = plain_lora(skeleton, path)
+    return plain.merged(dtype) if plain else skeleton.merged(path).to(dtype)

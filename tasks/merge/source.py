@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tasks.contract.loading import keep_packing
-from tasks.merge.shards import Stored, stored
+from tasks.contract.shards import Stored, stored
 
 
 @dataclass(frozen=True)

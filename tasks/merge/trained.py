@@ -15,13 +15,14 @@ import torch
 
 from tasks.contract.errors import ModelError
 from tasks.contract.progress import reporter
+from tasks.contract.shards import stored
+from tasks.contract.writing import write
 from tasks.merge.adapter import Adapter
 from tasks.merge.combine import Combine, combine_adapters
 from tasks.merge.equivalence import logits
 from tasks.merge.folder import save_beside
 from tasks.merge.layers import Skeleton
 from tasks.merge.plan import misfit, plan
-from tasks.merge.shards import stored, write
 from tasks.merge.source import Quantization, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
 
@@ -73,6 +74,8 @@ class Layerwise:
         embedding = next(path for path, module in plain.model.named_modules() if module is plain.embeddings)
         self.brought = adapter.vocabulary(embedding) if adapter else None
         self.rows = self.brought or int(plain.embeddings.weight.shape[0])
+        self.unused = plain if self.brought is None else None
+        """A skeleton that nothing was put on yet; building one takes a while."""
 
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
@@ -99,7 +102,8 @@ class Layerwise:
 
     def write_weights(self, dtype: torch.dtype | None, out: Path) -> Skeleton:
         """Write the merged weights alone, as `dtype` or, for None, each as the base stores it; return their model."""
-        skeleton = Skeleton(self.source, self.brought)
+        skeleton, self.unused = self.unused or Skeleton(self.source, self.brought), None
+        skeleton.source = self.source
         if self.adapter:
             self._attach(skeleton, self.adapter)
         _give_back()

@@ -110,6 +110,8 @@ def base_name(story: Story) -> str:
     record = story.base
     if record["kind"] == "trained":
         return "a base trained from scratch"
+    if record["kind"] == "converted":
+        return str(record["from"])
     return f"{record['location']}@{record['revision'][:8]}" if record["kind"] == "hub" else str(record["location"])
 
 

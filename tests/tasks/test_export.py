@@ -241,7 +241,7 @@ def test_meta_computes_the_same(project: Paths) -> None:
     assert (metas_llama(project.exported("meta"), ids) - expected).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("name", ["ollama", "adapters", "meta"])
+@pytest.mark.parametrize("name", ["ollama", "adapters", "meta", "torchtune", "litgpt"])
 def test_same_bytes_twice_and_nothing_of_the_machine(project: Paths, name: str) -> None:
     def contents() -> dict[str, bytes]:
         return {str(f): f.read_bytes() for f in sorted(project.exported(name).rglob("*")) if f.is_file()}
@@ -254,7 +254,7 @@ def test_same_bytes_twice_and_nothing_of_the_machine(project: Paths, name: str) 
 
 
 def test_bad_input(project: Paths) -> None:
-    with pytest.raises(SettingsError, match="unknown format 'pickle'; known: ollama, adapters, meta"):
+    with pytest.raises(SettingsError, match="unknown format 'pickle'; known: ollama, adapters, meta, torchtune"):
         run(Settings(), project, "pickle")
     with pytest.raises(ValueError, match="meta stands more than once"):
         Settings(formats=["meta", "meta"])

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from tasks.contract.shards import Stored
+from tasks.contract.writing import Planned
 from tasks.merge.adapter import UNMERGEABLE, WHOLE, read
 from tasks.merge.layers import Skeleton
+from tasks.merge.lora import plain_lora
 from tasks.merge.plan import plan
-from tasks.merge.shards import Planned, Stored
 from tasks.merge.source import source
 from tests.tasks import tiny
 from tests.tasks.tiny import loaded
@@ -72,6 +74,9 @@ KINDS = (
     "shira", "c3a", "waveft", "delora", "gralora", "hira",
 )  # fmt: skip
 
+PLAIN = KINDS[:2] + KINDS[3:4] + KINDS[5:9]
+"""LoRA on the queries that is merged in memory used again, and not by peft."""
+
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -119,6 +124,7 @@ def test_same_bytes_as_peft(base: Path, tmp_path: Path, kind: str) -> None:
     assert adapter.whole is None
     skeleton = Skeleton(source(base))
     skeleton.attach(tmp_path, set(adapter.tensors))
+    assert (plain_lora(skeleton, "model.layers.0.self_attn.q_proj.weight") is not None) == (kind in PLAIN)
     files = plan(skeleton, None)
     found = made(files)
     before = {name: place.read() for name, place in source(base).tensors.items()}

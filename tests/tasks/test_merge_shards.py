@@ -16,7 +16,8 @@ from tests.tasks import tiny
 
 torch = pytest.importorskip("torch")
 
-from tasks.merge.shards import INDEX, Planned, stored, write  # noqa: E402 - after the skip
+from tasks.contract.shards import INDEX, stored  # noqa: E402 - after the skip
+from tasks.contract.writing import Planned, write  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,7 +143,7 @@ def test_a_disk_that_fills_half_way(tmp_path: Path, copies: dict[str, dict[str, 
 def test_memory_is_that_of_a_tensor(tmp_path: Path) -> None:
     """64 tensors of 4 MiB, each made when its turn comes; the file is 256 MiB."""
     program = (
-        "import resource, sys, torch; from pathlib import Path; from tasks.merge.shards import Planned, write\n"
+        "import resource, sys, torch; from pathlib import Path; from tasks.contract.writing import Planned, write\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "make = lambda: torch.ones(1024, 1024)\n"
         "names = [f'w{number}' for number in range(64)]\n"

@@ -1,0 +1,95 @@
+"""A Llama in the form of Meta, torchtune or litgpt, read back by the same door as a base and compared with data/merged.
+
+The form says less than config.json, so what is read back has to be the same tensors, bit by bit, and the same sizes:
+then it computes the same logits.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.contract.errors import CheckFailed, ModelError
+from tasks.contract.files import write_json, write_text
+from tasks.contract.llama import FORMS
+from tasks.contract.llama.names import Config, names, outward
+from tasks.contract.llama.pickled import Pickled
+from tasks.contract.llama.sizes import model_config, params, unsaid
+from tasks.contract.paths import Paths
+from tasks.contract.shards import Stored, stored
+from tasks.export import Settings
+
+BESIDE = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
+    "chat_template.jinja", "generation_config.json",
+)  # fmt: skip
+"""Files of data/merged that go along, so that the folder is a whole model."""
+
+
+def write_meta(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
+    """consolidated.00.pth and params.json."""
+    return _write("meta", paths.merged, out)
+
+
+def write_torchtune(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
+    """torchtune_model_0.pt, and Meta's params.json."""
+    return _write("torchtune", paths.merged, out)
+
+
+def write_litgpt(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
+    """lit_model.pth and model_config.yaml."""
+    return _write("litgpt", paths.merged, out)
+
+
+def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
+    """Write the model; return how many tensors were read back and found equal."""
+    config: Config = json.loads((merged / "config.json").read_text())
+    if reason := unsaid(config, form):
+        raise ModelError(f"export {form}: {reason}; take {form} out of export.formats.")
+    places = stored(merged)
+    if surplus := sorted(set(places) - set(names(config))):
+        raise ModelError(
+            f"export {form}: the model has tensors that this form does not know, such as {surplus[0]}; take {form} "
+            "out of export.formats."
+        )
+    weights, sizes = FORMS[form]
+    tensors = dict(outward(form, config, lambda name: _place(places, name).read()))  # none has tied weights
+    torch.save(tensors, out / weights.replace("*", "00" if form == "meta" else "0"))
+    del tensors
+    if form == "litgpt":
+        write_text(out / sizes, "".join(f"{key}: {_yaml(value)}\n" for key, value in model_config(config).items()))
+    else:
+        write_json(out / sizes, params(config))
+    for name in BESIDE:
+        if (merged / name).is_file():
+            shutil.copyfile(merged / name, out / name)
+    return {"tensors": _compare(form, config, places, out), "read_back": "equal"}
+
+
+def _yaml(value: Any) -> str:
+    """A value on one line; litgpt's reader takes 1e-06 for a word, and 1.0e-06 for a number."""
+    text = json.dumps(value)
+    return text.replace("e", ".0e", 1) if isinstance(value, float) and "e" in text and "." not in text else text
+
+
+def _place(places: dict[str, Stored], name: str) -> Stored:
+    return places.get(name) or places["model.embed_tokens.weight"]
+
+
+def _compare(form: str, config: Config, places: dict[str, Stored], out: Path) -> int:
+    """Read the folder as a base is read. Raises `CheckFailed` where a size or a tensor is not that of data/merged."""
+    again = Pickled(out, form, f"export {form}")
+    rope = {"rope_type": "default", "rope_theta": 10000.0, **(config.get("rope_parameters") or {})}
+    before = {**config, "rope_parameters": rope}
+    free = ("max_position_embeddings", "tie_word_embeddings")  # no form of Meta's says them; they change no logit
+    if changed := sorted(key for key, value in again.config.items() if key not in free and before.get(key) != value):
+        raise CheckFailed(
+            f"export {form}: read back, {changed[0]} is {again.config[changed[0]]!r}, not {before.get(changed[0])!r}: "
+            f"it would compute something else; take {form} out of export.formats."
+        )
+    for name in names(config):
+        if not torch.equal(again.read(name), _place(places, name).read()):
+            raise CheckFailed(f"export {form}: read back, {name} is not that of data/merged; the disk may be broken.")
+    return len(names(config))

@@ -1,0 +1,54 @@
+"""The modules of a model with an adapter on it, as peft puts it there: which are wrapped, and what stands beneath."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from tasks.contract.errors import ModelError
+
+
+def merges(module: Any) -> bool:
+    """Whether an adapter, or a module that it saves whole, stands in the place of a layer."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    return isinstance(module, (BaseTunerLayer, AuxiliaryTrainingWrapper))
+
+
+def merge_layer(module: Any, path: str) -> Any:
+    """Let peft merge the adapter into its layer; return the layer."""
+    try:
+        if hasattr(module, "unload_and_optionally_merge_module"):
+            return module.unload_and_optionally_merge_module(merge=True, safe_merge=False, adapter_names=None)
+        module.merge(safe_merge=False)
+    except (RuntimeError, ValueError, NotImplementedError) as error:
+        raise ModelError(
+            f"data/trained: the adapter cannot be merged into {path}: {' '.join(str(error).split())[:300]} It stays as "
+            "it is, and loads as an adapter with peft."
+        ) from None
+    return module.get_base_layer()
+
+
+def bare(module: Any) -> Any:
+    """The layer that stands where `module` stands, without adapter."""
+    if hasattr(module, "get_base_layer"):
+        return module.get_base_layer()
+    inner = module.token_adapter if hasattr(module, "token_adapter") else module.original_module
+    return inner.get_base_layer() if hasattr(inner, "get_base_layer") else inner
+
+
+def blocks(model: Any) -> Iterator[Any]:
+    """The blocks of layers (members of a list of modules), and every module outside of them that has weights."""
+
+    def visit(module: Any) -> Iterator[Any]:
+        if module._parameters or merges(module):
+            yield module
+            return
+        for child in module.children():
+            if isinstance(module, torch.nn.ModuleList):
+                yield child
+            else:
+                yield from visit(child)
+
+    yield from visit(model)
