@@ -115,6 +115,7 @@ def test_a_teacher_that_cannot_be_used_ends_the_stage_with_a_sentence(
     assert "0 responses are kept" in str(error.value)
     assert "sesame" not in str(error.value)
     assert not paths.generated.exists()
+    assert not paths.scratch("generate").exists()  # nothing was paid for
 
 
 def test_losses_beyond_the_limit_fail_the_stage_and_what_was_paid_for_is_kept(paths: Paths) -> None:
@@ -123,6 +124,7 @@ def test_losses_beyond_the_limit_fail_the_stage_and_what_was_paid_for_is_kept(pa
         with pytest.raises(LossError, match=r"3 of 40 rows .* no_answer 3.*generate\.max_loss"):
             run(program(server.base_url), paths)
         assert not paths.generated.exists()
+        assert len(lines_of(paths)) == 37
         run(program(server.base_url), paths)  # what failed in a run that did not finish is asked again
         assert requests(server) == 40 + 3
     assert ledger(paths)["left"] == {}
@@ -270,6 +272,30 @@ def test_a_damaged_record_is_refused_by_its_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"responses\.jsonl, line 2: not a line of a record.*dvc checkout"):
         run(Settings(recipe="none"), paths)
     assert not paths.generated.exists()
+    assert not paths.scratch("generate").exists()
+
+
+def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_record(tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    with teacher_server(good) as server:
+        run(settings("documents", server.base_url), paths)
+    shutil.rmtree(paths.data / "tasks")
+    refused = settings("instructions", server.base_url)
+    with pytest.raises(InputError):
+        run(refused, paths)
+    assert not paths.scratch("generate").exists()
+    filed = paths.responses.read_bytes()
+    start, *others = filed.splitlines(keepends=True)
+    paths.responses.write_bytes(b"".join(others))  # as if the scratch folder had one more
+    from tasks.teacher.record import RECORD, Record
+
+    record = Record(paths.scratch("generate") / RECORD)
+    (paths.root / "one.jsonl").write_bytes(start)
+    record.load(paths.root / "one.jsonl")
+    record.close()
+    with pytest.raises(InputError):
+        run(refused, paths)
+    assert len(lines_of(paths)) == len(others) + 1
 
 
 def test_declaring_the_stage_imports_nothing_heavy() -> None:
