@@ -11,13 +11,15 @@ from tasks.clean.content import Content, Finding, Unusable
 from tasks.clean.duplicates import normalised
 from tasks.clean.privacy.step import Step
 from tasks.clean.quality import Steps
-from tasks.clean.read import Record
+from tasks.clean.record import Record
 from tasks.clean.repair import repair
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import content
 from tasks.clean.split import SPLITS, given
 from tasks.clean.write import SOMETIMES
 from tasks.contract.rows import row_id
+
+_SOMETIMES = tuple(SOMETIMES.names)
 
 Made = tuple[dict[str, Any], tuple[int, ...]]
 """A line of the scratch file, and the numbers of `keys.KEY`."""
@@ -76,7 +78,7 @@ class Maker:
     def _row(
         self, record: Record, value: dict[str, Any], found: Content, split: str | None, findings: list[Finding]
     ) -> Made:
-        more = {name: kept for name in SOMETIMES.names if (kept := getattr(found, name)) is not None}
+        more = {name: kept for name in _SOMETIMES if (kept := getattr(found, name)) is not None}
         self.sometimes.update(more)
         source = self.privacy.named(_named(value.get("source"))) or record.source.name
         name, turns = row_id(source, found.identity()), [normalised(turn) for turn in found.request()]
