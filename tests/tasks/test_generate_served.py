@@ -115,8 +115,9 @@ def test_197_pages_through_a_real_model(served: str, model: Path, tmp_path: Path
     assert told["output_tokens"] == sum(line["response"]["output_tokens"] for line in recorded)
     asked = {line["key"]: line["request"]["content"][0]["content"] for line in recorded}
     for row in rows:
-        source = row["provenance"]["source"]
+        source, (key,) = row["provenance"]["source"], row["provenance"]["prompts"]
         text = (paths.data / "documents" / source["document"]).read_text().split("\n")
-        first, last = source["lines"]
-        (key,) = row["provenance"]["prompts"]
-        assert asked[key].endswith("\n".join(text[first - 1 : last]).strip()[-40:])
+        passage, (first, last) = asked[key].split("Passage:\n", 1)[1].split("\n"), source["lines"]
+        assert len(passage) == last - first + 1
+        assert passage[0].strip() in text[first - 1]
+        assert passage[-1].strip() in text[last - 1]
