@@ -17,6 +17,8 @@ from tasks.contract.paths import Paths
 from tasks.contract.rows import row_id
 from tasks.generate import Settings, run
 from tasks.generate.program import answer, load
+from tasks.teacher.record import RECORD, Record
+from tasks.teacher.request import Request, Response
 from tests.tasks.generating import ROOT, ledger, lines, outputs, project, requests, settings, start
 from tests.tasks.good_teacher import good
 from tests.tasks.teacher_server import Asked, Reply, teacher_server
@@ -216,8 +218,6 @@ def _asks(process: psutil.Process, port: int) -> bool:
 
 def lines_of(paths: Paths) -> list[str]:
     """Responses in the database that an unfinished run has left."""
-    from tasks.teacher.record import RECORD, Record
-
     record = Record(paths.scratch("generate") / RECORD)
     try:
         return [line for (line,) in record._base.execute("SELECT line FROM lines WHERE kind = 'response'")]
@@ -277,25 +277,25 @@ def test_a_damaged_record_is_refused_by_its_line(tmp_path: Path) -> None:
 
 def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_record(tmp_path: Path) -> None:
     paths = project(tmp_path)
-    with teacher_server(good) as server:
-        run(settings("documents", server.base_url), paths)
     shutil.rmtree(paths.data / "tasks")
-    refused = settings("instructions", server.base_url)
+    refused = settings("instructions", "http://127.0.0.1:9/v1")
+
+    def recorded(count: int, path: Path) -> Record:
+        record = Record(path)
+        for number in range(count):
+            record.put(Request("m", f"question {number}", {"max_tokens": 9}), Response("well"))
+        return record
+
+    filed = recorded(2, tmp_path / "filed.sqlite")
+    filed.save(paths.responses)
+    filed.close()
     with pytest.raises(InputError):
         run(refused, paths)
     assert not paths.scratch("generate").exists()
-    filed = paths.responses.read_bytes()
-    start, *others = filed.splitlines(keepends=True)
-    paths.responses.write_bytes(b"".join(others))  # as if the scratch folder had one more
-    from tasks.teacher.record import RECORD, Record
-
-    record = Record(paths.scratch("generate") / RECORD)
-    (paths.root / "one.jsonl").write_bytes(start)
-    record.load(paths.root / "one.jsonl")
-    record.close()
+    recorded(3, paths.scratch("generate") / RECORD).close()  # as an unfinished run leaves it
     with pytest.raises(InputError):
         run(refused, paths)
-    assert len(lines_of(paths)) == len(others) + 1
+    assert len(lines_of(paths)) == 3
 
 
 def test_declaring_the_stage_imports_nothing_heavy() -> None:
