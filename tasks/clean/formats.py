@@ -113,15 +113,19 @@ def _text(head: str, suggested: Kind) -> Kind:
     first, *more = head.splitlines()
     if _complete(first) and (any(line.strip() for line in more) or suggested == "lines"):
         return "lines"
-    return "document" if suggested != "lines" or _goes_on(head, first) else "lines"
+    return "document" if suggested != "lines" or _goes_on(head) else "lines"
 
 
-def _goes_on(head: str, first: str) -> bool:
-    """Whether the object that begins on the `first` line ends on a later one: then there is not one a line."""
+def _goes_on(head: str) -> bool:
+    """Whether the first object ends on a later line than it begins, or is right as far as it is seen."""
     try:
         _, end = json.JSONDecoder().raw_decode(head)
+    except json.JSONDecodeError as error:
+        end = error.pos
+        if end < len(head) - 8 and not error.msg.startswith("Unterminated string"):
+            return False
     except (ValueError, RecursionError):
-        return first.strip() == "{" and len(head) > HEAD // 4  # too long to see its end
+        return False
     return "\n" in head[:end]
 
 

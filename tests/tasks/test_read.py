@@ -79,9 +79,17 @@ def test_objects_over_several_lines_are_read_whatever_the_file_is_called(tmp_pat
     assert [record.value for record in found] == rows
 
 
-def test_a_first_line_that_is_broken_leaves_alone(tmp_path: Path) -> None:
-    found = read(tmp_path, "rows.jsonl", '{"text": "cut\n{"text": "whole"}\n')
-    assert faults(found) == [(1, "parse_error"), (2, None)]
+@pytest.mark.parametrize("line", ["{}", '{"text": "%s"}'])
+def test_an_object_is_seen_to_go_on_where_its_end_is_not_seen(tmp_path: Path, line: str) -> None:
+    row = {"messages": [line % ("x" * 50) if "%" in line else {"text": "y"}] * 4000}
+    (found,) = read(tmp_path, "rows.jsonl", json.dumps(row, indent=1))
+    assert found.value == row
+
+
+@pytest.mark.parametrize("broken", ['{"text": "cut', '{"text": "cut",', "{", '{"text": ["cut"'])
+def test_a_first_line_that_is_broken_leaves_alone(tmp_path: Path, broken: str) -> None:
+    found = read(tmp_path, "rows.jsonl", broken + '\n{"text": "whole"}\n{"text": "more"}')
+    assert faults(found) == [(1, "parse_error"), (2, None), (3, None)]
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows.parquet", "rows.arrow"])
