@@ -1,7 +1,9 @@
 """`generate`: requests a second against a server that takes 200 ms for each, and memory with a large record.
 
 The server is a process of its own; how long it was busy, from the first request to the last answer, is what the stage
-is measured by. The record is one of made-up responses, loaded and written as the stage does it.
+is measured by. What a request costs of a processor is what the stage takes more than when it finds all on record, which
+does not depend on who else uses the machine. The record is one of made-up responses, loaded and written as the stage
+does it.
 """
 
 import asyncio
@@ -46,13 +48,19 @@ def measure(full: bool) -> Result:
         busy = json.loads(server.communicate("")[0].splitlines()[-1])
         records = [record(place / f"{lines}.jsonl", lines) for lines in RECORDS[configuration]]
     assert busy["requests"] == count, busy
+    asked, replayed = first.pop("cpu"), again.pop("cpu")
     ideal = count * LATENCY / CONCURRENCY
     detail = {
         "configuration": configuration,
         "requests": count,
         "requests_a_second": round(count / busy["seconds"], 1),
         "at_best": CONCURRENCY / LATENCY,
-        "seconds": {"stage": first, "beside the requests": round(first - busy["seconds"], 1), "from the record": again},
+        "seconds": {
+            "stage": first["seconds"],
+            "beside the requests": round(first["seconds"] - busy["seconds"], 1),
+            "from the record": again["seconds"],
+        },
+        "cpu_ms_a_request": round((asked - replayed) / count * 1000, 2),
         "records": records,
     }
     value = busy["seconds"] / ideal
@@ -70,13 +78,15 @@ def prepare(place: Path, count: int, port: int) -> None:
     (place / "params.yaml").write_text(json.dumps({"generate": generate}))
 
 
-def stage(place: Path) -> float:
-    """Seconds that the stage takes."""
+def stage(place: Path) -> dict[str, float]:
+    """Seconds that the stage takes, and those of a processor (`cpu`)."""
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    start = time.perf_counter()
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "tasks", "generate"], cwd=place, env=environment, check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip
-    return round(time.perf_counter() - start, 1)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": round(time.perf_counter() - start, 1), "cpu": cpu}
 
 
 def record(path: Path, lines: int) -> dict[str, Any]:

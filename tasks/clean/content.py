@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Turn = dict[str, Any]
@@ -64,6 +65,11 @@ class Content:
 
     def turns(self) -> list[Turn]:
         """Every turn."""
+        return self._turns
+
+    @cached_property
+    def _turns(self) -> list[Turn]:
+        """As every step goes over them: turns change, which there are does not."""
         return [turn for turns in self.parts() for turn in turns]
 
     def change(self, change: Callable[[str], str]) -> None:
@@ -134,5 +140,10 @@ def as_text(given: Any) -> str:
 
 
 def as_json(value: Any) -> str:
-    """`value` as JSON; a text is taken for JSON already."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    """`value` as JSON; a text is taken for JSON already. Raises `Unusable` for NaN and infinity, which JSON lacks."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str, allow_nan=False)
+    except ValueError:
+        raise Unusable("not_finite") from None

@@ -1,6 +1,7 @@
 """What kind of file it is: its content decides, its name only where the content leaves it open."""
 
 import json
+import re
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
 from pathlib import Path
@@ -38,6 +39,8 @@ _NOT_ROWS = {
     b"\x7fELF": "a program",
 }
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!doctype|<html|<head|<body|<\?xml)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,20 @@ def recognise(path: Path) -> Format:
     for start, what in _NOT_ROWS.items():
         if head.startswith(start):
             raise InputError(f"{path}: the content is {what}; rows are JSON, CSV, Parquet or Arrow.")
+    if head.startswith(_POINTER):
+        raise InputError(f"{path}: git-LFS keeps this pointer in place of the data; fetch them: git lfs pull")
+    kind = ENDINGS.get(ending(path), "lines")
+    if kind != "prose" and _PAGE.match(head):
+        raise InputError(
+            f"{path}: the content is a page in HTML or XML, as servers send where a login is missing or an address is "
+            "wrong; download the data again."
+        )
     if head.startswith(b"PAR1"):
         return Format("parquet", compression)
     if head.startswith(b"ARROW1"):
         return Format("arrow", compression)
     if head.startswith(b"\xff\xff\xff\xff"):
         return Format("arrow_stream", compression)
-    kind = ENDINGS.get(ending(path), "lines")
     if kind in {"parquet", "arrow_stream"} and head:
         raise InputError(f"{path}: not a readable {ending(path)[1:].capitalize()} file: its first bytes are others.")
     if head.startswith(_UTF16):
@@ -103,7 +113,20 @@ def _text(head: str, suggested: Kind) -> Kind:
     first, *more = head.splitlines()
     if _complete(first) and (any(line.strip() for line in more) or suggested == "lines"):
         return "lines"
-    return suggested if suggested == "lines" else "document"
+    return "document" if suggested != "lines" or _goes_on(head) else "lines"
+
+
+def _goes_on(head: str) -> bool:
+    """Whether the first object ends on a later line than it begins, or is right as far as it is seen."""
+    try:
+        _, end = json.JSONDecoder().raw_decode(head)
+    except json.JSONDecodeError as error:
+        end = error.pos
+        if end < len(head) - 8 and not error.msg.startswith("Unterminated string"):
+            return False
+    except (ValueError, RecursionError):
+        return False
+    return "\n" in head[:end]
 
 
 def _complete(line: str) -> bool:

@@ -1,19 +1,17 @@
 """Records from files: one for each line, item or table row, in order, with its place; a few in memory at once."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from tasks.clean import tables
 from tasks.clean.files import Source
 from tasks.clean.formats import HEAD, Format, opened, recognise
-from tasks.clean.record import SHOWN, Record
+from tasks.clean.record import LONGEST, SHOWN, Record
+from tasks.clean.separated import separated
 from tasks.contract.errors import InputError
-
-LONGEST = 2**26
-"""Bytes of the longest line that is parsed."""
 
 DEEPEST = 5000
 """Levels of the deepest JSON list that is read; the parser needs memory in proportion to their square."""
@@ -28,7 +26,7 @@ def records(source: Source) -> Iterator[Record]:
         case "arrow" | "arrow_stream":
             yield from tables.from_arrow(source, found)
         case "csv" | "tsv":
-            yield from _separated(source, found)
+            yield from separated(source, found)
         case "document":
             yield from _document(source, found)
         case "prose":
@@ -66,8 +64,12 @@ def _parsed(source: Source, number: int, line: bytes) -> Record:
         return Record(source, number, None, line.decode("utf-8", "backslashreplace").strip(), "bad_encoding")
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):
+    except json.JSONDecodeError:
         return Record(source, number, None, text, "parse_error")
+    except ValueError:  # Python reads no number of more than 4300 digits
+        return Record(source, number, None, text, "huge_number")
+    except RecursionError:
+        return Record(source, number, None, text, "too_deep")
     return _record(source, number, value, text)
 
 
@@ -79,26 +81,48 @@ def _record(source: Source, number: int, value: Any, text: str | None = None) ->
 
 
 def _document(source: Source, found: Format) -> Iterator[Record]:
-    """A JSON list of objects, item by item, or one object."""
+    """A JSON list of objects, item by item, or objects, each over as many lines as it likes."""
     import ijson
 
-    number = 0
-    try:
-        with opened(source.path, found.compression) as file:
-            head = file.read(HEAD)
-        with opened(source.path, found.compression) as file:
-            file.read(3 if head.startswith(b"\xef\xbb\xbf") else 0)
-            is_list = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-            _check_depth(source, found)
-            for value in ijson.items(file, "item" if is_list else "", use_float=True):
+    number, exact = 0, False
+    _check_depth(source, found)
+    while True:
+        try:
+            for value in islice(_items(source, found, exact), number, None):
                 number += 1
                 yield _record(source, number, value)
-    except (ijson.JSONError, ValueError, RecursionError) as error:
-        said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error).encode()
-        told = " ".join(said.decode("utf-8", "backslashreplace").split())[:200]
-        raise InputError(
-            f"{source.path}: not valid JSON after {number} items: {told}. One object a line? Name it .jsonl."
-        ) from None
+            return
+        except (ijson.JSONError, ValueError, RecursionError) as error:
+            said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error).encode()
+            if b"integer overflow" in said and not exact:
+                exact = True
+                continue
+            told = " ".join(said.decode("utf-8", "backslashreplace").split())[:200]
+            raise InputError(
+                f"{source.path}: not valid JSON after {number} items: {told}. One object a line? Name it .jsonl."
+            ) from None
+
+
+def _items(source: Source, found: Format, exact: bool) -> Iterator[Any]:
+    """The values of a document. `exact`: read whole numbers of any size, which takes longer."""
+    import ijson
+
+    with opened(source.path, found.compression) as file:
+        head = file.read(HEAD)
+    with opened(source.path, found.compression) as file:
+        file.read(3 if head.startswith(b"\xef\xbb\xbf") else 0)
+        is_list = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+        read = ijson.items(file, "item" if is_list else "", use_float=not exact, multiple_values=not is_list)
+        yield from (_plain(value) for value in read) if exact else read
+
+
+def _plain(value: Any) -> Any:
+    """`value` with every decimal fraction as a float."""
+    if isinstance(value, dict):
+        return {key: _plain(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_plain(held) for held in value]
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _check_depth(source: Source, found: Format) -> None:
@@ -120,51 +144,6 @@ def _check_depth(source: Source, found: Format) -> None:
             level += event.startswith("start_") - event.startswith("end_")
             if level > DEEPEST:
                 raise InputError(f"{source.path}: lists or objects nest deeper than {DEEPEST} levels; mend the file.")
-
-
-def _separated(source: Source, found: Format) -> Iterator[Record]:
-    """CSV or TSV with a header; every value stays the text it is."""
-    csv.field_size_limit(LONGEST)
-    with opened(source.path, found.compression) as binary:
-        file = io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        lines = _Lines(file)
-        reader = csv.reader(lines, delimiter="\t" if found.kind == "tsv" else ",")
-        try:
-            header = next(reader, [])
-            if len(set(header)) < len(header):
-                twice = next(name for name in header if header.count(name) > 1)
-                raise InputError(f"{source.path}: the column '{twice}' stands twice in the header; rename one.")
-            line = reader.line_num + 1
-            for cells in reader:
-                start, line = line, reader.line_num + 1
-                if lines.ended and line > start + 1:
-                    raise InputError(
-                        f"{source.path}: a quotation mark in the row at line {start} is never closed, so that "
-                        f'{line - start - 1} lines below would be part of it; close it, or write "" where one is meant.'
-                    )
-                if not cells:
-                    continue
-                text = json.dumps(cells, ensure_ascii=False)
-                if len(cells) != len(header):
-                    yield Record(source, start, None, text, "ragged_line")
-                elif not text.isascii() and any("\udc80" <= letter <= "\udcff" for letter in text):
-                    yield Record(source, start, None, text, "bad_encoding")
-                else:
-                    yield Record(source, start, dict(zip(header, cells, strict=True)))
-        except csv.Error as error:
-            raise InputError(f"{source.path}: line {reader.line_num}: not readable as {found.kind}: {error}.") from None
-
-
-class _Lines:
-    """Lines of a file; whether their reader asked for one beyond the last, as it does for the end of a quotation."""
-
-    def __init__(self, file: Iterable[str]) -> None:
-        self._file = file
-        self.ended = False
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._file
-        self.ended = True
 
 
 def _prose(source: Source, found: Format) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""A record as it came in, with its place."""
+"""One record of a file, as it stands there or as far as it could be read."""
 
 import json
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from tasks.clean.files import Source
+
+LONGEST = 2**26
+"""Bytes of the longest line that is parsed."""
 
 SHOWN = 2**20
 """Characters kept of a record that leaves; the file and the line say where the rest is."""

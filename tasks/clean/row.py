@@ -19,6 +19,8 @@ from tasks.clean.split import SPLITS, given
 from tasks.clean.write import SOMETIMES
 from tasks.contract.rows import row_id
 
+_SOMETIMES = tuple(SOMETIMES.names)
+
 Made = tuple[dict[str, Any], tuple[int, ...]]
 """A line of the scratch file, and the numbers of `keys.KEY`."""
 
@@ -76,7 +78,7 @@ class Maker:
     def _row(
         self, record: Record, value: dict[str, Any], found: Content, split: str | None, findings: list[Finding]
     ) -> Made:
-        more = {name: kept for name in SOMETIMES.names if (kept := getattr(found, name)) is not None}
+        more = {name: kept for name in _SOMETIMES if (kept := getattr(found, name)) is not None}
         self.sometimes.update(more)
         source = self.privacy.named(_named(value.get("source"))) or record.source.name
         name, turns = row_id(source, found.identity()), [normalised(turn) for turn in found.request()]

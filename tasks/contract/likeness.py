@@ -14,7 +14,7 @@ _AROUND = ".,;:!?\"'()[]{}<>`\u201c\u201d\u2018\u2019\u00ab\u00bb\u2026"  # the 
 
 def words(text: str) -> list[str]:
     """The words of `text` in order: lower case, no punctuation around them, empty ones left out."""
-    return [word for word in (part.strip(_AROUND) for part in text.lower().split()) if word]
+    return [word for part in text.lower().split() if (word := part.strip(_AROUND))]
 
 
 def jaccard(one: Collection[str], other: Collection[str]) -> float:

@@ -51,9 +51,10 @@ def generate(settings: Settings, paths: Paths) -> None:
     ledger = Ledger()
     facts: dict[str, Any] = {"recipe": settings.recipe}
     record = Record(work / RECORD)
+    filed = 0
     try:
         record.forget_failures()  # of an unfinished run; those of finished runs come with the file
-        record.load(paths.responses)
+        filed = record.load(paths.responses)
         if settings.ask_again:
             record.forget_failures()
         if settings.recipe != "none":
@@ -69,9 +70,15 @@ def generate(settings: Settings, paths: Paths) -> None:
                 shutil.move(work / name, aside / name)
             ledger.write(aside / "ledger.json", **facts)
             write_json(aside / "settings.json", settings.model_dump(mode="json"))
-    finally:
+    except BaseException:
+        paid = len(record) > filed
         record.close()
-        _clear(work)
+        if paid:
+            _clear(work)
+        else:
+            shutil.rmtree(work)
+        raise
+    record.close()
     shutil.rmtree(work)
     told = f": {dict(ledger.outs)}, left {dict(ledger.left)}" if ledger.came else ""
     print(f"generate: {ledger.outs.total()} rows of {ledger.came} asked for{told}", flush=True)

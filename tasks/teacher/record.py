@@ -106,11 +106,12 @@ class Record:
         """Note that `run` used a response, now in its `attempt`; it is counted as spent once."""
         row = (run, key, attempt, spent.sent, spent.answered, spent.cost)
         new = "INSERT OR IGNORE INTO used VALUES (?, ?, ?, ?, ?, ?)"
-        if self._base.execute(new, row).rowcount:
-            self.spend(run, spent.sent + spent.answered, spent.cost)
-        else:
+        tokens, cost = spent.sent + spent.answered, spent.cost
+        if not self._base.execute(new, row).rowcount:
             self._base.execute("UPDATE used SET attempt = ? WHERE run = ? AND key = ?", (attempt, run, key))
-        self._base.execute("UPDATE spending SET uses = uses + 1 WHERE run = ?", (run,))
+            tokens, cost = 0, 0.0
+        more = "UPDATE spending SET tokens = tokens + ?, cost = cost + ?, uses = uses + 1 WHERE run = ?"
+        self._base.execute(more, (tokens, cost, run))
 
     def uses(self, run: str) -> int:
         """How often `run` has used a response, replayed or new, since it began."""
@@ -127,9 +128,8 @@ class Record:
 
     def enter(self, gate: str, most: int) -> bool:
         """Take a place at `gate`, where fewer than `most` requests are under way."""
-        self._base.execute("INSERT OR IGNORE INTO gates VALUES (?, 0, 0)", (gate,))
-        query = "UPDATE gates SET under_way = under_way + 1 WHERE name = ? AND under_way < ?"
-        return bool(self._base.execute(query, (gate, most)).rowcount)
+        query = "INSERT INTO gates VALUES (?1, 1, 0) ON CONFLICT DO UPDATE SET under_way = under_way + 1"
+        return bool(self._base.execute(f"{query} WHERE under_way < ?2", (gate, most)).rowcount)
 
     def leave(self, gate: str) -> None:
         """Give a place back."""
@@ -166,13 +166,14 @@ class Record:
         """Forget requests that failed, so that they are asked again."""
         self._base.execute("DELETE FROM lines WHERE kind = 'failed'")
 
-    def load(self, path: Path) -> None:
-        """Take in the lines of a record that was written before; what is here already stays.
+    def load(self, path: Path) -> int:
+        """Take in the lines of a record that was written before; what is here already stays. Return its responses.
 
         Raises `InputError` for a line that is none of a record.
         """
+        responses = 0
         if not path.is_file():
-            return
+            return responses
         with path.open(encoding="utf-8") as file:
             self._base.execute("BEGIN")
             for number, line in enumerate(file, 1):
@@ -184,9 +185,11 @@ class Record:
                         f"{path}, line {number}: not a line of a record of responses; restore the file by `dvc "
                         "checkout` or `dvc pull`, or remove it to pay for all responses again."
                     )
+                responses += found[2] == "response"
                 values = (found[1], found[2], line.rstrip("\n"))
                 self._base.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?)", values)
             self._base.execute("COMMIT")
+        return responses
 
     def save(self, path: Path) -> None:
         """Write all as lines, in the order of their keys: equal records give equal bytes."""

@@ -67,8 +67,11 @@ class Server:
     def _read(self, reply: aiohttp.ClientResponse, body: bytes) -> Response:
         if reply.status == 200:
             try:
-                # Half of a surrogate pair, with which a cut-off answer may end, is no text that can be stored.
-                return _response(json.loads(json.dumps(json.loads(body), ensure_ascii=False).encode(errors="replace")))
+                said = json.loads(body)
+                if b"\\ud" in body.lower() or b"\xed" in body:
+                    # Half of a surrogate pair, with which a cut-off answer may end, is no text that can be stored.
+                    said = json.loads(json.dumps(said, ensure_ascii=False).encode(errors="replace"))
+                return _response(said)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 kind = reply.headers.get("Content-Type", "no content type")
                 said = self._clean(body[:200].decode(errors="replace"))

@@ -17,6 +17,8 @@ from tasks.contract.paths import Paths
 from tasks.contract.rows import row_id
 from tasks.generate import Settings, run
 from tasks.generate.program import answer, load
+from tasks.teacher.record import RECORD, Record
+from tasks.teacher.request import Request, Response
 from tests.tasks.generating import ROOT, ledger, lines, outputs, project, requests, settings, start
 from tests.tasks.good_teacher import good
 from tests.tasks.teacher_server import Asked, Reply, teacher_server
@@ -115,6 +117,7 @@ def test_a_teacher_that_cannot_be_used_ends_the_stage_with_a_sentence(
     assert "0 responses are kept" in str(error.value)
     assert "sesame" not in str(error.value)
     assert not paths.generated.exists()
+    assert not paths.scratch("generate").exists()  # nothing was paid for
 
 
 def test_losses_beyond_the_limit_fail_the_stage_and_what_was_paid_for_is_kept(paths: Paths) -> None:
@@ -123,6 +126,7 @@ def test_losses_beyond_the_limit_fail_the_stage_and_what_was_paid_for_is_kept(pa
         with pytest.raises(LossError, match=r"3 of 40 rows .* no_answer 3.*generate\.max_loss"):
             run(program(server.base_url), paths)
         assert not paths.generated.exists()
+        assert len(lines_of(paths)) == 37
         run(program(server.base_url), paths)  # what failed in a run that did not finish is asked again
         assert requests(server) == 40 + 3
     assert ledger(paths)["left"] == {}
@@ -214,8 +218,6 @@ def _asks(process: psutil.Process, port: int) -> bool:
 
 def lines_of(paths: Paths) -> list[str]:
     """Responses in the database that an unfinished run has left."""
-    from tasks.teacher.record import RECORD, Record
-
     record = Record(paths.scratch("generate") / RECORD)
     try:
         return [line for (line,) in record._base.execute("SELECT line FROM lines WHERE kind = 'response'")]
@@ -270,6 +272,30 @@ def test_a_damaged_record_is_refused_by_its_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"responses\.jsonl, line 2: not a line of a record.*dvc checkout"):
         run(Settings(recipe="none"), paths)
     assert not paths.generated.exists()
+    assert not paths.scratch("generate").exists()
+
+
+def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_record(tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    shutil.rmtree(paths.data / "tasks")
+    refused = settings("instructions", "http://127.0.0.1:9/v1")
+
+    def recorded(count: int, path: Path) -> Record:
+        record = Record(path)
+        for number in range(count):
+            record.put(Request("m", f"question {number}", {"max_tokens": 9}), Response("well"))
+        return record
+
+    filed = recorded(2, tmp_path / "filed.sqlite")
+    filed.save(paths.responses)
+    filed.close()
+    with pytest.raises(InputError):
+        run(refused, paths)
+    assert not paths.scratch("generate").exists()
+    recorded(3, paths.scratch("generate") / RECORD).close()  # as an unfinished run leaves it
+    with pytest.raises(InputError):
+        run(refused, paths)
+    assert len(lines_of(paths)) == 3
 
 
 def test_declaring_the_stage_imports_nothing_heavy() -> None:

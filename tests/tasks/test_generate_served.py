@@ -72,9 +72,20 @@ def test_197_pages_through_a_real_model(served: str, model: Path, tmp_path: Path
     paths = project(tmp_path)
     shutil.rmtree(paths.data / "documents")
     shutil.copytree(SHARED.parents[1] / "documents" / "docker-cli-docs", paths.data / "documents")
-    teacher = {"model": str(model), "max_new_tokens": 32, "concurrency": 2}
-    run(settings("documents", served, documents={"chunk": 1500, "questions": 2}, teacher=teacher), paths)
-    told = ledger(paths)
+    # What takes time is the server: every answer is a step of the model a token, and every prompt is read first.
+    teacher = {"model": str(model), "max_new_tokens": 8, "concurrency": 2}
+    run(settings("documents", served, documents={"chunk": 2000, "questions": 3}, teacher=teacher), paths)
+    told, recorded = ledger(paths), lines(paths.responses)
     rows = [*lines(paths.generated / "rows.jsonl"), *lines(paths.generated / "left_out.jsonl")]
     assert len({row["document"] for row in rows}) == 197
-    assert told["in"] == len(rows) == 2 * len(lines(paths.responses)) > 2000
+    assert told["in"] == len(rows) == 3 * len(recorded) > 2000
+    assert told["requests"] == len(recorded)
+    assert told["output_tokens"] == sum(line["response"]["output_tokens"] for line in recorded)
+    asked = {line["key"]: line["request"]["content"][0]["content"] for line in recorded}
+    for row in rows:
+        source, (key,) = row["provenance"]["source"], row["provenance"]["prompts"]
+        text = (paths.data / "documents" / source["document"]).read_text().split("\n")
+        passage, (first, last) = asked[key].split("Passage:\n", 1)[1].split("\n"), source["lines"]
+        assert len(passage) == last - first + 1
+        assert passage[0].strip() in text[first - 1]
+        assert passage[-1].strip() in text[last - 1]
