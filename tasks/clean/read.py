@@ -1,8 +1,8 @@
 """Records from files: one for each line, item or table row, in order, with its place; a few in memory at once."""
 
 import json
+import re
 from collections.abc import Iterator
-from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -84,51 +84,44 @@ def _document(source: Source, found: Format) -> Iterator[Record]:
     """A JSON list of objects, item by item, or objects, each over as many lines as it likes."""
     import ijson
 
-    number, exact = 0, False
-    _check_depth(source, found)
+    number, parser = 0, ijson
     while True:
         try:
-            for value in islice(_items(source, found, exact), number, None):
+            _check_depth(source, found, parser)
+            for value in islice(_items(source, found, parser), number, None):
                 number += 1
                 yield _record(source, number, value)
             return
         except (ijson.JSONError, ValueError, RecursionError) as error:
             said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error).encode()
-            if b"integer overflow" in said and not exact:
-                exact = True
+            if b"integer overflow" in said and parser is ijson:
+                parser = ijson.get_backend("python")  # slow; reads whole numbers of more than 64 bits
                 continue
             told = " ".join(said.decode("utf-8", "backslashreplace").split())[:200]
-            raise InputError(
-                f"{source.path}: not valid JSON after {number} items: {told}. One object a line? Name it .jsonl."
-            ) from None
+            raise InputError(f"{source.path}: not valid JSON after {number} items: {told}. {_advice(told)}") from None
 
 
-def _items(source: Source, found: Format, exact: bool) -> Iterator[Any]:
-    """The values of a document. `exact`: read whole numbers of any size, which takes longer."""
-    import ijson
+def _advice(told: str) -> str:
+    """What to do about JSON that is refused, as far as that can be seen."""
+    if "NaN" in told or "Infinity" in told:
+        return "JSON has no such numbers; write null."
+    if re.search(r"\d{99}", told):
+        return "Numbers have at most 4300 digits; write it as a text."
+    return "One object a line? Name it .jsonl."
 
+
+def _items(source: Source, found: Format, parser: Any) -> Iterator[Any]:
+    """The values of a document. `parser`: one of ijson's."""
     with opened(source.path, found.compression) as file:
         head = file.read(HEAD)
     with opened(source.path, found.compression) as file:
         file.read(3 if head.startswith(b"\xef\xbb\xbf") else 0)
         is_list = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-        read = ijson.items(file, "item" if is_list else "", use_float=not exact, multiple_values=not is_list)
-        yield from (_plain(value) for value in read) if exact else read
+        yield from parser.items(file, "item" if is_list else "", use_float=True, multiple_values=not is_list)
 
 
-def _plain(value: Any) -> Any:
-    """`value` with every decimal fraction as a float."""
-    if isinstance(value, dict):
-        return {key: _plain(held) for key, held in value.items()}
-    if isinstance(value, list):
-        return [_plain(held) for held in value]
-    return float(value) if isinstance(value, Decimal) else value
-
-
-def _check_depth(source: Source, found: Format) -> None:
+def _check_depth(source: Source, found: Format, parser: Any) -> None:
     """Raise `InputError` where the file nests deeper than `DEEPEST`; brackets are counted first, for that is quick."""
-    import ijson
-
     level = 0
     with opened(source.path, found.compression) as file:
         while part := file.read(2**14):
@@ -140,7 +133,7 @@ def _check_depth(source: Source, found: Format) -> None:
             return
     level = 0
     with opened(source.path, found.compression) as file:
-        for event, _ in ijson.basic_parse(file):
+        for event, _ in parser.basic_parse(file, use_float=True):
             level += event.startswith("start_") - event.startswith("end_")
             if level > DEEPEST:
                 raise InputError(f"{source.path}: lists or objects nest deeper than {DEEPEST} levels; mend the file.")

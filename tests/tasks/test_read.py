@@ -124,6 +124,20 @@ def test_numbers_that_nothing_reads_are_told(tmp_path: Path) -> None:
     assert faults(read(tmp_path, "rows.jsonl", said)) == [(1, "huge_number"), (2, None), (3, "too_deep")]
 
 
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("NaN", "JSON has no such numbers; write null"),
+        ("-Infinity", "JSON has no such numbers; write null"),
+        ("1e999", "overflow"),
+        ("7" * 5000, "at most 4300 digits; write it as a text"),
+    ],
+)
+def test_numbers_that_a_document_cannot_have_are_told(tmp_path: Path, number: str, told: str) -> None:
+    with pytest.raises(InputError, match=rf"rows\.json: not valid JSON after 1 items: .*{told}"):
+        read(tmp_path, "rows.json", f'[{{"text": "a"}}, {{"text": "b", "n": {number}}}]')
+
+
 @pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
 def test_numbers_that_json_lacks_matter_where_they_are_kept(tmp_path: Path, number: str) -> None:
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
