@@ -84,7 +84,9 @@ def write(settings: Settings, paths: Paths) -> None:
             print(f"template: {name}: {said}")
 
 
-def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:
+def split(
+    name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any, processes: int | None = None
+) -> Account:
     """Template one split and write its shards, what left or was cut into `lost`; stop where too much is."""
     source = paths.clean / f"{name}.parquet"
     if not source.is_file():
@@ -93,7 +95,7 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
     account = Account(name)
     report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
     with Shards(paths.templated, name) as shards:
-        for outcomes in templater.stream(batch.to_pylist() for batch in parquet.iter_batches(BATCH)):
+        for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False), processes):
             gone = [row for found in outcomes if (row := account.add(found))]
             if gone:
                 lost.write_table(pa.Table.from_pylist(gone, schema=LOST))
