@@ -15,21 +15,23 @@ def special(tokenizer: Any) -> dict[str, Any]:
     return {one.content: one for one in tokenizer.added_tokens_decoder.values() if one.special}
 
 
-def tags(tokenizer: Any) -> dict[str, Any]:
+def added(tokenizer: Any) -> dict[str, Any]:
     """Tokens that were added as no special ones and steer all the same, such as <tool_call>: text -> how it was added.
 
     They are those that look so, and those that the chat template names. Others are words, or runs of space.
     """
     template = str(tokenizer.chat_template)
-    return {
-        one.content: one
-        for one in tokenizer.added_tokens_decoder.values()
-        if not one.special
-        and (CONTROL.fullmatch(one.content) or (_TAG.fullmatch(one.content) and one.content in template))
-    }
+    others = [one for one in tokenizer.added_tokens_decoder.values() if not one.special]
+    named = {one.content for one in others if one.content in template and _BRACKETED.fullmatch(one.content)}
+    return {one.content: one for one in others if one.content in named or CONTROL.fullmatch(one.content)}
 
 
-_TAG = re.compile(r"\S*[^\w\s]\S*")
+def is_tag(token: str) -> bool:
+    """Whether an added token is one that a model writes within its turn, such as <think>, and none that ends one."""
+    return not CONTROL.fullmatch(token)
+
+
+_BRACKETED = re.compile(r"\S*[^\w\s]\S*")
 """A token with a bracket, or another character that is in no word."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tasks.contract.errors import InputError
-from tasks.template.controls import finder, special, tags
+from tasks.template.controls import added, finder, is_tag, special
 from tasks.template.places import Bytes, Pieces, Places, Read, Span, numbers
 
 PRIVATE = range(0xF0000, 0x10FFFE)
@@ -29,18 +29,19 @@ class Encoder:
 
         self.tokenizer = tokenizer
         self._rust = tokenizer._tokenizer
-        self._special, self._tags = special(tokenizer), tags(tokenizer)
-        self._added = self._special | self._tags
+        self._special, self._others = special(tokenizer), added(tokenizer)
+        self._added = self._special | self._others
         self.controls = dict(zip(self._added, tokenizer.convert_tokens_to_ids(list(self._added)), strict=True))
         """Control tokens: text -> id."""
         self.pattern = finder(self._special)
         """Finds special tokens in a text."""
         self.every = finder(self._added)
         """Finds control tokens in a text: the tags among them, which may stand in texts of the assistant."""
-        self._of_tags = finder(self._tags)
+        tags = [text for text in self._others if is_tag(text)]
+        self._of_tags = finder(tags)
         self._control = np.zeros(2 + max(self.controls.values(), default=0), bool)
         self._control[list(self.controls.values())] = True
-        self._ids_of_tags = frozenset(self.controls[text] for text in self._tags)
+        self._ids_of_tags = frozenset(self.controls[text] for text in tags)
         self.bos: int | None = tokenizer.bos_token_id
         self._pieces = Pieces(self._rust) if isinstance(self._rust.decoder, ByteLevel) else None
         """Bytes of the tokens, where these one behind the other are the text."""
@@ -144,7 +145,7 @@ class Encoder:
         if base in self._readers:
             return self._readers[base]
         plain = copy.deepcopy(self._rust)
-        plain.add_special_tokens([AddedToken(text, special=True) for text in self._tags])  # the text is, not the token
+        plain.add_special_tokens([AddedToken(text, special=True) for text in self._others])  # to be texts
         plain.add_tokens(
             [
                 AddedToken(

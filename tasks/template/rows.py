@@ -53,18 +53,18 @@ class Templater:
         raw = iter(sequence.texts(self.encoder, [plan.text for plan in plans if plan.text is not None], self._bos))
         return [self._outcome(plan, made, raw) for plan in plans]
 
-    def stream(self, batches: Iterable[Batch], processes: int | None = None) -> Iterator[list[Outcome]]:
-        """What becomes of each row, batch by batch, by as many processes, or as there are cores."""
+    def stream(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
+        """What becomes of each row, batch by batch, by as many processes as there are cores."""
         lengths: deque[int] = deque()
 
         def parts() -> Iterator[Batch]:
             for batch in batches:
                 lengths.append(len(batch))
                 for start in range(0, len(batch), PART):
-                    yield batch[start : start + PART]
+                    yield _alone(batch[start : start + PART])
 
         outcomes: list[Outcome] = []
-        for found in ordered(self.outcomes, parts(), processes or cores()):
+        for found in ordered(self.outcomes, parts(), cores()):
             outcomes += found
             if len(outcomes) == lengths[0]:
                 yield outcomes
@@ -209,6 +209,11 @@ def _alike(first: Draft, second: Draft) -> bool:
     """Whether two texts differ in space and in capital letters only."""
     texts = ["".join(draft.text.casefold().split()) for draft in (first, second)]
     return texts[0] == texts[1]
+
+
+def _alone(part: Batch) -> Batch:
+    """The rows without the rest of the batch, which would go to a worker with them."""
+    return pa.ipc.read_record_batch(part.serialize(), part.schema) if isinstance(part, pa.RecordBatch) else part
 
 
 def from_arrow(batch: pa.RecordBatch) -> list[dict[str, Any]]:

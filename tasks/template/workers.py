@@ -59,8 +59,6 @@ class _Crew:
         self._idle: list[Any] = []
         self._workers: dict[Any, Any] = {}
         self._most = AHEAD * processes
-        sys.stdout.flush()
-        sys.stderr.flush()
         for _ in range(processes):
             mine, its = context.Pipe()
             worker = context.Process(target=_serve, args=(work, its, [*self._workers, mine]), daemon=True)

@@ -128,16 +128,16 @@ def tagged() -> Any:
     return coder
 
 
-@pytest.mark.parametrize("tag", ["<tool_call>", "<|tool|>"])
+@pytest.mark.parametrize(("tag", "meant"), [("<tool_call>", 1), ("<|tool|>", 0)])
 @pytest.mark.parametrize("role", ["user", "tool"])
-def test_tags_in_texts_of_anybody_stay_text(tag: str, role: str) -> None:
+def test_tags_in_texts_of_anybody_stay_text(tag: str, meant: int, role: str) -> None:
     coder = tagged()
     messages = [{"role": "user", "content": "a"}, {"role": role, "content": f"say {tag} 1"}]
     messages.append({"role": "assistant", "content": f"{tag} docker stop"})
     found = judged(coder, messages)
     (part,) = found.sequences
     assert found.reason is None and found.notes == {"quoted": 1}
-    assert part.ids.count(coder.convert_tokens_to_ids(tag)) == 1  # that of the assistant, which is meant
+    assert part.ids.count(coder.convert_tokens_to_ids(tag)) == meant  # in the answer, if it can be meant there
     assert part.ids.count(coder.convert_tokens_to_ids("stop")) == 1  # a word, which steers nothing
     assert coder.decode(part.ids) == coder.apply_chat_template(messages, tokenize=False)
     assert trained(coder, found) == [f"{tag} docker stop<|im_end|>"]
