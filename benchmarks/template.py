@@ -1,8 +1,8 @@
 """`template`: seconds to read, template, check and write rows, for each second of the bare tokenizer; and its memory.
 
 The bare tokenizer is the Rust one, all threads, on the same rendered texts and nothing else: no rendering, labels or
-checks. Rows are public conversations where they are at hand, else random words. Memory is the peak of the whole stage
-on ten times the rows.
+checks. The two take turns on the same cores. Rows are public conversations where they are at hand, else random words.
+Memory is the peak of the whole stage with its workers on ten times the rows.
 """
 
 import json
@@ -55,7 +55,7 @@ def measure(full: bool) -> Result:
             speed[name] = _child("speed", place, DATA / file if file else place / "rows.jsonl", base, configuration)
         place = Path(folder) / "memory"
         source = DATA / SETS["conversations"] if at_hand else place / "rows.jsonl"
-        few, many = (_child("memory", place, source, base, str(rows)) for rows in ROWS[configuration])
+        few, many = (_memory_of(rows, place, source, base) for rows in ROWS[configuration])
     ratio, growth = next(iter(speed.values()))["ratio"], many["peak_mib"] / few["peak_mib"]
     detail = {
         "configuration": configuration,
@@ -68,15 +68,22 @@ def measure(full: bool) -> Result:
     )
 
 
+def _memory_of(rows: int, place: Path, source: Path, base: Path) -> dict[str, Any]:
+    """Peak memory with so many rows, which another process writes: what making them takes is not counted."""
+    _child("rows", place, source, base, str(rows))
+    return _child("memory", place, source, base, str(rows))
+
+
 def _child(what: str, place: Path, source: Path, base: Path, how: str) -> dict[str, Any]:
     place.mkdir(exist_ok=True)
     if not source.exists():
         clean.write(source, 20_000)
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.template", what, str(place), str(source), str(base), how],
-        cwd=HERE, capture_output=True, text=True, check=True,
-        env={**os.environ, "TOKENIZERS_PARALLELISM": "true"},
+        cwd=HERE, capture_output=True, text=True, env={**os.environ, "TOKENIZERS_PARALLELISM": "true"},
     )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"benchmarks.template {what} {source.name}: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -176,16 +183,13 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
     }
 
 
-def _memory(place: Path, source: Path, base: Path, rows: int) -> dict[str, Any]:
+def _memory(place: Path, base: Path, rows: int) -> dict[str, Any]:
     from tasks.contract.files import write_json
     from tasks.contract.model import describe, identity
     from tasks.contract.paths import Paths
     from tasks.template import Settings, run
+    from tasks.template.workers import cores
 
-    if os.fork() == 0:  # what making the rows takes is not counted
-        _rows(source, place, rows)
-        os._exit(0)
-    os.wait()
     paths = Paths(place)
     files = describe(base)
     told = {"kind": "folder", "location": str(base), "revision": None, "files": files, "sha256": identity(files)}
@@ -193,18 +197,20 @@ def _memory(place: Path, source: Path, base: Path, rows: int) -> dict[str, Any]:
     start = time.perf_counter()
     run(Settings(max_loss=1), paths)
     seconds = round(time.perf_counter() - start, 1)
-    return {
-        "rows": rows,
-        "seconds": seconds,
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-    }
+    mine, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    # what they share is counted in each: more than it is, never less
+    return {"rows": rows, "seconds": seconds, "peak_mib": round((mine + cores() * workers) / 1024)}
 
 
 def main() -> None:
     """One measurement, in this process; the last line is what was found."""
     what, *places, how = sys.argv[1:]
     place, source, base = map(Path, places)
-    found = _speed(place, source, base, ROUNDS[how]) if what == "speed" else _memory(place, source, base, int(how))
+    found: dict[str, Any] = {}
+    if what == "rows":
+        _rows(source, place, int(how))
+    else:
+        found = _speed(place, source, base, ROUNDS[how]) if what == "speed" else _memory(place, base, int(how))
     print(json.dumps(found))
 
 

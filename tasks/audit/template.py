@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.audit.dialogues import dialogues
-from tasks.template.audit import Findings
+from tasks.template.controls import CONTROL
+from tasks.template.findings import Findings
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.tokenizer import jinja, prepare
@@ -28,12 +29,6 @@ TEN = {
 }
 """Check -> its number among the ten that catch most ruined fine-tunes: 1 conservation, 2 coverage, 3 scaffold,
 4 supervision, 5 prefix, 6 stop. The others (7 equivalence, 8 first step, 9 identity, 10 canaries) need a run."""
-
-CONTROL = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?[A-Z_]{2,30}\]|<\uff5c[^<>\s]{1,40}\uff5c>|<(?:start|end)_of_turn>|<[be]os>"
-    r"|<\|[a-z_]{1,40}>|<[a-z_]{1,40}\|>|<end_of_utterance>"
-)
-"""What control tokens look like in a template."""
 
 _END = re.compile(r"(?i)im_end|eot_|end.?of.?(?:turn|sentence|text|utterance)|<turn\||return|</s>|eos|<\|end\|>")
 """Those that end turns."""

@@ -2,116 +2,23 @@
 
 import re
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.contract.files import fingerprint
 from tasks.contract.ledger import Ledger
 from tasks.template.checks import CHECKS, WANTED, Check
 from tasks.template.encode import Encoder
+from tasks.template.findings import EXAMPLES, Findings
 from tasks.template.lengths import summary
 from tasks.template.outcome import Outcome
-
-EXAMPLES = 5
-"""Rows named for each finding."""
-
-BIASED = 0.65
-"""Share of pairs with the longer answer chosen above which length is what is learned, where chance (two standard
-deviations of as many fair coins) does not explain it."""
+from tasks.template.pairs import Pairs
 
 SHORT = 5
 """Characters below which an answer is hardly one."""
 
 _REFUSAL = re.compile(r"\s*(?:i'?m sorry|sorry,|i (?:can(?:no|')t|am unable|won't)|as an ai\b)", re.IGNORECASE)
-
-
-@dataclass
-class Findings:
-    """How many rows each check applies to, and some of them."""
-
-    rows: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    details: dict[str, str] = field(default_factory=dict)
-    """What one row of the check has to say about it."""
-
-    def add(self, slug: str, row: str, detail: str | None = None) -> None:
-        """Note that a check applies to a row."""
-        self.rows[slug] += 1
-        if len(self.examples[slug]) < EXAMPLES:
-            self.examples[slug].append(row)
-        if detail:
-            self.details.setdefault(slug, detail)
-
-    def as_list(self, known: Mapping[str, Check] = CHECKS) -> list[dict[str, Any]]:
-        """`{"check", "severity", "rows", "examples", "message"}` each, in the order of the checks that are known."""
-        found = []
-        for slug, check in known.items():
-            if self.rows[slug]:
-                detail = f" ({self.details[slug]})" if slug in self.details else ""
-                found.append(
-                    {
-                        "check": slug,
-                        "severity": check.severity,
-                        "rows": self.rows[slug],
-                        "examples": self.examples[slug],
-                        "message": check.meaning + detail,
-                    }
-                )
-        return found
-
-
-class Pairs:
-    """What only all preferences together tell: whether the longer answer is preferred, and whether they contradict."""
-
-    def __init__(self) -> None:
-        self.pairs = self.longer = 0
-        self.ratios = 0.0
-        self._seen: dict[bytes, bool] = {}
-        self._such: list[str] = []
-        self.labels: Counter[bool | None] = Counter()
-        self._judged: list[str] = []
-
-    def add(self, found: Outcome, findings: Findings) -> None:
-        """Note a pair that goes on."""
-        chosen, rejected = (part.ids[found.prompt :] for part in found.sequences)
-        self.pairs += 1
-        if len(chosen) > len(rejected):
-            self.longer += 1
-            self._such += [found.id] * (len(self._such) < EXAMPLES)
-        self.ratios += len(chosen) / max(1, len(rejected))
-        both = sorted((chosen, rejected))
-        key = bytes.fromhex(fingerprint([found.sequences[0].ids[: found.prompt], both])[:16])
-        if self._seen.setdefault(key, both[0] == chosen) != (both[0] == chosen):
-            findings.add("contradiction", found.id)
-
-    def add_judged(self, found: Outcome, findings: Findings) -> None:
-        """Note a judged answer that goes on."""
-        self.labels[found.label] += 1
-        if len(self._judged) < EXAMPLES:
-            self._judged.append(found.id)
-        key = bytes.fromhex(fingerprint([found.prompt, found.sequences[0].ids])[:16])
-        if self._seen.setdefault(key, bool(found.label)) != found.label:
-            findings.add("contradiction", found.id)
-
-    def judge(self, findings: Findings) -> None:
-        """Note a preference for length, and judgements that are all the same."""
-        if len(self.labels) == 1 and self.labels.total() > 1:
-            findings.rows["one_label"] = self.labels.total()
-            findings.examples["one_label"] = self._judged
-        if self.longer > max(BIASED * self.pairs, self.pairs / 2 + self.pairs**0.5):
-            findings.rows["length_bias"] = self.longer
-            findings.examples["length_bias"] = self._such
-            findings.details["length_bias"] = (
-                f"{self.longer} of {self.pairs} pairs; the chosen answer has {self.ratios / self.pairs:.2f} times the "
-                "tokens on average"
-            )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Counts, and the mean ratio of lengths, chosen to rejected."""
-        mean = round(self.ratios / self.pairs, 4) if self.pairs else None
-        return {"pairs": self.pairs, "chosen_longer": self.longer, "mean_length_ratio": mean}
 
 
 @dataclass
@@ -164,7 +71,7 @@ class Account:
         for found in outcomes:
             if not found.reason:
                 for part in found.sequences:
-                    self.controls.update(part.ids[place] for place in encoder.of(part.ids))
+                    self.controls.update(part.tokens[encoder.of(part.tokens)].tolist())
 
     def _leave(self, found: Outcome) -> None:
         reason = str(found.reason)
@@ -188,10 +95,10 @@ class Account:
             self.answers.left[f"cut_{found.cut}"] += found.answers - trained
         if found.kind == "sequence":
             self.trained.update(rows=len(found.sequences), tokens=after, supervised_tokens=trained)
-            self.lengths.extend(len(part.ids) for part in found.sequences)
+            self.lengths.extend(len(part) for part in found.sequences)
         else:
             self.trained[found.kind] += 1
-            self.lengths.append(max(len(part.ids) for part in found.sequences))
+            self.lengths.append(max(len(part) for part in found.sequences))
             if found.kind == "preference":
                 self.pairs.add(found, self.findings)
             else:
@@ -230,7 +137,7 @@ def _is_poor(answer: str) -> bool:
 
 
 def _lost(found: Outcome, split: str) -> dict[str, Any]:
-    stopped = all(part.runs and part.runs[-1][1] <= len(part.ids) for part in found.sequences) and found.cut != "answer"
+    stopped = all(part.runs and part.runs[-1][1] <= len(part) for part in found.sequences) and found.cut != "answer"
     return {
         "id": found.id,
         "split": split,

@@ -86,6 +86,11 @@ CHECKS = {
     "contradiction": Check(
         "error", "an answer to a prompt is preferred to another and the other to it, or good and bad", "own observation"
     ),
+    "circle": Check(
+        "error",
+        "answers to a prompt are preferred in a circle, such as A to B, B to C and C to A: no order of them is right",
+        "tournesol-app/tournesol#671",
+    ),
     "one_label": Check(
         "error", "every judged answer has the same label: there is nothing to tell it from", "huggingface/trl#1724"
     ),

@@ -5,23 +5,27 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from tasks.contract.rows import Message
-from tasks.template.encode import Span
 from tasks.template.markers import Ends, Marked, marked
-from tasks.template.prompts import Prompts
+from tasks.template.places import Span
+from tasks.template.prompts import Prompts, key
 from tasks.template.renderer import MOST_TOOLS, Renderer, Unrenderable
 from tasks.template.settings import Trained
-from tasks.template.skeleton import Fitted, Skeleton, fit, forms, own, skeleton
+from tasks.template.skeleton import Fitted, Skeleton, fit, own, skeleton
+from tasks.template.words import calls, names, thinks
 
 MOST = 20_000
 """Skeletons that are kept."""
+
+SPEAKERS = ("assistant", "system", "developer")
+"""Roles whose texts hold tags for what they are; those of users and tools are anybody's."""
 
 SAMPLED = 64
 """One row in so many is rendered turn by turn as well, to see that its skeleton tells the truth about it."""
 
 _TOLD = re.compile(r"""['"]([^'"\n]*[^\w\s'"][^'"\n]*)['"]""")
-_THINK = re.compile(r"<(/?)think>")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Draft:
     template wrote there from the last control token on; None where that is not all of its own."""
     own: tuple[Span, ...]
     """Characters that the template itself wrote, and no row."""
+    spoken: tuple[Span, ...]
+    """Characters of texts of the assistant, and of system prompts: tags, such as <think>, are meant there."""
     problems: Counter[str] = field(default_factory=Counter)
     """Slugs of what is wrong, and of what is noted."""
     missing: str | None = None
@@ -50,8 +56,7 @@ class Drafter:
         self._ends = ends
         self._train_on = train_on
         self._prompts = Prompts(renderer)
-        self._known: dict[str, Skeleton] = {}
-        self._rows = 0
+        self._known: dict[tuple[bytes, str], Skeleton] = {}
         self._taken: dict[int, tuple[list[Any] | None, str, bool]] = {}
         self._tools_key = "null"
         self._tools_quote = False
@@ -91,14 +96,14 @@ class Drafter:
         if not bones.tools:
             problems["coverage"] += 1
             missing = missing or "the tools"
-        called, names = _names(messages)
+        called, named = names(messages)
         if not all(name in text for name in called):
             problems["coverage"] += 1
             missing = missing or "the name of a call"
-        problems["scaffold"] += self._tools_quote or any(self._ends.pattern.search(name) for name in (*called, *names))
+        problems["scaffold"] += self._tools_quote or any(self._ends.every.search(name) for name in (*called, *named))
         problems["generation_prompt"] += self.renderer.unprompted
-        problems.update(_calls(bones, fitted, text, said, messages))
-        problems.update(_thinks(messages))
+        problems["coverage"] += calls(bones, fitted, text, said)
+        problems["think"] += thinks(messages)
         for turn in trained:
             problems["prefix"] += not turn.prefix
             problems["stop"] += not turn.ended
@@ -106,12 +111,11 @@ class Drafter:
         prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
         if self._train_on == "all" and completion is None:
             spans = ((0, len(text)),)
-        written = tuple(
-            (fitted.starts[number], fitted.starts[number + 1])
-            for number, part in enumerate(bones.parts)
-            if isinstance(part, str)
-        )
-        return Draft(text, spans, prompts, written, +problems, missing)
+        starts = fitted.starts
+        written = tuple([(starts[number], starts[number + 1]) for number in bones.written])
+        speakers = [number for number, of in bones.of_messages if messages[of]["role"] in SPEAKERS]
+        spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
+        return Draft(text, spans, prompts, written, spoken, +problems, missing)
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""
@@ -121,11 +125,11 @@ class Drafter:
         given = marked(messages)
         self._take(tools)
         text = self.renderer.rendered(messages, tools)
-        self._rows += 1
         if not any(self._looked_for.search(told) for told in given.said):
             known = self._skeleton(given, tools)
             fitted = fit(known, text, given.said) if known else None
-            if known and fitted and (self._rows % SAMPLED or self._agrees(known, fitted, messages, tools, text)):
+            sampled = crc32(text.encode("utf-8", "surrogatepass")) % SAMPLED == 0  # by itself, whatever came before
+            if known and fitted and (not sampled or self._agrees(known, fitted, messages, tools, text)):
                 return fitted, text, known, given.said
         bones, fitted = own(self.renderer, messages, given, tools, self._ends, self._prompts, text)
         return fitted, text, bones, given.said
@@ -137,20 +141,20 @@ class Drafter:
             if len(self._taken) > MOST_TOOLS:
                 self._taken.clear()
             key = json.dumps(tools, sort_keys=True, ensure_ascii=False)
-            known = self._taken[id(tools)] = tools, key, bool(self._ends.pattern.search(key))
+            known = self._taken[id(tools)] = tools, key, bool(self._ends.every.search(key))
         _, self._tools_key, self._tools_quote = known
 
     def _skeleton(self, given: Marked, tools: list[Any] | None) -> Skeleton | None:
         """The skeleton of dialogues built like this: all but their texts is the same, and their tools are."""
-        key = json.dumps(given.messages, sort_keys=True, default=str) + self._tools_key
-        if key not in self._known:
+        built = key(given.messages), self._tools_key
+        if built not in self._known:
             if len(self._known) > MOST:
                 self._known.clear()
             try:
-                self._known[key] = skeleton(self.renderer, given, tools, self._ends, self._prompts)
+                self._known[built] = skeleton(self.renderer, given, tools, self._ends, self._prompts)
             except Unrenderable:
                 return None
-        return self._known[key]
+        return self._known[built]
 
     def _agrees(
         self, bones: Skeleton, fitted: Fitted, messages: list[Message], tools: list[Any] | None, text: str
@@ -180,60 +184,9 @@ class Drafter:
         return True
 
 
-def _names(messages: list[Message]) -> tuple[list[str], list[str]]:
-    """Names of what is called, and of who speaks: texts that no skeleton has a slot for."""
-    calls = [call for message in messages for call in message.get("tool_calls") or () if isinstance(call, dict)]
-    called, speakers = [
-        [one["name"] for one in given if isinstance(one, dict) and isinstance(one.get("name"), str)]
-        for given in ([call.get("function") for call in calls], messages)
-    ]
-    return called, speakers
-
-
 def _is_history(number: int, messages: list[Message], wanted: list[int]) -> bool:
     """Whether a message is an untrained turn, or a tool's result in an exchange before the first trained one."""
     role = messages[number]["role"]
     if role != "tool":
         return role == "assistant" and number not in wanted
     return bool(wanted) and any(message["role"] == "user" for message in messages[number : wanted[0]])
-
-
-def _calls(bones: Skeleton, fitted: Fitted, text: str, said: list[str], messages: list[Message]) -> Counter[str]:
-    """Values of calls' arguments that the text lacks."""
-    found: Counter[str] = Counter()
-    for number, part in enumerate(bones.parts):
-        if isinstance(part, int) and bones.slots[part].field == "arguments":
-            region = text[fitted.starts[number] : fitted.starts[number + 1]]
-            try:
-                given = json.loads(said[part])
-            except ValueError:
-                given = said[part]
-            found["coverage"] += not all(_stands(value, region) for value in _leaves(given))
-    return +found
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return [leaf for key, kept in value.items() for leaf in (key, *_leaves(kept))]
-    if isinstance(value, list):
-        return [leaf for kept in value for leaf in _leaves(kept)]
-    return [value]
-
-
-def _stands(value: Any, region: str) -> bool:
-    if isinstance(value, str):
-        escaped = json.dumps(value)[1:-1]
-        twice = json.dumps(json.dumps(value, ensure_ascii=False)[1:-1], ensure_ascii=False)[1:-1]
-        return any(form in region for form in (*forms(value), escaped, twice))
-    return json.dumps(value) in region or str(value) in region
-
-
-def _thinks(messages: list[Message]) -> Counter[str]:
-    """Answers whose <think> and </think> do not stand in pairs."""
-    found: Counter[str] = Counter()
-    for message in messages:
-        content = message.get("content")
-        if message["role"] == "assistant" and isinstance(content, str) and "think>" in content:
-            tags = [match[1] for match in _THINK.finditer(content)]
-            found["think"] += tags != ["", "/"] * (len(tags) // 2)
-    return +found

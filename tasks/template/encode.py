@@ -7,7 +7,6 @@ stand-ins that nobody writes, and all the others are then read as plain text.
 """
 
 import copy
-import re
 from collections.abc import Sequence as Rows
 from functools import cached_property
 from typing import Any
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tasks.contract.errors import InputError
-
-Span = tuple[int, int]
+from tasks.template.controls import added, finder, is_tag, special
+from tasks.template.places import Bytes, Pieces, Places, Read, Span, numbers
 
 PRIVATE = range(0xF0000, 0x10FFFE)
 """Private characters, of which some stand for control tokens while others are read as plain text."""
@@ -26,20 +25,43 @@ class Encoder:
     """A tokenizer, for rendered text: the template has written the control tokens, so none is added."""
 
     def __init__(self, tokenizer: Any) -> None:
+        from tokenizers.decoders import ByteLevel
+
         self.tokenizer = tokenizer
         self._rust = tokenizer._tokenizer
-        special = {token: added for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-        self.controls = {added.content: token for token, added in special.items()}
+        self._special, self._others = special(tokenizer), added(tokenizer)
+        self._added = self._special | self._others
+        self.controls = dict(zip(self._added, tokenizer.convert_tokens_to_ids(list(self._added)), strict=True))
         """Control tokens: text -> id."""
-        self._added = {added.content: added for added in special.values()}
-        self.ids = frozenset(self.controls.values())
-        longest = sorted(self.controls, key=len, reverse=True)
-        self.pattern = re.compile("|".join(map(re.escape, longest)) or r"(?!)")
-        """Finds control tokens in a text."""
-        self._control = np.zeros(1 + max(tokenizer.get_vocab().values()), bool)
-        self._control[list(self.ids)] = True
+        self.pattern = finder(self._special)
+        """Finds special tokens in a text."""
+        self.every = finder(self._added)
+        """Finds control tokens in a text: the tags among them, which may stand in texts of the assistant."""
+        tags = [text for text in self._others if is_tag(text)]
+        self._of_tags = finder(tags)
+        self._control = np.zeros(2 + max(self.controls.values(), default=0), bool)
+        self._control[list(self.controls.values())] = True
+        self._ids_of_tags = frozenset(self.controls[text] for text in tags)
+        self.bos: int | None = tokenizer.bos_token_id
+        self._pieces = Pieces(self._rust) if isinstance(self._rust.decoder, ByteLevel) else None
+        """Bytes of the tokens, where these one behind the other are the text."""
         self._tails: dict[str, list[int]] = {}
         self._readers: dict[int, tuple[Any, dict[int, int]]] = {}
+
+    def read(self, texts: list[str]) -> list[Read]:
+        """The tokens of each text."""
+        if self._pieces is None:
+            return [Read(ids := one.ids, numbers(ids), Places(one)) for one in self.encode(texts)]
+        found = []
+        for text, encoding in zip(texts, self._rust.encode_batch_fast(texts, add_special_tokens=False), strict=True):
+            ids = encoding.ids
+            if b"".join(map(self._pieces.__getitem__, ids)) == text.encode():
+                tokens = numbers(ids)
+                found.append(Read(ids, tokens, Bytes(text, self._pieces.lengths[tokens])))
+            else:  # a normalizer changed the text, or a control token ate the space beside it
+                (whole,) = self.encode([text])
+                found.append(Read(whole.ids, numbers(whole.ids), Places(whole)))
+        return found
 
     def encode(self, texts: list[str]) -> list[Any]:
         """An encoding (of the library tokenizers) for each text."""
@@ -51,9 +73,11 @@ class Encoder:
         texts: list[str] = self._rust.decode_batch(rows, skip_special_tokens=False)
         return texts
 
-    def of(self, ids: list[int]) -> list[int]:
-        """Places of the control tokens among the ids."""
-        found: list[int] = np.flatnonzero(self._control[np.array(ids, np.int64)]).tolist()
+    def of(self, ids: Any) -> list[int]:
+        """Places of the control tokens among the ids, a list or an array."""
+        found: list[int] = np.flatnonzero(
+            self._control[np.minimum(np.asarray(ids, np.int32), len(self._control) - 1)]
+        ).tolist()
         return found
 
     def tail(self, piece: str) -> list[int]:
@@ -69,21 +93,34 @@ class Encoder:
         starts = [found.start() for found in self.pattern.finditer(text)]
         return text[starts[-1] :] if starts else text
 
-    def quoted(self, text: str, own: Rows[Span]) -> tuple[list[int], "Places"]:
-        """Ids of a text in which only the control tokens within the spans `own` are ones; and where characters are."""
+    def holds(self, read: Read, own: Rows[Span], spoken: Rows[Span]) -> bool:
+        """Whether all control tokens are in spans of characters where they may be: `own`, or a tag in `spoken`."""
+        places = self.of(read.tokens)
+        if read.places.within(places, own):
+            return True
+        apart: dict[bool, list[int]] = {True: [], False: []}
+        for place in places:
+            apart[read.ids[place] in self._ids_of_tags].append(place)
+        both = sorted([*own, *spoken])
+        return bool(apart[True]) and read.places.within(apart[False], own) and read.places.within(apart[True], both)
+
+    def quoted(self, text: str, own: Rows[Span], spoken: Rows[Span]) -> Read:
+        """Tokens of a text in which only the control tokens where they may be are ones; see `holds`."""
         base = self._free(text)
         plain, real = self._reader(base)
         pieces, moved, at = [], [(0, 0)], 0
         length = 0
-        for start, end in own:
-            for found in self.pattern.finditer(text, start, end):
+        spans = [*((span, self.every) for span in own), *((span, self._of_tags) for span in spoken)]
+        for (start, end), allowed in sorted(spans, key=lambda one: one[0]):
+            for found in allowed.finditer(text, start, end):
                 pieces += [text[at : found.start()], chr(base + self._numbers[found.group()])]
                 length += found.start() - at + 1
                 at = found.end()
                 moved.append((at, length))
         pieces.append(text[at:])
         encoding = plain.encode("".join(pieces), add_special_tokens=False)
-        return [real.get(token, token) for token in encoding.ids], Places(encoding, moved)
+        ids = [real.get(token, token) for token in encoding.ids]
+        return Read(ids, numbers(ids), Places(encoding, moved))
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -108,6 +145,7 @@ class Encoder:
         if base in self._readers:
             return self._readers[base]
         plain = copy.deepcopy(self._rust)
+        plain.add_special_tokens([AddedToken(text, special=True) for text in self._others])  # to be texts
         plain.add_tokens(
             [
                 AddedToken(
@@ -126,40 +164,3 @@ class Encoder:
             self._readers.clear()
         self._readers[base] = plain, real
         return plain, real
-
-
-class Places:
-    """Which token a character is in, for a text some of whose control tokens were one character long when encoded."""
-
-    def __init__(self, encoding: Any, moved: list[Span] | None = None) -> None:
-        self._encoding = encoding
-        self._moved = moved or [(0, 0)]
-        self._length = len(encoding.ids)
-
-    def within(self, tokens: list[int], spans: Rows[Span]) -> bool:
-        """Whether each of the tokens lies in one of the spans of characters, both ascending. Not for moved texts."""
-        at = 0
-        for token in tokens:
-            start, end = self._encoding.token_to_chars(token)
-            while at < len(spans) and spans[at][1] < end:
-                at += 1
-            if at == len(spans) or start < spans[at][0]:
-                return False
-        return True
-
-    def edge(self, character: int) -> tuple[int, bool]:
-        """The first token that starts at or behind the character, and whether none lies across the edge before it."""
-        at = self._shifted(character)
-        for place in range(at, at + 64):
-            token = self._encoding.char_to_token(place)
-            if token is not None:
-                break
-        else:
-            token = self._length
-        if token < self._length and self._encoding.token_to_chars(token)[0] < at:
-            return token + 1, False
-        return token, True
-
-    def _shifted(self, character: int) -> int:
-        before, after = max(pair for pair in self._moved if pair[0] <= character)
-        return after + character - before

@@ -33,7 +33,7 @@ def without_oldest(messages: list[Message], tokens: Tokens, limit: int) -> tuple
         gone = (low + high) // 2
         kept = head + [message for part in parts[gone:] for message in part]
         made = tokens(kept)
-        if len(made.ids) <= limit:
+        if len(made) <= limit:
             found, high = (kept, made), gone - 1
         else:
             low = gone + 1
@@ -50,7 +50,7 @@ def in_parts(messages: list[Message], tokens: Tokens, limit: int) -> list[Sequen
         while low <= high:
             end = (low + high) // 2
             candidate = tokens(head + [message for part in parts[begin:end] for message in part])
-            if len(candidate.ids) <= limit:
+            if len(candidate) <= limit:
                 best, low = (end, candidate), end + 1
             else:
                 high = end - 1
@@ -63,7 +63,7 @@ def in_parts(messages: list[Message], tokens: Tokens, limit: int) -> list[Sequen
 
 def windows(whole: Sequence, limit: int) -> list[Sequence]:
     """A text in pieces of `limit` tokens, one behind the other: each token once, the end token at the end alone."""
-    return [whole.cut(start, start + limit) for start in range(0, len(whole.ids), limit)]
+    return [whole.cut(start, start + limit) for start in range(0, len(whole), limit)]
 
 
 def without_end(whole: Sequence, limit: int) -> Sequence | None:

@@ -57,8 +57,9 @@ def marked(messages: list[Message]) -> Marked:
     for number, message in enumerate(messages):
         new = dict(message)
         for field in SAID:
-            if isinstance(message.get(field), str) and message[field]:
-                new[field] = marker(number, field, message[field])
+            text = message.get(field)
+            if text and isinstance(text, str):
+                new[field] = marker(number, field, text)
         if isinstance(message.get("tool_calls"), list):
             new["tool_calls"] = [_call(number, call, marker, name) for call in message["tool_calls"]]
         if "tool_call_id" in message:
@@ -90,7 +91,8 @@ def found(text: str, slots: tuple[Slot, ...], controls: re.Pattern[str]) -> list
     """
     spots: list[Spot] = []
     called = any(slot.field == "arguments" for slot in slots)
-    kept = {at for match in controls.finditer(text) for at in range(*match.span())} if called else set()
+    edges = (match.span() for match in controls.finditer(text)) if called else ()
+    kept = {at for start, end in edges for at in (start, end - 1)}
     for match in _MARKER.finditer(text):
         number = int(match[1] or match[2])
         if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):
@@ -132,6 +134,8 @@ class Ends:
 
     pattern: re.Pattern[str]
     stops: frozenset[str]
+    every: re.Pattern[str]
+    """Finds any control token, tags too, with which no turn ends."""
 
     def behind(self, text: str, start: int, limit: int) -> int | None:
         """Behind the first control token from `start` on, or a stop in the run of control tokens that it begins."""

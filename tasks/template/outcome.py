@@ -42,7 +42,7 @@ class Outcome:
     @property
     def length(self) -> int:
         """Tokens that go on."""
-        whole = sum(len(made.ids) for made in self.sequences)
+        whole = sum(len(made) for made in self.sequences)
         return whole - self.prompt if self.kind == "preference" and len(self.sequences) == 2 else whole
 
     @property

@@ -44,13 +44,14 @@ class Preview:
     def _block(self, name: str, part: Sequence) -> str:
         pieces = []
         at = 0
-        end = min(len(part.ids), TOKENS)
+        ids = part.tokens[:TOKENS].tolist()
+        end = len(ids)
         for start, stop in part.runs:
-            pieces += [self._text(part.ids[at : min(start, end)]), self._mark(part.ids[start : min(stop, end)])]
+            pieces += [self._text(ids[at : min(start, end)]), self._mark(ids[start : min(stop, end)])]
             at = max(at, min(stop, end))
-        pieces.append(self._text(part.ids[at:end]))
-        more = f"\n<b>and {len(part.ids) - end} tokens more</b>" if end < len(part.ids) else ""
-        head = f"{escape(name)}: {part.trained} of {len(part.ids)} tokens trained"
+        pieces.append(self._text(ids[at:]))
+        more = f"\n<b>and {len(part) - end} tokens more</b>" if end < len(part) else ""
+        head = f"{escape(name)}: {part.trained} of {len(part)} tokens trained"
         return f'<div class="row"><b>{head}</b>\n{"".join(pieces)}{more}</div>'
 
     def _text(self, ids: list[int]) -> str:

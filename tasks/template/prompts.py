@@ -1,6 +1,7 @@
 """Where in a dialogue the model takes over: behind the prompts that the template writes for its beginnings."""
 
 import json
+import marshal
 from hashlib import blake2b
 from typing import Any
 
@@ -24,18 +25,18 @@ class Prompts:
     def ends(self, messages: list[Message], tools: list[Any] | None, text: str) -> dict[int, int | None]:
         """For each turn of the assistant how long its prompt is, where the text of the dialogue begins with it."""
         found: dict[int, int | None] = {}
-        made_of = blake2b(json.dumps(tools, default=str).encode(), digest_size=16)
+        made_of = blake2b(key(tools), digest_size=16)
         for number, message in enumerate(messages):
             if message["role"] == "assistant":
-                key = made_of.digest()
-                if key not in self._known:
+                beginning = made_of.digest()
+                if beginning not in self._known:
                     if len(self._known) > MOST:
                         self._known.clear()
-                    self._known[key] = self._prompt(messages[:number], tools)
-                prompt = self._known[key]
+                    self._known[beginning] = self._prompt(messages[:number], tools)
+                prompt = self._known[beginning]
                 begins = prompt is not None and len(text) >= prompt[0] and _hash(text[: prompt[0]]) == prompt[1]
                 found[number] = prompt[0] if prompt is not None and begins else None
-            made_of.update(json.dumps(message, default=str).encode())
+            made_of.update(key(message))
         return found
 
     def _prompt(self, messages: list[Message], tools: list[Any] | None) -> Prompt | None:
@@ -48,3 +49,11 @@ class Prompts:
 
 def _hash(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def key(value: Any) -> bytes:
+    """The same for equal values that JSON knows."""
+    try:
+        return marshal.dumps(value, 2)  # the version in which it does not matter how a value came to be
+    except ValueError:
+        return json.dumps(value, default=str).encode()

@@ -6,7 +6,7 @@ that OpenAI's form has, a system prompt of its own or at the head of the first u
 
 from contextlib import suppress
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from tasks.contract.errors import ModelError
@@ -65,6 +65,7 @@ class Renderer:
         environment.globals["strftime_now"] = self._compiled.globals["strftime_now"] = TODAY.strftime
         if not isinstance(environment.filters["tojson"], _Remembered):
             environment.filters["tojson"] = _Remembered(environment.filters["tojson"])
+        environment.getattr = partial(_read, environment, type(environment).getattr)
         self._to_json: _Remembered = environment.filters["tojson"]
         if not self._writes_trial():
             self.takes_parts = True
@@ -202,6 +203,16 @@ class Renderer:
     def dated(self) -> bool:
         """Whether the template writes today's date."""
         return "strftime_now" in self.template
+
+
+_OF_DICTS = frozenset(dir(dict))
+
+
+def _read(environment: Any, otherwise: Any, value: Any, name: str) -> Any:
+    """An attribute as the sandbox gives it, at once where it is a key: of messages and calls nearly all are."""
+    if type(value) is dict and name not in _OF_DICTS and name in value:
+        return value[name]
+    return otherwise(environment, value, name)
 
 
 class _Remembered:

@@ -1,9 +1,13 @@
-"""Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, and fitted to the length."""
+"""Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, fitted to the length."""
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from tasks.contract.rows import Message, turns
 from tasks.template import sequence
@@ -17,6 +21,13 @@ from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.shorten import POLICIES
 from tasks.template.trial import settle
+from tasks.template.workers import cores, ordered
+
+Batch = Any
+"""Canonical rows, as records or as they stand in a file."""
+
+PART = 25
+"""Rows that one process templates at a time: many enough to be worth the way, few enough to end together."""
 
 
 class Templater:
@@ -25,7 +36,7 @@ class Templater:
     def __init__(self, tokenizer: Any, settings: Settings, stops: set[int], limit: int, vocabulary: int | None) -> None:
         self.encoder = Encoder(tokenizer)
         self.renderer = Renderer(tokenizer)
-        ends = Ends(self.encoder.pattern, frozenset(tokenizer.convert_ids_to_tokens(sorted(stops))))
+        ends = Ends(self.encoder.pattern, frozenset(tokenizer.convert_ids_to_tokens(sorted(stops))), self.encoder.every)
         self.drafter = Drafter(self.renderer, ends, settings.train_on)
         self.settings = settings
         self.stops = stops
@@ -35,29 +46,30 @@ class Templater:
         begins = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id] != [tokenizer.eos_token_id]
         self._bos = tokenizer.bos_token_id if begins else None
 
-    def outcomes(self, rows: list[dict[str, Any]]) -> list[Outcome]:
+    def outcomes(self, rows: Batch) -> list[Outcome]:
         """What becomes of each row, in their order."""
-        return next(self.stream([rows]))
-
-    def stream(self, batches: Iterable[list[dict[str, Any]]]) -> Iterator[list[Outcome]]:
-        """What becomes of each row, batch by batch: one is encoded while the next is rendered."""
-        with ThreadPoolExecutor(1) as pool:
-            waiting: tuple[list[Plan], Future[list[Any]]] | None = None
-            for rows in batches:
-                plans = [self._plan(row) for row in rows]
-                texts = [draft.text for plan in plans for draft in plan.drafts]
-                encoded = pool.submit(self.encoder.encode, texts)
-                if waiting:
-                    yield self._finished(*waiting)
-                waiting = plans, encoded
-            if waiting:
-                yield self._finished(*waiting)
-
-    def _finished(self, plans: list[Plan], encoded: "Future[list[Any]]") -> list[Outcome]:
-        drafts = [draft for plan in plans for draft in plan.drafts]
-        made = iter(sequence.sequences(self.encoder, drafts, self.stops, encoded.result()))
+        plans = [self._plan(row) for row in (from_arrow(rows) if isinstance(rows, pa.RecordBatch) else rows)]
+        made = iter(sequence.sequences(self.encoder, [draft for plan in plans for draft in plan.drafts], self.stops))
         raw = iter(sequence.texts(self.encoder, [plan.text for plan in plans if plan.text is not None], self._bos))
         return [self._outcome(plan, made, raw) for plan in plans]
+
+    def stream(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
+        """What becomes of each row, batch by batch, by as many processes as there are cores."""
+        lengths: deque[int] = deque()
+
+        def parts() -> Iterator[Batch]:
+            for batch in batches:
+                lengths.append(len(batch))
+                for start in range(0, len(batch), PART):
+                    yield _alone(batch[start : start + PART])
+
+        outcomes: list[Outcome] = []
+        for found in ordered(self.outcomes, parts(), cores()):
+            outcomes += found
+            if len(outcomes) == lengths[0]:
+                yield outcomes
+                lengths.popleft()
+                outcomes = []
 
     def settle(self) -> dict[str, str]:
         """Learn from a trial how the template ends turns and wants to be fed; returns what was made right, by slug."""
@@ -141,7 +153,7 @@ class Templater:
         found.sequences = [next(raw)] if plan.text is not None else [next(made) for _ in plan.drafts]
         for part in found.sequences:
             found.notes.update(part.problems)
-            if self.vocabulary is not None and max(part.ids, default=0) >= self.vocabulary:
+            if self.vocabulary is not None and part.tokens.max(initial=0) >= self.vocabulary:
                 found.notes["vocabulary"] += 1
             if not part.runs:
                 found.notes["supervision"] += 1
@@ -153,7 +165,7 @@ class Templater:
         if found.notes["untrained"]:
             del found.notes["supervision"]  # the data ask for it
         self._judge(found)
-        found.tokens = found.length if found.reason != "supervision" else sum(len(part.ids) for part in found.sequences)
+        found.tokens = found.length if found.reason != "supervision" else sum(len(part) for part in found.sequences)
         found.answers = found.trained
         if found.reason is None:
             self._fit(found, plan)
@@ -163,9 +175,9 @@ class Templater:
         """Two answers to one prompt: the same prompt, not the same answer."""
         first, last = found.sequences[0], found.sequences[-1]
         prompt = found.prompt
-        if last.runs[0][0] != prompt or last.ids[:prompt] != first.ids[:prompt]:
+        if last.runs[0][0] != prompt or not np.array_equal(last.tokens[:prompt], first.tokens[:prompt]):
             found.notes["prompt_differs"] += 1
-        elif found.kind == "preference" and first.ids == last.ids:
+        elif found.kind == "preference" and np.array_equal(first.tokens, last.tokens):
             found.notes["equal_pair"] += 1
 
     def _judge(self, found: Outcome) -> None:
@@ -174,7 +186,7 @@ class Templater:
 
     def _fit(self, found: Outcome, plan: Plan) -> None:
         """Bring a row that is too long to the length, as the settings say, or let it leave."""
-        if all(len(part.ids) <= self.limit for part in found.sequences):
+        if all(len(part) <= self.limit for part in found.sequences):
             return
         found.notes["too_long"] += 1
         over = self.settings.over_length
@@ -197,3 +209,27 @@ def _alike(first: Draft, second: Draft) -> bool:
     """Whether two texts differ in space and in capital letters only."""
     texts = ["".join(draft.text.casefold().split()) for draft in (first, second)]
     return texts[0] == texts[1]
+
+
+def _alone(part: Batch) -> Batch:
+    """The rows without the rest of the batch, which would go to a worker with them."""
+    return pa.ipc.read_record_batch(part.serialize(), part.schema) if isinstance(part, pa.RecordBatch) else part
+
+
+def from_arrow(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """The rows of a batch, as `to_pylist` gives them, at a fraction of its time."""
+    columns = [_values(column) for column in batch.columns]
+    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: Any) -> list[Any]:
+    if pa.types.is_string(column.type):
+        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+        return values
+    if not pa.types.is_list(column.type) or not pa.types.is_struct(column.type.value_type):
+        return list(column.to_pylist())
+    inner = column.flatten()
+    names = [field.name for field in column.type.value_type]
+    fields = [_values(part) for part in inner.flatten()]
+    turns = iter([dict(zip(names, turn, strict=True)) for turn in zip(*fields, strict=True)])
+    return [None if length is None else list(islice(turns, length)) for length in column.value_lengths().to_pylist()]

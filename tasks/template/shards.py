@@ -1,11 +1,13 @@
 """Token ids on disk, as the trainers memory-map them: Arrow IPC streams, a record batch at a time."""
 
 from collections.abc import Iterator
+from collections.abc import Sequence as Rows
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from tasks.contract.files import written
@@ -58,27 +60,31 @@ class Shards:
             made = [columns for found in going if found.kind == kind for columns in row(found)]
             if made:
                 schema = self._places[kind][1]
-                self._writers[kind].write_batch(pa.RecordBatch.from_pylist(made, schema=schema))
+                columns = map(_column, zip(*made, strict=True), schema.types)
+                self._writers[kind].write_batch(pa.RecordBatch.from_arrays(list(columns), schema=schema))
 
 
-def _sequences(found: Outcome) -> Iterator[dict[str, Any]]:
+def _column(values: Rows[Any], kind: pa.DataType) -> pa.Array:
+    """A column of the batch: lists of token ids come as arrays."""
+    if kind != IDS:
+        return pa.array(values, kind)
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
+    return pa.ListArray.from_arrays(ends, pa.array(np.concatenate(values)))
+
+
+def _sequences(found: Outcome) -> Iterator[tuple[Any, ...]]:
     several = len(found.sequences) > 1
     for number, part in enumerate(found.sequences, 1):
         name = f"{found.id}-{number}" if several else found.id
-        yield {"id": name, "input_ids": part.ids, "labels": part.labels}
+        yield name, part.tokens, part.labels
 
 
-def _preference(found: Outcome) -> Iterator[dict[str, Any]]:
-    chosen, rejected = (part.ids for part in found.sequences)
+def _preference(found: Outcome) -> Iterator[tuple[Any, ...]]:
+    chosen, rejected = (part.tokens for part in found.sequences)
     prompt = found.prompt
-    yield {
-        "id": found.id,
-        "prompt_ids": chosen[:prompt],
-        "chosen_ids": chosen[prompt:],
-        "rejected_ids": rejected[prompt:],
-    }
+    yield found.id, chosen[:prompt], chosen[prompt:], rejected[prompt:]
 
 
-def _judged(found: Outcome) -> Iterator[dict[str, Any]]:
-    ids, prompt = found.sequences[0].ids, found.prompt
-    yield {"id": found.id, "prompt_ids": ids[:prompt], "completion_ids": ids[prompt:], "label": found.label}
+def _judged(found: Outcome) -> Iterator[tuple[Any, ...]]:
+    tokens, prompt = found.sequences[0].tokens, found.prompt
+    yield found.id, tokens[:prompt], tokens[prompt:], found.label

@@ -30,7 +30,7 @@ def truncate_prompt(rows: Rows, found: Outcome, plan: Plan) -> list[Sequence] | 
             return _apart(rows, plan)
         shorter = without_oldest(plan.messages, lambda said: rows.tokens(said, plan.tools), rows.limit)
         return [shorter[1]] if shorter else None
-    longest = max(plan.answers, key=lambda answer: len(_answered(rows, plan.prompt, answer, plan.tools).ids))
+    longest = max(plan.answers, key=lambda answer: len(_answered(rows, plan.prompt, answer, plan.tools)))
     size = len(longest)
     shorter = without_oldest(
         [*plan.prompt, *longest], lambda said: _answered(rows, said[:-size], said[-size:], plan.tools), rows.limit
@@ -45,7 +45,7 @@ def _apart(rows: Rows, plan: Plan) -> list[Sequence] | None:
             continue
         said = plan.messages[: number + 1]
         whole = rows.tokens(said, plan.tools, number)
-        if len(whole.ids) > rows.limit:
+        if len(whole) > rows.limit:
             shorter = without_oldest(said, lambda kept: rows.tokens(kept, plan.tools, len(kept) - 1), rows.limit)
             if shorter is None:
                 return None

@@ -9,7 +9,9 @@ texts, gets a skeleton of its own.
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -59,6 +61,22 @@ class Skeleton:
         """Messages that the template writes a text of more than once; ids of calls aside."""
         there = Counter(part for part in self.parts if isinstance(part, int) and self.slots[part].field != "id")
         return frozenset(self.slots[number].message for number, count in there.items() if count > 1)
+
+    @cached_property
+    def written(self) -> tuple[int, ...]:
+        """Parts that the template writes."""
+        return tuple(number for number, part in enumerate(self.parts) if isinstance(part, str))
+
+    @cached_property
+    def of_messages(self) -> tuple[tuple[int, int], ...]:
+        """Parts that the row brings, each with its message."""
+        return tuple((n, self.slots[part].message) for n, part in enumerate(self.parts) if isinstance(part, int))
+
+    @cached_property
+    def arguments(self) -> tuple[tuple[int, int], ...]:
+        """Parts that are arguments of calls, each with its slot."""
+        fields = [(n, part) for n, part in enumerate(self.parts) if isinstance(part, int)]
+        return tuple((number, slot) for number, slot in fields if self.slots[slot].field == "arguments")
 
     @cached_property
     def missing(self) -> tuple[Slot, ...]:
@@ -168,11 +186,12 @@ def fit(skeleton: Skeleton, text: str, said: list[str]) -> Fitted | None:
     return Fitted((*starts, at), tuple(trimmed)) if at == len(text) else None
 
 
-def forms(text: str) -> tuple[str, ...]:
+def forms(text: str) -> Iterator[str]:
     """The forms in which a template may write a text without loss but that of space at its edges."""
+    yield text
     if text[:1].isspace() or text[-1:].isspace():
-        return (text, text.rstrip(), text.lstrip(), text.strip(), json.dumps(text, ensure_ascii=False)[1:-1])
-    return (text, json.dumps(text, ensure_ascii=False)[1:-1])
+        yield from (text.rstrip(), text.lstrip(), text.strip())
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _assembled(
@@ -198,29 +217,34 @@ def _assembled(
 
     def place(character: int) -> Place:
         """The place of a character, in a text of the template where it can be: those alone have a fixed length."""
-        part = max(number for number in range(0, len(parts), 2) if starts[number] <= character or not number)
+        part = max(0, bisect_right(starts, character) - 1) // 2 * 2
         return part, character - starts[part]
 
+    texts: list[int] = []
+    spots: dict[int, list[Spot]] = {}
+    for spot in places:
+        if slots[spot[2]].field != "id":
+            texts.append(spot[0])
+            spots.setdefault(slots[spot[2]].message, []).append(spot)
     spans = _marks(renderer, messages, tools, text)
     befores = prompts.ends(messages, tools, text)
     turns = []
     for number, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
-        mine = [spot for spot in places if slots[spot[2]].message == number and slots[spot[2]].field != "id"]
-        before = befores[number]
-        prefix = before is not None
-        if before is not None:
-            start = before
+        mine = spots.get(number, [])
+        prompt = befores[number]
+        prefix = prompt is not None
+        if prompt is not None:
+            start = prompt
         elif mine:
             start = mine[0][0]
         else:
             continue
         last = max([start, *(spot[1] for spot in mine)])
         if spans is None:
-            texts = (spot for spot in places if slots[spot[2]].field != "id")
-            following = min((spot[0] for spot in texts if spot[0] >= last), default=len(text))
-            stop = ends.behind(text, last, following)
+            following = bisect_left(texts, last)
+            stop = ends.behind(text, last, texts[following] if following < len(texts) else len(text))
             end, ended = stop or last, stop is not None
         else:
             marks = [span for span in spans if span[1] >= start and span[0] <= last]
@@ -234,11 +258,10 @@ def _assembled(
             ended = stop is not None and not text[stop:end].strip()
             end = stop if stop is not None and ended else end
         part, character = at_start = place(start)
-        tails = [control.start() for control in ends.pattern.finditer(str(parts[part])[:character])]
-        whole = tails and character <= len(
-            str(parts[part])
-        )  # else the prompt ends within a text: `<think>` in an answer
-        tail = str(parts[part])[tails[-1] : character] if whole else None
+        before = str(parts[part])
+        tails = [control.start() for control in ends.pattern.finditer(before[:character])]
+        whole = tails and character <= len(before)  # else the prompt ends within a text: `<think>` in an answer
+        tail = before[tails[-1] : character] if whole else None
         turns.append(Turn(number, at_start, place(end), prefix, ended, tail))
     scaffold = "".join(part for part in parts if isinstance(part, str))
     return Skeleton(tuple(parts), slots, tuple(turns), altered, all(name in scaffold for name in _names(tools)))

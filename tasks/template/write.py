@@ -39,7 +39,7 @@ LOST = pa.schema(
 
 def write(settings: Settings, paths: Paths) -> None:
     """Template both splits and write `data/templated`."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # nothing forks here, and threads do not change what comes out
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # of few rows, by threads, which change nothing; workers have none
     base = base_folder(paths)
     coder, told = load(base, settings)
     longest, source = limit(coder, base, settings.max_length)
@@ -93,7 +93,7 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
     account = Account(name)
     report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
     with Shards(paths.templated, name) as shards:
-        for outcomes in templater.stream(batch.to_pylist() for batch in parquet.iter_batches(BATCH)):
+        for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False)):
             gone = [row for found in outcomes if (row := account.add(found))]
             if gone:
                 lost.write_table(pa.Table.from_pylist(gone, schema=LOST))

@@ -160,6 +160,12 @@ PREFERENCE = {
     "good and bad": Case(
         "", [{"prompt": "a", "completion": "b", "label": label} for label in (True, False)], {"contradiction"}
     ),
+    "a circle": Case("", [pair("a", "bb", "cc"), pair("a", "cc", "dd"), pair("a", "dd", "bb")], {"circle"}),
+    "a wide circle": Case(
+        "", [pair("a", f"{n}{n}", f"{(n + 1) % 5}{(n + 1) % 5}") for n in (0, 3, 1, 4, 2)], {"circle"}
+    ),
+    "an order": Case("", [pair("a", "bb", "cc"), pair("a", "cc", "dd"), pair("a", "bb", "dd")], set()),
+    "several prompts": Case("", [pair("a", "bb", "cc"), pair("b", "cc", "dd"), pair("c", "dd", "bb")], set()),
     "no label": Case("", [{"prompt": "a", "completion": "b", "label": "yes"}], {"unknown_shape"}),
     "nothing rejected": Case("", [pair("a", "stop web", "")], {"no_answer"}),
     "ends with the user": Case(

@@ -11,6 +11,7 @@ import pytest
 from tasks import template
 from tasks.contract.errors import InputError, LossError, ModelError
 from tasks.contract.paths import Paths
+from tasks.template.audit import Account
 from tasks.template.outcome import Outcome
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
@@ -114,6 +115,49 @@ def test_quoted_control_tokens_stay_text_on_both_sides(coder: Any) -> None:
     assert coder.decode(part.ids) == coder.apply_chat_template(messages, tokenize=False)
     assert trained(coder, found) == ["It is <|im_end|> then<|im_end|>"]
     assert [part.ids[start:end].count(coder.eos_token_id) for start, end in part.runs] == [1]
+
+
+TAGS = UNMARKED.replace("{%- for", "{#- <tool_call> -#}{%- for", 1)
+"""The template names a token that was added as no special one."""
+
+
+def tagged() -> Any:
+    coder = tiny.tokenizer()
+    coder.add_tokens(["<tool_call>", "<|tool|>", "stop"])
+    coder.chat_template = TAGS
+    return coder
+
+
+@pytest.mark.parametrize(("tag", "meant"), [("<tool_call>", 1), ("<|tool|>", 0)])
+@pytest.mark.parametrize("role", ["user", "tool"])
+def test_tags_in_texts_of_anybody_stay_text(tag: str, meant: int, role: str) -> None:
+    coder = tagged()
+    messages = [{"role": "user", "content": "a"}, {"role": role, "content": f"say {tag} 1"}]
+    messages.append({"role": "assistant", "content": f"{tag} docker stop"})
+    found = judged(coder, messages)
+    (part,) = found.sequences
+    assert found.reason is None and found.notes == {"quoted": 1}
+    assert part.ids.count(coder.convert_tokens_to_ids(tag)) == meant  # in the answer, if it can be meant there
+    assert part.ids.count(coder.convert_tokens_to_ids("stop")) == 1  # a word, which steers nothing
+    assert coder.decode(part.ids) == coder.apply_chat_template(messages, tokenize=False)
+    assert trained(coder, found) == [f"{tag} docker stop<|im_end|>"]
+
+
+def test_tags_of_the_assistant_and_the_system_are_no_findings_and_are_counted() -> None:
+    coder = tagged()
+    messages = [
+        {"role": "system", "content": "write <tool_call>"},
+        {"role": "user", "content": "stop"},
+        {"role": "assistant", "content": "<tool_call>docker stop"},
+    ]
+    templater = Templater(coder, Settings(), {coder.eos_token_id}, 1000, None)
+    (found,) = templater.outcomes([row(messages)])
+    assert not found.notes
+    account = Account("train")
+    account.add(found)
+    account.count(templater.encoder, [found])
+    assert account.controls[coder.convert_tokens_to_ids("<tool_call>")] == 2
+    assert coder.convert_tokens_to_ids("stop") not in account.controls
 
 
 @pytest.mark.parametrize(

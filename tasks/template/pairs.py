@@ -1,0 +1,96 @@
+"""What only all preferences together tell: whether length is preferred, and whether they contradict each other."""
+
+from collections import Counter
+from hashlib import blake2b
+from typing import Any
+
+from tasks.template.findings import EXAMPLES, Findings
+from tasks.template.outcome import Outcome
+
+BIASED = 0.65
+"""Share of pairs with the longer answer chosen above which length is what is learned, where chance (two standard
+deviations of as many fair coins) does not explain it."""
+
+
+class Pairs:
+    """What only all preferences together tell: whether the longer answer is preferred, and whether they contradict."""
+
+    def __init__(self) -> None:
+        self.pairs = self.longer = 0
+        self.ratios = 0.0
+        self._better: dict[bytes, tuple[bytes, ...]] = {}
+        """By the hash of an answer, with its prompt, those of the answers that it is better than: never in a circle."""
+        self._labels: dict[bytes, bool] = {}
+        self._such: list[str] = []
+        self.labels: Counter[bool | None] = Counter()
+        self._judged: list[str] = []
+
+    def add(self, found: Outcome, findings: Findings) -> None:
+        """Note a pair that goes on."""
+        chosen, rejected = (part.tokens[found.prompt :] for part in found.sequences)
+        self.pairs += 1
+        if len(chosen) > len(rejected):
+            self.longer += 1
+            self._such += [found.id] * (len(self._such) < EXAMPLES)
+        self.ratios += len(chosen) / max(1, len(rejected))
+        prompt = found.sequences[0].tokens[: found.prompt]
+        self._compare(_answer(prompt, chosen), _answer(prompt, rejected), found.id, findings)
+
+    def _compare(self, better: bytes, worse: bytes, row: str, findings: Findings) -> None:
+        """Note that one answer is better than another, unless it was worse until now, itself or by way of others."""
+        known = self._better.get(better, ())
+        if worse in known:
+            return
+        if better in self._better.get(worse, ()):
+            findings.add("contradiction", row)
+        elif self._leads(worse, better):
+            findings.add("circle", row)
+        else:
+            self._better[better] = (*known, worse)
+
+    def _leads(self, start: bytes, end: bytes) -> bool:
+        """Whether one answer is better than another by way of others."""
+        waiting, seen = [start], {start}
+        while waiting:
+            for worse in self._better.get(waiting.pop(), ()):
+                if worse == end:
+                    return True
+                if worse not in seen:
+                    seen.add(worse)
+                    waiting.append(worse)
+        return False
+
+    def add_judged(self, found: Outcome, findings: Findings) -> None:
+        """Note a judged answer that goes on."""
+        self.labels[found.label] += 1
+        if len(self._judged) < EXAMPLES:
+            self._judged.append(found.id)
+        tokens, prompt = found.sequences[0].tokens, found.prompt
+        if self._labels.setdefault(_answer(tokens[:prompt], tokens[prompt:]), bool(found.label)) != found.label:
+            findings.add("contradiction", found.id)
+
+    def judge(self, findings: Findings) -> None:
+        """Note a preference for length, and judgements that are all the same."""
+        if len(self.labels) == 1 and self.labels.total() > 1:
+            findings.rows["one_label"] = self.labels.total()
+            findings.examples["one_label"] = self._judged
+        if self.longer > max(BIASED * self.pairs, self.pairs / 2 + self.pairs**0.5):
+            findings.rows["length_bias"] = self.longer
+            findings.examples["length_bias"] = self._such
+            findings.details["length_bias"] = (
+                f"{self.longer} of {self.pairs} pairs; the chosen answer has {self.ratios / self.pairs:.2f} times the "
+                "tokens on average"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Counts, and the mean ratio of lengths, chosen to rejected."""
+        mean = round(self.ratios / self.pairs, 4) if self.pairs else None
+        return {"pairs": self.pairs, "chosen_longer": self.longer, "mean_length_ratio": mean}
+
+
+def _answer(prompt: Any, answer: Any) -> bytes:
+    """What stands for an answer to a prompt, both arrays of token ids: a hash of eight bytes."""
+    made = blake2b(len(prompt).to_bytes(8, "little"), digest_size=8)
+    made.update(prompt.tobytes())
+    made.update(answer.tobytes())
+    return made.digest()
