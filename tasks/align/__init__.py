@@ -12,6 +12,7 @@ import os
 from tasks.align.settings import Settings
 from tasks.contract.files import write_json, write_text, written
 from tasks.contract.paths import Paths
+from tasks.train import usage
 from tasks.train.curve import curve
 
 __all__ = ["Settings", "run"]
@@ -27,6 +28,7 @@ def run(settings: Settings, paths: Paths) -> None:
             out.mkdir()
             write_text(out / "loss.csv", curve([]))
             write_json(out / "settings.json", settings.model_dump(mode="json"))
+        usage.forget(paths, "align")
         print("align: off; what the stage train made is what goes on")
         return
     from tasks.align.align import align

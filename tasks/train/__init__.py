@@ -9,6 +9,7 @@ last checkpoint and ends in the same bytes.
 
 from tasks.contract.files import write_json, write_text, written
 from tasks.contract.paths import Paths
+from tasks.train import usage
 from tasks.train.curve import curve
 from tasks.train.settings import Settings
 
@@ -24,6 +25,7 @@ def run(settings: Settings, paths: Paths) -> None:
             out.mkdir()
             write_text(out / "loss.csv", curve([]))
             write_json(out / "settings.json", settings.model_dump(mode="json"))
+        usage.forget(paths, "train")
         print("train: off; what the stage align makes of the base is what goes on")
         return
 

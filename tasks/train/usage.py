@@ -57,6 +57,11 @@ def keep(paths: Paths, what: str, settings: Optimization, usage: Usage, out: Pat
     write_json(place(paths, what), {**values, "like": like(paths, settings)})
 
 
+def forget(paths: Paths, what: str) -> None:
+    """The stage `what` has run without training, so nothing is to be said of it."""
+    place(paths, what).unlink(missing_ok=True)
+
+
 def last(paths: Paths, what: str) -> dict[str, Any]:
     """What was kept; empty where nothing is."""
     try:

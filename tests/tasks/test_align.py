@@ -17,6 +17,7 @@ from tasks.contract.errors import CheckFailed, InputError, SettingsError
 from tasks.contract.files import sha256
 from tasks.contract.paths import Paths
 from tasks.template.shards import JUDGED, PREFERENCES
+from tasks.train import usage
 from tests.tasks import tiny
 from tests.tasks.test_train import Killed, killed_at
 
@@ -70,7 +71,11 @@ def hashes(paths: Paths) -> dict[str, str]:
 
 
 def test_off_makes_nothing_and_what_was_trained_goes_on(project: Paths) -> None:
+    before = usage.place(project, "align")
+    before.parent.mkdir(parents=True)
+    before.write_text("{}")
     stage.run(asked(objective="off"), project)
+    assert not before.exists()
     assert sorted(file.name for file in project.aligned.iterdir()) == ["loss.csv", "settings.json"]
     assert project.trained == project.fitted
 
