@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
+
 from benchmarks.checkout import HERE, Failed
 from flows.server import answers
 
@@ -44,6 +46,13 @@ class Server:
                 stderr=subprocess.STDOUT,
             )
         _await(self._process, self.url, self._log)
+
+    def memory(self) -> int:
+        """Resident bytes of it and its children."""
+        if self._process is None:
+            return 0
+        family = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
+        return sum(int(process.memory_info().rss) for process in family)
 
     def kill(self) -> None:
         """End it without a warning."""
