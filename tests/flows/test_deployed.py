@@ -95,7 +95,7 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
 @pytest.mark.timeout(1500)
 def test_ten_runs_queued_at_once_finish_two_at_a_time_and_none_is_mixed(site: Site) -> None:
     rates = [f"{number}e-5" for number in range(1, 11)]
-    names = [site.start(f"train.learning_rate={rate}") for rate in rates]
+    names = [site.queue(f"train.learning_rate={rate}") for rate in rates]
     assert {site.ended(name) for name in names} == {"Completed"}
     assert [site.parameter(name, "learning_rate") for name in names] == [float(rate) for rate in rates]
     locks = {site.toy.call("git", "show", f"{site.experiment(name)}:dvc.lock") for name in names}

@@ -58,7 +58,7 @@ def test_whatever_is_killed_nothing_finished_is_lost_and_every_state_is_true(sit
     for trial in range(10):
         change = f"train.learning_rate={seed + 1}.{trial}e-6"
         victim, moment = chance.choice(["stage", "run", "worker", "server"]), chance.uniform(0.0, 5.0)
-        before, name = site.started(), site.start(change)
+        before, name = site.started(), site.queue(change)
         until(lambda name=name: site.state(name) in {"Running", "Completed"}, 240)
         time.sleep(moment)
         kill(site, victim, name)
@@ -71,7 +71,7 @@ def test_whatever_is_killed_nothing_finished_is_lost_and_every_state_is_true(sit
             assert victim != "worker", site.logs(site.run(name).id)
             assert site.experiment(name) == ""
             finished = {stage for stage, word in site.stages(name).items() if word in {"Completed", "Cached"}}
-            name = site.start(change)
+            name = site.queue(change)
             assert site.ended(name) == "Completed"
             stages = site.stages(name)
             print(f", {len(finished)} stages were finished; again: Completed", end="")
