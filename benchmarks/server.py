@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
+
 from benchmarks.checkout import HERE, Failed
 from flows.server import answers
 
@@ -49,6 +51,13 @@ class Server:
     def pid(self) -> int | None:
         """The process, once started."""
         return self._process.pid if self._process else None
+
+    def memory(self) -> int:
+        """Resident bytes of it and its children."""
+        if self._process is None:
+            return 0
+        family = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
+        return sum(int(process.memory_info().rss) for process in family)
 
     def kill(self) -> None:
         """End it without a warning."""

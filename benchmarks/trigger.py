@@ -1,6 +1,7 @@
 """`trigger`: seconds from `temper.data.changed` to the first task of the run that it starts, with a warm worker.
 
-Every stage of those runs is cached, so that nothing but the way there counts; what stays behind is counted too.
+Every stage of those runs is cached, so that nothing but the way there counts. More such runs are queued at once
+afterwards: the memory of server and worker must not grow with them, and nothing of them may stay behind.
 """
 
 import subprocess
@@ -16,40 +17,55 @@ import psutil
 
 from benchmarks.checkout import Checkout, Failed, checkout
 from benchmarks.result import Result
-from benchmarks.server import ask, prefect_server
+from benchmarks.server import Server, ask, running
 
 GOAL = 10.0
 """Seconds."""
 
-TIMES, TIMES_FULL = 3, 100
-"""Runs, in the small configuration and in the full one."""
+TIMED, TIMED_FULL = 3, 10
+"""Runs that an event starts, one after the other; the first of each size: the small configuration."""
+
+QUEUED, QUEUED_FULL = 3, 90
+"""Runs that are queued at once after them."""
+
+GROWTH = 1.1
+"""Memory of the last quarter of the runs over that of the second, at most."""
 
 PATIENCE = 300.0
-"""Seconds until a run that does not end counts as failed."""
+"""Seconds without an end of a run until the benchmark counts as failed."""
+
+ENDED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
 
 
 def measure(full: bool) -> Result:
-    """Run everything once, then let new data start cached runs, one after the other."""
-    with prefect_server() as url, checkout(full=False, server=url) as place:
+    """Run everything once, then let new data start cached runs, one after the other, and queue more."""
+    with running() as server, checkout(full=False, server=server.url) as place:
         place.temper("run")
         place.run("git", "add", "--all")
         who = ["-c", "user.name=temper", "-c", "user.email=temper@localhost"]
         place.run("git", *who, "commit", "--quiet", "--message", "run")
         place.temper("deploy")
-        with _worker(place, url) as worker:
+        with _worker(place, server.url) as worker:
+            alone = len(worker.children(recursive=True))
             waits, memory = [], []
-            for number in range(TIMES_FULL if full else TIMES):
-                waits.append(_triggered(place, url, number))
-                memory.append(sum(_memory(process) for process in [worker, *worker.children()]) / 2**20)
-            left = len(list((place.root / ".dvc/tmp/runs").glob("*")))
+            for number in range(TIMED_FULL if full else TIMED):
+                waits.append(_triggered(place, server.url, number))
+                memory.append((int(worker.memory_info().rss), server.memory()))
+            memory += _queued(server, worker, QUEUED_FULL if full else QUEUED)
+            _until(lambda: len(worker.children(recursive=True)) <= alone)
+            left = [path.name for path in (place.root / ".dvc/tmp/runs").glob("*")]
+            left += [path.name for path in (place.root / ".dvc/cache/running").glob("*")]
     value = median(waits)
+    growth = {name: _growth([sample[which] for sample in memory]) for which, name in enumerate(("worker", "server"))}
     detail = {
-        "runs": len(waits),
+        "runs": len(memory),
         "slowest_s": round(max(waits), 2),
-        "worker_memory_mib": [round(memory[0]), round(memory[-1])],
-        "worktrees_left": left,
+        **{f"{name}_mib": [_mib(memory[0][which]), _mib(memory[-1][which])] for which, name in enumerate(growth)},
+        **{f"{name}_growth": round(times, 3) for name, times in growth.items()},
+        "left": left,
     }
-    return Result("trigger", round(value, 2), "s, event to first task", GOAL, value <= GOAL and left == 0, detail)
+    ok = value <= GOAL and not left and all(times <= GROWTH for times in growth.values())
+    return Result("trigger", round(value, 2), "s, event to first task", GOAL, ok, detail)
 
 
 @contextmanager
@@ -79,7 +95,7 @@ def _triggered(place: Checkout, url: str, number: int) -> float:
 
     def ended() -> dict[str, Any] | None:
         fresh = [run for run in ask(url, "flow_runs/filter", sort="START_TIME_DESC") if run["id"] not in seen]
-        return next((run for run in fresh if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED"}), None)
+        return next((run for run in fresh if run["state_type"] in ENDED), None)
 
     run = _until(ended)
     if run["state_type"] != "COMPLETED":
@@ -90,8 +106,31 @@ def _triggered(place: Checkout, url: str, number: int) -> float:
     return started - _moment(events[0]["occurred"])
 
 
-def _memory(process: psutil.Process) -> int:
-    return int(process.memory_info().rss)
+def _queued(server: Server, worker: psutil.Process, count: int) -> list[tuple[int, int]]:
+    """Queue `count` runs at once; return the memory of worker (without runs) and server after the end of each."""
+    (deployment,) = ask(server.url, "deployments/filter", flows={"name": {"any_": ["finetune"]}})
+    names = [f"queued-{number:03}" for number in range(count)]
+    for name in names:
+        ask(server.url, f"deployments/{deployment['id']}/create_flow_run", name=name, parameters={})
+    memory: list[tuple[int, int]] = []
+    while len(memory) < count:
+        where = {"name": {"any_": names}, "state": {"type": {"any_": ENDED}}}
+        _until(lambda where=where: ask(server.url, "flow_runs/count", flow_runs=where) > len(memory))
+        memory.append((int(worker.memory_info().rss), server.memory()))
+    states = {run["state_name"] for run in ask(server.url, "flow_runs/filter", flow_runs={"name": {"any_": names}})}
+    if states != {"Completed"}:
+        raise Failed(f"queued runs ended {', '.join(sorted(states))}")
+    return memory
+
+
+def _growth(samples: list[int]) -> float:
+    """The last quarter over the second one: at the beginning caches fill."""
+    quarter = max(1, len(samples) // 4)
+    return median(samples[-quarter:]) / median(samples[quarter : 2 * quarter])
+
+
+def _mib(size: int) -> int:
+    return round(size / 2**20)
 
 
 def _moment(text: str) -> float:

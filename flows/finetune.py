@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import artifacts
@@ -24,15 +24,19 @@ from flows.run import Run
 from flows.stage import Outcome, arrange, survey, upstream
 from flows.watch import watcher
 from flows.workspace import label
+from tasks.contract.errors import TemperError
 
 RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=500))
 """More threads than stages: a stage that waits for others holds one too. How many work at once is `Run`'s business."""
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE, persist_result=False)
-def stage(name: str, run: Run) -> State[Outcome]:
-    """Make one stage current, after those that it needs."""
-    outcome = run.bring(name, get_run_logger())
+def stage(name: str, run: Run) -> State[Any]:
+    """Make one stage current, after those that it needs. A failure that was foreseen is a sentence, not a traceback."""
+    try:
+        outcome = run.bring(name, get_run_logger())
+    except TemperError as error:
+        return Failed(message=str(error), data=error)
     if outcome.how == "ran":
         return Completed(message=f"ran in {outcome.seconds:.0f} s", data=outcome)
     message = "dvc.lock holds" if outcome.how == "unchanged" else "restored from the run cache"

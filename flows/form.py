@@ -10,6 +10,9 @@ from flows.settings import Params
 from tasks.contract.errors import SettingsError
 from tasks.contract.settings import PARAMS, load
 
+UNSAID = object()
+"""Of a key that params.yaml does not have; one that is null there is null in the form."""
+
 
 def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
     """The JSON Schema of the settings, without references, in which every key is optional.
@@ -20,7 +23,7 @@ def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if path.is_file():
         with suppress(SettingsError):  # said by `temper deploy`, and by the run itself
-            values = load(Params, path).model_dump(mode="json")
+            values = load(Params, path).model_dump(mode="json", exclude_unset=True)
     return _filled(_inline(schema, schema["$defs"]), values) | {"title": "settings"}
 
 
@@ -45,9 +48,11 @@ def _is_word(part: Any) -> bool:
 def _filled(node: dict[str, Any], values: Any) -> dict[str, Any]:
     """`node` with `values` as defaults of its leaves, each named by its key, as in params.yaml."""
     if "properties" not in node:
-        return node if values is None else {**node, "default": values}
+        return node if values is UNSAID else {**node, "default": values}
     inner = values if isinstance(values, dict) else {}
-    parts = {name: _filled(part, inner.get(name)) | {"title": name} for name, part in node["properties"].items()}
+    parts = {
+        name: _filled(part, inner.get(name, UNSAID)) | {"title": name} for name, part in node["properties"].items()
+    }
     return {key: part for key, part in node.items() if key != "default"} | {"properties": parts}
 
 

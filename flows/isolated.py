@@ -23,7 +23,7 @@ from flows.run import Run
 from flows.settings import change
 from flows.stage import missing, save
 from flows.workspace import home, label, workspace
-from tasks.contract.errors import InputError, Unavailable
+from tasks.contract.errors import InputError, TemperError, Unavailable
 
 
 @flow(name="finetune", task_runner=RUNNER)
@@ -59,6 +59,22 @@ def run_isolated(
 
     In the worktree, `prepare` is called before the stages, `conclude` after them, with the experiment's commit.
     """
+    try:
+        return _run(settings, revision, force, jobs, hopeless, prepare, conclude)
+    except TemperError as error:
+        get_run_logger().error("%s", error)
+        return Failed(message=str(error), data=error)
+
+
+def _run(
+    settings: dict[str, Any],
+    revision: str,
+    force: list[str],
+    jobs: int | None,
+    hopeless: Hopeless | None,
+    prepare: Callable[[], None],
+    conclude: Callable[[str], None],
+) -> State[dict[str, Any]]:
     log, name = get_run_logger(), label(flow_run.name or "run")
     enter()
     bury(log.info)

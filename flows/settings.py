@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from flows.reasons import parameters
 from tasks import (
@@ -114,6 +115,7 @@ def change(
         return []
     text = io.StringIO()
     yaml = YAML()
+    yaml.Representer = _Representer
     yaml.width = 4096
     yaml.indent(sequence=4, offset=2)
     yaml.dump(document, text)
@@ -164,8 +166,31 @@ def _assign(document: Any, assignment: str) -> None:
 
 
 def _kept(old: Any, new: Any) -> Any:
-    """`new`, unless it equals what lies there already, so that its comments and its way of writing stay."""
-    return old if type(old) is type(new) and old == new else new
+    """`new`, unless it says what lies there already, so that comments and ways of writing stay.
+
+    A form in a browser sends 0 for 0.0, which DVC's run cache tells apart: what was a float stays one.
+    """
+    if _same(old, new):
+        return old
+    return float(new) if isinstance(old, float) and type(new) is int else new
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(*pair) for pair in zip(old, new, strict=True))
+    return bool(old == new) and isinstance(old, bool) is isinstance(new, bool)
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes `null`, as it stands in the file, where ruamel writes nothing."""
+
+    def represent_none(self, data: Any) -> Any:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)
 
 
 if __name__ == "__main__":

@@ -50,27 +50,33 @@ def kill(site: Site, victim: str, name: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_is_killed_nothing_finished_is_lost_and_every_state_is_true(site: Site, seed: int) -> None:
     """Three times ten trials: something dies at a random moment of a run in which train and what is below it run."""
     chance = random.Random(seed)
     for trial in range(10):
         change = f"train.learning_rate={seed + 1}.{trial}e-6"
-        victim = chance.choice(["stage", "run", "worker", "server"])
-        name = site.start(change)
+        victim, moment = chance.choice(["stage", "run", "worker", "server"]), chance.uniform(0.0, 5.0)
+        before, name = site.started(), site.queue(change)
         until(lambda name=name: site.state(name) in {"Running", "Completed"}, 240)
-        time.sleep(chance.uniform(0.0, 5.0))
+        time.sleep(moment)
         kill(site, victim, name)
         state = site.ended(name)
+        print(f"seed {seed} trial {trial}: {victim} killed after {moment:.2f} s: {state}", end="")
         assert state in {"Completed", "Failed", "Crashed"}, victim
-        if state != "Completed":
+        if state == "Completed":
+            assert site.started() - before == len(BELOW_TRAIN)
+        else:
             assert victim != "worker", site.logs(site.run(name).id)
             assert site.experiment(name) == ""
             finished = {stage for stage, word in site.stages(name).items() if word in {"Completed", "Cached"}}
-            name = site.start(change)
+            name = site.queue(change)
             assert site.ended(name) == "Completed"
             stages = site.stages(name)
+            print(f", {len(finished)} stages were finished; again: Completed", end="")
             assert {stages[stage] for stage in finished} <= {"Cached"}
+        print(f", {site.started() - before} stages started")
         assert site.parameter(name, "learning_rate") == float(change.split("=")[1])
         until(lambda: not site.left())
     assert "up to date" in site.toy.dvc("status")

@@ -1,5 +1,6 @@
 """Files in infra/: what can be checked of them without a cloud."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,21 @@ def test_kubernetes_worker_asks_for_a_card_and_mounts_the_project() -> None:
     volumes = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
     assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+
+def test_kubernetes_pool_declares_what_its_job_takes_and_asks_for_cards() -> None:
+    from jsonschema import Draft202012Validator
+
+    template = documents("kubernetes-pool.json")[0]
+    variables, job = template["variables"], template["job_configuration"]
+    Draft202012Validator.check_schema(variables)
+    taken = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(job)))
+    assert taken == set(variables["properties"])
+    defaults = {name: part["default"] for name, part in variables["properties"].items() if "default" in part}
+    Draft202012Validator(variables).validate(defaults)
+    pod = job["job_manifest"]["spec"]["template"]["spec"]
+    assert pod["parallelism"] == pod["completions"] == 1  # not of Kubernetes: Prefect refuses a template without them
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "{{ gpus }}"
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert defaults["claim"] == documents("kubernetes.yaml")[0]["metadata"]["name"]

@@ -1,9 +1,13 @@
 """params.yaml: its model, its schema, and changes from the command line."""
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flows.form import form
 from flows.settings import SCHEMA, Params, change, check, schema
 from tasks.contract.errors import SettingsError
 from tests.flows.project import ROOT
@@ -52,6 +56,27 @@ def test_every_key_is_described() -> None:
 def test_set_changes_one_value_and_keeps_comments(path: Path) -> None:
     assert changed(path, "train.learning_rate=1e-4") == ["train.learning_rate 0.005 -> 0.0001"]
     assert path.read_text().split() == TEXT.replace("0.005", "1e-4").split()
+
+
+def as_sent_by_a_browser(node: Any) -> Any:
+    """What the form of the Prefect UI sends where nobody touches it: every default, by a language without floats."""
+    if "properties" in node:
+        return {name: as_sent_by_a_browser(part) for name, part in node["properties"].items()}
+    text = json.dumps(node.get("default"))
+    return json.loads(text, parse_float=lambda number: int(float(number)) if float(number) % 1 == 0 else float(number))
+
+
+def test_of_a_form_that_is_sent_only_what_was_changed_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    before = path.read_text().replace('"', "").splitlines()
+    sent = as_sent_by_a_browser(form(path))
+    assert change([], values=sent, path=path) == []
+    sent["train"]["learning_rate"], sent["train"]["max_grad_norm"] = 0.00025, 2
+    assert len(change([], values=sent, path=path)) == 2
+    after = path.read_text().replace('"', "").splitlines()
+    new = [line.split("#")[0].strip() for line, old in zip(after, before, strict=True) if line.split() != old.split()]
+    assert new == ["learning_rate: 0.00025", "max_grad_norm: 2.0"]
 
 
 def test_values_are_yaml_1_2(path: Path) -> None:
