@@ -4,19 +4,46 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from tasks.clean import tables
 from tasks.clean.files import Source
 from tasks.clean.formats import HEAD, Format, opened, recognise
-from tasks.clean.record import SHOWN, Record
 from tasks.contract.errors import InputError
 
 LONGEST = 2**26
 """Bytes of the longest line that is parsed."""
 
+SHOWN = 2**20
+"""Characters kept of a record that leaves; the file and the line say where the rest is."""
+
 DEEPEST = 5000
 """Levels of the deepest JSON list that is read; the parser needs memory in proportion to their square."""
+
+BATCH = 1024
+"""Rows of a table that are in memory at once."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record as it stands in a file, or why it could not be read."""
+
+    source: Source
+    line: int
+    """Line in a text file, item in a JSON list, row in a table; from 1."""
+    value: dict[str, Any] | None
+    text: str | None = None
+    """The record as it stands in the file, where that is text."""
+    fault: str | None = None
+    """Reason why `value` is None."""
+
+    @cached_property
+    def raw(self) -> str:
+        """The record as text, for those that leave."""
+        text = json.dumps(self.value, ensure_ascii=False, default=str) if self.text is None else self.text
+        cut = text if len(text) <= SHOWN else f"{text[:SHOWN]} … ({len(text)} characters)"
+        return cut if cut.isascii() else cut.encode("utf-8", "backslashreplace").decode()
 
 
 def records(source: Source) -> Iterator[Record]:
@@ -24,9 +51,9 @@ def records(source: Source) -> Iterator[Record]:
     found = recognise(source.path)
     match found.kind:
         case "parquet":
-            yield from tables.from_parquet(source)
+            yield from _parquet(source)
         case "arrow" | "arrow_stream":
-            yield from tables.from_arrow(source, found)
+            yield from _arrow(source, found)
         case "csv" | "tsv":
             yield from _separated(source, found)
         case "document":
@@ -180,3 +207,57 @@ def _prose(source: Source, found: Format) -> Iterator[Record]:
         yield Record(source, 1, None, content.decode("utf-8", "backslashreplace"), "bad_encoding")
         return
     yield Record(source, 1, {"text": text})
+
+
+def _parquet(source: Source) -> Iterator[Record]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(source.path) as file:
+            yield from _rows(source, file.iter_batches(BATCH))
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{source.path}: not a readable Parquet file: {error}") from None
+
+
+def _arrow(source: Source, found: Format) -> Iterator[Record]:
+    import pyarrow as pa
+
+    try:
+        if found.kind == "arrow":
+            with pa.memory_map(str(source.path)) as mapped, pa.ipc.open_file(mapped) as reader:
+                yield from _rows(source, (reader.get_batch(index) for index in range(reader.num_record_batches)))
+        else:
+            with opened(source.path, found.compression) as file, pa.ipc.open_stream(file) as reader:
+                yield from _rows(source, reader)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{source.path}: not a readable Arrow file: {error}") from None
+
+
+def _rows(source: Source, batches: Any) -> Iterator[Record]:
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, BATCH):
+            rows = batch.slice(start, BATCH)
+            try:
+                values = rows.to_pylist()
+            except UnicodeDecodeError:
+                yield from (_encoded(source, number + at + 1, rows.slice(at, 1)) for at in range(rows.num_rows))
+                number += rows.num_rows
+                continue
+            for value in values:
+                number += 1
+                yield Record(source, number, value)
+
+
+def _encoded(source: Source, number: int, row: Any) -> Record:
+    """The record of a table with one row, in which texts may be no UTF-8."""
+    readable = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            readable[name] = column[0].as_py()
+        except UnicodeDecodeError:
+            continue
+    if len(readable) == row.num_columns:
+        return Record(source, number, readable)
+    return Record(source, number, None, json.dumps(readable, ensure_ascii=False, default=str), "bad_encoding")

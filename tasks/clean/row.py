@@ -11,7 +11,7 @@ from tasks.clean.content import Content, Finding, Unusable
 from tasks.clean.duplicates import normalised
 from tasks.clean.privacy.step import Step
 from tasks.clean.quality import Steps
-from tasks.clean.record import Record
+from tasks.clean.read import Record
 from tasks.clean.repair import repair
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import content

@@ -10,7 +10,7 @@ from tasks.clean.content import Finding as Found
 from tasks.clean.privacy.finding import KINDS, Finding, Kind
 from tasks.clean.privacy.search import REGIONS, find, placeholders, redacted
 from tasks.clean.privacy.walk import Change, changed, changed_text
-from tasks.clean.record import Record
+from tasks.clean.read import Record
 from tasks.clean.settings import Privacy
 from tasks.contract.errors import SettingsError
 
