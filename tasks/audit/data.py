@@ -11,7 +11,8 @@ from tasks.audit.reasons import slug_of, unread
 from tasks.clean.checks import fault
 from tasks.clean.content import Content, Unusable
 from tasks.clean.files import sources
-from tasks.clean.read import Record, records
+from tasks.clean.read import records
+from tasks.clean.record import Record
 from tasks.clean.settings import Splits
 from tasks.clean.shapes import content
 from tasks.template.audit import Account, flipped

@@ -31,7 +31,7 @@ def convert(settings: Settings, paths: Paths, form: str) -> None:
     with written(paths.base) as out:
         _save(model, tokenizer, folder, out / "model")
         files = describe(out / "model")
-        record = {
+        record: dict[str, Any] = {
             "kind": "converted", "form": form, "from": settings.folder, "location": "model", "revision": None,
             "files": files, "sha256": identity(files),
         }  # fmt: skip

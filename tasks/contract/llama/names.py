@@ -82,7 +82,8 @@ def shape(name: str, config: Config) -> tuple[int, ...]:
     kind = name.split(".")[-2]
     if kind == "down_proj":
         return width, inner
-    return {"gate_proj": inner, "up_proj": inner, "k_proj": keys, "v_proj": keys}.get(kind, width), width
+    heights: dict[str, int] = {"gate_proj": inner, "up_proj": inner, "k_proj": keys, "v_proj": keys}
+    return heights.get(kind, width), width
 
 
 def outward(form: str, config: Config, read: Callable[[str], torch.Tensor]) -> Iterator[tuple[str, torch.Tensor]]:
