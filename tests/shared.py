@@ -54,7 +54,11 @@ def server() -> str:
     def make(place: Path) -> None:
         found = Server(place)
         _started.append(found)
-        found.start()
+        try:
+            found.start()
+        except BaseException:
+            found.kill()
+            raise
         (place / "pid").write_text(str(found.pid))
         (place / "url").write_text(found.url)
 
