@@ -31,13 +31,14 @@ def convert(settings: Settings, paths: Paths, form: str) -> None:
     with written(paths.base) as out:
         _save(model, tokenizer, folder, out / "model")
         files = describe(out / "model")
-        record: dict[str, Any] = {
+        digest = identity(files)
+        record = {
             "kind": "converted", "form": form, "from": settings.folder, "location": "model", "revision": None,
-            "files": files, "sha256": identity(files),
+            "files": files, "sha256": digest,
         }  # fmt: skip
         write_json(out / "base.json", record)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
-    print(f"base: {settings.folder}, {form}, {len(model.names)} tensors, sha256 {record['sha256'][:16]}", flush=True)
+    print(f"base: {settings.folder}, {form}, {len(model.names)} tensors, sha256 {digest[:16]}", flush=True)
 
 
 def _save(model: Pickled, tokenizer: Any, folder: Path, out: Path) -> None:

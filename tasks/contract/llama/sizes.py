@@ -17,13 +17,13 @@ ADJUSTED = {
 }  # fmt: skip
 """transformers' words for scaling the rotation, and litgpt's."""
 
-LITGPTS = {
+LITGPTS: Config = {
     "mlp_class_name": "LLaMAMLP", "norm_class_name": "RMSNorm", "parallel_residual": False, "bias": False,
     "rotary_percentage": 1.0,
 }  # fmt: skip
 """What litgpt's configuration has to say for its model to compute as a Llama does; its defaults are another model's."""
 
-PLAIN = {
+PLAIN: Config = {
     **LITGPTS, "attn_bias": False, "norm_qk": False, "post_attention_norm": False, "post_mlp_norm": False,
     "shared_attention_norm": False, "norm_1": True, "norm_2": True, "scale_embeddings": False, "lm_head_bias": False,
     "sliding_window_size": None, "attention_scores_scalar": None, "attention_logit_softcapping": None,
@@ -69,7 +69,7 @@ def from_params(said: Config, vocabulary: int, inner: int) -> Config:
     Llama 3.1's where the rotation is scaled.
     """
     heads, scaled = said["n_heads"], bool(said.get("use_scaled_rope"))
-    rope = {"rope_type": "default", "rope_theta": float(said.get("rope_theta", 10000.0))}
+    rope: Config = {"rope_type": "default", "rope_theta": float(said.get("rope_theta", 10000.0))}
     if scaled:
         rope |= {"rope_type": "llama3", **SCALED}
     return {
@@ -99,7 +99,8 @@ def from_model_config(said: Config, vocabulary: int, inner: int) -> Config:
     """config.json's sizes from litgpt's. Raises `KeyError` for a missing key, `ValueError` for another model."""
     if other := sorted(key for key, value in PLAIN.items() if said.get(key, value) != value):
         raise ValueError(f"{other[0]} is {said[other[0]]!r}, which no Llama has")
-    heads, width, rope = said["n_head"], said["n_embd"], {"rope_type": "default"}
+    heads, width = said["n_head"], said["n_embd"]
+    rope: Config = {"rope_type": "default"}
     if (said.get("head_size") or width // heads) * heads != width:
         raise ValueError(f"head_size is {said['head_size']}, not n_embd / n_head")
     if adjusted := said.get("rope_adjustments"):
