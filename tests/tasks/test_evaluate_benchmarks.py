@@ -83,8 +83,14 @@ def asked(one: dict[str, Any], engine: Any, scoring: Path) -> Any:
     return benchmarked([Benchmark.model_validate(one)], engine, scoring, reporter)
 
 
-@pytest.mark.parametrize("task", ["tiny_pick", "tiny_say"])
-@pytest.mark.parametrize("shots", [0, 2])
+@pytest.mark.parametrize(
+    ("task", "shots"),
+    [
+        ("tiny_pick", 2),
+        ("tiny_say", 0),
+        *(pytest.param(*more, marks=pytest.mark.long) for more in (("tiny_pick", 0), ("tiny_say", 2))),
+    ],
+)
 def test_scores_are_those_of_lm_eval(
     model: tuple[Any, Any], scoring: Path, tmp_path: Path, task: str, shots: int
 ) -> None:
@@ -213,11 +219,16 @@ def test_tasks_that_cannot_be_asked(
         asked({"task": task}, engine(model, tmp_path), scoring)
 
 
+@pytest.mark.long  # lm-eval reads all its own task files before it says that none has the name
 def test_task_files_that_do_not_parse(model: tuple[Any, Any], tmp_path: Path) -> None:
     (tmp_path / "scoring").mkdir()
     (tmp_path / "scoring" / "bad.yaml").write_text("task: [unclosed\n")
     with pytest.raises((SettingsError, InputError), match=r"tiny_bad|bad\.yaml|task file"):
         asked({"task": "tiny_bad"}, engine(model, tmp_path / "record"), tmp_path / "scoring")
+
+
+def test_a_task_whose_data_is_not_there(model: tuple[Any, Any], tmp_path: Path) -> None:
+    (tmp_path / "scoring").mkdir()
     (tmp_path / "scoring" / "bad.yaml").write_text(
         "task: tiny_bad\ndataset_path: json\ndataset_kwargs: {data_files: {test: nothing.jsonl}}\n"
         "test_split: test\noutput_type: generate_until\ndoc_to_text: a\ndoc_to_target: b\n"
