@@ -1,14 +1,17 @@
 """infra/stages.yaml: how the stages of deployed runs are carried out. What they make does not depend on it."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import Field, model_validator
@@ -18,8 +21,11 @@ from tasks.contract.settings import Settings, load
 
 FILE = Path("infra/stages.yaml")
 
-PATIENCE = 2.0
-"""Seconds of one wait for a slot; between two, the run may be told to stop."""
+PAUSE = 1.0
+"""Seconds between two questions for a slot; between them the run may be told to stop."""
+
+LEASE = 120.0
+"""Seconds until the server takes back the slots of a process that no longer renews them, for it has died."""
 
 
 class Limit(Settings):
@@ -85,7 +91,8 @@ class Operation(Settings):
     def slots(self, stage: str, wait: Callable[[], None], tell: Callable[[str], None]) -> Iterator[None]:
         """Hold the slots that `stage` takes; `wait` is called now and then while there are none, and may raise.
 
-        The server takes back the slots of a process that has died, minutes later.
+        Each question waits for its answer: of one that was given up, the server might grant a slot to nobody. Where it
+        is away when slots are to be renewed, the work goes on, and may share them with others.
         """
         with ExitStack() as held:
             for name, slots in sorted(self.of(stage).limits.items()):  # all in the same order: no two wait for another
@@ -95,12 +102,15 @@ class Operation(Settings):
                 while True:
                     wait()
                     try:
-                        held.enter_context(concurrency(limit, occupy=slots, timeout_seconds=PATIENCE, strict=True))
+                        held.enter_context(_held(limit, slots))
                         break
-                    except TimeoutError:
+                    except ConcurrencySlotAcquisitionError as error:
+                        if not _taken(error):
+                            raise
                         if not told:
                             tell(f"{stage} waits for {slots} of {self.limits[name].slots} slots of {limit}")
                         told = True
+                        time.sleep(PAUSE)
             yield
 
     def _name(self, limit: str) -> str:
@@ -110,6 +120,23 @@ class Operation(Settings):
 def operation(path: Path = FILE) -> Operation:
     """What infra/stages.yaml says; where there is none, that nothing is limited."""
     return load(Operation, path) if path.is_file() else Operation()
+
+
+def _held(limit: str, slots: int) -> AbstractContextManager[None]:
+    return concurrency(
+        limit,
+        occupy=slots,
+        max_retries=0,
+        lease_duration=LEASE,
+        strict=True,
+        raise_on_lease_renewal_failure=False,
+    )
+
+
+def _taken(error: ConcurrencySlotAcquisitionError) -> bool:
+    """Whether others have the slots; else the question failed."""
+    cause = error.__cause__
+    return isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.LOCKED
 
 
 def _create(name: str, slots: int) -> None:

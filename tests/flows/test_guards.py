@@ -1,9 +1,11 @@
 """Edits, other runs and other commands while a run is under way."""
 
+import asyncio
 import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,3 +94,26 @@ def test_an_error_that_nobody_foresaw_fails_the_run_too(toy: Toy, monkeypatch: p
     with pytest.raises(StageFailed, match=r"^train: ZeroDivisionError: no reason \(this was not foreseen"):
         toy.flow()
     assert toy.lock == before
+
+
+def test_a_slot_that_is_granted_late_is_not_lost(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is slow to answer grants what was asked for, whether or not anybody still waits for it."""
+    from prefect.client.orchestration import PrefectClient, get_client
+
+    from flows.operation import Operation
+
+    ask = PrefectClient.increment_concurrency_slots_with_lease
+
+    async def slowly(self: Any, *arguments: Any, **more: Any) -> Any:
+        answer = await ask(self, *arguments, **more)
+        await asyncio.sleep(3.0)
+        return answer
+
+    how = Operation.model_validate({"limits": {"late": {"slots": 1}}, "stages": {"train": {"limits": {"late": 1}}}})
+    monkeypatch.setattr(PrefectClient, "increment_concurrency_slots_with_lease", slowly)
+    waits: list[str] = []
+    with how.slots("train", lambda: None, waits.append), get_client(sync_client=True) as client:
+        assert client.read_global_concurrency_limit_by_name("temper-late").active_slots == 1
+    with get_client(sync_client=True) as client:
+        assert client.read_global_concurrency_limit_by_name("temper-late").active_slots == 0
+    assert waits == []
