@@ -72,7 +72,8 @@ def groups(form: str, config: Config) -> dict[str, list[str]]:
 
 def shape(name: str, config: Config) -> tuple[int, ...]:
     """What config.json says of a tensor."""
-    width, inner = config["hidden_size"], config["intermediate_size"]
+    width: int = config["hidden_size"]
+    inner: int = config["intermediate_size"]
     head = width // config["num_attention_heads"]
     keys = head * config["num_key_value_heads"]
     if "norm" in name:
@@ -82,7 +83,7 @@ def shape(name: str, config: Config) -> tuple[int, ...]:
     kind = name.split(".")[-2]
     if kind == "down_proj":
         return width, inner
-    heights: dict[str, int] = {"gate_proj": inner, "up_proj": inner, "k_proj": keys, "v_proj": keys}
+    heights = {"gate_proj": inner, "up_proj": inner, "k_proj": keys, "v_proj": keys}
     return heights.get(kind, width), width
 
 
