@@ -68,7 +68,7 @@ def clean(settings: Settings, paths: Paths) -> None:
 
 
 def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path) -> None:
-    tally, maker, scratch = Tally(), Maker(settings), Scratch(aside / "records.parquet")
+    tally, maker, scratch = Tally(), Maker(settings), Scratch(aside / "records.arrow")
     report = reporter("clean: files read", len(files), "files")
     with scratch, keys.Writer(aside / "keys") as numbers:
         for done, source in enumerate(files, 1):

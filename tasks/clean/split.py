@@ -44,9 +44,11 @@ def drawn(
     each record), by the group of its first row. `staying`: which records the proportions of `stratify` are of.
     """
     splits: npt.NDArray[np.int8] = column(keys, "given")
-    present = np.bincount(splits[~column(keys, "left")] + 1, minlength=4)[1:]
-    validation = 0.0 if present[SPLITS.index("validation")] else settings.validation_share
-    test = 0.0 if present[SPLITS.index("test")] else settings.test_share
+    here = ~column(keys, "left")
+    validation, test = (
+        0.0 if (here & (splits == SPLITS.index(name))).any() else share
+        for name, share in (("validation", settings.validation_share), ("test", settings.test_share))
+    )
     open_ = splits <= 0
     splits[open_] = 0
     if settings.stratify is not None:

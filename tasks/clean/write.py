@@ -71,7 +71,8 @@ class Scratch:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writer = parquet.ParquetWriter(path, EVERYTHING, compression="zstd", compression_level=1)
+        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
+        self._writer = pa.ipc.new_file(str(path), EVERYTHING, options=options)
         self._rows: list[dict[str, Any]] = []
         self._characters = 0
 
@@ -100,15 +101,17 @@ class Scratch:
     def batches(self, columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
         """The records in order, some at a time, each time with the place of the first."""
         start = 0
-        with parquet.ParquetFile(self._path) as file:
-            for group in range(file.num_row_groups):
-                batch = file.read_row_group(group, columns=columns, use_threads=False)
+        fields = None if columns is None else [EVERYTHING.get_field_index(column) for column in columns]
+        options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
+        with pa.OSFile(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
+            for number in range(reader.num_record_batches):
+                batch = pa.Table.from_batches([reader.get_batch(number)])
                 yield start, batch
                 start += batch.num_rows
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, EVERYTHING))
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, EVERYTHING))
         self._rows, self._characters = [], 0
 
 
