@@ -137,12 +137,16 @@ def nested(assignments: list[str]) -> dict[str, Any]:
 
 
 def _overlay(document: Any, overlay: Mapping[str, Any]) -> None:
-    """Put the values of `overlay` over `document`: sections merge key by key, everything else replaces."""
+    """Put the values of `overlay` over `document`: sections merge key by key, everything else replaces.
+
+    A form in a browser sends 0 for 0.0, which DVC's run cache tells apart: what was a float stays one.
+    """
     for key, value in overlay.items():
         if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
             _overlay(document[key], value)
         else:
-            document[key] = _kept(document.get(key), value)
+            old = document.get(key)
+            document[key] = _kept(old, float(value) if isinstance(old, float) and type(value) is int else value)
 
 
 def _assign(document: Any, assignment: str) -> None:
@@ -166,13 +170,8 @@ def _assign(document: Any, assignment: str) -> None:
 
 
 def _kept(old: Any, new: Any) -> Any:
-    """`new`, unless it says what lies there already, so that comments and ways of writing stay.
-
-    A form in a browser sends 0 for 0.0, which DVC's run cache tells apart: what was a float stays one.
-    """
-    if _same(old, new):
-        return old
-    return float(new) if isinstance(old, float) and type(new) is int else new
+    """`new`, unless it says what lies there already, so that comments and ways of writing stay."""
+    return old if _same(old, new) else new
 
 
 def _same(old: Any, new: Any) -> bool:

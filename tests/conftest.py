@@ -10,6 +10,9 @@ from tests import shared
 
 gc.disable()  # while torch and its kind are imported there is nothing to collect, and it takes long
 
+PATIENCE = 1200
+"""Seconds until a long test that hangs is ended; others have `timeout` in pyproject.toml."""
+
 LONGEST = [
     "tests/test_chain.py",
     "tests/tasks/test_generate.py",
@@ -36,9 +39,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; the order within a file stays (the sort is stable)."""
+    """Put the longest files first; the order within a file stays (the sort is stable). Long tests get `PATIENCE`."""
     rank = {file: place for place, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(PATIENCE))
 
 
 def pytest_collection_finish() -> None:

@@ -127,7 +127,7 @@ def test_an_assignment_that_is_none(path: Path, assignment: str, message: str) -
     ("assignment", "message"),
     [
         ("train.learning_rat=1", r"params.yaml \(as it would be\):\d+: unknown key 'train.learning_rat'; did you mean"),
-        ("train.learning_rate=-1", r"train.learning_rate = -1\.0: input should be greater than 0"),
+        ("train.learning_rate=-1", r"train.learning_rate = -1: input should be greater than 0"),
         ("quantize.schemes=[nf5]", r"quantize.schemes"),
     ],
 )
