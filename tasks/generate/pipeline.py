@@ -62,8 +62,7 @@ def run(order: dict[str, Any], work: Path) -> None:
         )  # fmt: skip
 
     with Pipeline(name="generate", cache_dir=work / "cache", enable_metadata=False) as pipeline:
-        # All at once: then the next batch of a step is waiting for it when it is done with one.
-        first = LoadDataFromDicts(name="rows", data=rows, batch_size=len(rows))
+        first = LoadDataFromDicts(name="rows", data=rows, batch_size=batch)
         find(settings.recipe).build(settings, first, teacher, batch)
     # A local model is in memory once: one step after the other.
     groups = "sequential_step_execution" if settings.teacher.kind == "local" else None

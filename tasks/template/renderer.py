@@ -11,6 +11,7 @@ from typing import Any
 
 from tasks.contract.errors import ModelError
 from tasks.contract.rows import Message
+from tasks.template.environment import Remembered, read
 from tasks.template.forms import in_parts, with_objects, with_texts
 
 TODAY = datetime(2025, 1, 1)
@@ -39,10 +40,6 @@ TOOL: dict[str, Any] = {
 }
 
 
-MOST_TOOLS = 500
-"""Definitions of tools whose JSON is kept."""
-
-
 class Unrenderable(ModelError):
     """The chat template refuses a dialogue, or breaks on it; the message says how."""
 
@@ -63,10 +60,10 @@ class Renderer:
             raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
         environment = self._compiled.environment
         environment.globals["strftime_now"] = self._compiled.globals["strftime_now"] = TODAY.strftime
-        if not isinstance(environment.filters["tojson"], _Remembered):
-            environment.filters["tojson"] = _Remembered(environment.filters["tojson"])
-        environment.getattr = partial(_read, environment, type(environment).getattr)
-        self._to_json: _Remembered = environment.filters["tojson"]
+        if not isinstance(environment.filters["tojson"], Remembered):
+            environment.filters["tojson"] = Remembered(environment.filters["tojson"])
+        environment.getattr = partial(read, environment, type(environment).getattr)
+        self._to_json: Remembered = environment.filters["tojson"]
         if not self._writes_trial():
             self.takes_parts = True
             self.takes_parts = self._writes_trial()
@@ -203,46 +200,6 @@ class Renderer:
     def dated(self) -> bool:
         """Whether the template writes today's date."""
         return "strftime_now" in self.template
-
-
-_OF_DICTS = frozenset(dir(dict))
-
-
-def _read(environment: Any, otherwise: Any, value: Any, name: str) -> Any:
-    """An attribute as the sandbox gives it, at once where it is a key: of messages and calls nearly all are."""
-    if type(value) is dict and name not in _OF_DICTS and name in value:
-        return value[name]
-    return otherwise(environment, value, name)
-
-
-class _Remembered:
-    """The filter `tojson`, which remembers what it made of tools: they are the same in each rendering of a row."""
-
-    def __init__(self, to_json: Any) -> None:
-        self._to_json = to_json
-        self._known: dict[int, tuple[list[Any] | None, dict[tuple[int, str], str]]] = {}
-        self._tools: list[Any] | None = None
-        self._of: frozenset[int] = frozenset()
-        self._made: dict[tuple[int, str], str] = {}
-
-    def keep(self, tools: list[Any] | None) -> None:
-        """Take these tools for the next renderings."""
-        if tools is not self._tools:
-            if len(self._known) > MOST_TOOLS:
-                self._known.clear()
-            known = self._known.get(id(tools))
-            if known is None or known[0] is not tools:
-                known = self._known[id(tools)] = tools, {}
-            self._tools, self._made = known
-            self._of = frozenset([id(tools), *map(id, tools or ())])
-
-    def __call__(self, value: Any, *given: Any, **named: Any) -> str:
-        if id(value) not in self._of:
-            return str(self._to_json(value, *given, **named))
-        key = id(value), repr((given, named))
-        if key not in self._made:
-            self._made[key] = str(self._to_json(value, *given, **named))
-        return self._made[key]
 
 
 class _errors:  # noqa: N801 - a context manager, read as a statement

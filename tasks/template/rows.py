@@ -14,9 +14,10 @@ from tasks.template import sequence
 from tasks.template.checks import ERRORS
 from tasks.template.draft import Draft, Drafter
 from tasks.template.encode import Encoder
+from tasks.template.environment import MOST_TOOLS
 from tasks.template.markers import Ends
 from tasks.template.outcome import Outcome, Plan
-from tasks.template.renderer import MOST_TOOLS, Renderer, Unrenderable
+from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.shorten import POLICIES

@@ -11,8 +11,9 @@ from transformers import AutoTokenizer
 from tasks.template.audit import Account
 from tasks.template.markers import marked
 from tasks.template.rows import Templater
+from tasks.template.scaffold import own
 from tasks.template.settings import Over, Settings
-from tasks.template.skeleton import fit, own
+from tasks.template.skeleton import fit
 from tasks.template.tokenizer import CHAT, prepare
 from tests.tasks import tiny
 from tests.tasks.test_template import UNMARKED, pair, row
