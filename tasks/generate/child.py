@@ -24,8 +24,9 @@ LAST_LINES = 15
 LOOK = 0.2
 """Seconds between two looks at the child."""
 
-GRACE = 10.0
-"""Seconds that a pipeline may go on after one of its processes is gone: at a regular end they all go."""
+GRACE, WORKING = 10.0, 0.5
+"""Seconds that a pipeline may go on after one of its processes is gone without `WORKING` seconds of a processor: at a
+regular end they all go, but the last work may take long on a busy machine; a pipeline that hangs does none."""
 
 MODULE = "tasks.generate.pipeline"
 
@@ -47,6 +48,9 @@ class Watched:
         self._output = work / "output.txt"
         self._steps: dict[int, psutil.Process] = {}
         self._missed: float | None = None
+        """When the pipeline was last seen at work without one of its processes."""
+        self._worked = 0.0
+        """Seconds of processors that it had taken by then."""
 
     def run(self) -> None:
         """Run the pipeline to its end.
@@ -102,7 +106,9 @@ class Watched:
         gone = [pid for pid, step in self._steps.items() if not _alive(step)]
         if not gone:
             return
-        self._missed = self._missed or now
+        worked = _worked(pid)
+        if self._missed is None or worked - self._worked >= WORKING:
+            self._missed, self._worked = now, worked
         if now - self._missed > GRACE:
             raise MachineError(
                 f"generate: a step of the pipeline was killed (process {gone[0]}); if nobody did that, the machine ran "
@@ -153,6 +159,14 @@ def _alive(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def _worked(pid: int) -> float:
+    """Seconds that processors have worked for a process; 0 where it is gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

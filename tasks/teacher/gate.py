@@ -17,22 +17,16 @@ class Gate:
         self._record, self._settings = record, settings
         self._name = settings.url if settings.kind != "local" else str(settings.model)
         self._own = asyncio.Semaphore(settings.concurrency)
-        self._looking = asyncio.Lock()
 
     async def __aenter__(self) -> None:
         """Wait for a place."""
         await self._own.acquire()
-        if not self._enter():
-            async with self._looking:  # one looks for all
-                while not self._enter():
-                    await asyncio.sleep(LOOK)
+        while not self._record.enter(self._name, self._settings.concurrency):
+            await asyncio.sleep(LOOK)
 
     async def __aexit__(self, *error: object) -> None:
         self._record.leave(self._name)
         self._own.release()
-
-    def _enter(self) -> bool:
-        return self._record.enter(self._name, self._settings.concurrency)
 
     async def turn(self) -> None:
         """Wait for the next start that the minute has room for; starts are spread evenly."""

@@ -32,7 +32,6 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
     attempt: str
     """This attempt of the run."""
 
-    _begun: asyncio.Semaphore = PrivateAttr()
     _record: Record = PrivateAttr()
     _asked: Recorded = PrivateAttr()
 
@@ -43,7 +42,6 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
     def load(self) -> None:
         """Open the record. The teacher itself is loaded when something is not on record."""
         super().load()
-        self._begun = asyncio.Semaphore(2 * self.settings.concurrency)
         self._record = Record(Path(self.work) / RECORD)
         self._asked = Recorded(
             self.settings,
@@ -63,9 +61,8 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
 
         Empty where there is none of use, so that no later step pays for a row that is lost.
         """
-        async with self._begun:  # not a whole batch at once, for no answer is read while thousands make up their minds
-            requests = [self._asked.request(input, sample) for sample in range(num_generations)]
-            responses = await asyncio.gather(*(self._answer(request) for request in requests))
+        requests = [self._asked.request(input, sample) for sample in range(num_generations)]
+        responses = await asyncio.gather(*(self._answer(request) for request in requests))
         return {
             "generations": [self._useful(response) for response in responses],
             "statistics": {
