@@ -15,6 +15,7 @@ import psutil
 
 from tasks.contract.errors import InputError, MachineError, TemperError, Unavailable
 from tasks.contract.files import write_json
+from tasks.generate.pipeline import ANSWERS, ENDING
 from tasks.generate.settings import Settings
 from tasks.teacher.record import STOP
 
@@ -23,10 +24,6 @@ LAST_LINES = 15
 
 LOOK = 0.2
 """Seconds between two looks at the child."""
-
-GRACE, WORKING = 10.0, 0.5
-"""Seconds that a pipeline may go on after one of its processes is gone without `WORKING` seconds of a processor: at a
-regular end they all go, but the last work may take long on a busy machine; a pipeline that hangs does none."""
 
 MODULE = "tasks.generate.pipeline"
 
@@ -47,10 +44,6 @@ class Watched:
         self._work, self._settings, self._used, self._responses, self._report = work, settings, used, responses, report
         self._output = work / "output.txt"
         self._steps: dict[int, psutil.Process] = {}
-        self._missed: float | None = None
-        """When the pipeline was last seen at work without one of its processes."""
-        self._worked = 0.0
-        """Seconds of processors that it had taken by then."""
 
     def run(self) -> None:
         """Run the pipeline to its end.
@@ -58,7 +51,7 @@ class Watched:
         Raises `InputError` for what settings or environment have wrong, `MachineError` where the teacher is gone, a
         process of the pipeline is, the pipeline fails, or nothing came for `generate.timeout` seconds.
         """
-        for left in (STOP, "answers.jsonl"):
+        for left in (STOP, ANSWERS, ENDING):
             (self._work / left).unlink(missing_ok=True)
         with self._output.open("wb") as sink:
             process = subprocess.Popen(
@@ -70,7 +63,7 @@ class Watched:
             finally:
                 _end(process)
         self._stopped()
-        if code or not (self._work / "answers.jsonl").is_file():
+        if code or not (self._work / ANSWERS).is_file():
             raise MachineError(f"generate: the pipeline failed (exit code {code}). {self._said()}")
         for line in self._complaints():
             print(line, flush=True)
@@ -93,23 +86,19 @@ class Watched:
                     f"generate: nothing new within {self._settings.timeout} seconds (generate.timeout); the pipeline "
                     f"was ended. Look at the teacher, or raise the limit; what arrived is kept. {self._said()}"
                 )
-            self._look_for_the_dead(process.pid, now)
+            self._look_for_the_dead(process)
 
-    def _look_for_the_dead(self, pid: int, now: float) -> None:
-        """Raise `MachineError` where a process that was forked from the pipeline has gone before it."""
+    def _look_for_the_dead(self, process: "subprocess.Popen[bytes]") -> None:
+        """Raise `MachineError` where a process that was forked from the pipeline has gone before all was done."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            for child in psutil.Process(pid).children(recursive=True):
+            for child in psutil.Process(process.pid).children(recursive=True):
                 if child.pid not in self._steps:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         if MODULE in child.cmdline():
                             self._steps[child.pid] = child
         gone = [pid for pid, step in self._steps.items() if not _alive(step)]
-        if not gone:
-            return
-        worked = _worked(pid)
-        if self._missed is None or worked - self._worked >= WORKING:
-            self._missed, self._worked = now, worked
-        if now - self._missed > GRACE:
+        # First who is gone, then whether that was the end: the other way round, the end could fall between the two.
+        if gone and process.poll() is None and not (self._work / ENDING).exists():
             raise MachineError(
                 f"generate: a step of the pipeline was killed (process {gone[0]}); if nobody did that, the machine ran "
                 "out of memory: see `dmesg`. Run again: what arrived is kept, and only what is missing is asked."
@@ -159,14 +148,6 @@ def _alive(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def _worked(pid: int) -> float:
-    """Seconds that processors have worked for a process; 0 where it is gone."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        times = psutil.Process(pid).cpu_times()
-        return float(times.user + times.system)
-    return 0.0
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -1,8 +1,8 @@
 """The distilabel pipeline, run by the stage as a child: `python -m tasks.generate.pipeline WORK`.
 
 In: `WORK/order.json` (recipe's settings, which rows) and `WORK/order.jsonl`. Out: `WORK/answers.jsonl`, what the
-pipeline made of the rows, in their order. distilabel caches nothing, nothing outside WORK is written, and no process
-outlives its parent.
+pipeline made of the rows, in their order; `WORK/ending` appears before its steps are ended. distilabel caches nothing,
+nothing outside WORK is written, and no process outlives its parent.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from tasks.contract.files import written
 
 PR_SET_PDEATHSIG = 1
 
-ANSWERS = "answers.jsonl"
+ANSWERS, ENDING = "answers.jsonl", "ending"
 
 LARGE = 64
 """Rows that a step gets at a time for each request at once: a batch ends with its slowest answer, so few of them."""
@@ -60,7 +60,14 @@ def run(order: dict[str, Any], work: Path) -> None:
             settings=who, budget=budget, work=str(work), run=order["run"], attempt=order["attempt"]
         )  # fmt: skip
 
-    with Pipeline(name="generate", cache_dir=work / "cache", enable_metadata=False) as pipeline:
+    class Announced(Pipeline):  # type: ignore[misc]
+        """Says that its steps are about to go because all is done, so that one that goes before was killed."""
+
+        def _teardown(self) -> None:
+            (work / ENDING).touch()
+            super()._teardown()
+
+    with Announced(name="generate", cache_dir=work / "cache", enable_metadata=False) as pipeline:
         first = LoadDataFromDicts(name="rows", data=rows, batch_size=batch)
         find(settings.recipe).build(settings, first, teacher, batch)
     # A local model is in memory once: one step after the other.
