@@ -1,12 +1,13 @@
 """What becomes of a row because of other rows: taken or not by `mix`, a duplicate, or in the way of the test."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.keys import alike, column
-from tasks.clean.mapped import blocks, parts
+from tasks.clean.keys import alike
+from tasks.clean.mapped import beside, blocks, chosen, parts
 from tasks.clean.settings import Part
 
 REASONS = (
@@ -28,7 +29,7 @@ Reasons = npt.NDArray[np.uint8]
 
 def sampled(keys: Any, mix: tuple[Part, ...]) -> Reasons:
     """Leave out what `mix` does not take: by the hash of the row, so that adding rows never changes others."""
-    reasons = np.zeros(len(keys), np.uint8)
+    reasons: Reasons = beside(keys, np.uint8)
     for number, part in enumerate(mix):
         limit = int(part.share * 2**64)
         if part.cap is not None:
@@ -42,9 +43,14 @@ def sampled(keys: Any, mix: tuple[Part, ...]) -> Reasons:
     return reasons
 
 
-def staying(keys: Any, reasons: Reasons) -> npt.NDArray[np.bool_]:
-    """Which records stay so far."""
-    stays: npt.NDArray[np.bool_] = ~column(keys, "left") & (reasons == 0)
+def staying(keys: Any, reasons: Reasons, those: Callable[[slice], Any] | None = None) -> npt.NDArray[np.bool_]:
+    """Which records stay so far; only of `those`, where it is said for a block of places which they are."""
+
+    def stay(block: slice) -> Any:
+        found = ~keys[block]["left"] & (reasons[block] == 0)
+        return found if those is None else found & those(block)
+
+    stays: npt.NDArray[np.bool_] = chosen(keys, stay)
     return stays
 
 
@@ -59,8 +65,9 @@ def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> Non
 
 def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
     """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
-    found = np.zeros(len(keys), bool)
-    for group in alike(keys, "request", staying(keys, reasons) & (splits == 0) & column(keys, "dialogue")):
+    found: npt.NDArray[np.bool_] = beside(keys, np.bool_)
+    of_train = staying(keys, reasons, lambda block: (splits[block] == 0) & keys[block]["dialogue"])
+    for group in alike(keys, "request", of_train):
         if len(np.unique(keys["content"][group])) > 1:
             if drop:
                 reasons[group] = REASONS.index("conflicting_answers")
@@ -82,7 +89,7 @@ def near_duplicates(
         places = np.concatenate(
             [
                 block.start + np.flatnonzero((clusters[block] % count == part) & stays[block])
-                for block in blocks(len(keys), keys, clusters)
+                for block in blocks(len(keys), keys, clusters, stays)
             ]
             or [np.zeros(0, np.int64)]
         )

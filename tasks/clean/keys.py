@@ -62,14 +62,6 @@ def load(path: Path) -> Any:
     return opened(path, KEY)
 
 
-def column(keys: Any, field: str) -> Any:
-    """One of the numbers of all records, in memory; for those of one byte."""
-    values = np.empty(len(keys), KEY[field])
-    for block in blocks(len(keys), keys):
-        values[block] = keys[block][field]
-    return values
-
-
 def alike(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.int64]]:
     """Places of records with an equal number, two or more, each group in order; of `chosen` records only.
 
@@ -80,7 +72,7 @@ def alike(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[npt.
         places = np.concatenate(
             [
                 block.start + np.flatnonzero((keys[block][field] % count == part) & chosen[block])
-                for block in blocks(len(keys), keys)
+                for block in blocks(len(keys), keys, chosen)
             ]
             or [np.zeros(0, np.int64)]
         )

@@ -5,8 +5,9 @@ needs as much memory for ten million records as for a hundred thousand.
 """
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,22 @@ BLOCK = 250_000
 def made(path: Path, kind: npt.DTypeLike, count: int) -> Any:
     """`count` zeros in a new file, to be written to. The file may be removed before the array is."""
     return np.memmap(path, kind, "w+", shape=(count,)) if count else np.zeros(0, kind)
+
+
+def beside(records: Any, kind: npt.DTypeLike) -> Any:
+    """A zero for each of the `records`, which lie in a file, in another file next to it that goes with the array."""
+    if not isinstance(records, np.memmap):
+        return np.zeros(len(records), kind)
+    with TemporaryFile(dir=Path(str(records.filename)).parent) as file:
+        return np.memmap(file, kind, "w+", shape=(len(records),))
+
+
+def chosen(records: Any, test: Callable[[slice], Any]) -> Any:
+    """Which of the `records` pass `test`, which is asked for a block of places at a time: a truth value for each."""
+    found = beside(records, np.bool_)
+    for block in blocks(len(records), records, found):
+        found[block] = test(block)
+    return found
 
 
 def opened(path: Path, kind: npt.DTypeLike) -> Any:
@@ -45,7 +62,7 @@ def release(*arrays: Any) -> None:
             array.base.madvise(mmap.MADV_DONTNEED)
 
 
-def places(chosen: npt.NDArray[np.bool_]) -> Iterator[int]:
-    """The places that are chosen, in order."""
-    for block in blocks(len(chosen)):
-        yield from (np.flatnonzero(chosen[block]) + block.start).tolist()
+def places(wanted: npt.NDArray[np.bool_]) -> Iterator[int]:
+    """The places that are wanted, in order."""
+    for block in blocks(len(wanted), wanted):
+        yield from (np.flatnonzero(wanted[block]) + block.start).tolist()

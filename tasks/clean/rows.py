@@ -19,7 +19,7 @@ from tasks.clean.benchmarks import questions
 from tasks.clean.contamination import Passages
 from tasks.clean.duplicates import Tests
 from tasks.clean.files import Source, place, sources
-from tasks.clean.mapped import blocks, made, places
+from tasks.clean.mapped import beside, blocks, made, places
 from tasks.clean.privacy.step import hidden
 from tasks.clean.profile import MOST, SHOWN, Profile
 from tasks.clean.read import records
@@ -89,12 +89,12 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         across.duplicates(known, splits, reasons)
     sizes = {} if clusters is None else across.near_duplicates(known, splits, reasons, clusters, MOST)
     conflicting = across.conflicts(known, splits, reasons, drop=settings.conflicts == "drop")
-    is_test = splits == SPLITS.index("test")
-    tests = scratch.texts("request", across.staying(known, reasons) & is_test)
-    _keep_from("test", tests, scratch, ~is_test, known, reasons, settings)
+    test = SPLITS.index("test")
+    tests = scratch.texts("request", across.staying(known, reasons, lambda block: splits[block] == test))
+    _keep_from("test", tests, scratch, splits, known, reasons, settings)
     if settings.benchmarks:
         asked = questions(settings.benchmarks, paths.scoring)
-        _keep_from("benchmark", asked, scratch, ~is_test, known, reasons, settings)
+        _keep_from("benchmark", asked, scratch, splits, known, reasons, settings)
     for start, batch in scratch.batches(["reason", "file", "line"]):
         _count(batch, _told(batch, reasons[start:]), splits[start:], tally)
     _check(tally, settings, where, maker.strange)
@@ -108,7 +108,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
             sorter.put(batch, told, part, renamed, found)
             profile.add(batch, told, part, found)
             tally.reported.update(line["finding"] for line in found)
-    profile.write(paths.clean / "profile.json", _largest(scratch, len(known), sizes))
+    profile.write(paths.clean / "profile.json", _largest(scratch, known, sizes))
     tally.ledger.write(
         paths.clean / "ledger.json",
         files=[source.name for source in files],
@@ -142,7 +142,7 @@ def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, as
     found = clusters(batches, settings.near_duplicates_within, scratch=aside, report=report)
     staying, first = made(aside / "staying", np.int64, count), made(aside / "clusters", np.int64, len(known))
     done = 0
-    for block in blocks(len(known), staying, first, found):
+    for block in blocks(len(known), stay, staying, first, found):
         here = block.start + np.flatnonzero(stay[block])
         first[block] = np.arange(block.start, block.stop)
         staying[done : done + len(here)] = here
@@ -151,19 +151,19 @@ def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, as
     return first
 
 
-def _largest(scratch: Scratch, records: int, sizes: dict[int, int]) -> list[dict[str, Any]]:
+def _largest(scratch: Scratch, known: Any, sizes: dict[int, int]) -> list[dict[str, Any]]:
     """The largest clusters: how many rows were alike, and the one that stayed."""
     largest = list(sizes)
-    wanted = np.zeros(records, bool)
+    wanted = beside(known, np.bool_)
     wanted[largest] = True
     texts = dict(zip(sorted(largest), scratch.texts("whole", wanted), strict=True))
     return [{"rows": sizes[place], "example": hidden(texts[place])[:SHOWN]} for place in largest]
 
 
 def _keep_from(
-    what: str, held_out: Iterable[str], scratch: Scratch, others: Any, known: Any, reasons: Any, settings: Settings
+    what: str, held_out: Iterable[str], scratch: Scratch, splits: Any, known: Any, reasons: Any, settings: Settings
 ) -> None:
-    """Leave out those of `others` that are too like one of the `held_out` texts, or repeat a passage of one.
+    """Leave out what is not of the test and is too like one of the `held_out` texts, or repeats a passage of one.
 
     `what`: the last word of the reasons.
     """
@@ -171,7 +171,7 @@ def _keep_from(
     texts = list(held_out)
     tests = None if near is None else Tests(texts, near)
     passages = None if long is None else Passages(texts, long)
-    wanted = across.staying(known, reasons) & others
+    wanted = across.staying(known, reasons, lambda block: splits[block] != SPLITS.index("test"))
     report = reporter(f"clean: compared with the {what}", int(wanted.sum()), "rows")
     for done, (at, text) in enumerate(zip(places(wanted), scratch.texts("request", wanted), strict=True), 1):
         if tests and tests.like(text):

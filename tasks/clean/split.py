@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.keys import column
-from tasks.clean.mapped import blocks
+from tasks.clean.mapped import beside, blocks, chosen
 from tasks.clean.settings import Settings
 
 SPLITS = ("train", "validation", "test")
@@ -43,40 +42,44 @@ def drawn(
     moves others, and rows of one group stay together. So do rows of one cluster (`clusters`: the first record of it for
     each record), by the group of its first row. `staying`: which records the proportions of `stratify` are of.
     """
-    splits: npt.NDArray[np.int8] = column(keys, "given")
-    here = ~column(keys, "left")
+    splits: npt.NDArray[np.int8] = beside(keys, np.int8)
+    found = set[int]()
+    for block in blocks(len(keys), keys, splits):
+        some = keys[block]
+        found.update(np.unique(some["given"][~some["left"]]).tolist())
+        splits[block] = np.maximum(some["given"], 0)
     validation, test = (
-        0.0 if (here & (splits == SPLITS.index(name))).any() else share
+        0.0 if SPLITS.index(name) in found else share
         for name, share in (("validation", settings.validation_share), ("test", settings.test_share))
     )
-    open_ = splits <= 0
-    splits[open_] = 0
     if settings.stratify is not None:
-        _in_proportion(keys, splits, open_ if staying is None else open_ & staying, clusters, test, validation)
+        open_ = chosen(keys, lambda block: (splits[block] == 0) & (True if staying is None else staying[block]))
+        _in_proportion(keys, splits, open_, clusters, test, validation)
         return splits
-    for block in blocks(len(keys), keys, *(() if clusters is None else (clusters,))):
+    for block in blocks(len(keys), keys, splits, *(() if clusters is None else (clusters,))):
         place = keys["group"][block if clusters is None else clusters[block]] / 2.0**64
-        splits[block][open_[block] & (place < test + validation)] = SPLITS.index("validation")
-        splits[block][open_[block] & (place < test)] = SPLITS.index("test")
+        open_ = splits[block] == 0
+        splits[block][open_ & (place < test + validation)] = SPLITS.index("validation")
+        splits[block][open_ & (place < test)] = SPLITS.index("test")
     return splits
 
 
 def _in_proportion(
     keys: Any,
     splits: npt.NDArray[np.int8],
-    chosen: npt.NDArray[np.bool_],
+    wanted: npt.NDArray[np.bool_],
     clusters: npt.NDArray[np.int64] | None,
     test: float,
     validation: float,
 ) -> None:
-    """Of each stratum give its share of the `chosen` records to the test, and to validation: those of the groups with
+    """Of each stratum give its share of the `wanted` records to the test, and to validation: those of the groups with
     the lowest hashes.
 
     A share that is no whole number is rounded up or down by the hash of the stratum, so that in many small strata as
     many rows are drawn as in one large one. A group belongs to the stratum with the lowest hash among its rows. Takes
     about 80 bytes of memory a record.
     """
-    places = np.flatnonzero(chosen)
+    places = np.flatnonzero(wanted)
     whose = places if clusters is None else clusters[places]
     groups, strata = keys["group"][whose], keys["stratum"][places]
     order = np.lexsort((strata, groups))
