@@ -15,7 +15,7 @@ Flags = npt.NDArray[np.bool_]
 WINDOW = 16
 """How many texts that follow it in a bucket each text is compared with: all pairs of up to 17 texts."""
 
-_WORDS = 2_000_000
+_WORDS = 500_000
 """Words that are compared at once."""
 
 
