@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.files import written
+from tasks.contract.garbage import collect_seldom
 
 PR_SET_PDEATHSIG = 1
 
@@ -84,5 +85,6 @@ def run(order: dict[str, Any], work: Path) -> None:
 
 if __name__ == "__main__":
     end_with_parent()
+    collect_seldom()
     folder = Path(sys.argv[1])
     run(json.loads((folder / "order.json").read_text(encoding="utf-8")), folder)

@@ -30,6 +30,7 @@ def test_a_method_learns_is_saved_loads_back_and_goes_on_after_a_kill(project: P
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("default")  # what libraries say on the way is no failure of a method
 @pytest.mark.parametrize("name", [name for name in CASES if name not in FEW])
 def test_every_method_does_what_the_page_says(project: Paths, name: str) -> None:
     module, distribution = optimizers.PACKAGES.get(CASES[name].name, ("torch", "torch"))
