@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from tasks.contract.errors import InputError
 from tasks.contract.files import fingerprint
 
 Message = dict[str, Any]
@@ -25,8 +24,10 @@ def turns(given: list[dict[str, Any]]) -> list[Message]:
     ]
 
 
-def messages(row: dict[str, Any]) -> list[Message]:
-    """The turns of a canonical row. Raises `InputError` for a row that is no conversation: a text, a preference."""
-    if not row["messages"]:
-        raise InputError(f"the row {row['id']} is no conversation; a row needs messages to be evaluated.")
-    return turns(row["messages"])
+def dialogue(row: dict[str, Any]) -> list[Message] | None:
+    """The turns of a canonical row with the answer that is wanted last: of a pair the chosen one, or one that was
+    judged good. None for a text, and for an answer that was judged bad."""
+    if row["messages"]:
+        return turns(row["messages"])
+    answer = row.get("chosen") or (row.get("completion") if row.get("label") else None)
+    return turns([*row["prompt"], *answer]) if answer else None

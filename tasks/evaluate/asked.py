@@ -21,7 +21,7 @@ def asked_of(
     """Each row as this candidate is asked it, in at most `room` tokens; None where it does not fit."""
     earlier = []
     if candidate == "base_few_shot":
-        earlier = shots(rows(paths.clean / "train.parquet"), held_out, settings.shots)
+        earlier = shots(rows(paths.clean / "train.parquet")[0], held_out, settings.shots)
     prompt = settings.system if candidate == "base_system" else None
     renderer = Renderer(tokenizer)
     return [ask(row, earlier, renderer, tokenizer, room, prompt) for row in held_out]

@@ -36,10 +36,13 @@ class Asked:
 
 
 def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
-    """Write `data/evaluation/CANDIDATE`. A row that does not fit into the context is counted, as a wrong answer."""
+    """Write `data/evaluation/CANDIDATE`. A row that does not fit into the context is counted, as a wrong answer.
+
+    Rows that nobody can be asked, texts and answers that were judged bad, are counted apart (`not_asked`).
+    """
     torch.set_num_threads(settings.threads)
     candidates.check(candidate, settings, paths)
-    held_out = rows(paths.clean / "test.parquet", settings.limit)
+    held_out, others = rows(paths.clean / "test.parquet", settings.limit)
     servers = settings.teachers(candidate)
     asked = served(held_out, candidate, settings, paths) if servers else modelled(held_out, candidate, settings, paths)
     columns = predicted(held_out, asked.questions, asked.answers, asked.likelihoods, settings.metrics, paths.scoring)
@@ -51,6 +54,7 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         **scores(settings.metrics, columns),
         "max_new_tokens": asked.most,
         "too_long": len(held_out) - len(fitting),
+        "not_asked": others,
         "cut": ends.count("length"),
         "no_answer": ends.count("no_answer"),
         "empty": sum(not answer.text.strip() for answer in asked.answers),
@@ -65,6 +69,8 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         if asked.benchmarks:
             asked.benchmarks.write(out)
     shutil.rmtree(paths.scratch(f"evaluate-{candidate}"))
+    if others:
+        print(f"evaluate {candidate}: {others} rows of the test are texts or bad answers, and not asked", flush=True)
     for name, score in facts["metrics"].items():
         print(
             f"evaluate {candidate}: {name.replace('_', ' ')} {score['value']:.3f} "

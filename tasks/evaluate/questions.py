@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import InputError
-from tasks.contract.rows import Message, messages
+from tasks.contract.rows import Message, dialogue
 from tasks.template.renderer import Renderer
 
 ROOM = 8
@@ -29,24 +29,30 @@ class Question:
     """Rows of the training split that stand before it."""
 
 
-def rows(file: Path, limit: int | None = None) -> list[dict[str, Any]]:
-    """Rows of a canonical Parquet file that are dialogues ending with an assistant's turn.
+def rows(file: Path, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
+    """Rows of a canonical Parquet file that can be asked, at most `limit`, their dialogue under `messages`; and how
+    many others there are: texts, and answers that were judged bad.
 
-    Raises `InputError` where there is none, or where a row has another form.
+    Raises `InputError` where none can be asked, or where a dialogue does not end with the assistant.
     """
     import pyarrow.parquet as pq
 
-    found: list[dict[str, Any]] = pq.read_table(file).slice(0, limit).to_pylist()
-    if not found:
+    every: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    if not every:
         raise InputError(
             f"{file}: no rows, so there is nothing to evaluate on; bring data with a test split, or raise the share of "
             "test rows in the section clean of params.yaml."
         )
+    found = [{**row, "messages": said} for row in every if (said := dialogue(row))]
+    if not found:
+        raise InputError(
+            f"{file}: each of {len(every)} rows is a text or an answer that was judged bad, so there is nothing to "
+            "ask; bring a test split with dialogues, or with pairs."
+        )
     for row in found:
-        row["messages"] = messages(row)
         if row["messages"][-1]["role"] != "assistant":
             raise InputError(f"{file}: the row {row['id']} does not end with a turn of the assistant to compare with.")
-    return found
+    return found[:limit], len(every) - len(found)
 
 
 def shots(train: list[dict[str, Any]], asked: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:

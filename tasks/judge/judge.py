@@ -9,7 +9,7 @@ from tasks.contract.errors import InputError, MachineError, SettingsError
 from tasks.contract.files import fingerprint, write_json, written
 from tasks.contract.paths import Paths
 from tasks.contract.progress import reporter
-from tasks.contract.rows import messages
+from tasks.contract.rows import dialogue
 from tasks.judge.pairs import TIE, Pair, together, transcript, verdict
 from tasks.judge.settings import Settings
 from tasks.judge.tally import tally
@@ -70,7 +70,8 @@ def _answers(settings: Settings, paths: Paths, candidate: str) -> tuple[list[Row
     """A row for each pair, and which way each metric is better."""
     import pyarrow.parquet as pq
 
-    asked = {row["id"]: messages(row)[:-1] for row in pq.read_table(paths.clean / "test.parquet").to_pylist()}
+    held_out = pq.read_table(paths.clean / "test.parquet").to_pylist()
+    asked = {row["id"]: said[:-1] for row in held_out if (said := dialogue(row))}
     one, two = (_predictions(paths.evaluation(name)) for name in (candidate, settings.against))
     told = json.loads((paths.evaluation(candidate) / "scores.json").read_text(encoding="utf-8"))["metrics"]
     better = {name: score["better"] for name, score in told.items()}

@@ -42,6 +42,7 @@ def page(settings: Settings, story: Story) -> str:
             "cut": scores["cut"],
             "empty": scores["empty"],
             "too_long": scores["too_long"],
+            "not_asked": scores["not_asked"],
             "no_answer": scores["no_answer"],
             "shots": scores.get("shots"),
         }

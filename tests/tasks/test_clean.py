@@ -14,7 +14,7 @@ from tasks.clean import Settings, formats, mapped, read, run
 from tasks.contract.errors import InputError, LossError
 from tasks.contract.likeness import jaccard, words
 from tasks.contract.paths import Paths
-from tasks.contract.rows import messages, row_id
+from tasks.contract.rows import dialogue, row_id
 
 DOCKER = Path(__file__).parents[3] / "shared" / "data" / "docker"
 
@@ -56,7 +56,7 @@ def test_a_row_keeps_its_split_slice_and_source_and_gets_a_stable_id(paths: Path
     (train,), (test,) = tables["train"], tables["test"]
     assert train["source"] == "me"
     assert train["id"] == row_id("me", chat("a b c")["messages"])
-    assert messages(train) == chat("a b c")["messages"]
+    assert dialogue(train) == chat("a b c")["messages"]
     assert train["text"] is None
     assert (test["source"], test["slice"], test["split"]) == ("rows.jsonl", "new_phrasing", "test")
 
@@ -75,7 +75,7 @@ SHAPES: list[tuple[dict[str, Any], str]] = [
 def test_every_shape_becomes_the_same_messages(paths: Paths, row: dict[str, Any], shape: str) -> None:
     put(paths, "rows.jsonl", {**row, "split": "train"}, chat("something else", split="test"))
     for asked in ("auto", shape) if shape == "messages" else ("auto",):
-        assert messages(cleaned(paths, shape=asked)["train"][0]) == chat("ask", "answer")["messages"]
+        assert dialogue(cleaned(paths, shape=asked)["train"][0]) == chat("ask", "answer")["messages"]
     assert json.loads((paths.clean / "ledger.json").read_text())["shapes"][shape] >= 1
 
 
@@ -100,7 +100,7 @@ def test_texts_and_tools_keep_what_they_have(paths: Paths) -> None:
     text, tools = sorted(cleaned(paths, validation_share=0)["train"], key=lambda row: row["messages"] is not None)
     assert (text["text"], text["messages"], text["tools"]) == ("only a text", None, None)
     assert json.loads(tools["tools"]) == [{"name": "ls"}]
-    assert messages(tools) == [{**turn, "content": turn["content"] or ""} for turn in turns]
+    assert dialogue(tools) == [{**turn, "content": turn["content"] or ""} for turn in turns]
 
 
 def test_json_csv_and_parquet_are_read_and_csv_values_stay_text(paths: Paths) -> None:
@@ -312,10 +312,10 @@ def test_a_table_with_every_column_and_nested_nulls_keeps_each_row_what_it_is(pa
     parquet.write_table(table, paths.root / "input" / "rows.parquet")
     tables = cleaned(paths, duplicates=False, near_duplicate=None)
     plain, preference, completion, tools = tables["train"]
-    assert messages(plain) == [{"role": "user", "content": "list"}, {"role": "assistant", "content": "a.txt"}]
+    assert dialogue(plain) == [{"role": "user", "content": "list"}, {"role": "assistant", "content": "a.txt"}]
     assert (preference["chosen"][0]["content"], preference["messages"]) == ("yes", None)
-    assert messages(completion) == chat("ask", "yes")["messages"]
-    assert messages(tools)[1] == {"role": "assistant", "content": "", "function_call": call}
+    assert dialogue(completion) == chat("ask", "yes")["messages"]
+    assert (dialogue(tools) or [])[1] == {"role": "assistant", "content": "", "function_call": call}
     assert tables["test"][0]["text"] == "a text"
     assert [(row["line"], row["reason"]) for row in tables["left_out"]] == [
         (6, "unknown_shape"), (7, "empty_turn"), (8, "empty_turn"), (9, "empty_turn")

@@ -109,7 +109,7 @@ def test_adapter_and_merged_agree_and_differ_from_base(project: Paths) -> None:
 
 def test_few_shot_prompts_hold_rows_of_train_only(project: Paths) -> None:
     run(QUICK, project, "base_few_shot")
-    chosen = shots(rows(project.clean / "train.parquet"), [], 3)
+    chosen = shots(rows(project.clean / "train.parquet")[0], [], 3)
     for row in predictions(project, "base_few_shot"):
         for shot in chosen:
             assert shot["messages"][-1]["content"] + "<|im_end|>" in row["prompt"]
@@ -237,6 +237,34 @@ def test_empty_test_split(project: Paths, tmp_path: Path) -> None:
     pq.write_table(tiny.rows("test", []), other.clean / "test.parquet")
     with pytest.raises(InputError, match="no rows, so there is nothing to evaluate on"):
         run(QUICK, other, "base")
+
+
+def test_pairs_are_asked_for_the_chosen_answer_and_what_cannot_be_asked_is_counted(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    asked, good, bad = (
+        [{"role": role, "content": text}] for role, text in (("user", "q"), ("assistant", "yes"), ("assistant", "no"))
+    )
+    found: list[dict[str, Any]] = [
+        {"id": "dialogue", "messages": asked + good},
+        {"id": "pair", "prompt": asked, "chosen": good, "rejected": bad},
+        {"id": "liked", "prompt": asked, "completion": good, "label": True},
+        {"id": "disliked", "prompt": asked, "completion": bad, "label": False},
+        {"id": "text", "text": "no question"},
+    ]
+    columns = ("id", "messages", "prompt", "chosen", "rejected", "completion", "label", "text")
+    file = tmp_path / "test.parquet"
+    pq.write_table(pa.table({name: pa.array([row.get(name) for row in found]) for name in columns}), file)
+    can, others = rows(file)
+    assert [(row["id"], row["messages"]) for row in can] == [
+        (name, asked + good) for name in ("dialogue", "pair", "liked")
+    ]
+    assert others == 2
+    assert len(rows(file, 1)[0]) == 1
+    pq.write_table(pa.table({name: pa.array([row.get(name) for row in found[3:]]) for name in columns}), file)
+    with pytest.raises(InputError, match="each of 2 rows is a text or an answer that was judged bad"):
+        rows(file)
 
 
 def test_a_further_model_with_nothing_but_a_gguf_file(project: Paths) -> None:

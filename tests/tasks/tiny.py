@@ -360,6 +360,7 @@ def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], out
         "candidate": candidate,
         "kind": kind(candidate, Settings()),
         "too_long": 0,
+        "not_asked": 0,
         "no_answer": 0,
         "cut": 0,
         "empty": 0,
