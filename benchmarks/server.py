@@ -59,6 +59,11 @@ class Server:
         family = [psutil.Process(self._process.pid), *psutil.Process(self._process.pid).children(recursive=True)]
         return sum(int(process.memory_info().rss) for process in family)
 
+    def release(self) -> None:
+        """Let it outlive this object; who knows its `pid` ends it."""
+        if self._process:
+            self._process.returncode = 0  # else the destructor of Popen warns that it still runs
+
     def kill(self) -> None:
         """End it without a warning."""
         if self._process:

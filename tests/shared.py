@@ -17,9 +17,6 @@ from benchmarks.server import Server
 NAME = "TEMPER_TESTS_SHARED"
 """The variable with the name of the folder."""
 
-_started: list[Server] = []
-"""Servers of this process; they are ended by `close`, not by their destructors."""
-
 
 def begin() -> None:
     """Make the folder."""
@@ -53,7 +50,6 @@ def server() -> str:
 
     def make(place: Path) -> None:
         found = Server(place)
-        _started.append(found)
         try:
             found.start()
         except BaseException:
@@ -61,5 +57,6 @@ def server() -> str:
             raise
         (place / "pid").write_text(str(found.pid))
         (place / "url").write_text(found.url)
+        found.release()
 
     return (once("server", make) / "url").read_text()
