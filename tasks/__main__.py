@@ -13,12 +13,15 @@ import sys
 from pathlib import Path
 
 from tasks.contract.errors import AGAIN, TemperError, Unavailable, advice
-from tasks.contract.garbage import collect_seldom
+from tasks.contract.imports import collect_seldom, without_torch
 
 STAGES = (
     "base", "generate", "clean", "template", "train", "align", "merge", "quantize", "export", "evaluate", "judge",
     "decide", "report",
 )  # fmt: skip
+
+TEXT_ONLY = frozenset({"template"})
+"""Stages that need no torch."""
 
 FIXED = {
     "PYTHONHASHSEED": "0",  # peft writes sets in hash order
@@ -52,6 +55,8 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
     collect_seldom()
+    if arguments[0] in TEXT_ONLY:
+        without_torch()
     from tasks.contract.paths import Paths  # pydantic behind it: not twice, before and after the new start
     from tasks.contract.settings import PARAMS, load
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.errors import TemperError, advice
+from tasks.contract.imports import collect_seldom, without_torch
 
 BAD_USE = 2
 
@@ -165,4 +166,6 @@ def _folder(given: str) -> Path:
 
 
 if __name__ == "__main__":
+    collect_seldom()
+    without_torch()
     sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract.files import written
-from tasks.contract.garbage import collect_seldom
+from tasks.contract.imports import collect_seldom
 
 PR_SET_PDEATHSIG = 1
 
