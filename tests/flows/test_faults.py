@@ -18,6 +18,7 @@ from tests.flows.project import BELOW_TRAIN, Toy, until
 from tests.flows.site import Site, deployed
 
 
+@pytest.mark.long
 def test_without_credentials_the_server_refuses(new: Toy) -> None:
     with prefect_server(PREFECT_SERVER_API_AUTH_STRING="admin:secret") as api:
         assert httpx.post(f"{api}/flow_runs/filter", json={}).status_code == 401

@@ -53,6 +53,7 @@ def test_a_recipe_on_a_real_server(recipe: str, served: str, model: Path, tmp_pa
     assert outputs(paths)["left_out.jsonl"] == before["left_out.jsonl"]
 
 
+@pytest.mark.long
 def test_a_model_in_process_answers_the_same_whatever_else_is_asked(model: Path, tmp_path: Path) -> None:
     teacher = {"kind": "local", "base_url": None, "model": str(model), "max_new_tokens": 30}
     made = []
