@@ -175,15 +175,18 @@ def test_a_template_by_itself(place: Path, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("module", ["tasks.audit", "flows.command"])
 def test_from_an_empty_folder_as_a_process(module: str, place: Path) -> None:
-    """As a user starts it, `temper audit` too; nothing is left behind."""
+    """As a user starts it, `temper audit` too; nothing is left behind, and no torch is imported."""
     before = sorted(Path().rglob("*"))
     command = [sys.executable, "-P", "-m", module, *(["audit"] if module == "flows.command" else [])]
-    given = {**os.environ, "PYTHONPATH": str(HERE), "HF_HUB_OFFLINE": "1"}
+    given = {**os.environ, "PYTHONPATH": str(HERE), "HF_HUB_OFFLINE": "1", "PYTHONPROFILEIMPORTTIME": "1"}
     codes = []
     for more in (["clean.jsonl", "--tokenizer", "tok"], ["clean.jsonl", "--tokenizer", "no-such-model"]):
         done = subprocess.run([*command, *more], cwd=place, env=given, capture_output=True, text=True, check=False)
         codes.append(done.returncode)
         assert "Traceback" not in done.stderr
+        imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time:" in line}
+        assert "transformers" in imported or done.returncode
+        assert not imported & {"torch", "torch.nn"}
     assert codes == [0, 2]
     assert "no-such-model: no local folder, and the hub cannot give it" in done.stderr
     assert sorted(Path().rglob("*")) == before
