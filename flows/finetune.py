@@ -24,7 +24,7 @@ from flows.run import Run
 from flows.stage import Outcome, arrange, survey, upstream
 from flows.watch import watcher
 from flows.workspace import label
-from tasks.contract.errors import TemperError
+from tasks.contract.errors import InputError, TemperError
 
 RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=500))
 """More threads than stages: a stage that waits for others holds one too. How many work at once is `Run`'s business."""
@@ -70,7 +70,10 @@ def carry_out(
 ) -> Run:
     """Bring the stages of the current checkout, each as a task of the flow run that calls; failures are in the run."""
     with alone(watcher().said):
-        run = Run(upstream(survey(watcher().said), stages or []), force, jobs, operation, hopeless)
+        needs = upstream(survey(watcher().said), stages or [])
+        if lost := [f"{path} (for {need.name})" for need in needs for path in need.missing]:
+            raise InputError(f"{', '.join(lost)} is missing, and no stage makes it; put it there, or name another.")
+        run = Run(needs, force, jobs, operation, hopeless)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for need in run.needs:

@@ -30,6 +30,8 @@ class Need:
     """It reads a folder with outputs that would be restored, whose hash nobody knows yet. With `look_up` only."""
     outs: dict[str, str]
     """Path -> hash, as dvc.lock has it."""
+    missing: tuple[str, ...]
+    """What it reads, is not there, and no stage makes."""
 
 
 def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = False) -> list[Need]:
@@ -45,9 +47,9 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
         with claimed(repo, read=[item.fs_path for stage in stages for item in (*stage.deps, *stage.outs)]):
             if not look_up:
                 _put_away(repo, stages, tell)
-            seen = Seen()
+            seen, made = Seen(), _made(stages)
             known: Known | None = {} if look_up else None
-            return [_need(stage, edges, seen, known) for stage in stages]
+            return [_need(stage, edges, seen, known, made) for stage in stages]
 
 
 def chosen(needs: list[Need], names: list[str]) -> set[str]:
@@ -77,16 +79,21 @@ def missing() -> list[tuple[str, str]]:
     """(stage, dependency) for each dependency that is not there and that no stage makes."""
     with opened() as repo, locked(repo):
         stages = ordered(graph(repo))
-        made = [Path(out.fs_path) for stage in stages for out in stage.outs]
-        return [
-            (stage.name, str(dep))
-            for stage in stages
-            for dep in stage.deps
-            if not dep.exists and not any(_overlap(Path(dep.fs_path), out) for out in made)
-        ]
+        made = _made(stages)
+        return [(stage.name, path) for stage in stages for path in _missing(stage, made)]
 
 
-def _need(stage: PipelineStage, edges: Any, seen: Seen, known: Known | None) -> Need:
+def _made(stages: list[PipelineStage]) -> list[Path]:
+    return [Path(out.fs_path) for stage in stages for out in stage.outs]
+
+
+def _missing(stage: PipelineStage, made: list[Path]) -> list[str]:
+    return [
+        str(dep) for dep in stage.deps if not dep.exists and not any(_overlap(Path(dep.fs_path), out) for out in made)
+    ]
+
+
+def _need(stage: PipelineStage, edges: Any, seen: Seen, known: Known | None, made: list[Path]) -> Need:
     after = tuple(sorted(other.name for other in edges.successors(stage) if isinstance(other, PipelineStage)))
     outs = hashes(stage)
     why = tuple(reasons(stage, seen, known))
@@ -94,7 +101,7 @@ def _need(stage: PipelineStage, edges: Any, seen: Seen, known: Known | None) -> 
     reads = [Path(dep.def_path) for dep in stage.deps]
     uncertain = any(path != place and _overlap(path, place) for path in reads for place in places)
     comes_back = bool(why) and known is not None and not uncertain and restorable(stage, known)
-    return Need(stage.name, stage.cmd, after, why, comes_back, uncertain, outs)
+    return Need(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, made)))
 
 
 def _put_away(repo: Repo, stages: list[PipelineStage], tell: Callable[[str], None]) -> None:

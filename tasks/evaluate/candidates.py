@@ -22,7 +22,7 @@ def check(candidate: str, settings: Settings, paths: Paths) -> None:
     named = [*KNOWN, *settings.models, *settings.hosted]
     if candidate in named or (candidate and paths.quantized(candidate).is_dir()):
         return
-    made = sorted(folder.name for folder in paths.quantized("").glob("[!.]*"))
+    made = sorted(folder.name for folder in paths.quantized("").glob("[!.]*") if folder.is_dir())
     raise SettingsError(
         f"evaluate: unknown candidate '{candidate}' (a quantised model is one once it is made); "
         f"{hint(candidate, [*named, *made])}"

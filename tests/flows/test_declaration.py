@@ -99,6 +99,16 @@ def test_parameters_exist_and_are_those_of_the_settings(name: str) -> None:
     assert not items & own
 
 
+@pytest.mark.parametrize("folder", sorted({path for body in BODIES.values() for path in body["deps"]}))
+def test_a_folder_of_items_is_there_when_there_are_none(folder: str) -> None:
+    """`quantize.schemes: []` must not leave the report without data/quantized."""
+    made = {out if isinstance(out, str) else next(iter(out)): "do" in DECLARED[name]
+            for name, body in BODIES.items() for out in [*body.get("outs", []), *body.get("metrics", [])]}  # fmt: skip
+    inside = [of_items for out, of_items in made.items() if Path(folder) in Path(out).parents]
+    if inside and all(inside):
+        assert list((ROOT / folder).glob("README.md")), f"{folder} needs a file in git"
+
+
 @pytest.mark.parametrize("file", TASKS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_the_stages_know_neither_orchestrator_nor_dvc(file: Path) -> None:
     assert not {name.split(".")[0] for name in imported(file)} & {"prefect", "dvc", "dvc_data", "flows"}

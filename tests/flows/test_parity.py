@@ -117,9 +117,12 @@ def test_one_failure_stops_only_what_needs_it(toy: Toy) -> None:
     assert toy.lock != before
 
 
-def test_a_missing_input_is_named(toy: Toy) -> None:
+def test_a_missing_input_is_named_before_anything_runs(toy: Toy) -> None:
+    toy.set("base.lines=300")
     Path("code/trainer.py").unlink()
     Path("code").rmdir()
-    with pytest.raises(StageFailed, match=r"train: code is missing; put it there"):
+    before = toy.lock
+    with pytest.raises(InputError, match=r"code \(for train\) is missing, and no stage makes it"):
         toy.flow()
     assert Path("data/trained/weights.txt").exists()
+    assert toy.lock == before
