@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from flows import decided, operate
-from tasks.contract.errors import TemperError, advice
+from tasks.contract.errors import MachineError, TemperError, advice
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,6 +113,13 @@ def _flow(options: argparse.Namespace, page: str) -> int:
             flush=True,
         )
         os._exit(1)  # on a usual exit Prefect would try for minutes to send what it still has
+    except RuntimeError as error:
+        if "ephemeral Prefect API server" not in str(error):
+            raise
+        raise MachineError(
+            "the Prefect server of this run did not start in time; start one by `temper ui` in another terminal, and "
+            "run again."
+        ) from None
     if options.stages:
         console.print("\nNext:    temper run   (every other stage)")
         return 0

@@ -25,6 +25,11 @@ QUIET = {
 """No telemetry, and Prefect's log in its UI instead of on the terminal; what the user set stays."""
 
 
+PATIENCE = 180
+"""Seconds that a server of the run's own may take to start: 11 on two quiet cores. Prefect's own 20 are too few on busy
+ones."""
+
+
 def address(port: int = PORT) -> str:
     """The API of a server on this machine."""
     return f"http://127.0.0.1:{port}/api"
@@ -81,6 +86,7 @@ def choose(tell: Callable[[str], None]) -> str:
         tell(f"PREFECT_API_URL = {named} does not answer: this run has a server of its own.")
         del os.environ["PREFECT_API_URL"]
     os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", str(PATIENCE))
     return ""
 
 

@@ -117,3 +117,12 @@ def test_a_slot_that_is_granted_late_is_not_lost(api: str, monkeypatch: pytest.M
     with get_client(sync_client=True) as client:
         assert client.read_global_concurrency_limit_by_name("temper-late").active_slots == 0
     assert waits == []
+
+
+def test_a_server_that_does_not_start_is_a_sentence(toy: Toy) -> None:
+    toy.environment.update(PREFECT_API_URL="", PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="0")
+    run = toy.temper("run")
+    said = run.communicate()[1]
+    assert run.returncode == 1
+    assert "temper run: the Prefect server of this run did not start in time; start one by `temper ui`" in said
+    assert "Traceback" not in said
