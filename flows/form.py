@@ -1,10 +1,11 @@
 """params.yaml as the typed form of the Prefect UI: its keys with descriptions and limits, its values as defaults."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import WithJsonSchema
+from pydantic import ValidationError, WithJsonSchema
 
 from flows.settings import Params
 from tasks.contract.errors import SettingsError
@@ -25,6 +26,38 @@ def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
         with suppress(SettingsError):  # said by `temper deploy`, and by the run itself
             values = load(Params, path).model_dump(mode="json", exclude_unset=True)
     return _filled(_inline(schema, schema["$defs"]), values) | {"title": "settings"}
+
+
+def news(settings: Mapping[str, Any], path: Path = Path(PARAMS)) -> dict[str, Any]:
+    """What of `settings` changes what `path` means; all where that is not valid, as who applies it will say.
+
+    A page sends the items of a list with each of their defaults, which would stand in params.yaml as a change.
+    """
+    try:
+        before = load(Params, path).model_dump(mode="json")
+        after = Params.model_validate(_over(before, settings)).model_dump(mode="json")
+    except (SettingsError, ValidationError):
+        return dict(settings)
+    return _differing(settings, before, after)
+
+
+def _over(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(values)
+    for key, value in more.items():
+        old = found.get(key)
+        found[key] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
+
+
+def _differing(settings: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    found = {}
+    for key, value in settings.items():
+        old, new = before.get(key, UNSAID), after.get(key, UNSAID)
+        if old == new:
+            continue
+        within = isinstance(value, Mapping) and isinstance(old, Mapping) and isinstance(new, Mapping)
+        found[key] = _differing(value, old, new) if within else value
+    return found
 
 
 def _inline(node: Any, definitions: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from prefect.states import Completed, Failed
 from flows import artifacts, decided, pages, share
 from flows.crashed import bury, enter
 from flows.finetune import RUNNER, carry_out
-from flows.form import UNCHANGED, Form
+from flows.form import UNCHANGED, Form, news
 from flows.hopeless import Hopeless, half_way
 from flows.operation import FILE, operation
 from flows.preflight import LOCKED, quick
@@ -80,7 +80,7 @@ def _run(
     bury(log.info)
     with workspace(name, revision) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
-        for line in change([], values=settings):
+        for line in change([], values=news(settings)):
             log.info("params.yaml: %s", line)
         prepare()
         quick()

@@ -16,10 +16,12 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
 from flows import workspace as rooms
 from flows.crashed import bury
-from flows.form import form
+from flows.form import form, news
+from flows.settings import Params
 from flows.stage import find
 from flows.workspace import RUNS, UNFINISHED, label, recover, workspace
 from tasks.contract.errors import Busy, InputError, MachineError, SettingsError, StageFailed
+from tasks.contract.settings import load
 from tests.flows.project import BELOW_TRAIN, STAGES, Toy, until
 
 PROGRAM = "from flows.isolated import finetune; finetune(settings={'train': {'learning_rate': 1e-4}})"
@@ -204,6 +206,18 @@ def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> 
 def test_names_of_runs_as_names_of_refs(toy: Toy, name: str, safe: str) -> None:
     assert label(name) == safe
     toy.call("git", "check-ref-format", f"refs/exps/aa/bb/{safe}")
+
+
+def test_of_a_form_counts_what_changes_the_meaning_of_params() -> None:
+    params = Path(__file__).parents[2] / "params.yaml"
+    metrics = [metric.model_dump(mode="json") for metric in load(Params, params).evaluate.metrics]
+    assert len(metrics[0]) > 2
+    rate = {"train": {"learning_rate": 0.00025, "lora": {"r": load(Params, params).train.lora.r}}}
+    assert news({"evaluate": {"metrics": metrics}, **rate}, params) == {"train": {"learning_rate": 0.00025}}
+    fewer = {"evaluate": {"metrics": [{**metrics[0], "timeout": 7}]}}
+    assert news(fewer, params) == fewer
+    assert news({"train": {"learning_rate": "quick"}}, params) == {"train": {"learning_rate": "quick"}}
+    assert news({"no": 1}, params) == {"no": 1}
 
 
 def test_the_form_has_every_key_with_the_values_of_params() -> None:
