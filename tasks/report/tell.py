@@ -52,9 +52,11 @@ def summary(story: Story) -> list[str]:
     what = "answers {} of {} held-out rows exactly as the reference does"
     if metric(story) != "exact_match":
         what = f"reaches {{}} in {metric(story).replace('_', ' ')} on {{}} held-out rows"
+    took = f"{story.training['steps']:,} steps"
+    if "supervised_tokens" in story.training:  # what samples its own answers has none beforehand
+        took = f"{story.training['supervised_tokens']:,} trained tokens, {took}"
     said = [
-        f"{method(story)} of {base_name(story)} on {story.training['rows']:,} rows "
-        f"({story.training['supervised_tokens']:,} trained tokens, {story.training['steps']:,} steps).",
+        f"{method(story)} of {base_name(story)} on {story.training['rows']:,} rows ({took}).",
         f"The tuned model {what.format(shown(tuned['value'], better), tuned['n'])} (95 % interval "
         f"{shown(tuned['low'], better)} to {shown(tuned['high'], better)}); the base {shown(base['value'], better)}, "
         f"{shown(system['value'], better)} with a system prompt, and {shown(shots['value'], better)} with examples in "

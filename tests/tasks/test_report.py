@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.contract.errors import InputError
-from tasks.contract.files import write_json, write_text
+from tasks.contract.files import read_json, write_json, write_text
 from tasks.contract.paths import Paths
 from tasks.report import Settings, run
 from tasks.report.tell import parts
@@ -281,6 +281,9 @@ def test_own_data_no_quantising_no_validation(told: Paths) -> None:
 def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(told: Paths) -> None:
     shutil.copytree(told.fitted, told.aligned)
     write_json(told.aligned / "settings.json", {"objective": "grpo", "start": "train", "beta": 0.125})
+    training = read_json(told.aligned / "training.json", "align")
+    del training["supervised_tokens"], training["tokens"]  # its answers are not known beforehand
+    write_json(told.aligned / "training.json", training)
     head = "step,loss,learning_rate,grad_norm,eval_loss"
     write_text(told.aligned / "loss.csv", f"{head},reward\n10,-0.5,0.1,1,,-1.0\n20,0.0,0.1,1,,0.5\n")
     run(Settings(), told)
