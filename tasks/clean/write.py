@@ -66,6 +66,10 @@ MOST_ROWS, MOST_CHARACTERS = 4096, 2**24
 """Records, and characters of them, that are in memory before they are written."""
 
 
+MOST_BYTES = 2**23
+"""Bytes of rows that make a row group of a file."""
+
+
 class Scratch:
     """Records on their way, in the order in which they were read."""
 
@@ -124,7 +128,8 @@ def splits_and_left_out(folder: Path, sometimes: set[str]) -> Iterator["Sorter"]
         files = {}
         for name, columns in (*((split, schema) for split in SPLITS), *beside):
             aside = stack.enter_context(written(folder / f"{name}.parquet"))
-            files[name] = stack.enter_context(parquet.ParquetWriter(aside, columns, compression="zstd"))
+            writer = stack.enter_context(parquet.ParquetWriter(aside, columns, compression="zstd"))
+            files[name] = stack.enter_context(Grouped(writer))
         yield Sorter(files, schema)
 
 
@@ -150,10 +155,38 @@ def reported(
     return lines
 
 
+class Grouped:
+    """Writes to a Parquet file in large row groups, for of each the writer keeps a record until the end."""
+
+    def __init__(self, writer: parquet.ParquetWriter) -> None:
+        self._writer = writer
+        self._waiting: list[pa.Table] = []
+        self._bytes = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Append the rows of a table."""
+        self._waiting.append(table)
+        self._bytes += table.nbytes
+        if self._bytes >= MOST_BYTES:
+            self._flush()
+
+    def __enter__(self) -> "Grouped":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._waiting, self._bytes = [], 0
+
+
 class Sorter:
     """Sends each record of a batch to its file."""
 
-    def __init__(self, files: dict[str, parquet.ParquetWriter], schema: pa.Schema) -> None:
+    def __init__(self, files: dict[str, Grouped], schema: pa.Schema) -> None:
         self._files = files
         self._schema = schema
 
@@ -168,7 +201,7 @@ class Sorter:
         """`reasons`: why each record leaves, or None; `splits`: number of its split; `names`: place -> another id;
         `found`: what was `reported` in those that stay."""
         if found:
-            self._files["reported"].write_table(pa.Table.from_pylist(found, REPORTED))
+            self._files["reported"].add(pa.Table.from_pylist(found, REPORTED))
         if names:
             ids = batch.column("id").to_pylist()
             for place, name in names.items():
@@ -179,8 +212,8 @@ class Sorter:
             part = batch.filter(pa.array(stays & (splits == number)))
             if part.num_rows:
                 part = part.set_column(2, "split", pa.repeat(pa.scalar(split), part.num_rows))
-                self._files[split].write_table(part.select(self._schema.names).cast(self._schema))
+                self._files[split].add(part.select(self._schema.names).cast(self._schema))
         left = batch.set_column(batch.schema.get_field_index("reason"), "reason", pa.array(reasons, pa.string()))
         left = left.filter(pc.is_valid(left.column("reason")))
         if left.num_rows:
-            self._files["left_out"].write_table(left.select(LEFT_OUT.names))
+            self._files["left_out"].add(left.select(LEFT_OUT.names))
