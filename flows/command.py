@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flows import decided, operate
 from tasks.contract.errors import MachineError, TemperError, advice
+from tasks.contract.files import write_text
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -65,9 +66,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number, at least 1")
+    return int(text)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -82,10 +83,22 @@ def _run(options: argparse.Namespace) -> int:
     with alone(tell, wait=not options.no_wait):
         if options.set or options.recipe:
             from flows.settings import change
+            from tasks.contract.settings import PARAMS
 
-            for line in change(options.set, options.recipe):
+            before = Path(PARAMS).read_text(encoding="utf-8") if Path(PARAMS).is_file() else ""
+            lines = change(options.set, options.recipe)
+            try:
+                preflight.quick()
+                preflight.inputs()
+            except TemperError:
+                if lines:
+                    write_text(Path(PARAMS), before)
+                    tell("params.yaml: as it was")
+                raise
+            for line in lines:
                 tell(f"params.yaml: {line}")
-        preflight.quick()
+        else:
+            preflight.quick()
         page = server.choose(tell)
         return _flow(options, page)
 

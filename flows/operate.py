@@ -1,4 +1,4 @@
-"""Commands for what runs elsewhere and what ran before: data add, deploy, worker, start, reproduce, runs."""
+"""Commands for what runs elsewhere and what ran before: data add, deploy, worker, start, reproduce, sweep."""
 
 import argparse
 import sys

@@ -34,6 +34,12 @@ def quick() -> None:
         raise MachineError("\n".join(found))
 
 
+def inputs() -> None:
+    """Raise `MachineError` where a stage reads what is not there and no stage makes."""
+    if found := _asked(_data):
+        raise MachineError("\n".join(found))
+
+
 def faults() -> list[str]:
     """Every fault, each a sentence that says what to do."""
     try:

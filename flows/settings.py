@@ -15,6 +15,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from flows.reasons import parameters
 from tasks import (
@@ -123,6 +124,11 @@ def change(
         aside.write_text(text.getvalue(), encoding="utf-8")
         try:
             verify(aside)
+            YAML(typ="safe").load(text.getvalue())  # as DVC reads it
+        except YAMLError as error:
+            raise SettingsError(
+                f"{path} (as it would be) cannot be read by DVC: {' '.join(str(error).split())}"
+            ) from None
         except SettingsError as error:
             raise SettingsError(str(error).replace(str(aside), f"{path} (as it would be)")) from None
     return changes
@@ -171,7 +177,18 @@ def _assign(document: Any, assignment: str) -> None:
 
 def _kept(old: Any, new: Any) -> Any:
     """`new`, unless it says what lies there already, so that comments and ways of writing stay."""
-    return old if _same(old, new) else new
+    return old if _same(old, new) else _quoted(new) if isinstance(new, Mapping | list) else new
+
+
+def _quoted(value: Any) -> Any:
+    """`value` with quotes around texts with a colon, which DVC's parser (YAML 1.1) takes for a key in `{url: http://x}`."""
+    if isinstance(value, list):
+        value[:] = [_quoted(item) for item in value]
+    elif isinstance(value, dict):
+        value.update({key: _quoted(item) for key, item in value.items()})
+    elif isinstance(value, str) and ":" in value:
+        return DoubleQuotedScalarString(value)
+    return value
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -20,6 +20,9 @@ STAGES = (
     "decide", "report",
 )  # fmt: skip
 
+OF_ITEMS = ("quantize", "export", "evaluate", "judge")
+"""Stages whose command names an item."""
+
 TEXT_ONLY = frozenset({"template"})
 """Stages that need no torch."""
 
@@ -47,8 +50,12 @@ PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> int:
     """Run the stage named by `arguments`; return the exit code."""
-    if not arguments or arguments[0] not in STAGES or len(arguments) > 2:
-        print(f"usage: python -m tasks STAGE [ITEM], with STAGE one of {', '.join(STAGES)}", file=sys.stderr)
+    if not arguments or arguments[0] not in STAGES or len(arguments) != 1 + (arguments[0] in OF_ITEMS):
+        print(
+            f"usage: python -m tasks STAGE, with STAGE one of {', '.join(STAGES)}; those of {', '.join(OF_ITEMS)} with "
+            "an item behind it, such as evaluate base",
+            file=sys.stderr,
+        )
         return 1
     if any(os.environ.get(name) != value for name, value in FIXED.items()):
         os.environ.update(FIXED)

@@ -56,6 +56,9 @@ def _turn(turn: dict[str, Any]) -> Turn:
     extra = {key: kept for key, kept in turn.items() if key not in _SAID and not _is_null(kept)}
     if speaker == "function_call":
         extra["tool_calls"], said = _calls(said), None
+    called = extra.get("tool_calls", [])
+    if not isinstance(called, list) or not all(isinstance(call, dict) for call in called):
+        raise Unusable("bad_tool_call")
     if isinstance(said, list):
         text = _joined(said)
         if len(said) > 1:

@@ -3,9 +3,9 @@
 import difflib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from tasks.contract.errors import SettingsError
 
@@ -20,8 +20,24 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML's `true` is no 1."""
+        if isinstance(value, bool):
+            kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+            if bool not in kinds and kinds & {int, float}:
+                raise ValueError("a number is expected")
+        return value
+
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of, such as of `dict[str, list[X] | None]`."""
+    inner = get_args(annotation)
+    return set().union(*map(_kinds, inner)) if inner else {annotation}
 
 
 def load(model: type[Model], path: Path, section: str = "") -> Model:
@@ -85,13 +101,15 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
     where = f"{path}:{line}" if (line := _line(document, location)) else f"{path}"
     if fault["type"] == "extra_forbidden":
         known = _known(model, fault["loc"][:-1])
-        return f"{where}: unknown key '{key}'; {hint(str(location[-1]), known, 'known keys here')}"
+        advice = hint(str(location[-1]), known, "known keys here") if known else "remove it."
+        return f"{where}: unknown key '{key}'; {advice}"
     if fault["type"] == "missing":
         return f"{where}: the key '{key}' is missing; add it."
     message = fault["msg"].removeprefix("Value error, ")
     # A section has too many values to be shown, and what is a secret is none to be shown.
     shown = "" if isinstance(fault["input"], dict) or fault["type"] == SECRET else f" = {fault['input']!r}"
-    return f"{where}: {key}{shown}: {message[0].lower()}{message[1:]}."
+    end = "" if message.endswith(("?", ".")) else "."
+    return f"{where}: {key}{shown}: {message[0].lower()}{message[1:]}{end}"
 
 
 def _line(document: Any, location: tuple[Any, ...]) -> int | None:
@@ -110,10 +128,10 @@ def _line(document: Any, location: tuple[Any, ...]) -> int | None:
 def _known(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     """Field names of the model that `location` points into."""
     for part in location:
-        field = model.model_fields.get(str(part))
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())] if field else []
-        nested = [kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        if not nested:
+        if (field := model.model_fields.get(str(part))) is None:
+            continue  # the number of an item, or a name in a mapping
+        nested = [kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if len(nested) != 1:
             return []
         model = nested[0]
     return list(model.model_fields)

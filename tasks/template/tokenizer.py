@@ -99,7 +99,10 @@ def named_stops(base: Path | None) -> set[int]:
     for name in ("generation_config.json", "config.json"):
         if base and (base / name).is_file():
             told = _told(base / name).get("eos_token_id")
-            return set(told if isinstance(told, list) else [] if told is None else [told])
+            found = told if isinstance(told, list) else [] if told is None else [told]
+            if not all(type(token) is int for token in found):
+                raise ModelError(f"{base / name}: eos_token_id = {told!r} is no token's number; mend the file.")
+            return set(found)
     return set()
 
 

@@ -100,6 +100,11 @@ def test_bad_params_stop_the_run_and_set_leaves_them_as_they_were(toy: Toy) -> N
     assert process.returncode == 1
     assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in said
     assert Path("params.yaml").read_text() == before
+    process = toy.temper("run", "--set", "template.chat_template=chatlm")  # valid, but refused before the first stage
+    said = process.communicate()[1]
+    assert process.returncode == 1
+    assert "params.yaml: as it was" in said
+    assert Path("params.yaml").read_text() == before
 
 
 def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,22 @@ def test_values_are_yaml_1_2(path: Path) -> None:
     assert document["a"] == {"b": None}
 
 
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "judge.teacher={kind: openai, base_url: http://x/v1, model: x}",
+        "align.rewards=[{kind: function, name: f.py:x}]",
+        "evaluate.hosted={x: {server: {base_url: 'http://127.0.0.1:8000/v1'}}}",
+    ],
+)
+def test_texts_with_a_colon_are_written_as_dvc_reads_them(path: Path, assignment: str) -> None:
+    from dvc.utils.serialize import parse_yaml
+    from ruamel.yaml import YAML
+
+    changed(path, assignment)
+    assert parse_yaml(path.read_text(), str(path)) == YAML(typ="rt").load(path)
+
+
 def test_a_recipe_merges_sections_and_replaces_lists(path: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("train: {steps: 10, learning_rate: 0.005}\nquantize: {schemes: []}\n")
@@ -129,6 +145,8 @@ def test_an_assignment_that_is_none(path: Path, assignment: str, message: str) -
         ("train.learning_rat=1", r"params.yaml \(as it would be\):\d+: unknown key 'train.learning_rat'; did you mean"),
         ("train.learning_rate=-1", r"train.learning_rate = -1: input should be greater than 0"),
         ("quantize.schemes=[nf5]", r"quantize.schemes"),
+        ("train.steps=true", r"train.steps = True: a number is expected\."),
+        ("evaluate.metrics=[{kind: regex, patern: x}]", r"'evaluate.metrics.0.patern'; did you mean 'pattern'\?"),
     ],
 )
 def test_a_change_with_faults_leaves_the_file_as_it_is(tmp_path: Path, assignment: str, message: str) -> None:

@@ -128,6 +128,14 @@ FAULTS: list[tuple[Any, str]] = [
     (chat("   "), "empty_turn"),
     ({"text": " "}, "empty_turn"),
     (chat("ask", ""), "no_answer"),
+    (
+        {"messages": [*chat("ask", "b")["messages"][:1], {"role": "assistant", "content": "b", "tool_calls": 3}]},
+        "bad_tool_call",
+    ),
+    (
+        {"messages": [*chat("ask", "b")["messages"][:1], {"role": "assistant", "content": "b", "tool_calls": [3]}]},
+        "bad_tool_call",
+    ),
     ({"messages": [{"role": "user", "content": "ask"}]}, "no_answer"),
     ({"messages": []}, "no_answer"),
     ({"messages": [*chat("a")["messages"], chat("b")["messages"][1]]}, "role_order"),

@@ -51,7 +51,7 @@ def test_a_full_or_protected_disk_is_a_sentence_and_leaves_nothing_half_written(
 def test_a_call_that_means_nothing_is_answered_with_the_usage(tmp_path: Path, arguments: list[str]) -> None:
     code, said = stage(tmp_path, *arguments)
     assert code == 1
-    assert said.startswith("usage: python -m tasks STAGE [ITEM]")
+    assert said.startswith("usage: python -m tasks STAGE, with STAGE one of")
 
 
 def test_without_params_the_sentence_says_where_to_go(tmp_path: Path) -> None:
