@@ -1,5 +1,6 @@
 """params.yaml as the typed form of the Prefect UI: its keys with descriptions and limits, its values as defaults."""
 
+import copy
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import ValidationError, WithJsonSchema
 
-from flows.settings import Params
+from flows.settings import Params, overlay
 from tasks.contract.errors import SettingsError
 from tasks.contract.settings import PARAMS, load
 
@@ -35,18 +36,12 @@ def news(settings: Mapping[str, Any], path: Path = Path(PARAMS)) -> dict[str, An
     """
     try:
         before = load(Params, path).model_dump(mode="json")
-        after = Params.model_validate(_over(before, settings)).model_dump(mode="json")
+        asked = copy.deepcopy(before)
+        overlay(asked, settings)
+        after = Params.model_validate(asked).model_dump(mode="json")
     except (SettingsError, ValidationError):
         return dict(settings)
     return _differing(settings, before, after)
-
-
-def _over(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(values)
-    for key, value in more.items():
-        old = found.get(key)
-        found[key] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return found
 
 
 def _differing(settings: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,9 +106,9 @@ def change(
     document = read(path)
     before = copy.deepcopy(document)
     if recipe is not None:
-        _overlay(document, read(recipe))
+        overlay(document, read(recipe))
     if values is not None:
-        _overlay(document, values)
+        overlay(document, values)
     for assignment in assignments:
         _assign(document, assignment)
     changes = parameters(before, document)
@@ -142,14 +142,14 @@ def nested(assignments: list[str]) -> dict[str, Any]:
     return values
 
 
-def _overlay(document: Any, overlay: Mapping[str, Any]) -> None:
-    """Put the values of `overlay` over `document`: sections merge key by key, everything else replaces.
+def overlay(document: Any, values: Mapping[str, Any]) -> None:
+    """Put `values` over `document`: sections merge key by key, everything else replaces.
 
     A form in a browser sends 0 for 0.0, which DVC's run cache tells apart: what was a float stays one.
     """
-    for key, value in overlay.items():
+    for key, value in values.items():
         if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
-            _overlay(document[key], value)
+            overlay(document[key], value)
         else:
             old = document.get(key)
             document[key] = _kept(old, float(value) if isinstance(old, float) and type(value) is int else value)
