@@ -42,6 +42,17 @@ def claim(path: Path, wait: Callable[[], None] | None = None) -> Iterator[bool]:
             time.sleep(POLL)
 
 
+def patience(seconds: float, error: BaseException) -> Callable[[], None]:
+    """For `claim`: who waits gives up after so many seconds, with `error`."""
+    end = time.monotonic() + seconds
+
+    def wait() -> None:
+        if time.monotonic() > end:
+            raise error
+
+    return wait
+
+
 def _same(path: Path, handle: int) -> bool:
     try:
         return path.stat().st_ino == os.fstat(handle).st_ino

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from flows.claim import claim
+from flows.claim import claim, patience
 from flows.git import checkout, git
 from flows.stage import bring_inputs, find, forget_dead, settle
 from tasks.contract.errors import Busy, MachineError
@@ -36,7 +36,9 @@ def workspace(name: str, revision: str = "HEAD", *, keep: bool = False) -> Itera
     Afterwards the worktree is removed, unless `keep`. Raises `Busy` where a live process has one of this name.
     """
     main, here = home(), Path.cwd()
-    with claim(main / RUNS / f"{name}.lock", _patience(name)):
+    # for a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves
+    under_way = Busy(f"the run '{name}' is under way already, in another process; this one stops.")
+    with claim(main / RUNS / f"{name}.lock", patience(PATIENCE, under_way)):
         place, baseline = main / RUNS / name, find(revision)
         _remove(main, place)
         git("worktree", "add", "--quiet", "--detach", str(place), baseline)
@@ -50,17 +52,6 @@ def workspace(name: str, revision: str = "HEAD", *, keep: bool = False) -> Itera
             os.chdir(here)
             if not keep:
                 _remove(main, place)
-
-
-def _patience(name: str) -> Callable[[], None]:
-    """For a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves."""
-    end = time.monotonic() + PATIENCE
-
-    def wait() -> None:
-        if time.monotonic() > end:
-            raise Busy(f"the run '{name}' is under way already, in another process; this one stops.")
-
-    return wait
 
 
 def home() -> Path:

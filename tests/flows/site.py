@@ -141,15 +141,18 @@ class Site:
 
 
 @contextmanager
-def deployed(finished: Path, folder: Path, **environment: str) -> Iterator[Site]:
-    """A copy of the finished toy in `folder`, deployed, with a worker at work; `environment` is for the server."""
+def deployed(finished: Path, folder: Path, *, runs: dict[str, str] | None = None, **environment: str) -> Iterator[Site]:
+    """A copy of the finished toy in `folder`, deployed, with a worker at work.
+
+    `environment` is for the server, `runs` for the worker and what it starts.
+    """
     place = folder / "toy"
     shutil.copytree(finished, place)
     shutil.copytree(ROOT / "infra", place / "infra")
     # a client of its own: settings of this process would hold for all tests that come after, of other servers
     with running(**environment) as server, SyncPrefectClient(server.url) as client:
         toy = Toy(place, server.url)
-        toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(place.parent / "home"))
+        toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(place.parent / "home"), **(runs or {}))
         toy.call("git", "add", "--all")
         toy.call("git", "commit", "--quiet", "--message", "infra")
         said = toy.command("deploy")

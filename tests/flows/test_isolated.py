@@ -154,22 +154,29 @@ def test_the_same_stage_in_two_worktrees_runs_once(toy: Toy) -> None:
     assert clean(toy)
 
 
-def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(toy: Toy) -> None:
+def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate = toy.hold("merge")
     run = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.environment)
     stage = psutil.Process(toy.held("merge"))
     (place,) = [path for path in (toy.path / RUNS).iterdir() if path.is_dir()]
     (place / "data/scratch/train-1").mkdir(parents=True)
     (place / "data/scratch/train-1/step").write_text("7")
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
-    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
-    gate.unlink()
-    assert not clean(toy)
     with get_client(sync_client=True) as client:
+        with monkeypatch.context() as clock:  # set since the run began: the age of a process says nothing
+            booted = psutil.boot_time() + 3600.0
+            clock.setattr("psutil._pslinux.boot_time", lambda: booted)
+            bury(lambda line: None)
         where = FlowRunFilter(name=FlowRunFilterName(any_=[place.name]))
         (dead,) = client.read_flow_runs(flow_run_filter=where)
-        assert str(dead.state_name) == "Running"  # nobody told the server
+        assert str(dead.state_name) == "Running"
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+        until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+        gate.unlink()
+        assert not clean(toy)
+        assert str(client.read_flow_run(dead.id).state_name) == "Running"  # nobody told the server
         bury(lambda line: None)
         assert str(client.read_flow_run(dead.id).state_name) == "Crashed"
     with workspace("next"):
