@@ -15,6 +15,7 @@ from prefect.states import Completed, Failed
 from flows import artifacts, decided, pages, share
 from flows.crashed import bury, enter
 from flows.finetune import RUNNER, carry_out
+from flows.foreseen import tell_once
 from flows.form import UNCHANGED, Form, news
 from flows.hopeless import Hopeless, half_way
 from flows.operation import FILE, operation
@@ -59,10 +60,11 @@ def run_isolated(
 
     In the worktree, `prepare` is called before the stages, `conclude` after them, with the experiment's commit.
     """
+    tell_once()
     try:
         return _run(settings, revision, force, jobs, hopeless, prepare, conclude)
     except TemperError as error:
-        get_run_logger().error("%s", error)
+        get_run_logger().error("%s", error, exc_info=error)
         return Failed(message=str(error), data=error)
 
 

@@ -17,6 +17,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from flows import coordinates
+from flows.foreseen import tell_once
 from flows.git import git
 from flows.hopeless import Hopeless
 from flows.settings import nested
@@ -69,6 +70,7 @@ def sweep(
         revision: The commit, branch, tag or experiment that all trials start from.
         seed: Of what is drawn at random.
     """
+    tell_once()
     log, name, baseline = get_run_logger(), label(flow_run.name or "sweep"), find(revision)
     proposed = trials(method, space(values), count, seed, maximize)
     done: list[Trial] = []

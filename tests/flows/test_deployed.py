@@ -96,7 +96,10 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
 def test_ten_runs_queued_at_once_finish_two_at_a_time_and_none_is_mixed(site: Site) -> None:
     rates = [f"{number}e-5" for number in range(1, 11)]
     names = [site.queue(f"train.learning_rate={rate}") for rate in rates]
-    assert {site.ended(name) for name in names} == {"Completed"}
+    ended = {name: site.ended(name) for name in names}
+    assert set(ended.values()) == {"Completed"}, [
+        site.logs(site.run(name).id) for name, state in ended.items() if state != "Completed"
+    ]
     assert [site.parameter(name, "learning_rate") for name in names] == [float(rate) for rate in rates]
     locks = {site.toy.call("git", "show", f"{site.experiment(name)}:dvc.lock") for name in names}
     assert len(locks) == len(names)
@@ -136,3 +139,9 @@ def test_a_failed_run_says_what_to_do(site: Site) -> None:
     assert "merge: the toy was told to fail." in str(site.run(name).state)
     assert "Remove " in str(site.run(name).state)
     assert site.experiment(name) == ""
+    until(lambda: not site.processes(name))  # its last lines come when it ends
+    told = site.logs(site.run(name).id)
+    assert "Finished in state Failed" in told
+    assert "Traceback" not in told
+    assert "NoneType" not in told
+    assert told.count("\nmerge: the toy was told to fail.") == 2, told  # of the stage, and of the run
