@@ -87,8 +87,9 @@ def test_a_store_that_goes_away_in_mid_push_gets_the_rest_later_and_another_mach
 
     again: Any = finetune(return_state=True)
     assert again.name == "Completed", again
-    assert "ran" not in again.data["stages"].values()
-    shared = again.data["experiment"]
+    facts = again.result()
+    assert "ran" not in facts["stages"].values()
+    shared = facts["experiment"]
     assert bucket.objects() > 5
 
     new.call("git", "clone", "--quiet", str(origin), str(tmp_path / "clone"))
