@@ -117,14 +117,16 @@ def _read() -> "Params | None":
 
 def _ahead() -> Iterator[str]:
     """What late stages would refuse, after everything before them had run."""
+    from tasks.contract.paths import Paths
     from tasks.quantize.schemes import SCHEMES
-    from tasks.template.tokenizer import named
+    from tasks.template.tokenizer import named, tracked
 
     if (params := _read()) is None:
         return
     if params.template.chat_template is not None:
         try:
             named(params.template.chat_template)
+            tracked(params.template.chat_template, Paths().templates)
         except InputError as error:
             yield str(error)
     for name in params.quantize.schemes:

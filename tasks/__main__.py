@@ -73,7 +73,8 @@ def main(arguments: list[str]) -> int:
         settings = load(stage.Settings, Path(PARAMS), name)
         stage.run(settings, Paths(), *item)
     except TemperError as error:
-        print(f"{' '.join(arguments)}: {error}", file=sys.stderr)
+        said = str(error).removeprefix(f"{name}: ")  # of steps that name their stage themselves
+        print(f"{' '.join(arguments)}: {said}", file=sys.stderr)
         return AGAIN if isinstance(error, Unavailable) else 1
     except OSError as error:
         print(f"{' '.join(arguments)}: {advice(error)}", file=sys.stderr)

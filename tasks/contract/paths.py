@@ -35,6 +35,11 @@ class Paths:
         return self.data / "clean"
 
     @property
+    def templates(self) -> Path:
+        """Chat templates of the user."""
+        return self.data / "templates"
+
+    @property
     def templated(self) -> Path:
         """Token ids and labels as Arrow, the tokenizer as it was used, and `audit.json`."""
         return self.data / "templated"

@@ -20,7 +20,7 @@ class Settings(Section):
 
     chat_template: str | None = None
     """null: the tokenizer's own, or `plain` where it has none. Else a file in tasks/template/chat by its name without
-    ending, such as chatml, or a jinja file by its path from the project's root."""
+    ending, such as chatml, or a jinja file in data/templates by its path, such as data/templates/mine.jinja."""
     new_tokens: tuple[str, ...] = ()
     """Control tokens that the chat template writes and the tokenizer lacks, such as <|im_start|>: they are added, the
     base's embeddings grow, and the new rows are trained and saved with the adapter."""

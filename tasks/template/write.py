@@ -19,7 +19,7 @@ from tasks.template.checks import CHECKS, WANTED
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.shards import BATCH, SEQUENCES, Shards
-from tasks.template.tokenizer import disagreement, limit, load, stops, vocabulary
+from tasks.template.tokenizer import disagreement, limit, load, stops, tracked, vocabulary
 
 LOST = pa.schema(
     [
@@ -42,6 +42,7 @@ def write(settings: Settings, paths: Paths) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # of few rows, by threads, which change nothing; workers have none
     base = base_folder(paths)
     coder, told = load(base, settings)
+    tracked(settings.chat_template, paths.templates)
     longest, source = limit(coder, base, settings.max_length)
     templater = Templater(coder, settings, stops(base, coder), longest, vocabulary(base, settings))
     settled = templater.settle()  # first: it may choose the end token

@@ -134,4 +134,7 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
     code, said = check(toy)
     assert code == 1
     assert "template.chat_template = chatlm: there is no such template; known: chatml, " in said
+    Path("mine.jinja").write_text("{{ messages }}")
+    toy.set("template.chat_template=mine.jinja")
+    assert "mine.jinja: a change in it would go unnoticed there; put it at data/templates/mine.jinja." in check(toy)[1]
     assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in said

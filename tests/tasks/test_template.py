@@ -1,6 +1,8 @@
 """What is templated is what is trained: ids and labels, their proof by decoding, and an audit that adds up."""
 
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tasks.template.audit import Account
 from tasks.template.outcome import Outcome
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
+from tasks.template.tokenizer import CHAT
 from tests.tasks import tiny
 
 UNMARKED = tiny.CHATML.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
@@ -371,6 +374,20 @@ def test_a_base_without_template_gets_one_that_is_named(project: Paths) -> None:
     assert "plain was chosen" in audit["made_right"]["no_template"]
     with pytest.raises(InputError, match=r"template\.chat_template = missing: .*known: chatml, plain"):
         template.run(template.Settings(chat_template="missing"), project)
+
+
+def test_a_template_of_ones_own_lies_where_a_change_is_noticed(project: Paths, tmp_path: Path) -> None:
+    text = (CHAT / "plain.jinja").read_text()
+    elsewhere, mine = tmp_path / "mine.jinja", project.templates / "mine.jinja"
+    mine.parent.mkdir()
+    for file in (elsewhere, mine):
+        file.write_text(text)
+    with pytest.raises(InputError, match=rf"would go unnoticed there; put it at {re.escape(str(mine))}\."):
+        template.run(template.Settings(chat_template=str(elsewhere)), project)
+    template.run(template.Settings(chat_template=str(mine)), project)
+    audit = json.loads((project.templated / "audit.json").read_text())
+    assert audit["chat_template"]["source"] == str(mine)
+    assert audit["chat_template"]["sha256"] == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_base_that_changed_since_it_was_recorded_is_refused(project: Paths) -> None:
