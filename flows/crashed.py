@@ -11,6 +11,7 @@ import json
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -20,6 +21,7 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed
 
+from flows.away import patiently
 from flows.claim import claim, patience
 from flows.workspace import home, recover
 from tasks.contract.files import write_json
@@ -44,9 +46,12 @@ def enter() -> None:
         lives.enter_context(claim(entry.with_suffix(".lock"), patience(PATIENCE, elsewhere)))
         atexit.register(lives.close)  # not before: the server hears of the end after the flow has returned
         _held.add(entry)
+    write_json(entry, {"host": socket.gethostname(), "count": patiently(_count)})
+
+
+def _count() -> int:
     with get_client(sync_client=True) as client:
-        count = client.read_flow_run(UUID(flow_run.id)).run_count
-    write_json(entry, {"host": socket.gethostname(), "count": count})
+        return client.read_flow_run(UUID(flow_run.id)).run_count
 
 
 def bury(tell: Callable[[str], None]) -> None:
@@ -55,12 +60,16 @@ def bury(tell: Callable[[str], None]) -> None:
     for entry in (home() / ENTRIES).glob("*.json"):
         with claim(entry.with_suffix(".lock")) as dead:
             if dead and entry.exists() and (about := json.loads(entry.read_text()))["host"] == socket.gethostname():
-                with get_client(sync_client=True) as client:
-                    _close(client, entry, about["count"], tell)
+                patiently(partial(_close, entry, about["count"], tell))
                 entry.unlink()
 
 
-def _close(client: SyncPrefectClient, entry: Path, count: int, tell: Callable[[str], None]) -> None:
+def _close(entry: Path, count: int, tell: Callable[[str], None]) -> None:
+    with get_client(sync_client=True) as client:
+        _end(client, entry, count, tell)
+
+
+def _end(client: SyncPrefectClient, entry: Path, count: int, tell: Callable[[str], None]) -> None:
     try:
         run = client.read_flow_run(UUID(entry.stem))
     except ObjectNotFound:

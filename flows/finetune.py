@@ -17,6 +17,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows import artifacts
 from flows.alone import alone
+from flows.away import patiently
 from flows.decided import decision
 from flows.hopeless import Hopeless
 from flows.operation import Operation
@@ -56,7 +57,7 @@ def finetune(
     """
     with alone(watcher().said):
         run = carry_out(force or [], jobs, stages=stages)
-        artifacts.publish(run, label(flow_run.name or "run"))
+        patiently(lambda: artifacts.publish(run, label(flow_run.name or "run")))
         run.check()
         return judged(run.outcomes)
 

@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows import artifacts, decided, pages, share
+from flows.away import patiently
 from flows.crashed import bury, enter
 from flows.finetune import RUNNER, carry_out
 from flows.foreseen import tell_once
@@ -96,7 +97,7 @@ def _run(
             share.fetch(how.share, log.warning)
         run = carry_out(force, jobs, how, hopeless)
         saved = "" if run.failed else save(name, baseline, _message(name))
-        artifacts.publish(run, name, name if saved else "", home())
+        patiently(lambda: artifacts.publish(run, name, name if saved else "", home()))
         if run.hopeless:
             return Failed(name="Stopped", message=run.hopeless)
         run.check()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import Field, model_validator
 
+from flows.away import patiently
 from tasks.contract.errors import MachineError
 from tasks.contract.settings import Settings, load
 
@@ -91,18 +93,20 @@ class Operation(Settings):
     def slots(self, stage: str, wait: Callable[[], None], tell: Callable[[str], None]) -> Iterator[None]:
         """Hold the slots that `stage` takes; `wait` is called now and then while there are none, and may raise.
 
-        Each question waits for its answer: of one that was given up, the server might grant a slot to nobody. Where it
-        is away when slots are to be renewed, the work goes on, and may share them with others.
+        Each question waits for its answer: of one that was given up, the server might grant a slot to nobody. One that
+        is away is waited for. Where it is away when slots are to be renewed, the work goes on, and may share them with
+        others; where it is when they are given back, it takes them itself, when `LEASE` is over.
         """
         with ExitStack() as held:
             for name, slots in sorted(self.of(stage).limits.items()):  # all in the same order: no two wait for another
-                limit = self._name(name)
-                _create(limit, self.limits[name].slots)
+                limit, most = self._name(name), self.limits[name].slots
+                patiently(partial(_create, limit, most), wait)
                 told = False
                 while True:
                     wait()
                     try:
-                        held.enter_context(_held(limit, slots))
+                        taken = patiently(partial(_take, limit, slots), wait)
+                        held.callback(_give_back, taken, limit, tell)
                         break
                     except ConcurrencySlotAcquisitionError as error:
                         if not _taken(error):
@@ -122,8 +126,8 @@ def operation(path: Path = FILE) -> Operation:
     return load(Operation, path) if path.is_file() else Operation()
 
 
-def _held(limit: str, slots: int) -> AbstractContextManager[None]:
-    return concurrency(
+def _take(limit: str, slots: int) -> AbstractContextManager[None]:
+    taken = concurrency(
         limit,
         occupy=slots,
         max_retries=0,
@@ -131,6 +135,20 @@ def _held(limit: str, slots: int) -> AbstractContextManager[None]:
         strict=True,
         raise_on_lease_renewal_failure=False,
     )
+    try:
+        taken.__enter__()
+    except ConcurrencySlotAcquisitionError as error:
+        if isinstance(error.__cause__, httpx.TransportError):
+            raise error.__cause__ from None
+        raise
+    return taken
+
+
+def _give_back(taken: AbstractContextManager[None], limit: str, tell: Callable[[str], None]) -> None:
+    try:
+        taken.__exit__(None, None, None)
+    except httpx.TransportError:
+        tell(f"the server is away; it takes the slots of {limit} back {LEASE:.0f} s after they were last renewed")
 
 
 def _taken(error: ConcurrencySlotAcquisitionError) -> bool:

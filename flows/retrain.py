@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
+from flows.away import patiently
 from flows.decided import decision
 from flows.finetune import RUNNER
 from flows.form import UNCHANGED, Form
@@ -76,7 +77,8 @@ def retrain(
     facts = state.result()
     done = apart(facts["commit"], stage) if promotion.promote else []
     text = _text(facts["experiment"], facts["commit"], promotion, done)
-    create_markdown_artifact(key="decision", markdown=text, description="Whether this run was promoted, and why.")
+    said = "Whether this run was promoted, and why."
+    patiently(lambda: create_markdown_artifact(key="decision", markdown=text, description=said))
     word = "promoted" if promotion.promote else "kept"
     emit_event(
         event=f"temper.model.{word}",

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,6 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from flows import coordinates
+from flows.away import patiently
 from flows.foreseen import tell_once
 from flows.git import git
 from flows.hopeless import Hopeless
@@ -82,7 +84,8 @@ def sweep(
                 while len(running) < at_once and (chosen := proposed.propose()) is not None:
                     number = len(done) + len(running) + 1
                     rule = _rule(done) if stop_hopeless else None
-                    running.append(Trial(number, chosen, _start(name, number, chosen, baseline, rule)))
+                    begin = partial(_start, name, number, chosen, baseline, rule)
+                    running.append(Trial(number, chosen, patiently(begin)))
                     log.info("trial %d: %s (%s)", number, _words(chosen), running[-1].run.name)
                 if not running:
                     break
@@ -98,7 +101,7 @@ def sweep(
                 client.set_flow_run_state(trial.run.id, Cancelling(message="the sweep was ended"), force=True)
             raise
     rows = _table(done, maximize)
-    _publish(rows, metric)
+    patiently(lambda: _publish(rows, metric))
     return rows
 
 

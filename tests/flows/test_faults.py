@@ -84,6 +84,23 @@ def test_whatever_is_killed_nothing_finished_is_lost_and_every_state_is_true(sit
 
 
 @pytest.mark.long
+def test_slots_held_while_the_server_dies_come_back(site: Site, held: Callable[[str], Path]) -> None:
+    """A stage that holds a slot ends while the server is away; the stages and runs after it need the same slot."""
+    gate, before = held("train"), site.started()
+    name = site.queue("train.learning_rate=4.5e-4")
+    stage = psutil.Process(site.toy.held("train"))
+    site.server.kill()
+    gate.unlink()
+    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+    site.server.start()
+    assert site.ended(name) == "Completed"
+    again = site.queue("train.learning_rate=4.6e-4")
+    assert site.ended(again) == "Completed"
+    assert site.started() - before == 2 * len(BELOW_TRAIN)
+    until(lambda: not site.left())
+
+
+@pytest.mark.long
 def test_a_second_worker_on_one_run_leaves_it_alone(site: Site, held: Callable[[str], Path]) -> None:
     gate = held("train")
     name = site.start("train.learning_rate=4e-4")
