@@ -1,4 +1,4 @@
-"""A Prefect server that is away for a while: what is asked of it is asked again.
+"""A Prefect server that is away, or overburdened, for a while: what is asked of it is asked again.
 
 Prefect's clients do so themselves, but only once they have been connected, and most calls make a client of their own.
 """
@@ -19,7 +19,7 @@ PAUSE = 1.0
 
 
 def patiently(ask: Callable[[], Answer], wait: Callable[[], None] = lambda: None) -> Answer:
-    """What `ask` returns; again where the server cannot be reached, as long as Prefect's own clients would try.
+    """What `ask` returns; again where the server is away or fails, as long as Prefect's own clients would try.
 
     `wait` is called before each new try, and may raise. Raises `Unavailable` in the end.
     """
@@ -28,10 +28,12 @@ def patiently(ask: Callable[[], Answer], wait: Callable[[], None] = lambda: None
     while True:
         try:
             return ask()
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
+                raise
             if monotonic() > end:
                 raise Unavailable(
-                    f"the Prefect server could not be reached for {patience:.0f} s ({type(error).__name__}); what is "
+                    f"the Prefect server did not answer for {patience:.0f} s ({type(error).__name__}); what is "
                     "finished is kept: start the run again when the server answers."
                 ) from error
         wait()

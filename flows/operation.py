@@ -138,7 +138,7 @@ def _take(limit: str, slots: int) -> AbstractContextManager[None]:
     try:
         taken.__enter__()
     except ConcurrencySlotAcquisitionError as error:
-        if isinstance(error.__cause__, httpx.TransportError):
+        if isinstance(error.__cause__, httpx.HTTPError) and not _taken(error):
             raise error.__cause__ from None
         raise
     return taken
@@ -147,8 +147,10 @@ def _take(limit: str, slots: int) -> AbstractContextManager[None]:
 def _give_back(taken: AbstractContextManager[None], limit: str, tell: Callable[[str], None]) -> None:
     try:
         taken.__exit__(None, None, None)
-    except httpx.TransportError:
-        tell(f"the server is away; it takes the slots of {limit} back {LEASE:.0f} s after they were last renewed")
+    except httpx.HTTPError:
+        tell(
+            f"the server did not answer; it takes the slots of {limit} back {LEASE:.0f} s after they were last renewed"
+        )
 
 
 def _taken(error: ConcurrencySlotAcquisitionError) -> bool:

@@ -80,7 +80,8 @@ def train(
         checkpoint = checkpoints.latest(scratch)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _tell(what, settings, work, batch, trainable, trainer.args, checkpoint)
-    asked = pricing.price(trainer, settings, work.forward or (lambda: _forward(trainer, work.longest)))
+    at_once = settings.batch_size if work.forward else min(settings.batch_size, work.items)
+    asked = pricing.price(trainer, settings, work.forward or (lambda: _forward(trainer, work.longest)), at_once)
     pricing.tell(what, asked)
     pricing.check(what, asked, settings, scratch, hasattr(trainer.model, "peft_config"))
     pace = Pace(what, _evaluated(trainer, batch))

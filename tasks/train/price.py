@@ -43,8 +43,11 @@ class Price:
         return self.loaded + self.gradients + self.optimizer + self.activations
 
 
-def price(trainer: Any, settings: Optimization, forward: Callable[[], Any]) -> Price:
-    """What `trainer` will need; `forward` makes a loss of the longest item, and nothing is changed by it."""
+def price(trainer: Any, settings: Optimization, forward: Callable[[], Any], at_once: int) -> Price:
+    """What `trainer` will need for batches of `at_once` items.
+
+    `forward` makes a loss of the longest item, and nothing is changed by it.
+    """
     trained = [value for value in trainer.model.parameters() if value.requires_grad]
     weights = sum(value.numel() for value in trained)
     whole = not hasattr(trainer.model, "peft_config")
@@ -54,7 +57,7 @@ def price(trainer: Any, settings: Optimization, forward: Callable[[], Any]) -> P
         loaded=in_use(),
         gradients=sum(value.numel() * value.element_size() for value in trained),
         optimizer=round(held * weights),
-        activations=activations(trainer, forward) * settings.batch_size,
+        activations=activations(trainer, forward) * at_once,
         disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
     )
 

@@ -82,12 +82,12 @@ class Toy:
         return (self.path / "dvc.lock").read_bytes()
 
 
-def until(ask: Any, seconds: float = 120.0) -> Any:
-    """Ask until the answer is true, and return it."""
+def until(ask: Any, seconds: float = 120.0, pause: float = 0.02) -> Any:
+    """Ask every `pause` seconds until the answer is true, and return it."""
     end = time.monotonic() + seconds
     while not (answer := ask()):
         assert time.monotonic() < end, f"nothing after {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause)
     return answer
 
 

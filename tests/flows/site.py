@@ -29,8 +29,12 @@ from tests.flows.project import ROOT, Toy, until
 SECRET = "hf_planted0secret0value"
 """In the environment of the worker; it must come out nowhere."""
 
-PATIENCE = 280.0
-"""Seconds until a run that does not end counts as lost."""
+POLL = 0.5
+"""Seconds between two questions about a run: a server that is asked all the time has none for its runs."""
+
+PATIENCE = 900.0
+"""Seconds until a run that does not end counts as lost: a server on SQLite may stand still for a minute, more than
+once, where several processes write to it on busy cores."""
 
 
 class Site:
@@ -86,7 +90,7 @@ class Site:
 
     def ended(self, name: str) -> str:
         """Wait for the end of a run; return the name of its last state."""
-        return str(until(lambda: self.state(name) if self._final(name) else "", PATIENCE))
+        return str(until(lambda: self.state(name) if self._final(name) else "", PATIENCE, POLL))
 
     def stages(self, name: str) -> dict[str, str]:
         found: dict[str, str] = {}

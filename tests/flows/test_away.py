@@ -26,8 +26,10 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def failing(times: int, ask: Callable[..., Any] = lambda: "answer") -> Callable[..., Any]:
-    left = [httpx.ConnectError("refused")] * times
+def failing(
+    times: int, ask: Callable[..., Any] = lambda: "answer", error: Exception | None = None
+) -> Callable[..., Any]:
+    left = [error or httpx.ConnectError("refused")] * times
 
     def asked(*given: Any, **more: Any) -> Any:
         if left:
@@ -44,16 +46,18 @@ def test_a_question_is_asked_until_it_is_answered() -> None:
 
 
 def test_a_server_that_stays_away_is_said_in_a_sentence() -> None:
-    with pytest.raises(Unavailable, match=r"could not be reached for 16 s \(ConnectError\); what is finished is kept"):
+    with pytest.raises(Unavailable, match=r"did not answer for 16 s \(ConnectError\); what is finished is kept"):
         patiently(failing(100))
 
 
-def test_what_the_server_answers_is_no_reason_to_ask_again() -> None:
-    def refuse() -> None:
-        raise httpx.HTTPStatusError("409", request=httpx.Request("GET", "/"), response=httpx.Response(409))
+def status(code: int) -> httpx.HTTPStatusError:
+    return httpx.HTTPStatusError(str(code), request=httpx.Request("GET", "/"), response=httpx.Response(code))
 
+
+def test_a_refusal_is_no_reason_to_ask_again_but_a_failure_is() -> None:
     with pytest.raises(httpx.HTTPStatusError):
-        patiently(refuse)
+        patiently(failing(1, error=status(409)))
+    assert patiently(failing(1, error=status(503))) == "answer"
 
 
 def test_slots_are_waited_for_while_the_server_is_away(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +83,9 @@ def test_slots_that_cannot_be_given_back_do_not_fail_the_stage(api: str, monkeyp
     told: list[str] = []
     with HOW.slots("train", lambda: None, told.append):
         pass
-    assert told == ["the server is away; it takes the slots of temper-away back 120 s after they were last renewed"]
+    assert told == [
+        "the server did not answer; it takes the slots of temper-away back 120 s after they were last renewed"
+    ]
     monkeypatch.setattr(PrefectClient, "release_concurrency_slots_with_lease", give_back)
     with get_client(sync_client=True) as client:
         client.release_concurrency_slots_with_lease(held[0])

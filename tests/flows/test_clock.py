@@ -10,6 +10,8 @@ import pytest
 from tests.flows.project import BELOW_TRAIN, until
 from tests.flows.site import Site, deployed
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
+
 HOUR = 3600
 
 
@@ -45,7 +47,6 @@ def timed(clock: Clock, finished: Path, tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_a_clock_that_jumps_in_mid_run_changes_nothing(timed: Site, clock: Clock, jump: int) -> None:
     """A second run starts after the jump, which makes it look for dead ones."""

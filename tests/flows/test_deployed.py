@@ -14,7 +14,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from tests.flows.project import BELOW_TRAIN, STAGES, until
 from tests.flows.site import SECRET, Site
 
-pytestmark = pytest.mark.long  # a server, a worker, and runs that each start Python anew
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]  # a server, a worker, and runs that each start Python anew
 
 
 def test_a_form_run_with_changed_parameters_gives_the_right_experiment(site: Site) -> None:
@@ -92,7 +92,7 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
     assert not [path for path in site.left() if path.name.startswith("reproduce")]
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 def test_ten_runs_queued_at_once_finish_two_at_a_time_and_none_is_mixed(site: Site) -> None:
     rates = [f"{number}e-5" for number in range(1, 11)]
     names = [site.queue(f"train.learning_rate={rate}") for rate in rates]

@@ -17,8 +17,9 @@ from benchmarks.server import prefect_server
 from tests.flows.project import BELOW_TRAIN, Toy, until
 from tests.flows.site import Site, deployed
 
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
-@pytest.mark.long
+
 def test_without_credentials_the_server_refuses(new: Toy) -> None:
     with prefect_server(PREFECT_SERVER_API_AUTH_STRING="admin:secret") as api:
         assert httpx.post(f"{api}/flow_runs/filter", json={}).status_code == 401
@@ -50,7 +51,6 @@ def kill(site: Site, victim: str, name: str) -> None:
                 process.kill()
 
 
-@pytest.mark.long
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_is_killed_nothing_finished_is_lost_and_every_state_is_true(site: Site, seed: int) -> None:
@@ -83,7 +83,6 @@ def test_whatever_is_killed_nothing_finished_is_lost_and_every_state_is_true(sit
     assert "up to date" in site.toy.dvc("status")
 
 
-@pytest.mark.long
 def test_slots_held_while_the_server_dies_come_back(site: Site, held: Callable[[str], Path]) -> None:
     """A stage that holds a slot ends while the server is away; the stages and runs after it need the same slot."""
     gate, before = held("train"), site.started()
@@ -100,7 +99,6 @@ def test_slots_held_while_the_server_dies_come_back(site: Site, held: Callable[[
     until(lambda: not site.left())
 
 
-@pytest.mark.long
 def test_a_second_worker_on_one_run_leaves_it_alone(site: Site, held: Callable[[str], Path]) -> None:
     gate = held("train")
     name = site.start("train.learning_rate=4e-4")
@@ -113,7 +111,6 @@ def test_a_second_worker_on_one_run_leaves_it_alone(site: Site, held: Callable[[
     until(lambda: not site.left())
 
 
-@pytest.mark.long
 def test_a_run_whose_worker_died_with_it_ends_crashed(site: Site, held: Callable[[str], Path]) -> None:
     gate = held("merge")
     name = site.start("train.learning_rate=5e-4")
@@ -177,7 +174,6 @@ def _options(home: Path) -> str:
     return f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off"
 
 
-@pytest.mark.long
 def test_a_restart_of_postgres_in_mid_run_loses_nothing(postgres: Path, finished: Path, tmp_path: Path) -> None:
     url = f"postgresql+asyncpg://prefect@/postgres?host={postgres}"
     with deployed(finished, tmp_path, PREFECT_API_DATABASE_CONNECTION_URL=url) as site:

@@ -14,6 +14,7 @@ from tests.flows.test_page import CHROMIUM, FLAGS, PATIENCE
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)"),
 ]
 
@@ -92,5 +93,4 @@ def test_a_run_that_failed_says_what_to_do(site: Site, tab: Any) -> None:
         tab.get_by_text(line).first.wait_for()  # in the log, which is what the page opens with
     assert tab.get_by_text("Traceback").count() == 0
     tab.get_by_text("Details", exact=True).first.click()
-    tab.get_by_text("See More").first.click()
     tab.get_by_text(f"Remove {site.toy.gate.name}/fail-merge.").first.wait_for()
