@@ -232,7 +232,8 @@ def test_m01_where_pad_is_the_end_token_its_labels_stay() -> None:
 def test_v01_v02_rows_of_new_tokens_are_trained_and_saved_with_the_adapter(tied: bool, tmp_path: Path) -> None:
     """peft#334, peft#1457: with adapters on two projections, new rows would be random and frozen, then lost."""
     paths = tiny.project(tmp_path, method="none", tied=tied)
-    written = tmp_path / "turns.jinja"
+    written = paths.templates / "turns.jinja"
+    written.parent.mkdir()
     written.write_text(UNMARKED.replace("<|im_start|>", "<|turn|>").replace("<|im_end|>", "<|over|>"))
     new = ("<|turn|>", "<|over|>")
     template.run(Settings(chat_template=str(written), new_tokens=new), paths)
