@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,12 +101,19 @@ def running(**more: str) -> Iterator[Server]:
 
 
 def ask(url: str, path: str, **query: Any) -> Any:
-    """POST `query` as JSON to a path of the API; return the answer."""
+    """POST `query` as JSON to a path of the API; return the answer. A server whose database is busy is asked again."""
     request = urllib.request.Request(
         f"{url}/{path}", json.dumps(query).encode(), {"Content-Type": "application/json"}, method="POST"
     )
-    with urllib.request.urlopen(request, timeout=30) as reply:
-        return json.load(reply)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=90) as reply:
+                return json.load(reply)
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or time.monotonic() > deadline:
+                raise
+        time.sleep(2)
 
 
 def _await(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
