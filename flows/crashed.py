@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runtime import flow_run
@@ -66,17 +66,13 @@ def bury(tell: Callable[[str], None]) -> None:
 
 def _close(entry: Path, count: int, tell: Callable[[str], None]) -> None:
     with get_client(sync_client=True) as client:
-        _end(client, entry, count, tell)
-
-
-def _end(client: SyncPrefectClient, entry: Path, count: int, tell: Callable[[str], None]) -> None:
-    try:
-        run = client.read_flow_run(UUID(entry.stem))
-    except ObjectNotFound:
-        return
-    if run.run_count != count or run.state is None:
-        return  # it was started again, elsewhere
-    if run.state.is_running() or run.state.is_cancelling():
-        end: State[None] = Cancelled(message=MESSAGE) if run.state.is_cancelling() else Crashed(message=MESSAGE)
-        client.set_flow_run_state(run.id, end, force=True)
-        tell(f"the run {run.name} is {end.name}: its process had died")
+        try:
+            run = client.read_flow_run(UUID(entry.stem))
+        except ObjectNotFound:
+            return
+        if run.run_count != count or run.state is None:
+            return  # it was started again, elsewhere
+        if run.state.is_running() or run.state.is_cancelling():
+            end: State[None] = Cancelled(message=MESSAGE) if run.state.is_cancelling() else Crashed(message=MESSAGE)
+            client.set_flow_run_state(run.id, end, force=True)
+            tell(f"the run {run.name} is {end.name}: its process had died")
