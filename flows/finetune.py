@@ -40,7 +40,7 @@ def stage(name: str, run: Run) -> State[Any]:
         return Failed(message=str(error), data=error)
     if outcome.how == "ran":
         return Completed(message=f"ran in {outcome.seconds:.0f} s", data=outcome)
-    message = "dvc.lock holds" if outcome.how == "unchanged" else "restored from the run cache"
+    message = "dvc.lock holds" if outcome.how == "unchanged" else "restored from the cache"
     return Completed(name="Cached", message=message, data=outcome)
 
 
@@ -68,12 +68,16 @@ def carry_out(
     operation: Operation | None = None,
     hopeless: Hopeless | None = None,
     stages: list[str] | None = None,
+    lacks: str = "not there, and no stage makes it; put it there, or name another.",
 ) -> Run:
-    """Bring the stages of the current checkout, each as a task of the flow run that calls; failures are in the run."""
+    """Bring the stages of the current checkout, each as a task of the flow run that calls; failures are in the run.
+
+    Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
+    """
     with alone(watcher().said):
         needs = upstream(survey(watcher().said), stages or [])
         if lost := [f"{path} (for {need.name})" for need in needs for path in need.missing]:
-            raise InputError(f"{', '.join(lost)} is missing, and no stage makes it; put it there, or name another.")
+            raise InputError(f"{', '.join(lost)}: {lacks}")
         run = Run(needs, force, jobs, operation, hopeless)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:

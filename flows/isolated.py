@@ -23,9 +23,9 @@ from flows.operation import FILE, operation
 from flows.preflight import LOCKED, quick
 from flows.run import Run
 from flows.settings import change
-from flows.stage import missing, save
+from flows.stage import save
 from flows.workspace import home, label, workspace
-from tasks.contract.errors import InputError, TemperError, Unavailable
+from tasks.contract.errors import TemperError, Unavailable
 
 
 @flow(name="finetune", task_runner=RUNNER)
@@ -81,21 +81,20 @@ def _run(
     log, name = get_run_logger(), label(flow_run.name or "run")
     enter()
     bury(log.info)
-    with workspace(name, revision) as baseline:
+    with workspace(name, revision, log.info) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
         for line in change([], values=news(settings)):
             log.info("params.yaml: %s", line)
         prepare()
         quick()
-        if lost := [f"{path} (for {stage})" for stage, path in missing()]:
-            raise InputError(
-                f"{', '.join(lost)}: in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; "
-                "in the project's folder: temper data add FILE"
-            )
         how = operation(home() / FILE)  # of the checkout, not the revision: it is about this machine
         if how.share:
             share.fetch(how.share, log.warning)
-        run = carry_out(force, jobs, how, hopeless)
+        lacks = (
+            f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
+            "temper data add FILE"
+        )
+        run = carry_out(force, jobs, how, hopeless, lacks=lacks)
         saved = "" if run.failed else save(name, baseline, _message(name))
         patiently(lambda: artifacts.publish(run, name, name if saved else "", home()))
         if run.hopeless:

@@ -35,7 +35,7 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
     Raises `StageFailed` where `dvc repro` fails, and `InputError` where the run has no dvc.lock.
     """
     revision = find(run)
-    with workspace(label(f"reproduce-{run}"), revision, keep=keep):
+    with workspace(label(f"reproduce-{run}"), revision, tell, keep=keep):
         if not LOCK.is_file():
             raise InputError(f"{run}: this revision has no {LOCK}, so there is nothing to compare with.")
         for line in _environment(revision):

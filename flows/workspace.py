@@ -2,7 +2,8 @@
 
 It lies in .dvc/tmp/runs/NAME, locked by the process that works in it; the kernel lets go of the lock if that process
 dies, so that the next run sees which worktrees are nobody's and removes them. What was finished in them is in the
-cache; checkpoints of what was not (data/scratch) are put by, and the next run goes on from them.
+cache; checkpoints of what was not (data/scratch) are put by, and the next run goes on from them, as are records of
+what was paid for.
 """
 
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from flows import records
 from flows.claim import claim, patience
 from flows.git import checkout, git
 from flows.stage import bring_inputs, find, forget_dead, settle
@@ -30,10 +32,13 @@ PATIENCE = 10.0
 
 
 @contextmanager
-def workspace(name: str, revision: str = "HEAD", *, keep: bool = False) -> Iterator[str]:
+def workspace(
+    name: str, revision: str = "HEAD", tell: Callable[[str], None] = lambda line: None, *, keep: bool = False
+) -> Iterator[str]:
     """Work in a fresh worktree of `revision`; yield its commit. The current folder is the worktree within the block.
 
-    Afterwards the worktree is removed, unless `keep`. Raises `Busy` where a live process has one of this name.
+    Afterwards the worktree is removed, unless `keep`. What of its inputs is not to be had, and can be made again, is
+    said through `tell`. Raises `Busy` where a live process has one of this name.
     """
     main, here = home(), Path.cwd()
     # for a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves
@@ -46,7 +51,8 @@ def workspace(name: str, revision: str = "HEAD", *, keep: bool = False) -> Itera
             os.chdir(place / _prefix())
             settle(main)
             _take_up(main)
-            bring_inputs()
+            records.lend(main)
+            bring_inputs(tell)
             yield baseline
         finally:
             os.chdir(here)
@@ -83,9 +89,10 @@ def label(name: str) -> str:
 
 
 def _remove(main: Path, place: Path) -> None:
-    """Remove a worktree, also one that was half made, after putting its checkpoints by."""
+    """Remove a worktree, also one that was half made, after putting its records and checkpoints by."""
     if not place.exists():
         return
+    records.put_by(place / _prefix(), main)
     _move(place / _prefix() / SCRATCH, main / UNFINISHED)
     with suppress(MachineError):
         git("worktree", "remove", "--force", "--force", str(place), folder=main)  # twice: also where git was killed

@@ -1,7 +1,7 @@
 """The bridge between Prefect and DVC: one dvc.yaml, two drivers. The only room that touches DVC's internals.
 
 `survey` asks DVC about all stages at once; `bring` makes one stage current by DVC's own rules, inside this process,
-and says how: unchanged (dvc.lock holds), restored (the run cache knows these inputs) or ran. What DVC does not
+and says how: unchanged (dvc.lock holds), restored (the cache has the outputs of these inputs) or ran. What DVC does not
 document, and this package relies on, was read in DVC 3.67; tests/flows/test_parity.py compares with the `dvc` command.
 """
 

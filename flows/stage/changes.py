@@ -52,6 +52,24 @@ def reasons(stage: PipelineStage, seen: Seen, known: Known | None = None) -> lis
     """
     if not any(item.hash_info for item in (*stage.deps, *stage.outs)):
         return ["it has no entry in dvc.lock yet"]
+    lines = _inputs(stage, seen, known)
+    for out in stage.outs:
+        lines += [f"output {path} {_WORDS.get(status, 'was changed')}" for path, status in out.status().items()]
+    return lines
+
+
+def only_missing(stage: PipelineStage, seen: Seen, known: Known | None = None) -> bool:
+    """Whether dvc.lock holds but for outputs that are not there, and the cache has those: `dvc repro --pull` asks so.
+
+    The run cache knows nothing of stages with an output that stays when they run again (`persist`); dvc.lock does.
+    """
+    if _inputs(stage, seen, known) or not all(out.hash_info for out in stage.outs):
+        return False
+    return all(not out.status() or (not out.exists and out.use_cache and not out.changed_cache()) for out in stage.outs)
+
+
+def _inputs(stage: PipelineStage, seen: Seen, known: Known | None) -> list[str]:
+    """What of `reasons` is about command, dependencies and parameters."""
     lines = [f"its command is now: {stage.cmd}"] if stage.cmd_changed else []
     for dep in stage.deps:
         if known and dep.def_path in known:
@@ -61,16 +79,17 @@ def reasons(stage: PipelineStage, seen: Seen, known: Known | None = None) -> lis
         elif status := seen.status(dep):
             files = edited(Path(dep.fs_path)) if dep.exists else []
             lines += [f"file {file} changed" for file in files] or [f"{dep} {_WORDS.get(status, 'changed')}"]
-    for out in stage.outs:
-        lines += [f"output {path} {_WORDS.get(status, 'was changed')}" for path, status in out.status().items()]
     return lines
 
 
 _WORDS = {"deleted": "is missing", "not in cache": "is not in the cache", "new": "is new"}
 
 
-def restorable(stage: PipelineStage, known: Known) -> bool:
-    """Whether the run cache has the outputs of this stage; if so, they go to `known`. The stage object is spent."""
+def restorable(stage: PipelineStage, seen: Seen, known: Known) -> bool:
+    """Whether the cache has the outputs of this stage; if so, they go to `known`. The stage object is spent."""
+    if only_missing(stage, seen, known):
+        known.update({out.def_path: out for out in stage.outs})
+        return True
     for dep in stage.deps:
         if dep.def_path in known:
             dep.hash_info, dep.meta = known[dep.def_path].hash_info, known[dep.def_path].meta

@@ -1,5 +1,6 @@
-"""What goes in and is tracked by DVC (`.dvc` files), and DVC's settings of a worktree."""
+"""What goes in and is tracked by DVC (`.dvc` files, records that stages keep), and DVC's settings of a worktree."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from dvc.config import Config, merge
@@ -23,23 +24,32 @@ def settle(main: Path) -> None:
         local["core"]["site_cache_dir"] = str(Path(".dvc/tmp/site").absolute())
 
 
-def bring_inputs() -> None:
-    """Check out what the project tracks by .dvc files: from the cache, else from the remote.
+def bring_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
+    """Check out what the project tracks by .dvc files, and the records of stages: from the cache, else from the remote.
 
-    Raises `MachineError` where neither has it.
+    A record (`persist` in dvc.yaml) goes into its stage as well as it comes out: with it, nothing is paid for twice.
+    Where it cannot be had `tell` hears of it. Raises `MachineError` where neither cache nor remote has another one.
     """
     with opened() as repo:
         with locked(repo):
             tracked = [stage for stage in repo.index.stages if not isinstance(stage, PipelineStage)]
+            kept = [out for stage in repo.index.stages for out in stage.outs if out.persist and out.hash_info]
             lost = [str(out) for stage in tracked for out in stage.outs if out.use_cache and out.changed_cache()]
-        if not tracked:
-            return
-        targets = [stage.addressing for stage in tracked]
-        if lost and not repo.config["core"].get("remote"):
+            gone = {str(out) for out in kept if out.changed_cache()}
+        remote = repo.config["core"].get("remote")
+        if lost and not remote:
             raise MachineError(f"{', '.join(lost)}: not in DVC's cache, and no remote is configured to take it from.")
-        if lost:
-            repo.fetch(targets)
-        repo.checkout(targets, force=True)
+        targets = [stage.addressing for stage in tracked]
+        if lost or (gone and remote):
+            repo.fetch([*targets, *gone])
+        if targets:
+            repo.checkout(targets, force=True)
+        with locked(repo):
+            for out in kept:
+                if out.changed_cache():
+                    tell(f"{out}: in neither DVC's cache nor a remote; what stands in it will be asked for again.")
+                else:
+                    out.checkout(force=True)
 
 
 def track(paths: list[Path]) -> list[Path]:

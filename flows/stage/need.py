@@ -25,7 +25,7 @@ class Need:
     reasons: tuple[str, ...]
     """Why it is not current, by itself; empty where dvc.lock holds."""
     restorable: bool
-    """The run cache knows the outputs of these inputs. Asked with `look_up` only."""
+    """The cache has the outputs of these inputs. Asked with `look_up` only."""
     uncertain: bool
     """It reads a folder with outputs that would be restored, whose hash nobody knows yet. With `look_up` only."""
     outs: dict[str, str]
@@ -100,7 +100,7 @@ def _need(stage: PipelineStage, edges: Any, seen: Seen, known: Known | None, mad
     places = [Path(path) for path in known or {}]
     reads = [Path(dep.def_path) for dep in stage.deps]
     uncertain = any(path != place and _overlap(path, place) for path in reads for place in places)
-    comes_back = bool(why) and known is not None and not uncertain and restorable(stage, known)
+    comes_back = bool(why) and known is not None and not uncertain and restorable(stage, seen, known)
     return Need(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, made)))
 
 

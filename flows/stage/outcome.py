@@ -1,4 +1,4 @@
-"""How a stage becomes current: unchanged, restored from the run cache, or by running its command."""
+"""How a stage becomes current: unchanged, restored from the cache, or by running its command."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows.child import Command
 from flows.claim import claim
-from flows.stage.changes import Seen, hashes, reasons
+from flows.stage.changes import Seen, hashes, only_missing, reasons
 from flows.stage.checkout import claimed, locked, opened
 from tasks.contract.errors import InputChanged, InputError, MachineError, StageFailed
 
@@ -55,14 +55,16 @@ def bring(
     start = time.perf_counter()
     with opened() as repo:
         with locked(repo):
-            stage = repo.stage.load_one(name=name)
-            why = ("asked for with --force",) if force else tuple(reasons(stage, Seen()))
+            stage, seen = repo.stage.load_one(name=name), Seen()
+            why = ("asked for with --force",) if force else tuple(reasons(stage, seen))
             if not why:
                 return Outcome(name, "unchanged", (), hashes(stage), time.perf_counter() - start)
             if missing := [str(dep) for dep in stage.deps if not dep.exists]:
                 raise InputError(f"{name}: {', '.join(missing)} is missing; put it there, then run again.")
         paths = {"read": [dep.fs_path for dep in stage.deps], "write": [out.fs_path for out in stage.outs]}
         with claimed(repo, **paths):
+            if not force and _checked_out(stage, seen):
+                return Outcome(name, "restored", why, hashes(stage), time.perf_counter() - start)
             with locked(repo):
                 stage.remove_outs()
                 restored = not force and _restore(stage)  # before save_deps: restore trusts the lock entry as loaded
@@ -100,6 +102,17 @@ def forget_dead() -> None:
         for lock in _running(repo).glob("*"):
             with claim(lock):
                 pass
+
+
+def _checked_out(stage: PipelineStage, seen: Seen) -> bool:
+    """Check out the outputs that are not there, where nothing else changed since dvc.lock was written."""
+    with locked(stage.repo):
+        if not only_missing(stage, seen):
+            return False
+        for out in stage.outs:
+            if not out.exists:
+                out.checkout()
+        return True
 
 
 def _restore(stage: PipelineStage) -> bool:

@@ -114,6 +114,15 @@ class Paths:
         """`report.html`, `predictions.html`, `model_card.md` and `comparison.json`."""
         return self.data / "report"
 
+    def kept(self) -> list[Path]:
+        """The records of responses that are there."""
+        return [*self.data.glob(self.responses.name), *self.judgements("*").parent.glob("*.jsonl")]
+
+    @property
+    def records(self) -> Path:
+        """Records of responses that other runs of this project lent; they are looked up, and never written."""
+        return self.scratch("records")
+
     def scratch(self, key: str) -> Path:
         """State of an unfinished stage (checkpoints), outside all outs so that DVC does not remove it."""
         return self.data / "scratch" / key

@@ -55,6 +55,7 @@ def generate(settings: Settings, paths: Paths) -> None:
     try:
         record.forget_failures()  # of an unfinished run; those of finished runs come with the file
         filed = record.load(paths.responses)
+        record.borrow(paths.records)
         if settings.ask_again:
             record.forget_failures()
         if settings.recipe != "none":

@@ -105,6 +105,7 @@ def _asked(settings: Settings, paths: Paths, candidate: str, pairs: list[Pair]) 
     record = Record(scratch / RECORD)
     try:
         record.load(kept)
+        record.borrow(paths.records)
         record.forget_failures()
         run = fingerprint([settings.teacher.name, chats])
         report = reporter(f"judge {candidate}", len(chats), "verdicts")

@@ -11,7 +11,7 @@ import re
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tasks.contract.errors import InputError
 from tasks.contract.files import written
@@ -32,6 +32,7 @@ EMPTY = '{"responses": 0}\n'
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS lines (key TEXT PRIMARY KEY, kind TEXT, line TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lent (key TEXT PRIMARY KEY, kind TEXT, line TEXT) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS failures ON lines (kind) WHERE kind = 'failed';
 CREATE TABLE IF NOT EXISTS counted (responses INTEGER);
 CREATE TRIGGER IF NOT EXISTS count_one AFTER INSERT ON lines WHEN NEW.kind = 'response'
@@ -78,12 +79,20 @@ class Record:
         self._base.close()
 
     def get(self, key: str) -> Response | None:
-        """The response to the request of this key, or None."""
-        row = self._base.execute("SELECT line FROM lines WHERE key = ?", (key,)).fetchone()
-        if row is None:
+        """The response to the request of this key, or None. One that was lent is kept as if it had arrived here."""
+        if (line := self._find(key)) is None:
             return None
-        said = json.loads(row[0])
+        said = json.loads(line)
         return Response.from_dict(said["response"]) if "response" in said else Response(failed=said["failed"])
+
+    def _find(self, key: str) -> str | None:
+        asked, values = "SELECT line FROM lines WHERE key = ?", (key,)
+        row = self._base.execute(asked, values).fetchone()
+        if row is None:
+            taken = "INSERT OR IGNORE INTO lines SELECT * FROM lent WHERE key = ? AND kind != 'failed'"
+            if self._base.execute(taken, values).rowcount:
+                row = self._base.execute(asked, values).fetchone()
+        return row[0] if row else None
 
     def put(self, request: Request, response: Response) -> None:
         """Keep `response`; an earlier failure of the same request gives way."""
@@ -159,14 +168,22 @@ class Record:
 
     def is_closed(self, run: str) -> bool:
         """Whether the budget of `run` was used up, in whatever attempt."""
-        query = "SELECT 1 FROM lines WHERE key = ? AND kind = 'closed'"
-        return self._base.execute(query, (run,)).fetchone() is not None
+        return self._find(run) is not None
 
     def forget_failures(self) -> None:
         """Forget requests that failed, so that they are asked again."""
         self._base.execute("DELETE FROM lines WHERE kind = 'failed'")
 
-    def load(self, path: Path) -> int:
+    def borrow(self, folder: Path) -> None:
+        """Look up in the records that lie in `folder`, too, instead of those that were lent before.
+
+        They are other runs' own: only what is used of them comes into this one. Raises `InputError` as `load` does.
+        """
+        self._base.execute("DELETE FROM lent")
+        for file in sorted(folder.glob("*.jsonl")):
+            self.load(file, "lent")
+
+    def load(self, path: Path, table: Literal["lines", "lent"] = "lines") -> int:
         """Take in the lines of a record that was written before; what is here already stays. Return its responses.
 
         Raises `InputError` for a line that is none of a record.
@@ -187,7 +204,7 @@ class Record:
                     )
                 responses += found[2] == "response"
                 values = (found[1], found[2], line.rstrip("\n"))
-                self._base.execute("INSERT OR IGNORE INTO lines VALUES (?, ?, ?)", values)
+                self._base.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", values)
             self._base.execute("COMMIT")
         return responses
 

@@ -131,6 +131,42 @@ def test_inputs_tracked_by_dvc_come_from_the_cache(toy: Toy) -> None:
         isolated()
 
 
+def test_what_was_paid_for_is_not_paid_for_again(toy: Toy) -> None:
+    paid = toy.gate / "paid"
+    assert set(isolated()["stages"].values()) == {"restored"}
+    assert not paid.exists()
+
+    gate = toy.gate / "fail-train"
+    gate.touch()
+    for _ in range(2):  # what the first paid for stands in no experiment
+        with pytest.raises(StageFailed, match="train: the toy was told to fail"):
+            isolated(settings={"generate": {"rows": 7}})
+        assert len(paid.read_text().splitlines()) == 1
+    gate.unlink()
+    facts = isolated(settings={"generate": {"rows": 7}})
+    assert facts["stages"]["generate"] == "ran"
+    assert len(paid.read_text().splitlines()) == 1
+
+    toy.dvc("exp", "apply", facts["experiment"])
+    mine = Path("data/responses.jsonl").read_text()
+    assert paid.read_text() in mine, "what was lent is on its own record"
+    isolated(settings={"generate": {"rows": 8}})
+    assert len(paid.read_text().splitlines()) == 2
+    toy.call("git", "add", "--all")
+    toy.call("git", "commit", "--quiet", "--message", "applied")
+    toy.command("reproduce", "HEAD")  # from its own record, and no other
+    assert len(paid.read_text().splitlines()) == 2
+
+
+def test_a_record_that_is_lost_is_named(toy: Toy, caplog: pytest.LogCaptureFixture) -> None:
+    (kept,) = (path for path in Path(".dvc/cache").rglob("*") if path.is_file() and '"key"' in path.read_text())
+    kept.chmod(0o644)
+    kept.unlink()
+    facts = isolated()
+    assert facts["stages"]["generate"] == "ran"
+    assert "data/responses.jsonl: in neither DVC's cache nor a remote; what stands in it will be asked" in caplog.text
+
+
 def test_bad_settings_stop_it_before_anything_runs(toy: Toy) -> None:
     with pytest.raises(SettingsError, match=r"unknown key 'train.learning_rat'; did you mean 'learning_rate'"):
         isolated(settings={"train": {"learning_rat": 1e-4}})

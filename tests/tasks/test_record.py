@@ -48,6 +48,24 @@ def test_what_is_recorded_comes_back_and_equal_records_are_equal_files(record: R
     assert (tmp_path / "three.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
 
 
+def test_what_is_lent_is_looked_up_and_only_what_is_used_is_kept(record: Record, tmp_path: Path) -> None:
+    mine, theirs = Response("mine", "stop", (), 3, 4), Response("theirs", "stop", (), 3, 4)
+    other = Record(tmp_path / "other.sqlite")
+    for number, response in enumerate((theirs, theirs, theirs, Response(failed="status 400: too long"))):
+        other.put(request(number), response)
+    other.close_run("a" * 64)
+    other.save(tmp_path / "lent" / "one.jsonl")
+    record.put(request(0), mine)
+    record.borrow(tmp_path / "lent")
+    assert [record.get(request(number).key) for number in (0, 1, 3)] == [mine, theirs, None]
+    assert record.is_closed("a" * 64)
+    assert len(record) == 2
+    record.save(tmp_path / "saved.jsonl")
+    assert (tmp_path / "saved.jsonl").read_text().count("\n") == 3, "not the response to the third request"
+    record.borrow(tmp_path / "nowhere")
+    assert record.get(request(2).key) is None
+
+
 def test_a_record_of_nothing_is_no_empty_file(record: Record, tmp_path: Path) -> None:
     """DVC warns of empty outputs, and a first run has nothing to be warned of."""
     record.save(tmp_path / "one.jsonl")
