@@ -93,10 +93,11 @@ def _pool() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """For processes of Prefect that work in this folder: they import this very package, whatever folder they are in."""
+    """For processes of Prefect that work in this folder: they are this very Python with this package, in any folder."""
     package = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "TEMPER_PROJECT": str(Path.cwd()), "PYTHONPATH": path}
+    first = {"PYTHONPATH": package, "PATH": str(Path(sys.executable).parent)}
+    paths = {name: os.pathsep.join(filter(None, [folder, os.environ.get(name)])) for name, folder in first.items()}
+    return {**os.environ, **paths, "TEMPER_PROJECT": str(Path.cwd())}
 
 
 def _detail(response: httpx.Response) -> str:

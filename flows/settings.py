@@ -103,6 +103,8 @@ def change(
 
     The new file is verified first; where it has faults, the old one stays. Values are YAML 1.2.
     """
+    if not (assignments or recipe or values):
+        return []
     document = read(path)
     before = copy.deepcopy(document)
     if recipe is not None:

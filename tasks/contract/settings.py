@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
@@ -45,7 +45,7 @@ def load(model: type[Model], path: Path, section: str = "") -> Model:
 
     Raises `SettingsError` with every fault found: file, line, key, what is wrong, and the nearest known key.
     """
-    document = read(path)
+    document = read(path, "safe")
     value = document
     if section:
         value = document.get(section)
@@ -55,18 +55,18 @@ def load(model: type[Model], path: Path, section: str = "") -> Model:
     try:
         return model.model_validate(_plain(value))
     except ValidationError as error:
-        prefix = (section,) if section else ()
+        prefix, document = (section,) if section else (), read(path)
         faults = [_sentence(path, document, model, prefix, fault) for fault in error.errors()]
         raise SettingsError("\n".join(faults)) from None
 
 
-def read(path: Path) -> Any:
-    """The YAML mapping in `path`, with comments and line numbers kept (ruamel round trip)."""
+def read(path: Path, kind: Literal["rt", "safe"] = "rt") -> Any:
+    """The YAML mapping in `path`, with comments and line numbers; "safe", six times as fast, is without (ruamel)."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        document = YAML().load(path.read_text(encoding="utf-8"))
+        document = YAML(typ=kind).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         what = "run temper in the project's folder" if path.name == PARAMS else "give a YAML file that is there"
         raise SettingsError(f"{path}: no such file; {what}.") from None
