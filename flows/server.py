@@ -101,5 +101,5 @@ def serve(port: int) -> None:
     if port != PORT:
         print(f"For `temper run` to use it: export PREFECT_API_URL={page}/api", flush=True)
     os.environ.update(QUIET, PREFECT_API_URL=f"{page}/api", PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="WARNING")
-    command = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = ["-m", "flows.serving", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *command])
