@@ -1,11 +1,9 @@
 """What breaks around a deployed run, on a real server and worker: nothing finished is lost, every state is true."""
 
-import os
 import random
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from benchmarks.postgres import postgres, programs
 from benchmarks.server import prefect_server
 from tests.flows.project import BELOW_TRAIN, Toy, until
 from tests.flows.site import Site, deployed
@@ -132,57 +131,13 @@ def test_a_run_whose_worker_died_with_it_ends_crashed(site: Site, held: Callable
     until(lambda: not site.left())
 
 
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Path]:
-    """The data folder of a PostgreSQL of our own, on a socket in the same folder; it is running."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), *filter(None, [Path(shutil.which("pg_ctl") or "/-")])]
-    programs = next((path.parent for path in found if path.exists()), None)
-    if programs is None:
-        pytest.skip("no PostgreSQL here (Debian: apt-get install postgresql)")
-    home = Path("/tmp") / f"temper-pg-{os.getpid()}"
-    home.mkdir(mode=0o700)
-    user = "postgres" if os.getuid() == 0 else ""
-    if user:
-        shutil.chown(home, user)
-    pg(home, programs, "initdb", "--auth=trust", "--username=prefect", "--pgdata", str(home / "data"))
-    pg(
-        home,
-        programs,
-        "pg_ctl",
-        "--pgdata",
-        str(home / "data"),
-        "-o",
-        _options(home),
-        "-w",
-        "-l",
-        f"{home}/log",
-        "start",
-    )
-    yield home
-    pg(home, programs, "pg_ctl", "--pgdata", str(home / "data"), "-m", "immediate", "stop")
-    shutil.rmtree(home)
-
-
-def pg(home: Path, programs: Path, program: str, *arguments: str) -> None:
-    who = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-    command = [*who, str(programs / program), *arguments]
-    done = subprocess.run(command, cwd=home, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _options(home: Path) -> str:
-    return f"-c listen_addresses= -c unix_socket_directories={home} -c fsync=off"
-
-
-def test_a_restart_of_postgres_in_mid_run_loses_nothing(postgres: Path, finished: Path, tmp_path: Path) -> None:
-    url = f"postgresql+asyncpg://prefect@/postgres?host={postgres}"
-    with deployed(finished, tmp_path, PREFECT_API_DATABASE_CONNECTION_URL=url) as site:
+@pytest.mark.skipif(programs() is None, reason="no PostgreSQL here (Debian: apt-get install postgresql)")
+def test_a_restart_of_postgres_in_mid_run_loses_nothing(finished: Path, tmp_path: Path) -> None:
+    with postgres() as base, deployed(finished, tmp_path, PREFECT_API_DATABASE_CONNECTION_URL=base.url) as site:
         gate = site.toy.hold("train")
         name = site.start("train.learning_rate=6e-4")
         site.toy.held("train")
-        programs = Path(shutil.which("pg_ctl") or next(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))).parent
-        data = str(postgres / "data")
-        pg(postgres, programs, "pg_ctl", "--pgdata", data, "-w", "-m", "fast", "-l", f"{postgres}/log", "restart")
+        base.restart()
         gate.unlink()
         assert site.ended(name) == "Completed"
         assert site.parameter(name, "learning_rate") == 6e-4
