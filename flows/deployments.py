@@ -61,16 +61,22 @@ def work(limit: int | None) -> None:
 def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
     """Queue a run of `deployment` ("finetune/temper"); return its name and its id."""
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import FlowRun
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-    with get_client(sync_client=True) as client:
-        try:
+    from flows.away import patiently
+
+    def ask() -> FlowRun:
+        with get_client(sync_client=True) as client:
             found = client.read_deployment_by_name(deployment)
-            run = client.create_flow_run_from_deployment(found.id, parameters=parameters)
-        except ObjectNotFound:
-            raise MachineError(f"the server knows no deployment {deployment}; run: temper deploy") from None
-        except PrefectHTTPStatusError as error:
-            raise MachineError(f"the server refuses these parameters: {_detail(error.response)}") from None
+            return client.create_flow_run_from_deployment(found.id, parameters=parameters)
+
+    try:
+        run = patiently(ask)
+    except ObjectNotFound:
+        raise MachineError(f"the server knows no deployment {deployment}; run: temper deploy") from None
+    except PrefectHTTPStatusError as error:
+        raise MachineError(f"the server refuses these parameters: {_detail(error.response)}") from None
     return run.name, str(run.id)
 
 

@@ -4,7 +4,8 @@ Prefect's server on SQLite stood still for a minute, again and again, once some 
 ended with status 503, "database is locked". The collector, which Python runs wherever something is allocated, met a
 cursor that was part of a cycle. `sqlite3_reset`, which ends a cursor, waits for its connection (for a mutex, without
 the event loop); the connection waited for another one's write lock; and who held that waited for the event loop. Only
-the busy timeout, which Prefect has at 60 s, ended it. In a thread of its own the collector may wait: nobody waits for it.
+the busy timeout, which Prefect has at 60 s, ended it. In a thread of its own the collector may wait: nobody waits for
+it.
 """
 
 import gc

@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer:
     trainer.train_dataset, trainer.eval_dataset = lesson.train, lesson.validation
     work = lesson.work
     if hasattr(trainer, "probe"):
-        work = replace(work, forward=lambda: trainer.probe(work.longest, settings.answer_tokens))
+        work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
     result = loop.train("align", trainer, settings, scratch, work)
     if any(not torch.isfinite(value).all() for value in result.model.parameters()):
         raise CheckFailed("align: a weight is no number after the last step; lower align.learning_rate.")

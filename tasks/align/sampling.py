@@ -37,9 +37,9 @@ class Grouped(Ready):
     def _tokenize_prompts(self, prompts: Any) -> tuple[Any, None, dict[str, Any]]:
         return prompts, None, {}
 
-    def probe(self, index: int, answer: int) -> Any:
-        """A loss of item `index` with `answer` tokens behind it, of which only the memory counts."""
-        ids = _probed(self, index, answer)
+    def probe(self, index: int, answer: int, count: int) -> Any:
+        """A loss of `count` times item `index` with `answer` tokens behind it, of which only the memory counts."""
+        ids = _probed(self, index, answer).repeat(count, 1)
         return self._get_per_token_logps_and_entropies(self.model, ids, torch.ones_like(ids), answer)[0].sum()  # type: ignore[attr-defined]
 
 
@@ -63,9 +63,9 @@ class OnlineDPO(Ready, OnlineDPOTrainer):  # type: ignore[misc]
         finally:
             self.processing_class = rendered
 
-    def probe(self, index: int, answer: int) -> Any:
+    def probe(self, index: int, answer: int, count: int) -> Any:
         """See `Grouped.probe`; both answers go forward at once."""
-        ids = _probed(self, index, answer).repeat(2, 1)
+        ids = _probed(self, index, answer).repeat(2 * count, 1)
         mask = torch.ones_like(ids)
         parts = (ids[:, :-answer], mask[:, :-answer], ids[:, -answer:], mask[:, -answer:])
         return self._forward(self.model, *parts).sum()

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,8 @@ class Work:
     """The item with the most tokens."""
     unit: str = "rows"
     """What the items are."""
-    forward: Callable[[], Any] | None = None
-    """A loss of the longest item, where the trainer does not make it of the item alone."""
+    forward: Callable[[int], Any] | None = None
+    """A loss of so many items like the longest one, where the trainer does not make it of the item alone."""
 
 
 def prepare(settings: Optimization) -> None:
@@ -81,7 +82,7 @@ def train(
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _tell(what, settings, work, batch, trainable, trainer.args, checkpoint)
     at_once = settings.batch_size if work.forward else min(settings.batch_size, work.items)
-    asked = pricing.price(trainer, settings, work.forward or (lambda: _forward(trainer, work.longest)), at_once)
+    asked = pricing.price(trainer, settings, work.forward or partial(_forward, trainer, work.longest), at_once)
     pricing.tell(what, asked)
     pricing.check(what, asked, settings, scratch, hasattr(trainer.model, "peft_config"))
     pace = Pace(what, _evaluated(trainer, batch))
@@ -122,8 +123,8 @@ def _evaluated(trainer: Any, batch: int) -> float:
     return float(len(trainer.eval_dataset) / trainer.args.eval_steps / batch)
 
 
-def _forward(trainer: Any, item: int) -> Any:
-    batch = trainer.data_collator([trainer.train_dataset[item]])
+def _forward(trainer: Any, item: int, count: int) -> Any:
+    batch = trainer.data_collator([trainer.train_dataset[item] for _ in range(count)])
     return trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
 
 

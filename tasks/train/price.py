@@ -1,14 +1,15 @@
-"""What a run will need, before its first step: memory measured on one item, disk for checkpoints; and what it took.
+"""What a run will need, before its first step: memory, measured; disk for checkpoints; and what it took.
 
 The price is told and compared with what there is: a run that would not fit stops here, with the numbers and the
 cheapest way out, and not after hours.
 """
 
+import ctypes
 import resource
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class Price:
     gradients: int
     optimizer: int
     activations: int
-    """What one forward pass keeps for the backward pass."""
+    """What is in use at one time besides: what a forward pass keeps and a backward pass makes of it, for the most."""
     disk: int
     """Checkpoints kept at once, and the result."""
 
@@ -43,52 +44,57 @@ class Price:
         return self.loaded + self.gradients + self.optimizer + self.activations
 
 
-def price(trainer: Any, settings: Optimization, forward: Callable[[], Any], at_once: int) -> Price:
-    """What `trainer` will need for batches of `at_once` items.
+def price(trainer: Any, settings: Optimization, forward: Callable[[int], Any], at_once: int) -> Price:
+    """What `trainer` will need for batches of `at_once` items; measured on passes forward and back, with no trace left.
 
-    `forward` makes a loss of the longest item, and nothing is changed by it.
+    `forward` makes a loss of so many items, each as long as the longest. First one goes, then as many as fit twice into
+    the memory that is there; what more would take is extrapolated.
     """
-    trained = [value for value in trainer.model.parameters() if value.requires_grad]
+    model = trainer.model
+    trained = [value for value in model.parameters() if value.requires_grad]
     weights = sum(value.numel() for value in trained)
-    whole = not hasattr(trainer.model, "peft_config")
-    saved = 4 * (sum(value.numel() for value in trainer.model.parameters()) if whole else weights)
+    whole = not hasattr(model, "peft_config")
+    saved = 4 * (sum(value.numel() for value in model.parameters()) if whole else weights)
     held, checkpoints = state(settings.optimizer), kept(settings)
+    gradients = sum(value.numel() * value.element_size() for value in trained)
+    if trainer.args.gradient_checkpointing:  # as trainer.train() does
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs)
+    loaded = in_use()
+    most = passed(trainer, forward, 1) - loaded
+    count = min(at_once, max(1, available() // 2 // max(most, 1)))
+    each = max(most - gradients, 0)
+    if count > 1:
+        one, most = most, passed(trainer, forward, count) - loaded
+        each = max(most - one, 0) // (count - 1)
+    most += each * (at_once - count)
+    step = gradients + 2 * max(value.numel() * value.element_size() for value in trained)  # of Adam on one tensor
+    peak = max(most, step, saved)  # a copy of what is saved is made, when there are no gradients any more
+    buckets = gradients if trainer.args.world_size > 1 else 0  # in which processes exchange them
     return Price(
-        loaded=in_use(),
-        gradients=sum(value.numel() * value.element_size() for value in trained),
+        loaded=loaded,
+        gradients=gradients,
         optimizer=round(held * weights),
-        activations=activations(trainer, forward) * at_once,
+        activations=peak - gradients + buckets,
         disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
     )
 
 
-def activations(trainer: Any, forward: Callable[[], Any]) -> int:
-    """Bytes that `forward` of one item keeps for the backward pass, and the largest of them once more.
-
-    The largest one is the logits or what became of them, whose gradient is as large.
-    """
+def passed(trainer: Any, forward: Callable[[int], Any], count: int) -> int:
+    """The most memory in use at one time in a pass forward and back of `count` items, in bytes; all is put away."""
     model = trainer.model
-    known = {value.untyped_storage().data_ptr() for value in (*model.parameters(), *model.buffers())}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Any) -> Any:
-        storage = (tensor if tensor.layout == torch.strided else tensor._values()).untyped_storage()
-        if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     training = model.training
     model.train()
-    with (
-        torch.random.fork_rng(),
-        unrecorded(trainer),
-        trainer.compute_loss_context_manager(),
-        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
-    ):
-        loss = forward()
+    start()
+    with torch.random.fork_rng(), unrecorded(trainer):
+        with trainer.compute_loss_context_manager():
+            loss = forward(count)
+        loss.backward()
     del loss
+    found = peak()
+    model.zero_grad(set_to_none=True)
     model.train(training)
-    return sum(kept.values()) + max(kept.values(), default=0)
+    give_back()
+    return found
 
 
 @contextmanager
@@ -103,14 +109,37 @@ def unrecorded(trainer: Any) -> Iterator[None]:
 
 
 def in_use() -> int:
-    """Bytes of memory that this process holds."""
-    return int(psutil.Process().memory_info().rss)
+    """Bytes of memory that this process holds: of the graphics card where there is one."""
+    return int(torch.cuda.memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss)
+
+
+def available() -> int:
+    """Bytes of memory that it could have besides."""
+    return int(torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available)
+
+
+def start() -> None:
+    """Let `peak` begin anew; where the kernel does not allow that, it goes on."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak() -> int:
-    """The most that this process has held, in bytes."""
+    """The most that this process has held since `start`, in bytes."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def give_back() -> None:
+    """Let others have what was freed; allocators keep it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(AttributeError):  # a C library other than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def check(what: str, asked: Price, settings: Optimization, scratch: Path, adapter: bool) -> None:
@@ -121,8 +150,7 @@ def check(what: str, asked: Price, settings: Optimization, scratch: Path, adapte
             f"{what}: {_size(asked.disk)} of disk are needed for {kept(settings)} checkpoints and the result, "
             f"{_size(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
         )
-    there = torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available
-    more = asked.memory - (0 if torch.cuda.is_available() else asked.loaded)
+    there, more = available(), asked.memory - asked.loaded
     if more <= there:
         return
     ways = []
@@ -153,7 +181,7 @@ def tell(what: str, asked: Price) -> None:
 
 def settle(what: str, asked: Price, pace: Pace, items: int) -> Usage:
     """One line of what it took, beside what was foretold. `items` were trained on."""
-    took = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak()
+    took = peak()
     said = f"{what}: took {_size(took)} of memory, {asked.memory / took - 1:+.0%} priced"
     if pace.seconds:
         said += f", and {clock(pace.seconds)}"

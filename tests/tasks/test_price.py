@@ -1,0 +1,91 @@
+"""What a training is priced at in memory is what it takes, and pricing it leaves no trace."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.settings import change
+from tasks import template
+from tasks.contract.files import sha256
+from tasks.contract.paths import Paths
+from tasks.train import price, tune, usage
+from tasks.train.settings import LoRA
+from tests.flows.project import ROOT
+from tests.tasks import tiny
+from tests.tasks.test_train import SMALL
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A base of 26 million weights, and packs of 256 tokens: what training takes is not lost in what libraries take."""
+    paths = tiny.project(tmp_path_factory.mktemp("large"), method="none")
+    shutil.rmtree(paths.base / "model")
+    shape = {"vocabulary": 16_000, "hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 6}
+    base = tiny.model(paths.base / "model", **shape, initializer_range=0.02)
+    tiny.tokenizer().save_pretrained(base)
+    tiny.record(paths, base, "trained", "model")
+    pq.write_table(tiny.rows("train", tiny.conversations() * 25), paths.clean / "train.parquet")
+    template.run(template.Settings(packing=True, max_length=256), paths)
+    return paths
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["train.method=lora", "train.batch_size=4"],
+        ["train.method=lora", "train.batch_size=16", "train.gradient_checkpointing=true"],
+        ["train.method=full", "train.batch_size=4"],
+        ["train.method=full", "train.batch_size=16"],
+        ["train.method=full", "train.batch_size=4", "train.optimizer=adafactor"],
+    ],
+    ids=" ".join,
+)
+def test_memory_is_foretold_within_a_fifth(large: Paths, asked: list[str]) -> None:
+    shutil.copy(ROOT / "params.yaml", large.root)
+    change(["train.steps=4", "train.checkpoint_steps=2", *asked], path=large.root / "params.yaml")
+    command = [sys.executable, "-m", "tasks", "train"]  # a process of its own: what another test took is not counted
+    subprocess.run(command, cwd=large.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    kept = usage.last(large, "train")
+    assert kept["foretold"]["memory"] == pytest.approx(kept["used"]["memory"], rel=0.2)
+
+
+def test_pricing_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for passes in (True, False):
+        paths = tiny.project(tmp_path / str(passes), method="none")
+        template.run(template.Settings(), paths)
+        if not passes:
+            monkeypatch.setattr(price, "passed", lambda trainer, forward, count: price.in_use())
+        tune.tune(SMALL.model_copy(update={"steps": 4, "lora": LoRA(dropout=0.3)}), paths)
+        files = sorted(file for file in paths.fitted.rglob("*") if file.is_file())
+        made.append({file.name: sha256(file) for file in files})
+    assert made[0] == made[1]
+
+
+def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = tiny.project(tmp_path, method="none")
+    template.run(template.Settings(), paths)
+    tried: list[int] = []
+    before = price.in_use()
+
+    def passed(trainer: Any, forward: Any, count: int) -> int:
+        tried.append(count)
+        return before + count * 2**30
+
+    monkeypatch.setattr(price, "passed", passed)
+    monkeypatch.setattr(price, "in_use", lambda: before)
+    monkeypatch.setattr(price, "available", lambda: 9 * 2**30)
+    from tasks.contract.errors import MachineError
+
+    with pytest.raises(MachineError, match=r"activations 16.00 GiB\), 9.00 GiB are available; set train.batch_size to"):
+        tune.tune(SMALL.model_copy(update={"batch_size": 16}), paths)
+    assert tried == [1, 4]
+    assert not json.loads(json.dumps(usage.last(paths, "train")))
