@@ -18,7 +18,8 @@ QUIET = {
     "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the second UI asks amplitude.com for settings, analytics or not
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the terminal has its own lines; logs go to the UI
     "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
-    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "5",  # a queued run looks again; Prefect's own: 30
+    # until a queued run looks again, Prefect's own: 30. With 5, forty of them kept the server busy with nothing else
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "15",
     # who has slots of a concurrency limit: in memory, as Prefect has it, a restart would leave them taken for ever
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     "PREFECT_CLIENT_MAX_RETRIES": "3",  # 14 s for a server that is gone, where Prefect would take a minute a call

@@ -27,8 +27,10 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """A base of 26 million weights, and packs of 256 tokens: what training takes is not lost in what libraries take."""
     paths = tiny.project(tmp_path_factory.mktemp("large"), method="none")
     shutil.rmtree(paths.base / "model")
-    shape = {"vocabulary": 16_000, "hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 6}
-    base = tiny.model(paths.base / "model", **shape, initializer_range=0.02)
+    base = tiny.model(
+        paths.base / "model", vocabulary=16_000, hidden_size=512, intermediate_size=1408, num_hidden_layers=6,
+        initializer_range=0.02,
+    )  # fmt: skip
     tiny.tokenizer().save_pretrained(base)
     tiny.record(paths, base, "trained", "model")
     pq.write_table(tiny.rows("train", tiny.conversations() * 25), paths.clean / "train.parquet")
