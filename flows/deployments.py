@@ -47,6 +47,7 @@ def deploy() -> None:
     if done.returncode:
         last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
         raise MachineError(f"Prefect does not take {DECLARATION}:\n{last}")
+    _limit_queues()
 
 
 def work(limit: int | None) -> None:
@@ -96,6 +97,24 @@ def _pool() -> None:
                 client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
             except ObjectAlreadyExists:
                 return  # another worker was first
+
+
+def _limit_queues() -> None:
+    """Let a server hand out, of each queue that a deployment has for itself, hardly more runs than may run at once.
+
+    A deployment's limit alone has workers take all that are queued, and be refused again and again. One more than the
+    limit is handed out: where processes died that the server takes for running, it comes in when their slots expire.
+    """
+    from prefect.client.orchestration import get_client
+    from ruamel.yaml import YAML
+
+    with get_client(sync_client=True) as client:
+        for deployment in YAML(typ="safe").load(DECLARATION)["deployments"]:
+            pool, limited = deployment["work_pool"], deployment.get("concurrency_limit")
+            if limited and "work_queue_name" in pool:
+                queue = client.read_work_queue_by_name(pool["work_queue_name"], pool["name"])
+                most = limited["limit"] if isinstance(limited, dict) else limited
+                client.update_work_queue(queue.id, concurrency_limit=most + 1)
 
 
 def _environment() -> dict[str, str]:

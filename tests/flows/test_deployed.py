@@ -94,6 +94,7 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
 
 @pytest.mark.timeout(3000)
 def test_ten_runs_queued_at_once_finish_two_at_a_time_and_none_is_mixed(site: Site) -> None:
+    assert site.client.read_work_queue_by_name("finetune", "temper").concurrency_limit == 3
     rates = [f"{number}e-5" for number in range(1, 11)]
     names = [site.queue(f"train.learning_rate={rate}") for rate in rates]
     ended = {name: site.ended(name) for name in names}
