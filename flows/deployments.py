@@ -10,6 +10,7 @@ import httpx
 
 from flows.server import QUIET, answers
 from tasks.contract.errors import MachineError
+from tasks.contract.settings import read
 
 DECLARATION = Path("infra/prefect.yaml")
 POOL = "temper"
@@ -106,10 +107,9 @@ def _limit_queues() -> None:
     limit is handed out: where processes died that the server takes for running, it comes in when their slots expire.
     """
     from prefect.client.orchestration import get_client
-    from ruamel.yaml import YAML
 
     with get_client(sync_client=True) as client:
-        for deployment in YAML(typ="safe").load(DECLARATION)["deployments"]:
+        for deployment in read(DECLARATION, "safe")["deployments"]:
             pool, limited = deployment["work_pool"], deployment.get("concurrency_limit")
             if limited and "work_queue_name" in pool:
                 queue = client.read_work_queue_by_name(pool["work_queue_name"], pool["name"])
