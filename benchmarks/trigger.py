@@ -36,6 +36,9 @@ GROWTH = 1.1
 PATIENCE = 300.0
 """Seconds without an end of a run until the benchmark counts as failed."""
 
+TO_END = 60.0
+"""Seconds that the worker has to end."""
+
 ENDED = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED"]
 
 
@@ -57,6 +60,7 @@ def measure(full: bool) -> Result:
             _until(lambda: len(worker.children(recursive=True)) <= alone)
             left = [path.name for path in (place.root / ".dvc/tmp/runs").glob("*")]
             left += [path.name for path in (place.root / ".dvc/cache/running").glob("*")]
+            ended = _ended(worker)
     value = median(waits)
     growth = {name: _growth([sample[which] for sample in memory]) for which, name in enumerate(("worker", "server"))}
     detail = {
@@ -66,8 +70,9 @@ def measure(full: bool) -> Result:
         **{f"{name}_mib": [_mib(memory[0][which]), _mib(memory[-1][which])] for which, name in enumerate(growth)},
         **{f"{name}_growth": round(times, 3) for name, times in growth.items()},
         "left": left,
+        "worker_ended": ended,
     }
-    ok = value <= GOAL and not left and all(times <= GROWTH for times in growth.values())
+    ok = value <= GOAL and not left and ended and all(times <= GROWTH for times in growth.values())
     return Result("trigger", round(value, 2), "s, event to first task", GOAL, ok, detail)
 
 
@@ -83,8 +88,8 @@ def _server(full: bool) -> Iterator[tuple[Server, str]]:
 
 
 @contextmanager
-def _worker(place: Checkout, url: str) -> Iterator[psutil.Process]:
-    process = subprocess.Popen(
+def _worker(place: Checkout, url: str) -> Iterator[psutil.Popen]:
+    worker = psutil.Popen(
         [sys.executable, "-m", "flows.command", "worker"],
         cwd=place.root,
         env=place.environment,
@@ -94,10 +99,21 @@ def _worker(place: Checkout, url: str) -> Iterator[psutil.Process]:
     )
     try:
         _until(lambda: any(one["status"] == "ONLINE" for one in ask(url, "work_pools/temper/workers/filter")))
-        yield psutil.Process(process.pid)
+        yield worker
     finally:
-        process.terminate()
-        process.wait(60)
+        if worker.poll() is None:
+            worker.kill()
+            worker.wait()
+
+
+def _ended(worker: psutil.Popen) -> bool:
+    """Whether it ends when it is asked to, as Ctrl-C does; it has nothing left to do."""
+    worker.terminate()
+    try:
+        worker.wait(TO_END)
+    except psutil.TimeoutExpired:
+        return False
+    return True
 
 
 def _triggered(place: Checkout, url: str, number: int) -> float:
