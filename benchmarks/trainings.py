@@ -1,4 +1,4 @@
-"""Ways to train LoRA on the same rows, each in a process of its own: `python -m benchmarks.trainings WAY PLACE ROWS`.
+"""Ways to train LoRA on the same rows, each in a process of its own: `python -m benchmarks.trainings WAY PLACE`.
 
 The last line is an object: `first`, when the first step ended, on the clock of the system; and `seconds` from the
 beginning of training to the end of its last step, by form: `rows`, and `packs` of several rows each; `processor`, the
@@ -21,6 +21,9 @@ BATCH = 4
 CAPACITY = 512
 """Tokens of the longest row, and of a pack."""
 
+NARROW, WIDE = 256, 1024
+"""Numbers that the models have for a token between two layers: one of 5 million weights, and one of 80."""
+
 THREADS = 2
 VOCABULARY = 4096
 FORMS = ("rows", "packs")
@@ -36,8 +39,8 @@ def note(begins: bool = False) -> None:
     STEPS.append((time.perf_counter(), time.process_time()))
 
 
-def make(place: Path, rows: int) -> dict[str, Any]:
-    """Two projects up to the stage template, and a model of 8 million weights. Tokens of the rows.
+def make(place: Path, rows: int, width: int) -> dict[str, Any]:
+    """Two projects up to the stage template, and a model of `width`. Tokens of the rows.
 
     Rows have random lengths, log-normal about 120 tokens, of which the latter half is trained.
     """
@@ -70,9 +73,11 @@ def make(place: Path, rows: int) -> dict[str, Any]:
                     stream.write_batch(batch)
         counts = count(load(templated / "train.arrow"))
         write_json(templated / "audit.json", {"splits": {"train": {"trained": counts.as_dict()}}})
+    heads = max(8, width // 64)
     config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=8,
-        num_key_value_heads=4, tie_word_embeddings=True, bos_token_id=None, eos_token_id=2, pad_token_id=0,
+        vocab_size=VOCABULARY, hidden_size=width, intermediate_size=3 * width, num_hidden_layers=6,
+        num_attention_heads=heads, num_key_value_heads=heads // 2, tie_word_embeddings=True,
+        bos_token_id=None, eos_token_id=2, pad_token_id=0,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(place / "base" / "model")
     files = describe(place / "base" / "model")
@@ -223,7 +228,7 @@ def trl(place: Path) -> Iterator[str]:
 WAYS: dict[str, Callable[[Path], Iterator[str]]] = {
     "bare": bare,
     "ours": ours,
-    "ours_bfloat16": lambda place: ours(place, "bfloat16"),
+    "ours_auto": lambda place: ours(place, "auto"),
     "trl": trl,
 }
 
@@ -236,7 +241,7 @@ def main() -> None:
         os.execv(sys.executable, [sys.executable, "-m", "benchmarks.trainings", *sys.argv[1:]])
     found: dict[str, Any] = {"seconds": {}, "processor": {}}
     if way == "make":
-        found = make(place, int(sys.argv[3]))
+        found = make(place, *map(int, sys.argv[3:]))
     else:
         for form in WAYS[way](place):
             found.setdefault("first", STEPS[1][0])

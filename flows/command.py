@@ -89,6 +89,7 @@ def _run(options: argparse.Namespace) -> int:
             lines = change(options.set, options.recipe)
             try:
                 preflight.quick()
+                preflight.accepted(Path())
                 preflight.inputs()
             except TemperError:
                 if lines:
@@ -99,6 +100,7 @@ def _run(options: argparse.Namespace) -> int:
                 tell(f"params.yaml: {line}")
         else:
             preflight.quick()
+            preflight.accepted(Path())
         page = server.choose(tell)
         return _flow(options, page)
 

@@ -20,7 +20,7 @@ from flows.foreseen import tell_once
 from flows.form import UNCHANGED, Form, news
 from flows.hopeless import Hopeless, half_way
 from flows.operation import FILE, operation
-from flows.preflight import LOCKED, quick
+from flows.preflight import LOCKED, accepted, quick
 from flows.run import Run
 from flows.settings import change
 from flows.stage import save
@@ -87,6 +87,7 @@ def _run(
             log.info("params.yaml: %s", line)
         prepare()
         quick()
+        accepted(home())
         how = operation(home() / FILE)  # of the checkout, not the revision: it is about this machine
         if how.share:
             share.fetch(how.share, log.warning)

@@ -1,8 +1,10 @@
 """What must be in place before a run, said all at once: `temper check`; `temper run` asks the quick part first."""
 
 import importlib.metadata
+import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.machine import available_memory
+from tasks.__main__ import FIXED
 from tasks.contract.errors import InputError, MachineError, SettingsError, TemperError, advice
+from tasks.contract.files import fingerprint, write_text
 
 if TYPE_CHECKING:
     from flows.settings import Params
@@ -20,6 +24,11 @@ PYTHON = (3, 11)
 
 LOCKED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "dvc", "prefect")
 """Distributions whose version decides over results or over this program; compared with requirements.lock."""
+
+LOCK = "requirements.lock"
+
+ACCEPTED = ".dvc/tmp/accepted"
+"""The hash of the last settings and versions that all stages took."""
 
 DISK = 5 * 2**30
 """Bytes of free disk below which a run is likely to fail."""
@@ -34,6 +43,22 @@ def quick() -> None:
         raise MachineError("\n".join(found))
 
 
+def accepted(folder: Path) -> None:
+    """Raise `MachineError` with what stages would refuse of their settings, which loading libraries for some tells.
+
+    Settings that passed are not asked again: they are on record in `folder`, a project's.
+    """
+    from tasks.contract.settings import PARAMS
+
+    told = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in (PARAMS, LOCK)]
+    record, state = folder / ACCEPTED, fingerprint(told)
+    if record.is_file() and record.read_text() == state:
+        return
+    if found := _asked(_refused):
+        raise MachineError("\n".join(found))
+    write_text(record, state)
+
+
 def inputs() -> None:
     """Raise `MachineError` where a stage reads what is not there and no stage makes."""
     if found := _asked(_data):
@@ -46,7 +71,7 @@ def faults() -> list[str]:
         project()
     except TemperError as error:
         return [*_asked(_python), str(error)]
-    asked = (_python, _versions, _params, _ahead, _base, _disk, _memory, _cache, _data)
+    asked = (_python, _versions, _params, _ahead, _refused, _base, _disk, _memory, _cache, _data)
     return [fault for ask in asked for fault in _asked(ask)]
 
 
@@ -77,7 +102,7 @@ def _python() -> Iterator[str]:
 
 
 def _versions() -> Iterator[str]:
-    lock = Path("requirements.lock")
+    lock = Path(LOCK)
     if not lock.is_file():
         yield "requirements.lock is missing: nobody can rebuild what comes out; take it from git."
         return
@@ -118,8 +143,11 @@ def _read() -> "Params | None":
 def _ahead() -> Iterator[str]:
     """What late stages would refuse, after everything before them had run."""
     from tasks.contract.paths import Paths
+    from tasks.contract.settings import hint
+    from tasks.evaluate.settings import BASES
     from tasks.quantize.schemes import SCHEMES
     from tasks.template.tokenizer import named, tracked
+    from tasks.train.settings import together
 
     if (params := _read()) is None:
         return
@@ -138,6 +166,29 @@ def _ahead() -> Iterator[str]:
     if params.decide.candidate not in tuned:
         known = ", ".join(tuned)
         yield f"decide.candidate = {params.decide.candidate!r}: nothing of that name will be evaluated; known: {known}."
+    for name in params.evaluate.benchmarked:
+        if params.evaluate.benchmarks and name not in (*tuned, *BASES):
+            known = ", ".join((*BASES, *tuned))
+            yield f"evaluate.benchmarked: nothing of the name {name!r} will be evaluated; known: {known}."
+    metrics, decisive = [metric.column for metric in params.evaluate.metrics], params.decide.metric
+    if decisive is not None and decisive not in metrics:
+        yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
+    if params.train.enabled:
+        try:
+            together("train", params.train, params.template.packing)
+        except SettingsError as error:
+            yield str(error)
+
+
+def _refused() -> Iterator[str]:
+    """What stages themselves say of their settings, in a process of its own: some need libraries of models for it."""
+    if _read() is None:
+        return
+    command = [sys.executable, "-P", "-W", "ignore", "-m", "tasks.ahead"]
+    done = subprocess.run(command, env={**os.environ, **FIXED}, capture_output=True, text=True, check=False)
+    yield from done.stdout.splitlines()
+    if done.returncode and not done.stdout:
+        yield (done.stderr.splitlines() or ["python -m tasks.ahead was killed."])[-1]
 
 
 def _base() -> Iterator[str]:

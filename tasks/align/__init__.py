@@ -9,16 +9,25 @@ the stages below use it in its place; with `objective: reward` the reward model 
 
 import os
 
-from tasks.align.settings import Settings
+from tasks.align.settings import SAMPLED, Settings
 from tasks.contract.files import write_json, write_text, written
 from tasks.contract.paths import Paths
 from tasks.train import usage
 from tasks.train.curve import curve
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "refuse", "run"]
 
 # trl warns whoever imports ORPO or CPO that they may change; the version is exact here, and tests look at both
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+
+def refuse(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings alone."""
+    if settings.objective == "off" or not (settings.arguments or settings.peft or settings.objective in SAMPLED):
+        return  # all else is known to fit, without seconds of imports
+    from tasks.align import arguments
+
+    arguments.refuse(settings, paths)
 
 
 def run(settings: Settings, paths: Paths) -> None:

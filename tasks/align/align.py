@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from tasks.align import prompts
+from tasks.align import arguments, prompts
 from tasks.align.items import Items, check, counts, longest, read
-from tasks.align.objectives import OBJECTIVES, Objective, Start
+from tasks.align.objectives import Objective, Start
 from tasks.align.settings import GROUPED, SAMPLED, Settings
 from tasks.contract.errors import CheckFailed, InputError, SettingsError
 from tasks.contract.files import sha256, write_json, write_text, written
@@ -22,7 +22,7 @@ from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
 from tasks.train import checkpoints, loop, usage
 from tasks.train.adapters import attach
-from tasks.train.arguments import arguments
+from tasks.train.arguments import width
 from tasks.train.rows import load as load_rows
 from tasks.train.settings import Tuning
 from tasks.train.tune import described, initial, load, save
@@ -83,15 +83,13 @@ def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
     """The rows of the objective, or the prompts that the model shall answer."""
     name = settings.objective
     if name in SAMPLED:
-        from tasks.align.sampling import OBJECTIVES as SAMPLING
-
         made = prompts.read(paths, settings.prompts, tokenizer)
         several = settings.answers if name in GROUPED else 1
         unit = "answers" if name in GROUPED else "rows"
         work = loop.Work(made.counts(), len(made) * several, made.longest, unit)
         place = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
-        return Lesson(SAMPLING[name], made, None, work, [place])
-    objective = OBJECTIVES[name]
+        return Lesson(arguments.objective(name), made, None, work, [place])
+    objective = arguments.objective(name)
     train, validation = (read(paths, split, name) for split in ("train", "validation"))
     check(train, name, paths.templated)
     given = Items(train, objective.shape)
@@ -139,27 +137,13 @@ def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tu
 
 def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path) -> loop.Trained:
     """Train `model` on `lesson`; raises `CheckFailed` where what comes out cannot be right."""
-    if settings.group_by_length or settings.padding_free is True:
-        raise SettingsError("params.yaml: align.group_by_length and align.padding_free are for the stage train.")
     objective, sampled = lesson.objective, settings.objective in SAMPLED
-    own: dict[str, Any] = {"max_length": None}
+    longest = len(lesson.train[lesson.work.longest]["prompt"]) if sampled else 0
+    values = arguments.values(settings, scratch, longest, evaluated=bool(lesson.validation), width=width(model.config))
+    options: dict[str, Any] = {}
     if sampled:
         from tasks.align import sampling
 
-        own = sampling.own(settings, lesson.train)
-    values = arguments(
-        "align",
-        objective.arguments,
-        settings,
-        scratch,
-        eval_steps=settings.eval_steps if lesson.validation else None,
-        further={**objective.preset, **settings.arguments},
-        **own,
-    )
-    values.remove_unused_columns = False
-    options: dict[str, Any] = {}
-    if sampled:
-        sampling.check(values, settings)
         options = sampling.options(settings, paths, tokenizer, model, values, scratch)
     elif objective.reference and not hasattr(model, "peft_config"):
         options["ref_model"] = copy.deepcopy(model).requires_grad_(False).eval()
@@ -194,8 +178,6 @@ def _scorer(settings: Settings, paths: Paths, base: Path, tokenizer: Any, scratc
     """A model with one number for an answer in the place of the head, on the weights of the tuned model or the base."""
     from transformers import AutoModelForSequenceClassification
 
-    if settings.quantized:
-        raise SettingsError("params.yaml: a reward model is saved whole; set align.quantization to null.")
     folder = base
     if settings.start == "train" and not (paths.fitted / "adapter_config.json").is_file():
         folder = paths.fitted

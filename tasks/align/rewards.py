@@ -44,7 +44,18 @@ def _worth(reward: Reward, key: str, paths: Paths, tokenizer: Any) -> Worth:
     return lambda completions, **rest: [float(found.search(answer) is not None) for answer in completions]
 
 
-def _function(reward: Reward, key: str, paths: Paths, tokenizer: Any) -> Worth:
+def ready(settings: Settings, paths: Paths) -> None:
+    """Raise `InputError` where a function cannot be loaded, or a reward model is not there."""
+    for index, reward in enumerate(settings.rewards):
+        key = f"align.rewards.{index}"
+        if reward.kind == "function":
+            _loaded(reward, key, paths)
+        elif reward.kind == "model":
+            place(paths, reward.name or "", f"{key}.name")
+
+
+def _loaded(reward: Reward, key: str, paths: Paths) -> Any:
+    """The user's function."""
     module, _, attribute = (reward.name or "").partition(":")
     try:
         if module.endswith(".py"):
@@ -54,12 +65,16 @@ def _function(reward: Reward, key: str, paths: Paths, tokenizer: Any) -> Worth:
             spec.loader.exec_module(loaded)
         else:
             loaded = importlib.import_module(module)
-        score = getattr(loaded, attribute)
+        return getattr(loaded, attribute)
     except Exception as error:  # whatever a user's file does
         raise InputError(
             f"{paths.guides / module if module.endswith('.py') else module}: {key}.name cannot be had from it: "
             f"{type(error).__name__}: {error}"
         ) from None
+
+
+def _function(reward: Reward, key: str, paths: Paths, tokenizer: Any) -> Worth:
+    score = _loaded(reward, key, paths)
 
     def called(prompts: Any, completions: Any, reference: Any, **rest: Any) -> list[float]:
         texts = tokenizer.batch_decode(prompts)

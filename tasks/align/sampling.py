@@ -13,7 +13,7 @@ from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
 from tasks.align.objectives import Objective, Ready
-from tasks.align.prompts import Prompts, place
+from tasks.align.prompts import place
 from tasks.align.rewards import worth
 from tasks.align.settings import GROUPED, Settings
 from tasks.contract.errors import SettingsError
@@ -97,8 +97,8 @@ OBJECTIVES = {
 """Those objectives by the name that `align.objective` takes."""
 
 
-def own(settings: Settings, prompts: Prompts) -> dict[str, Any]:
-    """Arguments that stand in other keys of `settings`; nothing is cut anywhere."""
+def own(settings: Settings, longest: int) -> dict[str, Any]:
+    """Arguments that stand in other keys of `settings`; nothing is cut anywhere. `longest`: tokens of a prompt."""
     if settings.objective in GROUPED:
         return {
             "max_completion_length": settings.answer_tokens,
@@ -109,7 +109,7 @@ def own(settings: Settings, prompts: Prompts) -> dict[str, Any]:
         return {"max_new_tokens": settings.answer_tokens, "max_length": None}
     return {
         "max_new_tokens": settings.answer_tokens,
-        "max_length": len(prompts[prompts.longest]["prompt"]) + settings.answer_tokens,
+        "max_length": longest + settings.answer_tokens,
         "reward_weights": [reward.weight for reward in settings.rewards],
     }
 

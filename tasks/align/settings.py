@@ -149,7 +149,11 @@ class Settings(Optimization, Tuning):
         return value
 
     @model_validator(mode="after")
-    def _sampled(self) -> "Settings":
+    def _fits(self) -> "Settings":
+        if self.group_by_length or self.padding_free is True:
+            raise ValueError("group_by_length and padding_free are for the stage train")
+        if self.objective == "reward" and self.quantized:
+            raise ValueError("a reward model is saved whole; set quantization to null, and a method other than qlora")
         if self.objective == "gkd" and not self.teacher:
             raise ValueError("objective gkd needs the key teacher, a folder in data/guides")
         if self.objective in ("grpo", "rloo", "online_dpo") and not self.rewards:

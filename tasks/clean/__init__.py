@@ -11,7 +11,20 @@ report; and `ledger.json`.
 from tasks.clean.settings import Settings
 from tasks.contract.paths import Paths
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "refuse", "run"]
+
+
+def refuse(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings alone."""
+    from tasks.clean.privacy.step import Step
+    from tasks.clean.quality import Steps
+
+    Steps(settings.quality)
+    Step(settings.privacy)
+    for task in settings.benchmarks:
+        from tasks.contract.benchmarks import manager
+
+        manager(task, paths.scoring, "clean.benchmarks")
 
 
 def run(settings: Settings, paths: Paths) -> None:

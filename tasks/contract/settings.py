@@ -65,8 +65,10 @@ def read(path: Path, kind: Literal["rt", "safe"] = "rt") -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    yaml = YAML(typ=kind)
+    yaml.preserve_quotes = True  # else a text that needs them would lose them when the document is written again
     try:
-        document = YAML(typ=kind).load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         what = "run temper in the project's folder" if path.name == PARAMS else "give a YAML file that is there"
         raise SettingsError(f"{path}: no such file; {what}.") from None

@@ -21,7 +21,25 @@ are answered are kept until the stage ends, so that a killed evaluation goes on 
 from tasks.contract.paths import Paths
 from tasks.evaluate.settings import Settings
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "refuse", "run"]
+
+
+def refuse(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings alone."""
+    for name, hosted in settings.hosted.items():
+        if hosted.server:
+            from tasks.evaluate.served import check
+
+            check(name, settings)
+    for metric in settings.metrics:
+        if metric.kind in ("json_schema", "function"):
+            from tasks.evaluate.metrics import scorer
+
+            scorer(metric, paths.scoring)
+    for benchmark in settings.benchmarks:
+        from tasks.contract.benchmarks import manager
+
+        manager(benchmark.task, paths.scoring, "evaluate.benchmarks")
 
 
 def run(settings: Settings, paths: Paths, candidate: str = "") -> None:

@@ -8,13 +8,7 @@ from tasks.contract.loading import grow, load_model, load_tokenizer
 from tasks.contract.model import base_folder, hub_folder
 from tasks.contract.paths import Paths
 from tasks.contract.settings import hint
-from tasks.evaluate.settings import Settings
-
-BASES = ("base", "base_system", "base_few_shot")
-"""The base, asked in three ways: what is to be had without tuning."""
-
-KNOWN = (*BASES, "adapter", "merged")
-"""Candidates that every run has; all others are quantised models, named by their scheme, or models of the settings."""
+from tasks.evaluate.settings import BASES, KNOWN, Settings
 
 
 def check(candidate: str, settings: Settings, paths: Paths) -> None:

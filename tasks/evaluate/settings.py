@@ -17,6 +17,12 @@ Kind = Literal[
     "json_valid", "json_equal", "json_schema", "multiple_choice", "perplexity", "code", "function",
 ]  # fmt: skip
 
+BASES = ("base", "base_system", "base_few_shot")
+"""The base, asked in three ways: what is to be had without tuning."""
+
+KNOWN = (*BASES, "adapter", "merged")
+"""Candidates that every run has; all others are quantised models, named by their scheme, or models of the settings."""
+
 OWN = {"pattern": "regex", "schema_file": "json_schema", "function": "function"}
 """Settings that a kind needs and no other has."""
 
@@ -134,8 +140,7 @@ class Settings(Section):
         names = [metric.column for metric in self.metrics]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two metrics are named {twice[0]}; give one of them another name")
-        taken = {"base", "base_system", "base_few_shot", "adapter", "merged"}
-        if wrong := sorted((taken & {*self.models, *self.hosted}) | (set(self.models) & set(self.hosted))):
+        if wrong := sorted((set(KNOWN) & {*self.models, *self.hosted}) | (set(self.models) & set(self.hosted))):
             raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
         return self
 

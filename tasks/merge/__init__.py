@@ -14,7 +14,7 @@ from pydantic import Field
 
 from tasks.contract.paths import Paths
 from tasks.contract.settings import Settings as Section
-from tasks.merge.combine import Combine
+from tasks.merge.combine import Combine, others
 
 
 class Settings(Section):
@@ -36,6 +36,12 @@ class Settings(Section):
     """Where `trained_on` names nf4 or fp4: whether their scales were quantised too."""
     combine: Combine | None = None
     """Other adapters of the same base, in data/adapters, that are added to the trained one; null: none."""
+
+
+def refuse(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings alone."""
+    if settings.combine:
+        others(settings.combine, paths.adapters)
 
 
 def run(settings: Settings, paths: Paths) -> None:

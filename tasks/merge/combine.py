@@ -35,20 +35,23 @@ class Combine(Section):
     """Of what dare drops."""
 
 
-def folders(combine: Combine, trained: Path, others: Path) -> dict[str, Path]:
-    """The folder of each adapter by name, the trained one first. Raises `InputError` for a name without a folder."""
+def others(combine: Combine, place: Path) -> dict[str, Path]:
+    """The folder in `place` of each adapter but the trained one, by name. Raises `InputError` for one that is none."""
     if TRAINED not in combine.weights:
-        raise InputError(f"merge.combine.weights does not name `{TRAINED}`; give the adapter in {trained} a weight.")
-    found = {TRAINED: trained}
-    for name in combine.weights:
-        if name != TRAINED:
-            found[name] = others / name
-        if "." in name or name in ("default", COMBINED) or not (found[name] / "adapter_config.json").is_file():
-            there = sorted(file.parent.name for file in others.glob("*/adapter_config.json"))
-            raise InputError(
-                f"merge.combine.weights: {others / name} is no adapter; there are: {', '.join(there) or 'none'}."
-            )
+        raise InputError(f"merge.combine.weights does not name `{TRAINED}`; give the adapter in data/trained a weight.")
+    found = {name: place / name for name in combine.weights if name != TRAINED}
+    for name, folder in found.items():
+        if "." in name or name in ("default", COMBINED) or not (folder / "adapter_config.json").is_file():
+            there = sorted(file.parent.name for file in place.glob("*/adapter_config.json"))
+            raise InputError(f"merge.combine.weights: {folder} is no adapter; there are: {', '.join(there) or 'none'}.")
     return found
+
+
+def folders(combine: Combine, trained: Path, place: Path) -> dict[str, Path]:
+    """As `others`, the trained one first."""
+    if not (trained / "adapter_config.json").is_file():
+        raise InputError(f"merge.combine: {trained} holds no adapter that others could be added to; take combine out.")
+    return {TRAINED: trained, **others(combine, place)}
 
 
 def check_combinable(configs: dict[str, dict[str, Any]]) -> None:

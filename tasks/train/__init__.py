@@ -13,7 +13,16 @@ from tasks.train import usage
 from tasks.train.curve import curve
 from tasks.train.settings import Settings
 
-__all__ = ["Settings", "run"]
+__all__ = ["Settings", "refuse", "run"]
+
+
+def refuse(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings alone."""
+    if not settings.enabled or not (settings.arguments or settings.peft):
+        return  # all else is known to fit, without seconds of imports
+    from tasks.train import trainer
+
+    trainer.refuse(settings, paths.scratch("train"))
 
 
 def run(settings: Settings, paths: Paths) -> None:

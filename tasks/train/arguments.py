@@ -13,6 +13,10 @@ from tasks.train.forecast import kept
 from tasks.train.optimizers import PROJECTING
 from tasks.train.settings import Optimization
 
+WIDE = 512
+"""Numbers for a token from which on a processor gains by bfloat16: of narrower models the products are so small that
+turning them to and fro costs more. By the settings and the base alone, so that the bytes are the same each time."""
+
 
 def arguments(
     what: str,
@@ -22,10 +26,13 @@ def arguments(
     *,
     eval_steps: int | None = None,
     patience: bool = False,
+    width: int | None = None,
     further: dict[str, Any] | None = None,
     **own: Any,
 ) -> Any:
     """The arguments of a trainer: `kind` is trl's class for them, `further` what `params.yaml` passes on.
+
+    `width`: numbers that the model has for a token between two layers, where that is known.
 
     Raises `SettingsError` where `kind` does not know one of them or refuses their values.
     """
@@ -56,7 +63,7 @@ def arguments(
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
         "seed": settings.seed,
-        "bf16": bfloat16(settings.dtype, cpu),
+        "bf16": bfloat16(settings.dtype, cpu, width),
         "use_cpu": cpu,
         "ddp_backend": "gloo" if cpu and launch.started() else None,
         "activation_checkpointing": settings.gradient_checkpointing,
@@ -82,13 +89,21 @@ def arguments(
         raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {said}") from None
 
 
-def bfloat16(dtype: str, cpu: bool) -> bool:
-    """Whether to compute in bfloat16: as told, or where the processor has instructions for it."""
+def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:
+    """Whether to compute in bfloat16: as told, or where there are instructions for it and the model is wide enough.
+
+    `width` as for `arguments`; a model that does not tell it counts as wide.
+    """
     if dtype != "auto":
         return dtype == "bfloat16"
     if not cpu:
         return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported()) and (width is None or width >= WIDE)
+
+
+def width(config: Any) -> int | None:
+    """Numbers for a token between two layers of a model with this configuration; None where it does not tell."""
+    return getattr(config.get_text_config(), "hidden_size", None)
 
 
 def effective(values: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from tasks.contract.errors import SettingsError
 from tasks.contract.settings import Settings as Section
 from tasks.train import optimizers
 from tasks.train.methods import METHODS, known
@@ -40,7 +41,8 @@ class Optimization(Section):
     seed: Annotated[int, Field(ge=0)] = 42
     """Seed of initial weights, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the forward pass; weights stay float32. auto: bfloat16 where the processor computes in it."""
+    """Arithmetic of the forward pass; weights stay float32. auto: bfloat16 on a graphics card, and
+    on a processor that computes in it where the base's hidden_size is at least 512, below which it costs time."""
     threads: Positive = 2
     """CPU threads. Part of the result: another number adds in another order and gives other last bits."""
     padding_free: bool | Literal["auto"] = "auto"
@@ -190,6 +192,22 @@ def passed_on(value: dict[str, Any]) -> dict[str, Any]:
         key = OWN[name]
         raise ValueError(f"{name} is set by the key {key}" if key else f"{name} has to be what temper sets it to")
     return value
+
+
+def together(what: str, settings: Optimization, packed: bool) -> None:
+    """Raise `SettingsError` where rows should share a line of a batch, and what is tuned or how they go forbids it."""
+    if packed and settings.group_by_length:
+        raise SettingsError(
+            f"params.yaml: {what}.group_by_length is for rows that are not packed; set it to false, or "
+            "template.packing to false."
+        )
+    alone = isinstance(settings, Tuning) and not METHODS[settings.method].side_by_side
+    if alone and (packed or settings.padding_free is True):
+        key = "template.packing" if packed else f"{what}.padding_free"
+        raise SettingsError(
+            f"params.yaml: {key} puts several rows into one line, and what {what}.method puts before a row would "
+            "stand before the first one only; set it to false."
+        )
 
 
 class Settings(Optimization, Tuning):

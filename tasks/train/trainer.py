@@ -13,14 +13,15 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from tasks.contract.errors import CheckFailed, SettingsError
 from tasks.train import loop, padding
-from tasks.train.arguments import arguments
+from tasks.train.adapters import configuration
+from tasks.train.arguments import arguments, width
 from tasks.train.loop import Trained, Work, prepare
 from tasks.train.loss import chooses, loss
 from tasks.train.methods import METHODS, Method
 from tasks.train.order import ByLength
 from tasks.train.packs import Packs, collate
 from tasks.train.rows import count
-from tasks.train.settings import Optimization, Settings, Tuning
+from tasks.train.settings import Optimization, Settings, Tuning, together
 from tasks.train.watch import Watch
 
 __all__ = ["Trained", "fit", "prepare"]
@@ -90,18 +91,8 @@ def fit(
         raise SettingsError(
             f"params.yaml: {what}.patience looks at the validation split, which is empty; set it to null."
         )
-    values = arguments(
-        what,
-        SFTConfig,
-        settings,
-        scratch,
-        eval_steps=stage.eval_steps if stage and validation is not None else None,
-        patience=bool(stage and stage.patience),
-        further=stage.arguments if stage else None,
-        max_length=None,
-        packing=False,
-        padding_free=padding_free,
-        dataset_kwargs={"skip_prepare_dataset": True},
+    values = _values(
+        what, settings, scratch, evaluated=validation is not None, padding_free=padding_free, size=width(model.config)
     )
     if not method.resumes:
         values.save_strategy = "no"
@@ -137,19 +128,42 @@ def fit(
     return loop.train(what, trainer, settings, scratch, work, stage.patience if stage else None)
 
 
+def refuse(settings: Settings, scratch: Path) -> None:
+    """Raise what the stage would raise for its settings alone."""
+    configuration("train", settings)
+    _values("train", settings, scratch, evaluated=True)
+
+
+def _values(
+    what: str,
+    settings: Optimization,
+    scratch: Path,
+    *,
+    evaluated: bool,
+    padding_free: bool = False,
+    size: int | None = None,
+) -> Any:
+    """What trl's configuration ends up with. Raises `SettingsError`."""
+    stage = settings if isinstance(settings, Settings) else None
+    return arguments(
+        what,
+        SFTConfig,
+        settings,
+        scratch,
+        eval_steps=stage.eval_steps if stage and evaluated else None,
+        patience=bool(stage and stage.patience),
+        width=size,
+        further=stage.arguments if stage else None,
+        max_length=None,
+        packing=False,
+        padding_free=padding_free,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+
+
 def _form(what: str, settings: Optimization, method: Method, model: Any, rows: Any, packed: bool) -> tuple[Any, bool]:
     """How batches are made: the collator of packs, or None for trl's; and whether rows go without padding."""
-    if packed and settings.group_by_length:
-        raise SettingsError(
-            f"params.yaml: {what}.group_by_length is for rows that are not packed; set it to false, or "
-            "template.packing to false."
-        )
+    together(what, settings, packed)
     if not method.side_by_side:
-        if packed or settings.padding_free is True:
-            key = "template.packing" if packed else f"{what}.padding_free"
-            raise SettingsError(
-                f"params.yaml: {key} puts several rows into one line, and what {what}.method puts before a row would "
-                "stand before the first one only; set it to false."
-            )
         return None, False
     return (collate(what, model, rows), False) if packed else (None, padding.free(what, settings, model, rows))

@@ -15,7 +15,7 @@ from tasks.contract.model import base_folder, base_record
 from tasks.contract.paths import Paths
 from tasks.train import checkpoints, launch, rows, usage
 from tasks.train.adapters import INITIAL, attach
-from tasks.train.arguments import bfloat16
+from tasks.train.arguments import bfloat16, width
 from tasks.train.methods import METHODS
 from tasks.train.settings import Optimization, Settings, Tuning
 from tasks.train.trainer import Trained, fit, prepare
@@ -66,11 +66,13 @@ def trained(settings: Settings, paths: Paths, scratch: Path | None = None) -> tu
 
 def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     """The model in `folder` with float32 weights, or with those that are not trained in 4 or 8 bits."""
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
     options: dict[str, Any] = {}
     if tuning.quantized:
-        compute = torch.bfloat16 if bfloat16(settings.dtype, not torch.cuda.is_available()) else torch.float32
+        size = width(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        halved = bfloat16(settings.dtype, not torch.cuda.is_available(), size)
+        compute = torch.bfloat16 if halved else torch.float32
         options["quantization_config"] = (
             BitsAndBytesConfig(load_in_8bit=True)
             if tuning.quantized == "int8"

@@ -62,10 +62,10 @@ class Toy:
     def dvc(self, *arguments: str) -> str:
         return self.call("dvc", *arguments)
 
-    def set(self, assignment: str) -> None:
+    def set(self, *assignments: str) -> None:
         from flows.settings import change
 
-        change([assignment], path=self.path / "params.yaml")
+        change(list(assignments), path=self.path / "params.yaml")
 
     def hold(self, stage: str) -> Path:
         """Make `stage` wait while the returned file exists."""

@@ -2,11 +2,13 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows import preflight
+from tasks.contract.errors import MachineError
 from tests.flows.project import ROOT, Toy
 
 
@@ -138,3 +140,70 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
     toy.set("template.chat_template=mine.jinja")
     assert "mine.jinja: a change in it would go unnoticed there; put it at data/templates/mine.jinja." in check(toy)[1]
     assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in said
+
+
+def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) -> None:
+    """What trl, peft and others would refuse, some of it after hours of the stages before."""
+    shutil.copy(ROOT / "requirements.lock", toy.path)
+    toy.set(
+        "clean.privacy.phone_regions=[US, XX]",
+        "train.arguments={neftune_noise: 5}",
+        "align.objective=grpo",
+        "align.rewards=[{kind: function, name: 'worth.py:polite'}]",
+        "merge.combine={weights: {trained: 1, other: 1}}",
+        "evaluate.benchmarks=[{task: nope}]",
+        "evaluate.benchmarked=[base, nf5]",
+        "decide.metric=bleu",
+        "template.packing=true",
+        "train.group_by_length=true",
+    )
+    found = preflight.faults()
+    for told, line in zip(
+        (
+            "evaluate.benchmarked: nothing of the name 'nf5' will be evaluated; known: base, ",
+            "decide.metric = 'bleu': not in evaluate.metrics; known: exact_match.",
+            "params.yaml: train.group_by_length is for rows that are not packed; ",
+            "params.yaml: clean.privacy.phone_regions: XX is no country with a plan of telephone numbers",
+            "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
+            "worth.py: align.rewards.0.name cannot be had from it: FileNotFoundError",
+            "merge.combine.weights: data/adapters/other is no adapter; there are: none.",
+            "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
+        ),
+        found,
+        strict=True,
+    ):
+        assert told in line
+
+
+def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def refused(*said: str) -> None:
+        def ask() -> Iterator[str]:
+            asked.append("asked")
+            yield from said
+
+        monkeypatch.setattr(preflight, "_refused", ask)
+
+    refused("train: no.")
+    for _ in range(2):
+        with pytest.raises(MachineError, match=r"train: no\."):
+            preflight.accepted(toy.path)
+    refused()
+    preflight.accepted(toy.path)
+    preflight.accepted(toy.path)
+    assert len(asked) == 3
+    toy.set("train.steps=7")
+    preflight.accepted(toy.path)
+    assert len(asked) == 4
+
+
+def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> None:
+    before, lock = Path("params.yaml").read_text(), toy.lock
+    process = toy.temper("run", "--set", "train.learning_rate=0.5", "--set", "clean.privacy.phone_regions=[XX]")
+    said = process.communicate()[1]
+    assert process.returncode == 1
+    assert "XX is no country" in said
+    assert "Traceback" not in said
+    assert Path("params.yaml").read_text() == before
+    assert toy.lock == lock

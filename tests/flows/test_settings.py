@@ -101,8 +101,9 @@ def test_texts_with_a_colon_are_written_as_dvc_reads_them(path: Path, assignment
     from dvc.utils.serialize import parse_yaml
     from ruamel.yaml import YAML
 
-    changed(path, assignment)
-    assert parse_yaml(path.read_text(), str(path)) == YAML(typ="rt").load(path)
+    for further in (assignment, "train.steps=7"):
+        changed(path, further)
+        assert parse_yaml(path.read_text(), str(path)) == YAML(typ="rt").load(path)
 
 
 def test_a_recipe_merges_sections_and_replaces_lists(path: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tasks import template
 from tasks.contract.errors import CheckFailed, SettingsError
 from tasks.contract.files import sha256
 from tasks.contract.paths import Paths
-from tasks.train import checkpoints, rows, tune, watch
+from tasks.train import arguments, checkpoints, rows, tune, watch
 from tasks.train.settings import LoRA, Settings
 from tests.tasks import tiny
 
@@ -207,6 +207,22 @@ def test_settings_that_trl_refuses_are_told_as_a_sentence(project: Paths) -> Non
 def test_an_adapter_on_no_layer_is_told_as_a_sentence(project: Paths) -> None:
     with pytest.raises(SettingsError, match=r"train\.lora\.target_modules"):
         tune.tune(SMALL.model_copy(update={"lora": LoRA(target_modules=["no_such_layer"])}), project)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wide", "expected"),
+    [("auto", 0, "bfloat16"), ("auto", 10_000, "float32"), ("bfloat16", 10_000, "bfloat16"), ("float32", 0, "float32")],
+)
+def test_bfloat16_is_chosen_where_the_processor_has_it_and_the_model_gains(
+    project: Paths, monkeypatch: pytest.MonkeyPatch, dtype: str, wide: int, expected: str
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(arguments, "WIDE", wide)
+    tune.tune(SMALL.model_copy(update={"dtype": dtype, "steps": 2}), project)
+    assert json.loads((project.trained / "training.json").read_text())["dtype"] == expected
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
+    assert not arguments.bfloat16("auto", cpu=True, width=None)
 
 
 def test_saved_adapters_name_their_layers_in_order(project: Paths) -> None:
