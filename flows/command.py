@@ -78,6 +78,11 @@ def _run(options: argparse.Namespace) -> int:
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    def ready() -> None:
+        preflight.quick()
+        if not options.stages:  # who wants some of them may mend the others later
+            preflight.accepted(Path())
+
     gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
     preflight.project()
     with alone(tell, wait=not options.no_wait):
@@ -88,8 +93,7 @@ def _run(options: argparse.Namespace) -> int:
             before = Path(PARAMS).read_text(encoding="utf-8") if Path(PARAMS).is_file() else ""
             lines = change(options.set, options.recipe)
             try:
-                preflight.quick()
-                preflight.accepted(Path())
+                ready()
                 preflight.inputs()
             except TemperError:
                 if lines:
@@ -99,8 +103,7 @@ def _run(options: argparse.Namespace) -> int:
             for line in lines:
                 tell(f"params.yaml: {line}")
         else:
-            preflight.quick()
-            preflight.accepted(Path())
+            ready()
         page = server.choose(tell)
         return _flow(options, page)
 

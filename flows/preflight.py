@@ -186,9 +186,8 @@ def _refused() -> Iterator[str]:
         return
     command = [sys.executable, "-P", "-W", "ignore", "-m", "tasks.ahead"]
     done = subprocess.run(command, env={**os.environ, **FIXED}, capture_output=True, text=True, check=False)
-    yield from done.stdout.splitlines()
-    if done.returncode and not done.stdout:
-        yield (done.stderr.splitlines() or ["python -m tasks.ahead was killed."])[-1]
+    if done.returncode:
+        yield from done.stdout.splitlines() or done.stderr.splitlines()[-1:] or ["python -m tasks.ahead was killed."]
 
 
 def _base() -> Iterator[str]:

@@ -6,6 +6,7 @@ whatever its inputs are. A sentence a stage on standard output; exit code 1 wher
 
 import importlib
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from tasks.__main__ import STAGES
@@ -22,7 +23,8 @@ def main() -> int:
         if not hasattr(stage, "refuse"):
             continue
         try:
-            stage.refuse(load(stage.Settings, Path(PARAMS), name), Paths())
+            with redirect_stdout(sys.stderr):  # of users' own files, which some stages load
+                stage.refuse(load(stage.Settings, Path(PARAMS), name), Paths())
         except TemperError as error:
             told.append(str(error))
     for line in told:

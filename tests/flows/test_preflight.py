@@ -175,6 +175,18 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
         assert told in line
 
 
+def test_what_a_file_of_the_user_prints_is_no_fault(toy: Toy) -> None:
+    shutil.copy(ROOT / "requirements.lock", toy.path)
+    scoring = toy.path / "data/scoring"
+    scoring.mkdir()
+    (scoring / "mine.py").write_text("print('loaded')\ndef near(output, reference, row): return 1\n")
+    toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:near'}]")
+    assert preflight.faults() == []
+    toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:far'}]")
+    (told,) = preflight.faults()
+    assert "data/scoring/mine.py: far cannot be loaded (AttributeError: " in told
+
+
 def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
@@ -207,3 +219,5 @@ def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> 
     assert "Traceback" not in said
     assert Path("params.yaml").read_text() == before
     assert toy.lock == lock
+    toy.set("clean.privacy.phone_regions=[XX]")
+    assert "base" in toy.command("run", "base")  # who wants one stage may mend the others later

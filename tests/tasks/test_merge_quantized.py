@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.contract.loading import keep_packing
 from tasks.contract.paths import Paths
 from tasks.merge import Settings, run
 from tests.tasks import tiny
@@ -34,6 +35,7 @@ def live(paths: Paths, scheme: str) -> Any:
         else BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=scheme, bnb_4bit_use_double_quant=True)
     )
     base = AutoModelForCausalLM.from_pretrained(paths.base / "model", quantization_config=how, dtype=torch.float32)
+    keep_packing(base)  # on processors with AVX512-BF16 the packed weights are multiplied in bfloat16
     with torch.no_grad():
         return PeftModel.from_pretrained(base, paths.trained).eval()(torch.tensor([IDS])).logits.float()
 
