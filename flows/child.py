@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from typing import IO, Any
 
 import psutil
 
+from tasks.__main__ import FIXED
 from tasks.contract.errors import AGAIN, StageFailed, Unavailable
 from tasks.contract.progress import PREFIX
 
@@ -28,6 +30,12 @@ LINGER = 2.0
 
 TAIL = 30
 """Lines kept of each stream for the message of a failure."""
+
+
+def answer(module: str) -> "subprocess.CompletedProcess[str]":
+    """What a module of `tasks` prints in an environment as stages have it, run to its end."""
+    command = [sys.executable, "-P", "-W", "ignore", "-m", module]
+    return subprocess.run(command, env={**os.environ, **FIXED}, capture_output=True, text=True, check=False)
 
 
 @dataclass(frozen=True)

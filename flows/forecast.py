@@ -1,10 +1,7 @@
 """What the settings ask of this machine, before anything runs: steps and tokens, disk of all stages, least memory."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -12,9 +9,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from flows.child import answer
 from flows.machine import available_memory
 from flows.settings import Params
-from tasks.__main__ import FIXED
 from tasks.base.ready import form, is_model
 from tasks.contract.model import MADE
 from tasks.contract.paths import Paths
@@ -53,9 +50,7 @@ def lines() -> tuple[list[str], list[str]]:
 
 def sampled() -> list[str]:
     """Train some steps to know how long all will take; where that fails, why."""
-    environment = {**os.environ, **FIXED}
-    command = [sys.executable, "-P", "-W", "ignore", "-m", "tasks.train.sample"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = answer("tasks.train.sample")
     said = done.stderr.splitlines() or ["train: the steps that were to be measured were killed."]
     return said[-1:] if done.returncode else []
 

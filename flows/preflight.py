@@ -1,10 +1,8 @@
 """What must be in place before a run, said all at once: `temper check`; `temper run` asks the quick part first."""
 
 import importlib.metadata
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.machine import available_memory
-from tasks.__main__ import FIXED
 from tasks.contract.errors import InputError, MachineError, SettingsError, TemperError, advice
 from tasks.contract.files import fingerprint, write_text
 
@@ -182,10 +179,11 @@ def _ahead() -> Iterator[str]:
 
 def _refused() -> Iterator[str]:
     """What stages themselves say of their settings, in a process of its own: some need libraries of models for it."""
+    from flows.child import answer
+
     if _read() is None:
         return
-    command = [sys.executable, "-P", "-W", "ignore", "-m", "tasks.ahead"]
-    done = subprocess.run(command, env={**os.environ, **FIXED}, capture_output=True, text=True, check=False)
+    done = answer("tasks.ahead")
     if done.returncode:
         yield from done.stdout.splitlines() or done.stderr.splitlines()[-1:] or ["python -m tasks.ahead was killed."]
 
