@@ -128,7 +128,7 @@ async def serve() -> None:
 
 def load(path: Path, lines: int) -> None:
     """Write a record, load and save it as the stage does; print seconds and peak memory of that."""
-    from tasks.teacher.record import Record
+    from tasks.teacher.response_store import Record
 
     with path.open("w") as file:
         for number in range(lines):

@@ -125,7 +125,7 @@ def _peft(place: Path) -> None:
 def _compare(place: Path) -> int:
     import torch
 
-    from tasks.contract.shards import stored
+    from tasks.models.shards import stored
 
     ours, theirs = stored(place / "temper"), stored(place / "peft")
     names = set(ours) | set(theirs)

@@ -15,17 +15,17 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import artifacts
-from flows.alone import alone
-from flows.away import patiently
-from flows.decided import decision
-from flows.hopeless import Hopeless
-from flows.operation import Operation
-from flows.run import Run
-from flows.stage import Outcome, arrange, survey, upstream
-from flows.watch import watcher
-from flows.workspace import label
-from tasks.contract.errors import InputError, TemperError
+from flows.bridge import Outcome, arrange, survey, upstream
+from flows.cli.promote import decision
+from flows.results import artifacts
+from flows.run.observer import watcher
+from flows.run.policies import Operation
+from flows.run.pruning import Hopeless
+from flows.run.run import Run
+from flows.server.retry import patiently
+from flows.system.checkout_lock import alone
+from flows.worktree.worktree import label
+from tasks.core.errors import InputError, TemperError
 
 RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=500))
 """More threads than stages: a stage that waits for others holds one too. How many work at once is `Run`'s business."""

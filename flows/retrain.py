@@ -14,16 +14,16 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows.away import patiently
-from flows.decided import decision
+from flows.cli.promote import decision
+from flows.deployed import run_isolated
 from flows.finetune import RUNNER
-from flows.form import UNCHANGED, Form
-from flows.git import git
-from flows.isolated import run_isolated
-from flows.pages import address
-from flows.past import Past
-from flows.registry import apart, holder, keep, model
-from tasks.contract.errors import MachineError
+from flows.history.registry import apart, holder, keep, model
+from flows.history.snapshot import Past
+from flows.params.form import UNCHANGED, Form
+from flows.results.pages import address
+from flows.server.retry import patiently
+from flows.system.git import git
+from tasks.core.errors import MachineError
 
 BEST = "data/best"
 

@@ -17,16 +17,16 @@ from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
-from flows import coordinates
-from flows.away import patiently
-from flows.foreseen import tell_once
-from flows.git import git
-from flows.hopeless import Hopeless
-from flows.settings import nested
-from flows.stage import find
-from flows.trials import Method, Values, space, trials
-from flows.workspace import label
-from tasks.contract.errors import MachineError
+from flows.bridge import find
+from flows.params.model import nested
+from flows.results import parallel_chart
+from flows.run.pruning import Hopeless
+from flows.search import Method, Values, space, trials
+from flows.server.logs import tell_once
+from flows.server.retry import patiently
+from flows.system.git import git
+from flows.worktree.worktree import label
+from tasks.core.errors import MachineError
 
 DEPLOYMENT = "finetune/temper"
 POLL = 1.0
@@ -169,7 +169,7 @@ def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:
 
 def _publish(rows: list[dict[str, Any]], metric: str) -> None:
     create_table_artifact(key="sweep", table=rows, description=f"Trials, the best first, by {metric}.")
-    picture = coordinates.svg([{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows])
+    picture = parallel_chart.svg([{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows])
     create_markdown_artifact(key="sweep-plot", markdown=picture, description=f"A line a trial, coloured by {metric}.")
 
 

@@ -6,25 +6,14 @@ Errors that users are meant to read are printed as sentences; exit code 1, or 75
 """
 
 import ctypes
-import importlib
 import os
 import signal
 import sys
 from pathlib import Path
 
-from tasks.contract.errors import AGAIN, TemperError, Unavailable, advice
-from tasks.contract.imports import collect_seldom, without_torch
-
-STAGES = (
-    "base", "generate", "clean", "template", "train", "align", "merge", "quantize", "export", "evaluate", "judge",
-    "decide", "report",
-)  # fmt: skip
-
-OF_ITEMS = ("quantize", "export", "evaluate", "judge")
-"""Stages whose command names an item."""
-
-TEXT_ONLY = frozenset({"template"})
-"""Stages that need no torch."""
+from tasks.core.errors import AGAIN, TemperError, Unavailable, advice
+from tasks.core.imports import collect_seldom, without_torch
+from tasks.stages import names, stage
 
 FIXED = {
     "PYTHONHASHSEED": "0",  # peft writes sets in hash order
@@ -50,28 +39,26 @@ PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> int:
     """Run the stage named by `arguments`; return the exit code."""
-    if not arguments or arguments[0] not in STAGES or len(arguments) != 1 + (arguments[0] in OF_ITEMS):
-        print(
-            f"usage: python -m tasks STAGE, with STAGE one of {', '.join(STAGES)}; those of {', '.join(OF_ITEMS)} with "
-            "an item behind it, such as evaluate base",
-            file=sys.stderr,
-        )
+    name, *item = arguments or [""]
+    if name not in names():
+        print(f"usage: python -m tasks STAGE, with STAGE one of {', '.join(names())}", file=sys.stderr)
         return 1
     if any(os.environ.get(name) != value for name, value in FIXED.items()):
         os.environ.update(FIXED)
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
     collect_seldom()
-    if arguments[0] in TEXT_ONLY:
-        without_torch()
-    from tasks.contract.paths import Paths  # pydantic behind it: not twice, before and after the new start
-    from tasks.contract.settings import PARAMS, load
+    from tasks.core.paths import Paths  # pydantic behind it: not twice, before and after the new start
+    from tasks.core.settings import PARAMS, load
 
-    name, *item = arguments
-    stage = importlib.import_module(f"tasks.{name}")
+    declared = stage(name)
+    if bool(item) != bool(declared.item) or len(item) > 1:
+        print(f"usage: python -m tasks {name} {declared.item}".rstrip(), file=sys.stderr)
+        return 1
+    if not declared.resources.torch:
+        without_torch()
     try:
-        settings = load(stage.Settings, Path(PARAMS), name)
-        stage.run(settings, Paths(), *item)
+        declared.run(load(declared.settings, Path(PARAMS), name), Paths(), *item)
     except TemperError as error:
         said = str(error).removeprefix(f"{name}: ")  # of steps that name their stage themselves
         print(f"{' '.join(arguments)}: {said}", file=sys.stderr)

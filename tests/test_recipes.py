@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import Params, change
-from tasks.contract.paths import Paths
-from tasks.contract.settings import load
+from flows.params.model import change, model
+from tasks.core.paths import Paths
+from tasks.core.settings import load
 from tasks.generate.recipes import find
 from tests.flows.project import ROOT
 
@@ -18,7 +18,7 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 def test_an_overlay_gives_valid_settings_and_something_to_ask(recipe: Path, tmp_path: Path) -> None:
     params = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
     assert change([], recipe, path=params)
-    settings = load(Params, params).generate
+    settings = load(model(), params).generate
     if settings.recipe in ("none", "documents"):
         return  # they read what the user has
     rows = list(find(settings.recipe).order(settings, Paths(ROOT)))

@@ -5,9 +5,9 @@ from typing import Any
 
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import SAMPLED, Settings
-from tasks.contract.paths import Paths
-from tasks.train.adapters import configuration
-from tasks.train.arguments import arguments
+from tasks.core.paths import Paths
+from tasks.training.adapters import configuration
+from tasks.training.arguments import arguments
 
 
 def objective(name: str) -> Objective:
@@ -47,7 +47,7 @@ def values(settings: Settings, scratch: Path, longest: int, *, evaluated: bool, 
     return made
 
 
-def refuse(settings: Settings, paths: Paths) -> None:
+def validate(settings: Settings, paths: Paths) -> None:
     """Raise what the stage would raise for its settings alone."""
     if settings.objective == "gkd":
         from tasks.align.prompts import place

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
-from tasks.train.rows import load
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.training.rows import load
 
 Row = dict[str, Any]
 

@@ -16,7 +16,7 @@ from trl.trainer.reward_config import RewardConfig
 from trl.trainer.reward_trainer import RewardTrainer
 
 from tasks.align import items
-from tasks.contract.errors import CheckFailed
+from tasks.core.errors import CheckFailed
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
-from tasks.contract.rows import IGNORED
-from tasks.train.rows import load
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.rows.canonical import IGNORED
+from tasks.training.rows import load
 
 
 class Prompts:

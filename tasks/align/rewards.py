@@ -11,8 +11,8 @@ import torch
 
 from tasks.align.prompts import place
 from tasks.align.settings import Reward, Settings
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
 
 Worth = Callable[..., list[float]]
 """Called with lists, an item an answer: prompts (token ids), completions (text), completion_ids, reference (text)."""

@@ -16,10 +16,10 @@ from tasks.align.objectives import Objective, Ready
 from tasks.align.prompts import place
 from tasks.align.rewards import worth
 from tasks.align.settings import GROUPED, Settings
-from tasks.contract.errors import SettingsError
-from tasks.contract.paths import Paths
-from tasks.contract.rows import IGNORED
-from tasks.train.order import Again
+from tasks.core.errors import SettingsError
+from tasks.core.paths import Paths
+from tasks.rows.canonical import IGNORED
+from tasks.training.samplers import Again
 
 REFERENCE = "reference"
 """Folder, beside the checkpoints, of a whole model as it was before training, with which trl compares it."""

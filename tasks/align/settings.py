@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from tasks.contract.settings import Settings as Section
-from tasks.contract.settings import hint
-from tasks.train.settings import Optimization, Positive, Tuning, passed_on
+from tasks.core.settings import Settings as Section
+from tasks.core.settings import hint
+from tasks.training.settings import Optimization, Positive, Tuning, passed_on
 
 GONE = {
     "ppo": "trl 1.16 has no PPO any more; take rloo or grpo with rewards: [{kind: model, name: ...}], which learn from "

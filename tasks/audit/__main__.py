@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import TemperError, advice
-from tasks.contract.imports import collect_seldom, without_torch
+from tasks.core.errors import TemperError, advice
+from tasks.core.imports import collect_seldom, without_torch
 
 BAD_USE = 2
 
@@ -62,7 +62,7 @@ def _audit(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(told, ensure_ascii=False))
     else:
-        from tasks.audit.tell import tell
+        from tasks.audit.render import tell
 
         print(tell(told))
     return 0 if told["ok"] else 1
@@ -124,7 +124,7 @@ def _result(findings: list[dict[str, Any]], right: dict[str, str]) -> dict[str, 
 
 def _limit(base: Path | None, coder: Any, asked: int | None) -> tuple[int | None, str]:
     """The longest row that is right, and where the number comes from: what is asked for, or the base's context."""
-    from tasks.contract.errors import InputError
+    from tasks.core.errors import InputError
     from tasks.template.tokenizer import LONGEST, context, limit
 
     longest = context(base) if base else None

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tasks.contract.rows import Message
-from tasks.template.renderer import TOOL
+from tasks.chat.renderer import TOOL
+from tasks.rows.canonical import Message
 
 
 def _called(city: str, number: int) -> Message:

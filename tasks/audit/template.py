@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.audit.dialogues import dialogues
-from tasks.template.controls import CONTROL
 from tasks.template.findings import Findings
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
+from tasks.template.special_tokens import CONTROL
 from tasks.template.tokenizer import jinja, prepare
 
 TEN = {

@@ -9,14 +9,14 @@ import torch
 
 from tasks.base.ready import check
 from tasks.base.settings import Settings
-from tasks.contract.errors import ModelError
-from tasks.contract.files import write_json, written
-from tasks.contract.llama.names import shape
-from tasks.contract.llama.pickled import Pickled
-from tasks.contract.model import describe, identity
-from tasks.contract.paths import Paths
-from tasks.contract.progress import reporter
-from tasks.contract.writing import Planned, write
+from tasks.core.errors import ModelError
+from tasks.core.files import write_json, written
+from tasks.core.paths import Paths
+from tasks.core.progress import reporter
+from tasks.models.llama.names import shape
+from tasks.models.llama.pickled import Pickled
+from tasks.models.record import describe, identity
+from tasks.models.writing import Planned, write
 
 SHARD = 4 * 2**30
 """Bytes of a file of weights, about."""

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tasks.contract.errors import ModelError
-from tasks.contract.llama import FORMS
+from tasks.core.errors import ModelError
+from tasks.models.llama import FORMS
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 PICKLES = ("*.bin", "*.pth", "*.pt")

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tasks.contract.hub import Pinned
-from tasks.contract.settings import Settings as Section
-from tasks.train.settings import Optimization
+from tasks.core.settings import Settings as Section
+from tasks.models.hub import Pinned
+from tasks.training.settings import Optimization
 
 Positive = Annotated[int, Field(ge=1)]
 

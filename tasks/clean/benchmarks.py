@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tasks.benchmarks import manager, told
 from tasks.clean.duplicates import normalised
-from tasks.contract.benchmarks import manager, told
-from tasks.contract.errors import InputError, TemperError
+from tasks.core.errors import InputError, TemperError
 
 
 def questions(names: tuple[str, ...], scoring: Path) -> Iterator[str]:

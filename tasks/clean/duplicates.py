@@ -4,7 +4,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from tasks.contract.likeness import jaccard, words
+from tasks.dedup.similarity import jaccard, words
 
 
 def normalised(text: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from tasks.clean.formats import COMPRESSIONS, ENDINGS, ending
 from tasks.clean.settings import Part, Splits
-from tasks.contract.errors import InputError, ModelError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError, ModelError
+from tasks.core.paths import Paths
 
 BESIDE = frozenset(
     {"ledger.json", "settings.json", "left_out.jsonl", "state.json", "dataset_info.json", "dataset_dict.json"}

@@ -7,7 +7,7 @@ from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 Kind = Literal["lines", "document", "csv", "tsv", "parquet", "arrow", "arrow_stream", "prose"]
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.mapped import blocks, opened, parts
+from tasks.dedup.memmap import blocks, opened, parts
 
 KEY = np.dtype(
     [

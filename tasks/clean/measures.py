@@ -8,7 +8,7 @@ import json
 import re
 from itertools import pairwise
 
-from tasks.contract.likeness import words
+from tasks.dedup.similarity import words
 
 GRAM = 5
 """Words of the sequences that `repeated_words` counts; five to ten are the long ones of Rae et al. (2021)."""

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tasks.clean.privacy.step import hidden
 from tasks.clean.split import SPLITS
-from tasks.contract.files import write_json
+from tasks.core.files import write_json
 
 EDGES = (0, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 """Lower edges of the bars of the histogram, characters."""

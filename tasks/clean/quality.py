@@ -12,7 +12,7 @@ from tasks.clean.language import known, language
 from tasks.clean.refusals import is_boilerplate, is_refusal
 from tasks.clean.repair import garbled_at
 from tasks.clean.settings import Language, Length, Quality, Repetition
-from tasks.contract.errors import SettingsError
+from tasks.core.errors import SettingsError
 
 FINISH = "finish_reason"
 """Key of a row, or of its last message, with what the service called the end of the generation."""

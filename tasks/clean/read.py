@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any
 
 from tasks.clean import tables
+from tasks.clean.csv import separated
 from tasks.clean.files import Source
 from tasks.clean.formats import HEAD, Format, opened, recognise
 from tasks.clean.record import LONGEST, SHOWN, Record
-from tasks.clean.separated import separated
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 DEEPEST = 5000
 """Levels of the deepest JSON list that is read; the parser needs memory in proportion to their square."""

@@ -17,7 +17,7 @@ from tasks.clean.settings import Settings
 from tasks.clean.shapes import content
 from tasks.clean.split import SPLITS, given
 from tasks.clean.write import SOMETIMES
-from tasks.contract.rows import row_id
+from tasks.rows.canonical import row_id
 
 _SOMETIMES = tuple(SOMETIMES.names)
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.mapped import beside, blocks, chosen
 from tasks.clean.settings import Settings
+from tasks.dedup.memmap import beside, blocks, chosen
 
 SPLITS = ("train", "validation", "test")
 

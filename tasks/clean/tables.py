@@ -7,7 +7,7 @@ from typing import Any
 from tasks.clean.files import Source
 from tasks.clean.formats import Format, opened
 from tasks.clean.record import Record
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 BATCH = 1024
 """Rows of a table that are in memory at once."""

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from tasks.clean.content import excerpt
 from tasks.clean.split import SPLITS
-from tasks.contract.files import written
+from tasks.core.files import written
 
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())]))
 

@@ -5,9 +5,9 @@ Out: data/best/scores.parquet: the row's id, and a column for each metric, more 
 
 import sys
 
-from tasks.contract.errors import TemperError
-from tasks.contract.files import written
-from tasks.contract.paths import Paths
+from tasks.core.errors import TemperError
+from tasks.core.files import written
+from tasks.core.paths import Paths
 from tasks.decide.evidence import candidates
 
 

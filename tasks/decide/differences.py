@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.chance import p_value
-from tasks.contract.columns import RESERVED
-from tasks.contract.errors import InputError, TemperError
+from tasks.core.errors import InputError, TemperError
+from tasks.rows.columns import RESERVED
+from tasks.statistics.p_value import p_value
 from tasks.statistics.paired import compare
 
 

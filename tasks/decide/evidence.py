@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
 
 Score = dict[str, Any]
 

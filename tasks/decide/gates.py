@@ -1,7 +1,7 @@
 """What must not be before anything is decided: whatever the scores say, a run with one of these is not promoted."""
 
-from tasks.contract.files import read_json
-from tasks.contract.paths import Paths
+from tasks.core.files import read_json
+from tasks.core.paths import Paths
 from tasks.decide.comparisons import Comparison
 from tasks.decide.evidence import Candidate
 

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract.chance import p_value
-from tasks.contract.errors import SettingsError
-from tasks.contract.settings import hint
-from tasks.decide import Settings
+from tasks.core.errors import SettingsError
+from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import FREE, Candidate
+from tasks.decide.settings import Settings
+from tasks.statistics.p_value import p_value
 from tasks.statistics.paired import rows_needed
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 from tasks.evaluate.engine import Answer
 from tasks.evaluate.metrics import LIKELIHOOD, scorer
 from tasks.evaluate.questions import Question, extras

@@ -3,18 +3,18 @@
 import json
 from typing import Any
 
-from tasks.contract.errors import InputError, MachineError, SettingsError
-from tasks.contract.files import fingerprint
-from tasks.contract.paths import Paths
-from tasks.contract.progress import reporter
+from tasks.core.errors import InputError, MachineError, SettingsError
+from tasks.core.files import fingerprint
+from tasks.core.paths import Paths
+from tasks.core.progress import reporter
 from tasks.evaluate.engine import Answer
 from tasks.evaluate.metrics import LIKELIHOOD
 from tasks.evaluate.questions import Question, parts
 from tasks.evaluate.settings import Settings
+from tasks.teacher.cached_client import ask_all
 from tasks.teacher.errors import Stopped
-from tasks.teacher.record import Record
-from tasks.teacher.recorded import ask_all
 from tasks.teacher.request import Response
+from tasks.teacher.response_store import Record
 from tasks.teacher.settings import Budget, Teacher
 
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.contract.columns import RESERVED
-from tasks.contract.hub import Pinned
-from tasks.contract.settings import Settings as Section
+from tasks.core.settings import Settings as Section
+from tasks.models.hub import Pinned
+from tasks.rows.columns import RESERVED
 from tasks.teacher.settings import Teacher
 
 Positive = Annotated[int, Field(ge=1)]

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import ModelError
-from tasks.contract.files import write_json, write_text
-from tasks.contract.model import base_record
-from tasks.contract.paths import Paths
-from tasks.export import Settings
+from tasks.core.errors import ModelError
+from tasks.core.files import write_json, write_text
+from tasks.core.paths import Paths
+from tasks.export.settings import Settings
+from tasks.models.record import base_record
 
 KEPT = ("adapter_config.json", "adapter_model.safetensors")
 

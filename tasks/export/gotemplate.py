@@ -7,7 +7,7 @@ writes around each role, and the new template is accepted only where it renders 
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract.errors import ModelError
+from tasks.core.errors import ModelError
 from tasks.export.dialogues import Dialogue, accepted
 
 USER, ANSWER, MORE, SYSTEM = (f"Qz{number}zQ" for number in range(4))

@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed, ModelError
-from tasks.contract.files import write_json, write_text
-from tasks.contract.llama import FORMS
-from tasks.contract.llama.names import Config, names, outward
-from tasks.contract.llama.pickled import Pickled
-from tasks.contract.llama.sizes import model_config, params, unsaid
-from tasks.contract.paths import Paths
-from tasks.contract.shards import Stored, stored
-from tasks.export import Settings
+from tasks.core.errors import CheckFailed, ModelError
+from tasks.core.files import write_json, write_text
+from tasks.core.paths import Paths
+from tasks.export.settings import Settings
+from tasks.models.llama import FORMS
+from tasks.models.llama.names import Config, names, outward
+from tasks.models.llama.pickled import Pickled
+from tasks.models.llama.sizes import model_config, params, unsaid
+from tasks.models.shards import Stored, stored
 
 BESIDE = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",

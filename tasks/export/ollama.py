@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import ModelError
-from tasks.contract.files import write_text
-from tasks.contract.paths import Paths
-from tasks.export import Settings
+from tasks.core.errors import ModelError
+from tasks.core.files import write_text
+from tasks.core.paths import Paths
 from tasks.export.dialogues import accepted
 from tasks.export.gotemplate import Frame, translate
-from tasks.quantize.gguf import write_gguf
+from tasks.export.settings import Settings
+from tasks.models.gguf import write_gguf
 
 
 def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:

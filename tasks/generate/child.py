@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 
-from tasks.contract.errors import InputError, MachineError, TemperError, Unavailable
-from tasks.contract.files import write_json
+from tasks.core.errors import InputError, MachineError, TemperError, Unavailable
+from tasks.core.files import write_json
 from tasks.generate.pipeline import ANSWERS, ENDING
 from tasks.generate.settings import Settings
-from tasks.teacher.record import STOP
+from tasks.teacher.response_store import STOP
 
 LAST_LINES = 15
 """How much of a failed pipeline's output the error shows (lines)."""

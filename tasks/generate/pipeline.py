@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.files import written
-from tasks.contract.imports import collect_seldom
+from tasks.core.files import written
+from tasks.core.imports import collect_seldom
 
 PR_SET_PDEATHSIG = 1
 

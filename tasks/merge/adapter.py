@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import InputError, ModelError
-from tasks.contract.shards import Stored, stored
+from tasks.core.errors import InputError, ModelError
+from tasks.models.shards import Stored, stored
 
 NO_WEIGHTS = "it adds to what the model reads, or runs beside its layers, and changes none of its weights"
 

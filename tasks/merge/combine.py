@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks.contract.errors import InputError, ModelError
-from tasks.contract.settings import Settings as Section
+from tasks.core.errors import InputError, ModelError
+from tasks.core.settings import Settings as Section
 
 TRAINED = "trained"
 """Name of the adapter in data/trained among those that are combined."""

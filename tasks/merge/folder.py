@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import ModelError
-from tasks.contract.files import write_json
+from tasks.core.errors import ModelError
+from tasks.core.files import write_json
 
 MACHINE = ("_name_or_path", "transformers_version")
 """Keys of config.json that say where and by what it was written, not what the model is."""

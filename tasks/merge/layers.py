@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed, ModelError
+from tasks.core.errors import CheckFailed, ModelError
 from tasks.merge.modules import bare, blocks, merge_layer, merges
 from tasks.merge.source import Source
 

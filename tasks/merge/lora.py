@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed
-from tasks.contract.shards import Stored
+from tasks.core.errors import CheckFailed
 from tasks.merge.layers import Skeleton
+from tasks.models.shards import Stored
 
 PIECE = 2**17
 """Numbers of a piece: half a megabyte in float32."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import ModelError
+from tasks.core.errors import ModelError
 
 
 def merges(module: Any) -> bool:

@@ -4,10 +4,10 @@ from functools import partial
 
 import torch
 
-from tasks.contract.errors import ModelError
-from tasks.contract.writing import Planned
+from tasks.core.errors import ModelError
 from tasks.merge.layers import Skeleton
 from tasks.merge.lora import plain_lora
+from tasks.models.writing import Planned
 
 Files = dict[str, dict[str, Planned]]
 

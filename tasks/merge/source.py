@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from tasks.contract.loading import keep_packing
-from tasks.contract.shards import Stored, stored
+from tasks.models.loading import keep_packing
+from tasks.models.shards import Stored, stored
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,18 @@ from typing import Any, Protocol
 import psutil
 import torch
 
-from tasks.contract.errors import ModelError
-from tasks.contract.progress import reporter
-from tasks.contract.shards import stored
-from tasks.contract.writing import write
+from tasks.core.errors import ModelError
+from tasks.core.progress import reporter
 from tasks.merge.adapter import Adapter
 from tasks.merge.combine import Combine, combine_adapters
-from tasks.merge.equivalence import logits
 from tasks.merge.folder import save_beside
 from tasks.merge.layers import Skeleton
 from tasks.merge.plan import misfit, plan
 from tasks.merge.source import Quantization, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
+from tasks.models.equivalence import logits
+from tasks.models.shards import stored
+from tasks.models.writing import write
 
 Logits = list[torch.Tensor]
 

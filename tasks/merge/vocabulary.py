@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed
+from tasks.core.errors import CheckFailed
 from tasks.merge.layers import Skeleton
 from tasks.merge.source import source
 

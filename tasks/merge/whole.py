@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import MachineError, ModelError
+from tasks.core.errors import MachineError, ModelError
 from tasks.merge.folder import save_beside
 
 

@@ -4,9 +4,9 @@ import re
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from tasks.report import Settings
 from tasks.report.gather import Story
-from tasks.report.tell import TUNED
+from tasks.report.render import TUNED
+from tasks.report.settings import Settings
 
 
 def front_matter(settings: Settings, story: Story) -> str:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.files import read_json
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.files import read_json
+from tasks.core.paths import Paths
 
 ORDER = ("base", "base_system", "base_few_shot", "adapter", "merged")
 """Candidates in the order they are told; quantised ones follow by name."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.report import Settings
 from tasks.report.gather import Story
-from tasks.report.tell import metric, name
+from tasks.report.render import metric, name
+from tasks.report.settings import Settings
 
 SCRIPT = Path(__file__).parent / "templates" / "predictions.js"
 DIMENSIONS = ("slice", "source", "length")

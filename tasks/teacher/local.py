@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import TemperError
-from tasks.contract.files import fingerprint
-from tasks.contract.loading import load_model
-from tasks.contract.model import describe, identity
+from tasks.core.errors import TemperError
+from tasks.core.files import fingerprint
+from tasks.models.loading import load_model
+from tasks.models.record import describe, identity
 from tasks.teacher.errors import Stopped, Unanswered
 from tasks.teacher.request import Request, Response
 from tasks.teacher.settings import Teacher

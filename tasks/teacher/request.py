@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.contract.files import fingerprint
+from tasks.core.files import fingerprint
 from tasks.teacher.settings import Teacher
 
 

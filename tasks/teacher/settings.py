@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from tasks.contract.settings import SECRET
-from tasks.contract.settings import Settings as Section
+from tasks.core.settings import SECRET
+from tasks.core.settings import Settings as Section
 
 HUGGING_FACE = "https://router.huggingface.co/v1"
 """Hugging Face's inference API, which speaks OpenAI's chat protocol."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.contract.ledger import Ledger
+from tasks.rows.ledger import Ledger
 from tasks.template.checks import CHECKS, WANTED, Check
 from tasks.template.encode import Encoder
 from tasks.template.findings import EXAMPLES, Findings

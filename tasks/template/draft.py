@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from tasks.contract.rows import Message
-from tasks.template.environment import MOST_TOOLS
+from tasks.chat.environment import MOST_TOOLS
+from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.rows.canonical import Message
 from tasks.template.markers import Ends, Marked, marked
-from tasks.template.places import Span
+from tasks.template.offsets import Span
 from tasks.template.prompts import Prompts, key
-from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.scaffold import own, skeleton
 from tasks.template.settings import Trained
 from tasks.template.skeleton import Fitted, Skeleton, fit
-from tasks.template.words import calls, names, thinks
+from tasks.template.unslotted_text import calls, names, thinks
 
 MOST = 20_000
 """Skeletons that are kept."""

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.errors import InputError
-from tasks.template.controls import added, finder, is_tag, special
-from tasks.template.places import Bytes, Pieces, Places, Read, Span, numbers
+from tasks.core.errors import InputError
+from tasks.template.offsets import Bytes, Pieces, Places, Read, Span, numbers
+from tasks.template.special_tokens import added, finder, is_tag, special
 
 PRIVATE = range(0xF0000, 0x10FFFE)
 """Private characters, of which some stand for control tokens while others are read as plain text."""

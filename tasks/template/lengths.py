@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tasks.contract.rows import Message
+from tasks.rows.canonical import Message
 from tasks.template.sequence import Sequence
 
 EDGES = [0, *(2**power for power in range(4, 18))]

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract.rows import Message
+from tasks.rows.canonical import Message
 
 SAID = ("content", "reasoning_content", "reasoning", "thinking")
 """Fields of a message whose text a template writes."""

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tasks.contract.rows import Message
+from tasks.rows.canonical import Message
 from tasks.template.draft import Draft
 from tasks.template.sequence import Sequence
 

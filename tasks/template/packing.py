@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 TOKENS = 1 << 22
 """Tokens that are packed together, which bounds the memory: 32 MiB of ids and labels, in up to three copies."""

@@ -5,8 +5,8 @@ import marshal
 from hashlib import blake2b
 from typing import Any
 
-from tasks.contract.rows import Message
-from tasks.template.renderer import Renderer, Unrenderable
+from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.rows.canonical import Message
 
 MOST = 200_000
 """Prompts that are remembered, at some 100 bytes each."""

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.contract.rows import Message, turns
+from tasks.chat.environment import MOST_TOOLS
+from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.rows.canonical import Message, turns
 from tasks.template import sequence
 from tasks.template.checks import ERRORS
 from tasks.template.draft import Draft, Drafter
 from tasks.template.encode import Encoder
-from tasks.template.environment import MOST_TOOLS
 from tasks.template.markers import Ends
 from tasks.template.outcome import Outcome, Plan
-from tasks.template.renderer import Renderer, Unrenderable
+from tasks.template.probe import settle
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.shorten import POLICIES
-from tasks.template.trial import settle
 from tasks.template.workers import cores, ordered
 
 Batch = Any

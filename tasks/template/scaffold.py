@@ -9,10 +9,10 @@ import re
 from bisect import bisect_left, bisect_right
 from typing import Any
 
-from tasks.contract.rows import Message
+from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.rows.canonical import Message
 from tasks.template.markers import Ends, Marked, Slot, Spot, found, only
 from tasks.template.prompts import Prompts
-from tasks.template.renderer import Renderer, Unrenderable
 from tasks.template.skeleton import Fitted, Place, Skeleton, Turn, forms
 
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")

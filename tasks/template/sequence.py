@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.rows import IGNORED
+from tasks.rows.canonical import IGNORED
 from tasks.template.draft import Draft
 from tasks.template.encode import Encoder
-from tasks.template.places import Span
+from tasks.template.offsets import Span
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.contract.files import written
+from tasks.core.files import written
 from tasks.template.outcome import Outcome
 
 IDS = pa.list_(pa.int32())

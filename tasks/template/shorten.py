@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from tasks.contract.rows import Message
+from tasks.rows.canonical import Message
 from tasks.template.lengths import in_parts, windows, without_end, without_oldest
 from tasks.template.outcome import Outcome, Plan
 from tasks.template.sequence import Sequence

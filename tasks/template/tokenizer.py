@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError, ModelError
+from tasks.core.errors import InputError, ModelError
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -189,7 +189,7 @@ def _adds_bos(tokenizer: Any) -> bool:
 
 
 def _writes_bos(tokenizer: Any) -> bool:
-    from tasks.template.renderer import Renderer, Unrenderable
+    from tasks.chat.renderer import Renderer, Unrenderable
 
     try:
         return Renderer(tokenizer).probe().startswith(tokenizer.bos_token)

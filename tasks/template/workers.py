@@ -17,7 +17,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from tasks.contract.errors import MachineError, TemperError
+from tasks.core.errors import MachineError, TemperError
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

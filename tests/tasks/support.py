@@ -19,17 +19,19 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tasks import align as alignment
-from tasks import template
+from tasks.align import stage as alignment
 from tasks.align.settings import GONE, LOSSES
 from tasks.align.settings import Settings as Alignment
-from tasks.contract.errors import TemperError
-from tasks.contract.files import sha256, write_text
-from tasks.contract.loading import keep_packing
-from tasks.contract.model import base_folder
-from tasks.contract.paths import Paths
-from tasks.train import methods, optimizers, tune
-from tasks.train.settings import Settings, Tuning
+from tasks.core.errors import TemperError
+from tasks.core.files import sha256, write_text
+from tasks.core.paths import Paths
+from tasks.models.loading import keep_packing
+from tasks.models.record import base_folder
+from tasks.template import stage as template
+from tasks.train import run
+from tasks.train.settings import Settings
+from tasks.training import methods, optimizers
+from tasks.training.settings import Tuning
 from tests.tasks import tiny
 
 PAGE = Path("docs/training-methods.md")
@@ -151,7 +153,7 @@ def _schedule(name: str) -> dict[str, Any]:
 
 def project(root: Path) -> Paths:
     """A project up to the stage template, with an adapter in data/trained for the objectives to go on from."""
-    from tests.tasks.test_align import preferences
+    from tests.tasks.align.test_align import preferences
 
     paths = tiny.project(root)
     template.run(template.Settings(), paths)
@@ -163,7 +165,7 @@ def project(root: Path) -> Paths:
 
 def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
     """Try `case` in the project `paths`; an error that temper raises on purpose is a limit, any other is a failure."""
-    from tests.tasks.test_train import Killed, killed_at
+    from tests.tasks.train.test_train import Killed, killed_at
 
     try:
         if case.part == "objective":
@@ -174,7 +176,7 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
         else:
             asked = Settings.model_validate({**COMMON, **case.settings})
             place = out = paths.fitted
-            run = tune.tune
+            run = run.tune
         with live(paths) as trained:
             run(asked, paths)
         first = {file.name: sha256(file) for file in sorted(place.iterdir())}
@@ -209,10 +211,10 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
 @contextmanager
 def live(paths: Paths) -> Iterator[list[Any]]:
     """Catch the logits of the model as it is saved."""
-    from tasks.align import align
+    from tasks.align import run as alignment_run
 
     found: list[Any] = []
-    saved = tune.save
+    from tasks.models.tuning import save as saved
 
     def save(model: Any, *args: Any) -> None:
         model.eval()
@@ -221,14 +223,14 @@ def live(paths: Paths) -> Iterator[list[Any]]:
         saved(model, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tune, "save", save)
-        patch.setattr(align, "save", save)
+        patch.setattr(run, "save", save)
+        patch.setattr(alignment_run, "save", save)
         yield found
 
 
 def probe(paths: Paths) -> Any:
     """A row as the model reads it."""
-    from tasks.train import rows
+    from tasks.training import rows
 
     return torch.tensor([rows.load(paths.templated / "train.arrow")[0]["input_ids"]])
 
@@ -239,7 +241,9 @@ def compare(asked: Any, paths: Paths, place: Path, trained: list[Any]) -> float:
 
     adapter = (place / "adapter_config.json").is_file()
     tuning = asked if adapter and isinstance(asked, Tuning) else Tuning(method="full")
-    model = tune.load(base_folder(paths) if adapter else place, tuning, asked)
+    from tasks.models.tuning import load
+
+    model = load(base_folder(paths) if adapter else place, tuning, asked)
     if getattr(model, "is_loaded_in_4bit", False):
         keep_packing(model)
     if adapter:

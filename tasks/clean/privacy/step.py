@@ -12,7 +12,7 @@ from tasks.clean.privacy.search import REGIONS, find, placeholders, redacted
 from tasks.clean.privacy.walk import Change, changed, changed_text
 from tasks.clean.record import Record
 from tasks.clean.settings import Privacy
-from tasks.contract.errors import SettingsError
+from tasks.core.errors import SettingsError
 
 
 class Step:

@@ -47,7 +47,7 @@ def scorer(metric: Metric, scoring: Path) -> Score:
         from tasks.evaluate.metrics.code import passes
 
         return partial(passes, timeout=metric.timeout, memory=metric.memory)
-    from tasks.evaluate.metrics.own import function
+    from tasks.evaluate.metrics.custom import function
 
     return function(str(metric.function), scoring)
 

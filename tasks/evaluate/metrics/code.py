@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError, MachineError
+from tasks.core.errors import InputError, MachineError
 
 CONFINED = Path(__file__).with_name("confined.py")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 
 @dataclass(frozen=True)

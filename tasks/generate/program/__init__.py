@@ -2,7 +2,7 @@
 
 It imports nothing heavy, so that the base model's text, the distilabel teacher and the tests share it. Three promises:
 a held-out command is in no training or pretraining text; no held-out phrasing is; and no training request is a
-near-duplicate of a test request (`tasks.contract.likeness`), which `grammar.load` proves before any row is made.
+near-duplicate of a test request (`tasks.dedup.similarity`), which `grammar.load` proves before any row is made.
 """
 
 from tasks.generate.program.answer import answer

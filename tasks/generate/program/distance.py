@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from tasks.contract.errors import InputError
-from tasks.contract.likeness import NEAR_DUPLICATE, jaccard, words
+from tasks.core.errors import InputError
+from tasks.dedup.similarity import NEAR_DUPLICATE, jaccard, words
 from tasks.generate.program.grammar import Grammar, Intent, fill
 
 

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.settings import read
+from tasks.core.errors import InputError
+from tasks.core.settings import read
 
 HELD_OUT_ONE_IN = 8
 """One command in so many is held out for the test split, chosen by the hash of its text."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 from tasks.generate.program.distance import openings
 from tasks.generate.program.grammar import Grammar, Intent, fill
 

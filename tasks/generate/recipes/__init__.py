@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
 from tasks.generate.settings import Settings
 from tasks.teacher.request import Response
 

@@ -7,8 +7,8 @@ from typing import Any
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
 from tasks.generate.recipes import Outcome, Row, Said
 from tasks.generate.recipes.seeds import seeds
 from tasks.generate.settings import Settings

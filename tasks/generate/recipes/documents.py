@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from tasks.contract.likeness import words
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
+from tasks.dedup.similarity import words
 from tasks.generate.documents import Chunk, chunks, documents
 from tasks.generate.quality import REFUSALS, echoes, fault
 from tasks.generate.recipes import Outcome, Row, Said

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
 from tasks.generate.recipes import Outcome, Row, Said
 from tasks.generate.recipes.chain import conversation, first_fault, keys
 from tasks.generate.recipes.seeds import seeds

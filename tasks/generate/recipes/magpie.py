@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
 from tasks.generate.recipes import Outcome, Row, Said
 from tasks.generate.recipes.chain import conversation, first_fault, keys
 from tasks.generate.settings import Settings

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
 from tasks.generate.quality import fault
 from tasks.generate.recipes import Outcome, Row, Said
 from tasks.generate.recipes.chain import conversation, keys

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tasks.contract.likeness import NEAR_DUPLICATE, jaccard, words
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
+from tasks.dedup.similarity import NEAR_DUPLICATE, jaccard, words
 from tasks.generate.program import load, splits
 from tasks.generate.quality import fault
 from tasks.generate.recipes import Outcome, Row, Said

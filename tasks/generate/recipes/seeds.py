@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
 from tasks.generate.settings import Settings
 
 

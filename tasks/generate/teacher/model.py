@@ -8,12 +8,12 @@ from typing import Any
 from distilabel.models.llms.base import AsyncLLM
 from pydantic import PrivateAttr
 
-from tasks.contract.files import write_json
+from tasks.core.files import write_json
 from tasks.generate.quality import fault
+from tasks.teacher.cached_client import Recorded
 from tasks.teacher.errors import Stopped
-from tasks.teacher.record import RECORD, STOP, Record
-from tasks.teacher.recorded import Recorded
 from tasks.teacher.request import Request, Response
+from tasks.teacher.response_store import RECORD, STOP, Record
 from tasks.teacher.settings import Budget, Teacher
 
 

@@ -1,0 +1,32 @@
+"""The bridge between Prefect and DVC: one dvc.yaml, two drivers. The only room that touches DVC's internals.
+
+`survey` asks DVC about all stages at once; `bring` makes one stage current by DVC's own rules, inside this process,
+and says how: unchanged (dvc.lock holds), restored (the cache has the outputs of these inputs) or ran. What DVC does not
+document, and this package relies on, was read in DVC 3.67; tests/flows/test_parity.py compares with the `dvc` command.
+"""
+
+from flows.bridge.execute import How, Outcome, bring, forget_dead
+from flows.bridge.experiments import experiments, find, save
+from flows.bridge.inputs import bring_inputs, settle, track
+from flows.bridge.repo import arrange, cache
+from flows.bridge.survey import Need, chosen, missing, survey, upstream
+
+__all__ = [
+    "How",
+    "Need",
+    "Outcome",
+    "arrange",
+    "bring",
+    "bring_inputs",
+    "cache",
+    "chosen",
+    "experiments",
+    "find",
+    "forget_dead",
+    "missing",
+    "save",
+    "settle",
+    "survey",
+    "track",
+    "upstream",
+]

@@ -1,0 +1,143 @@
+"""The flow `finetune` as deployed: each run in a worktree of its own, kept as a DVC experiment of the run's name."""
+
+import json
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.bridge import save
+from flows.cli import promote
+from flows.finetune import RUNNER, carry_out
+from flows.params.form import UNCHANGED, Form, news
+from flows.params.model import change
+from flows.plan.preflight import LOCKED, accepted, quick
+from flows.results import artifacts, pages
+from flows.run.policies import FILE, operation
+from flows.run.pruning import Hopeless, half_way
+from flows.run.run import Run
+from flows.server.logs import tell_once
+from flows.server.retry import patiently
+from flows.worktree import remotes
+from flows.worktree.worktree import home, label, workspace
+from flows.worktree.zombies import bury, enter
+from tasks.core.errors import TemperError, Unavailable
+
+
+@flow(name="finetune", task_runner=RUNNER)
+def finetune(
+    settings: Form = UNCHANGED,
+    revision: str = "HEAD",
+    force: list[str] | None = None,
+    jobs: int | None = None,
+    hopeless: Hopeless | None = None,
+) -> State[dict[str, Any]]:
+    """Make every stage current in a checkout of this run's own, and save what came out as a DVC experiment.
+
+    Args:
+        settings: Put over the params.yaml of the revision; what is not given stays as it is there.
+        revision: The commit, branch, tag or experiment to start from.
+        force: Stages to run even where nothing changed.
+        jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
+        hopeless: When the training is not worth its end; set by sweeps.
+    """
+    return run_isolated(settings, revision, force or [], jobs, hopeless)
+
+
+def run_isolated(
+    settings: dict[str, Any],
+    revision: str,
+    force: list[str],
+    jobs: int | None = None,
+    hopeless: Hopeless | None = None,
+    prepare: Callable[[], None] = lambda: None,
+    conclude: Callable[[str], None] = lambda commit: None,
+) -> State[dict[str, Any]]:
+    """What the flow does, for the flow run that calls; a run that was given up ends *Stopped*.
+
+    In the worktree, `prepare` is called before the stages, `conclude` after them, with the experiment's commit.
+    """
+    tell_once()
+    try:
+        return _run(settings, revision, force, jobs, hopeless, prepare, conclude)
+    except TemperError as error:
+        get_run_logger().error("%s", error, exc_info=error)
+        return Failed(message=str(error), data=error)
+
+
+def _run(
+    settings: dict[str, Any],
+    revision: str,
+    force: list[str],
+    jobs: int | None,
+    hopeless: Hopeless | None,
+    prepare: Callable[[], None],
+    conclude: Callable[[str], None],
+) -> State[dict[str, Any]]:
+    log, name = get_run_logger(), label(flow_run.name or "run")
+    enter()
+    bury(log.info)
+    with workspace(name, revision, log.info) as baseline:
+        log.info("%s: worktree of %s", name, baseline[:12])
+        for line in change([], values=news(settings)):
+            log.info("params.yaml: %s", line)
+        prepare()
+        quick()
+        accepted(home())
+        how = operation(home() / FILE)  # of the checkout, not the revision: it is about this machine
+        if how.share:
+            remotes.fetch(how.share, log.warning)
+        lacks = (
+            f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
+            "temper data add FILE"
+        )
+        run = carry_out(force, jobs, how, hopeless, lacks=lacks)
+        saved = "" if run.failed else save(name, baseline, _message(name))
+        patiently(lambda: artifacts.publish(run, name, name if saved else "", home()))
+        if run.hopeless:
+            return Failed(name="Stopped", message=run.hopeless)
+        run.check()
+        log.info("saved as experiment %s (%s)", name, saved[:12])
+        conclude(saved)
+        if how.share:
+            try:
+                remotes.push(name, how.share, log.warning)
+            except Unavailable as error:
+                return Failed(name="NotShared", message=str(error))
+        facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}
+        message = "\n".join(filter(None, [f"experiment {name}: {_counted(run)}", promote.sentence()]))
+    return Completed(message=message, data=facts)
+
+
+def environment() -> dict[str, str]:
+    """What the bytes of a result depend on beside the repository: processor, Python, versions of libraries."""
+    info = Path("/proc/cpuinfo")
+    models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    found = {"python": platform.python_version(), "machine": platform.machine(), "processor": (models or ["?"])[0]}
+    for name in LOCKED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _message(name: str) -> str:
+    """The commit message of the experiment: where to look at its run, and on what it was made."""
+    lines = [f"Run {name}", "", f"Flow-Run: {flow_run.id}", f"Environment: {json.dumps(environment())}"]
+    if (loss := half_way()) is not None:
+        lines.append(f"Loss-Half-Way: {loss}")
+    if page := pages.address():
+        lines.insert(2, f"Page: {page}")
+    return "\n".join(lines)
+
+
+def _counted(run: Run) -> str:
+    hows = [outcome.how for outcome in run.outcomes.values()]
+    return ", ".join(f"{hows.count(how)} {how}" for how in ("ran", "restored", "unchanged") if how in hows)

@@ -1,0 +1,213 @@
+"""Dialogues to text by a tokenizer's chat template: one way, for training and for every evaluation of it.
+
+A template is fed as it wants to be, which a few trial dialogues tell: arguments of tool calls as objects or as the text
+that OpenAI's form has, a system prompt of its own or at the head of the first user turn where the template refuses it.
+"""
+
+from contextlib import suppress
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any
+
+from tasks.chat.environment import Remembered, read
+from tasks.chat.forms import in_parts, with_objects, with_texts
+from tasks.core.errors import ModelError
+from tasks.rows.canonical import Message
+
+TODAY = datetime(2025, 1, 1)
+"""The day that templates get which write today's date: the same bytes every day."""
+
+TRIAL: list[Message] = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
+CALLED: list[Message] = [
+    {"role": "user", "content": "aq"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {"id": "callq0001", "type": "function", "function": {"name": "nq", "arguments": '{"kq": "vq"}'}},
+        ],
+    },
+    {"role": "tool", "content": "rq", "tool_call_id": "callq0001", "name": "nq"},
+    {"role": "assistant", "content": "bq"},
+]
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "nq",
+        "description": "dq",
+        "parameters": {"type": "object", "properties": {"kq": {"type": "string", "description": "dq"}}, "required": []},
+    },
+}
+
+
+class Unrenderable(ModelError):
+    """The chat template refuses a dialogue, or breaks on it; the message says how."""
+
+
+class Renderer:
+    """A tokenizer's chat template, and how it wants to be fed."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
+        self.template: str = tokenizer.chat_template
+        self._variables = dict(tokenizer.special_tokens_map)
+        self.takes_parts = False
+        """Whether contents go in as lists of parts, for the template writes no plain texts."""
+        try:
+            self._compiled = _compile_jinja_template(self.template)
+        except Exception as error:  # jinja's own family, and what its lexer lets through
+            raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
+        environment = self._compiled.environment
+        environment.globals["strftime_now"] = self._compiled.globals["strftime_now"] = TODAY.strftime
+        if not isinstance(environment.filters["tojson"], Remembered):
+            environment.filters["tojson"] = Remembered(environment.filters["tojson"])
+        environment.getattr = partial(read, environment, type(environment).getattr)
+        self._to_json: Remembered = environment.filters["tojson"]
+        if not self._writes_trial():
+            self.takes_parts = True
+            self.takes_parts = self._writes_trial()
+
+    def render(
+        self, messages: list[Message], tools: list[Any] | None = None, *, generation_prompt: bool = False
+    ) -> str:
+        """The text of a dialogue; with the generation prompt, that after which the model answers.
+
+        As `apply_chat_template` of transformers renders it, which makes everything anew for each call. Raises
+        `Unrenderable`.
+        """
+        return self.rendered(self.fed(messages), tools, generation_prompt=generation_prompt)
+
+    def rendered(self, fed: list[Message], tools: list[Any] | None, *, generation_prompt: bool = False) -> str:
+        """As `render`, of messages that were `fed`."""
+        self._to_json.keep(tools)
+        with _errors():
+            text: str = self._compiled.render(
+                messages=in_parts(fed) if self.takes_parts else fed,
+                tools=tools or None,
+                documents=None,
+                add_generation_prompt=generation_prompt,
+                **self._variables,
+            )
+        return text
+
+    def marked(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
+        """The text of a dialogue, and the characters of it that the template marks by `{% generation %}`."""
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        with _errors():
+            texts, spans = render_jinja_template(
+                conversations=[in_parts(fed) if self.takes_parts else fed],
+                tools=tools or None,
+                chat_template=self.template,
+                return_assistant_tokens_mask=True,
+                **self._variables,
+            )
+        return texts[0], [(start, end) for start, end in spans[0] if start < end]
+
+    def fed(self, messages: list[Message]) -> list[Message]:
+        """The messages in the form that the template takes, with one name for what a model thinks (as transformers)."""
+        from transformers.utils.chat_template_utils import _alias_reasoning_fields
+
+        if not self.takes_system and messages and messages[0]["role"] == "system":
+            system, *rest = messages
+            if rest and rest[0]["role"] == "user":
+                joined = f"{system['content']}\n\n{rest[0]['content']}"
+                messages = [{**rest[0], "content": joined}, *rest[1:]]
+        form = with_objects if self.takes_objects else with_texts
+        fed: list[Message] = _alias_reasoning_fields(
+            [form(message) if message.get("tool_calls") else message for message in messages]
+        )
+        return fed
+
+    def probe(self) -> str:
+        """A question and an answer, rendered; with a tool where the template cannot do without.
+
+        Raises `Unrenderable` for a template that cannot render even that.
+        """
+        try:
+            return self.rendered(TRIAL, None)
+        except Unrenderable:
+            return self.rendered(TRIAL, [TOOL])
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether the template takes a system prompt; where it refuses one, the first user turn begins with it."""
+        for tools in (None, [TOOL]):
+            with suppress(Unrenderable):
+                self.rendered(TRIAL, tools)
+                try:
+                    self.rendered([{"role": "system", "content": "sq"}, *TRIAL], tools)
+                except Unrenderable:
+                    return False
+                return True
+        return True  # it renders nothing at all
+
+    @cached_property
+    def takes_objects(self) -> bool:
+        """Whether arguments of tool calls go in as objects, the usual form of templates, or as text, OpenAI's.
+
+        With the wrong one of the two a template breaks, or writes JSON within JSON, or Python's form of an object; a
+        filter `safe` on the object makes jinja write all that stands beside it in the escapes of HTML.
+        """
+        try:
+            text = self.rendered([with_objects(message) for message in CALLED], [TOOL])
+            return not any(wrong in text for wrong in ("'kq'", "&#34;", "&#39;"))
+        except Unrenderable:
+            return False
+
+    @cached_property
+    def unprompted(self) -> bool:
+        """Whether the head of an answer is left to the model: the template writes one and no generation prompt."""
+        asked, whole = self._trial(TRIAL[:1]), self._trial(TRIAL)
+        if not asked or not whole or asked != self._trial(TRIAL[:1], generation_prompt=True) or self.always_prompts:
+            return False
+        return whole.startswith(asked) and bool(whole[len(asked) :].partition(TRIAL[1]["content"])[0].strip())
+
+    @cached_property
+    def always_prompts(self) -> bool:
+        """Whether a finished dialogue ends with a generation prompt too."""
+        asked, whole, longer = (self._trial(messages) for messages in (TRIAL[:1], TRIAL, [*TRIAL, *TRIAL]))
+        if not asked or not whole or not longer or asked != self._trial(TRIAL[:1], generation_prompt=True):
+            return False
+        same = next((at for at, pair in enumerate(zip(whole, longer, strict=False)) if pair[0] != pair[1]), len(whole))
+        return bool(whole[same:].strip()) and asked.endswith(whole[same:])
+
+    @cached_property
+    def own_system(self) -> str:
+        """The system prompt that the template gives to dialogues without one, if any."""
+        if not self.takes_system:
+            return ""
+        given, bare = self._trial([{"role": "system", "content": "sq"}, *TRIAL]), self._trial(TRIAL)
+        before, found, after = (given or "").partition("sq")
+        if not found or not bare or not bare.startswith(before):
+            return ""
+        behind = after.partition(TRIAL[0]["content"])[0]
+        written = bare.partition(TRIAL[0]["content"])[0].removeprefix(before).removesuffix(behind).strip()
+        return written if " " in written else ""
+
+    def _writes_trial(self) -> bool:
+        text = self._trial(TRIAL) or ""
+        return all(message["content"] in text for message in TRIAL)
+
+    def _trial(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
+        for tools in (None, [TOOL]):
+            with suppress(Unrenderable):
+                return self.rendered(messages, tools, generation_prompt=generation_prompt)
+        return None
+
+    @cached_property
+    def dated(self) -> bool:
+        """Whether the template writes today's date."""
+        return "strftime_now" in self.template
+
+
+class _errors:  # noqa: N801 - a context manager, read as a statement
+    """Whatever a template raises comes as `Unrenderable`: templates are programs of strangers."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise Unrenderable(f"the chat template cannot render the dialogue: {told}") from None

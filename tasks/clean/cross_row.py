@@ -1,0 +1,141 @@
+"""What becomes of a row because of other rows: taken or not by `mix`, a duplicate, or in the way of the test."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.clean.keys import alike
+from tasks.clean.settings import Part
+from tasks.dedup.memmap import beside, blocks, chosen, parts
+
+REASONS = (
+    "",
+    "not_sampled",
+    "duplicate",
+    "duplicate_across_splits",
+    "near_duplicate",
+    "conflicting_answers",
+    "near_duplicate_of_test",
+    "passage_of_test",
+    "near_duplicate_of_benchmark",
+    "passage_of_benchmark",
+)
+"""Reasons for leaving, by number; 0: stays."""
+
+Reasons = npt.NDArray[np.uint8]
+
+
+def sampled(keys: Any, mix: tuple[Part, ...]) -> Reasons:
+    """Leave out what `mix` does not take: by the hash of the row, so that adding rows never changes others."""
+    reasons: Reasons = beside(keys, np.uint8)
+    for number, part in enumerate(mix):
+        limit = int(part.share * 2**64)
+        if part.cap is not None:
+            limit = min(limit, _lowest(keys, number, part.cap))
+        if limit >= 2**64:
+            continue
+        for block in blocks(len(keys), keys):
+            some = keys[block]
+            out = (some["part"] == number) & ~some["left"] & (_draw(some["id"]) >= np.uint64(limit))
+            reasons[block][out] = REASONS.index("not_sampled")
+    return reasons
+
+
+def staying(keys: Any, reasons: Reasons, those: Callable[[slice], Any] | None = None) -> npt.NDArray[np.bool_]:
+    """Which records stay so far; only of `those`, where it is said for a block of places which they are."""
+
+    def stay(block: slice) -> Any:
+        found = ~keys[block]["left"] & (reasons[block] == 0)
+        return found if those is None else found & those(block)
+
+    stays: npt.NDArray[np.bool_] = chosen(keys, stay)
+    return stays
+
+
+def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> None:
+    """Leave out rows that stand twice: what is in the test stays before validation, and that before train."""
+    for group in alike(keys, "request", staying(keys, reasons)):
+        if (elsewhere := splits[group] < splits[group].max()).any():
+            reasons[group[elsewhere]] = REASONS.index("duplicate_across_splits")
+    for group in alike(keys, "content", staying(keys, reasons)):
+        reasons[group[1:]] = REASONS.index("duplicate")
+
+
+def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
+    """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
+    found: npt.NDArray[np.bool_] = beside(keys, np.bool_)
+    of_train = staying(keys, reasons, lambda block: (splits[block] == 0) & keys[block]["dialogue"])
+    for group in alike(keys, "request", of_train):
+        if len(np.unique(keys["content"][group])) > 1:
+            if drop:
+                reasons[group] = REASONS.index("conflicting_answers")
+            else:
+                found[group] = True
+    return found
+
+
+def near_duplicates(
+    keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, clusters: npt.NDArray[np.int64], most: int
+) -> dict[int, int]:
+    """Of each cluster leave all but the best; return the sizes of the `most` largest, by the one that stays.
+
+    `clusters`: for each record the first one of its cluster.
+    """
+    stays, largest = staying(keys, reasons), dict[int, int]()
+    count = parts(len(keys))
+    for part in range(count):
+        places = np.concatenate(
+            [
+                block.start + np.flatnonzero((clusters[block] % count == part) & stays[block])
+                for block in blocks(len(keys), keys, clusters, stays)
+            ]
+            or [np.zeros(0, np.int64)]
+        )
+        answers = keys["answer"][places].astype(np.int64)
+        places = places[np.lexsort((places, -answers, -splits[places], clusters[places]))]
+        first = np.append(True, np.diff(clusters[places]) != 0) if len(places) else np.zeros(0, bool)
+        reasons[places[~first]] = REASONS.index("near_duplicate")
+        sizes = np.diff(np.append(np.flatnonzero(first), len(places)))
+        several = sizes > 1
+        largest |= dict(zip(places[first][several].tolist(), sizes[several].tolist(), strict=True))
+        order = sorted(largest, key=lambda place: (-largest[place], place))
+        largest = {place: largest[place] for place in order[:most]}
+    return largest
+
+
+def numbered(keys: Any, reasons: Reasons) -> dict[int, int]:
+    """Place -> how often the row's id has come before it and once more, for rows that stay and are not the first."""
+    groups = alike(keys, "id", staying(keys, reasons))
+    return {int(place): count for group in groups for count, place in enumerate(group[1:], 2)}
+
+
+def _draw(ids: Any) -> npt.NDArray[np.uint64]:
+    """A second hash of the row, which has nothing to do with its split (SplitMix64's finaliser, Steele et al. 2014)."""
+    mixed = np.array(ids, dtype=np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    drawn: npt.NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return drawn
+
+
+def _lowest(keys: Any, part: int, count: int) -> int:
+    """The value below which `count` draws of the part's rows lie; found by bisection, so nothing is sorted."""
+    low, high = 0, 2**64
+    while low < high:
+        middle = (low + high) // 2
+        if _below(keys, part, middle) >= count:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _below(keys: Any, part: int, limit: int) -> int:
+    total = 0
+    for block in blocks(len(keys), keys):
+        some = keys[block]
+        draws = _draw(some["id"][(some["part"] == part) & ~some["left"]])
+        total += len(draws) if limit >= 2**64 else int((draws < np.uint64(limit)).sum())
+    return total
