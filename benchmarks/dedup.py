@@ -165,7 +165,7 @@ def _summary(runs: list[dict[str, Any]], count: int) -> dict[str, Any]:
 
 def temper(path: Path) -> Iterator[int]:
     """Texts by batches from the file, as the stage reads them."""
-    from tasks.dedup import clusters
+    from tasks.dedup.near import clusters
 
     with path.open() as lines:
         batches = iter(lambda: list(islice(lines, 1000)), [])

@@ -180,6 +180,8 @@ def _check(options: argparse.Namespace) -> int:
             print(line)
     for fault in faults:
         print(fault, file=sys.stderr)
+    for note in preflight.notes():
+        print(note)
     if not faults:
         print("Everything is in place. Next: temper run")
     return 1 if faults else 0

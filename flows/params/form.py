@@ -25,7 +25,7 @@ def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if path.is_file():
         with suppress(SettingsError):  # said by `temper deploy`, and by the run itself
-            values = load(model(), path).model_dump(mode="json", exclude_unset=True)
+            values = load(model(), path).model_dump(mode="json")
     return _filled(_inline(schema, schema["$defs"]), values) | {"title": "settings"}
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, create_model
+from pydantic import Field, ValidationError, create_model
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
@@ -90,6 +90,7 @@ def change(
         overlay(document, values)
     for assignment in assignments:
         _assign(document, assignment)
+    _restore_floats(document, before)
     changes = parameters(before, document)
     if not changes:
         return []
@@ -122,16 +123,30 @@ def nested(assignments: list[str]) -> dict[str, Any]:
 
 
 def overlay(document: Any, values: Mapping[str, Any]) -> None:
-    """Put `values` over `document`: sections merge key by key, everything else replaces.
-
-    A form in a browser sends 0 for 0.0, which DVC's run cache tells apart: what was a float stays one.
-    """
+    """Put `values` over `document`: sections merge key by key, everything else replaces."""
     for key, value in values.items():
         if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
             overlay(document[key], value)
         else:
-            old = document.get(key)
-            document[key] = _kept(old, float(value) if isinstance(old, float) and type(value) is int else value)
+            document[key] = _kept(document.get(key), value)
+
+
+def _restore_floats(document: Any, before: Any) -> None:
+    """Write 0.0 where 0 is new for a number with fractions, as a form in a browser sends it: DVC tells them apart."""
+    try:
+        values = model().model_validate(json.loads(json.dumps(document))).model_dump(mode="json")
+    except (ValidationError, TypeError):  # `verify` says what is wrong
+        return
+    _as_floats(document, before, values)
+
+
+def _as_floats(document: Any, before: Any, values: Any) -> None:
+    for key, value in document.items():
+        old, validated = before.get(key) if isinstance(before, Mapping) else None, values.get(key)
+        if isinstance(value, Mapping) and isinstance(validated, Mapping):
+            _as_floats(value, old, validated)
+        elif value != old and type(validated) is float and isinstance(value, int):
+            document[key] = float(value)
 
 
 def _assign(document: Any, assignment: str) -> None:

@@ -72,6 +72,17 @@ def faults() -> list[str]:
     return [fault for ask in asked for fault in _asked(ask)]
 
 
+def notes() -> list[str]:
+    """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name."""
+    from flows.params.model import model
+    from tasks.core.settings import PARAMS, outdated
+
+    try:
+        return outdated(model(), Path(PARAMS))
+    except SettingsError:
+        return []
+
+
 def project() -> None:
     """Raise `MachineError` unless the current folder is a project: dvc.yaml, params.yaml, git and DVC."""
     missing = [name for name in ("dvc.yaml", "params.yaml") if not Path(name).is_file()]

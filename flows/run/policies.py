@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
@@ -20,8 +20,15 @@ from pydantic import Field, model_validator
 from flows.server.retry import patiently
 from tasks.core.errors import MachineError
 from tasks.core.settings import Settings, load
+from tasks.stages import entries
 
 FILE = Path("infra/stages.yaml")
+
+GPU = "gpu"
+"""The limit whose slots are graphics cards."""
+
+DAY = 86_400.0
+"""Seconds until a stage that asks a teacher is ended, unless infra/stages.yaml says otherwise."""
 
 PAUSE = 1.0
 """Seconds between two questions for a slot; between them the run may be told to stop."""
@@ -86,8 +93,10 @@ class Operation(Settings):
         return self
 
     def of(self, stage: str) -> Conduct:
-        """How `stage` is carried out; by default at once, without limits, and once."""
-        return next((conduct for name, conduct in self.stages.items() if fnmatchcase(stage, name)), Conduct())
+        """How `stage` is carried out: as its declaration says, with what the first pattern that fits says otherwise."""
+        conduct = _declared(stage, self.limits)
+        pattern = next((one for name, one in self.stages.items() if fnmatchcase(stage, name)), Conduct())
+        return conduct.model_copy(update={key: getattr(pattern, key) for key in pattern.model_fields_set})
 
     @contextmanager
     def slots(self, stage: str, wait: Callable[[], None], tell: Callable[[str], None]) -> Iterator[None]:
@@ -119,6 +128,19 @@ class Operation(Settings):
 
     def _name(self, limit: str) -> str:
         return f"temper-{limit}-{socket.gethostname()}" if self.limits[limit].each == "host" else f"temper-{limit}"
+
+
+def _declared(stage: str, limits: Mapping[str, Limit]) -> Conduct:
+    """Stages that compute on a card share none, where there is a limit for it; who asks a teacher asks again."""
+    declared = entries().get(stage.partition("@")[0])
+    if declared is None:
+        return Conduct()
+    asks = declared[0].asks_teacher
+    return Conduct(
+        retries=3 if asks else 0,
+        timeout=DAY if asks else None,
+        limits={GPU: 1} if declared[0].resources.gpu and GPU in limits else {},
+    )
 
 
 def operation(path: Path = FILE) -> Operation:

@@ -1,7 +1,7 @@
 """Settings of alignment."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -86,6 +86,8 @@ class Reward(Section):
 class Settings(Optimization, Tuning):
     """The section `align`."""
 
+    retired: ClassVar = {"padding_free": ("auto", False), "group_by_length": (False,)}
+
     objective: Objective = "off"
     """off; on pairs of answers: dpo (every loss by arguments: {loss_type: ...}), orpo, cpo, simpo, or reward, a model
     that scores answers; on answers that are good or not, or on pairs taken apart: kto; on answers that the model gives
@@ -150,8 +152,6 @@ class Settings(Optimization, Tuning):
 
     @model_validator(mode="after")
     def _fits(self) -> "Settings":
-        if self.group_by_length or self.padding_free is True:
-            raise ValueError("group_by_length and padding_free are for the stage train")
         if self.objective == "reward" and self.quantized:
             raise ValueError("a reward model is saved whole; set quantization to null, and a method other than qlora")
         if self.objective == "gkd" and not self.teacher:

@@ -132,7 +132,7 @@ def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, as
     """For each record the first record of its cluster of near-duplicates; None where they are not looked for."""
     if settings.near_duplicates_within is None:
         return None
-    from tasks.dedup import clusters
+    from tasks.dedup.near import clusters
 
     stay = cross_row.staying(known, reasons)
     count = int(stay.sum())

@@ -1,11 +1,11 @@
 """Settings of a stage: a frozen pydantic model of its section in params.yaml, with errors that name key and line."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tasks.core.errors import SettingsError
 
@@ -20,6 +20,23 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    moved: ClassVar[Mapping[str, str]] = {}
+    """Keys of older files, each with the key of the same section that has taken its place."""
+    retired: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Keys of older files that never had an effect, each with the values that said so; any other value is an error."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_today(cls, values: Any) -> Any:
+        """The section of an older file in today's keys."""
+        if not isinstance(values, Mapping) or not (cls.moved or cls.retired):
+            return values
+        today = {key: value for key, value in values.items() if not _without_effect(cls, key, value)}
+        for old, new in cls.moved.items():
+            if old in today and new not in today:
+                today[new] = today.pop(old)
+        return today
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
@@ -32,6 +49,32 @@ class Settings(BaseModel):
 
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _without_effect(model: type[Settings], key: str, value: Any) -> bool:
+    return any(value is one or (type(value) is type(one) and value == one) for one in model.retired.get(key, ()))
+
+
+def outdated(model: type[BaseModel], path: Path) -> list[str]:
+    """A sentence for each key in `path` that an older version had, with the key that stands for it now."""
+    document = read(path)
+    return [
+        f"{path}:{_line(document, location)}: {'.'.join(location)} {what}"
+        for location, what in _outdated(model, document, ())
+    ]
+
+
+def _outdated(model: type[BaseModel], values: Any, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        here = (*prefix, str(key))
+        if issubclass(model, Settings) and key in model.moved:
+            yield here, f"is now called {'.'.join((*prefix, model.moved[key]))}; rename it."
+        elif issubclass(model, Settings) and _without_effect(model, key, value):
+            yield here, "never had an effect and is no longer read; remove it."
+        elif field := model.model_fields.get(str(key)):
+            for nested in _kinds(field.annotation):
+                if isinstance(nested, type) and issubclass(nested, BaseModel):
+                    yield from _outdated(nested, value, here)
 
 
 def _kinds(annotation: Any) -> set[Any]:

@@ -61,7 +61,7 @@ def near_duplicates(
     outcomes: Callable[[], Iterator[dict[str, Any]]], threshold: float, scratch: Path, seed: int
 ) -> set[int]:
     """Numbers of the kept outcomes whose question is nearly that of an earlier kept one."""
-    from tasks.dedup import clusters
+    from tasks.dedup.near import clusters
 
     kept = [number for number, outcome in enumerate(outcomes()) if outcome["reason"] is None]
     texts = (outcome["asks"] for outcome in outcomes() if outcome["reason"] is None)

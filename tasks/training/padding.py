@@ -9,7 +9,7 @@ import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tasks.core.errors import CheckFailed
-from tasks.training.settings import Optimization
+from tasks.training.settings import Batched
 
 DENSE = 4096
 """Tokens of a batch up to which attention over all of it costs less than padding short rows would."""
@@ -29,7 +29,7 @@ FLAT: Collate = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=Tru
 for, and no attention mask: one of ones would let the rows see each other. It is trl's; there is no padding in it."""
 
 
-def free(what: str, settings: Optimization, model: Any, rows: Any) -> bool:
+def free(what: str, settings: Batched, model: Any, rows: Any) -> bool:
     """Whether batches of `rows` go without padding; `settings.padding_free` says so, or leaves it to what is measured.
 
     Raises `CheckFailed` where it is asked for and the model mixes the rows: recurrent models do, silently.

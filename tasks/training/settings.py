@@ -45,6 +45,17 @@ class Optimization(Section):
     on a processor that computes in it where the base's hidden_size is at least 512, below which it costs time."""
     threads: Positive = 2
     """CPU threads. Part of the result: another number adds in another order and gives other last bits."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a fifth more time."""
+    logging_steps: Positive = 10
+    """Steps between two points of the loss curve."""
+    checkpoint_steps: Positive = 100
+    """Steps between two checkpoints; a run that was killed goes on from the last one. More than `steps`: none."""
+
+
+class Batched(Optimization):
+    """How rows with labels stand in a batch."""
+
     padding_free: bool | Literal["auto"] = "auto"
     """Rows of a batch stand one after the other, apart by their positions, instead of each filled up to the longest:
     the same gradients without work on padding. auto: where batch_size times the longest row is at most 4,096 tokens,
@@ -52,12 +63,6 @@ class Optimization(Section):
     group_by_length: bool = False
     """Rows of similar length share a batch: less work on padding, at the price of less random batches. For rows that
     are not packed. Of use where batches are padded, which `padding_free` decides."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a fifth more time."""
-    logging_steps: Positive = 10
-    """Steps between two points of the loss curve."""
-    checkpoint_steps: Positive = 100
-    """Steps between two checkpoints; a run that was killed goes on from the last one. More than `steps`: none."""
 
 
 class LoRA(Section):
@@ -194,7 +199,7 @@ def passed_on(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def together(what: str, settings: Optimization, packed: bool) -> None:
+def together(what: str, settings: Batched, packed: bool) -> None:
     """Raise `SettingsError` where rows should share a line of a batch, and what is tuned or how they go forbids it."""
     if packed and settings.group_by_length:
         raise SettingsError(
@@ -210,7 +215,7 @@ def together(what: str, settings: Optimization, packed: bool) -> None:
         )
 
 
-class Supervised(Optimization, Tuning):
+class Supervised(Batched, Tuning):
     """Training on rows with labels, watched on a validation split."""
 
     arguments: Annotated[dict[str, Any], AfterValidator(passed_on)] = Field(default_factory=dict)

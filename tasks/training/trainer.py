@@ -22,7 +22,7 @@ from tasks.training.methods import METHODS, Method
 from tasks.training.packs import Packs, collate
 from tasks.training.rows import count
 from tasks.training.samplers import ByLength
-from tasks.training.settings import Optimization, Supervised, Tuning, together
+from tasks.training.settings import Batched, Supervised, Tuning, together
 
 __all__ = ["Trained", "fit", "prepare"]
 
@@ -72,7 +72,7 @@ def fit(
     model: Any,
     tokenizer: Any,
     rows: Any,
-    settings: Optimization,
+    settings: Batched,
     scratch: Path,
     *,
     validation: Any = None,
@@ -136,7 +136,7 @@ def validate(settings: Supervised, scratch: Path) -> None:
 
 def _values(
     what: str,
-    settings: Optimization,
+    settings: Batched,
     scratch: Path,
     *,
     evaluated: bool,
@@ -161,7 +161,7 @@ def _values(
     )
 
 
-def _form(what: str, settings: Optimization, method: Method, model: Any, rows: Any, packed: bool) -> tuple[Any, bool]:
+def _form(what: str, settings: Batched, method: Method, model: Any, rows: Any, packed: bool) -> tuple[Any, bool]:
     """How batches are made: the collator of packs, or None for trl's; and whether rows go without padding."""
     together(what, settings, packed)
     if not method.side_by_side:

@@ -172,13 +172,13 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
             asked: Any = Alignment.model_validate({**COMMON, **case.settings})
             out = paths.aligned
             place = out / "reward" if asked.objective == "reward" else out
-            run: Any = alignment.run
+            carry_out: Any = alignment.run
         else:
             asked = Settings.model_validate({**COMMON, **case.settings})
             place = out = paths.fitted
-            run = run.tune
+            carry_out = run.tune
         with live(paths) as trained:
-            run(asked, paths)
+            carry_out(asked, paths)
         first = {file.name: sha256(file) for file in sorted(place.iterdir())}
         rewards = column(out / "loss.csv", "reward")
         curve, facts = rewards or column(out / "loss.csv", "loss"), tiny.read(place / "training.json")
@@ -194,8 +194,8 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
         if resumed:
             with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
                 killed_at(4, patch)
-                run(asked, paths)
-            run(asked, paths)
+                carry_out(asked, paths)
+            carry_out(asked, paths)
             if {file.name: sha256(file) for file in sorted(place.iterdir())} != first:
                 limits.append("killed and continued it ends in other bytes")
         return Result(

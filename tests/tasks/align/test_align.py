@@ -210,8 +210,8 @@ def test_arguments_that_trl_refuses_are_told_as_a_sentence(
         ({"arguments": {"seed": 1}}, "set by the key seed"),
         ({"arguments": {"loss_type": "kto_pair"}}, "dpo has no loss kto_pair"),
         ({"objective": "orpo", "arguments": {"loss_type": "sigmoid"}}, "orpo has one loss"),
-        ({"group_by_length": True}, "group_by_length and padding_free are for the stage train"),
-        ({"padding_free": True}, "group_by_length and padding_free are for the stage train"),
+        ({"group_by_length": True}, "Extra inputs are not permitted"),
+        ({"padding_free": True}, "Extra inputs are not permitted"),
         ({"objective": "reward", "method": "qlora"}, "a reward model is saved whole"),
     ],
 )

@@ -1,12 +1,13 @@
 """Every fault in params.yaml is told at once, with its line, its key and the nearest known key."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from pydantic import Field
 
 from tasks.core.errors import SettingsError
-from tasks.core.settings import Settings, load
+from tasks.core.settings import Settings, load, outdated
 from tasks.generate import stage as generate
 
 
@@ -90,3 +91,22 @@ def test_a_fault_of_a_whole_section_is_told_without_its_values(tmp_path: Path) -
     path.write_text("generate:\n  recipe: magpie\n")
     with pytest.raises(SettingsError, match=r"params\.yaml:1: generate: the recipe 'magpie' needs a teacher"):
         load(generate.Settings, path, "generate")
+
+
+class Renamed(Settings):
+    """A section in which a key has another name than it had."""
+
+    moved: ClassVar = {"rank": "r"}
+
+    r: int = 1
+    """Rank."""
+
+
+def test_a_key_that_has_moved_is_read_under_its_new_name_and_named(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("rank: 8\n")
+    assert load(Renamed, file).r == 8
+    assert outdated(Renamed, file) == [f"{file}:1: rank is now called r; rename it."]
+    file.write_text("rank: 8\nr: 4\n")
+    with pytest.raises(SettingsError, match="unknown key 'rank'"):
+        load(Renamed, file)

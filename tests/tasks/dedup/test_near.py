@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.dedup import clusters, link, memmap
+from tasks.dedup import link, memmap
 from tasks.dedup.bags import Bags, Hasher
 from tasks.dedup.link import Buckets, Clusters, similarity
 from tasks.dedup.minhash import FUNCTIONS, MISSED, MinHash, banding
+from tasks.dedup.near import clusters
 from tasks.dedup.similarity import jaccard, words
 
 ROOT = Path(__file__).parents[3]
@@ -145,7 +146,7 @@ def test_batches_threads_and_hash_seed_change_nothing_and_nothing_stays(tmp_path
     clusters([texts[:100], [], texts[100:]], 0.8, scratch=tmp_path, report=seen.append)
     assert seen[-1] == len(texts)
     code = (
-        "import sys, json, pathlib; from tasks.dedup import clusters; texts = json.load(sys.stdin);"
+        "import sys, json, pathlib; from tasks.dedup.near import clusters; texts = json.load(sys.stdin);"
         "print(clusters([texts], 0.8, scratch=pathlib.Path(sys.argv[1])).tolist())"
     )
     for seed in ("1", "2"):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.params.model import Params, change
+from flows.params.model import change, model
 from flows.plan import estimate as whole
 from tasks.core.paths import Paths
 from tasks.core.settings import load
@@ -133,7 +133,7 @@ def test_too_little_is_told_before_anything_runs(project: Paths, monkeypatch: py
     assert not faults
     assert told[0].startswith("train: 450 steps of 32 rows, 720.0 epochs of 20 rows with ")
     assert told[1].startswith("disk: ")
-    params = load(Params, Path("params.yaml"))
+    params = load(model(), Path("params.yaml"))
     assert sum(whole.needed(estimate.shapes(project.base / "model"), params).values()) > 10 * 2**20
 
     class Full:

@@ -12,10 +12,10 @@ from tasks.models.loading import load_model
 from tasks.models.record import base_folder
 from tasks.template import stage as template
 from tasks.training import padding, rows, trainer
-from tasks.training.settings import Optimization
+from tasks.training.settings import Batched
 from tests.tasks import tiny
 
-SMALL = Optimization(steps=3, batch_size=4, threads=1, logging_steps=1, checkpoint_steps=9)
+SMALL = Batched(steps=3, batch_size=4, threads=1, logging_steps=1, checkpoint_steps=9)
 
 
 @pytest.fixture(scope="module")
