@@ -68,7 +68,10 @@ class Busy(TemperError):
     """Somebody else runs in this checkout; the message names them."""
 
 
-TREE: dict[str, type[TemperError]] = {kind.__name__: kind for kind in (TemperError, *TemperError.__subclasses__())}
+_KINDS: list[type[TemperError]] = [TemperError]
+_KINDS.extend(TemperError.__subclasses__())
+
+TREE: dict[str, type[TemperError]] = {kind.__name__: kind for kind in _KINDS}
 """The classes above, by name."""
 
 
