@@ -2,7 +2,8 @@
 
 The same command serves `dvc repro` and the flow. It fixes what would make two runs differ (hash seed, threads,
 cuBLAS workspace), ends with its parent, loads the stage's section of params.yaml, and runs the stage.
-Errors that users are meant to read are printed as sentences; exit code 1, or 75 where another try may succeed.
+An error is one sentence, on standard error for a person, as a line of `tasks.core.protocol` for the flow; exit code 1,
+or 75 where another try may succeed.
 """
 
 import ctypes
@@ -10,8 +11,8 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
-from tasks.core.errors import AGAIN, TemperError, Unavailable, advice
 from tasks.core.imports import collect_seldom, without_torch
 from tasks.stages import names, stage
 
@@ -48,25 +49,27 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
     collect_seldom()
-    from tasks.core.paths import Paths  # pydantic behind it: not twice, before and after the new start
+    from tasks.core.reporting import guarded  # not twice, before and after the new start
+
+    return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
+
+
+def _run(name: str, item: list[str]) -> None:
+    from tasks.core.paths import Paths
     from tasks.core.settings import PARAMS, load
 
     declared = stage(name)
     if bool(item) != bool(declared.item) or len(item) > 1:
-        print(f"usage: python -m tasks {name} {declared.item}".rstrip(), file=sys.stderr)
-        return 1
+        sys.exit(f"usage: python -m tasks {name} {declared.item}".rstrip())
     if not declared.resources.torch:
         without_torch()
-    try:
-        declared.run(load(declared.settings, Path(PARAMS), name), Paths(), *item)
-    except TemperError as error:
-        said = str(error).removeprefix(f"{name}: ")  # of steps that name their stage themselves
-        print(f"{' '.join(arguments)}: {said}", file=sys.stderr)
-        return AGAIN if isinstance(error, Unavailable) else 1
-    except OSError as error:
-        print(f"{' '.join(arguments)}: {advice(error)}", file=sys.stderr)
-        return AGAIN if isinstance(error, ConnectionError | TimeoutError) else 1
-    return 0
+    declared.run(load(declared.settings, Path(PARAMS), name), Paths(), *item)
+
+
+def _settings(name: str) -> dict[str, Any]:
+    from tasks.core.settings import PARAMS, load
+
+    return load(stage(name).settings, Path(PARAMS), name).model_dump(mode="json")
 
 
 def _end_with_parent() -> None:

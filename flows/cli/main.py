@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.cli import operations, promote
 from tasks.core.errors import MachineError, TemperError, advice
 from tasks.core.files import write_text
+from tasks.core.reporting import report
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,9 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(options.act(options))
     except TemperError as error:
-        print(f"temper {options.command}: {error}", file=sys.stderr)
+        report(error, f"temper {options.command}")
     except OSError as error:
-        print(f"temper {options.command}: {advice(error)}", file=sys.stderr)
+        report(MachineError(advice(error)), f"temper {options.command}")
     except KeyboardInterrupt:
         print(f"temper {options.command}: stopped; what is finished is kept, run again to go on.", file=sys.stderr)
     return 1

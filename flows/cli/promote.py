@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import subprocess
 import sys
 from typing import Any
 
@@ -61,6 +60,7 @@ def _promote(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from flows.history.snapshot import Past
     from flows.plan import preflight
+    from flows.system.process import ask
 
     preflight.project()
     if options.first is None:
@@ -71,10 +71,9 @@ def _compare(options: argparse.Namespace) -> int:
     candidate = options.candidate or first.candidate
     print(f"\nrows of {candidate}", flush=True)
     with first.predictions(candidate) as one, second.predictions(candidate) as two:
-        command = [sys.executable, "-P", "-m", "tasks.decide.differences", str(one), str(two), str(options.rows)]
-        done = subprocess.run(command, check=False)
-    if done.returncode:
-        raise CheckFailed("the rows could not be compared; see above.")
+        answer = ask("tasks.decide.differences", str(one), str(two), str(options.rows))
+    for line in answer.checked():
+        print(line)
     return 0
 
 

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from flows.cli.promote import allowed
 from flows.history.snapshot import at
 from flows.results.scores import DECISION
 from flows.system.git import commit, git
+from flows.system.process import ask
 from tasks.core.errors import MachineError
 from tasks.statistics.p_value import p_value
 
@@ -65,11 +64,7 @@ def holder(stage: str) -> str:
 
 def apart(revision: str, stage: str) -> list[str]:
     """`register` in a process of its own, for flows; see `holder`."""
-    command = [sys.executable, "-m", "flows.cli.main", "promote", revision, "--stage", stage]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MachineError(done.stderr.strip() or f"temper promote {revision} failed.")
-    return done.stdout.splitlines()
+    return ask("flows.cli.main", "promote", revision, "--stage", stage).checked()
 
 
 def _versions(name: str, full: str) -> list[str]:
@@ -97,10 +92,8 @@ def model() -> tuple[str, str]:
 
 def keep(found: dict[str, Any]) -> None:
     """Write the scores of the promoted run, row by row, where `decide` looks for the best so far."""
-    command = [sys.executable, "-P", "-m", "tasks.decide.best", found["candidate"]]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise MachineError(f"the scores of the run could not be kept: {done.stderr.strip().splitlines()[-1]}")
+    for error in ask("tasks.decide.best", found["candidate"]).errors:
+        raise type(error)(f"the scores of the run could not be kept: {error}")
 
 
 def _message(found: dict[str, Any], *, overruled: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from flows.params.model import Params, model
-from flows.system.process import answer
+from flows.system.process import ask
 from flows.system.resources import available_memory
 from tasks.base.ready import form, is_model
 from tasks.core.paths import Paths
@@ -51,9 +51,7 @@ def lines() -> tuple[list[str], list[str]]:
 
 def sampled() -> list[str]:
     """Train some steps to know how long all will take; where that fails, why."""
-    done = answer("tasks.train.probe")
-    said = done.stderr.splitlines() or ["train: the steps that were to be measured were killed."]
-    return said[-1:] if done.returncode else []
+    return [str(error) for error in ask("tasks.train.probe").errors]
 
 
 def taken(stages: Iterable[str]) -> list[dict[str, Any]]:

@@ -184,13 +184,12 @@ def _ahead() -> Iterator[str]:
 
 def _refused() -> Iterator[str]:
     """What stages themselves say of their settings, in a process of its own: some need libraries of models for it."""
-    from flows.system.process import answer
+    from flows.system.process import ask
 
     if _read() is None:
         return
-    done = answer("tasks.validate")
-    if done.returncode:
-        yield from done.stdout.splitlines() or done.stderr.splitlines()[-1:] or ["python -m tasks.validate was killed."]
+    for error in ask("tasks.validate").errors:
+        yield from str(error).splitlines()
 
 
 def _base() -> Iterator[str]:

@@ -1,8 +1,6 @@
-"""A stage's command as a child process, as `dvc repro` would start it; its lines, its progress, its end."""
+"""A stage's command as a child process, as `dvc repro` would start it; its lines, its progress, its error, its end."""
 
-import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -19,8 +17,8 @@ from typing import IO, Any
 import psutil
 
 from tasks.__main__ import FIXED
-from tasks.core.errors import AGAIN, StageFailed, Unavailable
-from tasks.core.progress import PREFIX
+from tasks.core.errors import AGAIN, StageFailed, TemperError, Unavailable, from_json
+from tasks.core.protocol import ASK, parse
 
 GRACE = 5.0
 """Seconds between asking children to end and ending them."""
@@ -29,13 +27,42 @@ LINGER = 2.0
 """Seconds to wait for the last lines of a process that has ended."""
 
 TAIL = 30
-"""Lines kept of each stream for the message of a failure."""
+"""Lines kept of each stream for the message of a failure of which the process itself sent no error."""
 
 
-def answer(module: str) -> "subprocess.CompletedProcess[str]":
-    """What a module of `tasks` prints in an environment as stages have it, run to its end."""
-    command = [sys.executable, "-P", "-W", "ignore", "-m", module]
-    return subprocess.run(command, env={**os.environ, **FIXED}, capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Answer:
+    """What a module printed, and the errors that it reported."""
+
+    lines: list[str]
+    errors: list[TemperError]
+
+    def checked(self) -> list[str]:
+        """Return the lines; raise the first error where there is one."""
+        for error in self.errors:
+            raise error
+        return self.lines
+
+
+def ask(module: str, *arguments: str) -> Answer:
+    """Run `python -m module` in an environment as stages have it, to its end.
+
+    Where it fails without an error of its own, `Answer.errors` holds a `StageFailed` that says how it ended.
+    """
+    command = [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments]
+    environment = {**os.environ, **FIXED, **ASK["error"]}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
+    lines, errors = [], []
+    for line in done.stdout.removesuffix("\n").split("\n"):
+        message = parse(line)
+        if message and message[0] == "error":
+            errors.append(from_json(message[1]))
+        else:
+            lines.append(line)
+    if done.returncode and not errors:
+        tail = (done.stderr.strip() or done.stdout.strip()).split("\n")[-TAIL:]
+        errors.append(StageFailed(_end_of(f"python -m {module}", done.returncode, tail)))
+    return Answer(lines, errors)
 
 
 @dataclass(frozen=True)
@@ -65,17 +92,31 @@ class Children:
     ) -> float:
         """Run `command` to its end; return the seconds it took, at most `timeout`.
 
-        Raises `StageFailed` with what it said last, `Unavailable` where another try may succeed.
+        Raises the error that it reported, as it was there; else `StageFailed` with what it printed last, `Unavailable`
+        where its exit code says that another try may succeed.
         """
         start = time.perf_counter()
         errors: deque[str] = deque(maxlen=TAIL)
         lines: deque[str] = deque(maxlen=TAIL)
+        reported: list[TemperError] = []
+
+        def take(line: str, tail: deque[str]) -> None:
+            message = parse(line)
+            if message and message[0] == "progress":
+                progress(message[1])
+            elif message:
+                reported.append(from_json(message[1]))
+                log(str(reported[-1]))
+            elif text := line.rstrip():
+                tail.append(text)
+                log(text)
+
         with self._started(command) as process:
             streams = ((process.stdout, lines), (process.stderr, errors))
             listeners = [
                 threading.Thread(
                     target=copy_context().run,  # Prefect finds the task run, to log to, in the context
-                    args=(_listen, stream, tail, log, progress),
+                    args=(_listen, stream, tail, take),
                     daemon=True,
                 )
                 for stream, tail in streams
@@ -94,8 +135,10 @@ class Children:
         if self._stopped.is_set():
             raise StageFailed(f"{command.stage} was stopped before it ended.")
         if code:
+            if reported:
+                raise reported[-1]
             kind = Unavailable if code == AGAIN else StageFailed
-            raise kind(_sentence(command, code, list(errors) or list(lines)))
+            raise kind(_end_of(command.stage, code, list(errors) or list(lines)))
         return time.perf_counter() - start
 
     def check(self, stage: str) -> None:
@@ -122,7 +165,7 @@ class Children:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _replacing(command.text)],
                 cwd=command.folder,
-                env={**command.environment, "TEMPER_PROGRESS": "json", "PYTHONUNBUFFERED": "1"},
+                env={**command.environment, **ASK["progress"], **ASK["error"], "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -155,35 +198,18 @@ def _replacing(text: str) -> str:
     return text if set(text) & set(";&|<>()\n") else f"exec {text}"
 
 
-def _listen(
-    stream: IO[str], tail: "deque[str]", log: Callable[[str], None], progress: Callable[[dict[str, Any]], None]
-) -> None:
+def _listen(stream: IO[str], tail: "deque[str]", take: Callable[[str, "deque[str]"], None]) -> None:
     with stream:
         for line in stream:
-            text = line.rstrip()
-            with suppress(json.JSONDecodeError):  # a line cut off by a kill is a line like others
-                if text.startswith(PREFIX):
-                    progress(json.loads(text.removeprefix(PREFIX)))
-                    continue
-            if text:
-                tail.append(text)
-                log(text)
+            take(line, tail)
 
 
-def _sentence(command: Command, code: int, tail: list[str]) -> str:
-    """What the stage said of its failure: its own sentence ("train: ...", to the end), else its last lines.
-
-    Who is ended by a signal has said nothing of it, whatever its last line was.
-    """
+def _end_of(process: str, code: int, tail: list[str]) -> str:
+    """How a process ended that reported no error: the signal and what to do, or exit code and last lines."""
     if code < 0 or code > 128:
         number = -code if code < 0 else code - 128
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
         memory = " If nobody did that, the machine ran out of memory: see `dmesg`, and lower the batch size."
-        return f"{command.stage} was ended by {name}.{memory if number == signal.SIGKILL else ''} Run again to go on."
-    words = shlex.split(command.text)
-    speakers = tuple(f"{' '.join(words[start:])}: " for start in range(1, len(words)))
-    for start in range(len(tail) - 1, -1, -1):
-        if tail[start].startswith(speakers):
-            return "\n".join(tail[start:])
+        return f"{process} was ended by {name}.{memory if number == signal.SIGKILL else ''} Run again to go on."
     last = os.linesep.join(f"    {line}" for line in tail)
-    return f"{command.stage} failed with exit code {code}. Its last lines:\n{last}"
+    return f"{process} failed with exit code {code}. Its last lines:\n{last}"

@@ -8,13 +8,17 @@ TemperError
 ├── CheckFailed       a result that is not what it must be (supervision, equivalence, first step)
 ├── MachineError      the machine: disk, memory, git, dvc, versions
 ├── Unavailable       something outside does not answer now: a teacher, a hub, a network; worth another try
-├── StageFailed       a stage's command ended with an error
+├── StageFailed       a stage's command ended with an error that nobody foresaw
 ├── InputChanged      an input was edited while its stage ran
 └── Busy              somebody else runs in this checkout
+
+An error crosses the border of a process as JSON: `as_json` there, `from_json` here.
 """
 
 import errno
 import os
+from collections.abc import Mapping
+from typing import Any
 
 AGAIN = 75
 """Exit code of a stage that may succeed when tried again (EX_TEMPFAIL of sysexits.h)."""
@@ -53,7 +57,7 @@ class Unavailable(TemperError):
 
 
 class StageFailed(TemperError):
-    """A stage's command ended with an error; carries the last lines it printed."""
+    """A stage's command ended with an error that nobody foresaw, or without saying why."""
 
 
 class InputChanged(TemperError):
@@ -62,6 +66,25 @@ class InputChanged(TemperError):
 
 class Busy(TemperError):
     """Somebody else runs in this checkout; the message names them."""
+
+
+_KINDS: list[type[TemperError]] = [TemperError]
+_KINDS.extend(TemperError.__subclasses__())
+
+TREE: dict[str, type[TemperError]] = {kind.__name__: kind for kind in _KINDS}
+"""The classes above, by name."""
+
+
+def as_json(error: TemperError) -> dict[str, str | bool]:
+    """Return `class` (the nearest one of `TREE`), `sentence` (the whole text) and `again` (whether to try again)."""
+    kind = next(kind for parent in type(error).__mro__ if (kind := TREE.get(parent.__name__)) is parent)
+    return {"class": kind.__name__, "sentence": str(error), "again": issubclass(kind, Unavailable)}
+
+
+def from_json(value: Mapping[str, Any]) -> TemperError:
+    """Return the error that `as_json` described; of a class that is unknown here, as after an upgrade, the nearest."""
+    kind = TREE.get(value["class"], Unavailable if value["again"] else StageFailed)
+    return kind(value["sentence"])
 
 
 def advice(error: OSError) -> str:

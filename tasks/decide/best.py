@@ -5,9 +5,9 @@ Out: data/best/scores.parquet: the row's id, and a column for each metric, more 
 
 import sys
 
-from tasks.core.errors import TemperError
 from tasks.core.files import written
 from tasks.core.paths import Paths
+from tasks.core.reporting import guarded
 from tasks.decide.evidence import candidates
 
 
@@ -23,7 +23,4 @@ def keep(paths: Paths, name: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        keep(Paths(), sys.argv[1])
-    except TemperError as error:
-        sys.exit(str(error))
+    sys.exit(guarded("decide", lambda: keep(Paths(), sys.argv[1])))

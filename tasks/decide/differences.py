@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import InputError, TemperError
+from tasks.core.errors import InputError
+from tasks.core.reporting import guarded
 from tasks.rows.columns import RESERVED
 from tasks.statistics.p_value import p_value
 from tasks.statistics.paired import compare
@@ -61,9 +62,10 @@ def _line(text: str) -> str:
     return shown if len(shown) <= 100 else shown[:97] + "..."
 
 
+def _print(first: str, second: str, most: str) -> None:
+    for line in differences(Path(first), Path(second), int(most)):
+        print(line)
+
+
 if __name__ == "__main__":
-    try:
-        for line in differences(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])):
-            print(line)
-    except TemperError as error:
-        sys.exit(str(error))
+    sys.exit(guarded("decide", lambda: _print(*sys.argv[1:])))

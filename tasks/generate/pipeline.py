@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.core.files import written
 from tasks.core.imports import collect_seldom
+from tasks.core.reporting import guarded
 
 PR_SET_PDEATHSIG = 1
 
@@ -87,4 +88,5 @@ if __name__ == "__main__":
     end_with_parent()
     collect_seldom()
     folder = Path(sys.argv[1])
-    run(json.loads((folder / "order.json").read_text(encoding="utf-8")), folder)
+    order = json.loads((folder / "order.json").read_text(encoding="utf-8"))
+    sys.exit(guarded("generate", lambda: run(order, folder), values=lambda: dict(order["settings"])))

@@ -9,9 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from tasks.core.errors import TemperError
 from tasks.core.paths import Paths
+from tasks.core.reporting import guarded
 from tasks.core.settings import PARAMS, load
 from tasks.train.settings import Settings
 from tasks.training import usage
@@ -34,12 +35,14 @@ def sample(settings: Settings, paths: Paths) -> None:
 
 def main() -> int:
     """Return 0, or 1 after a sentence on what is wrong."""
-    try:
+
+    def values() -> dict[str, Any]:
+        return load(Settings, Path(PARAMS), "train").model_dump()
+
+    def work() -> None:
         sample(load(Settings, Path(PARAMS), "train"), Paths())
-    except (TemperError, OSError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return guarded("train", work, command="train", values=values)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,22 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import IO
 
-from tasks.core.errors import MachineError, StageFailed
-
-RANK = "RANK"
-"""Environment variable with the number of a process, from 0; set where there are several."""
+from tasks.core.errors import MachineError, StageFailed, TemperError, from_json
+from tasks.core.protocol import ASK, parse
+from tasks.core.unforeseen import RANK
 
 PATIENCE = 10.0
 """Seconds that the others are given to end after one has failed."""
+
+LINGER = 2.0
+"""Seconds to wait for the last lines of a process that has ended."""
 
 
 def rank() -> int:
@@ -29,40 +33,72 @@ def started() -> bool:
     return RANK in os.environ
 
 
+@dataclass(frozen=True)
+class _Member:
+    """One of several processes, and what is heard of it."""
+
+    process: "subprocess.Popen[str]"
+    said: IO[str] | None
+    """Its standard error; None where a terminal shows it."""
+    errors: list[TemperError]
+    """What it reported, so far."""
+    listener: threading.Thread
+
+
 def together(what: str, processes: int) -> None:
-    """Run the stage `what` in so many processes. Raises `StageFailed` with what the first to fail has said.
+    """Run the stage `what` in so many processes. Raises the error that the first to fail reports, else `StageFailed`.
 
     The first one speaks for all; the others are silent, and heard only where they fail.
     """
     common = {**os.environ, "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_port())}
-    running: list[tuple[subprocess.Popen[str], IO[str] | None]] = []
+    running: list[_Member] = []
     try:
         for number in range(processes):
-            seen = number == 0 and sys.stderr.isatty()  # its progress is drawn there
-            said: IO[str] | None = None if seen else tempfile.TemporaryFile("w+")  # noqa: SIM115
-            own = {**common, RANK: str(number), "LOCAL_RANK": str(number)}
-            command = [sys.executable, "-m", "tasks", what]
-            out = None if number == 0 else subprocess.DEVNULL
-            running.append((subprocess.Popen(command, env=own, stdout=out, stderr=said, text=True), said))
-        if failed := _first_to_fail([process for process, _ in running]):
+            running.append(_started(what, number, common))
+        if failed := _first_to_fail([member.process for member in running]):
             number, code = failed
             ended = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
-            told = _last(running[number][1]).removeprefix(f"{what}: ")
-            raise StageFailed(
-                f"process {number} of {processes} {ended}, and the others were ended: {told} Run again: it goes on "
-                "from the last checkpoint."
+            running[number].listener.join(LINGER)
+            error = running[number].errors[-1] if running[number].errors else StageFailed(_last(running[number].said))
+            raise type(error)(
+                f"process {number} of {processes} {ended}, and the others were ended: "
+                f"{str(error).removeprefix(f'{what}: ')} Run again: it goes on from the last checkpoint."
             )
     finally:
-        for process, said in running:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            if said:
-                said.close()
+        for member in running:
+            if member.process.poll() is None:
+                member.process.kill()
+            member.process.wait()
+            member.listener.join(LINGER)
+            if member.said:
+                member.said.close()
+
+
+def _started(what: str, number: int, common: dict[str, str]) -> _Member:
+    seen = number == 0 and sys.stderr.isatty()  # its progress is drawn there
+    said: IO[str] | None = None if seen else tempfile.TemporaryFile("w+")  # noqa: SIM115
+    own = {**common, **ASK["error"], "PYTHONUNBUFFERED": "1", RANK: str(number), "LOCAL_RANK": str(number)}
+    command = [sys.executable, "-m", "tasks", what]
+    process = subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=said, text=True, errors="replace")
+    errors: list[TemperError] = []
+    listener = threading.Thread(target=_listen, args=(process.stdout, errors, number == 0), daemon=True)
+    listener.start()
+    return _Member(process, said, errors, listener)
+
+
+def _listen(stream: IO[str], errors: list[TemperError], speaks: bool) -> None:
+    """Take the errors out of what a process prints; hand the rest on if it `speaks` for all."""
+    with stream:
+        for line in stream:
+            message = parse(line)
+            if message and message[0] == "error":
+                errors.append(from_json(message[1]))
+            elif speaks and line.strip():
+                print(line, end="", flush=True)
 
 
 def _last(said: IO[str] | None) -> str:
-    """The last line of what a process said; where there is a terminal, the first one has said it there."""
+    """The last line of a process that reported no error; where there is a terminal, the first one has said it there."""
     if said is None:
         return "it has said why."
     said.seek(0)

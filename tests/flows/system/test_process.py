@@ -1,15 +1,19 @@
-"""A stage's process: what it says, how it fails, how it is ended."""
+"""A stage's process: what it says, how its errors arrive, how it is ended."""
 
 import os
+import shlex
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.system.process import Children, Command
-from tasks.core.errors import StageFailed
-from tests.flows.project import until
+from flows.system.process import Children, Command, ask
+from tasks.core.errors import TREE, StageFailed, TemperError, Unavailable
+from tests.flows.project import ROOT, until
+
+REPORTED = '::error {"class": "StageFailed", "sentence": "nf4: two\\nlines", "again": false}'
 
 
 def ran(text: str, children: Children | None = None) -> tuple[list[str], list[dict[str, Any]]]:
@@ -34,7 +38,7 @@ def test_progress_that_is_cut_off_is_a_line() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("echo noise; echo 'nf4: two\nlines' >&2; exit 1; nf4", "^nf4: two\nlines$"),
+        (f"echo noise; printf '%s\\n' '{REPORTED}'; exit 1", r"^nf4: two\nlines$"),
         ("echo 'oh dear' >&2; exit 3", "^toy failed with exit code 3. Its last lines:\n    oh dear$"),
         ("echo 'on stdout'; exit 3", "    on stdout$"),
         ("kill -9 $$", "^toy was ended by SIGKILL. If nobody did that, the machine ran out of memory"),
@@ -46,6 +50,56 @@ def test_progress_that_is_cut_off_is_a_line() -> None:
 def test_a_failure_is_told_in_the_stages_own_words(text: str, message: str) -> None:
     with pytest.raises(StageFailed, match=message):
         ran(text)
+
+
+REPORTS = """
+import sys
+from tasks.core import errors
+from tasks.core.reporting import report
+print("a line that no line break ends", end="")
+print("Traceback of somebody else", file=sys.stderr)
+sys.exit(report(errors.{kind}(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines"), [*((kind, 2) for kind in sorted(TREE)), ("InputError", 31), ("Unavailable", 300)]
+)
+def test_an_error_arrives_as_it_was_raised(kind: str, lines: int, tmp_path: Path) -> None:
+    text = "\n".join(f"{number}: é 字 🙂 \u2028 \x85 'quoted' \"twice\" \\ {{}} \t" for number in range(lines))
+    (tmp_path / "program.py").write_text(REPORTS.format(kind=kind))
+    with pytest.raises(TemperError) as raised:
+        ran(shlex.join([sys.executable, str(tmp_path / "program.py"), text]))
+    assert type(raised.value) is TREE[kind]
+    assert str(raised.value) == text
+
+
+def test_the_exit_code_says_whether_to_try_again_where_nothing_else_does() -> None:
+    with pytest.raises(Unavailable, match=r"^toy failed with exit code 75\. Its last lines:\n    away$"):
+        ran("echo away; exit 75")
+
+
+@pytest.mark.parametrize(
+    ("program", "messages"),
+    [
+        ("print('one')", []),
+        ("from tasks.core import errors, reporting; reporting.report(errors.InputError('a\\nb'))", ["a\nb"]),
+        ("import os; os.kill(os.getpid(), 15)", ["python -m asked was ended by SIGTERM. Run again to go on."]),
+        ("raise SystemExit('no')", ["python -m asked failed with exit code 1. Its last lines:\n    no"]),
+    ],
+)
+def test_a_module_is_asked_for_its_lines_and_errors(
+    program: str, messages: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asked.py").write_text(program)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
+    answer = ask("asked")
+    assert [str(error) for error in answer.errors] == messages
+    if not messages:
+        assert answer.checked() == ["one"]
+    else:
+        with pytest.raises(type(answer.errors[0])):
+            answer.checked()
 
 
 @pytest.mark.parametrize("text", ["sleep 600", "trap '' TERM; echo up; while :; do sleep 600; done"])
