@@ -1,4 +1,4 @@
-"""Run a program and its tests where they can only compute: `python -I -S confined.py MIB SECONDS`.
+"""Run a program and its tests where they can only compute: `python -I -S sandbox.py MIB SECONDS`.
 
 Standard input is a token, code and tests, with a null byte between them. Writes the token to standard output when both
 came to their end. Started by `code.py`, alone: it imports nothing of temper.
