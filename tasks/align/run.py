@@ -13,8 +13,9 @@ from datasets import Dataset
 
 from tasks.align import arguments, prompts
 from tasks.align.items import Items, check, counts, longest, read
-from tasks.align.objectives import Objective, Start
-from tasks.align.settings import GROUPED, SAMPLED, Settings
+from tasks.align.objectives import OBJECTIVES, Objective
+from tasks.align.settings import Settings
+from tasks.align.trainers import Start
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import Paths
@@ -51,7 +52,7 @@ def align(settings: Settings, paths: Paths) -> None:
     with written(paths.aligned) as out:
         out.mkdir()
         place = out
-        if name == "reward":
+        if OBJECTIVES[name].scores:
             place = out / "reward"
             place.mkdir()
             _save_whole(result.model, place)
@@ -82,26 +83,27 @@ class Lesson:
 def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
     """The rows of the objective, or the prompts that the model shall answer."""
     name = settings.objective
-    if name in SAMPLED:
+    objective = OBJECTIVES[name]
+    if objective.sampled:
         made = prompts.read(paths, settings.prompts, tokenizer)
-        several = settings.answers if name in GROUPED else 1
-        unit = "answers" if name in GROUPED else "rows"
+        several = settings.answers if objective.grouped else 1
+        unit = "answers" if objective.grouped else "rows"
         work = loop.Work(made.counts(), len(made) * several, made.longest, unit)
         place = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
-        return Lesson(arguments.objective(name), made, None, work, [place])
-    objective = arguments.objective(name)
+        return Lesson(objective, made, None, work, [place])
     train, validation = (read(paths, split, name) for split in ("train", "validation"))
     check(train, name, paths.templated)
-    given = Items(train, objective.shape)
-    asked = Items(validation, objective.shape) if len(validation) else None
-    kinds = ("preferences", "judged") if name == "kto" else ("preferences",)
+    _, _, shape = objective.load()
+    given = Items(train, shape)
+    asked = Items(validation, shape) if len(validation) else None
+    kinds = ("preferences", "judged") if objective.judged else ("preferences",)
     files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
     return Lesson(objective, given, asked, loop.Work(counts(train), len(given), longest(train)), files)
 
 
 def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
     """Hashes of what data/guides holds, where that decides anything."""
-    if settings.objective not in SAMPLED:
+    if not OBJECTIVES[settings.objective].sampled:
         return {}
     files = sorted(file for file in paths.guides.rglob("*") if file.is_file() and file.suffix != ".pyc")
     return {str(file.relative_to(paths.guides)): sha256(file) for file in files}
@@ -116,7 +118,7 @@ def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tu
         raise InputError(
             f"{paths.fitted}: neither an adapter nor a model; run the stage train first, or set align.start to base."
         )
-    if settings.objective == "reward":
+    if OBJECTIVES[settings.objective].scores:
         return _scorer(settings, paths, base, tokenizer, scratch), settings
     if not tuned:
         model = load(base, settings, settings)
@@ -137,9 +139,10 @@ def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tu
 
 def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path) -> loop.Trained:
     """Train `model` on `lesson`; raises `CheckFailed` where what comes out cannot be right."""
-    objective, sampled = lesson.objective, settings.objective in SAMPLED
+    objective, sampled = lesson.objective, lesson.objective.sampled
     longest = len(lesson.train[lesson.work.longest]["prompt"]) if sampled else 0
     values = arguments.values(settings, scratch, longest, evaluated=bool(lesson.validation), width=width(model.config))
+    trainer_class, _, _ = objective.load()
     options: dict[str, Any] = {}
     if sampled:
         from tasks.align import sampling
@@ -149,7 +152,7 @@ def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer:
         options["ref_model"] = copy.deepcopy(model).requires_grad_(False).eval()
     trainable = [value for value in model.parameters() if value.requires_grad]
     try:
-        trainer = objective.trainer(
+        trainer = trainer_class(
             model=model,
             args=values,
             train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row

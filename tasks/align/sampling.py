@@ -5,17 +5,16 @@ from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from trl.experimental.gkd import GKDConfig, GKDTrainer
-from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
-from trl.trainer.grpo_config import GRPOConfig
+from trl.experimental.gkd import GKDTrainer
+from trl.experimental.online_dpo import OnlineDPOTrainer
 from trl.trainer.grpo_trainer import GRPOTrainer
-from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
-from tasks.align.objectives import Objective, Ready
-from tasks.align.prompts import place
+from tasks.align import guides
+from tasks.align.objectives import OBJECTIVES
 from tasks.align.rewards import worth
-from tasks.align.settings import GROUPED, Settings
+from tasks.align.settings import Settings
+from tasks.align.trainers import Ready
 from tasks.core.errors import SettingsError
 from tasks.core.paths import Paths
 from tasks.rows.canonical import IGNORED
@@ -88,24 +87,16 @@ class _Padded:
         return {"input_ids": ids, "attention_mask": mask}
 
 
-OBJECTIVES = {
-    "grpo": Objective(GRPO, GRPOConfig, reference=True),
-    "rloo": Objective(RLOO, RLOOConfig, reference=True),
-    "online_dpo": Objective(OnlineDPO, OnlineDPOConfig, reference=True),
-    "gkd": Objective(GKD, GKDConfig),
-}
-"""Those objectives by the name that `align.objective` takes."""
-
-
 def own(settings: Settings, longest: int) -> dict[str, Any]:
     """Arguments that stand in other keys of `settings`; nothing is cut anywhere. `longest`: tokens of a prompt."""
-    if settings.objective in GROUPED:
+    objective = OBJECTIVES[settings.objective]
+    if objective.grouped:
         return {
             "max_completion_length": settings.answer_tokens,
             "num_generations": settings.answers,
             "reward_weights": [reward.weight for reward in settings.rewards],
         }
-    if settings.objective == "gkd":
+    if objective.taught:
         return {"max_new_tokens": settings.answer_tokens, "max_length": None}
     return {
         "max_new_tokens": settings.answer_tokens,
@@ -127,20 +118,21 @@ def check(values: Any, settings: Settings) -> None:
 
 def options(settings: Settings, paths: Paths, tokenizer: Any, model: Any, values: Any, scratch: Path) -> dict[str, Any]:
     """What the trainer needs besides a model and prompts: rewards or a teacher, and what the model is compared with."""
-    if settings.objective == "gkd":
+    objective = OBJECTIVES[settings.objective]
+    if objective.taught:
         from transformers import AutoModelForCausalLM
 
-        folder = place(paths, settings.teacher or "", "align.teacher")
+        folder = guides.model(paths, settings.teacher or "", "align.teacher")
         teacher = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
         return {"teacher_model": teacher, "data_collator": collate(tokenizer.pad_token_id)}
-    if settings.objective in GROUPED and values.beta and not hasattr(model, "peft_config"):
+    if objective.grouped and values.beta and not hasattr(model, "peft_config"):
         # trl loads the reference from where the model says it came from, which lacks tokens that were added since
         model.save_pretrained(scratch / REFERENCE)
         model.config._name_or_path = model.name_or_path = str(scratch / REFERENCE)
-    given: dict[str, Any] = {"reward_funcs": worth(settings, paths, tokenizer)}
-    return given if settings.objective in GROUPED else {**given, "data_collator": _columns}
+    rewards: dict[str, Any] = {"reward_funcs": worth(settings, paths, tokenizer)}
+    return rewards if objective.grouped else {**rewards, "data_collator": _columns}
 
 
 def collate(pad: int) -> Any:

@@ -10,7 +10,8 @@ the stages below use it in its place; with `objective: reward` the reward model 
 import os
 from typing import Any
 
-from tasks.align.settings import SAMPLED, Settings
+from tasks.align.objectives import OBJECTIVES
+from tasks.align.settings import Settings
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.files import write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
@@ -28,7 +29,8 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
-    if settings.objective == "off" or not (settings.arguments or settings.peft or settings.objective in SAMPLED):
+    sampled = OBJECTIVES[settings.objective].sampled
+    if settings.objective == "off" or not (settings.arguments or settings.peft or sampled):
         return  # all else is known to fit, without seconds of imports
     from tasks.align import arguments
 

@@ -8,7 +8,7 @@ from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.evaluate.engine import Answer, Engine
-from tasks.evaluate.metrics import LIKELIHOOD
+from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.questions import Question, ask, continued, extras, rows, shots
 from tasks.evaluate.settings import Metric, Settings
 
@@ -39,7 +39,7 @@ def ask_all(
     likelihoods = {
         metric.column: _likelihoods(held_out, questions, metric, engine, candidate)
         for metric in metrics
-        if metric.kind in LIKELIHOOD
+        if METRICS[metric.kind].asks_likelihood
     }
     if len(likelihoods) == len(metrics):
         return [_chosen(found) for found in next(iter(likelihoods.values()))], likelihoods
@@ -55,7 +55,7 @@ def _likelihoods(
     asked, places = [], []
     for place, (row, question) in enumerate(zip(held_out, questions, strict=True)):
         texts = [row["messages"][-1]["content"] or ""]
-        if metric.kind == "multiple_choice":
+        if METRICS[metric.kind].asks == "choice":
             texts = _choices(row, metric)
         if question:
             for text in texts:

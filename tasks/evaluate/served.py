@@ -8,7 +8,7 @@ from tasks.core.files import fingerprint
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.evaluate.engine import Answer
-from tasks.evaluate.metrics import LIKELIHOOD
+from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.questions import Question, parts
 from tasks.evaluate.settings import Settings
 from tasks.teacher.cached_client import ask_all
@@ -20,7 +20,7 @@ from tasks.teacher.settings import Budget, Teacher
 
 def check(candidate: str, settings: Settings) -> None:
     """Raise `SettingsError` for what an endpoint cannot be asked."""
-    if metrics := [metric.column for metric in settings.metrics if metric.kind in LIKELIHOOD]:
+    if metrics := [metric.column for metric in settings.metrics if METRICS[metric.kind].asks_likelihood]:
         raise SettingsError(
             f"evaluate.hosted.{candidate}: an endpoint tells no likelihoods, so {', '.join(metrics)} cannot be told of "
             "it; take the metric out of evaluate.metrics, or the model out of evaluate.hosted."

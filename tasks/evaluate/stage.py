@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tasks.core.declaration import ITEM, KEY, Entry, Resources, Stage, tracked
 from tasks.core.paths import PATHS, Paths
+from tasks.evaluate.metrics.registry import METRICS, scorer
 from tasks.evaluate.settings import Settings
 
 __all__ = ["STAGE", "Settings", "run", "validate"]
@@ -35,9 +36,7 @@ def validate(settings: Settings, paths: Paths) -> None:
 
             check(name, settings)
     for metric in settings.metrics:
-        if metric.kind in ("json_schema", "function"):
-            from tasks.evaluate.metrics import scorer
-
+        if not METRICS[metric.kind].asks_likelihood:
             scorer(metric, paths.scoring)
     for benchmark in settings.benchmarks:
         from tasks.benchmarks import manager

@@ -20,7 +20,7 @@ import torch
 from pydantic import ValidationError
 
 from tasks.align import stage as alignment
-from tasks.align.settings import GONE, LOSSES
+from tasks.align.objectives import GONE, OBJECTIVES
 from tasks.align.settings import Settings as Alignment
 from tasks.core.errors import TemperError
 from tasks.core.files import sha256, write_text
@@ -107,7 +107,7 @@ def cases() -> list[Case]:
         Case("trick", "early stopping", {"patience": 2, "eval_steps": 2}),
     ]
     for objective in ("dpo", "kto", "orpo", "cpo", "simpo", "reward"):  # on answers that are given
-        for loss in LOSSES.get(objective, ("",)):
+        for loss in OBJECTIVES[objective].losses or ("",):
             further: dict[str, Any] = {"loss_type": loss} if loss else {}
             if loss == "exo_pair":
                 further["label_smoothing"] = 1e-3
@@ -118,7 +118,7 @@ def cases() -> list[Case]:
     several = {"steps": 12, "batch_size": 64, "answers": 8, "answer_tokens": 3, "learning_rate": 3e-2}
     made += [
         Case("objective", f"grpo {loss}", {"objective": "grpo", **several, **taste, "arguments": {"loss_type": loss}})
-        for loss in LOSSES["grpo"]
+        for loss in OBJECTIVES["grpo"].losses
     ]
     liked = {"rewards": [{"kind": "model", "name": "liked"}]}
     made += [
@@ -137,7 +137,7 @@ def cases() -> list[Case]:
             f"online_dpo {loss}",
             {"objective": "online_dpo", **several, "batch_size": 32, **taste, "arguments": {"loss_type": loss}},
         )
-        for loss in LOSSES["online_dpo"]
+        for loss in OBJECTIVES["online_dpo"].losses
     ]
     return made
 

@@ -174,7 +174,7 @@ def test_no_pairs_are_told_as_a_sentence(project: Paths) -> None:
 
 
 def test_a_start_away_from_the_reference_is_stopped(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks.align.objectives import DPO
+    from tasks.align.trainers import DPO
 
     prepared = DPO.train
 

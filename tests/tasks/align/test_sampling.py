@@ -104,7 +104,7 @@ def test_prompts_are_rows_up_to_their_last_answer(project: Paths) -> None:
 
 
 def test_what_fills_up_an_answer_is_no_part_of_it() -> None:
-    from tasks.align.rewards import ended
+    from tasks.align.reward_model import ended
 
     class Coder:
         pad_token_id, eos_token_id = 0, 2

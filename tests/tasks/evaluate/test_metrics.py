@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.core.errors import InputError, SettingsError
-from tasks.evaluate.metrics import scorer
 from tasks.evaluate.metrics.code import ran
+from tasks.evaluate.metrics.registry import scorer
 from tasks.evaluate.settings import Metric, Settings
 
 ROW: dict[str, Any] = {"id": "r1"}
