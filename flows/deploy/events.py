@@ -5,6 +5,7 @@ from pathlib import Path
 from flows.bridge import track
 from flows.system.git import git
 from tasks.core.errors import InputError
+from tasks.core.paths import PATHS
 
 EVENT = "temper.data.changed"
 
@@ -16,7 +17,7 @@ def add(paths: list[Path]) -> str:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder.")
         if not path.resolve().is_relative_to(here):
-            raise InputError(f"{path} lies outside the project; copy it into data/, then add it.")
+            raise InputError(f"{path} lies outside the project; copy it into {PATHS.data}/, then add it.")
         if git("ls-files", "--", str(path)):
             raise InputError(f"{path} is tracked by git; run: git rm -r --cached {path}, commit, then add it.")
     records = [str(path) for path in track(paths)]
