@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from flows.bridge import track
+from flows.server.prefect_private import emit
 from flows.system.git import git
 from tasks.core.errors import InputError
 from tasks.core.paths import PATHS
@@ -30,13 +31,8 @@ def add(paths: list[Path]) -> str:
 
 def tell(paths: list[Path], revision: str) -> None:
     """Emit the event `temper.data.changed` to the server; returns when it has it."""
-    from prefect.events.clients import get_events_client  # noqa: F401
-    from prefect.events.utilities import emit_event
-    from prefect.events.worker import EventsWorker
-
-    emit_event(
-        event=EVENT,
+    emit(
+        EVENT,
         resource={"prefect.resource.id": f"temper.data.{paths[0]}", "prefect.resource.name": str(paths[0])},
         payload={"revision": revision, "paths": [str(path) for path in paths]},
     )
-    EventsWorker.instance().drain()

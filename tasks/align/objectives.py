@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import TrainerCallback
-from trl.experimental.cpo import CPOConfig, CPOTrainer
-from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.kto_config import KTOConfig
@@ -17,6 +15,10 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from tasks.align import items
 from tasks.core.errors import CheckFailed
+from tasks.training.private_trl import Prepared, experimental
+
+CPOConfig, CPOTrainer = experimental("cpo", "CPO")
+ORPOConfig, ORPOTrainer = experimental("orpo", "ORPO")
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,8 @@ class Objective:
     """Whether the model is compared with itself as it was before."""
 
 
-class Ready:
+class Ready(Prepared):
     """Has a trainer of trl take rows as they are, and stop where the loss is no number."""
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset
 
     def tokenize_row(self, feature: items.Row, model: Any = None) -> items.Row:
         """What ORPO and CPO call for each row."""
