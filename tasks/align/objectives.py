@@ -62,11 +62,11 @@ class KTO(Ready, KTOTrainer):  # type: ignore[misc]
     """Kahneman-Tversky optimisation (Ethayarajh 2024, arXiv:2402.01306)."""
 
 
-class ORPO(Ready, ORPOTrainer):  # type: ignore[misc]
+class ORPO(Ready, ORPOTrainer):  # type: ignore[misc, valid-type]
     """Odds ratio preference optimisation (Hong 2024, arXiv:2403.07691)."""
 
 
-class CPO(Ready, CPOTrainer):  # type: ignore[misc]
+class CPO(Ready, CPOTrainer):  # type: ignore[misc, valid-type]
     """Contrastive preference optimisation (Xu 2024, arXiv:2401.08417); SimPO (Meng 2024, arXiv:2405.14734)."""
 
 

@@ -58,7 +58,7 @@ class RLOO(Grouped, RLOOTrainer):  # type: ignore[misc]
     """REINFORCE, each answer compared with the others to its prompt (Ahmadian 2024, arXiv:2402.14740)."""
 
 
-class OnlineDPO(PaddedPrompts, Ready, OnlineDPOTrainer):  # type: ignore[misc]
+class OnlineDPO(PaddedPrompts, Ready, OnlineDPOTrainer):  # type: ignore[misc, valid-type]
     """DPO on two answers of the model, ranked by their reward (Guo 2024, arXiv:2402.04792)."""
 
     def padded(self, prompts: Any) -> "_Padded":
@@ -73,7 +73,7 @@ class OnlineDPO(PaddedPrompts, Ready, OnlineDPOTrainer):  # type: ignore[misc]
         return pair_log_probabilities(self, *parts).sum()
 
 
-class GKD(Ready, GKDTrainer):  # type: ignore[misc]
+class GKD(Ready, GKDTrainer):  # type: ignore[misc, valid-type]
     """Distillation on answers of the student and of the rows (Agarwal 2023, arXiv:2306.13649)."""
 
 
