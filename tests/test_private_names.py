@@ -5,7 +5,7 @@ import importlib
 import inspect
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -96,7 +96,7 @@ NAMES = [
 def there(private: Private) -> bool:
     """Whether the library still has the name."""
     try:
-        thing = importlib.import_module(private.module)
+        thing: Any = importlib.import_module(private.module)
     except ModuleNotFoundError:
         return False
     *owner, name = private.name.split(".")
