@@ -1,10 +1,7 @@
-"""The flow `finetune` as deployed: each run in a worktree of its own, kept as a DVC experiment of the run's name."""
+"""The flow that deployments run as `finetune`: in a worktree of its own, kept as a DVC experiment of the run's name."""
 
 import json
-import platform
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -13,25 +10,27 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.bridge import save
-from flows.cli import promote
 from flows.finetune import RUNNER, carry_out
 from flows.params.form import UNCHANGED, Form, news
 from flows.params.model import change
 from flows.plan.preflight import LOCKED, accepted, quick
 from flows.results import artifacts, pages
-from flows.run.policies import FILE, operation
+from flows.results.decision import sentence
+from flows.run.policies import operation
 from flows.run.pruning import Hopeless, half_way
 from flows.run.run import Run
 from flows.server.logs import tell_once
 from flows.server.retry import patiently
+from flows.system.environment import environment
 from flows.worktree import remotes
 from flows.worktree.worktree import home, label, workspace
 from flows.worktree.zombies import bury, enter
 from tasks.core.errors import TemperError, Unavailable
+from tasks.core.paths import PATHS, Paths
 
 
 @flow(name="finetune", task_runner=RUNNER)
-def finetune(
+def deployed(
     settings: Form = UNCHANGED,
     revision: str = "HEAD",
     force: list[str] | None = None,
@@ -86,11 +85,11 @@ def _run(
     with workspace(name, revision, log.info) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
         for line in change([], values=news(settings)):
-            log.info("params.yaml: %s", line)
+            log.info("%s: %s", PATHS.params, line)
         prepare()
         quick()
         accepted(home())
-        how = operation(home() / FILE)  # of the checkout, not the revision: it is about this machine
+        how = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
         if how.share:
             remotes.fetch(how.share, log.warning)
         lacks = (
@@ -111,26 +110,13 @@ def _run(
             except Unavailable as error:
                 return Failed(name="NotShared", message=str(error))
         facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}
-        message = "\n".join(filter(None, [f"experiment {name}: {_counted(run)}", promote.sentence()]))
+        message = "\n".join(filter(None, [f"experiment {name}: {_counted(run)}", sentence()]))
     return Completed(message=message, data=facts)
-
-
-def environment() -> dict[str, str]:
-    """What the bytes of a result depend on beside the repository: processor, Python, versions of libraries."""
-    info = Path("/proc/cpuinfo")
-    models = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    found = {"python": platform.python_version(), "machine": platform.machine(), "processor": (models or ["?"])[0]}
-    for name in LOCKED:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def _message(name: str) -> str:
     """The commit message of the experiment: where to look at its run, and on what it was made."""
-    lines = [f"Run {name}", "", f"Flow-Run: {flow_run.id}", f"Environment: {json.dumps(environment())}"]
+    lines = [f"Run {name}", "", f"Flow-Run: {flow_run.id}", f"Environment: {json.dumps(environment(LOCKED))}"]
     if (loss := half_way()) is not None:
         lines.append(f"Loss-Half-Way: {loss}")
     if page := pages.address():

@@ -15,9 +15,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.bridge import Outcome, arrange, survey, upstream
-from flows.cli.promote import decision
+from flows.bridge import LOCK, Outcome, arrange, survey, upstream
 from flows.results import artifacts
+from flows.results.decision import decision
 from flows.run.observer import watcher
 from flows.run.policies import Operation
 from flows.run.pruning import Hopeless
@@ -40,7 +40,7 @@ def stage(name: str, run: Run) -> State[Any]:
         return Failed(message=str(error), data=error)
     if outcome.how == "ran":
         return Completed(message=f"ran in {outcome.seconds:.0f} s", data=outcome)
-    message = "dvc.lock holds" if outcome.how == "unchanged" else "restored from the cache"
+    message = f"{LOCK} holds" if outcome.how == "unchanged" else "restored from the cache"
     return Completed(name="Cached", message=message, data=outcome)
 
 
@@ -94,7 +94,7 @@ def carry_out(
 
 def judged(outcomes: dict[str, Outcome]) -> State[dict[str, Outcome]]:
     """The final state of a run whose stages are current: what `decide` says, if it was one, with its reason."""
-    if "decide" not in outcomes or (found := decision()) is None:
+    if "decide" not in outcomes or (decided := decision()) is None:
         return Completed(data=outcomes)
-    name = "Promoted" if found["promote"] else "Not promoted"
-    return Completed(name=name, message=f"{name}: {found['reason']}", data=outcomes)
+    name = "Promoted" if decided["promote"] else "Not promoted"
+    return Completed(name=name, message=f"{name}: {decided['reason']}", data=outcomes)

@@ -27,6 +27,7 @@ from flows.server.retry import patiently
 from flows.system.git import git
 from flows.worktree.worktree import label
 from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
 
 DEPLOYMENT = "finetune/temper"
 POLL = 1.0
@@ -147,13 +148,13 @@ def _rule(done: list[Trial]) -> Hopeless | None:
 
 
 def _score(experiment: str, metric: str) -> float:
-    found = json.loads(git("show", f"{find(experiment)}:./data/report/comparison.json"))
+    value = json.loads(git("show", f"{find(experiment)}:./{PATHS.comparison}"))
     for key in metric.split("."):
         try:
-            found = found[key]
+            value = value[key]
         except (KeyError, TypeError):
-            raise MachineError(f"{experiment}: data/report/comparison.json has no {metric}.") from None
-    return float(found)
+            raise MachineError(f"{experiment}: {PATHS.comparison} has no {metric}.") from None
+    return float(value)
 
 
 def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:

@@ -9,10 +9,22 @@ from tests.flows.project import ROOT
 
 @cache
 def imported(file: Path) -> frozenset[str]:
-    """Modules that `file` imports, anywhere in it, as dotted names; `from a import b` is a.b where that is a module."""
+    """Modules that `file` imports, anywhere in it, as dotted names; `from a import b` is a.b where that is a module.
+
+    What it imports for its types only is never loaded, and does not count.
+    """
     names = set()
     package = ".".join(file.relative_to(ROOT).parent.parts)
-    for node in ast.walk(ast.parse(file.read_text())):
+    tree = ast.parse(file.read_text())
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -85,7 +85,7 @@ def test_every_key_is_read_by_the_code_of_its_stage(stage: Stage) -> None:
 
 
 def test_the_page_of_keys_is_what_the_models_say() -> None:
-    assert (ROOT / PAGE).read_text() == page(), "run python -m flows.params.reference"
+    assert (ROOT / PAGE).read_text() == page(), "run python -m flows.params"
 
 
 def test_what_a_newcomer_sets_is_on_the_first_screen() -> None:

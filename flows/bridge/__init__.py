@@ -6,15 +6,19 @@ document, and this package relies on, was read in DVC 3.67; tests/flows/test_par
 """
 
 from flows.bridge.execute import How, Outcome, bring, forget_dead
-from flows.bridge.experiments import experiments, find, save
+from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import bring_inputs, settle, track
-from flows.bridge.repo import arrange, cache
+from flows.bridge.lockfile import LOCK, Item, Recorded, parse
+from flows.bridge.repo import arrange, cache, members, stored
 from flows.bridge.survey import Need, chosen, missing, survey, upstream
 
 __all__ = [
+    "LOCK",
     "How",
+    "Item",
     "Need",
     "Outcome",
+    "Recorded",
     "arrange",
     "bring",
     "bring_inputs",
@@ -23,9 +27,13 @@ __all__ = [
     "experiments",
     "find",
     "forget_dead",
+    "members",
     "missing",
+    "names",
+    "parse",
     "save",
     "settle",
+    "stored",
     "survey",
     "track",
     "upstream",

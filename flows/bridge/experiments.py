@@ -9,6 +9,9 @@ from dvc.repo.experiments.refs import EXPS_NAMESPACE, ExpRefInfo
 
 from flows.system.git import commit, git
 
+PATTERN = f"{EXPS_NAMESPACE}/??/*/*"
+"""Refs of experiments (the commit they start from, in two parts, and the name), and not DVC's own beside them."""
+
 
 def save(name: str, baseline: str, message: str) -> str:
     """Save this checkout as the experiment `name` on the commit `baseline`; return its commit. An old one goes."""
@@ -26,5 +29,10 @@ def find(name: str) -> str:
 
 def experiments() -> list[str]:
     """The refs of all experiments, the newest first."""
-    pattern = f"{EXPS_NAMESPACE}/??/*/*"
-    return git("for-each-ref", "--sort=-committerdate", "--format=%(refname)", pattern).splitlines()
+    return git("for-each-ref", "--sort=-committerdate", "--format=%(refname)", PATTERN).splitlines()
+
+
+def names() -> dict[str, str]:
+    """Commit -> name of each experiment."""
+    lines = git("for-each-ref", "--format=%(objectname) %(refname)", PATTERN).splitlines()
+    return {line.partition(" ")[0]: line.rpartition("/")[2] for line in lines}

@@ -1,5 +1,6 @@
-"""The checkout in the current folder as DVC opens and locks it, and its dvc.lock as a file."""
+"""The checkout in the current folder as DVC opens and locks it, and its cache."""
 
+import json
 import logging
 import sys
 import threading
@@ -14,15 +15,12 @@ from dvc.lock import LockError
 from dvc.parsing import ResolveError
 from dvc.repo import Repo
 from dvc.rwlock import rwlock
-from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.scm import SCMError
 from dvc.stage import PipelineStage
-from dvc.utils.serialize import ParseError, dump_yaml, parse_yaml, parse_yaml_for_update
-from voluptuous import Invalid
+from dvc.utils.serialize import ParseError
 
-from flows.bridge.lockfile import mend
+from flows.bridge.lockfile import LOCK, mend, sort
 from tasks.core.errors import Busy, MachineError, SettingsError
-from tasks.core.files import written
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
 
@@ -62,7 +60,7 @@ def graph(repo: Repo, tell: Callable[[str], None] = lambda line: None) -> Any:
     try:
         return repo.index.graph
     except DvcException:
-        if not (mended := mend(Path(repo.root_dir) / "dvc.lock", _readable)):
+        if not (mended := mend(Path(repo.root_dir) / LOCK)):
             raise
         tell(mended)
         repo._reset()
@@ -81,15 +79,7 @@ def arrange() -> None:
     """
     with opened() as repo, locked(repo):
         order = {stage.name: place for place, stage in enumerate(ordered(graph(repo)))}
-        path = Path(repo.root_dir) / "dvc.lock"
-        document = parse_yaml_for_update(path.read_text(), path)
-        names = sorted(document["stages"], key=lambda name: order.get(name, len(order)))
-        if names == list(document["stages"]):
-            return
-        for name in names:
-            document["stages"].move_to_end(name)
-        with written(path) as aside:
-            dump_yaml(aside, document)
+        sort(Path(repo.root_dir) / LOCK, order)
 
 
 def cache() -> Path:
@@ -98,13 +88,14 @@ def cache() -> Path:
         return Path(repo.cache.local.path)
 
 
-def _readable(content: bytes) -> bool:
-    """Whether DVC can read this as a dvc.lock."""
-    try:
-        COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode(), "dvc.lock"))
-    except (ParseError, Invalid, UnicodeDecodeError):
-        return False
-    return True
+def stored(md5: str) -> Path:
+    """Where DVC's cache keeps what has this hash, be it there or not."""
+    return cache() / md5[:2] / md5[2:]
+
+
+def members(md5: str) -> dict[str, Path]:
+    """Relative path -> where the cache keeps it, of each file of the folder with this hash; the cache must have it."""
+    return {entry["relpath"]: stored(entry["md5"]) for entry in json.loads(stored(md5).read_text())}
 
 
 def _one_line(error: BaseException) -> str:

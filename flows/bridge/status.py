@@ -13,7 +13,8 @@ from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc.utils.serialize import load_path
 
-from flows.params.diff import edited, parameters
+from flows.bridge.edited import edited
+from flows.params.diff import parameters
 
 Known = dict[str, Output]
 """Outputs that would be restored, by their path, with their hashes."""

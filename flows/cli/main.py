@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.cli import operations, promote
 from tasks.core.errors import MachineError, TemperError, advice
 from tasks.core.files import write_text
+from tasks.core.paths import PATHS
 from tasks.core.reporting import report
 
 
@@ -38,8 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="make every stage current: run what changed, and only that")
     run.set_defaults(act=_run)
     run.add_argument("stages", nargs="*", metavar="STAGE", help="this one and what it needs; default: every stage")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change params.yaml before")
-    run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values to put over params.yaml")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change {PATHS.params} before")
+    run.add_argument("--recipe", type=Path, metavar="FILE", help=f"a YAML file with values to put over {PATHS.params}")
     run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run it even where nothing changed")
     run.add_argument("--jobs", type=_count, metavar="N", help="stages at once; default: what the machine allows")
     run.add_argument("--no-wait", action="store_true", help="fail if another run holds this checkout")
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
     push.set_defaults(act=_push)
     push.add_argument("repository", metavar="ORGANISATION/NAME")
-    push.add_argument("--folder", type=Path, default=Path("data/merged"), help="default: data/merged")
+    push.add_argument("--folder", type=Path, default=PATHS.merged, help=f"default: {PATHS.merged}")
     push.add_argument("--public", action="store_true", help="a new repository is private otherwise")
     push.add_argument("--dry-run", action="store_true", help="say what would be sent; send nothing")
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
@@ -90,20 +91,19 @@ def _run(options: argparse.Namespace) -> int:
     with alone(tell, wait=not options.no_wait):
         if options.set or options.recipe:
             from flows.params.model import change
-            from tasks.core.settings import PARAMS
 
-            before = Path(PARAMS).read_text(encoding="utf-8") if Path(PARAMS).is_file() else ""
+            before = PATHS.params.read_text(encoding="utf-8") if PATHS.params.is_file() else ""
             lines = change(options.set, options.recipe)
             try:
                 ready()
                 preflight.inputs()
             except TemperError:
                 if lines:
-                    write_text(Path(PARAMS), before)
-                    tell("params.yaml: as it was")
+                    write_text(PATHS.params, before)
+                    tell(f"{PATHS.params}: as it was")
                 raise
             for line in lines:
-                tell(f"params.yaml: {line}")
+                tell(f"{PATHS.params}: {line}")
         else:
             ready()
         page = connect.choose(tell)
@@ -116,7 +116,8 @@ def _flow(options: argparse.Namespace, page: str) -> int:
 
     from flows.cli.progress import Terminal, table
     from flows.finetune import finetune
-    from flows.results.scores import COMPARISON, REPORT, rows
+    from flows.results.decision import sentence
+    from flows.results.scores import rows
     from flows.run.observer import watched_by
 
     gc.freeze()
@@ -143,15 +144,15 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     if options.stages:
         console.print("\nNext:    temper run   (every other stage)")
         return 0
-    if COMPARISON.exists():
+    if PATHS.comparison.exists():
         console.print()
         console.print(table(rows()))
-    if said := promote.sentence():
+    if decided := sentence():
         console.print()
-        console.print(said)
+        console.print(decided)
     console.print()
-    if REPORT.exists():
-        console.print(f"Report:  {REPORT}")
+    if PATHS.page.exists():
+        console.print(f"Report:  {PATHS.page}")
     console.print("Next:    temper run --set train.learning_rate=1e-3   (only what depends on it runs again)")
     console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
     return 0

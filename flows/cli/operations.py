@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from tasks.core.errors import StageFailed
+from tasks.core.paths import PATHS
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -15,14 +16,16 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     adding.add_argument("--quiet", action="store_true", help="tell no server")
     events.set_defaults(act=_data)
 
-    commands.add_parser("deploy", help="send infra/prefect.yaml to the server").set_defaults(act=_deploy)
+    commands.add_parser("deploy", help=f"send {PATHS.deployments} to the server").set_defaults(act=_deploy)
 
     worker = commands.add_parser("worker", help="carry out deployed runs in this folder")
     worker.add_argument("--limit", type=int, metavar="N", help="runs at once; default: as the deployments say")
     worker.set_defaults(act=_worker)
 
     start = commands.add_parser("start", help="queue a deployed run of finetune")
-    start.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over params.yaml, in this run")
+    start.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"over {PATHS.params}, in this run"
+    )
     start.add_argument("--revision", default="HEAD", help="commit, branch, tag or experiment; default: HEAD")
     start.set_defaults(act=_start)
 
@@ -37,7 +40,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     how.add_argument("--random", type=int, metavar="N", help="N combinations drawn at random; default: every one")
     how.add_argument("--optuna", type=int, metavar="N", help="N combinations proposed by Optuna")
     sweep.add_argument("--at-once", type=int, default=2, metavar="N", help="runs at a time; default: 2")
-    sweep.add_argument("--metric", help="where the score stands in data/report/comparison.json")
+    sweep.add_argument("--metric", help=f"where the score stands in {PATHS.comparison}")
     sweep.add_argument("--minimize", action="store_true", help="less of it is better")
     sweep.add_argument("--to-the-end", action="store_true", help="stop no trial early")
     sweep.add_argument("--seed", type=int, default=0, help="of what is drawn at random; default: 0")

@@ -1,12 +1,9 @@
-"""The decision that the stage `decide` wrote, and what it means: the commands `promote` and `compare`."""
+"""The commands `promote` and `compare`: register the model of a run, and set runs side by side."""
 
 import argparse
-import json
 import sys
-from typing import Any
 
-from flows.results.scores import DECISION
-from tasks.core.errors import CheckFailed, MachineError
+from tasks.core.paths import PATHS
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,25 +23,6 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     compare.add_argument("--candidate", help="whose rows are compared; default: the one that decides")
     compare.add_argument("--rows", type=int, default=10, metavar="N", help="rows shown that differ; default: 10")
     compare.set_defaults(act=_compare)
-
-
-def decision() -> dict[str, Any] | None:
-    """The decision of this checkout; None where there is none yet."""
-    if not DECISION.is_file():
-        return None
-    found: dict[str, Any] = json.loads(DECISION.read_text(encoding="utf-8"))
-    return found
-
-
-def sentence() -> str | None:
-    """The decision and every rule that was judged, a line each; None where there is none yet."""
-    if (found := decision()) is None:
-        return None
-    marks = {True: "✓", False: "✗"}
-    told = [
-        f"  {marks[rule['passed']]} {rule['says']}" for rule in found["rules"].values() if rule["passed"] is not None
-    ]
-    return "\n".join(["Decision: promoted" if found["promote"] else "Decision: not promoted", *told])
 
 
 def _promote(options: argparse.Namespace) -> int:
@@ -81,22 +59,13 @@ def _compare_all() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from flows.history.runs import COLUMNS, PAGE, runs, write_page
+    from flows.history.runs import COLUMNS, runs, write_page
 
-    found = runs()
+    lines = runs()
     table = Table(*COLUMNS, box=None, pad_edge=False)
-    for line in found:
+    for line in lines:
         table.add_row(*line.cells())
     Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240).print(table)
-    write_page(found)
-    print(f"\nPage:  {PAGE}")
+    write_page(lines)
+    print(f"\nPage:  {PATHS.runs}")
     return 0
-
-
-def allowed(found: dict[str, Any] | None, revision: str, *, force: bool) -> dict[str, Any]:
-    """The decision `found` at `revision` if it allows promotion, or is overruled; raises otherwise."""
-    if found is None:
-        raise MachineError(f"{revision} has no {DECISION}; run temper run there, and commit.")
-    if not found["promote"] and not force:
-        raise CheckFailed(f"{revision} is not to be promoted: {found['reason']}")
-    return found

@@ -10,9 +10,9 @@ import httpx
 
 from flows.server.connect import QUIET, answers
 from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
 from tasks.core.settings import read
 
-DECLARATION = Path("infra/prefect.yaml")
 POOL = "temper"
 
 PATIENT = {
@@ -40,14 +40,14 @@ def server(**more: str) -> str:
 
 def deploy() -> None:
     """Create the work pool where it is missing, then every deployment of infra/prefect.yaml, its triggers included."""
-    if not DECLARATION.is_file():
-        raise MachineError(f"{DECLARATION} is missing: it says what is deployed; take it from git.")
+    if not PATHS.deployments.is_file():
+        raise MachineError(f"{PATHS.deployments} is missing: it says what is deployed; take it from git.")
     _pool()
-    command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(DECLARATION)]
+    command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PATHS.deployments)]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=_environment())
     if done.returncode:
         last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
-        raise MachineError(f"Prefect does not take {DECLARATION}:\n{last}")
+        raise MachineError(f"Prefect does not take {PATHS.deployments}:\n{last}")
     _limit_queues()
 
 
@@ -109,7 +109,7 @@ def _limit_queues() -> None:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        for deployment in read(DECLARATION, "safe")["deployments"]:
+        for deployment in read(PATHS.deployments, "safe")["deployments"]:
             pool, limited = deployment["work_pool"], deployment.get("concurrency_limit")
             if limited and "work_queue_name" in pool:
                 queue = client.read_work_queue_by_name(pool["work_queue_name"], pool["name"])

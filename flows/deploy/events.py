@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from flows.bridge import track
+from flows.server.prefect_private import emit
 from flows.system.git import git
 from tasks.core.errors import InputError
+from tasks.core.paths import PATHS
 
 EVENT = "temper.data.changed"
 
@@ -16,7 +18,7 @@ def add(paths: list[Path]) -> str:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder.")
         if not path.resolve().is_relative_to(here):
-            raise InputError(f"{path} lies outside the project; copy it into data/, then add it.")
+            raise InputError(f"{path} lies outside the project; copy it into {PATHS.data}/, then add it.")
         if git("ls-files", "--", str(path)):
             raise InputError(f"{path} is tracked by git; run: git rm -r --cached {path}, commit, then add it.")
     records = [str(path) for path in track(paths)]
@@ -29,13 +31,8 @@ def add(paths: list[Path]) -> str:
 
 def tell(paths: list[Path], revision: str) -> None:
     """Emit the event `temper.data.changed` to the server; returns when it has it."""
-    from prefect.events.clients import get_events_client  # noqa: F401
-    from prefect.events.utilities import emit_event
-    from prefect.events.worker import EventsWorker
-
-    emit_event(
-        event=EVENT,
+    emit(
+        EVENT,
         resource={"prefect.resource.id": f"temper.data.{paths[0]}", "prefect.resource.name": str(paths[0])},
         payload={"revision": revision, "paths": [str(path) for path in paths]},
     )
-    EventsWorker.instance().drain()

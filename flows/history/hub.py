@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.core.errors import InputError, MachineError, SettingsError, advice
+from tasks.core.paths import PATHS
 
 PROOFS = ("merge.json", "quantization.json", "export.json", "training.json")
 """What a stage writes beside what it has compared."""
 
 PRIVATE = ("*.log", ".*", "*.csv", "settings.json")
 """What stays here."""
-
-CARD = Path("data/report/model_card.md")
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,14 @@ def pack(repository: str, folder: Path) -> Parcel:
     if not any((folder / name).is_file() for name in PROOFS):
         raise InputError(
             f"{folder}: none of {', '.join(PROOFS)} is in it, so nothing says that it is what was trained; push a "
-            "folder that a stage has made, such as data/merged."
+            f"folder that a stage has made, such as {PATHS.merged}."
         )
     files = {
         str(file.relative_to(folder)): file.stat().st_size
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not any(file.match(pattern) for pattern in PRIVATE)
     }
-    return Parcel(repository, folder, files, CARD if CARD.is_file() else None)
+    return Parcel(repository, folder, files, PATHS.card if PATHS.card.is_file() else None)
 
 
 def push(parcel: Parcel, *, private: bool, endpoint: str | None = None) -> str:

@@ -2,18 +2,17 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.bridge import find
-from flows.cli.promote import allowed
+from flows.bridge import LOCK, find
 from flows.history.snapshot import at
-from flows.results.scores import DECISION
+from flows.results.decision import allowed
 from flows.system.git import commit, git
 from flows.system.process import ask
 from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
 from tasks.statistics.p_value import p_value
 
 
@@ -26,7 +25,7 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     from gto.exceptions import GTOException
 
     full = find(revision)
-    text = at(full, str(DECISION))
+    text = at(full, str(PATHS.decided))
     found = allowed(json.loads(text) if text else None, revision, force=force)
     name, _ = model()
     message = _message(found, overruled=force and not found["promote"])
@@ -39,9 +38,9 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     except (GTOException, ValueError) as error:
         raise MachineError(f"GTO refuses: {' '.join(str(error).split())}") from None
     lines = [f"{name} {newest} is commit {full[:12]}, and in the stage {stage}. Share it: git push --tags"]
-    if full == commit("HEAD") and not git("status", "--porcelain", "--", "dvc.lock"):
+    if full == commit("HEAD") and not git("status", "--porcelain", "--", str(LOCK)):
         keep(found)
-        lines.append("Later runs are compared with it: commit data/best.")
+        lines.append(f"Later runs are compared with it: commit {PATHS.best}.")
     return lines
 
 
@@ -82,10 +81,10 @@ def _versions(name: str, full: str) -> list[str]:
 
 def model() -> tuple[str, str]:
     """Name and path of the artifact of dvc.yaml that is a model."""
-    declared: dict[str, Any] = YAML(typ="safe").load(Path("dvc.yaml")) or {}
+    declared: dict[str, Any] = YAML(typ="safe").load(PATHS.pipeline) or {}
     found = [(name, one) for name, one in (declared.get("artifacts") or {}).items() if one.get("type") == "model"]
     if not found:
-        raise MachineError("dvc.yaml declares no artifact of type model; add one, with the path of the model.")
+        raise MachineError(f"{PATHS.pipeline} declares no artifact of type model; add one, with the path of the model.")
     name, one = found[0]
     return str(name), str(one["path"])
 

@@ -5,19 +5,20 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from flows.bridge import find
+from flows.bridge import LOCK, Item, Recorded, find, parse
+from flows.plan.preflight import LOCKED
+from flows.system.environment import environment
 from flows.system.git import git
 from flows.worktree.worktree import label, workspace
 from tasks.core.errors import InputError, StageFailed
+from tasks.core.paths import PATHS
 
-LOCK = Path("dvc.lock")
+NOTHING = Recorded({}, {})
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,13 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
             raise InputError(f"{run}: this revision has no {LOCK}, so there is nothing to compare with.")
         for line in _environment(revision):
             tell(line)
-        before, numbers = _read(LOCK), _numbers(_committed())
+        before, numbers = parse(LOCK.read_text()), _numbers(_committed())
         _repro(tell)
-        after = _read(LOCK)
+        after = parse(LOCK.read_text())
         if keep:
             tell(f"the worktree stays: {Path.cwd()}; when done: git worktree remove --force {Path.cwd()}")
         changed = list(_changed(numbers, _numbers(_committed())))
-        return [Verdict(stage, tuple(_compare(before[stage], after.get(stage, {}), changed))) for stage in before]
+        return [Verdict(stage, tuple(_compare(before[stage], after.get(stage, NOTHING), changed))) for stage in before]
 
 
 def _repro(tell: Callable[[str], None]) -> None:
@@ -65,48 +66,38 @@ def _repro(tell: Callable[[str], None]) -> None:
         raise StageFailed("dvc repro failed; it said last:\n" + "\n".join(f"    {line}" for line in said[-15:]))
 
 
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any], changed: list[tuple[str, str]]) -> Iterator[str]:
-    outs = {out["path"]: out for out in new.get("outs", [])}
-    for out in old.get("outs", []):
-        now = outs.get(out["path"], {})
-        if out.get("md5") == now.get("md5"):
+def _compare(old: Recorded, new: Recorded, changed: list[tuple[str, str]]) -> Iterator[str]:
+    for path, out in old.outs.items():
+        now = new.outs.get(path)
+        if now and out.md5 == now.md5:
             continue
-        yield f"{out['path']}: {_size(out)} -> {_size(now)}"
-        yield from (f"    {line}" for file, line in changed if file == out["path"])
-    deps = {dep["path"]: dep for dep in new.get("deps", [])}
-    for dep in old.get("deps", []):
-        if dep.get("md5") != deps.get(dep["path"], {}).get("md5"):
-            yield f"it read another {dep['path']}"
+        yield f"{path}: {_size(out)} -> {_size(now) if now else 'missing'}"
+        yield from (f"    {line}" for file, line in changed if file == path)
+    for path, dep in old.deps.items():
+        if path not in new.deps or dep.md5 != new.deps[path].md5:
+            yield f"it read another {path}"
 
 
-def _size(out: Mapping[str, Any]) -> str:
-    if not out:
-        return "missing"
-    files = f", {out['nfiles']} files" if "nfiles" in out else ""
-    return f"{out.get('md5', '')[:8]} ({out.get('size', 0):,} bytes{files})"
+def _size(item: Item) -> str:
+    files = "" if item.files is None else f", {item.files} files"
+    return f"{item.md5[:8]} ({item.size:,} bytes{files})"
 
 
 def _environment(revision: str) -> Iterator[str]:
     """What differs between the machine that made the run and this one, where the experiment says."""
-    from flows.deployed import environment
-
     text = git("log", "-1", "--format=%B", revision)
     if not (recorded := re.search(r"^Environment: (\{.*\})$", text, re.MULTILINE)):
         yield "the revision does not say on what machine it was made."
         return
-    then, now = json.loads(recorded[1]), environment()
+    then, now = json.loads(recorded[1]), environment(LOCKED)
     for name, value in then.items():
         if value != now.get(name):
             yield f"environment: {name} was {value}, is {now.get(name, 'unknown')} here"
 
 
-def _read(lock: Path) -> dict[str, Any]:
-    return dict(YAML(typ="safe").load(lock)["stages"])
-
-
 def _committed() -> list[Path]:
     """Outputs that git holds (metrics), whose numbers can be compared one by one."""
-    return [Path(name) for name in git("ls-files", "data/**/*.json").splitlines() if Path(name).exists()]
+    return [Path(name) for name in git("ls-files", f"{PATHS.data}/**/*.json").splitlines() if Path(name).exists()]
 
 
 def _numbers(files: list[Path]) -> dict[str, dict[str, float]]:

@@ -2,20 +2,17 @@
 
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from flows.bridge import LOCK, names
 from flows.history.snapshot import Past, at
 from flows.params.diff import parameters
-from flows.results.pages import PAGES
-from flows.results.scores import REPORT
 from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.files import write_text
-
-PAGE = Path("data/report/runs.html")
+from tasks.core.paths import PATHS
 
 COLUMNS = ("run", "commit", "metric", "score", "95 % interval", "rows", "gain over base", "p", "decision", "changed")
 
@@ -62,36 +59,32 @@ class Line:
 
 def runs(most: int = 50) -> list[Line]:
     """The newest runs first: commits of this branch, and experiments, in which dvc.lock changed."""
-    experiments = {}
-    for line in git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps/").splitlines():
-        revision, _, name = line.partition(" ")
-        if name.split("/")[2] not in ("exec", "stash", "celery", "running", "queue"):
-            experiments[revision] = name.rsplit("/", 1)[-1]
-    told = git("log", f"-{most}", "--date-order", f"--format={TOLD}", "HEAD", *experiments, "--", "dvc.lock")
-    found: list[Line] = []
-    for line in told.splitlines():
+    experiments = names()
+    log = git("log", f"-{most}", "--date-order", f"--format={TOLD}", "HEAD", *experiments, "--", str(LOCK))
+    lines: list[Line] = []
+    for line in log.splitlines():
         hashes, subject, flow_run = line.split("\0")
         revision, *before = hashes.split()
-        old, new = (at(one, "params.yaml") if one else "" for one in ((before or [""])[0], revision))
+        old, new = (at(one, str(PATHS.params)) if one else "" for one in ((before or [""])[0], revision))
         changed = parameters(_values(old), _values(new)) if old else []
         name = experiments.get(revision, subject)
-        found.append(Line(name, revision, Past(revision).decision, changed, flow_run))
-    if not found:
-        raise MachineError("no run is kept here yet: commit dvc.lock after a run, or run `dvc exp run`.")
-    return found
+        lines.append(Line(name, revision, Past(revision).decision, changed, flow_run))
+    if not lines:
+        raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
+    return lines
 
 
-def write_page(found: list[Line]) -> None:
+def write_page(lines: list[Line]) -> None:
     """Write the page: one file, no script."""
     head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
-    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _linked(line))}</tr>\n" for line in found)
+    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _linked(line))}</tr>\n" for line in lines)
     page = (
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Runs</title>\n'
         f"<style>{STYLE}</style></head>\n<body><h1>Runs</h1>\n"
         "<p>The newest first; changed: parameters that differ from the commit before.</p>\n"
         f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></body>\n</html>\n"
     )
-    write_text(PAGE, page)
+    write_text(PATHS.runs, page)
 
 
 def _linked(line: Line) -> list[str]:
@@ -99,8 +92,8 @@ def _linked(line: Line) -> list[str]:
     name, *others = (escape(cell) for cell in line.cells())
     if not line.flow_run.startswith("http"):
         return [name, *others]
-    if (report := PAGES / line.name / REPORT.name).is_file():
-        name = f'<a href="{escape(str(report.relative_to(PAGE.parent)))}">{name}</a>'
+    if (report := PATHS.pages / line.name / PATHS.page.name).is_file():
+        name = f'<a href="{escape(str(report.relative_to(PATHS.runs.parent)))}">{name}</a>'
     return [f'{name} (<a href="{escape(line.flow_run)}">flow run</a>)', *others]
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.bridge import cache, find
+from flows.bridge import LOCK, Recorded, find, members, parse, stored
 from flows.params.diff import parameters
-from flows.results.scores import COMPARISON, DECISION
 from flows.system.git import git
 from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
 
 HERE = "."
 
@@ -37,19 +37,18 @@ class Past:
         self.name = name
         self.revision = HERE if name == HERE else find(name)
         if not self.lock:
-            raise MachineError(f"{name} has no dvc.lock: nothing ran there.")
+            raise MachineError(f"{name} has no {LOCK}: nothing ran there.")
 
     @cached_property
-    def lock(self) -> dict[str, Any]:
+    def lock(self) -> dict[str, Recorded]:
         """Stages by name, as dvc.lock has them."""
-        found: dict[str, Any] = (YAML(typ="safe").load(at(self.revision, "dvc.lock")) or {}).get("stages", {})
-        return found
+        return parse(at(self.revision, str(LOCK)))
 
     @cached_property
     def decision(self) -> dict[str, Any]:
         """What the stage `decide` wrote; empty where it did not run."""
-        found: dict[str, Any] = json.loads(at(self.revision, str(DECISION)) or "{}")
-        return found
+        written: dict[str, Any] = json.loads(at(self.revision, str(PATHS.decided)) or "{}")
+        return written
 
     @property
     def candidate(self) -> str:
@@ -58,11 +57,11 @@ class Past:
 
     def outs(self) -> dict[str, str]:
         """Hash of every output by its path."""
-        return {out["path"]: out.get("md5", "") for stage in self.lock.values() for out in stage.get("outs", [])}
+        return {path: out.md5 for stage in self.lock.values() for path, out in stage.outs.items()}
 
     def against(self, other: "Past") -> list[str]:
         """What differs from this run to `other`: parameters, outputs, scores, verdict."""
-        old, new = (YAML(typ="safe").load(at(run.revision, "params.yaml")) or {} for run in (self, other))
+        old, new = (YAML(typ="safe").load(at(run.revision, str(PATHS.params))) or {} for run in (self, other))
         lines = [f"{self.name} -> {other.name}", "", "parameters", *_indented(parameters(old, new))]
         one, two = self.outs(), other.outs()
         paths = [path for path in sorted({*one, *two}) if one.get(path) != two.get(path)]
@@ -77,25 +76,23 @@ class Past:
     @contextmanager
     def predictions(self, candidate: str) -> Iterator[Path]:
         """A file with the predictions of `candidate`; raises `MachineError` where they are not in DVC's cache."""
-        path = f"data/evaluation/{candidate}"
+        path, file = str(PATHS.evaluation(candidate)), "predictions.parquet"
         if self.revision == HERE:
-            yield Path(path) / "predictions.parquet"
+            yield Path(path) / file
             return
-        found = self.outs().get(path)
-        if found is None:
+        md5 = self.outs().get(path)
+        if md5 is None:
             raise MachineError(f"{self.name} has no {path}; it was not evaluated there.")
-        listed = _object(found)
-        if not listed.is_file():
+        if not stored(md5).is_file():
             raise MachineError(f"{path} of {self.name} is not in DVC's cache; fetch it: dvc fetch --all-commits {path}")
-        names = {entry["relpath"]: entry["md5"] for entry in json.loads(listed.read_text())}
         with tempfile.TemporaryDirectory(prefix="temper-") as folder:
-            link = Path(folder) / "predictions.parquet"
-            link.symlink_to(_object(names["predictions.parquet"]).resolve())
+            link = Path(folder) / file
+            link.symlink_to(members(md5)[file].resolve())
             yield link
 
     def _scores(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = json.loads(at(self.revision, str(COMPARISON)) or "{}").get("candidates", {})
-        return found
+        scores: dict[str, Any] = json.loads(at(self.revision, str(PATHS.comparison)) or "{}").get("candidates", {})
+        return scores
 
     def _verdict(self) -> str:
         if not self.decision:
@@ -115,8 +112,3 @@ def _scores(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> l
 
 def _indented(lines: list[str]) -> list[str]:
     return [f"  {line}" for line in lines] or ["  the same"]
-
-
-def _object(hashed: str) -> Path:
-    """Where DVC's cache keeps an object."""
-    return cache() / hashed[:2] / hashed[2:]

@@ -10,13 +10,14 @@ from pydantic import ValidationError, WithJsonSchema
 
 from flows.params.model import model, overlay
 from tasks.core.errors import SettingsError
-from tasks.core.settings import PARAMS, load
+from tasks.core.paths import PATHS
+from tasks.core.settings import load
 
 UNSAID = object()
 """Of a key that params.yaml does not have; one that is null there is null in the form."""
 
 
-def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
+def form(path: Path = PATHS.params) -> dict[str, Any]:
     """The JSON Schema of the settings, without references, in which every key is optional.
 
     The defaults are what `path` says at this moment, in this folder; where it says nothing valid, those of the models.
@@ -29,7 +30,7 @@ def form(path: Path = Path(PARAMS)) -> dict[str, Any]:
     return _filled(_inline(schema, schema["$defs"]), values) | {"title": "settings"}
 
 
-def news(settings: Mapping[str, Any], path: Path = Path(PARAMS)) -> dict[str, Any]:
+def news(settings: Mapping[str, Any], path: Path = PATHS.params) -> dict[str, Any]:
     """What of `settings` changes what `path` means; all where that is not valid, as who applies it will say.
 
     A page sends the items of a list with each of their defaults, which would stand in params.yaml as a change.

@@ -1,4 +1,4 @@
-"""params.yaml as a whole: its model, its JSON Schema (`python -m flows.params.model` writes it), and changes to it.
+"""params.yaml as a whole: its model, its JSON Schema (`python -m flows.params` writes it), and changes to it.
 
 `--set train.learning_rate=1e-4` and `--recipe FILE` change params.yaml itself, comments kept: then `dvc repro` and
 `dvc status` agree with the run, and the file shows what ran.
@@ -201,8 +201,3 @@ class _Representer(RoundTripRepresenter):
 
 
 _Representer.add_representer(type(None), _Representer.represent_none)
-
-
-if __name__ == "__main__":
-    with written(Path(SCHEMA)) as schema_file:
-        schema_file.write_text(schema())

@@ -1,7 +1,4 @@
-"""docs/params.md: every key of params.yaml with its default and its meaning, from the models that check it.
-
-python -m flows.params.reference
-"""
+"""docs/params.md: every key of params.yaml with its default and its meaning, from the models that check it."""
 
 import json
 from collections.abc import Iterator
@@ -12,14 +9,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from flows.params.model import model
-from tasks.core.files import written
+from tasks.core.paths import PATHS
 
 PAGE = Path("docs/params.md")
 
-HEAD = """# Every key of params.yaml
+HEAD = f"""# Every key of {PATHS.params}
 
-Written by `python -m flows.params.reference` from the models that check the file. A key that params.yaml does not have
-takes its default.
+Written by `python -m flows.params` from the models that check the file. A key that {PATHS.params} does not have takes
+its default.
 """
 
 
@@ -38,10 +35,11 @@ def _section(name: str, field: FieldInfo) -> str:
 
 def _keys(settings: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
     """Key, default and meaning of each key, nested ones after the key that holds them."""
+    schema = settings.model_json_schema()["properties"]
     for key, field in settings.model_fields.items():
         inner = _nested(field.annotation)
         holds = isinstance(field.annotation, type) and bool(inner)
-        yield f"{prefix}{key}", "" if holds else f"`{_shown(field)}`", _cell(field.description or "")
+        yield f"{prefix}{key}", "" if holds else f"`{_shown(field)}`", _cell(schema[key].get("description", ""))
         if inner is not None and inner is not settings:
             yield from _keys(inner, f"{prefix}{key}." if holds else f"{prefix}{key}[].")
 
@@ -61,9 +59,5 @@ def _shown(field: FieldInfo) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-if __name__ == "__main__":
-    with written(PAGE) as aside:
-        aside.write_text(page(), encoding="utf-8")
+    lines = [" ".join(line.split()).replace("|", "\\|") for line in text.split("\n- ")]
+    return "<br>".join([lines[0], *(f"- {line}" for line in lines[1:])])

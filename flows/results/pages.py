@@ -9,10 +9,8 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
-from flows.results.scores import PREDICTIONS, REPORT
 from tasks.core.files import write_text
-
-PAGES = Path("data/report/runs")
+from tasks.core.paths import PATHS, Paths
 
 KEPT = 100
 """Pages; the oldest go."""
@@ -23,17 +21,17 @@ def write(folder: Path, name: str, experiment: str = "") -> Path | None:
 
     The report is that of the current folder; `experiment` is what the run was saved as.
     """
-    if not REPORT.is_file():
+    if not PATHS.page.is_file():
         return None
-    place = folder / PAGES / name
-    before, body, after = REPORT.read_text(encoding="utf-8").partition("<body>")
+    place = Paths(folder).pages / name
+    before, body, after = PATHS.page.read_text(encoding="utf-8").partition("<body>")
     report = f"{before}{body}\n{_line(name, experiment)}{after}" if body else f"{_line(name, experiment)}{before}"
-    write_text(place / REPORT.name, report)
-    if PREDICTIONS.is_file():  # the report links it, as its neighbour
-        shutil.copyfile(PREDICTIONS, place / PREDICTIONS.name)
+    write_text(place / PATHS.page.name, report)
+    if PATHS.predictions.is_file():  # the report links it, as its neighbour
+        shutil.copyfile(PATHS.predictions, place / PATHS.predictions.name)
     for old in sorted(place.parent.iterdir(), key=_age)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
-    return place / REPORT.name
+    return place / PATHS.page.name
 
 
 def address() -> str:

@@ -1,17 +1,12 @@
 """What the terminal and the UI show of the scores and of the proofs that models are what they should be."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-COMPARISON = Path("data/report/comparison.json")
-DECISION = Path("data/decision/decision.json")
-REPORT = Path("data/report/report.html")
-PREDICTIONS = Path("data/report/predictions.html")
-CARD = Path("data/report/model_card.md")
-MERGED = Path("data/merged/merge.json")
-QUANTIZED = Path("data/quantized")
-FACTS = "*/quantization.json"
+from tasks.core.paths import PATHS
+
+MERGE, QUANTIZATION = "merge.json", "quantization.json"
+"""What the stages write of a model beside it."""
 
 MEASURES = {
     "max_logit_difference": "largest logit difference",
@@ -26,9 +21,9 @@ MEASURES = {
 def rows() -> list[dict[str, Any]]:
     """One row a candidate: the metric that decides, its 95 % interval and number of rows, then its slices."""
     table = []
-    decision = json.loads(DECISION.read_text()) if DECISION.is_file() else {}
+    decision = json.loads(PATHS.decided.read_text()) if PATHS.decided.is_file() else {}
     main = decision.get("metric", "exact_match")
-    for name, scores in json.loads(COMPARISON.read_text())["candidates"].items():
+    for name, scores in json.loads(PATHS.comparison.read_text())["candidates"].items():
         metric = main if main in scores else next(key for key in scores if key != "slices")
         score = scores[metric]
         row = {
@@ -45,7 +40,8 @@ def rows() -> list[dict[str, Any]]:
 
 def equivalence() -> list[dict[str, Any]]:
     """One row a model: how far it is from what it was made of. What is beyond its limit was not written."""
-    files = [(MERGED, "base with live adapter"), *((path, "merged") for path in sorted(QUANTIZED.glob(FACTS)))]
+    quantized = sorted(PATHS.schemes.glob(f"*/{QUANTIZATION}"))
+    files = [(PATHS.merged / MERGE, "base with live adapter"), *((path, "merged") for path in quantized)]
     return [
         {"model": path.parent.name, "compared with": original, **_measured(json.loads(path.read_text()))}
         for path, original in files

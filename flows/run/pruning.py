@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-LOSS = Path("data/trained/loss.csv")
+from tasks.core.paths import PATHS
+
+LOSS = PATHS.loss(PATHS.fitted)
 
 SHARE = 0.5
 """Part of the training after which a trial is judged."""

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from flows.bridge import Need, Outcome, bring, chosen
-from flows.results.artifacts import Bars
 from flows.run.observer import watcher
 from flows.run.policies import Operation
+from flows.run.progress import Bars
 from flows.run.pruning import Hopeless
 from flows.run.secrets import with_keys
 from flows.system.process import Children, Command

@@ -4,7 +4,8 @@ import shlex
 from dataclasses import replace
 
 from flows.system.process import Command
-from tasks.core.settings import PARAMS, load
+from tasks.core.paths import Paths
+from tasks.core.settings import load
 from tasks.stages import names, stage
 from tasks.teacher.settings import secret_name
 
@@ -14,7 +15,7 @@ def with_keys(command: Command) -> Command:
     name, *item = shlex.split(command.text.partition("-m tasks ")[2]) or [""]
     if name not in names() or (teachers := stage(name).teachers) is None:
         return command
-    asked = teachers(load(stage(name).settings, command.folder / PARAMS, name), *item)
+    asked = teachers(load(stage(name).settings, Paths(command.folder).params, name), *item)
     lacking = sorted({who.key_name for who in asked if who.key_name and not command.environment.get(who.key_name)})
     keys = {key_name: _secret(secret_name(key_name)) for key_name in lacking}
     return replace(command, environment={**command.environment, **{name: key for name, key in keys.items() if key}})

@@ -11,7 +11,8 @@ it.
 import gc
 import threading
 import time
-from typing import Any
+
+from flows.server.prefect_private import command_line, write_at_once
 
 PAUSE = 1.0
 """Seconds between two looks at the youngest objects."""
@@ -34,25 +35,7 @@ def _collect() -> None:
         gc.collect(2 if looks % ALL == 0 else 1 if looks % OLDER == 0 else 0)
 
 
-def write_at_once() -> None:
-    """Have transactions of Prefect's server on SQLite take the write lock as they begin, where they may wait for it.
-
-    Prefect lets most read first. If another one writes meanwhile, such a transaction cannot wait: it fails, again and
-    again on a busy server. Prefect's own comment, beside the setting of its connections, names this way out.
-    """
-    from prefect.server.database.configurations import AioSqliteConfiguration
-
-    begin = AioSqliteConfiguration.begin_transaction
-
-    def immediately(self: Any, session: Any, with_for_update: bool = False) -> Any:
-        return begin(self, session, with_for_update=True)
-
-    AioSqliteConfiguration.begin_transaction = immediately  # type: ignore[method-assign]
-
-
 if __name__ == "__main__":
     collect()
     write_at_once()
-    from prefect.cli import app
-
-    app()
+    command_line()

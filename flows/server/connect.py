@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from flows.server.prefect_private import LEASE_STORAGE
 from tasks.core.errors import MachineError
 
 PORT = 4200
@@ -21,7 +22,7 @@ QUIET = {
     # until a queued run looks again, Prefect's own: 30. With 5, forty of them kept the server busy with nothing else
     "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "15",
     # who has slots of a concurrency limit: in memory, as Prefect has it, a restart would leave them taken for ever
-    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
     "PREFECT_CLIENT_MAX_RETRIES": "3",  # 14 s for a server that is gone, where Prefect would take a minute a call
     "DVC_NO_ANALYTICS": "1",
 }

@@ -17,8 +17,6 @@ from tasks.core.files import sha256, written
 from tasks.core.paths import Paths
 from tasks.teacher.response_store import EMPTY
 
-RECORDS = Path(".dvc/tmp/records")
-
 KEPT = 90 * 24 * 3600.0
 """Seconds that a record is kept after the last run that ended with it."""
 
@@ -30,7 +28,7 @@ def put_by(place: Path, main: Path) -> None:
     for file in paths.kept():
         if file.stat().st_size <= len(EMPTY):
             continue
-        copy = main / RECORDS / f"{sha256(file)}.jsonl"
+        copy = Paths(main).responses_of_runs / f"{sha256(file)}.jsonl"
         with claim(copy.with_suffix(".lock"), lambda: None):
             if copy.exists():
                 os.utime(copy)
@@ -42,7 +40,7 @@ def put_by(place: Path, main: Path) -> None:
 def lend(main: Path) -> None:
     """Lay all records of `main` beside the current folder's own, without a copy; remove those that nobody ends with."""
     there = Paths().records
-    for file in (main / RECORDS).glob("*.jsonl"):
+    for file in Paths(main).responses_of_runs.glob("*.jsonl"):
         with suppress(FileNotFoundError):  # another run removed it
             if time.time() - file.stat().st_mtime > KEPT:
                 file.unlink()

@@ -19,10 +19,7 @@ from flows.system.file_lock import claim, patience
 from flows.system.git import checkout, git
 from flows.worktree import responses
 from tasks.core.errors import Busy, MachineError
-
-RUNS = Path(".dvc/tmp/runs")
-UNFINISHED = Path(".dvc/tmp/unfinished")
-SCRATCH = Path("data/scratch")
+from tasks.core.paths import Paths
 
 KEPT = 14 * 24 * 3600.0
 """Seconds that checkpoints of unfinished stages are kept; nobody came back for older ones."""
@@ -43,8 +40,9 @@ def workspace(
     main, here = home(), Path.cwd()
     # for a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves
     under_way = Busy(f"the run '{name}' is under way already, in another process; this one stops.")
-    with claim(main / RUNS / f"{name}.lock", patience(PATIENCE, under_way)):
-        place, baseline = main / RUNS / name, find(revision)
+    place = Paths(main).worktrees / name
+    with claim(place.with_name(f"{name}.lock"), patience(PATIENCE, under_way)):
+        baseline = find(revision)
         _remove(main, place)
         git("worktree", "add", "--quiet", "--detach", str(place), baseline)
         try:
@@ -68,7 +66,7 @@ def home() -> Path:
 def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
     """Remove the worktrees whose process has died; return their names. Checkpoints older than `KEPT` go as well."""
     main, removed = home(), []
-    for lock in sorted((main / RUNS).glob("*.lock")):
+    for lock in sorted(Paths(main).worktrees.glob("*.lock")):
         place = lock.with_suffix("")
         with claim(lock) as mine:
             if mine and place.exists():
@@ -76,7 +74,7 @@ def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
                 removed.append(place.name)
                 tell(f"removed the worktree of the run {place.name}, whose process had died")
     forget_dead()
-    for old in (main / UNFINISHED).glob("*"):
+    for old in Paths(main).unfinished.glob("*"):
         with suppress(FileNotFoundError):
             if time.time() - old.stat().st_mtime > KEPT:
                 shutil.rmtree(old)
@@ -93,7 +91,7 @@ def _remove(main: Path, place: Path) -> None:
     if not place.exists():
         return
     responses.put_by(place / _prefix(), main)
-    _move(place / _prefix() / SCRATCH, main / UNFINISHED)
+    _move(Paths(place / _prefix()).checkpoints, Paths(main).unfinished)
     with suppress(MachineError):
         git("worktree", "remove", "--force", "--force", str(place), folder=main)  # twice: also where git was killed
     if place.exists():
@@ -105,7 +103,7 @@ def _remove(main: Path, place: Path) -> None:
 
 def _take_up(main: Path) -> None:
     """Move checkpoints that another run left into this worktree. The first that comes gets them."""
-    _move(main / UNFINISHED, Path.cwd() / SCRATCH)
+    _move(Paths(main).unfinished, Paths(Path.cwd()).checkpoints)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -25,8 +25,7 @@ from flows.server.retry import patiently
 from flows.system.file_lock import claim, patience
 from flows.worktree.worktree import home, recover
 from tasks.core.files import write_json
-
-ENTRIES = Path(".dvc/tmp/flow-runs")
+from tasks.core.paths import Paths
 
 MESSAGE = "The process of this run died. What it finished is kept; start it again to go on."
 
@@ -39,7 +38,7 @@ _held: set[Path] = set()
 
 def enter() -> None:
     """Note that this process carries out the current flow run; raises `Abort` where another, living one does."""
-    entry = home() / ENTRIES / f"{flow_run.id}.json"
+    entry = Paths(home()).flow_runs / f"{flow_run.id}.json"
     if entry not in _held:
         elsewhere = Abort("another process carries out this flow run; this one leaves its state alone")
         lives = ExitStack()
@@ -57,7 +56,7 @@ def _count() -> int:
 def bury(tell: Callable[[str], None]) -> None:
     """Remove what dead runs left behind; those that the server takes for running end as *Crashed* or *Cancelled*."""
     recover(tell)
-    for entry in (home() / ENTRIES).glob("*.json"):
+    for entry in Paths(home()).flow_runs.glob("*.json"):
         with claim(entry.with_suffix(".lock")) as dead:
             if dead and entry.exists() and (about := json.loads(entry.read_text()))["host"] == socket.gethostname():
                 patiently(partial(_close, entry, about["count"], tell))

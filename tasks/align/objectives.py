@@ -110,20 +110,20 @@ OBJECTIVES = {
     "orpo": Objective(
         "pairs of answers, without a reference model",
         "tasks.align.trainers:ORPO",
-        "trl.experimental.orpo:ORPOConfig",
+        "tasks.training.private_trl:ORPOConfig",
         "tasks.align.items:labelled",
     ),
     "cpo": Objective(
         "pairs of answers, without a reference model, and the chosen ones as in training",
         "tasks.align.trainers:CPO",
-        "trl.experimental.cpo:CPOConfig",
+        "tasks.training.private_trl:CPOConfig",
         "tasks.align.items:labelled",
         losses=("sigmoid", "hinge", "ipo", "simpo", "alphapo"),
     ),
     "simpo": Objective(
         "pairs of answers, by their likelihood a token",
         "tasks.align.trainers:CPO",
-        "trl.experimental.cpo:CPOConfig",
+        "tasks.training.private_trl:CPOConfig",
         "tasks.align.items:labelled",
         preset={"loss_type": "simpo", "cpo_alpha": 0.0},
     ),
@@ -157,7 +157,7 @@ OBJECTIVES = {
     "online_dpo": Objective(
         "two answers of the model to a prompt, ranked by `rewards`",
         "tasks.align.sampling:OnlineDPO",
-        "trl.experimental.online_dpo:OnlineDPOConfig",
+        "tasks.training.private_trl:OnlineDPOConfig",
         losses=("sigmoid", "ipo"),
         reference=True,
         rewarded=True,
@@ -166,7 +166,7 @@ OBJECTIVES = {
     "gkd": Objective(
         "answers of the model and of the rows, by the likelihoods of `teacher`",
         "tasks.align.sampling:GKD",
-        "trl.experimental.gkd:GKDConfig",
+        "tasks.training.private_trl:GKDConfig",
         taught=True,
     ),
 }  # fmt: skip

@@ -4,21 +4,17 @@ import math
 from typing import Any
 
 from transformers import TrainerCallback
-from trl.experimental.cpo import CPOTrainer
-from trl.experimental.orpo import ORPOTrainer
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.kto_trainer import KTOTrainer
 from trl.trainer.reward_trainer import RewardTrainer
 
 from tasks.align import items
 from tasks.core.errors import CheckFailed
+from tasks.training.private_trl import CPOTrainer, ORPOTrainer, Prepared
 
 
-class Ready:
+class Ready(Prepared):
     """Has a trainer of trl take rows as they are, and stop where the loss is no number."""
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset
 
     def tokenize_row(self, feature: items.Row, model: Any = None) -> items.Row:
         """What ORPO and CPO call for each row."""

@@ -12,6 +12,7 @@ from typing import Any
 from tasks.chat.environment import Remembered, read
 from tasks.chat.forms import in_parts, with_objects, with_texts
 from tasks.core.errors import ModelError
+from tasks.models.private_transformers import compile_template, render_marked, with_one_name_for_reasoning
 from tasks.rows.canonical import Message
 
 TODAY = datetime(2025, 1, 1)
@@ -48,14 +49,12 @@ class Renderer:
     """A tokenizer's chat template, and how it wants to be fed."""
 
     def __init__(self, tokenizer: Any) -> None:
-        from transformers.utils.chat_template_utils import _compile_jinja_template
-
         self.template: str = tokenizer.chat_template
         self._variables = dict(tokenizer.special_tokens_map)
         self.takes_parts = False
         """Whether contents go in as lists of parts, for the template writes no plain texts."""
         try:
-            self._compiled = _compile_jinja_template(self.template)
+            self._compiled = compile_template(self.template)
         except Exception as error:  # jinja's own family, and what its lexer lets through
             raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
         environment = self._compiled.environment
@@ -93,32 +92,22 @@ class Renderer:
 
     def marked(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
         """The text of a dialogue, and the characters of it that the template marks by `{% generation %}`."""
-        from transformers.utils.chat_template_utils import render_jinja_template
-
         with _errors():
-            texts, spans = render_jinja_template(
-                conversations=[in_parts(fed) if self.takes_parts else fed],
-                tools=tools or None,
-                chat_template=self.template,
-                return_assistant_tokens_mask=True,
-                **self._variables,
-            )
-        return texts[0], [(start, end) for start, end in spans[0] if start < end]
+            conversation = in_parts(fed) if self.takes_parts else fed
+            text, spans = render_marked(self.template, conversation, tools or None, **self._variables)
+        return text, [(start, end) for start, end in spans if start < end]
 
     def fed(self, messages: list[Message]) -> list[Message]:
         """The messages in the form that the template takes, with one name for what a model thinks (as transformers)."""
-        from transformers.utils.chat_template_utils import _alias_reasoning_fields
-
         if not self.takes_system and messages and messages[0]["role"] == "system":
             system, *rest = messages
             if rest and rest[0]["role"] == "user":
                 joined = f"{system['content']}\n\n{rest[0]['content']}"
                 messages = [{**rest[0], "content": joined}, *rest[1:]]
         form = with_objects if self.takes_objects else with_texts
-        fed: list[Message] = _alias_reasoning_fields(
+        return with_one_name_for_reasoning(
             [form(message) if message.get("tool_calls") else message for message in messages]
         )
-        return fed
 
     def probe(self) -> str:
         """A question and an answer, rendered; with a tool where the template cannot do without.

@@ -1,4 +1,4 @@
-"""Where stages read and write, relative to the project root: one name for each place."""
+"""Where stages and flows read and write, relative to the project root: one name for each place."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,34 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """Every place in `data/`, below `root` (the folder that holds params.yaml and dvc.yaml)."""
+    """Every place below `root`, the folder that holds params.yaml and dvc.yaml."""
 
     root: Path = Path()
+
+    @property
+    def params(self) -> Path:
+        """Every setting of a run."""
+        return self.root / "params.yaml"
+
+    @property
+    def pipeline(self) -> Path:
+        """The declaration of the stages that DVC follows."""
+        return self.root / "dvc.yaml"
+
+    @property
+    def requirements(self) -> Path:
+        """Every version that the results depend on."""
+        return self.root / "requirements.lock"
+
+    @property
+    def policies(self) -> Path:
+        """How the stages of deployed runs are carried out."""
+        return self.root / "infra/stages.yaml"
+
+    @property
+    def deployments(self) -> Path:
+        """What the Prefect server starts without a person."""
+        return self.root / "infra/prefect.yaml"
 
     @property
     def data(self) -> Path:
@@ -92,6 +117,10 @@ class Paths:
         """What tuning ended with, for all stages after it: `aligned` where that holds a model, else `fitted`."""
         return self.aligned if (self.aligned / "training.json").is_file() else self.fitted
 
+    def loss(self, tuned: Path) -> Path:
+        """The loss by step of what a training left in `tuned`, which is `fitted` or `aligned`."""
+        return tuned / "loss.csv"
+
     @property
     def guides(self) -> Path:
         """Reward models, reward functions and teachers that the stage `align` learns from."""
@@ -107,9 +136,14 @@ class Paths:
         """The tuned model as one Hugging Face folder."""
         return self.data / "merged"
 
+    @property
+    def schemes(self) -> Path:
+        """Quantised models, a folder each."""
+        return self.data / "quantized"
+
     def quantized(self, scheme: str) -> Path:
         """One quantised model."""
-        return self.data / "quantized" / scheme
+        return self.schemes / scheme
 
     def exported(self, form: str) -> Path:
         """The model as another place wants it."""
@@ -177,6 +211,16 @@ class Paths:
         """The model card."""
         return self.report / "model_card.md"
 
+    @property
+    def runs(self) -> Path:
+        """All runs that git keeps, side by side."""
+        return self.report / "runs.html"
+
+    @property
+    def pages(self) -> Path:
+        """The report of each run, a folder each, with links to its flow run and its experiment."""
+        return self.report / "runs"
+
     def kept(self) -> list[Path]:
         """The records of responses that are there."""
         return [*self.data.glob(self.responses.name), *self.judgements("*").parent.glob("*.jsonl")]
@@ -186,9 +230,49 @@ class Paths:
         """Records of responses that other runs of this project lent; they are looked up, and never written."""
         return self.scratch("records")
 
+    @property
+    def checkpoints(self) -> Path:
+        """State of unfinished stages, outside all outs so that DVC does not remove it."""
+        return self.data / "scratch"
+
     def scratch(self, key: str) -> Path:
-        """State of an unfinished stage (checkpoints), outside all outs so that DVC does not remove it."""
-        return self.data / "scratch" / key
+        """State of one unfinished stage."""
+        return self.checkpoints / key
+
+    @property
+    def state(self) -> Path:
+        """What temper knows of this machine's runs; git and DVC leave it alone."""
+        return self.root / ".dvc/tmp"
+
+    @property
+    def checkout_lock(self) -> Path:
+        """Held by the run that works in this checkout."""
+        return self.state / "temper.lock"
+
+    @property
+    def accepted(self) -> Path:
+        """The hash of the last settings and versions that all stages took."""
+        return self.state / "accepted"
+
+    @property
+    def worktrees(self) -> Path:
+        """Checkouts of deployed runs, a folder each, with their locks."""
+        return self.state / "runs"
+
+    @property
+    def unfinished(self) -> Path:
+        """Checkpoints that deployed runs left; the next run goes on from them."""
+        return self.state / "unfinished"
+
+    @property
+    def responses_of_runs(self) -> Path:
+        """Records of responses that deployed runs left."""
+        return self.state / "records"
+
+    @property
+    def flow_runs(self) -> Path:
+        """Which process carries out which flow run."""
+        return self.state / "flow-runs"
 
 
 PATHS = Paths()

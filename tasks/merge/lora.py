@@ -15,6 +15,7 @@ import torch
 
 from tasks.core.errors import CheckFailed
 from tasks.merge.layers import Skeleton
+from tasks.models.private_peft import lora_linear
 from tasks.models.shards import Stored
 
 PIECE = 2**17
@@ -60,11 +61,9 @@ class PlainLora:
 
 def plain_lora(skeleton: Skeleton, path: str) -> PlainLora | None:
     """The LoRA on the weight at `path`; None where it is anything else, or more than that."""
-    from peft.tuners.lora.layer import Linear
-
     module_path, _, leaf = path.rpartition(".")
     module: Any = skeleton.model.get_submodule(module_path)
-    if type(module) is not Linear or leaf != "weight" or len(module.active_adapters) != 1:
+    if type(module) is not lora_linear() or leaf != "weight" or len(module.active_adapters) != 1:
         return None
     name, weight = module.active_adapters[0], module.get_base_layer().weight
     if name not in module.lora_A or name in module.lora_variant or module.lora_bias[name] or module.fan_in_fan_out:

@@ -7,6 +7,7 @@ import torch
 from tasks.core.errors import ModelError
 from tasks.merge.layers import Skeleton
 from tasks.merge.lora import plain_lora
+from tasks.models.private_transformers import renames_weights
 from tasks.models.writing import Planned
 
 Files = dict[str, dict[str, Planned]]
@@ -21,10 +22,8 @@ def misfit(skeleton: Skeleton) -> str | None:
     missing = [name for name in sorted(set(paths.values())) if skeleton.stored_name(name) is None]
     if not missing:
         return None
-    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
-
     known = set(skeleton.source.tensors) & set(paths)
-    if get_checkpoint_conversion_mapping(skeleton.config.model_type) is None and known:
+    if known and not renames_weights(skeleton.config.model_type):
         raise ModelError(
             f"the base lacks {len(missing)} of its weights, such as {missing[0]}; they would be made up at random: "
             "restore the files of the model."

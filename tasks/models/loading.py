@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError
+from tasks.models.private_transformers import gguf_tokenizer
 
 
 def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> Any:
@@ -71,9 +72,8 @@ def _as_llama_cpp(found: Any, file: Path) -> Any:
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
-    from transformers.integrations.gguf import get_gguf_tokenizer
 
-    _, inside, _ = get_gguf_tokenizer(str(file))
+    inside = gguf_tokenizer(file)
     backend = json.loads(found.backend_tokenizer.to_str())
     backend["added_tokens"] = [token for token in backend["added_tokens"] if token["id"] < len(inside["tokens"])]
     if inside["tokenizer_type"] == "llama":

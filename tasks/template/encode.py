@@ -28,7 +28,7 @@ class Encoder:
         from tokenizers.decoders import ByteLevel
 
         self.tokenizer = tokenizer
-        self._rust = tokenizer._tokenizer
+        self._rust = tokenizer.backend_tokenizer
         self._special, self._others = special(tokenizer), added(tokenizer)
         self._added = self._special | self._others
         self.controls = dict(zip(self._added, tokenizer.convert_tokens_to_ids(list(self._added)), strict=True))

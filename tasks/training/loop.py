@@ -14,6 +14,7 @@ from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
+from tasks.models.private_transformers import on_device
 from tasks.training import checkpoints, distributed
 from tasks.training import memory_estimate as pricing
 from tasks.training.adapters import b_ratio
@@ -125,7 +126,7 @@ def _evaluated(trainer: Any, batch: int) -> float:
 
 def _forward(trainer: Any, item: int, count: int) -> Any:
     batch = trainer.data_collator([trainer.train_dataset[item] for _ in range(count)])
-    return trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch))
+    return trainer.compute_loss(trainer.model, on_device(trainer, batch))
 
 
 def optimizer(settings: Optimization, model: Any, values: Any) -> Any:

@@ -21,6 +21,7 @@ from tasks.core.errors import MachineError
 from tasks.training.estimate import kept
 from tasks.training.optimizers import state
 from tasks.training.pace import Pace
+from tasks.training.private_trl import forget_figures
 from tasks.training.settings import Optimization
 from tasks.training.usage import Amounts, Usage, clock
 
@@ -101,11 +102,7 @@ def passed(trainer: Any, forward: Callable[[int], Any], count: int) -> int:
 def unrecorded(trainer: Any) -> Iterator[None]:
     """Leave no trace of a forward pass in what trl keeps for its log."""
     yield
-    for name in ("_metrics", "_stored_metrics"):
-        for figures in getattr(trainer, name, {}).values():
-            figures.clear()
-    if hasattr(trainer, "_total_train_tokens"):
-        trainer._total_train_tokens = 0
+    forget_figures(trainer)
 
 
 def in_use() -> int:

@@ -12,6 +12,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from tasks.core.errors import CheckFailed, SettingsError
+from tasks.models.private_transformers import Ordered
 from tasks.training import loop, padding
 from tasks.training.adapters import configuration
 from tasks.training.arguments import arguments, width
@@ -27,15 +28,16 @@ from tasks.training.settings import Batched, Supervised, Tuning, together
 __all__ = ["Trained", "fit", "prepare"]
 
 
-class Trainer(SFTTrainer):  # type: ignore[misc]
+class Trainer(Ordered, SFTTrainer):  # type: ignore[misc]
     """trl's trainer; rows come in the order `order` where it is set, else in a random one."""
 
     order: ByLength | None = None
     method: Method = METHODS["full"]
     what = "train"
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return self.order or super()._get_train_sampler(train_dataset)
+    def sampler(self) -> ByLength | None:
+        """See `Ordered`."""
+        return self.order
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

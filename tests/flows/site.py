@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.server import Server, running
 from flows.params.model import nested
-from flows.worktree.worktree import RUNS
+from tasks.core.paths import Paths
 from tests.flows.project import ROOT, Toy, until
 
 SECRET = "hf_planted0secret0value"
@@ -137,7 +137,7 @@ class Site:
         return sum(count.stat().st_size for count in self.toy.gate.glob("count-*"))
 
     def left(self) -> list[Path]:
-        return list((self.toy.path / RUNS).glob("*"))
+        return list(Paths(self.toy.path).worktrees.glob("*"))
 
     def _final(self, name: str) -> bool:
         state = self.run(name).state

@@ -18,29 +18,30 @@ from flows.bridge import find
 from flows.params.form import form, news
 from flows.params.model import model
 from flows.worktree import worktree as rooms
-from flows.worktree.worktree import RUNS, UNFINISHED, label, recover, workspace
+from flows.worktree.worktree import label, recover, workspace
 from flows.worktree.zombies import bury
 from tasks.core.errors import Busy, InputError, MachineError, SettingsError, StageFailed
+from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import load
 from tests.flows.project import BELOW_TRAIN, STAGES, Toy, until
 
-PROGRAM = "from flows.deployed import finetune; finetune(settings={'train': {'learning_rate': 1e-4}})"
+PROGRAM = "from flows.deployed import deployed; deployed(settings={'train': {'learning_rate': 1e-4}})"
 
 
 def isolated(**options: Any) -> dict[str, Any]:
-    from flows.deployed import finetune
+    from flows.deployed import deployed
 
-    facts: Any = finetune(**options)
+    facts: Any = deployed(**options)
     return dict(facts)
 
 
 def worktrees(toy: Toy) -> list[str]:
-    return [line for line in toy.call("git", "worktree", "list").splitlines() if str(RUNS) in line]
+    return [line for line in toy.call("git", "worktree", "list").splitlines() if str(PATHS.worktrees) in line]
 
 
 def clean(toy: Toy) -> bool:
     """Whether nothing of any run is left in the checkout, and it is as it was."""
-    left = [*(toy.path / RUNS).glob("*"), *(toy.path / ".dvc/cache/running").glob("*")]
+    left = [*Paths(toy.path).worktrees.glob("*"), *(toy.path / ".dvc/cache/running").glob("*")]
     return not left and not worktrees(toy) and not toy.call("git", "status", "--porcelain")
 
 
@@ -67,7 +68,7 @@ def test_a_run_becomes_an_experiment_and_leaves_nothing_behind(toy: Toy) -> None
 
 @pytest.mark.long
 def test_a_run_is_shared_and_where_the_remote_is_away_it_is_kept(toy: Toy, tmp_path: Path) -> None:
-    from flows.deployed import finetune
+    from flows.deployed import deployed
 
     origin, away = tmp_path / "origin", tmp_path / "away"
     toy.call("git", "clone", "--quiet", "--bare", str(toy.path), str(origin))
@@ -79,7 +80,7 @@ def test_a_run_is_shared_and_where_the_remote_is_away_it_is_kept(toy: Toy, tmp_p
     toy.call("git", "commit", "--quiet", "--message", "remote")
     toy.call("git", "push", "--quiet", "origin", "HEAD")
     away.write_text("not a folder")
-    state: Any = finetune(settings={"train": {"learning_rate": 1e-4}}, return_state=True)
+    state: Any = deployed(settings={"train": {"learning_rate": 1e-4}}, return_state=True)
     assert state.name == "NotShared"
     kept = state.message.split("the experiment ")[1].split()[0]
     assert f"When the remote answers: dvc exp push --run-cache origin {kept}" in state.message
@@ -196,7 +197,7 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
     gate = toy.hold("merge")
     run = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.environment)
     stage = psutil.Process(toy.held("merge"))
-    (place,) = [path for path in (toy.path / RUNS).iterdir() if path.is_dir()]
+    (place,) = [path for path in Paths(toy.path).worktrees.iterdir() if path.is_dir()]
     (place / "data/scratch/train-1").mkdir(parents=True)
     (place / "data/scratch/train-1/step").write_text("7")
     with get_client(sync_client=True) as client:
@@ -218,7 +219,7 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
     with workspace("next"):
         assert Path("data/scratch/train-1/step").read_text() == "7"
         assert [Path(line.split()[0]).name for line in worktrees(toy)] == ["next"]
-    assert (toy.path / UNFINISHED / "train-1/step").read_text() == "7"
+    assert (Paths(toy.path).unfinished / "train-1/step").read_text() == "7"
     assert clean(toy)
     stages = isolated(settings={"train": {"learning_rate": 1e-4}})["stages"]
     assert (stages["train"], stages["merge"]) == ("restored", "ran")

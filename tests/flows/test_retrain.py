@@ -113,7 +113,10 @@ def test_what_is_deployed_can_be_imported(name: str) -> None:
     from ruamel.yaml import YAML
 
     document = YAML(typ="safe").load(Path(__file__).parents[2] / name)
+    deployed = {"flows.deployed.deployed": "finetune", "flows.retrain.retrain": "retrain", "flows.sweep.sweep": "sweep"}
+    assert {deployment["entrypoint"] for deployment in document["deployments"]} == set(deployed)
     for deployment in document["deployments"]:
         module, _, function = deployment["entrypoint"].rpartition(".")
         assert deployment["name"] == "temper"
-        assert getattr(importlib.import_module(module), function).name == function
+        flow = getattr(importlib.import_module(module), function)
+        assert (flow.fn.__name__, flow.name) == (function, deployed[deployment["entrypoint"]])

@@ -7,7 +7,8 @@ near-duplicate of a test request (`tasks.dedup.similarity`), which `grammar.load
 
 from tasks.generate.program.answer import answer
 from tasks.generate.program.corpus import pretraining_lines
-from tasks.generate.program.grammar import Grammar, Intent, load
+from tasks.generate.program.grammar import load
+from tasks.generate.program.intents import Grammar, Intent
 from tasks.generate.program.sample import Request, sample, splits
 
 __all__ = ["Grammar", "Intent", "Request", "answer", "load", "pretraining_lines", "sample", "splits"]

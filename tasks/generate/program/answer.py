@@ -1,6 +1,6 @@
 """The command that answers a request, found by the grammar."""
 
-from tasks.generate.program.grammar import Grammar, Intent, fill
+from tasks.generate.program.intents import Grammar, Intent, fill
 
 
 def answer(grammar: Grammar, request: str) -> str | None:

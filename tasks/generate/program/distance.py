@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.core.errors import InputError
 from tasks.dedup.similarity import NEAR_DUPLICATE, jaccard, words
-from tasks.generate.program.grammar import Grammar, Intent, fill
+from tasks.generate.program.intents import Grammar, Intent, fill
 
 
 def most_words(threshold: float = NEAR_DUPLICATE) -> int:

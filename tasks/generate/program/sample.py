@@ -7,7 +7,7 @@ from typing import Literal
 
 from tasks.core.errors import InputError
 from tasks.generate.program.distance import openings
-from tasks.generate.program.grammar import Grammar, Intent, fill
+from tasks.generate.program.intents import Grammar, Intent, fill
 
 Slice = Literal["new_combination", "new_phrasing"]
 

@@ -4,7 +4,6 @@ Self-Instruct (Wang et al. 2022, arXiv:2212.10560) and Evol-Instruct (Xu et al. 
 distilabel's prompts. How a task is made harder is drawn from the task itself, so that a new seed task moves no other.
 """
 
-import hashlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -68,8 +67,3 @@ def _outcome(settings: Settings, made: Row, said: Said) -> Outcome:
     messages = conversation(how.system, asked, answer or None)
     prompts = keys(made, ["invent", *evolved, "answers"])
     return Outcome({"messages": messages}, reason, asked, answer, {"prompts": prompts})
-
-
-def method(instruction: str, names: list[str]) -> str:
-    """Which of the ways to make a task harder this one gets."""
-    return names[int.from_bytes(hashlib.sha256(instruction.encode(errors="replace")).digest()[:8], "big") % len(names)]

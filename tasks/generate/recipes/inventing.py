@@ -1,5 +1,6 @@
 """Steps of the recipe `instructions`, on distilabel's own prompts."""
 
+import hashlib
 import re
 from typing import Any
 
@@ -8,7 +9,6 @@ from distilabel.steps.tasks.base import Task
 from distilabel.steps.tasks.evol_instruct.utils import MUTATION_TEMPLATES
 from distilabel.steps.tasks.self_instruct import SelfInstruct
 
-from tasks.generate.recipes.instructions import method
 from tasks.generate.recipes.steps import Partial
 
 _MARK = re.compile(r"^\s*(?:[-*\u2022]|\(?\d{1,3}[.):])\s+")
@@ -79,3 +79,8 @@ class Evolve(Partial, Task):  # type: ignore[misc]
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> dict[str, Any]:
         """The rewritten instruction, without a heading that the teacher repeats."""
         return {"instruction": re.split(r"#?(?:Rewritten |Created )?Prompt#:", output or "")[-1].strip()}
+
+
+def method(instruction: str, names: list[str]) -> str:
+    """Which of the ways to make a task harder this one gets."""
+    return names[int.from_bytes(hashlib.sha256(instruction.encode(errors="replace")).digest()[:8], "big") % len(names)]

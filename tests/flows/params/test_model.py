@@ -39,7 +39,7 @@ def test_the_shipped_params_are_valid_and_complete() -> None:
 
 
 def test_the_schema_is_in_step() -> None:
-    assert (ROOT / SCHEMA).read_text() == schema(), "run: python -m flows.params.model"
+    assert (ROOT / SCHEMA).read_text() == schema(), "run: python -m flows.params"
 
 
 def test_every_key_is_described() -> None:

@@ -33,7 +33,7 @@ def test_garbage_is_collected_in_a_thread_of_its_own() -> None:
 WRITING = """
 import asyncio, sqlite3, sys
 import sqlalchemy as sa
-from flows.server import __main__ as serving
+from flows.server.prefect_private import write_at_once
 
 async def locked(path):
     from prefect.server.database.configurations import AioSqliteConfiguration
@@ -54,7 +54,7 @@ async def locked(path):
     return said
 
 print(asyncio.run(locked(sys.argv[1])))
-serving.write_at_once()
+write_at_once()
 print(asyncio.run(locked(sys.argv[1])))
 """
 

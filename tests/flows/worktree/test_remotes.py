@@ -64,7 +64,7 @@ def _answers(url: str) -> bool:
 def test_a_store_that_goes_away_in_mid_push_gets_the_rest_later_and_another_machine_all(
     bucket: Bucket, new: Toy, tmp_path: Path
 ) -> None:
-    from flows.deployed import finetune
+    from flows.deployed import deployed
 
     origin = tmp_path / "origin"
     new.call("git", "clone", "--quiet", "--bare", str(new.path), str(origin))
@@ -78,7 +78,7 @@ def test_a_store_that_goes_away_in_mid_push_gets_the_rest_later_and_another_mach
     new.call("git", "push", "--quiet", "origin", "HEAD")
 
     bucket.gate.write_text("5")
-    state: Any = finetune(return_state=True)
+    state: Any = deployed(return_state=True)
     assert state.name == "NotShared", state
     kept = state.message.split("the experiment ")[1].split()[0]
     assert new.call("git", "ls-remote", str(origin), f"refs/exps/*/{kept}") == ""
@@ -86,7 +86,7 @@ def test_a_store_that_goes_away_in_mid_push_gets_the_rest_later_and_another_mach
     assert bucket.objects() == 5
     paid = (new.gate / "paid").read_text()
 
-    again: Any = finetune(return_state=True)
+    again: Any = deployed(return_state=True)
     assert again.name == "Completed", again
     facts = again.result()
     assert {name for name, how in facts["stages"].items() if how == "ran"} == {"generate"}  # DVC keeps no run of it
