@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from tasks.dedup.link import linked
+from tasks.dedup.link import link_clusters
 from tasks.dedup.minhash import MinHash
 from tasks.dedup.store import Store
 
@@ -55,4 +55,4 @@ def clusters(
     with TemporaryDirectory(prefix="near-", dir=scratch) as folder:
         store = Store(Path(folder))
         store.fill(batches, MinHash.at(threshold, seed), shingle, threads, report)
-        return linked(store, threshold)
+        return link_clusters(store, threshold)

@@ -99,15 +99,15 @@ def compare(
     `CheckFailed` where a logit is not a finite number.
     """
     largest, divergence, same, stops, tokens = 0.0, 0.0, 0, 0, 0
-    for expected, found in zip(reference, candidate, strict=True):
-        known = min(expected.shape[-1], found.shape[-1])
-        expected, found = expected[:, :known], found[:, :known]
-        if not (torch.isfinite(expected).all() and torch.isfinite(found).all()):
+    for expected, measured in zip(reference, candidate, strict=True):
+        known = min(expected.shape[-1], measured.shape[-1])
+        expected, measured = expected[:, :known], measured[:, :known]
+        if not (torch.isfinite(expected).all() and torch.isfinite(measured).all()):
             raise CheckFailed(f"{what}: logits are not finite numbers (NaN or infinity); the model is unusable.")
-        largest = max(largest, (expected - found).abs().max().item())
-        log_expected, log_found = expected.double().log_softmax(-1), found.double().log_softmax(-1)
-        divergence += (log_expected.exp() * (log_expected - log_found)).sum().item()
-        greedy, tried = expected.argmax(-1), found.argmax(-1)
+        largest = max(largest, (expected - measured).abs().max().item())
+        log_expected, log_measured = expected.double().log_softmax(-1), measured.double().log_softmax(-1)
+        divergence += (log_expected.exp() * (log_expected - log_measured)).sum().item()
+        greedy, tried = expected.argmax(-1), measured.argmax(-1)
         same += int((greedy == tried).sum())
         stops += int(((greedy == stop) == (tried == stop)).sum()) if stop is not None else len(greedy)
         tokens += len(expected)

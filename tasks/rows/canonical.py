@@ -17,10 +17,10 @@ def row_id(source: str, content: Any) -> str:
     return fingerprint([source, content])[:16]
 
 
-def turns(given: list[dict[str, Any]]) -> list[Message]:
+def turns(column: list[dict[str, Any]]) -> list[Message]:
     """The turns of a column of canonical rows as chat templates take them."""
     return [
-        {"role": turn["role"], "content": turn["content"], **json.loads(turn.get("extra") or "{}")} for turn in given
+        {"role": turn["role"], "content": turn["content"], **json.loads(turn.get("extra") or "{}")} for turn in column
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tasks.clean.shapes import content
+from tasks.clean.shapes import to_content
 from tasks.core.errors import InputError, LossError
 from tasks.core.paths import Paths
 from tasks.evaluate import stage as evaluate
@@ -192,7 +192,7 @@ def test_c05_the_trained_end_is_the_one_at_which_generation_stops() -> None:
     made = tiny.tokenizer()
     made.eos_token = "<|pad|>"
     templater = stage(coder=made)
-    assert "turns end with <|im_end|>" in templater.settle()["end_token"]
+    assert "turns end with <|im_end|>" in templater.reconcile()["end_token"]
     (found,) = templater.outcomes([row(DIALOGUE)])
     assert not found.notes and made.eos_token == "<|im_end|>"
     assert stage(written=EARLY_END).outcomes([row(DIALOGUE)])[0].reason == "stop"
@@ -211,7 +211,7 @@ def test_c20_c25_each_prompt_is_what_stands_before_its_answer() -> None:
 
 def test_c22_a_system_prompt_in_a_column_of_its_own_is_read() -> None:
     """trl#2385."""
-    made = content({"system": "Always answer in French", **chat("a", "b")})
+    made = to_content({"system": "Always answer in French", **chat("a", "b")})
     assert made.messages is not None
     assert [turn["content"] for turn in made.messages] == ["Always answer in French", "a", "b"]
 

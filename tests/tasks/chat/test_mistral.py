@@ -83,4 +83,4 @@ def test_the_text_of_version_1_is_that_of_mistral_common() -> None:
     expected = (SAMPLES / "no_tools" / "text_v1.txt").read_text().replace("▁", " ")
     assert "".join(coder.decode(ids).split()) == "".join(expected.split())
     given = json.loads((SAMPLES / "no_tools" / "sample.json").read_text())["messages"]
-    assert Templater(coder, Settings(), {2}, 100, None).drafter.prompt(given) == expected
+    assert Templater(coder, Settings(), {2}, 100, None).dialogue_renderer.prompt(given) == expected

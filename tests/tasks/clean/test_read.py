@@ -15,7 +15,7 @@ from tasks.clean.content import Unusable
 from tasks.clean.files import Source
 from tasks.clean.read import records
 from tasks.clean.record import Record
-from tasks.clean.shapes import content
+from tasks.clean.shapes import to_content
 from tasks.core.errors import InputError
 
 
@@ -145,6 +145,6 @@ def test_numbers_that_json_lacks_matter_where_they_are_kept(tmp_path: Path, numb
     said = "\n".join(json.dumps(row).replace('"?"', number) for row in rows)
     unused, kept = (record.value or {} for record in read(tmp_path, "rows.jsonl", said))
     assert not math.isfinite(unused["score"])
-    assert len(content(unused).messages or []) == 2
+    assert len(to_content(unused).messages or []) == 2
     with pytest.raises(Unusable, match="not_finite"):
-        content(kept)
+        to_content(kept)

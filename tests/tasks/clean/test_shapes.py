@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.clean.checks import fault
 from tasks.clean.content import Content, Unusable
 from tasks.clean.settings import Columns
-from tasks.clean.shapes import content, recognise
+from tasks.clean.shapes import recognise, to_content
 
 PUBLIC = Path(__file__).parents[4] / "shared" / "data"
 
@@ -40,7 +40,7 @@ def test_messages_keep_tools_calls_results_weights_and_parts() -> None:
         "tools": [{"type": "function", "function": {"name": "ls"}}],
         "weight": 0.5,
     }
-    made = content(row)
+    made = to_content(row)
     assert fault(made) is None
     told = turns(made.messages)
     assert told is not None
@@ -62,7 +62,7 @@ def test_sharegpt_with_calls_of_functions() -> None:
             {"from": "gpt", "value": "a.txt"},
         ],
     }
-    made = content(row)
+    made = to_content(row)
     assert turns(made.messages) == [
         {"role": "system", "content": "be brief"},
         {"role": "user", "content": "list"},
@@ -85,7 +85,7 @@ def test_sharegpt_with_calls_of_functions() -> None:
     ],
 )  # fmt: skip
 def test_preferences_have_one_form(row: dict[str, Any]) -> None:
-    made = content(row)
+    made = to_content(row)
     assert (made.shape, turns(made.prompt), turns(made.chosen)) == ("preference", [ASKED], [SAID])
     assert turns(made.rejected) == [{**SAID, "content": "no"}]
     assert fault(made) is None
@@ -100,19 +100,19 @@ def test_preferences_have_one_form(row: dict[str, Any]) -> None:
     ],
 )
 def test_kto_has_one_form(row: dict[str, Any]) -> None:
-    made = content(row)
+    made = to_content(row)
     assert (made.shape, turns(made.prompt), turns(made.completion)) == ("kto", [ASKED], [SAID])
     assert made.label is True
-    assert content({**row, "label": False}).label is False
+    assert to_content({**row, "label": False}).label is False
 
 
 def test_other_names_by_a_map_of_columns() -> None:
     columns = Columns(system="rules", question="in.q", answer="in.a")
-    made = content({"rules": "be brief", "in": {"q": "ask", "a": "answer"}}, columns=columns)
+    made = to_content({"rules": "be brief", "in": {"q": "ask", "a": "answer"}}, columns=columns)
     assert turns(made.messages) == [{"role": "system", "content": "be brief"}, ASKED, SAID]
-    assert content({"body": "a text"}, columns=Columns(text="body")).text == "a text"
+    assert to_content({"body": "a text"}, columns=Columns(text="body")).text == "a text"
     with pytest.raises(Unusable, match="missing_column"):
-        content({"in": {"q": "ask"}}, columns=columns)
+        to_content({"in": {"q": "ask"}}, columns=columns)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_other_names_by_a_map_of_columns() -> None:
 )
 def test_what_is_no_row_has_a_reason(row: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unusable) as unusable:
-        content(row)
+        to_content(row)
     assert unusable.value.reason == reason
 
 
@@ -150,7 +150,7 @@ def test_what_is_no_row_has_a_reason(row: dict[str, Any], reason: str) -> None:
     ],
 )  # fmt: skip
 def test_rows_that_would_not_train_well_have_a_reason(row: dict[str, Any], reason: str) -> None:
-    assert fault(content(row)) == reason
+    assert fault(to_content(row)) == reason
 
 
 ANYTHING = st.recursive(
@@ -169,7 +169,7 @@ TURN = st.dictionaries(st.sampled_from(["role", "from", "content", "value", "too
 @given(st.dictionaries(KEYS, ANYTHING | st.lists(TURN, max_size=3), max_size=5))
 def test_whatever_comes_is_a_row_or_has_a_reason(row: dict[str, Any]) -> None:
     try:
-        made = content(row)
+        made = to_content(row)
     except Unusable as unusable:
         assert unusable.reason
         return
@@ -195,7 +195,7 @@ def test_whatever_comes_is_a_row_or_has_a_reason(row: dict[str, Any]) -> None:
 def test_public_data_are_recognised_and_whole(name: str, shape: str) -> None:
     text = (PUBLIC / name).read_text()
     rows = json.loads(text) if name.endswith(".json") else list(map(json.loads, text.splitlines()))
-    made = [content(row) for row in rows]
+    made = [to_content(row) for row in rows]
     assert {one.shape for one in made} == {shape}
     if shape == "messages":
         assert [turns(one.messages) for one in made] == [

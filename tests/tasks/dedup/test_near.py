@@ -14,7 +14,7 @@ import pytest
 
 from tasks.dedup import clusters, link, memmap
 from tasks.dedup.bags import Bags, Hasher
-from tasks.dedup.link import Buckets, Clusters, similarity
+from tasks.dedup.link import Buckets, UnionFind, similarity
 from tasks.dedup.minhash import FUNCTIONS, MISSED, MinHash, banding
 from tasks.dedup.similarity import jaccard, words
 
@@ -190,9 +190,9 @@ def test_a_bucket_too_large_to_compare_all_is_marked() -> None:
     keys = np.array([7 << 40] * 40 + [9 << 40] * 2 + [5 << 40], np.uint64)
     buckets = Buckets(keys, np.arange(43))
     assert buckets.rows[buckets.crowd()].tolist() == list(range(40))
-    groups = Clusters(np.empty(43, np.int64))
-    groups.join(np.arange(39), np.arange(1, 40))
-    assert groups.of(np.arange(43)).tolist() == [0] * 40 + [40, 41, 42]
+    groups = UnionFind(np.empty(43, np.int64))
+    groups.union(np.arange(39), np.arange(1, 40))
+    assert groups.find(np.arange(43)).tolist() == [0] * 40 + [40, 41, 42]
     assert buckets.rows[buckets.mixed(groups)].tolist() == [40, 41]
     pairs = [len(one) for one, _ in buckets.neighbours(16, buckets.crowd())]
     assert pairs == [39 + 1]

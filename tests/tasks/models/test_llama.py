@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 from tasks.models.llama import FORMS  # noqa: E402 - after the skip
 from tasks.models.llama.sizes import SCALED, params  # noqa: E402
 from tasks.models.record import base_folder, base_record  # noqa: E402
-from tasks.models.shards import stored  # noqa: E402
+from tasks.models.shards import stored_tensors  # noqa: E402
 
 COLUMNS = ("wq.weight", "wk.weight", "wv.weight", "w1.weight", "w3.weight", "output.weight")
 """What Meta splits by rows where a model lies in several files; wo, w2 and embeddings by columns, norms not at all."""
@@ -36,7 +36,7 @@ def made(root: Path, *, form: str, **shape: Any) -> Paths:
 
 
 def tensors(folder: Path) -> dict[str, Any]:
-    return {name: place.read() for name, place in stored(folder).items()}
+    return {name: place.read() for name, place in stored_tensors(folder).items()}
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tasks.template.audit import Account
-from tasks.template.markers import marked
+from tasks.template.markers import mark
+from tasks.template.markup import fit
+from tasks.template.markup_search import row_markup
 from tasks.template.rows import Templater
-from tasks.template.scaffold import own
 from tasks.template.settings import Over, Settings
-from tasks.template.skeleton import fit
 from tasks.template.tokenizer import CHAT, prepare
 from tests.tasks import tiny
 from tests.tasks.template.test_template import UNMARKED, pair, row
@@ -80,7 +80,7 @@ def stage(kind: str, written: str, limit: int = 10**9, over: Over = "error") -> 
     made.chat_template = TEMPLATES.get(written) or made.chat_template
     made, _ = prepare(made, Settings(), kind)
     templater = Templater(made, Settings(over_length=over), {made.eos_token_id}, limit, None)
-    templater.settle()
+    templater.reconcile()
     return templater
 
 
@@ -123,14 +123,16 @@ def test_what_is_trained_is_what_was_said(kind: str, written: str, turns: Turns)
     assert bare(coder.decode(part.ids)) == bare(text)
     placed = [{**turn, "content": "docker"} for turn in turns]
     (scaffold,) = templater.outcomes([row(placed)])
-    controls = [[part.ids[at] for at in templater.encoder.of(part.ids)] for part in (part, scaffold.sequences[0])]
+    controls = [
+        [part.ids[at] for at in templater.encoder.control_positions(part.ids)] for part in (part, scaffold.sequences[0])
+    ]
     assert controls[0] == controls[1]
     stop = coder.eos_token
     trained = [coder.decode(part.ids[start:end]) for start, end in part.runs]
     assert [bare(one) for one in trained] == [bare(answer + stop) for answer in answers]
     assert all(part.ids[end - 1] == coder.eos_token_id for _, end in part.runs)
     for (start, _), number in zip(part.runs, (n for n, t in enumerate(turns) if t["role"] == "assistant"), strict=True):
-        (before,) = templater.encoder.encode([templater.drafter.prompt(turns[:number])])
+        (before,) = templater.encoder.encode([templater.dialogue_renderer.prompt(turns[:number])])
         if not found.notes["quoted"]:
             assert part.ids[:start] == before.ids
     if not found.notes["quoted"] and templater.renderer.takes_system:
@@ -141,22 +143,24 @@ def test_what_is_trained_is_what_was_said(kind: str, written: str, turns: Turns)
 @drawn
 @given(said(PLAIN | QUOTED))
 def test_the_skeleton_of_many_rows_and_that_of_the_row_itself_agree(kind: str, written: str, turns: Turns) -> None:
-    drafter = stage(kind, written).drafter
-    messages = drafter.renderer.fed(taken(turns, written))
-    text = drafter.renderer.rendered(messages, None)
-    apart = marked(messages)
-    fast = drafter._skeleton(apart, None)
+    dialogue_renderer = stage(kind, written).dialogue_renderer
+    messages = dialogue_renderer.renderer.adapt(taken(turns, written))
+    text = dialogue_renderer.renderer.render_adapted(messages, None)
+    apart = mark(messages)
+    fast = dialogue_renderer._shared_markup(apart, None)
     assert fast is not None
-    placed = fit(fast, text, apart.said)
-    bones, slow = own(drafter.renderer, messages, apart, None, drafter._ends, drafter._prompts, text)
+    placed = fit(fast, text, apart.texts)
+    markup, slow = row_markup(
+        dialogue_renderer.renderer, messages, apart, None, dialogue_renderer._ends, dialogue_renderer._prompts, text
+    )
     assert placed is not None
-    assert not bones.missing and not fast.missing
+    assert not markup.missing and not fast.missing
     ends = [
         [
-            (turn.message, fitted.place(turn.start), fitted.place(turn.end), turn.prefix, turn.ended)
+            (turn.message, fitted.character(turn.start), fitted.character(turn.end), turn.prefix, turn.ended)
             for turn in made.turns
         ]
-        for made, fitted in ((fast, placed), (bones, slow))
+        for made, fitted in ((fast, placed), (markup, slow))
     ]
     assert ends[0] == ends[1]
 

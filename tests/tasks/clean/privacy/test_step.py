@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from tasks.clean.privacy.step import Step
+from tasks.clean.privacy.filter import PrivacyFilter
 from tasks.clean.settings import Privacy, Settings
 from tasks.clean.stage import run
 from tasks.core.errors import SettingsError
@@ -134,4 +134,4 @@ def test_what_is_nested_too_deep_leaves(paths: Paths) -> None:
 
 def test_a_country_without_telephones_is_an_error() -> None:
     with pytest.raises(SettingsError, match="phone_regions: XX is no country"):
-        Step(Privacy(phone_regions=("US", "XX")))
+        PrivacyFilter(Privacy(phone_regions=("US", "XX")))
