@@ -26,7 +26,14 @@ OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text"
 
 
 def audit(data: Path, templater: Templater, objective: str | None, account: Account) -> None:
-    """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read."""
+    """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read.
+
+    For example:
+
+        account = Account("rows")
+        audit(Path("chats.jsonl"), templater, "sft", account)
+        account.as_dict(ALL)["findings"]
+    """
     waiting = rows(data, objective, account)
     for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
         for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""What was found, for a terminal of a hundred columns."""
+"""The report of an audit, for a terminal of a hundred columns."""
 
 import textwrap
 from typing import Any

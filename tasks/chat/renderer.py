@@ -73,6 +73,9 @@ class Renderer:
     ) -> str:
         """The text of a dialogue; with the generation prompt, that after which the model answers.
 
+            Renderer(tokenizer).render([{"role": "user", "content": "hi"}], generation_prompt=True)
+            # with ChatML: "<|im_start|>user\\nhi<|im_end|>\\n<|im_start|>assistant\\n"
+
         As `apply_chat_template` of transformers renders it, which makes everything anew for each call. Raises
         `Unrenderable`.
         """

@@ -45,7 +45,13 @@ class RowBuilder:
         """Keys of the settings `group` and `stratify` that some row has."""
 
     def build(self, record: Record) -> KeyedRow:
-        """The row of a record; or the record with the reason why it leaves."""
+        """The row of a record; or the record with the reason why it leaves.
+
+        For example:
+
+            row, key = RowBuilder(settings).build(record)
+            row.get("reason")  # why it leaves, as `empty_turn`; a row that stays has none
+        """
         if record.value is None:
             return self._left(record, record.fault or "")
         try:

@@ -40,7 +40,11 @@ def _by(keys: Collection[str]) -> str | None:
 def to_content(
     value: dict[str, Any], shape: str = "auto", alpaca_instruction: bool = True, columns: Columns | None = None
 ) -> Content:
-    """The canonical content of a record. Raises `Unusable` with the reason."""
+    """The canonical content of a record. Raises `Unusable` with the reason.
+
+    >>> to_content({"instruction": "Say hi.", "output": "hi"}).messages[-1]["content"]
+    'hi'
+    """
     if columns and (columns.answer or columns.text):
         return _mapped(value, columns)
     present = _present(value)

@@ -1,4 +1,7 @@
-"""Pairs that agree in a band, compared exactly, and joined to clusters."""
+"""Pairs that agree in a band, compared exactly, and joined to clusters.
+
+Shapes: `N` texts of the store, `P` texts or pairs of texts at hand (numbers of texts, int64).
+"""
 
 from collections.abc import Iterator
 
@@ -65,7 +68,7 @@ class Buckets:
     """
 
     def __init__(self, keys: npt.NDArray[np.uint64], rows: Rows) -> None:
-        """`rows` are numbers of texts, ascending; `keys` are theirs."""
+        """`rows` (P) are numbers of texts, ascending; `keys` (P) are theirs."""
         bits = np.uint64(max(1, int(rows[-1]).bit_length()))
         packed = keys >> bits << bits | rows.astype(np.uint64)
         packed.sort()
@@ -115,7 +118,7 @@ class UnionFind:
             first[block] = np.arange(block.start, block.stop)
 
     def find(self, rows: Rows) -> Rows:
-        """The first text of the cluster of each of `rows`; their ways there become short."""
+        """The first text (P) of the cluster of each of `rows` (P); their ways there become short (path compression)."""
         while True:
             parent = self.first[rows]
             grandparent = self.first[parent]
@@ -124,7 +127,7 @@ class UnionFind:
             self.first[rows] = grandparent
 
     def union(self, one: Rows, two: Rows) -> None:
-        """Make one cluster of the clusters of each pair."""
+        """Make one cluster of the clusters of each pair, `one` (P) with `two` (P)."""
         while len(one):
             one, two = self.find(one), self.find(two)
             apart = one != two
@@ -159,7 +162,7 @@ class PairComparison:
 
 
 def similarity(one: Bags, two: Bags) -> npt.NDArray[np.float64]:
-    """Jaccard similarity of each of `one` with that of `two` in the same place."""
+    """Jaccard similarity (P) of each of `one` with that of `two` in the same place."""
     if not len(one.sizes):
         return np.empty(0)
     marked = np.concatenate([_marked(one), _marked(two)])

@@ -1,9 +1,11 @@
 """Plain LoRA on a linear layer: the arithmetic of peft's `Linear.merge`, in memory that is used again.
 
-With W (out, in) as stored, B (out, r), A (r, in) and the scaling s, what is written is W + (B A) s, in float32. peft
-makes a new tensor for each step, and most of the time goes into new memory. Here B A, one product of the whole matrices
-as in peft, goes into space that a thread keeps; the rest is done in pieces that stay in the processor's cache.
-Adding and multiplying number by number does not depend on the pieces, so the bytes are peft's.
+Shapes: W (out, in) as stored, B (out, r), A (r, in).
+
+With the scaling s, what is written is W + (B A) s, in float32. peft makes a new tensor for each step, and most of the
+time goes into new memory. Here B A, one product of the whole matrices as in peft, goes into space that a thread keeps;
+the rest is done in pieces that stay in the processor's cache. Adding and multiplying number by number does not depend
+on the pieces, so the bytes are peft's.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,10 @@
 """What training made, in two ways to hold it: weights on disk, a layer at a time; or all of them in memory by peft.
 
 Both give the logits of the model as it was trained, and write it merged.
+
+    trained = open_trained(base, adapter, paths.trained, MergeOptions())
+    before, reference = trained.live(rows)  # logits (T, V) of each row, of the base and of the tuned model
+    trained.write(tokenizer, dtype, keep, out)  # the model folder
 """
 
 import ctypes

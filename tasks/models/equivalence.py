@@ -1,6 +1,6 @@
 """How far two models are apart: logits, divergence and greedy tokens on the same token ids.
 
-Notation: n rows, t tokens of a row, v vocabulary.
+Shapes: `N` rows, `T` tokens of a row, `V` vocabulary.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ def _first(file: Path, count: int) -> list[list[int]]:
 
 @torch.no_grad()
 def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
-    """Logits (t, v) in float32 for each row, one row at a time so that padding plays no part."""
+    """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part."""
     model.eval()
     return [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in rows]
 
@@ -93,7 +93,10 @@ def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
 def compare(
     reference: list[torch.Tensor], candidate: list[torch.Tensor], what: str, stop: int | None = None
 ) -> Difference:
-    """Measure `candidate` against `reference`; `stop` is the token at which generation ends.
+    """Measure `candidate` against `reference`, N logits (T, V) each; `stop` is the token at which generation ends.
+
+        difference = compare(logits(base, rows), logits(merged, rows), "merge", tokenizer.eos_token_id)
+        difference.agreement  # share of the N * T positions with the same most likely token
 
     Where one has rows of embeddings that the other lacks, only the tokens that both know are compared. Raises
     `CheckFailed` where a logit is not a finite number.

@@ -75,6 +75,8 @@ class StoredTensor(TensorSpec):
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Every tensor in the safetensors files of `folder`, by name, in the order of files and places.
 
+        weight = stored_tensors(folder)["lm_head.weight"].read()  # reads this one only
+
     Raises `ModelError` for a file that is cut off or is none, a tensor that stands twice, and one that the index names
     and no file holds.
     """

@@ -50,7 +50,13 @@ class Templater:
         self._bos = tokenizer.bos_token_id if begins else None
 
     def outcomes(self, rows: Batch) -> list[Outcome]:
-        """What becomes of each row, in their order."""
+        """What becomes of each row, in their order.
+
+        For example:
+
+            (outcome,) = templater.outcomes([row])  # a canonical row, as `clean` writes it
+            outcome.reason or outcome.sequences[0].labels  # why it leaves, or what is trained (T, int32)
+        """
         plans = [self._plan(row) for row in (from_arrow(rows) if isinstance(rows, pa.RecordBatch) else rows)]
         dialogues = iter(
             sequence.sequences(self.encoder, [dialogue for plan in plans for dialogue in plan.dialogues], self.stops)

@@ -1,4 +1,7 @@
-"""Rendered dialogues to token ids and what of them is trained, each proved by decoding, or byte by byte when read."""
+"""Rendered dialogues to token ids and what of them is trained, each proved by decoding, or byte by byte when read.
+
+Shapes: `T` tokens of a sequence.
+"""
 
 from collections import Counter
 from collections.abc import Sequence as Rows
@@ -18,7 +21,7 @@ class Sequence:
     """Tokens, and the runs of them that are trained."""
 
     tokens: Any
-    """Their ids, an array (int32)."""
+    """Their ids, an array (T, int32)."""
     runs: tuple[Span, ...]
     """First and behind the last token of each trained run, ascending."""
     problems: Counter[str] = field(default_factory=Counter)
@@ -39,7 +42,7 @@ class Sequence:
 
     @property
     def labels(self) -> Any:
-        """For each token itself where it is trained, else `IGNORED`; an array (int32)."""
+        """For each token itself where it is trained, else `IGNORED`; an array (T, int32)."""
         labels = np.full(len(self.tokens), IGNORED, np.int32)
         for start, end in self.runs:
             labels[start:end] = self.tokens[start:end]

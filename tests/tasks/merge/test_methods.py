@@ -104,7 +104,7 @@ def adapt(base: Path, folder: Path, config: Any) -> Any:
     return PeftModel.from_pretrained(loaded(base), folder)
 
 
-def made(files: dict[str, dict[str, PlannedTensor]]) -> dict[str, Any]:
+def tensors_of(files: dict[str, dict[str, PlannedTensor]]) -> dict[str, Any]:
     return {
         name: planned.make.read() if isinstance(planned.make, StoredTensor) else planned.make()
         for tensors in files.values()
@@ -126,12 +126,12 @@ def test_same_bytes_as_peft(base: Path, tmp_path: Path, kind: str) -> None:
     offloaded.attach(tmp_path, set(adapter.tensors))
     assert (plain_lora(offloaded, "model.layers.0.self_attn.q_proj.weight") is not None) == (kind in PLAIN)
     files = plan(offloaded, None)
-    found = made(files)
-    before = {name: place.read() for name, place in source(base).tensors.items()}
+    merged = tensors_of(files)
+    before = {name: tensor.read() for name, tensor in source(base).tensors.items()}
     whole = {name: weight.bfloat16() for name, weight in tuned.merge_and_unload(safe_merge=True).state_dict().items()}
-    assert set(found) == set(whole)
+    assert set(merged) == set(whole)
     assert any(not torch.equal(whole[name], before[name]) for name in whole), "the adapter changes nothing"
-    assert not [name for name in whole if not torch.equal(found[name], whole[name])]
+    assert not [name for name in whole if not torch.equal(merged[name], whole[name])]
     copied = {
         name
         for tensors in files.values()

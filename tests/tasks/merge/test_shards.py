@@ -54,7 +54,7 @@ def test_read_back_and_copied(tmp_path: Path) -> None:
     places = stored_tensors(tmp_path / "one")
     assert all(torch.equal(places[name].read(), value) for name, value in tensors().items())
     assert torch.equal(places["b.weight"].row(2), tensors()["b.weight"][2])
-    copies = {name: PlannedTensor(place.dtype, place.shape, place) for name, place in places.items()}
+    copies = {name: PlannedTensor(tensor.dtype, tensor.shape, tensor) for name, tensor in places.items()}
     write(tmp_path / "two", {"model.safetensors": copies})
     one, two = (tmp_path / name / "model.safetensors" for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
@@ -74,8 +74,8 @@ def test_several_files_have_an_index_that_transformers_reads(tmp_path: Path) -> 
     (folder / "model.safetensors").unlink()
     write(folder, files)
     assert tiny.read(folder / INDEX)["metadata"]["total_parameters"] == sum(value.numel() for value in values.values())
-    found = AutoModelForCausalLM.from_pretrained(folder).state_dict()
-    assert all(torch.equal(found[name], value) for name, value in values.items())
+    reloaded = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    assert all(torch.equal(reloaded[name], value) for name, value in values.items())
     (folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ModelError, match=r"no such file, but model\.safetensors\.index\.json names it"):
         stored_tensors(folder)
