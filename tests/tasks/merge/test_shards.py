@@ -143,11 +143,11 @@ def test_a_disk_that_fills_half_way(tmp_path: Path, copies: dict[str, dict[str, 
 def test_memory_is_that_of_a_tensor(tmp_path: Path) -> None:
     """64 tensors of 4 MiB, each made when its turn comes; the file is 256 MiB."""
     program = (
-        "import resource, sys, torch; from pathlib import Path; from tasks.models.writing import Planned, write\n"
+        "import resource, sys, torch; from pathlib import Path; from tasks.models.writing import PlannedTensor, write\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "make = lambda: torch.ones(1024, 1024)\n"
         "names = [f'w{number}' for number in range(64)]\n"
-        "tensors = {name: Planned(torch.float32, (1024, 1024), make) for name in names}\n"
+        "tensors = {name: PlannedTensor(torch.float32, (1024, 1024), make) for name in names}\n"
         "write(Path(sys.argv[1]), {'model.safetensors': tensors})\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
