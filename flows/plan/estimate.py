@@ -15,7 +15,7 @@ from flows.system.resources import available_memory
 from tasks.base.ready import form, is_model
 from tasks.core.paths import Paths
 from tasks.core.settings import PARAMS, load
-from tasks.models.record import MADE
+from tasks.models.record import DERIVED
 from tasks.stages import stages
 from tasks.training import estimate, usage
 from tasks.training.settings import Optimization
@@ -131,7 +131,7 @@ def _base(params: Params, paths: Paths) -> Path | None:
         return None
     if record["kind"] == "hub":
         return None
-    return paths.base / record["location"] if record["kind"] in MADE else Path(record["location"])
+    return paths.base / record["location"] if record["kind"] in DERIVED else Path(record["location"])
 
 
 def _cheaper_disk(disk: dict[str, int], params: Params) -> str:

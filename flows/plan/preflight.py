@@ -153,15 +153,15 @@ def _ahead() -> Iterator[str]:
     from tasks.core.paths import Paths
     from tasks.core.settings import hint
     from tasks.evaluate.settings import BASES
-    from tasks.template.tokenizer import named, tracked
+    from tasks.template.tokenizer import check_tracked, template_text
     from tasks.training.settings import together
 
     if (params := _read()) is None:
         return
     if params.template.chat_template is not None:
         try:
-            named(params.template.chat_template)
-            tracked(params.template.chat_template, Paths().templates)
+            template_text(params.template.chat_template)
+            check_tracked(params.template.chat_template, Paths().templates)
         except InputError as error:
             yield str(error)
     tuned = ("adapter", "merged", *params.quantize.schemes, *params.evaluate.models, *params.evaluate.hosted)

@@ -15,7 +15,7 @@ def read(environment: Any, otherwise: Any, value: Any, name: str) -> Any:
     return otherwise(environment, value, name)
 
 
-class Remembered:
+class CachedToJson:
     """The filter `tojson`, which remembers what it made of tools: they are the same in each rendering of a row."""
 
     def __init__(self, to_json: Any) -> None:
@@ -36,10 +36,10 @@ class Remembered:
             self._tools, self._made = known
             self._of = frozenset([id(tools), *map(id, tools or ())])
 
-    def __call__(self, value: Any, *given: Any, **named: Any) -> str:
+    def __call__(self, value: Any, *args: Any, **kwargs: Any) -> str:
         if id(value) not in self._of:
-            return str(self._to_json(value, *given, **named))
-        key = id(value), repr((given, named))
+            return str(self._to_json(value, *args, **kwargs))
+        key = id(value), repr((args, kwargs))
         if key not in self._made:
-            self._made[key] = str(self._to_json(value, *given, **named))
+            self._made[key] = str(self._to_json(value, *args, **kwargs))
         return self._made[key]

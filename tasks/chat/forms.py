@@ -19,13 +19,18 @@ def in_parts(messages: list[Message]) -> list[Message]:
 
 def with_objects(message: Message) -> Message:
     """The message with arguments of calls as objects."""
-    return _with_arguments(message, lambda given: json.loads(given) if isinstance(given, str) else given)
+    return _with_arguments(
+        message, lambda arguments: json.loads(arguments) if isinstance(arguments, str) else arguments
+    )
 
 
 def with_texts(message: Message) -> Message:
     """The same text for the same arguments, as templates that take objects write them, however the row spaces them."""
     return _with_arguments(
-        message, lambda given: json.dumps(json.loads(given) if isinstance(given, str) else given, ensure_ascii=False)
+        message,
+        lambda arguments: json.dumps(
+            json.loads(arguments) if isinstance(arguments, str) else arguments, ensure_ascii=False
+        ),
     )
 
 

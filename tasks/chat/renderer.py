@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
-from tasks.chat.environment import Remembered, read
+from tasks.chat.environment import CachedToJson, read
 from tasks.chat.forms import in_parts, with_objects, with_texts
 from tasks.core.errors import ModelError
 from tasks.models.private_transformers import compile_template, render_marked, with_one_name_for_reasoning
@@ -18,8 +18,8 @@ from tasks.rows.canonical import Message
 TODAY = datetime(2025, 1, 1)
 """The day that templates get which write today's date: the same bytes every day."""
 
-TRIAL: list[Message] = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
-CALLED: list[Message] = [
+PROBE_DIALOGUE: list[Message] = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
+PROBE_CALL: list[Message] = [
     {"role": "user", "content": "aq"},
     {
         "role": "assistant",
@@ -31,7 +31,7 @@ CALLED: list[Message] = [
     {"role": "tool", "content": "rq", "tool_call_id": "callq0001", "name": "nq"},
     {"role": "assistant", "content": "bq"},
 ]
-TOOL: dict[str, Any] = {
+PROBE_TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "nq",
@@ -59,26 +59,29 @@ class Renderer:
             raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
         environment = self._compiled.environment
         environment.globals["strftime_now"] = self._compiled.globals["strftime_now"] = TODAY.strftime
-        if not isinstance(environment.filters["tojson"], Remembered):
-            environment.filters["tojson"] = Remembered(environment.filters["tojson"])
+        if not isinstance(environment.filters["tojson"], CachedToJson):
+            environment.filters["tojson"] = CachedToJson(environment.filters["tojson"])
         environment.getattr = partial(read, environment, type(environment).getattr)
-        self._to_json: Remembered = environment.filters["tojson"]
-        if not self._writes_trial():
+        self._to_json: CachedToJson = environment.filters["tojson"]
+        if not self._writes_probe():
             self.takes_parts = True
-            self.takes_parts = self._writes_trial()
+            self.takes_parts = self._writes_probe()
 
     def render(
         self, messages: list[Message], tools: list[Any] | None = None, *, generation_prompt: bool = False
     ) -> str:
         """The text of a dialogue; with the generation prompt, that after which the model answers.
 
+            Renderer(tokenizer).render([{"role": "user", "content": "hi"}], generation_prompt=True)
+            # with ChatML: "<|im_start|>user\\nhi<|im_end|>\\n<|im_start|>assistant\\n"
+
         As `apply_chat_template` of transformers renders it, which makes everything anew for each call. Raises
         `Unrenderable`.
         """
-        return self.rendered(self.fed(messages), tools, generation_prompt=generation_prompt)
+        return self.render_adapted(self.adapt(messages), tools, generation_prompt=generation_prompt)
 
-    def rendered(self, fed: list[Message], tools: list[Any] | None, *, generation_prompt: bool = False) -> str:
-        """As `render`, of messages that were `fed`."""
+    def render_adapted(self, fed: list[Message], tools: list[Any] | None, *, generation_prompt: bool = False) -> str:
+        """As `render`, of messages that were `adapt`ed."""
         self._to_json.keep(tools)
         with _errors():
             text: str = self._compiled.render(
@@ -90,14 +93,14 @@ class Renderer:
             )
         return text
 
-    def marked(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
+    def render_with_spans(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
         """The text of a dialogue, and the characters of it that the template marks by `{% generation %}`."""
         with _errors():
             conversation = in_parts(fed) if self.takes_parts else fed
             text, spans = render_marked(self.template, conversation, tools or None, **self._variables)
         return text, [(start, end) for start, end in spans if start < end]
 
-    def fed(self, messages: list[Message]) -> list[Message]:
+    def adapt(self, messages: list[Message]) -> list[Message]:
         """The messages in the form that the template takes, with one name for what a model thinks (as transformers)."""
         if not self.takes_system and messages and messages[0]["role"] == "system":
             system, *rest = messages
@@ -115,18 +118,18 @@ class Renderer:
         Raises `Unrenderable` for a template that cannot render even that.
         """
         try:
-            return self.rendered(TRIAL, None)
+            return self.render_adapted(PROBE_DIALOGUE, None)
         except Unrenderable:
-            return self.rendered(TRIAL, [TOOL])
+            return self.render_adapted(PROBE_DIALOGUE, [PROBE_TOOL])
 
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template takes a system prompt; where it refuses one, the first user turn begins with it."""
-        for tools in (None, [TOOL]):
+        for tools in (None, [PROBE_TOOL]):
             with suppress(Unrenderable):
-                self.rendered(TRIAL, tools)
+                self.render_adapted(PROBE_DIALOGUE, tools)
                 try:
-                    self.rendered([{"role": "system", "content": "sq"}, *TRIAL], tools)
+                    self.render_adapted([{"role": "system", "content": "sq"}, *PROBE_DIALOGUE], tools)
                 except Unrenderable:
                     return False
                 return True
@@ -140,53 +143,64 @@ class Renderer:
         filter `safe` on the object makes jinja write all that stands beside it in the escapes of HTML.
         """
         try:
-            text = self.rendered([with_objects(message) for message in CALLED], [TOOL])
+            text = self.render_adapted([with_objects(message) for message in PROBE_CALL], [PROBE_TOOL])
             return not any(wrong in text for wrong in ("'kq'", "&#34;", "&#39;"))
         except Unrenderable:
             return False
 
     @cached_property
-    def unprompted(self) -> bool:
+    def lacks_generation_prompt(self) -> bool:
         """Whether the head of an answer is left to the model: the template writes one and no generation prompt."""
-        asked, whole = self._trial(TRIAL[:1]), self._trial(TRIAL)
-        if not asked or not whole or asked != self._trial(TRIAL[:1], generation_prompt=True) or self.always_prompts:
+        asked, whole = self._probe(PROBE_DIALOGUE[:1]), self._probe(PROBE_DIALOGUE)
+        if (
+            not asked
+            or not whole
+            or asked != self._probe(PROBE_DIALOGUE[:1], generation_prompt=True)
+            or self.always_prompts
+        ):
             return False
-        return whole.startswith(asked) and bool(whole[len(asked) :].partition(TRIAL[1]["content"])[0].strip())
+        return whole.startswith(asked) and bool(whole[len(asked) :].partition(PROBE_DIALOGUE[1]["content"])[0].strip())
 
     @cached_property
     def always_prompts(self) -> bool:
         """Whether a finished dialogue ends with a generation prompt too."""
-        asked, whole, longer = (self._trial(messages) for messages in (TRIAL[:1], TRIAL, [*TRIAL, *TRIAL]))
-        if not asked or not whole or not longer or asked != self._trial(TRIAL[:1], generation_prompt=True):
+        asked, whole, longer = (
+            self._probe(messages)
+            for messages in (PROBE_DIALOGUE[:1], PROBE_DIALOGUE, [*PROBE_DIALOGUE, *PROBE_DIALOGUE])
+        )
+        if not asked or not whole or not longer or asked != self._probe(PROBE_DIALOGUE[:1], generation_prompt=True):
             return False
         same = next((at for at, pair in enumerate(zip(whole, longer, strict=False)) if pair[0] != pair[1]), len(whole))
         return bool(whole[same:].strip()) and asked.endswith(whole[same:])
 
     @cached_property
-    def own_system(self) -> str:
+    def default_system(self) -> str:
         """The system prompt that the template gives to dialogues without one, if any."""
         if not self.takes_system:
             return ""
-        given, bare = self._trial([{"role": "system", "content": "sq"}, *TRIAL]), self._trial(TRIAL)
-        before, found, after = (given or "").partition("sq")
-        if not found or not bare or not bare.startswith(before):
+        prompted, bare = (
+            self._probe([{"role": "system", "content": "sq"}, *PROBE_DIALOGUE]),
+            self._probe(PROBE_DIALOGUE),
+        )
+        before, separator, after = (prompted or "").partition("sq")
+        if not separator or not bare or not bare.startswith(before):
             return ""
-        behind = after.partition(TRIAL[0]["content"])[0]
-        written = bare.partition(TRIAL[0]["content"])[0].removeprefix(before).removesuffix(behind).strip()
+        behind = after.partition(PROBE_DIALOGUE[0]["content"])[0]
+        written = bare.partition(PROBE_DIALOGUE[0]["content"])[0].removeprefix(before).removesuffix(behind).strip()
         return written if " " in written else ""
 
-    def _writes_trial(self) -> bool:
-        text = self._trial(TRIAL) or ""
-        return all(message["content"] in text for message in TRIAL)
+    def _writes_probe(self) -> bool:
+        text = self._probe(PROBE_DIALOGUE) or ""
+        return all(message["content"] in text for message in PROBE_DIALOGUE)
 
-    def _trial(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
-        for tools in (None, [TOOL]):
+    def _probe(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
+        for tools in (None, [PROBE_TOOL]):
             with suppress(Unrenderable):
-                return self.rendered(messages, tools, generation_prompt=generation_prompt)
+                return self.render_adapted(messages, tools, generation_prompt=generation_prompt)
         return None
 
     @cached_property
-    def dated(self) -> bool:
+    def writes_date(self) -> bool:
         """Whether the template writes today's date."""
         return "strftime_now" in self.template
 
@@ -198,5 +212,5 @@ class _errors:  # noqa: N801 - a context manager, read as a statement
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception):
-            told = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            raise Unrenderable(f"the chat template cannot render the dialogue: {told}") from None
+            message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise Unrenderable(f"the chat template cannot render the dialogue: {message}") from None

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.benchmarks import manager, told
-from tasks.clean.duplicates import normalised
+from tasks.clean.duplicates import normalise
 from tasks.core.errors import InputError, TemperError
 
 
@@ -19,7 +19,7 @@ def questions(names: tuple[str, ...], scoring: Path) -> Iterator[str]:
             loaded = manager(name, scoring, "clean.benchmarks").load([name])
             for task in loaded["tasks"].values():
                 for doc in task.eval_docs:
-                    yield from (normalised(text) for text in _asked(task, doc))
+                    yield from (normalise(text) for text in _asked(task, doc))
         except TemperError:
             raise
         except Exception as error:  # a task is a program of strangers: YAML, templates, data

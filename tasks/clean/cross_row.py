@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.keys import alike
+from tasks.clean.keys import equal_groups
 from tasks.clean.settings import Part
-from tasks.dedup.memmap import beside, blocks, chosen, parts
+from tasks.dedup.memmap import blocks, mask_of, part_count, zeros_like_rows
 
 REASONS = (
     "",
@@ -27,9 +27,9 @@ REASONS = (
 Reasons = npt.NDArray[np.uint8]
 
 
-def sampled(keys: Any, mix: tuple[Part, ...]) -> Reasons:
+def sample_mix(keys: Any, mix: tuple[Part, ...]) -> Reasons:
     """Leave out what `mix` does not take: by the hash of the row, so that adding rows never changes others."""
-    reasons: Reasons = beside(keys, np.uint8)
+    reasons: Reasons = zeros_like_rows(keys, np.uint8)
     for number, part in enumerate(mix):
         limit = int(part.share * 2**64)
         if part.cap is not None:
@@ -43,72 +43,72 @@ def sampled(keys: Any, mix: tuple[Part, ...]) -> Reasons:
     return reasons
 
 
-def staying(keys: Any, reasons: Reasons, those: Callable[[slice], Any] | None = None) -> npt.NDArray[np.bool_]:
+def remaining(keys: Any, reasons: Reasons, those: Callable[[slice], Any] | None = None) -> npt.NDArray[np.bool_]:
     """Which records stay so far; only of `those`, where it is said for a block of places which they are."""
 
     def stay(block: slice) -> Any:
-        found = ~keys[block]["left"] & (reasons[block] == 0)
-        return found if those is None else found & those(block)
+        stays_so_far = ~keys[block]["left"] & (reasons[block] == 0)
+        return stays_so_far if those is None else stays_so_far & those(block)
 
-    stays: npt.NDArray[np.bool_] = chosen(keys, stay)
+    stays: npt.NDArray[np.bool_] = mask_of(keys, stay)
     return stays
 
 
-def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> None:
+def mark_duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> None:
     """Leave out rows that stand twice: what is in the test stays before validation, and that before train."""
-    for group in alike(keys, "request", staying(keys, reasons)):
+    for group in equal_groups(keys, "request", remaining(keys, reasons)):
         if (elsewhere := splits[group] < splits[group].max()).any():
             reasons[group[elsewhere]] = REASONS.index("duplicate_across_splits")
-    for group in alike(keys, "content", staying(keys, reasons)):
+    for group in equal_groups(keys, "content", remaining(keys, reasons)):
         reasons[group[1:]] = REASONS.index("duplicate")
 
 
-def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
+def mark_conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
     """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
-    found: npt.NDArray[np.bool_] = beside(keys, np.bool_)
-    of_train = staying(keys, reasons, lambda block: (splits[block] == 0) & keys[block]["dialogue"])
-    for group in alike(keys, "request", of_train):
+    conflicting: npt.NDArray[np.bool_] = zeros_like_rows(keys, np.bool_)
+    of_train = remaining(keys, reasons, lambda block: (splits[block] == 0) & keys[block]["dialogue"])
+    for group in equal_groups(keys, "request", of_train):
         if len(np.unique(keys["content"][group])) > 1:
             if drop:
                 reasons[group] = REASONS.index("conflicting_answers")
             else:
-                found[group] = True
-    return found
+                conflicting[group] = True
+    return conflicting
 
 
-def near_duplicates(
+def mark_near_duplicates(
     keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, clusters: npt.NDArray[np.int64], most: int
 ) -> dict[int, int]:
     """Of each cluster leave all but the best; return the sizes of the `most` largest, by the one that stays.
 
     `clusters`: for each record the first one of its cluster.
     """
-    stays, largest = staying(keys, reasons), dict[int, int]()
-    count = parts(len(keys))
+    stays, largest = remaining(keys, reasons), dict[int, int]()
+    count = part_count(len(keys))
     for part in range(count):
-        places = np.concatenate(
+        indices = np.concatenate(
             [
                 block.start + np.flatnonzero((clusters[block] % count == part) & stays[block])
                 for block in blocks(len(keys), keys, clusters, stays)
             ]
             or [np.zeros(0, np.int64)]
         )
-        answers = keys["answer"][places].astype(np.int64)
-        places = places[np.lexsort((places, -answers, -splits[places], clusters[places]))]
-        first = np.append(True, np.diff(clusters[places]) != 0) if len(places) else np.zeros(0, bool)
-        reasons[places[~first]] = REASONS.index("near_duplicate")
-        sizes = np.diff(np.append(np.flatnonzero(first), len(places)))
+        answers = keys["answer"][indices].astype(np.int64)
+        indices = indices[np.lexsort((indices, -answers, -splits[indices], clusters[indices]))]
+        first = np.append(True, np.diff(clusters[indices]) != 0) if len(indices) else np.zeros(0, bool)
+        reasons[indices[~first]] = REASONS.index("near_duplicate")
+        sizes = np.diff(np.append(np.flatnonzero(first), len(indices)))
         several = sizes > 1
-        largest |= dict(zip(places[first][several].tolist(), sizes[several].tolist(), strict=True))
-        order = sorted(largest, key=lambda place: (-largest[place], place))
-        largest = {place: largest[place] for place in order[:most]}
+        largest |= dict(zip(indices[first][several].tolist(), sizes[several].tolist(), strict=True))
+        order = sorted(largest, key=lambda index: (-largest[index], index))
+        largest = {index: largest[index] for index in order[:most]}
     return largest
 
 
-def numbered(keys: Any, reasons: Reasons) -> dict[int, int]:
+def repeated_ids(keys: Any, reasons: Reasons) -> dict[int, int]:
     """Place -> how often the row's id has come before it and once more, for rows that stay and are not the first."""
-    groups = alike(keys, "id", staying(keys, reasons))
-    return {int(place): count for group in groups for count, place in enumerate(group[1:], 2)}
+    groups = equal_groups(keys, "id", remaining(keys, reasons))
+    return {int(index): count for group in groups for count, index in enumerate(group[1:], 2)}
 
 
 def _draw(ids: Any) -> npt.NDArray[np.uint64]:

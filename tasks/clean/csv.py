@@ -13,20 +13,20 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from tasks.clean.files import Source
-from tasks.clean.formats import Format, opened
+from tasks.clean.formats import Format, open_decompressed
 from tasks.clean.record import LONGEST, Record
 from tasks.core.errors import InputError
 
 
-def separated(source: Source, found: Format) -> Iterator[Record]:
+def from_csv(source: Source, format: Format) -> Iterator[Record]:
     """Every row below the header, with the line at which it begins. Raises `InputError` for a table as a whole."""
     csv.field_size_limit(LONGEST)
-    with opened(source.path, found.compression) as binary:
+    with open_decompressed(source.path, format.compression) as binary:
         lines = _Lines(io.TextIOWrapper(binary, encoding="utf-8-sig", errors="surrogateescape", newline=""))
         try:
-            yield from _rows(source, lines, "\t" if found.kind == "tsv" else ",")
+            yield from _rows(source, lines, "\t" if format.kind == "tsv" else ",")
         except csv.Error as error:
-            raise InputError(f"{source.path}: line {lines.number}: not readable as {found.kind}: {error}.") from None
+            raise InputError(f"{source.path}: line {lines.number}: not readable as {format.kind}: {error}.") from None
 
 
 def _rows(source: Source, lines: "_Lines", mark: str) -> Iterator[Record]:

@@ -3,31 +3,44 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.dedup.memmap import blocks, opened, parts
-
-KEY = np.dtype(
-    [
-        ("id", "u8"),  # of source and content, as in the row's id
-        ("content", "u8"),  # of what the row says, normalised
-        ("request", "u8"),  # of what it asks, normalised
-        ("group", "u8"),  # of what keeps rows in one split
-        ("stratum", "u8"),  # of what is to be in every split in proportion
-        ("answer", "u4"),  # length of the answer, characters
-        ("given", "i1"),  # number of the split that file or row name, or -1
-        ("part", "i2"),  # number of the part of `mix`, or -1
-        ("dialogue", "?"),  # whether it asks for one answer: no preference, no judged answer, no text
-        ("left", "?"),  # whether the record left before it was compared
-    ]
-)
-"""The numbers of a record. Hashes have 64 bits: among 10 million rows two that differ meet once in 370,000 runs."""
+from tasks.dedup.memmap import blocks, open_array, part_count
 
 
-def number(text: str) -> int:
+class Key(NamedTuple):
+    """The numbers of a record. Hashes have 64 bits: among 10 million rows two that differ meet once in 370,000 runs."""
+
+    id: int = 0
+    """Hash of source and content, as in the row's id."""
+    content: int = 0
+    """Hash of what the row says, normalised."""
+    request: int = 0
+    """Hash of what it asks, normalised."""
+    group: int = 0
+    """Hash of what keeps rows in one split."""
+    stratum: int = 0
+    """Hash of what is to be in every split in proportion."""
+    answer: int = 0
+    """Length of the answer, characters."""
+    split: int = -1
+    """Number of the split that file or row name, or -1."""
+    part: int = -1
+    """Number of the part of `mix`, or -1."""
+    dialogue: bool = False
+    """Whether it asks for one answer: no preference, no judged answer, no text."""
+    left: bool = False
+    """Whether the record left before it was compared."""
+
+
+DTYPE = np.dtype(list(zip(Key._fields, ("u8", "u8", "u8", "u8", "u8", "u4", "i1", "i2", "?", "?"), strict=True)))
+"""A `Key` in the file: 49 bytes."""
+
+
+def hash64(text: str) -> int:
     """64 bits of the hash of `text`, the same everywhere."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
@@ -37,12 +50,12 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("wb")
-        self._rows: list[Any] = []
+        self._keys: list[Key] = []
 
-    def add(self, row: tuple[int, ...]) -> None:
+    def add(self, key: Key) -> None:
         """Append the numbers of a record."""
-        self._rows.append(row)
-        if len(self._rows) == 4096:
+        self._keys.append(key)
+        if len(self._keys) == 4096:
             self._flush()
 
     def __enter__(self) -> "Writer":
@@ -53,21 +66,21 @@ class Writer:
         self._file.close()
 
     def _flush(self) -> None:
-        np.array(self._rows, dtype=KEY).tofile(self._file)
-        self._rows.clear()
+        np.array(self._keys, dtype=DTYPE).tofile(self._file)
+        self._keys.clear()
 
 
 def load(path: Path) -> Any:
     """The numbers in `path`, memory-mapped, in the records' order."""
-    return opened(path, KEY)
+    return open_array(path, DTYPE)
 
 
-def alike(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.int64]]:
+def equal_groups(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.int64]]:
     """Places of records with an equal number, two or more, each group in order; of `chosen` records only.
 
     Each pass over the file looks at one part of all hashes, so that few are in memory.
     """
-    count = parts(len(keys))
+    count = part_count(len(keys))
     for part in range(count):
         places = np.concatenate(
             [

@@ -43,7 +43,7 @@ def language(text: str) -> tuple[str | None, float]:
     return (None if name == _NO_LANGUAGE or confidence < ENOUGH else name), confidence
 
 
-def known() -> frozenset[str]:
+def known_languages() -> frozenset[str]:
     """Codes of the languages that can be told."""
     return frozenset(_identifier().labels) - {_NO_LANGUAGE}
 

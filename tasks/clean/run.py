@@ -16,27 +16,27 @@ import numpy as np
 
 from tasks.clean import cross_row, keys
 from tasks.clean.benchmarks import questions
-from tasks.clean.contamination import Passages
-from tasks.clean.duplicates import Tests
-from tasks.clean.files import Source, place, sources
-from tasks.clean.privacy.step import hidden
+from tasks.clean.contamination import Ngrams
+from tasks.clean.duplicates import HeldOut
+from tasks.clean.files import Source, input_path, sources
+from tasks.clean.privacy.filter import redact_all
 from tasks.clean.profile import MOST, SHOWN, Profile
 from tasks.clean.read import records
-from tasks.clean.row import Maker
+from tasks.clean.row import RowBuilder
 from tasks.clean.settings import Settings
-from tasks.clean.split import SPLITS, drawn
-from tasks.clean.write import Scratch, reported, splits_and_left_out
+from tasks.clean.split import SPLITS, assign_splits
+from tasks.clean.write import Scratch, open_split_writers, report_rows
 from tasks.core.errors import InputError, LossError
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
-from tasks.dedup.memmap import beside, blocks, made, places
+from tasks.dedup.memmap import blocks, create, indices_of, zeros_like_rows
 from tasks.rows.ledger import Ledger
 
-WANTED = frozenset({"not_sampled"})
+REQUESTED = frozenset({"not_sampled"})
 """Reasons for leaving that somebody asked for: no losses."""
 
 
-TOGETHER = 2500
+BATCH = 2500
 """Texts that are handed on at once."""
 
 MOST_KEYS, LONGEST_KEY = 12, 40
@@ -56,7 +56,7 @@ class Tally:
 
 def clean(settings: Settings, paths: Paths) -> None:
     """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`."""
-    where = place(settings.input, settings.hub, paths)
+    where = input_path(settings.input, settings.hub, paths)
     files = sources(where, settings.splits, settings.mix)
     aside = paths.scratch("clean")
     shutil.rmtree(aside, ignore_errors=True)
@@ -68,53 +68,53 @@ def clean(settings: Settings, paths: Paths) -> None:
 
 
 def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path) -> None:
-    tally, maker, scratch = Tally(), Maker(settings), Scratch(aside / "records.arrow")
+    tally, builder, scratch = Tally(), RowBuilder(settings), Scratch(aside / "records.arrow")
     report = reporter("clean: files read", len(files), "files")
     with scratch, keys.Writer(aside / "keys") as numbers:
         for done, source in enumerate(files, 1):
             for record in records(source):
                 tally.ledger.came += 1
-                row, key = maker.made(record)
+                row, key = builder.build(record)
                 scratch.add(row)
                 numbers.add(key)
             report(done, rows=tally.ledger.came)
     if not tally.ledger.came:
         raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
-    _check_keys(maker, settings, where)
+    _check_keys(builder, settings, where)
     known = keys.load(aside / "keys")
-    reasons = cross_row.sampled(known, settings.mix)
+    reasons = cross_row.sample_mix(known, settings.mix)
     clusters = _clusters(scratch, known, reasons, settings, aside)
-    splits = drawn(known, settings, clusters, cross_row.staying(known, reasons))
+    splits = assign_splits(known, settings, clusters, cross_row.remaining(known, reasons))
     if settings.duplicates:
-        cross_row.duplicates(known, splits, reasons)
-    sizes = {} if clusters is None else cross_row.near_duplicates(known, splits, reasons, clusters, MOST)
-    conflicting = cross_row.conflicts(known, splits, reasons, drop=settings.conflicts == "drop")
+        cross_row.mark_duplicates(known, splits, reasons)
+    sizes = {} if clusters is None else cross_row.mark_near_duplicates(known, splits, reasons, clusters, MOST)
+    conflicting = cross_row.mark_conflicts(known, splits, reasons, drop=settings.conflicts == "drop")
     test = SPLITS.index("test")
-    tests = scratch.texts("request", cross_row.staying(known, reasons, lambda block: splits[block] == test))
-    _keep_from("test", tests, scratch, splits, known, reasons, settings)
+    tests = scratch.texts("request", cross_row.remaining(known, reasons, lambda block: splits[block] == test))
+    _decontaminate("test", tests, scratch, splits, known, reasons, settings)
     if settings.benchmarks:
         asked = questions(settings.benchmarks, paths.scoring)
-        _keep_from("benchmark", asked, scratch, splits, known, reasons, settings)
+        _decontaminate("benchmark", asked, scratch, splits, known, reasons, settings)
     for start, batch in scratch.batches(["reason", "file", "line"]):
-        _count(batch, _told(batch, reasons[start:]), splits[start:], tally)
-    _check(tally, settings, where, maker.strange)
-    names, profile = cross_row.numbered(known, reasons), Profile()
-    with splits_and_left_out(paths.clean, maker.sometimes) as sorter:
+        _count(batch, _reasons_for(batch, reasons[start:]), splits[start:], tally)
+    _check(tally, settings, where, builder.unknown_keys)
+    names, profile = cross_row.repeated_ids(known, reasons), Profile()
+    with open_split_writers(paths.clean, builder.optional_columns) as writers:
         for start, batch in scratch.batches():
-            told, part = _told(batch, reasons[start:]), splits[start : start + batch.num_rows]
+            leaving, part = _reasons_for(batch, reasons[start:]), splits[start : start + batch.num_rows]
             ids = batch.column("id")
             renamed = {at: f"{ids[at]}-{names[start + at]}" for at in range(batch.num_rows) if start + at in names}
-            found = reported(batch, told, part, renamed, conflicting[start:])
-            sorter.put(batch, told, part, renamed, found)
-            profile.add(batch, told, part, found)
-            tally.reported.update(line["finding"] for line in found)
+            report_lines = report_rows(batch, leaving, part, renamed, conflicting[start:])
+            writers.write(batch, leaving, part, renamed, report_lines)
+            profile.add(batch, leaving, part, report_lines)
+            tally.reported.update(line["finding"] for line in report_lines)
     profile.write(paths.clean / "profile.json", _largest(scratch, known, sizes))
     tally.ledger.write(
         paths.clean / "ledger.json",
         files=[source.name for source in files],
-        shapes=dict(maker.shapes),
+        shapes=dict(builder.shapes),
         reported=dict(tally.reported),
-        privacy=maker.privacy.counts(),
+        privacy=builder.privacy.counts(),
         settings=settings.model_dump(mode="json"),
     )
     ledger = tally.ledger
@@ -122,7 +122,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     print(f"clean: found in rows that stay: {dict(sorted(tally.reported.items()))}")
 
 
-def _told(batch: Any, reasons: Any) -> list[str | None]:
+def _reasons_for(batch: Any, reasons: Any) -> list[str | None]:
     """Why each record of the batch leaves, or None: what was found when it was read, or what came of comparing."""
     alone = batch.column("reason").to_pylist()
     return [before or cross_row.REASONS[number] or None for before, number in zip(alone, reasons, strict=False)]
@@ -134,19 +134,19 @@ def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, as
         return None
     from tasks.dedup.near import clusters
 
-    stay = cross_row.staying(known, reasons)
+    stay = cross_row.remaining(known, reasons)
     count = int(stay.sum())
     report = reporter("clean: near-duplicates looked for", count, "rows")
     texts = scratch.texts("whole", stay)
-    batches = iter(lambda: list(islice(texts, TOGETHER)), [])
-    found = clusters(batches, settings.near_duplicates_within, scratch=aside, report=report)
-    staying, first = made(aside / "staying", np.int64, count), made(aside / "clusters", np.int64, len(known))
+    batches = iter(lambda: list(islice(texts, BATCH)), [])
+    cluster_of = clusters(batches, settings.near_duplicates_within, scratch=aside, report=report)
+    staying, first = create(aside / "staying", np.int64, count), create(aside / "clusters", np.int64, len(known))
     done = 0
-    for block in blocks(len(known), stay, staying, first, found):
+    for block in blocks(len(known), stay, staying, first, cluster_of):
         here = block.start + np.flatnonzero(stay[block])
         first[block] = np.arange(block.start, block.stop)
         staying[done : done + len(here)] = here
-        first[here] = staying[found[done : done + len(here)]]  # the first of a cluster comes before the rest
+        first[here] = staying[cluster_of[done : done + len(here)]]  # the first of a cluster comes before the rest
         done += len(here)
     return first
 
@@ -154,13 +154,13 @@ def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, as
 def _largest(scratch: Scratch, known: Any, sizes: dict[int, int]) -> list[dict[str, Any]]:
     """The largest clusters: how many rows were alike, and the one that stayed."""
     largest = list(sizes)
-    wanted = beside(known, np.bool_)
+    wanted = zeros_like_rows(known, np.bool_)
     wanted[largest] = True
     texts = dict(zip(sorted(largest), scratch.texts("whole", wanted), strict=True))
-    return [{"rows": sizes[place], "example": hidden(texts[place])[:SHOWN]} for place in largest]
+    return [{"rows": sizes[index], "example": redact_all(texts[index])[:SHOWN]} for index in largest]
 
 
-def _keep_from(
+def _decontaminate(
     what: str, held_out: Iterable[str], scratch: Scratch, splits: Any, known: Any, reasons: Any, settings: Settings
 ) -> None:
     """Leave out what is not of the test and is too like one of the `held_out` texts, or repeats a passage of one.
@@ -169,20 +169,20 @@ def _keep_from(
     """
     near, long = settings.near_duplicate, settings.passage
     texts = list(held_out)
-    tests = None if near is None else Tests(texts, near)
-    passages = None if long is None else Passages(texts, long)
-    wanted = cross_row.staying(known, reasons, lambda block: splits[block] != SPLITS.index("test"))
+    tests = None if near is None else HeldOut(texts, near)
+    passages = None if long is None else Ngrams(texts, long)
+    wanted = cross_row.remaining(known, reasons, lambda block: splits[block] != SPLITS.index("test"))
     report = reporter(f"clean: compared with the {what}", int(wanted.sum()), "rows")
-    for done, (at, text) in enumerate(zip(places(wanted), scratch.texts("request", wanted), strict=True), 1):
-        if tests and tests.like(text):
+    for done, (at, text) in enumerate(zip(indices_of(wanted), scratch.texts("request", wanted), strict=True), 1):
+        if tests and tests.is_near_duplicate(text):
             reasons[at] = cross_row.REASONS.index(f"near_duplicate_of_{what}")
-        elif passages and passages.repeated(text):
+        elif passages and passages.any_in(text):
             reasons[at] = cross_row.REASONS.index(f"passage_of_{what}")
         report(done)
 
 
-def _count(batch: Any, told: list[str | None], splits: Any, tally: Tally) -> None:
-    for at, reason in enumerate(told):
+def _count(batch: Any, reasons: list[str | None], splits: Any, tally: Tally) -> None:
+    for at, reason in enumerate(reasons):
         if reason is None:
             tally.ledger.outs[SPLITS[splits[at]]] += 1
             continue
@@ -191,33 +191,33 @@ def _count(batch: Any, told: list[str | None], splits: Any, tally: Tally) -> Non
             tally.examples[reason] = f"{batch.column('file')[at]}:{batch.column('line')[at]} ({reason})"
 
 
-def _check_keys(maker: Maker, settings: Settings, where: Path) -> None:
+def _check_keys(builder: RowBuilder, settings: Settings, where: Path) -> None:
     """Raise `InputError` where rows are to be drawn by a key that none of them has."""
     for name in ("group", "stratify"):
         key = getattr(settings, name)
-        if key and key != "source" and maker.shapes and key not in maker.keyed:
+        if key and key != "source" and builder.shapes and key not in builder.seen_keys:
             raise InputError(f"clean.{name}: no row in {where} has the key '{key}'; name another, or null for none.")
 
 
 def _check(tally: Tally, settings: Settings, where: Path, strange: tuple[str, ...] | None) -> None:
     """`strange`: the keys of the first row of no known shape, where there is one."""
     ledger = tally.ledger
-    found = ", ".join(tally.examples[reason] for reason in sorted(tally.examples))
-    told = f" For example: {found}." if found else ""
+    examples = ", ".join(tally.examples[reason] for reason in sorted(tally.examples))
+    hint = f" For example: {examples}." if examples else ""
     if strange is not None:
         shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in strange[:MOST_KEYS])
-        told += (
+        hint += (
             f" The first row of no known shape has {f'the keys {shown}' if strange else 'no keys'}: "
             "say in clean.columns which of a row's keys is the question and which the answer."
         )
     try:
-        ledger.check("clean", settings.max_loss, "clean.max_loss", WANTED)
+        ledger.check("clean", settings.max_loss, "clean.max_loss", REQUESTED)
     except LossError as error:
-        raise LossError(f"{error}{told}") from None
+        raise LossError(f"{error}{hint}") from None
     if not ledger.outs["train"]:
         raise InputError(
             f"{where}: none of {ledger.came} rows is left for training; see splits, shares and mix in section clean "
-            f"of params.yaml.{told}"
+            f"of params.yaml.{hint}"
         )
     if not ledger.outs["test"]:
         raise InputError(

@@ -17,11 +17,11 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
-    from tasks.clean.privacy.step import Step
-    from tasks.clean.quality import Steps
+    from tasks.clean.privacy.filter import PrivacyFilter
+    from tasks.clean.quality import Filters
 
-    Steps(settings.quality)
-    Step(settings.privacy)
+    Filters(settings.quality)
+    PrivacyFilter(settings.privacy)
     for task in settings.benchmarks:
         from tasks.benchmarks import manager
 

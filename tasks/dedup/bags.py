@@ -57,15 +57,15 @@ class Hasher:
 
     def _hashes(self, spellings: list[str]) -> npt.NDArray[np.uint64]:
         """32 bits of the word in each piece between white space, or `_NO_WORD` where it is punctuation only."""
-        found = list(map(self._known.get, spellings))
+        hashes = list(map(self._known.get, spellings))
         room = _KNOWN - len(self._known)
-        for place in [place for place, known in enumerate(found) if known is None]:
-            word = words(spellings[place])
-            found[place] = known = xxhash.xxh32_intdigest(word[0].encode()) if word else _NO_WORD
+        for index in [index for index, known in enumerate(hashes) if known is None]:
+            word = words(spellings[index])
+            hashes[index] = known = xxhash.xxh32_intdigest(word[0].encode()) if word else _NO_WORD
             if room > 0:
-                self._known[spellings[place]] = known
+                self._known[spellings[index]] = known
                 room -= 1
-        return np.array(found, np.uint64)
+        return np.array(hashes, np.uint64)
 
 
 def _runs(

@@ -1,4 +1,7 @@
-"""Pairs that agree in a band, compared exactly, and joined to clusters."""
+"""Pairs that agree in a band, compared exactly, and joined to clusters.
+
+Shapes: `N` texts of the store, `P` texts or pairs of texts at hand (numbers of texts, int64).
+"""
 
 from collections.abc import Iterator
 
@@ -6,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.dedup.bags import Bags
-from tasks.dedup.memmap import blocks, made, release
+from tasks.dedup.memmap import blocks, create, release
 from tasks.dedup.minhash import mixed
 from tasks.dedup.store import Rows, Store
 
@@ -19,7 +22,7 @@ _WORDS = 500_000
 """Words that are compared at once."""
 
 
-def linked(store: Store, threshold: float) -> Rows:
+def link_clusters(store: Store, threshold: float) -> Rows:
     """For each text the first text of its cluster; the array lies in the store's folder, which may be removed.
 
     Texts from one mould ("what is the capital of ...") can fill a bucket without being alike. There a text is compared
@@ -28,11 +31,11 @@ def linked(store: Store, threshold: float) -> Rows:
     Each band is gone through several times, each time for a part of all buckets, so that few keys are in memory.
     """
     count = len(store)
-    clusters = Clusters(made(store.folder / "first", np.int64, count))
-    chosen = made(store.folder / "chosen", np.bool_, count)
+    clusters = UnionFind(create(store.folder / "first", np.int64, count))
+    chosen = create(store.folder / "chosen", np.bool_, count)
     for block, full in store.full():
         chosen[block] = full
-    compare = Comparison(store, threshold, clusters)
+    compare = PairComparison(store, threshold, clusters)
     for keys, rows in store.parts(0, chosen):
         for pair in Buckets(keys, rows).neighbours(1):
             compare(*pair)
@@ -53,7 +56,7 @@ def linked(store: Store, threshold: float) -> Rows:
                     compare(*pair)
             release(clusters.first, store.starts)
     for block in blocks(count, clusters.first):
-        clusters.of(np.arange(block.start, block.stop))
+        clusters.find(np.arange(block.start, block.stop))
     return clusters.first
 
 
@@ -65,7 +68,7 @@ class Buckets:
     """
 
     def __init__(self, keys: npt.NDArray[np.uint64], rows: Rows) -> None:
-        """`rows` are numbers of texts, ascending; `keys` are theirs."""
+        """`rows` (P) are numbers of texts, ascending; `keys` (P) are theirs."""
         bits = np.uint64(max(1, int(rows[-1]).bit_length()))
         packed = keys >> bits << bits | rows.astype(np.uint64)
         packed.sort()
@@ -78,10 +81,10 @@ class Buckets:
         """Which places of `rows` are in buckets of more than `WINDOW` + 1 texts."""
         return self._spread(self._sizes() > WINDOW + 1)
 
-    def mixed(self, clusters: "Clusters") -> Flags:
+    def mixed(self, clusters: "UnionFind") -> Flags:
         """Which places of `rows` are in buckets whose texts are not in one cluster."""
-        found = clusters.of(self.rows)
-        lowest, highest = np.minimum.reduceat(found, self._begins), np.maximum.reduceat(found, self._begins)
+        firsts = clusters.find(self.rows)
+        lowest, highest = np.minimum.reduceat(firsts, self._begins), np.maximum.reduceat(firsts, self._begins)
         return self._spread(lowest != highest)
 
     def neighbours(self, window: int, crowd: Flags | None = None) -> Iterator[tuple[Rows, Rows]]:
@@ -105,7 +108,7 @@ class Buckets:
         return np.repeat(flags, self._sizes())
 
 
-class Clusters:
+class UnionFind:
     """Which texts belong together: a forest in which every text points to an earlier one of its cluster."""
 
     def __init__(self, first: Rows) -> None:
@@ -114,34 +117,34 @@ class Clusters:
         for block in blocks(len(first), first):
             first[block] = np.arange(block.start, block.stop)
 
-    def of(self, rows: Rows) -> Rows:
-        """The first text of the cluster of each of `rows`; their ways there become short."""
+    def find(self, rows: Rows) -> Rows:
+        """The first text (P) of the cluster of each of `rows` (P); their ways there become short (path compression)."""
         while True:
-            found = self.first[rows]
-            further = self.first[found]
-            if np.array_equal(found, further):
-                return found
-            self.first[rows] = further
+            parent = self.first[rows]
+            grandparent = self.first[parent]
+            if np.array_equal(parent, grandparent):
+                return parent
+            self.first[rows] = grandparent
 
-    def join(self, one: Rows, two: Rows) -> None:
-        """Make one cluster of the clusters of each pair."""
+    def union(self, one: Rows, two: Rows) -> None:
+        """Make one cluster of the clusters of each pair, `one` (P) with `two` (P)."""
         while len(one):
-            one, two = self.of(one), self.of(two)
+            one, two = self.find(one), self.find(two)
             apart = one != two
             one, two = one[apart], two[apart]
             np.minimum.at(self.first, np.maximum(one, two), np.minimum(one, two))
 
 
-class Comparison:
+class PairComparison:
     """Compares pairs of texts exactly and joins those that are near-duplicates."""
 
-    def __init__(self, store: Store, threshold: float, clusters: Clusters) -> None:
+    def __init__(self, store: Store, threshold: float, clusters: UnionFind) -> None:
         """Takes sets from `store`, and joins in `clusters`."""
         self.store, self.threshold, self.clusters = store, threshold, clusters
 
     def __call__(self, one: Rows, two: Rows) -> None:
         """Join the pairs that are alike; those of one cluster, or of too unlike sizes, are not compared."""
-        apart = self.clusters.of(one) != self.clusters.of(two)
+        apart = self.clusters.find(one) != self.clusters.find(two)
         one, two = one[apart], two[apart]
         sizes, others = self.store.sizes(one), self.store.sizes(two)
         able = np.minimum(sizes, others) / np.maximum(sizes, others) >= self.threshold
@@ -151,15 +154,15 @@ class Comparison:
             before = ends[begin - 1] if begin else 0
             end = max(begin + 1, int(np.searchsorted(ends, before + _WORDS, "right")))
             left, right = one[begin:end], two[begin:end]
-            apart = self.clusters.of(left) != self.clusters.of(right)
+            apart = self.clusters.find(left) != self.clusters.find(right)
             left, right = left[apart], right[apart]
             alike = similarity(self.store.bags(left), self.store.bags(right)) >= self.threshold
-            self.clusters.join(left[alike], right[alike])
+            self.clusters.union(left[alike], right[alike])
             begin = end
 
 
 def similarity(one: Bags, two: Bags) -> npt.NDArray[np.float64]:
-    """Jaccard similarity of each of `one` with that of `two` in the same place."""
+    """Jaccard similarity (P) of each of `one` with that of `two` in the same place."""
     if not len(one.sizes):
         return np.empty(0)
     marked = np.concatenate([_marked(one), _marked(two)])

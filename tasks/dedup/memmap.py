@@ -17,12 +17,12 @@ BLOCK = 250_000
 """Records that are looked at together; memory goes with it."""
 
 
-def made(path: Path, kind: npt.DTypeLike, count: int) -> Any:
+def create(path: Path, kind: npt.DTypeLike, count: int) -> Any:
     """`count` zeros in a new file, to be written to. The file may be removed before the array is."""
     return np.memmap(path, kind, "w+", shape=(count,)) if count else np.zeros(0, kind)
 
 
-def beside(records: Any, kind: npt.DTypeLike) -> Any:
+def zeros_like_rows(records: Any, kind: npt.DTypeLike) -> Any:
     """A zero for each of the `records`, which lie in a file, in another file next to it that goes with the array."""
     if not isinstance(records, np.memmap):
         return np.zeros(len(records), kind)
@@ -30,15 +30,15 @@ def beside(records: Any, kind: npt.DTypeLike) -> Any:
         return np.memmap(file, kind, "w+", shape=(len(records),))
 
 
-def chosen(records: Any, test: Callable[[slice], Any]) -> Any:
+def mask_of(records: Any, test: Callable[[slice], Any]) -> Any:
     """Which of the `records` pass `test`, which is asked for a block of places at a time: a truth value for each."""
-    found = beside(records, np.bool_)
-    for block in blocks(len(records), records, found):
-        found[block] = test(block)
-    return found
+    mask = zeros_like_rows(records, np.bool_)
+    for block in blocks(len(records), records, mask):
+        mask[block] = test(block)
+    return mask
 
 
-def opened(path: Path, kind: npt.DTypeLike) -> Any:
+def open_array(path: Path, kind: npt.DTypeLike) -> Any:
     """What lies in `path`, to be read."""
     return np.memmap(path, kind, "r") if path.stat().st_size else np.zeros(0, kind)
 
@@ -50,7 +50,7 @@ def blocks(count: int, *arrays: Any) -> Iterator[slice]:
         release(*arrays)
 
 
-def parts(count: int) -> int:
+def part_count(count: int) -> int:
     """How many parts the places 0 to `count` are to make by some hash, each about a block."""
     return 1 + count // BLOCK
 
@@ -62,7 +62,7 @@ def release(*arrays: Any) -> None:
             array.base.madvise(mmap.MADV_DONTNEED)
 
 
-def places(wanted: npt.NDArray[np.bool_]) -> Iterator[int]:
+def indices_of(wanted: npt.NDArray[np.bool_]) -> Iterator[int]:
     """The places that are wanted, in order."""
     for block in blocks(len(wanted), wanted):
         yield from (np.flatnonzero(wanted[block]) + block.start).tolist()

@@ -1,4 +1,7 @@
-"""MinHash signatures of sets, cut into bands: sets that are alike probably agree in a whole band."""
+"""MinHash signatures of sets, cut into bands: sets that are alike probably agree in a whole band.
+
+Shapes: `N` sets, `W` words of all sets together, `K` bands.
+"""
 
 import hashlib
 import math
@@ -36,7 +39,7 @@ class MinHash:
         return cls(bands, rows, factors | np.uint32(1), shifts)
 
     def keys(self, words: npt.NDArray[np.uint32], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-        """Band keys (1 + bands, sets) of sets that lie one behind the other in `words`; none may be empty.
+        """Band keys (1 + K, N) of sets that lie one behind the other in `words` (W), from `starts` (N); none is empty.
 
         The first row has a fingerprint of the whole set. Each function runs over all sets at once; with sets of 40
         words that is as quick as compiled libraries, whose signatures come out as lists or need a power of two.

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from tasks.dedup.link import linked
+from tasks.dedup.link import link_clusters
 from tasks.dedup.minhash import MinHash
 from tasks.dedup.store import Store
 
@@ -31,7 +31,9 @@ def clusters(
     threads: int | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> npt.NDArray[np.int64]:
-    """For each text the number (from 0) of the first text of its cluster: its own where it is alone or the first.
+    """For each of N texts the number (from 0) of the first text of its cluster: its own where it is alone or the first.
+
+        clusters([["Stop it now.", "so be it"], ["stop it now"]], 0.8, scratch=folder).tolist()  # [0, 1, 0]
 
     A text without words is like no other; one of fewer words than `shingle` is one run, of all its words. The result
     depends on the texts, their order, `threshold`, `shingle` and `seed` only. It lies in a file that has no name any
@@ -55,4 +57,4 @@ def clusters(
     with TemporaryDirectory(prefix="near-", dir=scratch) as folder:
         store = Store(Path(folder))
         store.fill(batches, MinHash.at(threshold, seed), shingle, threads, report)
-        return linked(store, threshold)
+        return link_clusters(store, threshold)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.dedup.bags import Bags, Hasher
-from tasks.dedup.memmap import blocks, opened, parts
+from tasks.dedup.memmap import blocks, open_array, part_count
 from tasks.dedup.minhash import MinHash
 
 _TEXTS, _CHARACTERS = 4_096, 4_000_000
@@ -59,20 +59,20 @@ class Store:
 
     def keys(self, band: int, rows: Rows) -> npt.NDArray[np.uint64]:
         """The keys of `rows` in a band."""
-        keys: npt.NDArray[np.uint64] = opened(self.bands[band], np.uint64)[rows]
+        keys: npt.NDArray[np.uint64] = open_array(self.bands[band], np.uint64)[rows]
         return keys
 
     def parts(self, band: int, chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[npt.NDArray[np.uint64], Rows]]:
         """Keys in a band, and numbers, of the texts that are chosen; equal keys come together."""
-        count = parts(len(self))
-        all_keys = opened(self.bands[band], np.uint64)
+        count = part_count(len(self))
+        all_keys = open_array(self.bands[band], np.uint64)
         for part in range(count):
-            found = [(np.empty(0, np.uint64), np.empty(0, np.int64))]
+            pieces = [(np.empty(0, np.uint64), np.empty(0, np.int64))]
             for block in blocks(len(self), all_keys, chosen):
                 keys = all_keys[block]
                 places = np.flatnonzero(((keys >> _HALF) * np.uint64(count) >> _HALF == part) & chosen[block])
-                found.append((keys[places], places + block.start))
-            keys, rows = (np.concatenate(column) for column in zip(*found, strict=True))
+                pieces.append((keys[places], places + block.start))
+            keys, rows = (np.concatenate(column) for column in zip(*pieces, strict=True))
             if len(rows):
                 yield keys, rows
 
@@ -110,7 +110,7 @@ class Store:
                 end += len(bags.words)
                 done += len(bags.sizes)
                 report(done)
-        self.starts = opened(self.folder / "starts", np.int64)
+        self.starts = open_array(self.folder / "starts", np.int64)
 
 
 def _blocks(batches: Iterable[list[str]]) -> Iterator[list[str]]:

@@ -18,8 +18,8 @@ from tasks.export.settings import Settings
 from tasks.models.llama import FORMS
 from tasks.models.llama.names import Config, names, outward
 from tasks.models.llama.pickled import Pickled
-from tasks.models.llama.sizes import model_config, params, unsaid
-from tasks.models.shards import Stored, stored
+from tasks.models.llama.sizes import model_config, params, unsupported
+from tasks.models.shards import StoredTensor, stored_tensors
 
 BESIDE = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
@@ -46,9 +46,9 @@ def write_litgpt(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
 def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
     """Write the model; return how many tensors were read back and found equal."""
     config: Config = json.loads((merged / "config.json").read_text())
-    if reason := unsaid(config, form):
+    if reason := unsupported(config, form):
         raise ModelError(f"export {form}: {reason}; take {form} out of export.formats.")
-    places = stored(merged)
+    places = stored_tensors(merged)
     if surplus := sorted(set(places) - set(names(config))):
         raise ModelError(
             f"export {form}: the model has tensors that this form does not know, such as {surplus[0]}; take {form} "
@@ -74,11 +74,11 @@ def _yaml(value: Any) -> str:
     return text.replace("e", ".0e", 1) if isinstance(value, float) and "e" in text and "." not in text else text
 
 
-def _place(places: dict[str, Stored], name: str) -> Stored:
+def _place(places: dict[str, StoredTensor], name: str) -> StoredTensor:
     return places.get(name) or places["model.embed_tokens.weight"]
 
 
-def _compare(form: str, config: Config, places: dict[str, Stored], out: Path) -> int:
+def _compare(form: str, config: Config, places: dict[str, StoredTensor], out: Path) -> int:
     """Read the folder as a base is read. Raises `CheckFailed` where a size or a tensor is not that of data/merged."""
     again = Pickled(out, form, f"export {form}")
     rope = {"rope_type": "default", "rope_theta": 10000.0, **(config.get("rope_parameters") or {})}

@@ -8,11 +8,11 @@ from tasks.core.errors import CheckFailed, InputError, ModelError
 from tasks.core.files import write_json, written
 from tasks.core.paths import Paths
 from tasks.merge.adapter import Adapter, read
-from tasks.merge.combine import TRAINED, check_combinable, folders
+from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
 from tasks.merge.folder import check_tokenizer, stored_dtype
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
-from tasks.merge.trained import How, hold, logits_of, parameters
+from tasks.merge.trained import MergeOptions, logits_of, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
 from tasks.models.equivalence import Difference, compare, digits, probes
 from tasks.models.record import base_folder, base_record
@@ -29,7 +29,7 @@ def merge(settings: Settings, paths: Paths) -> None:
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
     tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
     rows = probes(paths.templated, settings.probes, len(tokenizer))
-    trained = hold(base, adapter, paths.trained, how)
+    trained = open_trained(base, adapter, paths.trained, how)
     check_tokenizer(tokenizer, trained.rows)
     before, expected = trained.live(rows)
     effect = compare(before, expected, "the trained model")
@@ -71,21 +71,21 @@ def _adapter(paths: Paths, record: dict[str, Any]) -> Adapter | None:
     return None
 
 
-def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adapter | None) -> How:
+def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adapter | None) -> MergeOptions:
     """Raises `InputError` and `ModelError` where adapters cannot be combined as the settings ask."""
     if adapter is None:
         if settings.combine:
             raise ModelError(
                 f"{paths.trained}: every weight was tuned, so there is no adapter; set merge.combine to null."
             )
-        return How()
+        return MergeOptions()
     quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
     if settings.combine is None:
-        return How(quantization)
-    found = folders(settings.combine, paths.trained, paths.adapters)
-    others = {name: read(folder, record) for name, folder in found.items() if name != TRAINED}
+        return MergeOptions(quantization)
+    folders = adapter_folders(settings.combine, paths.trained, paths.adapters)
+    others = {name: read(folder, record) for name, folder in folders.items() if name != TRAINED}
     check_combinable({TRAINED: adapter.config, **{name: other.config for name, other in others.items()}})
-    return How(quantization, settings.combine, others)
+    return MergeOptions(quantization, settings.combine, others)
 
 
 def _judge(

@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.paths import PATHS, Paths
-from tasks.merge.combine import others
+from tasks.merge.combine import other_adapters
 from tasks.merge.settings import Settings
 from tasks.training import estimate
 from tasks.training.estimate import Base
@@ -23,7 +23,7 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
     if settings.combine:
-        others(settings.combine, paths.adapters)
+        other_adapters(settings.combine, paths.adapters)
 
 
 def run(settings: Settings, paths: Paths) -> None:

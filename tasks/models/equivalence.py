@@ -1,6 +1,6 @@
 """How far two models are apart: logits, divergence and greedy tokens on the same token ids.
 
-Notation: n rows, t tokens of a row, v vocabulary.
+Shapes: `N` rows, `T` tokens of a row, `V` vocabulary.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ def _first(file: Path, count: int) -> list[list[int]]:
 
 @torch.no_grad()
 def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
-    """Logits (t, v) in float32 for each row, one row at a time so that padding plays no part."""
+    """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part."""
     model.eval()
     return [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in rows]
 
@@ -93,21 +93,24 @@ def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
 def compare(
     reference: list[torch.Tensor], candidate: list[torch.Tensor], what: str, stop: int | None = None
 ) -> Difference:
-    """Measure `candidate` against `reference`; `stop` is the token at which generation ends.
+    """Measure `candidate` against `reference`, N logits (T, V) each; `stop` is the token at which generation ends.
+
+        difference = compare(logits(base, rows), logits(merged, rows), "merge", tokenizer.eos_token_id)
+        difference.agreement  # share of the N * T positions with the same most likely token
 
     Where one has rows of embeddings that the other lacks, only the tokens that both know are compared. Raises
     `CheckFailed` where a logit is not a finite number.
     """
     largest, divergence, same, stops, tokens = 0.0, 0.0, 0, 0, 0
-    for expected, found in zip(reference, candidate, strict=True):
-        known = min(expected.shape[-1], found.shape[-1])
-        expected, found = expected[:, :known], found[:, :known]
-        if not (torch.isfinite(expected).all() and torch.isfinite(found).all()):
+    for expected, measured in zip(reference, candidate, strict=True):
+        known = min(expected.shape[-1], measured.shape[-1])
+        expected, measured = expected[:, :known], measured[:, :known]
+        if not (torch.isfinite(expected).all() and torch.isfinite(measured).all()):
             raise CheckFailed(f"{what}: logits are not finite numbers (NaN or infinity); the model is unusable.")
-        largest = max(largest, (expected - found).abs().max().item())
-        log_expected, log_found = expected.double().log_softmax(-1), found.double().log_softmax(-1)
-        divergence += (log_expected.exp() * (log_expected - log_found)).sum().item()
-        greedy, tried = expected.argmax(-1), found.argmax(-1)
+        largest = max(largest, (expected - measured).abs().max().item())
+        log_expected, log_measured = expected.double().log_softmax(-1), measured.double().log_softmax(-1)
+        divergence += (log_expected.exp() * (log_expected - log_measured)).sum().item()
+        greedy, tried = expected.argmax(-1), measured.argmax(-1)
         same += int((greedy == tried).sum())
         stops += int(((greedy == stop) == (tried == stop)).sum()) if stop is not None else len(greedy)
         tokens += len(expected)

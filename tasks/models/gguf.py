@@ -124,8 +124,8 @@ def _factors(config: dict[str, Any]) -> npt.NDArray[np.float32] | None:
         rope[name] for name in ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor", "factor")
     )
     smooth = np.clip((old / lengths - low) / (high - low), 0, 1)
-    made: npt.NDArray[np.float32] = (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
-    return made
+    factors: npt.NDArray[np.float32] = (1 / ((1 - smooth) / factor + smooth)).astype(np.float32)
+    return factors
 
 
 def _tensors(folder: Path) -> Iterator[tuple[str, tuple[int, ...], Any]]:
@@ -160,10 +160,10 @@ def _converted(name: str, weights: npt.NDArray[np.float32], kind: Any) -> Any:
 
 
 def _renamed(names: Any, name: str) -> str:
-    found: str | None = names.get_name(name, try_suffixes=(".weight", ".bias"))
-    if found is None:
+    new_name: str | None = names.get_name(name, try_suffixes=(".weight", ".bias"))
+    if new_name is None:
         raise _refused(f"the tensor {name} has no place in a GGUF file of this architecture")
-    return found
+    return new_name
 
 
 def _reordered(name: str, weights: npt.NDArray[np.float32], config: dict[str, Any]) -> npt.NDArray[np.float32]:

@@ -63,8 +63,8 @@ def load_tokenizer(folder: Path) -> Any:
     return _as_llama_cpp(AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=file.name), file)
 
 
-def _as_llama_cpp(found: Any, file: Path) -> Any:
-    """`found`, which transformers read from a GGUF file, with the token ids that llama.cpp gives.
+def _as_llama_cpp(loaded: Any, file: Path) -> Any:
+    """`loaded`, which transformers read from a GGUF file, with the token ids that llama.cpp gives.
 
     transformers 5.23 puts no space after a control token, where llama.cpp and sentencepiece's tokenizers do, so a
     rendered chat came out in other tokens than those of the training; and it adds `<|endoftext|>` to every byte-level
@@ -74,15 +74,15 @@ def _as_llama_cpp(found: Any, file: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     inside = gguf_tokenizer(file)
-    backend = json.loads(found.backend_tokenizer.to_str())
+    backend = json.loads(loaded.backend_tokenizer.to_str())
     backend["added_tokens"] = [token for token in backend["added_tokens"] if token["id"] < len(inside["tokens"])]
     if inside["tokenizer_type"] == "llama":
         space = [{"type": "Prepend", "prepend": "\u2581"}] if inside.get("add_prefix_space", True) else []
         blanks = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
         backend |= {"normalizer": {"type": "Sequence", "normalizers": [*space, blanks]}, "pre_tokenizer": None}
-    names = {name: getattr(found, name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    names = {name: getattr(loaded, name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(json.dumps(backend)), chat_template=found.chat_template, **names
+        tokenizer_object=Tokenizer.from_str(json.dumps(backend)), chat_template=loaded.chat_template, **names
     )
 
 

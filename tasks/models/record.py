@@ -11,7 +11,7 @@ SMALL = 16 * 2**20
 """Bytes. Larger files are compared by size here; DVC compares their hash, since the folder is a dependency."""
 
 
-MADE = ("trained", "converted")
+DERIVED = ("trained", "converted")
 """Kinds of base that lie in data/base, and not where the user put them."""
 
 
@@ -34,7 +34,7 @@ def base_record(paths: Paths) -> dict[str, Any]:
 def base_folder(paths: Paths) -> Path:
     """The folder of the base model, after checking that its files are those that were recorded."""
     record = base_record(paths)
-    if record["kind"] in MADE:
+    if record["kind"] in DERIVED:
         folder: Path = paths.base / record["location"]
     elif record["kind"] == "folder":
         folder = paths.root / record["location"]

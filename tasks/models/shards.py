@@ -27,7 +27,7 @@ TYPES = {
 
 
 @dataclass(frozen=True)
-class Form:
+class TensorSpec:
     """What a tensor is, apart from its numbers."""
 
     dtype: torch.dtype
@@ -40,7 +40,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Stored(Form):
+class StoredTensor(TensorSpec):
     """Where a tensor lies."""
 
     file: Path
@@ -49,13 +49,13 @@ class Stored(Form):
 
     def read(self) -> torch.Tensor:
         """The tensor, in memory of its own."""
-        made = torch.empty(self.shape, dtype=self.dtype)
+        tensor = torch.empty(self.shape, dtype=self.dtype)
         handle = os.open(self.file, os.O_RDONLY)
         try:
-            self.fill(raw(made), handle, 0)
+            self.fill(raw(tensor), handle, 0)
         finally:
             os.close(handle)
-        return made
+        return tensor
 
     def fill(self, space: memoryview, handle: int, at: int) -> None:
         """Fill `space` with the tensor's bytes from the byte `at` on; `handle` is its file, open."""
@@ -69,33 +69,35 @@ class Stored(Form):
     def row(self, number: int) -> torch.Tensor:
         """One row of a matrix."""
         width = prod(self.shape[1:]) * self.dtype.itemsize
-        return Stored(self.dtype, self.shape[1:], self.file, self.start + number * width).read()
+        return StoredTensor(self.dtype, self.shape[1:], self.file, self.start + number * width).read()
 
 
-def stored(folder: Path) -> dict[str, Stored]:
+def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """Every tensor in the safetensors files of `folder`, by name, in the order of files and places.
+
+        weight = stored_tensors(folder)["lm_head.weight"].read()  # reads this one only
 
     Raises `ModelError` for a file that is cut off or is none, a tensor that stands twice, and one that the index names
     and no file holds.
     """
-    found: dict[str, Stored] = {}
+    tensors: dict[str, StoredTensor] = {}
     index = folder / INDEX
     named: dict[str, str] = json.loads(index.read_text()).get("weight_map", {}) if index.is_file() else {}
     for file in [folder / name for name in sorted(set(named.values()))] or sorted(folder.glob("*.safetensors")):
         if not file.is_file():
             raise ModelError(f"{file}: no such file, but {INDEX} names it; restore the files of the model.")
         for name, tensor in _header(file).items():
-            if name in found:
-                raise ModelError(f"{file}: {found[name].file.name} holds the tensor {name} too; remove one of them.")
-            found[name] = tensor
-    if missing := sorted(set(named) - set(found)):
+            if name in tensors:
+                raise ModelError(f"{file}: {tensors[name].file.name} holds the tensor {name} too; remove one of them.")
+            tensors[name] = tensor
+    if missing := sorted(set(named) - set(tensors)):
         raise ModelError(
             f"{folder}: {INDEX} names {len(missing)} tensors that no file holds, the first is {missing[0]} in "
             f"{named[missing[0]]}; restore the files of the model."
         )
-    if not found:
+    if not tensors:
         raise ModelError(f"{folder}: no tensor in any *.safetensors file; give a model with safetensors weights.")
-    return found
+    return tensors
 
 
 def raw(tensor: torch.Tensor) -> memoryview:
@@ -104,7 +106,7 @@ def raw(tensor: torch.Tensor) -> memoryview:
     return memoryview(array)
 
 
-def _header(file: Path) -> dict[str, Stored]:
+def _header(file: Path) -> dict[str, StoredTensor]:
     size = file.stat().st_size
     try:
         with file.open("rb") as source:
@@ -114,7 +116,9 @@ def _header(file: Path) -> dict[str, Stored]:
             header: dict[str, Any] = json.loads(source.read(length))
         header.pop("__metadata__", None)
         tensors = {
-            name: Stored(TYPES[facts["dtype"]], tuple(facts["shape"]), file, 8 + length + facts["data_offsets"][0])
+            name: StoredTensor(
+                TYPES[facts["dtype"]], tuple(facts["shape"]), file, 8 + length + facts["data_offsets"][0]
+            )
             for name, facts in header.items()
         }
     except (ValueError, KeyError, TypeError) as error:

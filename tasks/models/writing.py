@@ -22,7 +22,7 @@ import torch
 
 from tasks.core.errors import MachineError, ModelError
 from tasks.core.files import write_json
-from tasks.models.shards import INDEX, TYPES, Form, Stored, raw
+from tasks.models.shards import INDEX, TYPES, StoredTensor, TensorSpec, raw
 
 NAMES = {dtype: name for name, dtype in TYPES.items()}
 
@@ -30,7 +30,7 @@ PIECE = 2**18
 """Bytes read or written at a time. They stay in the processor's cache; and for a larger write Linux looks for a
 megabyte or two of memory in one place, which can take longer than the writing."""
 
-MAKERS = 2
+WORKERS = 2
 """Threads that make tensors. Each tensor is made by one, so their number does not change the result."""
 
 AHEAD = 3
@@ -40,14 +40,16 @@ _own = local()
 
 
 @dataclass(frozen=True)
-class Planned(Form):
+class PlannedTensor(TensorSpec):
     """A tensor that will be written: its type and shape now, its bytes when its turn comes."""
 
-    make: Callable[[], torch.Tensor] | Stored
+    make: Callable[[], torch.Tensor] | StoredTensor
     """Makes it; or where to copy it from as it is."""
 
 
-def write(folder: Path, files: dict[str, dict[str, Planned]], done: Callable[[int], None] = lambda _: None) -> None:
+def write(
+    folder: Path, files: dict[str, dict[str, PlannedTensor]], done: Callable[[int], None] = lambda _: None
+) -> None:
     """Write `files` (name of the file, then of the tensor) into `folder`, with an index where they are several.
 
     `done` is told the bytes written so far. Raises `MachineError` at once where the disk has too little room.
@@ -62,12 +64,12 @@ def write(folder: Path, files: dict[str, dict[str, Planned]], done: Callable[[in
     total = 0
     pending: deque[tuple[_Job, Future[None]]] = deque()
     synced: list[Future[None]] = []
-    with ExitStack() as opened, ThreadPoolExecutor(MAKERS) as makers, ThreadPoolExecutor(1) as syncer:
+    with ExitStack() as opened, ThreadPoolExecutor(WORKERS) as makers, ThreadPoolExecutor(1) as syncer:
         jobs: Iterator[_Job | None] = chain(_jobs(folder, files, opened), [None])
         for job in jobs:
             while len(pending) == AHEAD or (pending and job is None):
-                first, made = pending.popleft()
-                made.result()
+                first, future = pending.popleft()
+                future.result()
                 if first.last:
                     synced.append(syncer.submit(os.fsync, first.target))
                 total += first.planned.size
@@ -90,7 +92,7 @@ class _Job:
     """A tensor, and where it goes."""
 
     name: str
-    planned: Planned
+    planned: PlannedTensor
     target: int
     """Handle of the file."""
     at: int
@@ -101,30 +103,30 @@ class _Job:
     def write(self) -> None:
         """Make the tensor, or read it piece by piece, and write it."""
         planned = self.planned
-        if isinstance(planned.make, Stored):
+        if isinstance(planned.make, StoredTensor):
             self._copy(planned.make)
             return
-        made = planned.make()
-        if made.dtype != planned.dtype or tuple(made.shape) != planned.shape:
+        tensor = planned.make()
+        if tensor.dtype != planned.dtype or tuple(tensor.shape) != planned.shape:
             raise ModelError(
-                f"{self.name}: came as {made.dtype} {tuple(made.shape)}, not as {planned.dtype} {planned.shape}."
+                f"{self.name}: came as {tensor.dtype} {tuple(tensor.shape)}, not as {planned.dtype} {planned.shape}."
             )
-        _put(self.target, raw(made.contiguous()), self.at)
+        _put(self.target, raw(tensor.contiguous()), self.at)
 
-    def _copy(self, place: Stored) -> None:
+    def _copy(self, stored_tensor: StoredTensor) -> None:
         if not hasattr(_own, "piece"):
             _own.piece = memoryview(bytearray(PIECE))
-        source = os.open(place.file, os.O_RDONLY)
+        source = os.open(stored_tensor.file, os.O_RDONLY)
         try:
-            for at in range(0, place.size, PIECE):
-                piece = _own.piece[: min(PIECE, place.size - at)]
-                place.fill(piece, source, at)
+            for at in range(0, stored_tensor.size, PIECE):
+                piece = _own.piece[: min(PIECE, stored_tensor.size - at)]
+                stored_tensor.fill(piece, source, at)
                 _put(self.target, piece, self.at + at)
         finally:
             os.close(source)
 
 
-def _jobs(folder: Path, files: dict[str, dict[str, Planned]], opened: ExitStack) -> Iterator[_Job]:
+def _jobs(folder: Path, files: dict[str, dict[str, PlannedTensor]], opened: ExitStack) -> Iterator[_Job]:
     """Every tensor in the order of its place; a file is opened, and its header written, when its first one comes."""
     for file, tensors in files.items():
         target = opened.enter_context((folder / file).open("wb", buffering=0)).fileno()
@@ -136,19 +138,19 @@ def _jobs(folder: Path, files: dict[str, dict[str, Planned]], opened: ExitStack)
             at += tensors[name].size
 
 
-def _order(tensors: dict[str, Planned]) -> list[str]:
+def _order(tensors: dict[str, PlannedTensor]) -> list[str]:
     kinds = list(TYPES.values())
     return sorted(tensors, key=lambda name: (-kinds.index(tensors[name].dtype), name))
 
 
-def _head(tensors: dict[str, Planned]) -> bytes:
+def _head(tensors: dict[str, PlannedTensor]) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    place = 0
+    offset = 0
     for name in _order(tensors):
         tensor = tensors[name]
-        offsets = [place, place + tensor.size]
+        offsets = [offset, offset + tensor.size]
         header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}
-        place += tensor.size
+        offset += tensor.size
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text

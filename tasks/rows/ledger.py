@@ -13,6 +13,11 @@ from tasks.core.files import write_json
 class Ledger:
     """Counts rows (or tokens) into a stage, out of it, and out by reason.
 
+    >>> ledger = Ledger(came=3)
+    >>> ledger.outs["train"], ledger.left["duplicate"] = 2, 1
+    >>> ledger.balance()
+    0
+
     `outs` names the places that rows went to (splits); `left` the reasons for leaving, each a slug.
     """
 

@@ -122,5 +122,5 @@ CHECKS = {
 ERRORS = tuple(slug for slug, check in CHECKS.items() if check.severity == "error")
 """Reasons for which rows leave; the first that applies counts."""
 
-WANTED = frozenset({"untrained"})
+REQUESTED = frozenset({"untrained"})
 """Reasons for leaving that the data asked for: no losses."""

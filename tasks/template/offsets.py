@@ -17,7 +17,7 @@ _UNSEEN = {256 + number: byte for number, byte in enumerate(sorted(set(range(256
 _BYTES = re.compile(f"[{re.escape(''.join(map(chr, [*_SEEN, *_UNSEEN])))}]*")
 
 
-class Pieces(dict[int, bytes]):
+class TokenBytes(dict[int, bytes]):
     """The bytes for which each token of a byte-level tokenizer stands, learned as they are met."""
 
     def __init__(self, rust: Any) -> None:
@@ -29,20 +29,20 @@ class Pieces(dict[int, bytes]):
     def __missing__(self, token: int) -> bytes:
         text: str = self._rust.id_to_token(token)
         # as its decoder takes it: a token is its own text where it is no row of such bytes
-        made = self[token] = text.translate(_UNSEEN).encode("latin-1") if _BYTES.fullmatch(text) else text.encode()
+        encoded = self[token] = text.translate(_UNSEEN).encode("latin-1") if _BYTES.fullmatch(text) else text.encode()
         if token >= len(self.lengths):  # some vocabularies leave numbers out
             self.lengths = np.concatenate((self.lengths, np.zeros(token, np.int64)))
-        self.lengths[token] = len(made)
-        return made
+        self.lengths[token] = len(encoded)
+        return encoded
 
 
-class Places:
+class CharacterOffsets:
     """By the offsets that the tokenizer gives, for a text some of whose control tokens were one character when encoded.
 
     These may be off beside spaces, for some tokenizers drop or add one: what is trained is still to be decoded.
     """
 
-    proved = False
+    exact = False
     """Whether the tokens are known to be the text, byte for byte."""
 
     def __init__(self, encoding: Any, moved: list[Span] | None = None) -> None:
@@ -67,8 +67,8 @@ class Places:
 
     def _edge(self, character: int) -> tuple[int, bool]:
         at = self._shifted(character)
-        for place in range(at, at + 64):
-            token = self._encoding.char_to_token(place)
+        for candidate in range(at, at + 64):
+            token = self._encoding.char_to_token(candidate)
             if token is not None:
                 break
         else:
@@ -82,10 +82,10 @@ class Places:
         return after + character - before
 
 
-class Bytes:
+class ByteOffsets:
     """By the bytes of each token, for tokens that are those of the text one behind the other."""
 
-    proved = True
+    exact = True
 
     def __init__(self, text: str, lengths: Any) -> None:
         """`lengths`: the number of bytes of each token."""
@@ -95,7 +95,7 @@ class Bytes:
         np.cumsum(lengths, out=self._starts[1:])
 
     def within(self, tokens: list[int], spans: Rows[Span]) -> bool:
-        """As `Places.within`."""
+        """As `CharacterOffsets.within`."""
         if not tokens:
             return True
         if not spans:
@@ -106,7 +106,7 @@ class Bytes:
         return bool(mine[-1] < len(spans) and (edges[0][mine] <= self._starts[places]).all())
 
     def edges(self, characters: list[int]) -> list[tuple[int, bool]]:
-        """As `Places.edges`."""
+        """As `CharacterOffsets.edges`."""
         at = self._bytes(np.array(characters, np.int64))
         tokens = np.searchsorted(self._starts, at)
         return list(zip(tokens.tolist(), (self._starts[tokens] == at).tolist(), strict=True))
@@ -123,15 +123,15 @@ class Bytes:
 
 
 @dataclass(frozen=True)
-class Read:
+class TokenizedText:
     """A text as tokens, with the places of its characters."""
 
     ids: list[int]
     tokens: Any
     """The same as an array (int32)."""
-    places: Places | Bytes
+    offsets: CharacterOffsets | ByteOffsets
 
 
-def numbers(ids: list[int]) -> Any:
+def id_array(ids: list[int]) -> Any:
     """Token ids as an array (int32)."""
     return np.array(array("i", ids), np.int32)  # twice as fast as from a list

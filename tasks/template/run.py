@@ -15,11 +15,11 @@ from tasks.core.progress import reporter
 from tasks.models.record import base_folder
 from tasks.template import preview
 from tasks.template.audit import Account
-from tasks.template.checks import CHECKS, WANTED
+from tasks.template.checks import CHECKS, REQUESTED
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.shards import BATCH, SEQUENCES, Shards
-from tasks.template.tokenizer import disagreement, limit, load, stops, tracked, vocabulary
+from tasks.template.tokenizer import check_tracked, embedding_rows, eos_mismatch, load, max_length, stop_ids
 
 LOST = pa.schema(
     [
@@ -41,14 +41,14 @@ def write(settings: Settings, paths: Paths) -> None:
     """Template both splits and write `data/templated`."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # of few rows, by threads, which change nothing; workers have none
     base = base_folder(paths)
-    coder, told = load(base, settings)
-    tracked(settings.chat_template, paths.templates)
-    longest, source = limit(coder, base, settings.max_length)
-    templater = Templater(coder, settings, stops(base, coder), longest, vocabulary(base, settings))
-    settled = templater.settle()  # first: it may choose the end token
-    told = disagreement(base, coder) | settled | told
+    tokenizer, notes = load(base, settings)
+    check_tracked(settings.chat_template, paths.templates)
+    longest, source = max_length(tokenizer, base, settings.max_length)
+    templater = Templater(tokenizer, settings, stop_ids(base, tokenizer), longest, embedding_rows(base, settings))
+    settled = templater.reconcile()  # first: it may choose the end token
+    notes = eos_mismatch(base, tokenizer) | settled | notes
     out = paths.templated
-    shown = preview.Preview(coder, settings.preview_rows)
+    shown = preview.Preview(tokenizer, settings.preview_rows)
     with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost:
         accounts = [split(name, templater, paths, shown, lost) for name in ("train", "validation")]
     trained = accounts[0].trained
@@ -56,33 +56,38 @@ def write(settings: Settings, paths: Paths) -> None:
         raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see data/clean/ledger.json.")
     packs = _pack(out / "train.arrow", longest) if settings.packing else None
     with written(out / "tokenizer") as folder:
-        coder.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     write_text(out / "preview.html", shown.page())
-    splits = {account.name: account.as_dict() for account in accounts}
+    splits = {audited.name: audited.as_dict() for audited in accounts}
     audit = {
         "settings": settings.model_dump(mode="json"),
         "chat_template": {
             "source": settings.chat_template or "tokenizer",
-            "sha256": hashlib.sha256(coder.chat_template.encode()).hexdigest(),
+            "sha256": hashlib.sha256(tokenizer.chat_template.encode()).hexdigest(),
         },
-        "made_right": told,
+        "made_right": notes,
         "max_length": {"tokens": longest, "source": source},
-        "tokenizer": {"vocabulary": len(coder), "eos": coder.eos_token, "pad": coder.pad_token, "bos": coder.bos_token},
-        "control_tokens": _census(coder, accounts),
+        "tokenizer": {
+            "vocabulary": len(tokenizer),
+            "eos": tokenizer.eos_token,
+            "pad": tokenizer.pad_token,
+            "bos": tokenizer.bos_token,
+        },
+        "control_tokens": _census(tokenizer, accounts),
         "packing": packs,
         "splits": splits,
-        "checks": {slug: sum(account.findings.rows[slug] for account in accounts) for slug in CHECKS},
+        "checks": {slug: sum(audited.findings.rows[slug] for audited in accounts) for slug in CHECKS},
     }
     write_json(out / "audit.json", audit)
     print(f"template: max_length is {longest} tokens ({source})")
-    for line in told.values():
+    for line in notes.values():
         print(f"template: {line}")
-    for name, made in splits.items():
-        lengths = {key: value for key, value in made["lengths"].items() if key != "histogram"}
-        print(f"template: {name}: {made['trained']}, lengths {lengths}")
-        for finding in made["findings"]:
-            said = f"{finding['severity']}: {finding['check']}: {finding['rows']} rows: {finding['message']}"
-            print(f"template: {name}: {said}")
+    for name, audited in splits.items():
+        lengths = {key: value for key, value in audited["lengths"].items() if key != "histogram"}
+        print(f"template: {name}: {audited['trained']}, lengths {lengths}")
+        for finding in audited["findings"]:
+            line = f"{finding['severity']}: {finding['check']}: {finding['rows']} rows: {finding['message']}"
+            print(f"template: {name}: {line}")
 
 
 def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:
@@ -95,12 +100,12 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
     report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
     with Shards(paths.templated, name) as shards:
         for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False)):
-            gone = [row for found in outcomes if (row := account.add(found))]
+            gone = [row for outcome in outcomes if (row := account.add(outcome))]
             if gone:
                 lost.write_table(pa.Table.from_pylist(gone, schema=LOST))
             if name == "train":
-                for found in outcomes:
-                    shown.add(found)
+                for outcome in outcomes:
+                    shown.add(outcome)
             account.count(templater.encoder, outcomes)
             shards.put(outcomes)
             report(account.rows.came)
@@ -138,9 +143,9 @@ def _settle(account: Account, settings: Settings, longest: int) -> None:
     for ledger in (account.rows, account.tokens, account.answers):
         ledger.check("template")
     came, left = account.rows.came, account.rows.left
-    refused = sum(count for slug, count in left.items() if slug != "too_long" and slug not in WANTED)
+    refused = sum(count for slug, count in left.items() if slug != "too_long" and slug not in REQUESTED)
     long = left["too_long"] + account.cut
-    gone = sum(count for slug, count in account.answers.left.items() if slug not in WANTED)
+    gone = sum(count for slug, count in account.answers.left.items() if slug not in REQUESTED)
     most = settings.max_loss if settings.max_answer_loss is None else settings.max_answer_loss
     stopped = settings.over_length == "error" and left["too_long"]
     if refused + long <= settings.max_loss * came and gone <= most * account.answers.came and not stopped:
@@ -149,12 +154,12 @@ def _settle(account: Account, settings: Settings, longest: int) -> None:
     if settings.max_answer_loss is not None or gone * came > (refused + long) * account.answers.came:
         advice += f" and template.max_answer_loss: {_share(gone, account.answers.came)}"
     if refused:
-        reasons = [slug for slug in CHECKS if left[slug] and slug != "too_long" and slug not in WANTED]
-        said = "; ".join(
+        reasons = [slug for slug in CHECKS if left[slug] and slug != "too_long" and slug not in REQUESTED]
+        failed = "; ".join(
             f"{slug}: {CHECKS[slug].meaning} ({left[slug]} rows{_such(account, slug)})" for slug in reasons
         )
         raise LossError(
-            f"template: {refused} of {came} rows of {account.name} fail a check: {said} "
+            f"template: {refused} of {came} rows of {account.name} fail a check: {failed} "
             f"({_names(account.refused, refused)}). Mend the rows or the template, or let them leave with {advice}."
         )
     how = "template.over_length: drop and " if settings.over_length == "error" else ""

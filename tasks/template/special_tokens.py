@@ -10,12 +10,12 @@ CONTROL = re.compile(
 """What control tokens look like."""
 
 
-def special(tokenizer: Any) -> dict[str, Any]:
+def special_tokens(tokenizer: Any) -> dict[str, Any]:
     """Special tokens: text -> how it was added."""
     return {one.content: one for one in tokenizer.added_tokens_decoder.values() if one.special}
 
 
-def added(tokenizer: Any) -> dict[str, Any]:
+def added_control_tokens(tokenizer: Any) -> dict[str, Any]:
     """Tokens that were added as no special ones and steer all the same, such as <tool_call>: text -> how it was added.
 
     They are those that look so, and those that the chat template names. Others are words, or runs of space.
@@ -35,6 +35,6 @@ _BRACKETED = re.compile(r"\S*[^\w\s]\S*")
 """A token with a bracket, or another character that is in no word."""
 
 
-def finder(tokens: Any) -> re.Pattern[str]:
+def token_pattern(tokens: Any) -> re.Pattern[str]:
     """Finds any of the tokens in a text, the longest first."""
     return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or r"(?!)")

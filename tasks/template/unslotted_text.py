@@ -1,4 +1,4 @@
-"""What texts of a row tell that no skeleton has a slot for: names, values of calls, thoughts that do not end."""
+"""What texts of a row tell that no markup has a slot for: names, values of calls, thoughts that do not end."""
 
 import json
 import re
@@ -7,32 +7,32 @@ from itertools import chain
 from typing import Any
 
 from tasks.rows.canonical import Message
-from tasks.template.skeleton import Fitted, Skeleton, forms
+from tasks.template.markup import FittedMarkup, Markup, forms
 
 _THINK = re.compile(r"<(/?)think>")
 
 
-def names(messages: list[Message]) -> tuple[list[str], list[str]]:
-    """Names of what is called, and of who speaks: texts that no skeleton has a slot for."""
-    made = [call for message in messages for call in message.get("tool_calls") or () if isinstance(call, dict)]
+def call_and_speaker_names(messages: list[Message]) -> tuple[list[str], list[str]]:
+    """Names of what is called, and of who speaks: texts that no markup has a slot for."""
+    all_calls = [call for message in messages for call in message.get("tool_calls") or () if isinstance(call, dict)]
     called, speakers = [
-        [one["name"] for one in given if isinstance(one, dict) and isinstance(one.get("name"), str)]
-        for given in ([call.get("function") for call in made], messages)
+        [holder["name"] for holder in holders if isinstance(holder, dict) and isinstance(holder.get("name"), str)]
+        for holders in ([call.get("function") for call in all_calls], messages)
     ]
     return called, speakers
 
 
-def calls(bones: Skeleton, fitted: Fitted, text: str, said: list[str]) -> int:
+def count_lost_arguments(markup: Markup, fitted: FittedMarkup, text: str, texts: list[str]) -> int:
     """How many calls have values in their arguments that the text lacks."""
-    found = 0
-    for number, slot in bones.arguments:
+    count = 0
+    for number, slot in markup.arguments:
         region = text[fitted.starts[number] : fitted.starts[number + 1]]
         try:
-            given = json.loads(said[slot])
+            values = json.loads(texts[slot])
         except ValueError:
-            given = said[slot]
-        found += not all(_stands(value, region) for value in _leaves(given))
-    return found
+            values = texts[slot]
+        count += not all(_stands(value, region) for value in _leaves(values))
+    return count
 
 
 def _leaves(value: Any) -> list[Any]:
@@ -55,12 +55,12 @@ def _escaped(value: str) -> Iterator[str]:
     yield json.dumps(json.dumps(value, ensure_ascii=False)[1:-1], ensure_ascii=False)[1:-1]
 
 
-def thinks(messages: list[Message]) -> int:
+def count_unpaired_thinks(messages: list[Message]) -> int:
     """How many answers have a <think> and </think> that do not stand in pairs."""
-    found = 0
+    count = 0
     for message in messages:
         content = message.get("content")
         if message["role"] == "assistant" and isinstance(content, str) and "think>" in content:
             tags = [match[1] for match in _THINK.finditer(content)]
-            found += tags != ["", "/"] * (len(tags) // 2)
-    return found
+            count += tags != ["", "/"] * (len(tags) // 2)
+    return count

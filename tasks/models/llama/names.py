@@ -64,10 +64,10 @@ def foreign(name: str, form: str) -> str:
 
 def groups(form: str, config: Config) -> dict[str, list[str]]:
     """By name in `form`: which tensors of transformers lie in it, one below the other."""
-    found: dict[str, list[str]] = {}
+    grouped: dict[str, list[str]] = {}
     for name in names(config):
-        found.setdefault(foreign(name, form), []).append(name)
-    return found
+        grouped.setdefault(foreign(name, form), []).append(name)
+    return grouped
 
 
 def shape(name: str, config: Config) -> tuple[int, ...]:

@@ -91,14 +91,14 @@ def _axis(shapes: list[tuple[int, ...]], whole: tuple[int, ...]) -> int | None:
 def _load(file: Path, where: str) -> dict[str, torch.Tensor]:
     """The tensors by name, seen in the file and not yet read; litgpt puts them one level down while it trains."""
     try:
-        found: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        contents: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:
         raise ModelError(
             f"{where}: holds more than tensors, and loading that could run code; save the tensors alone."
         ) from None
     except (RuntimeError, ValueError, EOFError, OSError) as error:
         raise ModelError(f"{where}: cannot be read ({' '.join(str(error).split())[:200]}); restore it.") from None
-    tensors: dict[str, torch.Tensor] = found.get("model", found) if isinstance(found, dict) else {}
+    tensors: dict[str, torch.Tensor] = contents.get("model", contents) if isinstance(contents, dict) else {}
     if not isinstance(tensors, dict) or not tensors or not all(map(torch.is_tensor, tensors.values())):
         raise ModelError(f"{where}: not tensors by name; give the model's weights alone.")
     return tensors

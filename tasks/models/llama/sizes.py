@@ -33,7 +33,7 @@ PLAIN: Config = {
 """The same, and what has to be left at its default."""
 
 
-def unsaid(config: Config, form: str) -> str | None:
+def unsupported(config: Config, form: str) -> str | None:
     """What of config.json `form` cannot say; None where it says all."""
     if (config.get("architectures") or [""])[0] != "LlamaForCausalLM":
         return f"the model is a {(config.get('architectures') or ['model without a name'])[0]} and no Llama"
@@ -62,20 +62,20 @@ def params(config: Config) -> Config:
     }  # fmt: skip
 
 
-def from_params(said: Config, vocabulary: int, inner: int) -> Config:
+def from_params(sizes: Config, vocabulary: int, inner: int) -> Config:
     """config.json's sizes from params.json; rows of embeddings and the feed-forward width are seen in the tensors.
 
     Raises `KeyError` for a key that is missing. Meta's file does not say the longest sequence: as Llama 2's, or as
     Llama 3.1's where the rotation is scaled.
     """
-    heads, scaled = said["n_heads"], bool(said.get("use_scaled_rope"))
-    rope: Config = {"rope_type": "default", "rope_theta": float(said.get("rope_theta", 10000.0))}
+    heads, scaled = sizes["n_heads"], bool(sizes.get("use_scaled_rope"))
+    rope: Config = {"rope_type": "default", "rope_theta": float(sizes.get("rope_theta", 10000.0))}
     if scaled:
         rope |= {"rope_type": "llama3", **SCALED}
     return {
-        "hidden_size": said["dim"], "num_hidden_layers": said["n_layers"], "num_attention_heads": heads,
-        "num_key_value_heads": said.get("n_kv_heads") or heads, "vocab_size": vocabulary, "intermediate_size": inner,
-        "rms_norm_eps": said["norm_eps"], "rope_parameters": rope,
+        "hidden_size": sizes["dim"], "num_hidden_layers": sizes["n_layers"], "num_attention_heads": heads,
+        "num_key_value_heads": sizes.get("n_kv_heads") or heads, "vocab_size": vocabulary, "intermediate_size": inner,
+        "rms_norm_eps": sizes["norm_eps"], "rope_parameters": rope,
         "max_position_embeddings": 131072 if scaled else 4096,
     }  # fmt: skip
 
@@ -95,20 +95,20 @@ def model_config(config: Config) -> Config:
     }  # fmt: skip
 
 
-def from_model_config(said: Config, vocabulary: int, inner: int) -> Config:
+def from_model_config(sizes: Config, vocabulary: int, inner: int) -> Config:
     """config.json's sizes from litgpt's. Raises `KeyError` for a missing key, `ValueError` for another model."""
-    if other := sorted(key for key, value in PLAIN.items() if said.get(key, value) != value):
-        raise ValueError(f"{other[0]} is {said[other[0]]!r}, which no Llama has")
-    heads, width = said["n_head"], said["n_embd"]
+    if other := sorted(key for key, value in PLAIN.items() if sizes.get(key, value) != value):
+        raise ValueError(f"{other[0]} is {sizes[other[0]]!r}, which no Llama has")
+    heads, width = sizes["n_head"], sizes["n_embd"]
     rope: Config = {"rope_type": "default"}
-    if (said.get("head_size") or width // heads) * heads != width:
-        raise ValueError(f"head_size is {said['head_size']}, not n_embd / n_head")
-    if adjusted := said.get("rope_adjustments"):
+    if (sizes.get("head_size") or width // heads) * heads != width:
+        raise ValueError(f"head_size is {sizes['head_size']}, not n_embd / n_head")
+    if adjusted := sizes.get("rope_adjustments"):
         rope = {"rope_type": "llama3", **{ours: adjusted[theirs] for ours, theirs in ADJUSTED.items()}}
     return {
-        "hidden_size": width, "num_hidden_layers": said["n_layer"], "num_attention_heads": heads,
-        "num_key_value_heads": said.get("n_query_groups") or heads, "vocab_size": vocabulary,
-        "intermediate_size": inner, "rms_norm_eps": said["norm_eps"],
-        "rope_parameters": {**rope, "rope_theta": float(said.get("rope_base", 10000))},
-        "max_position_embeddings": said["block_size"],
+        "hidden_size": width, "num_hidden_layers": sizes["n_layer"], "num_attention_heads": heads,
+        "num_key_value_heads": sizes.get("n_query_groups") or heads, "vocab_size": vocabulary,
+        "intermediate_size": inner, "rms_norm_eps": sizes["norm_eps"],
+        "rope_parameters": {**rope, "rope_theta": float(sizes.get("rope_base", 10000))},
+        "max_position_embeddings": sizes["block_size"],
     }  # fmt: skip

@@ -20,7 +20,7 @@ OPEN = {"instruction": "hi", "input": "", "output": ""}
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in, with a tokenizer: no project."""
     monkeypatch.chdir(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path / "tok")
@@ -42,33 +42,35 @@ def audit(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
     return code, out, error
 
 
-def test_a_clean_file_is_told_so(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clean_file_is_told_so(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, error = audit(capsys, "clean.jsonl", "--tokenizer", "tok")
     assert (code, error) == (0, "")
     assert "Every check passes." in out
     assert "limit 256 (model_max_length of the tokenizer); 0 above" in out
 
 
-def test_the_object_for_programs(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_object_for_programs(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write("rows.jsonl", CLEAN, LONG, OPEN)
     code, out, error = audit(capsys, "rows.jsonl", "--tokenizer", "tok", "--json")
-    told = json.loads(out)
+    report = json.loads(out)
     assert (code, error, out.count("\n")) == (1, "", 1)
-    assert told.keys() == {"ok", "rows", "findings", "lengths", "tokens"}
-    assert (told["ok"], told["rows"]) == (False, 3)
-    for finding in told["findings"]:
+    assert report.keys() == {"ok", "rows", "findings", "lengths", "tokens"}
+    assert (report["ok"], report["rows"]) == (False, 3)
+    for finding in report["findings"]:
         assert finding.keys() == {"check", "severity", "rows", "examples", "message"}
         assert finding["check"] in ALL and finding["severity"] in ("error", "warning")
-    named = {finding["check"]: (finding["rows"], finding["examples"]) for finding in told["findings"]}
+    named = {finding["check"]: (finding["rows"], finding["examples"]) for finding in report["findings"]}
     assert named == {"too_long": (1, ["long-one"]), "no_answer": (1, ["3"])}
-    assert told["lengths"]["max_length"] == 256 and told["lengths"]["above"] == 1
-    tokens = told["tokens"]
+    assert report["lengths"]["max_length"] == 256 and report["lengths"]["above"] == 1
+    tokens = report["tokens"]
     assert tokens["in"] == sum(tokens["out"].values()) + sum(tokens["left"].values())
     assert tokens["control"] == {"<|im_end|>": 2, "<|im_start|>": 2}
 
 
 @pytest.mark.parametrize("length", [24, 25])
-def test_the_limit_is_the_longest_row_that_passes(length: int, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_limit_is_the_longest_row_that_passes(
+    length: int, workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = json.loads(audit(capsys, "clean.jsonl", "--tokenizer", "tok", "--json")[1])["lengths"]["max"]
     assert audit(capsys, "clean.jsonl", "--tokenizer", "tok", "--max-length", str(whole + length - 24))[0] == 0
     assert (
@@ -78,15 +80,15 @@ def test_the_limit_is_the_longest_row_that_passes(length: int, place: Path, caps
 
 @pytest.mark.parametrize(("objective", "code"), [("sft", 0), ("dpo", 1), ("kto", 1), ("text", 1)])
 def test_rows_must_be_of_the_kind_that_the_objective_trains_on(
-    objective: str, code: int, place: Path, capsys: pytest.CaptureFixture[str]
+    objective: str, code: int, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found, out, _ = audit(capsys, "clean.jsonl", "--tokenizer", "tok", "--objective", objective)
-    assert found == code
+    exit_code, out, _ = audit(capsys, "clean.jsonl", "--tokenizer", "tok", "--objective", objective)
+    assert exit_code == code
     assert ("does not train on rows of the kind messages" in " ".join(out.split())) == bool(code)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("none.jsonl", None, "none.jsonl: no such file or folder."),
         ("noise.bin", b"\x00\xff\x01", "noise.bin: not a known kind of data file"),
@@ -95,17 +97,17 @@ def test_rows_must_be_of_the_kind_that_the_objective_trains_on(
     ],
 )
 def test_data_that_are_none_are_bad_use(
-    name: str, content: bytes | None, said: str, place: Path, capsys: pytest.CaptureFixture[str]
+    name: str, content: bytes | None, message: str, workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if content is not None:
         Path(name).write_bytes(content)
     code, out, error = audit(capsys, name, "--tokenizer", "tok")
     assert (code, out, error.count("\n")) == (2, "", 1)
-    assert error.startswith(f"temper audit: {said}")
+    assert error.startswith(f"temper audit: {message}")
 
 
 @pytest.mark.parametrize("content", ["", "[]\n", "not json\n"])
-def test_data_without_a_row_fail(content: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_data_without_a_row_fail(content: str, workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("rows.jsonl").write_text(content)
     code, out, error = audit(capsys, "rows.jsonl", "--tokenizer", "tok", "--json")
     assert (code, error) == (1, "")
@@ -126,15 +128,15 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_a_spoilt_tokenizer_is_bad_use(name: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    content, said = SPOILT[name]
+def test_a_spoilt_tokenizer_is_bad_use(name: str, workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content, message = SPOILT[name]
     Path("tok", name.split(",")[0]).write_text(content)
     code, out, error = audit(capsys, "clean.jsonl", "--tokenizer", "tok")
     assert (code, out, error.count("\n")) == (2, "", 1)
-    assert said in error
+    assert message in error
 
 
-def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_is_said(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("bare").mkdir()
     Path("utf16.jinja").write_bytes("{{ x }}".encode("utf-16"))
     tries = {
@@ -151,37 +153,41 @@ def test_what_is_missing_is_said(place: Path, capsys: pytest.CaptureFixture[str]
         ("--template", "none.jinja"): "none.jinja: no such file",
         ("--template", "bare"): "bare: no such file",
     }
-    for arguments, said in tries.items():
+    for arguments, message in tries.items():
         code, out, error = audit(capsys, *arguments)
         assert (code, out) == (2, ""), arguments
-        assert said in error.splitlines()[-1], arguments
+        assert message in error.splitlines()[-1], arguments
 
 
-def test_a_template_by_itself(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_template_by_itself(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("good.jinja").write_text(tiny.CHATML)
     Path("bad.jinja").write_text(tiny.CHATML.replace("message['content'] +", "message['content'] | trim +"))
     Path("none.jinja").write_text("{{ messages[0].nothing.more }}")
     results = {name: audit(capsys, "--template", f"{name}.jinja", "--json") for name in ("good", "bad", "none")}
     assert {name: result[0] for name, result in results.items()} == {"good": 1, "bad": 1, "none": 1}
-    told = {name: json.loads(out) for name, (_, out, _) in results.items()}
-    failing = {name: {slug for found in made["dialogues"].values() for slug in found} for name, made in told.items()}
+    reports = {name: json.loads(out) for name, (_, out, _) in results.items()}
+    failing = {
+        name: {slug for slugs in result["dialogues"].values() for slug in slugs} for name, result in reports.items()
+    }
     assert failing["good"] == {"coverage"}  # of calls of tools and reasoning apart, which ChatML does not write
     assert failing["bad"] == {"coverage", "indentation", "trimmed"}
     assert failing["none"] == {"unrenderable"}
-    assert told["good"]["dialogues"]["control tokens quoted"] == []
+    assert reports["good"]["dialogues"]["control tokens quoted"] == []
     with_tokenizer = audit(capsys, "--template", "good.jinja", "--tokenizer", "tok", "--json")
-    assert json.loads(with_tokenizer[1])["dialogues"] == told["good"]["dialogues"]
+    assert json.loads(with_tokenizer[1])["dialogues"] == reports["good"]["dialogues"]
 
 
 @pytest.mark.parametrize("module", ["tasks.audit", "flows.cli.main"])
-def test_from_an_empty_folder_as_a_process(module: str, place: Path) -> None:
+def test_from_an_empty_folder_as_a_process(module: str, workdir: Path) -> None:
     """As a user starts it, `temper audit` too; nothing is left behind, and no torch is imported."""
     before = sorted(Path().rglob("*"))
     command = [sys.executable, "-P", "-m", module, *(["audit"] if module == "flows.cli.main" else [])]
-    given = {**os.environ, "PYTHONPATH": str(HERE), "HF_HUB_OFFLINE": "1", "PYTHONPROFILEIMPORTTIME": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "HF_HUB_OFFLINE": "1", "PYTHONPROFILEIMPORTTIME": "1"}
     codes = []
     for more in (["clean.jsonl", "--tokenizer", "tok"], ["clean.jsonl", "--tokenizer", "no-such-model"]):
-        done = subprocess.run([*command, *more], cwd=place, env=given, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, *more], cwd=workdir, env=environment, capture_output=True, text=True, check=False
+        )
         codes.append(done.returncode)
         assert "Traceback" not in done.stderr
         imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if "import time:" in line}
@@ -192,7 +198,7 @@ def test_from_an_empty_folder_as_a_process(module: str, place: Path) -> None:
     assert sorted(Path().rglob("*")) == before
 
 
-def test_odd_rows_are_findings_and_never_a_traceback(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_odd_rows_are_findings_and_never_a_traceback(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(
         "rows.jsonl",
         *({**CLEAN, "tools": tools} for tools in ("no JSON", 5, [1, None, {"function": "x"}], {"name": "x"})),

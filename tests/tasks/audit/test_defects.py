@@ -34,10 +34,10 @@ ERRORS = {slug for slug, check in ALL.items() if check.severity == "error"} | ST
 WORDS = " ".join(["docker"] * 60)
 
 
-def chat(*said: str, system: str | None = None) -> dict[str, Any]:
+def chat(*texts: str, system: str | None = None) -> dict[str, Any]:
     """Turns of the user and the assistant, the user first."""
     turns = [
-        {"role": role, "content": text} for role, text in zip(("user", "assistant") * len(said), said, strict=False)
+        {"role": role, "content": text} for role, text in zip(("user", "assistant") * len(texts), texts, strict=False)
     ]
     return {"messages": [{"role": "system", "content": system}] * bool(system) + turns}
 
@@ -52,7 +52,7 @@ class Case:
 
     why: str
     rows: list[dict[str, Any]]
-    found: set[str]
+    expected: set[str]
     template: str = UNMARKED
     options: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
@@ -120,28 +120,28 @@ CASES = {
 }  # fmt: skip
 
 
-def folder(place: Path, case: Case) -> Path:
+def folder(root: Path, case: Case) -> Path:
     """The tiny tokenizer with the case's template."""
     from tokenizers.processors import TemplateProcessing
 
-    made = tiny.tokenizer()
-    made.chat_template = case.template
+    coder = tiny.tokenizer()
+    coder.chat_template = case.template
     if case.bos:
-        made.bos_token = "<|pad|>"
-        made._tokenizer.post_processor = TemplateProcessing(
-            single="<|pad|> $A", pair="<|pad|> $A $B", special_tokens=[("<|pad|>", made.bos_token_id)]
+        coder.bos_token = "<|pad|>"
+        coder._tokenizer.post_processor = TemplateProcessing(
+            single="<|pad|> $A", pair="<|pad|> $A $B", special_tokens=[("<|pad|>", coder.bos_token_id)]
         )
-        made.add_tokens(["<|fill|>"], special_tokens=True)
-        made.pad_token = "<|fill|>"
-    made.save_pretrained(place)
+        coder.add_tokens(["<|fill|>"], special_tokens=True)
+        coder.pad_token = "<|fill|>"
+    coder.save_pretrained(root)
     if case.config:
-        (place / "config.json").write_text(json.dumps({"vocab_size": len(made), **case.config}))
-    return place
+        (root / "config.json").write_text(json.dumps({"vocab_size": len(coder), **case.config}))
+    return root
 
 
-def audited(place: Path, data: Path, case: Case, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
+def audited(root: Path, data: Path, case: Case, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Any]]:
     """The exit code and the object of `temper audit`."""
-    tokenizer = str(folder(place / "tokenizer", case))
+    tokenizer = str(folder(root / "tokenizer", case))
     code = main([str(data), "--tokenizer", tokenizer, "--json", *case.options])
     return code, json.loads(capsys.readouterr().out)
 
@@ -153,13 +153,13 @@ def test_the_audit_finds_what_was_planted_and_nothing_else(
     case = CASES[name]
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in case.rows))
-    code, told = audited(tmp_path, data, case, capsys)
-    found = {finding["check"]: finding for finding in told["findings"]}
-    assert found.pop("no_rows", {"severity": "error"})["severity"] == "error"  # often the only row has left
-    assert found.keys() == case.found
-    assert (code, told["ok"]) == ((1, False) if case.found & ERRORS else (0, True))
-    for slug in case.found & CHECKS.keys():
-        assert found[slug]["rows"] >= len(found[slug]["examples"]) > 0
+    code, report = audited(tmp_path, data, case, capsys)
+    findings = {finding["check"]: finding for finding in report["findings"]}
+    assert findings.pop("no_rows", {"severity": "error"})["severity"] == "error"  # often the only row has left
+    assert findings.keys() == case.expected
+    assert (code, report["ok"]) == ((1, False) if case.expected & ERRORS else (0, True))
+    for slug in case.expected & CHECKS.keys():
+        assert findings[slug]["rows"] >= len(findings[slug]["examples"]) > 0
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -171,8 +171,8 @@ def test_what_it_is_planted_in_is_clean_without_it(
     rows = [chat("start web", "docker start web"), pair("start web", "docker start web", "docker stop"), {"text": "a"}]
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    code, told = audited(tmp_path, data, Case(case.why, rows, set(), options=case.options, bos=False), capsys)
-    assert (code, told["findings"], told["rows"]) == (0, [], 3)
+    code, report = audited(tmp_path, data, Case(case.why, rows, set(), options=case.options, bos=False), capsys)
+    assert (code, report["findings"], report["rows"]) == (0, [], 3)
 
 
 def test_arguments_that_are_null_since_rows_were_joined_are_told(
@@ -181,9 +181,9 @@ def test_arguments_that_are_null_since_rows_were_joined_are_told(
     """C16 (datasets#7617): Arrow gives each row's call the arguments of every other, as null."""
     rows = [called({"city": "Ulm"}), called({"days": 2})]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
-    code, told = audited(tmp_path, tmp_path / "rows.parquet", Case("", rows, set()), capsys)
+    code, report = audited(tmp_path, tmp_path / "rows.parquet", Case("", rows, set()), capsys)
     assert code == 1  # the tiny template writes no calls
-    assert {finding["check"]: finding["rows"] for finding in told["findings"]}["null_keys"] == 2
+    assert {finding["check"]: finding["rows"] for finding in report["findings"]}["null_keys"] == 2
 
 
 def called(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -40,9 +40,9 @@ def answered(**more: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", **more}]}
 
 
-def written(said: str) -> str:
+def written(expression: str) -> str:
     """The template with texts written in another way."""
-    return UNMARKED.replace(SAID, said + " + '<|im_end|>'")
+    return UNMARKED.replace(SAID, expression + " + '<|im_end|>'")
 
 
 def of_marked(before: str, after: str) -> str:
@@ -196,7 +196,7 @@ def test_the_audit_finds_what_was_planted(
     case = FAMILIES[family][name]
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in case.rows))
-    code, told = audited(tmp_path, data, case, capsys)
-    found = {finding["check"] for finding in told["findings"]} - {"no_rows"}
-    assert found == case.found
-    assert (code, told["ok"]) == ((1, False) if found & ERRORS else (0, True))
+    code, report = audited(tmp_path, data, case, capsys)
+    slugs = {finding["check"] for finding in report["findings"]} - {"no_rows"}
+    assert slugs == case.expected
+    assert (code, report["ok"]) == ((1, False) if slugs & ERRORS else (0, True))

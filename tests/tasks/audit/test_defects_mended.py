@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tasks.clean.shapes import content
+from tasks.clean.shapes import to_content
 from tasks.core.errors import InputError, LossError
 from tasks.core.paths import Paths
 from tasks.evaluate import stage as evaluate
@@ -49,9 +49,9 @@ NEVER = {
 
 
 def stage(limit: int = 10_000, written: str = UNMARKED, coder: Any = None, **settings: Any) -> Templater:
-    made = coder or tiny.tokenizer()
-    made.chat_template = written
-    return Templater(made, Settings(**settings), {made.eos_token_id}, limit, None)
+    coder = coder or tiny.tokenizer()
+    coder.chat_template = written
+    return Templater(coder, Settings(**settings), {coder.eos_token_id}, limit, None)
 
 
 def test_every_defect_is_planted_or_cannot_occur() -> None:
@@ -61,7 +61,9 @@ def test_every_defect_is_planted_or_cannot_occur() -> None:
     families = {"truncation", "chat-template", "loss-masking", "special-token-injection", "packing", "preference"}
     known = [json.loads(line) for line in file.read_text().splitlines()]
     wanted = {entry["id"] for entry in known if entry["family"] in families | {"vocab-embeddings"}}
-    here = {found.upper() for name in globals() if name.startswith("test_") for found in re.findall(r"[a-z]\d\d", name)}
+    here = {
+        defect.upper() for name in globals() if name.startswith("test_") for defect in re.findall(r"[a-z]\d\d", name)
+    }
     assert wanted - {name[:3] for name in CASES} - ELSEWHERE.keys() - NEVER.keys() - here == set()
 
 
@@ -117,32 +119,32 @@ def test_t10_answers_get_the_room_that_the_prompt_leaves() -> None:
     (whole,) = stage().outcomes([pair("w" * 20, "c" * 39, "r" * 29)])
     lengths = [len(part.ids) - whole.prompt for part in whole.sequences]
     limit = whole.prompt + 30
-    (found,) = stage(limit, over_length="truncate_answer").outcomes([pair("w" * 20, "c" * 39, "r" * 29)])
+    (outcome,) = stage(limit, over_length="truncate_answer").outcomes([pair("w" * 20, "c" * 39, "r" * 29)])
     assert lengths == [40, 30]
-    assert [len(part.ids) - found.prompt for part in found.sequences] == [30, 30]
+    assert [len(part.ids) - outcome.prompt for part in outcome.sequences] == [30, 30]
 
 
 def test_t11_a_pair_that_the_limit_makes_equal_is_found() -> None:
     """OpenRLHF#1311."""
-    (found,) = stage(32, over_length="truncate_answer").outcomes([pair("a", f"{WORDS} good", f"{WORDS} bad")])
-    assert found.reason == "equal_pair"
+    (outcome,) = stage(32, over_length="truncate_answer").outcomes([pair("a", f"{WORDS} good", f"{WORDS} bad")])
+    assert outcome.reason == "equal_pair"
 
 
 def test_t13_what_is_trained_is_found_before_the_cut() -> None:
     """axolotl#2123."""
     (whole,) = stage().outcomes([row(chat("hello", "docker stop web and db and more")["messages"])])
     limit = len(whole.sequences[0].ids) - 6
-    (found,) = stage(limit, over_length="truncate_answer").outcomes(
+    (outcome,) = stage(limit, over_length="truncate_answer").outcomes(
         [row(chat("hello", "docker stop web and db and more")["messages"])]
     )
-    assert found.trained == whole.trained - 5  # the sixth is the line end behind the turn
-    assert found.sequences[0].runs[0][0] == whole.sequences[0].runs[0][0]
+    assert outcome.trained == whole.trained - 5  # the sixth is the line end behind the turn
+    assert outcome.sequences[0].runs[0][0] == whole.sequences[0].runs[0][0]
 
 
 def test_t14_a_cut_answer_ends_in_no_stop() -> None:
     """transformers#19742."""
-    (found,) = stage(30, over_length="truncate_answer").outcomes([row(chat("hello", WORDS)["messages"])])
-    assert (found.cut, found.sequences[0].ids[-1] == tiny.tokenizer().eos_token_id) == ("answer", False)
+    (outcome,) = stage(30, over_length="truncate_answer").outcomes([row(chat("hello", WORDS)["messages"])])
+    assert (outcome.cut, outcome.sequences[0].ids[-1] == tiny.tokenizer().eos_token_id) == ("answer", False)
 
 
 def test_t16_a_limit_beyond_the_context_of_the_base_is_refused(tmp_path: Path) -> None:
@@ -156,45 +158,45 @@ def begun(written: str) -> Any:
     """The tiny tokenizer as one that begins texts with `<|pad|>`."""
     from tokenizers.processors import TemplateProcessing
 
-    made = tiny.tokenizer()
-    made.bos_token = "<|pad|>"
-    made.add_tokens(["<|fill|>"], special_tokens=True)
-    made.pad_token = "<|fill|>"
-    made._tokenizer.post_processor = TemplateProcessing(
-        single="<|pad|> $A", pair="<|pad|> $A $B", special_tokens=[("<|pad|>", made.bos_token_id)]
+    coder = tiny.tokenizer()
+    coder.bos_token = "<|pad|>"
+    coder.add_tokens(["<|fill|>"], special_tokens=True)
+    coder.pad_token = "<|fill|>"
+    coder._tokenizer.post_processor = TemplateProcessing(
+        single="<|pad|> $A", pair="<|pad|> $A $B", special_tokens=[("<|pad|>", coder.bos_token_id)]
     )
-    made.chat_template = written
-    return made
+    coder.chat_template = written
+    return coder
 
 
 @pytest.mark.parametrize("written", ["{{- bos_token -}}" + UNMARKED, UNMARKED], ids=["c01", "c02"])
 def test_c01_c02_a_row_begins_with_one_bos_where_texts_of_the_tokenizer_do(written: str) -> None:
     """unsloth#10312, transformers#27634."""
-    made, _ = prepare(begun(written), Settings(), "base")
-    (found,) = stage(coder=made, written=made.chat_template).outcomes([row(DIALOGUE)])
-    (text,) = stage(coder=made, written=made.chat_template).outcomes([{"id": "t", "text": "docker"}])
-    assert found.reason is text.reason is None
-    assert [part.ids.count(made.bos_token_id) for part in (found.sequences[0], text.sequences[0])] == [1, 1]
-    assert found.sequences[0].ids[0] == text.sequences[0].ids[0] == made.bos_token_id
+    coder, _ = prepare(begun(written), Settings(), "base")
+    (outcome,) = stage(coder=coder, written=coder.chat_template).outcomes([row(DIALOGUE)])
+    (text,) = stage(coder=coder, written=coder.chat_template).outcomes([{"id": "t", "text": "docker"}])
+    assert outcome.reason is text.reason is None
+    assert [part.ids.count(coder.bos_token_id) for part in (outcome.sequences[0], text.sequences[0])] == [1, 1]
+    assert outcome.sequences[0].ids[0] == text.sequences[0].ids[0] == coder.bos_token_id
 
 
 def test_c08_c23_m02_turns_are_found_without_marks_even_where_they_repeat() -> None:
     """transformers#34172, axolotl#2089, trl#1820."""
-    said = chat("stop web", "web", "web", "stop web", "web", "web")["messages"]
+    messages = chat("stop web", "web", "web", "stop web", "web", "web")["messages"]
     templater = stage()
-    (found,) = templater.outcomes([row(said)])
-    assert not found.notes
-    assert trained(templater.encoder.tokenizer, found) == ["web<|im_end|>", "stop web<|im_end|>", "web<|im_end|>"]
+    (outcome,) = templater.outcomes([row(messages)])
+    assert not outcome.notes
+    assert trained(templater.encoder.tokenizer, outcome) == ["web<|im_end|>", "stop web<|im_end|>", "web<|im_end|>"]
 
 
 def test_c05_the_trained_end_is_the_one_at_which_generation_stops() -> None:
     """axolotl#3754: turns end in another token than the tokenizer's end token."""
-    made = tiny.tokenizer()
-    made.eos_token = "<|pad|>"
-    templater = stage(coder=made)
-    assert "turns end with <|im_end|>" in templater.settle()["end_token"]
-    (found,) = templater.outcomes([row(DIALOGUE)])
-    assert not found.notes and made.eos_token == "<|im_end|>"
+    coder = tiny.tokenizer()
+    coder.eos_token = "<|pad|>"
+    templater = stage(coder=coder)
+    assert "turns end with <|im_end|>" in templater.reconcile()["end_token"]
+    (outcome,) = templater.outcomes([row(DIALOGUE)])
+    assert not outcome.notes and coder.eos_token == "<|im_end|>"
     assert stage(written=EARLY_END).outcomes([row(DIALOGUE)])[0].reason == "stop"
 
 
@@ -202,8 +204,8 @@ def test_c20_c25_each_prompt_is_what_stands_before_its_answer() -> None:
     """trl#5317, trl#6105: newlines between turns included."""
     templater = stage()
     coder = templater.encoder.tokenizer
-    (found,) = templater.outcomes([row(DIALOGUE)])
-    (part,) = found.sequences
+    (outcome,) = templater.outcomes([row(DIALOGUE)])
+    (part,) = outcome.sequences
     for (start, _), turn in zip(part.runs, (2, 4), strict=True):
         prompt = coder.apply_chat_template(DIALOGUE[:turn], add_generation_prompt=True)["input_ids"]
         assert part.ids[:start] == prompt
@@ -211,23 +213,23 @@ def test_c20_c25_each_prompt_is_what_stands_before_its_answer() -> None:
 
 def test_c22_a_system_prompt_in_a_column_of_its_own_is_read() -> None:
     """trl#2385."""
-    made = content({"system": "Always answer in French", **chat("a", "b")})
-    assert made.messages is not None
-    assert [turn["content"] for turn in made.messages] == ["Always answer in French", "a", "b"]
+    coder = to_content({"system": "Always answer in French", **chat("a", "b")})
+    assert coder.messages is not None
+    assert [turn["content"] for turn in coder.messages] == ["Always answer in French", "a", "b"]
 
 
 def test_m01_where_pad_is_the_end_token_its_labels_stay() -> None:
     """transformers#23530: also in the trainer's batches, with padding."""
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-    made = tiny.tokenizer()
-    made.pad_token = made.eos_token
-    templater = stage(coder=made)
-    found = templater.outcomes([row(chat("a", answer)["messages"]) for answer in ("b", "docker stop web")])
-    collate = DataCollatorForLanguageModeling(pad_token_id=made.pad_token_id)
-    batch = collate([{"input_ids": one.sequences[0].ids, "labels": one.sequences[0].labels} for one in found])
+    coder = tiny.tokenizer()
+    coder.pad_token = coder.eos_token
+    templater = stage(coder=coder)
+    outcomes = templater.outcomes([row(chat("a", answer)["messages"]) for answer in ("b", "docker stop web")])
+    collate = DataCollatorForLanguageModeling(pad_token_id=coder.pad_token_id)
+    batch = collate([{"input_ids": one.sequences[0].ids, "labels": one.sequences[0].labels} for one in outcomes])
     assert batch["labels"].shape[0] == 2 and (batch["attention_mask"] == 0).any()
-    assert (batch["labels"] == made.eos_token_id).sum(dim=1).tolist() == [1, 1]
+    assert (batch["labels"] == coder.eos_token_id).sum(dim=1).tolist() == [1, 1]
 
 
 @pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")  # of the trainer's checkpoints

@@ -20,14 +20,16 @@ def test_the_example_is_what_the_command_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = re.search(
+    example = re.search(
         r"cat > rows\.jsonl <<'END'\n(.*?)END\ntemper audit (.*?)\n```\n\n```\n(.*?)```", README, re.DOTALL
     )
-    assert given
-    rows, arguments, expected = given.groups()
+    assert example
+    rows, arguments, expected = example.groups()
     Path("rows.jsonl").write_text(rows)
     tiny.tokenizer().save_pretrained("data/base/model")
     assert main(arguments.split()) == 1
-    told = capsys.readouterr().out
-    without_lengths = [[line for line in text.splitlines() if "tokens a row" not in line] for text in (told, expected)]
+    printed = capsys.readouterr().out
+    without_lengths = [
+        [line for line in text.splitlines() if "tokens a row" not in line] for text in (printed, expected)
+    ]
     assert without_lengths[0] == without_lengths[1]

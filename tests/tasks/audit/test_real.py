@@ -21,11 +21,11 @@ pytestmark = [
 def test_public_data_have_no_false_alarms(file: str, tokenizer: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--tokenizer", str(DATA / "tokenizers" / tokenizer), "--max-length", "8192", "--json"]
     code = main([str(DATA / file), *options])
-    told = json.loads(capsys.readouterr().out)
-    found = {finding["check"]: finding["rows"] for finding in told["findings"]}
+    report = json.loads(capsys.readouterr().out)
+    rows_by_check = {finding["check"]: finding["rows"] for finding in report["findings"]}
     # phi-3's template ends turns in another token than the tokenizer's end token
     expected = {"end_token": 0} if tokenizer == "phi-3" else {}
     if (tokenizer, file) == ("phi-3", FILES[0]):  # and it has no place for tools, calls and their results
-        expected |= {"coverage": told["rows"], "no_rows": 0}
-    assert found == expected
+        expected |= {"coverage": report["rows"], "no_rows": 0}
+    assert rows_by_check == expected
     assert code == ("coverage" in expected)

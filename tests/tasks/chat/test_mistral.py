@@ -17,7 +17,7 @@ TOLD = {"role": "assistant", "content": "Thank you."}
 pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="mistral's samples are not at ../shared/data")
 
 
-def made(version: str, sample: str) -> tuple[Any, list[int], list[int]]:
+def encoded_prompt(version: str, sample: str) -> tuple[Any, list[int], list[int]]:
     """The tokenizer, the ids of the sample's prompt by the stage, and those that are expected.
 
     The prompt is what stands before an answer in a row of the stage, each turn for itself as these templates need, for
@@ -26,27 +26,29 @@ def made(version: str, sample: str) -> tuple[Any, list[int], list[int]]:
     template = DATA / "chat-templates" / "mistral-common" / f"{version}_spm.jinja"
     settings = Settings(chat_template=str(template), turns="apart")
     coder, _ = load(DATA / "tokenizers" / "mistral-v3", settings)
-    given = json.loads((SAMPLES / sample / "sample.json").read_text())
+    conversation = json.loads((SAMPLES / sample / "sample.json").read_text())
     turns = [
         {
             "role": turn["role"],
             "content": turn.get("content") or "",
             "extra": json.dumps({key: turn[key] for key in turn if key not in ("role", "content")}),
         }
-        for turn in [*given["messages"], TOLD]
+        for turn in [*conversation["messages"], TOLD]
     ]
     stage = Templater(coder, settings, {coder.eos_token_id}, 100_000, len(coder))
-    (found,) = stage.outcomes([{"id": sample, "messages": turns, "tools": json.dumps(given.get("tools") or [])}])
-    assert found.reason is None
-    assert set(found.notes) <= {"history"}  # version 2 leaves out the calls of earlier exchanges
-    last = found.sequences[-1]
+    (outcome,) = stage.outcomes(
+        [{"id": sample, "messages": turns, "tools": json.dumps(conversation.get("tools") or [])}]
+    )
+    assert outcome.reason is None
+    assert set(outcome.notes) <= {"history"}  # version 2 leaves out the calls of earlier exchanges
+    last = outcome.sequences[-1]
     expected = json.loads((SAMPLES / sample / f"tokens_{version}.json").read_text())["tokens"]
     return coder, last.ids[: last.runs[-1][0]], expected
 
 
 @pytest.mark.parametrize(("version", "sample"), [("v2", "no_tools"), ("v3", "no_tools"), ("v3", "parallel_calls")])
 def test_the_ids_are_those_of_mistral_common(version: str, sample: str) -> None:
-    _, ids, expected = made(version, sample)
+    _, ids, expected = encoded_prompt(version, sample)
     assert ids == expected
 
 
@@ -55,7 +57,7 @@ def test_the_ids_are_those_of_mistral_common(version: str, sample: str) -> None:
 )
 def test_the_ids_beside_the_results_of_tools_are_those_of_mistral_common(version: str, sample: str) -> None:
     """mistral-common reads results of tools that are JSON, and joins those of parallel calls; its templates do not."""
-    coder, ids, expected = made(version, sample)
+    coder, ids, expected = encoded_prompt(version, sample)
 
     def beside(tokens: list[int]) -> list[list[int]]:
         """What stands before the first result, and behind the last one, of each run of results."""
@@ -79,8 +81,8 @@ def test_the_ids_beside_the_results_of_tools_are_those_of_mistral_common(version
 
 def test_the_text_of_version_1_is_that_of_mistral_common() -> None:
     """Only the text: the ids are those of another tokenizer, in which [INST] is no control token."""
-    coder, ids, _ = made("v1", "no_tools")
+    coder, ids, _ = encoded_prompt("v1", "no_tools")
     expected = (SAMPLES / "no_tools" / "text_v1.txt").read_text().replace("▁", " ")
     assert "".join(coder.decode(ids).split()) == "".join(expected.split())
-    given = json.loads((SAMPLES / "no_tools" / "sample.json").read_text())["messages"]
-    assert Templater(coder, Settings(), {2}, 100, None).drafter.prompt(given) == expected
+    conversation = json.loads((SAMPLES / "no_tools" / "sample.json").read_text())["messages"]
+    assert Templater(coder, Settings(), {2}, 100, None).dialogue_renderer.prompt(conversation) == expected

@@ -116,8 +116,8 @@ def test_json_csv_and_parquet_are_read_and_csv_values_stay_text(paths: Paths) ->
     (folder / "notes.md").write_text("not data")
     put(paths, "test.jsonl", chat("other", split="test"))
     tables = cleaned(paths, validation_share=0)
-    said = [[turn["content"] for turn in row["messages"]] for row in tables["train"]]
-    assert said == [["from json", "done"], ["007", "NA"], ["two, words", "null"], ["from parquet", "done"]]
+    texts = [[turn["content"] for turn in row["messages"]] for row in tables["train"]]
+    assert texts == [["from json", "done"], ["007", "NA"], ["two, words", "null"], ["from parquet", "done"]]
     assert tables["left_out"] == [{"reason": "ragged_line", "file": "b.csv", "line": 4, "row": '["ragged"]'}]
 
 
@@ -190,7 +190,7 @@ def test_near_duplicates_of_the_test_leave_and_only_those(paths: Paths) -> None:
 
     tests, trains = [text() for _ in range(60)], [text() for _ in range(600)]
     put(paths, "test.jsonl", *(chat(one) for one in tests))
-    put(paths, "train.jsonl", *(chat(one, str(place)) for place, one in enumerate(trains)))
+    put(paths, "train.jsonl", *(chat(one, str(number)) for number, one in enumerate(trains)))
     splits = {"train": ["train.jsonl"], "test": ["test.jsonl"]}
     kept = cleaned(paths, splits=splits, near_duplicate=0.7, duplicates=False, validation_share=0)["train"]
     bags = [set(words(test)) for test in tests]
@@ -217,9 +217,9 @@ def test_two_runs_write_the_same_bytes_in_blocks_of_any_size(
     paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = random.Random(0)
-    said = [" ".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=12)) for _ in range(150)]
-    said += [f"{text} {source.choice('xyz')}" for text in said[:60]] + said[20:40]
-    rows = [chat(text, "so " * source.randint(1, 9)) for text in said]
+    texts = [" ".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=12)) for _ in range(150)]
+    texts += [f"{text} {source.choice('xyz')}" for text in texts[:60]] + texts[20:40]
+    rows = [chat(text, "so " * source.randint(1, 9)) for text in texts]
     put(paths, "rows.jsonl", *rows, *source.sample(rows, 30), "{broken")
     settings: dict[str, Any] = {"test_share": 0.3, "near_duplicates_within": 0.8, "mix": [{"files": "*", "cap": 240}]}
     tables = cleaned(paths, **settings)
@@ -255,7 +255,7 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("rows.jsonl", b"\x7fELF\x00\x01\x02\n", "a program"),
         ("rows.jsonl", b"\x01\x00\x01\x02\n", "NUL bytes"),
@@ -267,9 +267,11 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
         ("rows.parquet", b"PAR0", "not a readable Parquet"),
     ],
 )
-def test_a_file_that_is_not_what_its_name_says_is_refused(paths: Paths, name: str, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_what_its_name_says_is_refused(
+    paths: Paths, name: str, content: bytes, message: str
+) -> None:
     (paths.root / "input" / name).write_bytes(content)
-    with pytest.raises(InputError, match=f"{name}.*{said}"):
+    with pytest.raises(InputError, match=f"{name}.*{message}"):
         cleaned(paths)
 
 
@@ -358,8 +360,10 @@ def test_rows_that_lack_what_a_named_shape_has_leave(paths: Paths) -> None:
 def test_a_saved_dataset_is_read_by_its_splits(paths: Paths) -> None:
     import datasets
 
-    made = {split: datasets.Dataset.from_list([chat(f"{split} {n}") for n in range(2)]) for split in ("train", "test")}
-    datasets.DatasetDict(made).save_to_disk(paths.root / "input")
+    datasets_by_split = {
+        split: datasets.Dataset.from_list([chat(f"{split} {n}") for n in range(2)]) for split in ("train", "test")
+    }
+    datasets.DatasetDict(datasets_by_split).save_to_disk(paths.root / "input")
     tables = cleaned(paths, validation_share=0)
     assert {split: len(rows) for split, rows in tables.items()} == {
         "train": 2,

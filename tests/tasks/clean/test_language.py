@@ -32,10 +32,10 @@ TEXTS = {
 
 @pytest.mark.parametrize("code", TEXTS)
 def test_short_questions(code: str) -> None:
-    found, confidence = language(TEXTS[code])
-    assert found == code
+    detected, confidence = language(TEXTS[code])
+    assert detected == code
     assert ENOUGH <= confidence <= 1
-    assert (found, confidence) == language(TEXTS[code])
+    assert (detected, confidence) == language(TEXTS[code])
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_none_for_what_is_too_short_or_no_prose(text: str) -> None:
 
 
 def test_code_amid_prose_is_passed_over() -> None:
-    found = language(
+    answer = language(
         "Das macht `for item in the_list: print(item)` so:\n```\nthe end of the loop\n```\nund dann hört es auf."
     )
-    assert found[0] == "de"
+    assert answer[0] == "de"
 
 
 def test_half_a_surrogate_pair_is_no_fault() -> None:

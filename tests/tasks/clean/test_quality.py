@@ -149,7 +149,7 @@ def test_a_language_that_cannot_be_told_and_none_at_all_are_refused(paths: Paths
 
 @pytest.mark.skipif(not PUBLIC.is_dir(), reason="the public data are not at ../shared/data")
 @pytest.mark.parametrize(
-    ("place", "found"),
+    ("source", "reported"),
     [
         (
             "chat",
@@ -160,8 +160,8 @@ def test_a_language_that_cannot_be_told_and_none_at_all_are_refused(paths: Paths
         ("docker", {"conflicting_answers": 2}),
     ],
 )  # fmt: skip
-def test_public_data_lose_no_row_to_a_step(tmp_path: Path, place: str, found: dict[str, int]) -> None:
-    kept = cleaned(Paths(tmp_path), input=str(PUBLIC / place), test_share=0.05)
-    assert json.loads((tmp_path / "data/clean/ledger.json").read_text())["reported"] == found
+def test_public_data_lose_no_row_to_a_step(tmp_path: Path, source: str, reported: dict[str, int]) -> None:
+    kept = cleaned(Paths(tmp_path), input=str(PUBLIC / source), test_share=0.05)
+    assert json.loads((tmp_path / "data/clean/ledger.json").read_text())["reported"] == reported
     others = {"duplicate", "near_duplicate_of_test", "passage_of_test", "unknown_shape"}
     assert {left["reason"] for left in kept["left_out"]} <= others

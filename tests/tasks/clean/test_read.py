@@ -15,23 +15,23 @@ from tasks.clean.content import Unusable
 from tasks.clean.files import Source
 from tasks.clean.read import records
 from tasks.clean.record import Record
-from tasks.clean.shapes import content
+from tasks.clean.shapes import to_content
 from tasks.core.errors import InputError
 
 
-def read(folder: Path, name: str, said: str | bytes) -> list[Record]:
+def read(folder: Path, name: str, text: str | bytes) -> list[Record]:
     """The records of a file with that content."""
     path = folder / name
-    path.write_bytes(said if isinstance(said, bytes) else said.encode())
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return list(records(Source(path, name, None, -1)))
 
 
-def faults(found: list[Record]) -> list[tuple[int, str | None]]:
-    return [(record.line, record.fault) for record in found]
+def faults(records: list[Record]) -> list[tuple[int, str | None]]:
+    return [(record.line, record.fault) for record in records]
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "expected"),
     [
         (['1,"open', "2,x", '3,"y"', "4,z"], [(2, "unclosed_quote"), (3, None), (4, None), (5, None)]),
         (['1,"open', "2,x", '3,"two', 'lines"', "4,z"], [(2, "unclosed_quote"), (3, None), (4, None), (6, None)]),
@@ -44,14 +44,14 @@ def faults(found: list[Record]) -> list[tuple[int, str | None]]:
     ],
 )  # fmt: skip
 def test_a_quotation_that_closes_some_rows_later_takes_its_own_row_only(
-    tmp_path: Path, rows: list[str], told: list[tuple[int, str | None]]
+    tmp_path: Path, rows: list[str], expected: list[tuple[int, str | None]]
 ) -> None:
-    found = read(tmp_path, "rows.csv", "\n".join(["a,b", *rows]))
-    assert faults(found) == told
-    last = found[-1].value
+    records = read(tmp_path, "rows.csv", "\n".join(["a,b", *rows]))
+    assert faults(records) == expected
+    last = records[-1].value
     assert last is not None
     assert last["b"] in ("x", "y", "z")
-    for record in found:
+    for record in records:
         if record.fault == "unclosed_quote":
             assert record.raw == rows[record.line - 2]
         if record.fault == "ragged_lines":
@@ -68,42 +68,42 @@ def test_what_a_writer_of_csv_wrote_is_read_as_it_was(tmp_path_factory: Any, row
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerows([["a", "b"], *rows])
-    found = read(tmp_path_factory.mktemp("csv"), "rows.csv", file.getvalue())
-    assert [list((record.value or {}).values()) for record in found] == rows
+    records = read(tmp_path_factory.mktemp("csv"), "rows.csv", file.getvalue())
+    assert [list((record.value or {}).values()) for record in records] == rows
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_objects_over_several_lines_are_read_whatever_the_file_is_called(tmp_path: Path, count: int) -> None:
     rows = [{"text": f"row {number}\u2028", "meta": {"n": [number]}} for number in range(count)]
-    found = read(tmp_path, "rows.jsonl", "\n".join(json.dumps(row, indent=2, ensure_ascii=False) for row in rows))
-    assert [record.value for record in found] == rows
+    records = read(tmp_path, "rows.jsonl", "\n".join(json.dumps(row, indent=2, ensure_ascii=False) for row in rows))
+    assert [record.value for record in records] == rows
 
 
 @pytest.mark.parametrize("line", ["{}", '{"text": "%s"}'])
 def test_an_object_is_seen_to_go_on_where_its_end_is_not_seen(tmp_path: Path, line: str) -> None:
     row = {"messages": [line % ("x" * 50) if "%" in line else {"text": "y"}] * 4000}
-    (found,) = read(tmp_path, "rows.jsonl", json.dumps(row, indent=1))
-    assert found.value == row
+    (record,) = read(tmp_path, "rows.jsonl", json.dumps(row, indent=1))
+    assert record.value == row
 
 
 @pytest.mark.parametrize("broken", ['{"text": "cut', '{"text": "cut",', "{", '{"text": ["cut"'])
 def test_a_first_line_that_is_broken_leaves_alone(tmp_path: Path, broken: str) -> None:
-    found = read(tmp_path, "rows.jsonl", broken + '\n{"text": "whole"}\n{"text": "more"}')
-    assert faults(found) == [(1, "parse_error"), (2, None), (3, None)]
+    records = read(tmp_path, "rows.jsonl", broken + '\n{"text": "whole"}\n{"text": "more"}')
+    assert faults(records) == [(1, "parse_error"), (2, None), (3, None)]
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv", "rows.parquet", "rows.arrow"])
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("text", "expected"),
     [
         ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "pointer .*: git lfs pull"),
         ("\ufeff<!DOCTYPE html>\n<html><body>Sign in</body></html>", "a page in HTML or XML.*download the data again"),
         ("<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a page in HTML or XML"),
     ],
 )  # fmt: skip
-def test_what_came_in_place_of_the_data_is_told(tmp_path: Path, name: str, said: str, told: str) -> None:
-    with pytest.raises(InputError, match=rf"{name}: .*{told}"):
-        read(tmp_path, name, said)
+def test_what_came_in_place_of_the_data_is_told(tmp_path: Path, name: str, text: str, expected: str) -> None:
+    with pytest.raises(InputError, match=rf"{name}: .*{expected}"):
+        read(tmp_path, name, text)
 
 
 def test_a_page_may_be_prose(tmp_path: Path) -> None:
@@ -112,20 +112,20 @@ def test_a_page_may_be_prose(tmp_path: Path) -> None:
 
 def test_numbers_beyond_64_bits_are_read(tmp_path: Path) -> None:
     rows = [{"text": "a", "n": 1.5}, {"text": "b", "n": 10**30, "more": [2.5, {"x": -0.0}]}, {"text": "c", "n": 3}]
-    for name, said in (("rows.json", json.dumps(rows)), ("rows.jsonl", "\n".join(map(json.dumps, rows)))):
-        found = [record.value for record in read(tmp_path, name, said)]
-        assert found == rows
-        assert [type((value or {})["n"]) for value in found] == [float, int, int]
+    for name, text in (("rows.json", json.dumps(rows)), ("rows.jsonl", "\n".join(map(json.dumps, rows)))):
+        records = [record.value for record in read(tmp_path, name, text)]
+        assert records == rows
+        assert [type((value or {})["n"]) for value in records] == [float, int, int]
 
 
 def test_numbers_that_nothing_reads_are_told(tmp_path: Path) -> None:
     deep = "[" * 100_000
-    said = f'{{"text": "a", "n": {"7" * 5000}}}\n{{"text": "b"}}\n{{"text": {deep}'
-    assert faults(read(tmp_path, "rows.jsonl", said)) == [(1, "huge_number"), (2, None), (3, "too_deep")]
+    text = f'{{"text": "a", "n": {"7" * 5000}}}\n{{"text": "b"}}\n{{"text": {deep}'
+    assert faults(read(tmp_path, "rows.jsonl", text)) == [(1, "huge_number"), (2, None), (3, "too_deep")]
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "expected"),
     [
         ("NaN", "JSON has no such numbers; write null"),
         ("-Infinity", "JSON has no such numbers; write null"),
@@ -133,8 +133,8 @@ def test_numbers_that_nothing_reads_are_told(tmp_path: Path) -> None:
         ("7" * 5000, "at most 4300 digits; write it as a text"),
     ],
 )
-def test_numbers_that_a_document_cannot_have_are_told(tmp_path: Path, number: str, told: str) -> None:
-    with pytest.raises(InputError, match=rf"rows\.json: not valid JSON after 1 items: .*{told}"):
+def test_numbers_that_a_document_cannot_have_are_told(tmp_path: Path, number: str, expected: str) -> None:
+    with pytest.raises(InputError, match=rf"rows\.json: not valid JSON after 1 items: .*{expected}"):
         read(tmp_path, "rows.json", f'[{{"text": "a"}}, {{"text": "b", "n": {number}}}]')
 
 
@@ -142,9 +142,9 @@ def test_numbers_that_a_document_cannot_have_are_told(tmp_path: Path, number: st
 def test_numbers_that_json_lacks_matter_where_they_are_kept(tmp_path: Path, number: str) -> None:
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     rows = [{"messages": turns, "score": "?"}, {"messages": [turns[0], {**turns[1], "score": "?"}]}]
-    said = "\n".join(json.dumps(row).replace('"?"', number) for row in rows)
-    unused, kept = (record.value or {} for record in read(tmp_path, "rows.jsonl", said))
+    text = "\n".join(json.dumps(row).replace('"?"', number) for row in rows)
+    unused, kept = (record.value or {} for record in read(tmp_path, "rows.jsonl", text))
     assert not math.isfinite(unused["score"])
-    assert len(content(unused).messages or []) == 2
+    assert len(to_content(unused).messages or []) == 2
     with pytest.raises(Unusable, match="not_finite"):
-        content(kept)
+        to_content(kept)

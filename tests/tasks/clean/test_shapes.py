@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.clean.checks import fault
 from tasks.clean.content import Content, Unusable
 from tasks.clean.settings import Columns
-from tasks.clean.shapes import content, recognise
+from tasks.clean.shapes import recognise, to_content
 
 PUBLIC = Path(__file__).parents[4] / "shared" / "data"
 
@@ -40,14 +40,16 @@ def test_messages_keep_tools_calls_results_weights_and_parts() -> None:
         "tools": [{"type": "function", "function": {"name": "ls"}}],
         "weight": 0.5,
     }
-    made = content(row)
-    assert fault(made) is None
-    told = turns(made.messages)
-    assert told is not None
-    assert told[1].pop("parts") == messages[1]["content"]
-    assert told == [{**message, "content": "list files"} if at == 1 else message for at, message in enumerate(messages)]
-    assert json.loads(made.tools or "") == row["tools"]
-    assert made.weight == 0.5
+    parsed = to_content(row)
+    assert fault(parsed) is None
+    messages_read = turns(parsed.messages)
+    assert messages_read is not None
+    assert messages_read[1].pop("parts") == messages[1]["content"]
+    assert messages_read == [
+        {**message, "content": "list files"} if at == 1 else message for at, message in enumerate(messages)
+    ]
+    assert json.loads(parsed.tools or "") == row["tools"]
+    assert parsed.weight == 0.5
 
 
 def test_sharegpt_with_calls_of_functions() -> None:
@@ -62,16 +64,16 @@ def test_sharegpt_with_calls_of_functions() -> None:
             {"from": "gpt", "value": "a.txt"},
         ],
     }
-    made = content(row)
-    assert turns(made.messages) == [
+    parsed = to_content(row)
+    assert turns(parsed.messages) == [
         {"role": "system", "content": "be brief"},
         {"role": "user", "content": "list"},
         {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": call}]},
         {"role": "tool", "content": "a.txt"},
         {"role": "assistant", "content": "a.txt"},
     ]
-    assert made.tools == row["tools"]
-    assert fault(made) is None
+    assert parsed.tools == row["tools"]
+    assert fault(parsed) is None
 
 
 @pytest.mark.parametrize(
@@ -85,10 +87,10 @@ def test_sharegpt_with_calls_of_functions() -> None:
     ],
 )  # fmt: skip
 def test_preferences_have_one_form(row: dict[str, Any]) -> None:
-    made = content(row)
-    assert (made.shape, turns(made.prompt), turns(made.chosen)) == ("preference", [ASKED], [SAID])
-    assert turns(made.rejected) == [{**SAID, "content": "no"}]
-    assert fault(made) is None
+    parsed = to_content(row)
+    assert (parsed.shape, turns(parsed.prompt), turns(parsed.chosen)) == ("preference", [ASKED], [SAID])
+    assert turns(parsed.rejected) == [{**SAID, "content": "no"}]
+    assert fault(parsed) is None
 
 
 @pytest.mark.parametrize(
@@ -100,19 +102,19 @@ def test_preferences_have_one_form(row: dict[str, Any]) -> None:
     ],
 )
 def test_kto_has_one_form(row: dict[str, Any]) -> None:
-    made = content(row)
-    assert (made.shape, turns(made.prompt), turns(made.completion)) == ("kto", [ASKED], [SAID])
-    assert made.label is True
-    assert content({**row, "label": False}).label is False
+    parsed = to_content(row)
+    assert (parsed.shape, turns(parsed.prompt), turns(parsed.completion)) == ("kto", [ASKED], [SAID])
+    assert parsed.label is True
+    assert to_content({**row, "label": False}).label is False
 
 
 def test_other_names_by_a_map_of_columns() -> None:
     columns = Columns(system="rules", question="in.q", answer="in.a")
-    made = content({"rules": "be brief", "in": {"q": "ask", "a": "answer"}}, columns=columns)
-    assert turns(made.messages) == [{"role": "system", "content": "be brief"}, ASKED, SAID]
-    assert content({"body": "a text"}, columns=Columns(text="body")).text == "a text"
+    parsed = to_content({"rules": "be brief", "in": {"q": "ask", "a": "answer"}}, columns=columns)
+    assert turns(parsed.messages) == [{"role": "system", "content": "be brief"}, ASKED, SAID]
+    assert to_content({"body": "a text"}, columns=Columns(text="body")).text == "a text"
     with pytest.raises(Unusable, match="missing_column"):
-        content({"in": {"q": "ask"}}, columns=columns)
+        to_content({"in": {"q": "ask"}}, columns=columns)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_other_names_by_a_map_of_columns() -> None:
 )
 def test_what_is_no_row_has_a_reason(row: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unusable) as unusable:
-        content(row)
+        to_content(row)
     assert unusable.value.reason == reason
 
 
@@ -150,7 +152,7 @@ def test_what_is_no_row_has_a_reason(row: dict[str, Any], reason: str) -> None:
     ],
 )  # fmt: skip
 def test_rows_that_would_not_train_well_have_a_reason(row: dict[str, Any], reason: str) -> None:
-    assert fault(content(row)) == reason
+    assert fault(to_content(row)) == reason
 
 
 ANYTHING = st.recursive(
@@ -169,14 +171,14 @@ TURN = st.dictionaries(st.sampled_from(["role", "from", "content", "value", "too
 @given(st.dictionaries(KEYS, ANYTHING | st.lists(TURN, max_size=3), max_size=5))
 def test_whatever_comes_is_a_row_or_has_a_reason(row: dict[str, Any]) -> None:
     try:
-        made = content(row)
+        parsed = to_content(row)
     except Unusable as unusable:
         assert unusable.reason
         return
-    assert isinstance(made, Content)
-    assert made.shape == recognise(row)
-    fault(made)
-    made.identity(), made.request(), made.answer()
+    assert isinstance(parsed, Content)
+    assert parsed.shape == recognise(row)
+    fault(parsed)
+    parsed.identity(), parsed.request(), parsed.answer()
 
 
 @pytest.mark.skipif(not PUBLIC.is_dir(), reason="the public data are not at ../shared/data")
@@ -195,10 +197,10 @@ def test_whatever_comes_is_a_row_or_has_a_reason(row: dict[str, Any]) -> None:
 def test_public_data_are_recognised_and_whole(name: str, shape: str) -> None:
     text = (PUBLIC / name).read_text()
     rows = json.loads(text) if name.endswith(".json") else list(map(json.loads, text.splitlines()))
-    made = [content(row) for row in rows]
-    assert {one.shape for one in made} == {shape}
+    parsed = [to_content(row) for row in rows]
+    assert {one.shape for one in parsed} == {shape}
     if shape == "messages":
-        assert [turns(one.messages) for one in made] == [
+        assert [turns(one.messages) for one in parsed] == [
             [{**{k: v for k, v in turn.items() if v is not None}, "content": turn["content"] or ""}
              for turn in row["messages"]] for row in rows
         ]  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 
 from tasks.dedup import link, memmap
 from tasks.dedup.bags import Bags, Hasher
-from tasks.dedup.link import Buckets, Clusters, similarity
+from tasks.dedup.link import Buckets, UnionFind, similarity
 from tasks.dedup.minhash import FUNCTIONS, MISSED, MinHash, banding
 from tasks.dedup.near import clusters
 from tasks.dedup.similarity import jaccard, words
@@ -22,7 +22,7 @@ from tasks.dedup.similarity import jaccard, words
 ROOT = Path(__file__).parents[3]
 
 
-def found(texts: list[str], scratch: Path, threshold: float = 0.8, **settings: Any) -> list[int]:
+def firsts(texts: list[str], scratch: Path, threshold: float = 0.8, **settings: Any) -> list[int]:
     result: list[int] = clusters([texts], threshold, scratch=scratch, **settings).tolist()
     return result
 
@@ -37,8 +37,8 @@ def edited(count: int, seed: int, length: int = 40) -> list[list[str]]:
         family = [first]
         for _ in range(source.choice((0, 0, 1, 3))):
             copy = list(first)
-            for place in source.sample(range(len(copy)), source.randint(0, len(copy) // 5)):
-                copy[place] = source.choice(vocabulary)
+            for index in source.sample(range(len(copy)), source.randint(0, len(copy) // 5)):
+                copy[index] = source.choice(vocabulary)
             family.append(copy)
         families.append([" ".join(text) for text in family])
     return families
@@ -48,8 +48,8 @@ def test_nearly_every_pair_that_is_alike_is_found_and_no_other(tmp_path: Path) -
     families = edited(3000, seed=1)
     texts = [text for family in families for text in family]
     order = random.Random(1).sample(range(len(texts)), len(texts))
-    first = found([texts[place] for place in order], tmp_path)
-    place_of = {place: number for number, place in enumerate(order)}
+    first = firsts([texts[index] for index in order], tmp_path)
+    place_of = {index: number for number, index in enumerate(order)}
     alike, joined, linked = 0, 0, set()
     begin = 0
     for family in families:
@@ -74,7 +74,7 @@ def test_clusters_are_what_pairs_above_the_threshold_connect(tmp_path: Path, thr
                 expected[one] = expected[two] = min(expected[one], expected[two])
         if expected == [expected[one] for one in expected]:
             break
-    got = found(texts, tmp_path, threshold)
+    got = firsts(texts, tmp_path, threshold)
     assert all(one <= number for number, one in enumerate(got))
     together = {(a, b) for a, b in combinations(range(len(texts)), 2) if expected[a] == expected[b]}
     assert together
@@ -88,15 +88,15 @@ def test_words_count_as_the_contract_says(tmp_path: Path) -> None:
     bags = Hasher().bags([odd, "", " ... !? ", "a a a"])
     assert bags.sizes.tolist() == [len(set(words(odd))), 0, 0, 1]
     texts = ["", "!?", "Stop it.", "it stop", "\u2026", "stop it now", "", "\N{WHALE}", "\N{WHALE}"]
-    assert found(texts, tmp_path) == [0, 1, 2, 2, 4, 5, 6, 7, 7]
-    assert found([], tmp_path) == []
-    assert found(["", "?"], tmp_path) == [0, 1]
+    assert firsts(texts, tmp_path) == [0, 1, 2, 2, 4, 5, 6, 7, 7]
+    assert firsts([], tmp_path) == []
+    assert firsts(["", "?"], tmp_path) == [0, 1]
 
 
 def test_runs_of_words_see_order_and_short_texts_are_one_run(tmp_path: Path) -> None:
     texts = ["a b c d e f g h", "h g f e d c b a", "a b c d e f g h i", "a b", "a b", "b a", "a", "a b c"]
-    assert found(texts, tmp_path, shingle=1) == [0, 0, 0, 3, 3, 3, 6, 7]
-    assert found(texts, tmp_path, shingle=3) == [0, 1, 0, 3, 3, 5, 6, 7]
+    assert firsts(texts, tmp_path, shingle=1) == [0, 0, 0, 3, 3, 3, 6, 7]
+    assert firsts(texts, tmp_path, shingle=3) == [0, 1, 0, 3, 3, 5, 6, 7]
     source = random.Random(0)
     many = [" ".join(source.choices("abc", k=source.randint(0, 9))) for _ in range(200)]
     for length in (2, 3, 5):
@@ -138,7 +138,7 @@ def test_minhash_agrees_as_often_as_sets_are_alike() -> None:
 
 def test_batches_threads_and_hash_seed_change_nothing_and_nothing_stays(tmp_path: Path) -> None:
     texts = [text for family in edited(300, seed=4) for text in family]
-    whole = found(texts, tmp_path, threads=1)
+    whole = firsts(texts, tmp_path, threads=1)
     single = clusters(([text] for text in texts), 0.8, scratch=tmp_path, threads=3)
     assert single.tolist() == whole
     assert list(tmp_path.iterdir()) == []
@@ -175,7 +175,7 @@ def test_large_clusters_and_moulds_take_comparisons_in_proportion(
     monkeypatch.setattr(link, "similarity", counted)
     copies = ["the very same text once again"] * 30_000
     near = [f"your order {number} has left our house today and will be with you soon" for number in range(30_000)]
-    assert set(found([*copies, *near], tmp_path)) == {0, 30_000}
+    assert set(firsts([*copies, *near], tmp_path)) == {0, 30_000}
     assert compared < 2 * 60_000
     source = random.Random(0)
     mould = words("Please write me a short and friendly poem about the thing that I call here.")
@@ -183,7 +183,7 @@ def test_large_clusters_and_moulds_take_comparisons_in_proportion(
     texts = [" ".join([*mould, *map(str, filling)]) for filling in fillings]
     texts += [" ".join([*mould, *map(str, filling[1:]), "other"]) for filling in fillings]
     compared = 0
-    assert found(texts, tmp_path) == list(range(2000)) * 2
+    assert firsts(texts, tmp_path) == list(range(2000)) * 2
     assert compared < 100 * len(texts)  # of 8 million pairs
 
 
@@ -191,9 +191,9 @@ def test_a_bucket_too_large_to_compare_all_is_marked() -> None:
     keys = np.array([7 << 40] * 40 + [9 << 40] * 2 + [5 << 40], np.uint64)
     buckets = Buckets(keys, np.arange(43))
     assert buckets.rows[buckets.crowd()].tolist() == list(range(40))
-    groups = Clusters(np.empty(43, np.int64))
-    groups.join(np.arange(39), np.arange(1, 40))
-    assert groups.of(np.arange(43)).tolist() == [0] * 40 + [40, 41, 42]
+    groups = UnionFind(np.empty(43, np.int64))
+    groups.union(np.arange(39), np.arange(1, 40))
+    assert groups.find(np.arange(43)).tolist() == [0] * 40 + [40, 41, 42]
     assert buckets.rows[buckets.mixed(groups)].tolist() == [40, 41]
     pairs = [len(one) for one, _ in buckets.neighbours(16, buckets.crowd())]
     assert pairs == [39 + 1]
@@ -202,16 +202,16 @@ def test_a_bucket_too_large_to_compare_all_is_marked() -> None:
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     for threshold in (0, 1.1, float("nan")):
         with pytest.raises(ValueError, match="threshold must be"):
-            found(["a"], tmp_path, threshold)
+            firsts(["a"], tmp_path, threshold)
     with pytest.raises(ValueError, match="shingle must be"):
-        found(["a"], tmp_path, shingle=0)
+        firsts(["a"], tmp_path, shingle=0)
 
 
 def test_texts_of_many_blocks_give_the_same_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [text for family in edited(300, seed=6) for text in family]
     texts += ["", "the very same text once again", ""] * 50
-    whole = found(texts, tmp_path)
+    whole = firsts(texts, tmp_path)
     assert len(set(whole)) < len(whole) - 200
     monkeypatch.setattr(memmap, "BLOCK", 64)
-    assert found(texts, tmp_path) == whole
+    assert firsts(texts, tmp_path) == whole
     assert list(tmp_path.iterdir()) == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.clean.shapes import content
+from tasks.clean.shapes import to_content
 from tasks.core.errors import InputError
 from tasks.generate.settings import Settings
 from tasks.generate.stage import run
@@ -48,7 +48,7 @@ def test_a_recipe_makes_its_rows_and_makes_them_again_without_a_server(
     recorded = {line["key"] for line in lines(paths.responses)}
     assert len(recorded) == asked
     for row in lines(paths.generated / "rows.jsonl"):
-        assert content(row).turns()  # `clean` takes it
+        assert to_content(row).turns()  # `clean` takes it
         assert row["provenance"]["recipe"] == recipe
         assert row["provenance"]["teacher"] == "openai:good"
         assert row["provenance"]["sampling"]["temperature"] == 0.7

@@ -48,9 +48,9 @@ def test_as_peft_combines_them(project: Paths, method: Any) -> None:
     combine = Combine(weights={"trained": 0.7, "other": 0.5}, method=method, density=0.6, rank=6)
     run(Settings(combine=combine), project)
     with torch.no_grad():
-        found = AutoModelForCausalLM.from_pretrained(project.merged)(torch.tensor([IDS])).logits
+        logits = AutoModelForCausalLM.from_pretrained(project.merged)(torch.tensor([IDS])).logits
     expected = by_peft(project, combine)
-    assert (found - expected).abs().max() < 1e-3
+    assert (logits - expected).abs().max() < 1e-3
     assert tiny.read(project.merged / "merge.json")["combined"]["method"] == method
 
 

@@ -98,12 +98,12 @@ def test_a_file_of_the_base_is_cut_off(project: Paths) -> None:
         run(Settings(), project)
 
 
-@pytest.mark.parametrize("place", ["base", "trained"])
-def test_numbers_that_are_none(project: Paths, place: str) -> None:
+@pytest.mark.parametrize("where", ["base", "trained"])
+def test_numbers_that_are_none(project: Paths, where: str) -> None:
     def spoil(tensors: dict[str, Any]) -> None:
         next(value for name, value in sorted(tensors.items()) if "q_proj" in name)[0, 0] = float("nan")
 
-    if place == "base":
+    if where == "base":
         edit(project.base / "model" / "model.safetensors", spoil)
         base_again(project)
     else:
@@ -187,29 +187,29 @@ def test_new_tokens_with_their_embeddings(tmp_path: Path, tied: bool) -> None:
     from transformers import AutoTokenizer
 
     project = tiny.project(tmp_path, tied=tied)
-    made = AutoTokenizer.from_pretrained(project.templated / "tokenizer")
-    rows = len(made) + 2
-    made.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|new|>", "<|other|>"]})
-    made.save_pretrained(project.templated / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(project.templated / "tokenizer")
+    rows = len(tokenizer) + 2
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|new|>", "<|other|>"]})
+    tokenizer.save_pretrained(project.templated / "tokenizer")
     save(project, lora(modules_to_save=["embed_tokens", "lm_head"], ensure_weight_tying=tied), rows=rows)
     run(Settings(), project)
     from safetensors.torch import load_file
 
     kept = load_file(project.trained / "adapter_model.safetensors")
     name = next(name for name in kept if "embed_tokens" in name)
-    found = loaded(project.merged)
-    assert found.config.vocab_size == rows
-    assert torch.equal(found.model.embed_tokens.weight, kept[name])
-    assert found.config.tie_word_embeddings is tied
+    model = loaded(project.merged)
+    assert model.config.vocab_size == rows
+    assert torch.equal(model.model.embed_tokens.weight, kept[name])
+    assert model.config.tie_word_embeddings is tied
 
 
 def test_new_tokens_without_embeddings(project: Paths) -> None:
     """The tokenizer has more tokens than the model has rows."""
     from transformers import AutoTokenizer
 
-    made = AutoTokenizer.from_pretrained(project.templated / "tokenizer")
-    made.add_tokens(["<new>"])
-    made.save_pretrained(project.templated / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(project.templated / "tokenizer")
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.save_pretrained(project.templated / "tokenizer")
     with pytest.raises(ModelError, match="has 321 tokens, but the model has embeddings for 320"):
         run(Settings(), project)
 
@@ -219,14 +219,14 @@ def test_new_tokens_that_stayed_as_chance_left_them(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     project = tiny.project(tmp_path)
-    made = AutoTokenizer.from_pretrained(project.templated / "tokenizer")
-    tiny.model(project.base / "model", vocabulary=len(made) + 8)
+    tokenizer = AutoTokenizer.from_pretrained(project.templated / "tokenizer")
+    tiny.model(project.base / "model", vocabulary=len(tokenizer) + 8)
     base_again(project)
     tiny.adapter(project.trained, project.base / "model")
-    made.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|new|>"]})
-    made.save_pretrained(project.templated / "tokenizer")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|new|>"]})
+    tokenizer.save_pretrained(project.templated / "tokenizer")
     chats = [[{"role": "user", "content": "<|new|> web"}, {"role": "assistant", "content": "docker start web"}]]
-    tiny.templated(project.templated / "train.arrow", made, tiny.rows("train", chats))
+    tiny.templated(project.templated / "train.arrow", tokenizer, tiny.rows("train", chats))
     with pytest.raises(CheckFailed, match=r"the token '<\|new\|>' \(320\) is in the training rows, new to the base"):
         run(Settings(), project)
 

@@ -37,19 +37,19 @@ def test_merged_is_base_with_adapter(merged: Paths) -> None:
     with torch.no_grad():
         base = load(merged.base / "model")(ids).logits
         live = PeftModel.from_pretrained(load(merged.base / "model"), merged.trained)(ids).logits
-        found = load(merged.merged)(ids).logits
+        merged_logits = load(merged.merged)(ids).logits
     assert (live - base).abs().max() > 0.1, "the adapter changes nothing, so the test would prove nothing"
-    assert (live - found).abs().max() < 1e-4
+    assert (live - merged_logits).abs().max() < 1e-4
 
 
 def test_folder_stops_where_training_taught_it(merged: Paths) -> None:
     from transformers import AutoTokenizer
 
-    made = AutoTokenizer.from_pretrained(merged.merged)
+    tokenizer = AutoTokenizer.from_pretrained(merged.merged)
     generation = tiny.read(merged.merged / "generation_config.json")
-    assert made.chat_template == tiny.CHATML
-    assert generation["eos_token_id"] == made.eos_token_id == made.convert_tokens_to_ids("<|im_end|>")
-    assert generation["pad_token_id"] == made.pad_token_id
+    assert tokenizer.chat_template == tiny.CHATML
+    assert generation["eos_token_id"] == tokenizer.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert generation["pad_token_id"] == tokenizer.pad_token_id
 
 
 def test_facts(merged: Paths) -> None:
@@ -78,10 +78,10 @@ def test_full_tuning_passes_through(tmp_path: Path) -> None:
 
     paths = tiny.project(tmp_path, method="full", dtype="bfloat16")
     run(Settings(), paths)
-    trained, found = load(paths.trained).state_dict(), load(paths.merged).state_dict()
+    trained, merged = load(paths.trained).state_dict(), load(paths.merged).state_dict()
     assert tiny.read(paths.merged / "merge.json")["method"] == "full"
-    assert all(found[name].dtype == torch.bfloat16 for name in found), "the base's stored type is kept"
-    assert all(torch.equal(found[name], trained[name].bfloat16()) for name in trained)
+    assert all(merged[name].dtype == torch.bfloat16 for name in merged), "the base's stored type is kept"
+    assert all(torch.equal(merged[name], trained[name].bfloat16()) for name in trained)
 
 
 def test_beyond_the_tolerance_nothing_is_written(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tasks.merge.adapter import UNMERGEABLE, WHOLE, read
-from tasks.merge.layers import Skeleton
+from tasks.merge.layers import OffloadedModel
 from tasks.merge.lora import plain_lora
 from tasks.merge.plan import plan
 from tasks.merge.source import source
-from tasks.models.shards import Stored
-from tasks.models.writing import Planned
+from tasks.models.shards import StoredTensor
+from tasks.models.writing import PlannedTensor
 from tests.tasks import tiny
 from tests.tasks.tiny import loaded
 
@@ -104,9 +104,9 @@ def adapt(base: Path, folder: Path, config: Any) -> Any:
     return PeftModel.from_pretrained(loaded(base), folder)
 
 
-def made(files: dict[str, dict[str, Planned]]) -> dict[str, Any]:
+def tensors_of(files: dict[str, dict[str, PlannedTensor]]) -> dict[str, Any]:
     return {
-        name: planned.make.read() if isinstance(planned.make, Stored) else planned.make()
+        name: planned.make.read() if isinstance(planned.make, StoredTensor) else planned.make()
         for tensors in files.values()
         for name, planned in tensors.items()
     }
@@ -122,18 +122,21 @@ def test_same_bytes_as_peft(base: Path, tmp_path: Path, kind: str) -> None:
     tuned = adapt(base, tmp_path, kinds()[kind]())
     adapter = read(tmp_path, BASE)
     assert adapter.whole is None
-    skeleton = Skeleton(source(base))
-    skeleton.attach(tmp_path, set(adapter.tensors))
-    assert (plain_lora(skeleton, "model.layers.0.self_attn.q_proj.weight") is not None) == (kind in PLAIN)
-    files = plan(skeleton, None)
-    found = made(files)
-    before = {name: place.read() for name, place in source(base).tensors.items()}
+    offloaded = OffloadedModel(source(base))
+    offloaded.attach(tmp_path, set(adapter.tensors))
+    assert (plain_lora(offloaded, "model.layers.0.self_attn.q_proj.weight") is not None) == (kind in PLAIN)
+    files = plan(offloaded, None)
+    merged = tensors_of(files)
+    before = {name: tensor.read() for name, tensor in source(base).tensors.items()}
     whole = {name: weight.bfloat16() for name, weight in tuned.merge_and_unload(safe_merge=True).state_dict().items()}
-    assert set(found) == set(whole)
+    assert set(merged) == set(whole)
     assert any(not torch.equal(whole[name], before[name]) for name in whole), "the adapter changes nothing"
-    assert not [name for name in whole if not torch.equal(found[name], whole[name])]
+    assert not [name for name in whole if not torch.equal(merged[name], whole[name])]
     copied = {
-        name for tensors in files.values() for name, planned in tensors.items() if isinstance(planned.make, Stored)
+        name
+        for tensors in files.values()
+        for name, planned in tensors.items()
+        if isinstance(planned.make, StoredTensor)
     }
     assert all(torch.equal(whole[name], before[name]) for name in copied)
 

@@ -20,8 +20,8 @@ IDS = list(range(3, 60))
 @pytest.fixture(params=["nf4", "fp4", "int8"])
 def qlora(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Paths]:
     paths = tiny.project(tmp_path)
-    said = {"quantization": {"scheme": request.param, "double_quant": True}}
-    (paths.trained / "training.json").write_text(json.dumps(said))
+    record = {"quantization": {"scheme": request.param, "double_quant": True}}
+    (paths.trained / "training.json").write_text(json.dumps(record))
     return request.param, paths
 
 

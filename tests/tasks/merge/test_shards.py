@@ -16,8 +16,8 @@ from tests.tasks import tiny
 
 torch = pytest.importorskip("torch")
 
-from tasks.models.shards import INDEX, stored  # noqa: E402 - after the skip
-from tasks.models.writing import Planned, write  # noqa: E402
+from tasks.models.shards import INDEX, stored_tensors  # noqa: E402 - after the skip
+from tasks.models.writing import PlannedTensor, write  # noqa: E402
 
 ROOT = Path(__file__).parents[3]
 
@@ -35,8 +35,8 @@ def tensors() -> dict[str, Any]:
     }
 
 
-def planned(values: dict[str, Any]) -> dict[str, Planned]:
-    return {name: Planned(value.dtype, tuple(value.shape), value.clone) for name, value in values.items()}
+def planned(values: dict[str, Any]) -> dict[str, PlannedTensor]:
+    return {name: PlannedTensor(value.dtype, tuple(value.shape), value.clone) for name, value in values.items()}
 
 
 def test_the_bytes_of_the_library(tmp_path: Path) -> None:
@@ -51,10 +51,10 @@ def test_read_back_and_copied(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     write(tmp_path / "one", {"model.safetensors": planned(tensors())})
-    places = stored(tmp_path / "one")
+    places = stored_tensors(tmp_path / "one")
     assert all(torch.equal(places[name].read(), value) for name, value in tensors().items())
     assert torch.equal(places["b.weight"].row(2), tensors()["b.weight"][2])
-    copies = {name: Planned(place.dtype, place.shape, place) for name, place in places.items()}
+    copies = {name: PlannedTensor(tensor.dtype, tensor.shape, tensor) for name, tensor in places.items()}
     write(tmp_path / "two", {"model.safetensors": copies})
     one, two = (tmp_path / name / "model.safetensors" for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
@@ -74,11 +74,11 @@ def test_several_files_have_an_index_that_transformers_reads(tmp_path: Path) -> 
     (folder / "model.safetensors").unlink()
     write(folder, files)
     assert tiny.read(folder / INDEX)["metadata"]["total_parameters"] == sum(value.numel() for value in values.values())
-    found = AutoModelForCausalLM.from_pretrained(folder).state_dict()
-    assert all(torch.equal(found[name], value) for name, value in values.items())
+    reloaded = AutoModelForCausalLM.from_pretrained(folder).state_dict()
+    assert all(torch.equal(reloaded[name], value) for name, value in values.items())
     (folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ModelError, match=r"no such file, but model\.safetensors\.index\.json names it"):
-        stored(folder)
+        stored_tensors(folder)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_several_files_have_an_index_that_transformers_reads(tmp_path: Path) -> 
 def test_what_is_no_such_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelError, match=r"not a safetensors file|no tensor in any"):
-        stored(tmp_path)
+        stored_tensors(tmp_path)
 
 
 def test_too_little_room_is_said_before_a_byte_is_written(tmp_path: Path) -> None:
@@ -99,19 +99,19 @@ def test_too_little_room_is_said_before_a_byte_is_written(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def copies(tmp_path: Path) -> dict[str, dict[str, Planned]]:
+def copies(tmp_path: Path) -> dict[str, dict[str, PlannedTensor]]:
     """Half a megabyte that lies on another disk, to be copied in pieces."""
     source = tmp_path / "source"
     source.mkdir()
     write(source, {"model.safetensors": planned({f"w{number}": torch.randn(64, 256) for number in range(8)})})
     return {
         "model.safetensors": {
-            name: Planned(tensor.dtype, tensor.shape, tensor) for name, tensor in stored(source).items()
+            name: PlannedTensor(tensor.dtype, tensor.shape, tensor) for name, tensor in stored_tensors(source).items()
         }
     }
 
 
-def test_killed_half_way_and_run_again(tmp_path: Path, copies: dict[str, dict[str, Planned]]) -> None:
+def test_killed_half_way_and_run_again(tmp_path: Path, copies: dict[str, dict[str, PlannedTensor]]) -> None:
     def work(done: Any) -> None:
         with written(tmp_path / "merged") as out:
             out.mkdir()
@@ -131,7 +131,7 @@ def test_killed_half_way_and_run_again(tmp_path: Path, copies: dict[str, dict[st
     assert (tmp_path / "merged" / "model.safetensors").read_bytes() == same
 
 
-def test_a_disk_that_fills_half_way(tmp_path: Path, copies: dict[str, dict[str, Planned]]) -> None:
+def test_a_disk_that_fills_half_way(tmp_path: Path, copies: dict[str, dict[str, PlannedTensor]]) -> None:
     """Somebody else takes the room while the model is written."""
     with small_disk(tmp_path / "disk") as disk:
         with pytest.raises(OSError, match="No space left on device"), written(disk.path / "merged") as out:
@@ -143,11 +143,11 @@ def test_a_disk_that_fills_half_way(tmp_path: Path, copies: dict[str, dict[str, 
 def test_memory_is_that_of_a_tensor(tmp_path: Path) -> None:
     """64 tensors of 4 MiB, each made when its turn comes; the file is 256 MiB."""
     program = (
-        "import resource, sys, torch; from pathlib import Path; from tasks.models.writing import Planned, write\n"
+        "import resource, sys, torch; from pathlib import Path; from tasks.models.writing import PlannedTensor, write\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "make = lambda: torch.ones(1024, 1024)\n"
         "names = [f'w{number}' for number in range(64)]\n"
-        "tensors = {name: Planned(torch.float32, (1024, 1024), make) for name in names}\n"
+        "tensors = {name: PlannedTensor(torch.float32, (1024, 1024), make) for name in names}\n"
         "write(Path(sys.argv[1]), {'model.safetensors': tensors})\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )

@@ -18,13 +18,13 @@ torch = pytest.importorskip("torch")
 from tasks.models.llama import FORMS  # noqa: E402 - after the skip
 from tasks.models.llama.sizes import SCALED, params  # noqa: E402
 from tasks.models.record import base_folder, base_record  # noqa: E402
-from tasks.models.shards import stored  # noqa: E402
+from tasks.models.shards import stored_tensors  # noqa: E402
 
 COLUMNS = ("wq.weight", "wk.weight", "wv.weight", "w1.weight", "w3.weight", "output.weight")
 """What Meta splits by rows where a model lies in several files; wo, w2 and embeddings by columns, norms not at all."""
 
 
-def made(root: Path, *, form: str, **shape: Any) -> Paths:
+def exported_project(root: Path, *, form: str, **shape: Any) -> Paths:
     """A project whose merged model was exported as `form` into the folder `given`."""
     paths = Paths(root)
     tokenizer = tiny.tokenizer()
@@ -36,7 +36,7 @@ def made(root: Path, *, form: str, **shape: Any) -> Paths:
 
 
 def tensors(folder: Path) -> dict[str, Any]:
-    return {name: place.read() for name, place in stored(folder).items()}
+    return {name: tensor.read() for name, tensor in stored_tensors(folder).items()}
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -58,7 +58,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 def test_out_and_in_again(tmp_path: Path, form: str, tied: bool) -> None:
     rope = {"rope_type": "default", "rope_theta": 20000.0}
-    paths = made(tmp_path, form=form, tied=tied, dtype="float32" if tied else "bfloat16", rope_parameters=rope)
+    paths = exported_project(
+        tmp_path, form=form, tied=tied, dtype="float32" if tied else "bfloat16", rope_parameters=rope
+    )
     names = len(tensors(paths.merged)) + tied
     assert tiny.read(paths.exported(form) / "export.json") == {"format": form, "tensors": names, "read_back": "equal"}
     base.run(base.Settings(folder="given"), paths)
@@ -74,7 +76,8 @@ def test_out_and_in_again(tmp_path: Path, form: str, tied: bool) -> None:
 
     chat = [{"role": "user", "content": "hello"}]
     ids = [
-        AutoTokenizer.from_pretrained(place).apply_chat_template(chat)["input_ids"] for place in (folder, paths.merged)
+        AutoTokenizer.from_pretrained(model_folder).apply_chat_template(chat)["input_ids"]
+        for model_folder in (folder, paths.merged)
     ]
     assert ids[0] == ids[1]
 
@@ -82,7 +85,7 @@ def test_out_and_in_again(tmp_path: Path, form: str, tied: bool) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_scaled_rotation(tmp_path: Path, form: str) -> None:
     rope = {"rope_type": "llama3", "rope_theta": 500000.0, **SCALED}
-    paths = made(tmp_path, form=form, rope_parameters=rope, max_position_embeddings=16384)
+    paths = exported_project(tmp_path, form=form, rope_parameters=rope, max_position_embeddings=16384)
     base.run(base.Settings(folder="given"), paths)
     assert tiny.read(base_folder(paths) / "config.json")["rope_parameters"] == rope
     assert torch.equal(logits(base_folder(paths)), logits(paths.merged))
@@ -91,11 +94,11 @@ def test_scaled_rotation(tmp_path: Path, form: str) -> None:
 def test_what_a_form_cannot_say_is_refused(tmp_path: Path) -> None:
     rope = {"rope_type": "llama3", "rope_theta": 500000.0, **SCALED, "factor": 32.0}
     with pytest.raises(ModelError, match=r"rotation is scaled in a way \(llama3\) .*take meta out of export\.formats"):
-        made(tmp_path / "scaled", form="meta", rope_parameters=rope)
+        exported_project(tmp_path / "scaled", form="meta", rope_parameters=rope)
     with pytest.raises(ModelError, match="the model has biases; take litgpt out"):
-        made(tmp_path / "biases", form="litgpt", attention_bias=True)
+        exported_project(tmp_path / "biases", form="litgpt", attention_bias=True)
     with pytest.raises(ModelError, match="heads are not hidden_size / heads wide"):
-        made(tmp_path / "heads", form="torchtune", head_dim=32)
+        exported_project(tmp_path / "heads", form="torchtune", head_dim=32)
     assert not Paths(tmp_path / "heads").exported("torchtune").exists()
 
 
@@ -104,16 +107,16 @@ def test_an_export_that_reads_back_as_another_model_fails(tmp_path: Path, monkey
 
     monkeypatch.setattr(llama, "params", lambda config: {**params(config), "n_kv_heads": 4})
     with pytest.raises((CheckFailed, ModelError), match=r"export meta: .*wk\.weight is"):
-        made(tmp_path, form="meta")
+        exported_project(tmp_path, form="meta")
     monkeypatch.setattr(llama, "params", lambda config: {**params(config), "rope_theta": 1.0})
     with pytest.raises(CheckFailed, match="read back, rope_parameters is"):
-        made(tmp_path, form="meta")
+        exported_project(tmp_path, form="meta")
     assert not Paths(tmp_path).exported("meta").exists()
 
 
 def test_metas_model_in_several_files(tmp_path: Path) -> None:
     """As Meta publishes larger models: vocabulary unsaid, rotary frequencies among the tensors."""
-    paths = made(tmp_path, form="meta", tied=False)
+    paths = exported_project(tmp_path, form="meta", tied=False)
     file = tmp_path / "given" / "consolidated.00.pth"
     whole = torch.load(file, weights_only=True)
     for number in range(2):
@@ -136,39 +139,39 @@ class Harm:
 
 
 def test_what_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = made(tmp_path, form="litgpt")
-    given, (weights, sizes) = tmp_path / "given", FORMS["litgpt"]
+    paths = exported_project(tmp_path, form="litgpt")
+    folder_given, (weights, sizes) = tmp_path / "given", FORMS["litgpt"]
     monkeypatch.chdir(tmp_path)
-    kept = torch.load(given / weights, weights_only=True)
+    kept = torch.load(folder_given / weights, weights_only=True)
 
-    def refused(said: str) -> None:
-        with pytest.raises(ModelError, match=f"^given.*{said}"):
+    def refused(message: str) -> None:
+        with pytest.raises(ModelError, match=f"^given.*{message}"):
             base.run(base.Settings(folder="given"), paths)
         assert not paths.base.exists()
 
-    torch.save({"model": kept}, given / weights)
+    torch.save({"model": kept}, folder_given / weights)
     base.run(base.Settings(folder="given"), paths)
     assert same(tensors(base_folder(paths)), tensors(paths.merged)), "one level down, as litgpt saves while it trains"
     shutil.rmtree(paths.base)
-    torch.save({**kept, "transformer.h.0.attn.qkv.bias": torch.zeros(4)}, given / weights)
+    torch.save({**kept, "transformer.h.0.attn.qkv.bias": torch.zeros(4)}, folder_given / weights)
     refused(r"hold 1 tensors that a Llama without biases does not have, such as transformer\.h\.0\.attn\.qkv\.bias")
-    torch.save({name: value for name, value in kept.items() if "ln_f" not in name}, given / weights)
+    torch.save({name: value for name, value in kept.items() if "ln_f" not in name}, folder_given / weights)
     refused(r"lack 1 tensors, such as transformer\.ln_f\.weight")
-    torch.save({**kept, "lm_head.weight": kept["lm_head.weight"][:, :3].clone()}, given / weights)
+    torch.save({**kept, "lm_head.weight": kept["lm_head.weight"][:, :3].clone()}, folder_given / weights)
     refused(r"lm_head\.weight is \(\d+, 3\) in 1 files, and the sizes ask for")
-    torch.save({**kept, "harm": Harm()}, given / weights)
+    torch.save({**kept, "harm": Harm()}, folder_given / weights)
     refused("holds more than tensors, and loading that could run code")
     assert not Path("harmed").exists()
-    (given / weights).write_bytes(b"PK\x03\x04 cut off")
+    (folder_given / weights).write_bytes(b"PK\x03\x04 cut off")
     refused("cannot be read")
-    torch.save(kept, given / weights)
-    text = (given / sizes).read_text()
-    (given / sizes).write_text(text.replace("parallel_residual: false", "parallel_residual: true"))
+    torch.save(kept, folder_given / weights)
+    text = (folder_given / sizes).read_text()
+    (folder_given / sizes).write_text(text.replace("parallel_residual: false", "parallel_residual: true"))
     refused("not the sizes of a Llama .parallel_residual is True")
-    (given / sizes).write_text(text.replace("n_layer: 2", ""))
+    (folder_given / sizes).write_text(text.replace("n_layer: 2", ""))
     refused("'n_layer' is missing, which a Llama needs")
-    (given / sizes).unlink()
+    (folder_given / sizes).unlink()
     refused(r"weights of litgpt without model_config\.yaml")
-    (given / sizes).write_text(text)
-    (given / "tokenizer.json").unlink()
+    (folder_given / sizes).write_text(text)
+    (folder_given / "tokenizer.json").unlink()
     refused("has no tokenizer")

@@ -26,9 +26,9 @@ def best_fit(lengths: list[int]) -> list[list[int]]:
     """Best fit decreasing as it is told: the fullest pack with room, of equals the one that waited longest."""
     packs: list[list[int]] = []  # in the order in which they last changed
     for length in sorted(lengths, reverse=True):
-        room = [made for made in packs if sum(made) + length <= CAPACITY]
+        room = [candidate for candidate in packs if sum(candidate) + length <= CAPACITY]
         tightest = max(room, key=sum) if room else []
-        packs = [made for made in packs if made is not tightest] + [[*tightest, length]]
+        packs = [candidate for candidate in packs if candidate is not tightest] + [[*tightest, length]]
     return packs
 
 
@@ -36,7 +36,7 @@ def fewest(lengths: list[int]) -> int:
     """The least number of packs, by trying all."""
     best = len(lengths)
 
-    def place(index: int, loads: tuple[int, ...]) -> None:
+    def fill(index: int, loads: tuple[int, ...]) -> None:
         nonlocal best
         if len(loads) >= best:
             return
@@ -45,10 +45,10 @@ def fewest(lengths: list[int]) -> int:
             return
         for which in {load: number for number, load in enumerate(loads)}.values():
             if loads[which] + lengths[index] <= CAPACITY:
-                place(index + 1, (*loads[:which], loads[which] + lengths[index], *loads[which + 1 :]))
-        place(index + 1, (*loads, lengths[index]))
+                fill(index + 1, (*loads[:which], loads[which] + lengths[index], *loads[which + 1 :]))
+        fill(index + 1, (*loads, lengths[index]))
 
-    place(0, ())
+    fill(0, ())
     return best
 
 
@@ -71,13 +71,15 @@ def test_every_row_is_in_one_pack_and_no_pack_is_too_full(lengths: list[int]) ->
 
 @given(LENGTHS)
 def test_the_packs_are_those_of_best_fit_one_row_at_a_time(lengths: list[int]) -> None:
-    assert contents(lengths, pack(lengths, CAPACITY)) == Counter(tuple(sorted(made)) for made in best_fit(lengths))
+    assert contents(lengths, pack(lengths, CAPACITY)) == Counter(
+        tuple(sorted(lengths_of_pack)) for lengths_of_pack in best_fit(lengths)
+    )
 
 
 @given(st.lists(st.integers(1, CAPACITY), min_size=1, max_size=9))
 def test_there_are_few_more_packs_than_the_fewest(lengths: list[int]) -> None:
-    made = int(pack(lengths, CAPACITY).max()) + 1
-    assert ceil(sum(lengths) / CAPACITY) <= made <= 11 / 9 * fewest(lengths) + 6 / 9
+    count = int(pack(lengths, CAPACITY).max()) + 1
+    assert ceil(sum(lengths) / CAPACITY) <= count <= 11 / 9 * fewest(lengths) + 6 / 9
 
 
 @given(LENGTHS, st.randoms(use_true_random=False))

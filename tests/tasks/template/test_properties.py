@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from tasks.template.audit import Account
-from tasks.template.markers import marked
+from tasks.template.markers import mark
+from tasks.template.markup import fit
+from tasks.template.markup_search import row_markup
 from tasks.template.rows import Templater
-from tasks.template.scaffold import own
 from tasks.template.settings import Over, Settings
-from tasks.template.skeleton import fit
 from tasks.template.tokenizer import CHAT, prepare
 from tests.tasks import tiny
 from tests.tasks.template.test_template import UNMARKED, pair, row
@@ -50,7 +50,7 @@ PLAIN = st.one_of(
 )
 
 
-def said(pieces: st.SearchStrategy[str]) -> st.SearchStrategy[Turns]:
+def dialogues_of(pieces: st.SearchStrategy[str]) -> st.SearchStrategy[Turns]:
     """Dialogues: perhaps a system prompt, then turns of the user and the assistant."""
     text = (
         st.lists(pieces, min_size=1, max_size=5).map("".join).filter(lambda text: text.strip() and "think>" not in text)
@@ -70,17 +70,17 @@ def _joined(system: str | None, exchanges: list[Turns]) -> Turns:
 def stage(kind: str, written: str, limit: int = 10**9, over: Over = "error") -> Templater:
     """The stage with a tokenizer and a template, made anew for each limit and policy."""
     if kind == "bytes":
-        made = tiny.tokenizer()
-        made.bos_token = "<|pad|>"
-        made.add_special_tokens({"additional_special_tokens": list(CONTROLS)})
+        coder = tiny.tokenizer()
+        coder.bos_token = "<|pad|>"
+        coder.add_special_tokens({"additional_special_tokens": list(CONTROLS)})
     elif kind == "pieces":
-        made = tiny.pieces(CONTROLS)
+        coder = tiny.pieces(CONTROLS)
     else:
-        made = AutoTokenizer.from_pretrained(DATA / kind)
-    made.chat_template = TEMPLATES.get(written) or made.chat_template
-    made, _ = prepare(made, Settings(), kind)
-    templater = Templater(made, Settings(over_length=over), {made.eos_token_id}, limit, None)
-    templater.settle()
+        coder = AutoTokenizer.from_pretrained(DATA / kind)
+    coder.chat_template = TEMPLATES.get(written) or coder.chat_template
+    coder, _ = prepare(coder, Settings(), kind)
+    templater = Templater(coder, Settings(over_length=over), {coder.eos_token_id}, limit, None)
+    templater.reconcile()
     return templater
 
 
@@ -104,7 +104,7 @@ drawn = settings(max_examples=12, deadline=None, derandomize=True, database=None
 
 @BOTH
 @drawn
-@given(said(PLAIN | QUOTED))
+@given(dialogues_of(PLAIN | QUOTED))
 @example(
     [{"role": "user", "content": "<|im_end|>\U000f0001<|im_start|>"}, {"role": "assistant", "content": "\ue0000\ue001"}]
 )
@@ -112,51 +112,55 @@ def test_what_is_trained_is_what_was_said(kind: str, written: str, turns: Turns)
     templater = stage(kind, written)
     turns = taken(turns, written)
     coder = templater.encoder.tokenizer
-    (found,) = templater.outcomes([row(turns)])
+    (outcome,) = templater.outcomes([row(turns)])
     answers = [turn["content"] for turn in turns if turn["role"] == "assistant"]
     indented = any(answer[:1].isspace() for answer in answers)
-    assert found.reason == ("indentation" if found.notes["indentation"] else None), found.detail
-    assert indented or not found.notes["indentation"]
-    assert set(found.notes) <= {"quoted", "trimmed", "indentation"}
-    (part,) = found.sequences
+    assert outcome.reason == ("indentation" if outcome.notes["indentation"] else None), outcome.detail
+    assert indented or not outcome.notes["indentation"]
+    assert set(outcome.notes) <= {"quoted", "trimmed", "indentation"}
+    (part,) = outcome.sequences
     text = templater.renderer.render(turns)
     assert bare(coder.decode(part.ids)) == bare(text)
     placed = [{**turn, "content": "docker"} for turn in turns]
     (scaffold,) = templater.outcomes([row(placed)])
-    controls = [[part.ids[at] for at in templater.encoder.of(part.ids)] for part in (part, scaffold.sequences[0])]
+    controls = [
+        [part.ids[at] for at in templater.encoder.control_positions(part.ids)] for part in (part, scaffold.sequences[0])
+    ]
     assert controls[0] == controls[1]
     stop = coder.eos_token
     trained = [coder.decode(part.ids[start:end]) for start, end in part.runs]
     assert [bare(one) for one in trained] == [bare(answer + stop) for answer in answers]
     assert all(part.ids[end - 1] == coder.eos_token_id for _, end in part.runs)
     for (start, _), number in zip(part.runs, (n for n, t in enumerate(turns) if t["role"] == "assistant"), strict=True):
-        (before,) = templater.encoder.encode([templater.drafter.prompt(turns[:number])])
-        if not found.notes["quoted"]:
+        (before,) = templater.encoder.encode([templater.dialogue_renderer.prompt(turns[:number])])
+        if not outcome.notes["quoted"]:
             assert part.ids[:start] == before.ids
-    if not found.notes["quoted"] and templater.renderer.takes_system:
+    if not outcome.notes["quoted"] and templater.renderer.takes_system:
         assert part.ids == coder.apply_chat_template(turns)["input_ids"]
 
 
 @BOTH
 @drawn
-@given(said(PLAIN | QUOTED))
+@given(dialogues_of(PLAIN | QUOTED))
 def test_the_skeleton_of_many_rows_and_that_of_the_row_itself_agree(kind: str, written: str, turns: Turns) -> None:
-    drafter = stage(kind, written).drafter
-    messages = drafter.renderer.fed(taken(turns, written))
-    text = drafter.renderer.rendered(messages, None)
-    apart = marked(messages)
-    fast = drafter._skeleton(apart, None)
+    dialogue_renderer = stage(kind, written).dialogue_renderer
+    messages = dialogue_renderer.renderer.adapt(taken(turns, written))
+    text = dialogue_renderer.renderer.render_adapted(messages, None)
+    apart = mark(messages)
+    fast = dialogue_renderer._shared_markup(apart, None)
     assert fast is not None
-    placed = fit(fast, text, apart.said)
-    bones, slow = own(drafter.renderer, messages, apart, None, drafter._ends, drafter._prompts, text)
+    placed = fit(fast, text, apart.texts)
+    markup, slow = row_markup(
+        dialogue_renderer.renderer, messages, apart, None, dialogue_renderer._ends, dialogue_renderer._prompts, text
+    )
     assert placed is not None
-    assert not bones.missing and not fast.missing
+    assert not markup.missing and not fast.missing
     ends = [
         [
-            (turn.message, fitted.place(turn.start), fitted.place(turn.end), turn.prefix, turn.ended)
-            for turn in made.turns
+            (turn.message, fitted.character(turn.start), fitted.character(turn.end), turn.prefix, turn.ended)
+            for turn in each.turns
         ]
-        for made, fitted in ((fast, placed), (bones, slow))
+        for each, fitted in ((fast, placed), (markup, slow))
     ]
     assert ends[0] == ends[1]
 
@@ -164,7 +168,7 @@ def test_the_skeleton_of_many_rows_and_that_of_the_row_itself_agree(kind: str, w
 @pytest.mark.parametrize("over", ["error", "drop", "truncate_prompt", "truncate_answer", "split"])
 @pytest.mark.parametrize("kind", ["bytes", "pieces"])
 @settings(max_examples=20, deadline=None, derandomize=True, database=None)
-@given(st.lists(said(PLAIN | QUOTED), min_size=1, max_size=4), st.sampled_from((8, 20, 40, 80, 160)))
+@given(st.lists(dialogues_of(PLAIN | QUOTED), min_size=1, max_size=4), st.sampled_from((8, 20, 40, 80, 160)))
 def test_rows_and_tokens_add_up_under_every_policy(kind: str, over: Over, dialogues: list[Turns], limit: int) -> None:
     templater = stage(kind, "unmarked", limit, over)
     rows = [{**row(turns), "id": str(number)} for number, turns in enumerate(dialogues)]
@@ -172,20 +176,20 @@ def test_rows_and_tokens_add_up_under_every_policy(kind: str, over: Over, dialog
     rows += [{"id": "text", "text": turns[0]["content"]} for turns in dialogues]
     outcomes = templater.outcomes(rows)
     account = Account("train")
-    gone = [lost for found in outcomes if (lost := account.add(found))]
+    gone = [lost for outcome in outcomes if (lost := account.add(outcome))]
     for ledger in (account.rows, account.tokens, account.answers):
         ledger.check("train")
     assert account.rows.came == len(rows) == len(outcomes)
-    kept = [found for found in outcomes if not found.reason]
-    assert account.tokens.outs["trained"] == sum(found.trained for found in kept)
-    assert sum(account.tokens.outs.values()) == sum(found.length for found in kept)
-    assert all(len(part.ids) <= limit for found in kept for part in found.sequences)
-    assert all(part.runs for found in kept for part in found.sequences)
-    assert len(gone) == sum(bool(found.reason or found.cut) for found in outcomes)
-    for found, given_row in zip(outcomes, rows, strict=True):
-        if found.kind == "sequence" and found.cut in ("oldest_turns", "exchanges") and not found.reason:
+    kept = [outcome for outcome in outcomes if not outcome.reason]
+    assert account.tokens.outs["trained"] == sum(outcome.trained for outcome in kept)
+    assert sum(account.tokens.outs.values()) == sum(outcome.length for outcome in kept)
+    assert all(len(part.ids) <= limit for outcome in kept for part in outcome.sequences)
+    assert all(part.runs for outcome in kept for part in outcome.sequences)
+    assert len(gone) == sum(bool(outcome.reason or outcome.cut) for outcome in outcomes)
+    for outcome, given_row in zip(outcomes, rows, strict=True):
+        if outcome.kind == "sequence" and outcome.cut in ("oldest_turns", "exchanges") and not outcome.reason:
             answers = [turn["content"] for turn in given_row["messages"] if turn["role"] == "assistant"]
             coder = templater.encoder.tokenizer
-            trained = [bare(coder.decode(p.ids[start:end])) for p in found.sequences for start, end in p.runs]
+            trained = [bare(coder.decode(p.ids[start:end])) for p in outcome.sequences for start, end in p.runs]
             whole = [bare(answer + coder.eos_token) for answer in answers]
-            assert trained == (whole if found.cut == "exchanges" else whole[-len(trained) :])
+            assert trained == (whole if outcome.cut == "exchanges" else whole[-len(trained) :])

@@ -42,13 +42,13 @@ def project(tmp_path: Path) -> Paths:
 
 def row(messages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """A canonical row."""
-    said = ("role", "content")
+    read_keys = ("role", "content")
     turns = [
         {
             "role": message["role"],
             "content": message["content"],
             "extra": json.dumps(extra)
-            if (extra := {key: message[key] for key in message if key not in said})
+            if (extra := {key: message[key] for key in message if key not in read_keys})
             else None,
         }
         for message in messages
@@ -61,17 +61,17 @@ def judged(coder: Any, messages: list[dict[str, Any]], limit: int = 10_000, **se
     return templater.outcomes([row(messages)])[0]
 
 
-def trained(coder: Any, found: Outcome) -> list[str]:
+def trained(coder: Any, outcome: Outcome) -> list[str]:
     """The decoded trained text of each run."""
-    return [coder.decode(part.ids[start:end]) for part in found.sequences for start, end in part.runs]
+    return [coder.decode(part.ids[start:end]) for part in outcome.sequences for start, end in part.runs]
 
 
 @pytest.mark.parametrize("template_text", [tiny.CHATML, UNMARKED], ids=["marked", "derived"])
 def test_each_answer_is_trained_with_its_stop_token_and_nothing_else(coder: Any, template_text: str) -> None:
     coder.chat_template = template_text
-    found = judged(coder, DIALOGUE)
-    assert not found.notes
-    assert trained(coder, found) == ["docker stop web<|im_end|>", "docker stop db<|im_end|>"]
+    outcome = judged(coder, DIALOGUE)
+    assert not outcome.notes
+    assert trained(coder, outcome) == ["docker stop web<|im_end|>", "docker stop db<|im_end|>"]
 
 
 @pytest.mark.parametrize(
@@ -87,23 +87,23 @@ def test_what_is_trained_is_what_the_settings_and_weights_say(
     coder: Any, train_on: str, weights: dict[int, int], expected: list[str]
 ) -> None:
     messages = [{**turn, **({"weight": weights[at]} if at in weights else {})} for at, turn in enumerate(DIALOGUE)]
-    found = judged(coder, messages, train_on=train_on)
-    assert not found.notes
-    assert trained(coder, found) == expected
+    outcome = judged(coder, messages, train_on=train_on)
+    assert not outcome.notes
+    assert trained(coder, outcome) == expected
 
 
 def test_all_trains_every_token(coder: Any) -> None:
-    found = judged(coder, DIALOGUE, train_on="all")
-    assert trained(coder, found) == [coder.apply_chat_template(DIALOGUE, tokenize=False)]
+    outcome = judged(coder, DIALOGUE, train_on="all")
+    assert trained(coder, outcome) == [coder.apply_chat_template(DIALOGUE, tokenize=False)]
 
 
 def test_turns_apart_are_rows_of_what_stood_before_them(coder: Any) -> None:
-    found = judged(coder, DIALOGUE, turns="apart")
-    assert [coder.decode(part.ids) for part in found.sequences] == [
+    outcome = judged(coder, DIALOGUE, turns="apart")
+    assert [coder.decode(part.ids) for part in outcome.sequences] == [
         coder.apply_chat_template(DIALOGUE[:3], tokenize=False),
         coder.apply_chat_template(DIALOGUE, tokenize=False),
     ]
-    assert trained(coder, found) == ["docker stop web<|im_end|>", "docker stop db<|im_end|>"]
+    assert trained(coder, outcome) == ["docker stop web<|im_end|>", "docker stop db<|im_end|>"]
 
 
 def test_quoted_control_tokens_stay_text_on_both_sides(coder: Any) -> None:
@@ -111,12 +111,12 @@ def test_quoted_control_tokens_stay_text_on_both_sides(coder: Any) -> None:
         {"role": "user", "content": "hi <|im_end|>\n<|im_start|>assistant\nno <|im_end|> there"},
         {"role": "assistant", "content": "It is <|im_end|> then"},
     ]
-    found = judged(coder, messages)
-    (part,) = found.sequences
-    assert found.reason is None and found.notes["quoted"] == 1
+    outcome = judged(coder, messages)
+    (part,) = outcome.sequences
+    assert outcome.reason is None and outcome.notes["quoted"] == 1
     assert part.ids.count(coder.eos_token_id) == 2
     assert coder.decode(part.ids) == coder.apply_chat_template(messages, tokenize=False)
-    assert trained(coder, found) == ["It is <|im_end|> then<|im_end|>"]
+    assert trained(coder, outcome) == ["It is <|im_end|> then<|im_end|>"]
     assert [part.ids[start:end].count(coder.eos_token_id) for start, end in part.runs] == [1]
 
 
@@ -137,13 +137,13 @@ def test_tags_in_texts_of_anybody_stay_text(tag: str, meant: int, role: str) -> 
     coder = tagged()
     messages = [{"role": "user", "content": "a"}, {"role": role, "content": f"say {tag} 1"}]
     messages.append({"role": "assistant", "content": f"{tag} docker stop"})
-    found = judged(coder, messages)
-    (part,) = found.sequences
-    assert found.reason is None and found.notes == {"quoted": 1}
+    outcome = judged(coder, messages)
+    (part,) = outcome.sequences
+    assert outcome.reason is None and outcome.notes == {"quoted": 1}
     assert part.ids.count(coder.convert_tokens_to_ids(tag)) == meant  # in the answer, if it can be meant there
     assert part.ids.count(coder.convert_tokens_to_ids("stop")) == 1  # a word, which steers nothing
     assert coder.decode(part.ids) == coder.apply_chat_template(messages, tokenize=False)
-    assert trained(coder, found) == [f"{tag} docker stop<|im_end|>"]
+    assert trained(coder, outcome) == [f"{tag} docker stop<|im_end|>"]
 
 
 def test_tags_of_the_assistant_and_the_system_are_no_findings_and_are_counted() -> None:
@@ -154,11 +154,11 @@ def test_tags_of_the_assistant_and_the_system_are_no_findings_and_are_counted() 
         {"role": "assistant", "content": "<tool_call>docker stop"},
     ]
     templater = Templater(coder, Settings(), {coder.eos_token_id}, 1000, None)
-    (found,) = templater.outcomes([row(messages)])
-    assert not found.notes
+    (outcome,) = templater.outcomes([row(messages)])
+    assert not outcome.notes
     account = Account("train")
-    account.add(found)
-    account.count(templater.encoder, [found])
+    account.add(outcome)
+    account.count(templater.encoder, [outcome])
     assert account.controls[coder.convert_tokens_to_ids("<tool_call>")] == 2
     assert coder.convert_tokens_to_ids("stop") not in account.controls
 
@@ -192,8 +192,8 @@ def test_a_template_that_ruins_a_row_is_found(
     thought = [DIALOGUE[1], {"role": "assistant", "content": "<think>hm</think>yes"}, *DIALOGUE[3:]]
     indented = [DIALOGUE[1], {"role": "assistant", "content": "    def f(x):\n        return x\n"}]
     coder.chat_template = template_text
-    given = messages or (thought if reason == "coverage" else indented)
-    assert judged(coder, given).reason == reason
+    dialogue = messages or (thought if reason == "coverage" else indented)
+    assert judged(coder, dialogue).reason == reason
 
 
 def test_an_earlier_turns_reasoning_may_go_where_only_the_last_turn_is_trained(coder: Any) -> None:
@@ -202,8 +202,8 @@ def test_an_earlier_turns_reasoning_may_go_where_only_the_last_turn_is_trained(c
     )
     thought = [DIALOGUE[1], {"role": "assistant", "content": "<think>hm</think>yes"}, *DIALOGUE[3:]]
     assert judged(coder, thought).reason == "coverage"
-    found = judged(coder, thought, train_on="last")
-    assert found.reason is None and found.notes["history"]
+    outcome = judged(coder, thought, train_on="last")
+    assert outcome.reason is None and outcome.notes["history"]
     apart = judged(coder, thought, turns="apart")
     assert apart.reason is None
     assert trained(coder, apart) == ["<think>hm</think>yes<|im_end|>", "docker stop db<|im_end|>"]
@@ -217,50 +217,50 @@ LONG = [
 
 def test_the_oldest_turns_go_first_and_never_the_answer(coder: Any) -> None:
     whole = judged(coder, LONG)
-    found = judged(coder, LONG, limit=len(whole.sequences[0].ids) - 1, over_length="truncate_prompt", train_on="last")
-    text = coder.decode(found.sequences[0].ids)
-    assert (found.reason, found.cut) == (None, "oldest_turns")
+    outcome = judged(coder, LONG, limit=len(whole.sequences[0].ids) - 1, over_length="truncate_prompt", train_on="last")
+    text = coder.decode(outcome.sequences[0].ids)
+    assert (outcome.reason, outcome.cut) == (None, "oldest_turns")
     assert text == coder.apply_chat_template([LONG[0], *LONG[3:]], tokenize=False)
-    assert trained(coder, found) == ["assistant says 5<|im_end|>"]
-    assert found.tokens == len(whole.sequences[0].ids)
+    assert trained(coder, outcome) == ["assistant says 5<|im_end|>"]
+    assert outcome.tokens == len(whole.sequences[0].ids)
 
 
 def test_a_cut_answer_has_no_false_stop(coder: Any) -> None:
     messages = [DIALOGUE[1], {"role": "assistant", "content": "docker " * 20}]
     whole = judged(coder, messages)
     limit = len(whole.sequences[0].ids) - 5
-    found = judged(coder, messages, limit=limit, over_length="truncate_answer")
-    (part,) = found.sequences
+    outcome = judged(coder, messages, limit=limit, over_length="truncate_answer")
+    (part,) = outcome.sequences
     assert part.ids == whole.sequences[0].ids[:limit]
     assert part.ids[-1] != coder.eos_token_id
-    assert found.cut == "answer"
+    assert outcome.cut == "answer"
 
 
 def test_a_long_dialogue_is_split_at_exchanges_and_each_answer_is_trained_once(coder: Any) -> None:
     whole = judged(coder, LONG)
     limit = len(whole.sequences[0].ids) // 2
-    found = judged(coder, LONG, limit=limit, over_length="split")
-    assert len(found.sequences) > 1
-    assert all(len(part.ids) <= limit for part in found.sequences)
-    assert all(coder.decode(part.ids).startswith("<|im_start|>system\nYou are terse.") for part in found.sequences)
-    assert trained(coder, found) == trained(coder, whole)
+    outcome = judged(coder, LONG, limit=limit, over_length="split")
+    assert len(outcome.sequences) > 1
+    assert all(len(part.ids) <= limit for part in outcome.sequences)
+    assert all(coder.decode(part.ids).startswith("<|im_start|>system\nYou are terse.") for part in outcome.sequences)
+    assert trained(coder, outcome) == trained(coder, whole)
 
 
 def test_a_text_is_split_into_windows_with_one_end(coder: Any) -> None:
     templater = Templater(coder, Settings(over_length="split"), {coder.eos_token_id}, 7, None)
     text = "docker stop web and then docker start db, please, thank you"
-    (found,) = templater.outcomes([{"id": "t", "messages": None, "text": text}])
-    ids = [token for part in found.sequences for token in part.ids]
+    (outcome,) = templater.outcomes([{"id": "t", "messages": None, "text": text}])
+    ids = [token for part in outcome.sequences for token in part.ids]
     assert ids == [*coder(text)["input_ids"], coder.eos_token_id]
-    assert found.trained == len(ids)
-    assert all(len(part.ids) <= 7 for part in found.sequences)
+    assert outcome.trained == len(ids)
+    assert all(len(part.ids) <= 7 for part in outcome.sequences)
 
 
 def pair(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
     """A preference as a canonical row."""
 
-    def turns(role: str, said: str) -> list[dict[str, Any]]:
-        return [{"role": role, "content": said, "extra": None}]
+    def turns(role: str, text: str) -> list[dict[str, Any]]:
+        return [{"role": role, "content": text, "extra": None}]
 
     return {
         "id": "p",
@@ -274,13 +274,13 @@ def pair(prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
 
 def test_two_answers_share_their_prompt_and_end_in_a_stop(coder: Any) -> None:
     templater = Templater(coder, Settings(), {coder.eos_token_id}, 100, None)
-    (found,) = templater.outcomes([pair("stop web", "docker stop web", "docker rm web")])
-    chosen, rejected = (part.ids for part in found.sequences)
-    assert found.reason is None
-    assert coder.decode(chosen[: found.prompt]) == "<|im_start|>user\nstop web<|im_end|>\n<|im_start|>assistant\n"
-    assert chosen[: found.prompt] == rejected[: found.prompt]
-    assert coder.decode(chosen[found.prompt :]) == "docker stop web<|im_end|>"
-    assert coder.decode(rejected[found.prompt :]) == "docker rm web<|im_end|>"
+    (outcome,) = templater.outcomes([pair("stop web", "docker stop web", "docker rm web")])
+    chosen, rejected = (part.ids for part in outcome.sequences)
+    assert outcome.reason is None
+    assert coder.decode(chosen[: outcome.prompt]) == "<|im_start|>user\nstop web<|im_end|>\n<|im_start|>assistant\n"
+    assert chosen[: outcome.prompt] == rejected[: outcome.prompt]
+    assert coder.decode(chosen[outcome.prompt :]) == "docker stop web<|im_end|>"
+    assert coder.decode(rejected[outcome.prompt :]) == "docker rm web<|im_end|>"
 
 
 def test_each_answer_is_cut_to_the_room_that_the_prompt_leaves(coder: Any) -> None:
@@ -289,15 +289,15 @@ def test_each_answer_is_cut_to_the_room_that_the_prompt_leaves(coder: Any) -> No
     (whole,) = templater.outcomes([pair("web", long, short)])
     limit = whole.prompt + 5
     templater = Templater(coder, Settings(over_length="truncate_answer"), {coder.eos_token_id}, limit, None)
-    (found,) = templater.outcomes([pair("web", long, short)])
-    assert [len(part.ids) - found.prompt for part in found.sequences] == [5, 5]
+    (outcome,) = templater.outcomes([pair("web", long, short)])
+    assert [len(part.ids) - outcome.prompt for part in outcome.sequences] == [5, 5]
 
 
 def test_a_pair_that_a_cut_makes_equal_leaves(coder: Any) -> None:
     same = "docker " * 10
     templater = Templater(coder, Settings(over_length="truncate_answer"), {coder.eos_token_id}, 20, None)
-    (found,) = templater.outcomes([pair("web", f"{same}good", f"{same}bad")])
-    assert found.reason == "equal_pair"
+    (outcome,) = templater.outcomes([pair("web", f"{same}good", f"{same}bad")])
+    assert outcome.reason == "equal_pair"
 
 
 def test_every_row_is_trained_as_its_decoding_shows(project: Paths) -> None:
@@ -321,13 +321,13 @@ def test_the_audit_adds_up_to_the_rows_written(project: Paths) -> None:
     for split in ("train", "validation"):
         with pa.ipc.open_stream(project.templated / f"{split}.arrow") as stream:
             table = stream.read_all()
-        told = audit["splits"][split]
+        summary = audit["splits"][split]
         ids = [token for row in table.column("input_ids").to_pylist() for token in row]
         labels = [label for row in table.column("labels").to_pylist() for label in row if label != -100]
-        assert told["trained"] == {"rows": table.num_rows, "tokens": len(ids), "supervised_tokens": len(labels)}
-        for ledger in (told["rows"], told["tokens"]):
+        assert summary["trained"] == {"rows": table.num_rows, "tokens": len(ids), "supervised_tokens": len(labels)}
+        for ledger in (summary["rows"], summary["tokens"]):
             assert ledger["in"] == sum(ledger["out"].values()) + sum(ledger["left"].values())
-        assert told["tokens"]["in"] == told["tokens"]["out"]["trained"] + told["tokens"]["out"]["masked"]
+        assert summary["tokens"]["in"] == summary["tokens"]["out"]["trained"] + summary["tokens"]["out"]["masked"]
     assert audit["max_length"] == {"tokens": 256, "source": "context of the base"}
 
 
@@ -342,10 +342,10 @@ def test_the_same_bytes_twice(project: Paths) -> None:
 def test_a_long_row_stops_the_run_with_ids_lengths_and_the_key(project: Paths) -> None:
     with pytest.raises(LossError) as error:
         template.run(template.Settings(max_length=20), project)
-    told = str(error.value)
-    assert "longer than 20 tokens" in told
-    assert "train00000000000" in told
-    assert "template.max_loss: " in told
+    message = str(error.value)
+    assert "longer than 20 tokens" in message
+    assert "train00000000000" in message
+    assert "template.max_loss: " in message
     assert not (project.templated / "audit.json").exists()
 
 

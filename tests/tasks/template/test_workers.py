@@ -40,9 +40,9 @@ def ending(number: int) -> int:
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_what_comes_out_is_in_the_order_of_what_went_in(processes: int) -> None:
-    found = list(ordered(paired, range(40), processes))
-    assert [number for number, _ in found] == list(range(40))
-    others = {process for _, process in found} - {os.getpid()}
+    results = list(ordered(paired, range(40), processes))
+    assert [number for number, _ in results] == list(range(40))
+    others = {process for _, process in results} - {os.getpid()}
     assert (len(others) > 0) == (processes > 1) and len(others) <= processes
 
 
@@ -91,10 +91,10 @@ def test_no_worker_outlives_the_process_that_started_it() -> None:
 
 def _many(project: Paths) -> Paths:
     """A project with enough rows for several processes: some quote control tokens, some are too long."""
-    said = ["docker stop web", "ünï <|im_end|>", "docker " * 60, "a\n\nb "]
+    questions = ["docker stop web", "ünï <|im_end|>", "docker " * 60, "a\n\nb "]
     chats = [
         [
-            {"role": "user", "content": f"{said[number % 4]} {number}"},
+            {"role": "user", "content": f"{questions[number % 4]} {number}"},
             {"role": "assistant", "content": f"docker rm {number}"},
         ]
         for number in range(330)

@@ -85,7 +85,7 @@ def _read(marked: str, source: random.Random) -> Labelled:
     for mark in _MARK.finditer(marked):
         text += marked[end : mark.start()]
         kind, how, what = mark.groups()
-        value = values.made(what, source) if how == "=" else what
+        value = values.random_value(what, source) if how == "=" else what
         if kind:
             spans.append((len(text), len(text) + len(value), kind))
         text += value

@@ -42,8 +42,8 @@ def test_only_the_kinds_that_are_asked_for_are_found() -> None:
 
 def test_findings_are_in_order_and_do_not_overlap() -> None:
     address = "https://ann:Zq83nnWp@files.firma.de/?to=bob@firma.de"
-    found = find(address)
-    assert [(address[one.start : one.end], one.kind) for one in found] == [
+    findings = find(address)
+    assert [(address[one.start : one.end], one.kind) for one in findings] == [
         ("Zq83nnWp", "secret"),
         ("bob@firma.de", "email"),
     ]
@@ -64,7 +64,7 @@ def test_the_same_value_has_the_same_placeholder(text: str, wanted: str) -> None
 
 
 def test_a_private_key_goes_and_what_follows_stays() -> None:
-    key = values.made("pem", random.Random(0))
+    key = values.random_value("pem", random.Random(0))
     text = f"Here:\n{key}\nThat was all, thanks."
     assert redacted(text, find(text)) == "Here:\n[secret]\nThat was all, thanks."
 

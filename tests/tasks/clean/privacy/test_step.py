@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from tasks.clean.privacy.step import Step
+from tasks.clean.privacy.filter import PrivacyFilter
 from tasks.clean.settings import Privacy, Settings
 from tasks.clean.stage import run
 from tasks.core.errors import SettingsError
@@ -98,8 +98,8 @@ def test_what_left_for_any_reason_is_without_the_values(paths: Paths) -> None:
         "prompt": "who is [email]",
         "completion": "Anna",
     }
-    told = json.dumps(tables) + "".join(path.read_text() for path in paths.clean.glob("*.json"))
-    assert not [value for value in (MAIL, OTHER, "442079460321") if value in told]
+    written = json.dumps(tables) + "".join(path.read_text() for path in paths.clean.glob("*.json"))
+    assert not [value for value in (MAIL, OTHER, "442079460321") if value in written]
 
 
 def test_the_profile_and_the_ledger_never_show_a_value(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,8 +108,8 @@ def test_the_profile_and_the_ledger_never_show_a_value(paths: Paths, capsys: pyt
         "".join(json.dumps(row) + "\n" for row in (*near, TOOLS, TOOLS, {**PLAIN, "split": "test"}))
     )
     run(Settings(input="input", max_loss=1, near_duplicates_within=0.8), paths)
-    told = "".join(path.read_text() for path in paths.clean.glob("*.json")) + "".join(capsys.readouterr())
-    assert not [value for value in (MAIL, OTHER, CALL, NET, 'Xk4"mPq9zL') if value in told]
+    written = "".join(path.read_text() for path in paths.clean.glob("*.json")) + "".join(capsys.readouterr())
+    assert not [value for value in (MAIL, OTHER, CALL, NET, 'Xk4"mPq9zL') if value in written]
     profile = json.loads((paths.clean / "profile.json").read_text())
     assert "[email 1] and [email 2]" in profile["clusters"][0]["example"]
     assert "[email 1]" in profile["left_out"]["duplicate"][0]["row"]
@@ -134,4 +134,4 @@ def test_what_is_nested_too_deep_leaves(paths: Paths) -> None:
 
 def test_a_country_without_telephones_is_an_error() -> None:
     with pytest.raises(SettingsError, match="phone_regions: XX is no country"):
-        Step(Privacy(phone_regions=("US", "XX")))
+        PrivacyFilter(Privacy(phone_regions=("US", "XX")))

@@ -75,7 +75,7 @@ ACCOUNTS = {
 """Country -> letters and digits of an account number after the check digits."""
 
 
-def made(form: str, source: random.Random) -> str:
+def random_value(form: str, source: random.Random) -> str:
     """A value of `form`: a key of `KEYS`, a network or a country with `_spaced` or `_dashed`, or a faulty one."""
     name, _, style = form.partition("_")
     between = {"spaced": " ", "dashed": "-"}.get(style, "")
@@ -108,8 +108,8 @@ def _card(network: str, source: random.Random) -> str:
 
 def _account(country: str, source: random.Random) -> str:
     """A number with the right check digits (ISO 7064, 97)."""
-    said = ""
+    body = ""
     for kind, length in re.findall(r"([an])(\d+)", ACCOUNTS[country]):
-        said += "".join(source.choices(string.ascii_uppercase if kind == "a" else DIGITS, k=int(length)))
-    number = int("".join(str(int(letter, 36)) for letter in f"{said}{country}00"))
-    return f"{country}{98 - number % 97:02}{said}"
+        body += "".join(source.choices(string.ascii_uppercase if kind == "a" else DIGITS, k=int(length)))
+    number = int("".join(str(int(letter, 36)) for letter in f"{body}{country}00"))
+    return f"{country}{98 - number % 97:02}{body}"

@@ -15,7 +15,7 @@ from tasks.clean.settings import Privacy
 from tasks.core.errors import SettingsError
 
 
-class Step:
+class PrivacyFilter:
     """Looks at each row as `clean.privacy` says. Values are never kept or told, only how many there are."""
 
     def __init__(self, settings: Privacy) -> None:
@@ -34,7 +34,7 @@ class Step:
         self._rows: Counter[Kind] = Counter()
         self._findings: Counter[Kind] = Counter()
 
-    def look(self, row: Content) -> list[Found]:
+    def scan(self, row: Content) -> list[Found]:
         """Count what `row` holds and redact it in place; return what was found, by kind, without the values.
 
         `private_<kind>`, which drops the row where the settings say so, or `redacted_<kind>`. Raises `RecursionError`
@@ -45,13 +45,13 @@ class Step:
         values: list[tuple[Kind, str]] = []
         passages: dict[Kind, str] = {}
         _rewrite(row, self._collect(values, self._looked, passages))
-        found = Counter(kind for kind, _ in values)
-        self._findings.update(found)
-        self._rows.update(set(found))
+        counts = Counter(kind for kind, _ in values)
+        self._findings.update(counts)
+        self._rows.update(set(counts))
         kinds = self._of("redact")
-        if any(found[kind] for kind in kinds):
+        if any(counts[kind] for kind in kinds):
             _rewrite(row, self._redact(placeholders(values), kinds))
-        return [self._found(kind, passages[kind]) for kind in KINDS if found[kind]]
+        return [self._found(kind, passages[kind]) for kind in KINDS if counts[kind]]
 
     def raw(self, record: Record) -> str:
         """The record as text for those that leave, for whatever reason: without values that are redacted or dropped."""
@@ -71,7 +71,7 @@ class Step:
             return redacted(record.raw, find(record.raw, kinds, self._regions))
         return replace(record, value=value, text=None).raw
 
-    def named(self, name: str | None) -> str | None:
+    def redact_name(self, name: str | None) -> str | None:
         """The name that a row gives to its source or slice, without values that are redacted or dropped."""
         return redacted(name, find(name, self._hidden, self._regions)) if name and self._hidden else name
 
@@ -85,7 +85,7 @@ class Step:
 
     def _found(self, kind: Kind, text: str) -> Found:
         """What is told of a kind: the passage around its first value, with no value in it."""
-        safe = hidden(text)
+        safe = redact_all(text)
         at = max(0, safe.find(f"[{kind}") - SHOWN // 2)
         name = f"redacted_{kind}" if self._actions[kind] == "redact" else f"private_{kind}"
         return Found(name, excerpt(safe[at:]), drops=self._actions[kind] == "drop")
@@ -115,7 +115,7 @@ class Step:
         return lambda text, key: redacted(text, _found(text, key, kinds, self._regions), names)
 
 
-def hidden(text: str) -> str:
+def redact_all(text: str) -> str:
     """`text` without private values of any kind, for pages and profiles."""
     try:
         return changed_text(text, lambda part, key: redacted(part, _found(part, key)))
@@ -126,11 +126,11 @@ def hidden(text: str) -> str:
 def _found(text: str, key: str, kinds: tuple[Kind, ...] = KINDS, regions: tuple[str, ...] = REGIONS) -> list[Finding]:
     """Findings in `text`, with the key that it stands under before it."""
     before = f"{key}: " if 0 < len(key) <= 64 else ""
-    found = find(before + text, kinds, regions)
-    if before and not found and "secret" in kinds and not any(letter.isspace() for letter in text):
-        found = find(before + _MARKS.sub("-", text), _SECRET)  # it is all value: no mark in it ends it
+    findings = find(before + text, kinds, regions)
+    if before and not findings and "secret" in kinds and not any(letter.isspace() for letter in text):
+        findings = find(before + _MARKS.sub("-", text), _SECRET)  # it is all value: no mark in it ends it
     shift = len(before)
-    return [Finding(one.start - shift, one.end - shift, one.kind) for one in found if one.start >= shift]
+    return [Finding(one.start - shift, one.end - shift, one.kind) for one in findings if one.start >= shift]
 
 
 _SECRET: tuple[Kind, ...] = ("secret",)

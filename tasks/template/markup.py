@@ -1,7 +1,7 @@
 """What a chat template writes around the texts of a dialogue, found once for all dialogues built alike.
 
-A row built alike (same roles, same fields, same tools) must be the same scaffold with its own texts in it, character
-for character, which costs one rendering a row instead of one a turn. `tasks.template.scaffold` finds skeletons.
+A row built alike (same roles, same fields, same tools) must be the same markup with its own texts in it, character
+for character, which costs one rendering a row instead of one a turn. `tasks.template.markup_search` finds it.
 """
 
 import json
@@ -9,11 +9,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from tasks.template.markers import Slot
 
-Place = tuple[int, int]
-"""A part of a skeleton, and a character in it."""
+
+class Position(NamedTuple):
+    """A part of the markup, and a character in it."""
+
+    part: int
+    character: int
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,8 @@ class Turn:
     """A turn of the assistant, from where the model takes over to behind the control token that ends it."""
 
     message: int
-    start: Place
-    end: Place
+    start: Position
+    end: Position
     prefix: bool
     """Whether the prompt after which the model would write this turn is exactly what stands before it."""
     ended: bool
@@ -32,8 +37,8 @@ class Turn:
 
 
 @dataclass(frozen=True)
-class Skeleton:
-    """The scaffold: texts of the template (str) and slots of the row (int, numbers into `slots`) in turn."""
+class Markup:
+    """The texts of the template (str) and the slots of the row (int, numbers into `slots`) in turn."""
 
     parts: tuple[str | int, ...]
     slots: tuple[Slot, ...]
@@ -73,24 +78,24 @@ class Skeleton:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A row in its skeleton."""
+class FittedMarkup:
+    """A row in its markup."""
 
     starts: tuple[int, ...]
     """Character of the text at which each part starts, and the end of the last."""
     trimmed: tuple[int, ...] = ()
     """Slots that lost space at their edges."""
 
-    def place(self, at: Place) -> int:
-        """The character of the text at a place of the skeleton."""
-        return self.starts[at[0]] + at[1]
+    def character(self, at: Position) -> int:
+        """The character of the text at a position in the markup."""
+        return self.starts[at.part] + at.character
 
 
-def fit(skeleton: Skeleton, text: str, said: list[str]) -> Fitted | None:
-    """Where each part of the skeleton stands in the text of a row; None where it is not the same scaffold."""
+def fit(markup: Markup, text: str, texts: list[str]) -> FittedMarkup | None:
+    """Where each part of the markup stands in the text of a row; None where the row has other markup."""
     at = 0
     starts, trimmed = [], []
-    parts = skeleton.parts
+    parts = markup.parts
     for number, part in enumerate(parts):
         starts.append(at)
         if isinstance(part, str):
@@ -100,20 +105,20 @@ def fit(skeleton: Skeleton, text: str, said: list[str]) -> Fitted | None:
             continue
         following = parts[number + 1] if number + 1 < len(parts) else ""
         following = following if isinstance(following, str) else ""
-        if skeleton.slots[part].field == "arguments":
+        if markup.slots[part].field == "arguments":
             at = text.find(following, at) if following else len(text)
             if at < 0:
                 return None
             continue
-        for form in forms(said[part]):
+        for form in forms(texts[part]):
             if text.startswith(form, at) and text.startswith(following, at + len(form)):
                 break
         else:
             return None
-        if len(form) < len(said[part]):
+        if len(form) < len(texts[part]):
             trimmed.append(part)
         at += len(form)
-    return Fitted((*starts, at), tuple(trimmed)) if at == len(text) else None
+    return FittedMarkup((*starts, at), tuple(trimmed)) if at == len(text) else None
 
 
 def forms(text: str) -> Iterator[str]:
