@@ -54,10 +54,10 @@ def run(order: dict[str, Any], work: Path) -> None:
             from tasks.generate.teacher.program import ProgramTeacher
 
             return ProgramTeacher(seed=order["input"])
-        from tasks.generate.teacher.model import RecordedTeacher
+        from tasks.generate.teacher.model import CachedTeacher
 
         budget = settings.budget
-        return RecordedTeacher(
+        return CachedTeacher(
             settings=who, budget=budget, work=str(work), run=order["run"], attempt=order["attempt"]
         )  # fmt: skip
 

@@ -26,8 +26,8 @@ SAMPLE = 20_000
 """Rows on which diversity is measured: the first ones, so that memory stays bounded."""
 
 
-def fault(response: Response | None, most: int, asked: str = "") -> str | None:
-    """Why a response is of no use, or None. `most`: tokens that it might have; `asked`: the question it answers.
+def fault(response: Response | None, limit: int, asked: str = "") -> str | None:
+    """Why a response is of no use, or None. `limit`: tokens that it might have; `asked`: the question it answers.
 
     Reasons: `budget`, `no_answer`, `truncated`, `refusal`, `echo`.
     """
@@ -37,7 +37,7 @@ def fault(response: Response | None, most: int, asked: str = "") -> str | None:
         return "no_answer"
     if response.finish_reason == "content_filter":
         return "refusal"
-    if response.cut(most):
+    if response.is_truncated(limit):
         return "truncated"
     if not response.text.strip() and not response.tool_calls:
         return "no_answer"

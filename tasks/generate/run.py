@@ -23,7 +23,7 @@ from tasks.generate.recipes import Outcome, Recipe, Row, find
 from tasks.generate.settings import Settings
 from tasks.rows.canonical import row_id
 from tasks.rows.ledger import Ledger
-from tasks.teacher.response_store import RECORD, Record
+from tasks.teacher.response_store import DATABASE, ResponseStore
 
 SOURCE = "generate"
 
@@ -50,12 +50,12 @@ def generate(settings: Settings, paths: Paths) -> None:
     work.mkdir(parents=True, exist_ok=True)
     ledger = Ledger()
     facts: dict[str, Any] = {"recipe": settings.recipe}
-    record = Record(work / RECORD)
+    record = ResponseStore(work / DATABASE)
     filed = 0
     try:
         record.forget_failures()  # of an unfinished run; those of finished runs come with the file
         filed = record.load(paths.responses)
-        record.borrow(paths.records)
+        record.load_shared(paths.records)
         if settings.ask_again:
             record.forget_failures()
         if settings.recipe != "none":
@@ -88,13 +88,13 @@ def generate(settings: Settings, paths: Paths) -> None:
         print(f"generate: {facts['requests']:,} responses used, {tokens}, cost {facts['cost']:g}", flush=True)
 
 
-def _made(settings: Settings, paths: Paths, work: Path, record: Record, ledger: Ledger) -> dict[str, Any]:
+def _made(settings: Settings, paths: Paths, work: Path, record: ResponseStore, ledger: Ledger) -> dict[str, Any]:
     """Make the rows in `work`; return what the ledger tells beside its counts."""
     recipe = find(settings.recipe)
     requests = _order(recipe, settings, paths, work / "order.jsonl")
     run = _identity(settings, work / "order.jsonl")
     attempt = uuid4().hex
-    record.begin(run)
+    record.start_run(run)
     with (work / "outcomes.jsonl").open("w", encoding="utf-8") as file:
         for outcome in _outcomes(recipe, settings, work, record, run, attempt, requests):
             file.write(json.dumps(vars(outcome), ensure_ascii=False) + "\n")
@@ -142,7 +142,7 @@ def _order(recipe: Recipe, settings: Settings, paths: Paths, path: Path) -> int:
 
 
 def _outcomes(
-    recipe: Recipe, settings: Settings, work: Path, record: Record, run: str, attempt: str, requests: int
+    recipe: Recipe, settings: Settings, work: Path, record: ResponseStore, run: str, attempt: str, requests: int
 ) -> Iterator[Outcome]:
     """What became of every row, a piece of the order after the other."""
     report = reporter("generate", requests, "requests")
@@ -158,7 +158,7 @@ def _outcomes(
             return
         more = {"run": run, "attempt": attempt, "input": str((work.parents[2] / settings.input).resolve())}
         place_order(work, settings, start, start + PIECE, **more)
-        Watched(work, settings, partial(record.uses, run), record.__len__, tell).run()
+        Watched(work, settings, partial(record.count_uses, run), record.__len__, tell).run()
         answered: dict[int, list[Row]] = {}
         for row in _lines(work / "answers.jsonl"):
             answered.setdefault(row["place"], []).append(row)
@@ -213,6 +213,6 @@ def _clear(work: Path) -> None:
     """Remove everything in the scratch folder but the record."""
     if work.is_dir():
         for path in work.iterdir():
-            if path.name.startswith(RECORD):
+            if path.name.startswith(DATABASE):
                 continue
             shutil.rmtree(path) if path.is_dir() else path.unlink()

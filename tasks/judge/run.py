@@ -14,9 +14,9 @@ from tasks.judge.settings import Settings
 from tasks.judge.tally import tally
 from tasks.rows.canonical import dialogue
 from tasks.teacher.cached_client import ask_all
-from tasks.teacher.errors import Stopped
+from tasks.teacher.errors import FatalError
 from tasks.teacher.request import Response
-from tasks.teacher.response_store import RECORD, Record
+from tasks.teacher.response_store import DATABASE, ResponseStore
 
 Row = dict[str, Any]
 
@@ -102,15 +102,15 @@ def _asked(settings: Settings, paths: Paths, candidate: str, pairs: list[Pair]) 
         for pair in pairs
         for swapped in ORDERS
     ]
-    record = Record(scratch / RECORD)
+    record = ResponseStore(scratch / DATABASE)
     try:
         record.load(kept)
-        record.borrow(paths.records)
+        record.load_shared(paths.records)
         record.forget_failures()
         run = fingerprint([settings.teacher.name, chats])
         report = reporter(f"judge {candidate}", len(chats), "verdicts")
         responses = ask_all(settings.teacher, chats, record, run, budget=settings.budget, report=report)
-    except Stopped as error:
+    except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
         raise kind(f"judge.teacher: {error}. What arrived is kept; mend it and run again.") from None
     finally:

@@ -19,7 +19,7 @@ from tasks.generate.settings import Settings
 from tasks.generate.stage import run
 from tasks.rows.canonical import row_id
 from tasks.teacher.request import Request, Response
-from tasks.teacher.response_store import RECORD, Record
+from tasks.teacher.response_store import DATABASE, ResponseStore
 from tests.tasks.generating import ROOT, ledger, lines, outputs, project, requests, settings, start
 from tests.tasks.good_teacher import good
 from tests.tasks.teacher_server import Asked, Reply, teacher_server
@@ -219,7 +219,7 @@ def _asks(process: psutil.Process, port: int) -> bool:
 
 def lines_of(paths: Paths) -> list[str]:
     """Responses in the database that an unfinished run has left."""
-    record = Record(paths.scratch("generate") / RECORD)
+    record = ResponseStore(paths.scratch("generate") / DATABASE)
     try:
         return [line for (line,) in record._base.execute("SELECT line FROM lines WHERE kind = 'response'")]
     finally:
@@ -281,8 +281,8 @@ def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_re
     shutil.rmtree(paths.data / "tasks")
     refused = settings("instructions", "http://127.0.0.1:9/v1")
 
-    def recorded(count: int, path: Path) -> Record:
-        record = Record(path)
+    def recorded(count: int, path: Path) -> ResponseStore:
+        record = ResponseStore(path)
         for number in range(count):
             record.put(Request("m", f"question {number}", {"max_tokens": 9}), Response("well"))
         return record
@@ -293,7 +293,7 @@ def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_re
     with pytest.raises(InputError):
         run(refused, paths)
     assert not paths.scratch("generate").exists()
-    recorded(3, paths.scratch("generate") / RECORD).close()  # as an unfinished run leaves it
+    recorded(3, paths.scratch("generate") / DATABASE).close()  # as an unfinished run leaves it
     with pytest.raises(InputError):
         run(refused, paths)
     assert len(lines_of(paths)) == 3

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from tasks.teacher import client
-from tasks.teacher.backends import voice
-from tasks.teacher.budget import Purse
-from tasks.teacher.client import Asker
-from tasks.teacher.errors import Passing, Stopped, Unanswered
-from tasks.teacher.rate_limiter import Gate
+from tasks.teacher import client as client_module
+from tasks.teacher.backends import create_backend
+from tasks.teacher.budget import BudgetTracker
+from tasks.teacher.client import Client
+from tasks.teacher.errors import FatalError, RequestError, TransientError
+from tasks.teacher.rate_limiter import RateLimiter
 from tasks.teacher.request import Request, Response
-from tasks.teacher.response_store import Record
-from tasks.teacher.server import Server, _wait
+from tasks.teacher.response_store import ResponseStore
+from tasks.teacher.server import ServerBackend, _retry_after
 from tasks.teacher.settings import Budget, Teacher
 from tests.tasks.teacher_server import Asked, Reply, Script, teacher_server
 
@@ -28,7 +28,7 @@ KEY = "sk-open-sesame"
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(client_module, "FIRST_BACKOFF", 0.001)
 
 
 def ask(
@@ -43,21 +43,21 @@ def ask(
 
 def asked(settings: Teacher, count: int) -> list[Response | Exception]:
     with TemporaryDirectory() as folder:
-        record = Record(Path(folder) / "record.sqlite")
+        record = ResponseStore(Path(folder) / "record.sqlite")
         try:
             return asyncio.run(_ask(settings, count, record))
         finally:
             record.close()
 
 
-async def _ask(settings: Teacher, count: int, record: Record) -> list[Response | Exception]:
-    voice = Server(settings, KEY)
-    asker = Asker(voice, settings, Purse(record, "run", Budget(), settings), Gate(record, settings))
+async def _ask(settings: Teacher, count: int, record: ResponseStore) -> list[Response | Exception]:
+    backend = ServerBackend(settings, KEY)
+    client = Client(backend, settings, BudgetTracker(record, "run", Budget(), settings), RateLimiter(record, settings))
     requests = [Request.of(settings, "m", [{"role": "user", "content": f"question {n}"}]) for n in range(count)]
     try:
-        found = await asyncio.gather(*(asker.answer(request) for request in requests), return_exceptions=True)
+        found = await asyncio.gather(*(client.answer(request) for request in requests), return_exceptions=True)
     finally:
-        await voice.close()
+        await backend.close()
     return [error for error in found if isinstance(error, Response | Exception)]
 
 
@@ -143,7 +143,7 @@ def test_a_request_is_given_up_after_its_retries_and_others_go_on() -> None:
 
     counts: list[int] = []
     found = ask(script, 3, lambda server: counts.append(len(server.asked)), max_retries=2)
-    assert [type(error) for error in found] == [Response, Passing, Response]
+    assert [type(error) for error in found] == [Response, TransientError, Response]
     assert "status 500: scripted failure 500" in str(found[1])
     assert counts == [2 + 3]
 
@@ -152,7 +152,7 @@ def test_what_is_the_request_s_own_fault_is_not_asked_again() -> None:
     counts: list[int] = []
     too_long = Reply(status=400, body=b'{"error": {"message": "maximum context length is 512 tokens"}}')
     found = ask(lambda asked: too_long, 1, lambda server: counts.append(len(server.asked)))
-    assert only(found, Unanswered) == "status 400: maximum context length is 512 tokens"
+    assert only(found, RequestError) == "status 400: maximum context length is 512 tokens"
     assert counts == [1]
 
 
@@ -171,8 +171,8 @@ def test_what_no_retry_mends_stops_everything_at_once(reply: Reply, message: str
     reply = reply if reply.body is not None else Reply(**{**vars(reply), "body": b""})
     found = ask(lambda asked: reply, 40, lambda server: counts.append(len(server.asked)), key_variable="MY_KEY",
                 concurrency=2)  # fmt: skip
-    assert {type(error) for error in found} == {Stopped}
-    with pytest.raises(Stopped, match=message):
+    assert {type(error) for error in found} == {FatalError}
+    with pytest.raises(FatalError, match=message):
         raise found[0] if isinstance(found[0], Exception) else AssertionError
     assert not any(KEY in str(error) for error in found)
     assert counts[0] <= 2
@@ -183,15 +183,15 @@ def test_a_server_that_is_not_there_stops_everything() -> None:
         url = server.base_url
     settings = Teacher(kind="openai", base_url=url, model="m", max_retries=1)
     found = asked(settings, 3)
-    assert {type(error) for error in found} == {Stopped}
+    assert {type(error) for error in found} == {FatalError}
     assert "cannot be reached" in str(found[0])
 
 
 def test_a_server_that_only_fails_is_given_up() -> None:
     counts: list[int] = []
     found = ask(lambda asked: 500, 100, lambda server: counts.append(len(server.asked)), max_retries=0, concurrency=1)
-    assert [type(error) for error in found[:15]] == [Passing] * 15
-    assert {type(error) for error in found[15:]} == {Stopped}
+    assert [type(error) for error in found[:15]] == [TransientError] * 15
+    assert {type(error) for error in found[15:]} == {FatalError}
     assert "16 requests in a row failed; the last: status 500" in str(found[-1])
     assert counts == [16]
 
@@ -214,19 +214,19 @@ def test_a_server_that_says_when_to_come_back_is_left_alone_until_then() -> None
 def test_a_key_that_is_not_set_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEACHER_KEY", raising=False)
     settings = Teacher(kind="openai", base_url="http://127.0.0.1:9/v1", model="m", key_variable="TEACHER_KEY")
-    with pytest.raises(Stopped, match=r"no such variable as TEACHER_KEY.*Secret 'teacher-key'"):
-        voice(settings)
+    with pytest.raises(FatalError, match=r"no such variable as TEACHER_KEY.*Secret 'teacher-key'"):
+        create_backend(settings)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    with pytest.raises(Stopped, match="no such variable as HF_TOKEN"):
-        voice(Teacher(kind="huggingface", model="m"))
+    with pytest.raises(FatalError, match="no such variable as HF_TOKEN"):
+        create_backend(Teacher(kind="huggingface", model="m"))
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:
-    assert _wait("3") == 3
-    assert _wait("1e9") == 300
-    assert _wait("-1") == 0
-    assert _wait("soon") is None
-    assert _wait(format_datetime(localtime())) == pytest.approx(0, abs=2)
+    assert _retry_after("3") == 3
+    assert _retry_after("1e9") == 300
+    assert _retry_after("-1") == 0
+    assert _retry_after("soon") is None
+    assert _retry_after(format_datetime(localtime())) == pytest.approx(0, abs=2)
 
 
 def test_no_more_are_asked_at_once_or_in_a_minute_than_allowed() -> None:
