@@ -83,7 +83,7 @@ def weight_bytes(folder: Path) -> int:
 
 def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool:
     """Whether the tokenizer in `out` gives the ids of the merged model's on the texts of the probes."""
-    known, found = load_tokenizer(merged), load_tokenizer(out)
-    texts = known.batch_decode(rows)
-    ids: list[list[int]] = known(texts, add_special_tokens=False)["input_ids"]
-    return bool(ids == found(texts, add_special_tokens=False)["input_ids"])
+    merged_tokenizer, reloaded = load_tokenizer(merged), load_tokenizer(out)
+    texts = merged_tokenizer.batch_decode(rows)
+    ids: list[list[int]] = merged_tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return bool(ids == reloaded(texts, add_special_tokens=False)["input_ids"])

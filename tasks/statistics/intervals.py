@@ -31,11 +31,11 @@ def proportion(right: int, n: int) -> dict[str, float | int]:
 
 def mean(values: Any) -> dict[str, float | int]:
     """The mean of `values` (n numbers) with its interval: Wilson's where all are 0 or 1, else that of a bootstrap."""
-    found = np.asarray(values, float)
-    if np.isin(found, (0.0, 1.0)).all():
-        return proportion(int(found.sum()), len(found))
-    low, high = bootstrap(found)
-    return {"value": round(float(found.mean()), 4), "low": round(low, 4), "high": round(high, 4), "n": len(found)}
+    scores = np.asarray(values, float)
+    if np.isin(scores, (0.0, 1.0)).all():
+        return proportion(int(scores.sum()), len(scores))
+    low, high = bootstrap(scores)
+    return {"value": round(float(scores.mean()), 4), "low": round(low, 4), "high": round(high, 4), "n": len(scores)}
 
 
 def perplexity(losses: Any, tokens: Any) -> dict[str, float | int]:

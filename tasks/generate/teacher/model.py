@@ -9,7 +9,7 @@ from distilabel.models.llms.base import AsyncLLM
 from pydantic import PrivateAttr
 
 from tasks.core.files import write_json
-from tasks.generate.quality import fault
+from tasks.generate.quality import rejection_reason
 from tasks.teacher.cached_client import CachedClient
 from tasks.teacher.errors import FatalError
 from tasks.teacher.request import Request, Response
@@ -73,7 +73,7 @@ class CachedTeacher(AsyncLLM):  # type: ignore[misc]
         }
 
     def _useful(self, response: Response) -> str:
-        return "" if fault(response, self.settings.max_new_tokens) else response.text
+        return "" if rejection_reason(response, self.settings.max_new_tokens) else response.text
 
     def look_up(self, key: str) -> Response | None:
         """The response on record, for tasks that need more of it than its text."""

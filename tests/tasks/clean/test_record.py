@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.errors import InputError
-from tasks.generate.quality import Diversity, echoes, fault
+from tasks.generate.quality import Diversity, echoes, rejection_reason
 from tasks.teacher.request import Request, Response
 from tasks.teacher.response_store import ResponseStore, ResponseUsage
 from tasks.teacher.settings import Budget
@@ -156,7 +156,7 @@ def test_two_processes_may_share_a_record(record: ResponseStore, tmp_path: Path)
     ],
 )
 def test_why_an_answer_is_of_no_use(response: Response | None, reason: str | None) -> None:
-    assert fault(response, 20, "How do I list all images of this host?") == reason
+    assert rejection_reason(response, 20, "How do I list all images of this host?") == reason
 
 
 def test_a_short_answer_that_the_question_holds_is_no_echo() -> None:

@@ -221,7 +221,7 @@ def lines_of(paths: Paths) -> list[str]:
     """Responses in the database that an unfinished run has left."""
     record = ResponseStore(paths.scratch("generate") / DATABASE)
     try:
-        return [line for (line,) in record._base.execute("SELECT line FROM lines WHERE kind = 'response'")]
+        return [line for (line,) in record._database.execute("SELECT line FROM lines WHERE kind = 'response'")]
     finally:
         record.close()
 

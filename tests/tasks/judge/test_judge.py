@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tasks.core.errors import InputError, SettingsError
 from tasks.core.paths import Paths
 from tasks.judge import stage as judge
-from tasks.judge.pairs import Pair, together, verdict
+from tasks.judge.pairs import Pair, combine_verdicts, parse_verdict
 from tests.tasks import tiny
 from tests.tasks.teacher_server import Asked, teacher_server
 
@@ -152,13 +152,13 @@ def test_settings_that_contradict_themselves() -> None:
 
 
 def test_reading_a_verdict() -> None:
-    assert verdict("so [[B]] it is\n[[A]]", swapped=False) == "win", "the last one counts"
-    assert verdict("[[A]]", swapped=True) == "loss"
-    assert verdict("[[ c ]]", swapped=True) == "tie"
-    assert verdict("A is better", swapped=False) is None
-    assert together("win", "loss") == "tie"
-    assert together("win", None) is None
-    chat = Pair("x", "Do it", "ref", "mine", "").ask("Be fair.", reference=False, swapped=True)
+    assert parse_verdict("so [[B]] it is\n[[A]]", swapped=False) == "win", "the last one counts"
+    assert parse_verdict("[[A]]", swapped=True) == "loss"
+    assert parse_verdict("[[ c ]]", swapped=True) == "tie"
+    assert parse_verdict("A is better", swapped=False) is None
+    assert combine_verdicts("win", "loss") == "tie"
+    assert combine_verdicts("win", None) is None
+    chat = Pair("x", "Do it", "ref", "mine", "").prompt("Be fair.", reference=False, swapped=True)
     assert "<Answer A>\n(empty)\n</Answer A>\n\n<Answer B>\nmine" in chat[1]["content"]
     assert "ref" not in chat[1]["content"]
     assert "Be fair." in chat[0]["content"]

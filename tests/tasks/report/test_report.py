@@ -12,7 +12,7 @@ import pytest
 from tasks.core.errors import InputError
 from tasks.core.files import read_json, write_json, write_text
 from tasks.core.paths import Paths
-from tasks.report.render import parts
+from tasks.report.render import diff_parts
 from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tests.tasks import tiny
@@ -210,7 +210,7 @@ def test_samples_show_wrong_rows_first(told: Paths) -> None:
     ],
 )
 def test_differences_are_cut_out(reference: str, output: str, cut: tuple[str, str, str]) -> None:
-    assert parts(reference, output) == cut
+    assert diff_parts(reference, output) == cut
     assert "".join(cut) == output
 
 
