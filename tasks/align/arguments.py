@@ -6,7 +6,7 @@ from typing import Any
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import SAMPLED, Settings
 from tasks.core.paths import Paths
-from tasks.training.adapters import configuration
+from tasks.training.adapters import peft_configuration
 from tasks.training.arguments import arguments
 
 
@@ -57,5 +57,5 @@ def validate(settings: Settings, paths: Paths) -> None:
         from tasks.align.rewards import ready
 
         ready(settings, paths)
-    configuration("align", settings)
+    peft_configuration("align", settings)
     values(settings, paths.scratch("align"), 1, evaluated=settings.objective not in SAMPLED)

@@ -24,7 +24,7 @@ from tasks.models.tuning import described, initial, load, save
 from tasks.training import checkpoints, loop, usage
 from tasks.training.adapters import attach
 from tasks.training.arguments import width
-from tasks.training.callbacks import Watch
+from tasks.training.callbacks import MonitorCallback
 from tasks.training.rows import load as load_rows
 from tasks.training.settings import Tuning
 
@@ -62,7 +62,7 @@ def align(settings: Settings, paths: Paths) -> None:
         told = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
         write_json(place / "training.json", told)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
-    usage.keep(paths, "align", settings, result.usage, paths.aligned)
+    usage.save(paths, "align", settings, result.usage, paths.aligned)
     shutil.rmtree(scratch)
 
 
@@ -74,7 +74,7 @@ class Lesson:
     train: Any
     validation: Any
     """As `train`; None where there is none."""
-    work: loop.Work
+    work: loop.Workload
     files: list[Path]
     """Where it comes from."""
 
@@ -86,7 +86,7 @@ def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
         made = prompts.read(paths, settings.prompts, tokenizer)
         several = settings.answers if name in GROUPED else 1
         unit = "answers" if name in GROUPED else "rows"
-        work = loop.Work(made.counts(), len(made) * several, made.longest, unit)
+        work = loop.Workload(made.counts(), len(made) * several, made.longest, unit)
         place = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
         return Lesson(arguments.objective(name), made, None, work, [place])
     objective = arguments.objective(name)
@@ -96,7 +96,7 @@ def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
     asked = Items(validation, objective.shape) if len(validation) else None
     kinds = ("preferences", "judged") if name == "kto" else ("preferences",)
     files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
-    return Lesson(objective, given, asked, loop.Work(counts(train), len(given), longest(train)), files)
+    return Lesson(objective, given, asked, loop.Workload(counts(train), len(given), longest(train)), files)
 
 
 def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
@@ -135,7 +135,9 @@ def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tu
     return PeftModel.from_pretrained(model, paths.fitted, is_trainable=True), tuning
 
 
-def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path) -> loop.Trained:
+def fit(
+    settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path
+) -> loop.TrainingResult:
     """Train `model` on `lesson`; raises `CheckFailed` where what comes out cannot be right."""
     objective, sampled = lesson.objective, settings.objective in SAMPLED
     longest = len(lesson.train[lesson.work.longest]["prompt"]) if sampled else 0
@@ -155,7 +157,10 @@ def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer:
             train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row
             eval_dataset=Dataset.from_list([lesson.validation[0]]) if lesson.validation else None,
             processing_class=tokenizer,
-            callbacks=[Watch("align", settings), *([Start(settings.max_start)] if objective.reference else [])],
+            callbacks=[
+                MonitorCallback("align", settings),
+                *([Start(settings.max_start)] if objective.reference else []),
+            ],
             optimizers=(loop.optimizer(settings, model, values), None),
             **options,
         )

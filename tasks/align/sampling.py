@@ -19,7 +19,7 @@ from tasks.align.settings import GROUPED, Settings
 from tasks.core.errors import SettingsError
 from tasks.core.paths import Paths
 from tasks.rows.canonical import IGNORED
-from tasks.training.samplers import Again
+from tasks.training.samplers import RepeatedPromptSampler
 
 REFERENCE = "reference"
 """Folder, beside the checkpoints, of a whole model as it was before training, with which trl compares it."""
@@ -28,11 +28,11 @@ REFERENCE = "reference"
 class Grouped(Ready):
     """GRPO and RLOO: prompts come as ids, in an order that a run which goes on finds again."""
 
-    def _get_train_sampler(self, dataset: Any = None) -> Again:
+    def _get_train_sampler(self, dataset: Any = None) -> RepeatedPromptSampler:
         asked: Any = self.args  # type: ignore[attr-defined]
         repeats = asked.num_iterations * asked.steps_per_generation
         batch = asked.generation_batch_size // asked.num_generations
-        return Again(len(self.train_dataset), asked.num_generations, batch, repeats, asked.seed)  # type: ignore[attr-defined]
+        return RepeatedPromptSampler(len(self.train_dataset), asked.num_generations, batch, repeats, asked.seed)  # type: ignore[attr-defined]
 
     def _tokenize_prompts(self, prompts: Any) -> tuple[Any, None, dict[str, Any]]:
         return prompts, None, {}

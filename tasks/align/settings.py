@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from tasks.core.settings import Settings as Section
 from tasks.core.settings import hint
-from tasks.training.settings import Optimization, Positive, Tuning, passed_on
+from tasks.training.settings import Optimization, Positive, Tuning, check_arguments
 
 GONE = {
     "ppo": "trl 1.16 has no PPO any more; take rloo or grpo with rewards: [{kind: model, name: ...}], which learn from "
@@ -119,7 +119,7 @@ class Settings(Optimization, Tuning):
     """Answers to each prompt that grpo and rloo compare; `batch_size` times `gradient_accumulation` is a multiple."""
     answer_tokens: Positive = 64
     """Largest length of an answer of the model, in tokens."""
-    arguments: Annotated[dict[str, Any], AfterValidator(passed_on)] = Field(default_factory=dict)
+    arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1."""
 
     @field_validator("arguments")

@@ -1,4 +1,10 @@
-"""95 % intervals of a mean: Wilson's for shares of right answers, a bootstrap of the rows for everything else."""
+"""95 % intervals of a mean: Wilson's for shares of right answers, a bootstrap of the rows for everything else.
+
+Shapes: `N` rows, `R` resamples.
+
+>>> mean([1, 1, 0, 1])["value"]
+0.75
+"""
 
 from math import exp, sqrt
 from typing import Any
@@ -30,7 +36,7 @@ def proportion(right: int, n: int) -> dict[str, float | int]:
 
 
 def mean(values: Any) -> dict[str, float | int]:
-    """The mean of `values` (n numbers) with its interval: Wilson's where all are 0 or 1, else that of a bootstrap."""
+    """The mean of `values` (N,) with its interval: Wilson's where all are 0 or 1, else that of a bootstrap."""
     scores = np.asarray(values, float)
     if np.isin(scores, (0.0, 1.0)).all():
         return proportion(int(scores.sum()), len(scores))
@@ -69,7 +75,7 @@ def bootstrap(values: Any, resamples: int = RESAMPLES, seed: int = SEED) -> tupl
 
 
 def means(values: Any, resamples: int, seed: int) -> Any:
-    """Means of `resamples` draws of n rows with replacement; by counts where few values differ, which is quick."""
+    """Means (R,) of `resamples` draws of N rows with replacement; by counts where few values differ, which is quick."""
     draw = np.random.default_rng(seed)
     n = len(values)
     unlike, counts = np.unique(values, return_counts=True)

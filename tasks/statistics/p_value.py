@@ -1,7 +1,11 @@
-"""How a p-value is told, wherever one is."""
+"""How a p-value is written, wherever one is.
+
+>>> format_p_value(0.0312), describe_p_value(0.00001)
+('0.0312', 'p < 0.0001')
+"""
 
 SMALLEST = 0.0001
-"""Below it only that is told."""
+"""Below it only that is written."""
 
 
 def format_p_value(p: float) -> str:

@@ -1,4 +1,11 @@
-"""Two models on the same rows: the difference, how far chance may have moved it, and how many rows would tell more."""
+"""Two models on the same rows: the difference, how far chance may have moved it, and how many rows would tell more.
+
+Shapes: `N` rows.
+
+>>> result = compare([1, 1, 1, 0], [0, 1, 0, 0])
+>>> result["difference"], result["wins"], result["test"]
+(0.5, 2, 'exact McNemar')
+"""
 
 from math import ceil, sqrt
 from typing import Any
@@ -14,7 +21,7 @@ POWER = 0.8
 def compare(
     first: Any, second: Any, level: float = 0.05, resamples: int = RESAMPLES, seed: int = SEED
 ) -> dict[str, Any]:
-    """What `first` has over `second`, both n scores of the same rows in the same order, more being better.
+    """What `first` has over `second`, both (N,) scores of the same rows in the same order, more being better.
 
     difference with `low` and `high` (95 %), `p` of a paired test (two-sided), `wins`, `losses`, `ties`, the effect size
     `dz` (difference in standard deviations of the differences; None where they do not vary), and `detectable`: the

@@ -120,10 +120,11 @@ def test_two_processes_may_share_a_record(record: ResponseStore, tmp_path: Path)
     other = ResponseStore(tmp_path / "work" / "record.sqlite")
     record.put(request(0), Response("a"))
     assert other.get(request(0).key) == Response("a")
-    assert [record.enter("gate", 2), other.enter("gate", 2), record.enter("gate", 2)] == [True, True, False]
-    other.leave("gate")
-    assert record.enter("gate", 2)
-    assert [record.slot("gate", 10.0, 3.0), other.slot("gate", 11.0, 3.0), record.slot("gate", 30.0, 3.0)] == [
+    assert [record.acquire("gate", 2), other.acquire("gate", 2), record.acquire("gate", 2)] == [True, True, False]
+    other.release("gate")
+    assert record.acquire("gate", 2)
+    times = [(record, 10.0), (other, 11.0), (record, 30.0)]
+    assert [store.next_start("gate", now, 3.0) for store, now in times] == [
         10,
         13,
         30,

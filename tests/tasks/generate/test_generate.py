@@ -45,25 +45,25 @@ def program(base_url: str, **more: Any) -> Settings:
 
 def family(process: psutil.Process) -> list[psutil.Process]:
     """All that came from a process."""
-    found: list[psutil.Process] = process.children(recursive=True)
-    return found
+    children: list[psutil.Process] = process.children(recursive=True)
+    return children
 
 
 def test_the_program_answers_every_instruction_in_order(paths: Paths) -> None:
     run(Settings(**FEW), paths)
-    made = lines(paths.generated / "rows.jsonl")
-    told = ledger(paths)
-    assert (told["in"], told["out"], told["left"]) == (40, {"train": 30, "validation": 4, "test": 6}, {})
-    assert [row["split"] for row in made] == ["train"] * 30 + ["validation"] * 4 + ["test"] * 6
-    assert [row["slice"] for row in made[-6:]] == ["new_combination"] * 3 + ["new_phrasing"] * 3
+    rows = lines(paths.generated / "rows.jsonl")
+    counts = ledger(paths)
+    assert (counts["in"], counts["out"], counts["left"]) == (40, {"train": 30, "validation": 4, "test": 6}, {})
+    assert [row["split"] for row in rows] == ["train"] * 30 + ["validation"] * 4 + ["test"] * 6
+    assert [row["slice"] for row in rows[-6:]] == ["new_combination"] * 3 + ["new_phrasing"] * 3
     grammar = load(SEED)
-    for row in made:
+    for row in rows:
         user, assistant = row["messages"]
         assert (user["role"], assistant["role"]) == ("user", "assistant")
         assert assistant["content"] == answer(grammar, user["content"])
         assert row["id"] == row_id("generate", row["messages"])
         assert set(row["provenance"]) == {"recipe", "teacher", "intent", "phrasing"}
-    assert len({row["id"] for row in made}) == 40
+    assert len({row["id"] for row in rows}) == 40
     assert sorted(outputs(paths)) == [
         "ledger.json", "left_out.jsonl", "responses.jsonl", "rows.jsonl", "settings.json"
     ]  # fmt: skip
@@ -252,9 +252,9 @@ def test_a_budget_stops_cleanly_and_keeps_what_it_has(tmp_path: Path) -> None:
         chosen = settings("magpie", server.base_url, rows=30, max_loss=0, budget=budget, teacher=prices)
         run(chosen, paths)
         asked = requests(server)
-    told = ledger(paths)
-    assert 0 < told["input_tokens"] + told["output_tokens"] == 12 * asked <= 200
-    assert told["left"] == {"budget": 30}  # the instructions are asked first: no answer was left to pay for
+    counts = ledger(paths)
+    assert 0 < counts["input_tokens"] + counts["output_tokens"] == 12 * asked <= 200
+    assert counts["left"] == {"budget": 30}  # the instructions are asked first: no answer was left to pay for
     before = outputs(paths)
     run(chosen, paths)
     assert outputs(paths) == before

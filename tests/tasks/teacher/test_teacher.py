@@ -36,9 +36,9 @@ def ask(
 ) -> list[Response | Exception]:
     """The answers to `count` different questions to a server with `script`, or the errors."""
     with teacher_server(script) as server:
-        found = asked(Teacher(kind="openai", base_url=server.base_url, model="m", **settings), count)
+        responses = asked(Teacher(kind="openai", base_url=server.base_url, model="m", **settings), count)
         seen(server)
-    return found
+    return responses
 
 
 def asked(settings: Teacher, count: int) -> list[Response | Exception]:
@@ -55,18 +55,18 @@ async def _ask(settings: Teacher, count: int, record: ResponseStore) -> list[Res
     client = Client(backend, settings, BudgetTracker(record, "run", Budget(), settings), RateLimiter(record, settings))
     requests = [Request.of(settings, "m", [{"role": "user", "content": f"question {n}"}]) for n in range(count)]
     try:
-        found = await asyncio.gather(*(client.answer(request) for request in requests), return_exceptions=True)
+        responses = await asyncio.gather(*(client.answer(request) for request in requests), return_exceptions=True)
     finally:
         await backend.close()
-    return [error for error in found if isinstance(error, Response | Exception)]
+    return [error for error in responses if isinstance(error, Response | Exception)]
 
 
-def only(found: list[Response | Exception], kind: type[Exception]) -> str:
+def only(responses: list[Response | Exception], kind: type[Exception]) -> str:
     """The message of the one error there is."""
-    assert len(found) == 1
-    assert type(found[0]) is kind
-    assert KEY not in str(found[0])
-    return str(found[0])
+    assert len(responses) == 1
+    assert type(responses[0]) is kind
+    assert KEY not in str(responses[0])
+    return str(responses[0])
 
 
 def first_then(fault: Reply | int, script: Script = lambda asked: "well") -> Script:
@@ -76,18 +76,18 @@ def first_then(fault: Reply | int, script: Script = lambda asked: "well") -> Scr
 
 def test_an_answer_with_all_that_came_with_it() -> None:
     calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
-    found = ask(lambda asked: Reply("well", tool_calls=calls, tokens=(3, 4)))
+    responses = ask(lambda asked: Reply("well", tool_calls=calls, tokens=(3, 4)))
     call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
-    assert found == [Response("well", "tool_calls", (call,), 3, 4)]
+    assert responses == [Response("well", "tool_calls", (call,), 3, 4)]
 
 
 def test_hugging_face_is_a_server_of_that_protocol_with_its_own_address_and_key() -> None:
     settings = Teacher(kind="huggingface", model="m")
     assert (settings.url, settings.key_name) == ("https://router.huggingface.co/v1", "HF_TOKEN")
     with teacher_server(lambda asked: "well") as server:
-        found = asked(Teacher(kind="huggingface", model="m", base_url=f"{server.base_url}/"), 1)
+        responses = asked(Teacher(kind="huggingface", model="m", base_url=f"{server.base_url}/"), 1)
         assert [(one.path, one.body["model"]) for one in server.asked] == [("/v1/chat/completions", "m")]
-    assert found == [Response("well", "stop", (), 7, 5)]
+    assert responses == [Response("well", "stop", (), 7, 5)]
 
 
 def test_half_of_a_surrogate_pair_becomes_a_question_mark() -> None:
@@ -132,8 +132,8 @@ def test_what_is_sent_is_openai_s_protocol_with_the_key_in_the_header() -> None:
 )
 def test_what_fails_for_now_is_asked_again(fault: Reply | int) -> None:
     counts: list[int] = []
-    found = ask(first_then(fault), 1, lambda server: counts.append(len(server.asked)), request_timeout=1)
-    assert [error.text if isinstance(error, Response) else error for error in found] == ["well"]
+    responses = ask(first_then(fault), 1, lambda server: counts.append(len(server.asked)), request_timeout=1)
+    assert [error.text if isinstance(error, Response) else error for error in responses] == ["well"]
     assert counts == [2]
 
 
@@ -142,17 +142,17 @@ def test_a_request_is_given_up_after_its_retries_and_others_go_on() -> None:
         return 500 if asked.text == "question 1" else "well"
 
     counts: list[int] = []
-    found = ask(script, 3, lambda server: counts.append(len(server.asked)), max_retries=2)
-    assert [type(error) for error in found] == [Response, TransientError, Response]
-    assert "status 500: scripted failure 500" in str(found[1])
+    responses = ask(script, 3, lambda server: counts.append(len(server.asked)), max_retries=2)
+    assert [type(error) for error in responses] == [Response, TransientError, Response]
+    assert "status 500: scripted failure 500" in str(responses[1])
     assert counts == [2 + 3]
 
 
 def test_what_is_the_request_s_own_fault_is_not_asked_again() -> None:
     counts: list[int] = []
     too_long = Reply(status=400, body=b'{"error": {"message": "maximum context length is 512 tokens"}}')
-    found = ask(lambda asked: too_long, 1, lambda server: counts.append(len(server.asked)))
-    assert only(found, RequestError) == "status 400: maximum context length is 512 tokens"
+    responses = ask(lambda asked: too_long, 1, lambda server: counts.append(len(server.asked)))
+    assert only(responses, RequestError) == "status 400: maximum context length is 512 tokens"
     assert counts == [1]
 
 
@@ -169,12 +169,12 @@ def test_what_is_the_request_s_own_fault_is_not_asked_again() -> None:
 def test_what_no_retry_mends_stops_everything_at_once(reply: Reply, message: str) -> None:
     counts: list[int] = []
     reply = reply if reply.body is not None else Reply(**{**vars(reply), "body": b""})
-    found = ask(lambda asked: reply, 40, lambda server: counts.append(len(server.asked)), key_variable="MY_KEY",
+    responses = ask(lambda asked: reply, 40, lambda server: counts.append(len(server.asked)), key_variable="MY_KEY",
                 concurrency=2)  # fmt: skip
-    assert {type(error) for error in found} == {FatalError}
+    assert {type(error) for error in responses} == {FatalError}
     with pytest.raises(FatalError, match=message):
-        raise found[0] if isinstance(found[0], Exception) else AssertionError
-    assert not any(KEY in str(error) for error in found)
+        raise responses[0] if isinstance(responses[0], Exception) else AssertionError
+    assert not any(KEY in str(error) for error in responses)
     assert counts[0] <= 2
 
 
@@ -182,17 +182,19 @@ def test_a_server_that_is_not_there_stops_everything() -> None:
     with teacher_server(lambda asked: "well") as server:
         url = server.base_url
     settings = Teacher(kind="openai", base_url=url, model="m", max_retries=1)
-    found = asked(settings, 3)
-    assert {type(error) for error in found} == {FatalError}
-    assert "cannot be reached" in str(found[0])
+    responses = asked(settings, 3)
+    assert {type(error) for error in responses} == {FatalError}
+    assert "cannot be reached" in str(responses[0])
 
 
 def test_a_server_that_only_fails_is_given_up() -> None:
     counts: list[int] = []
-    found = ask(lambda asked: 500, 100, lambda server: counts.append(len(server.asked)), max_retries=0, concurrency=1)
-    assert [type(error) for error in found[:15]] == [TransientError] * 15
-    assert {type(error) for error in found[15:]} == {FatalError}
-    assert "16 requests in a row failed; the last: status 500" in str(found[-1])
+    responses = ask(
+        lambda asked: 500, 100, lambda server: counts.append(len(server.asked)), max_retries=0, concurrency=1
+    )
+    assert [type(error) for error in responses[:15]] == [TransientError] * 15
+    assert {type(error) for error in responses[15:]} == {FatalError}
+    assert "16 requests in a row failed; the last: status 500" in str(responses[-1])
     assert counts == [16]
 
 
@@ -206,8 +208,8 @@ def test_a_server_that_says_when_to_come_back_is_left_alone_until_then() -> None
             return Reply(status=429, headers={"Retry-After": "0.4"}, body=b"")
         return "well"
 
-    found = ask(script, 6, concurrency=1)
-    assert [type(error) for error in found] == [Response] * 6
+    responses = ask(script, 6, concurrency=1)
+    assert [type(error) for error in responses] == [Response] * 6
     assert times[1] - times[0] >= 0.4
 
 
