@@ -10,7 +10,10 @@ from tasks.decide.settings import Settings
 
 
 def decide(settings: Settings, paths: Paths) -> None:
-    """Write `data/decision`."""
+    """Write `data/decision`.
+
+    decide(Settings(candidate="merged", gain=0.02), Paths())
+    """
     by_name = load_candidates(paths)
     metric = deciding_metric(settings, by_name)
     limits = settings.level, settings.resamples

@@ -42,6 +42,8 @@ UNWANTED = frozenset({"budget"})
 def generate(settings: Settings, paths: Paths) -> None:
     """Make the rows and write `data/generated` as one folder, and the record of responses.
 
+        generate(Settings(recipe="program", rows=100), Paths())
+
     Raises `InputError` for a faulty input, a key that is not set, or one that the teacher refuses; `MachineError` where
     the pipeline fails or the teacher is gone; `LossError` beyond `generate.max_loss`.
     """

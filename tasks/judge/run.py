@@ -26,6 +26,8 @@ ORDERS = (False, True)
 def judge(settings: Settings, paths: Paths, candidate: str) -> None:
     """Write `data/judged/CANDIDATE` and the record of responses.
 
+        judge(settings, Paths(), "merged")
+
     Raises `InputError` where the judge cannot be asked or is unclear too often, `MachineError` where it is gone; the
     record is written all the same.
     """

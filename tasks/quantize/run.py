@@ -14,7 +14,10 @@ from tasks.quantize.settings import Settings
 
 
 def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
-    """Write the model by `scheme`; raise `CheckFailed` where it is too far from the merged one."""
+    """Write the model by `scheme`; raise `CheckFailed` where it is too far from the merged one.
+
+    quantize(Settings(schemes=["nf4"]), Paths(), "nf4")
+    """
     torch.set_num_threads(1)
     model = load_model(paths.merged, torch.float32)
     rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)

@@ -125,7 +125,7 @@ def small(results: RunResults) -> dict[str, dict[str, Any]]:
 
 
 def synthetic(results: RunResults) -> dict[str, Any]:
-    """What is told of rows that a teacher made, by name; nothing where none was asked."""
+    """Facts about rows that a teacher made, by name; nothing where none was asked."""
     facts = results.generated
     if not facts.get("requests"):
         return {}

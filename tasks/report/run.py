@@ -19,7 +19,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write(settings: Settings, paths: Paths) -> None:
-    """Write `data/report`."""
+    """Write `data/report`.
+
+    write(Settings(title="Docker assistant"), Paths())
+    """
     results = gather(paths)
     write_text(paths.report / "report.html", page(settings, results))
     reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, results))

@@ -16,7 +16,10 @@ from tasks.training.trainer import TrainingResult, fit, prepare
 
 
 def tune(settings: Settings, paths: Paths) -> None:
-    """Train and save `data/trained`; the checkpoints go when the result is complete."""
+    """Train and save `data/trained`; the checkpoints go when the result is complete.
+
+    tune(Settings(steps=100), Paths())
+    """
     result, scratch = train_rows(settings, paths)
     if distributed.rank():
         return

@@ -15,7 +15,7 @@ from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
 
 LORA_PLUS = 16.0
-"""How much faster B learns than A by the method lora_plus unless told: the ratio of its paper."""
+"""How much faster B learns than A by the method lora_plus unless b_ratio is set: the ratio of its paper."""
 
 PROBED = 64
 """Rows whose activations the method eva looks at before training."""

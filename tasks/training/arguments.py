@@ -90,9 +90,9 @@ def arguments(
 
 
 def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:
-    """Whether to compute in bfloat16: as told, or where there are instructions for it and the model is wide enough.
+    """Whether to compute in bfloat16: as `dtype` says, or where the machine can and the model is wide enough.
 
-    `width` as for `arguments`; a model that does not tell it counts as wide.
+    `width` as for `arguments`; a model of unknown width counts as wide.
     """
     if dtype != "auto":
         return dtype == "bfloat16"

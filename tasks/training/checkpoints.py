@@ -37,8 +37,8 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
     """The folder `<scratch>-<key>` for the checkpoints of this work.
 
     Training never goes on from what was made of something else. Checkpoints of other inputs stay where they are, so
-    that a change taken back goes on from them, but those of one other work only, the last one; which, and what
-    differs, is told.
+    that a change taken back goes on from them, but those of one other work only, the last one; the
+    function prints which, and what differs.
     """
     known = _known(inputs, packages)
     target = scratch.with_name(f"{scratch.name}-{key(inputs, *packages)}")
@@ -124,7 +124,7 @@ def report_full_disk(what: str, scratch: Path) -> Iterator[None]:
 
 
 def latest(scratch: Path) -> Path | None:
-    """The newest checkpoint whose manifest holds; those that are incomplete are told and removed."""
+    """The newest checkpoint whose manifest holds; those that are incomplete are named and removed."""
     candidates = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
     for checkpoint in candidates:
         fault = _fault(checkpoint)

@@ -1,4 +1,8 @@
-"""What every trainer here has in common: the checks around it, what is told, and what is recorded."""
+"""What every trainer here has in common: the checks around it, what it prints, and what it records.
+
+prepare(settings)
+result = train("train", trainer, settings, scratch, Workload({"rows": 20}, items=20, longest=7))
+"""
 
 import hashlib
 import os

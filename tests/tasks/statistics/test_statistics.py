@@ -1,12 +1,14 @@
 """Intervals and paired tests, against published values and by simulation."""
 
+import doctest
 import random
 from math import comb
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from tasks.statistics import intervals, paired
+from tasks.statistics import intervals, p_value, paired
 from tasks.statistics.intervals import proportion
 
 
@@ -127,3 +129,10 @@ def test_perplexity_weighs_tokens() -> None:
     result = intervals.perplexity([1.0, 3.0], [3, 1])
     assert result["value"] == pytest.approx(np.exp(1.5), abs=1e-4)
     assert result["low"] <= result["value"] <= result["high"]
+
+
+@pytest.mark.parametrize("module", [intervals, p_value, paired], ids=lambda module: module.__name__.split(".")[-1])
+def test_the_examples_in_the_docstrings_run(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted
+    assert not result.failed

@@ -1,4 +1,4 @@
-"""What a training is priced at in memory is what it takes, and pricing it leaves no trace."""
+"""Training takes the memory that was estimated, and the estimate leaves no trace."""
 
 import os
 import shutil
