@@ -170,7 +170,7 @@ def ours(place: Path, dtype: str = "float32") -> Iterator[str]:
     from tasks.train import stage as train
     from tasks.training import callbacks, trainer
 
-    class Noting(callbacks.Watch):
+    class Noting(callbacks.MonitorCallback):
         def on_train_begin(self, *given: Any, **more: Any) -> None:
             super().on_train_begin(*given, **more)
             note(begins=True)

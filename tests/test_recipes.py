@@ -8,7 +8,7 @@ import pytest
 from flows.params.model import change, model
 from tasks.core.paths import Paths
 from tasks.core.settings import load
-from tasks.generate.recipes import find
+from tasks.generate.recipes import load_recipe
 from tests.flows.project import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -21,6 +21,6 @@ def test_an_overlay_gives_valid_settings_and_something_to_ask(recipe: Path, tmp_
     settings = load(model(), params).generate
     if settings.recipe in ("none", "documents"):
         return  # they read what the user has
-    rows = list(find(settings.recipe).order(settings, Paths(ROOT)))
+    rows = list(load_recipe(settings.recipe).order(settings, Paths(ROOT)))
     wanted = 12 if settings.recipe == "preferences" else settings.rows
     assert sum(row["asked"] for row in rows) == wanted

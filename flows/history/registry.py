@@ -13,7 +13,7 @@ from flows.system.git import commit, git
 from flows.system.process import ask
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
-from tasks.statistics.p_value import p_value
+from tasks.statistics.p_value import describe_p_value
 
 
 def register(revision: str, stage: str, version: str | None = None, *, force: bool = False) -> list[str]:
@@ -98,7 +98,7 @@ def keep(found: dict[str, Any]) -> None:
 def _message(found: dict[str, Any], *, overruled: bool) -> str:
     """What the tag says: scores and verdict, and that somebody overruled it."""
     score = f"{found['metric']} {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}, {found['n']} rows)"
-    gain = f"gain over base {found['gain']:.4f}, {p_value(found['p'])}"
+    gain = f"gain over base {found['gain']:.4f}, {describe_p_value(found['p'])}"
     verdict = "against the rules: " if overruled else ""
     return f"{found['candidate']}: {score}; {gain}\n\n{verdict}{found['reason']}"
 

@@ -19,7 +19,7 @@ from tasks.models.record import DERIVED
 from tasks.stages import stages
 from tasks.training import estimate, usage
 from tasks.training.settings import Optimization
-from tasks.training.usage import clock
+from tasks.training.usage import format_duration
 
 
 def lines() -> tuple[list[str], list[str]]:
@@ -27,7 +27,7 @@ def lines() -> tuple[list[str], list[str]]:
     params, paths = load(model(), Path(PARAMS)), Paths()
     folder = _base(params, paths)
     try:
-        base = estimate.shapes(folder) if folder else {}
+        base = estimate.read_shapes(folder) if folder else {}
     except SafetensorError:  # the stage base says what is wrong with it
         return [], []
     if not base:
@@ -58,9 +58,9 @@ def taken(stages: Iterable[str]) -> list[dict[str, Any]]:
     """What the last training of `stages` was foretold to take, and what it took, a line for each amount."""
     lines = []
     for stage in stages:
-        if not (found := usage.last(Paths(), stage)):
+        if not (found := usage.load(Paths(), stage)):
             continue
-        said: dict[str, Callable[[Any], str]] = {"memory": _size, "disk": _size, "time": clock}
+        said: dict[str, Callable[[Any], str]] = {"memory": _size, "disk": _size, "time": format_duration}
         if price := load(model(), Path(PARAMS)).machine.price:
             said["cost"] = partial(_cost, price)
         for name, show in said.items():
@@ -83,14 +83,14 @@ def _times(params: Params, paths: Paths) -> Iterator[str]:
     if params.align.objective != "off":
         asked["align"] = params.align
     for what, settings in asked.items():
-        seconds = usage.seconds(paths, what, settings)
+        seconds = usage.estimate_seconds(paths, what, settings)
         if seconds is None:
             way = ", or by temper check --time" if what == "train" else ""
             yield f"{what} not known before its first steps{way}"
         else:
             price = params.machine.price
             cost = f", {_cost(price, seconds)} at {price:g} an hour" if price else ""
-            yield f"{what} about {clock(seconds)}{cost}, as the last steps like it took on this machine"
+            yield f"{what} about {format_duration(seconds)}{cost}, as the last steps like it took on this machine"
 
 
 def _cost(price: float, seconds: float) -> str:

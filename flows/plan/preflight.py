@@ -154,7 +154,7 @@ def _ahead() -> Iterator[str]:
     from tasks.core.settings import hint
     from tasks.evaluate.settings import BASES
     from tasks.template.tokenizer import check_tracked, template_text
-    from tasks.training.settings import together
+    from tasks.training.settings import check_row_sharing
 
     if (params := _read()) is None:
         return
@@ -177,7 +177,7 @@ def _ahead() -> Iterator[str]:
         yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
     if params.train.enabled:
         try:
-            together("train", params.train, params.template.packing)
+            check_row_sharing("train", params.train, params.template.packing)
         except SettingsError as error:
             yield str(error)
 

@@ -8,7 +8,7 @@ from tasks.align.objectives import OBJECTIVES
 from tasks.align.rewards import ready
 from tasks.align.settings import Settings
 from tasks.core.paths import Paths
-from tasks.training import adapters
+from tasks.training.adapters import peft_configuration
 from tasks.training.arguments import arguments
 
 
@@ -48,5 +48,5 @@ def validate(settings: Settings, paths: Paths) -> None:
         guides.model(paths, settings.teacher or "", "align.teacher")
     if objective.rewarded:
         ready(settings, paths)
-    adapters.configuration("align", settings)
+    peft_configuration("align", settings)
     values(settings, paths.scratch("align"), 1, evaluated=not objective.sampled)

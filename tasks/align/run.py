@@ -25,7 +25,7 @@ from tasks.models.tuning import described, initial, load, save
 from tasks.training import checkpoints, loop, usage
 from tasks.training.adapters import attach
 from tasks.training.arguments import width
-from tasks.training.callbacks import Watch
+from tasks.training.callbacks import MonitorCallback
 from tasks.training.rows import load as load_rows
 from tasks.training.settings import Tuning
 
@@ -63,7 +63,7 @@ def align(settings: Settings, paths: Paths) -> None:
         told = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
         write_json(place / "training.json", told)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
-    usage.keep(paths, "align", settings, result.usage, paths.aligned)
+    usage.save(paths, "align", settings, result.usage, paths.aligned)
     shutil.rmtree(scratch)
 
 
@@ -75,7 +75,7 @@ class Lesson:
     train: Any
     validation: Any
     """As `train`; None where there is none."""
-    work: loop.Work
+    work: loop.Workload
     files: list[Path]
     """Where it comes from."""
 
@@ -88,7 +88,7 @@ def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
         made = prompts.read(paths, settings.prompts, tokenizer)
         several = settings.answers if objective.grouped else 1
         unit = "answers" if objective.grouped else "rows"
-        work = loop.Work(made.counts(), len(made) * several, made.longest, unit)
+        work = loop.Workload(made.counts(), len(made) * several, made.longest, unit)
         place = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
         return Lesson(objective, made, None, work, [place])
     train, validation = (read(paths, split, name) for split in ("train", "validation"))
@@ -98,7 +98,7 @@ def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
     asked = Items(validation, shape) if len(validation) else None
     kinds = ("preferences", "judged") if objective.judged else ("preferences",)
     files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
-    return Lesson(objective, given, asked, loop.Work(counts(train), len(given), longest(train)), files)
+    return Lesson(objective, given, asked, loop.Workload(counts(train), len(given), longest(train)), files)
 
 
 def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
@@ -137,7 +137,9 @@ def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tu
     return PeftModel.from_pretrained(model, paths.fitted, is_trainable=True), tuning
 
 
-def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path) -> loop.Trained:
+def fit(
+    settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path
+) -> loop.TrainingResult:
     """Train `model` on `lesson`; raises `CheckFailed` where what comes out cannot be right."""
     objective, sampled = lesson.objective, lesson.objective.sampled
     longest = len(lesson.train[lesson.work.longest]["prompt"]) if sampled else 0
@@ -158,7 +160,10 @@ def fit(settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer:
             train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row
             eval_dataset=Dataset.from_list([lesson.validation[0]]) if lesson.validation else None,
             processing_class=tokenizer,
-            callbacks=[Watch("align", settings), *([Start(settings.max_start)] if objective.reference else [])],
+            callbacks=[
+                MonitorCallback("align", settings),
+                *([Start(settings.max_start)] if objective.reference else []),
+            ],
             optimizers=(loop.optimizer(settings, model, values), None),
             **options,
         )

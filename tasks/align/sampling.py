@@ -25,7 +25,7 @@ from tasks.training.private_trl import (
     answer_log_probabilities,
     pair_log_probabilities,
 )
-from tasks.training.samplers import Again
+from tasks.training.samplers import RepeatedPromptSampler
 
 REFERENCE = "reference"
 """Folder, beside the checkpoints, of a whole model as it was before training, with which trl compares it."""
@@ -34,12 +34,12 @@ REFERENCE = "reference"
 class Grouped(Ordered, PromptIds, Ready):
     """GRPO and RLOO: prompts come as ids, in an order that a run which goes on finds again."""
 
-    def sampler(self) -> Again:
+    def sampler(self) -> RepeatedPromptSampler:
         """Each prompt as often as it is answered, batch by batch."""
         asked: Any = self.args  # type: ignore[attr-defined]
         repeats = asked.num_iterations * asked.steps_per_generation
         batch = asked.generation_batch_size // asked.num_generations
-        return Again(len(self.train_dataset), asked.num_generations, batch, repeats, asked.seed)  # type: ignore[attr-defined]
+        return RepeatedPromptSampler(len(self.train_dataset), asked.num_generations, batch, repeats, asked.seed)  # type: ignore[attr-defined]
 
     def probe(self, index: int, answer: int, count: int) -> Any:
         """A loss of `count` times item `index` with `answer` tokens behind it, of which only the memory counts."""

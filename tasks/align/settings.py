@@ -8,7 +8,7 @@ from tasks.align.objectives import GONE, OBJECTIVES
 from tasks.align.rewards import REWARDS
 from tasks.core.settings import Choice, check_keys, hint
 from tasks.core.settings import Settings as Section
-from tasks.training.settings import Optimization, Positive, Tuning, passed_on
+from tasks.training.settings import Optimization, Positive, Tuning, check_arguments
 
 TAKEN = {
     "max_completion_length": "answer_tokens",
@@ -83,7 +83,7 @@ class Settings(Optimization, Tuning):
     """Answers to each prompt that grpo and rloo compare; `batch_size` times `gradient_accumulation` is a multiple."""
     answer_tokens: Positive = 64
     """Largest length of an answer of the model, in tokens."""
-    arguments: Annotated[dict[str, Any], AfterValidator(passed_on)] = Field(default_factory=dict)
+    arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1."""
 
     @field_validator("arguments")

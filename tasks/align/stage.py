@@ -44,7 +44,7 @@ def run(settings: Settings, paths: Paths) -> None:
             out.mkdir()
             write_text(out / "loss.csv", curve([]))
             write_json(out / "settings.json", settings.model_dump(mode="json"))
-        usage.forget(paths, "align")
+        usage.remove(paths, "align")
         print("align: off; what the stage train made is what goes on")
         return
     from tasks.align.run import align

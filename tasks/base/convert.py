@@ -50,8 +50,8 @@ def _save(model: Pickled, tokenizer: Any, folder: Path, out: Path) -> None:
     )  # fmt: skip
     tokenizer.save_pretrained(out)
     config.save_pretrained(out)
-    given = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
-    (given or GenerationConfig.from_model_config(config)).save_pretrained(out)
+    generation = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
+    (generation or GenerationConfig.from_model_config(config)).save_pretrained(out)
     for name in ("config.json", "generation_config.json"):
         values = json.loads((out / name).read_text())
         values.pop("transformers_version", None)

@@ -17,7 +17,10 @@ PAD, START, STOP = "<|pad|>", "<|im_start|>", "<|im_end|>"
 
 
 def pretrain(settings: Settings, paths: Paths) -> None:
-    """Make the text, train tokenizer and model on it, save `data/base`."""
+    """Make the text, train tokenizer and model on it, save `data/base`.
+
+    pretrain(Settings(folder="data/seed"), Paths())
+    """
     lines = pretraining_lines(paths.root / settings.folder, settings.lines, settings.pretraining.seed)
     if not lines:
         raise InputError(f"{settings.folder}: the seed gives no pretraining text.")

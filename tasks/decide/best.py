@@ -8,19 +8,19 @@ import sys
 from tasks.core.files import written
 from tasks.core.paths import Paths
 from tasks.core.reporting import guarded
-from tasks.decide.evidence import candidates
+from tasks.decide.evidence import load_candidates
 
 
-def keep(paths: Paths, name: str) -> None:
+def save_scores(paths: Paths, name: str) -> None:
     """Write data/best/scores.parquet from the predictions of the candidate `name`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = candidates(paths)[name]
-    columns = {"id": found.columns["id"], **{metric: found.goodness(metric) for metric in found.better}}
+    candidate = load_candidates(paths)[name]
+    columns = {"id": candidate.columns["id"], **{metric: candidate.goodness(metric) for metric in candidate.better}}
     with written(paths.best / "scores.parquet") as aside:
         pq.write_table(pa.table(columns), aside)
 
 
 if __name__ == "__main__":
-    sys.exit(guarded("decide", lambda: keep(Paths(), sys.argv[1])))
+    sys.exit(guarded("decide", lambda: save_scores(Paths(), sys.argv[1])))

@@ -37,6 +37,6 @@ def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, path
 
 def stops(merged: Path, tokenizer: Any) -> list[str]:
     """The tokens at which generation ends, by the model's own generation settings."""
-    said = json.loads((merged / "generation_config.json").read_text()).get("eos_token_id", tokenizer.eos_token_id)
-    numbers = said if isinstance(said, list) else [said]
-    return [str(tokenizer.convert_ids_to_tokens(number)) for number in numbers]
+    eos = json.loads((merged / "generation_config.json").read_text()).get("eos_token_id", tokenizer.eos_token_id)
+    ids = eos if isinstance(eos, list) else [eos]
+    return [str(tokenizer.convert_ids_to_tokens(number)) for number in ids]

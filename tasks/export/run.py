@@ -22,7 +22,10 @@ WRITERS: dict[str, Callable[[Settings, Paths, Path], dict[str, Any]]] = {
 
 
 def export(settings: Settings, paths: Paths, name: str) -> None:
-    """Write the format `name`, with what was proved of it in `export.json`."""
+    """Write the format `name`, with what was proved of it in `export.json`.
+
+    export(Settings(formats=["ollama"]), Paths(), "ollama")
+    """
     if not (paths.merged / "config.json").is_file():
         raise InputError(f"{paths.merged}: no model; run the stage merge first.")
     with written(paths.exported(name)) as out:

@@ -19,11 +19,11 @@ from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.generate.child import Watched, place_order
 from tasks.generate.quality import Diversity, near_duplicates
-from tasks.generate.recipes import Outcome, Recipe, Row, find
+from tasks.generate.recipes import Outcome, Recipe, Row, load_recipe
 from tasks.generate.settings import Settings
 from tasks.rows.canonical import row_id
 from tasks.rows.ledger import Ledger
-from tasks.teacher.response_store import RECORD, Record
+from tasks.teacher.response_store import DATABASE, ResponseStore
 
 SOURCE = "generate"
 
@@ -42,6 +42,8 @@ UNWANTED = frozenset({"budget"})
 def generate(settings: Settings, paths: Paths) -> None:
     """Make the rows and write `data/generated` as one folder, and the record of responses.
 
+        generate(Settings(recipe="program", rows=100), Paths())
+
     Raises `InputError` for a faulty input, a key that is not set, or one that the teacher refuses; `MachineError` where
     the pipeline fails or the teacher is gone; `LossError` beyond `generate.max_loss`.
     """
@@ -50,21 +52,21 @@ def generate(settings: Settings, paths: Paths) -> None:
     work.mkdir(parents=True, exist_ok=True)
     ledger = Ledger()
     facts: dict[str, Any] = {"recipe": settings.recipe}
-    record = Record(work / RECORD)
+    store = ResponseStore(work / DATABASE)
     filed = 0
     try:
-        record.forget_failures()  # of an unfinished run; those of finished runs come with the file
-        filed = record.load(paths.responses)
-        record.borrow(paths.records)
+        store.forget_failures()  # of an unfinished run; those of finished runs come with the file
+        filed = store.load(paths.responses)
+        store.load_shared(paths.records)
         if settings.ask_again:
-            record.forget_failures()
+            store.forget_failures()
         if settings.recipe != "none":
-            facts |= _made(settings, paths, work, record, ledger)
+            facts |= _make_rows(settings, paths, work, store, ledger)
             ledger.check("generate", settings.max_loss, "generate.max_loss", UNWANTED)
         else:
             (work / "rows.jsonl").touch()
             (work / "left_out.jsonl").touch()
-        record.save(paths.responses)
+        store.save(paths.responses)
         with written(paths.generated) as aside:
             aside.mkdir()
             for name in ("rows.jsonl", "left_out.jsonl"):
@@ -72,38 +74,38 @@ def generate(settings: Settings, paths: Paths) -> None:
             ledger.write(aside / "ledger.json", **facts)
             write_json(aside / "settings.json", settings.model_dump(mode="json"))
     except BaseException:
-        paid = len(record) > filed
-        record.close()
+        paid = len(store) > filed
+        store.close()
         if paid:
             _clear(work)
         else:
             shutil.rmtree(work)
         raise
-    record.close()
+    store.close()
     shutil.rmtree(work)
-    told = f": {dict(ledger.outs)}, left {dict(ledger.left)}" if ledger.came else ""
-    print(f"generate: {ledger.outs.total()} rows of {ledger.came} asked for{told}", flush=True)
+    counts = f": {dict(ledger.outs)}, left {dict(ledger.left)}" if ledger.came else ""
+    print(f"generate: {ledger.outs.total()} rows of {ledger.came} asked for{counts}", flush=True)
     if "requests" in facts:
         tokens = f"{facts['input_tokens']:,} tokens sent, {facts['output_tokens']:,} answered"
         print(f"generate: {facts['requests']:,} responses used, {tokens}, cost {facts['cost']:g}", flush=True)
 
 
-def _made(settings: Settings, paths: Paths, work: Path, record: Record, ledger: Ledger) -> dict[str, Any]:
+def _make_rows(settings: Settings, paths: Paths, work: Path, store: ResponseStore, ledger: Ledger) -> dict[str, Any]:
     """Make the rows in `work`; return what the ledger tells beside its counts."""
-    recipe = find(settings.recipe)
+    recipe = load_recipe(settings.recipe)
     requests = _order(recipe, settings, paths, work / "order.jsonl")
     run = _identity(settings, work / "order.jsonl")
     attempt = uuid4().hex
-    record.begin(run)
+    store.start_run(run)
     with (work / "outcomes.jsonl").open("w", encoding="utf-8") as file:
-        for outcome in _outcomes(recipe, settings, work, record, run, attempt, requests):
+        for outcome in _outcomes(recipe, settings, work, store, run, attempt, requests):
             file.write(json.dumps(vars(outcome), ensure_ascii=False) + "\n")
     diversity = Diversity()
     with (
         (work / "rows.jsonl").open("w", encoding="utf-8") as rows,
         (work / "left_out.jsonl").open("w", encoding="utf-8") as left,
     ):
-        for outcome in _compared(settings, work):
+        for outcome in _mark_near_duplicates(settings, work):
             ledger.came += 1
             row = _row(outcome, settings)
             if outcome.reason is None:
@@ -117,7 +119,7 @@ def _made(settings: Settings, paths: Paths, work: Path, record: Record, ledger: 
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     if settings.teacher.kind == "program":
         return {"teacher": settings.teacher.name}
-    totals = record.totals(run, attempt)
+    totals = store.totals(run, attempt)
     return {
         "teacher": settings.teacher.name,
         "licence": settings.teacher.licence,
@@ -133,50 +135,50 @@ def _order(recipe: Recipe, settings: Settings, paths: Paths, path: Path) -> int:
     """Write the rows to start from; return about how many requests they take."""
     requests = 0
     with path.open("w", encoding="utf-8") as file:
-        for place, row in enumerate(recipe.order(settings, paths)):
+        for number, row in enumerate(recipe.order(settings, paths)):
             requests += row["requests"]
-            file.write(json.dumps({"place": place, **row}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"place": number, **row}, ensure_ascii=False) + "\n")
     if not requests:
         raise InputError(f"generate.input = {settings.input}: nothing in it to ask about; see generate.recipe.")
     return requests
 
 
 def _outcomes(
-    recipe: Recipe, settings: Settings, work: Path, record: Record, run: str, attempt: str, requests: int
+    recipe: Recipe, settings: Settings, work: Path, store: ResponseStore, run: str, attempt: str, requests: int
 ) -> Iterator[Outcome]:
     """What became of every row, a piece of the order after the other."""
     report = reporter("generate", requests, "requests")
 
-    def tell(used: int) -> None:
+    def report_used(used: int) -> None:
         report(min(used, requests))
 
-    tell(0)
+    report_used(0)
     for start in count(0, PIECE):
         piece = list(_lines(work / "order.jsonl", start, start + PIECE))
         if not piece:
-            tell(requests)
+            report_used(requests)
             return
-        more = {"run": run, "attempt": attempt, "input": str((work.parents[2] / settings.input).resolve())}
-        place_order(work, settings, start, start + PIECE, **more)
-        Watched(work, settings, partial(record.uses, run), record.__len__, tell).run()
+        order_fields = {"run": run, "attempt": attempt, "input": str((work.parents[2] / settings.input).resolve())}
+        place_order(work, settings, start, start + PIECE, **order_fields)
+        Watched(work, settings, partial(store.count_uses, run), store.__len__, report_used).run()
         answered: dict[int, list[Row]] = {}
         for row in _lines(work / "answers.jsonl"):
             answered.setdefault(row["place"], []).append(row)
         for row in piece:
-            found = recipe.outcomes(settings, row, answered.get(row["place"], []), record.get)
-            if len(found) != row["asked"]:
-                raise AssertionError(f"{settings.recipe}: {len(found)} outcomes of {row['asked']} asked for")
-            yield from found
+            outcomes = recipe.outcomes(settings, row, answered.get(row["place"], []), store.get)
+            if len(outcomes) != row["asked"]:
+                raise AssertionError(f"{settings.recipe}: {len(outcomes)} outcomes of {row['asked']} asked for")
+            yield from outcomes
 
 
-def _compared(settings: Settings, work: Path) -> Iterator[Outcome]:
+def _mark_near_duplicates(settings: Settings, work: Path) -> Iterator[Outcome]:
     """The outcomes, those that ask nearly what an earlier one asks marked so."""
     path = work / "outcomes.jsonl"
     alike: set[int] = set()
     if settings.recipe != "program" and settings.near_duplicate is not None:
         alike = near_duplicates(lambda: _lines(path), settings.near_duplicate, work, settings.seed)
-    for number, said in enumerate(_lines(path)):
-        yield Outcome(**{**said, "reason": "near_duplicate"} if number in alike else said)
+    for number, outcome in enumerate(_lines(path)):
+        yield Outcome(**{**outcome, "reason": "near_duplicate"} if number in alike else outcome)
 
 
 def _row(outcome: Outcome, settings: Settings) -> Row:
@@ -213,6 +215,6 @@ def _clear(work: Path) -> None:
     """Remove everything in the scratch folder but the record."""
     if work.is_dir():
         for path in work.iterdir():
-            if path.name.startswith(RECORD):
+            if path.name.startswith(DATABASE):
                 continue
             shutil.rmtree(path) if path.is_dir() else path.unlink()

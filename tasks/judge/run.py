@@ -9,14 +9,14 @@ from tasks.core.errors import InputError, MachineError, SettingsError
 from tasks.core.files import fingerprint, write_json, written
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
-from tasks.judge.pairs import TIE, Pair, together, transcript, verdict
+from tasks.judge.pairs import TIE, Pair, combine_verdicts, parse_verdict, transcript
 from tasks.judge.settings import Settings
 from tasks.judge.tally import tally
 from tasks.rows.canonical import dialogue
 from tasks.teacher.cached_client import ask_all
-from tasks.teacher.errors import Stopped
+from tasks.teacher.errors import FatalError
 from tasks.teacher.request import Response
-from tasks.teacher.response_store import RECORD, Record
+from tasks.teacher.response_store import DATABASE, ResponseStore
 
 Row = dict[str, Any]
 
@@ -25,6 +25,8 @@ ORDERS = (False, True)
 
 def judge(settings: Settings, paths: Paths, candidate: str) -> None:
     """Write `data/judged/CANDIDATE` and the record of responses.
+
+        judge(settings, Paths(), "merged")
 
     Raises `InputError` where the judge cannot be asked or is unclear too often, `MachineError` where it is gone; the
     record is written all the same.
@@ -41,27 +43,27 @@ def judge(settings: Settings, paths: Paths, candidate: str) -> None:
         row.update(first=_verdict(one, swapped=False), second=_verdict(two, swapped=True))
         row.update(said_first=one.failed or one.text, said_second=two.failed or two.text)
     for row in rows:
-        row["verdict"] = together(row["first"], row["second"])
+        row["verdict"] = combine_verdicts(row["first"], row["second"])
     unclear = [row for row in rows if row["verdict"] is None]
     if len(unclear) > settings.max_unclear * len(rows):
         first = unclear[0]
-        said = first["said_second"] if first["first"] is not None else first["said_first"]
+        explanation = first["said_second"] if first["first"] is not None else first["said_first"]
         raise InputError(
             f"judge: {len(unclear)} of {len(rows)} rows have no clear verdict, more than judge.max_unclear = "
-            f"{settings.max_unclear:g} allows; the judge said of {first['pair'].id}: {_line(said)!r}. Take another "
-            "judge, raise judge.teacher.max_new_tokens if it was cut off, or raise the limit."
+            f"{settings.max_unclear:g} allows; the judge said of {first['pair'].id}: {_line(explanation)!r}. "
+            "Take another judge, raise judge.teacher.max_new_tokens if it was cut off, or raise the limit."
         )
-    told = tally(rows)
+    totals = tally(rows)
     facts = {"candidate": candidate, "against": settings.against, "judge": _name(settings), "better": better}
     with written(paths.judged(candidate)) as out:
         out.mkdir()
-        write_json(out / "judged.json", {**facts, **told})
+        write_json(out / "judged.json", {**facts, **totals})
         write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"candidates"}))
         write(out / "judgements.parquet", rows)
     shutil.rmtree(paths.scratch(f"judge-{candidate}"))
     print(
-        f"judge: {candidate} wins {told['wins']}, ties {told['ties']} and loses {told['losses']} against "
-        f"{settings.against}; {told['unclear']} unclear",
+        f"judge: {candidate} wins {totals['wins']}, ties {totals['ties']} and loses {totals['losses']} against "
+        f"{settings.against}; {totals['unclear']} unclear",
         flush=True,
     )
 
@@ -71,17 +73,17 @@ def _answers(settings: Settings, paths: Paths, candidate: str) -> tuple[list[Row
     import pyarrow.parquet as pq
 
     held_out = pq.read_table(paths.clean / "test.parquet").to_pylist()
-    asked = {row["id"]: said[:-1] for row in held_out if (said := dialogue(row))}
+    prompts = {row["id"]: turns[:-1] for row in held_out if (turns := dialogue(row))}
     one, two = (_predictions(paths.evaluation(name)) for name in (candidate, settings.against))
-    told = json.loads((paths.evaluation(candidate) / "scores.json").read_text(encoding="utf-8"))["metrics"]
-    better = {name: score["better"] for name, score in told.items()}
+    metrics = json.loads((paths.evaluation(candidate) / "scores.json").read_text(encoding="utf-8"))["metrics"]
+    better = {name: score["better"] for name, score in metrics.items()}
     if [row["id"] for row in one] != [row["id"] for row in two]:
         raise InputError(
             f"judge: {candidate} and {settings.against} were not asked the same rows; run the stage evaluate of both."
         )
     rows = []
     for mine, other in list(zip(one, two, strict=True))[: settings.limit]:
-        pair = Pair(mine["id"], transcript(asked[mine["id"]]), mine["reference"], mine["output"], other["output"])
+        pair = Pair(mine["id"], transcript(prompts[mine["id"]]), mine["reference"], mine["output"], other["output"])
         rows.append({"pair": pair, "score": {name: _gain(mine, other, name, way) for name, way in better.items()}})
     return rows, better
 
@@ -95,34 +97,34 @@ def _gain(mine: Row, other: Row, metric: str, better: str) -> float | None:
 def _asked(settings: Settings, paths: Paths, candidate: str, pairs: list[Pair]) -> list[Response]:
     """The responses to each pair, in both orders."""
     assert settings.teacher is not None  # as the settings say
-    kept = paths.judgements(candidate)
+    path = paths.judgements(candidate)
     scratch = paths.scratch(f"judge-{candidate}")
     chats = [
-        pair.ask(settings.criteria, reference=settings.reference, swapped=swapped)
+        pair.prompt(settings.criteria, reference=settings.reference, swapped=swapped)
         for pair in pairs
         for swapped in ORDERS
     ]
-    record = Record(scratch / RECORD)
+    store = ResponseStore(scratch / DATABASE)
     try:
-        record.load(kept)
-        record.borrow(paths.records)
-        record.forget_failures()
+        store.load(path)
+        store.load_shared(paths.records)
+        store.forget_failures()
         run = fingerprint([settings.teacher.name, chats])
         report = reporter(f"judge {candidate}", len(chats), "verdicts")
-        responses = ask_all(settings.teacher, chats, record, run, budget=settings.budget, report=report)
-    except Stopped as error:
+        responses = ask_all(settings.teacher, chats, store, run, budget=settings.budget, report=report)
+    except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
         raise kind(f"judge.teacher: {error}. What arrived is kept; mend it and run again.") from None
     finally:
-        record.save(kept)
-        record.close()
+        store.save(path)
+        store.close()
     if any(response.failed == "budget" for response in responses):
         raise InputError("judge: the budget (judge.budget) is used up; what arrived is kept. Raise it, or set limit.")
     return responses
 
 
 def _verdict(response: Response, *, swapped: bool) -> str | None:
-    return None if response.failed else verdict(response.text, swapped=swapped)
+    return None if response.failed else parse_verdict(response.text, swapped=swapped)
 
 
 def _name(settings: Settings) -> str:
@@ -139,8 +141,8 @@ def _predictions(folder: Path) -> list[Row]:
     file = folder / "predictions.parquet"
     if not file.is_file():
         raise InputError(f"{file}: no such file; run the stage evaluate of it first.")
-    found: list[Row] = pq.read_table(file).to_pylist()
-    return found
+    rows: list[Row] = pq.read_table(file).to_pylist()
+    return rows
 
 
 def write(file: Path, rows: list[Row]) -> None:

@@ -14,7 +14,10 @@ from tasks.quantize.settings import Settings
 
 
 def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
-    """Write the model by `scheme`; raise `CheckFailed` where it is too far from the merged one."""
+    """Write the model by `scheme`; raise `CheckFailed` where it is too far from the merged one.
+
+    quantize(Settings(schemes=["nf4"]), Paths(), "nf4")
+    """
     torch.set_num_threads(1)
     model = load_model(paths.merged, torch.float32)
     rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
@@ -83,7 +86,7 @@ def weight_bytes(folder: Path) -> int:
 
 def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool:
     """Whether the tokenizer in `out` gives the ids of the merged model's on the texts of the probes."""
-    known, found = load_tokenizer(merged), load_tokenizer(out)
-    texts = known.batch_decode(rows)
-    ids: list[list[int]] = known(texts, add_special_tokens=False)["input_ids"]
-    return bool(ids == found(texts, add_special_tokens=False)["input_ids"])
+    merged_tokenizer, reloaded = load_tokenizer(merged), load_tokenizer(out)
+    texts = merged_tokenizer.batch_decode(rows)
+    ids: list[list[int]] = merged_tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return bool(ids == reloaded(texts, add_special_tokens=False)["input_ids"])

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tasks.core.errors import MachineError
-from tasks.training.estimate import HELD
+from tasks.training.estimate import QUANTIZED_BITS
 
 Rows = Callable[[], list[list[int]]]
 """Gives token ids of training rows, which are read only where a scheme calibrates on them."""
@@ -57,9 +57,9 @@ def _k_quant(kind: str, bits: float) -> Scheme:
 
 
 SCHEMES = {
-    "nf4": Scheme("bits", "nf4", HELD["nf4"]),
-    "fp4": Scheme("bits", "fp4", HELD["fp4"]),
-    "int8": Scheme("bits", "int8", HELD["int8"]),
+    "nf4": Scheme("bits", "nf4", QUANTIZED_BITS["nf4"]),
+    "fp4": Scheme("bits", "fp4", QUANTIZED_BITS["fp4"]),
+    "int8": Scheme("bits", "int8", QUANTIZED_BITS["int8"]),
     "gguf-f32": _gguf("f32", 32.0),
     "gguf-f16": _gguf("f16", 16.0),
     "gguf-bf16": _gguf("bf16", 16.0),

@@ -1,4 +1,4 @@
-"""Story to files: the page, the card and the numbers."""
+"""What a run left, as files: the page, the card and the numbers."""
 
 import json
 from pathlib import Path
@@ -11,33 +11,36 @@ from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
 from tasks.report import figures, predictions, render
 from tasks.report.card import fenced, front_matter
-from tasks.report.gather import Story, gather
+from tasks.report.gather import RunResults, gather
 from tasks.report.settings import Settings
-from tasks.statistics.p_value import chance
+from tasks.statistics.p_value import format_p_value
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write(settings: Settings, paths: Paths) -> None:
-    """Write `data/report`."""
-    story = gather(paths)
-    write_text(paths.report / "report.html", page(settings, story))
-    reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, story))
+    """Write `data/report`.
+
+    write(Settings(title="Docker assistant"), Paths())
+    """
+    results = gather(paths)
+    write_text(paths.report / "report.html", page(settings, results))
+    reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, results))
     write_text(paths.report / "predictions.html", reading)
-    write_text(paths.report / "model_card.md", card(settings, story))
-    write_json(paths.report / "comparison.json", render.comparison(story))
-    print(" ".join(render.summary(story)[1:2]), flush=True)
+    write_text(paths.report / "model_card.md", card(settings, results))
+    write_json(paths.report / "comparison.json", render.comparison(results))
+    print(" ".join(render.summary(results)[1:2]), flush=True)
 
 
-def page(settings: Settings, story: Story) -> str:
+def page(settings: Settings, results: RunResults) -> str:
     """The HTML page. Everything from data is escaped, but the preview, which its own stage has escaped."""
-    metric = render.metric(story)
+    metric = render.metric(results)
     lines = [
         {
             "key": key,
-            "name": render.name(key),
-            "kind": render.kind(story, key),
-            **render.score(story, key),
+            "name": render.display_name(key),
+            "kind": render.group(results, key),
+            **render.score(results, key),
             "slices": {part: values[metric] for part, values in scores["slices"].get("slice", {}).items()},
             "metrics": scores["metrics"],
             "cut": scores["cut"],
@@ -47,58 +50,58 @@ def page(settings: Settings, story: Story) -> str:
             "no_answer": scores["no_answer"],
             "shots": scores.get("shots"),
         }
-        for key, scores in story.scores.items()
+        for key, scores in results.scores.items()
     ]
-    names = render.slice_names(story)
+    names = render.slice_names(results)
     return _render(
         "report.html.jinja",
         autoescape=True,
         settings=settings,
-        story=story,
-        summary=render.summary(story),
-        synthetic=render.synthetic(story),
+        results=results,
+        summary=render.summary(results),
+        synthetic=render.synthetic(results),
         lines=lines,
         slice_names=names,
         metric=metric,
         comparison=figures.intervals(lines) if lines[0]["better"] == "higher" else None,
         by_slice=figures.slices(lines, names) if names and lines[0]["better"] == "higher" else None,
-        against=render.against(story),
-        curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in story.curves.items()},
-        preview=Markup(story.preview),
-        samples=render.samples(story, settings.samples),
-        lengths=figures.lengths(**story.profile["characters"], unit="characters"),
-        tokens=_tokens(story.audit),
+        against=render.against(results),
+        curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},
+        preview=Markup(results.preview),
+        samples=render.samples(results, settings.samples),
+        lengths=figures.lengths(**results.profile["characters"], unit="characters"),
+        tokens=_tokens(results.audit),
         splits=figures.SPLITS,
     )
 
 
 def _tokens(audit: dict[str, Any]) -> Markup:
     """Rows by tokens, or nothing where the audit does not tell."""
-    found = {
+    histograms = {
         split: values["lengths"]["histogram"]
         for split, values in audit.get("splits", {}).items()
         if values.get("lengths")
     }
-    rows = {split: histogram["rows"] for split, histogram in found.items()}
-    return figures.lengths(next(iter(found.values()))["edges"], rows, "tokens") if found else Markup("")
+    rows = {split: histogram["rows"] for split, histogram in histograms.items()}
+    return figures.lengths(next(iter(histograms.values()))["edges"], rows, "tokens") if histograms else Markup("")
 
 
-def card(settings: Settings, story: Story) -> str:
+def card(settings: Settings, results: RunResults) -> str:
     """The model card: front matter that the hub understands, and Markdown."""
     return _render(
         "model_card.md.jinja",
         autoescape=False,
         settings=settings,
-        story=story,
-        summary=render.summary(story),
-        synthetic=render.synthetic(story),
-        slice_names=render.slice_names(story),
-        metric=render.metric(story),
-        against=render.against(story),
-        front_matter=front_matter(settings, story),
-        chat_template=fenced(story.chat_template, "jinja") if story.chat_template else None,
-        base=render.base_name(story),
-        method=render.method(story),
+        results=results,
+        summary=render.summary(results),
+        synthetic=render.synthetic(results),
+        slice_names=render.slice_names(results),
+        metric=render.metric(results),
+        against=render.against(results),
+        front_matter=front_matter(settings, results),
+        chat_template=fenced(results.chat_template, "jinja") if results.chat_template else None,
+        base=render.base_name(results),
+        method=render.method(results),
     )
 
 
@@ -114,8 +117,8 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
     environment.filters.update(
         percent=render.percent,
         shown=render.shown,
-        chance=chance,
-        name=render.name,
+        p_value=format_p_value,
+        name=render.display_name,
         number=_number,
         value=_value,
         cell=_cell,

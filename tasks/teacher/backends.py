@@ -1,14 +1,17 @@
-"""From settings to whom they describe; what that needs loads when it is asked for."""
+"""From settings to the backend that they describe; its libraries load when you ask for it.
+
+backend = create_backend(Teacher(kind="openai", base_url="http://127.0.0.1:8000/v1", model="m"))
+"""
 
 import os
 from pathlib import Path
 
-from tasks.teacher.client import Voice
-from tasks.teacher.errors import Stopped
+from tasks.teacher.client import Backend
+from tasks.teacher.errors import FatalError
 from tasks.teacher.settings import Teacher, secret_name
 
 
-def model_of(settings: Teacher) -> str:
+def model_name(settings: Teacher) -> str:
     """The model's name for the record: that of a local folder changes with its content."""
     if settings.kind != "local":
         return str(settings.model)
@@ -17,22 +20,22 @@ def model_of(settings: Teacher) -> str:
     return local_name(Path(str(settings.model)))
 
 
-def voice(settings: Teacher) -> Voice:
-    """Whom `settings` describe. A server's key is read from the environment here and kept nowhere else.
+def create_backend(settings: Teacher) -> Backend:
+    """The backend that `settings` describe. A server's key is read from the environment here and kept nowhere else.
 
-    Raises `Stopped` where it is not there.
+    Raises `FatalError` where it is not there.
     """
     if settings.kind == "local":
-        from tasks.teacher.local import Local
+        from tasks.teacher.local import LocalBackend
 
-        return Local(settings)
-    from tasks.teacher.server import Server
+        return LocalBackend(settings)
+    from tasks.teacher.server import ServerBackend
 
-    name = settings.key_name
-    if name and not os.environ.get(name):
-        raise Stopped(
-            f"the environment has no such variable as {name} (key_variable); set it to the key, "
-            f"or keep that as the Prefect Secret '{secret_name(name)}', or set null for a server that needs none",
+    variable = settings.key_name
+    if variable and not os.environ.get(variable):
+        raise FatalError(
+            f"the environment has no such variable as {variable} (key_variable); set it to the key, "
+            f"or keep that as the Prefect Secret '{secret_name(variable)}', or set null for a server that needs none",
             "input",
         )
-    return Server(settings, os.environ[name] if name else None)
+    return ServerBackend(settings, os.environ[variable] if variable else None)

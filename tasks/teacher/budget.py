@@ -3,49 +3,49 @@
 import asyncio
 
 from tasks.teacher.request import Request, Response
-from tasks.teacher.response_store import Record, Spent
+from tasks.teacher.response_store import ResponseStore, ResponseUsage
 from tasks.teacher.settings import Budget, Teacher
 
 
-class Purse:
-    """What a run may still spend. A request holds what it may take at most, until what it took is known."""
+class BudgetTracker:
+    """What a run may still spend. A request reserves the most that it may take, until what it took is known."""
 
-    def __init__(self, record: Record, run: str, budget: Budget, settings: Teacher) -> None:
+    def __init__(self, store: ResponseStore, run: str, budget: Budget, settings: Teacher) -> None:
         """A run whose budget was used up in an earlier attempt has nothing to spend."""
-        self._record, self._run, self._budget, self._settings = record, run, budget, settings
+        self._store, self._run, self._budget, self._settings = store, run, budget, settings
         self._limited = budget.max_tokens is not None or budget.max_cost is not None
-        self._closed = record.is_closed(run)
-        self._under_way = 0
-        self._freed = asyncio.Event()
+        self._closed = store.is_closed(run)
+        self._in_flight = 0
+        self._released = asyncio.Event()
 
-    async def take(self, request: Request) -> bool:
-        """Hold what `request` may take; False where it is not there, even after those under way have given back."""
+    async def reserve(self, request: Request) -> bool:
+        """Reserve the most that `request` may take; False where that is more than what is left."""
         while not self._closed:
-            if not self._limited or self._record.spend(self._run, *self._most(request), self._budget):
-                self._under_way += 1
+            if not self._limited or self._store.spend(self._run, *self._maximum(request), self._budget):
+                self._in_flight += 1
                 return True
-            if not self._under_way:
-                self._record.close_run(self._run)
+            if not self._in_flight:
+                self._store.close_run(self._run)
                 self._closed = True
                 break
-            self._freed.clear()
-            await self._freed.wait()
+            self._released.clear()
+            await self._released.wait()
         return False
 
-    def give_back(self, request: Request) -> None:
-        """Let go of what `request` held."""
-        self._under_way -= 1
+    def release(self, request: Request) -> None:
+        """Release what `request` reserved."""
+        self._in_flight -= 1
         if self._limited:
-            tokens, cost = self._most(request)
-            self._record.spend(self._run, -tokens, -cost)
-        self._freed.set()
+            tokens, cost = self._maximum(request)
+            self._store.spend(self._run, -tokens, -cost)
+        self._released.set()
 
-    def price(self, response: Response) -> Spent:
-        """What a response took; what the server did not count is taken for nothing."""
-        sent, answered = response.input_tokens or 0, response.output_tokens or 0
-        cost = (sent * self._settings.input_price + answered * self._settings.output_price) / 1e6
-        return Spent(sent, answered, cost)
+    def usage(self, response: Response) -> ResponseUsage:
+        """Tokens and cost of a response; what the server did not count is taken for nothing."""
+        input_tokens, output_tokens = response.input_tokens or 0, response.output_tokens or 0
+        cost = (input_tokens * self._settings.input_price + output_tokens * self._settings.output_price) / 1e6
+        return ResponseUsage(input_tokens, output_tokens, cost)
 
-    def _most(self, request: Request) -> tuple[int, float]:
+    def _maximum(self, request: Request) -> tuple[int, float]:
         prices = self._settings.input_price, self._settings.output_price
-        return request.weight, request.weight * max(prices) / 1e6
+        return request.token_estimate, request.token_estimate * max(prices) / 1e6

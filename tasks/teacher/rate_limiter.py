@@ -3,33 +3,33 @@
 import asyncio
 import time
 
-from tasks.teacher.response_store import Record
+from tasks.teacher.response_store import ResponseStore
 from tasks.teacher.settings import Teacher
 
-LOOK = 0.01
-"""Seconds between two looks at a gate that the requests of other steps keep full."""
+POLL_INTERVAL = 0.01
+"""Seconds between two looks at a limit that the requests of other steps use up."""
 
 
-class Gate:
-    """The limits of one server, counted in the record that all steps share. Made and used in one event loop."""
+class RateLimiter:
+    """The limits of one server, counted in the store that all steps share. Make and use it in one event loop."""
 
-    def __init__(self, record: Record, settings: Teacher) -> None:
-        self._record, self._settings = record, settings
+    def __init__(self, store: ResponseStore, settings: Teacher) -> None:
+        self._store, self._settings = store, settings
         self._name = settings.url if settings.kind != "local" else str(settings.model)
-        self._own = asyncio.Semaphore(settings.concurrency)
+        self._semaphore = asyncio.Semaphore(settings.concurrency)
 
     async def __aenter__(self) -> None:
-        """Wait for a place."""
-        await self._own.acquire()
-        while not self._record.enter(self._name, self._settings.concurrency):
-            await asyncio.sleep(LOOK)
+        """Wait until fewer requests than `concurrency` are in flight."""
+        await self._semaphore.acquire()
+        while not self._store.acquire(self._name, self._settings.concurrency):
+            await asyncio.sleep(POLL_INTERVAL)
 
     async def __aexit__(self, *error: object) -> None:
-        self._record.leave(self._name)
-        self._own.release()
+        self._store.release(self._name)
+        self._semaphore.release()
 
-    async def turn(self) -> None:
+    async def wait(self) -> None:
         """Wait for the next start that the minute has room for; starts are spread evenly."""
         if limit := self._settings.requests_per_minute:
             now = time.monotonic()  # the same clock in all processes of a machine
-            await asyncio.sleep(self._record.slot(self._name, now, 60 / limit) - now)
+            await asyncio.sleep(self._store.next_start(self._name, now, 60 / limit) - now)

@@ -18,8 +18,8 @@ from tasks.core.files import written
 from tasks.teacher.request import Request, Response
 from tasks.teacher.settings import Budget
 
-RECORD = "record.sqlite"
-"""Name of the record's database in the pipeline's folder."""
+DATABASE = "record.sqlite"
+"""Name of the store's database in the pipeline's folder."""
 
 STOP = "stop.json"
 """File in the pipeline's folder that says why nothing more can be asked: `{"kind", "said"}`."""
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS spending (run TEXT PRIMARY KEY, tokens REAL, cost REA
 
 
 @dataclass(frozen=True)
-class Spent:
+class ResponseUsage:
     """What one response took: tokens sent, tokens answered, and their cost."""
 
     sent: int
@@ -63,35 +63,35 @@ class Totals:
     cost: float
 
 
-class Record:
+class ResponseStore:
     """Responses by the key of their request, and which of them each run has used. Several processes may share one."""
 
     def __init__(self, path: Path) -> None:
         """Open or make the database at `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._base = sqlite3.connect(path, timeout=120, isolation_level=None)
-        self._base.execute("PRAGMA journal_mode=WAL")
-        self._base.execute("PRAGMA synchronous=NORMAL")
-        self._base.executescript(_TABLES)
-        self._base.execute("INSERT INTO counted SELECT 0 WHERE NOT EXISTS (SELECT * FROM counted)")
+        self._database = sqlite3.connect(path, timeout=120, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.executescript(_TABLES)
+        self._database.execute("INSERT INTO counted SELECT 0 WHERE NOT EXISTS (SELECT * FROM counted)")
 
     def close(self) -> None:
-        self._base.close()
+        self._database.close()
 
     def get(self, key: str) -> Response | None:
         """The response to the request of this key, or None. One that was lent is kept as if it had arrived here."""
         if (line := self._find(key)) is None:
             return None
-        said = json.loads(line)
-        return Response.from_dict(said["response"]) if "response" in said else Response(failed=said["failed"])
+        entry = json.loads(line)
+        return Response.from_dict(entry["response"]) if "response" in entry else Response(failed=entry["failed"])
 
     def _find(self, key: str) -> str | None:
-        asked, values = "SELECT line FROM lines WHERE key = ?", (key,)
-        row = self._base.execute(asked, values).fetchone()
+        query, values = "SELECT line FROM lines WHERE key = ?", (key,)
+        row = self._database.execute(query, values).fetchone()
         if row is None:
-            taken = "INSERT OR IGNORE INTO lines SELECT * FROM lent WHERE key = ? AND kind != 'failed'"
-            if self._base.execute(taken, values).rowcount:
-                row = self._base.execute(asked, values).fetchone()
+            adopt = "INSERT OR IGNORE INTO lines SELECT * FROM lent WHERE key = ? AND kind != 'failed'"
+            if self._database.execute(adopt, values).rowcount:
+                row = self._database.execute(query, values).fetchone()
         return row[0] if row else None
 
     def put(self, request: Request, response: Response) -> None:
@@ -99,33 +99,33 @@ class Record:
         kind, value = ("response", response.as_dict()) if response.failed is None else ("failed", response.failed)
         self._put(request.key, kind, {kind: value, "request": request.as_dict()})
 
-    def _put(self, key: str, kind: str, said: dict[str, Any]) -> None:
-        line = json.dumps({"key": key, **said}, ensure_ascii=False)
+    def _put(self, key: str, kind: str, entry: dict[str, Any]) -> None:
+        line = json.dumps({"key": key, **entry}, ensure_ascii=False)
         line = line.encode(errors="replace").decode()  # half of a surrogate pair, which a cut-off answer may end with
-        self._base.execute("INSERT OR REPLACE INTO lines VALUES (?, ?, ?)", (key, kind, line))
+        self._database.execute("INSERT OR REPLACE INTO lines VALUES (?, ?, ?)", (key, kind, line))
 
-    def begin(self, run: str) -> None:
+    def start_run(self, run: str) -> None:
         """Count what earlier attempts of `run` used as spent, and nothing as under way."""
-        self._base.execute("DELETE FROM gates")
-        before = self.totals(run)
-        values = (run, before.input_tokens + before.output_tokens, before.cost)
-        self._base.execute("INSERT OR REPLACE INTO spending VALUES (?, ?, ?, 0)", values)
+        self._database.execute("DELETE FROM gates")
+        totals = self.totals(run)
+        values = (run, totals.input_tokens + totals.output_tokens, totals.cost)
+        self._database.execute("INSERT OR REPLACE INTO spending VALUES (?, ?, ?, 0)", values)
 
-    def use(self, run: str, attempt: str, key: str, spent: Spent) -> None:
+    def record_use(self, run: str, attempt: str, key: str, spent: ResponseUsage) -> None:
         """Note that `run` used a response, now in its `attempt`; it is counted as spent once."""
         row = (run, key, attempt, spent.sent, spent.answered, spent.cost)
         new = "INSERT OR IGNORE INTO used VALUES (?, ?, ?, ?, ?, ?)"
         tokens, cost = spent.sent + spent.answered, spent.cost
-        if not self._base.execute(new, row).rowcount:
-            self._base.execute("UPDATE used SET attempt = ? WHERE run = ? AND key = ?", (attempt, run, key))
+        if not self._database.execute(new, row).rowcount:
+            self._database.execute("UPDATE used SET attempt = ? WHERE run = ? AND key = ?", (attempt, run, key))
             tokens, cost = 0, 0.0
         more = "UPDATE spending SET tokens = tokens + ?, cost = cost + ?, uses = uses + 1 WHERE run = ?"
-        self._base.execute(more, (tokens, cost, run))
+        self._database.execute(more, (tokens, cost, run))
 
-    def uses(self, run: str) -> int:
+    def count_uses(self, run: str) -> int:
         """How often `run` has used a response, replayed or new, since it began."""
-        found = self._base.execute("SELECT uses FROM spending WHERE run = ?", (run,)).fetchone()
-        return int(found[0]) if found else 0
+        row = self._database.execute("SELECT uses FROM spending WHERE run = ?", (run,)).fetchone()
+        return int(row[0]) if row else 0
 
     def spend(self, run: str, tokens: float, cost: float, budget: Budget | None = None) -> bool:
         """Add to what `run` has spent (or, below zero, give back); not, and False, where it would pass `budget`."""
@@ -133,21 +133,21 @@ class Record:
         limits = [math.inf if limit is None else limit for limit in most]
         query = "UPDATE spending SET tokens = tokens + ?1, cost = cost + ?2 WHERE run = ?3"
         query += " AND tokens + ?1 <= ?4 AND cost + ?2 <= ?5"
-        return bool(self._base.execute(query, (tokens, cost, run, *limits)).rowcount)
+        return bool(self._database.execute(query, (tokens, cost, run, *limits)).rowcount)
 
-    def enter(self, gate: str, most: int) -> bool:
-        """Take a place at `gate`, where fewer than `most` requests are under way."""
+    def acquire(self, server: str, limit: int) -> bool:
+        """Count one more request in flight to `server`; False where that would be more than `limit`."""
         query = "INSERT INTO gates VALUES (?1, 1, 0) ON CONFLICT DO UPDATE SET under_way = under_way + 1"
-        return bool(self._base.execute(f"{query} WHERE under_way < ?2", (gate, most)).rowcount)
+        return bool(self._database.execute(f"{query} WHERE under_way < ?2", (server, limit)).rowcount)
 
-    def leave(self, gate: str) -> None:
-        """Give a place back."""
-        self._base.execute("UPDATE gates SET under_way = under_way - 1 WHERE name = ?", (gate,))
+    def release(self, server: str) -> None:
+        """Count one request in flight to `server` less."""
+        self._database.execute("UPDATE gates SET under_way = under_way - 1 WHERE name = ?", (server,))
 
-    def slot(self, gate: str, now: float, interval: float) -> float:
+    def next_start(self, server: str, now: float, interval: float) -> float:
         """When the next request may start (seconds of the monotonic clock), `interval` seconds after the one before."""
         query = "UPDATE gates SET next = MAX(next, ?) + ? WHERE name = ? RETURNING next"
-        return float(self._base.execute(query, (now, interval, gate)).fetchall()[0][0]) - interval
+        return float(self._database.execute(query, (now, interval, server)).fetchall()[0][0]) - interval
 
     def totals(self, run: str, attempt: str | None = None) -> Totals:
         """What the responses that `run` used took: in all its attempts, or in one."""
@@ -155,12 +155,12 @@ class Record:
         values: tuple[str, ...] = (run,)
         if attempt is not None:
             query, values = f"{query} AND attempt = ?", (run, attempt)
-        count, sent, answered, cost = self._base.execute(query, values).fetchone()
+        count, sent, answered, cost = self._database.execute(query, values).fetchone()
         return Totals(count, int(sent), int(answered), round(cost, 6))
 
     def __len__(self) -> int:
         """Responses that were paid for."""
-        return int(self._base.execute("SELECT responses FROM counted").fetchone()[0])
+        return int(self._database.execute("SELECT responses FROM counted").fetchone()[0])
 
     def close_run(self, run: str) -> None:
         """Note that the budget of `run` is used up: it asks nothing more, now or when it is repeated."""
@@ -172,14 +172,14 @@ class Record:
 
     def forget_failures(self) -> None:
         """Forget requests that failed, so that they are asked again."""
-        self._base.execute("DELETE FROM lines WHERE kind = 'failed'")
+        self._database.execute("DELETE FROM lines WHERE kind = 'failed'")
 
-    def borrow(self, folder: Path) -> None:
+    def load_shared(self, folder: Path) -> None:
         """Look up in the records that lie in `folder`, too, instead of those that were lent before.
 
         They are other runs' own: only what is used of them comes into this one. Raises `InputError` as `load` does.
         """
-        self._base.execute("DELETE FROM lent")
+        self._database.execute("DELETE FROM lent")
         for file in sorted(folder.glob("*.jsonl")):
             self.load(file, "lent")
 
@@ -192,26 +192,26 @@ class Record:
         if not path.is_file():
             return responses
         with path.open(encoding="utf-8") as file:
-            self._base.execute("BEGIN")
+            self._database.execute("BEGIN")
             for number, line in enumerate(file, 1):
                 if line == EMPTY:
                     continue
-                if not (found := LINE.fullmatch(line)):
-                    self._base.execute("ROLLBACK")
+                if not (match := LINE.fullmatch(line)):
+                    self._database.execute("ROLLBACK")
                     raise InputError(
                         f"{path}, line {number}: not a line of a record of responses; restore the file by `dvc "
                         "checkout` or `dvc pull`, or remove it to pay for all responses again."
                     )
-                responses += found[2] == "response"
-                values = (found[1], found[2], line.rstrip("\n"))
-                self._base.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", values)
-            self._base.execute("COMMIT")
+                responses += match[2] == "response"
+                values = (match[1], match[2], line.rstrip("\n"))
+                self._database.execute(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", values)
+            self._database.execute("COMMIT")
         return responses
 
     def save(self, path: Path) -> None:
         """Write all as lines, in the order of their keys: equal records give equal bytes."""
         with written(path) as aside, aside.open("w", encoding="utf-8") as file:
-            for (line,) in self._base.execute("SELECT line FROM lines ORDER BY key"):
+            for (line,) in self._database.execute("SELECT line FROM lines ORDER BY key"):
                 file.write(f"{line}\n")
             if not file.tell():
                 file.write(EMPTY)

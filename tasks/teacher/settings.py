@@ -13,7 +13,7 @@ HUGGING_FACE = "https://router.huggingface.co/v1"
 """Hugging Face's inference API, which speaks OpenAI's chat protocol."""
 
 
-OWN = {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream", "tools", "stop"}
+RESERVED = {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream", "tools", "stop"}
 """Keys of a request that temper sets itself."""
 
 
@@ -60,7 +60,7 @@ class Teacher(Section):
     @field_validator("extra")
     @classmethod
     def _extra_is_no_setting(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := OWN & {*extra}:
+        if taken := RESERVED & {*extra}:
             raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
         return extra
 

@@ -27,10 +27,10 @@ def sample(settings: Settings, paths: Paths) -> None:
     never = {"checkpoint_steps": steps + 1, "eval_steps": steps + 1, "patience": None}
     few = settings.model_copy(update={"steps": steps, "processes": 1, **never})
     with TemporaryDirectory(prefix="temper-") as scratch:
-        took = run.trained(few, paths, Path(scratch))[0].usage
+        took = run.train_rows(few, paths, Path(scratch))[0].usage
     assert took.step is not None
     used = replace(took.used, seconds=took.step * steps)
-    usage.keep(paths, "train", settings, replace(took, used=used))
+    usage.save(paths, "train", settings, replace(took, used=used))
 
 
 def main() -> int:

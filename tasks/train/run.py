@@ -12,12 +12,15 @@ from tasks.models.tuning import described, initial, load, save
 from tasks.train.settings import Settings
 from tasks.training import checkpoints, distributed, rows, usage
 from tasks.training.adapters import attach
-from tasks.training.trainer import Trained, fit, prepare
+from tasks.training.trainer import TrainingResult, fit, prepare
 
 
 def tune(settings: Settings, paths: Paths) -> None:
-    """Train and save `data/trained`; the checkpoints go when the result is complete."""
-    result, scratch = trained(settings, paths)
+    """Train and save `data/trained`; the checkpoints go when the result is complete.
+
+    tune(Settings(steps=100), Paths())
+    """
+    result, scratch = train_rows(settings, paths)
     if distributed.rank():
         return
     record = base_record(paths)
@@ -27,12 +30,15 @@ def tune(settings: Settings, paths: Paths) -> None:
         write_text(out / "loss.csv", result.curve)
         write_json(out / "training.json", {**result.facts, **described(settings), "base": record["sha256"]})
         write_json(out / "settings.json", settings.model_dump(mode="json"))
-    usage.keep(paths, "train", settings, result.usage, paths.fitted)
+    usage.save(paths, "train", settings, result.usage, paths.fitted)
     shutil.rmtree(scratch)
 
 
-def trained(settings: Settings, paths: Paths, scratch: Path | None = None) -> tuple[Trained, Path]:
-    """Train on the templated rows; with checkpoints in `scratch`, or where those of this work lie, which is told."""
+def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) -> tuple[TrainingResult, Path]:
+    """Train on the templated rows; return the result and the folder of the checkpoints (`scratch`, where it is set).
+
+    result, scratch = train_rows(Settings(steps=10), Paths())
+    """
     from transformers import AutoTokenizer
 
     audit = json.loads((paths.templated / "audit.json").read_text())
@@ -54,5 +60,5 @@ def trained(settings: Settings, paths: Paths, scratch: Path | None = None) -> tu
         with distributed.first():
             scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
     model = attach("train", settings, model, train, scratch, grown)
-    seen = validation if len(validation) else None
-    return fit("train", model, tokenizer, train, settings, scratch, validation=seen), scratch
+    evaluated = validation if len(validation) else None
+    return fit("train", model, tokenizer, train, settings, scratch, validation=evaluated), scratch

@@ -38,7 +38,7 @@ def run(settings: Settings, paths: Paths) -> None:
             out.mkdir()
             write_text(out / "loss.csv", curve([]))
             write_json(out / "settings.json", settings.model_dump(mode="json"))
-        usage.forget(paths, "train")
+        usage.remove(paths, "train")
         print("train: off; what the stage align makes of the base is what goes on")
         return
 

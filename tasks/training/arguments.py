@@ -9,7 +9,7 @@ import torch
 
 from tasks.core.errors import SettingsError
 from tasks.training import distributed
-from tasks.training.estimate import kept
+from tasks.training.estimate import checkpoints_kept
 from tasks.training.optimizers import PROJECTING
 from tasks.training.settings import Optimization
 
@@ -44,10 +44,10 @@ def arguments(
     for name in further:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-            told = f"did you mean '{near[0]}'?" if near else "see its documentation."
+            advice = f"did you mean '{near[0]}'?" if near else "see its documentation."
             raise SettingsError(
                 f"params.yaml: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
-                f"{told}"
+                f"{advice}"
             )
     values = {
         "output_dir": str(scratch),
@@ -70,7 +70,7 @@ def arguments(
         "logging_steps": settings.logging_steps,
         "logging_first_step": True,
         "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is no number
-        "save_strategy": "steps" if kept(settings) else "no",
+        "save_strategy": "steps" if checkpoints_kept(settings) else "no",
         "save_steps": eval_steps if patience else settings.checkpoint_steps,
         "save_total_limit": 2,  # the older one stays valid until the manifest of the newer one is written
         "eval_strategy": "steps" if eval_steps else "no",
@@ -85,14 +85,14 @@ def arguments(
     try:
         return kind(**{**values, **further})
     except (ValueError, TypeError, NotImplementedError) as error:
-        said = " ".join(str(error).split())
-        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {said}") from None
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {reason}") from None
 
 
 def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:
-    """Whether to compute in bfloat16: as told, or where there are instructions for it and the model is wide enough.
+    """Whether to compute in bfloat16: as `dtype` says, or where the machine can and the model is wide enough.
 
-    `width` as for `arguments`; a model that does not tell it counts as wide.
+    `width` as for `arguments`; a model of unknown width counts as wide.
     """
     if dtype != "auto":
         return dtype == "bfloat16"

@@ -23,7 +23,7 @@ ALIKE = "frac_reward_zero_std"
 """What trl calls the share of prompts whose answers were all worth the same, from which nothing is learned."""
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
+class MonitorCallback(TrainerCallback):  # type: ignore[misc]
     """Called by the trainer at each log, checkpoint and end."""
 
     def __init__(self, what: str, settings: Optimization) -> None:
@@ -67,20 +67,20 @@ class Watch(TrainerCallback):  # type: ignore[misc]
                 f"Check what {self.what}.method and the keys below it tune."
             )
 
-    def _spike(self, state: Any, most: float) -> None:
+    def _spike(self, state: Any, threshold: float) -> None:
         """Stop where the loss has jumped; a run that goes on has the losses of what was before."""
         losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
         usual, now = losses[-BEFORE - LAST : -LAST], losses[-LAST:]
         if len(usual) < FEWEST:
             return
         mean = statistics.fmean(usual)
-        if min(now) > mean + max(NAT, most * statistics.pstdev(usual)):
-            told = ", ".join(f"{loss:.4g}" for loss in now)
+        if min(now) > mean + max(NAT, threshold * statistics.pstdev(usual)):
+            shown_losses = ", ".join(f"{loss:.4g}" for loss in now)
             raise CheckFailed(
-                f"{self.what}: the loss has jumped: the last {LAST} logged are {told} at step {state.global_step}, "
-                f"after {mean:.4g} on average; checkpoints stay. Lower {self.what}.learning_rate or "
-                f"{self.what}.max_grad_norm, lengthen {self.what}.warmup_steps, look at the rows, or set "
-                f"{self.what}.max_spike to null."
+                f"{self.what}: the loss has jumped: the last {LAST} logged are {shown_losses} at step "
+                f"{state.global_step}, after {mean:.4g} on average; checkpoints stay. Lower "
+                f"{self.what}.learning_rate or {self.what}.max_grad_norm, lengthen {self.what}.warmup_steps, look at "
+                f"the rows, or set {self.what}.max_spike to null."
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

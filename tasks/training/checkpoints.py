@@ -37,12 +37,12 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
     """The folder `<scratch>-<key>` for the checkpoints of this work.
 
     Training never goes on from what was made of something else. Checkpoints of other inputs stay where they are, so
-    that a change taken back goes on from them, but those of one other work only, the last one; which, and what
-    differs, is told.
+    that a change taken back goes on from them, but those of one other work only, the last one; the
+    function prints which, and what differs.
     """
     known = _known(inputs, packages)
-    place = scratch.with_name(f"{scratch.name}-{key(inputs, *packages)}")
-    others = [other for other in scratch.parent.glob(f"{scratch.name}-*") if other != place]
+    target = scratch.with_name(f"{scratch.name}-{key(inputs, *packages)}")
+    others = [other for other in scratch.parent.glob(f"{scratch.name}-*") if other != target]
     others.sort(key=_made, reverse=True)
     kept = None
     for other in others:
@@ -52,20 +52,20 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
                 print(f"{scratch.name}: removed {other}, which is older", flush=True)
             continue
         kept = other
-        told = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
+        changed = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
         print(
-            f"{scratch.name}: does not go on from the checkpoints in {other}, which are of other inputs: {told}. They "
-            "are used where the inputs are theirs again; remove the folder if that will not be.",
+            f"{scratch.name}: does not go on from the checkpoints in {other}, which are of other inputs: {changed}. "
+            "They are used where the inputs are theirs again; remove the folder if that will not be.",
             flush=True,
         )
-    place.mkdir(parents=True, exist_ok=True)
-    write_json(place / INPUTS, known)
-    return place
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / INPUTS, known)
+    return target
 
 
-def _made(place: Path) -> float:
-    """When the work in `place` was last begun."""
-    file = place / INPUTS
+def _made(target: Path) -> float:
+    """When the work in `target` was last begun."""
+    file = target / INPUTS
     return file.stat().st_mtime if file.exists() else 0.0
 
 
@@ -84,7 +84,9 @@ def _differing(old: Any, new: Any, name: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted({*old, *new})
         return [
-            found for key in names for found in _differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+            changed
+            for key in names
+            for changed in _differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
         ]
     return [] if old == new else [name.removeprefix("inputs.")]
 
@@ -105,15 +107,15 @@ def seal(checkpoint: Path) -> None:
 
 
 @contextmanager
-def full_disk(what: str, scratch: Path) -> Iterator[None]:
+def report_full_disk(what: str, scratch: Path) -> Iterator[None]:
     """Turn what torch and safetensors say where a checkpoint finds no room into a sentence."""
     from safetensors import SafetensorError
 
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        said = str(error)
-        if getattr(error, "errno", None) != errno.ENOSPC and not any(words in said for words in NO_ROOM):
+        message = str(error)
+        if getattr(error, "errno", None) != errno.ENOSPC and not any(words in message for words in NO_ROOM):
             raise
         raise MachineError(
             f"{what}: the disk with {scratch} is full; free some space and run again: it goes on from its last "
@@ -122,9 +124,9 @@ def full_disk(what: str, scratch: Path) -> Iterator[None]:
 
 
 def latest(scratch: Path) -> Path | None:
-    """The newest checkpoint whose manifest holds; those that are incomplete are told and removed."""
-    found = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for checkpoint in found:
+    """The newest checkpoint whose manifest holds; those that are incomplete are named and removed."""
+    candidates = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for checkpoint in candidates:
         fault = _fault(checkpoint)
         if fault is None:
             return checkpoint
@@ -147,5 +149,5 @@ def _fault(checkpoint: Path) -> str | None:
     missing += [name for name in files if not (checkpoint / name).is_file()]
     if missing:
         return f"{', '.join(missing)} is missing"
-    changed = [name for name, told in files.items() if sha256(checkpoint / name) != told]
+    changed = [name for name, digest in files.items() if sha256(checkpoint / name) != digest]
     return f"{', '.join(changed)} has changed" if changed else None

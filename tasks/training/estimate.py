@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 
 from tasks.training.methods import METHODS
-from tasks.training.optimizers import UNSAVED, state
+from tasks.training.optimizers import UNSAVED, state_bytes
 from tasks.training.settings import Optimization, Tuning
 
 KEPT = 3
@@ -21,7 +21,7 @@ BYTES = {"F64": 8.0, "F32": 4.0, "F16": 2.0, "BF16": 2.0, "F8_E4M3": 1.0, "F8_E5
 
 STORED = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
 
-HELD = {"nf4": 4.13, "fp4": 4.13, "int8": 8.0}
+QUANTIZED_BITS = {"nf4": 4.13, "fp4": 4.13, "int8": 8.0}
 """Bits of a weight that bitsandbytes holds, scales included, by scheme."""
 
 
@@ -43,17 +43,17 @@ Base = dict[str, Shape]
 """Tensors by name."""
 
 
-def shapes(folder: Path) -> Base:
+def read_shapes(folder: Path) -> Base:
     """The tensors in the safetensors files of `folder`; only their headers are read."""
     from safetensors import safe_open
 
-    found = {}
+    base = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "np") as tensors:
             for name in tensors.keys():  # noqa: SIM118
                 part = tensors.get_slice(name)
-                found[name] = Shape(tuple(part.get_shape()), part.get_dtype())
-    return found
+                base[name] = Shape(tuple(part.get_shape()), part.get_dtype())
+    return base
 
 
 def layers(base: Base) -> Base:
@@ -65,7 +65,7 @@ def layers(base: Base) -> Base:
     }
 
 
-def trained(base: Base, tuning: Tuning) -> int:
+def trained_weights(base: Base, tuning: Tuning) -> int:
     """Weights that `tuning` trains; for adapters other than LoRA as many as LoRA of rank `lora.r` would, at most."""
     weights = sum(shape.count for shape in base.values())
     if METHODS[tuning.method].kind is None:
@@ -79,7 +79,7 @@ def trained(base: Base, tuning: Tuning) -> int:
     return min(weights, sum(tuning.lora.r * sum(shape.sizes) for shape in chosen))
 
 
-def kept(settings: Optimization) -> int:
+def checkpoints_kept(settings: Optimization) -> int:
     """Checkpoints on disk at once, at most; none where the first would come after the last step."""
     if settings.optimizer in UNSAVED:
         return 0
@@ -91,18 +91,18 @@ def kept(settings: Optimization) -> int:
 
 def training(base: Base, tuning: Tuning, settings: Optimization) -> tuple[int, int]:
     """Bytes of disk while it is trained (checkpoints) and after (the result)."""
-    weights = trained(base, tuning)
-    return round(kept(settings) * (4 + state(settings.optimizer)) * weights), 4 * weights
+    weights = trained_weights(base, tuning)
+    return round(checkpoints_kept(settings) * (4 + state_bytes(settings.optimizer)) * weights), 4 * weights
 
 
 def memory(base: Base, tuning: Tuning, settings: Optimization) -> int:
     """Bytes of weights, gradients and optimiser states: without what a forward pass keeps, and without the program."""
-    weights, tuned = sum(shape.count for shape in base.values()), trained(base, tuning)
+    weights, tuned = sum(shape.count for shape in base.values()), trained_weights(base, tuning)
     held = 4.0 * weights
     if tuning.quantized:
-        held -= sum(shape.count for shape in layers(base).values()) * (4 - HELD[tuning.quantized] / 8)
+        held -= sum(shape.count for shape in layers(base).values()) * (4 - QUANTIZED_BITS[tuning.quantized] / 8)
     adapter = 4 * tuned if METHODS[tuning.method].kind else 0
-    return round(held + adapter + (4 + state(settings.optimizer)) * tuned)
+    return round(held + adapter + (4 + state_bytes(settings.optimizer)) * tuned)
 
 
 def merged(base: Base, dtype: str) -> int:
@@ -123,7 +123,7 @@ def quantized(base: Base, dtype: str, bits: float, rest: float) -> int:
 def rows(audit: Path) -> dict[str, int]:
     """Rows, tokens and supervised tokens of training as data/templated/audit.json counts them; empty without it."""
     try:
-        told = json.loads(audit.read_text())
-        return dict(told["splits"]["train"]["trained"])
+        counts = json.loads(audit.read_text())
+        return dict(counts["splits"]["train"]["trained"])
     except (OSError, ValueError, KeyError):
         return {}

@@ -1,4 +1,8 @@
-"""What every trainer here has in common: the checks around it, what is told, and what is recorded."""
+"""What every trainer here has in common: the checks around it, what it prints, and what it records.
+
+prepare(settings)
+result = train("train", trainer, settings, scratch, Workload({"rows": 20}, items=20, longest=7))
+"""
 
 import hashlib
 import os
@@ -15,21 +19,20 @@ from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
 from tasks.models.private_transformers import on_device
-from tasks.training import checkpoints, distributed
-from tasks.training import memory_estimate as pricing
+from tasks.training import checkpoints, distributed, memory_estimate
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import effective
 from tasks.training.callbacks import ALIKE
 from tasks.training.loss_curve import curve
 from tasks.training.methods import METHODS
 from tasks.training.muon import Muon
-from tasks.training.pace import Pace
+from tasks.training.pace import PaceCallback
 from tasks.training.settings import Optimization, Tuning
 from tasks.training.usage import Usage
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """A trained model and what is worth recording about how it came about."""
 
     model: Any
@@ -40,7 +43,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """What is trained on: its counts, and how many items a step takes."""
 
     counts: dict[str, int]
@@ -65,13 +68,13 @@ def prepare(settings: Optimization) -> None:
 
 
 def train(
-    what: str, trainer: Any, settings: Optimization, scratch: Path, work: Work, patience: int | None = None
-) -> Trained:
+    what: str, trainer: Any, settings: Optimization, scratch: Path, workload: Workload, patience: int | None = None
+) -> TrainingResult:
     """Train, from the last checkpoint in `scratch` if any, and check that something was trained.
 
     Raises `CheckFailed` where nothing is trainable or no weight changed.
     """
-    trainer.remove_callback(PrinterCallback)  # Watch tells the same in one line
+    trainer.remove_callback(PrinterCallback)  # MonitorCallback tells the same in one line
     if patience:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
     trainable = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
@@ -81,32 +84,34 @@ def train(
     with distributed.first():
         checkpoint = checkpoints.latest(scratch)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
-    _tell(what, settings, work, batch, trainable, trainer.args, checkpoint)
-    at_once = settings.batch_size if work.forward else min(settings.batch_size, work.items)
-    asked = pricing.price(trainer, settings, work.forward or partial(_forward, trainer, work.longest), at_once)
-    pricing.tell(what, asked)
-    pricing.check(what, asked, settings, scratch, hasattr(trainer.model, "peft_config"))
-    pace = Pace(what, _evaluated(trainer, batch))
+    _print_summary(what, settings, workload, batch, trainable, trainer.args, checkpoint)
+    at_once = settings.batch_size if workload.forward else min(settings.batch_size, workload.items)
+    needs = memory_estimate.measure(
+        trainer, settings, workload.forward or partial(_forward, trainer, workload.longest), at_once
+    )
+    memory_estimate.report(what, needs)
+    memory_estimate.check_resources(what, needs, settings, scratch, hasattr(trainer.model, "peft_config"))
+    pace = PaceCallback(what, _evaluated_rows(trainer, batch))
     trainer.add_callback(pace)
-    with checkpoints.full_disk(what, scratch):
+    with checkpoints.report_full_disk(what, scratch):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    made = trainer.state.global_step
-    usage = pricing.settle(what, asked, pace, (made - pace.start) * batch)
+    steps_done = trainer.state.global_step
+    usage = memory_estimate.summarize(what, needs, pace, (steps_done - pace.start) * batch)
     changed = sum(before[name] != digest(value) for name, value in trainable.items())
     if not changed:
-        alike = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
-        if alike and min(alike) == 1:
+        equal_rewards = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
+        if equal_rewards and min(equal_rewards) == 1:
             raise CheckFailed(
-                f"{what}: in {made} steps all answers to a prompt were worth the same, so nothing was learned; see "
-                f"that {what}.rewards tell good answers of the model from bad ones, or raise {what}.answers."
+                f"{what}: in {steps_done} steps all answers to a prompt were worth the same, so nothing was learned; "
+                f"see that {what}.rewards tell good answers of the model from bad ones, or raise {what}.answers."
             )
-        raise CheckFailed(f"{what}: after {made} steps no weight has changed; raise {what}.learning_rate.")
+        raise CheckFailed(f"{what}: after {steps_done} steps no weight has changed; raise {what}.learning_rate.")
     facts = {
-        **work.counts,
-        "steps": made,
-        work.unit: work.counts.get(work.unit, work.items),
-        f"effective_batch_{work.unit}": batch,
-        "epochs": round(made * batch / work.items, 3),
+        **workload.counts,
+        "steps": steps_done,
+        workload.unit: workload.counts.get(workload.unit, workload.items),
+        f"effective_batch_{workload.unit}": batch,
+        "epochs": round(steps_done * batch / workload.items, 3),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "trainable_parameters": sum(value.numel() for value in trainable.values()),
         "tensors_changed": changed,
@@ -114,10 +119,10 @@ def train(
         "dtype": "bfloat16" if trainer.args.bf16 else "float32",
         "arguments": effective(trainer.args),
     }
-    return Trained(trainer.model, curve(trainer.state.log_history), facts, usage)
+    return TrainingResult(trainer.model, curve(trainer.state.log_history), facts, usage)
 
 
-def _evaluated(trainer: Any, batch: int) -> float:
+def _evaluated_rows(trainer: Any, batch: int) -> float:
     """Rows of the validation split that are looked at for each row of `batch` that a step takes, on average."""
     if trainer.args.eval_strategy == "no" or trainer.eval_dataset is None:
         return 0.0
@@ -157,14 +162,20 @@ def digest(weight: Any) -> bytes:
     return hashlib.blake2b(flat.numpy().data, digest_size=16).digest()
 
 
-def _tell(
-    what: str, settings: Optimization, work: Work, batch: int, trainable: dict[str, Any], values: Any, start: Any
+def _print_summary(
+    what: str,
+    settings: Optimization,
+    workload: Workload,
+    batch: int,
+    trainable: dict[str, Any],
+    values: Any,
+    start: Any,
 ) -> None:
     """One line of derived facts, before the first step."""
-    counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in work.counts.items())
+    counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in workload.counts.items())
     weights = sum(value.numel() for value in trainable.values())
     print(
-        f"{what}: {counts}, {settings.steps} steps of {batch} {work.unit}, "
+        f"{what}: {counts}, {settings.steps} steps of {batch} {workload.unit}, "
         f"{weights} trainable weights, {'bfloat16' if values.bf16 else 'float32'} on {values.device.type}, "
         f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
         flush=True,

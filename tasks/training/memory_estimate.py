@@ -1,6 +1,6 @@
 """What a run will need, before its first step: memory, measured; disk for checkpoints; and what it took.
 
-The price is told and compared with what there is: a run that would not fit stops here, with the numbers and the
+The estimate is printed and compared with what there is: a run that would not fit stops here, with the numbers and the
 cheapest way out, and not after hours.
 """
 
@@ -18,16 +18,16 @@ import psutil
 import torch
 
 from tasks.core.errors import MachineError
-from tasks.training.estimate import kept
-from tasks.training.optimizers import state
-from tasks.training.pace import Pace
+from tasks.training.estimate import checkpoints_kept
+from tasks.training.optimizers import state_bytes
+from tasks.training.pace import PaceCallback
 from tasks.training.private_trl import forget_figures
 from tasks.training.settings import Optimization
-from tasks.training.usage import Amounts, Usage, clock
+from tasks.training.usage import Amounts, Usage, format_duration
 
 
 @dataclass(frozen=True)
-class Price:
+class MemoryEstimate:
     """What a run needs, in bytes."""
 
     loaded: int
@@ -45,7 +45,7 @@ class Price:
         return self.loaded + self.gradients + self.optimizer + self.activations
 
 
-def price(trainer: Any, settings: Optimization, forward: Callable[[int], Any], at_once: int) -> Price:
+def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any], at_once: int) -> MemoryEstimate:
     """What `trainer` will need for batches of `at_once` items; measured on passes forward and back, with no trace left.
 
     `forward` makes a loss of so many items, each as long as the longest. First one goes, then as many as fit twice into
@@ -56,22 +56,22 @@ def price(trainer: Any, settings: Optimization, forward: Callable[[int], Any], a
     weights = sum(value.numel() for value in trained)
     whole = not hasattr(model, "peft_config")
     saved = 4 * (sum(value.numel() for value in model.parameters()) if whole else weights)
-    held, checkpoints = state(settings.optimizer), kept(settings)
+    held, checkpoints = state_bytes(settings.optimizer), checkpoints_kept(settings)
     gradients = sum(value.numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs)
     loaded = in_use()
-    most = passed(trainer, forward, 1) - loaded
+    most = measure_pass(trainer, forward, 1) - loaded
     count = min(at_once, max(1, available() // 2 // max(most, 1)))
     each = max(most - gradients, 0)
     if count > 1:
-        one, most = most, passed(trainer, forward, count) - loaded
+        one, most = most, measure_pass(trainer, forward, count) - loaded
         each = max(most - one, 0) // (count - 1)
     most += each * (at_once - count)
     step = gradients + 2 * max(value.numel() * value.element_size() for value in trained)  # of Adam on one tensor
     peak = max(most, step, saved)  # a copy of what is saved is made, when there are no gradients any more
     buckets = gradients if trainer.args.world_size > 1 else 0  # in which processes exchange them
-    return Price(
+    return MemoryEstimate(
         loaded=loaded,
         gradients=gradients,
         optimizer=round(held * weights),
@@ -80,26 +80,26 @@ def price(trainer: Any, settings: Optimization, forward: Callable[[int], Any], a
     )
 
 
-def passed(trainer: Any, forward: Callable[[int], Any], count: int) -> int:
+def measure_pass(trainer: Any, forward: Callable[[int], Any], count: int) -> int:
     """The most memory in use at one time in a pass forward and back of `count` items, in bytes; all is put away."""
     model = trainer.model
     training = model.training
     model.train()
-    start()
-    with torch.random.fork_rng(), unrecorded(trainer):
+    reset_peak()
+    with torch.random.fork_rng(), discard_metrics(trainer):
         with trainer.compute_loss_context_manager():
             loss = forward(count)
         loss.backward()
     del loss
-    found = peak()
+    most = peak()
     model.zero_grad(set_to_none=True)
     model.train(training)
-    give_back()
-    return found
+    release_cache()
+    return most
 
 
 @contextmanager
-def unrecorded(trainer: Any) -> Iterator[None]:
+def discard_metrics(trainer: Any) -> Iterator[None]:
     """Leave no trace of a forward pass in what trl keeps for its log."""
     yield
     forget_figures(trainer)
@@ -115,7 +115,7 @@ def available() -> int:
     return int(torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available)
 
 
-def start() -> None:
+def reset_peak() -> None:
     """Let `peak` begin anew; where the kernel does not allow that, it goes on."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -131,7 +131,7 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def give_back() -> None:
+def release_cache() -> None:
     """Let others have what was freed; allocators keep it."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -139,20 +139,22 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def check(what: str, asked: Price, settings: Optimization, scratch: Path, adapter: bool) -> None:
+def check_resources(what: str, needs: MemoryEstimate, settings: Optimization, scratch: Path, adapter: bool) -> None:
     """Raise `MachineError` where memory or disk will not do; says what would cost the least."""
     free = shutil.disk_usage(scratch).free
-    if asked.disk > free:
+    if needs.disk > free:
         raise MachineError(
-            f"{what}: {_size(asked.disk)} of disk are needed for {kept(settings)} checkpoints and the result, "
-            f"{_size(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
+            f"{what}: {_size(needs.disk)} of disk are needed for {checkpoints_kept(settings)} checkpoints and the "
+            f"result, {_size(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
         )
-    there, more = available(), asked.memory - asked.loaded
-    if more <= there:
+    free_memory, needed = available(), needs.memory - needs.loaded
+    if needed <= free_memory:
         return
     ways = []
     if settings.batch_size > 1:
-        fitting = max(1, int(settings.batch_size * (there - more + asked.activations) // max(asked.activations, 1)))
+        fitting = max(
+            1, int(settings.batch_size * (free_memory - needed + needs.activations) // max(needs.activations, 1))
+        )
         ways.append(
             f"{what}.batch_size to {min(fitting, settings.batch_size // 2)} with {what}.gradient_accumulation raised"
         )
@@ -160,32 +162,32 @@ def check(what: str, asked: Price, settings: Optimization, scratch: Path, adapte
         ways.append(f"{what}.gradient_checkpointing to true")
     ways.append(f"{what}.method to qlora" if adapter else f"{what}.method to lora, or {what}.optimizer to adafactor")
     raise MachineError(
-        f"{what}: {_size(more)} of memory are needed besides what is loaded (gradients {_size(asked.gradients)}, "
-        f"optimiser {_size(asked.optimizer)}, activations {_size(asked.activations)}), {_size(there)} are available; "
-        f"set {', or '.join(ways)}."
+        f"{what}: {_size(needed)} of memory are needed besides what is loaded (gradients {_size(needs.gradients)}, "
+        f"optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}), "
+        f"{_size(free_memory)} are available; set {', or '.join(ways)}."
     )
 
 
-def tell(what: str, asked: Price) -> None:
-    """One line of the price."""
+def report(what: str, needs: MemoryEstimate) -> None:
+    """Print one line of the estimate."""
     print(
-        f"{what}: needs {_size(asked.memory)} of memory (loaded {_size(asked.loaded)}, gradients "
-        f"{_size(asked.gradients)}, optimiser {_size(asked.optimizer)}, activations {_size(asked.activations)}) and "
-        f"{_size(asked.disk)} of disk",
+        f"{what}: needs {_size(needs.memory)} of memory (loaded {_size(needs.loaded)}, gradients "
+        f"{_size(needs.gradients)}, optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}) and "
+        f"{_size(needs.disk)} of disk",
         flush=True,
     )
 
 
-def settle(what: str, asked: Price, pace: Pace, items: int) -> Usage:
-    """One line of what it took, beside what was foretold. `items` were trained on."""
-    took = peak()
-    said = f"{what}: took {_size(took)} of memory, {asked.memory / took - 1:+.0%} priced"
+def summarize(what: str, needs: MemoryEstimate, pace: PaceCallback, items: int) -> Usage:
+    """Print one line of what it took, beside what was estimated. `items` were trained on."""
+    peak_memory = peak()
+    text = f"{what}: took {_size(peak_memory)} of memory, {needs.memory / peak_memory - 1:+.0%} priced"
     if pace.seconds:
-        said += f", and {clock(pace.seconds)}"
-        said += f", {pace.foretold / pace.seconds - 1:+.0%} foretold" if pace.foretold else ""
-    print(said, flush=True)
-    foretold = Amounts(asked.memory, asked.disk, pace.foretold)
-    return Usage(foretold, Amounts(took, pace.disk, pace.seconds), items, pace.step)
+        text += f", and {format_duration(pace.seconds)}"
+        text += f", {pace.estimated / pace.seconds - 1:+.0%} foretold" if pace.estimated else ""
+    print(text, flush=True)
+    estimated = Amounts(needs.memory, needs.disk, pace.estimated)
+    return Usage(estimated, Amounts(peak_memory, pace.disk, pace.seconds), items, pace.step)
 
 
 def _size(amount: int) -> str:

@@ -69,7 +69,7 @@ STATE = {
 """Bytes that an optimiser keeps for each trained weight; 8 for those not named."""
 
 
-def state(name: str) -> float:
+def state_bytes(name: str) -> float:
     """Bytes that the optimiser `name` keeps for each trained weight."""
     return STATE.get(name, 8.0)
 

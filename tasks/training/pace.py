@@ -1,4 +1,4 @@
-"""How fast training goes: foretold from its first steps, told, and compared with what it took."""
+"""How fast training goes: estimated from its first steps, shown, and compared with what it took."""
 
 import time
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from tasks.training.estimate import KEPT
-from tasks.training.usage import clock, size
+from tasks.training.usage import folder_size, format_duration
 
 FIRST, MEASURED = 1, 5
 """Steps that are not measured, since they fill caches; and those that are."""
@@ -17,7 +17,7 @@ FORWARD = 1 / 3
 """Share of a step's time that a row of the validation split takes: no backward pass."""
 
 
-class Pace(TrainerCallback):  # type: ignore[misc]
+class PaceCallback(TrainerCallback):  # type: ignore[misc]
     """Called by the trainer at each step and checkpoint."""
 
     def __init__(self, what: str, evaluated: float) -> None:
@@ -27,7 +27,7 @@ class Pace(TrainerCallback):  # type: ignore[misc]
         self.evaluated = evaluated
         self.step: float | None = None
         """Seconds, of one of those measured; None before there are so many."""
-        self.foretold: float | None = None
+        self.estimated: float | None = None
         """Seconds of all steps; None where there are hardly more than those measured."""
         self.seconds: float | None = None
         """From the beginning to the end of the last step so far."""
@@ -52,11 +52,14 @@ class Pace(TrainerCallback):  # type: ignore[misc]
         self.step = median(end - begin for begin, end in zip(self.marks, self.marks[1:], strict=False))
         left = state.max_steps - self.start
         if left > 2 * len(self.marks):
-            self.foretold = left * self.step * (1 + FORWARD * self.evaluated)
-            print(f"{self.what}: {self.step:.2g} s a step; {left} steps take about {clock(self.foretold)}", flush=True)
+            self.estimated = left * self.step * (1 + FORWARD * self.evaluated)
+            print(
+                f"{self.what}: {self.step:.2g} s a step; {left} steps take about {format_duration(self.estimated)}",
+                flush=True,
+            )
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The oldest checkpoint is gone by now, and was there while the newest one was written."""
         self.saved += 1
-        newest = size(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-        self.disk = max(self.disk, size(Path(args.output_dir)) + (newest if self.saved >= KEPT else 0))
+        newest = folder_size(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        self.disk = max(self.disk, folder_size(Path(args.output_dir)) + (newest if self.saved >= KEPT else 0))

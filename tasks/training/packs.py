@@ -1,4 +1,7 @@
-"""Packed rows as the trainer reads them: one pack an item, sliced from the memory-mapped file, its rows kept apart."""
+"""Packed rows as the trainer reads them: one pack an item, sliced from the memory-mapped file, its rows kept apart.
+
+Shapes: `B` packs of a batch, `T` tokens of a pack (of the longest one in a batch), `N` rows of a pack.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +12,7 @@ import torch
 
 from tasks.core.errors import CheckFailed, InputError
 from tasks.rows.canonical import IGNORED
-from tasks.training.padding import FLAT, Collate, apart
+from tasks.training.padding import FLAT_COLLATOR, Collator, rows_stay_apart
 
 
 class Packs:
@@ -29,7 +32,7 @@ class Packs:
         return len(self.starts) - 1
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Pack `index`: input_ids and labels (int64 arrays, rows one after the other), seq_lengths (tokens of each)."""
+        """Pack `index`: input_ids and labels (int64 (T,), rows one after the other), seq_lengths (N)."""
         start, end = self.starts[index : index + 2].tolist()
         table = self.data.fast_slice(start, end - start)
         ids, labels = (table.column(name).combine_chunks() for name in ("input_ids", "labels"))
@@ -68,32 +71,32 @@ def _starts(rows: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Stacked:
-    """Packs to a batch of the shape (packs, longest): attention goes over one pack at a time, not the whole batch."""
+class StackedCollator:
+    """Packs to a batch of the shape (B, T): attention goes over one pack at a time, not the whole batch."""
 
     def __call__(self, packs: list[dict[str, Any]]) -> dict[str, Any]:
         """What fills up a shorter pack is no part of a row: each such token stands at position 0, without loss."""
         shape = len(packs), max(len(pack["input_ids"]) for pack in packs)
-        ids, places = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+        ids, positions = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
         labels = torch.full(shape, IGNORED)
-        for line, pack in enumerate(packs):
+        for index, pack in enumerate(packs):
             size = len(pack["input_ids"])
-            ids[line, :size] = torch.from_numpy(pack["input_ids"])
-            labels[line, :size] = torch.from_numpy(pack["labels"])
+            ids[index, :size] = torch.from_numpy(pack["input_ids"])
+            labels[index, :size] = torch.from_numpy(pack["labels"])
             lengths = np.array(pack["seq_lengths"])
             starts = np.cumsum(lengths) - lengths
-            places[line, :size] = torch.from_numpy(np.arange(size) - np.repeat(starts, lengths))
-            labels[line, starts] = IGNORED
-        return {"input_ids": ids, "labels": labels, "position_ids": places}
+            positions[index, :size] = torch.from_numpy(np.arange(size) - np.repeat(starts, lengths))
+            labels[index, starts] = IGNORED
+        return {"input_ids": ids, "labels": labels, "position_ids": positions}
 
 
-def collate(what: str, model: Any, rows: Any) -> Collate:
+def choose_collator(what: str, model: Any, rows: Any) -> Collator:
     """The first of both forms of a batch in which `model` keeps rows apart, measured on two of `rows`.
 
     Raises `CheckFailed` where it mixes them in both: recurrent models do, silently.
     """
-    for form in (Stacked(), FLAT):
-        if apart(model, rows, form):
+    for form in (StackedCollator(), FLAT_COLLATOR):
+        if rows_stay_apart(model, rows, form):
             return form
     raise CheckFailed(
         f"{what}: the base mixes rows that share a pack, so each would be trained on what stands before it; "

@@ -42,13 +42,15 @@ def count(dataset: Any) -> Counts:
     )
 
 
-def check(found: Counts, expected: dict[str, int], what: str) -> None:
+def check(counts: Counts, expected: dict[str, int], what: str) -> None:
     """Raise where the trainer would see other rows or tokens than the audit counted."""
     differing = {
-        name: (value, expected[name]) for name, value in found.as_dict().items() if value != expected.get(name)
+        name: (value, expected[name]) for name, value in counts.as_dict().items() if value != expected.get(name)
     }
     if differing:
-        told = ", ".join(f"{name} {seen} instead of {said}" for name, (seen, said) in differing.items())
-        raise CheckFailed(f"{what}: the trainer sees {told}; run the stage template again.")
-    if not found.supervised_tokens:
-        raise CheckFailed(f"{what}: {found.rows} rows, but no token carries a loss; see data/templated/preview.html.")
+        differences = ", ".join(
+            f"{name} {counted} instead of {wanted}" for name, (counted, wanted) in differing.items()
+        )
+        raise CheckFailed(f"{what}: the trainer sees {differences}; run the stage template again.")
+    if not counts.supervised_tokens:
+        raise CheckFailed(f"{what}: {counts.rows} rows, but no token carries a loss; see data/templated/preview.html.")

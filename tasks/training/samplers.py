@@ -3,6 +3,8 @@
 transformers has such an order too (`train_sampling_strategy="group_by_length"`). It draws from the global generator as
 it stands when an epoch begins, so a run that goes on in its second epoch gets other batches than the undisturbed one;
 it goes from long to short fifty batches at a time, which the loss follows; and it reads every row into Python first.
+
+Shapes: `B` rows of a batch, `N` rows.
 """
 
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ BATCHES = 50
 """Batches' worth of rows, drawn at random, that are sorted together: alike in a batch, and others each epoch."""
 
 
-class ByLength(Sampler[int]):
+class LengthGroupedSampler(Sampler[int]):
     """Row numbers in an order that depends on the lengths, the seed and the epoch, and on nothing else."""
 
     def __init__(self, rows: Any, batch_size: int, seed: int) -> None:
@@ -36,17 +38,17 @@ class ByLength(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         """Each row once: full batches in random order, then the rows that are too few for one."""
         generator = np.random.default_rng([self.seed, self.epoch])
-        drawn = generator.permutation(len(self.lengths))
+        drawn = generator.permutation(len(self.lengths))  # (N,)
         together = np.arange(len(drawn)) // (BATCHES * self.batch_size)
         sorted_rows = drawn[np.lexsort((self.lengths[drawn], together))]
         full = len(drawn) // self.batch_size
-        batches = sorted_rows[: full * self.batch_size].reshape(full, self.batch_size)
+        batches = sorted_rows[: full * self.batch_size].reshape(full, self.batch_size)  # (N // B, B)
         for batch in generator.permutation(full).tolist():
             yield from batches[batch].tolist()
         yield from sorted_rows[full * self.batch_size :].tolist()
 
 
-class Again(Sampler[int]):
+class RepeatedPromptSampler(Sampler[int]):
     """Numbers of prompts for several answers each: batches of prompts, in an order of the seed and the epoch alone.
 
     trl's own goes on with one generator from epoch to epoch, so a run that goes on in its second epoch gets the order

@@ -144,7 +144,7 @@ class Tuning(Section):
         return self.quantization or ("nf4" if self.method == "qlora" else None)
 
 
-OWN = {
+RESERVED = {
     "output_dir": None,
     "max_steps": "steps",
     "num_train_epochs": "steps",
@@ -189,17 +189,17 @@ SHARDING = ("fsdp", "fsdp_config", "deepspeed")
 """Arguments that share out a model's weights among processes."""
 
 
-def passed_on(value: dict[str, Any]) -> dict[str, Any]:
+def check_arguments(value: dict[str, Any]) -> dict[str, Any]:
     """`value`; `ValueError` where it holds an argument that has a key of its own, must be what it is, or is refused."""
     for name in sorted(set(value) & set(SHARDING)):
         raise ValueError(f"{name} is not offered: accelerate shards on accelerators only; see docs/support.md")
-    for name in sorted(set(value) & set(OWN)):
-        key = OWN[name]
+    for name in sorted(set(value) & set(RESERVED)):
+        key = RESERVED[name]
         raise ValueError(f"{name} is set by the key {key}" if key else f"{name} has to be what temper sets it to")
     return value
 
 
-def together(what: str, settings: Batched, packed: bool) -> None:
+def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
     """Raise `SettingsError` where rows should share a line of a batch, and what is tuned or how they go forbids it."""
     if packed and settings.group_by_length:
         raise SettingsError(
@@ -218,7 +218,7 @@ def together(what: str, settings: Batched, packed: bool) -> None:
 class Supervised(Batched, Tuning):
     """Training on rows with labels, watched on a validation split."""
 
-    arguments: Annotated[dict[str, Any], AfterValidator(passed_on)] = Field(default_factory=dict)
+    arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's SFTConfig by their names there, such as neftune_noise_alpha: 5,
     dataloader_num_workers: 2, lr_scheduler_kwargs: {min_lr: 1e-5}, report_to: [tensorboard]."""
     processes: Positive = 1

@@ -14,28 +14,28 @@ from trl.trainer.sft_trainer import SFTTrainer
 from tasks.core.errors import CheckFailed, SettingsError
 from tasks.models.private_transformers import Ordered
 from tasks.training import loop, padding
-from tasks.training.adapters import configuration
+from tasks.training.adapters import peft_configuration
 from tasks.training.arguments import arguments, width
-from tasks.training.callbacks import Watch
-from tasks.training.loop import Trained, Work, prepare
-from tasks.training.loss import chooses, loss
+from tasks.training.callbacks import MonitorCallback
+from tasks.training.loop import TrainingResult, Workload, prepare
+from tasks.training.loss import accepts_logits_to_keep, loss
 from tasks.training.methods import METHODS, Method
-from tasks.training.packs import Packs, collate
+from tasks.training.packs import Packs, choose_collator
 from tasks.training.rows import count
-from tasks.training.samplers import ByLength
-from tasks.training.settings import Batched, Supervised, Tuning, together
+from tasks.training.samplers import LengthGroupedSampler
+from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
 
-__all__ = ["Trained", "fit", "prepare"]
+__all__ = ["TrainingResult", "fit", "prepare"]
 
 
 class Trainer(Ordered, SFTTrainer):  # type: ignore[misc]
     """trl's trainer; rows come in the order `order` where it is set, else in a random one."""
 
-    order: ByLength | None = None
+    order: LengthGroupedSampler | None = None
     method: Method = METHODS["full"]
     what = "train"
 
-    def sampler(self) -> ByLength | None:
+    def sampler(self) -> LengthGroupedSampler | None:
         """See `Ordered`."""
         return self.order
 
@@ -47,10 +47,12 @@ class Trainer(Ordered, SFTTrainer):  # type: ignore[misc]
         if return_outputs or special or (torch.cuda.is_available() and self.method.side_by_side):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         if self.method.own_loss:
-            found = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch).loss
+            total = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch).loss
         else:
-            found = loss(model, inputs, num_items_in_batch, self.method.side_by_side and chooses(self.model))
-        if not math.isfinite(value := found.item()):
+            total = loss(
+                model, inputs, num_items_in_batch, self.method.side_by_side and accepts_logits_to_keep(self.model)
+            )
+        if not math.isfinite(value := total.item()):
             raise CheckFailed(
                 f"{self.what}: the loss is {value} in step {self.state.global_step + 1}; lower {self.what}."
                 f"learning_rate, lengthen {self.what}.warmup_steps, or set {self.what}.dtype to float32."
@@ -58,11 +60,11 @@ class Trainer(Ordered, SFTTrainer):  # type: ignore[misc]
         if (
             num_items_in_batch is not None and self.args.world_size > 1
         ):  # gradients of processes are averaged, not added
-            found = found * self.args.world_size
-        return found
+            total = total * self.args.world_size
+        return total
 
 
-class Allocate(TrainerCallback):  # type: ignore[misc]
+class AdaLoraCallback(TrainerCallback):  # type: ignore[misc]
     """Has AdaLoRA share out its ranks, which peft leaves to whoever trains."""
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
@@ -78,7 +80,7 @@ def fit(
     scratch: Path,
     *,
     validation: Any = None,
-) -> Trained:
+) -> TrainingResult:
     """Train what is trainable of `model` on `rows`, from the last checkpoint in `scratch` if any.
 
     `what` names the section of params.yaml in messages. Where `rows` have a column `pack`, `settings.batch_size` counts
@@ -87,13 +89,13 @@ def fit(
     """
     method = METHODS[settings.method] if isinstance(settings, Tuning) else METHODS["full"]
     packed = "pack" in rows.column_names
-    form, padding_free = _form(what, settings, method, model, rows, packed)
+    collator, padding_free = _choose_collator(what, settings, method, model, rows, packed)
     stage = settings if isinstance(settings, Supervised) else None
     if stage and stage.patience and validation is None:
         raise SettingsError(
             f"params.yaml: {what}.patience looks at the validation split, which is empty; set it to null."
         )
-    values = _values(
+    values = _arguments(
         what, settings, scratch, evaluated=validation is not None, padding_free=padding_free, size=width(model.config)
     )
     if not method.resumes:
@@ -105,14 +107,14 @@ def fit(
             args=values,
             train_dataset=rows,
             eval_dataset=validation,
-            data_collator=form,
+            data_collator=collator,
             processing_class=tokenizer,
-            callbacks=[Watch(what, settings), *([Allocate()] if method.kind == "ADALORA" else [])],
+            callbacks=[MonitorCallback(what, settings), *([AdaLoraCallback()] if method.kind == "ADALORA" else [])],
             optimizers=(loop.optimizer(settings, model, values), None),
         )
     except (ValueError, ImportError, NotImplementedError) as error:
-        said = " ".join(str(error).split())
-        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {said}") from None
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {reason}") from None
     for value in trainable:  # trl rounds adapters on a quantised base to bfloat16, in which small steps are lost
         value.data = value.data.float()
     trainer.what, trainer.method = what, method
@@ -120,23 +122,25 @@ def fit(
         trainer.train_dataset = Packs(rows)
         trainer.eval_dataset = Packs(validation) if validation is not None else None
     if settings.group_by_length:
-        trainer.order = ByLength(rows, settings.batch_size, settings.seed)
-    seen, given = count(trainer.train_dataset), count(rows)
-    if seen != given:
-        raise CheckFailed(f"{what}: the trainer sees {seen}, the rows are {given}; something prepared them again.")
+        trainer.order = LengthGroupedSampler(rows, settings.batch_size, settings.seed)
+    counted, expected = count(trainer.train_dataset), count(rows)
+    if counted != expected:
+        raise CheckFailed(
+            f"{what}: the trainer sees {counted}, the rows are {expected}; something prepared them again."
+        )
     items = trainer.train_dataset
     longest = items.longest if packed else int(np.argmax(pc.list_value_length(rows.data.column("input_ids"))))
-    work = Work(seen.as_dict(), len(items), longest, "packs" if packed else "rows")
-    return loop.train(what, trainer, settings, scratch, work, stage.patience if stage else None)
+    workload = Workload(counted.as_dict(), len(items), longest, "packs" if packed else "rows")
+    return loop.train(what, trainer, settings, scratch, workload, stage.patience if stage else None)
 
 
 def validate(settings: Supervised, scratch: Path) -> None:
     """Raise what the stage would raise for its settings alone."""
-    configuration("train", settings)
-    _values("train", settings, scratch, evaluated=True)
+    peft_configuration("train", settings)
+    _arguments("train", settings, scratch, evaluated=True)
 
 
-def _values(
+def _arguments(
     what: str,
     settings: Batched,
     scratch: Path,
@@ -163,9 +167,15 @@ def _values(
     )
 
 
-def _form(what: str, settings: Batched, method: Method, model: Any, rows: Any, packed: bool) -> tuple[Any, bool]:
+def _choose_collator(
+    what: str, settings: Batched, method: Method, model: Any, rows: Any, packed: bool
+) -> tuple[Any, bool]:
     """How batches are made: the collator of packs, or None for trl's; and whether rows go without padding."""
-    together(what, settings, packed)
+    check_row_sharing(what, settings, packed)
     if not method.side_by_side:
         return None, False
-    return (collate(what, model, rows), False) if packed else (None, padding.free(what, settings, model, rows))
+    return (
+        (choose_collator(what, model, rows), False)
+        if packed
+        else (None, padding.use_padding_free(what, settings, model, rows))
+    )

@@ -1,4 +1,4 @@
-"""What training was foretold to take and took, kept in data/prices: for the next forecast, and for the page of a run.
+"""What training was estimated to take and took, kept in data/prices: for the next estimate, and for a run's page.
 
 No stage reads or writes it as an output, for seconds and memory differ from run to run.
 """
@@ -38,56 +38,57 @@ class Amounts:
 class Usage:
     """Both; `items` (rows, packs, pairs, answers) were trained on in those seconds."""
 
-    foretold: Amounts
+    estimated: Amounts
     used: Amounts
     items: int
     step: float | None
     """Seconds of a step, one of the first."""
 
 
-def place(paths: Paths, what: str) -> Path:
+def usage_file(paths: Paths, what: str) -> Path:
     """The file about the stage `what`."""
     return paths.data / "prices" / f"{what}.json"
 
 
-def keep(paths: Paths, what: str, settings: Optimization, usage: Usage, out: Path | None = None) -> None:
+def save(paths: Paths, what: str, settings: Optimization, usage: Usage, out: Path | None = None) -> None:
     """Keep `usage` as that of the last training of the stage `what`, whose result lies in `out`, if it is kept."""
     values = asdict(usage)
-    values["used"]["disk"] += size(out) if out else 0
-    write_json(place(paths, what), {**values, "like": like(paths, settings)})
+    values["foretold"] = values.pop("estimated")  # as the files of earlier runs have it
+    values["used"]["disk"] += folder_size(out) if out else 0
+    write_json(usage_file(paths, what), {**values, "like": conditions(paths, settings)})
 
 
-def forget(paths: Paths, what: str) -> None:
-    """The stage `what` has run without training, so nothing is to be said of it."""
-    place(paths, what).unlink(missing_ok=True)
+def remove(paths: Paths, what: str) -> None:
+    """Remove what was kept of the stage `what`, which has run without training."""
+    usage_file(paths, what).unlink(missing_ok=True)
 
 
-def last(paths: Paths, what: str) -> dict[str, Any]:
+def load(paths: Paths, what: str) -> dict[str, Any]:
     """What was kept; empty where nothing is."""
     try:
-        found: dict[str, Any] = json.loads(place(paths, what).read_text())
+        values: dict[str, Any] = json.loads(usage_file(paths, what).read_text())
     except (OSError, ValueError):
         return {}
-    return found
+    return values
 
 
-def seconds(paths: Paths, what: str, settings: Optimization) -> float | None:
+def estimate_seconds(paths: Paths, what: str, settings: Optimization) -> float | None:
     """How long training by `settings` will take, as the last one that was like it did; None where there is none."""
-    found = last(paths, what)
-    if not found or found["like"] != like(paths, settings) or not found["used"]["seconds"]:
+    last = load(paths, what)
+    if not last or last["like"] != conditions(paths, settings) or not last["used"]["seconds"]:
         return None
     items = settings.steps * settings.batch_size * settings.gradient_accumulation * getattr(settings, "processes", 1)
-    return float(found["used"]["seconds"] / found["items"] * items)
+    return float(last["used"]["seconds"] / last["items"] * items)
 
 
-def like(paths: Paths, settings: Optimization) -> dict[str, Any]:
+def conditions(paths: Paths, settings: Optimization) -> dict[str, Any]:
     """What has to be the same for an item to take as long: machine, base, rows, and most of the settings."""
     try:
         base = json.loads((paths.base / "base.json").read_text())["sha256"]
     except (OSError, ValueError, KeyError):
         base = None
     return {
-        "machine": machine(),
+        "machine": describe_machine(),
         "base": base,
         "rows": {str(file.relative_to(paths.templated)): file.stat().st_size for file in _rows(paths)},
         "settings": settings.model_dump(mode="json", exclude=WITHOUT_EFFECT),
@@ -98,12 +99,12 @@ def _rows(paths: Paths) -> list[Path]:
     return sorted(paths.templated.rglob("train.arrow"))
 
 
-def machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """Processor, cores and graphics cards of this machine, without a library that would have to be loaded."""
-    told = _lines(Path("/proc/cpuinfo"), "model name")
+    models = _lines(Path("/proc/cpuinfo"), "model name")
     files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     cards = [line for file in files for line in _lines(file, "Model")]
-    return {"processor": told[0] if told else platform.processor(), "cores": os.cpu_count(), "cards": cards}
+    return {"processor": models[0] if models else platform.processor(), "cores": os.cpu_count(), "cards": cards}
 
 
 def _lines(file: Path, name: str) -> list[str]:
@@ -115,12 +116,12 @@ def _lines(file: Path, name: str) -> list[str]:
     return [line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name]
 
 
-def size(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
     """Bytes of the files in `folder`."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Seconds as a person says them."""
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -384,14 +384,14 @@ def benchmark(paths: Paths, candidate: str, right: int, prompts: str = "same") -
 
 def judged(paths: Paths, candidate: str) -> None:
     """Write what the stage judge leaves of `candidate`: two wins, a loss, a verdict that turns, and a row without."""
-    from tasks.judge.pairs import Pair, together
+    from tasks.judge.pairs import Pair, combine_verdicts
     from tasks.judge.run import write
     from tasks.judge.tally import tally
 
     verdicts = [("win", "win"), ("win", "win"), ("loss", "loss"), ("win", "loss"), (None, "tie")]
     rows: list[dict[str, Any]] = [
         {"pair": Pair(f"row{number}", "start web", "a", "a b", "a"), "first": one, "second": two,
-         "verdict": together(one, two), "said_first": f"{EVIL} first {one}", "said_second": f"second {two}",
+         "verdict": combine_verdicts(one, two), "said_first": f"{EVIL} first {one}", "said_second": f"second {two}",
          "output": "a b", "against": "a", "score": {"exact_match": 1.0}}
         for number, (one, two) in enumerate(verdicts)
     ]  # fmt: skip

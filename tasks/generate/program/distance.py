@@ -58,11 +58,11 @@ def check(grammar: Grammar, path: Path) -> None:
         shared, opening = len(one.literal & other.literal), min(one.opening, other.opening)
         equal = min(_alike(one, other, meet), _alike(other, one, meet))
         union = len(one.literal | other.literal) + len(one.kinds) + len(other.kinds) - equal
-        likeness = (shared + equal + opening) / (union + opening)
-        if likeness >= NEAR_DUPLICATE:
+        similarity = (shared + equal + opening) / (union + opening)
+        if similarity >= NEAR_DUPLICATE:
             raise InputError(
                 f"{path}: '{one.phrasing}' ({one.intent}) and '{other.phrasing}' ({other.intent}) ask for different "
-                f"commands in nearly the same words (similarity up to {likeness:.2f}, limit {NEAR_DUPLICATE:g}). "
+                f"commands in nearly the same words (similarity up to {similarity:.2f}, limit {NEAR_DUPLICATE:g}). "
                 "Reword one of them."
             )
 

@@ -28,8 +28,8 @@ def load(folder: Path) -> Grammar:
     for key in ("name", "description"):
         if not isinstance(assistant.get(key), str):
             raise InputError(f"{path}: the key '{key}' is missing or no text; add it.")
-    values = {str(kind): _values(folder / "slots.yaml", str(kind), given) for kind, given in slots.items()}
-    intents = tuple(_intent(folder / "intents.yaml", str(name), given, values) for name, given in described.items())
+    values = {str(kind): _values(folder / "slots.yaml", str(kind), entry) for kind, entry in slots.items()}
+    intents = tuple(_intent(folder / "intents.yaml", str(name), entry, values) for name, entry in described.items())
     system = assistant.get("system")
     grammar = Grammar(
         name=str(assistant["name"]),
@@ -52,9 +52,9 @@ def _mapping(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def _values(path: Path, kind: str, given: Any) -> tuple[str, ...]:
+def _values(path: Path, kind: str, entry: Any) -> tuple[str, ...]:
     """A list of values, or `parts`: every way to join one item of each part."""
-    parts = given.get("parts") if isinstance(given, dict) else [given]
+    parts = entry.get("parts") if isinstance(entry, dict) else [entry]
     if not isinstance(parts, list) or not parts or not all(isinstance(part, list) and part for part in parts):
         raise InputError(f"{path}: {kind}: expected a list of values, or 'parts' with lists to join.")
     values = tuple("".join(map(str, chosen)) for chosen in itertools.product(*parts))
@@ -67,13 +67,13 @@ def _values(path: Path, kind: str, given: Any) -> tuple[str, ...]:
     return values
 
 
-def _intent(path: Path, name: str, given: Any, values: dict[str, tuple[str, ...]]) -> Intent:
-    if not isinstance(given, dict) or not isinstance(given.get("command"), str) or not given.get("requests"):
+def _intent(path: Path, name: str, entry: Any, values: dict[str, tuple[str, ...]]) -> Intent:
+    if not isinstance(entry, dict) or not isinstance(entry.get("command"), str) or not entry.get("requests"):
         raise InputError(f"{path}: {name}: expected 'command' (a text) and 'requests' (a list of phrasings).")
-    if unknown := set(given) - {"command", "requests", "held_out"}:
+    if unknown := set(entry) - {"command", "requests", "held_out"}:
         raise InputError(f"{path}: {name}: unknown key '{min(unknown)}'; known: command, requests, held_out.")
-    held_out = tuple(map(str, given.get("held_out") or ()))
-    patterns = [str(given["command"]), *map(str, given["requests"]), *held_out]
+    held_out = tuple(map(str, entry.get("held_out") or ()))
+    patterns = [str(entry["command"]), *map(str, entry["requests"]), *held_out]
     slots = dict.fromkeys(slot_names(patterns[0]), "")
     kinds = {match[1]: match[2] for pattern in patterns for match in SLOT.finditer(pattern) if match[2]}
     for slot in slots:
@@ -95,5 +95,5 @@ def _intent(path: Path, name: str, given: Any, values: dict[str, tuple[str, ...]
     if len(set(plain)) < len(plain):
         twice = next(pattern for pattern in plain if plain.count(pattern) > 1)
         raise InputError(f"{path}: {name}: '{twice}' stands twice; remove one.")
-    divide = 1 + len(given["requests"])
+    divide = 1 + len(entry["requests"])
     return Intent(name, plain[0], slots, tuple(plain[1:divide]), tuple(plain[divide:]))

@@ -71,7 +71,7 @@ def hashes(paths: Paths) -> dict[str, str]:
 
 
 def test_off_makes_nothing_and_what_was_trained_goes_on(project: Paths) -> None:
-    before = usage.place(project, "align")
+    before = usage.usage_file(project, "align")
     before.parent.mkdir(parents=True)
     before.write_text("{}")
     stage.run(asked(objective="off"), project)

@@ -15,8 +15,8 @@ from tests.tasks import tiny
 
 @pytest.fixture
 def project(tmp_path: Path) -> Paths:
-    made = tiny.tokenizer()
-    made.save_pretrained(tiny.model(tmp_path / "model", vocabulary=len(made)))
+    tokenizer = tiny.tokenizer()
+    tokenizer.save_pretrained(tiny.model(tmp_path / "model", vocabulary=len(tokenizer)))
     return Paths(tmp_path)
 
 
@@ -30,17 +30,17 @@ def test_a_ready_model_is_recorded_and_not_copied(project: Paths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gone", "said"),
+    ("gone", "message"),
     [
         (["config.json"], "has no config.json"),
         (["model.safetensors"], r"weights as \*\.safetensors; it holds none"),
         (["tokenizer.json"], "has no tokenizer"),
     ],
 )
-def test_a_model_that_lacks_something_is_refused(project: Paths, gone: list[str], said: str) -> None:
+def test_a_model_that_lacks_something_is_refused(project: Paths, gone: list[str], message: str) -> None:
     for name in gone:
         (project.root / "model" / name).unlink()
-    with pytest.raises(ModelError, match=f"^model: .*{said}"):
+    with pytest.raises(ModelError, match=f"^model: .*{message}"):
         base.run(base.Settings(folder="model"), project)
     assert not project.base.exists()
 

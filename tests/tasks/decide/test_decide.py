@@ -19,8 +19,8 @@ def hits(right: int) -> dict[str, list[float]]:
 
 
 def evaluated(paths: Paths, candidate: str, scored: dict[str, list[float]]) -> None:
-    said = [f"{candidate} {number}" for number in range(len(next(iter(scored.values()))))]
-    tiny.evaluation(paths, candidate, scored, said)
+    outputs = [f"{candidate} {number}" for number in range(len(next(iter(scored.values()))))]
+    tiny.evaluation(paths, candidate, scored, outputs)
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def run(tmp_path: Path) -> Paths:
 
 
 def failed(decision: dict[str, Any]) -> list[str]:
-    return [rule for rule, told in decision["rules"].items() if told["passed"] is False]
+    return [rule for rule, comparisons in decision["rules"].items() if comparisons["passed"] is False]
 
 
 def replaced(paths: Paths, candidate: str, scored: dict[str, list[float]]) -> None:
@@ -52,8 +52,8 @@ def test_a_good_run_is_promoted(run: Paths) -> None:
     assert decision["gain"] == 0.55
     assert decision["p"] < 1e-5
     assert decision["rules"]["forgetting"]["passed"] is None, "nothing to judge by"
-    told = tiny.read(run.decision / "comparisons.json")["comparisons"]
-    pairs = {(one["candidate"], one["against"]) for one in told}
+    comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
+    pairs = {(one["candidate"], one["against"]) for one in comparisons}
     assert pairs == {
         *((name, free) for name in ("adapter", "merged", "nf4") for free in ("base", "base_system", "base_few_shot")),
         ("adapter", "merged"),
@@ -91,8 +91,13 @@ def test_forgetting(run: Paths) -> None:
     assert failed(decision) == ["forgetting"]
     assert "arc (acc) loses 0.1000 against the base" in decision["rules"]["forgetting"]["says"]
     assert failed(tiny.decided(run, forgetting=0.1)) == []
-    (told,) = tiny.read(run.decision / "comparisons.json")["benchmarks"]
-    assert (told["before"], told["after"], told["wins"], told["losses"]) == (0.75, 0.65, 0, 4)
+    (comparisons,) = tiny.read(run.decision / "comparisons.json")["benchmarks"]
+    assert (comparisons["before"], comparisons["after"], comparisons["wins"], comparisons["losses"]) == (
+        0.75,
+        0.65,
+        0,
+        4,
+    )
 
 
 def test_the_run_promoted_last(run: Paths) -> None:
@@ -122,9 +127,9 @@ def test_candidates_that_were_asked_in_other_words(run: Paths) -> None:
 
     file = run.evaluation("nf4") / "predictions.parquet"
     table = pq.read_table(file)
-    said = [None, *(f"{prompt}!" for prompt in table["prompt"].to_pylist()[1:3]), *table["prompt"].to_pylist()[3:]]
-    place = table.column_names.index("prompt")
-    pq.write_table(table.set_column(place, "prompt", pa.array(said, pa.string())), file)
+    outputs = [None, *(f"{prompt}!" for prompt in table["prompt"].to_pylist()[1:3]), *table["prompt"].to_pylist()[3:]]
+    column = table.column_names.index("prompt")
+    pq.write_table(table.set_column(column, "prompt", pa.array(outputs, pa.string())), file)
     tiny.benchmark(run, "base", 30)
     tiny.benchmark(run, "merged", 30, prompts="other")
     decision = tiny.decided(run)
@@ -156,8 +161,10 @@ def test_several_metrics_are_corrected_for(run: Paths) -> None:
             run, candidate, {**hits(right), "f1": [0.5 + right / 100] * ROWS, "contains": hits(right)["exact_match"]}
         )
     tiny.decided(run)
-    told = tiny.read(run.decision / "comparisons.json")["comparisons"]
-    family = {one["metric"]: one for one in told if (one["candidate"], one["against"]) == ("merged", "base_few_shot")}
+    comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
+    family = {
+        one["metric"]: one for one in comparisons if (one["candidate"], one["against"]) == ("merged", "base_few_shot")
+    }
     assert family["exact_match"]["p_adjusted"] == pytest.approx(3 * family["exact_match"]["p"], rel=1e-3)
     assert family["f1"]["test"] == "sign flips" and family["exact_match"]["test"] == "exact McNemar"
     assert tiny.decided(run, metric="f1")["metric"] == "f1"

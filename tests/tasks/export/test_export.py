@@ -39,9 +39,9 @@ NUMBERED = "{% for m in messages %}{{ loop.index ~ m['role'] ~ ': ' ~ m['content
 def project(tmp_path: Path) -> Paths:
     """A project whose merged model is a random one."""
     paths = tiny.project(tmp_path)
-    made = tiny.tokenizer()
-    tiny.model(paths.merged, vocabulary=len(made))
-    made.save_pretrained(paths.merged)
+    tokenizer = tiny.tokenizer()
+    tiny.model(paths.merged, vocabulary=len(tokenizer))
+    tokenizer.save_pretrained(paths.merged)
     return paths
 
 
@@ -54,8 +54,8 @@ def go(template: str, messages: list[dict[str, str]]) -> str:
         return {".Content": here.get("content", ""), ".Role": here.get("role", ""), ".System": system}[expression]
 
     def true(condition: str, here: dict[str, str]) -> bool:
-        if found := re.fullmatch(r'eq (\.\w+) "(.*)"', condition):
-            return value(found[1], here) == found[2]
+        if match := re.fullmatch(r'eq (\.\w+) "(.*)"', condition):
+            return value(match[1], here) == match[2]
         return bool(value(condition, here))
 
     def block(at: int, here: dict[str, str], on: bool) -> tuple[str, int]:
@@ -66,17 +66,17 @@ def go(template: str, messages: list[dict[str, str]]) -> str:
                 text += token if on else ""
                 at += 1
                 continue
-            said = token[2:-2].strip()
-            if said == "end" or said.startswith("else"):
+            action = token[2:-2].strip()
+            if action == "end" or action.startswith("else"):
                 return text, at
-            if said == "range .Messages":
+            if action == "range .Messages":
                 start = at + 1
                 for message in messages:
                     part, at = block(start, message, on)
                     text += part
                 at += 1
-            elif said.startswith("if "):
-                done, condition = False, said[3:]
+            elif action.startswith("if "):
+                done, condition = False, action[3:]
                 while True:
                     now = not done and true(condition, here)
                     part, at = block(at + 1, here, on and now)
@@ -94,7 +94,7 @@ def go(template: str, messages: list[dict[str, str]]) -> str:
                         break
                 at += 1
             else:
-                text += value(said, here) if on else ""
+                text += value(action, here) if on else ""
                 at += 1
         return text, at
 
@@ -102,9 +102,9 @@ def go(template: str, messages: list[dict[str, str]]) -> str:
 
 
 def template_of(modelfile: str) -> str:
-    found = re.search(r'TEMPLATE """(.*?)"""', modelfile, re.DOTALL)
-    assert found
-    return found[1]
+    match = re.search(r'TEMPLATE """(.*?)"""', modelfile, re.DOTALL)
+    assert match
+    return match[1]
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,16 @@ def template_of(modelfile: str) -> str:
 def test_ollama_says_what_the_template_says(project: Paths, template: str) -> None:
     from transformers import AutoTokenizer
 
-    made = AutoTokenizer.from_pretrained(project.merged)
-    made.chat_template = template
-    made.save_pretrained(project.merged)
+    tokenizer = AutoTokenizer.from_pretrained(project.merged)
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(project.merged)
     run(Settings(), project, "ollama")
     out = project.exported("ollama")
     modelfile = (out / "Modelfile").read_text()
     proved = 0
     for dialogue in PROMPTS:
         try:
-            expected = made.apply_chat_template(dialogue, tokenize=False, add_generation_prompt=True)
+            expected = tokenizer.apply_chat_template(dialogue, tokenize=False, add_generation_prompt=True)
         except Exception:
             continue
         assert go(template_of(modelfile), dialogue) == expected
@@ -137,9 +137,9 @@ def test_ollama_says_what_the_template_says(project: Paths, template: str) -> No
 def test_a_template_that_is_more_than_a_frame(project: Paths) -> None:
     from transformers import AutoTokenizer
 
-    made = AutoTokenizer.from_pretrained(project.merged)
-    made.chat_template = NUMBERED
-    made.save_pretrained(project.merged)
+    tokenizer = AutoTokenizer.from_pretrained(project.merged)
+    tokenizer.chat_template = NUMBERED
+    tokenizer.save_pretrained(project.merged)
     with pytest.raises(
         ModelError, match=r"cannot be said as a template of Ollama: .*take ollama out of export\.formats"
     ):
@@ -152,20 +152,20 @@ def test_real_templates_are_said_exactly_or_refused() -> None:
     """What is accepted renders alike, as read by a reader of Go's templates; at least a third are accepted."""
     from tasks.export.gotemplate import translate
 
-    made = tiny.tokenizer()
-    made.bos_token = "<s>"
+    tokenizer = tiny.tokenizer()
+    tokenizer.bos_token = "<s>"
     accepted = 0
     files = sorted(TEMPLATES.rglob("*.jinja"))
     for file in files:
-        made.chat_template = file.read_text()
+        tokenizer.chat_template = file.read_text()
         try:
-            frame = translate(made)
+            frame = translate(tokenizer)
         except ModelError:
             continue
         accepted += 1
         for dialogue in PROMPTS:
             try:
-                expected = made.apply_chat_template(dialogue, tokenize=False, add_generation_prompt=True)
+                expected = tokenizer.apply_chat_template(dialogue, tokenize=False, add_generation_prompt=True)
             except Exception:
                 continue
             assert go(frame.go(), dialogue) == expected, file.name

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.core.errors import InputError
 from tasks.generate.documents import Document, chunks, documents
-from tasks.generate.recipes.documents import found, supported
+from tasks.generate.recipes.documents import parse_pairs, supported
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "documents"
 
@@ -46,14 +46,14 @@ def pdf(text: str) -> bytes:
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
     ]
     for number, stream in enumerate(streams):
-        place = 5 + 2 * number
-        page = f"<< /Type /Page /Parent 2 0 R /Contents {place} 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
+        content_id = 5 + 2 * number
+        page = f"<< /Type /Page /Parent 2 0 R /Contents {content_id} 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
         objects += [page.encode(), b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream)]
-    body, places = b"%PDF-1.4\n", []
+    body, offsets = b"%PDF-1.4\n", []
     for number, content in enumerate(objects, 1):
-        places.append(len(body))
+        offsets.append(len(body))
         body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     end = (len(objects) + 1, table, len(objects) + 1, len(body))
     return (
         body + b"xref\n0 %d\n0000000000 65535 f \n%strailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % end
@@ -107,18 +107,18 @@ def test_every_format_becomes_markdown(tmp_path: Path) -> None:
 
 
 def test_chunks_know_their_headings_and_lines_and_leave_code_whole() -> None:
-    found = list(chunks(one(PAGE), 120))
+    pieces = list(chunks(one(PAGE), 120))
     lines = PAGE.split("\n")
-    for chunk in found:
+    for chunk in pieces:
         assert len(chunk.text) <= 120
         assert chunk.text in "\n".join(lines[chunk.lines[0] - 1 : chunk.lines[1]])
-    assert [chunk.number for chunk in found] == list(range(len(found)))
-    by_text = {chunk.text.split("\n")[0]: chunk for chunk in found}
+    assert [chunk.number for chunk in pieces] == list(range(len(pieces)))
+    by_text = {chunk.text.split("\n")[0]: chunk for chunk in pieces}
     assert by_text["### Options"].headings == ("Volumes", "Create", "Options")
     assert by_text["## Remove"].headings == ("Volumes", "Remove")
-    assert not any("not a heading" in heading for chunk in found for heading in chunk.headings)
-    assert any("# not a heading\ndocker volume create web-data\n```" in chunk.text for chunk in found)
-    assert "".join("".join(chunk.text.split()) for chunk in found) == "".join(PAGE.split())
+    assert not any("not a heading" in heading for chunk in pieces for heading in chunk.headings)
+    assert any("# not a heading\ndocker volume create web-data\n```" in chunk.text for chunk in pieces)
+    assert "".join("".join(chunk.text.split()) for chunk in pieces) == "".join(PAGE.split())
 
 
 def test_a_folder_without_documents_is_said_to_be_one(tmp_path: Path) -> None:
@@ -148,10 +148,13 @@ def test_what_a_chunk_bears_out(answer: str, quote: str, stands: bool) -> None:
 def test_entries_are_found_in_whatever_surrounds_them() -> None:
     entry = '{"question": "q", "answer": "a", "quote": "b"}'
     pair = {"question": "q", "answer": "a", "quote": "b"}
-    assert found(f"Sure!\n```json\n[{entry}, {entry}]\n```") == [pair, pair]
-    assert found(f'[{entry}, {{"question": "cut o') == [pair]
-    assert found('[{"question": "q", "answer": 7, "quote": "b"}, {"question": "", "answer": "a", "quote": "b"}]') == []
-    assert found("{" * 5000) == []
+    assert parse_pairs(f"Sure!\n```json\n[{entry}, {entry}]\n```") == [pair, pair]
+    assert parse_pairs(f'[{entry}, {{"question": "cut o') == [pair]
+    assert (
+        parse_pairs('[{"question": "q", "answer": 7, "quote": "b"}, {"question": "", "answer": "a", "quote": "b"}]')
+        == []
+    )
+    assert parse_pairs("{" * 5000) == []
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is missing")

@@ -19,7 +19,7 @@ from tasks.generate.settings import Settings
 from tasks.generate.stage import run
 from tasks.rows.canonical import row_id
 from tasks.teacher.request import Request, Response
-from tasks.teacher.response_store import RECORD, Record
+from tasks.teacher.response_store import DATABASE, ResponseStore
 from tests.tasks.generating import ROOT, ledger, lines, outputs, project, requests, settings, start
 from tests.tasks.good_teacher import good
 from tests.tasks.teacher_server import Asked, Reply, teacher_server
@@ -45,25 +45,25 @@ def program(base_url: str, **more: Any) -> Settings:
 
 def family(process: psutil.Process) -> list[psutil.Process]:
     """All that came from a process."""
-    found: list[psutil.Process] = process.children(recursive=True)
-    return found
+    children: list[psutil.Process] = process.children(recursive=True)
+    return children
 
 
 def test_the_program_answers_every_instruction_in_order(paths: Paths) -> None:
     run(Settings(**FEW), paths)
-    made = lines(paths.generated / "rows.jsonl")
-    told = ledger(paths)
-    assert (told["in"], told["out"], told["left"]) == (40, {"train": 30, "validation": 4, "test": 6}, {})
-    assert [row["split"] for row in made] == ["train"] * 30 + ["validation"] * 4 + ["test"] * 6
-    assert [row["slice"] for row in made[-6:]] == ["new_combination"] * 3 + ["new_phrasing"] * 3
+    rows = lines(paths.generated / "rows.jsonl")
+    counts = ledger(paths)
+    assert (counts["in"], counts["out"], counts["left"]) == (40, {"train": 30, "validation": 4, "test": 6}, {})
+    assert [row["split"] for row in rows] == ["train"] * 30 + ["validation"] * 4 + ["test"] * 6
+    assert [row["slice"] for row in rows[-6:]] == ["new_combination"] * 3 + ["new_phrasing"] * 3
     grammar = load(SEED)
-    for row in made:
+    for row in rows:
         user, assistant = row["messages"]
         assert (user["role"], assistant["role"]) == ("user", "assistant")
         assert assistant["content"] == answer(grammar, user["content"])
         assert row["id"] == row_id("generate", row["messages"])
         assert set(row["provenance"]) == {"recipe", "teacher", "intent", "phrasing"}
-    assert len({row["id"] for row in made}) == 40
+    assert len({row["id"] for row in rows}) == 40
     assert sorted(outputs(paths)) == [
         "ledger.json", "left_out.jsonl", "responses.jsonl", "rows.jsonl", "settings.json"
     ]  # fmt: skip
@@ -219,9 +219,9 @@ def _asks(process: psutil.Process, port: int) -> bool:
 
 def lines_of(paths: Paths) -> list[str]:
     """Responses in the database that an unfinished run has left."""
-    record = Record(paths.scratch("generate") / RECORD)
+    record = ResponseStore(paths.scratch("generate") / DATABASE)
     try:
-        return [line for (line,) in record._base.execute("SELECT line FROM lines WHERE kind = 'response'")]
+        return [line for (line,) in record._database.execute("SELECT line FROM lines WHERE kind = 'response'")]
     finally:
         record.close()
 
@@ -252,9 +252,9 @@ def test_a_budget_stops_cleanly_and_keeps_what_it_has(tmp_path: Path) -> None:
         chosen = settings("magpie", server.base_url, rows=30, max_loss=0, budget=budget, teacher=prices)
         run(chosen, paths)
         asked = requests(server)
-    told = ledger(paths)
-    assert 0 < told["input_tokens"] + told["output_tokens"] == 12 * asked <= 200
-    assert told["left"] == {"budget": 30}  # the instructions are asked first: no answer was left to pay for
+    counts = ledger(paths)
+    assert 0 < counts["input_tokens"] + counts["output_tokens"] == 12 * asked <= 200
+    assert counts["left"] == {"budget": 30}  # the instructions are asked first: no answer was left to pay for
     before = outputs(paths)
     run(chosen, paths)
     assert outputs(paths) == before
@@ -281,8 +281,8 @@ def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_re
     shutil.rmtree(paths.data / "tasks")
     refused = settings("instructions", "http://127.0.0.1:9/v1")
 
-    def recorded(count: int, path: Path) -> Record:
-        record = Record(path)
+    def recorded(count: int, path: Path) -> ResponseStore:
+        record = ResponseStore(path)
         for number in range(count):
             record.put(Request("m", f"question {number}", {"max_tokens": 9}), Response("well"))
         return record
@@ -293,7 +293,7 @@ def test_a_refused_run_leaves_nothing_but_what_was_paid_for_and_is_not_in_the_re
     with pytest.raises(InputError):
         run(refused, paths)
     assert not paths.scratch("generate").exists()
-    recorded(3, paths.scratch("generate") / RECORD).close()  # as an unfinished run leaves it
+    recorded(3, paths.scratch("generate") / DATABASE).close()  # as an unfinished run leaves it
     with pytest.raises(InputError):
         run(refused, paths)
     assert len(lines_of(paths)) == 3

@@ -146,7 +146,7 @@ def test_the_word_limit_follows_from_the_threshold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
+    ("file", "old", "new", "message"),
     [
         ("intents.yaml", "command: docker pause {container}", "command: docker pause {box}", r"pause.*'\{box\}'"),
         ("intents.yaml", "- hold {container}", "- hold it", "pause.*'hold it'"),
@@ -172,10 +172,10 @@ def test_the_word_limit_follows_from_the_threshold() -> None:
     ],
 )
 def test_a_faulty_seed_is_an_error_that_names_file_and_key(
-    tmp_path: Path, file: str, old: str, new: str, said: str
+    tmp_path: Path, file: str, old: str, new: str, message: str
 ) -> None:
     folder = edited(tmp_path, file, old, new)
-    with pytest.raises(InputError, match=rf"{file}.*{said}"):
+    with pytest.raises(InputError, match=rf"{file}.*{message}"):
         load(folder)
 
 

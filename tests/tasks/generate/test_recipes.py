@@ -42,9 +42,9 @@ def test_a_recipe_makes_its_rows_and_makes_them_again_without_a_server(
         chosen = settings(recipe, server.base_url, **more)
         run(chosen, paths)
         assert len(server.asked) == asked
-    told = ledger(paths)
-    assert (told["out"], told["left"]) == ({"train": kept}, left)
-    assert (told["requests"], told["input_tokens"], told["output_tokens"]) == (asked, 7 * asked, 5 * asked)
+    counts = ledger(paths)
+    assert (counts["out"], counts["left"]) == ({"train": kept}, left)
+    assert (counts["requests"], counts["input_tokens"], counts["output_tokens"]) == (asked, 7 * asked, 5 * asked)
     recorded = {line["key"] for line in lines(paths.responses)}
     assert len(recorded) == asked
     for row in lines(paths.generated / "rows.jsonl"):
@@ -217,7 +217,7 @@ def test_input_that_cannot_be_used_is_named(
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("values", "message"),
     [
         ({"recipe": "documents"}, "'documents' needs a teacher"),
         ({"teacher": {"kind": "openai", "base_url": "http://h/v1"}}, r"needs model"),
@@ -230,6 +230,6 @@ def test_input_that_cannot_be_used_is_named(
         ({"recipe": "magpie", "teacher": {"kind": "huggingface", "model": "m", "temperature": 1}}, "magpie.opening"),
     ],
 )
-def test_settings_that_do_not_fit_are_refused(given: dict[str, Any], message: str) -> None:
+def test_settings_that_do_not_fit_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Settings.model_validate(given)
+        Settings.model_validate(values)

@@ -38,11 +38,11 @@ def test_a_recipe_on_a_real_server(recipe: str, served: str, model: Path, tmp_pa
     teacher: dict[str, Any] = {"model": str(model), "max_new_tokens": 40, "concurrency": 2}
     chosen = settings(recipe, served, rows=4, teacher=teacher, **magpie)
     run(chosen, paths)
-    told = ledger(paths)
-    assert told["in"] == {"documents": 9}.get(recipe, 4)
+    counts = ledger(paths)
+    assert counts["in"] == {"documents": 9}.get(recipe, 4)
     recorded = lines(paths.responses)
-    assert told["requests"] == len(recorded) >= 1
-    assert told["output_tokens"] == sum(line["response"]["output_tokens"] for line in recorded) > 0
+    assert counts["requests"] == len(recorded) >= 1
+    assert counts["output_tokens"] == sum(line["response"]["output_tokens"] for line in recorded) > 0
     assert {line["response"]["finish_reason"] for line in recorded} <= {"stop", "length"}
     keys = {line["key"] for line in recorded}
     for row in [*lines(paths.generated / "rows.jsonl"), *lines(paths.generated / "left_out.jsonl")]:
@@ -56,14 +56,14 @@ def test_a_recipe_on_a_real_server(recipe: str, served: str, model: Path, tmp_pa
 @pytest.mark.long
 def test_a_model_in_process_answers_the_same_whatever_else_is_asked(model: Path, tmp_path: Path) -> None:
     teacher = {"kind": "local", "base_url": None, "model": str(model), "max_new_tokens": 30}
-    made = []
+    attempts = []
     for rows in (2, 3):
         paths = project(tmp_path / str(rows))
         run(settings("magpie", "", rows=rows, teacher=teacher, magpie={"opening": None}), paths)
-        made.append({line["key"]: line for line in lines(paths.responses)})
-        assert ledger(paths)["requests"] == len(made[-1])
-    assert made[0].items() <= made[1].items()
-    assert all(line["request"]["model"].startswith("stories@") for line in made[1].values())
+        attempts.append({line["key"]: line for line in lines(paths.responses)})
+        assert ledger(paths)["requests"] == len(attempts[-1])
+    assert attempts[0].items() <= attempts[1].items()
+    assert all(line["request"]["model"].startswith("stories@") for line in attempts[1].values())
 
 
 @pytest.mark.long
@@ -76,12 +76,12 @@ def test_197_pages_through_a_real_model(served: str, model: Path, tmp_path: Path
     # What takes time is the server: every answer is a step of the model a token, and every prompt is read first.
     teacher = {"model": str(model), "max_new_tokens": 8, "concurrency": 2}
     run(settings("documents", served, documents={"chunk": 2000, "questions": 3}, teacher=teacher), paths)
-    told, recorded = ledger(paths), lines(paths.responses)
+    counts, recorded = ledger(paths), lines(paths.responses)
     rows = [*lines(paths.generated / "rows.jsonl"), *lines(paths.generated / "left_out.jsonl")]
     assert len({row["document"] for row in rows}) == 197
-    assert told["in"] == len(rows) == 3 * len(recorded) > 2000
-    assert told["requests"] == len(recorded)
-    assert told["output_tokens"] == sum(line["response"]["output_tokens"] for line in recorded)
+    assert counts["in"] == len(rows) == 3 * len(recorded) > 2000
+    assert counts["requests"] == len(recorded)
+    assert counts["output_tokens"] == sum(line["response"]["output_tokens"] for line in recorded)
     asked = {line["key"]: line["request"]["content"][0]["content"] for line in recorded}
     for row in rows:
         source, (key,) = row["provenance"]["source"], row["provenance"]["prompts"]

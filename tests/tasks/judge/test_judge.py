@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tasks.core.errors import InputError, SettingsError
 from tasks.core.paths import Paths
 from tasks.judge import stage as judge
-from tasks.judge.pairs import Pair, together, verdict
+from tasks.judge.pairs import Pair, combine_verdicts, parse_verdict
 from tests.tasks import tiny
 from tests.tasks.teacher_server import Asked, teacher_server
 
@@ -29,9 +29,9 @@ def run(tmp_path: Path) -> Paths:
     right = [chat[-1]["content"] for chat in chats]
     merged = [*right[:9], "docker", "docker", right[11]]
     base = [*["no"] * 9, right[9], right[10], right[11]]
-    for name, said in (("merged", merged), ("base", base)):
-        hits = [float(one == two) for one, two in zip(said, right, strict=True)]
-        tiny.evaluation(paths, name, {"exact_match": hits}, said)
+    for name, outputs in (("merged", merged), ("base", base)):
+        hits = [float(one == two) for one, two in zip(outputs, right, strict=True)]
+        tiny.evaluation(paths, name, {"exact_match": hits}, outputs)
     table = tiny.rows("test", chats)
     ids = pa.array([f"row{number}" for number in range(ROWS)])
     paths.clean.mkdir(parents=True)
@@ -63,43 +63,43 @@ def judged(paths: Paths, script: Callable[[Asked], Any], **more: Any) -> tuple[d
 
 
 def test_a_fair_judge_sees_what_the_metric_sees(run: Paths) -> None:
-    told, requests = judged(run, fair)
+    result, requests = judged(run, fair)
     assert requests == 20, "equal answers are not asked about, and of eleven pairs the one that comes twice once"
-    assert (told["wins"], told["losses"], told["ties"], told["same_answers"]) == (9, 2, 1, 1)
-    assert told["value"] == round((9 + 0.5) / 12, 4)
-    assert told["low"] < told["value"] < told["high"]
-    assert told["p"] == pytest.approx(0.06543, abs=1e-4), "9 against 2, exactly"
-    assert told["same_verdict"]["value"] == 1.0
-    assert told["first_position"]["value"] == 0.5
-    assert told["bias_p"] == 1.0
-    assert (told["agrees"]["exact_match"]["value"], told["agrees"]["exact_match"]["n"]) == (1.0, 11)
+    assert (result["wins"], result["losses"], result["ties"], result["same_answers"]) == (9, 2, 1, 1)
+    assert result["value"] == round((9 + 0.5) / 12, 4)
+    assert result["low"] < result["value"] < result["high"]
+    assert result["p"] == pytest.approx(0.06543, abs=1e-4), "9 against 2, exactly"
+    assert result["same_verdict"]["value"] == 1.0
+    assert result["first_position"]["value"] == 0.5
+    assert result["bias_p"] == 1.0
+    assert (result["agrees"]["exact_match"]["value"], result["agrees"]["exact_match"]["n"]) == (1.0, 11)
     rows = pq.read_table(run.judged("merged") / "judgements.parquet").to_pylist()
     assert [row["verdict"] for row in rows] == ["win"] * 9 + ["loss"] * 2 + ["tie"]
     assert "[[A]]" in rows[0]["said_first"]
 
 
 def test_a_judge_that_prefers_what_stands_first_decides_nothing(run: Paths) -> None:
-    told, _ = judged(run, lambda asked: "[[A]]")
-    assert (told["wins"], told["losses"], told["ties"]) == (0, 0, 12)
-    assert told["first_position"]["value"] == 1.0
-    assert told["same_verdict"]["value"] == 0.0
-    assert told["bias_p"] < 0.01
-    assert told["agrees"]["exact_match"] is None
+    result, _ = judged(run, lambda asked: "[[A]]")
+    assert (result["wins"], result["losses"], result["ties"]) == (0, 0, 12)
+    assert result["first_position"]["value"] == 1.0
+    assert result["same_verdict"]["value"] == 0.0
+    assert result["bias_p"] < 0.01
+    assert result["agrees"]["exact_match"] is None
 
 
 def test_a_judge_that_prefers_what_is_long_is_seen_to(run: Paths) -> None:
-    told, _ = judged(
+    result, _ = judged(
         run, lambda asked: "[[A]]" if len(parts(asked)["Answer A"]) > len(parts(asked)["Answer B"]) else "[[B]]"
     )
-    assert told["longer"]["value"] == 1.0
+    assert result["longer"]["value"] == 1.0
 
 
 def test_what_was_paid_for_is_not_asked_again(run: Paths) -> None:
-    told, _ = judged(run, fair)
+    result, _ = judged(run, fair)
     before = {file.name: file.read_bytes() for file in run.judged("merged").iterdir()}
     again, requests = judged(run, lambda asked: 500)
     assert requests == 0
-    assert again == told
+    assert again == result
     same = {file.name: file.read_bytes() for file in run.judged("merged").iterdir()}
     assert {**same, "settings.json": b""} == {**before, "settings.json": b""}, "but for the server's address"
     _, requests = judged(run, fair, criteria="Shorter is better.")
@@ -114,10 +114,10 @@ def test_a_judge_that_answers_nonsense(run: Paths) -> None:
         judged(run, nonsense, max_unclear=0.05)
     assert not run.judged("merged").exists()
     assert len(run.judgements("merged").read_text().splitlines()) == 20, "what was paid for is kept"
-    told, requests = judged(run, nonsense, max_unclear=0.5)
+    result, requests = judged(run, nonsense, max_unclear=0.5)
     assert requests == 0
-    assert told["unclear"] > 0
-    assert told["n"] == 12 - told["unclear"]
+    assert result["unclear"] > 0
+    assert result["n"] == 12 - result["unclear"]
 
 
 def test_a_judge_that_goes_away_loses_nothing(run: Paths) -> None:
@@ -140,25 +140,25 @@ def test_a_wrong_key_and_a_spent_budget_are_one_sentence(run: Paths) -> None:
 
 
 def test_settings_that_contradict_themselves() -> None:
-    for given, said in (
+    for values, message in (
         ({"candidates": ["merged"]}, "need judge.teacher"),
         ({"candidates": ["base"], "teacher": {"kind": "local", "model": "m"}}, "is among judge.candidates"),
         ({"candidates": ["a", "a"], "teacher": {"kind": "local", "model": "m"}}, "more than once"),
     ):
-        with pytest.raises(ValidationError, match=said):
-            judge.Settings.model_validate(given)
+        with pytest.raises(ValidationError, match=message):
+            judge.Settings.model_validate(values)
     with pytest.raises(SettingsError, match=r"not in judge\.candidates"):
         judge.run(judge.Settings(), Paths(Path()), "merged")
 
 
 def test_reading_a_verdict() -> None:
-    assert verdict("so [[B]] it is\n[[A]]", swapped=False) == "win", "the last one counts"
-    assert verdict("[[A]]", swapped=True) == "loss"
-    assert verdict("[[ c ]]", swapped=True) == "tie"
-    assert verdict("A is better", swapped=False) is None
-    assert together("win", "loss") == "tie"
-    assert together("win", None) is None
-    chat = Pair("x", "Do it", "ref", "mine", "").ask("Be fair.", reference=False, swapped=True)
+    assert parse_verdict("so [[B]] it is\n[[A]]", swapped=False) == "win", "the last one counts"
+    assert parse_verdict("[[A]]", swapped=True) == "loss"
+    assert parse_verdict("[[ c ]]", swapped=True) == "tie"
+    assert parse_verdict("A is better", swapped=False) is None
+    assert combine_verdicts("win", "loss") == "tie"
+    assert combine_verdicts("win", None) is None
+    chat = Pair("x", "Do it", "ref", "mine", "").prompt("Be fair.", reference=False, swapped=True)
     assert "<Answer A>\n(empty)\n</Answer A>\n\n<Answer B>\nmine" in chat[1]["content"]
     assert "ref" not in chat[1]["content"]
     assert "Be fair." in chat[0]["content"]

@@ -24,11 +24,11 @@ def model(folder: Path, architecture: str, **options: Any) -> tuple[Any, Any]:
     """Save a small random model of `architecture` and a tokenizer; return both."""
     import transformers
 
-    made = tiny.tokenizer()
+    tokenizer = tiny.tokenizer()
     torch.manual_seed(0)
     config = getattr(transformers, f"{architecture}Config")(
         **{
-            "vocab_size": len(made), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
+            "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
             "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 256,
             "initializer_range": 0.2, "tie_word_embeddings": False, "bos_token_id": None, "eos_token_id": 2,
             "pad_token_id": 0, **options,
@@ -39,8 +39,8 @@ def model(folder: Path, architecture: str, **options: Any) -> tuple[Any, Any]:
         if name.endswith("bias"):
             torch.nn.init.normal_(weight)
     built.save_pretrained(folder)
-    made.save_pretrained(folder)
-    return built, made
+    tokenizer.save_pretrained(folder)
+    return built, tokenizer
 
 
 def opened(file: Path) -> Any:
@@ -59,19 +59,19 @@ def opened(file: Path) -> Any:
     ],
 )
 def test_the_logits_of_transformers(tmp_path: Path, architecture: str, options: dict[str, Any]) -> None:
-    built, made = model(tmp_path, architecture, **options)
+    built, tokenizer = model(tmp_path, architecture, **options)
     write_gguf(tmp_path, tmp_path / "model.gguf", "f32")
     chat = [{"role": "user", "content": "start web and  stop\n'db' 東京 — <b>42</b>"}]
-    prompt = made.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-    ids = made(prompt, add_special_tokens=False)["input_ids"]
+    prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         expected = built(torch.tensor([ids])).logits[0].numpy()
     running = opened(tmp_path / "model.gguf")
     assert running.tokenize(prompt.encode(), add_bos=False, special=True) == ids
     running.eval(ids)
-    found = np.array(running.scores[: len(ids)])
-    assert np.abs(found - expected).max() < 0.01 * np.abs(expected).max()
-    assert (found.argmax(-1) == expected.argmax(-1)).mean() > 0.95
+    scores = np.array(running.scores[: len(ids)])
+    assert np.abs(scores - expected).max() < 0.01 * np.abs(expected).max()
+    assert (scores.argmax(-1) == expected.argmax(-1)).mean() > 0.95
 
 
 @pytest.mark.parametrize("kind", ["bytes", "pieces"])
@@ -82,13 +82,13 @@ def test_a_rendered_chat_has_the_same_tokens_in_all_readings(tmp_path: Path, kin
     """
     from tasks.models.loading import load_tokenizer
 
-    made = tiny.tokenizer() if kind == "bytes" else tiny.pieces(["<|im_start|>", "<|im_end|>"])
-    tiny.model(tmp_path / "model", vocabulary=len(made))
-    made.chat_template = tiny.CHATML
-    made.save_pretrained(tmp_path / "model")
+    tokenizer = tiny.tokenizer() if kind == "bytes" else tiny.pieces(["<|im_start|>", "<|im_end|>"])
+    tiny.model(tmp_path / "model", vocabulary=len(tokenizer))
+    tokenizer.chat_template = tiny.CHATML
+    tokenizer.save_pretrained(tmp_path / "model")
     write_gguf(tmp_path / "model", tmp_path / "model.gguf", "f32")
     alone = load_tokenizer(tmp_path)
-    assert len(alone) == len(made), "no token more than the model has"
+    assert len(alone) == len(tokenizer), "no token more than the model has"
     running = opened(tmp_path / "model.gguf")
     chats = [
         [
@@ -99,8 +99,8 @@ def test_a_rendered_chat_has_the_same_tokens_in_all_readings(tmp_path: Path, kin
         for text in ("start the  db", " 東京 —\n", "<|endoftext|>", "a\tb ")
     ]
     for chat in chats:
-        prompt = made.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        ids = made(prompt, add_special_tokens=False)["input_ids"]
+        prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
         assert running.tokenize(prompt.encode(), add_bos=False, special=True) == ids
         assert alone(prompt, add_special_tokens=False)["input_ids"] == ids
         assert alone.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) == prompt
@@ -111,21 +111,23 @@ def test_chat_stops_where_transformers_stops(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     paths = tiny.project(tmp_path)
-    made = AutoTokenizer.from_pretrained(paths.base / "model")
+    tokenizer = AutoTokenizer.from_pretrained(paths.base / "model")
     write_gguf(paths.base / "model", tmp_path / "model.gguf", "f32")
     running = opened(tmp_path / "model.gguf")
-    assert running.metadata["tokenizer.chat_template"] == made.chat_template
-    assert running.token_eos() == made.eos_token_id
+    assert running.metadata["tokenizer.chat_template"] == tokenizer.chat_template
+    assert running.token_eos() == tokenizer.eos_token_id
     built = AutoModelForCausalLM.from_pretrained(paths.base / "model")
     for chat in tiny.conversations()[:6]:
-        ids = made.apply_chat_template(chat[:1], add_generation_prompt=True, return_dict=False)
+        ids = tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, return_dict=False)
         with torch.no_grad():
             answer = built.generate(torch.tensor([ids]), max_new_tokens=24, do_sample=False)[0][len(ids) :].tolist()
         answered = running.create_chat_completion(chat[:1], max_tokens=24, temperature=0.0)
         assert answered["usage"]["prompt_tokens"] == len(ids), "no second BOS, no other words"
-        expected = made.decode([token for token in answer if token != made.eos_token_id], skip_special_tokens=True)
+        expected = tokenizer.decode(
+            [token for token in answer if token != tokenizer.eos_token_id], skip_special_tokens=True
+        )
         choice = answered["choices"][0]
-        assert choice["finish_reason"] == ("stop" if answer[-1] == made.eos_token_id else "length")
+        assert choice["finish_reason"] == ("stop" if answer[-1] == tokenizer.eos_token_id else "length")
         # bytes that are no UTF-8 are marked by one and left out by the other
         assert choice["message"]["content"].strip() == expected.replace("\ufffd", "").strip()
 
@@ -144,5 +146,5 @@ def test_k_quants(tmp_path: Path) -> None:
         expected = built(torch.tensor([ids])).logits[0].numpy()
     running = opened(tmp_path / "model.gguf")
     running.eval(ids)
-    found = np.array(running.scores[: len(ids)])
-    assert 0 < np.linalg.norm(found - expected) / np.linalg.norm(expected) < 0.3
+    scores = np.array(running.scores[: len(ids)])
+    assert 0 < np.linalg.norm(scores - expected) / np.linalg.norm(expected) < 0.3

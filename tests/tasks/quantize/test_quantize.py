@@ -25,9 +25,9 @@ DATA = Path(__file__).parents[4] / "shared" / "data"
 def merged(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     """A project whose merged model is the random base: what quantising does is measured, not what merging does."""
     paths = tiny.project(tmp_path_factory.mktemp("quantize"), method="none")
-    made = tiny.tokenizer()
-    tiny.model(paths.merged, vocabulary=len(made), initializer_range=0.05)
-    made.save_pretrained(paths.merged)
+    tokenizer = tiny.tokenizer()
+    tiny.model(paths.merged, vocabulary=len(tokenizer), initializer_range=0.05)
+    tokenizer.save_pretrained(paths.merged)
     return paths
 
 
@@ -58,8 +58,8 @@ def test_loads_back_near_the_merged_model(quantized: tuple[str, Paths]) -> None:
     ids = torch.arange(3, 60).unsqueeze(0)
     with torch.no_grad():
         expected = load_model(paths.merged)(ids).logits
-        found = load_model(paths.quantized(scheme))(ids).logits.float()
-    apart = ((expected - found).norm() / expected.norm()).item()
+        reloaded = load_model(paths.quantized(scheme))(ids).logits.float()
+    apart = ((expected - reloaded).norm() / expected.norm()).item()
     assert apart < APART[scheme]
     assert apart > 0 or scheme == "gguf-f32"
 
@@ -126,9 +126,9 @@ def test_gguf_tensors(tmp_path: Path, tied: bool) -> None:
 
     from tasks.models.gguf import write_gguf
 
-    made = tiny.tokenizer()
-    folder = tiny.model(tmp_path / "model", vocabulary=len(made) + 5, tied=tied, intermediate_size=100)
-    made.save_pretrained(folder)
+    tokenizer = tiny.tokenizer()
+    folder = tiny.model(tmp_path / "model", vocabulary=len(tokenizer) + 5, tied=tied, intermediate_size=100)
+    tokenizer.save_pretrained(folder)
     write_gguf(folder, tmp_path / "model.gguf", "q8_0")
     reader = GGUFReader(tmp_path / "model.gguf")
     tensors = {tensor.name: dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
@@ -157,14 +157,14 @@ def test_gguf_metadata(quantized: tuple[str, Paths]) -> None:
     from gguf import GGUFReader
 
     file = paths.quantized(scheme) / "model-q8_0.gguf"
-    made = tiny.tokenizer()
+    tokenizer = tiny.tokenizer()
     reader = GGUFReader(file)
     assert struct.unpack("<4sI", file.read_bytes()[:8]) == (b"GGUF", 3)
     assert field(reader, "tokenizer.ggml.model") == "gpt2"
     assert field(reader, "tokenizer.ggml.pre") == "gpt-2"
     assert field(reader, "tokenizer.chat_template") == tiny.CHATML
-    assert field(reader, "tokenizer.ggml.eos_token_id") == made.eos_token_id
-    assert field(reader, "tokenizer.ggml.padding_token_id") == made.pad_token_id
+    assert field(reader, "tokenizer.ggml.eos_token_id") == tokenizer.eos_token_id
+    assert field(reader, "tokenizer.ggml.padding_token_id") == tokenizer.pad_token_id
     assert field(reader, "tokenizer.ggml.add_bos_token") is False
     assert field(reader, "llama.attention.head_count_kv") == 2
     kinds = dict(zip(field(reader, "tokenizer.ggml.tokens"), field(reader, "tokenizer.ggml.token_type"), strict=True))
@@ -183,9 +183,9 @@ def test_gguf_of_a_sentencepiece_like_model(tmp_path: Path) -> None:
     folder = DATA / "models" / "stories260K-hf"
     write_gguf(folder, tmp_path / "model.gguf", "q8_0")
     known = AutoTokenizer.from_pretrained(folder)
-    found = AutoTokenizer.from_pretrained(tmp_path, gguf_file="model.gguf")
+    reloaded = AutoTokenizer.from_pretrained(tmp_path, gguf_file="model.gguf")
     for text in ("Once upon a time, there was a little girl.", "Straße 東京\n\ttab", "It's 12  o'clock"):
-        assert found(text)["input_ids"] == known(text)["input_ids"]
+        assert reloaded(text)["input_ids"] == known(text)["input_ids"]
     ids = torch.tensor([known("Once upon a time, there was a")["input_ids"]])
     options = {"max_new_tokens": 30, "do_sample": False, "pad_token_id": 0}
     expected = load_model(folder).generate(ids, **options)
@@ -193,22 +193,22 @@ def test_gguf_of_a_sentencepiece_like_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"architectures": ["GPT2LMHeadModel"]}, "architecture GPT2LMHeadModel"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope scaling 'yarn'"),
         ({"hidden_act": "gelu"}, "activation 'gelu'"),
     ],
 )
-def test_gguf_refuses_what_it_cannot_say(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_gguf_refuses_what_it_cannot_say(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     from tasks.core.files import write_json
     from tasks.models.gguf import write_gguf
 
-    made = tiny.tokenizer()
-    folder = tiny.model(tmp_path / "model", vocabulary=len(made))
-    made.save_pretrained(folder)
+    tokenizer = tiny.tokenizer()
+    folder = tiny.model(tmp_path / "model", vocabulary=len(tokenizer))
+    tokenizer.save_pretrained(folder)
     write_json(folder / "config.json", {**tiny.read(folder / "config.json"), **change})
-    with pytest.raises(ModelError, match=said):
+    with pytest.raises(ModelError, match=message):
         write_gguf(folder, tmp_path / "model.gguf", "q8_0")
     assert not (tmp_path / "model.gguf").exists()
 
@@ -219,7 +219,7 @@ def test_too_far_from_merged_is_refused(merged: Paths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"limits": {"nf4": 1e-9}}, r"quantize\.limits\.nf4 = 1e-09 allows"),
         (
@@ -228,8 +228,8 @@ def test_too_far_from_merged_is_refused(merged: Paths) -> None:
         ),
     ],
 )
-def test_limits_of_a_scheme(merged: Paths, settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(CheckFailed, match=said):
+def test_limits_of_a_scheme(merged: Paths, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(CheckFailed, match=message):
         run(Settings(**settings), Paths(merged.root), "nf4")
 
 
@@ -247,11 +247,11 @@ def test_unknown_scheme() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schemes", "said"),
+    ("schemes", "message"),
     [(["nf5"], "unknown scheme nf5; known: nf4, fp4, int8, gguf-f32"), (["nf4", "nf4"], "more than once")],
 )
-def test_schemes_are_validated(schemes: list[str], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_schemes_are_validated(schemes: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Settings(schemes=schemes)
 
 

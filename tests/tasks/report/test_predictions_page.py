@@ -40,12 +40,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, list[s
     ):
         tab = chromium.new_page(viewport={"width": 1280, "height": 900})
         tab.set_default_timeout(30_000)
-        said: list[str] = []
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
-        tab.on("request", lambda request: said.append(request.url))
+        texts: list[str] = []
+        tab.on("console", lambda message: texts.append(message.text))
+        tab.on("pageerror", lambda error: texts.append(str(error)))
+        tab.on("request", lambda request: texts.append(request.url))
         tab.goto((paths.report / "predictions.html").resolve().as_uri())
-        yield tab, said
+        yield tab, texts
 
 
 def project(paths: Paths) -> None:
@@ -62,8 +62,8 @@ def project(paths: Paths) -> None:
             "exact_match": [float(number < right) for number in range(ROWS)],
             "f1": [1.0 if number < right else number / 1000 for number in range(ROWS)],
         }
-        said = ["right" if number < right else f"{candidate} {number} {EVIL}" for number in range(ROWS)]
-        tiny.evaluation(paths, candidate, scored, said)
+        texts = ["right" if number < right else f"{candidate} {number} {EVIL}" for number in range(ROWS)]
+        tiny.evaluation(paths, candidate, scored, texts)
     tiny.judged(paths, "merged")
     tiny.decided(paths, quantised_loss=None)
 
@@ -78,8 +78,8 @@ def opened(page: tuple[Any, list[str]], **choices: str) -> Any:
 
 
 def ids(tab: Any) -> list[str]:
-    found: list[str] = tab.eval_on_selector_all("article", "all => all.map(one => one.dataset.id)")
-    return found
+    values: list[str] = tab.eval_on_selector_all("article", "all => all.map(one => one.dataset.id)")
+    return values
 
 
 def test_worst_rows_stand_first_and_more_follow(page: tuple[Any, list[str]]) -> None:
@@ -129,11 +129,11 @@ def test_all_candidates_of_a_row(page: tuple[Any, list[str]]) -> None:
 
 def test_what_a_judge_said_stands_with_the_answer(page: tuple[Any, list[str]]) -> None:
     """Two wins, a loss, a verdict that turns with the order, and none: the first five rows."""
-    found = {
+    values = {
         label: ids(opened(page, show=label))
         for label in ("first is judged better", "first is judged worse", "verdict turns with the order")
     }
-    assert list(found.values()) == [["row0", "row1"], ["row2"], ["row3"]]
+    assert list(values.values()) == [["row0", "row1"], ["row2"], ["row3"]]
     tab = opened(page, show="verdict turns with the order", second="nf4")
     verdict = tab.locator(".judged")
     assert verdict.count() == 1, "nf4 was not judged"

@@ -1,12 +1,14 @@
 """Intervals and paired tests, against published values and by simulation."""
 
+import doctest
 import random
 from math import comb
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from tasks.statistics import intervals, paired
+from tasks.statistics import intervals, p_value, paired
 from tasks.statistics.intervals import proportion
 
 
@@ -21,9 +23,9 @@ from tasks.statistics.intervals import proportion
     ],
 )
 def test_interval_against_published_values(right: int, n: int, low: float, high: float) -> None:
-    found = proportion(right, n)
-    assert (found["low"], found["high"]) == (low, high)
-    assert found["value"] == round(right / n, 4)
+    result = proportion(right, n)
+    assert (result["low"], result["high"]) == (low, high)
+    assert result["value"] == round(right / n, 4)
 
 
 @pytest.mark.parametrize(("truth", "n"), [(0.9, 200), (0.5, 50), (0.97, 200)])
@@ -31,15 +33,15 @@ def test_interval_covers(truth: float, n: int) -> None:
     chance = random.Random(7)
     hits = 0
     for _ in range(2000):
-        found = proportion(sum(chance.random() < truth for _ in range(n)), n)
-        hits += found["low"] <= truth <= found["high"]
+        result = proportion(sum(chance.random() < truth for _ in range(n)), n)
+        hits += result["low"] <= truth <= result["high"]
     assert 0.93 <= hits / 2000 <= 0.97
 
 
 def trials(kind: str, gain: float, n: int, count: int = 2000) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pairs of scores of two models on `n` rows; the first is better by `gain` on average."""
     draw = np.random.default_rng(11)
-    found = []
+    pairs = []
     for _ in range(count):
         hard = draw.random(n)
         if kind == "binary":  # rows have a difficulty that both models share
@@ -48,8 +50,8 @@ def trials(kind: str, gain: float, n: int, count: int = 2000) -> list[tuple[np.n
         else:
             second = np.clip(hard + draw.normal(0, 0.1, n), 0, 1)
             first = second + gain + draw.exponential(0.1, n) - 0.1
-        found.append((first, second))
-    return found
+        pairs.append((first, second))
+    return pairs
 
 
 @pytest.mark.parametrize(("kind", "gain", "n"), [("binary", 0.2, 40), ("binary", 0.1, 240), ("graded", 0.05, 60)])
@@ -105,25 +107,32 @@ def test_rows_needed_find_the_difference_as_often_as_promised() -> None:
     draw = np.random.default_rng(9)
     n = paired.rows_needed(spread=0.5, difference=0.1)
     assert n == 197
-    found = 0
+    significant = 0
     for _ in range(1000):
         values = draw.normal(0.1, 0.5, n)
-        found += abs(values.mean() / values.std(ddof=1) * n**0.5) > intervals.Z
-    assert 0.76 <= found / 1000 <= 0.84
+        significant += abs(values.mean() / values.std(ddof=1) * n**0.5) > intervals.Z
+    assert 0.76 <= significant / 1000 <= 0.84
     assert paired.detectable(0.5, n) == pytest.approx(0.1, abs=0.001)
 
 
 def test_a_comparison_says_what_differs() -> None:
-    told = paired.compare([1, 1, 1, 1, 0, 1, 1, 1], [0, 0, 0, 1, 1, 0, 0, 0])
-    assert (told["wins"], told["losses"], told["ties"], told["n"]) == (6, 1, 1, 8)
-    assert (told["difference"], told["p"], told["test"]) == (0.625, 0.125, "exact McNemar")
-    assert told["low"] < 0.625 < told["high"] <= 1
+    result = paired.compare([1, 1, 1, 1, 0, 1, 1, 1], [0, 0, 0, 1, 1, 0, 0, 0])
+    assert (result["wins"], result["losses"], result["ties"], result["n"]) == (6, 1, 1, 8)
+    assert (result["difference"], result["p"], result["test"]) == (0.625, 0.125, "exact McNemar")
+    assert result["low"] < 0.625 < result["high"] <= 1
     same = paired.compare([1, 0, 1], [1, 0, 1])
     assert (same["p"], same["dz"], same["difference"]) == (1.0, None, 0.0)
     assert same["low"] < 0 < same["high"], "three rows alike prove nothing"
 
 
 def test_perplexity_weighs_tokens() -> None:
-    told = intervals.perplexity([1.0, 3.0], [3, 1])
-    assert told["value"] == pytest.approx(np.exp(1.5), abs=1e-4)
-    assert told["low"] <= told["value"] <= told["high"]
+    result = intervals.perplexity([1.0, 3.0], [3, 1])
+    assert result["value"] == pytest.approx(np.exp(1.5), abs=1e-4)
+    assert result["low"] <= result["value"] <= result["high"]
+
+
+@pytest.mark.parametrize("module", [intervals, p_value, paired], ids=lambda module: module.__name__.split(".")[-1])
+def test_the_examples_in_the_docstrings_run(module: ModuleType) -> None:
+    result = doctest.testmod(module)
+    assert result.attempted
+    assert not result.failed

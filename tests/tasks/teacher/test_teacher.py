@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from tasks.teacher import client
-from tasks.teacher.backends import voice
-from tasks.teacher.budget import Purse
-from tasks.teacher.client import Asker
-from tasks.teacher.errors import Passing, Stopped, Unanswered
-from tasks.teacher.rate_limiter import Gate
+from tasks.teacher import client as client_module
+from tasks.teacher.backends import create_backend
+from tasks.teacher.budget import BudgetTracker
+from tasks.teacher.client import Client
+from tasks.teacher.errors import FatalError, RequestError, TransientError
+from tasks.teacher.rate_limiter import RateLimiter
 from tasks.teacher.request import Request, Response
-from tasks.teacher.response_store import Record
-from tasks.teacher.server import Server, _wait
+from tasks.teacher.response_store import ResponseStore
+from tasks.teacher.server import ServerBackend, _retry_after
 from tasks.teacher.settings import Budget, Teacher
 from tests.tasks.teacher_server import Asked, Reply, Script, teacher_server
 
@@ -28,7 +28,7 @@ KEY = "sk-open-sesame"
 
 @pytest.fixture(autouse=True)
 def _no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(client_module, "FIRST_BACKOFF", 0.001)
 
 
 def ask(
@@ -36,37 +36,37 @@ def ask(
 ) -> list[Response | Exception]:
     """The answers to `count` different questions to a server with `script`, or the errors."""
     with teacher_server(script) as server:
-        found = asked(Teacher(kind="openai", base_url=server.base_url, model="m", **settings), count)
+        responses = asked(Teacher(kind="openai", base_url=server.base_url, model="m", **settings), count)
         seen(server)
-    return found
+    return responses
 
 
 def asked(settings: Teacher, count: int) -> list[Response | Exception]:
     with TemporaryDirectory() as folder:
-        record = Record(Path(folder) / "record.sqlite")
+        record = ResponseStore(Path(folder) / "record.sqlite")
         try:
             return asyncio.run(_ask(settings, count, record))
         finally:
             record.close()
 
 
-async def _ask(settings: Teacher, count: int, record: Record) -> list[Response | Exception]:
-    voice = Server(settings, KEY)
-    asker = Asker(voice, settings, Purse(record, "run", Budget(), settings), Gate(record, settings))
+async def _ask(settings: Teacher, count: int, record: ResponseStore) -> list[Response | Exception]:
+    backend = ServerBackend(settings, KEY)
+    client = Client(backend, settings, BudgetTracker(record, "run", Budget(), settings), RateLimiter(record, settings))
     requests = [Request.of(settings, "m", [{"role": "user", "content": f"question {n}"}]) for n in range(count)]
     try:
-        found = await asyncio.gather(*(asker.answer(request) for request in requests), return_exceptions=True)
+        responses = await asyncio.gather(*(client.answer(request) for request in requests), return_exceptions=True)
     finally:
-        await voice.close()
-    return [error for error in found if isinstance(error, Response | Exception)]
+        await backend.close()
+    return [error for error in responses if isinstance(error, Response | Exception)]
 
 
-def only(found: list[Response | Exception], kind: type[Exception]) -> str:
+def only(responses: list[Response | Exception], kind: type[Exception]) -> str:
     """The message of the one error there is."""
-    assert len(found) == 1
-    assert type(found[0]) is kind
-    assert KEY not in str(found[0])
-    return str(found[0])
+    assert len(responses) == 1
+    assert type(responses[0]) is kind
+    assert KEY not in str(responses[0])
+    return str(responses[0])
 
 
 def first_then(fault: Reply | int, script: Script = lambda asked: "well") -> Script:
@@ -76,18 +76,18 @@ def first_then(fault: Reply | int, script: Script = lambda asked: "well") -> Scr
 
 def test_an_answer_with_all_that_came_with_it() -> None:
     calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
-    found = ask(lambda asked: Reply("well", tool_calls=calls, tokens=(3, 4)))
+    responses = ask(lambda asked: Reply("well", tool_calls=calls, tokens=(3, 4)))
     call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
-    assert found == [Response("well", "tool_calls", (call,), 3, 4)]
+    assert responses == [Response("well", "tool_calls", (call,), 3, 4)]
 
 
 def test_hugging_face_is_a_server_of_that_protocol_with_its_own_address_and_key() -> None:
     settings = Teacher(kind="huggingface", model="m")
     assert (settings.url, settings.key_name) == ("https://router.huggingface.co/v1", "HF_TOKEN")
     with teacher_server(lambda asked: "well") as server:
-        found = asked(Teacher(kind="huggingface", model="m", base_url=f"{server.base_url}/"), 1)
+        responses = asked(Teacher(kind="huggingface", model="m", base_url=f"{server.base_url}/"), 1)
         assert [(one.path, one.body["model"]) for one in server.asked] == [("/v1/chat/completions", "m")]
-    assert found == [Response("well", "stop", (), 7, 5)]
+    assert responses == [Response("well", "stop", (), 7, 5)]
 
 
 def test_half_of_a_surrogate_pair_becomes_a_question_mark() -> None:
@@ -132,8 +132,8 @@ def test_what_is_sent_is_openai_s_protocol_with_the_key_in_the_header() -> None:
 )
 def test_what_fails_for_now_is_asked_again(fault: Reply | int) -> None:
     counts: list[int] = []
-    found = ask(first_then(fault), 1, lambda server: counts.append(len(server.asked)), request_timeout=1)
-    assert [error.text if isinstance(error, Response) else error for error in found] == ["well"]
+    responses = ask(first_then(fault), 1, lambda server: counts.append(len(server.asked)), request_timeout=1)
+    assert [error.text if isinstance(error, Response) else error for error in responses] == ["well"]
     assert counts == [2]
 
 
@@ -142,17 +142,17 @@ def test_a_request_is_given_up_after_its_retries_and_others_go_on() -> None:
         return 500 if asked.text == "question 1" else "well"
 
     counts: list[int] = []
-    found = ask(script, 3, lambda server: counts.append(len(server.asked)), max_retries=2)
-    assert [type(error) for error in found] == [Response, Passing, Response]
-    assert "status 500: scripted failure 500" in str(found[1])
+    responses = ask(script, 3, lambda server: counts.append(len(server.asked)), max_retries=2)
+    assert [type(error) for error in responses] == [Response, TransientError, Response]
+    assert "status 500: scripted failure 500" in str(responses[1])
     assert counts == [2 + 3]
 
 
 def test_what_is_the_request_s_own_fault_is_not_asked_again() -> None:
     counts: list[int] = []
     too_long = Reply(status=400, body=b'{"error": {"message": "maximum context length is 512 tokens"}}')
-    found = ask(lambda asked: too_long, 1, lambda server: counts.append(len(server.asked)))
-    assert only(found, Unanswered) == "status 400: maximum context length is 512 tokens"
+    responses = ask(lambda asked: too_long, 1, lambda server: counts.append(len(server.asked)))
+    assert only(responses, RequestError) == "status 400: maximum context length is 512 tokens"
     assert counts == [1]
 
 
@@ -169,12 +169,12 @@ def test_what_is_the_request_s_own_fault_is_not_asked_again() -> None:
 def test_what_no_retry_mends_stops_everything_at_once(reply: Reply, message: str) -> None:
     counts: list[int] = []
     reply = reply if reply.body is not None else Reply(**{**vars(reply), "body": b""})
-    found = ask(lambda asked: reply, 40, lambda server: counts.append(len(server.asked)), key_variable="MY_KEY",
+    responses = ask(lambda asked: reply, 40, lambda server: counts.append(len(server.asked)), key_variable="MY_KEY",
                 concurrency=2)  # fmt: skip
-    assert {type(error) for error in found} == {Stopped}
-    with pytest.raises(Stopped, match=message):
-        raise found[0] if isinstance(found[0], Exception) else AssertionError
-    assert not any(KEY in str(error) for error in found)
+    assert {type(error) for error in responses} == {FatalError}
+    with pytest.raises(FatalError, match=message):
+        raise responses[0] if isinstance(responses[0], Exception) else AssertionError
+    assert not any(KEY in str(error) for error in responses)
     assert counts[0] <= 2
 
 
@@ -182,17 +182,19 @@ def test_a_server_that_is_not_there_stops_everything() -> None:
     with teacher_server(lambda asked: "well") as server:
         url = server.base_url
     settings = Teacher(kind="openai", base_url=url, model="m", max_retries=1)
-    found = asked(settings, 3)
-    assert {type(error) for error in found} == {Stopped}
-    assert "cannot be reached" in str(found[0])
+    responses = asked(settings, 3)
+    assert {type(error) for error in responses} == {FatalError}
+    assert "cannot be reached" in str(responses[0])
 
 
 def test_a_server_that_only_fails_is_given_up() -> None:
     counts: list[int] = []
-    found = ask(lambda asked: 500, 100, lambda server: counts.append(len(server.asked)), max_retries=0, concurrency=1)
-    assert [type(error) for error in found[:15]] == [Passing] * 15
-    assert {type(error) for error in found[15:]} == {Stopped}
-    assert "16 requests in a row failed; the last: status 500" in str(found[-1])
+    responses = ask(
+        lambda asked: 500, 100, lambda server: counts.append(len(server.asked)), max_retries=0, concurrency=1
+    )
+    assert [type(error) for error in responses[:15]] == [TransientError] * 15
+    assert {type(error) for error in responses[15:]} == {FatalError}
+    assert "16 requests in a row failed; the last: status 500" in str(responses[-1])
     assert counts == [16]
 
 
@@ -206,27 +208,27 @@ def test_a_server_that_says_when_to_come_back_is_left_alone_until_then() -> None
             return Reply(status=429, headers={"Retry-After": "0.4"}, body=b"")
         return "well"
 
-    found = ask(script, 6, concurrency=1)
-    assert [type(error) for error in found] == [Response] * 6
+    responses = ask(script, 6, concurrency=1)
+    assert [type(error) for error in responses] == [Response] * 6
     assert times[1] - times[0] >= 0.4
 
 
 def test_a_key_that_is_not_set_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEACHER_KEY", raising=False)
     settings = Teacher(kind="openai", base_url="http://127.0.0.1:9/v1", model="m", key_variable="TEACHER_KEY")
-    with pytest.raises(Stopped, match=r"no such variable as TEACHER_KEY.*Secret 'teacher-key'"):
-        voice(settings)
+    with pytest.raises(FatalError, match=r"no such variable as TEACHER_KEY.*Secret 'teacher-key'"):
+        create_backend(settings)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    with pytest.raises(Stopped, match="no such variable as HF_TOKEN"):
-        voice(Teacher(kind="huggingface", model="m"))
+    with pytest.raises(FatalError, match="no such variable as HF_TOKEN"):
+        create_backend(Teacher(kind="huggingface", model="m"))
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:
-    assert _wait("3") == 3
-    assert _wait("1e9") == 300
-    assert _wait("-1") == 0
-    assert _wait("soon") is None
-    assert _wait(format_datetime(localtime())) == pytest.approx(0, abs=2)
+    assert _retry_after("3") == 3
+    assert _retry_after("1e9") == 300
+    assert _retry_after("-1") == 0
+    assert _retry_after("soon") is None
+    assert _retry_after(format_datetime(localtime())) == pytest.approx(0, abs=2)
 
 
 def test_no_more_are_asked_at_once_or_in_a_minute_than_allowed() -> None:

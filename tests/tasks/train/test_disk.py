@@ -25,7 +25,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_with_room_it_goes_on(
     with small_disk(tmp_path / "disk") as disk:
         shutil.rmtree(paths.scratch(""))
         paths.scratch("").symlink_to(disk.path)
-        ended = callbacks.Watch.on_step_end
+        ended = callbacks.MonitorCallback.on_step_end
 
         def on_step_end(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             ended(self, args, state, control, **kwargs)
@@ -33,7 +33,7 @@ def test_a_full_disk_keeps_the_last_checkpoint_and_with_room_it_goes_on(
                 disk.fill()
 
         with monkeypatch.context() as patch:
-            patch.setattr(callbacks.Watch, "on_step_end", on_step_end)
+            patch.setattr(callbacks.MonitorCallback, "on_step_end", on_step_end)
             with pytest.raises(MachineError, match=r"train: the disk with .* is full; free some space and run again"):
                 run.tune(SMALL, paths)
         disk.empty()

@@ -23,8 +23,8 @@ def test_what_was_trained_on_four_bits_is_what_is_merged(project: Paths, scheme:
     asked = Settings.model_validate({**support.COMMON, "method": "qlora", "quantization": scheme})
     with support.live(project) as trained:
         run.tune(asked, project)
-    said = tiny.read(project.trained / "training.json")
-    assert said["quantization"] == {"scheme": scheme, "double_quant": True}
+    record = tiny.read(project.trained / "training.json")
+    assert record["quantization"] == {"scheme": scheme, "double_quant": True}
     losses = support.column(project.trained / "loss.csv", "loss")
     assert losses[-1] < losses[0]
     merge.run(merge.Settings(), project)

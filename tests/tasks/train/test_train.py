@@ -49,14 +49,14 @@ class Killed(BaseException):
 
 def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the run end abruptly after `step` steps."""
-    ended = callbacks.Watch.on_step_end
+    ended = callbacks.MonitorCallback.on_step_end
 
     def on_step_end(self: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         ended(self, args, state, control, **kwargs)
         if state.global_step == step:
             raise Killed
 
-    monkeypatch.setattr(callbacks.Watch, "on_step_end", on_step_end)
+    monkeypatch.setattr(callbacks.MonitorCallback, "on_step_end", on_step_end)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -83,8 +83,8 @@ def test_the_loss_falls_and_its_curve_is_written(project: Paths) -> None:
     assert [point["step"] for point in points if point["eval_loss"]] == ["10", "20"]
     facts = json.loads((project.trained / "training.json").read_text())
     audit = json.loads((project.templated / "audit.json").read_text())
-    told = audit["splits"]["train"]["trained"]
-    assert {name: facts[name] for name in told} == told
+    counts = audit["splits"]["train"]["trained"]
+    assert {name: facts[name] for name in counts} == counts
     assert facts["trainable_parameters"] < facts["parameters"]
     assert facts["arguments"]["max_length"] is None
     assert facts["arguments"]["learning_rate"] == SMALL.learning_rate
@@ -100,8 +100,10 @@ def test_a_changed_setting_starts_over_and_taken_back_it_goes_on(
         run.tune(SMALL, project)
     (left,) = (project.data / "scratch").iterdir()
     run.tune(SMALL.model_copy(update={"learning_rate": 2e-2}), project)
-    said = capsys.readouterr().out
-    assert f"does not go on from the checkpoints in {left}, which are of other inputs: settings.learning_rate." in said
+    output = capsys.readouterr().out
+    assert (
+        f"does not go on from the checkpoints in {left}, which are of other inputs: settings.learning_rate." in output
+    )
     assert hashes(project) != first
     run.tune(SMALL, project)
     assert "from checkpoint-4" in capsys.readouterr().out
@@ -140,10 +142,12 @@ def test_rows_without_a_trained_token_are_refused() -> None:
         rows.check(none, none.as_dict(), "train")
 
 
-@pytest.mark.parametrize(("logs", "told"), [({"loss": float("nan")}, "nan"), ({"grad_norm": 0.0}, "gradient is zero")])
-def test_a_bad_step_stops_the_run(logs: dict[str, float], told: str) -> None:
-    with pytest.raises(CheckFailed, match=told):
-        callbacks.Watch("train", SMALL).on_log(None, State([]), None, logs)
+@pytest.mark.parametrize(
+    ("logs", "message"), [({"loss": float("nan")}, "nan"), ({"grad_norm": 0.0}, "gradient is zero")]
+)
+def test_a_bad_step_stops_the_run(logs: dict[str, float], message: str) -> None:
+    with pytest.raises(CheckFailed, match=message):
+        callbacks.MonitorCallback("train", SMALL).on_log(None, State([]), None, logs)
 
 
 @dataclass
@@ -165,7 +169,9 @@ def spiked(losses: list[float], settings: Settings = SMALL) -> int | None:
     """After how many logged losses the run is stopped; None where it is not."""
     for seen in range(1, len(losses) + 1):
         try:
-            callbacks.Watch("train", settings).on_log(None, State(losses[:seen]), None, {"loss": losses[seen - 1]})
+            callbacks.MonitorCallback("train", settings).on_log(
+                None, State(losses[:seen]), None, {"loss": losses[seen - 1]}
+            )
         except CheckFailed as error:
             assert "the loss has jumped" in str(error)
             return seen
@@ -188,10 +194,10 @@ def test_a_run_that_spikes_keeps_its_checkpoint(project: Paths, monkeypatch: pyt
 
     usual, calls = loss.loss, 0
 
-    def planted(*given: Any) -> Any:
+    def planted(*inputs: Any) -> Any:
         nonlocal calls
         calls += 1  # the first two are for the price
-        return usual(*given) * (9 if calls > 10 else 1)
+        return usual(*inputs) * (9 if calls > 10 else 1)
 
     monkeypatch.setattr(trainer, "loss", planted)
     with pytest.raises(CheckFailed, match=r"train: the loss has jumped: .* at step 11, .* checkpoints stay"):

@@ -47,7 +47,7 @@ def test_disk_is_foretold_within_a_twentieth(project: Paths, method: str, monkey
     asked = Settings.model_validate(
         {**SMALL.model_dump(), "method": method, "checkpoint_steps": 1, "steps": 3, "lora": lora, "learning_rate": 1e-4}
     )
-    base = estimate.shapes(project.base / "model")
+    base = estimate.read_shapes(project.base / "model")
     checkpoints, result = estimate.training(base, asked, asked)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_at(3, patch)
@@ -57,15 +57,15 @@ def test_disk_is_foretold_within_a_twentieth(project: Paths, method: str, monkey
     shutil.rmtree(scratch)
     run.tune(asked, project)
     assert size(project.trained) == pytest.approx(result, rel=0.05)
-    foretold, used = (usage.last(project, "train")[when]["disk"] for when in ("foretold", "used"))
-    assert foretold == pytest.approx(checkpoints + result, rel=0.01)
-    assert used == pytest.approx(foretold, rel=0.05)
+    estimated, used = (usage.load(project, "train")[when]["disk"] for when in ("foretold", "used"))
+    assert estimated == pytest.approx(checkpoints + result, rel=0.01)
+    assert used == pytest.approx(estimated, rel=0.05)
 
 
 def test_smaller_models_are_foretold_within_a_twentieth(project: Paths) -> None:
     run.tune(SMALL, project)
     merge.run(merge.Settings(max_error=1.0), project)
-    base = estimate.shapes(project.base / "model")
+    base = estimate.read_shapes(project.base / "model")
     assert size(project.merged) == pytest.approx(estimate.merged(base, "base"), rel=0.05)
     for scheme in ("nf4", "int8", "gguf-q8_0"):
         quantize.run(quantize.Settings(max_divergence=99, min_same_stops=0), project, scheme)
@@ -77,11 +77,11 @@ def test_smaller_models_are_foretold_within_a_twentieth(project: Paths) -> None:
 
 def test_checkpoints_are_foretold_as_many_as_there_will_be() -> None:
     asked = Settings(steps=10, checkpoint_steps=6)
-    assert estimate.kept(asked) == 2
-    assert estimate.kept(asked.model_copy(update={"checkpoint_steps": 1})) == 3
-    assert estimate.kept(asked.model_copy(update={"checkpoint_steps": 11})) == 0
-    assert estimate.kept(asked.model_copy(update={"patience": 1, "eval_steps": 2})) == 3
-    assert estimate.kept(asked.model_copy(update={"optimizer": "grokadamw"})) == 0
+    assert estimate.checkpoints_kept(asked) == 2
+    assert estimate.checkpoints_kept(asked.model_copy(update={"checkpoint_steps": 1})) == 3
+    assert estimate.checkpoints_kept(asked.model_copy(update={"checkpoint_steps": 11})) == 0
+    assert estimate.checkpoints_kept(asked.model_copy(update={"patience": 1, "eval_steps": 2})) == 3
+    assert estimate.checkpoints_kept(asked.model_copy(update={"optimizer": "grokadamw"})) == 0
 
 
 def test_time_is_foretold_from_the_last_steps_like_it_and_from_no_others(
@@ -89,25 +89,25 @@ def test_time_is_foretold_from_the_last_steps_like_it_and_from_no_others(
 ) -> None:
     asked = Settings.model_validate({**SMALL.model_dump(), "steps": 100})
     monkeypatch.chdir(project.root)
-    assert usage.seconds(Paths(), "train", asked) is None
+    assert usage.estimate_seconds(Paths(), "train", asked) is None
     sample(asked, Paths())
     assert list(project.data.glob("trained*")) == []
     assert not list(project.scratch("").glob("*"))
-    kept = usage.last(Paths(), "train")
+    kept = usage.load(Paths(), "train")
     assert kept["items"] == 24
-    seconds = usage.seconds(Paths(), "train", asked)
+    seconds = usage.estimate_seconds(Paths(), "train", asked)
     assert seconds is not None
     assert seconds == pytest.approx(kept["step"] * 100)
     twice = asked.model_copy(update={"steps": 50, "batch_size": 16, "learning_rate": 1e-5, "eval_steps": 7})
-    assert usage.seconds(Paths(), "train", twice) == pytest.approx(2 * seconds)
+    assert usage.estimate_seconds(Paths(), "train", twice) == pytest.approx(2 * seconds)
     for other in ({"threads": 2}, {"method": "full"}, {"gradient_checkpointing": True}):
-        assert usage.seconds(Paths(), "train", asked.model_copy(update=other)) is None
+        assert usage.estimate_seconds(Paths(), "train", asked.model_copy(update=other)) is None
     shutil.copy(ROOT / "params.yaml", project.root)
     own = [f"train={asked.model_dump_json()}", "machine.price=3600"]
     change(own)
-    told, _ = whole.lines()
-    assert told[3].startswith("time: train about ")
-    assert f", {seconds:.2f} at 3600 an hour, as the last steps like it took" in told[3]
+    lines_shown, _ = whole.lines()
+    assert lines_shown[3].startswith("time: train about ")
+    assert f", {seconds:.2f} at 3600 an hour, as the last steps like it took" in lines_shown[3]
     change(["train.method=full"])
     assert whole.lines()[0][3] == "time: train not known before its first steps, or by temper check --time"
 
@@ -119,7 +119,7 @@ def test_what_training_took_is_set_beside_what_was_foretold(project: Paths, monk
     run.tune(SMALL.model_copy(update={"steps": 20}), Paths())
     lines = {line["of"]: line for line in whole.taken(["train", "align"])}
     assert set(lines) == {"memory", "disk", "time", "cost"}
-    kept = usage.last(Paths(), "train")
+    kept = usage.load(Paths(), "train")
     assert kept["items"] == 80
     assert lines["cost"]["took"] == f"{kept['used']['seconds'] / 2:.2f}"
     assert lines["cost"]["foretold"] == f"{kept['foretold']['seconds'] / 2:.2f}"
@@ -129,17 +129,17 @@ def test_what_training_took_is_set_beside_what_was_foretold(project: Paths, monk
 def test_too_little_is_told_before_anything_runs(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(ROOT / "params.yaml", project.root)
     monkeypatch.chdir(project.root)
-    told, faults = whole.lines()
+    lines_shown, faults = whole.lines()
     assert not faults
-    assert told[0].startswith("train: 450 steps of 32 rows, 720.0 epochs of 20 rows with ")
-    assert told[1].startswith("disk: ")
+    assert lines_shown[0].startswith("train: 450 steps of 32 rows, 720.0 epochs of 20 rows with ")
+    assert lines_shown[1].startswith("disk: ")
     params = load(model(), Path("params.yaml"))
-    assert sum(whole.needed(estimate.shapes(project.base / "model"), params).values()) > 10 * 2**20
+    assert sum(whole.needed(estimate.read_shapes(project.base / "model"), params).values()) > 10 * 2**20
 
     class Full:
         free = 2**20
 
-    disk: Any = lambda place: Full  # noqa: E731
+    disk: Any = lambda path: Full  # noqa: E731
     monkeypatch.setattr(shutil, "disk_usage", disk)
     monkeypatch.setattr(whole, "available_memory", lambda: 2**20)
     _, faults = whole.lines()

@@ -1,4 +1,4 @@
-"""What a training is priced at in memory is what it takes, and pricing it leaves no trace."""
+"""Training takes the memory that was estimated, and the estimate leaves no trace."""
 
 import os
 import shutil
@@ -56,21 +56,23 @@ def test_memory_is_foretold_within_a_fifth(large: Paths, asked: list[str]) -> No
     change(["train.steps=4", "train.checkpoint_steps=2", *asked], path=large.root / "params.yaml")
     command = [sys.executable, "-m", "tasks", "train"]  # a process of its own: what another test took is not counted
     subprocess.run(command, cwd=large.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
-    kept = usage.last(large, "train")
+    kept = usage.load(large, "train")
     assert kept["foretold"]["memory"] == pytest.approx(kept["used"]["memory"], rel=0.2)
 
 
 def test_pricing_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
+    results = []
     for passes in (True, False):
         paths = tiny.project(tmp_path / str(passes), method="none")
         template.run(template.Settings(), paths)
         if not passes:
-            monkeypatch.setattr(memory_estimate, "passed", lambda trainer, forward, count: memory_estimate.in_use())
+            monkeypatch.setattr(
+                memory_estimate, "measure_pass", lambda trainer, forward, count: memory_estimate.in_use()
+            )
         run.tune(SMALL.model_copy(update={"steps": 4, "lora": LoRA(dropout=0.3)}), paths)
         files = sorted(file for file in paths.fitted.rglob("*") if file.is_file())
-        made.append({file.name: sha256(file) for file in files})
-    assert made[0] == made[1]
+        results.append({file.name: sha256(file) for file in files})
+    assert results[0] == results[1]
 
 
 def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,14 +81,14 @@ def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: py
     tried: list[int] = []
     before = memory_estimate.in_use()
 
-    def passed(trainer: Any, forward: Any, count: int) -> int:
+    def measure_pass(trainer: Any, forward: Any, count: int) -> int:
         tried.append(count)
         return before + count * 2**30
 
-    monkeypatch.setattr(memory_estimate, "passed", passed)
+    monkeypatch.setattr(memory_estimate, "measure_pass", measure_pass)
     monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
     monkeypatch.setattr(memory_estimate, "available", lambda: 9 * 2**30)
     with pytest.raises(MachineError, match=r"activations 16.00 GiB\), 9.00 GiB are available; set train.batch_size to"):
         run.tune(SMALL.model_copy(update={"batch_size": 16}), paths)
     assert tried == [1, 4]
-    assert not usage.last(paths, "train")
+    assert not usage.load(paths, "train")

@@ -13,7 +13,7 @@ from tasks.core.paths import Paths
 from tasks.train import run
 from tasks.train.settings import Settings
 from tasks.training import methods, optimizers
-from tasks.training.settings import OWN
+from tasks.training.settings import RESERVED
 from tests.tasks import support, tiny
 
 CASES = {f"{case.part} {case.name}": case for case in support.cases()}
@@ -40,8 +40,8 @@ def test_every_method_does_what_the_page_says(project: Paths, name: str) -> None
         pytest.skip(f"{distribution} is not installed")
     result = support.trial(CASES[name], project)
     line = next(line for line in support.PAGE.read_text().splitlines() if line.startswith(f"| {result.name} |"))
-    said = line.split("|")[2].strip()
-    assert said == "works" if result.works else said.startswith(("works with", "refused")), result
+    output = line.split("|")[2].strip()
+    assert output == "works" if result.works else output.startswith(("works with", "refused")), result
 
 
 def test_the_page_has_a_line_for_all_that_is_offered_and_refused() -> None:
@@ -72,12 +72,12 @@ def test_arguments_with_a_key_of_their_own_are_arguments_of_trl() -> None:
     from trl.trainer.sft_config import SFTConfig
 
     known = set(SFTConfig.__dataclass_fields__)
-    assert set(OWN) <= known | {"warmup_ratio"}
-    assert {key for key in OWN.values() if key} <= set(Settings.model_fields)
+    assert set(RESERVED) <= known | {"warmup_ratio"}
+    assert {key for key in RESERVED.values() if key} <= set(Settings.model_fields)
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"method": "loftq"}, "not offered: peft computes it on CUDA only"),
         ({"method": "bottleneck-adapter"}, "not offered: the library adapters works with transformers up to 4.57"),
@@ -95,13 +95,13 @@ def test_arguments_with_a_key_of_their_own_are_arguments_of_trl() -> None:
         ({"arguments": {"fsdp": True}}, "fsdp is not offered: accelerate shards on accelerators only"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Settings.model_validate(values)
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         (
             {"method": "ia3", "peft": {"feedforward": []}},
@@ -116,15 +116,15 @@ def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str,
         ({"arguments": {"neftune": 5}}, r"unknown key 'train\.arguments\.neftune'.*neftune_noise_alpha"),
     ],
 )
-def test_what_does_not_fit_is_told_as_a_sentence(project: Paths, values: dict[str, Any], told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+def test_what_does_not_fit_is_told_as_a_sentence(project: Paths, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         run.tune(Settings.model_validate({**support.COMMON, **values}), project)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_in_its_step(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.training import trainer
 
-    monkeypatch.setattr(trainer, "loss", lambda *given: torch.tensor(float("nan"), requires_grad=True))
+    monkeypatch.setattr(trainer, "loss", lambda *arguments: torch.tensor(float("nan"), requires_grad=True))
     with pytest.raises(CheckFailed, match=r"the loss is nan in step 1; lower train\.learning_rate"):
         run.tune(Settings.model_validate(support.COMMON | {"logging_steps": 100}), project)
 
@@ -132,7 +132,7 @@ def test_a_loss_that_is_no_number_stops_the_run_in_its_step(project: Paths, monk
 def test_the_loss_of_trained_tokens_is_the_models_own(project: Paths) -> None:
     from tasks.models.loading import load_model
     from tasks.models.record import base_folder
-    from tasks.training.loss import chooses, loss
+    from tasks.training.loss import accepts_logits_to_keep, loss
 
     model = load_model(base_folder(project))
     torch.manual_seed(0)
@@ -140,7 +140,7 @@ def test_the_loss_of_trained_tokens_is_the_models_own(project: Paths) -> None:
     labels = ids.masked_fill(torch.rand(ids.shape) < 0.6, -100)
     inputs = {"input_ids": ids, "labels": labels}
     own = model(**inputs).loss
-    assert chooses(model)
+    assert accepts_logits_to_keep(model)
     for choosing in (True, False):
         torch.testing.assert_close(loss(model, dict(inputs), None, choosing), own)
         torch.testing.assert_close(loss(model, dict(inputs), 7, choosing) * 7, own * (labels[:, 1:] != -100).sum())
@@ -154,15 +154,15 @@ def test_checkpoints_of_other_settings_are_told_and_stay_until_there_are_newer_o
 ) -> None:
     from tasks.training import checkpoints
 
-    places = []
+    folders = []
     for seed in (1, 2, 3):
-        places.append(checkpoints.folder(tmp_path / "train", {"settings": {"seed": seed}, "base": "a"}))
-        (places[-1] / "checkpoint-3").mkdir()
-        os.utime(places[-1] / checkpoints.INPUTS, (seed, seed))
-        said = capsys.readouterr().out
-        assert said == "" if seed == 1 else f"{places[-2]}, which are of other inputs: settings.seed. They" in said
-    assert f"removed {places[0]}, which is older" in said
-    assert sorted(tmp_path.glob("train-*")) == sorted(places[1:])
-    assert checkpoints.folder(tmp_path / "train", {"settings": {"seed": 2}, "base": "a"}) == places[1]
-    assert (places[1] / "checkpoint-3").is_dir()
-    assert tiny.read(places[2] / checkpoints.INPUTS)["inputs"]["settings"] == {"seed": 3}
+        folders.append(checkpoints.folder(tmp_path / "train", {"settings": {"seed": seed}, "base": "a"}))
+        (folders[-1] / "checkpoint-3").mkdir()
+        os.utime(folders[-1] / checkpoints.INPUTS, (seed, seed))
+        output = capsys.readouterr().out
+        assert output == "" if seed == 1 else f"{folders[-2]}, which are of other inputs: settings.seed. They" in output
+    assert f"removed {folders[0]}, which is older" in output
+    assert sorted(tmp_path.glob("train-*")) == sorted(folders[1:])
+    assert checkpoints.folder(tmp_path / "train", {"settings": {"seed": 2}, "base": "a"}) == folders[1]
+    assert (folders[1] / "checkpoint-3").is_dir()
+    assert tiny.read(folders[2] / checkpoints.INPUTS)["inputs"]["settings"] == {"seed": 3}

@@ -19,8 +19,8 @@ from tasks.template.packing import packed
 from tasks.train import run
 from tasks.train.settings import Settings
 from tasks.training import rows, trainer
-from tasks.training.packs import Packs, Stacked, collate
-from tasks.training.padding import FLAT, Collate
+from tasks.training.packs import Packs, StackedCollator, choose_collator
+from tasks.training.padding import FLAT_COLLATOR, Collator
 from tasks.training.settings import LoRA
 from tests.tasks import tiny
 from tests.tasks.train.test_train import Killed, hashes, killed_at
@@ -70,11 +70,11 @@ def model(project: Paths) -> Any:
 
 def test_a_pack_is_its_rows_one_after_the_other(train: Any) -> None:
     packs = Packs(train)
-    told = train.data.table.to_pylist()
-    assert 1 < len(packs) < len(told)
+    rows_of_table = train.data.table.to_pylist()
+    assert 1 < len(packs) < len(rows_of_table)
     assert rows.count(packs) == rows.count(train)
     for number, pack in enumerate(packs[index] for index in range(len(packs))):
-        members = [row for row in told if row["pack"] == number]
+        members = [row for row in rows_of_table if row["pack"] == number]
         assert pack["input_ids"].tolist() == [token for row in members for token in row["input_ids"]]
         assert pack["labels"].tolist() == [token for row in members for token in row["labels"]]
         assert pack["seq_lengths"] == [len(row["input_ids"]) for row in members]
@@ -107,7 +107,7 @@ def test_packs_that_do_not_ascend_are_refused(tmp_path: Path, numbers: list[int]
 def test_a_batch_has_no_mask_and_no_prediction_across_rows(train: Any) -> None:
     packs = Packs(train)
     items = [packs[0], packs[len(packs) - 1]]
-    batch = Stacked()(items)
+    batch = StackedCollator()(items)
     assert set(batch) == {"input_ids", "labels", "position_ids"}
     for line, pack in enumerate(items):
         at = 0
@@ -131,19 +131,19 @@ def losses(model: Any, batch: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def gradient(model: Any) -> Any:
-    found = torch.cat([value.grad.flatten() for value in model.parameters()])
+    actual = torch.cat([value.grad.flatten() for value in model.parameters()])
     model.zero_grad()
-    return found
+    return actual
 
 
-@pytest.mark.parametrize("form", [Stacked(), FLAT], ids=["stacked", "flat"])
-def test_losses_logits_and_gradients_are_those_of_the_rows_alone(model: Any, train: Any, form: Collate) -> None:
+@pytest.mark.parametrize("form", [StackedCollator(), FLAT_COLLATOR], ids=["stacked", "flat"])
+def test_losses_logits_and_gradients_are_those_of_the_rows_alone(model: Any, train: Any, form: Collator) -> None:
     packs = Packs(train)
     loss, logits = losses(model, form([packs[index] for index in range(len(packs))]))
     loss.backward()
     together = gradient(model)
     alone = 0.0
-    found = logits.flatten(0, 1)
+    actual = logits.flatten(0, 1)
     width = logits.shape[1]
     at, line = 0, 0
     for row in train:
@@ -151,7 +151,7 @@ def test_losses_logits_and_gradients_are_those_of_the_rows_alone(model: Any, tra
             line, at = row["pack"], row["pack"] * width
         ids, labels = (torch.tensor([row[name]]) for name in ("input_ids", "labels"))
         own, expected = losses(model, {"input_ids": ids, "labels": labels})
-        torch.testing.assert_close(found[at : at + ids.shape[1]], expected[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(actual[at : at + ids.shape[1]], expected[0], rtol=1e-5, atol=1e-5)
         at += ids.shape[1]
         own.backward()
         alone += own.item()
@@ -176,9 +176,9 @@ def test_the_first_loss_is_that_of_the_same_rows_unpacked(
 ) -> None:
     every = rows.load(plain.templated / "train.arrow")
     expected = curve(plain, every, tmp_path / "rows", batch_size=len(every), padding_free=False)
-    found = curve(project, train, tmp_path / "packs", batch_size=len(Packs(train)))
-    assert found == pytest.approx(expected, rel=1e-4)
-    assert found[0] == pytest.approx(expected[0], rel=1e-6)
+    actual = curve(project, train, tmp_path / "packs", batch_size=len(Packs(train)))
+    assert actual == pytest.approx(expected, rel=1e-4)
+    assert actual[0] == pytest.approx(expected[0], rel=1e-6)
 
 
 def test_four_packs_at_once_are_one_pack_four_times(project: Paths, train: Any, tmp_path: Path) -> None:
@@ -200,10 +200,10 @@ class Careless(torch.nn.Module):
 
 
 def test_the_form_of_a_batch_is_one_in_which_the_model_keeps_rows_apart(model: Any, train: Any) -> None:
-    assert collate("train", model, train) == Stacked()
-    assert collate("train", Careless(model), train) is FLAT
+    assert choose_collator("train", model, train) == StackedCollator()
+    assert choose_collator("train", Careless(model), train) is FLAT_COLLATOR
     with pytest.raises(CheckFailed, match=r"mixes rows that share a pack.*template\.packing to false"):
-        collate("train", recurrent(model.config.vocab_size), train)
+        choose_collator("train", recurrent(model.config.vocab_size), train)
 
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["packed", "grouped"])
@@ -220,8 +220,8 @@ def test_the_same_bytes_twice_and_after_a_kill_in_a_later_epoch(
     facts = tiny.read(paths.trained / "training.json")
     assert facts["epochs"] > 2
     assert ("packs" in facts) is not grouped
-    told = tiny.read(paths.templated / "audit.json")["splits"]["train"]["trained"]
-    assert {name: facts[name] for name in told} == told
+    rows_of_table = tiny.read(paths.templated / "audit.json")["splits"]["train"]["trained"]
+    assert {name: facts[name] for name in rows_of_table} == rows_of_table
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_at(6, patch)
         run.tune(asked, paths)

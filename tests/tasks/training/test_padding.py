@@ -55,10 +55,10 @@ def test_losses_are_those_of_padded_batches(project: Paths, tmp_path: Path) -> N
 def test_auto_is_for_short_rows_of_models_that_keep_them_apart(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     train = rows.load(project.templated / "train.arrow")
     model = load_model(base_folder(project))
-    assert padding.free("train", SMALL, model, train)
-    assert not padding.free("train", SMALL, recurrent(model.config.vocab_size), train)
+    assert padding.use_padding_free("train", SMALL, model, train)
+    assert not padding.use_padding_free("train", SMALL, recurrent(model.config.vocab_size), train)
     monkeypatch.setattr(padding, "DENSE", 1)
-    assert not padding.free("train", SMALL, model, train)
+    assert not padding.use_padding_free("train", SMALL, model, train)
 
 
 def test_a_model_that_mixes_rows_is_refused_where_it_is_asked_for(project: Paths) -> None:
@@ -66,5 +66,5 @@ def test_a_model_that_mixes_rows_is_refused_where_it_is_asked_for(project: Paths
     vocabulary = load_model(base_folder(project)).config.vocab_size
     asked = SMALL.model_copy(update={"padding_free": True})
     with pytest.raises(CheckFailed, match=r"set train\.padding_free to auto or false"):
-        padding.free("train", asked, recurrent(vocabulary), train)
-    assert not padding.free("train", SMALL.model_copy(update={"padding_free": False}), None, train)
+        padding.use_padding_free("train", asked, recurrent(vocabulary), train)
+    assert not padding.use_padding_free("train", SMALL.model_copy(update={"padding_free": False}), None, train)

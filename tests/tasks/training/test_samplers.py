@@ -5,15 +5,15 @@ import pyarrow as pa
 import pytest
 from datasets import Dataset
 
-from tasks.training.samplers import ByLength
+from tasks.training.samplers import LengthGroupedSampler
 
 SIZE = 8
 
 
 @pytest.fixture(scope="module")
 def lengths() -> list[int]:
-    found: list[int] = np.random.default_rng(0).integers(1, 500, 1003).tolist()
-    return found
+    values: list[int] = np.random.default_rng(0).integers(1, 500, 1003).tolist()
+    return values
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +31,21 @@ def padded(order: list[int], lengths: list[int]) -> int:
 
 
 def test_every_row_comes_once_and_with_rows_of_its_length(rows: Dataset, lengths: list[int]) -> None:
-    order = list(ByLength(rows, SIZE, seed=1))
-    assert sorted(order) == list(range(len(lengths))) and len(ByLength(rows, SIZE, seed=1)) == len(lengths)
+    order = list(LengthGroupedSampler(rows, SIZE, seed=1))
+    assert sorted(order) == list(range(len(lengths))) and len(LengthGroupedSampler(rows, SIZE, seed=1)) == len(lengths)
     assert padded(order, lengths) < 1.05 * sum(lengths)
     assert padded(np.random.default_rng(1).permutation(len(lengths)).tolist(), lengths) > 1.5 * sum(lengths)
 
 
 def test_the_batches_come_in_no_order_of_length(rows: Dataset, lengths: list[int]) -> None:
-    longest = [max(lengths[row] for row in batch) for batch in batches(list(ByLength(rows, SIZE, seed=1)))[:-1]]
+    longest = [
+        max(lengths[row] for row in batch) for batch in batches(list(LengthGroupedSampler(rows, SIZE, seed=1)))[:-1]
+    ]
     assert abs(np.corrcoef(longest, range(len(longest)))[0, 1]) < 0.2
 
 
 def test_seed_and_epoch_decide_and_nothing_else(rows: Dataset) -> None:
-    order = ByLength(rows, SIZE, seed=1)
+    order = LengthGroupedSampler(rows, SIZE, seed=1)
     first = list(order)
     assert list(order) == first
     order.set_epoch(1)
@@ -52,8 +54,8 @@ def test_seed_and_epoch_decide_and_nothing_else(rows: Dataset) -> None:
     assert {frozenset(batch) for batch in batches(second)}.isdisjoint(frozenset(batch) for batch in batches(first)[:-1])
     order.set_epoch(0)
     assert list(order) == first
-    assert list(ByLength(rows, SIZE, seed=2)) != first
+    assert list(LengthGroupedSampler(rows, SIZE, seed=2)) != first
 
 
 def test_fewer_rows_than_a_batch(rows: Dataset) -> None:
-    assert sorted(ByLength(Dataset(rows.data.slice(0, 3)), SIZE, seed=0)) == [0, 1, 2]
+    assert sorted(LengthGroupedSampler(Dataset(rows.data.slice(0, 3)), SIZE, seed=0)) == [0, 1, 2]
