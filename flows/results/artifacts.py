@@ -1,6 +1,5 @@
 """What the Prefect UI shows of a run: its stages, what they made, the scores, and how to do it again."""
 
-import base64
 import csv
 import json
 import re
@@ -23,8 +22,9 @@ from prefect.artifacts import (
 from prefect.exceptions import PrefectException
 
 from flows.plan.estimate import taken
-from flows.results import line_chart, pages
+from flows.results import pages
 from flows.results.scores import CARD, COMPARISON, MERGED, QUANTIZED, REPORT, equivalence, rows
+from tasks.charts.line import line_chart
 
 if TYPE_CHECKING:
     from flows.run.run import Run
@@ -204,6 +204,5 @@ def _curve(path: Path) -> str:
     if not lines:
         return ""
     what = "reward" if "reward" in lines else "loss"
-    picture = base64.b64encode(line_chart.svg(lines, "step", what).encode()).decode()
     last = ", ".join(f"{name} {points[-1][1]:.4g}" for name, points in lines.items())
-    return f"![{what} curve](data:image/svg+xml;base64,{picture})\n\nLast: {last}."
+    return f"{line_chart(lines, 'step', what, f'{what} curve').markdown()}\n\nLast: {last}."
