@@ -23,7 +23,7 @@ from flows.run.policies import Operation
 from flows.run.pruning import Hopeless
 from flows.run.run import Run
 from flows.server.retry import patiently
-from flows.system.checkout_lock import alone
+from flows.system.checkout_lock import checkout_lock
 from flows.worktree.worktree import label
 from tasks.core.errors import InputError, TemperError
 
@@ -55,7 +55,7 @@ def finetune(
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
         stages: Those that are wanted; what they need comes with them. By default every one.
     """
-    with alone(watcher().said):
+    with checkout_lock(watcher().said):
         run = carry_out(force or [], jobs, stages=stages)
         patiently(lambda: artifacts.publish(run, label(flow_run.name or "run")))
         run.check()
@@ -74,7 +74,7 @@ def carry_out(
 
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
     """
-    with alone(watcher().said):
+    with checkout_lock(watcher().said):
         needs = upstream(survey(watcher().said), stages or [])
         if lost := [f"{path} (for {need.name})" for need in needs for path in need.missing]:
             raise InputError(f"{', '.join(lost)}: {lacks}")

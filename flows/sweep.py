@@ -19,13 +19,13 @@ from prefect.states import Cancelling
 
 from flows.bridge import find
 from flows.params.model import nested
-from flows.results import parallel_chart
 from flows.run.pruning import Hopeless
 from flows.search import Method, Values, space, trials
 from flows.server.logs import tell_once
 from flows.server.retry import patiently
 from flows.system.git import git
 from flows.worktree.worktree import label
+from tasks.charts.parallel import parallel_chart
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
 
@@ -170,8 +170,14 @@ def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:
 
 def _publish(rows: list[dict[str, Any]], metric: str) -> None:
     create_table_artifact(key="sweep", table=rows, description=f"Trials, the best first, by {metric}.")
-    picture = parallel_chart.svg([{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows])
-    create_markdown_artifact(key="sweep-plot", markdown=picture, description=f"A line a trial, coloured by {metric}.")
+    values = [{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows]
+    create_markdown_artifact(
+        key="sweep-plot", markdown=_plot(values), description=f"A line a trial, coloured by {metric}."
+    )
+
+
+def _plot(rows: list[dict[str, Any]]) -> str:
+    return parallel_chart(rows, "parallel coordinates").markdown() if rows and len(rows[0]) > 1 else "No trial ended."
 
 
 def _words(values: Values) -> str:

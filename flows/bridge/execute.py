@@ -17,7 +17,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows.bridge.repo import claimed, locked, opened
 from flows.bridge.status import Seen, hashes, only_missing, reasons
-from flows.system.file_lock import claim
+from flows.system.file_lock import file_lock
 from flows.system.process import Command
 from tasks.core.errors import InputChanged, InputError, MachineError, StageFailed
 
@@ -70,7 +70,7 @@ def bring(
                 restored = not force and _restore(stage)  # before save_deps: restore trusts the lock entry as loaded
                 stage.save_deps()
                 before = _inputs(stage)
-            with claim(_key(stage), wait) as first:
+            with file_lock(_key(stage), wait) as first:
                 if not (first or restored or force):
                     with locked(repo):
                         repo._reset()
@@ -100,7 +100,7 @@ def forget_dead() -> None:
     """Remove the lock files of stages whose process has died."""
     with opened() as repo:
         for lock in _running(repo).glob("*"):
-            with claim(lock):
+            with file_lock(lock):
                 pass
 
 

@@ -76,7 +76,7 @@ def _count(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     from flows.plan import preflight
     from flows.server import connect
-    from flows.system.checkout_lock import alone
+    from flows.system.checkout_lock import checkout_lock
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
@@ -88,7 +88,7 @@ def _run(options: argparse.Namespace) -> int:
 
     gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
     preflight.project()
-    with alone(tell, wait=not options.no_wait):
+    with checkout_lock(tell, wait=not options.no_wait):
         if options.set or options.recipe:
             from flows.params.model import change
 

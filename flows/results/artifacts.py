@@ -1,6 +1,5 @@
 """What the Prefect UI shows of a run: its stages, what they made, the scores, and how to do it again."""
 
-import base64
 import csv
 import json
 import re
@@ -13,9 +12,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.bridge import LOCK
 from flows.plan.estimate import taken
-from flows.results import line_chart, pages
+from flows.results import pages
 from flows.results.scores import equivalence, rows
 from flows.run.run import Run
+from tasks.charts.line import line_chart
 from tasks.core.paths import PATHS
 
 CURVES = {"loss": PATHS.loss(PATHS.fitted), "alignment": PATHS.loss(PATHS.aligned)}
@@ -146,6 +146,5 @@ def _curve(path: Path) -> str:
     if not lines:
         return ""
     what = "reward" if "reward" in lines else "loss"
-    picture = base64.b64encode(line_chart.svg(lines, "step", what).encode()).decode()
     last = ", ".join(f"{name} {points[-1][1]:.4g}" for name, points in lines.items())
-    return f"![{what} curve](data:image/svg+xml;base64,{picture})\n\nLast: {last}."
+    return f"{line_chart(lines, 'step', what, f'{what} curve').markdown()}\n\nLast: {last}."

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from flows.system.file_lock import claim
+from flows.system.file_lock import file_lock
 from tasks.core.files import sha256, written
 from tasks.core.paths import Paths
 from tasks.teacher.response_store import EMPTY
@@ -29,7 +29,7 @@ def put_by(place: Path, main: Path) -> None:
         if file.stat().st_size <= len(EMPTY):
             continue
         copy = Paths(main).responses_of_runs / f"{sha256(file)}.jsonl"
-        with claim(copy.with_suffix(".lock"), lambda: None):
+        with file_lock(copy.with_suffix(".lock"), lambda: None):
             if copy.exists():
                 os.utime(copy)
             else:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows.bridge import bring_inputs, find, forget_dead, settle
-from flows.system.file_lock import claim, patience
+from flows.system.file_lock import file_lock, patience
 from flows.system.git import checkout, git
 from flows.worktree import responses
 from tasks.core.errors import Busy, MachineError
@@ -41,7 +41,7 @@ def workspace(
     # for a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves
     under_way = Busy(f"the run '{name}' is under way already, in another process; this one stops.")
     place = Paths(main).worktrees / name
-    with claim(place.with_name(f"{name}.lock"), patience(PATIENCE, under_way)):
+    with file_lock(place.with_name(f"{name}.lock"), patience(PATIENCE, under_way)):
         baseline = find(revision)
         _remove(main, place)
         git("worktree", "add", "--quiet", "--detach", str(place), baseline)
@@ -68,7 +68,7 @@ def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
     main, removed = home(), []
     for lock in sorted(Paths(main).worktrees.glob("*.lock")):
         place = lock.with_suffix("")
-        with claim(lock) as mine:
+        with file_lock(lock) as mine:
             if mine and place.exists():
                 _remove(main, place)
                 removed.append(place.name)

@@ -22,7 +22,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed
 
 from flows.server.retry import patiently
-from flows.system.file_lock import claim, patience
+from flows.system.file_lock import file_lock, patience
 from flows.worktree.worktree import home, recover
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
@@ -42,7 +42,7 @@ def enter() -> None:
     if entry not in _held:
         elsewhere = Abort("another process carries out this flow run; this one leaves its state alone")
         lives = ExitStack()
-        lives.enter_context(claim(entry.with_suffix(".lock"), patience(PATIENCE, elsewhere)))
+        lives.enter_context(file_lock(entry.with_suffix(".lock"), patience(PATIENCE, elsewhere)))
         atexit.register(lives.close)  # not before: the server hears of the end after the flow has returned
         _held.add(entry)
     write_json(entry, {"host": socket.gethostname(), "count": patiently(_count)})
@@ -57,7 +57,7 @@ def bury(tell: Callable[[str], None]) -> None:
     """Remove what dead runs left behind; those that the server takes for running end as *Crashed* or *Cancelled*."""
     recover(tell)
     for entry in Paths(home()).flow_runs.glob("*.json"):
-        with claim(entry.with_suffix(".lock")) as dead:
+        with file_lock(entry.with_suffix(".lock")) as dead:
             if dead and entry.exists() and (about := json.loads(entry.read_text()))["host"] == socket.gethostname():
                 patiently(partial(_close, entry, about["count"], tell))
                 entry.unlink()

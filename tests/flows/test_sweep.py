@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.results import parallel_chart
 from flows.run.pruning import Hopeless, half_way
 from flows.search import Range, space, trials
+from flows.sweep import _plot
 from tasks.core.errors import SettingsError
 from tests.flows.site import Site
 
@@ -80,12 +80,12 @@ def test_a_training_is_hopeless_half_way_and_not_before(tmp_path: Path) -> None:
 
 def test_the_plot_is_a_picture_with_a_line_for_each_trial() -> None:
     rows = [{"lr": 1e-4, "method": "<b>", "score": 0.9}, {"lr": 1e-2, "method": "full", "score": None}]
-    found = re.search(r"base64,([^)]+)\)", parallel_chart.svg(rows))
+    found = re.search(r"base64,([^)]+)\)", _plot(rows))
     assert found
     picture = ElementTree.fromstring(base64.b64decode(found[1]))
     paths = [path.get("d", "") for path in picture.iter() if path.get("fill") == "none"]
     assert [path.count("L") for path in paths] == [1, 2]
-    assert parallel_chart.svg([]) == "No trial ended."
+    assert _plot([]) == "No trial ended."
 
 
 @pytest.mark.long
