@@ -1,14 +1,15 @@
 """`cross_row`: what `clean` decides between rows, by its own code, by DuckDB and by Polars, each in its own process.
 
 A seed draws the keys: an eighth of the rows repeat the request of another row, three quarters of these with the same
-answer and a quarter with another, which is a conflict. Every row draws its split (90 % train, 5 % validation, 5 % test),
-so that some repetitions lie across splits. One row in a hundred left before, one in twenty is no dialogue, and one in a
-thousand has the id of another row.
+answer and a quarter with another, which is a conflict. Every row draws its split (90 % train, 5 % validation and 5 %
+test), so that some repetitions lie across splits. One row in a hundred left before, one in twenty is no dialogue, and
+one in a thousand has the id of another row.
 
 All ways make the same decisions: the reason of each row, whether it conflicts, and the rows whose id came before. The
 digest of these must be one. temper reads the records of `tasks/clean/keys.py`, the peers read the same columns from
-Parquet; nobody's time includes writing them. DuckDB may use `LIMIT` of memory and spills the rest to disk; Polars has
-no such setting. The peers are looked for in the environment whose folder is in TEMPER_PEERS.
+Parquet; nobody's time includes writing them. Memory is what a process needs for itself, as in `benchmarks/clean.py`.
+DuckDB may use `LIMIT` of memory and spills the rest to disk; Polars has no such setting. The peers are looked for in
+the environment whose folder is in TEMPER_PEERS.
 """
 
 import hashlib
@@ -40,8 +41,6 @@ LIMIT = os.environ.get("TEMPER_DUCKDB_MEMORY", "128MB")
 
 DUPLICATE, ACROSS = 2, 3
 """Numbers of the two reasons in `tasks.clean.cross_row.REASONS`, which the peers' environment cannot import."""
-
-HERE = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def measure(full: bool) -> Result:
                 except (OSError, subprocess.CalledProcessError) as error:
                     if name == "temper":
                         raise
-                    missing[name] = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+                    missing[name] = str(error)
     ways = {name: _summary(runs) for name, runs in rounds.items() if runs}
     own = ways["temper"]
     equal = len({way["digest"] for way in ways.values()}) == 1
@@ -136,17 +135,16 @@ def plant(folder: Path, count: int, seed: int = 0) -> None:
 
 
 def _child(python: Path, name: str, folder: Path) -> dict[str, Any]:
-    out = folder / f"{name}.json"
-    arguments = [python, "-m", "benchmarks.cross_row", name, str(folder), str(out)]
-    subprocess.run(arguments, cwd=HERE, capture_output=True, text=True, check=True)
-    run: dict[str, Any] = json.loads(out.read_text())
-    return run
+    from benchmarks.clean import watched  # imports what the peers' environment lacks
+
+    return watched([str(python), "-m", "benchmarks.cross_row", name, str(folder)])
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return runs[0] | {
         "seconds": round(median(run["seconds"] for run in runs), 3),
-        "peak_mib": round(max(run["peak_mib"] for run in runs)),
+        "peak_mib": max(run["peak_mib"] for run in runs),
+        "with_cache_mib": max(run["with_cache_mib"] for run in runs),
         "digest": " ".join(sorted({run["digest"] for run in runs})),
     }
 
@@ -248,20 +246,20 @@ def lines(name: str) -> int:
         return len(inspect.getsource(WAYS[name]).splitlines()) + len(inspect.getsource(_scattered).splitlines())
     from tasks.clean import cross_row, keys
 
-    own = (keys.alike, cross_row.staying, cross_row.duplicates, cross_row.conflicts, cross_row.numbered)
+    own = (keys.Groups, keys.alike, cross_row.staying, cross_row.duplicates, cross_row.conflicts, cross_row.numbered)
     return sum(len(inspect.getsource(function).splitlines()) for function in own)
 
 
-def main(name: str, folder: Path, out: Path) -> None:
-    """In the child: decide one way, and write seconds, peak memory, lines of code and the decisions' digest."""
+def main(name: str, folder: Path) -> None:
+    """In the child: decide one way, and print seconds, memory with cached pages, lines of code and the decisions."""
     WAYS[name](folder / "few")  # imports are not counted
     start = time.perf_counter()
     decisions = WAYS[name](folder / "keys")
     seconds = time.perf_counter() - start
     peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
-    run = {"seconds": seconds, "peak_mib": peak, "lines": lines(name), "digest": decisions.digest()}
-    out.write_text(json.dumps(run | decisions.counts()))
+    run = {"seconds": seconds, "with_cache_mib": round(peak), "lines": lines(name), "digest": decisions.digest()}
+    print(json.dumps(run | decisions.counts()))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]))

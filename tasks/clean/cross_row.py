@@ -56,24 +56,27 @@ def staying(keys: Any, reasons: Reasons, those: Callable[[slice], Any] | None = 
 
 def duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> None:
     """Leave out rows that stand twice: what is in the test stays before validation, and that before train."""
-    for group in alike(keys, "request", staying(keys, reasons)):
-        if (elsewhere := splits[group] < splits[group].max()).any():
-            reasons[group[elsewhere]] = REASONS.index("duplicate_across_splits")
-    for group in alike(keys, "content", staying(keys, reasons)):
-        reasons[group[1:]] = REASONS.index("duplicate")
+    for groups in alike(keys, "request", staying(keys, reasons)):
+        of_each = splits[groups.places]
+        elsewhere = of_each < groups.each(np.maximum.reduceat(of_each, groups.starts))
+        reasons[groups.places[elsewhere]] = REASONS.index("duplicate_across_splits")
+    for groups in alike(keys, "content", staying(keys, reasons)):
+        reasons[np.delete(groups.places, groups.starts)] = REASONS.index("duplicate")
 
 
 def conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
     """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
-    found: npt.NDArray[np.bool_] = beside(keys, np.bool_)
+    conflicting: npt.NDArray[np.bool_] = beside(keys, np.bool_)
     of_train = staying(keys, reasons, lambda block: (splits[block] == 0) & keys[block]["dialogue"])
-    for group in alike(keys, "request", of_train):
-        if len(np.unique(keys["content"][group])) > 1:
-            if drop:
-                reasons[group] = REASONS.index("conflicting_answers")
-            else:
-                found[group] = True
-    return found
+    for groups in alike(keys, "request", of_train):
+        answers = keys["content"][groups.places]
+        lowest, highest = (extreme.reduceat(answers, groups.starts) for extreme in (np.minimum, np.maximum))
+        several = groups.places[groups.each(lowest < highest)]
+        if drop:
+            reasons[several] = REASONS.index("conflicting_answers")
+        else:
+            conflicting[several] = True
+    return conflicting
 
 
 def near_duplicates(
@@ -107,8 +110,11 @@ def near_duplicates(
 
 def numbered(keys: Any, reasons: Reasons) -> dict[int, int]:
     """Place -> how often the row's id has come before it and once more, for rows that stay and are not the first."""
-    groups = alike(keys, "id", staying(keys, reasons))
-    return {int(place): count for group in groups for count, place in enumerate(group[1:], 2)}
+    names = dict[int, int]()
+    for groups in alike(keys, "id", staying(keys, reasons)):
+        counts = np.arange(len(groups.places)) - groups.each(groups.starts) + 1
+        names |= dict(zip(groups.places[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True))
+    return names
 
 
 def _draw(ids: Any) -> npt.NDArray[np.uint64]:
