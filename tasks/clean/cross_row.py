@@ -56,23 +56,26 @@ def remaining(keys: Any, reasons: Reasons, those: Callable[[slice], Any] | None 
 
 def mark_duplicates(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons) -> None:
     """Leave out rows that stand twice: what is in the test stays before validation, and that before train."""
-    for group in equal_groups(keys, "request", remaining(keys, reasons)):
-        if (elsewhere := splits[group] < splits[group].max()).any():
-            reasons[group[elsewhere]] = REASONS.index("duplicate_across_splits")
-    for group in equal_groups(keys, "content", remaining(keys, reasons)):
-        reasons[group[1:]] = REASONS.index("duplicate")
+    for groups in equal_groups(keys, "request", remaining(keys, reasons)):
+        of_each = splits[groups.places]
+        elsewhere = of_each < groups.each(np.maximum.reduceat(of_each, groups.starts))
+        reasons[groups.places[elsewhere]] = REASONS.index("duplicate_across_splits")
+    for groups in equal_groups(keys, "content", remaining(keys, reasons)):
+        reasons[np.delete(groups.places, groups.starts)] = REASONS.index("duplicate")
 
 
 def mark_conflicts(keys: Any, splits: npt.NDArray[np.int8], reasons: Reasons, *, drop: bool) -> npt.NDArray[np.bool_]:
     """Which training dialogues stay though their request has another answer too; none do where `drop` says so."""
     conflicting: npt.NDArray[np.bool_] = zeros_like_rows(keys, np.bool_)
     of_train = remaining(keys, reasons, lambda block: (splits[block] == 0) & keys[block]["dialogue"])
-    for group in equal_groups(keys, "request", of_train):
-        if len(np.unique(keys["content"][group])) > 1:
-            if drop:
-                reasons[group] = REASONS.index("conflicting_answers")
-            else:
-                conflicting[group] = True
+    for groups in equal_groups(keys, "request", of_train):
+        answers = keys["content"][groups.places]
+        lowest, highest = (extreme.reduceat(answers, groups.starts) for extreme in (np.minimum, np.maximum))
+        several = groups.places[groups.each(lowest < highest)]
+        if drop:
+            reasons[several] = REASONS.index("conflicting_answers")
+        else:
+            conflicting[several] = True
     return conflicting
 
 
@@ -107,8 +110,11 @@ def mark_near_duplicates(
 
 def repeated_ids(keys: Any, reasons: Reasons) -> dict[int, int]:
     """Place -> how often the row's id has come before it and once more, for rows that stay and are not the first."""
-    groups = equal_groups(keys, "id", remaining(keys, reasons))
-    return {int(index): count for group in groups for count, index in enumerate(group[1:], 2)}
+    names = dict[int, int]()
+    for groups in equal_groups(keys, "id", remaining(keys, reasons)):
+        counts = np.arange(len(groups.places)) - groups.each(groups.starts) + 1
+        names |= dict(zip(groups.places[counts > 1].tolist(), counts[counts > 1].tolist(), strict=True))
+    return names
 
 
 def _draw(ids: Any) -> npt.NDArray[np.uint64]:
