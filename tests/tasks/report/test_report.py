@@ -80,7 +80,7 @@ def page(paths: Paths) -> str:
 class Outline(HTMLParser):
     """Tags and attributes of a page; complains where one is not closed."""
 
-    VOID = ("meta", "br", "path", "rect", "circle")
+    VOID = ("meta", "br")
 
     def __init__(self) -> None:
         super().__init__()
