@@ -1,6 +1,6 @@
 """Dialogues to text by a tokenizer's chat template: one way, for training and for every evaluation of it.
 
-A template is fed as it wants to be, which a few trial dialogues tell: arguments of tool calls as objects or as the text
+A template is fed as it wants to be, which a few probe dialogues show: arguments of tool calls as objects or as the text
 that OpenAI's form has, a system prompt of its own or at the head of the first user turn where the template refuses it.
 """
 

@@ -44,7 +44,7 @@ def language(text: str) -> tuple[str | None, float]:
 
 
 def known_languages() -> frozenset[str]:
-    """Codes of the languages that can be told."""
+    """Codes of the languages that can be identified."""
     return frozenset(_identifier().labels) - {_NO_LANGUAGE}
 
 

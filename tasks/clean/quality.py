@@ -51,7 +51,7 @@ class Filters:
     """The steps that are switched on, in the order in which a row leaves for one of them."""
 
     def __init__(self, settings: Quality) -> None:
-        """Raises `SettingsError` for a language that cannot be told."""
+        """Raises `SettingsError` for a language that cannot be identified."""
         share = settings.echo.share
         every: list[tuple[str, Callable[[Sample], Hit]]] = [
             (settings.row.action, partial(_row, settings.row)),

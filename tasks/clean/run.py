@@ -40,7 +40,7 @@ BATCH = 2500
 """Texts that are handed on at once."""
 
 MOST_KEYS, LONGEST_KEY = 12, 40
-"""Keys of a row that are told, and characters of each."""
+"""Keys of a row that a message shows, and characters of each."""
 
 
 @dataclass

@@ -120,9 +120,9 @@ class Scratch:
 
 
 @contextmanager
-def open_split_writers(folder: Path, sometimes: set[str]) -> Iterator["SplitWriters"]:
+def open_split_writers(folder: Path, optional: set[str]) -> Iterator["SplitWriters"]:
     """Write the files of all splits, of what left and of what was found; they appear when all are complete."""
-    schema = pa.schema([*ROWS, *(field for field in OPTIONAL if field.name in sometimes)])
+    schema = pa.schema([*ROWS, *(field for field in OPTIONAL if field.name in optional)])
     beside = (("left_out", LEFT_OUT), ("reported", REPORTED))
     with ExitStack() as stack:
         files = {}

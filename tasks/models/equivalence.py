@@ -36,7 +36,7 @@ class Difference:
     """Share of positions at which both would stop, or neither would."""
 
     def as_dict(self) -> dict[str, float]:
-        """Rounded to 4 significant digits, as it is told."""
+        """Rounded to 4 significant digits, as reports show it."""
         return {
             "probes": self.probes,
             "tokens": self.tokens,
@@ -48,7 +48,7 @@ class Difference:
 
 
 def digits(value: float) -> float:
-    """Rounded to 4 significant digits, as it is told."""
+    """Rounded to 4 significant digits, as reports show it."""
     return float(f"{value:.4g}")
 
 

@@ -52,7 +52,7 @@ def write(
 ) -> None:
     """Write `files` (name of the file, then of the tensor) into `folder`, with an index where they are several.
 
-    `done` is told the bytes written so far. Raises `MachineError` at once where the disk has too little room.
+    `done` gets the bytes written so far. Raises `MachineError` at once where the disk has too little room.
     """
     needed = sum(tensor.size for tensors in files.values() for tensor in tensors.values())
     free = shutil.disk_usage(folder).free

@@ -66,7 +66,7 @@ class DialogueRenderer:
         literals -= {text for text in literals if "\\n" in text}
         self._looked_for = re.compile("|".join(map(re.escape, sorted(literals, key=len, reverse=True))) or r"(?!)")
 
-    def dialogue(
+    def render(
         self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
     ) -> RenderedDialogue:
         """The dialogue as text; turns are trained from the message `completion` on, or as the settings say.

@@ -124,7 +124,7 @@ class ByteOffsets:
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """A text as tokens, with the places of its characters."""
+    """A text as tokens, with the offsets of its characters."""
 
     ids: list[int]
     tokens: Any

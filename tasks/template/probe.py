@@ -57,5 +57,5 @@ def _probe(dialogue_renderer: DialogueRenderer) -> RenderedDialogue | None:
     """A question and an answer, with a tool where the template needs one; None where it renders nothing."""
     for tools in (None, [PROBE_TOOL]):
         with suppress(Unrenderable):
-            return dialogue_renderer.dialogue(PROBE_DIALOGUE, tools)
+            return dialogue_renderer.render(PROBE_DIALOGUE, tools)
     return None

@@ -37,9 +37,8 @@ class Templater:
     def __init__(self, tokenizer: Any, settings: Settings, stops: set[int], limit: int, vocabulary: int | None) -> None:
         self.encoder = Encoder(tokenizer)
         self.renderer = Renderer(tokenizer)
-        ends = TurnEnds(
-            self.encoder.pattern, frozenset(tokenizer.convert_ids_to_tokens(sorted(stops))), self.encoder.any_control
-        )
+        stop_tokens = frozenset(tokenizer.convert_ids_to_tokens(sorted(stops)))
+        ends = TurnEnds(self.encoder.pattern, stop_tokens, self.encoder.any_control)
         self.dialogue_renderer = DialogueRenderer(self.renderer, ends, settings.train_on)
         self.settings = settings
         self.stops = stops
@@ -58,13 +57,11 @@ class Templater:
             outcome.reason or outcome.sequences[0].labels  # why it leaves, or what is trained (T, int32)
         """
         plans = [self._plan(row) for row in (from_arrow(rows) if isinstance(rows, pa.RecordBatch) else rows)]
-        dialogues = iter(
-            sequence.sequences(self.encoder, [dialogue for plan in plans for dialogue in plan.dialogues], self.stops)
-        )
-        raw_texts = iter(
-            sequence.text_sequences(self.encoder, [plan.text for plan in plans if plan.text is not None], self._bos)
-        )
-        return [self._outcome(plan, dialogues, raw_texts) for plan in plans]
+        dialogues = [dialogue for plan in plans for dialogue in plan.dialogues]
+        raw_texts = [plan.text for plan in plans if plan.text is not None]
+        of_dialogues = iter(sequence.sequences(self.encoder, dialogues, self.stops))
+        of_texts = iter(sequence.text_sequences(self.encoder, raw_texts, self._bos))
+        return [self._outcome(plan, of_dialogues, of_texts) for plan in plans]
 
     def stream(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
         """What becomes of each row, batch by batch, by as many processes as there are cores."""
@@ -85,7 +82,7 @@ class Templater:
                 outcomes = []
 
     def reconcile(self) -> dict[str, str]:
-        """Learn from a trial how the template ends turns and wants to be fed; returns what was made right, by slug."""
+        """Learn from a probe how the template ends turns and wants to be fed; returns what was made right, by slug."""
         return reconcile(self.encoder, self.dialogue_renderer, self.stops, self.vocabulary)
 
     def examine(self, name: str, messages: list[Message], tools: list[Any] | None) -> Outcome:
@@ -101,9 +98,8 @@ class Templater:
         self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
     ) -> Sequence:
         """One dialogue. Raises `Unrenderable`."""
-        return sequence.sequences(
-            self.encoder, [self.dialogue_renderer.dialogue(messages, tools, completion)], self.stops
-        )[0]
+        rendered = self.dialogue_renderer.render(messages, tools, completion)
+        return sequence.sequences(self.encoder, [rendered], self.stops)[0]
 
     def _plan(self, row: dict[str, Any]) -> Plan:
         plan = Plan(row, None)
@@ -121,9 +117,8 @@ class Templater:
             else:
                 plan.text = row.get("text") or ""
             for answer in plan.answers:
-                plan.dialogues.append(
-                    self.dialogue_renderer.dialogue([*plan.prompt, *answer], plan.tools, len(plan.prompt))
-                )
+                whole = [*plan.prompt, *answer]
+                plan.dialogues.append(self.dialogue_renderer.render(whole, plan.tools, len(plan.prompt)))
         except Unrenderable as error:
             plan.error, plan.dialogues = str(error), []
         return plan
@@ -154,20 +149,20 @@ class Templater:
             plan.notes["weight"] += 1
         plan.messages = messages
         if self.settings.turns == "together":
-            plan.dialogues.append(self.dialogue_renderer.dialogue(messages, plan.tools))
+            plan.dialogues.append(self.dialogue_renderer.render(messages, plan.tools))
             return
         for number, message in enumerate(messages):
             if message["role"] == "assistant" and message.get("weight") != 0:
-                plan.dialogues.append(self.dialogue_renderer.dialogue(messages[: number + 1], plan.tools, number))
+                plan.dialogues.append(self.dialogue_renderer.render(messages[: number + 1], plan.tools, number))
 
-    def _outcome(self, plan: Plan, dialogues: Iterator[Sequence], raw_texts: Iterator[Sequence]) -> Outcome:
+    def _outcome(self, plan: Plan, of_dialogues: Iterator[Sequence], of_texts: Iterator[Sequence]) -> Outcome:
         outcome = Outcome(plan.row["id"], plan.kind, notes=plan.notes, label=plan.row.get("label"), detail=plan.error)
         if plan.error is not None:
             outcome.reason = "unrenderable"
             outcome.notes["unrenderable"] += 1
             return outcome
         outcome.detail = next((dialogue.missing for dialogue in plan.dialogues if dialogue.missing), None)
-        outcome.sequences = [next(raw_texts)] if plan.text is not None else [next(dialogues) for _ in plan.dialogues]
+        outcome.sequences = [next(of_texts)] if plan.text is not None else [next(of_dialogues) for _ in plan.dialogues]
         for part in outcome.sequences:
             outcome.notes.update(part.problems)
             if self.vocabulary is not None and part.tokens.max(initial=0) >= self.vocabulary:

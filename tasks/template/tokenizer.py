@@ -46,7 +46,7 @@ def read(folder: Path | str, settings: Settings) -> Any:
 def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[str, str]]:
     """The tokenizer ready to render and to pad, and what was made right for that, by slug.
 
-    Raises `ModelError` where it has no end token, or more chat templates than one. `name` is told in errors.
+    Raises `ModelError` where it has no end token, or more chat templates than one. Errors show `name`.
     """
     notes = {}
     if settings.new_tokens:
