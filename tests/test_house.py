@@ -24,12 +24,6 @@ PLACE = re.compile(r"(?<![\w./])(data/|infra/|\.dvc\b|dvc\.lock|dvc\.yaml|params
 OF_DVC = re.compile(r"\.dvc|dvc\.lock")
 """DVC's own places, which flows/bridge may name."""
 
-UNMOVED = {
-    *("flows/params/model.py", "flows/plan/estimate.py", "flows/plan/preflight.py", "flows/run/policies.py"),
-    *("flows/system/checkout_lock.py", "flows/system/process.py"),
-}
-"""Files that still name places by themselves."""
-
 
 def name(file: Path) -> str:
     """The module that a file holds."""
@@ -66,7 +60,7 @@ def test_places_have_their_names_in_one_file() -> None:
         path = str(file.relative_to(ROOT))
         for line, text in literals(file):
             left = OF_DVC.sub("", text) if path.startswith("flows/bridge/") else text
-            if path not in UNMOVED and (match := PLACE.search(left)):
+            if match := PLACE.search(left):
                 strays.append(f"{path}:{line} names {match[1]}")
     assert not strays, f"take it from tasks.core.paths (PATHS), or from flows.bridge (LOCK): {'; '.join(strays)}"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flows.system.resources import available_memory
 from tasks.core.errors import InputError, MachineError, SettingsError, TemperError, advice
 from tasks.core.files import fingerprint, write_text
+from tasks.core.paths import PATHS, Paths
 
 if TYPE_CHECKING:
     from flows.params.model import Params
@@ -22,10 +23,7 @@ PYTHON = (3, 11)
 LOCKED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "dvc", "prefect")
 """Distributions whose version decides over results or over this program; compared with requirements.lock."""
 
-LOCK = "requirements.lock"
-
-ACCEPTED = ".dvc/tmp/accepted"
-"""The hash of the last settings and versions that all stages took."""
+LOCK = PATHS.requirements
 
 DISK = 5 * 2**30
 """Bytes of free disk below which a run is likely to fail."""
@@ -48,7 +46,7 @@ def accepted(folder: Path) -> None:
     from tasks.core.settings import PARAMS
 
     told = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in (PARAMS, LOCK)]
-    record, state = folder / ACCEPTED, fingerprint(told)
+    record, state = Paths(folder).accepted, fingerprint(told)
     if record.is_file() and record.read_text() == state:
         return
     if found := _asked(_refused):
@@ -85,14 +83,14 @@ def notes() -> list[str]:
 
 def project() -> None:
     """Raise `MachineError` unless the current folder is a project: dvc.yaml, params.yaml, git and DVC."""
-    missing = [name for name in ("dvc.yaml", "params.yaml") if not Path(name).is_file()]
+    missing = [name for name in map(str, (PATHS.pipeline, PATHS.params)) if not Path(name).is_file()]
     if missing:
         raise MachineError(f"no {' and no '.join(missing)} here ({Path.cwd()}); go to the project's folder.")
     if shutil.which("git") is None:
         raise MachineError("git is not installed; install it (Debian: apt install git), then run again.")
     if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
         raise MachineError("this folder is no git repository; run: git init && dvc init")
-    if not Path(".dvc").is_dir():
+    if not PATHS.state.parent.is_dir():
         raise MachineError("DVC is not set up here; run: dvc init")
 
 
@@ -110,9 +108,9 @@ def _python() -> Iterator[str]:
 
 
 def _versions() -> Iterator[str]:
-    lock = Path(LOCK)
+    lock = LOCK
     if not lock.is_file():
-        yield "requirements.lock is missing: nobody can rebuild what comes out; take it from git."
+        yield f"{LOCK} is missing: nobody can rebuild what comes out; take it from git."
         return
     wanted = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
     for name in LOCKED:
@@ -121,13 +119,10 @@ def _versions() -> Iterator[str]:
         try:
             found = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield f"{name} is not installed; run: pip install --requirement requirements.lock"
+            yield f"{name} is not installed; run: pip install --requirement {LOCK}"
             continue
         if found.split("+")[0] != wanted[name].split("+")[0]:
-            yield (
-                f"{name} {found} is installed, requirements.lock says {wanted[name]}; "
-                "run: pip install --requirement requirements.lock"
-            )
+            yield (f"{name} {found} is installed, {LOCK} says {wanted[name]}; run: pip install --requirement {LOCK}")
 
 
 def _params() -> Iterator[str]:
@@ -150,7 +145,6 @@ def _read() -> "Params | None":
 
 def _ahead() -> Iterator[str]:
     """What late stages would refuse, after everything before them had run."""
-    from tasks.core.paths import Paths
     from tasks.core.settings import hint
     from tasks.evaluate.settings import BASES
     from tasks.template.tokenizer import check_tracked, template_text

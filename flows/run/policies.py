@@ -19,10 +19,11 @@ from pydantic import Field, model_validator
 
 from flows.server.retry import patiently
 from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
 from tasks.core.settings import Settings, load
 from tasks.stages import entries
 
-FILE = Path("infra/stages.yaml")
+FILE = PATHS.policies
 
 GPU = "gpu"
 """The limit whose slots are graphics cards."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from flows.system.file_lock import file_lock
 from tasks.core.errors import Busy, MachineError
+from tasks.core.paths import PATHS
 
-LOCK = Path(".dvc/tmp/temper.lock")
+LOCK = PATHS.checkout_lock
 
 _holding: contextvars.ContextVar[bool] = contextvars.ContextVar("holding", default=False)
 

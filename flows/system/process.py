@@ -18,6 +18,7 @@ import psutil
 
 from tasks.__main__ import FIXED
 from tasks.core.errors import AGAIN, StageFailed, TemperError, Unavailable, from_json
+from tasks.core.paths import PATHS
 from tasks.core.protocol import ASK, parse
 
 GRACE = 5.0
@@ -128,7 +129,7 @@ class Children:
             except subprocess.TimeoutExpired:
                 _end([process])
                 raise StageFailed(
-                    f"{command.stage} was ended after {timeout:g} s, its timeout in infra/stages.yaml."
+                    f"{command.stage} was ended after {timeout:g} s, its timeout in {PATHS.policies}."
                 ) from None
             for listener in listeners:
                 listener.join(LINGER)  # a process that the stage left behind may hold the pipe open

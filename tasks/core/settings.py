@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
 
-PARAMS = "params.yaml"
+PARAMS = str(PATHS.params)
 
 SECRET = "secret"
 """Type of a fault (pydantic's) whose value is not told."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from flows.run.policies import Operation, operation
+from flows.run.policies import Conduct, Operation, operation
 from tasks.core.errors import SettingsError
 from tests.flows.project import ROOT
 
@@ -25,6 +25,19 @@ def test_every_stage_is_carried_out_as_a_known_pattern_says() -> None:
     declared = documents("../dvc.yaml")[0]["stages"]
     for pattern in operation(INFRA / "stages.yaml").stages:
         assert any(fnmatchcase(stage, pattern) for stage in declared), f"no stage is called {pattern}"
+
+
+def test_stages_are_carried_out_as_they_declare() -> None:
+    """No two stages that compute share a card; who asks a teacher asks again; what the file says counts first."""
+    policies = operation(INFRA / "stages.yaml")
+    for stage in ("base", "train", "align", "merge", "quantize@nf4", "evaluate-base", "evaluate-quantized@nf4"):
+        assert policies.of(stage).limits == {"gpu": 1}, stage
+    for stage in ("generate", "judge@merged", "evaluate-hosted@other"):
+        assert (policies.of(stage).retries, policies.of(stage).timeout) == (3, 86_400.0), stage
+    for stage in ("clean", "template", "decide", "report"):
+        assert policies.of(stage) == Conduct(), stage
+    otherwise = policies.model_copy(update={"stages": {"judge": Conduct(retries=9)}})
+    assert (otherwise.of("judge").retries, otherwise.of("judge").timeout) == (9, 86_400.0)
 
 
 def test_the_first_pattern_that_fits_counts() -> None:
