@@ -17,14 +17,14 @@ from flows.plan.preflight import LOCKED, accepted, quick
 from flows.results import artifacts, pages
 from flows.results.decision import sentence
 from flows.run.policies import operation
-from flows.run.pruning import Hopeless, half_way
+from flows.run.pruning import PruningRule, half_way
 from flows.run.run import Run
 from flows.server.logs import tell_once
-from flows.server.retry import patiently
+from flows.server.retry import retry
 from flows.system.environment import environment
 from flows.worktree import remotes
 from flows.worktree.worktree import home, label, workspace
-from flows.worktree.zombies import bury, enter
+from flows.worktree.zombies import enter, reap
 from tasks.core.errors import TemperError, Unavailable
 from tasks.core.paths import PATHS, Paths
 
@@ -35,7 +35,7 @@ def deployed(
     revision: str = "HEAD",
     force: list[str] | None = None,
     jobs: int | None = None,
-    hopeless: Hopeless | None = None,
+    pruning: PruningRule | None = None,
 ) -> State[dict[str, Any]]:
     """Make every stage current in a checkout of this run's own, and save what came out as a DVC experiment.
 
@@ -44,9 +44,9 @@ def deployed(
         revision: The commit, branch, tag or experiment to start from.
         force: Stages to run even where nothing changed.
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
-        hopeless: When the training is not worth its end; set by sweeps.
+        pruning: When the training is not worth its end; set by sweeps.
     """
-    return run_isolated(settings, revision, force or [], jobs, hopeless)
+    return run_isolated(settings, revision, force or [], jobs, pruning)
 
 
 def run_isolated(
@@ -54,7 +54,7 @@ def run_isolated(
     revision: str,
     force: list[str],
     jobs: int | None = None,
-    hopeless: Hopeless | None = None,
+    pruning: PruningRule | None = None,
     prepare: Callable[[], None] = lambda: None,
     conclude: Callable[[str], None] = lambda commit: None,
 ) -> State[dict[str, Any]]:
@@ -64,7 +64,7 @@ def run_isolated(
     """
     tell_once()
     try:
-        return _run(settings, revision, force, jobs, hopeless, prepare, conclude)
+        return _run(settings, revision, force, jobs, pruning, prepare, conclude)
     except TemperError as error:
         get_run_logger().error("%s", error, exc_info=error)
         return Failed(message=str(error), data=error)
@@ -75,13 +75,13 @@ def _run(
     revision: str,
     force: list[str],
     jobs: int | None,
-    hopeless: Hopeless | None,
+    pruning: PruningRule | None,
     prepare: Callable[[], None],
     conclude: Callable[[str], None],
 ) -> State[dict[str, Any]]:
     log, name = get_run_logger(), label(flow_run.name or "run")
     enter()
-    bury(log.info)
+    reap(log.info)
     with workspace(name, revision, log.info) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
         for line in change([], values=news(settings)):
@@ -96,11 +96,11 @@ def _run(
             f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
             "temper data add FILE"
         )
-        run = carry_out(force, jobs, how, hopeless, lacks=lacks)
+        run = carry_out(force, jobs, how, pruning, lacks=lacks)
         saved = "" if run.failed else save(name, baseline, _message(name))
-        patiently(lambda: artifacts.publish(run, name, name if saved else "", home()))
-        if run.hopeless:
-            return Failed(name="Stopped", message=run.hopeless)
+        retry(lambda: artifacts.publish(run, name, name if saved else "", home()))
+        if run.pruned:
+            return Failed(name="Stopped", message=run.pruned)
         run.check()
         log.info("saved as experiment %s (%s)", name, saved[:12])
         conclude(saved)

@@ -18,11 +18,11 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from flows.bridge import LOCK, Outcome, arrange, survey, upstream
 from flows.results import artifacts
 from flows.results.decision import decision
-from flows.run.observer import watcher
+from flows.run.observer import observer
 from flows.run.policies import Operation
-from flows.run.pruning import Hopeless
+from flows.run.pruning import PruningRule
 from flows.run.run import Run
-from flows.server.retry import patiently
+from flows.server.retry import retry
 from flows.system.checkout_lock import checkout_lock
 from flows.worktree.worktree import label
 from tasks.core.errors import InputError, TemperError
@@ -35,7 +35,7 @@ RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers
 def stage(name: str, run: Run) -> State[Any]:
     """Make one stage current, after those that it needs. A failure that was foreseen is a sentence, not a traceback."""
     try:
-        outcome = run.bring(name, get_run_logger())
+        outcome = run.ensure_current(name, get_run_logger())
     except TemperError as error:
         return Failed(message=str(error), data=error)
     if outcome.how == "ran":
@@ -55,9 +55,9 @@ def finetune(
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
         stages: Those that are wanted; what they need comes with them. By default every one.
     """
-    with checkout_lock(watcher().said):
+    with checkout_lock(observer().said):
         run = carry_out(force or [], jobs, stages=stages)
-        patiently(lambda: artifacts.publish(run, label(flow_run.name or "run")))
+        retry(lambda: artifacts.publish(run, label(flow_run.name or "run")))
         run.check()
         return judged(run.outcomes)
 
@@ -66,7 +66,7 @@ def carry_out(
     force: list[str],
     jobs: int | None,
     operation: Operation | None = None,
-    hopeless: Hopeless | None = None,
+    pruning: PruningRule | None = None,
     stages: list[str] | None = None,
     lacks: str = "not there, and no stage makes it; put it there, or name another.",
 ) -> Run:
@@ -74,11 +74,11 @@ def carry_out(
 
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
     """
-    with checkout_lock(watcher().said):
-        needs = upstream(survey(watcher().said), stages or [])
+    with checkout_lock(observer().said):
+        needs = upstream(survey(observer().said), stages or [])
         if lost := [f"{path} (for {need.name})" for need in needs for path in need.missing]:
             raise InputError(f"{', '.join(lost)}: {lacks}")
-        run = Run(needs, force, jobs, operation, hopeless)
+        run = Run(needs, force, jobs, operation, pruning)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for need in run.needs:

@@ -21,7 +21,7 @@ from flows.history.snapshot import Past
 from flows.params.form import UNCHANGED, Form
 from flows.results.decision import decision
 from flows.results.pages import address
-from flows.server.retry import patiently
+from flows.server.retry import retry
 from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
@@ -77,7 +77,7 @@ def retrain(
     done = apart(facts["commit"], stage) if promotion.promote else []
     text = _text(facts["experiment"], facts["commit"], promotion, done)
     said = "Whether this run was promoted, and why."
-    patiently(lambda: create_markdown_artifact(key="decision", markdown=text, description=said))
+    retry(lambda: create_markdown_artifact(key="decision", markdown=text, description=said))
     word = "promoted" if promotion.promote else "kept"
     emit_event(
         event=f"temper.model.{word}",

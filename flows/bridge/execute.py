@@ -16,7 +16,7 @@ from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows.bridge.repo import claimed, locked, opened
-from flows.bridge.status import Seen, hashes, only_missing, reasons
+from flows.bridge.status import StatusCache, hashes, only_missing, reasons
 from flows.system.file_lock import file_lock
 from flows.system.process import Command
 from tasks.core.errors import InputChanged, InputError, MachineError, StageFailed
@@ -37,7 +37,7 @@ class Outcome:
     """Of the command where it ran, of the question or the restoring where not."""
 
 
-def bring(
+def ensure_current(
     name: str, run: Callable[[Command], float], *, force: bool = False, wait: Callable[[], None] = lambda: None
 ) -> Outcome:
     """Make one stage current; `run` carries out its command where it must, and returns the seconds it took.
@@ -55,7 +55,7 @@ def bring(
     start = time.perf_counter()
     with opened() as repo:
         with locked(repo):
-            stage, seen = repo.stage.load_one(name=name), Seen()
+            stage, seen = repo.stage.load_one(name=name), StatusCache()
             why = ("asked for with --force",) if force else tuple(reasons(stage, seen))
             if not why:
                 return Outcome(name, "unchanged", (), hashes(stage), time.perf_counter() - start)
@@ -104,7 +104,7 @@ def forget_dead() -> None:
                 pass
 
 
-def _checked_out(stage: PipelineStage, seen: Seen) -> bool:
+def _checked_out(stage: PipelineStage, seen: StatusCache) -> bool:
     """Check out the outputs that are not there, where nothing else changed since dvc.lock was written."""
     with locked(stage.repo):
         if not only_missing(stage, seen):

@@ -20,7 +20,7 @@ Known = dict[str, Output]
 """Outputs that would be restored, by their path, with their hashes."""
 
 
-class Seen:
+class StatusCache:
     """What one pass under DVC's lock has seen already: many stages read the same files and the same params.yaml."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Seen:
         return found if dep.params else document
 
 
-def reasons(stage: PipelineStage, seen: Seen, known: Known | None = None) -> list[str]:
+def reasons(stage: PipelineStage, seen: StatusCache, known: Known | None = None) -> list[str]:
     """Why DVC would not skip this stage, asked as `Stage.changed` does but to the end; empty where it would.
 
     A dependency in `known` counts as having the hash it would have there, whatever lies on disk.
@@ -59,7 +59,7 @@ def reasons(stage: PipelineStage, seen: Seen, known: Known | None = None) -> lis
     return lines
 
 
-def only_missing(stage: PipelineStage, seen: Seen, known: Known | None = None) -> bool:
+def only_missing(stage: PipelineStage, seen: StatusCache, known: Known | None = None) -> bool:
     """Whether dvc.lock holds but for outputs that are not there, and the cache has those: `dvc repro --pull` asks so.
 
     The run cache knows nothing of stages with an output that stays when they run again (`persist`); dvc.lock does.
@@ -69,7 +69,7 @@ def only_missing(stage: PipelineStage, seen: Seen, known: Known | None = None) -
     return all(not out.status() or (not out.exists and out.use_cache and not out.changed_cache()) for out in stage.outs)
 
 
-def _inputs(stage: PipelineStage, seen: Seen, known: Known | None) -> list[str]:
+def _inputs(stage: PipelineStage, seen: StatusCache, known: Known | None) -> list[str]:
     """What of `reasons` is about command, dependencies and parameters."""
     lines = [f"its command is now: {stage.cmd}"] if stage.cmd_changed else []
     for dep in stage.deps:
@@ -86,7 +86,7 @@ def _inputs(stage: PipelineStage, seen: Seen, known: Known | None) -> list[str]:
 _WORDS = {"deleted": "is missing", "not in cache": "is not in the cache", "new": "is new"}
 
 
-def restorable(stage: PipelineStage, seen: Seen, known: Known) -> bool:
+def restorable(stage: PipelineStage, seen: StatusCache, known: Known) -> bool:
     """Whether the cache has the outputs of this stage; if so, they go to `known`. The stage object is spent."""
     if only_missing(stage, seen, known):
         known.update({out.def_path: out for out in stage.outs})

@@ -9,13 +9,13 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
-from flows.bridge.status import Known, Seen, hashes, reasons, restorable
+from flows.bridge.status import Known, StatusCache, hashes, reasons, restorable
 from tasks.core.errors import InputError
 from tasks.core.settings import hint
 
 
 @dataclass(frozen=True)
-class Need:
+class StageStatus:
     """One stage of the plan, as DVC saw it when it was asked."""
 
     name: str
@@ -34,7 +34,7 @@ class Need:
     """What it reads, is not there, and no stage makes."""
 
 
-def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = False) -> list[Need]:
+def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = False) -> list[StageStatus]:
     """All stages in run order, with what changed since dvc.lock was written; one pass under DVC's lock.
 
     A damaged dvc.lock (a kill while DVC wrote it) is mended first and outputs of items that are no longer declared
@@ -47,12 +47,12 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
         with claimed(repo, read=[item.fs_path for stage in stages for item in (*stage.deps, *stage.outs)]):
             if not look_up:
                 _put_away(repo, stages, tell)
-            seen, made = Seen(), _made(stages)
+            seen, made = StatusCache(), _made(stages)
             known: Known | None = {} if look_up else None
             return [_need(stage, edges, seen, known, made) for stage in stages]
 
 
-def chosen(needs: list[Need], names: list[str]) -> set[str]:
+def chosen(needs: list[StageStatus], names: list[str]) -> set[str]:
     """The stages of these names; `quantize` stands for each `quantize@...`. Raises `InputError` for one of no stage."""
     found = set()
     for name in names:
@@ -64,7 +64,7 @@ def chosen(needs: list[Need], names: list[str]) -> set[str]:
     return found
 
 
-def upstream(needs: list[Need], names: list[str]) -> list[Need]:
+def upstream(needs: list[StageStatus], names: list[str]) -> list[StageStatus]:
     """The stages of these names and those that they need, in run order; all where none is named."""
     if not names:
         return needs
@@ -93,7 +93,7 @@ def _missing(stage: PipelineStage, made: list[Path]) -> list[str]:
     ]
 
 
-def _need(stage: PipelineStage, edges: Any, seen: Seen, known: Known | None, made: list[Path]) -> Need:
+def _need(stage: PipelineStage, edges: Any, seen: StatusCache, known: Known | None, made: list[Path]) -> StageStatus:
     after = tuple(sorted(other.name for other in edges.successors(stage) if isinstance(other, PipelineStage)))
     outs = hashes(stage)
     why = tuple(reasons(stage, seen, known))
@@ -101,7 +101,7 @@ def _need(stage: PipelineStage, edges: Any, seen: Seen, known: Known | None, mad
     reads = [Path(dep.def_path) for dep in stage.deps]
     uncertain = any(path != place and _overlap(path, place) for path in reads for place in places)
     comes_back = bool(why) and known is not None and not uncertain and restorable(stage, seen, known)
-    return Need(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, made)))
+    return StageStatus(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, made)))
 
 
 def _put_away(repo: Repo, stages: list[PipelineStage], tell: Callable[[str], None]) -> None:

@@ -118,13 +118,13 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     from flows.finetune import finetune
     from flows.results.decision import sentence
     from flows.results.scores import rows
-    from flows.run.observer import watched_by
+    from flows.run.observer import observed_by
 
     gc.freeze()
     gc.enable()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     try:
-        with Terminal(console) as terminal, watched_by(terminal):
+        with Terminal(console) as terminal, observed_by(terminal):
             finetune(force=options.force, jobs=options.jobs, stages=options.stages)
     except httpx.HTTPError as error:
         print(

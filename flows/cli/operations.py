@@ -82,9 +82,9 @@ def _worker(options: argparse.Namespace) -> int:
 
     preflight.project()
     url = deployments.server(**deployments.PATIENT)
-    from flows.worktree.zombies import bury  # with Prefect, which reads its environment when it is imported
+    from flows.worktree.zombies import reap  # with Prefect, which reads its environment when it is imported
 
-    bury(lambda line: print(line, file=sys.stderr, flush=True))
+    reap(lambda line: print(line, file=sys.stderr, flush=True))
     print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)
     deployments.work(options.limit)
     return 0

@@ -9,11 +9,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from flows.bridge import Need, Outcome
-from flows.run.observer import Watcher
+from flows.bridge import Outcome, StageStatus
+from flows.run.observer import Observer
 
 
-class Terminal(Watcher):
+class Terminal(Observer):
     """A context. On a terminal, running stages have a live bar; elsewhere a line for each tenth of it."""
 
     def __init__(self, console: Console) -> None:
@@ -34,7 +34,7 @@ class Terminal(Watcher):
         self._started = time.perf_counter()
         self._kept = 0
 
-    def planned(self, needs: list[Need]) -> None:
+    def planned(self, needs: list[StageStatus]) -> None:
         self._width = max((len(need.name) for need in needs), default=8)
 
     def said(self, line: str) -> None:

@@ -66,7 +66,7 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
     from prefect.client.schemas.objects import FlowRun
     from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
-    from flows.server.retry import patiently
+    from flows.server.retry import retry
 
     def ask() -> FlowRun:
         with get_client(sync_client=True) as client:
@@ -74,7 +74,7 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
             return client.create_flow_run_from_deployment(found.id, parameters=parameters)
 
     try:
-        run = patiently(ask)
+        run = retry(ask)
     except ObjectNotFound:
         raise MachineError(f"the server knows no deployment {deployment}; run: temper deploy") from None
     except PrefectHTTPStatusError as error:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from flows.bridge import Need, survey
+from flows.bridge import StageStatus, survey
 
 Verdict = Literal["unchanged", "restored", "run", "restored or run"]
 
@@ -34,7 +34,7 @@ def plan() -> list[Step]:
     return list(steps.values())
 
 
-def _step(need: Need, above: list[Step]) -> Step:
+def _step(need: StageStatus, above: list[Step]) -> Step:
     moving = [step for step in above if step.verdict != "unchanged"]
     verdicts = {step.verdict for step in moving}
     if "run" in verdicts:

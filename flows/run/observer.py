@@ -1,17 +1,17 @@
-"""Who wants to know what a run does: the terminal of the person who started it. A deployed run has no watcher."""
+"""Who wants to know what a run does: the terminal of the person who started it. A deployed run has no observer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from flows.bridge import Need, Outcome
+from flows.bridge import Outcome, StageStatus
 
 
-class Watcher:
+class Observer:
     """What happens in a run, as it happens; called from the threads of the stages. This one looks away."""
 
-    def planned(self, needs: list[Need]) -> None:
+    def planned(self, needs: list[StageStatus]) -> None:
         """The stages in run order, with what changed."""
 
     def said(self, line: str) -> None:
@@ -30,16 +30,16 @@ class Watcher:
         """The stage failed, or was not run because one before it failed."""
 
 
-_watcher: ContextVar[Watcher] = ContextVar("watcher")
+_watcher: ContextVar[Observer] = ContextVar("observer")
 
 
-def watcher() -> Watcher:
+def observer() -> Observer:
     """Whoever watches the current run."""
-    return _watcher.get(Watcher())
+    return _watcher.get(Observer())
 
 
 @contextmanager
-def watched_by(someone: Watcher) -> Iterator[None]:
+def observed_by(someone: Observer) -> Iterator[None]:
     """Tell `someone` what happens in runs started inside the block."""
     token = _watcher.set(someone)
     try:

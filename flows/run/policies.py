@@ -17,7 +17,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from pydantic import Field, model_validator
 
-from flows.server.retry import patiently
+from flows.server.retry import retry
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings, load
@@ -47,7 +47,7 @@ class Limit(Settings):
     """Whether these are the slots of all workers together, or of each host (`temper-NAME-HOST`)."""
 
 
-class Conduct(Settings):
+class StagePolicy(Settings):
     """How one stage is carried out."""
 
     retries: int = Field(default=0, ge=0)
@@ -80,7 +80,7 @@ class Operation(Settings):
     """Where runs are shared; null: they stay on the machine of their worker."""
     limits: dict[str, Limit] = Field(default={})
     """Limits by name."""
-    stages: dict[str, Conduct] = Field(default={})
+    stages: dict[str, StagePolicy] = Field(default={})
     """Stages by name or pattern (`evaluate*`); the first that fits counts."""
 
     @model_validator(mode="after")
@@ -93,10 +93,10 @@ class Operation(Settings):
                     raise ValueError(f"{stage} takes {slots} slots of '{name}', which has {self.limits[name].slots}")
         return self
 
-    def of(self, stage: str) -> Conduct:
+    def of(self, stage: str) -> StagePolicy:
         """How `stage` is carried out: as its declaration says, with what the first pattern that fits says otherwise."""
         conduct = _declared(stage, self.limits)
-        pattern = next((one for name, one in self.stages.items() if fnmatchcase(stage, name)), Conduct())
+        pattern = next((one for name, one in self.stages.items() if fnmatchcase(stage, name)), StagePolicy())
         return conduct.model_copy(update={key: getattr(pattern, key) for key in pattern.model_fields_set})
 
     @contextmanager
@@ -110,12 +110,12 @@ class Operation(Settings):
         with ExitStack() as held:
             for name, slots in sorted(self.of(stage).limits.items()):  # all in the same order: no two wait for another
                 limit, most = self._name(name), self.limits[name].slots
-                patiently(partial(_create, limit, most), wait)
+                retry(partial(_create, limit, most), wait)
                 told = False
                 while True:
                     wait()
                     try:
-                        taken = patiently(partial(_take, limit, slots), wait)
+                        taken = retry(partial(_take, limit, slots), wait)
                         held.callback(_give_back, taken, limit, tell)
                         break
                     except ConcurrencySlotAcquisitionError as error:
@@ -131,13 +131,13 @@ class Operation(Settings):
         return f"temper-{limit}-{socket.gethostname()}" if self.limits[limit].each == "host" else f"temper-{limit}"
 
 
-def _declared(stage: str, limits: Mapping[str, Limit]) -> Conduct:
+def _declared(stage: str, limits: Mapping[str, Limit]) -> StagePolicy:
     """Stages that compute on a card share none, where there is a limit for it; who asks a teacher asks again."""
     declared = entries().get(stage.partition("@")[0])
     if declared is None:
-        return Conduct()
+        return StagePolicy()
     asks = declared[0].asks_teacher
-    return Conduct(
+    return StagePolicy(
         retries=3 if asks else 0,
         timeout=DAY if asks else None,
         limits={GPU: 1} if declared[0].resources.gpu and GPU in limits else {},

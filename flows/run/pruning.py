@@ -14,14 +14,14 @@ SHARE = 0.5
 """Part of the training after which a trial is judged."""
 
 
-class Hopeless(BaseModel):
+class PruningRule(BaseModel):
     """A trial whose training loss, half way, is above what others had there."""
 
     loss: float
     """The highest training loss that goes on."""
 
     def judge(self, stage: str, state: dict[str, Any]) -> str:
-        """Why the progress `state` of `stage` is hopeless, as a sentence; "" where it is not."""
+        """Why the trial ends early at the progress `state` of `stage`, as a sentence; "" where it is not."""
         loss = state.get("figures", {}).get("loss")
         if stage != "train" or loss is None or state["done"] < SHARE * state["total"] or loss <= self.loss:
             return ""

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from flows.bridge import Need, Outcome, bring, chosen
-from flows.run.observer import watcher
+from flows.bridge import Outcome, StageStatus, chosen, ensure_current
+from flows.run.observer import observer
 from flows.run.policies import Operation
 from flows.run.progress import Bars
-from flows.run.pruning import Hopeless
-from flows.run.secrets import with_keys
+from flows.run.pruning import PruningRule
+from flows.run.secrets import with_secrets
 from flows.system.process import Children, Command
 from flows.system.resources import at_once
 from tasks.core.errors import StageFailed, TemperError, Unavailable, advice
@@ -22,20 +22,20 @@ class Run:
 
     def __init__(
         self,
-        needs: list[Need],
+        needs: list[StageStatus],
         force: list[str],
         jobs: int | None = None,
         operation: Operation | None = None,
-        hopeless: Hopeless | None = None,
+        pruning: PruningRule | None = None,
     ) -> None:
         """Take the survey `needs`; `force` names stages to run in any case; `jobs` work at once, at most.
 
-        `operation` says how stages are carried out, `hopeless` when a training is not worth its end.
+        `operation` says how stages are carried out, `pruning` when a training is not worth its end.
         """
         self.operation = operation or Operation()
-        self.hopeless = ""
+        self.pruned = ""
         """Why the run was given up; "" where it was not."""
-        self._rule = hopeless
+        self._rule = pruning
         self.needs = needs
         self.outcomes: dict[str, Outcome] = {}
         self.failures: dict[str, str] = {}
@@ -45,10 +45,10 @@ class Run:
         self._children = Children()
         self._bars = Bars()
         self._slots = threading.BoundedSemaphore(jobs or at_once())
-        self._watcher = watcher()
+        self._watcher = observer()
         self._watcher.planned(needs)
 
-    def bring(self, name: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> Outcome:
+    def ensure_current(self, name: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> Outcome:
         """Make one stage current. While nothing above it moved, the survey stands; else DVC is asked again."""
         need = self._needs[name]
         above = all(self.outcomes[other].how == "unchanged" for other in need.after)
@@ -56,7 +56,7 @@ class Run:
             if above and not need.reasons and name not in self._force:
                 outcome = Outcome(name, "unchanged", (), need.outs, 0.0)
             else:
-                outcome = bring(
+                outcome = ensure_current(
                     name,
                     lambda command: self._work(command, log),
                     force=name in self._force,
@@ -98,14 +98,14 @@ class Run:
                 self._watcher.progressed(stage, state)
                 self._bars.show(stage, state)
                 if self._rule and (why := self._rule.judge(stage, state)):
-                    self.hopeless = why
+                    self.pruned = why
                     self._children.stop()
 
             try:
-                return self._tried(with_keys(command), log, progress)
+                return self._tried(with_secrets(command), log, progress)
             except StageFailed:
-                if self.hopeless:
-                    raise StageFailed(self.hopeless) from None
+                if self.pruned:
+                    raise StageFailed(self.pruned) from None
                 raise
 
     def _tried(self, command: Command, log: Any, progress: Callable[[dict[str, Any]], None]) -> float:

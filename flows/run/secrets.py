@@ -10,7 +10,7 @@ from tasks.stages import names, stage
 from tasks.teacher.settings import secret_name
 
 
-def with_keys(command: Command) -> Command:
+def with_secrets(command: Command) -> Command:
     """The command with the keys that its teachers need and its environment lacks, where a Secret has them."""
     name, *item = shlex.split(command.text.partition("-m tasks ")[2]) or [""]
     if name not in names() or (teachers := stage(name).teachers) is None:

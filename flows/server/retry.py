@@ -18,7 +18,7 @@ PAUSE = 1.0
 """Seconds between two tries."""
 
 
-def patiently(ask: Callable[[], Answer], wait: Callable[[], None] = lambda: None) -> Answer:
+def retry(ask: Callable[[], Answer], wait: Callable[[], None] = lambda: None) -> Answer:
     """What `ask` returns; again where the server is away or fails, as long as Prefect's own clients would try.
 
     `wait` is called before each new try, and may raise. Raises `Unavailable` in the end.

@@ -21,7 +21,7 @@ from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed
 
-from flows.server.retry import patiently
+from flows.server.retry import retry
 from flows.system.file_lock import file_lock, patience
 from flows.worktree.worktree import home, recover
 from tasks.core.files import write_json
@@ -45,7 +45,7 @@ def enter() -> None:
         lives.enter_context(file_lock(entry.with_suffix(".lock"), patience(PATIENCE, elsewhere)))
         atexit.register(lives.close)  # not before: the server hears of the end after the flow has returned
         _held.add(entry)
-    write_json(entry, {"host": socket.gethostname(), "count": patiently(_count)})
+    write_json(entry, {"host": socket.gethostname(), "count": retry(_count)})
 
 
 def _count() -> int:
@@ -53,13 +53,13 @@ def _count() -> int:
         return client.read_flow_run(UUID(flow_run.id)).run_count
 
 
-def bury(tell: Callable[[str], None]) -> None:
+def reap(tell: Callable[[str], None]) -> None:
     """Remove what dead runs left behind; those that the server takes for running end as *Crashed* or *Cancelled*."""
     recover(tell)
     for entry in Paths(home()).flow_runs.glob("*.json"):
         with file_lock(entry.with_suffix(".lock")) as dead:
             if dead and entry.exists() and (about := json.loads(entry.read_text()))["host"] == socket.gethostname():
-                patiently(partial(_close, entry, about["count"], tell))
+                retry(partial(_close, entry, about["count"], tell))
                 entry.unlink()
 
 

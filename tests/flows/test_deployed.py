@@ -19,7 +19,7 @@ from flows.params.form import form, news
 from flows.params.model import model
 from flows.worktree import worktree as rooms
 from flows.worktree.worktree import label, recover, workspace
-from flows.worktree.zombies import bury
+from flows.worktree.zombies import reap
 from tasks.core.errors import Busy, InputError, MachineError, SettingsError, StageFailed
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import load
@@ -204,7 +204,7 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
         with monkeypatch.context() as clock:  # set since the run began: the age of a process says nothing
             booted = psutil.boot_time() + 3600.0
             clock.setattr("psutil._pslinux.boot_time", lambda: booted)
-            bury(lambda line: None)
+            reap(lambda line: None)
         where = FlowRunFilter(name=FlowRunFilterName(any_=[place.name]))
         (dead,) = client.read_flow_runs(flow_run_filter=where)
         assert str(dead.state_name) == "Running"
@@ -214,7 +214,7 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
         gate.unlink()
         assert not clean(toy)
         assert str(client.read_flow_run(dead.id).state_name) == "Running"  # nobody told the server
-        bury(lambda line: None)
+        reap(lambda line: None)
         assert str(client.read_flow_run(dead.id).state_name) == "Crashed"
     with workspace("next"):
         assert Path("data/scratch/train-1/step").read_text() == "7"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.run.pruning import Hopeless, half_way
+from flows.run.pruning import PruningRule, half_way
 from flows.search import Range, space, trials
 from flows.sweep import _plot
 from tasks.core.errors import SettingsError
@@ -66,7 +66,7 @@ def test_what_cannot_be_tried_is_said(method: str, value: str, message: str) -> 
 
 
 def test_a_training_is_hopeless_half_way_and_not_before(tmp_path: Path) -> None:
-    rule = Hopeless(loss=1.0)
+    rule = PruningRule(loss=1.0)
     state = {"done": 50, "total": 100, "unit": "steps", "figures": {"loss": 1.5}}
     assert "at 50 of 100 steps its loss is 1.5, above 1" in rule.judge("train", state)
     assert rule.judge("base", state) == ""

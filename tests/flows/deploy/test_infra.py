@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from flows.run.policies import Conduct, Operation, operation
+from flows.run.policies import Operation, StagePolicy, operation
 from tasks.core.errors import SettingsError
 from tests.flows.project import ROOT
 
@@ -35,8 +35,8 @@ def test_stages_are_carried_out_as_they_declare() -> None:
     for stage in ("generate", "judge@merged", "evaluate-hosted@other"):
         assert (policies.of(stage).retries, policies.of(stage).timeout) == (3, 86_400.0), stage
     for stage in ("clean", "template", "decide", "report"):
-        assert policies.of(stage) == Conduct(), stage
-    otherwise = policies.model_copy(update={"stages": {"judge": Conduct(retries=9)}})
+        assert policies.of(stage) == StagePolicy(), stage
+    otherwise = policies.model_copy(update={"stages": {"judge": StagePolicy(retries=9)}})
     assert (otherwise.of("judge").retries, otherwise.of("judge").timeout) == (9, 86_400.0)
 
 

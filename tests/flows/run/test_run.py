@@ -88,7 +88,7 @@ def test_an_error_that_nobody_foresaw_fails_the_run_too(toy: Toy, monkeypatch: p
     def broken(*arguments: object, **options: object) -> None:
         raise ZeroDivisionError("no reason")
 
-    monkeypatch.setattr("flows.run.run.bring", broken)
+    monkeypatch.setattr("flows.run.run.ensure_current", broken)
     toy.set("train.learning_rate=1e-4")
     before = toy.lock
     with pytest.raises(StageFailed, match=r"^train: ZeroDivisionError: no reason \(this was not foreseen"):

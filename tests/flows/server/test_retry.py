@@ -10,7 +10,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows.run.policies import Operation
-from flows.server.retry import patiently
+from flows.server.retry import retry
 from tasks.core.errors import Unavailable
 
 HOW = Operation.model_validate({"limits": {"away": {"slots": 1}}, "stages": {"train": {"limits": {"away": 1}}}})
@@ -41,13 +41,13 @@ def failing(
 
 def test_a_question_is_asked_until_it_is_answered() -> None:
     waits: list[int] = []
-    assert patiently(failing(2), lambda: waits.append(1)) == "answer"
+    assert retry(failing(2), lambda: waits.append(1)) == "answer"
     assert len(waits) == 2
 
 
 def test_a_server_that_stays_away_is_said_in_a_sentence() -> None:
     with pytest.raises(Unavailable, match=r"did not answer for 16 s \(ConnectError\); what is finished is kept"):
-        patiently(failing(100))
+        retry(failing(100))
 
 
 def status(code: int) -> httpx.HTTPStatusError:
@@ -56,8 +56,8 @@ def status(code: int) -> httpx.HTTPStatusError:
 
 def test_a_refusal_is_no_reason_to_ask_again_but_a_failure_is() -> None:
     with pytest.raises(httpx.HTTPStatusError):
-        patiently(failing(1, error=status(409)))
-    assert patiently(failing(1, error=status(503))) == "answer"
+        retry(failing(1, error=status(409)))
+    assert retry(failing(1, error=status(503))) == "answer"
 
 
 def test_slots_are_waited_for_while_the_server_is_away(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
