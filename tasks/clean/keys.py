@@ -37,7 +37,9 @@ class Key(NamedTuple):
     """Whether the record left before it was compared."""
 
 
-DTYPE = np.dtype(list(zip(Key._fields, ("u8", "u8", "u8", "u8", "u8", "u4", "i1", "i2", "?", "?"), strict=True)))
+DTYPE = np.dtype(
+    list(zip(Key.__annotations__, ("u8", "u8", "u8", "u8", "u8", "u4", "i1", "i2", "?", "?"), strict=True))
+)
 """A `Key` in the file: 49 bytes."""
 
 
