@@ -141,7 +141,7 @@ def test_a_scheme(project: Project) -> None:
 @pytest.mark.parametrize("floor", ["tasks", "flows"])
 def test_the_rooms_are_those_that_are_named(floor: str) -> None:
     named = TEXT.partition(f"| `{floor}/` | holds |")[2].partition("\n\n")[0]
-    files = {file.name for file in (ROOT / floor).iterdir() if file.is_dir() and file.name != "__pycache__"}
+    files = {file.parent.name for file in (ROOT / floor).glob("*/__init__.py")}
     assert {
         name for row in named.splitlines() for name in re.findall(r"`(\w+)/`", row.split("|")[1] if row else "")
     } == files
