@@ -14,6 +14,7 @@ from collections.abc import Callable
 from benchmarks import (
     cached,
     clean,
+    cross_row,
     dedup,
     evaluate,
     generate,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "startup": startup.measure,
     "reproduction": reproduction.measure,
     "clean": clean.measure,
+    "cross_row": cross_row.measure,
     "dedup": dedup.measure,
     "evaluate": evaluate.measure,
     "generate": generate.measure,

@@ -10,9 +10,9 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from flows.server import QUIET
-from flows.settings import change
-from flows.stage import survey
+from flows.bridge import survey
+from flows.params.model import change
+from flows.server.connect import QUIET
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -62,7 +62,7 @@ class Checkout:
 
     def temper(self, *arguments: str) -> float:
         """Run `temper` as it is in this checkout; return seconds."""
-        return self.python("-m", "flows.command", *arguments)
+        return self.python("-m", "flows.cli.main", *arguments)
 
     def seconds(self, *command: str, **environment: str) -> float:
         """Run a command; return seconds."""

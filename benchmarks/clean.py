@@ -83,8 +83,9 @@ def write(path: Path, rows: int) -> None:
 
 def main(place: Path) -> None:
     """Run the stage on `place`; print seconds and peak memory."""
-    from tasks.clean import Settings, run
-    from tasks.contract.paths import Paths
+    from tasks.clean.settings import Settings
+    from tasks.clean.stage import run
+    from tasks.core.paths import Paths
 
     with (place / "rows.jsonl").open() as file:
         rows = sum(1 for _ in file)

@@ -115,7 +115,7 @@ def planted(count: int, seed: int = 0) -> tuple[list[str], list[int]]:
 
 def connected(texts: list[str], families: list[int]) -> list[int]:
     """For each text the first text of what pairs of `THRESHOLD` or more connect it to; by comparing every pair."""
-    from tasks.contract.likeness import jaccard, words
+    from tasks.dedup.similarity import jaccard, words
 
     members: defaultdict[int, list[int]] = defaultdict(list)
     for place, family in enumerate(families):
@@ -165,7 +165,7 @@ def _summary(runs: list[dict[str, Any]], count: int) -> dict[str, Any]:
 
 def temper(path: Path) -> Iterator[int]:
     """Texts by batches from the file, as the stage reads them."""
-    from tasks.clean.near import clusters
+    from tasks.dedup.near import clusters
 
     with path.open() as lines:
         batches = iter(lambda: list(islice(lines, 1000)), [])

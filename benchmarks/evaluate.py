@@ -141,7 +141,7 @@ def _loaded(place: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoTokenizer
 
-    from tasks.contract.loading import load_model
+    from tasks.models.loading import load_model
 
     torch.set_num_threads(1)
     return load_model(place / "model"), AutoTokenizer.from_pretrained(place / "model")
@@ -150,10 +150,10 @@ def _loaded(place: Path) -> tuple[Any, Any]:
 def _temper(place: Path) -> dict[str, Any]:
     import lm_eval.evaluator  # noqa: F401  not counted for the other way either
 
-    from tasks.contract.progress import reporter
+    from tasks.core.progress import reporter
+    from tasks.evaluate.answer_store import Record
     from tasks.evaluate.benchmarks import benchmarked
     from tasks.evaluate.engine import Engine
-    from tasks.evaluate.record import Record
     from tasks.evaluate.settings import Benchmark
 
     model, tokenizer = _loaded(place)

@@ -128,7 +128,7 @@ async def serve() -> None:
 
 def load(path: Path, lines: int) -> None:
     """Write a record, load and save it as the stage does; print seconds and peak memory of that."""
-    from tasks.teacher.record import Record
+    from tasks.teacher.response_store import ResponseStore
 
     with path.open("w") as file:
         for number in range(lines):
@@ -136,7 +136,7 @@ def load(path: Path, lines: int) -> None:
             request = {"model": "m", "content": [{"role": "user", "content": f"{number} " * 100}]}
             file.write(json.dumps({"key": f"{number:064x}", "response": said, "request": request}) + "\n")
     start = time.perf_counter()
-    known = Record(path.with_suffix(".sqlite"))
+    known = ResponseStore(path.with_suffix(".sqlite"))
     known.load(path)
     known.save(path)
     assert len(known) == lines

@@ -105,11 +105,11 @@ def _copy(place: Path) -> None:
 
 def _temper(place: Path) -> None:
     from tasks.merge.adapter import read
-    from tasks.merge.trained import How, Layerwise
+    from tasks.merge.trained import Layerwise, MergeOptions
 
-    Layerwise(place / "base", read(place / "adapter", {"sha256": "", "location": ""}), place, How()).write_weights(
-        None, place / "temper"
-    )
+    Layerwise(
+        place / "base", read(place / "adapter", {"sha256": "", "location": ""}), place, MergeOptions()
+    ).write_weights(None, place / "temper")
 
 
 def _peft(place: Path) -> None:
@@ -125,9 +125,9 @@ def _peft(place: Path) -> None:
 def _compare(place: Path) -> int:
     import torch
 
-    from tasks.contract.shards import stored
+    from tasks.models.shards import stored_tensors
 
-    ours, theirs = stored(place / "temper"), stored(place / "peft")
+    ours, theirs = stored_tensors(place / "temper"), stored_tensors(place / "peft")
     names = set(ours) | set(theirs)
     return sum(
         name not in ours or name not in theirs or not torch.equal(ours[name].read(), theirs[name].read())

@@ -20,8 +20,8 @@ from benchmarks.checkout import HERE
 from benchmarks.clean import write
 from benchmarks.finders import FINDERS
 from benchmarks.result import Result
-from tests.tasks.privacy.labelled import PARTS, Labelled, load
-from tests.tasks.privacy.labelled import measure as score
+from tests.tasks.clean.privacy.labelled import PARTS, Labelled, load
+from tests.tasks.clean.privacy.labelled import measure as score
 
 GOAL = 0.05
 """Share of the held-out values that may be missed."""
@@ -121,9 +121,10 @@ def main(folder: Path, action: str) -> None:
     """Run the stage on `folder`; print seconds of the processor."""
     import time
 
-    from tasks.clean import Settings, run
     from tasks.clean.privacy import KINDS
-    from tasks.contract.paths import Paths
+    from tasks.clean.settings import Settings
+    from tasks.clean.stage import run
+    from tasks.core.paths import Paths
 
     settings = {"input": "rows.jsonl", "test_share": 0.01, "max_loss": 1, "privacy": dict.fromkeys(KINDS, action)}
     start = time.process_time()  # others' work on the processors does not count

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from benchmarks.checkout import HERE, Failed
-from flows.server import answers
+from flows.server.connect import answers
 
 PATIENCE = 120.0
 """Seconds until a server that does not answer counts as failed; it takes about 11 on 2 cores."""
@@ -39,7 +39,7 @@ class Server:
         """Start it, and return when it answers."""
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "flows.command", "ui", "--port", str(self.port)],
+                [sys.executable, "-m", "flows.cli.main", "ui", "--port", str(self.port)],
                 cwd=HERE,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

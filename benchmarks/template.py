@@ -116,11 +116,11 @@ def _rows(source: Path, place: Path, most: int | None) -> None:
     import pyarrow.parquet as pq
 
     from tasks.audit.data import rows
+    from tasks.clean.write import OPTIONAL
     from tasks.clean.write import ROWS as COLUMNS
-    from tasks.clean.write import SOMETIMES
     from tasks.template.audit import Account
 
-    schema = pa.schema([*COLUMNS, SOMETIMES.field("tools")])
+    schema = pa.schema([*COLUMNS, OPTIONAL.field("tools")])
     known = list(rows(source, "sft", Account("rows")))
 
     def repeated() -> Iterator[dict[str, Any]]:
@@ -140,20 +140,20 @@ def _rows(source: Path, place: Path, most: int | None) -> None:
 def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
-    from tasks.contract.paths import Paths
-    from tasks.contract.rows import turns
+    from tasks.core.paths import Paths
+    from tasks.rows.canonical import turns
     from tasks.template.preview import Preview
     from tasks.template.rows import Templater
+    from tasks.template.run import LOST, split
     from tasks.template.settings import Settings
-    from tasks.template.tokenizer import load, stops
-    from tasks.template.write import LOST, split
+    from tasks.template.tokenizer import load, stop_ids
 
     _rows(source, place, None)
     paths, settings = Paths(place), Settings(max_loss=1)
     coder, _ = load(base, settings)
 
     def ours() -> int:
-        templater = Templater(coder, settings, stops(base, coder), 131_072, None)
+        templater = Templater(coder, settings, stop_ids(base, coder), 131_072, None)
         with pq.ParquetWriter(place / "lost.parquet", LOST) as lost:
             return split("train", templater, paths, Preview(coder, 8), lost).tokens.came
 
@@ -184,10 +184,11 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
 
 
 def _memory(place: Path, base: Path, rows: int) -> dict[str, Any]:
-    from tasks.contract.files import write_json
-    from tasks.contract.model import describe, identity
-    from tasks.contract.paths import Paths
-    from tasks.template import Settings, run
+    from tasks.core.files import write_json
+    from tasks.core.paths import Paths
+    from tasks.models.record import describe, identity
+    from tasks.template.settings import Settings
+    from tasks.template.stage import run
     from tasks.template.workers import cores
 
     paths = Paths(place)

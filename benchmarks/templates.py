@@ -65,8 +65,8 @@ def tables() -> str:
 def _row(file: Path) -> tuple[str, dict[str, list[str]], list[str]]:
     """Template and tokenizer, the checks that fail by dialogue, and what holds for all of them."""
     from tasks.audit.template import audit
-    from tasks.template.controls import CONTROL
     from tasks.template.settings import Settings
+    from tasks.template.special_tokens import CONTROL
 
     wanted = set(CONTROL.findall(file.read_text()))
     name = next((name for name in TOKENIZERS if wanted and wanted <= _vocabulary(name)), None)

@@ -47,10 +47,10 @@ def make(place: Path, rows: int, width: int) -> dict[str, Any]:
     import pyarrow as pa
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    from tasks.contract.files import write_json
-    from tasks.contract.model import describe, identity
+    from tasks.core.files import write_json
+    from tasks.models.record import describe, identity
     from tasks.template.packing import packed
-    from tasks.train.rows import count, load
+    from tasks.training.rows import count, load
 
     random = np.random.default_rng(0)
     lengths = np.clip(random.lognormal(4.8, 0.6, rows), 8, CAPACITY).astype(int)
@@ -99,7 +99,7 @@ def _coder() -> Any:
 
 def rows_of(place: Path, form: str) -> Any:
     """The rows, memory-mapped."""
-    from tasks.train.rows import load
+    from tasks.training.rows import load
 
     return load(place / form / "data" / "templated" / "train.arrow")
 
@@ -166,11 +166,11 @@ def bare(place: Path) -> Iterator[str]:
 
 def ours(place: Path, dtype: str = "float32") -> Iterator[str]:
     """The stage `train`, with its checks, its log, its progress, and what it saves."""
-    from tasks import train
-    from tasks.contract.paths import Paths
-    from tasks.train import trainer, watch
+    from tasks.core.paths import Paths
+    from tasks.train import stage as train
+    from tasks.training import callbacks, trainer
 
-    class Noting(watch.Watch):
+    class Noting(callbacks.MonitorCallback):
         def on_train_begin(self, *given: Any, **more: Any) -> None:
             super().on_train_begin(*given, **more)
             note(begins=True)

@@ -90,7 +90,7 @@ def _server(full: bool) -> Iterator[tuple[Server, str]]:
 @contextmanager
 def _worker(place: Checkout, url: str) -> Iterator[psutil.Popen]:
     worker = psutil.Popen(
-        [sys.executable, "-m", "flows.command", "worker"],
+        [sys.executable, "-m", "flows.cli.main", "worker"],
         cwd=place.root,
         env=place.environment,
         stdin=subprocess.DEVNULL,

@@ -15,17 +15,17 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import artifacts
-from flows.alone import alone
-from flows.away import patiently
-from flows.decided import decision
-from flows.hopeless import Hopeless
-from flows.operation import Operation
-from flows.run import Run
-from flows.stage import Outcome, arrange, survey, upstream
-from flows.watch import watcher
-from flows.workspace import label
-from tasks.contract.errors import InputError, TemperError
+from flows.bridge import LOCK, Outcome, arrange, survey, upstream
+from flows.results import artifacts
+from flows.results.decision import decision
+from flows.run.observer import observer
+from flows.run.policies import Operation
+from flows.run.pruning import PruningRule
+from flows.run.run import Run
+from flows.server.retry import retry
+from flows.system.checkout_lock import checkout_lock
+from flows.worktree.worktree import label
+from tasks.core.errors import InputError, TemperError
 
 RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=500))
 """More threads than stages: a stage that waits for others holds one too. How many work at once is `Run`'s business."""
@@ -35,12 +35,12 @@ RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers
 def stage(name: str, run: Run) -> State[Any]:
     """Make one stage current, after those that it needs. A failure that was foreseen is a sentence, not a traceback."""
     try:
-        outcome = run.bring(name, get_run_logger())
+        outcome = run.ensure_current(name, get_run_logger())
     except TemperError as error:
         return Failed(message=str(error), data=error)
     if outcome.how == "ran":
         return Completed(message=f"ran in {outcome.seconds:.0f} s", data=outcome)
-    message = "dvc.lock holds" if outcome.how == "unchanged" else "restored from the cache"
+    message = f"{LOCK} holds" if outcome.how == "unchanged" else "restored from the cache"
     return Completed(name="Cached", message=message, data=outcome)
 
 
@@ -55,9 +55,9 @@ def finetune(
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
         stages: Those that are wanted; what they need comes with them. By default every one.
     """
-    with alone(watcher().said):
+    with checkout_lock(observer().said):
         run = carry_out(force or [], jobs, stages=stages)
-        patiently(lambda: artifacts.publish(run, label(flow_run.name or "run")))
+        retry(lambda: artifacts.publish(run, label(flow_run.name or "run")))
         run.check()
         return judged(run.outcomes)
 
@@ -66,7 +66,7 @@ def carry_out(
     force: list[str],
     jobs: int | None,
     operation: Operation | None = None,
-    hopeless: Hopeless | None = None,
+    pruning: PruningRule | None = None,
     stages: list[str] | None = None,
     lacks: str = "not there, and no stage makes it; put it there, or name another.",
 ) -> Run:
@@ -74,11 +74,11 @@ def carry_out(
 
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
     """
-    with alone(watcher().said):
-        needs = upstream(survey(watcher().said), stages or [])
+    with checkout_lock(observer().said):
+        needs = upstream(survey(observer().said), stages or [])
         if lost := [f"{path} (for {need.name})" for need in needs for path in need.missing]:
             raise InputError(f"{', '.join(lost)}: {lacks}")
-        run = Run(needs, force, jobs, operation, hopeless)
+        run = Run(needs, force, jobs, operation, pruning)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for need in run.needs:
@@ -94,7 +94,7 @@ def carry_out(
 
 def judged(outcomes: dict[str, Outcome]) -> State[dict[str, Outcome]]:
     """The final state of a run whose stages are current: what `decide` says, if it was one, with its reason."""
-    if "decide" not in outcomes or (found := decision()) is None:
+    if "decide" not in outcomes or (decided := decision()) is None:
         return Completed(data=outcomes)
-    name = "Promoted" if found["promote"] else "Not promoted"
-    return Completed(name=name, message=f"{name}: {found['reason']}", data=outcomes)
+    name = "Promoted" if decided["promote"] else "Not promoted"
+    return Completed(name=name, message=f"{name}: {decided['reason']}", data=outcomes)

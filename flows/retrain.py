@@ -14,18 +14,17 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.states import Completed
 
-from flows.away import patiently
-from flows.decided import decision
+from flows.deployed import run_isolated
 from flows.finetune import RUNNER
-from flows.form import UNCHANGED, Form
-from flows.git import git
-from flows.isolated import run_isolated
-from flows.pages import address
-from flows.past import Past
-from flows.registry import apart, holder, keep, model
-from tasks.contract.errors import MachineError
-
-BEST = "data/best"
+from flows.history.registry import apart, holder, keep, model
+from flows.history.snapshot import Past
+from flows.params.form import UNCHANGED, Form
+from flows.results.decision import decision
+from flows.results.pages import address
+from flows.server.retry import retry
+from flows.system.git import git
+from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
 
 
 class Promotion:
@@ -41,7 +40,7 @@ class Promotion:
     def prepare(self) -> None:
         """Put the scores of the model so far where `decide` looks for them; called in the run's worktree."""
         if self.before and git("for-each-ref", _scores(self.before)):
-            git("checkout", "--quiet", _scores(self.before), "--", BEST)
+            git("checkout", "--quiet", _scores(self.before), "--", str(PATHS.best))
 
     def conclude(self, commit: str) -> None:
         """Read the decision, and keep the scores if it says yes; called in the run's worktree, with its experiment."""
@@ -53,7 +52,7 @@ class Promotion:
             self.promote, self.reason = False, "it is, byte for byte, the model that is promoted already."
         if self.promote:
             keep(found)
-            git("add", "--force", "--", BEST)
+            git("add", "--force", "--", str(PATHS.best))
             scored = git("commit-tree", git("write-tree"), "-p", commit, text="Scores to compare with\n")
             git("update-ref", _scores(commit), scored)
 
@@ -78,7 +77,7 @@ def retrain(
     done = apart(facts["commit"], stage) if promotion.promote else []
     text = _text(facts["experiment"], facts["commit"], promotion, done)
     said = "Whether this run was promoted, and why."
-    patiently(lambda: create_markdown_artifact(key="decision", markdown=text, description=said))
+    retry(lambda: create_markdown_artifact(key="decision", markdown=text, description=said))
     word = "promoted" if promotion.promote else "kept"
     emit_event(
         event=f"temper.model.{word}",

@@ -17,23 +17,24 @@ from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
-from flows import coordinates
-from flows.away import patiently
-from flows.foreseen import tell_once
-from flows.git import git
-from flows.hopeless import Hopeless
-from flows.settings import nested
-from flows.stage import find
-from flows.trials import Method, Values, space, trials
-from flows.workspace import label
-from tasks.contract.errors import MachineError
+from flows.bridge import find
+from flows.params.model import nested
+from flows.run.pruning import PruningRule
+from flows.search import Method, Values, space, trials
+from flows.server.logs import tell_once
+from flows.server.retry import retry
+from flows.system.git import git
+from flows.worktree.worktree import label
+from tasks.charts.parallel import parallel_chart
+from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
 
 DEPLOYMENT = "finetune/temper"
 POLL = 1.0
 """Seconds between two looks at the child runs."""
 
 TRIED = 3
-"""Trials that must have finished before others can be called hopeless."""
+"""Trials that must have finished before others can be ended early."""
 
 
 @dataclass
@@ -85,7 +86,7 @@ def sweep(
                     number = len(done) + len(running) + 1
                     rule = _rule(done) if stop_hopeless else None
                     begin = partial(_start, name, number, chosen, baseline, rule)
-                    running.append(Trial(number, chosen, patiently(begin)))
+                    running.append(Trial(number, chosen, retry(begin)))
                     log.info("trial %d: %s (%s)", number, _words(chosen), running[-1].run.name)
                 if not running:
                     break
@@ -101,7 +102,7 @@ def sweep(
                 client.set_flow_run_state(trial.run.id, Cancelling(message="the sweep was ended"), force=True)
             raise
     rows = _table(done, maximize)
-    patiently(lambda: _publish(rows, metric))
+    retry(lambda: _publish(rows, metric))
     return rows
 
 
@@ -112,12 +113,12 @@ def _check(client: SyncPrefectClient) -> None:
         raise MachineError(f"no worker of the pool {pool} is at work; in the project's folder: temper worker")
 
 
-def _start(name: str, number: int, values: Values, baseline: str, rule: Hopeless | None) -> FlowRun:
+def _start(name: str, number: int, values: Values, baseline: str, rule: PruningRule | None) -> FlowRun:
     """Queue a child run. Asked again with the same number, by a retry of this flow, the server gives the first one."""
     parameters = {
         "settings": nested([f"{key}={json.dumps(value)}" for key, value in values.items()]),
         "revision": baseline,
-        "hopeless": rule.model_dump() if rule else None,
+        "pruning": rule.model_dump() if rule else None,
     }
     queue: Any = run_deployment  # typed for coroutines; in a flow that is none it waits
     run: FlowRun = queue(
@@ -139,21 +140,21 @@ def _ended(client: SyncPrefectClient, running: list[Trial]) -> Iterator[Trial]:
             yield trial
 
 
-def _rule(done: list[Trial]) -> Hopeless | None:
-    """Half way, a loss above the median of the finished trials at that point is hopeless."""
+def _rule(done: list[Trial]) -> PruningRule | None:
+    """Half way, a loss above the median of the finished trials at that point ends the trial."""
     said = [git("log", "-1", "--format=%B", find(trial.run.name)) for trial in done if trial.state == "Completed"]
     losses = [float(found[1]) for text in said if (found := re.search(r"^Loss-Half-Way: (\S+)$", text, re.MULTILINE))]
-    return Hopeless(loss=median(losses)) if len(losses) >= TRIED else None
+    return PruningRule(loss=median(losses)) if len(losses) >= TRIED else None
 
 
 def _score(experiment: str, metric: str) -> float:
-    found = json.loads(git("show", f"{find(experiment)}:./data/report/comparison.json"))
+    value = json.loads(git("show", f"{find(experiment)}:./{PATHS.comparison}"))
     for key in metric.split("."):
         try:
-            found = found[key]
+            value = value[key]
         except (KeyError, TypeError):
-            raise MachineError(f"{experiment}: data/report/comparison.json has no {metric}.") from None
-    return float(found)
+            raise MachineError(f"{experiment}: {PATHS.comparison} has no {metric}.") from None
+    return float(value)
 
 
 def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:
@@ -169,8 +170,14 @@ def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:
 
 def _publish(rows: list[dict[str, Any]], metric: str) -> None:
     create_table_artifact(key="sweep", table=rows, description=f"Trials, the best first, by {metric}.")
-    picture = coordinates.svg([{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows])
-    create_markdown_artifact(key="sweep-plot", markdown=picture, description=f"A line a trial, coloured by {metric}.")
+    values = [{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows]
+    create_markdown_artifact(
+        key="sweep-plot", markdown=_plot(values), description=f"A line a trial, coloured by {metric}."
+    )
+
+
+def _plot(rows: list[dict[str, Any]]) -> str:
+    return parallel_chart(rows, "parallel coordinates").markdown() if rows and len(rows[0]) > 1 else "No trial ended."
 
 
 def _words(values: Values) -> str:

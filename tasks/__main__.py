@@ -2,29 +2,19 @@
 
 The same command serves `dvc repro` and the flow. It fixes what would make two runs differ (hash seed, threads,
 cuBLAS workspace), ends with its parent, loads the stage's section of params.yaml, and runs the stage.
-Errors that users are meant to read are printed as sentences; exit code 1, or 75 where another try may succeed.
+An error is one sentence, on standard error for a person, as a line of `tasks.core.protocol` for the flow; exit code 1,
+or 75 where another try may succeed.
 """
 
 import ctypes
-import importlib
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
-from tasks.contract.errors import AGAIN, TemperError, Unavailable, advice
-from tasks.contract.imports import collect_seldom, without_torch
-
-STAGES = (
-    "base", "generate", "clean", "template", "train", "align", "merge", "quantize", "export", "evaluate", "judge",
-    "decide", "report",
-)  # fmt: skip
-
-OF_ITEMS = ("quantize", "export", "evaluate", "judge")
-"""Stages whose command names an item."""
-
-TEXT_ONLY = frozenset({"template"})
-"""Stages that need no torch."""
+from tasks.core.imports import collect_seldom, without_torch
+from tasks.stages import names, stage
 
 FIXED = {
     "PYTHONHASHSEED": "0",  # peft writes sets in hash order
@@ -50,36 +40,36 @@ PR_SET_PDEATHSIG = 1
 
 def main(arguments: list[str]) -> int:
     """Run the stage named by `arguments`; return the exit code."""
-    if not arguments or arguments[0] not in STAGES or len(arguments) != 1 + (arguments[0] in OF_ITEMS):
-        print(
-            f"usage: python -m tasks STAGE, with STAGE one of {', '.join(STAGES)}; those of {', '.join(OF_ITEMS)} with "
-            "an item behind it, such as evaluate base",
-            file=sys.stderr,
-        )
+    name, *item = arguments or [""]
+    if name not in names():
+        print(f"usage: python -m tasks STAGE, with STAGE one of {', '.join(names())}", file=sys.stderr)
         return 1
     if any(os.environ.get(name) != value for name, value in FIXED.items()):
         os.environ.update(FIXED)
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
     collect_seldom()
-    if arguments[0] in TEXT_ONLY:
-        without_torch()
-    from tasks.contract.paths import Paths  # pydantic behind it: not twice, before and after the new start
-    from tasks.contract.settings import PARAMS, load
+    from tasks.core.reporting import guarded  # not twice, before and after the new start
 
-    name, *item = arguments
-    stage = importlib.import_module(f"tasks.{name}")
-    try:
-        settings = load(stage.Settings, Path(PARAMS), name)
-        stage.run(settings, Paths(), *item)
-    except TemperError as error:
-        said = str(error).removeprefix(f"{name}: ")  # of steps that name their stage themselves
-        print(f"{' '.join(arguments)}: {said}", file=sys.stderr)
-        return AGAIN if isinstance(error, Unavailable) else 1
-    except OSError as error:
-        print(f"{' '.join(arguments)}: {advice(error)}", file=sys.stderr)
-        return AGAIN if isinstance(error, ConnectionError | TimeoutError) else 1
-    return 0
+    return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
+
+
+def _run(name: str, item: list[str]) -> None:
+    from tasks.core.paths import Paths
+    from tasks.core.settings import PARAMS, load
+
+    declared = stage(name)
+    if bool(item) != bool(declared.item) or len(item) > 1:
+        sys.exit(f"usage: python -m tasks {name} {declared.item}".rstrip())
+    if not declared.resources.torch:
+        without_torch()
+    declared.run(load(declared.settings, Path(PARAMS), name), Paths(), *item)
+
+
+def _settings(name: str) -> dict[str, Any]:
+    from tasks.core.settings import PARAMS, load
+
+    return load(stage(name).settings, Path(PARAMS), name).model_dump(mode="json")
 
 
 def _end_with_parent() -> None:

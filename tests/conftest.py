@@ -15,9 +15,9 @@ PATIENCE = 1200
 
 LONGEST = [
     "tests/test_chain.py",
-    "tests/flows/test_page.py",
+    "tests/flows/results/test_page.py",
     "tests/flows/test_crash.py",
-    "tests/tasks/test_generate.py",
+    "tests/tasks/generate/test_generate.py",
 ]
 """Workers take files from the front, so what takes longest must not come last."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.checkout import HERE, checkout
-from flows.settings import change
+from flows.params.model import change
 from tests.test_chain import installed, said_by
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

@@ -16,15 +16,15 @@ from ruamel.yaml import YAML
 
 from benchmarks.checkout import HERE, Checkout, checkout
 from benchmarks.server import ask
-from flows.server import answers
+from flows.server.connect import answers
 from tests.flows.project import until
 
 pytestmark = pytest.mark.timeout(1800)  # the fixture follows the whole README, and counts as part of its first test
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 """What a newcomer types one after the other. Blocks marked `bash` need rows, runs or servers that the default has not;
-what they say is run by tests/test_alignment.py, tests/tasks/test_audit_readme.py, tests/flows/test_decided.py,
-test_deployed.py, test_sweep.py and test_isolated.py."""
+what they say is run by tests/test_alignment.py, tests/tasks/audit/test_readme.py, tests/flows/cli/test_promote.py,
+test_deployed.py, test_sweep.py and test_deployed.py."""
 
 ELSEWHERE = {
     "make test": "is running this",

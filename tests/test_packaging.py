@@ -24,7 +24,7 @@ EXTRAS = [
 OURS = {"benchmarks", "flows", "tasks", "tests"}
 PEERS = {
     "benchmarks": {
-        *("datasketch", "datatrove", "FastSketchLSH", "gaoya", "rensa"),
+        *("datasketch", "datatrove", "duckdb", "FastSketchLSH", "gaoya", "polars", "rensa"),
         *("datafog", "detect_secrets", "presidio_analyzer", "scrubadub", "tldextract"),
     }
 }

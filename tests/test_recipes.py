@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings import Params, change
-from tasks.contract.paths import Paths
-from tasks.contract.settings import load
-from tasks.generate.recipes import find
+from flows.params.model import change, model
+from tasks.core.paths import Paths
+from tasks.core.settings import load
+from tasks.generate.recipes import load_recipe
 from tests.flows.project import ROOT
 
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -18,9 +18,9 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 def test_an_overlay_gives_valid_settings_and_something_to_ask(recipe: Path, tmp_path: Path) -> None:
     params = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
     assert change([], recipe, path=params)
-    settings = load(Params, params).generate
+    settings = load(model(), params).generate
     if settings.recipe in ("none", "documents"):
         return  # they read what the user has
-    rows = list(find(settings.recipe).order(settings, Paths(ROOT)))
+    rows = list(load_recipe(settings.recipe).order(settings, Paths(ROOT)))
     wanted = 12 if settings.recipe == "preferences" else settings.rows
     assert sum(row["asked"] for row in rows) == wanted

@@ -1,22 +1,15 @@
-"""An objective's trainer and its arguments; and what would be refused of the settings, before anything is there."""
+"""An objective's arguments; and what would be refused of the settings, before anything is there."""
 
 from pathlib import Path
 from typing import Any
 
-from tasks.align.objectives import OBJECTIVES, Objective
-from tasks.align.settings import SAMPLED, Settings
-from tasks.contract.paths import Paths
-from tasks.train.adapters import configuration
-from tasks.train.arguments import arguments
-
-
-def objective(name: str) -> Objective:
-    """The objective that `align.objective` names."""
-    if name in SAMPLED:
-        from tasks.align.sampling import OBJECTIVES as SAMPLING
-
-        return SAMPLING[name]
-    return OBJECTIVES[name]
+from tasks.align import guides
+from tasks.align.objectives import OBJECTIVES
+from tasks.align.rewards import ready
+from tasks.align.settings import Settings
+from tasks.core.paths import Paths
+from tasks.training.adapters import peft_configuration
+from tasks.training.arguments import arguments
 
 
 def values(settings: Settings, scratch: Path, longest: int, *, evaluated: bool, width: int | None = None) -> Any:
@@ -25,37 +18,35 @@ def values(settings: Settings, scratch: Path, longest: int, *, evaluated: bool, 
     `longest`: tokens of the longest prompt, where the model answers; `evaluated`: whether there is a validation split.
     Raises `SettingsError`.
     """
-    chosen = objective(settings.objective)
+    objective = OBJECTIVES[settings.objective]
+    _, configuration, _ = objective.load()
     own: dict[str, Any] = {"max_length": None}
-    if settings.objective in SAMPLED:
+    if objective.sampled:
         from tasks.align import sampling
 
         own = sampling.own(settings, longest)
     made = arguments(
         "align",
-        chosen.arguments,
+        configuration,
         settings,
         scratch,
         eval_steps=settings.eval_steps if evaluated else None,
         width=width,
-        further={**chosen.preset, **settings.arguments},
+        further={**objective.preset, **settings.arguments},
         **own,
     )
     made.remove_unused_columns = False
-    if settings.objective in SAMPLED:
+    if objective.sampled:
         sampling.check(made, settings)
     return made
 
 
-def refuse(settings: Settings, paths: Paths) -> None:
+def validate(settings: Settings, paths: Paths) -> None:
     """Raise what the stage would raise for its settings alone."""
-    if settings.objective == "gkd":
-        from tasks.align.prompts import place
-
-        place(paths, settings.teacher or "", "align.teacher")
-    elif settings.objective in SAMPLED:
-        from tasks.align.rewards import ready
-
+    objective = OBJECTIVES[settings.objective]
+    if objective.taught:
+        guides.model(paths, settings.teacher or "", "align.teacher")
+    if objective.rewarded:
         ready(settings, paths)
-    configuration("align", settings)
-    values(settings, paths.scratch("align"), 1, evaluated=settings.objective not in SAMPLED)
+    peft_configuration("align", settings)
+    values(settings, paths.scratch("align"), 1, evaluated=not objective.sampled)

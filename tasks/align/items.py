@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
-from tasks.train.rows import load
+from tasks.align.objectives import OBJECTIVES
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.training.rows import load
 
 Row = dict[str, Any]
 
@@ -81,9 +82,9 @@ def labelled(row: Row, before: Row) -> Row:
 
 
 def read(paths: Paths, split: str, objective: str) -> Any:
-    """The rows of `split` that the objective learns from; for kto the judged ones, or pairs where there are none."""
+    """The rows of `split` that the objective learns from: pairs, or judged answers, or pairs for want of those."""
     pairs = load(paths.templated / "preferences" / f"{split}.arrow")
-    if objective != "kto":
+    if not OBJECTIVES[objective].judged:
         return pairs
     alone = load(paths.templated / "judged" / f"{split}.arrow")
     return alone if len(alone) or not len(pairs) else Apart(pairs)
@@ -92,7 +93,7 @@ def read(paths: Paths, split: str, objective: str) -> Any:
 def check(rows: Any, objective: str, where: Path) -> None:
     """Raise `InputError` where there is nothing to learn from."""
     if not len(rows):
-        wanted = "judged answers (prompt, completion, label) or pairs" if objective == "kto" else "pairs"
+        wanted = "judged answers (prompt, completion, label) or pairs" if OBJECTIVES[objective].judged else "pairs"
         raise InputError(
             f"{where}: no row has {wanted}, which align.objective {objective} learns from; give rows with prompt, "
             "chosen and rejected, or set align.objective to off."

@@ -1,106 +1,173 @@
-"""What is trained for: trl's trainer and configuration of each objective, and how it takes rows that are ready."""
+"""Every objective of alignment by its name, one entry each: what it learns from, its losses, and trl's trainer for it.
 
-import math
+To add one: an entry here, and its trainer in `trainers` (answers that are there) or `sampling` (answers that the model
+gives while it is trained). All else reads the entry. Trainers and rows are named as "module:name", and loaded when a
+stage runs: trl and torch take seconds, and settings are checked without them.
+"""
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback
-from trl.experimental.cpo import CPOConfig, CPOTrainer
-from trl.experimental.orpo import ORPOConfig, ORPOTrainer
-from trl.trainer.dpo_config import DPOConfig
-from trl.trainer.dpo_trainer import DPOTrainer
-from trl.trainer.kto_config import KTOConfig
-from trl.trainer.kto_trainer import KTOTrainer
-from trl.trainer.reward_config import RewardConfig
-from trl.trainer.reward_trainer import RewardTrainer
+if TYPE_CHECKING:
+    from tasks.align.settings import Settings
 
-from tasks.align import items
-from tasks.contract.errors import CheckFailed
+GONE = {
+    "ppo": "trl 1.16 has no PPO any more; take rloo or grpo with rewards: [{kind: model, name: ...}], which learn from "
+    "the same reward model, or dpo, which learns from the pairs without one",
+    "bco": "trl 1.16 has no BCO any more; take dpo with arguments: {loss_type: bco_pair}",
+    "ipo": "it is a loss of dpo: take dpo with arguments: {loss_type: ipo}",
+    "xpo": "trl 1.16 has no XPO any more; take online_dpo",
+    "nash_md": "trl 1.16 has no Nash-MD any more; take online_dpo",
+    "prm": "trl 1.16 has no process reward models any more; take reward",
+}
+"""Objectives by name that others know, and what stands for them here."""
 
 
 @dataclass(frozen=True)
 class Objective:
     """One of them."""
 
-    trainer: Any
-    arguments: Any
-    shape: Callable[[items.Row, items.Row], items.Row] = items.pair
+    about: str
+    """What it learns from, in a phrase."""
+    trainer: str = ""
+    """Its trainer, a subclass of trl's that takes token ids as they are; "" where nothing is trained."""
+    arguments: str = ""
+    """trl's configuration of the trainer."""
+    shape: str = "tasks.align.items:pair"
     """A row, and the one before it, as the trainer reads it."""
     preset: dict[str, Any] = field(default_factory=dict)
     """Arguments that make it this objective."""
+    losses: tuple[str, ...] = ()
+    """What `arguments: {loss_type: ...}` may be; () where there is one loss."""
+    mixes_losses: bool = False
+    """Whether `loss_type` may be a list of them."""
     reference: bool = False
     """Whether the model is compared with itself as it was before."""
+    judged: bool = False
+    """Whether it learns from answers that are good or not; pairs are taken apart for it where there are no others."""
+    scores: bool = False
+    """Whether what it makes is a model that scores answers, and none that gives them."""
+    grouped: bool = False
+    """Whether it compares several answers of the model to a prompt, as many as `answers` says."""
+    rewarded: bool = False
+    """Whether it learns from answers of the model by `rewards`."""
+    taught: bool = False
+    """Whether it learns from `teacher`, on answers of the model."""
+    check: "Callable[[Settings], None] | None" = None
+    """Raises `ValueError` where it cannot work with other settings."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether it learns from answers that the model gives while it is trained."""
+        return self.rewarded or self.taught
+
+    def load(self) -> tuple[Any, Any, Any]:
+        """Trainer, configuration and shape; imports trl."""
+        return resolve_name(self.trainer), resolve_name(self.arguments), resolve_name(self.shape)
 
 
-class Ready:
-    """Has a trainer of trl take rows as they are, and stop where the loss is no number."""
-
-    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return dataset
-
-    def tokenize_row(self, feature: items.Row, model: Any = None) -> items.Row:
-        """What ORPO and CPO call for each row."""
-        return feature
-
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
-        """The trainer's own loss."""
-        found = super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)  # type: ignore[misc]
-        loss = found[0] if return_outputs else found
-        if not math.isfinite(value := loss.item()):
-            raise CheckFailed(
-                f"align: the loss is {value}; lower align.learning_rate, lengthen align.warmup_steps, or set "
-                "align.dtype to float32."
-            )
-        return found
+def _saved_whole(settings: "Settings") -> None:
+    if settings.quantized:
+        raise ValueError("a reward model is saved whole; set quantization to null, and a method other than qlora")
 
 
-class DPO(Ready, DPOTrainer):  # type: ignore[misc]
-    """Direct preference optimisation (Rafailov 2023, arXiv:2305.18290) and its many losses."""
+def _whole_groups(settings: "Settings") -> None:
+    if (answers := settings.batch_size * settings.gradient_accumulation) % settings.answers:
+        raise ValueError(
+            f"batch_size times gradient_accumulation is {answers}, and no multiple of answers, {settings.answers}"
+        )
 
 
-class KTO(Ready, KTOTrainer):  # type: ignore[misc]
-    """Kahneman-Tversky optimisation (Ethayarajh 2024, arXiv:2402.01306)."""
-
-
-class ORPO(Ready, ORPOTrainer):  # type: ignore[misc]
-    """Odds ratio preference optimisation (Hong 2024, arXiv:2403.07691)."""
-
-
-class CPO(Ready, CPOTrainer):  # type: ignore[misc]
-    """Contrastive preference optimisation (Xu 2024, arXiv:2401.08417); SimPO (Meng 2024, arXiv:2405.14734)."""
-
-
-class Reward(Ready, RewardTrainer):  # type: ignore[misc]
-    """A model that scores answers (Bradley and Terry 1952)."""
+def _one_pass_a_step(settings: "Settings") -> None:
+    if settings.gradient_accumulation > 1:
+        raise ValueError("trl's online DPO adds up gradients without dividing them; set gradient_accumulation to 1")
 
 
 OBJECTIVES = {
-    "dpo": Objective(DPO, DPOConfig, reference=True),
-    "kto": Objective(KTO, KTOConfig, items.judged, reference=True),
-    "orpo": Objective(ORPO, ORPOConfig, items.labelled),
-    "cpo": Objective(CPO, CPOConfig, items.labelled),
-    "simpo": Objective(CPO, CPOConfig, items.labelled, {"loss_type": "simpo", "cpo_alpha": 0.0}),
-    "reward": Objective(Reward, RewardConfig, items.whole),
-}
-"""Objectives on answers that are given, by the name that `align.objective` takes."""
-
-
-class Start(TrainerCallback):  # type: ignore[misc]
-    """Stops a run whose reference is not the model it starts from: trl says nothing, and learns from the difference."""
-
-    def __init__(self, largest: float) -> None:
-        self.largest = largest
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Look at the rewards and divergences of the first step, which are what was learned so far: nothing."""
-        if state.global_step != 1 or not logs:
-            return
-        for name in ("rewards/chosen", "rewards/rejected", "kl", "objective/kl"):
-            reward = float(logs.get(name, 0.0))
-            if abs(reward) > self.largest:
-                raise CheckFailed(
-                    f"align: in the first step {name} is {reward:.4g} and not 0 (the loss {logs.get('loss')}): the "
-                    "reference is not the model that is trained, because of dropout, rounding, or a method whose "
-                    f"copies differ. Set align.dtype to float32, or raise align.max_start = {self.largest:g}."
-                )
+    "off": Objective("what the stage train made goes on"),
+    "dpo": Objective(
+        "pairs of answers, by any loss of its many",
+        "tasks.align.trainers:DPO",
+        "trl.trainer.dpo_config:DPOConfig",
+        losses=(
+            "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot",
+            "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
+        ),
+        mixes_losses=True,
+        reference=True,
+    ),
+    "kto": Objective(
+        "answers that are good or not, or pairs taken apart",
+        "tasks.align.trainers:KTO",
+        "trl.trainer.kto_config:KTOConfig",
+        "tasks.align.items:judged",
+        losses=("kto", "apo_zero_unpaired"),
+        reference=True,
+        judged=True,
+    ),
+    "orpo": Objective(
+        "pairs of answers, without a reference model",
+        "tasks.align.trainers:ORPO",
+        "tasks.training.private_trl:ORPOConfig",
+        "tasks.align.items:labelled",
+    ),
+    "cpo": Objective(
+        "pairs of answers, without a reference model, and the chosen ones as in training",
+        "tasks.align.trainers:CPO",
+        "tasks.training.private_trl:CPOConfig",
+        "tasks.align.items:labelled",
+        losses=("sigmoid", "hinge", "ipo", "simpo", "alphapo"),
+    ),
+    "simpo": Objective(
+        "pairs of answers, by their likelihood a token",
+        "tasks.align.trainers:CPO",
+        "tasks.training.private_trl:CPOConfig",
+        "tasks.align.items:labelled",
+        preset={"loss_type": "simpo", "cpo_alpha": 0.0},
+    ),
+    "reward": Objective(
+        "pairs of answers; makes a model that scores answers",
+        "tasks.align.trainers:Reward",
+        "trl.trainer.reward_config:RewardConfig",
+        "tasks.align.items:whole",
+        scores=True,
+        check=_saved_whole,
+    ),
+    "grpo": Objective(
+        "several answers of the model to a prompt, by `rewards`",
+        "tasks.align.sampling:GRPO",
+        "trl.trainer.grpo_config:GRPOConfig",
+        losses=("dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+        reference=True,
+        grouped=True,
+        rewarded=True,
+        check=_whole_groups,
+    ),
+    "rloo": Objective(
+        "several answers of the model to a prompt, each compared with the others, by `rewards`",
+        "tasks.align.sampling:RLOO",
+        "trl.trainer.rloo_config:RLOOConfig",
+        reference=True,
+        grouped=True,
+        rewarded=True,
+        check=_whole_groups,
+    ),
+    "online_dpo": Objective(
+        "two answers of the model to a prompt, ranked by `rewards`",
+        "tasks.align.sampling:OnlineDPO",
+        "tasks.training.private_trl:OnlineDPOConfig",
+        losses=("sigmoid", "ipo"),
+        reference=True,
+        rewarded=True,
+        check=_one_pass_a_step,
+    ),
+    "gkd": Objective(
+        "answers of the model and of the rows, by the likelihoods of `teacher`",
+        "tasks.align.sampling:GKD",
+        "tasks.training.private_trl:GKDConfig",
+        taught=True,
+    ),
+}  # fmt: skip
+"""Objectives in the order in which they are listed."""

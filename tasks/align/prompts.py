@@ -1,17 +1,16 @@
 """Prompts that the model answers in training, each with a reference: the token ids that template made (INV-8)."""
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
-from tasks.contract.rows import IGNORED
-from tasks.train.rows import load
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.rows.canonical import IGNORED
+from tasks.training.rows import load
 
 
 class Prompts:
@@ -45,16 +44,16 @@ class Prompts:
 def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
     """The prompts of training; `source` as `Settings.prompts`. Raises `InputError` where there is none."""
     if source == "pairs":
-        place = paths.templated / "preferences" / "train.arrow"
-        table = load(place).data
+        file = paths.templated / "preferences" / "train.arrow"
+        table = load(file).data
         made = Prompts(_list(table.column("prompt_ids")), _list(table.column("chosen_ids")), 0, tokenizer)
     else:
-        place = paths.templated / "train.arrow"
-        made = _of_rows(load(place).data, tokenizer)
+        file = paths.templated / "train.arrow"
+        made = _of_rows(load(file).data, tokenizer)
     if not len(made):
         told = " (its rows have no turn before the first trained one)" if made.left_out else ""
         raise InputError(
-            f"{place}: no prompt for align.objective to have answered{told}; set align.prompts to "
+            f"{file}: no prompt for align.objective to have answered{told}; set align.prompts to "
             f"{'rows' if source == 'pairs' else 'pairs'}, or give rows with a question and an answer."
         )
     return made
@@ -85,11 +84,3 @@ def _of_rows(table: Any, tokenizer: Any) -> Prompts:
             references.append(values[start + first : start + last + 1])
     kind = pa.list_(pa.int32())
     return Prompts(pa.array(prompts, kind), pa.array(references, kind), len(ids) - len(prompts), tokenizer)
-
-
-def place(paths: Paths, name: str, key: str) -> Path:
-    """The folder `name` in data/guides that `key` asks for."""
-    folder = paths.guides / name
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no model here, which {key} asks for; put its folder there.")
-    return folder

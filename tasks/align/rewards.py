@@ -1,80 +1,91 @@
-"""What an answer is worth: functions that trl's trainers call with prompts, answers and references."""
+"""Every reward by its name, one entry each: what it is, the keys that it needs, and how it values answers.
 
-import importlib
-import importlib.util
+To add one: an entry here. All else reads it: the settings, their JSON schema, the trainers. `each` makes an entry of a
+function of answer and reference.
+"""
+
 import math
 import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import torch
+from tasks.align import guides
+from tasks.align.reward_model import reward_model
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
 
-from tasks.align.prompts import place
-from tasks.align.settings import Reward, Settings
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
+if TYPE_CHECKING:
+    from tasks.align.settings import Reward, Settings
 
 Worth = Callable[..., list[float]]
 """Called with lists, an item an answer: prompts (token ids), completions (text), completion_ids, reference (text)."""
 
 
-def worth(settings: Settings, paths: Paths, tokenizer: Any) -> list[Worth]:
+@dataclass(frozen=True)
+class Kind:
+    """One reward."""
+
+    about: str
+    """What an answer is worth, in a phrase."""
+    make: "Callable[[Reward, str, Paths, Any], Worth]"
+    """The function that values answers, by the settings, their key for messages, the places and the tokenizer."""
+    needs: tuple[str, ...] = ()
+    """Keys of the settings that it needs; a reward that does not need one of them must not be given it."""
+    check: "Callable[[Reward], None] | None" = None
+    """Raises `ValueError` where the value of a key cannot be right."""
+    load: "Callable[[Reward, str, Paths], Any] | None" = None
+    """Raises `InputError` where what it names in data/guides cannot be had; called before a run starts."""
+
+
+def each(about: str, function: Callable[[str, str], float]) -> Kind:
+    """A reward of one answer and its reference that asks nothing else."""
+
+    def make(settings: "Reward", key: str, paths: Paths, tokenizer: Any) -> Worth:
+        def values(completions: list[str], reference: list[str], **rest: Any) -> list[float]:
+            return [function(answer, wanted) for answer, wanted in zip(completions, reference, strict=True)]
+
+        return values
+
+    return Kind(about, make)
+
+
+def worth(settings: "Settings", paths: Paths, tokenizer: Any) -> list[Worth]:
     """The functions for `settings.rewards`, in their order. Raises `InputError` where one cannot be had."""
-    return [
-        _named(f"{index}_{reward.kind}", _worth(reward, f"align.rewards.{index}", paths, tokenizer))
-        for index, reward in enumerate(settings.rewards)
-    ]
+    functions = []
+    for index, reward in enumerate(settings.rewards):
+        function = REWARDS[reward.kind].make(reward, f"align.rewards.{index}", paths, tokenizer)
+        function.__name__ = f"{index}_{reward.kind}"  # by which trl logs it
+        functions.append(function)
+    return functions
 
 
-def _named(name: str, function: Worth) -> Worth:
-    function.__name__ = name  # by which trl logs it
-    return function
-
-
-def _worth(reward: Reward, key: str, paths: Paths, tokenizer: Any) -> Worth:
-    if reward.kind == "model":
-        return _model(reward, key, paths, tokenizer)
-    if reward.kind == "function":
-        return _function(reward, key, paths, tokenizer)
-    if reward.kind == "exact_match":
-        return lambda completions, reference, **rest: [
-            float(answer.strip() == wanted.strip()) for answer, wanted in zip(completions, reference, strict=True)
-        ]
-    found = re.compile(reward.pattern or "")
-    return lambda completions, **rest: [float(found.search(answer) is not None) for answer in completions]
-
-
-def ready(settings: Settings, paths: Paths) -> None:
+def ready(settings: "Settings", paths: Paths) -> None:
     """Raise `InputError` where a function cannot be loaded, or a reward model is not there."""
     for index, reward in enumerate(settings.rewards):
-        key = f"align.rewards.{index}"
-        if reward.kind == "function":
-            _loaded(reward, key, paths)
-        elif reward.kind == "model":
-            place(paths, reward.name or "", f"{key}.name")
+        if load := REWARDS[reward.kind].load:
+            load(reward, f"align.rewards.{index}.name", paths)
 
 
-def _loaded(reward: Reward, key: str, paths: Paths) -> Any:
-    """The user's function."""
-    module, _, attribute = (reward.name or "").partition(":")
+def _pattern(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> Worth:
+    search = re.compile(reward.pattern or "").search
+    return lambda completions, **rest: [float(search(answer) is not None) for answer in completions]
+
+
+def _compiles(reward: "Reward") -> None:
     try:
-        if module.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(module.removesuffix(".py"), paths.guides / module)
-            assert spec and spec.loader
-            loaded = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(loaded)
-        else:
-            loaded = importlib.import_module(module)
-        return getattr(loaded, attribute)
-    except Exception as error:  # whatever a user's file does
-        raise InputError(
-            f"{paths.guides / module if module.endswith('.py') else module}: {key}.name cannot be had from it: "
-            f"{type(error).__name__}: {error}"
-        ) from None
+        re.compile(reward.pattern or "")
+    except re.error as error:
+        raise ValueError(f"pattern is no regular expression: {error}") from None
 
 
-def _function(reward: Reward, key: str, paths: Paths, tokenizer: Any) -> Worth:
-    score = _loaded(reward, key, paths)
+def _names_a_function(reward: "Reward") -> None:
+    if (reward.name or "").count(":") != 1:
+        raise ValueError("name has to be file.py:function or package.module:function")
+
+
+def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> Worth:
+    score = guides.function(paths, reward.name or "", f"{key}.name")
 
     def called(prompts: Any, completions: Any, reference: Any, **rest: Any) -> list[float]:
         texts = tokenizer.batch_decode(prompts)
@@ -94,39 +105,24 @@ def _function(reward: Reward, key: str, paths: Paths, tokenizer: Any) -> Worth:
     return called
 
 
-def _model(reward: Reward, key: str, paths: Paths, tokenizer: Any) -> Worth:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    folder = place(paths, reward.name or "", f"{key}.name")
-    if AutoTokenizer.from_pretrained(folder, trust_remote_code=False).get_vocab() != tokenizer.get_vocab():
-        raise InputError(
-            f"{folder}: the tokens of this reward model are not those of the base, so it cannot read what the base "
-            f"writes; train one with align.objective: reward on the same base."
-        )
-    model: Any = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-    )
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model.eval().requires_grad_(False)
-    if torch.cuda.is_available():
-        model.cuda()
-
-    def scored(prompts: Any, completion_ids: Any, **rest: Any) -> list[float]:
-        scores = []
-        for prompt, answer in zip(prompts, completion_ids, strict=True):  # one by one: no padding, so no other bits
-            with torch.no_grad():
-                ids = torch.tensor([list(prompt) + ended(answer, tokenizer)], device=model.device)
-                scores.append(model(input_ids=ids).logits.item())
-        return scores
-
-    return scored
-
-
-def ended(answer: list[int], tokenizer: Any) -> list[int]:
-    """`answer` without what fills it up; where the end of a turn is what fills up, one of them is the answer's own."""
-    kept = list(answer)
-    while kept and kept[-1] == tokenizer.pad_token_id:
-        kept.pop()
-    if len(kept) < len(answer) and tokenizer.pad_token_id == tokenizer.eos_token_id:
-        kept.append(tokenizer.eos_token_id)
-    return kept
+REWARDS = {
+    "exact_match": each(
+        "1 where the answer is the reference, blanks at its ends aside, else 0",
+        lambda answer, reference: float(answer.strip() == reference.strip()),
+    ),
+    "pattern": Kind("1 where `pattern` is found in the answer, else 0", _pattern, ("pattern",), _compiles),
+    "function": Kind(
+        "what a function of yours, `name`, returns",
+        _function,
+        ("name",),
+        _names_a_function,
+        lambda reward, key, paths: guides.function(paths, reward.name or "", key),
+    ),
+    "model": Kind(
+        "what the reward model `name` says",
+        lambda reward, key, paths, tokenizer: reward_model(reward.name or "", key, paths, tokenizer),
+        ("name",),
+        load=lambda reward, key, paths: guides.model(paths, reward.name or "", key),
+    ),
+}
+"""Rewards in the order in which they are listed."""

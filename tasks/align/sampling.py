@@ -5,42 +5,46 @@ from typing import Any
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from trl.experimental.gkd import GKDConfig, GKDTrainer
-from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
-from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
-from trl.trainer.rloo_config import RLOOConfig
 from trl.trainer.rloo_trainer import RLOOTrainer
 
-from tasks.align.objectives import Objective, Ready
-from tasks.align.prompts import place
+from tasks.align import guides
+from tasks.align.objectives import OBJECTIVES
 from tasks.align.rewards import worth
-from tasks.align.settings import GROUPED, Settings
-from tasks.contract.errors import SettingsError
-from tasks.contract.paths import Paths
-from tasks.contract.rows import IGNORED
-from tasks.train.order import Again
+from tasks.align.settings import Settings
+from tasks.align.trainers import Ready
+from tasks.core.errors import SettingsError
+from tasks.core.paths import Paths
+from tasks.models.private_transformers import Ordered, locate
+from tasks.rows.canonical import IGNORED
+from tasks.training.private_trl import (
+    GKDTrainer,
+    OnlineDPOTrainer,
+    PaddedPrompts,
+    PromptIds,
+    answer_log_probabilities,
+    pair_log_probabilities,
+)
+from tasks.training.samplers import RepeatedPromptSampler
 
 REFERENCE = "reference"
 """Folder, beside the checkpoints, of a whole model as it was before training, with which trl compares it."""
 
 
-class Grouped(Ready):
+class Grouped(Ordered, PromptIds, Ready):
     """GRPO and RLOO: prompts come as ids, in an order that a run which goes on finds again."""
 
-    def _get_train_sampler(self, dataset: Any = None) -> Again:
+    def sampler(self) -> RepeatedPromptSampler:
+        """Each prompt as often as it is answered, batch by batch."""
         asked: Any = self.args  # type: ignore[attr-defined]
         repeats = asked.num_iterations * asked.steps_per_generation
         batch = asked.generation_batch_size // asked.num_generations
-        return Again(len(self.train_dataset), asked.num_generations, batch, repeats, asked.seed)  # type: ignore[attr-defined]
-
-    def _tokenize_prompts(self, prompts: Any) -> tuple[Any, None, dict[str, Any]]:
-        return prompts, None, {}
+        return RepeatedPromptSampler(len(self.train_dataset), asked.num_generations, batch, repeats, asked.seed)  # type: ignore[attr-defined]
 
     def probe(self, index: int, answer: int, count: int) -> Any:
         """A loss of `count` times item `index` with `answer` tokens behind it, of which only the memory counts."""
         ids = _probed(self, index, answer).repeat(count, 1)
-        return self._get_per_token_logps_and_entropies(self.model, ids, torch.ones_like(ids), answer)[0].sum()  # type: ignore[attr-defined]
+        return answer_log_probabilities(self, ids, torch.ones_like(ids), answer).sum()
 
 
 class GRPO(Grouped, GRPOTrainer):  # type: ignore[misc]
@@ -51,24 +55,19 @@ class RLOO(Grouped, RLOOTrainer):  # type: ignore[misc]
     """REINFORCE, each answer compared with the others to its prompt (Ahmadian 2024, arXiv:2402.14740)."""
 
 
-class OnlineDPO(Ready, OnlineDPOTrainer):  # type: ignore[misc]
+class OnlineDPO(PaddedPrompts, Ready, OnlineDPOTrainer):  # type: ignore[misc]
     """DPO on two answers of the model, ranked by their reward (Guo 2024, arXiv:2402.04792)."""
 
-    def _generate(self, model: Any, prompts: Any, images: None = None) -> Any:
-        """trl's, with prompts that are ids where it renders and tokenises text."""
-        rendered: Any = self.processing_class
-        self.processing_class: Any = _Padded(rendered, prompts)
-        try:
-            return super()._generate(model, [""] * len(prompts), images)
-        finally:
-            self.processing_class = rendered
+    def padded(self, prompts: Any) -> "_Padded":
+        """See `PaddedPrompts`."""
+        return _Padded(self.processing_class, prompts)
 
     def probe(self, index: int, answer: int, count: int) -> Any:
         """See `Grouped.probe`; both answers go forward at once."""
         ids = _probed(self, index, answer).repeat(2 * count, 1)
         mask = torch.ones_like(ids)
         parts = (ids[:, :-answer], mask[:, :-answer], ids[:, -answer:], mask[:, -answer:])
-        return self._forward(self.model, *parts).sum()
+        return pair_log_probabilities(self, *parts).sum()
 
 
 class GKD(Ready, GKDTrainer):  # type: ignore[misc]
@@ -88,24 +87,16 @@ class _Padded:
         return {"input_ids": ids, "attention_mask": mask}
 
 
-OBJECTIVES = {
-    "grpo": Objective(GRPO, GRPOConfig, reference=True),
-    "rloo": Objective(RLOO, RLOOConfig, reference=True),
-    "online_dpo": Objective(OnlineDPO, OnlineDPOConfig, reference=True),
-    "gkd": Objective(GKD, GKDConfig),
-}
-"""Those objectives by the name that `align.objective` takes."""
-
-
 def own(settings: Settings, longest: int) -> dict[str, Any]:
     """Arguments that stand in other keys of `settings`; nothing is cut anywhere. `longest`: tokens of a prompt."""
-    if settings.objective in GROUPED:
+    objective = OBJECTIVES[settings.objective]
+    if objective.grouped:
         return {
             "max_completion_length": settings.answer_tokens,
             "num_generations": settings.answers,
             "reward_weights": [reward.weight for reward in settings.rewards],
         }
-    if settings.objective == "gkd":
+    if objective.taught:
         return {"max_new_tokens": settings.answer_tokens, "max_length": None}
     return {
         "max_new_tokens": settings.answer_tokens,
@@ -127,20 +118,21 @@ def check(values: Any, settings: Settings) -> None:
 
 def options(settings: Settings, paths: Paths, tokenizer: Any, model: Any, values: Any, scratch: Path) -> dict[str, Any]:
     """What the trainer needs besides a model and prompts: rewards or a teacher, and what the model is compared with."""
-    if settings.objective == "gkd":
+    objective = OBJECTIVES[settings.objective]
+    if objective.taught:
         from transformers import AutoModelForCausalLM
 
-        folder = place(paths, settings.teacher or "", "align.teacher")
+        folder = guides.model(paths, settings.teacher or "", "align.teacher")
         teacher = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
         return {"teacher_model": teacher, "data_collator": collate(tokenizer.pad_token_id)}
-    if settings.objective in GROUPED and values.beta and not hasattr(model, "peft_config"):
+    if objective.grouped and values.beta and not hasattr(model, "peft_config"):
         # trl loads the reference from where the model says it came from, which lacks tokens that were added since
         model.save_pretrained(scratch / REFERENCE)
-        model.config._name_or_path = model.name_or_path = str(scratch / REFERENCE)
-    given: dict[str, Any] = {"reward_funcs": worth(settings, paths, tokenizer)}
-    return given if settings.objective in GROUPED else {**given, "data_collator": _columns}
+        locate(model, scratch / REFERENCE)
+    rewards: dict[str, Any] = {"reward_funcs": worth(settings, paths, tokenizer)}
+    return rewards if objective.grouped else {**rewards, "data_collator": _columns}
 
 
 def collate(pad: int) -> Any:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import TemperError, advice
-from tasks.contract.imports import collect_seldom, without_torch
+from tasks.core.errors import TemperError, advice
+from tasks.core.imports import collect_seldom, without_torch
 
 BAD_USE = 2
 
@@ -30,16 +30,22 @@ def main(arguments: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of `temper audit`."""
-    made = argparse.ArgumentParser(prog="temper audit", description="Everything that would go wrong with this data.")
-    made.add_argument("data", nargs="?", type=Path, metavar="DATA", help="a file or folder, in any format and shape")
-    made.add_argument("--tokenizer", metavar="DIR_OR_ID", help="a tokenizer's folder, or a model of the hub")
-    made.add_argument("--chat-template", metavar="FILE", help="a template by name or file, instead of the tokenizer's")
-    made.add_argument("--max-length", type=_length, metavar="N", help="longest row, tokens; default: the tokenizer's")
-    made.add_argument("--objective", choices=("sft", "dpo", "kto", "text"), help="what the rows are for; default: any")
-    made.add_argument("--train-on", choices=("assistant", "last", "completion", "all"), default="assistant")
-    made.add_argument("--template", type=Path, metavar="FILE", help="audit a chat template by itself")
-    made.add_argument("--json", action="store_true", help="one object, for programs")
-    return made
+    command = argparse.ArgumentParser(prog="temper audit", description="Everything that would go wrong with this data.")
+    command.add_argument("data", nargs="?", type=Path, metavar="DATA", help="a file or folder, in any format and shape")
+    command.add_argument("--tokenizer", metavar="DIR_OR_ID", help="a tokenizer's folder, or a model of the hub")
+    command.add_argument(
+        "--chat-template", metavar="FILE", help="a template by name or file, instead of the tokenizer's"
+    )
+    command.add_argument(
+        "--max-length", type=_length, metavar="N", help="longest row, tokens; default: the tokenizer's"
+    )
+    command.add_argument(
+        "--objective", choices=("sft", "dpo", "kto", "text"), help="what the rows are for; default: any"
+    )
+    command.add_argument("--train-on", choices=("assistant", "last", "completion", "all"), default="assistant")
+    command.add_argument("--template", type=Path, metavar="FILE", help="audit a chat template by itself")
+    command.add_argument("--json", action="store_true", help="one object, for programs")
+    return command
 
 
 def _length(text: str) -> int:
@@ -58,14 +64,14 @@ def _audit(options: argparse.Namespace) -> int:
     if options.data is not None and not options.data.exists():
         raise TemperError(f"{options.data}: no such file or folder.")
     settings = Settings(train_on=options.train_on, chat_template=options.chat_template, max_length=options.max_length)
-    told = _template(options, settings) if options.template else _data(options, settings)
+    report = _template(options, settings) if options.template else _data(options, settings)
     if options.json:
-        print(json.dumps(told, ensure_ascii=False))
+        print(json.dumps(report, ensure_ascii=False))
     else:
-        from tasks.audit.tell import tell
+        from tasks.audit.render import render
 
-        print(tell(told))
-    return 0 if told["ok"] else 1
+        print(render(report))
+    return 0 if report["ok"] else 1
 
 
 def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
@@ -73,29 +79,33 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     from tasks.audit.reasons import ALL, REASONS
     from tasks.template.audit import Account
     from tasks.template.rows import Templater
-    from tasks.template.tokenizer import LONGEST, disagreement, load, stops, vocabulary
+    from tasks.template.tokenizer import LONGEST, embedding_rows, eos_mismatch, load, stop_ids
 
     folder = _folder(options.tokenizer)
-    coder, right = load(folder, settings)
+    tokenizer, right = load(folder, settings)
     base = folder if (folder / "config.json").is_file() else None
-    longest, source = _limit(base, coder, options.max_length)
+    longest, source = _limit(base, tokenizer, options.max_length)
     templater = Templater(
-        coder, settings, stops(folder, coder), longest or LONGEST, vocabulary(base, settings) if base else None
+        tokenizer,
+        settings,
+        stop_ids(folder, tokenizer),
+        longest or LONGEST,
+        embedding_rows(base, settings) if base else None,
     )
-    settled = templater.settle()  # first: it may choose the end token
-    right = disagreement(folder, coder) | settled | right
+    settled = templater.reconcile()  # first: it may choose the end token
+    right = eos_mismatch(folder, tokenizer) | settled | right
     account = Account("rows")
     data.audit(options.data, templater, options.objective, account)
     if not account.rows.outs["rows"]:
         right["no_rows"] = f"{REASONS['no_rows'].meaning}: none of {account.rows.came} rows"
-    made = account.as_dict(ALL)
+    summary = account.as_dict(ALL)
     limit = {"max_length": longest, "source": source if longest else "none known; give --max-length"}
     above = sum(1 for length in account.came if longest and length > longest)
     return {
-        **_result(made["findings"], right),
+        **_result(summary["findings"], right),
         "rows": account.rows.came,
-        "lengths": {**made["lengths_before"], **limit, "above": above},
-        "tokens": data.tokens(account, coder),
+        "lengths": {**summary["lengths_before"], **limit, "above": above},
+        "tokens": data.tokens(account, tokenizer),
     }
 
 
@@ -105,29 +115,31 @@ def _template(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
 
     tokenizer = read(_folder(options.tokenizer), settings) if options.tokenizer else None
     findings, failed, right = audit(settings, tokenizer, options.template)
-    made = _result(findings.as_list(), right)
-    return {**made, "rows": len(failed), "dialogues": failed, "lengths": {}, "tokens": {}}
+    result = _result(findings.as_list(), right)
+    return {**result, "rows": len(failed), "dialogues": failed, "lengths": {}, "tokens": {}}
 
 
 def _result(findings: list[dict[str, Any]], right: dict[str, str]) -> dict[str, Any]:
     """Findings of the rows and of the tokenizer, errors first, and whether there is no error."""
     from tasks.audit.reasons import REASONS, STRICT
 
-    rows = [{**found, "severity": "error" if found["check"] in STRICT else found["severity"]} for found in findings]
+    rows = [
+        {**finding, "severity": "error" if finding["check"] in STRICT else finding["severity"]} for finding in findings
+    ]
     whole = [
         {"check": slug, "severity": REASONS[slug].severity, "rows": 0, "examples": [], "message": message}
         for slug, message in right.items()
     ]
-    told = sorted([*rows, *whole], key=lambda found: found["severity"] != "error")
-    return {"ok": all(found["severity"] != "error" for found in told), "findings": told}
+    listed = sorted([*rows, *whole], key=lambda finding: finding["severity"] != "error")
+    return {"ok": all(finding["severity"] != "error" for finding in listed), "findings": listed}
 
 
 def _limit(base: Path | None, coder: Any, asked: int | None) -> tuple[int | None, str]:
     """The longest row that is right, and where the number comes from: what is asked for, or the base's context."""
-    from tasks.contract.errors import InputError
-    from tasks.template.tokenizer import LONGEST, context, limit
+    from tasks.core.errors import InputError
+    from tasks.template.tokenizer import LONGEST, context_length, max_length
 
-    longest = context(base) if base else None
+    longest = context_length(base) if base else None
     if asked:
         beyond = longest is not None and longest < asked
         return (
@@ -139,30 +151,30 @@ def _limit(base: Path | None, coder: Any, asked: int | None) -> tuple[int | None
         known = coder.model_max_length < LONGEST
         return (coder.model_max_length if known else None), "model_max_length of the tokenizer"
     try:
-        return limit(coder, base, None)
+        return max_length(coder, base, None)
     except InputError:
         return None, ""
 
 
-def _folder(given: str) -> Path:
+def _folder(name: str) -> Path:
     """A local folder, or that of a model in the hub's cache, downloaded where it is not there."""
-    if Path(given).is_dir():
-        return Path(given)
-    if Path(given).exists() or given.startswith((".", "/")) or given.count("/") > 1:
-        raise TemperError(f"{given}: no such folder with a tokenizer.")
+    if Path(name).is_dir():
+        return Path(name)
+    if Path(name).exists() or name.startswith((".", "/")) or name.count("/") > 1:
+        raise TemperError(f"{name}: no such folder with a tokenizer.")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     wanted = ["tokenizer*", "*.jinja", "*.model", "config.json", "generation_config.json", "special_tokens_map.json"]
     try:
-        return Path(snapshot_download(given, allow_patterns=wanted, local_files_only=True))
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError):
         pass
     try:
-        return Path(snapshot_download(given, allow_patterns=wanted))
+        return Path(snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise TemperError(f"{given}: no local folder, and the hub cannot give it ({reason}).") from None
+        raise TemperError(f"{name}: no local folder, and the hub cannot give it ({reason}).") from None
 
 
 if __name__ == "__main__":

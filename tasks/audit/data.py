@@ -14,7 +14,7 @@ from tasks.clean.files import sources
 from tasks.clean.read import records
 from tasks.clean.record import Record
 from tasks.clean.settings import Splits
-from tasks.clean.shapes import content
+from tasks.clean.shapes import to_content
 from tasks.template.audit import Account, flipped
 from tasks.template.rows import Templater
 
@@ -26,11 +26,18 @@ OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text"
 
 
 def audit(data: Path, templater: Templater, objective: str | None, account: Account) -> None:
-    """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read."""
+    """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read.
+
+    For example:
+
+        account = Account("rows")
+        audit(Path("chats.jsonl"), templater, "sft", account)
+        account.as_dict(ALL)["findings"]
+    """
     waiting = rows(data, objective, account)
     for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
-        for found in outcomes:
-            account.add(found)
+        for outcome in outcomes:
+            account.add(outcome)
         account.count(templater.encoder, outcomes)
 
 
@@ -41,13 +48,13 @@ def rows(data: Path, objective: str | None, account: Account) -> Iterator[dict[s
         for record in records(source):
             number += 1
             name = _name(record, number)
-            made, slug, detail = _content(record)
-            if made is not None:
-                _look(made, record.value or {}, name, account)
-                if objective and _kind(made) not in OBJECTIVES[objective]:
-                    slug, detail = "objective", f"{objective} does not train on rows of the kind {_kind(made)}"
-            if slug is None and made is not None:
-                yield {**{column: getattr(made, column) for column in COLUMNS}, "id": name}
+            parsed, slug, detail = _content(record)
+            if parsed is not None:
+                _look(parsed, record.value or {}, name, account)
+                if objective and _kind(parsed) not in OBJECTIVES[objective]:
+                    slug, detail = "objective", f"{objective} does not train on rows of the kind {_kind(parsed)}"
+            if slug is None and parsed is not None:
+                yield {**{column: getattr(parsed, column) for column in COLUMNS}, "id": name}
                 continue
             account.rows.came += 1
             account.rows.left[str(slug)] += 1
@@ -60,32 +67,32 @@ COLUMNS = ("messages", "text", "prompt", "chosen", "rejected", "completion", "la
 
 def _name(record: Record, number: int) -> str:
     """The row's own id, or its number in the data, from 1."""
-    given = (record.value or {}).get("id")
-    return str(given) if isinstance(given, str | int) and given != "" else str(number)
+    row_id = (record.value or {}).get("id")
+    return str(row_id) if isinstance(row_id, str | int) and row_id != "" else str(number)
 
 
 def _content(record: Record) -> tuple[Content | None, str | None, str | None]:
     if record.value is None:
         return None, slug_of(str(record.fault)), f"{record.fault} in line {record.line}"
     try:
-        made = content(record.value)
+        parsed = to_content(record.value)
     except Unusable as unusable:
         return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}"
     except RecursionError:
         return None, "unreadable", f"nested too deep in line {record.line}"
-    reason = fault(made)
+    reason = fault(parsed)
     slug = slug_of(reason) if reason else None
-    return made, slug, None if slug == reason else reason
+    return parsed, slug, None if slug == reason else reason
 
 
-def _look(made: Content, value: dict[str, Any], name: str, account: Account) -> None:
+def _look(parsed: Content, value: dict[str, Any], name: str, account: Account) -> None:
     """Note what is odd about a record beside its tokens."""
-    columns = unread(value, made.shape)
+    columns = unread(value, parsed.shape)
     if columns:
         account.findings.add("unused_column", name, f"such as {columns[0]}")
-    if made.chosen and made.rejected and flipped(_said(made.chosen), _said(made.rejected)):
+    if parsed.chosen and parsed.rejected and flipped(_said(parsed.chosen), _said(parsed.rejected)):
         account.findings.add("flipped", name)
-    if any(_has_null(turn["extra"]) for turn in made.turns()):
+    if any(_has_null(turn["extra"]) for turn in parsed.turns()):
         account.findings.add("null_keys", name)
 
 
@@ -102,12 +109,12 @@ def _has_null(extra: str | None) -> bool:
     return False
 
 
-def _kind(made: Content) -> str:
-    if made.text is not None:
+def _kind(parsed: Content) -> str:
+    if parsed.text is not None:
         return "text"
-    if made.chosen is not None:
+    if parsed.chosen is not None:
         return "preference"
-    return "kto" if made.completion is not None else "messages"
+    return "kto" if parsed.completion is not None else "messages"
 
 
 def _said(turns: list[dict[str, Any]]) -> str:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tasks.contract.rows import Message
-from tasks.template.renderer import TOOL
+from tasks.chat.renderer import PROBE_TOOL
+from tasks.rows.canonical import Message
 
 
 def _called(city: str, number: int) -> Message:
@@ -18,7 +18,7 @@ def _called(city: str, number: int) -> Message:
 WEATHER: dict[str, Any] = {
     "type": "function",
     "function": {
-        **TOOL["function"],
+        **PROBE_TOOL["function"],
         "name": "weather",
         "description": "The weather of the next days.",
         "parameters": {
@@ -30,25 +30,25 @@ WEATHER: dict[str, Any] = {
 }
 
 SYSTEM: Message = {"role": "system", "content": "You are a helpful clerk."}
-ASKED: Message = {"role": "user", "content": "Where is the library?"}
-TOLD: Message = {"role": "assistant", "content": "Behind the town hall."}
+QUESTION: Message = {"role": "user", "content": "Where is the library?"}
+ANSWER: Message = {"role": "assistant", "content": "Behind the town hall."}
 
 
 def dialogues(quoted: str) -> dict[str, tuple[list[Message], list[Any] | None]]:
     """Name -> messages and tools. `quoted`: a text with the template's own control tokens in it."""
     return {
-        "single turn": ([ASKED, TOLD], None),
+        "single turn": ([QUESTION, ANSWER], None),
         "several turns": (
             [
-                ASKED,
-                TOLD,
+                QUESTION,
+                ANSWER,
                 {"role": "user", "content": "And the mill?"},
                 {"role": "assistant", "content": "By the river."},
             ],
             None,
         ),
-        "equal answers": ([ASKED, TOLD, ASKED, TOLD, ASKED, TOLD], None),
-        "system prompt": ([SYSTEM, ASKED, TOLD], None),
+        "equal answers": ([QUESTION, ANSWER, QUESTION, ANSWER, QUESTION, ANSWER], None),
+        "system prompt": ([SYSTEM, QUESTION, ANSWER], None),
         "tools": (
             [
                 {"role": "user", "content": "Will it rain in Ulm?"},
@@ -73,14 +73,14 @@ def dialogues(quoted: str) -> dict[str, tuple[list[Message], list[Any] | None]]:
         ),
         "thinking": (
             [
-                ASKED,
+                QUESTION,
                 {"role": "assistant", "content": "<think>\nThey mean the old one.\n</think>\n\nBehind the town hall."},
             ],
             None,
         ),
         "thinking, several turns": (
             [
-                ASKED,
+                QUESTION,
                 {"role": "assistant", "content": "<think>\nThey mean the old one.\n</think>\n\nBehind the town hall."},
                 {"role": "user", "content": "And the mill?"},
                 {"role": "assistant", "content": "<think>\nThere is but one.\n</think>\n\nBy the river."},
@@ -89,7 +89,7 @@ def dialogues(quoted: str) -> dict[str, tuple[list[Message], list[Any] | None]]:
         ),
         "thinking of its own": (
             [
-                ASKED,
+                QUESTION,
                 {
                     "role": "assistant",
                     "content": "Behind the town hall.",

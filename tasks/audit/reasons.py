@@ -122,12 +122,12 @@ def table() -> str:
 
 def _links(threads: str) -> list[str]:
     """Threads as links; where there is none it says so."""
-    found = []
+    links = []
     for thread in threads.split("; "):
-        place, _, number = thread.partition("#")
-        link = f"[{place.partition('/')[2]}#{number}](https://github.com/{place}/issues/{number})"
-        found.append(link if number else thread)
-    return found
+        repository, _, number = thread.partition("#")
+        link = f"[{repository.partition('/')[2]}#{number}](https://github.com/{repository}/issues/{number})"
+        links.append(link if number else thread)
+    return links
 
 
 if __name__ == "__main__":

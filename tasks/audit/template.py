@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.audit.dialogues import dialogues
-from tasks.template.controls import CONTROL
 from tasks.template.findings import Findings
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
+from tasks.template.special_tokens import CONTROL
 from tasks.template.tokenizer import jinja, prepare
 
 TEN = {
@@ -42,24 +42,24 @@ def audit(
     Without a tokenizer one is made that knows every byte and the control tokens that stand in the template.
     """
     text = jinja(file)
-    coder = tokenizer or _bytes(text)
-    coder.chat_template = text
-    coder, told = prepare(coder, settings, str(file))
-    templater = Templater(coder, settings, {coder.eos_token_id}, 10**9, None)
-    told = templater.settle() | told
+    prepared = tokenizer or _bytes(text)
+    prepared.chat_template = text
+    prepared, notes = prepare(prepared, settings, str(file))
+    templater = Templater(prepared, settings, {prepared.eos_token_id}, 10**9, None)
+    notes = templater.reconcile() | notes
     if tokenizer is None:
-        told = {slug: message for slug, message in told.items() if slug not in ("end_token", "no_pad")}
-    quoted = coder.eos_token
+        notes = {slug: message for slug, message in notes.items() if slug not in ("end_token", "no_pad")}
+    quoted = prepared.eos_token
     findings, failed = Findings(), {}
     for name, (messages, tools) in dialogues(quoted).items():
-        found = templater.examine(name, messages, tools)
-        problems: Counter[str] = found.notes.copy()
+        outcome = templater.examine(name, messages, tools)
+        problems: Counter[str] = outcome.notes.copy()
         if name == "control tokens quoted":
             del problems["quoted"]  # that is the point of the dialogue; the check is that it was read right
         for slug in problems:
-            findings.add(slug, name, found.detail if slug in ("unrenderable", "coverage", "history") else None)
+            findings.add(slug, name, outcome.detail if slug in ("unrenderable", "coverage", "history") else None)
         failed[name] = sorted(problems, key=list(TEN).index)
-    return findings, failed, told
+    return findings, failed, notes
 
 
 def _bytes(template: str) -> Any:
@@ -71,11 +71,11 @@ def _bytes(template: str) -> Any:
     backend = Tokenizer(models.BPE(vocab={char: number for number, char in enumerate(alphabet)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    found = sorted(set(CONTROL.findall(template)))
-    ends = [token for token in found if _END.search(token)]
+    controls = sorted(set(CONTROL.findall(template)))
+    ends = [token for token in controls if _END.search(token)]
     named = {"bos_token": "<s>", "eos_token": "</s>" if "eos_token" in template or not ends else ends[0]}
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         **named,
-        extra_special_tokens=[token for token in found if token not in named.values()],
+        extra_special_tokens=[token for token in controls if token not in named.values()],
     )

@@ -9,14 +9,14 @@ import torch
 
 from tasks.base.ready import check
 from tasks.base.settings import Settings
-from tasks.contract.errors import ModelError
-from tasks.contract.files import write_json, written
-from tasks.contract.llama.names import shape
-from tasks.contract.llama.pickled import Pickled
-from tasks.contract.model import describe, identity
-from tasks.contract.paths import Paths
-from tasks.contract.progress import reporter
-from tasks.contract.writing import Planned, write
+from tasks.core.errors import ModelError
+from tasks.core.files import write_json, written
+from tasks.core.paths import Paths
+from tasks.core.progress import reporter
+from tasks.models.llama.names import shape
+from tasks.models.llama.pickled import Pickled
+from tasks.models.record import describe, identity
+from tasks.models.writing import PlannedTensor, write
 
 SHARD = 4 * 2**30
 """Bytes of a file of weights, about."""
@@ -50,13 +50,15 @@ def _save(model: Pickled, tokenizer: Any, folder: Path, out: Path) -> None:
     )  # fmt: skip
     tokenizer.save_pretrained(out)
     config.save_pretrained(out)
-    given = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
-    (given or GenerationConfig.from_model_config(config)).save_pretrained(out)
+    generation = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
+    (generation or GenerationConfig.from_model_config(config)).save_pretrained(out)
     for name in ("config.json", "generation_config.json"):
         values = json.loads((out / name).read_text())
         values.pop("transformers_version", None)
         write_json(out / name, values)
-    planned = {name: Planned(model.dtype, shape(name, model.config), partial(_as, model, name)) for name in model.names}
+    planned = {
+        name: PlannedTensor(model.dtype, shape(name, model.config), partial(_as, model, name)) for name in model.names
+    }
     total = sum(tensor.size for tensor in planned.values())
     write(out, _files(planned), reporter("base", total, "bytes"))
 
@@ -65,9 +67,9 @@ def _as(model: Pickled, name: str) -> torch.Tensor:
     return model.read(name).to(model.dtype)
 
 
-def _files(planned: dict[str, Planned]) -> dict[str, dict[str, Planned]]:
+def _files(planned: dict[str, PlannedTensor]) -> dict[str, dict[str, PlannedTensor]]:
     """The tensors in files of about `SHARD` bytes, named as transformers names them."""
-    parts: list[dict[str, Planned]] = [{}]
+    parts: list[dict[str, PlannedTensor]] = [{}]
     for name, tensor in planned.items():
         if parts[-1] and sum(other.size for other in parts[-1].values()) + tensor.size > SHARD:
             parts.append({})

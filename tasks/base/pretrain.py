@@ -5,30 +5,33 @@ from pathlib import Path
 from typing import Any
 
 from tasks.base.settings import Architecture, Settings
-from tasks.contract.errors import InputError
-from tasks.contract.files import fingerprint, write_json, write_text, written
-from tasks.contract.ledger import Ledger
-from tasks.contract.model import describe, identity
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.files import fingerprint, write_json, write_text, written
+from tasks.core.paths import Paths
 from tasks.generate.program.corpus import pretraining_lines
+from tasks.models.record import describe, identity
+from tasks.rows.ledger import Ledger
 
 PAD, START, STOP = "<|pad|>", "<|im_start|>", "<|im_end|>"
 """Control tokens: padding, start and stop of a line here and of a turn in a chat."""
 
 
 def pretrain(settings: Settings, paths: Paths) -> None:
-    """Make the text, train tokenizer and model on it, save `data/base`."""
+    """Make the text, train tokenizer and model on it, save `data/base`.
+
+    pretrain(Settings(folder="data/seed"), Paths())
+    """
     lines = pretraining_lines(paths.root / settings.folder, settings.lines, settings.pretraining.seed)
     if not lines:
         raise InputError(f"{settings.folder}: the seed gives no pretraining text.")
-    from tasks.train import checkpoints, trainer
+    from tasks.training import checkpoints, trainer
 
     trainer.prepare(settings.pretraining)
     tokenizer = train_tokenizer(lines, settings.architecture)
     rows, ledger = rows_of(tokenizer, lines, settings.architecture.context)
     model = _model(settings.architecture, tokenizer)
     identifiers = {"settings": settings.model_dump(mode="json"), "lines": fingerprint(lines)}
-    scratch = checkpoints.folder(paths.scratch("base"), identifiers)
+    scratch = checkpoints.folder(paths.scratch("base"), identifiers, Path(__file__).parent)
     result = trainer.fit("base.pretraining", model, tokenizer, rows, settings.pretraining, scratch)
     with written(paths.base) as out:
         _save(result.model, tokenizer, out / "model")
@@ -68,7 +71,7 @@ def train_tokenizer(lines: list[str], architecture: Architecture) -> Any:
         model_max_length=architecture.context,
         clean_up_tokenization_spaces=False,
     )
-    tokenizer.chat_template = (Path(__file__).parent / "chatml.jinja").read_text()
+    tokenizer.chat_template = (Path(__file__).parents[1] / "template/chat/chatml.jinja").read_text()
     return tokenizer
 
 

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tasks.contract.errors import ModelError
-from tasks.contract.llama import FORMS
+from tasks.core.errors import ModelError
+from tasks.models.llama import FORMS
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 PICKLES = ("*.bin", "*.pth", "*.pt")
@@ -37,8 +37,8 @@ def check(folder: Path, location: str) -> None:
         raise ModelError(f"{location}: the base has no config.json; put the one that belongs to its weights there.")
     elif not any(folder.glob("*.safetensors")):
         unsafe = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
-        told = f"it holds {unsafe[0]}; convert it, since pickled weights can run code" if unsafe else "it holds none"
-        raise ModelError(f"{location}: a base needs its weights as *.safetensors; {told}.")
+        detail = f"it holds {unsafe[0]}; convert it, since pickled weights can run code" if unsafe else "it holds none"
+        raise ModelError(f"{location}: a base needs its weights as *.safetensors; {detail}.")
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise ModelError(
             f"{location}: the base has no tokenizer ({' or '.join(TOKENIZERS)}); put the one it was trained with there."

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from tasks.base.ready import check
 from tasks.base.settings import Settings
-from tasks.contract.files import write_json, written
-from tasks.contract.model import describe, hub_folder, identity
-from tasks.contract.paths import Paths
+from tasks.core.files import write_json, written
+from tasks.core.paths import Paths
+from tasks.models.record import describe, hub_folder, identity
 
 
 def record_folder(settings: Settings, paths: Paths) -> None:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tasks.contract.hub import Pinned
-from tasks.contract.settings import Settings as Section
-from tasks.train.settings import Optimization
+from tasks.core.settings import Settings as Section
+from tasks.models.hub import Pinned
+from tasks.training.settings import Batched
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -46,5 +46,5 @@ class Settings(Section):
     """Shape of the base that is trained from the seed; without effect for a ready model."""
     lines: Positive = 38400
     """Lines of pretraining text made from the seed; each is a row."""
-    pretraining: Optimization = Optimization()
+    pretraining: Batched = Batched()
     """Optimisation of the pretraining."""

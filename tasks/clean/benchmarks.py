@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.clean.duplicates import normalised
-from tasks.contract.benchmarks import manager, told
-from tasks.contract.errors import InputError, TemperError
+from tasks.benchmarks import manager, told
+from tasks.clean.duplicates import normalise
+from tasks.core.errors import InputError, TemperError
 
 
 def questions(names: tuple[str, ...], scoring: Path) -> Iterator[str]:
@@ -19,7 +19,7 @@ def questions(names: tuple[str, ...], scoring: Path) -> Iterator[str]:
             loaded = manager(name, scoring, "clean.benchmarks").load([name])
             for task in loaded["tasks"].values():
                 for doc in task.eval_docs:
-                    yield from (normalised(text) for text in _asked(task, doc))
+                    yield from (normalise(text) for text in _asked(task, doc))
         except TemperError:
             raise
         except Exception as error:  # a task is a program of strangers: YAML, templates, data

@@ -28,8 +28,8 @@ def fault(content: Content) -> str | None:
         return _conversation(content.messages)
     prompt = content.prompt or []
     for answers in (content.chosen, content.rejected, content.completion):
-        if answers is not None and (found := _conversation([*prompt, *answers])):
-            return found
+        if answers is not None and (fault_name := _conversation([*prompt, *answers])):
+            return fault_name
     return "equal_pair" if content.chosen is not None and content.chosen == content.rejected else None
 
 

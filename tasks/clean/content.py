@@ -100,10 +100,10 @@ class Content:
         plain = self.tools is None and self.label is None and not any(extras)
         if self.messages is None and self.prompt is None:
             return self.text
-        said = [[{"role": turn["role"], "content": turn["content"]} for turn in turns] for turns in self.parts()]
-        if plain and len(said) == 1:
-            return said[0]
-        return [said, extras, self.tools, self.label]
+        dialogues = [[{"role": turn["role"], "content": turn["content"]} for turn in turns] for turns in self.parts()]
+        if plain and len(dialogues) == 1:
+            return dialogues[0]
+        return [dialogues, extras, self.tools, self.label]
 
     def asked(self) -> list[Turn] | None:
         """The turns that hold what is asked; None for a text."""
@@ -132,11 +132,11 @@ class Content:
         return len(self.text or "") + sum(len(turn["content"]) for turn in self.turns())
 
 
-def as_text(given: Any) -> str:
-    """`given`, which must be a text."""
-    if not isinstance(given, str):
+def as_text(value: Any) -> str:
+    """`value`, which must be a text."""
+    if not isinstance(value, str):
         raise Unusable("not_text")
-    return given
+    return value
 
 
 def as_json(value: Any) -> str:

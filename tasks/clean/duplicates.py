@@ -4,15 +4,15 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from tasks.contract.likeness import jaccard, words
+from tasks.dedup.similarity import jaccard, words
 
 
-def normalised(text: str) -> str:
+def normalise(text: str) -> str:
     """`text` as it counts for exact duplicates: its words, in order, without case and outer punctuation."""
     return " ".join(words(text))
 
 
-class Tests:
+class HeldOut:
     """The test rows, to find rows that are too like one of them. Memory grows with the test rows only.
 
     Exact, for a test row that was trained on must not slip through, as a few of a hundred do with MinHash. Prefix
@@ -30,7 +30,7 @@ class Tests:
             for word in self._prefix(bag):
                 self._having[word].append(bag)
 
-    def like(self, text: str) -> bool:
+    def is_near_duplicate(self, text: str) -> bool:
         """Whether a normalised text is too like any of them."""
         bag = frozenset(text.split())
         if sum(word not in self._frequency for word in bag) >= self._length(bag):

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from tasks.clean.formats import COMPRESSIONS, ENDINGS, ending
 from tasks.clean.settings import Part, Splits
-from tasks.contract.errors import InputError, ModelError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError, ModelError
+from tasks.core.paths import Paths
 
 BESIDE = frozenset(
     {"ledger.json", "settings.json", "left_out.jsonl", "state.json", "dataset_info.json", "dataset_dict.json"}
@@ -30,7 +30,7 @@ class Source:
     """Number of the first part of `clean.mix` that it belongs to, or -1."""
 
 
-def place(input: str, hub: str | None, paths: Paths) -> Path:
+def input_path(input: str, hub: str | None, paths: Paths) -> Path:
     """The file or folder that is read; a data set of the hub is downloaded into the hub's cache, never copied."""
     if hub is None:
         return paths.root / input
@@ -52,42 +52,42 @@ def place(input: str, hub: str | None, paths: Paths) -> Path:
         ) from None
 
 
-def sources(place: Path, splits: Splits, mix: tuple[Part, ...] = ()) -> list[Source]:
+def sources(root: Path, splits: Splits, mix: tuple[Part, ...] = ()) -> list[Source]:
     """The files to read, sorted by name. Raises `InputError` where there are none, or one is claimed by two splits."""
-    found = _found(place)
-    claimed = _claimed(place, found, splits)
+    files = _list_files(root)
+    claimed = _claims(root, files, splits)
     parts: dict[str, int] = {}
     for number, part in enumerate(mix):
-        matches = [name for name in found if _fits(name, part.files)]
+        matches = [name for name in files if _fits(name, part.files)]
         if not matches:
-            raise InputError(f"clean.mix: no file in {place} matches '{part.files}'; there are {_some(sorted(found))}.")
+            raise InputError(f"clean.mix: no file in {root} matches '{part.files}'; there are {_first(sorted(files))}.")
         for name in matches:
             parts.setdefault(name, number)
-    given = _folders_of_datasets(place)
+    dataset_splits = _dataset_splits(root)
     return [
-        Source(found[name], name, claimed.get(name) or given.get(name.split("/")[0]), parts.get(name, -1))
-        for name in sorted(claimed or found)
+        Source(files[name], name, claimed.get(name) or dataset_splits.get(name.split("/")[0]), parts.get(name, -1))
+        for name in sorted(claimed or files)
     ]
 
 
-def _found(place: Path) -> dict[str, Path]:
-    if not place.exists():
-        if any(mark in place.name for mark in "*?["):
+def _list_files(root: Path) -> dict[str, Path]:
+    if not root.exists():
+        if any(mark in root.name for mark in "*?["):
             raise InputError(
-                f"{place}: no such file or folder; patterns do not go into clean.input but into clean.splits, "
+                f"{root}: no such file or folder; patterns do not go into clean.input but into clean.splits, "
                 "and clean.input names the folder."
             )
-        raise InputError(f"{place}: no such file or folder; set clean.input to where the rows are.")
-    if place.is_file():
-        if ending(place) not in ENDINGS:
-            raise InputError(f"{place}: not a known kind of data file; known endings: {KNOWN}.")
-        return {place.name: place}
-    found = {_name(path.relative_to(place)): path for path in place.rglob("*") if _is_data(path, place)}
-    if not found:
-        others = sorted(_name(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
-        there = f" (there are {_some(others)})" if others else ""
-        raise InputError(f"{place}: no data file in this folder{there}; known endings: {KNOWN}.")
-    return found
+        raise InputError(f"{root}: no such file or folder; set clean.input to where the rows are.")
+    if root.is_file():
+        if ending(root) not in ENDINGS:
+            raise InputError(f"{root}: not a known kind of data file; known endings: {KNOWN}.")
+        return {root.name: root}
+    files = {_name(path.relative_to(root)): path for path in root.rglob("*") if _is_data(path, root)}
+    if not files:
+        others = sorted(_name(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+        there = f" (there are {_first(others)})" if others else ""
+        raise InputError(f"{root}: no data file in this folder{there}; known endings: {KNOWN}.")
+    return files
 
 
 def _name(path: Path) -> str:
@@ -95,18 +95,18 @@ def _name(path: Path) -> str:
     return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
-def _claimed(place: Path, found: dict[str, Path], splits: Splits) -> dict[str, str]:
+def _claims(root: Path, files: dict[str, Path], splits: Splits) -> dict[str, str]:
     claimed: dict[str, str] = {}
     for split, patterns in splits.model_dump().items():
         for pattern in patterns:
-            matches = [name for name in found if _fits(name, pattern)]
+            matches = [name for name in files if _fits(name, pattern)]
             if not matches:
                 raise InputError(
-                    f"clean.splits.{split}: no file in {place} matches '{pattern}'; there are {_some(sorted(found))}."
+                    f"clean.splits.{split}: no file in {root} matches '{pattern}'; there are {_first(sorted(files))}."
                 )
             for name in matches:
                 if claimed.setdefault(name, split) != split:
-                    raise InputError(f"{place / name}: in clean.splits.{claimed[name]} and in .{split}; choose one.")
+                    raise InputError(f"{root / name}: in clean.splits.{claimed[name]} and in .{split}; choose one.")
     return claimed
 
 
@@ -114,22 +114,22 @@ def _fits(name: str, pattern: str) -> bool:
     return PurePosixPath(name).match(pattern)
 
 
-def _folders_of_datasets(place: Path) -> dict[str, str]:
+def _dataset_splits(root: Path) -> dict[str, str]:
     """Folder -> split of a saved `DatasetDict`, whose folders are named like its splits."""
-    listed = place / "dataset_dict.json"
-    if not place.is_dir() or not listed.is_file():
+    listed = root / "dataset_dict.json"
+    if not root.is_dir() or not listed.is_file():
         return {}
-    from tasks.clean.split import named
+    from tasks.clean.split import split_named
 
     try:
         names = json.loads(listed.read_text(encoding="utf-8"))["splits"]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{listed}: not what `datasets` writes; save the data set again.") from None
-    return {name: split for name in names if (split := named(name))}
+    return {name: split for name in names if (split := split_named(name))}
 
 
-def _is_data(path: Path, place: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(place).parts)
+def _is_data(path: Path, root: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
     if hidden or ending(path) not in ENDINGS or path.name in BESIDE or not path.is_file():
         return False
     return path.suffix != ".arrow" or _is_listed(path)
@@ -146,5 +146,5 @@ def _is_listed(path: Path) -> bool:
         raise InputError(f"{state}: not what `datasets` writes; save the data set again.") from None
 
 
-def _some(names: list[str], most: int = 8) -> str:
+def _first(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

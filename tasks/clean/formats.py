@@ -7,7 +7,7 @@ from io import BufferedReader, RawIOBase
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 Kind = Literal["lines", "document", "csv", "tsv", "parquet", "arrow", "arrow_stream", "prose"]
 
@@ -66,7 +66,7 @@ def recognise(path: Path) -> Format:
         magic = file.read(8)
     compression = next((name for start, name in _COMPRESSED.items() if magic.startswith(start)), None)
     try:
-        with opened(path, compression) as file:
+        with open_decompressed(path, compression) as file:
             head = file.read(HEAD)
     except OSError as error:
         if error.errno:
@@ -98,7 +98,7 @@ def recognise(path: Path) -> Format:
     return Format(_text(head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip(), kind), compression)
 
 
-def opened(path: Path, compression: str | None) -> IO[bytes]:
+def open_decompressed(path: Path, compression: str | None) -> IO[bytes]:
     """The file for reading, unpacked as it is read; what unpacks to far too much is refused on the way."""
     if compression is None:
         return path.open("rb")

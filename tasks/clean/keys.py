@@ -2,32 +2,48 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.mapped import blocks, opened, parts
+from tasks.dedup.memmap import blocks, open_array, part_count, zeros_like_rows
 
-KEY = np.dtype(
-    [
-        ("id", "u8"),  # of source and content, as in the row's id
-        ("content", "u8"),  # of what the row says, normalised
-        ("request", "u8"),  # of what it asks, normalised
-        ("group", "u8"),  # of what keeps rows in one split
-        ("stratum", "u8"),  # of what is to be in every split in proportion
-        ("answer", "u4"),  # length of the answer, characters
-        ("given", "i1"),  # number of the split that file or row name, or -1
-        ("part", "i2"),  # number of the part of `mix`, or -1
-        ("dialogue", "?"),  # whether it asks for one answer: no preference, no judged answer, no text
-        ("left", "?"),  # whether the record left before it was compared
-    ]
+
+class Key(NamedTuple):
+    """The numbers of a record. Hashes have 64 bits: among 10 million rows two that differ meet once in 370,000 runs."""
+
+    id: int = 0
+    """Hash of source and content, as in the row's id."""
+    content: int = 0
+    """Hash of what the row says, normalised."""
+    request: int = 0
+    """Hash of what it asks, normalised."""
+    group: int = 0
+    """Hash of what keeps rows in one split."""
+    stratum: int = 0
+    """Hash of what is to be in every split in proportion."""
+    answer: int = 0
+    """Length of the answer, characters."""
+    split: int = -1
+    """Number of the split that file or row name, or -1."""
+    part: int = -1
+    """Number of the part of `mix`, or -1."""
+    dialogue: bool = False
+    """Whether it asks for one answer: no preference, no judged answer, no text."""
+    left: bool = False
+    """Whether the record left before it was compared."""
+
+
+DTYPE = np.dtype(
+    list(zip(Key.__annotations__, ("u8", "u8", "u8", "u8", "u8", "u4", "i1", "i2", "?", "?"), strict=True))
 )
-"""The numbers of a record. Hashes have 64 bits: among 10 million rows two that differ meet once in 370,000 runs."""
+"""A `Key` in the file: 49 bytes."""
 
 
-def number(text: str) -> int:
+def hash64(text: str) -> int:
     """64 bits of the hash of `text`, the same everywhere."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
@@ -37,12 +53,12 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("wb")
-        self._rows: list[Any] = []
+        self._keys: list[Key] = []
 
-    def add(self, row: tuple[int, ...]) -> None:
+    def add(self, key: Key) -> None:
         """Append the numbers of a record."""
-        self._rows.append(row)
-        if len(self._rows) == 4096:
+        self._keys.append(key)
+        if len(self._keys) == 4096:
             self._flush()
 
     def __enter__(self) -> "Writer":
@@ -53,36 +69,50 @@ class Writer:
         self._file.close()
 
     def _flush(self) -> None:
-        np.array(self._rows, dtype=KEY).tofile(self._file)
-        self._rows.clear()
+        np.array(self._keys, dtype=DTYPE).tofile(self._file)
+        self._keys.clear()
 
 
 def load(path: Path) -> Any:
     """The numbers in `path`, memory-mapped, in the records' order."""
-    return opened(path, KEY)
+    return open_array(path, DTYPE)
 
 
-def alike(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.int64]]:
-    """Places of records with an equal number, two or more, each group in order; of `chosen` records only.
+@dataclass(frozen=True)
+class Groups:
+    """Groups of records with an equal number, two or more each."""
 
-    Each pass over the file looks at one part of all hashes, so that few are in memory.
+    places: npt.NDArray[np.int64]
+    """`[n]`: group after group, each in the records' order."""
+    starts: npt.NDArray[np.int64]
+    """`[g]`: where each group begins among the places."""
+
+    def each(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """`values` `[g]`, one for each group, as one for each place, `[n]`."""
+        return np.repeat(values, np.diff(self.starts, append=len(self.places)))
+
+
+def equal_groups(keys: Any, field: str, chosen: npt.NDArray[np.bool_]) -> Iterator[Groups]:
+    """Groups of `chosen` records with an equal number in `field`; every group whole, many groups at once.
+
+    Each pass looks at one part of all hashes, so that few are in memory. The passes read a copy of the one field, for
+    whole records are six times as much to read.
     """
-    count = parts(len(keys))
+    count, column = part_count(len(keys)), zeros_like_rows(keys, np.uint64)
+    for block in blocks(len(keys), keys, column):
+        column[block] = keys[block][field]
     for part in range(count):
         places = np.concatenate(
             [
-                block.start + np.flatnonzero((keys[block][field] % count == part) & chosen[block])
-                for block in blocks(len(keys), keys, chosen)
+                block.start + np.flatnonzero((column[block] % count == part) & chosen[block])
+                for block in blocks(len(keys), column, chosen)
             ]
             or [np.zeros(0, np.int64)]
         )
-        if not len(places):
-            continue
-        values = keys[field][places]
+        values = column[places]
         order = np.argsort(values, kind="stable")
         same = np.diff(values[order]) == 0
         twice = np.append(same, False) | np.append(False, same)  # those with an equal neighbour, few as a rule
-        places, values = places[order][twice], values[order][twice]
-        for group in np.split(places, np.flatnonzero(np.diff(values)) + 1):
-            if len(group):
-                yield group
+        if twice.any():
+            places, values = places[order][twice], values[order][twice]
+            yield Groups(places, np.flatnonzero(np.diff(values, prepend=~values[:1])))

@@ -43,8 +43,8 @@ def language(text: str) -> tuple[str | None, float]:
     return (None if name == _NO_LANGUAGE or confidence < ENOUGH else name), confidence
 
 
-def known() -> frozenset[str]:
-    """Codes of the languages that can be told."""
+def known_languages() -> frozenset[str]:
+    """Codes of the languages that can be identified."""
     return frozenset(_identifier().labels) - {_NO_LANGUAGE}
 
 

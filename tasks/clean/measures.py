@@ -8,7 +8,7 @@ import json
 import re
 from itertools import pairwise
 
-from tasks.contract.likeness import words
+from tasks.dedup.similarity import words
 
 GRAM = 5
 """Words of the sequences that `repeated_words` counts; five to ten are the long ones of Rae et al. (2021)."""
@@ -22,8 +22,8 @@ CUT_REASONS = frozenset({"length", "max_tokens", "model_length", "incomplete"})
 
 def may_repeat(text: str) -> bool:
     """Whether at least `GRAM` words stood before, without which nothing worth the name stands twice; quick to see."""
-    said = text.split()
-    return len(said) - len(set(said)) >= GRAM
+    tokens = text.split()
+    return len(tokens) - len(set(tokens)) >= GRAM
 
 
 def repeated_lines(text: str) -> float:
@@ -46,8 +46,8 @@ def repeated_words(text: str) -> float:
 
     After the duplicate 5-grams of Rae et al. 2021, table A1, which leaves out web pages from 0.15.
     """
-    said = text.split()
-    grams = list(zip(*(said[start:] for start in range(GRAM)), strict=False))
+    tokens = text.split()
+    grams = list(zip(*(tokens[start:] for start in range(GRAM)), strict=False))
     if len(set(grams)) == len(grams):
         return 0.0
     seen: set[tuple[str, ...]] = set()
@@ -55,11 +55,11 @@ def repeated_words(text: str) -> float:
     for start, gram in enumerate(grams):
         if gram in seen:
             fresh = max(start, counted)
-            characters += sum(map(len, said[fresh : start + GRAM]))
+            characters += sum(map(len, tokens[fresh : start + GRAM]))
             counted = start + GRAM
         else:
             seen.add(gram)
-    return characters / sum(map(len, said))
+    return characters / sum(map(len, tokens))
 
 
 def has_run(text: str, least: int) -> bool:
@@ -67,13 +67,13 @@ def has_run(text: str, least: int) -> bool:
 
     Every such run covers a place whose number is a multiple of `least`, so that only those are looked at.
     """
-    for place in range(least - 1, len(text), least):
-        char = text[place]
-        if char != text[place - 1] and (place + 1 == len(text) or char != text[place + 1]):
+    for at in range(least - 1, len(text), least):
+        char = text[at]
+        if char != text[at - 1] and (at + 1 == len(text) or char != text[at + 1]):
             continue
         if not (char.isalnum() or char in "!?"):
             continue
-        around = text[place - least + 1 : place + least]
+        around = text[at - least + 1 : at + least]
         if char * least in around:
             return True
     return False
@@ -90,13 +90,13 @@ def echoed(question: str, answer: str) -> float:
     first, second = _WORD.search(answer, 0, 80), _WORD.search(question, 0, 80)
     if not first or not second or first[0].lower() != second[0].lower():
         return 0.0  # most answers; quicker than words
-    asked, said = words(question), words(answer)
+    question_words, answer_words = words(question), words(answer)
     same = 0
-    for one, other in zip(asked, said, strict=False):
+    for one, other in zip(question_words, answer_words, strict=False):
         if one != other:
             break
         same += 1
-    return same / len(said) if same >= max(ECHO_WORDS, 0.9 * len(asked)) else 0.0
+    return same / len(answer_words) if same >= max(ECHO_WORDS, 0.9 * len(question_words)) else 0.0
 
 
 def is_cut(finish_reason: str) -> bool:

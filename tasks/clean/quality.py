@@ -8,11 +8,11 @@ from typing import Any
 
 from tasks.clean import measures
 from tasks.clean.content import Content, Finding, excerpt
-from tasks.clean.language import known, language
+from tasks.clean.language import known_languages, language
 from tasks.clean.refusals import is_boilerplate, is_refusal
 from tasks.clean.repair import garbled_at
 from tasks.clean.settings import Language, Length, Quality, Repetition
-from tasks.contract.errors import SettingsError
+from tasks.core.errors import SettingsError
 
 FINISH = "finish_reason"
 """Key of a row, or of its last message, with what the service called the end of the generation."""
@@ -22,7 +22,7 @@ MEASURED = 100_000
 
 
 @dataclass(slots=True)
-class Said:
+class Sample:
     """What the steps look at."""
 
     content: Content
@@ -47,13 +47,13 @@ Hit = tuple[str, str] | None
 """The name of a fault and the passage that shows it."""
 
 
-class Steps:
+class Filters:
     """The steps that are switched on, in the order in which a row leaves for one of them."""
 
     def __init__(self, settings: Quality) -> None:
-        """Raises `SettingsError` for a language that cannot be told."""
+        """Raises `SettingsError` for a language that cannot be identified."""
         share = settings.echo.share
-        every: list[tuple[str, Callable[[Said], Hit]]] = [
+        every: list[tuple[str, Callable[[Sample], Hit]]] = [
             (settings.row.action, partial(_row, settings.row)),
             (settings.answer.action, partial(_answer, settings.answer)),
             (settings.garbled, _garbled),
@@ -64,21 +64,21 @@ class Steps:
             (settings.echo.action, partial(_exchange, "echo", lambda *both: measures.echoed(*both) >= share)),
             (settings.repetition.action, partial(_repetition, settings.repetition)),
         ]
-        self._steps = [(action == "drop", step) for action, step in every if action != "off"]
-        if settings.language.action != "off" and (unknown := sorted(set(settings.language.wanted) - known())):
+        self._filters = [(action == "drop", step) for action, step in every if action != "off"]
+        if settings.language.action != "off" and (unknown := sorted(set(settings.language.wanted) - known_languages())):
             raise SettingsError(
                 f"clean.quality.language.wanted: no language that can be told has the code {', '.join(unknown)}; "
-                f"there are {', '.join(sorted(known()))}."
+                f"there are {', '.join(sorted(known_languages()))}."
             )
 
-    def found(self, content: Content, value: dict[str, Any]) -> list[Finding]:
+    def check(self, content: Content, value: dict[str, Any]) -> list[Finding]:
         """What the steps find in a row; where it leaves, the reason is the last one. `value`: the record as it came."""
-        if not self._steps:
+        if not self._filters:
             return []
-        said = Said(content, list(content.exchanges()), _finish_reason(content, value))
+        sample = Sample(content, list(content.exchanges()), _finish_reason(content, value))
         findings = []
-        for drops, step in self._steps:
-            if hit := step(said):
+        for drops, step in self._filters:
+            if hit := step(sample):
                 findings.append(Finding(*hit, drops))
                 if drops:
                     break
@@ -88,19 +88,19 @@ class Steps:
 def _finish_reason(content: Content, value: dict[str, Any]) -> str | None:
     """What the service said of the answer that is to be learned."""
     last = content.messages or content.chosen or content.completion
-    given = value.get(FINISH) if content.label is not False else None
-    if given is None and last and FINISH in (extra := last[-1]["extra"] or ""):
-        given = json.loads(extra).get(FINISH)
-    return given if isinstance(given, str) else None
+    reason = value.get(FINISH) if content.label is not False else None
+    if reason is None and last and FINISH in (extra := last[-1]["extra"] or ""):
+        reason = json.loads(extra).get(FINISH)
+    return reason if isinstance(reason, str) else None
 
 
-def _row(limits: Length, said: Said) -> Hit:
-    return _length("row", limits, said.content.characters(), said.texts)
+def _row(limits: Length, sample: Sample) -> Hit:
+    return _length("row", limits, sample.content.characters(), sample.texts)
 
 
-def _answer(limits: Length, said: Said) -> Hit:
-    answer = said.content.answer()
-    return _length("answer", limits, len(answer), lambda: [answer]) if answer and said.content.text is None else None
+def _answer(limits: Length, sample: Sample) -> Hit:
+    answer = sample.content.answer()
+    return _length("answer", limits, len(answer), lambda: [answer]) if answer and sample.content.text is None else None
 
 
 def _length(what: str, limits: Length, characters: int, texts: Callable[[], list[str]]) -> Hit:
@@ -117,43 +117,43 @@ def _beyond(count: int, least: int | None, most: int | None) -> str | None:
     return "long" if most is not None and count > most else None
 
 
-def _garbled(said: Said) -> Hit:
-    for text in said.texts():
+def _garbled(sample: Sample) -> Hit:
+    for text in sample.texts():
         if (at := garbled_at(text)) is not None:
             return "garbled", excerpt(text[max(0, at - 60) :])
     return None
 
 
-def _language(wanted: Language, said: Said) -> Hit:
-    questions = " ".join(question for question, _ in said.exchanges)
-    for text in (questions, " ".join(said.learned())):
-        found, _ = language(text)
-        if found is not None and found not in wanted.wanted:
-            return "language", f"{found}: {excerpt(text)}"
+def _language(wanted: Language, sample: Sample) -> Hit:
+    questions = " ".join(question for question, _ in sample.exchanges)
+    for text in (questions, " ".join(sample.learned())):
+        code, _ = language(text)
+        if code is not None and code not in wanted.wanted:
+            return "language", f"{code}: {excerpt(text)}"
     return None
 
 
-def _truncated(said: Said) -> Hit:
-    if said.finish_reason is not None and measures.is_cut(said.finish_reason):
-        return "truncated", excerpt(said.content.answer(), end=True)
-    cut = next((answer for _, answer in said.exchanges if measures.is_truncated(answer)), None)
+def _truncated(sample: Sample) -> Hit:
+    if sample.finish_reason is not None and measures.is_cut(sample.finish_reason):
+        return "truncated", excerpt(sample.content.answer(), end=True)
+    cut = next((answer for _, answer in sample.exchanges if measures.is_truncated(answer)), None)
     return None if cut is None else ("truncated", excerpt(cut, end=True))
 
 
-def _exchange(name: str, is_fault: Callable[[str, str], bool], said: Said) -> Hit:
+def _exchange(name: str, is_fault: Callable[[str, str], bool], sample: Sample) -> Hit:
     """The first exchange, question and answer, that `is_fault`."""
-    for question, answer in said.exchanges:
+    for question, answer in sample.exchanges:
         if is_fault(question, answer):
             return name, excerpt(answer)
     return None
 
 
-def _without_tools(name: str, is_fault: Callable[[str, str], bool], said: Said) -> Hit:
-    return None if said.content.tools else _exchange(name, is_fault, said)
+def _without_tools(name: str, is_fault: Callable[[str, str], bool], sample: Sample) -> Hit:
+    return None if sample.content.tools else _exchange(name, is_fault, sample)
 
 
-def _repetition(limits: Repetition, said: Said) -> Hit:
-    for text in said.learned():
+def _repetition(limits: Repetition, sample: Sample) -> Hit:
+    for text in sample.learned():
         if _repeats(limits, text[:MEASURED]):
             return "repetition", excerpt(text)
     return None

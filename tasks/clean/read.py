@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any
 
 from tasks.clean import tables
+from tasks.clean.csv import from_csv
 from tasks.clean.files import Source
-from tasks.clean.formats import HEAD, Format, opened, recognise
+from tasks.clean.formats import HEAD, Format, open_decompressed, recognise
 from tasks.clean.record import LONGEST, SHOWN, Record
-from tasks.clean.separated import separated
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 DEEPEST = 5000
 """Levels of the deepest JSON list that is read; the parser needs memory in proportion to their square."""
@@ -19,25 +19,25 @@ DEEPEST = 5000
 
 def records(source: Source) -> Iterator[Record]:
     """Every record of one file. Faulty ones come with a `fault`; a file that is unreadable as a whole is an error."""
-    found = recognise(source.path)
-    match found.kind:
+    format = recognise(source.path)
+    match format.kind:
         case "parquet":
             yield from tables.from_parquet(source)
         case "arrow" | "arrow_stream":
-            yield from tables.from_arrow(source, found)
+            yield from tables.from_arrow(source, format)
         case "csv" | "tsv":
-            yield from separated(source, found)
+            yield from from_csv(source, format)
         case "document":
-            yield from _document(source, found)
+            yield from _document(source, format)
         case "prose":
-            yield from _prose(source, found)
+            yield from _prose(source, format)
         case _:
-            yield from _lines(source, found)
+            yield from _lines(source, format)
 
 
-def _lines(source: Source, found: Format) -> Iterator[Record]:
+def _lines(source: Source, format: Format) -> Iterator[Record]:
     """JSON Lines; blank lines are no records."""
-    with opened(source.path, found.compression) as file:
+    with open_decompressed(source.path, format.compression) as file:
         number = 0
         while line := file.readline(LONGEST):
             number += 1
@@ -80,50 +80,50 @@ def _record(source: Source, number: int, value: Any, text: str | None = None) ->
     return Record(source, number, value, text)
 
 
-def _document(source: Source, found: Format) -> Iterator[Record]:
+def _document(source: Source, format: Format) -> Iterator[Record]:
     """A JSON list of objects, item by item, or objects, each over as many lines as it likes."""
     import ijson
 
     number, parser = 0, ijson
     while True:
         try:
-            _check_depth(source, found, parser)
-            for value in islice(_items(source, found, parser), number, None):
+            _check_depth(source, format, parser)
+            for value in islice(_items(source, format, parser), number, None):
                 number += 1
                 yield _record(source, number, value)
             return
         except (ijson.JSONError, ValueError, RecursionError) as error:
-            said = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error).encode()
-            if b"integer overflow" in said and parser is ijson:
+            message = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error).encode()
+            if b"integer overflow" in message and parser is ijson:
                 parser = ijson.get_backend("python")  # slow; reads whole numbers of more than 64 bits
                 continue
-            told = " ".join(said.decode("utf-8", "backslashreplace").split())[:200]
-            raise InputError(f"{source.path}: not valid JSON after {number} items: {told}. {_advice(told)}") from None
+            shown = " ".join(message.decode("utf-8", "backslashreplace").split())[:200]
+            raise InputError(f"{source.path}: not valid JSON after {number} items: {shown}. {_advice(shown)}") from None
 
 
-def _advice(told: str) -> str:
+def _advice(message: str) -> str:
     """What to do about JSON that is refused, as far as that can be seen."""
-    if "NaN" in told or "Infinity" in told:
+    if "NaN" in message or "Infinity" in message:
         return "JSON has no such numbers; write null."
-    if re.search(r"\d{99}", told):
+    if re.search(r"\d{99}", message):
         return "Numbers have at most 4300 digits; write it as a text."
     return "One object a line? Name it .jsonl."
 
 
-def _items(source: Source, found: Format, parser: Any) -> Iterator[Any]:
+def _items(source: Source, format: Format, parser: Any) -> Iterator[Any]:
     """The values of a document. `parser`: one of ijson's."""
-    with opened(source.path, found.compression) as file:
+    with open_decompressed(source.path, format.compression) as file:
         head = file.read(HEAD)
-    with opened(source.path, found.compression) as file:
+    with open_decompressed(source.path, format.compression) as file:
         file.read(3 if head.startswith(b"\xef\xbb\xbf") else 0)
         is_list = head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
         yield from parser.items(file, "item" if is_list else "", use_float=True, multiple_values=not is_list)
 
 
-def _check_depth(source: Source, found: Format, parser: Any) -> None:
+def _check_depth(source: Source, format: Format, parser: Any) -> None:
     """Raise `InputError` where the file nests deeper than `DEEPEST`; brackets are counted first, for that is quick."""
     level = 0
-    with opened(source.path, found.compression) as file:
+    with open_decompressed(source.path, format.compression) as file:
         while part := file.read(2**14):
             opening = part.count(b"[") + part.count(b"{")
             if level + opening > DEEPEST:
@@ -132,16 +132,16 @@ def _check_depth(source: Source, found: Format, parser: Any) -> None:
         else:
             return
     level = 0
-    with opened(source.path, found.compression) as file:
+    with open_decompressed(source.path, format.compression) as file:
         for event, _ in parser.basic_parse(file, use_float=True):
             level += event.startswith("start_") - event.startswith("end_")
             if level > DEEPEST:
                 raise InputError(f"{source.path}: lists or objects nest deeper than {DEEPEST} levels; mend the file.")
 
 
-def _prose(source: Source, found: Format) -> Iterator[Record]:
+def _prose(source: Source, format: Format) -> Iterator[Record]:
     """A text file is one row of raw text."""
-    with opened(source.path, found.compression) as file:
+    with open_decompressed(source.path, format.compression) as file:
         content = file.read(LONGEST + 1)
     if len(content) > LONGEST:
         yield Record(source, 1, None, content[:SHOWN].decode("utf-8", "backslashreplace"), "too_long_line")

@@ -37,18 +37,18 @@ _PAIRS = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 def repair(content: Content, fixes: Collection[str]) -> list[Finding]:
     """Repair every text of a row in place; return a finding for each fix that changed one, with the text as it was."""
-    found: dict[str, Finding] = {}
+    findings: dict[str, Finding] = {}
 
     def changed(text: str) -> str:
         right, names = repaired(text, fixes)
         for name in names:
-            if name not in found:
+            if name not in findings:
                 same = next((at for at, (one, other) in enumerate(zip(text, right, strict=False)) if one != other), 0)
-                found[name] = Finding(f"repaired_{name}", excerpt(text[max(0, same - 40) :]))
+                findings[name] = Finding(f"repaired_{name}", excerpt(text[max(0, same - 40) :]))
         return right
 
     content.change(changed)
-    return list(found.values())
+    return list(findings.values())
 
 
 def repaired(text: str, fixes: Collection[str] = FIXES) -> tuple[str, list[str]]:
@@ -82,8 +82,8 @@ def garbled_at(text: str) -> int | None:
 
 def _has_controls(text: str) -> bool:
     """Whether an ASCII text has control characters; in bytes, for that takes a tenth of a regular expression's time."""
-    given = text.encode()
-    return len(given.translate(None, _CONTROLS)) != len(given)
+    encoded = text.encode()
+    return len(encoded.translate(None, _CONTROLS)) != len(encoded)
 
 
 def _read_right(text: str) -> str:

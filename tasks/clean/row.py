@@ -3,117 +3,127 @@
 import json
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from tasks.clean import keys
 from tasks.clean.checks import fault
 from tasks.clean.content import Content, Finding, Unusable
-from tasks.clean.duplicates import normalised
-from tasks.clean.privacy.step import Step
-from tasks.clean.quality import Steps
+from tasks.clean.duplicates import normalise
+from tasks.clean.keys import Key, hash64
+from tasks.clean.privacy.filter import PrivacyFilter
+from tasks.clean.quality import Filters
 from tasks.clean.record import Record
 from tasks.clean.repair import repair
 from tasks.clean.settings import Settings
-from tasks.clean.shapes import content
-from tasks.clean.split import SPLITS, given
-from tasks.clean.write import SOMETIMES
-from tasks.contract.rows import row_id
+from tasks.clean.shapes import to_content
+from tasks.clean.split import SPLITS, assigned_split
+from tasks.clean.write import OPTIONAL
+from tasks.rows.canonical import row_id
 
-_SOMETIMES = tuple(SOMETIMES.names)
-
-Made = tuple[dict[str, Any], tuple[int, ...]]
-"""A line of the scratch file, and the numbers of `keys.KEY`."""
+_SOMETIMES = tuple(OPTIONAL.names)
 
 
-class Maker:
+class KeyedRow(NamedTuple):
+    """A line of the scratch file, and the numbers by which it is compared."""
+
+    row: dict[str, Any]
+    key: Key
+
+
+class RowBuilder:
     """Makes rows by the settings, and counts what shapes they came in."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._steps = Steps(settings.quality)
-        self.privacy = Step(settings.privacy)
+        self._filters = Filters(settings.quality)
+        self.privacy = PrivacyFilter(settings.privacy)
         self.shapes: Counter[str] = Counter()
-        self.sometimes: set[str] = set()
+        self.optional_columns: set[str] = set()
         """Columns that some row has."""
-        self.strange: tuple[str, ...] | None = None
+        self.unknown_keys: tuple[str, ...] | None = None
         """Keys of the first row of no known shape."""
-        self.keyed: set[str] = set()
+        self.seen_keys: set[str] = set()
         """Keys of the settings `group` and `stratify` that some row has."""
 
-    def made(self, record: Record) -> Made:
-        """The row of a record; or the record with the reason why it leaves."""
+    def build(self, record: Record) -> KeyedRow:
+        """The row of a record; or the record with the reason why it leaves.
+
+        For example:
+
+            row, key = RowBuilder(settings).build(record)
+            row.get("reason")  # why it leaves, as `empty_turn`; a row that stays has none
+        """
         if record.value is None:
             return self._left(record, record.fault or "")
         try:
-            found = content(
+            content = to_content(
                 record.value, self._settings.shape, self._settings.alpaca_instruction, self._settings.columns
             )
-            split = given(record.source.split, record.value)
+            split = assigned_split(record.source.split, record.value)
         except Unusable as unusable:
-            if self.strange is None and unusable.reason in {"unknown_shape", "missing_column"}:
-                self.strange = tuple(self.privacy.named(_named(key)) or "" for key in record.value)
+            if self.unknown_keys is None and unusable.reason in {"unknown_shape", "missing_column"}:
+                self.unknown_keys = tuple(self.privacy.redact_name(_named(key)) or "" for key in record.value)
             return self._left(record, unusable.reason)
         except ValueError:
             return self._left(record, "unknown_split")
         except RecursionError:
             return self._left(record, "too_deep")
-        findings = repair(found, self._settings.repair) if self._settings.repair else []
+        findings = repair(content, self._settings.repair) if self._settings.repair else []
         try:
-            private = self.privacy.look(found)
+            private = self.privacy.scan(content)
         except RecursionError:
             return self._left(record, "too_deep")
         if private:
-            hidden = [replace(finding, shown=self.privacy.named(finding.shown) or "") for finding in findings]
+            hidden = [replace(finding, shown=self.privacy.redact_name(finding.shown) or "") for finding in findings]
             findings = [*hidden, *private]
             if gone := next((finding for finding in private if finding.drops), None):
                 return self._left(record, gone.name)
-        if reason := fault(found):
+        if reason := fault(content):
             return self._left(record, reason)
-        findings += self._steps.found(found, record.value)
+        findings += self._filters.check(content, record.value)
         if findings and findings[-1].drops:
             return self._left(record, findings[-1].name)
-        self.shapes[found.shape] += 1
-        return self._row(record, record.value, found, split, findings)
+        self.shapes[content.shape] += 1
+        return self._row(record, record.value, content, split, findings)
 
     def _row(
-        self, record: Record, value: dict[str, Any], found: Content, split: str | None, findings: list[Finding]
-    ) -> Made:
-        more = {name: kept for name in _SOMETIMES if (kept := getattr(found, name)) is not None}
-        self.sometimes.update(more)
-        source = self.privacy.named(_named(value.get("source"))) or record.source.name
-        name, turns = row_id(source, found.identity()), [normalised(turn) for turn in found.request()]
+        self, record: Record, value: dict[str, Any], content: Content, split: str | None, findings: list[Finding]
+    ) -> KeyedRow:
+        more = {name: kept for name in _SOMETIMES if (kept := getattr(content, name)) is not None}
+        self.optional_columns.update(more)
+        source = self.privacy.redact_name(_named(value.get("source"))) or record.source.name
+        name, turns = row_id(source, content.identity()), [normalise(turn) for turn in content.request()]
         row = {
-            **self._place(record),
+            **self._origin(record),
             "id": name,
             "source": source,
-            "slice": self.privacy.named(_named(value.get("slice"))),
+            "slice": self.privacy.redact_name(_named(value.get("slice"))),
             "request": (request := " ".join(turns)),
-            "whole": found.whole(),
-            "messages": found.messages,
-            "text": found.text,
+            "whole": content.whole(),
+            "messages": content.messages,
+            "text": content.text,
             **more,
         }
         if findings:
             row["found"] = [{"finding": finding.name, "shown": finding.shown} for finding in findings]
-        asked, group = keys.number(request), self._settings.group
-        self.keyed.update(key for key in (group, self._settings.stratify) if key and value.get(key) is not None)
-        return row, (
-            int(name, 16),
-            keys.number(_identity(found, turns)),
-            asked,
-            (_number(value.get(group)) if group else 0) or asked,
-            self._stratum(value, source),
-            len(found.answer()),
-            -1 if split is None else SPLITS.index(split),
-            record.source.part,
-            found.messages is not None,
-            False,
+        asked, group = hash64(request), self._settings.group
+        self.seen_keys.update(key for key in (group, self._settings.stratify) if key and value.get(key) is not None)
+        key = Key(
+            id=int(name, 16),
+            content=hash64(_identity(content, turns)),
+            request=asked,
+            group=(_number(value.get(group)) if group else 0) or asked,
+            stratum=self._stratum(value, source),
+            answer=len(content.answer()),
+            split=-1 if split is None else SPLITS.index(split),
+            part=record.source.part,
+            dialogue=content.messages is not None,
         )
+        return KeyedRow(row, key)
 
-    def _left(self, record: Record, reason: str) -> Made:
-        return {**self._place(record), "reason": reason}, (0, 0, 0, 0, 0, 0, -1, -1, False, True)
+    def _left(self, record: Record, reason: str) -> KeyedRow:
+        return KeyedRow({**self._origin(record), "reason": reason}, Key(left=True))
 
-    def _place(self, record: Record) -> dict[str, Any]:
+    def _origin(self, record: Record) -> dict[str, Any]:
         return {"file": record.source.name, "line": record.line, "row": self.privacy.raw(record)}
 
     def _stratum(self, value: dict[str, Any], source: str) -> int:
@@ -121,28 +131,28 @@ class Maker:
         return 0 if key is None else _number(source if key == "source" else value.get(key))
 
 
-def _named(given: Any) -> str | None:
+def _named(name: Any) -> str | None:
     """A name that a row gives, in valid Unicode; None where it gives none."""
-    return given.encode("utf-8", "backslashreplace").decode() if isinstance(given, str) and given else None
+    return name.encode("utf-8", "backslashreplace").decode() if isinstance(name, str) and name else None
 
 
-def _number(given: Any) -> int:
+def _number(value: Any) -> int:
     """The number of any value; 0 of none."""
-    return 0 if given is None else keys.number(json.dumps(given, sort_keys=True, default=str))
+    return 0 if value is None else hash64(json.dumps(value, sort_keys=True, default=str))
 
 
-def _identity(found: Content, turns: list[str]) -> str:
+def _identity(content: Content, turns: list[str]) -> str:
     """What two rows share when they are duplicates; answers count exactly, for case can matter in them.
 
     `turns`: what is asked, turn by turn, normalised.
     """
-    if found.text is not None:
+    if content.text is not None:
         return f"text {turns[0]}"
-    asked, part_asked = iter(turns), found.asked()
-    said = [found.tools or "", repr(found.label)]
-    for part in found.parts():
-        said.append(str(len(part)))
+    asked, part_asked = iter(turns), content.asked()
+    pieces = [content.tools or "", repr(content.label)]
+    for part in content.parts():
+        pieces.append(str(len(part)))
         for turn in part:
             text = next(asked) if part is part_asked and turn["role"] == "user" else turn["content"]
-            said += (turn["role"], text, turn["extra"] or "")
-    return "\0".join(said)
+            pieces += (turn["role"], text, turn["extra"] or "")
+    return "\0".join(pieces)

@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from tasks.contract.hub import Pinned
-from tasks.contract.settings import Settings as Section
+from tasks.core.settings import Settings as Section
+from tasks.models.hub import Pinned
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Some = Annotated[float, Field(gt=0, le=1)]

@@ -13,12 +13,12 @@ HEAVIEST = 1e6
 
 def recognise(value: dict[str, Any]) -> str | None:
     """The name of the shape that `value` has by its keys, or None."""
-    return _by(_given(value)) or _by(value)
+    return _by(_present(value)) or _by(value)
 
 
-def _given(value: dict[str, Any]) -> dict[str, Any]:
+def _present(value: dict[str, Any]) -> dict[str, Any]:
     """What has a value: a table that mixes shapes has every column in every row."""
-    return {key: given for key, given in value.items() if given is not None}
+    return {key: kept for key, kept in value.items() if kept is not None}
 
 
 def _by(keys: Collection[str]) -> str | None:
@@ -37,35 +37,39 @@ def _by(keys: Collection[str]) -> str | None:
     return "text" if "text" in keys else None
 
 
-def content(
+def to_content(
     value: dict[str, Any], shape: str = "auto", alpaca_instruction: bool = True, columns: Columns | None = None
 ) -> Content:
-    """The canonical content of a record. Raises `Unusable` with the reason."""
+    """The canonical content of a record. Raises `Unusable` with the reason.
+
+    >>> to_content({"instruction": "Say hi.", "output": "hi"}).messages[-1]["content"]
+    'hi'
+    """
     if columns and (columns.answer or columns.text):
         return _mapped(value, columns)
-    given = _given(value)
-    if (found := _by(given)) is None:
-        found = _by(value)  # by names alone: then it can be said what is missing
+    present = _present(value)
+    if (name := _by(present)) is None:
+        name = _by(value)  # by names alone: then it can be said what is missing
     else:
-        value = given
-    found = found if shape == "auto" else shape
-    match found:
+        value = present
+    name = name if shape == "auto" else shape
+    match name:
         case "messages" | "sharegpt":
-            made = _whole(found, conversation(value), value)
+            parsed = _whole(name, conversation(value), value)
         case "prompt_completion":
             both = [*turns(value.get("prompt"), "user"), *turns(value.get("completion"), "assistant")]
-            made = _whole(found, both, value)
+            parsed = _whole(name, both, value)
         case "alpaca":
-            made = _whole(found, _alpaca(value, alpaca_instruction), value)
+            parsed = _whole(name, _alpaca(value, alpaca_instruction), value)
         case "preference":
-            made = _preference(value)
+            parsed = _preference(value)
         case "kto":
-            made = _kto(value)
+            parsed = _kto(value)
         case "text" if "text" in value:
-            made = Content("text", text=as_text(value["text"]))
+            parsed = Content("text", text=as_text(value["text"]))
         case _:
             raise Unusable("unknown_shape")
-    return made
+    return parsed
 
 
 def _whole(shape: str, messages: list[Turn], value: dict[str, Any]) -> Content:
@@ -74,24 +78,24 @@ def _whole(shape: str, messages: list[Turn], value: dict[str, Any]) -> Content:
 
 def _tools(value: dict[str, Any]) -> str | None:
     """Definitions of tools as JSON; `functions` is OpenAI's older name. An empty list is none."""
-    given = value.get("tools", value.get("functions"))
-    return as_json(given) if given and given != "[]" else None
+    tools = value.get("tools", value.get("functions"))
+    return as_json(tools) if tools and tools != "[]" else None
 
 
 def _weight(value: dict[str, Any]) -> float | None:
-    given = value.get("weight")
-    if given is None:
+    weight = value.get("weight")
+    if weight is None:
         return None
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= HEAVIEST:  # nan is refused
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= HEAVIEST:  # nan is refused
         raise Unusable("bad_weight")
-    return float(given)
+    return float(weight)
 
 
 def _alpaca(value: dict[str, Any], keep_instruction: bool) -> list[Turn]:
     if "instruction" not in value:
         raise Unusable("unknown_shape")
-    given = value.get("input") if value.get("input") is not None else value.get("context")
-    instruction, more = as_text(value["instruction"]), as_text(given or "")
+    input_text = value.get("input") if value.get("input") is not None else value.get("context")
+    instruction, more = as_text(value["instruction"]), as_text(input_text or "")
     asked = instruction
     if more.strip():
         asked = f"{instruction}\n\n{more}" if keep_instruction else more
@@ -110,16 +114,16 @@ def _alpaca(value: dict[str, Any], keep_instruction: bool) -> list[Turn]:
 def _preference(value: dict[str, Any]) -> Content:
     """Prompt, chosen and rejected; without a prompt it is what both answers begin with."""
     chosen, rejected = turns(value.get("chosen"), "assistant"), turns(value.get("rejected"), "assistant")
-    given = value.get("prompt")
-    if given is None and ("messages" in value or "conversations" in value):
+    own_prompt = value.get("prompt")
+    if own_prompt is None and ("messages" in value or "conversations" in value):
         prompt = conversation(value)
-    elif given is None:
+    elif own_prompt is None:
         shared = 0
         while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
             shared += 1
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
     else:
-        prompt = turns(given, "user")
+        prompt = turns(own_prompt, "user")
     if not prompt:
         raise Unusable("no_prompt")
     return Content(
@@ -148,19 +152,19 @@ def _mapped(value: dict[str, Any], columns: Columns) -> Content:
     if columns.text:
         return Content("columns", text=as_text(_column(value, columns.text)))
     system = _column(value, columns.system) if columns.system else None
-    said = [
+    dialogue = [
         *([{"role": "system", "content": system}] if system else []),
         *turns(_column(value, columns.question or ""), "user"),
         *turns(_column(value, columns.answer or ""), "assistant"),
     ]
-    return Content("columns", messages=turns(said, "user"), weight=_weight(value))
+    return Content("columns", messages=turns(dialogue, "user"), weight=_weight(value))
 
 
 def _column(value: dict[str, Any], name: str) -> Any:
     """The value under `name`, which may lead into objects: `meta.answer`."""
-    found: Any = value
+    inner: Any = value
     for part in (name,) if name in value else name.split("."):
-        if not isinstance(found, dict) or part not in found:
+        if not isinstance(inner, dict) or part not in inner:
             raise Unusable("missing_column")
-        found = found[part]
-    return found
+        inner = inner[part]
+    return inner

@@ -5,32 +5,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.clean.mapped import beside, blocks, chosen
 from tasks.clean.settings import Settings
+from tasks.dedup.memmap import blocks, mask_of, zeros_like_rows
 
 SPLITS = ("train", "validation", "test")
 
 _NAMES = {name: name for name in SPLITS} | dict.fromkeys(("valid", "val", "dev"), "validation")
 
 
-def named(text: str) -> str | None:
+def split_named(text: str) -> str | None:
     """The split that `text` names, or None."""
     return _NAMES.get(text.lower())
 
 
-def given(file_split: str | None, value: dict[str, Any]) -> str | None:
+def assigned_split(file_split: str | None, value: dict[str, Any]) -> str | None:
     """The split that the file or the record's key `split` names, or None. Raises `ValueError` for an unknown name."""
     if file_split:
         return file_split
     asked = value.get("split")
     if asked is None:
         return None
-    if not isinstance(asked, str) or named(asked) is None:
+    if not isinstance(asked, str) or split_named(asked) is None:
         raise ValueError(asked)
-    return named(asked)
+    return split_named(asked)
 
 
-def drawn(
+def assign_splits(
     keys: Any,
     settings: Settings,
     clusters: npt.NDArray[np.int64] | None = None,
@@ -42,25 +42,25 @@ def drawn(
     moves others, and rows of one group stay together. So do rows of one cluster (`clusters`: the first record of it for
     each record), by the group of its first row. `staying`: which records the proportions of `stratify` are of.
     """
-    splits: npt.NDArray[np.int8] = beside(keys, np.int8)
-    found = set[int]()
+    splits: npt.NDArray[np.int8] = zeros_like_rows(keys, np.int8)
+    assigned = set[int]()
     for block in blocks(len(keys), keys, splits):
         some = keys[block]
-        found.update(np.unique(some["given"][~some["left"]]).tolist())
-        splits[block] = np.maximum(some["given"], 0)
+        assigned.update(np.unique(some["split"][~some["left"]]).tolist())
+        splits[block] = np.maximum(some["split"], 0)
     validation, test = (
-        0.0 if SPLITS.index(name) in found else share
+        0.0 if SPLITS.index(name) in assigned else share
         for name, share in (("validation", settings.validation_share), ("test", settings.test_share))
     )
     if settings.stratify is not None:
-        open_ = chosen(keys, lambda block: (splits[block] == 0) & (True if staying is None else staying[block]))
+        open_ = mask_of(keys, lambda block: (splits[block] == 0) & (True if staying is None else staying[block]))
         _in_proportion(keys, splits, open_, clusters, test, validation)
         return splits
     for block in blocks(len(keys), keys, splits, *(() if clusters is None else (clusters,))):
-        place = keys["group"][block if clusters is None else clusters[block]] / 2.0**64
+        position = keys["group"][block if clusters is None else clusters[block]] / 2.0**64
         open_ = splits[block] == 0
-        splits[block][open_ & (place < test + validation)] = SPLITS.index("validation")
-        splits[block][open_ & (place < test)] = SPLITS.index("test")
+        splits[block][open_ & (position < test + validation)] = SPLITS.index("validation")
+        splits[block][open_ & (position < test)] = SPLITS.index("test")
     return splits
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.clean.files import Source
-from tasks.clean.formats import Format, opened
+from tasks.clean.formats import Format, open_decompressed
 from tasks.clean.record import Record
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 BATCH = 1024
 """Rows of a table that are in memory at once."""
@@ -25,16 +25,16 @@ def from_parquet(source: Source) -> Iterator[Record]:
         raise InputError(f"{source.path}: not a readable Parquet file: {error}") from None
 
 
-def from_arrow(source: Source, found: Format) -> Iterator[Record]:
+def from_arrow(source: Source, format: Format) -> Iterator[Record]:
     """The rows of an Arrow file or stream; `InputError` where it is none."""
     import pyarrow as pa
 
     try:
-        if found.kind == "arrow":
+        if format.kind == "arrow":
             with pa.memory_map(str(source.path)) as mapped, pa.ipc.open_file(mapped) as reader:
                 yield from _rows(source, (reader.get_batch(index) for index in range(reader.num_record_batches)))
         else:
-            with opened(source.path, found.compression) as file, pa.ipc.open_stream(file) as reader:
+            with open_decompressed(source.path, format.compression) as file, pa.ipc.open_stream(file) as reader:
                 yield from _rows(source, reader)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{source.path}: not a readable Arrow file: {error}") from None

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from tasks.clean.content import excerpt
 from tasks.clean.split import SPLITS
-from tasks.contract.files import written
+from tasks.core.files import written
 
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())]))
 
@@ -28,7 +28,7 @@ ROWS = pa.schema(
 )
 """Columns of every split."""
 
-SOMETIMES = pa.schema(
+OPTIONAL = pa.schema(
     [
         ("prompt", TURNS),
         ("chosen", TURNS),
@@ -55,10 +55,10 @@ REPORTED = pa.schema(
 )
 """A line for each thing that was found in a row that stays, with the passage in question."""
 
-FOUND = pa.list_(pa.struct([("finding", pa.string()), ("shown", pa.string())]))
+FINDINGS = pa.list_(pa.struct([("finding", pa.string()), ("shown", pa.string())]))
 
-EVERYTHING = pa.schema(
-    [*ROWS, *SOMETIMES, ("request", pa.string()), ("whole", pa.string()), ("found", FOUND), *LEFT_OUT]
+SCRATCH = pa.schema(
+    [*ROWS, *OPTIONAL, ("request", pa.string()), ("whole", pa.string()), ("found", FINDINGS), *LEFT_OUT]
 )
 """Columns of the scratch file, in which records wait until it is known what becomes of them."""
 
@@ -76,7 +76,7 @@ class Scratch:
     def __init__(self, path: Path) -> None:
         self._path = path
         options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
-        self._writer = pa.ipc.new_file(str(path), EVERYTHING, options=options)
+        self._writer = pa.ipc.new_file(str(path), SCRATCH, options=options)
         self._rows: list[dict[str, Any]] = []
         self._characters = 0
 
@@ -105,7 +105,7 @@ class Scratch:
     def batches(self, columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
         """The records in order, some at a time, each time with the place of the first."""
         start = 0
-        fields = None if columns is None else [EVERYTHING.get_field_index(column) for column in columns]
+        fields = None if columns is None else [SCRATCH.get_field_index(column) for column in columns]
         options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
             for number in range(reader.num_record_batches):
@@ -115,25 +115,25 @@ class Scratch:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, EVERYTHING))
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, SCRATCH))
         self._rows, self._characters = [], 0
 
 
 @contextmanager
-def splits_and_left_out(folder: Path, sometimes: set[str]) -> Iterator["Sorter"]:
+def open_split_writers(folder: Path, optional: set[str]) -> Iterator["SplitWriters"]:
     """Write the files of all splits, of what left and of what was found; they appear when all are complete."""
-    schema = pa.schema([*ROWS, *(field for field in SOMETIMES if field.name in sometimes)])
+    schema = pa.schema([*ROWS, *(field for field in OPTIONAL if field.name in optional)])
     beside = (("left_out", LEFT_OUT), ("reported", REPORTED))
     with ExitStack() as stack:
         files = {}
         for name, columns in (*((split, schema) for split in SPLITS), *beside):
             aside = stack.enter_context(written(folder / f"{name}.parquet"))
             writer = stack.enter_context(parquet.ParquetWriter(aside, columns, compression="zstd"))
-            files[name] = stack.enter_context(Grouped(writer))
-        yield Sorter(files, schema)
+            files[name] = stack.enter_context(RowGroupWriter(writer))
+        yield SplitWriters(files, schema)
 
 
-def reported(
+def report_rows(
     batch: pa.Table, reasons: list[str | None], splits: Any, names: dict[int, str], conflicting: Any
 ) -> list[dict[str, Any]]:
     """Lines of `REPORTED` for a batch: what was found in each record that stays; `conflicting`: answers conflict."""
@@ -142,20 +142,20 @@ def reported(
     for at in np.flatnonzero(listed).tolist():
         if reasons[at] is not None:
             continue
-        found = batch.column("found")[at].as_py() or []
+        findings = batch.column("found")[at].as_py() or []
         if conflicting[at]:
-            found.append({"finding": "conflicting_answers", "shown": excerpt(batch.column("whole")[at].as_py())})
-        place = {
+            findings.append({"finding": "conflicting_answers", "shown": excerpt(batch.column("whole")[at].as_py())})
+        origin = {
             "id": names.get(at, batch.column("id")[at].as_py()),
             "split": SPLITS[splits[at]],
             "file": batch.column("file")[at].as_py(),
             "line": batch.column("line")[at].as_py(),
         }
-        lines += [{**place, **one} for one in found]
+        lines += [{**origin, **one} for one in findings]
     return lines
 
 
-class Grouped:
+class RowGroupWriter:
     """Writes to a Parquet file in large row groups, for of each the writer keeps a record until the end."""
 
     def __init__(self, writer: parquet.ParquetWriter) -> None:
@@ -170,7 +170,7 @@ class Grouped:
         if self._bytes >= MOST_BYTES:
             self._flush()
 
-    def __enter__(self) -> "Grouped":
+    def __enter__(self) -> "RowGroupWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
@@ -183,29 +183,29 @@ class Grouped:
         self._waiting, self._bytes = [], 0
 
 
-class Sorter:
+class SplitWriters:
     """Sends each record of a batch to its file."""
 
-    def __init__(self, files: dict[str, Grouped], schema: pa.Schema) -> None:
+    def __init__(self, files: dict[str, RowGroupWriter], schema: pa.Schema) -> None:
         self._files = files
         self._schema = schema
 
-    def put(
+    def write(
         self,
         batch: pa.Table,
         reasons: list[str | None],
         splits: Any,
         names: dict[int, str],
-        found: list[dict[str, Any]],
+        report: list[dict[str, Any]],
     ) -> None:
         """`reasons`: why each record leaves, or None; `splits`: number of its split; `names`: place -> another id;
-        `found`: what was `reported` in those that stay."""
-        if found:
-            self._files["reported"].add(pa.Table.from_pylist(found, REPORTED))
+        `report`: what was `report_rows` in those that stay."""
+        if report:
+            self._files["reported"].add(pa.Table.from_pylist(report, REPORTED))
         if names:
             ids = batch.column("id").to_pylist()
-            for place, name in names.items():
-                ids[place] = name
+            for index, name in names.items():
+                ids[index] = name
             batch = batch.set_column(0, "id", pa.array(ids, pa.string()))
         stays = np.array([reason is None for reason in reasons], dtype=bool)
         for number, split in enumerate(SPLITS):

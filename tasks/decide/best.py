@@ -5,25 +5,22 @@ Out: data/best/scores.parquet: the row's id, and a column for each metric, more 
 
 import sys
 
-from tasks.contract.errors import TemperError
-from tasks.contract.files import written
-from tasks.contract.paths import Paths
-from tasks.decide.evidence import candidates
+from tasks.core.files import written
+from tasks.core.paths import Paths
+from tasks.core.reporting import guarded
+from tasks.decide.evidence import load_candidates
 
 
-def keep(paths: Paths, name: str) -> None:
+def save_scores(paths: Paths, name: str) -> None:
     """Write data/best/scores.parquet from the predictions of the candidate `name`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    found = candidates(paths)[name]
-    columns = {"id": found.columns["id"], **{metric: found.goodness(metric) for metric in found.better}}
+    candidate = load_candidates(paths)[name]
+    columns = {"id": candidate.columns["id"], **{metric: candidate.goodness(metric) for metric in candidate.better}}
     with written(paths.best / "scores.parquet") as aside:
         pq.write_table(pa.table(columns), aside)
 
 
 if __name__ == "__main__":
-    try:
-        keep(Paths(), sys.argv[1])
-    except TemperError as error:
-        sys.exit(str(error))
+    sys.exit(guarded("decide", lambda: save_scores(Paths(), sys.argv[1])))

@@ -21,59 +21,65 @@ def pairs(names: list[str]) -> list[tuple[str, str]]:
     return against + [(name, REFERENCE) for name in names if name not in (*FREE, REFERENCE)]
 
 
-def compared(found: dict[str, Candidate], level: float, resamples: int) -> list[Comparison]:
+def compare_candidates(candidates: dict[str, Candidate], level: float, resamples: int) -> list[Comparison]:
     """Every pair by every metric; `p_adjusted` holds over all metrics of a pair (Holm)."""
-    made = []
-    for name, against in pairs(list(found)):
+    comparisons = []
+    for name, against in pairs(list(candidates)):
         family: list[Comparison] = []
-        for metric, better in found[name].better.items():
-            one, two = found[name].goodness(metric), found[against].goodness(metric)
+        for metric, better in candidates[name].better.items():
+            one, two = candidates[name].goodness(metric), candidates[against].goodness(metric)
             family.append(
                 {"candidate": name, "against": against, "metric": metric, "better": better}
-                | _told(one, two, level, resamples)
+                | _compare_scores(one, two, level, resamples)
             )
-        for told, p in zip(family, holm([told["p"] for told in family]), strict=True):
-            told["p_adjusted"] = p
-        made += family
-    return made
+        for comparison, p in zip(family, holm([comparison["p"] for comparison in family]), strict=True):
+            comparison["p_adjusted"] = p
+        comparisons += family
+    return comparisons
 
 
-def by_slice(found: dict[str, Candidate], name: str, metric: str, level: float, resamples: int) -> list[Comparison]:
+def compare_slices(
+    candidates: dict[str, Candidate], name: str, metric: str, level: float, resamples: int
+) -> list[Comparison]:
     """The candidate `name` against the base in each slice; p adjusted over the slices (Holm)."""
-    one, two = found[name].goodness(metric), found["base"].goodness(metric)
-    made = []
-    for dimension, values in found["base"].scores["slices"].items():
-        labels = np.array(found["base"].columns[dimension], object)
+    one, two = candidates[name].goodness(metric), candidates["base"].goodness(metric)
+    comparisons = []
+    for dimension, values in candidates["base"].scores["slices"].items():
+        labels = np.array(candidates["base"].columns[dimension], object)
         for value in values:
             rows = (labels == value) & ~np.isnan(one) & ~np.isnan(two)
             if rows.any():
-                made.append({"slice": f"{dimension}: {value}", **_told(one[rows], two[rows], level, resamples)})
-    for told, p in zip(made, holm([told["p"] for told in made]), strict=True):
-        told["p_adjusted"] = p
-    return made
+                comparisons.append(
+                    {"slice": f"{dimension}: {value}", **_compare_scores(one[rows], two[rows], level, resamples)}
+                )
+    for comparison, p in zip(comparisons, holm([comparison["p"] for comparison in comparisons]), strict=True):
+        comparison["p_adjusted"] = p
+    return comparisons
 
 
-def forgotten(before: Candidate, after: Candidate, level: float, resamples: int) -> list[Comparison]:
+def compare_benchmarks(before: Candidate, after: Candidate, level: float, resamples: int) -> list[Comparison]:
     """Benchmarks that both were asked: what tuning made of them, by task and metric."""
-    made = []
+    comparisons = []
     for task in sorted(set(before.benchmarks) & set(after.benchmarks)):
         same = before.benchmarks[task]["prompts"] == after.benchmarks[task]["prompts"]
         for metric, score in before.benchmarks[task]["metrics"].items():
             sign = -1 if score["better"] == "lower" else 1
             one, two = (_by_number(candidate, task, metric) for candidate in (after, before))
             numbers = sorted(set(one) & set(two))
-            told = compare(
+            comparison = compare(
                 [sign * one[number] for number in numbers],
                 [sign * two[number] for number in numbers],
                 level,
                 resamples,
             )
             values = {"before": score["value"], "after": after.benchmarks[task]["metrics"][metric]["value"]}
-            made.append({"task": task, "metric": metric, "better": score["better"], "same": same, **values, **told})
-    return made
+            comparisons.append(
+                {"task": task, "metric": metric, "better": score["better"], "same": same, **values, **comparison}
+            )
+    return comparisons
 
 
-def with_best(candidate: Candidate, best: Path, metric: str, level: float, resamples: int) -> Comparison | None:
+def compare_with_best(candidate: Candidate, best: Path, metric: str, level: float, resamples: int) -> Comparison | None:
     """`candidate` against the run promoted last; None where there is none, or it was asked no row in common."""
     import pyarrow.parquet as pq
 
@@ -91,7 +97,7 @@ def with_best(candidate: Candidate, best: Path, metric: str, level: float, resam
     return {"candidate": candidate.name, "against": "best", "metric": metric, **compare(one, two, level, resamples)}
 
 
-def _told(one: Any, two: Any, level: float, resamples: int) -> Comparison:
+def _compare_scores(one: Any, two: Any, level: float, resamples: int) -> Comparison:
     """Rows that only one of them could be asked count by the loss of none: they are left out, and counted."""
     both = ~(np.isnan(one) | np.isnan(two))
     return {**compare(one[both], two[both], level, resamples), "left_out": int((~both).sum())}

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.chance import p_value
-from tasks.contract.columns import RESERVED
-from tasks.contract.errors import InputError, TemperError
+from tasks.core.errors import InputError
+from tasks.core.reporting import guarded
+from tasks.rows.columns import RESERVED
+from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import compare
 
 
@@ -23,10 +24,11 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
     for metric in metrics:
         both = [row for row in shared if one[row][metric] is not None and two[row][metric] is not None]
         if both:
-            told = compare([two[row][metric] for row in both], [one[row][metric] for row in both])
+            diff = compare([two[row][metric] for row in both], [one[row][metric] for row in both])
             yield (
-                f"  {metric}: {told['difference']:+.4f} (95 % interval {told['low']:+.4f} to {told['high']:+.4f}, "
-                f"{p_value(told['p'])}); {told['wins']} rows higher, {told['losses']} lower, {told['ties']} level"
+                f"  {metric}: {diff['difference']:+.4f} (95 % interval {diff['low']:+.4f} to {diff['high']:+.4f}, "
+                f"{describe_p_value(diff['p'])}); {diff['wins']} rows higher, {diff['losses']} lower, "
+                f"{diff['ties']} level"
             )
     unlike = [row for row in shared if one[row]["output"] != two[row]["output"]]
     yield f"  {len(unlike)} answers differ"
@@ -61,9 +63,10 @@ def _line(text: str) -> str:
     return shown if len(shown) <= 100 else shown[:97] + "..."
 
 
+def _print(first: str, second: str, most: str) -> None:
+    for line in differences(Path(first), Path(second), int(most)):
+        print(line)
+
+
 if __name__ == "__main__":
-    try:
-        for line in differences(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])):
-            print(line)
-    except TemperError as error:
-        sys.exit(str(error))
+    sys.exit(guarded("decide", lambda: _print(*sys.argv[1:])))

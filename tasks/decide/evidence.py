@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
 
 Score = dict[str, Any]
 
@@ -50,27 +50,29 @@ class Candidate:
         return -values * tokens / tokens[tokens > 0].mean()
 
 
-def candidates(paths: Paths) -> dict[str, Candidate]:
+def load_candidates(paths: Paths) -> dict[str, Candidate]:
     """All candidates by name, the free ones first. Raises `InputError` where they were not asked the same rows."""
     folder = paths.data / "evaluation"
-    names = sorted(place.name for place in folder.glob("[!.]*") if (place / "scores.json").is_file())
+    names = sorted(folder_of.name for folder_of in folder.glob("[!.]*") if (folder_of / "scores.json").is_file())
     if missing := [name for name in (*FREE, *TUNED) if name not in names]:
         raise InputError(f"{folder}: no scores of {', '.join(missing)}; run the stage evaluate first.")
     first = [*FREE, *TUNED]
-    found = {name: _candidate(name, folder / name) for name in [*first, *(name for name in names if name not in first)]}
-    ids = found["base"].columns["id"]
-    for name, candidate in found.items():
-        if candidate.columns["id"] != ids or candidate.better != found["base"].better:
+    by_name = {
+        name: _candidate(name, folder / name) for name in [*first, *(name for name in names if name not in first)]
+    }
+    ids = by_name["base"].columns["id"]
+    for name, candidate in by_name.items():
+        if candidate.columns["id"] != ids or candidate.better != by_name["base"].better:
             raise InputError(
                 f"{folder / name}: not the rows and metrics of {folder / 'base'}; run the stage evaluate of both again."
             )
-    return found
+    return by_name
 
 
-def judged(paths: Paths) -> dict[str, dict[str, Any]]:
+def load_judgements(paths: Paths) -> dict[str, dict[str, Any]]:
     """judged.json by candidate, of those that a judge has judged."""
-    found = sorted((paths.data / "judged").glob("[!.]*/judged.json"))
-    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in found}
+    files = sorted((paths.data / "judged").glob("[!.]*/judged.json"))
+    return {file.parent.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
 def _candidate(name: str, folder: Path) -> Candidate:

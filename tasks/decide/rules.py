@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract.chance import p_value
-from tasks.contract.errors import SettingsError
-from tasks.contract.settings import hint
-from tasks.decide import Settings
+from tasks.core.errors import SettingsError
+from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import FREE, Candidate
+from tasks.decide.settings import Settings
+from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import rows_needed
 
 
@@ -27,7 +27,7 @@ class Verdict:
 def verdicts(
     settings: Settings,
     metric: str,
-    found: dict[str, Candidate],
+    candidates: dict[str, Candidate],
     comparisons: list[Comparison],
     benchmarks: list[Comparison],
     best: Comparison | None,
@@ -35,26 +35,36 @@ def verdicts(
     gates: list[str],
 ) -> list[Verdict]:
     """Every rule, those that failed included."""
-    of = {(told["candidate"], told["against"]): told for told in comparisons if told["metric"] == metric}
-    made = [_gain(settings, metric, of[settings.candidate, free]) for free in FREE]
-    quantised = [told for (name, against), told in of.items() if against == REFERENCE and _small(name, found)]
-    made.append(_worst("quantised_loss", settings.quantised_loss, quantised, "against", "no quantised model"))
-    main = [told for told in benchmarks if told["metric"] == _main(told["task"], benchmarks)]
-    made.append(_worst("forgetting", settings.forgetting, main, "before", "no benchmark in evaluate.benchmarks"))
-    made.append(_worst("best_loss", settings.best_loss, [best] if best else [], "against", "no run promoted before"))
-    made.append(_judged(settings.judged, judged))
-    said = f"failed before: {'; '.join(gates)}" if gates else "no check before it failed"
-    made.append(Verdict("gates", not gates, len(gates), 0, said))
-    return made
+    of = {
+        (comparison["candidate"], comparison["against"]): comparison
+        for comparison in comparisons
+        if comparison["metric"] == metric
+    }
+    results = [_gain(settings, metric, of[settings.candidate, free]) for free in FREE]
+    quantised = [
+        comparison
+        for (name, against), comparison in of.items()
+        if against == REFERENCE and _is_quantised(name, candidates)
+    ]
+    results.append(_worst("quantised_loss", settings.quantised_loss, quantised, "against", "no quantised model"))
+    main = [
+        comparison for comparison in benchmarks if comparison["metric"] == _main_metric(comparison["task"], benchmarks)
+    ]
+    results.append(_worst("forgetting", settings.forgetting, main, "before", "no benchmark in evaluate.benchmarks"))
+    results.append(_worst("best_loss", settings.best_loss, [best] if best else [], "against", "no run promoted before"))
+    results.append(_judged(settings.judged, judged))
+    says = f"failed before: {'; '.join(gates)}" if gates else "no check before it failed"
+    results.append(Verdict("gates", not gates, len(gates), 0, says))
+    return results
 
 
-def deciding(settings: Settings, found: dict[str, Candidate]) -> str:
+def deciding_metric(settings: Settings, candidates: dict[str, Candidate]) -> str:
     """The metric that decides; raises `SettingsError` where candidate or metric are unknown."""
-    known = [name for name in found if name not in FREE]
+    known = [name for name in candidates if name not in FREE]
     if settings.candidate not in known:
         why = "the base is what is to be beaten" if settings.candidate in FREE else "not evaluated"
         raise SettingsError(f"decide.candidate = {settings.candidate!r}: {why}; {hint(settings.candidate, known)}")
-    metrics = list(found["base"].better)
+    metrics = list(candidates["base"].better)
     if settings.metric is not None and settings.metric not in metrics:
         raise SettingsError(
             f"decide.metric = {settings.metric!r}: not in evaluate.metrics; {hint(settings.metric, metrics)}"
@@ -62,29 +72,31 @@ def deciding(settings: Settings, found: dict[str, Candidate]) -> str:
     return settings.metric or metrics[0]
 
 
-def _gain(settings: Settings, metric: str, told: Comparison) -> Verdict:
-    passed = told["difference"] >= settings.gain and told["difference"] > 0 and told["p_adjusted"] < settings.level
-    says = (
-        f"{settings.candidate} against {told['against']}: {told['difference']:+.4f} in {metric} (95 % interval "
-        f"{told['low']:.4f} to {told['high']:.4f}, {p_value(told['p_adjusted'])} over all metrics); wanted: at least "
-        f"{settings.gain:g} with p below {settings.level:g}"
+def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
+    passed = (
+        result["difference"] >= settings.gain and result["difference"] > 0 and result["p_adjusted"] < settings.level
     )
-    if told["difference"] < settings.gain:
-        says += f", {settings.gain - told['difference']:.4f} more"
-    if not passed and told["p_adjusted"] >= settings.level:
-        needed = rows_needed(told["spread"], settings.detect, settings.level)
+    says = (
+        f"{settings.candidate} against {result['against']}: {result['difference']:+.4f} in {metric} (95 % interval "
+        f"{result['low']:.4f} to {result['high']:.4f}, {describe_p_value(result['p_adjusted'])} over all metrics); "
+        f"wanted: at least {settings.gain:g} with p below {settings.level:g}"
+    )
+    if result["difference"] < settings.gain:
+        says += f", {settings.gain - result['difference']:.4f} more"
+    if not passed and result["p_adjusted"] >= settings.level:
+        needed = rows_needed(result["spread"], settings.detect, settings.level)
         says += (
-            f"; {told['n']} rows show a difference of {told['detectable']:.4f} or more, and one of {settings.detect:g} "
-            f"would take {needed:,}"
+            f"; {result['n']} rows show a difference of {result['detectable']:.4f} or more, and one of "
+            f"{settings.detect:g} would take {needed:,}"
         )
-    return Verdict(f"gain over {told['against']}", passed, told["difference"], settings.gain, says)
+    return Verdict(f"gain over {result['against']}", passed, result["difference"], settings.gain, says)
 
 
-def _worst(rule: str, limit: float | None, told: list[Comparison], against: str, none: str) -> Verdict:
-    """Whether the largest loss among `told` is within `limit`."""
-    if not told:
+def _worst(rule: str, limit: float | None, comparisons: list[Comparison], against: str, none: str) -> Verdict:
+    """Whether the largest loss among `comparisons` is within `limit`."""
+    if not comparisons:
         return Verdict(rule, None, None, limit, f"not judged: {none}")
-    worst = min(told, key=lambda one: one["difference"])
+    worst = min(comparisons, key=lambda one: one["difference"])
     loss = round(-worst["difference"], 4)
     name = worst.get("candidate") or f"{worst['task']} ({worst['metric']})"
     what = f"{name} loses {loss:.4f} against {worst['against'] if against == 'against' else 'the base'}"
@@ -96,32 +108,36 @@ def _worst(rule: str, limit: float | None, told: list[Comparison], against: str,
     return Verdict(rule, loss <= limit, loss, limit, says if loss <= limit else f"{says}, {loss - limit:.4f} too much")
 
 
-def _judged(limit: float | None, told: dict[str, Any] | None) -> Verdict:
+def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:
     """Whether the judge gives the candidate enough points."""
-    if told is None or "value" not in told:
+    if result is None or "value" not in result:
         says = "not judged: no judge was asked of it (judge.candidates)"
         return Verdict("judged", None if limit is None else False, None, limit, says)
     says = (
-        f"{told['judge']} gives it {told['value']:.4f} of the points against {told['against']} (95 % interval "
-        f"{told['low']:.4f} to {told['high']:.4f})"
+        f"{result['judge']} gives it {result['value']:.4f} of the points against {result['against']} (95 % interval "
+        f"{result['low']:.4f} to {result['high']:.4f})"
     )
     if limit is None:
-        return Verdict("judged", None, told["value"], None, f"not judged, as the limit is null: {says}")
-    passed = told["value"] >= limit
+        return Verdict("judged", None, result["value"], None, f"not judged, as the limit is null: {says}")
+    passed = result["value"] >= limit
     says = f"{says}; wanted: {limit:g}"
     return Verdict(
-        "judged", passed, told["value"], limit, says if passed else f"{says}, {limit - told['value']:.4f} more"
+        "judged",
+        passed,
+        result["value"],
+        limit,
+        says if passed else f"{says}, {limit - result['value']:.4f} more",
     )
 
 
-def _small(name: str, found: dict[str, Candidate]) -> bool:
+def _is_quantised(name: str, candidates: dict[str, Candidate]) -> bool:
     """Whether a candidate is a quantised model."""
-    return bool(found[name].scores["kind"] == "quantised")
+    return bool(candidates[name].scores["kind"] == "quantised")
 
 
-def _main(task: str, benchmarks: list[Comparison]) -> str:
+def _main_metric(task: str, benchmarks: list[Comparison]) -> str:
     """The metric by which a task is judged: accuracy where it has one."""
-    names = [told["metric"] for told in benchmarks if told["task"] == task]
+    names = [benchmark["metric"] for benchmark in benchmarks if benchmark["task"] == task]
     return next((name for name in ("acc", "exact_match") if name in names), sorted(names)[0])
 
 

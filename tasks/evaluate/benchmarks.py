@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.benchmarks import manager, told
-from tasks.contract.errors import InputError, TemperError
-from tasks.contract.files import fingerprint, write_json
+from tasks.benchmarks import manager, told
+from tasks.core.errors import InputError, TemperError
+from tasks.core.files import fingerprint, write_json
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.harness import Harness
 from tasks.evaluate.overlap import overlap

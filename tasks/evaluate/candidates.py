@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError, ModelError, SettingsError
-from tasks.contract.loading import grow, load_model, load_tokenizer
-from tasks.contract.model import base_folder, hub_folder
-from tasks.contract.paths import Paths
-from tasks.contract.settings import hint
+from tasks.core.errors import InputError, ModelError, SettingsError
+from tasks.core.paths import Paths
+from tasks.core.settings import hint
 from tasks.evaluate.settings import BASES, KNOWN, Settings
+from tasks.models.loading import grow, load_model, load_tokenizer
+from tasks.models.record import base_folder, hub_folder
 
 
 def check(candidate: str, settings: Settings, paths: Paths) -> None:

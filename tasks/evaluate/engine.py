@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import StoppingCriteriaList
 
+from tasks.evaluate.answer_store import Record
 from tasks.evaluate.batches import batches
-from tasks.evaluate.record import Record
 from tasks.evaluate.stops import Stop, first
 
 Ids = list[int]

@@ -13,9 +13,9 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
-from tasks.contract.errors import InputError
+from tasks.chat.renderer import Renderer
+from tasks.core.errors import InputError
 from tasks.evaluate.engine import Engine
-from tasks.template.renderer import Renderer
 
 GENERATED = 256
 """Tokens of an answer where a task does not say, as in lm-eval."""

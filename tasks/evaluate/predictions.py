@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 from tasks.evaluate.engine import Answer
-from tasks.evaluate.metrics import LIKELIHOOD, scorer
+from tasks.evaluate.metrics.registry import METRICS, scorer
 from tasks.evaluate.questions import Question, extras
 from tasks.evaluate.scores import lengths
 from tasks.evaluate.settings import Metric
@@ -43,9 +43,10 @@ def predicted(
         "finish": [answer.finish for answer in answers],
     }
     for metric in metrics:
-        if metric.kind == "perplexity":
+        kind = METRICS[metric.kind]
+        if kind.asks == "loss":
             columns |= _losses(metric.column, likelihoods[metric.column])
-        elif metric.kind in LIKELIHOOD:
+        elif kind.asks_likelihood:
             columns[metric.column] = [
                 float(found is not None and found["text"] == reference)
                 for found, reference in zip(likelihoods[metric.column], references, strict=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.rows import Message, dialogue
-from tasks.template.renderer import Renderer
+from tasks.chat.renderer import Renderer
+from tasks.core.errors import InputError
+from tasks.rows.canonical import Message, dialogue
 
 ROOM = 8
 """Tokens an answer may be longer than the longest reference, the end token included."""

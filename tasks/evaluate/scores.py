@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.evaluate.metrics import lower_is_better
+from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.settings import Metric
 from tasks.statistics import intervals
 
@@ -31,7 +31,8 @@ def told(metrics: list[Metric], columns: dict[str, list[Any]], rows: list[int]) 
     found = {}
     for metric in metrics:
         values = [columns[metric.column][row] for row in rows]
-        if metric.kind == "perplexity":
+        kind = METRICS[metric.kind]
+        if kind.asks == "loss":
             tokens = [columns[f"{metric.column}_tokens"][row] for row in rows]
             kept = [place for place, value in enumerate(values) if value is not None]
             if not kept:
@@ -39,7 +40,7 @@ def told(metrics: list[Metric], columns: dict[str, list[Any]], rows: list[int]) 
             score = intervals.perplexity([values[place] for place in kept], [tokens[place] for place in kept])
         else:
             score = intervals.mean(values)
-        found[metric.column] = {**score, "better": "lower" if lower_is_better(metric.kind) else "higher"}
+        found[metric.column] = {**score, "better": "lower" if kind.lower_is_better else "higher"}
     return found
 
 

@@ -3,24 +3,24 @@
 import json
 from typing import Any
 
-from tasks.contract.errors import InputError, MachineError, SettingsError
-from tasks.contract.files import fingerprint
-from tasks.contract.paths import Paths
-from tasks.contract.progress import reporter
+from tasks.core.errors import InputError, MachineError, SettingsError
+from tasks.core.files import fingerprint
+from tasks.core.paths import Paths
+from tasks.core.progress import reporter
 from tasks.evaluate.engine import Answer
-from tasks.evaluate.metrics import LIKELIHOOD
+from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.questions import Question, parts
 from tasks.evaluate.settings import Settings
-from tasks.teacher.errors import Stopped
-from tasks.teacher.record import Record
-from tasks.teacher.recorded import ask_all
+from tasks.teacher.cached_client import ask_all
+from tasks.teacher.errors import FatalError
 from tasks.teacher.request import Response
+from tasks.teacher.response_store import ResponseStore
 from tasks.teacher.settings import Budget, Teacher
 
 
 def check(candidate: str, settings: Settings) -> None:
     """Raise `SettingsError` for what an endpoint cannot be asked."""
-    if metrics := [metric.column for metric in settings.metrics if metric.kind in LIKELIHOOD]:
+    if metrics := [metric.column for metric in settings.metrics if METRICS[metric.kind].asks_likelihood]:
         raise SettingsError(
             f"evaluate.hosted.{candidate}: an endpoint tells no likelihoods, so {', '.join(metrics)} cannot be told of "
             "it; take the metric out of evaluate.metrics, or the model out of evaluate.hosted."
@@ -50,12 +50,14 @@ def ask_server(
         questions.append(Question(row["id"], prompt, reference, (), 0))
     run = fingerprint(server.model_dump(mode="json"))
     folder = paths.scratch(f"evaluate-{candidate}")
-    record = Record(folder / f"{run[:32]}.sqlite")  # another server's answers are no other's, whatever its model's name
+    record = ResponseStore(
+        folder / f"{run[:32]}.sqlite"
+    )  # another server's answers are no other's, whatever its model's name
     report = reporter(f"evaluate {candidate}", len(chats), "rows")
     try:
         record.forget_failures()
         responses = ask_all(server, chats, record, run, budget=Budget(), report=report)
-    except Stopped as error:
+    except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
         raise kind(f"evaluate.hosted.{candidate}: {error}. What arrived is kept; mend it and run again.") from None
     finally:
@@ -66,4 +68,4 @@ def ask_server(
 def _answer(response: Response, most: int) -> Answer:
     if response.failed is not None:
         return Answer("", 0, "no_answer")
-    return Answer(response.text, response.output_tokens or 0, "length" if response.cut(most) else "stop")
+    return Answer(response.text, response.output_tokens or 0, "length" if response.is_truncated(most) else "stop")

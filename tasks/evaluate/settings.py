@@ -1,21 +1,20 @@
 """Section `evaluate` of params.yaml."""
 
-import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from tasks.contract.columns import RESERVED
-from tasks.contract.hub import Pinned
-from tasks.contract.settings import Settings as Section
+from tasks.core.settings import Choice, check_keys
+from tasks.core.settings import Settings as Section
+from tasks.evaluate.metrics.registry import METRICS
+from tasks.models.hub import Pinned
+from tasks.rows.columns import RESERVED
 from tasks.teacher.settings import Teacher
 
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Kind = Literal[
-    "exact_match", "normalised_match", "regex", "contains", "f1", "rouge1", "rouge2", "rougeL", "bleu", "chrf",
-    "json_valid", "json_equal", "json_schema", "multiple_choice", "perplexity", "code", "function",
-]  # fmt: skip
+METRIC = Choice("metric", METRICS)
+Kind = Annotated[str, AfterValidator(METRIC.known), Field(json_schema_extra=METRIC.describe)]
 
 BASES = ("base", "base_system", "base_few_shot")
 """The base, asked in three ways: what is to be had without tuning."""
@@ -23,20 +22,12 @@ BASES = ("base", "base_system", "base_few_shot")
 KNOWN = (*BASES, "adapter", "merged")
 """Candidates that every run has; all others are quantised models, named by their scheme, or models of the settings."""
 
-OWN = {"pattern": "regex", "schema_file": "json_schema", "function": "function"}
-"""Settings that a kind needs and no other has."""
-
 
 class Metric(Section):
     """How an answer is scored, from 0 (wrong) to 1 (right), except perplexity."""
 
     kind: Kind
-    """`exact_match` (white space aside), `normalised_match` (case, punctuation and English articles aside too),
-    `regex`, `contains` (the reference stands in the answer), `f1` (words shared with the reference), `rouge1`,
-    `rouge2`, `rougeL`, `bleu`, `chrf` (of each answer), `json_valid`, `json_equal` (the same value as the reference),
-    `json_schema`, `multiple_choice` (the reference is the likeliest of the choices), `perplexity` (of the reference),
-    `code` (the answer runs and its tests pass), `function` (of your own).
-    """
+    """What makes an answer right."""
     name: Name | None = None
     """Name of the column and of the score; null: the kind."""
     pattern: str | None = None
@@ -59,16 +50,9 @@ class Metric(Section):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        for key, kind in OWN.items():
-            if self.kind == kind and not getattr(self, key):
-                raise ValueError(f"the metric {kind} needs the key {key}")
-            if self.kind != kind and getattr(self, key):
-                raise ValueError(f"the key {key} is for the metric {kind}, not for {self.kind}")
-        if self.pattern:
-            try:
-                re.compile(self.pattern)
-            except re.error as error:
-                raise ValueError(f"the pattern is no regular expression ({error})") from None
+        check_keys(self, "metric", self.kind, METRICS)
+        if check := METRICS[self.kind].check:
+            check(self)
         if self.column in RESERVED:
             raise ValueError(f"the name {self.column} is that of a column of the predictions; choose another")
         return self

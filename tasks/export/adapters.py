@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import ModelError
-from tasks.contract.files import write_json, write_text
-from tasks.contract.model import base_record
-from tasks.contract.paths import Paths
-from tasks.export import Settings
+from tasks.core.errors import ModelError
+from tasks.core.files import write_json, write_text
+from tasks.core.paths import Paths
+from tasks.export.settings import Settings
+from tasks.models.record import base_record
 
 KEPT = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -17,9 +17,9 @@ KEPT = ("adapter_config.json", "adapter_model.safetensors")
 def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
     """Copy data/trained and data/adapters/*; name the base, the largest rank and the command that serves them."""
     record = base_record(paths)
-    found = {"trained": paths.trained, **{folder.name: folder for folder in sorted(paths.adapters.glob("*/"))}}
+    folders = {"trained": paths.trained, **{folder.name: folder for folder in sorted(paths.adapters.glob("*/"))}}
     ranks = {}
-    for name, folder in found.items():
+    for name, folder in folders.items():
         ranks[name] = _rank(folder)
         (out / name).mkdir()
         for file in KEPT:

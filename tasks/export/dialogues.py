@@ -25,11 +25,11 @@ PROMPTS: list[Dialogue] = [
 
 def accepted(tokenizer: Any) -> list[Dialogue]:
     """Those that the template of `tokenizer` takes; some refuse system messages."""
-    found = []
+    dialogues = []
     for dialogue in PROMPTS:
         try:
             tokenizer.apply_chat_template(dialogue, tokenize=False, add_generation_prompt=True)
         except Exception:  # a template raises what it likes
             continue
-        found.append(dialogue)
-    return found
+        dialogues.append(dialogue)
+    return dialogues

@@ -7,7 +7,7 @@ writes around each role, and the new template is accepted only where it renders 
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract.errors import ModelError
+from tasks.core.errors import ModelError
 from tasks.export.dialogues import Dialogue, accepted
 
 USER, ANSWER, MORE, SYSTEM = (f"Qz{number}zQ" for number in range(4))
@@ -107,8 +107,8 @@ def _cut(text: str, *marks: str) -> list[str]:
     """`text` around the marks, each of which has to stand in it once, in this order."""
     parts = []
     for mark in marks:
-        before, found, text = text.partition(mark)
-        if not found or mark in text:
+        before, separator, text = text.partition(mark)
+        if not separator or mark in text:
             raise _refused("it leaves a message out, or writes it twice")
         parts.append(before)
     return [*parts, text]

@@ -11,15 +11,15 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed, ModelError
-from tasks.contract.files import write_json, write_text
-from tasks.contract.llama import FORMS
-from tasks.contract.llama.names import Config, names, outward
-from tasks.contract.llama.pickled import Pickled
-from tasks.contract.llama.sizes import model_config, params, unsaid
-from tasks.contract.paths import Paths
-from tasks.contract.shards import Stored, stored
-from tasks.export import Settings
+from tasks.core.errors import CheckFailed, ModelError
+from tasks.core.files import write_json, write_text
+from tasks.core.paths import Paths
+from tasks.export.settings import Settings
+from tasks.models.llama import FORMS
+from tasks.models.llama.names import Config, names, outward
+from tasks.models.llama.pickled import Pickled
+from tasks.models.llama.sizes import model_config, params, unsupported
+from tasks.models.shards import StoredTensor, stored_tensors
 
 BESIDE = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json",
@@ -46,16 +46,16 @@ def write_litgpt(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
 def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
     """Write the model; return how many tensors were read back and found equal."""
     config: Config = json.loads((merged / "config.json").read_text())
-    if reason := unsaid(config, form):
+    if reason := unsupported(config, form):
         raise ModelError(f"export {form}: {reason}; take {form} out of export.formats.")
-    places = stored(merged)
-    if surplus := sorted(set(places) - set(names(config))):
+    source = stored_tensors(merged)
+    if surplus := sorted(set(source) - set(names(config))):
         raise ModelError(
             f"export {form}: the model has tensors that this form does not know, such as {surplus[0]}; take {form} "
             "out of export.formats."
         )
     weights, sizes = FORMS[form]
-    tensors = dict(outward(form, config, lambda name: _place(places, name).read()))  # none has tied weights
+    tensors = dict(outward(form, config, lambda name: _locate(source, name).read()))  # none has tied weights
     torch.save(tensors, out / weights.replace("*", "00" if form == "meta" else "0"))
     del tensors
     if form == "litgpt":
@@ -65,7 +65,7 @@ def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
     for name in BESIDE:
         if (merged / name).is_file():
             shutil.copyfile(merged / name, out / name)
-    return {"tensors": _compare(form, config, places, out), "read_back": "equal"}
+    return {"tensors": _compare(form, config, source, out), "read_back": "equal"}
 
 
 def _yaml(value: Any) -> str:
@@ -74,22 +74,22 @@ def _yaml(value: Any) -> str:
     return text.replace("e", ".0e", 1) if isinstance(value, float) and "e" in text and "." not in text else text
 
 
-def _place(places: dict[str, Stored], name: str) -> Stored:
-    return places.get(name) or places["model.embed_tokens.weight"]
+def _locate(tensors: dict[str, StoredTensor], name: str) -> StoredTensor:
+    return tensors.get(name) or tensors["model.embed_tokens.weight"]
 
 
-def _compare(form: str, config: Config, places: dict[str, Stored], out: Path) -> int:
+def _compare(form: str, config: Config, source: dict[str, StoredTensor], out: Path) -> int:
     """Read the folder as a base is read. Raises `CheckFailed` where a size or a tensor is not that of data/merged."""
-    again = Pickled(out, form, f"export {form}")
+    reloaded = Pickled(out, form, f"export {form}")
     rope = {"rope_type": "default", "rope_theta": 10000.0, **(config.get("rope_parameters") or {})}
     before = {**config, "rope_parameters": rope}
     free = ("max_position_embeddings", "tie_word_embeddings")  # no form of Meta's says them; they change no logit
-    if changed := sorted(key for key, value in again.config.items() if key not in free and before.get(key) != value):
+    if changed := sorted(key for key, value in reloaded.config.items() if key not in free and before.get(key) != value):
         raise CheckFailed(
-            f"export {form}: read back, {changed[0]} is {again.config[changed[0]]!r}, not {before.get(changed[0])!r}: "
-            f"it would compute something else; take {form} out of export.formats."
+            f"export {form}: read back, {changed[0]} is {reloaded.config[changed[0]]!r}, "
+            f"not {before.get(changed[0])!r}: it would compute something else; take {form} out of export.formats."
         )
     for name in names(config):
-        if not torch.equal(again.read(name), _place(places, name).read()):
+        if not torch.equal(reloaded.read(name), _locate(source, name).read()):
             raise CheckFailed(f"export {form}: read back, {name} is not that of data/merged; the disk may be broken.")
     return len(names(config))

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import ModelError
-from tasks.contract.files import write_text
-from tasks.contract.paths import Paths
-from tasks.export import Settings
+from tasks.core.errors import ModelError
+from tasks.core.files import write_text
+from tasks.core.paths import Paths
 from tasks.export.dialogues import accepted
 from tasks.export.gotemplate import Frame, translate
-from tasks.quantize.gguf import write_gguf
+from tasks.export.settings import Settings
+from tasks.models.gguf import write_gguf
 
 
 def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
@@ -37,6 +37,6 @@ def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, path
 
 def stops(merged: Path, tokenizer: Any) -> list[str]:
     """The tokens at which generation ends, by the model's own generation settings."""
-    said = json.loads((merged / "generation_config.json").read_text()).get("eos_token_id", tokenizer.eos_token_id)
-    numbers = said if isinstance(said, list) else [said]
-    return [str(tokenizer.convert_ids_to_tokens(number)) for number in numbers]
+    eos = json.loads((merged / "generation_config.json").read_text()).get("eos_token_id", tokenizer.eos_token_id)
+    ids = eos if isinstance(eos, list) else [eos]
+    return [str(tokenizer.convert_ids_to_tokens(number)) for number in ids]

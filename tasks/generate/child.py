@@ -13,11 +13,12 @@ from pathlib import Path
 
 import psutil
 
-from tasks.contract.errors import InputError, MachineError, TemperError, Unavailable
-from tasks.contract.files import write_json
+from tasks.core.errors import InputError, MachineError, TemperError, Unavailable, from_json
+from tasks.core.files import write_json
+from tasks.core.protocol import ASK, parse
 from tasks.generate.pipeline import ANSWERS, ENDING
 from tasks.generate.settings import Settings
-from tasks.teacher.record import STOP
+from tasks.teacher.response_store import STOP
 
 LAST_LINES = 15
 """How much of a failed pipeline's output the error shows (lines)."""
@@ -48,8 +49,9 @@ class Watched:
     def run(self) -> None:
         """Run the pipeline to its end.
 
-        Raises `InputError` for what settings or environment have wrong, `MachineError` where the teacher is gone, a
-        process of the pipeline is, the pipeline fails, or nothing came for `generate.timeout` seconds.
+        Raises `InputError` for what settings or environment have wrong, `MachineError` where a process of the pipeline
+        is gone, `Unavailable` where the teacher is, or nothing came for `generate.timeout` seconds, and else the error
+        that the pipeline reports.
         """
         for left in (STOP, ANSWERS, ENDING):
             (self._work / left).unlink(missing_ok=True)
@@ -64,6 +66,8 @@ class Watched:
                 _end(process)
         self._stopped()
         if code or not (self._work / ANSWERS).is_file():
+            for error in self._reported():
+                raise error
             raise MachineError(f"generate: the pipeline failed (exit code {code}). {self._said()}")
         for line in self._complaints():
             print(line, flush=True)
@@ -120,6 +124,10 @@ class Watched:
         lines = self._output.read_text(encoding="utf-8", errors="replace").splitlines()
         return [line for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)][:LAST_LINES]
 
+    def _reported(self) -> list[TemperError]:
+        messages = [parse(line) for line in self._output.read_text(encoding="utf-8", errors="replace").split("\n")]
+        return [from_json(message[1]) for message in messages if message and message[0] == "error"]
+
     def _said(self) -> str:
         lines = self._output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return "Its last lines:\n" + "\n".join(lines[-LAST_LINES:]) if lines else "It printed nothing."
@@ -134,6 +142,7 @@ def place_order(work: Path, settings: Settings, start: int, stop: int, **more: s
 def _environment(work: Path) -> dict[str, str]:
     return {
         **os.environ,
+        **ASK["error"],
         "DISTILABEL_LOG_LEVEL": "WARNING",
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_CACHE": str(work / "datasets"),

@@ -14,8 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.files import written
-from tasks.contract.imports import collect_seldom
+from tasks.core.files import written
+from tasks.core.imports import collect_seldom
+from tasks.core.reporting import guarded
 
 PR_SET_PDEATHSIG = 1
 
@@ -38,7 +39,7 @@ def run(order: dict[str, Any], work: Path) -> None:
     from distilabel.pipeline import Pipeline
     from distilabel.steps.generators.data import LoadDataFromDicts
 
-    from tasks.generate.recipes import find
+    from tasks.generate.recipes import load_recipe
     from tasks.generate.settings import Settings
     from tasks.teacher.settings import Teacher
 
@@ -54,10 +55,10 @@ def run(order: dict[str, Any], work: Path) -> None:
             from tasks.generate.teacher.program import ProgramTeacher
 
             return ProgramTeacher(seed=order["input"])
-        from tasks.generate.teacher.model import RecordedTeacher
+        from tasks.generate.teacher.model import CachedTeacher
 
         budget = settings.budget
-        return RecordedTeacher(
+        return CachedTeacher(
             settings=who, budget=budget, work=str(work), run=order["run"], attempt=order["attempt"]
         )  # fmt: skip
 
@@ -70,16 +71,16 @@ def run(order: dict[str, Any], work: Path) -> None:
 
     with Announced(name="generate", cache_dir=work / "cache", enable_metadata=False) as pipeline:
         first = LoadDataFromDicts(name="rows", data=rows, batch_size=batch)
-        find(settings.recipe).build(settings, first, teacher, batch)
+        load_recipe(settings.recipe).build(settings, first, teacher, batch)
     # A local model is in memory once: one step after the other.
     groups = "sequential_step_execution" if settings.teacher.kind == "local" else None
-    made = pipeline.run(use_cache=False, **({"load_groups": groups} if groups else {}))["default"]["train"]
-    if "distilabel_metadata" in made.column_names:
-        made = made.remove_columns("distilabel_metadata")
-    slots = made["slot"] if "slot" in made.column_names else [0] * len(made)
-    order_of_rows = sorted(range(len(made)), key=list(zip(made["place"], slots, strict=True)).__getitem__)
+    answers = pipeline.run(use_cache=False, **({"load_groups": groups} if groups else {}))["default"]["train"]
+    if "distilabel_metadata" in answers.column_names:
+        answers = answers.remove_columns("distilabel_metadata")
+    slots = answers["slot"] if "slot" in answers.column_names else [0] * len(answers)
+    order_of_rows = sorted(range(len(answers)), key=list(zip(answers["place"], slots, strict=True)).__getitem__)
     with written(work / ANSWERS) as aside, aside.open("w", encoding="utf-8") as file:
-        for row in made.select(order_of_rows):
+        for row in answers.select(order_of_rows):
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -87,4 +88,5 @@ if __name__ == "__main__":
     end_with_parent()
     collect_seldom()
     folder = Path(sys.argv[1])
-    run(json.loads((folder / "order.json").read_text(encoding="utf-8")), folder)
+    order = json.loads((folder / "order.json").read_text(encoding="utf-8"))
+    sys.exit(guarded("generate", lambda: run(order, folder), values=lambda: dict(order["settings"])))

@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.likeness import words
+from tasks.dedup.similarity import words
 from tasks.teacher.request import Response
 
 REFUSALS = re.compile(
@@ -26,8 +26,8 @@ SAMPLE = 20_000
 """Rows on which diversity is measured: the first ones, so that memory stays bounded."""
 
 
-def fault(response: Response | None, most: int, asked: str = "") -> str | None:
-    """Why a response is of no use, or None. `most`: tokens that it might have; `asked`: the question it answers.
+def rejection_reason(response: Response | None, limit: int, asked: str = "") -> str | None:
+    """Why a response is of no use, or None. `limit`: tokens that it might have; `asked`: the question it answers.
 
     Reasons: `budget`, `no_answer`, `truncated`, `refusal`, `echo`.
     """
@@ -37,7 +37,7 @@ def fault(response: Response | None, most: int, asked: str = "") -> str | None:
         return "no_answer"
     if response.finish_reason == "content_filter":
         return "refusal"
-    if response.cut(most):
+    if response.is_truncated(limit):
         return "truncated"
     if not response.text.strip() and not response.tool_calls:
         return "no_answer"
@@ -48,25 +48,25 @@ def fault(response: Response | None, most: int, asked: str = "") -> str | None:
 
 def echoes(asked: str, answer: str) -> bool:
     """Whether the answer only repeats the question, or begins by repeating all of it (four words or more)."""
-    question, said = words(asked), words(answer)
-    if not said:
+    question, answered = words(asked), words(answer)
+    if not answered:
         return False
-    text, spoken = f" {' '.join(question)} ", f" {' '.join(said)} "
-    if len(said) > 3 and spoken in text:
+    text, spoken = f" {' '.join(question)} ", f" {' '.join(answered)} "
+    if len(answered) > 3 and spoken in text:
         return True
-    return question == said or (len(question) > 3 and spoken.startswith(text))
+    return question == answered or (len(question) > 3 and spoken.startswith(text))
 
 
 def near_duplicates(
     outcomes: Callable[[], Iterator[dict[str, Any]]], threshold: float, scratch: Path, seed: int
 ) -> set[int]:
     """Numbers of the kept outcomes whose question is nearly that of an earlier kept one."""
-    from tasks.clean.near import clusters
+    from tasks.dedup.near import clusters
 
     kept = [number for number, outcome in enumerate(outcomes()) if outcome["reason"] is None]
     texts = (outcome["asks"] for outcome in outcomes() if outcome["reason"] is None)
     first = clusters(_batches(texts), threshold, scratch=scratch, seed=seed, threads=1)
-    return {number for place, number in enumerate(kept) if first[place] != place}
+    return {number for position, number in enumerate(kept) if first[position] != position}
 
 
 def _batches(texts: Iterator[str], size: int = 10_000) -> Iterator[list[str]]:
@@ -89,20 +89,20 @@ class Diversity:
             return
         self._rows += 1
         for what, text in (("questions", asks), ("answers", answers)):
-            said = words(text)
-            self._words[what] += len(said)
-            self._pairs[what].update(pairwise(said))
+            text_words = words(text)
+            self._words[what] += len(text_words)
+            self._pairs[what].update(pairwise(text_words))
         self._openings[" ".join(words(asks)[:3])] += 1
 
     def facts(self) -> dict[str, Any]:
         """Rows looked at, mean words, share of word pairs that differ, and how often the commonest opening opens."""
         if not self._rows:
             return {"rows": 0}
-        found: dict[str, Any] = {"rows": self._rows}
+        facts: dict[str, Any] = {"rows": self._rows}
         for what, pairs in self._pairs.items():
-            found[what] = {
+            facts[what] = {
                 "mean_words": round(self._words[what] / self._rows, 2),
                 "distinct_pairs": round(len(pairs) / max(pairs.total(), 1), 4),
             }
         opening, times = min(self._openings.items(), key=lambda item: (-item[1], item[0]))
-        return {**found, "commonest_opening": opening, "commonest_opening_share": round(times / self._rows, 4)}
+        return {**facts, "commonest_opening": opening, "commonest_opening_share": round(times / self._rows, 4)}

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from tasks.contract.settings import Settings as Section
+from tasks.core.settings import Settings as Section
 from tasks.teacher.settings import Budget, Teacher
 
 Recipe = Literal["program", "instructions", "documents", "dialogues", "preferences", "magpie", "none"]

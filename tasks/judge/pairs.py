@@ -27,31 +27,31 @@ class Pair:
     output: str
     against: str
 
-    def ask(self, criteria: str, *, reference: bool, swapped: bool) -> list[dict[str, Any]]:
+    def prompt(self, criteria: str, *, reference: bool, swapped: bool) -> list[dict[str, Any]]:
         """The chat for a judge; the candidate's answer is A, or B where `swapped`."""
         first, second = (self.against, self.output) if swapped else (self.output, self.against)
         parts = [("Request", self.request), ("Answer A", first), ("Answer B", second)]
         if reference:
             parts.insert(1, ("Reference answer", self.reference))
-        text = "\n\n".join(f"<{name}>\n{said.strip() or '(empty)'}\n</{name}>" for name, said in parts)
-        return [{"role": "system", "content": SYSTEM.format(criteria=criteria)}, {"role": "user", "content": text}]
+        content = "\n\n".join(f"<{name}>\n{text.strip() or '(empty)'}\n</{name}>" for name, text in parts)
+        return [{"role": "system", "content": SYSTEM.format(criteria=criteria)}, {"role": "user", "content": content}]
 
 
-def verdict(text: str, *, swapped: bool) -> str | None:
+def parse_verdict(text: str, *, swapped: bool) -> str | None:
     """What a judge says of the candidate: `win`, `tie` or `loss`; None where it says nothing, or two things at its end.
 
     The last verdict counts, as a judge may name the others while it explains.
     """
-    found = VERDICT.findall(text)
-    if not found:
+    letters = VERDICT.findall(text)
+    if not letters:
         return None
-    letter = found[-1].upper()
+    letter = letters[-1].upper()
     if letter == "C":
         return TIE
     return WIN if (letter == "A") != swapped else LOSS
 
 
-def together(first: str | None, second: str | None) -> str | None:
+def combine_verdicts(first: str | None, second: str | None) -> str | None:
     """The verdict of both orders: where they differ neither answer is better (Zheng 2023, arXiv:2306.05685)."""
     if first is None or second is None:
         return None

@@ -48,17 +48,17 @@ def tally(rows: list[Row]) -> dict[str, Any]:
 
 def _first(row: Row) -> float | None:
     """Share of the preferences in a row that are for what stood first; None where there is none."""
-    found = []
+    preferences = []
     if row["first"] != TIE:
-        found.append(row["first"] == WIN)
+        preferences.append(row["first"] == WIN)
     if row["second"] != TIE:
-        found.append(row["second"] == LOSS)  # swapped: the other answer stood first
-    return sum(found) / len(found) if found else None
+        preferences.append(row["second"] == LOSS)  # swapped: the other answer stood first
+    return sum(preferences) / len(preferences) if preferences else None
 
 
 def _agreement(decided: list[Row], metric: str) -> dict[str, Any] | None:
-    seen = [row for row in decided if row["score"][metric]]
-    return _share([(row["score"][metric] > 0) == (row["verdict"] == WIN) for row in seen])
+    differing = [row for row in decided if row["score"][metric]]
+    return _share([(row["score"][metric] > 0) == (row["verdict"] == WIN) for row in differing])
 
 
 def _share(values: list[Any]) -> dict[str, Any] | None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import InputError, ModelError
-from tasks.contract.shards import Stored, stored
+from tasks.core.errors import InputError, ModelError
+from tasks.models.shards import StoredTensor, stored_tensors
 
 NO_WEIGHTS = "it adds to what the model reads, or runs beside its layers, and changes none of its weights"
 
@@ -42,7 +42,7 @@ class Adapter:
 
     folder: Path
     config: dict[str, Any]
-    tensors: dict[str, Stored]
+    tensors: dict[str, StoredTensor]
 
     @property
     def kind(self) -> str:
@@ -88,7 +88,7 @@ def read(folder: Path, base: dict[str, Any]) -> Adapter:
             f"{folder}: an adapter of the kind {kind} cannot be merged, because {reason}; it stays as it is, and loads "
             "as an adapter with peft."
         )
-    adapter = Adapter(folder, config, stored(folder))
+    adapter = Adapter(folder, config, stored_tensors(folder))
     _same_base(adapter, base)
     for name, tensor in adapter.tensors.items():
         if tensor.dtype.is_floating_point and not torch.isfinite(tensor.read()).all():

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks.contract.errors import InputError, ModelError
-from tasks.contract.settings import Settings as Section
+from tasks.core.errors import InputError, ModelError
+from tasks.core.settings import Settings as Section
 
 TRAINED = "trained"
 """Name of the adapter in data/trained among those that are combined."""
@@ -35,23 +35,23 @@ class Combine(Section):
     """Of what dare drops."""
 
 
-def others(combine: Combine, place: Path) -> dict[str, Path]:
-    """The folder in `place` of each adapter but the trained one, by name. Raises `InputError` for one that is none."""
+def other_adapters(combine: Combine, root: Path) -> dict[str, Path]:
+    """The folder in `root` of each adapter but the trained one, by name. Raises `InputError` for one that is none."""
     if TRAINED not in combine.weights:
         raise InputError(f"merge.combine.weights does not name `{TRAINED}`; give the adapter in data/trained a weight.")
-    found = {name: place / name for name in combine.weights if name != TRAINED}
-    for name, folder in found.items():
+    folders_by_name = {name: root / name for name in combine.weights if name != TRAINED}
+    for name, folder in folders_by_name.items():
         if "." in name or name in ("default", COMBINED) or not (folder / "adapter_config.json").is_file():
-            there = sorted(file.parent.name for file in place.glob("*/adapter_config.json"))
+            there = sorted(file.parent.name for file in root.glob("*/adapter_config.json"))
             raise InputError(f"merge.combine.weights: {folder} is no adapter; there are: {', '.join(there) or 'none'}.")
-    return found
+    return folders_by_name
 
 
-def folders(combine: Combine, trained: Path, place: Path) -> dict[str, Path]:
-    """As `others`, the trained one first."""
+def adapter_folders(combine: Combine, trained: Path, root: Path) -> dict[str, Path]:
+    """As `other_adapters`, the trained one first."""
     if not (trained / "adapter_config.json").is_file():
         raise InputError(f"merge.combine: {trained} holds no adapter that others could be added to; take combine out.")
-    return {TRAINED: trained, **others(combine, place)}
+    return {TRAINED: trained, **other_adapters(combine, root)}
 
 
 def check_combinable(configs: dict[str, dict[str, Any]]) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import ModelError
-from tasks.contract.files import write_json
+from tasks.core.errors import ModelError
+from tasks.core.files import write_json
 
-MACHINE = ("_name_or_path", "transformers_version")
+ENVIRONMENT_KEYS = ("_name_or_path", "transformers_version")
 """Keys of config.json that say where and by what it was written, not what the model is."""
 
 
@@ -35,7 +35,7 @@ def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, ou
     tokenizer.save_pretrained(out)
     for name in ("config.json", "generation_config.json"):
         values = json.loads((out / name).read_text())
-        write_json(out / name, {key: value for key, value in values.items() if key not in MACHINE})
+        write_json(out / name, {key: value for key, value in values.items() if key not in ENVIRONMENT_KEYS})
 
 
 def stored_dtype(folder: Path) -> torch.dtype:

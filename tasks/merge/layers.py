@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed, ModelError
+from tasks.core.errors import CheckFailed, ModelError
 from tasks.merge.modules import bare, blocks, merge_layer, merges
 from tasks.merge.source import Source
 
 
-class Skeleton:
+class OffloadedModel:
     """The model of `source` in its full shape, all weights absent; `vocabulary` rows of embeddings where given."""
 
     def __init__(self, source: Source, vocabulary: int | None = None) -> None:
@@ -85,18 +85,18 @@ class Skeleton:
     def tuned_paths(self) -> set[str]:
         """Weights, by their path in the model without adapter, that merging changes."""
         wrapped = {path: module for path, module in self.model.named_modules() if merges(module)}
-        found = set()
+        paths = set()
         for path, module in self.model.named_modules():
             outer = next((above for above in wrapped if path == above or path.startswith(f"{above}.")), None)
             if outer is None:
-                found |= {
+                paths |= {
                     f"{path}.{leaf}".lstrip(".")
                     for leaf, weight in module._parameters.items()
                     if weight is not None and id(weight) not in self.names
                 }
         for path, module in wrapped.items():
-            found |= {f"{path}.{leaf}" for leaf, _ in bare(module).named_parameters() if "." not in leaf}
-        return found
+            paths |= {f"{path}.{leaf}" for leaf, _ in bare(module).named_parameters() if "." not in leaf}
+        return paths
 
     def merged(self, path: str) -> torch.Tensor:
         """The weight at `path` (of a module without adapter) after merging, in float32 (or the adapter's own type)."""
@@ -174,21 +174,19 @@ class Skeleton:
             inner.weight = outer.weight = brought[0]
 
 
-def check_names(folder: Path, skeleton: Skeleton, name: str, held: set[str]) -> None:
+def check_names(folder: Path, offloaded: OffloadedModel, name: str, held: set[str]) -> None:
     """Raise `ModelError` unless each tensor of the adapter's file (`held`) found its place, and each place its tensor.
 
     peft warns, and goes on with an adapter whose missing parts are as they were before training.
     """
     from peft import get_peft_model_state_dict
 
-    wanted = set(get_peft_model_state_dict(skeleton.tuned, adapter_name=name, save_embedding_layers=False))
-    places = {f"base_model.model.{path}" for path, module in skeleton.model.named_modules() if merges(module)}
-    places |= {f"base_model.model.{path}" for path in skeleton.shapes}
+    wanted = set(get_peft_model_state_dict(offloaded.tuned, adapter_name=name, save_embedding_layers=False))
+    paths = {f"base_model.model.{path}" for path, module in offloaded.model.named_modules() if merges(module)}
+    paths |= {f"base_model.model.{path}" for path in offloaded.shapes}
     absent = sorted(wanted - held)
     surplus = sorted(
-        tensor
-        for tensor in held - wanted
-        if not any(tensor == place or tensor.startswith(f"{place}.") for place in places)
+        tensor for tensor in held - wanted if not any(tensor == path or tensor.startswith(f"{path}.") for path in paths)
     )
     if absent or surplus:
         parts = [

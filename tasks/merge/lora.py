@@ -1,9 +1,11 @@
 """Plain LoRA on a linear layer: the arithmetic of peft's `Linear.merge`, in memory that is used again.
 
-With W (out, in) as stored, B (out, r), A (r, in) and the scaling s, what is written is W + (B A) s, in float32. peft
-makes a new tensor for each step, and most of the time goes into new memory. Here B A, one product of the whole matrices
-as in peft, goes into space that a thread keeps; the rest is done in pieces that stay in the processor's cache.
-Adding and multiplying number by number does not depend on the pieces, so the bytes are peft's.
+Shapes: W (out, in) as stored, B (out, r), A (r, in).
+
+With the scaling s, what is written is W + (B A) s, in float32. peft makes a new tensor for each step, and most of the
+time goes into new memory. Here B A, one product of the whole matrices as in peft, goes into space that a thread keeps;
+the rest is done in pieces that stay in the processor's cache. Adding and multiplying number by number does not depend
+on the pieces, so the bytes are peft's.
 """
 
 from dataclasses import dataclass
@@ -13,9 +15,10 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed
-from tasks.contract.shards import Stored
-from tasks.merge.layers import Skeleton
+from tasks.core.errors import CheckFailed
+from tasks.merge.layers import OffloadedModel
+from tasks.models.private_peft import lora_linear
+from tasks.models.shards import StoredTensor
 
 PIECE = 2**17
 """Numbers of a piece: half a megabyte in float32."""
@@ -31,7 +34,7 @@ class PlainLora:
     """A weight and its LoRA."""
 
     path: str
-    place: Stored
+    stored: StoredTensor
     a: torch.Tensor
     b: torch.Tensor
     scaling: float
@@ -39,7 +42,7 @@ class PlainLora:
     @torch.no_grad()
     def merged(self, dtype: torch.dtype) -> torch.Tensor:
         """The weight as `dtype` after merging. Raises `CheckFailed` where it is not finite."""
-        stored = self.place.read()
+        stored = self.stored.read()
         written = stored if stored.dtype == dtype else torch.empty(stored.shape, dtype=dtype)
         source, target = stored.view(-1), written.view(-1)
         delta = _space(len(source))
@@ -58,25 +61,23 @@ class PlainLora:
         return written
 
 
-def plain_lora(skeleton: Skeleton, path: str) -> PlainLora | None:
+def plain_lora(offloaded: OffloadedModel, path: str) -> PlainLora | None:
     """The LoRA on the weight at `path`; None where it is anything else, or more than that."""
-    from peft.tuners.lora.layer import Linear
-
     module_path, _, leaf = path.rpartition(".")
-    module: Any = skeleton.model.get_submodule(module_path)
-    if type(module) is not Linear or leaf != "weight" or len(module.active_adapters) != 1:
+    module: Any = offloaded.model.get_submodule(module_path)
+    if type(module) is not lora_linear() or leaf != "weight" or len(module.active_adapters) != 1:
         return None
     name, weight = module.active_adapters[0], module.get_base_layer().weight
     if name not in module.lora_A or name in module.lora_variant or module.lora_bias[name] or module.fan_in_fan_out:
         return None
     a, b = module.lora_A[name].weight, module.lora_B[name].weight
-    stored = skeleton.stored_name(skeleton.names[id(weight)]) if id(weight) in skeleton.names else None
-    if stored is None or skeleton.source.alters(stored) or not a.dtype == b.dtype == torch.float32:
+    stored = offloaded.stored_name(offloaded.names[id(weight)]) if id(weight) in offloaded.names else None
+    if stored is None or offloaded.source.alters(stored) or not a.dtype == b.dtype == torch.float32:
         return None
-    place = skeleton.source.tensors[stored]
-    if place.shape != (len(b), a.shape[1]) or place.dtype not in EXACT:
+    stored_weight = offloaded.source.tensors[stored]
+    if stored_weight.shape != (len(b), a.shape[1]) or stored_weight.dtype not in EXACT:
         return None
-    return PlainLora(path, place, a.detach(), b.detach(), float(module.scaling[name]))
+    return PlainLora(path, stored_weight, a.detach(), b.detach(), float(module.scaling[name]))
 
 
 def _space(count: int) -> torch.Tensor:

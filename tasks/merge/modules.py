@@ -5,15 +5,13 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import ModelError
+from tasks.core.errors import ModelError
+from tasks.models.private_peft import wrappers
 
 
 def merges(module: Any) -> bool:
     """Whether an adapter, or a module that it saves whole, stands in the place of a layer."""
-    from peft.tuners.tuners_utils import BaseTunerLayer
-    from peft.utils.other import AuxiliaryTrainingWrapper
-
-    return isinstance(module, (BaseTunerLayer, AuxiliaryTrainingWrapper))
+    return isinstance(module, wrappers())
 
 
 def merge_layer(module: Any, path: str) -> Any:

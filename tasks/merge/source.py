@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from tasks.contract.loading import keep_packing
-from tasks.contract.shards import Stored, stored
+from tasks.models.loading import keep_packing
+from tasks.models.shards import StoredTensor, stored_tensors
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Source:
     """Weights by name, one at a time."""
 
     folder: Path
-    tensors: dict[str, Stored]
+    tensors: dict[str, StoredTensor]
     quantization: Quantization | None = None
     quantized: frozenset[str] = field(default_factory=frozenset)
     """Names of the weights that were quantised."""
@@ -71,12 +71,12 @@ class Source:
 def source(folder: Path, quantization: Quantization | None = None, model: Any = None) -> Source:
     """The weights in `folder`; `model` is the quantised one, which knows the names of what was quantised."""
     if quantization is None:
-        return Source(folder, stored(folder))
+        return Source(folder, stored_tensors(folder))
     import bitsandbytes as bnb
 
     kinds = (bnb.nn.Linear4bit, bnb.nn.Linear8bitLt)
     names = frozenset(f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds))
-    return Source(folder, stored(folder), quantization, names)
+    return Source(folder, stored_tensors(folder), quantization, names)
 
 
 def quantized_model(folder: Path, quantization: Quantization) -> Any:
@@ -102,5 +102,5 @@ def trained_on(chosen: str, double: bool, trained: Path) -> Quantization | None:
     if chosen != "auto":
         return Quantization(chosen, double)
     file = trained / "training.json"
-    said = (json.loads(file.read_text()) if file.is_file() else {}).get("quantization")
-    return Quantization(said["scheme"], bool(said.get("double_quant", True))) if said else None
+    recorded = (json.loads(file.read_text()) if file.is_file() else {}).get("quantization")
+    return Quantization(recorded["scheme"], bool(recorded.get("double_quant", True))) if recorded else None

@@ -1,6 +1,10 @@
 """What training made, in two ways to hold it: weights on disk, a layer at a time; or all of them in memory by peft.
 
 Both give the logits of the model as it was trained, and write it merged.
+
+    trained = open_trained(base, adapter, paths.trained, MergeOptions())
+    before, reference = trained.live(rows)  # logits (T, V) of each row, of the base and of the tuned model
+    trained.write(tokenizer, dtype, keep, out)  # the model folder
 """
 
 import ctypes
@@ -13,18 +17,18 @@ from typing import Any, Protocol
 import psutil
 import torch
 
-from tasks.contract.errors import ModelError
-from tasks.contract.progress import reporter
-from tasks.contract.shards import stored
-from tasks.contract.writing import write
+from tasks.core.errors import ModelError
+from tasks.core.progress import reporter
 from tasks.merge.adapter import Adapter
 from tasks.merge.combine import Combine, combine_adapters
-from tasks.merge.equivalence import logits
 from tasks.merge.folder import save_beside
-from tasks.merge.layers import Skeleton
+from tasks.merge.layers import OffloadedModel
 from tasks.merge.plan import misfit, plan
 from tasks.merge.source import Quantization, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
+from tasks.models.equivalence import logits
+from tasks.models.shards import stored_tensors
+from tasks.models.writing import write
 
 Logits = list[torch.Tensor]
 
@@ -33,7 +37,7 @@ MMAP_THRESHOLD = -3
 
 
 @dataclass(frozen=True)
-class How:
+class MergeOptions:
     """What is special about merging an adapter."""
 
     quantization: Quantization | None = None
@@ -66,16 +70,16 @@ class Layerwise:
 
     by = "a layer at a time"
 
-    def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, how: How) -> None:
+    def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, how: MergeOptions) -> None:
         self.base, self.adapter, self.tuned, self.how = base, adapter, tuned, how
         self.source = source(base if adapter else tuned)
-        plain = Skeleton(self.source)
+        plain = OffloadedModel(self.source)
         self.misfit = misfit(plain)
         embedding = next(path for path, module in plain.model.named_modules() if module is plain.embeddings)
         self.brought = adapter.vocabulary(embedding) if adapter else None
         self.rows = self.brought or int(plain.embeddings.weight.shape[0])
         self.unused = plain if self.brought is None else None
-        """A skeleton that nothing was put on yet; building one takes a while."""
+        """A offloaded that nothing was put on yet; building one takes a while."""
 
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
@@ -86,35 +90,35 @@ class Layerwise:
             tuned = with_adapter(model, self.adapter.folder)
             self._combine(tuned, lambda name, other: tuned.load_adapter(other.folder, name))
             return before, logits(tuned, rows)
-        skeleton = Skeleton(source(self.base), self.brought)
-        skeleton.runnable(_roomy(skeleton))
-        before = logits(skeleton.model, rows)
+        offloaded = OffloadedModel(source(self.base), self.brought)
+        offloaded.runnable(_roomy(offloaded))
+        before = logits(offloaded.model, rows)
         if not self.adapter:
             return before, logits_of(self.tuned, rows)
-        self._attach(skeleton, self.adapter)
-        skeleton.runnable(_roomy(skeleton))
-        return before, logits(skeleton.tuned, rows)
+        self._attach(offloaded, self.adapter)
+        offloaded.runnable(_roomy(offloaded))
+        return before, logits(offloaded.tuned, rows)
 
     def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
         """See `Trained`."""
-        skeleton = self.write_weights(None if keep and self.adapter else dtype, out)
-        save_beside(skeleton.model, self.source.folder, tokenizer, dtype, out)
+        offloaded = self.write_weights(None if keep and self.adapter else dtype, out)
+        save_beside(offloaded.model, self.source.folder, tokenizer, dtype, out)
 
-    def write_weights(self, dtype: torch.dtype | None, out: Path) -> Skeleton:
+    def write_weights(self, dtype: torch.dtype | None, out: Path) -> OffloadedModel:
         """Write the merged weights alone, as `dtype` or, for None, each as the base stores it; return their model."""
-        skeleton, self.unused = self.unused or Skeleton(self.source, self.brought), None
-        skeleton.source = self.source
+        offloaded, self.unused = self.unused or OffloadedModel(self.source, self.brought), None
+        offloaded.source = self.source
         if self.adapter:
-            self._attach(skeleton, self.adapter)
+            self._attach(offloaded, self.adapter)
         _give_back()
-        files = plan(skeleton, dtype)
+        files = plan(offloaded, dtype)
         total = sum(tensor.size for tensors in files.values() for tensor in tensors.values())
         write(out, files, reporter("merge", total, "bytes"))
-        return skeleton
+        return offloaded
 
-    def _attach(self, skeleton: Skeleton, adapter: Adapter) -> None:
-        skeleton.attach(adapter.folder, set(adapter.tensors))
-        self._combine(skeleton.tuned, lambda name, other: skeleton.attach(other.folder, set(other.tensors), name))
+    def _attach(self, offloaded: OffloadedModel, adapter: Adapter) -> None:
+        offloaded.attach(adapter.folder, set(adapter.tensors))
+        self._combine(offloaded.tuned, lambda name, other: offloaded.attach(other.folder, set(other.tensors), name))
 
     def _combine(self, tuned: Any, attach: Callable[[str, Adapter], Any]) -> None:
         if self.how.combine:
@@ -144,7 +148,7 @@ class Whole:
         save_whole(merged, self.base if self.adapter else self.tuned, tokenizer, dtype, out)
 
 
-def hold(base: Path, adapter: Adapter | None, tuned: Path, how: How) -> Trained:
+def open_trained(base: Path, adapter: Adapter | None, tuned: Path, how: MergeOptions) -> Trained:
     """What was trained, held the way that needs the least memory."""
     why = adapter.whole if adapter else None
     if not why:
@@ -162,21 +166,21 @@ def hold(base: Path, adapter: Adapter | None, tuned: Path, how: How) -> Trained:
 
 def logits_of(folder: Path, rows: list[list[int]]) -> Logits:
     """Logits of the model in `folder`, in float32, its weights read as they are needed."""
-    skeleton = Skeleton(source(folder))
-    if misfit(skeleton):
+    offloaded = OffloadedModel(source(folder))
+    if misfit(offloaded):
         return logits(load_whole(folder), rows)
-    skeleton.runnable(_roomy(skeleton))
-    return logits(skeleton.model, rows)
+    offloaded.runnable(_roomy(offloaded))
+    return logits(offloaded.model, rows)
 
 
 def parameters(folder: Path) -> int:
     """Numbers in the weights of `folder`."""
-    return sum(tensor.size // tensor.dtype.itemsize for tensor in stored(folder).values())
+    return sum(tensor.size // tensor.dtype.itemsize for tensor in stored_tensors(folder).values())
 
 
-def _roomy(skeleton: Skeleton) -> bool:
+def _roomy(offloaded: OffloadedModel) -> bool:
     """Whether all weights may stay in memory once they are read. It changes the time, not the result."""
-    needed = 4 * sum(weight.numel() for weight in skeleton.weights.values())
+    needed = 4 * sum(weight.numel() for weight in offloaded.weights.values())
     return bool(needed < psutil.virtual_memory().available // 3)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import CheckFailed
-from tasks.merge.layers import Skeleton
+from tasks.core.errors import CheckFailed
+from tasks.merge.layers import OffloadedModel
 from tasks.merge.source import source
 
 
@@ -21,7 +21,7 @@ def check_new_tokens(base: Path, merged: Path, tokenizer: Any, templated: Path) 
     known = AutoTokenizer.from_pretrained(base, trust_remote_code=False).get_vocab()
     new = {number: text for text, number in tokenizer.get_vocab().items() if text not in known}
     used = sorted(_used(templated / "train.arrow") & set(new)) if new else []
-    before, after = Skeleton(source(base)), Skeleton(source(merged))
+    before, after = OffloadedModel(source(base)), OffloadedModel(source(merged))
     for number in used:
         old, now = _row(before, number), _row(after, number)
         if old is not None and now is not None and torch.equal(old.float(), now.float()):
@@ -37,15 +37,15 @@ def _used(file: Path) -> set[int]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    found: set[int] = set()
+    ids: set[int] = set()
     with pa.memory_map(str(file)) as mapped, pa.ipc.open_stream(mapped) as stream:
         for batch in stream:
-            found.update(pc.unique(batch.column("input_ids").flatten()).to_pylist())
-    return found
+            ids.update(pc.unique(batch.column("input_ids").flatten()).to_pylist())
+    return ids
 
 
-def _row(skeleton: Skeleton, number: int) -> torch.Tensor | None:
+def _row(offloaded: OffloadedModel, number: int) -> torch.Tensor | None:
     """The stored embedding of a token; None where there is no such row."""
-    name = skeleton.stored_name(skeleton.names[id(skeleton.embeddings.weight)])
-    place = skeleton.source.tensors[name] if name else None
-    return place.row(number) if place and number < place.shape[0] else None
+    name = offloaded.stored_name(offloaded.names[id(offloaded.embeddings.weight)])
+    embeddings = offloaded.source.tensors[name] if name else None
+    return embeddings.row(number) if embeddings and number < embeddings.shape[0] else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tasks.contract.errors import MachineError, ModelError
+from tasks.core.errors import MachineError, ModelError
 from tasks.merge.folder import save_beside
 
 
@@ -14,10 +14,10 @@ def load_whole(folder: Path) -> Any:
     """The model in `folder`, in float32. Raises `ModelError` where a weight is missing and would be made up."""
     from transformers import AutoModelForCausalLM
 
-    model, found = AutoModelForCausalLM.from_pretrained(
+    model, report = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True
     )
-    if missing := sorted(found["missing_keys"]):
+    if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be made up at random: "
             "restore the files of the model."

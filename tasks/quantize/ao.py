@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.quantize.bits import save_folder
+from tasks.quantize.schemes import Rows
 
 
-def write_ao(kind: str, merged: Path, out: Path) -> None:
+def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
     """Load `merged` quantised by `kind` (int8, float8; weights only) and save it into `out`, tokenizer included."""
     from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
     from transformers import AutoModelForCausalLM, TorchAoConfig

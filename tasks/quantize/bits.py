@@ -6,16 +6,17 @@ from typing import Any
 
 import torch
 
-from tasks.contract.files import write_json
-from tasks.contract.loading import keep_packing
+from tasks.core.files import write_json
+from tasks.models.loading import keep_packing
+from tasks.quantize.schemes import Rows
 
 
-def write_bits(scheme: str, merged: Path, out: Path) -> None:
-    """Load `merged` quantised by `scheme` (nf4, fp4 or int8) and save it into `out`, tokenizer included."""
+def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
+    """Load `merged` quantised by `kind` (nf4, fp4 or int8) and save it into `out`, tokenizer included."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
-        merged, quantization_config=_config(scheme, merged), trust_remote_code=False, use_safetensors=True
+        merged, quantization_config=_config(kind, merged), trust_remote_code=False, use_safetensors=True
     )
     keep_packing(model)
     save_folder(model, merged, out)

@@ -6,21 +6,23 @@ to calibrate on: the training rows' token ids, as they were trained, by the same
 
 from pathlib import Path
 
-from tasks.contract.errors import ModelError
+from tasks.core.errors import ModelError
 from tasks.quantize.bits import save_folder
+from tasks.quantize.schemes import Rows
 
 GROUP = 128
 """Numbers of a row that share a scale in W4A16."""
 
 
-def write_compressed(kind: str, merged: Path, out: Path, rows: list[list[int]]) -> None:
-    """Quantise `merged` by `kind` (a scheme of compressed-tensors), calibrated on the token ids `rows`, into `out`."""
+def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
+    """Quantise `merged` by `kind` (a scheme of compressed-tensors), calibrated on `rows`, into `out`."""
     from datasets import Dataset
     from llmcompressor import oneshot
     from llmcompressor.modifiers.gptq import GPTQModifier
     from llmcompressor.modifiers.quantization import QuantizationModifier
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    calibration = rows()
     model = AutoModelForCausalLM.from_pretrained(merged, trust_remote_code=False, use_safetensors=True)
     width = min(model.config.get_text_config().hidden_size, model.config.get_text_config().intermediate_size)
     if kind == "W4A16" and width % GROUP:
@@ -31,10 +33,10 @@ def write_compressed(kind: str, merged: Path, out: Path, rows: list[list[int]]) 
     oneshot(
         model=model,
         tokenizer=AutoTokenizer.from_pretrained(merged, trust_remote_code=False),
-        dataset=Dataset.from_dict({"input_ids": rows}) if rounding is GPTQModifier else None,
+        dataset=Dataset.from_dict({"input_ids": calibration}) if rounding is GPTQModifier else None,
         recipe=rounding(targets="Linear", scheme=kind, ignore=["lm_head"]),
-        max_seq_length=max(map(len, rows)),
-        num_calibration_samples=len(rows),
+        max_seq_length=max(map(len, calibration)),
+        num_calibration_samples=len(calibration),
         shuffle_calibration_samples=False,
     )
     save_folder(model, merged, out, save_compressed=True)

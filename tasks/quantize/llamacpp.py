@@ -10,14 +10,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import ModelError
-from tasks.quantize.gguf import write_gguf
+from tasks.core.errors import ModelError
+from tasks.models.gguf import write_gguf
+from tasks.quantize.schemes import Rows
 
 FILE_TYPES = {
     "q2_k": 10, "q3_k_s": 11, "q3_k_m": 12, "q3_k_l": 13, "q4_k_s": 14, "q4_k_m": 15, "q5_k_s": 16, "q5_k_m": 17,
     "q6_k": 18,
 }  # fmt: skip
 """llama_ftype of llama.h by the name of the scheme; s, m and l mix more or fewer tensors of the next larger type."""
+
+
+def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
+    """Write `merged` into `out` as one GGUF file of the type `kind`."""
+    write_k_quant(merged, out / f"model-{kind}.gguf", kind)
 
 
 def write_k_quant(merged: Path, path: Path, kind: str) -> None:

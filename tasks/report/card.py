@@ -4,19 +4,19 @@ import re
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from tasks.report import Settings
-from tasks.report.gather import Story
-from tasks.report.tell import TUNED
+from tasks.report.gather import RunResults
+from tasks.report.render import TUNED
+from tasks.report.settings import Settings
 
 
-def front_matter(settings: Settings, story: Story) -> str:
+def front_matter(settings: Settings, results: RunResults) -> str:
     """YAML between the two lines of dashes: base, licence, language, and what the merged model scores."""
-    metric = story.decision["metric"]
-    match = story.scores[TUNED]["metrics"][metric]
-    method = story.merge["method"]
+    metric = results.decision["metric"]
+    match = results.scores[TUNED]["metrics"][metric]
+    method = results.merge["method"]
     data = ModelCardData(
         model_name=settings.title,
-        base_model=story.base["location"] if story.base["kind"] == "hub" else None,
+        base_model=results.base["location"] if results.base["kind"] == "hub" else None,
         language=settings.language,
         license=settings.licence,
         library_name="transformers",

@@ -1,4 +1,8 @@
-"""Everything the report tells, read from data/ into one value."""
+"""Everything the report shows, read from data/ into one value.
+
+results = gather(Paths())
+results.scores["merged"]["metrics"]["exact_match"]["value"]
+"""
 
 import csv
 import json
@@ -7,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.files import read_json
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.files import read_json
+from tasks.core.paths import Paths
 
 ORDER = ("base", "base_system", "base_few_shot", "adapter", "merged")
-"""Candidates in the order they are told; quantised ones follow by name."""
+"""Candidates in the order of the page; quantised ones follow by name."""
 
 PACKAGES = (
     "torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors", "gguf",
@@ -22,8 +26,8 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Story:
-    """What happened, stage by stage."""
+class RunResults:
+    """What the stages of one run left, stage by stage."""
 
     base: dict[str, Any]
     """`base.json`; its files are left out."""
@@ -42,7 +46,7 @@ class Story:
     merge: dict[str, Any]
     quantized: list[dict[str, Any]]
     scores: dict[str, dict[str, Any]]
-    """`scores.json` by candidate, in the order they are told."""
+    """`scores.json` by candidate, in the order of the page."""
     predictions: dict[str, list[dict[str, Any]]]
     """Rows of predictions.parquet by candidate; all candidates have the same rows in the same order."""
     profile: dict[str, Any]
@@ -65,7 +69,7 @@ class Story:
     """The merged model's, by which all were asked."""
 
 
-def gather(paths: Paths) -> Story:
+def gather(paths: Paths) -> RunResults:
     """Read what the stages left; raise `InputError` where a stage has not run."""
     audit = read_json(paths.templated / "audit.json", "template")
     training = read_json(paths.trained / "training.json", "train")
@@ -76,7 +80,7 @@ def gather(paths: Paths) -> Story:
         "tuning": _curve(paths.fitted / "loss.csv"),
         "alignment": _curve(paths.aligned / "loss.csv"),
     }
-    return Story(
+    return RunResults(
         base={name: value for name, value in base.items() if name != "files"},
         settings=_settings(paths, audit),
         ledgers=_ledgers(paths, audit),
@@ -94,7 +98,9 @@ def gather(paths: Paths) -> Story:
         versions=_versions(paths.root / "requirements.lock"),
         decision=read_json(paths.decision / "decision.json", "decide"),
         comparisons=read_json(paths.decision / "comparisons.json", "decide"),
-        benchmarks={name: found for name in scores if (found := _optional(paths.evaluation(name) / "benchmarks.json"))},
+        benchmarks={
+            name: values for name in scores if (values := _optional(paths.evaluation(name) / "benchmarks.json"))
+        },
         judged=_each(paths.data / "judged", "judged.json", "judge"),
         judgements={
             folder.name: {row["id"]: row for row in _rows(folder / "judgements.parquet")}
@@ -106,13 +112,13 @@ def gather(paths: Paths) -> Story:
 
 def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
     folders = _folders(paths.data / "evaluation")
-    found = {folder.name: read_json(folder / "scores.json", "evaluate") for folder in folders}
-    missing = [name for name in ORDER if name not in found]
+    by_name = {folder.name: read_json(folder / "scores.json", "evaluate") for folder in folders}
+    missing = [name for name in ORDER if name not in by_name]
     if missing:
         raise InputError(
             f"{paths.data / 'evaluation'}: no scores of {', '.join(missing)}; run the stage evaluate first."
         )
-    return {name: found[name] for name in (*ORDER, *sorted(set(found) - set(ORDER)))}
+    return {name: by_name[name] for name in (*ORDER, *sorted(set(by_name) - set(ORDER)))}
 
 
 def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -121,7 +127,7 @@ def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
     quantized, judged = (
         [folder / "settings.json" for folder in _folders(paths.data / name)] for name in ("quantized", "judged")
     )
-    found = {
+    sections = {
         "base": _optional(paths.base / "settings.json"),
         "generate": _optional(paths.generated / "settings.json"),
         "clean": ledger.get("settings", {}),
@@ -134,23 +140,23 @@ def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "judge": _optional(judged[0]) if judged else {},
         "decide": _optional(paths.decision / "decision.json").get("settings", {}),
     }
-    return {section: flat(values) for section, values in found.items() if values}
+    return {section: flat(values) for section, values in sections.items() if values}
 
 
 def _ledgers(paths: Paths, audit: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
+    ledgers = []
     for where, file in (
         ("pretraining", paths.base / "pretraining" / "ledger.json"),
         ("generate", paths.generated / "ledger.json"),
         ("clean", paths.clean / "ledger.json"),
     ):
         if values := _optional(file):
-            found.append((where, values))
+            ledgers.append((where, values))
     for split, values in audit.get("splits", {}).items():
-        found += [
+        ledgers += [
             (f"template, {split}", values[unit]) for unit in ("rows", "tokens") if isinstance(values.get(unit), dict)
         ]
-    return [_line(where, values) for where, values in found if values["in"]]
+    return [_line(where, values) for where, values in ledgers if values["in"]]
 
 
 def _line(where: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -162,13 +168,13 @@ def _line(where: str, values: dict[str, Any]) -> dict[str, Any]:
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one, with names joined by dots."""
-    found: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict) and value:
-            found.update(flat(value, f"{prefix}{name}."))
+            flattened.update(flat(value, f"{prefix}{name}."))
         else:
-            found[f"{prefix}{name}"] = value
-    return found
+            flattened[f"{prefix}{name}"] = value
+    return flattened
 
 
 def _each(path: Path, name: str, stage: str) -> list[dict[str, Any]]:
@@ -198,8 +204,8 @@ def _curve(path: Path) -> list[dict[str, float | None]]:
 def _rows(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    found: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.is_file() else []
-    return found
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.is_file() else []
+    return rows
 
 
 def _chat_template(folder: Path) -> str:

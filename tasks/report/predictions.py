@@ -12,33 +12,33 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.report import Settings
-from tasks.report.gather import Story
-from tasks.report.tell import metric, name
+from tasks.report.gather import RunResults
+from tasks.report.render import display_name, metric
+from tasks.report.settings import Settings
 
 SCRIPT = Path(__file__).parent / "templates" / "predictions.js"
 DIMENSIONS = ("slice", "source", "length")
 
 
-def context(settings: Settings, story: Story) -> dict[str, Any]:
+def context(settings: Settings, results: RunResults) -> dict[str, Any]:
     """What the template predictions.html.jinja wants."""
     script = SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    rows = worst_first(story)[: settings.predictions]
+    rows = worst_first(results)[: settings.predictions]
     return {
         "settings": settings,
         "shown": len(rows),
-        "rows": len(story.predictions["base"]),
+        "rows": len(results.predictions["base"]),
         "script": Markup(script),
         "policy": f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        "data": Markup(_embedded(_data(story, rows))),
+        "data": Markup(_embedded(_data(results, rows))),
     }
 
 
-def worst_first(story: Story) -> list[int]:
+def worst_first(results: RunResults) -> list[int]:
     """Rows by the score of the candidate that may be shipped, the worst first; rows alike in the order of the split."""
-    main, better = metric(story), _better(story)
-    scores = [row[main] for row in story.predictions[story.decision["candidate"]]]
+    main, better = metric(results), _better(results)
+    scores = [row[main] for row in results.predictions[results.decision["candidate"]]]
     sign = 1 if better[main] == "higher" else -1
 
     def rank(number: int) -> tuple[float, int]:
@@ -47,17 +47,22 @@ def worst_first(story: Story) -> list[int]:
     return sorted(range(len(scores)), key=rank)
 
 
-def _data(story: Story, rows: list[int]) -> dict[str, Any]:
-    better = _better(story)
-    base = story.predictions["base"]
-    judges = {told["candidate"]: {"by": told["judge"], "against": name(told["against"])} for told in story.judged}
+def _data(results: RunResults, rows: list[int]) -> dict[str, Any]:
+    better = _better(results)
+    base = results.predictions["base"]
+    judges = {
+        judgement["candidate"]: {"by": judgement["judge"], "against": display_name(judgement["against"])}
+        for judgement in results.judged
+    }
     dimensions = [key for key in DIMENSIONS if len({base[row][key] for row in rows} - {None}) > 1]
     return {
-        "first": story.decision["candidate"],
+        "first": results.decision["candidate"],
         "metrics": [{"key": key, "lower": way == "lower"} for key, way in better.items()],
-        "main": metric(story),
+        "main": metric(results),
         "dimensions": dimensions,
-        "candidates": [{"key": key, "name": name(key), "judged": judges.get(key)} for key in story.predictions],
+        "candidates": [
+            {"key": key, "name": display_name(key), "judged": judges.get(key)} for key in results.predictions
+        ],
         "rows": [
             {
                 "id": base[row]["id"],
@@ -70,9 +75,9 @@ def _data(story: Story, rows: list[int]) -> dict[str, Any]:
                         "output": answers[row]["output"],
                         "finish": answers[row]["finish"],
                         "scores": [answers[row][key] for key in better],
-                        "judged": _judged(story.judgements.get(candidate, {}).get(base[row]["id"])),
+                        "judged": _judged(results.judgements.get(candidate, {}).get(base[row]["id"])),
                     }
-                    for candidate, answers in story.predictions.items()
+                    for candidate, answers in results.predictions.items()
                 ],
             }
             for row in rows
@@ -85,12 +90,12 @@ def _judged(row: dict[str, Any] | None) -> dict[str, Any] | None:
     if row is None:
         return None
     turned = None not in (row["first"], row["second"]) and row["first"] != row["second"]
-    said = [text for text in (row["said_first"], row["said_second"]) if text is not None]
-    return {"verdict": row["verdict"], "turned": turned, "said": said}
+    explanations = [text for text in (row["said_first"], row["said_second"]) if text is not None]
+    return {"verdict": row["verdict"], "turned": turned, "said": explanations}
 
 
-def _better(story: Story) -> dict[str, str]:
-    metrics = story.scores["base"]["metrics"]
+def _better(results: RunResults) -> dict[str, str]:
+    metrics = results.scores["base"]["metrics"]
     return {key: metrics[key]["better"] for key in metrics}
 
 

@@ -1,4 +1,10 @@
-"""95 % intervals of a mean: Wilson's for shares of right answers, a bootstrap of the rows for everything else."""
+"""95 % intervals of a mean: Wilson's for shares of right answers, a bootstrap of the rows for everything else.
+
+Shapes: `N` rows, `R` resamples.
+
+>>> mean([1, 1, 0, 1])["value"]
+0.75
+"""
 
 from math import exp, sqrt
 from typing import Any
@@ -30,12 +36,12 @@ def proportion(right: int, n: int) -> dict[str, float | int]:
 
 
 def mean(values: Any) -> dict[str, float | int]:
-    """The mean of `values` (n numbers) with its interval: Wilson's where all are 0 or 1, else that of a bootstrap."""
-    found = np.asarray(values, float)
-    if np.isin(found, (0.0, 1.0)).all():
-        return proportion(int(found.sum()), len(found))
-    low, high = bootstrap(found)
-    return {"value": round(float(found.mean()), 4), "low": round(low, 4), "high": round(high, 4), "n": len(found)}
+    """The mean of `values` (N,) with its interval: Wilson's where all are 0 or 1, else that of a bootstrap."""
+    scores = np.asarray(values, float)
+    if np.isin(scores, (0.0, 1.0)).all():
+        return proportion(int(scores.sum()), len(scores))
+    low, high = bootstrap(scores)
+    return {"value": round(float(scores.mean()), 4), "low": round(low, 4), "high": round(high, 4), "n": len(scores)}
 
 
 def perplexity(losses: Any, tokens: Any) -> dict[str, float | int]:
@@ -69,7 +75,7 @@ def bootstrap(values: Any, resamples: int = RESAMPLES, seed: int = SEED) -> tupl
 
 
 def means(values: Any, resamples: int, seed: int) -> Any:
-    """Means of `resamples` draws of n rows with replacement; by counts where few values differ, which is quick."""
+    """Means (R,) of `resamples` draws of N rows with replacement; by counts where few values differ, which is quick."""
     draw = np.random.default_rng(seed)
     n = len(values)
     unlike, counts = np.unique(values, return_counts=True)

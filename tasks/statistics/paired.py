@@ -1,4 +1,11 @@
-"""Two models on the same rows: the difference, how far chance may have moved it, and how many rows would tell more."""
+"""Two models on the same rows: the difference, how far chance may have moved it, and how many rows would tell more.
+
+Shapes: `N` rows.
+
+>>> result = compare([1, 1, 1, 0], [0, 1, 0, 0])
+>>> result["difference"], result["wins"], result["test"]
+(0.5, 2, 'exact McNemar')
+"""
 
 from math import ceil, sqrt
 from typing import Any
@@ -14,23 +21,23 @@ POWER = 0.8
 def compare(
     first: Any, second: Any, level: float = 0.05, resamples: int = RESAMPLES, seed: int = SEED
 ) -> dict[str, Any]:
-    """What `first` has over `second`, both n scores of the same rows in the same order, more being better.
+    """What `first` has over `second`, both (N,) scores of the same rows in the same order, more being better.
 
     difference with `low` and `high` (95 %), `p` of a paired test (two-sided), `wins`, `losses`, `ties`, the effect size
     `dz` (difference in standard deviations of the differences; None where they do not vary), and `detectable`: the
     difference that n rows show at `level` with a power of 80 %. `spread`: standard deviation of the differences.
     """
     one, two = np.asarray(first, float), np.asarray(second, float)
-    found = one - two
-    n, wins, losses = len(found), int((found > 0).sum()), int((found < 0).sum())
-    right_or_wrong = bool(np.isin(np.concatenate([one, two]), (0.0, 1.0)).all())
-    low, high = interval(found, right_or_wrong, resamples, seed)
-    spread = float(found.std(ddof=1)) if n > 1 else 0.0
-    test = "exact McNemar" if right_or_wrong else "sign flips"
-    p = mcnemar(wins, losses) if right_or_wrong else sign_flips(found, resamples, seed)
+    differences = one - two
+    n, wins, losses = len(differences), int((differences > 0).sum()), int((differences < 0).sum())
+    binary = bool(np.isin(np.concatenate([one, two]), (0.0, 1.0)).all())
+    low, high = interval(differences, binary, resamples, seed)
+    spread = float(differences.std(ddof=1)) if n > 1 else 0.0
+    test = "exact McNemar" if binary else "sign flips"
+    p = mcnemar(wins, losses) if binary else sign_flips(differences, resamples, seed)
     return {
         "n": n,
-        "difference": round(float(found.mean()), 4),
+        "difference": round(float(differences.mean()), 4),
         "low": round(low, 4),
         "high": round(high, 4),
         "p": float(f"{p:.4g}"),
@@ -38,21 +45,19 @@ def compare(
         "wins": wins,
         "losses": losses,
         "ties": n - wins - losses,
-        "dz": round(float(found.mean()) / spread, 4) if spread > 1e-12 else None,
+        "dz": round(float(differences.mean()) / spread, 4) if spread > 1e-12 else None,
         "spread": round(spread, 4),
         "detectable": round(detectable(spread, n, level), 4),
     }
 
 
-def interval(
-    differences: Any, right_or_wrong: bool, resamples: int = RESAMPLES, seed: int = SEED
-) -> tuple[float, float]:
+def interval(differences: Any, binary: bool, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:
     """95 % interval of the mean difference by drawing rows with replacement.
 
     For right and wrong answers a row won and a row lost are added (Bonett and Price 2012, Psychological Methods
     17:370): where few rows differ, a bootstrap of those alone is too sure, and of none at all it is certain.
     """
-    values = np.concatenate([differences, [1.0, -1.0]]) if right_or_wrong else np.asarray(differences, float)
+    values = np.concatenate([differences, [1.0, -1.0]]) if binary else np.asarray(differences, float)
     return bootstrap(values, resamples, seed)
 
 
@@ -82,11 +87,11 @@ def sign_flips(differences: Any, resamples: int = RESAMPLES, seed: int = SEED) -
 
 def holm(ps: list[float]) -> list[float]:
     """p values of several tests, adjusted so that all hold together (Holm 1979)."""
-    order = sorted(range(len(ps)), key=ps.__getitem__)
+    by_p = sorted(range(len(ps)), key=ps.__getitem__)
     adjusted, highest = [0.0] * len(ps), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(ps) - rank) * ps[place]))
-        adjusted[place] = float(f"{highest:.4g}")
+    for rank, index in enumerate(by_p):
+        highest = max(highest, min(1.0, (len(ps) - rank) * ps[index]))
+        adjusted[index] = float(f"{highest:.4g}")
     return adjusted
 
 

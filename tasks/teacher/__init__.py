@@ -1,1 +1,1 @@
-"""Whoever is asked: a server, or a model in this process; and the record of what they answered."""
+"""Clients of a teacher model, which runs on a server or in this process, and the store of its responses."""

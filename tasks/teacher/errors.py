@@ -3,31 +3,31 @@
 from typing import Literal
 
 
-class Unanswered(Exception):
+class RequestError(Exception):
     """There is no answer, and asking again will not help: the request itself is at fault."""
 
 
-class Passing(Unanswered):
+class TransientError(RequestError):
     """There is no answer now; it is worth asking again."""
 
-    def __init__(self, said: str, wait: float | None = None) -> None:
+    def __init__(self, message: str, wait: float | None = None) -> None:
         """`wait`: seconds that the server wants to be left alone, where it says so."""
-        super().__init__(said)
+        super().__init__(message)
         self.wait = wait
 
 
-class Unreachable(Passing):
+class UnreachableError(TransientError):
     """Nobody listens at the teacher's address."""
 
 
-class OverBudget(Exception):
+class BudgetExceeded(Exception):
     """The request was not sent: it could pass the budget."""
 
 
-class Stopped(Exception):
+class FatalError(Exception):
     """Nothing can be asked: a wrong key, a wrong model, a server that is gone. The run ends; what arrived is kept."""
 
-    def __init__(self, said: str, kind: Literal["input", "machine"]) -> None:
+    def __init__(self, message: str, kind: Literal["input", "machine"]) -> None:
         """`kind`: who has to mend it: settings or environment (`input`), or the server (`machine`)."""
-        super().__init__(said)
+        super().__init__(message)
         self.kind = kind

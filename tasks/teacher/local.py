@@ -1,15 +1,18 @@
 """A model folder as a teacher, in this process. One prompt at a time, each with its own seed: no answer depends on
-which others were asked, so a resumed run answers like an undisturbed one. For many rows a server is faster."""
+which others were asked, so a resumed run answers like an undisturbed one. For many rows a server is faster.
+
+Shapes: `B` prompts of a batch (1 here), `T` tokens of the prompt, `N` tokens of the answer.
+"""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import TemperError
-from tasks.contract.files import fingerprint
-from tasks.contract.loading import load_model
-from tasks.contract.model import describe, identity
-from tasks.teacher.errors import Stopped, Unanswered
+from tasks.core.errors import TemperError
+from tasks.core.files import fingerprint
+from tasks.models.loading import load_model
+from tasks.models.record import describe, identity
+from tasks.teacher.errors import FatalError, RequestError
 from tasks.teacher.request import Request, Response
 from tasks.teacher.settings import Teacher
 
@@ -19,11 +22,11 @@ def local_name(folder: Path) -> str:
     return f"{folder.name}@{identity(describe(folder))[:16]}"
 
 
-class Local:
+class LocalBackend:
     """A causal language model with a chat template, answering from its folder."""
 
     def __init__(self, settings: Teacher) -> None:
-        """Load the model. Raises `Stopped` where the folder holds none."""
+        """Load the model. Raises `FatalError` where the folder holds none."""
         import torch
         from transformers import AutoTokenizer
 
@@ -34,40 +37,45 @@ class Local:
             self._model = load_model(folder, device=device)
             self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except (TemperError, OSError, ValueError) as error:
-            raise Stopped(f"{folder}: no model that can be loaded ({error})", "input") from None
+            raise FatalError(f"{folder}: no model that can be loaded ({error})", "input") from None
         self.model = local_name(folder)
 
     async def ask(self, request: Request) -> Response:
-        """Answer `request`. Raises `Unanswered` where it does not fit into the context."""
+        """Answer `request`. Raises `RequestError` where it does not fit into the context."""
         sampling, torch = request.sampling, self._torch
-        text = request.content if request.is_text else self._rendered(request)
-        begins = request.is_text and not text.startswith(self._tokenizer.bos_token or "\0")
-        ids = self._tokenizer(text, add_special_tokens=begins, return_tensors="pt").input_ids
-        longest = int(self._model.config.max_position_embeddings) - ids.shape[1]
-        if longest < 1:
-            raise Unanswered(f"the prompt has {ids.shape[1]} tokens, and the context ends before them")
-        most = min(int(sampling["max_tokens"]), longest)
-        draws: dict[str, Any] = {"do_sample": False}
+        text = request.content if request.is_text else self._render(request)
+        add_special_tokens = request.is_text and not text.startswith(self._tokenizer.bos_token or "\0")
+        ids = self._tokenizer(text, add_special_tokens=add_special_tokens, return_tensors="pt").input_ids
+        room = int(self._model.config.max_position_embeddings) - ids.shape[1]
+        if room < 1:
+            raise RequestError(f"the prompt has {ids.shape[1]} tokens, and the context ends before them")
+        max_new_tokens = min(int(sampling["max_tokens"]), room)
+        sampler: dict[str, Any] = {"do_sample": False}
         if sampling["temperature"]:
-            draws = {"do_sample": True, "temperature": sampling["temperature"], "top_p": sampling["top_p"], "top_k": 0}
+            sampler = {
+                "do_sample": True,
+                "temperature": sampling["temperature"],
+                "top_p": sampling["top_p"],
+                "top_k": 0,
+            }
         torch.manual_seed(int(fingerprint([sampling.get("seed"), request.key])[:15], 16))
         with torch.inference_mode():
-            ids = ids.to(self._model.device)
-            made = self._model.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=most, **draws,
+            ids = ids.to(self._model.device)  # (B, T)
+            output = self._model.generate(
+                ids, attention_mask=torch.ones_like(ids), max_new_tokens=max_new_tokens, **sampler,
                 pad_token_id=self._tokenizer.pad_token_id or 0, tokenizer=self._tokenizer,
                 stop_strings=list(sampling.get("stop", ())) or None,
-            )[0, ids.shape[1] :]  # fmt: skip
-        answer = self._tokenizer.decode(made, skip_special_tokens=True)
+            )[0, ids.shape[1] :]  # fmt: skip  # (N,)
+        answer = self._tokenizer.decode(output, skip_special_tokens=True)
         for stop in sampling.get("stop", ()):
             answer = answer.split(stop)[0]
-        reason = "length" if len(made) >= most else "stop"
-        return Response(answer.strip(), reason, (), ids.shape[1], len(made))
+        reason = "length" if len(output) >= max_new_tokens else "stop"
+        return Response(answer.strip(), reason, (), ids.shape[1], len(output))
 
     async def close(self) -> None:
         del self._model
 
-    def _rendered(self, request: Request) -> str:
+    def _render(self, request: Request) -> str:
         tools: Any = request.sampling.get("tools")
         messages = json.loads(json.dumps(request.content))
         try:
@@ -75,4 +83,4 @@ class Local:
                 self._tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
             )
         except Exception as error:  # templates raise whatever they like
-            raise Stopped(f"{self.model}: its chat template cannot render a request: {error}", "input") from None
+            raise FatalError(f"{self.model}: its chat template cannot render a request: {error}", "input") from None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.contract.files import fingerprint
+from tasks.core.files import fingerprint
 from tasks.teacher.settings import Teacher
 
 
@@ -21,17 +21,17 @@ class Request:
     """Which of several answers to the same content this is, from 0."""
 
     @classmethod
-    def of(cls, settings: Teacher, model: str, asked: Any, sample: int = 0) -> "Request":
-        """`asked`: messages, or a mapping with `content` and what this request adds: `tools`, `stop`, `sample`."""
-        more = dict(asked) if isinstance(asked, dict) else {"content": asked}
-        content, sample = more.pop("content"), more.pop("sample", 0) + sample
+    def of(cls, settings: Teacher, model: str, content: Any, sample: int = 0) -> "Request":
+        """`content`: messages, or a mapping with `content` and what this request adds: `tools`, `stop`, `sample`."""
+        extras = dict(content) if isinstance(content, dict) else {"content": content}
+        content, sample = extras.pop("content"), extras.pop("sample", 0) + sample
         sampling = {
             "temperature": settings.temperature,
             "top_p": settings.top_p,
             "max_tokens": settings.max_new_tokens,
             **({} if settings.seed is None else {"seed": settings.seed + sample}),
             **settings.extra,
-            **more,
+            **extras,
         }
         return cls(model, content, sampling, sample)
 
@@ -54,7 +54,7 @@ class Request:
         return isinstance(self.content, str)
 
     @property
-    def weight(self) -> int:
+    def token_estimate(self) -> int:
         """Tokens that it may take, about: four bytes each sent, and the longest answer."""
         return len(str(self.content).encode()) // 4 + int(self.sampling["max_tokens"])
 
@@ -85,6 +85,6 @@ class Response:
         """The response that `as_dict` recorded."""
         return cls(**{**recorded, "tool_calls": tuple(recorded.get("tool_calls", ()))})
 
-    def cut(self, most: int) -> bool:
-        """Whether it ended because it was as long as allowed (`most` tokens), whatever reason the server gave."""
-        return self.finish_reason == "length" or (self.output_tokens or 0) >= most
+    def is_truncated(self, limit: int) -> bool:
+        """Whether it ended because it was as long as allowed (`limit` tokens), whatever reason the server gave."""
+        return self.finish_reason == "length" or (self.output_tokens or 0) >= limit

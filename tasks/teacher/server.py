@@ -11,22 +11,22 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tasks.teacher.errors import Passing, Stopped, Unanswered, Unreachable
+from tasks.teacher.errors import FatalError, RequestError, TransientError, UnreachableError
 from tasks.teacher.request import Request, Response
 from tasks.teacher.settings import Teacher
 
-LONGEST_WAIT = 300.0
+MAX_RETRY_AFTER = 300.0
 """Seconds that a server's `Retry-After` is heeded at most."""
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 """This machine, which no proxy leads to."""
 
-AT_FAULT = {400, 413, 414, 415, 422}
+REQUEST_ERRORS = {400, 413, 414, 415, 422}
 """Statuses that blame the request: too long, not understood."""
 
 
-class Server:
-    """A session with a server. Made and used in one event loop."""
+class ServerBackend:
+    """A session with a server. Make and use it in one event loop."""
 
     def __init__(self, settings: Teacher, key: str | None) -> None:
         """`key` goes into the header of each request and nowhere else; messages of errors have it struck out."""
@@ -43,7 +43,7 @@ class Server:
         return str(self.settings.model)
 
     async def ask(self, request: Request) -> Response:
-        """Send `request` once. Raises `Unanswered`, `Passing` or `Stopped`."""
+        """Send `request` once. Raises `RequestError`, `TransientError` or `FatalError`."""
         path = "completions" if request.is_text else "chat/completions"
         try:
             async with self._session.post(
@@ -53,13 +53,13 @@ class Server:
                 return self._read(reply, body)
         except TimeoutError:
             waited = self.settings.request_timeout
-            raise Passing(f"no whole answer within {waited:g} seconds (request_timeout)") from None
+            raise TransientError(f"no whole answer within {waited:g} seconds (request_timeout)") from None
         except aiohttp.ClientConnectorError as error:
-            raise Unreachable(
+            raise UnreachableError(
                 self._clean(f"{self.settings.url} cannot be reached ({error.strerror or error})")
             ) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Passing(self._clean(f"the connection broke: {type(error).__name__} {error}")) from None
+            raise TransientError(self._clean(f"the connection broke: {type(error).__name__} {error}")) from None
 
     async def close(self) -> None:
         await self._session.close()
@@ -67,32 +67,32 @@ class Server:
     def _read(self, reply: aiohttp.ClientResponse, body: bytes) -> Response:
         if reply.status == 200:
             try:
-                said = json.loads(body)
+                payload = json.loads(body)
                 if b"\\ud" in body.lower() or b"\xed" in body:
                     # Half of a surrogate pair, with which a cut-off answer may end, is no text that can be stored.
-                    said = json.loads(json.dumps(said, ensure_ascii=False).encode(errors="replace"))
-                return _response(said)
+                    payload = json.loads(json.dumps(payload, ensure_ascii=False).encode(errors="replace"))
+                return _response(payload)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 kind = reply.headers.get("Content-Type", "no content type")
-                said = self._clean(body[:200].decode(errors="replace"))
-                raise Passing(f"not an answer of OpenAI's protocol ({kind}; {error!r}): {said!r}") from None
-        said = self._clean(_said(body))
-        told = f"status {reply.status}: {said}"
+                message = self._clean(body[:200].decode(errors="replace"))
+                raise TransientError(f"not an answer of OpenAI's protocol ({kind}; {error!r}): {message!r}") from None
+        message = self._clean(_error_message(body))
+        detail = f"status {reply.status}: {message}"
         if reply.status in (401, 403):
             variable = self.settings.key_name
             which = f"the key in {variable}" if variable else "a request without a key (key_variable)"
-            raise Stopped(f"{self.settings.url} refuses {which}: {told}", "input")
+            raise FatalError(f"{self.settings.url} refuses {which}: {detail}", "input")
         if reply.status in (404, 405) or 300 <= reply.status < 400:
-            raise Stopped(
+            raise FatalError(
                 f"{self.settings.url} knows no {self.settings.model!r} or no such address; check the "
-                f"teacher's model and base_url (most servers want /v1 at its end): {told}",
+                f"teacher's model and base_url (most servers want /v1 at its end): {detail}",
                 "input",
             )
-        if reply.status in AT_FAULT:
-            raise Unanswered(told)
+        if reply.status in REQUEST_ERRORS:
+            raise RequestError(detail)
         if reply.status == 402 or b"insufficient_quota" in body:
-            raise Stopped(f"{self.settings.url} wants to be paid first: {told}", "input")
-        raise Passing(told, _wait(reply.headers.get("Retry-After")))
+            raise FatalError(f"{self.settings.url} wants to be paid first: {detail}", "input")
+        raise TransientError(detail, _retry_after(reply.headers.get("Retry-After")))
 
     def _clean(self, text: str) -> str:
         """One line without the key, as servers and libraries like to repeat it."""
@@ -102,14 +102,14 @@ class Server:
 
 def _response(body: Any) -> Response:
     choice, usage = body["choices"][0], body.get("usage") or {}
-    said = choice.get("message", choice)
-    text = said["content"] if "message" in choice else said["text"]
+    message = choice.get("message", choice)
+    text = message["content"] if "message" in choice else message["text"]
     if not isinstance(text, str | None):
         raise TypeError("the content is no text")
-    calls = [{"type": "function", "function": dict(call["function"])} for call in said.get("tool_calls") or ()]
-    if said.get("refusal") and not text:
+    calls = [{"type": "function", "function": dict(call["function"])} for call in message.get("tool_calls") or ()]
+    if message.get("refusal") and not text:
         return Response(
-            said["refusal"], "content_filter", (), usage.get("prompt_tokens"), usage.get("completion_tokens")
+            message["refusal"], "content_filter", (), usage.get("prompt_tokens"), usage.get("completion_tokens")
         )
     return Response(
         text or "",
@@ -120,18 +120,18 @@ def _response(body: Any) -> Response:
     )
 
 
-def _said(body: bytes) -> str:
+def _error_message(body: bytes) -> str:
     """The server's own words about an error."""
     text = body[:2000].decode(errors="replace")
     try:
-        told = json.loads(body)
-        told = told.get("error", told.get("detail", told.get("message", told)))
-        return str(told.get("message", told) if isinstance(told, dict) else told)
+        payload = json.loads(body)
+        payload = payload.get("error", payload.get("detail", payload.get("message", payload)))
+        return str(payload.get("message", payload) if isinstance(payload, dict) else payload)
     except (ValueError, AttributeError):
         return text
 
 
-def _wait(header: str | None) -> float | None:
+def _retry_after(header: str | None) -> float | None:
     """Seconds of a `Retry-After`: a number, or a date."""
     if header is None:
         return None
@@ -142,4 +142,4 @@ def _wait(header: str | None) -> float | None:
             seconds = parsedate_to_datetime(header).timestamp() - time.time()
         except ValueError:
             return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)

@@ -6,14 +6,14 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from tasks.contract.settings import SECRET
-from tasks.contract.settings import Settings as Section
+from tasks.core.settings import SECRET
+from tasks.core.settings import Settings as Section
 
 HUGGING_FACE = "https://router.huggingface.co/v1"
 """Hugging Face's inference API, which speaks OpenAI's chat protocol."""
 
 
-OWN = {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream", "tools", "stop"}
+RESERVED = {"model", "messages", "prompt", "temperature", "top_p", "seed", "max_tokens", "n", "stream", "tools", "stop"}
 """Keys of a request that temper sets itself."""
 
 
@@ -60,7 +60,7 @@ class Teacher(Section):
     @field_validator("extra")
     @classmethod
     def _extra_is_no_setting(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        if taken := OWN & {*extra}:
+        if taken := RESERVED & {*extra}:
             raise ValueError(f"{', '.join(sorted(taken))} cannot be set here")
         return extra
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.contract.ledger import Ledger
-from tasks.template.checks import CHECKS, WANTED, Check
+from tasks.rows.ledger import Ledger
+from tasks.template.checks import CHECKS, REQUESTED, Check
 from tasks.template.encode import Encoder
 from tasks.template.findings import EXAMPLES, Findings
 from tasks.template.lengths import summary
@@ -48,61 +48,63 @@ class Account:
     controls: Counter[int] = field(default_factory=Counter)
     """Control tokens of what is trained, and how often they stand there."""
 
-    def add(self, found: Outcome) -> dict[str, Any] | None:
+    def add(self, outcome: Outcome) -> dict[str, Any] | None:
         """Account for a row; returns what `truncated.parquet` says of it where it leaves or was cut."""
-        for slug in found.notes:
-            self.findings.add(slug, found.id, found.detail if slug in ("unrenderable", "coverage", "history") else None)
+        for slug in outcome.notes:
+            self.findings.add(
+                slug, outcome.id, outcome.detail if slug in ("unrenderable", "coverage", "history") else None
+            )
         self.rows.came += 1
-        self.came.append(found.tokens)
-        if found.reason:
-            self._leave(found)
+        self.came.append(outcome.tokens)
+        if outcome.reason:
+            self._leave(outcome)
         else:
-            self._go_on(found)
-        if not found.reason and not found.cut:
+            self._go_on(outcome)
+        if not outcome.reason and not outcome.cut:
             return None
-        self.cut += found.reason is None
-        examples = self.long if found.reason in (None, "too_long") else self.refused
-        if len(examples) < EXAMPLES and found.reason not in WANTED:
-            examples.append(f"{found.id} with {found.tokens}")
-        return _lost(found, self.name)
+        self.cut += outcome.reason is None
+        examples = self.long if outcome.reason in (None, "too_long") else self.refused
+        if len(examples) < EXAMPLES and outcome.reason not in REQUESTED:
+            examples.append(f"{outcome.id} with {outcome.tokens}")
+        return _lost(outcome, self.name)
 
     def count(self, encoder: Encoder, outcomes: list[Outcome]) -> None:
         """Count the control tokens of rows that go on."""
-        for found in outcomes:
-            if not found.reason:
-                for part in found.sequences:
-                    self.controls.update(part.tokens[encoder.of(part.tokens)].tolist())
+        for outcome in outcomes:
+            if not outcome.reason:
+                for part in outcome.sequences:
+                    self.controls.update(part.tokens[encoder.control_positions(part.tokens)].tolist())
 
-    def _leave(self, found: Outcome) -> None:
-        reason = str(found.reason)
+    def _leave(self, outcome: Outcome) -> None:
+        reason = str(outcome.reason)
         self.rows.left[reason] += 1
-        for ledger, count in ((self.tokens, found.tokens), (self.answers, found.answers)):
+        for ledger, count in ((self.tokens, outcome.tokens), (self.answers, outcome.answers)):
             ledger.came += count
             ledger.left[reason] += count
 
-    def _go_on(self, found: Outcome) -> None:
-        after, trained = found.length, found.trained
+    def _go_on(self, outcome: Outcome) -> None:
+        after, trained = outcome.length, outcome.trained
         self.rows.outs[self.name] += 1
-        self.repeated += max(0, after - found.tokens)
-        self.tokens.came += max(found.tokens, after)
+        self.repeated += max(0, after - outcome.tokens)
+        self.tokens.came += max(outcome.tokens, after)
         self.tokens.outs["trained"] += trained
         self.tokens.outs["masked"] += after - trained
-        self.answers.came += max(found.answers, trained)
+        self.answers.came += max(outcome.answers, trained)
         self.answers.outs["trained"] += trained
-        if found.tokens > after:
-            self.tokens.left[f"cut_{found.cut}"] += found.tokens - after
-        if found.answers > trained:
-            self.answers.left[f"cut_{found.cut}"] += found.answers - trained
-        if found.kind == "sequence":
-            self.trained.update(rows=len(found.sequences), tokens=after, supervised_tokens=trained)
-            self.lengths.extend(len(part) for part in found.sequences)
+        if outcome.tokens > after:
+            self.tokens.left[f"cut_{outcome.cut}"] += outcome.tokens - after
+        if outcome.answers > trained:
+            self.answers.left[f"cut_{outcome.cut}"] += outcome.answers - trained
+        if outcome.kind == "sequence":
+            self.trained.update(rows=len(outcome.sequences), tokens=after, supervised_tokens=trained)
+            self.lengths.extend(len(part) for part in outcome.sequences)
         else:
-            self.trained[found.kind] += 1
-            self.lengths.append(max(len(part) for part in found.sequences))
-            if found.kind == "preference":
-                self.pairs.add(found, self.findings)
+            self.trained[outcome.kind] += 1
+            self.lengths.append(max(len(part) for part in outcome.sequences))
+            if outcome.kind == "preference":
+                self.pairs.add(outcome, self.findings)
             else:
-                self.pairs.add_judged(found, self.findings)
+                self.pairs.add_judged(outcome, self.findings)
 
     def as_dict(self, known: Mapping[str, Check] = CHECKS) -> dict[str, Any]:
         """What `audit.json` says of the split; `known`: the checks that findings may name."""
@@ -136,16 +138,16 @@ def _is_poor(answer: str) -> bool:
     return len(answer.strip()) < SHORT or bool(_REFUSAL.match(answer))
 
 
-def _lost(found: Outcome, split: str) -> dict[str, Any]:
-    stopped = all(part.runs and part.runs[-1][1] <= len(part) for part in found.sequences) and found.cut != "answer"
+def _lost(outcome: Outcome, split: str) -> dict[str, Any]:
+    stopped = all(part.runs and part.runs[-1][1] <= len(part) for part in outcome.sequences) and outcome.cut != "answer"
     return {
-        "id": found.id,
+        "id": outcome.id,
         "split": split,
-        "reason": found.reason or "cut",
-        "part": found.cut if not found.reason else "row",
-        "tokens": found.tokens,
-        "tokens_after": 0 if found.reason else found.length,
-        "answer_tokens": found.answers,
-        "supervised_tokens_after": 0 if found.reason else found.trained,
-        "stop_kept": not found.reason and stopped,
+        "reason": outcome.reason or "cut",
+        "part": outcome.cut if not outcome.reason else "row",
+        "tokens": outcome.tokens,
+        "tokens_after": 0 if outcome.reason else outcome.length,
+        "answer_tokens": outcome.answers,
+        "supervised_tokens_after": 0 if outcome.reason else outcome.trained,
+        "stop_kept": not outcome.reason and stopped,
     }

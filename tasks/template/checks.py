@@ -117,10 +117,10 @@ CHECKS = {
     ),
     "trimmed": Check("warning", "the template trims space at the edges of a text", "chujiezheng/chat_templates#14"),
 }
-"""Checks by slug, in the order in which they are told."""
+"""Checks by slug, in the order in which they are shown."""
 
 ERRORS = tuple(slug for slug, check in CHECKS.items() if check.severity == "error")
 """Reasons for which rows leave; the first that applies counts."""
 
-WANTED = frozenset({"untrained"})
+REQUESTED = frozenset({"untrained"})
 """Reasons for leaving that the data asked for: no losses."""

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.errors import InputError
-from tasks.template.controls import added, finder, is_tag, special
-from tasks.template.places import Bytes, Pieces, Places, Read, Span, numbers
+from tasks.core.errors import InputError
+from tasks.template.offsets import ByteOffsets, CharacterOffsets, Span, TokenBytes, TokenizedText, id_array
+from tasks.template.special_tokens import added_control_tokens, is_tag, special_tokens, token_pattern
 
 PRIVATE = range(0xF0000, 0x10FFFE)
 """Private characters, of which some stand for control tokens while others are read as plain text."""
@@ -28,40 +28,40 @@ class Encoder:
         from tokenizers.decoders import ByteLevel
 
         self.tokenizer = tokenizer
-        self._rust = tokenizer._tokenizer
-        self._special, self._others = special(tokenizer), added(tokenizer)
+        self._rust = tokenizer.backend_tokenizer
+        self._special, self._others = special_tokens(tokenizer), added_control_tokens(tokenizer)
         self._added = self._special | self._others
         self.controls = dict(zip(self._added, tokenizer.convert_tokens_to_ids(list(self._added)), strict=True))
         """Control tokens: text -> id."""
-        self.pattern = finder(self._special)
+        self.pattern = token_pattern(self._special)
         """Finds special tokens in a text."""
-        self.every = finder(self._added)
+        self.any_control = token_pattern(self._added)
         """Finds control tokens in a text: the tags among them, which may stand in texts of the assistant."""
         tags = [text for text in self._others if is_tag(text)]
-        self._of_tags = finder(tags)
+        self._of_tags = token_pattern(tags)
         self._control = np.zeros(2 + max(self.controls.values(), default=0), bool)
         self._control[list(self.controls.values())] = True
         self._ids_of_tags = frozenset(self.controls[text] for text in tags)
         self.bos: int | None = tokenizer.bos_token_id
-        self._pieces = Pieces(self._rust) if isinstance(self._rust.decoder, ByteLevel) else None
+        self._pieces = TokenBytes(self._rust) if isinstance(self._rust.decoder, ByteLevel) else None
         """Bytes of the tokens, where these one behind the other are the text."""
         self._tails: dict[str, list[int]] = {}
         self._readers: dict[int, tuple[Any, dict[int, int]]] = {}
 
-    def read(self, texts: list[str]) -> list[Read]:
+    def read(self, texts: list[str]) -> list[TokenizedText]:
         """The tokens of each text."""
         if self._pieces is None:
-            return [Read(ids := one.ids, numbers(ids), Places(one)) for one in self.encode(texts)]
-        found = []
+            return [TokenizedText(ids := one.ids, id_array(ids), CharacterOffsets(one)) for one in self.encode(texts)]
+        reads = []
         for text, encoding in zip(texts, self._rust.encode_batch_fast(texts, add_special_tokens=False), strict=True):
             ids = encoding.ids
             if b"".join(map(self._pieces.__getitem__, ids)) == text.encode():
-                tokens = numbers(ids)
-                found.append(Read(ids, tokens, Bytes(text, self._pieces.lengths[tokens])))
+                tokens = id_array(ids)
+                reads.append(TokenizedText(ids, tokens, ByteOffsets(text, self._pieces.lengths[tokens])))
             else:  # a normalizer changed the text, or a control token ate the space beside it
                 (whole,) = self.encode([text])
-                found.append(Read(whole.ids, numbers(whole.ids), Places(whole)))
-        return found
+                reads.append(TokenizedText(whole.ids, id_array(whole.ids), CharacterOffsets(whole)))
+        return reads
 
     def encode(self, texts: list[str]) -> list[Any]:
         """An encoding (of the library tokenizers) for each text."""
@@ -73,12 +73,12 @@ class Encoder:
         texts: list[str] = self._rust.decode_batch(rows, skip_special_tokens=False)
         return texts
 
-    def of(self, ids: Any) -> list[int]:
+    def control_positions(self, ids: Any) -> list[int]:
         """Places of the control tokens among the ids, a list or an array."""
-        found: list[int] = np.flatnonzero(
+        positions: list[int] = np.flatnonzero(
             self._control[np.minimum(np.asarray(ids, np.int32), len(self._control) - 1)]
         ).tolist()
-        return found
+        return positions
 
     def tail(self, piece: str) -> list[int]:
         """Ids of the last piece of a prompt: from its last control token on."""
@@ -90,37 +90,37 @@ class Encoder:
 
     def last_piece(self, text: str) -> str:
         """What of a prompt stands from its last control token on; all of it where there is none."""
-        starts = [found.start() for found in self.pattern.finditer(text)]
+        starts = [match.start() for match in self.pattern.finditer(text)]
         return text[starts[-1] :] if starts else text
 
-    def holds(self, read: Read, own: Rows[Span], spoken: Rows[Span]) -> bool:
+    def controls_allowed(self, read: TokenizedText, own: Rows[Span], spoken: Rows[Span]) -> bool:
         """Whether all control tokens are in spans of characters where they may be: `own`, or a tag in `spoken`."""
-        places = self.of(read.tokens)
-        if read.places.within(places, own):
+        positions = self.control_positions(read.tokens)
+        if read.offsets.within(positions, own):
             return True
         apart: dict[bool, list[int]] = {True: [], False: []}
-        for place in places:
-            apart[read.ids[place] in self._ids_of_tags].append(place)
+        for position in positions:
+            apart[read.ids[position] in self._ids_of_tags].append(position)
         both = sorted([*own, *spoken])
-        return bool(apart[True]) and read.places.within(apart[False], own) and read.places.within(apart[True], both)
+        return bool(apart[True]) and read.offsets.within(apart[False], own) and read.offsets.within(apart[True], both)
 
-    def quoted(self, text: str, own: Rows[Span], spoken: Rows[Span]) -> Read:
-        """Tokens of a text in which only the control tokens where they may be are ones; see `holds`."""
+    def read_quoted(self, text: str, own: Rows[Span], spoken: Rows[Span]) -> TokenizedText:
+        """Tokens of a text in which only the control tokens where they may be are ones; see `controls_allowed`."""
         base = self._free(text)
         plain, real = self._reader(base)
         pieces, moved, at = [], [(0, 0)], 0
         length = 0
-        spans = [*((span, self.every) for span in own), *((span, self._of_tags) for span in spoken)]
+        spans = [*((span, self.any_control) for span in own), *((span, self._of_tags) for span in spoken)]
         for (start, end), allowed in sorted(spans, key=lambda one: one[0]):
-            for found in allowed.finditer(text, start, end):
-                pieces += [text[at : found.start()], chr(base + self._numbers[found.group()])]
-                length += found.start() - at + 1
-                at = found.end()
+            for match in allowed.finditer(text, start, end):
+                pieces += [text[at : match.start()], chr(base + self._numbers[match.group()])]
+                length += match.start() - at + 1
+                at = match.end()
                 moved.append((at, length))
         pieces.append(text[at:])
         encoding = plain.encode("".join(pieces), add_special_tokens=False)
         ids = [real.get(token, token) for token in encoding.ids]
-        return Read(ids, numbers(ids), Places(encoding, moved))
+        return TokenizedText(ids, id_array(ids), CharacterOffsets(encoding, moved))
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

@@ -30,11 +30,11 @@ class Findings:
 
     def as_list(self, known: Mapping[str, Check] = CHECKS) -> list[dict[str, Any]]:
         """`{"check", "severity", "rows", "examples", "message"}` each, in the order of the checks that are known."""
-        found = []
+        listed = []
         for slug, check in known.items():
             if self.rows[slug]:
                 detail = f" ({self.details[slug]})" if slug in self.details else ""
-                found.append(
+                listed.append(
                     {
                         "check": slug,
                         "severity": check.severity,
@@ -43,4 +43,4 @@ class Findings:
                         "message": check.meaning + detail,
                     }
                 )
-        return found
+        return listed

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from tasks.contract.rows import Message
+from tasks.rows.canonical import Message
 from tasks.template.sequence import Sequence
 
 EDGES = [0, *(2**power for power in range(4, 18))]
@@ -28,22 +28,22 @@ def without_oldest(messages: list[Message], tokens: Tokens, limit: int) -> tuple
     """The dialogue without as many of its oldest exchanges as must go, as tokens; None where the last is too long."""
     head, parts = exchanges(messages)
     low, high = 1, len(parts) - 1  # numbers of exchanges that go; the more go, the shorter it is
-    found = None
+    shortened = None
     while low <= high:
         gone = (low + high) // 2
         kept = head + [message for part in parts[gone:] for message in part]
-        made = tokens(kept)
-        if len(made) <= limit:
-            found, high = (kept, made), gone - 1
+        sequence = tokens(kept)
+        if len(sequence) <= limit:
+            shortened, high = (kept, sequence), gone - 1
         else:
             low = gone + 1
-    return found
+    return shortened
 
 
 def in_parts(messages: list[Message], tokens: Tokens, limit: int) -> list[Sequence] | None:
     """The dialogue as several, each the system prompt and as many exchanges as fit; None where one does not fit."""
     head, parts = exchanges(messages)
-    made: list[Sequence] = []
+    sequences: list[Sequence] = []
     begin = 0
     while begin < len(parts):
         low, high, best = begin + 1, len(parts), None
@@ -57,8 +57,8 @@ def in_parts(messages: list[Message], tokens: Tokens, limit: int) -> list[Sequen
         if best is None:
             return None
         begin = best[0]
-        made.append(best[1])
-    return made
+        sequences.append(best[1])
+    return sequences
 
 
 def windows(whole: Sequence, limit: int) -> list[Sequence]:
@@ -68,8 +68,8 @@ def windows(whole: Sequence, limit: int) -> list[Sequence]:
 
 def without_end(whole: Sequence, limit: int) -> Sequence | None:
     """The row without its end, which loses the last stop token too; None where nothing trained would be left."""
-    made = whole.cut(0, limit)
-    return made if made.runs else None
+    shortened = whole.cut(0, limit)
+    return shortened if shortened.runs else None
 
 
 def summary(lengths: Any) -> dict[str, Any]:

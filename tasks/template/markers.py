@@ -3,19 +3,24 @@
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from tasks.contract.rows import Message
+from tasks.rows.canonical import Message
 
-SAID = ("content", "reasoning_content", "reasoning", "thinking")
+TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "thinking")
 """Fields of a message whose text a template writes."""
 
 _MARKER = re.compile("\ue000(\\d+)\ue001|\\bq(\\d{8})\\b")
 _PUNCTUATION = "\"'{}[]:,\\ \n"
 
 
-Spot = tuple[int, int, int]
-"""Start and end of a slot in a text, and its number."""
+class Spot(NamedTuple):
+    """Where a slot stands in a text."""
+
+    start: int
+    end: int
+    slot: int
+    """Its number."""
 
 
 @dataclass(frozen=True)
@@ -32,31 +37,31 @@ class Marked:
 
     messages: list[Message]
     slots: tuple[Slot, ...]
-    said: list[str]
+    texts: list[str]
 
 
-def marked(messages: list[Message]) -> Marked:
+def mark(messages: list[Message]) -> Marked:
     """The dialogue with markers."""
     slots: list[Slot] = []
-    said: list[str] = []
+    texts: list[str] = []
     names: dict[str, str] = {}
 
     def marker(number: int, field: str, text: str) -> str:
         slots.append(Slot(number, field))
-        said.append(text)
+        texts.append(text)
         return f"\ue000{len(slots) - 1}\ue001"
 
-    def name(number: int, given: Any) -> Any:
+    def name(number: int, call_id: Any) -> Any:
         """A name for a call, of nine letters and digits, as some templates want."""
-        if isinstance(given, str) and given not in names:
-            marker(number, "id", given)
-            names[given] = f"q{len(slots) - 1:08d}"
-        return names.get(given, given) if isinstance(given, str) else given
+        if isinstance(call_id, str) and call_id not in names:
+            marker(number, "id", call_id)
+            names[call_id] = f"q{len(slots) - 1:08d}"
+        return names.get(call_id, call_id) if isinstance(call_id, str) else call_id
 
-    made = []
+    marked_messages = []
     for number, message in enumerate(messages):
         new = dict(message)
-        for field in SAID:
+        for field in TEXT_FIELDS:
             text = message.get(field)
             if text and isinstance(text, str):
                 new[field] = marker(number, field, text)
@@ -64,27 +69,27 @@ def marked(messages: list[Message]) -> Marked:
             new["tool_calls"] = [_call(number, call, marker, name) for call in message["tool_calls"]]
         if "tool_call_id" in message:
             new["tool_call_id"] = name(number, message["tool_call_id"])
-        made.append(new)
-    return Marked(made, tuple(slots), said)
+        marked_messages.append(new)
+    return Marked(marked_messages, tuple(slots), texts)
 
 
 def _call(number: int, call: Any, marker: Any, name: Any) -> Any:
     if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
         return call
     new = {**call, "id": name(number, call["id"])} if "id" in call else dict(call)
-    given = call["function"].get("arguments")
-    if given:
-        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    values = call["function"].get("arguments")
+    if values:
+        text = values if isinstance(values, str) else json.dumps(values, ensure_ascii=False)
         mark = marker(number, "arguments", text)
         arguments = {mark: mark}
         new["function"] = {
             **call["function"],
-            "arguments": json.dumps(arguments, ensure_ascii=False) if isinstance(given, str) else arguments,
+            "arguments": json.dumps(arguments, ensure_ascii=False) if isinstance(values, str) else arguments,
         }
     return new
 
 
-def found(text: str, slots: tuple[Slot, ...], controls: re.Pattern[str]) -> list[Spot]:
+def locate(text: str, slots: tuple[Slot, ...], controls: re.Pattern[str]) -> list[Spot]:
     """Start, end and slot of every marker in the text; those of one call are one, with the punctuation around them.
 
     `controls` finds control tokens, whose brackets are none of it.
@@ -100,21 +105,21 @@ def found(text: str, slots: tuple[Slot, ...], controls: re.Pattern[str]) -> list
         start, end = match.span()
         if slots[number].field == "arguments":
             while start and text[start - 1] in _PUNCTUATION and start - 1 not in kept:
-                if spots and start <= spots[-1][1]:
+                if spots and start <= spots[-1].end:
                     break
                 start -= 1
             while end < len(text) and text[end] in _PUNCTUATION and end not in kept:
                 end += 1
-            if spots and spots[-1][2] == number:
-                start = spots.pop()[0]
-        spots.append((start, end, number))
+            if spots and spots[-1].slot == number:
+                start = spots.pop().start
+        spots.append(Spot(start, end, number))
     return spots
 
 
-def only(given: Marked, messages: list[Message], number: int) -> Message:
+def mark_one(marked_dialogue: Marked, messages: list[Message], number: int) -> Message:
     """The message of a slot with the marker of that slot alone, all else its own."""
-    slot = given.slots[number]
-    mine, new = messages[slot.message], given.messages[slot.message]
+    slot = marked_dialogue.slots[number]
+    mine, new = messages[slot.message], marked_dialogue.messages[slot.message]
     if slot.field != "arguments":
         return {**mine, slot.field: new[slot.field]}
     calls = [
@@ -129,15 +134,15 @@ def _marks(call: Any, number: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Ends:
+class TurnEnds:
     """What ends a turn: control tokens, of which those at which generation stops come first."""
 
     pattern: re.Pattern[str]
     stops: frozenset[str]
-    every: re.Pattern[str]
+    any_control: re.Pattern[str]
     """Finds any control token, tags too, with which no turn ends."""
 
-    def behind(self, text: str, start: int, limit: int) -> int | None:
+    def end_after(self, text: str, start: int, limit: int) -> int | None:
         """Behind the first control token from `start` on, or a stop in the run of control tokens that it begins."""
         first = at = None
         for match in self.pattern.finditer(text, start, limit):

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tasks.contract.rows import Message
-from tasks.template.draft import Draft
+from tasks.rows.canonical import Message
+from tasks.template.dialogue import RenderedDialogue
 from tasks.template.sequence import Sequence
 
 Kind = Literal["sequence", "preference", "judged"]
@@ -42,13 +42,13 @@ class Outcome:
     @property
     def length(self) -> int:
         """Tokens that go on."""
-        whole = sum(len(made) for made in self.sequences)
+        whole = sum(len(sequence) for sequence in self.sequences)
         return whole - self.prompt if self.kind == "preference" and len(self.sequences) == 2 else whole
 
     @property
     def trained(self) -> int:
         """Trained tokens that go on."""
-        return sum(made.trained for made in self.sequences)
+        return sum(sequence.trained for sequence in self.sequences)
 
 
 @dataclass
@@ -62,6 +62,6 @@ class Plan:
     messages: list[Message] = field(default_factory=list)
     prompt: list[Message] = field(default_factory=list)
     answers: list[list[Message]] = field(default_factory=list)
-    drafts: list[Draft] = field(default_factory=list)
+    dialogues: list[RenderedDialogue] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     error: str | None = None

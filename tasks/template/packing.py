@@ -1,5 +1,7 @@
 """Rows of many lengths into packs of at most `capacity` tokens, by best fit, longest first. No row is cut or lost.
 
+Shapes: `N` rows, `L` different lengths up to `capacity`.
+
 Best fit decreasing (Johnson 1973): each row goes where the least space is left over. Rows of one length are placed
 together, so the work goes with the number of different lengths and not with the number of rows. Which lengths share a
 pack depends on the lengths only; among rows of one length the earlier row goes into the pack that waited longer.
@@ -13,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 TOKENS = 1 << 22
 """Tokens that are packed together, which bounds the memory: 32 MiB of ids and labels, in up to three copies."""
@@ -55,7 +57,7 @@ def _together(held: list[pa.RecordBatch], capacity: int, before: int) -> pa.Reco
 def arrange(lengths: Any, capacity: int) -> tuple[Any, Any]:
     """The order in which rows are written, and the pack of each in that order.
 
-    Returns `order` (int64: row numbers) and `packs` (int32: ascending from 0, without gaps). Rows of a pack are
+    Returns `order` (N, int64: row numbers) and `packs` (N, int32: ascending from 0, without gaps). Rows of a pack are
     neighbours, in their own order. Raises `InputError` as `pack` does.
     """
     packs = pack(lengths, capacity)
@@ -64,9 +66,12 @@ def arrange(lengths: Any, capacity: int) -> tuple[Any, Any]:
 
 
 def pack(lengths: Any, capacity: int) -> Any:
-    """The pack of each row (int32), numbered in the order of their first rows.
+    """The pack of each row (N, int32), numbered in the order of their first rows.
 
-    `lengths`: tokens of each row, 1 to `capacity`, whole numbers. Raises `InputError` naming the first row that is
+    >>> pack([5, 3, 2, 4], capacity=8).tolist()
+    [0, 0, 1, 1]
+
+    `lengths` (N): tokens of each row, 1 to `capacity`, whole numbers. Raises `InputError` naming the first row that is
     longer, or empty.
     """
     lengths = np.asarray(lengths)
@@ -85,7 +90,7 @@ def pack(lengths: Any, capacity: int) -> Any:
 
 
 def _placed(counts: Any, capacity: int) -> Any:
-    """The pack of each row, rows from the longest to the shortest; `counts`: rows of each length."""
+    """The pack of each row (N), rows from the longest to the shortest; `counts`: rows of each length."""
     moves = list(_moves(counts, capacity))
     # Packs with the same space left stand in a queue; one array holds all queues, each as long as it ever gets.
     arrivals: dict[int, int] = {}

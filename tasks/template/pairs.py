@@ -25,16 +25,16 @@ class Pairs:
         self.labels: Counter[bool | None] = Counter()
         self._judged: list[str] = []
 
-    def add(self, found: Outcome, findings: Findings) -> None:
+    def add(self, outcome: Outcome, findings: Findings) -> None:
         """Note a pair that goes on."""
-        chosen, rejected = (part.tokens[found.prompt :] for part in found.sequences)
+        chosen, rejected = (part.tokens[outcome.prompt :] for part in outcome.sequences)
         self.pairs += 1
         if len(chosen) > len(rejected):
             self.longer += 1
-            self._such += [found.id] * (len(self._such) < EXAMPLES)
+            self._such += [outcome.id] * (len(self._such) < EXAMPLES)
         self.ratios += len(chosen) / max(1, len(rejected))
-        prompt = found.sequences[0].tokens[: found.prompt]
-        self._compare(_answer(prompt, chosen), _answer(prompt, rejected), found.id, findings)
+        prompt = outcome.sequences[0].tokens[: outcome.prompt]
+        self._compare(_answer(prompt, chosen), _answer(prompt, rejected), outcome.id, findings)
 
     def _compare(self, better: bytes, worse: bytes, row: str, findings: Findings) -> None:
         """Note that one answer is better than another, unless it was worse until now, itself or by way of others."""
@@ -60,14 +60,14 @@ class Pairs:
                     waiting.append(worse)
         return False
 
-    def add_judged(self, found: Outcome, findings: Findings) -> None:
+    def add_judged(self, outcome: Outcome, findings: Findings) -> None:
         """Note a judged answer that goes on."""
-        self.labels[found.label] += 1
+        self.labels[outcome.label] += 1
         if len(self._judged) < EXAMPLES:
-            self._judged.append(found.id)
-        tokens, prompt = found.sequences[0].tokens, found.prompt
-        if self._labels.setdefault(_answer(tokens[:prompt], tokens[prompt:]), bool(found.label)) != found.label:
-            findings.add("contradiction", found.id)
+            self._judged.append(outcome.id)
+        tokens, prompt = outcome.sequences[0].tokens, outcome.prompt
+        if self._labels.setdefault(_answer(tokens[:prompt], tokens[prompt:]), bool(outcome.label)) != outcome.label:
+            findings.add("contradiction", outcome.id)
 
     def judge(self, findings: Findings) -> None:
         """Note a preference for length, and judgements that are all the same."""
@@ -90,7 +90,7 @@ class Pairs:
 
 def _answer(prompt: Any, answer: Any) -> bytes:
     """What stands for an answer to a prompt, both arrays of token ids: a hash of eight bytes."""
-    made = blake2b(len(prompt).to_bytes(8, "little"), digest_size=8)
-    made.update(prompt.tobytes())
-    made.update(answer.tobytes())
-    return made.digest()
+    digest = blake2b(len(prompt).to_bytes(8, "little"), digest_size=8)
+    digest.update(prompt.tobytes())
+    digest.update(answer.tobytes())
+    return digest.digest()

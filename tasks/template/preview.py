@@ -26,15 +26,15 @@ class Preview:
         self._most = rows
         self._shown: dict[str, list[str]] = {}
 
-    def add(self, found: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Show the row where few of its kind, and of its fate, were shown before; rows that left are not shown."""
-        kind = found.cut or found.kind
+        kind = outcome.cut or outcome.kind
         shown = self._shown.setdefault(kind, [])
-        if found.reason or len(shown) >= self._most:
+        if outcome.reason or len(shown) >= self._most:
             return
-        names = ("chosen", "rejected") if found.kind == "preference" else ("",) * len(found.sequences)
-        for name, part in zip(names, found.sequences, strict=True):
-            shown.append(self._block(" ".join(filter(None, (found.id, name, found.cut))), part))
+        names = ("chosen", "rejected") if outcome.kind == "preference" else ("",) * len(outcome.sequences)
+        for name, part in zip(names, outcome.sequences, strict=True):
+            shown.append(self._block(" ".join(filter(None, (outcome.id, name, outcome.cut))), part))
 
     def page(self) -> str:
         """An HTML fragment with a block a row: id, tokens, and how many of them are trained."""

@@ -5,8 +5,8 @@ import marshal
 from hashlib import blake2b
 from typing import Any
 
-from tasks.contract.rows import Message
-from tasks.template.renderer import Renderer, Unrenderable
+from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.rows.canonical import Message
 
 MOST = 200_000
 """Prompts that are remembered, at some 100 bytes each."""
@@ -24,24 +24,24 @@ class Prompts:
 
     def ends(self, messages: list[Message], tools: list[Any] | None, text: str) -> dict[int, int | None]:
         """For each turn of the assistant how long its prompt is, where the text of the dialogue begins with it."""
-        found: dict[int, int | None] = {}
-        made_of = blake2b(key(tools), digest_size=16)
+        lengths: dict[int, int | None] = {}
+        digest = blake2b(cache_key(tools), digest_size=16)
         for number, message in enumerate(messages):
             if message["role"] == "assistant":
-                beginning = made_of.digest()
+                beginning = digest.digest()
                 if beginning not in self._known:
                     if len(self._known) > MOST:
                         self._known.clear()
                     self._known[beginning] = self._prompt(messages[:number], tools)
                 prompt = self._known[beginning]
                 begins = prompt is not None and len(text) >= prompt[0] and _hash(text[: prompt[0]]) == prompt[1]
-                found[number] = prompt[0] if prompt is not None and begins else None
-            made_of.update(key(message))
-        return found
+                lengths[number] = prompt[0] if prompt is not None and begins else None
+            digest.update(cache_key(message))
+        return lengths
 
     def _prompt(self, messages: list[Message], tools: list[Any] | None) -> Prompt | None:
         try:
-            text = self._renderer.rendered(messages, tools, generation_prompt=True)
+            text = self._renderer.render_adapted(messages, tools, generation_prompt=True)
         except Unrenderable:
             return None
         return len(text), _hash(text)
@@ -51,7 +51,7 @@ def _hash(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def key(value: Any) -> bytes:
+def cache_key(value: Any) -> bytes:
     """The same for equal values that JSON knows."""
     try:
         return marshal.dumps(value, 2)  # the version in which it does not matter how a value came to be

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.contract.rows import Message, turns
+from tasks.chat.environment import MOST_TOOLS
+from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.rows.canonical import Message, turns
 from tasks.template import sequence
 from tasks.template.checks import ERRORS
-from tasks.template.draft import Draft, Drafter
+from tasks.template.dialogue import DialogueRenderer, RenderedDialogue
 from tasks.template.encode import Encoder
-from tasks.template.environment import MOST_TOOLS
-from tasks.template.markers import Ends
+from tasks.template.markers import TurnEnds
 from tasks.template.outcome import Outcome, Plan
-from tasks.template.renderer import Renderer, Unrenderable
+from tasks.template.probe import reconcile
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.shorten import POLICIES
-from tasks.template.trial import settle
 from tasks.template.workers import cores, ordered
 
 Batch = Any
@@ -37,8 +37,9 @@ class Templater:
     def __init__(self, tokenizer: Any, settings: Settings, stops: set[int], limit: int, vocabulary: int | None) -> None:
         self.encoder = Encoder(tokenizer)
         self.renderer = Renderer(tokenizer)
-        ends = Ends(self.encoder.pattern, frozenset(tokenizer.convert_ids_to_tokens(sorted(stops))), self.encoder.every)
-        self.drafter = Drafter(self.renderer, ends, settings.train_on)
+        stop_tokens = frozenset(tokenizer.convert_ids_to_tokens(sorted(stops)))
+        ends = TurnEnds(self.encoder.pattern, stop_tokens, self.encoder.any_control)
+        self.dialogue_renderer = DialogueRenderer(self.renderer, ends, settings.train_on)
         self.settings = settings
         self.stops = stops
         self.limit = limit
@@ -48,11 +49,19 @@ class Templater:
         self._bos = tokenizer.bos_token_id if begins else None
 
     def outcomes(self, rows: Batch) -> list[Outcome]:
-        """What becomes of each row, in their order."""
+        """What becomes of each row, in their order.
+
+        For example:
+
+            (outcome,) = templater.outcomes([row])  # a canonical row, as `clean` writes it
+            outcome.reason or outcome.sequences[0].labels  # why it leaves, or what is trained (T, int32)
+        """
         plans = [self._plan(row) for row in (from_arrow(rows) if isinstance(rows, pa.RecordBatch) else rows)]
-        made = iter(sequence.sequences(self.encoder, [draft for plan in plans for draft in plan.drafts], self.stops))
-        raw = iter(sequence.texts(self.encoder, [plan.text for plan in plans if plan.text is not None], self._bos))
-        return [self._outcome(plan, made, raw) for plan in plans]
+        dialogues = [dialogue for plan in plans for dialogue in plan.dialogues]
+        raw_texts = [plan.text for plan in plans if plan.text is not None]
+        of_dialogues = iter(sequence.sequences(self.encoder, dialogues, self.stops))
+        of_texts = iter(sequence.text_sequences(self.encoder, raw_texts, self._bos))
+        return [self._outcome(plan, of_dialogues, of_texts) for plan in plans]
 
     def stream(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
         """What becomes of each row, batch by batch, by as many processes as there are cores."""
@@ -65,16 +74,16 @@ class Templater:
                     yield _alone(batch[start : start + PART])
 
         outcomes: list[Outcome] = []
-        for found in ordered(self.outcomes, parts(), cores()):
-            outcomes += found
+        for outcomes_of_part in ordered(self.outcomes, parts(), cores()):
+            outcomes += outcomes_of_part
             if len(outcomes) == lengths[0]:
                 yield outcomes
                 lengths.popleft()
                 outcomes = []
 
-    def settle(self) -> dict[str, str]:
-        """Learn from a trial how the template ends turns and wants to be fed; returns what was made right, by slug."""
-        return settle(self.encoder, self.drafter, self.stops, self.vocabulary)
+    def reconcile(self) -> dict[str, str]:
+        """Learn from a probe how the template ends turns and wants to be fed; returns what was made right, by slug."""
+        return reconcile(self.encoder, self.dialogue_renderer, self.stops, self.vocabulary)
 
     def examine(self, name: str, messages: list[Message], tools: list[Any] | None) -> Outcome:
         """What becomes of one dialogue."""
@@ -82,14 +91,15 @@ class Templater:
         try:
             self._dialogue(plan, messages, None)
         except Unrenderable as error:
-            plan.error, plan.drafts = str(error), []
-        return self._outcome(plan, iter(sequence.sequences(self.encoder, plan.drafts, self.stops)), iter(()))
+            plan.error, plan.dialogues = str(error), []
+        return self._outcome(plan, iter(sequence.sequences(self.encoder, plan.dialogues, self.stops)), iter(()))
 
     def tokens(
         self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
     ) -> Sequence:
         """One dialogue. Raises `Unrenderable`."""
-        return sequence.sequences(self.encoder, [self.drafter.draft(messages, tools, completion)], self.stops)[0]
+        rendered = self.dialogue_renderer.render(messages, tools, completion)
+        return sequence.sequences(self.encoder, [rendered], self.stops)[0]
 
     def _plan(self, row: dict[str, Any]) -> Plan:
         plan = Plan(row, None)
@@ -107,26 +117,27 @@ class Templater:
             else:
                 plan.text = row.get("text") or ""
             for answer in plan.answers:
-                plan.drafts.append(self.drafter.draft([*plan.prompt, *answer], plan.tools, len(plan.prompt)))
+                whole = [*plan.prompt, *answer]
+                plan.dialogues.append(self.dialogue_renderer.render(whole, plan.tools, len(plan.prompt)))
         except Unrenderable as error:
-            plan.error, plan.drafts = str(error), []
+            plan.error, plan.dialogues = str(error), []
         return plan
 
-    def _tools(self, given: str | None) -> list[Any] | None:
+    def _tools(self, text: str | None) -> list[Any] | None:
         """The tools of a row; equal ones are one object, which is rendered once. Raises `Unrenderable`."""
-        if not given:
+        if not text:
             return None
-        if given not in self._known_tools:
+        if text not in self._known_tools:
             if len(self._known_tools) >= MOST_TOOLS:
                 self._known_tools.clear()
             try:
-                made = json.loads(given)
+                tools = json.loads(text)
             except ValueError:
-                made = None
-            if not isinstance(made, list):
+                tools = None
+            if not isinstance(tools, list):
                 raise Unrenderable("the tools of the row are no list in JSON")
-            self._known_tools[given] = made
-        return self._known_tools[given]
+            self._known_tools[text] = tools
+        return self._known_tools[text]
 
     def _dialogue(self, plan: Plan, messages: list[Message], weight: float | None) -> None:
         if weight == 0:
@@ -138,77 +149,79 @@ class Templater:
             plan.notes["weight"] += 1
         plan.messages = messages
         if self.settings.turns == "together":
-            plan.drafts.append(self.drafter.draft(messages, plan.tools))
+            plan.dialogues.append(self.dialogue_renderer.render(messages, plan.tools))
             return
         for number, message in enumerate(messages):
             if message["role"] == "assistant" and message.get("weight") != 0:
-                plan.drafts.append(self.drafter.draft(messages[: number + 1], plan.tools, number))
+                plan.dialogues.append(self.dialogue_renderer.render(messages[: number + 1], plan.tools, number))
 
-    def _outcome(self, plan: Plan, made: Iterator[Sequence], raw: Iterator[Sequence]) -> Outcome:
-        found = Outcome(plan.row["id"], plan.kind, notes=plan.notes, label=plan.row.get("label"), detail=plan.error)
+    def _outcome(self, plan: Plan, of_dialogues: Iterator[Sequence], of_texts: Iterator[Sequence]) -> Outcome:
+        outcome = Outcome(plan.row["id"], plan.kind, notes=plan.notes, label=plan.row.get("label"), detail=plan.error)
         if plan.error is not None:
-            found.reason = "unrenderable"
-            found.notes["unrenderable"] += 1
-            return found
-        found.detail = next((draft.missing for draft in plan.drafts if draft.missing), None)
-        found.sequences = [next(raw)] if plan.text is not None else [next(made) for _ in plan.drafts]
-        for part in found.sequences:
-            found.notes.update(part.problems)
+            outcome.reason = "unrenderable"
+            outcome.notes["unrenderable"] += 1
+            return outcome
+        outcome.detail = next((dialogue.missing for dialogue in plan.dialogues if dialogue.missing), None)
+        outcome.sequences = [next(of_texts)] if plan.text is not None else [next(of_dialogues) for _ in plan.dialogues]
+        for part in outcome.sequences:
+            outcome.notes.update(part.problems)
             if self.vocabulary is not None and part.tokens.max(initial=0) >= self.vocabulary:
-                found.notes["vocabulary"] += 1
+                outcome.notes["vocabulary"] += 1
             if not part.runs:
-                found.notes["supervision"] += 1
-        if plan.kind != "sequence" and not found.notes["supervision"]:
-            found.sequences = [part.cut(0, part.runs[-1][1]) for part in found.sequences]
-            self._compare(found)
-            if plan.kind == "preference" and not found.notes["equal_pair"] and _alike(*plan.drafts):
-                found.notes["alike_pair"] += 1
-        if found.notes["untrained"]:
-            del found.notes["supervision"]  # the data ask for it
-        self._judge(found)
-        found.tokens = found.length if found.reason != "supervision" else sum(len(part) for part in found.sequences)
-        found.answers = found.trained
-        if found.reason is None:
-            self._fit(found, plan)
-        return found
+                outcome.notes["supervision"] += 1
+        if plan.kind != "sequence" and not outcome.notes["supervision"]:
+            outcome.sequences = [part.cut(0, part.runs[-1][1]) for part in outcome.sequences]
+            self._compare(outcome)
+            if plan.kind == "preference" and not outcome.notes["equal_pair"] and _alike(*plan.dialogues):
+                outcome.notes["alike_pair"] += 1
+        if outcome.notes["untrained"]:
+            del outcome.notes["supervision"]  # the data ask for it
+        self._judge(outcome)
+        outcome.tokens = (
+            outcome.length if outcome.reason != "supervision" else sum(len(part) for part in outcome.sequences)
+        )
+        outcome.answers = outcome.trained
+        if outcome.reason is None:
+            self._fit(outcome, plan)
+        return outcome
 
-    def _compare(self, found: Outcome) -> None:
+    def _compare(self, outcome: Outcome) -> None:
         """Two answers to one prompt: the same prompt, not the same answer."""
-        first, last = found.sequences[0], found.sequences[-1]
-        prompt = found.prompt
+        first, last = outcome.sequences[0], outcome.sequences[-1]
+        prompt = outcome.prompt
         if last.runs[0][0] != prompt or not np.array_equal(last.tokens[:prompt], first.tokens[:prompt]):
-            found.notes["prompt_differs"] += 1
-        elif found.kind == "preference" and np.array_equal(first.tokens, last.tokens):
-            found.notes["equal_pair"] += 1
+            outcome.notes["prompt_differs"] += 1
+        elif outcome.kind == "preference" and np.array_equal(first.tokens, last.tokens):
+            outcome.notes["equal_pair"] += 1
 
-    def _judge(self, found: Outcome) -> None:
+    def _judge(self, outcome: Outcome) -> None:
         """The first error that applies; that it was too long is none once it is shorter."""
-        found.reason = next((slug for slug in ERRORS if slug != "too_long" and found.notes[slug]), None)
+        outcome.reason = next((slug for slug in ERRORS if slug != "too_long" and outcome.notes[slug]), None)
 
-    def _fit(self, found: Outcome, plan: Plan) -> None:
+    def _fit(self, outcome: Outcome, plan: Plan) -> None:
         """Bring a row that is too long to the length, as the settings say, or let it leave."""
-        if all(len(part) <= self.limit for part in found.sequences):
+        if all(len(part) <= self.limit for part in outcome.sequences):
             return
-        found.notes["too_long"] += 1
+        outcome.notes["too_long"] += 1
         over = self.settings.over_length
         try:
-            kept = POLICIES[over](self, found, plan) if over in POLICIES else None
+            kept = POLICIES[over](self, outcome, plan) if over in POLICIES else None
         except Unrenderable:
             kept = None
         if kept is None:
-            found.reason, found.sequences = "too_long", []
+            outcome.reason, outcome.sequences = "too_long", []
             return
-        found.sequences = kept
+        outcome.sequences = kept
         for part in kept:
-            found.notes.update({slug: count for slug, count in part.problems.items() if slug not in found.notes})
-        if found.kind != "sequence":
-            self._compare(found)
-        self._judge(found)
+            outcome.notes.update({slug: count for slug, count in part.problems.items() if slug not in outcome.notes})
+        if outcome.kind != "sequence":
+            self._compare(outcome)
+        self._judge(outcome)
 
 
-def _alike(first: Draft, second: Draft) -> bool:
+def _alike(first: RenderedDialogue, second: RenderedDialogue) -> bool:
     """Whether two texts differ in space and in capital letters only."""
-    texts = ["".join(draft.text.casefold().split()) for draft in (first, second)]
+    texts = ["".join(dialogue.text.casefold().split()) for dialogue in (first, second)]
     return texts[0] == texts[1]
 
 

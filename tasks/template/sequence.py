@@ -1,4 +1,7 @@
-"""Drafts to token ids and what of them is trained, each proved by decoding, or byte by byte while it was read."""
+"""Rendered dialogues to token ids and what of them is trained, each proved by decoding, or byte by byte when read.
+
+Shapes: `T` tokens of a sequence.
+"""
 
 from collections import Counter
 from collections.abc import Sequence as Rows
@@ -7,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.contract.rows import IGNORED
-from tasks.template.draft import Draft
+from tasks.rows.canonical import IGNORED
+from tasks.template.dialogue import RenderedDialogue
 from tasks.template.encode import Encoder
-from tasks.template.places import Span
+from tasks.template.offsets import Span
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +21,7 @@ class Sequence:
     """Tokens, and the runs of them that are trained."""
 
     tokens: Any
-    """Their ids, an array (int32)."""
+    """Their ids, an array (T, int32)."""
     runs: tuple[Span, ...]
     """First and behind the last token of each trained run, ascending."""
     problems: Counter[str] = field(default_factory=Counter)
@@ -39,7 +42,7 @@ class Sequence:
 
     @property
     def labels(self) -> Any:
-        """For each token itself where it is trained, else `IGNORED`; an array (int32)."""
+        """For each token itself where it is trained, else `IGNORED`; an array (T, int32)."""
         labels = np.full(len(self.tokens), IGNORED, np.int32)
         for start, end in self.runs:
             labels[start:end] = self.tokens[start:end]
@@ -51,91 +54,91 @@ class Sequence:
         return replace(self, tokens=self.tokens[start:end], runs=tuple(run for run in runs if run[0] < run[1]))
 
 
-def sequences(encoder: Encoder, drafts: Rows[Draft], stops: set[int]) -> list[Sequence]:
-    """The drafts as tokens, with what is wrong with them added to what was known."""
-    found, told = [], _Told()
-    for draft, read in zip(drafts, encoder.read([draft.text for draft in drafts]), strict=True):
-        problems = draft.problems.copy()
-        if not encoder.holds(read, draft.own, draft.spoken):
-            read = encoder.quoted(draft.text, draft.own, draft.spoken)
+def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[int]) -> list[Sequence]:
+    """The dialogues as tokens, with what is wrong with them added to what was known."""
+    results, unproved = [], _DecodingCheck()
+    for dialogue, read in zip(dialogues, encoder.read([dialogue.text for dialogue in dialogues]), strict=True):
+        problems = dialogue.problems.copy()
+        if not encoder.controls_allowed(read, dialogue.own, dialogue.spoken):
+            read = encoder.read_quoted(dialogue.text, dialogue.own, dialogue.spoken)
             problems["quoted"] += 1
         ids = read.ids
         if len(ids) > 1 and ids[0] == ids[1] == encoder.bos:
             problems["scaffold"] += 1
-        edges = read.places.edges([place for turn in draft.turns for place in turn])
-        whole = _whole(draft)
-        for (start, end), (first, sharp), (last, _) in zip(draft.turns, edges[::2], edges[1::2], strict=True):
+        edges = read.offsets.edges([edge for turn in dialogue.turns for edge in turn])
+        whole = _whole(dialogue)
+        for (start, end), (first, sharp), (last, _) in zip(dialogue.turns, edges[::2], edges[1::2], strict=True):
             problems["supervision"] += first >= last
             problems["prefix"] += not sharp
             problems["stop"] += last > first and ids[last - 1] not in stops and end > start and not whole
-        prompts = read.places.edges([prompt for prompt, _ in draft.prompts])
-        for (prompt, tail), (first, _) in zip(draft.prompts, prompts, strict=True):
+        prompts = read.offsets.edges([prompt for prompt, _ in dialogue.prompts])
+        for (prompt, tail), (first, _) in zip(dialogue.prompts, prompts, strict=True):
             if tail is None and problems["quoted"]:  # its last control token may be a quoted one
-                before = [[span for span in spans if span[1] <= prompt] for spans in (draft.own, draft.spoken)]
-                piece = encoder.quoted(draft.text[:prompt], *before).ids
+                before = [[span for span in spans if span[1] <= prompt] for spans in (dialogue.own, dialogue.spoken)]
+                piece = encoder.read_quoted(dialogue.text[:prompt], *before).ids
             else:
-                piece = encoder.tail(encoder.last_piece(draft.text[:prompt]) if tail is None else tail)
+                piece = encoder.tail(encoder.last_piece(dialogue.text[:prompt]) if tail is None else tail)
             problems["prefix"] += ids[max(0, first - len(piece)) : first] != piece
         runs = [(first, last) for (first, _), (last, _) in zip(edges[::2], edges[1::2], strict=True)]
-        made = Sequence(read.tokens, tuple(run for run in runs if run[0] < run[1]), problems)
-        found.append(made)
-        if not read.places.proved:
+        result = Sequence(read.tokens, tuple(run for run in runs if run[0] < run[1]), problems)
+        results.append(result)
+        if not read.offsets.exact:
             apart = all(sharp for _, sharp in edges)
-            for start, end, text in _pieces(made, draft) if apart else [(0, len(ids), draft.text)]:
-                told.add(ids[start:end], made, text)
-    told.prove(encoder)
-    return [replace(made, problems=+made.problems) for made in found]
+            for start, end, text in _pieces(result, dialogue) if apart else [(0, len(ids), dialogue.text)]:
+                unproved.add(ids[start:end], result, text)
+    unproved.prove(encoder)
+    return [replace(result, problems=+result.problems) for result in results]
 
 
-def texts(encoder: Encoder, given: list[str], bos: int | None) -> list[Sequence]:
+def text_sequences(encoder: Encoder, raw_texts: list[str], bos: int | None) -> list[Sequence]:
     """Raw texts: every token is trained, the end token behind them too. `bos`: id with which rows begin, if any."""
     begin = np.array([] if bos is None else [bos], np.int32)
     end = np.array([encoder.tokenizer.eos_token_id], np.int32)
-    made, told = [], _Told()
-    for text, read in zip(given, encoder.read(given), strict=True):
+    results, unproved = [], _DecodingCheck()
+    for text, read in zip(raw_texts, encoder.read(raw_texts), strict=True):
         tokens = np.concatenate((begin, read.tokens, end))
-        problems = Counter({"rendered": 1} if encoder.of(read.tokens) else {})
-        made.append(Sequence(tokens, ((0, len(tokens)),), problems))
-        if not read.places.proved:
-            told.add(read.ids, made[-1], text)
-    told.prove(encoder)
-    return made
+        problems = Counter({"rendered": 1} if encoder.control_positions(read.tokens) else {})
+        results.append(Sequence(tokens, ((0, len(tokens)),), problems))
+        if not read.offsets.exact:
+            unproved.add(read.ids, results[-1], text)
+    unproved.prove(encoder)
+    return results
 
 
-def _whole(draft: Draft) -> bool:
+def _whole(dialogue: RenderedDialogue) -> bool:
     """Whether every token is trained, so that the row need not end in a stop token but only hold its turns'."""
-    return draft.turns == ((0, len(draft.text)),)
+    return dialogue.turns == ((0, len(dialogue.text)),)
 
 
-def _pieces(made: Sequence, draft: Draft) -> list[tuple[int, int, str]]:
+def _pieces(result: Sequence, dialogue: RenderedDialogue) -> list[tuple[int, int, str]]:
     """The trained runs and what is between them, with the text that each must be."""
     pieces = []
     token = character = 0
-    if len(made.runs) != len(draft.turns):
-        return [(0, len(made), draft.text)]
-    for (first, last), (start, end) in zip(made.runs, draft.turns, strict=True):
-        pieces += [(token, first, draft.text[character:start]), (first, last, draft.text[start:end])]
+    if len(result.runs) != len(dialogue.turns):
+        return [(0, len(result), dialogue.text)]
+    for (first, last), (start, end) in zip(result.runs, dialogue.turns, strict=True):
+        pieces += [(token, first, dialogue.text[character:start]), (first, last, dialogue.text[start:end])]
         token, character = last, end
-    return [*pieces, (token, len(made), draft.text[character:])]
+    return [*pieces, (token, len(result), dialogue.text[character:])]
 
 
-class _Told:
+class _DecodingCheck:
     """Runs of tokens and the texts that they must be, to be decoded together."""
 
     def __init__(self) -> None:
         self._ids: list[list[int]] = []
         self._meant: list[tuple[Sequence, str]] = []
 
-    def add(self, ids: list[int], made: Sequence, meant: str) -> None:
+    def add(self, ids: list[int], result: Sequence, meant: str) -> None:
         self._ids.append(ids)
-        self._meant.append((made, meant))
+        self._meant.append((result, meant))
 
     def prove(self, encoder: Encoder) -> None:
         """Note each sequence whose ids do not decode to its text, space apart: control tokens of some tokenizers eat
         it."""
         unknown = encoder.tokenizer.unk_token_id
-        for decoded, ids, (made, meant) in zip(encoder.decode(self._ids), self._ids, self._meant, strict=True):
+        for decoded, ids, (result, meant) in zip(encoder.decode(self._ids), self._ids, self._meant, strict=True):
             if (decoded != meant and "".join(decoded.split()) != "".join(meant.split())) or (
                 unknown is not None and unknown in ids
             ):
-                made.problems["unknown"] += 1
+                result.problems["unknown"] += 1

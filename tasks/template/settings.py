@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.contract.settings import Settings as Section
+from tasks.core.settings import Settings as Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

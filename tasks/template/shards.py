@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.contract.files import written
+from tasks.core.files import written
 from tasks.template.outcome import Outcome
 
 IDS = pa.list_(pa.int32())
@@ -55,12 +55,12 @@ class Shards:
 
     def put(self, outcomes: list[Outcome]) -> None:
         """Write the rows that go on, a record batch for each kind that there is."""
-        going = [found for found in outcomes if not found.reason]
+        going = [outcome for outcome in outcomes if not outcome.reason]
         for kind, row in (("sequence", _sequences), ("preference", _preference), ("judged", _judged)):
-            made = [columns for found in going if found.kind == kind for columns in row(found)]
-            if made:
+            columns_of_rows = [columns for outcome in going if outcome.kind == kind for columns in row(outcome)]
+            if columns_of_rows:
                 schema = self._places[kind][1]
-                columns = map(_column, zip(*made, strict=True), schema.types)
+                columns = map(_column, zip(*columns_of_rows, strict=True), schema.types)
                 self._writers[kind].write_batch(pa.RecordBatch.from_arrays(list(columns), schema=schema))
 
 
@@ -72,19 +72,19 @@ def _column(values: Rows[Any], kind: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(ends, pa.array(np.concatenate(values)))
 
 
-def _sequences(found: Outcome) -> Iterator[tuple[Any, ...]]:
-    several = len(found.sequences) > 1
-    for number, part in enumerate(found.sequences, 1):
-        name = f"{found.id}-{number}" if several else found.id
+def _sequences(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
+    several = len(outcome.sequences) > 1
+    for number, part in enumerate(outcome.sequences, 1):
+        name = f"{outcome.id}-{number}" if several else outcome.id
         yield name, part.tokens, part.labels
 
 
-def _preference(found: Outcome) -> Iterator[tuple[Any, ...]]:
-    chosen, rejected = (part.tokens for part in found.sequences)
-    prompt = found.prompt
-    yield found.id, chosen[:prompt], chosen[prompt:], rejected[prompt:]
+def _preference(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
+    chosen, rejected = (part.tokens for part in outcome.sequences)
+    prompt = outcome.prompt
+    yield outcome.id, chosen[:prompt], chosen[prompt:], rejected[prompt:]
 
 
-def _judged(found: Outcome) -> Iterator[tuple[Any, ...]]:
-    tokens, prompt = found.sequences[0].tokens, found.prompt
-    yield found.id, tokens[:prompt], tokens[prompt:], found.label
+def _judged(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
+    tokens, prompt = outcome.sequences[0].tokens, outcome.prompt
+    yield outcome.id, tokens[:prompt], tokens[prompt:], outcome.label

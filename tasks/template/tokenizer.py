@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError, ModelError
+from tasks.core.errors import InputError, ModelError
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -33,92 +33,92 @@ def read(folder: Path | str, settings: Settings) -> Any:
     if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
         raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
     try:
-        loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # these are files of strangers, and what reads them raises anything
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
-    if not loaded.is_fast:
+    if not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
     if settings.chat_template is not None:
-        loaded.chat_template = named(settings.chat_template)
-    return loaded
+        tokenizer.chat_template = template_text(settings.chat_template)
+    return tokenizer
 
 
-def prepare(loaded: Any, settings: Settings, name: str) -> tuple[Any, dict[str, str]]:
+def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[str, str]]:
     """The tokenizer ready to render and to pad, and what was made right for that, by slug.
 
-    Raises `ModelError` where it has no end token, or more chat templates than one. `name` is told in errors.
+    Raises `ModelError` where it has no end token, or more chat templates than one. Errors show `name`.
     """
-    told = {}
+    notes = {}
     if settings.new_tokens:
-        known = set(loaded.get_vocab())
+        known = set(tokenizer.get_vocab())
         added = [token for token in settings.new_tokens if token not in known]
-        loaded.add_special_tokens({"extra_special_tokens": list(settings.new_tokens)})
-        told["added_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
-    if not loaded.chat_template:
-        loaded.chat_template = named("plain")
-        told["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
-    if not isinstance(loaded.chat_template, str):
+        tokenizer.add_special_tokens({"extra_special_tokens": list(settings.new_tokens)})
+        notes["added_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = template_text("plain")
+        notes["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
+    if not isinstance(tokenizer.chat_template, str):
         raise ModelError(f"{name}: the tokenizer has several chat templates; name one file in template.chat_template.")
-    if loaded.eos_token is None:
+    if tokenizer.eos_token is None:
         raise ModelError(f"{name}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
-    if loaded.pad_token is None:
-        loaded.pad_token = loaded.eos_token  # harmless: padding is masked by position, not by token
-        told["no_pad"] = f"no pad token: {loaded.eos_token} fills up batches, masked by position"
-    if _adds_bos(loaded) and not _writes_bos(loaded):
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # harmless: padding is masked by position, not by token
+        notes["no_pad"] = f"no pad token: {tokenizer.eos_token} fills up batches, masked by position"
+    if _adds_bos(tokenizer) and not _writes_bos(tokenizer):
         # the tokenizer begins every text with it, so the base was trained that way (huggingface/transformers#27634)
-        loaded.chat_template = "{{- bos_token -}}" + loaded.chat_template
-        told["no_bos"] = (
-            f"the chat template left out {loaded.bos_token}, which begins texts of the tokenizer: it was added"
+        tokenizer.chat_template = "{{- bos_token -}}" + tokenizer.chat_template
+        notes["no_bos"] = (
+            f"the chat template left out {tokenizer.bos_token}, which begins texts of the tokenizer: it was added"
         )
-    return loaded, told
+    return tokenizer, notes
 
 
-def context(base: Path) -> int | None:
+def context_length(base: Path) -> int | None:
     """The longest sequence that the base was made for, in tokens, from its config.json."""
-    told = _told(base / "config.json")
-    name = "max_position_embeddings" if told.get("max_position_embeddings") else "n_positions"
-    return _count(told.get(name), base, name)
+    config = _json_object(base / "config.json")
+    name = "max_position_embeddings" if config.get("max_position_embeddings") else "n_positions"
+    return _count(config.get(name), base, name)
 
 
-def stops(base: Path | None, tokenizer: Any) -> set[int]:
+def stop_ids(base: Path | None, tokenizer: Any) -> set[int]:
     """Ids at which generation stops: the tokenizer's end token, and those of the base's generation_config."""
-    return {tokenizer.eos_token_id, *named_stops(base)}
+    return {tokenizer.eos_token_id, *config_stop_ids(base)}
 
 
-def disagreement(base: Path | None, tokenizer: Any) -> dict[str, str]:
+def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
     """What is to be said where the base's configuration does not name the token that ends turns, by slug."""
-    named = named_stops(base)
+    named = config_stop_ids(base)
     if not named or tokenizer.eos_token_id in named:
         return {}
-    told = ", ".join(map(str, tokenizer.convert_ids_to_tokens(sorted(named))))
-    return {"end_token": f"turns end with {tokenizer.eos_token}, the base's configuration stops at {told} only"}
+    tokens = ", ".join(map(str, tokenizer.convert_ids_to_tokens(sorted(named))))
+    return {"end_token": f"turns end with {tokenizer.eos_token}, the base's configuration stops at {tokens} only"}
 
 
-def named_stops(base: Path | None) -> set[int]:
+def config_stop_ids(base: Path | None) -> set[int]:
     """Ids at which the base says that generation stops: in generation_config.json, or in config.json without one."""
     for name in ("generation_config.json", "config.json"):
         if base and (base / name).is_file():
-            told = _told(base / name).get("eos_token_id")
-            found = told if isinstance(told, list) else [] if told is None else [told]
-            if not all(type(token) is int for token in found):
-                raise ModelError(f"{base / name}: eos_token_id = {told!r} is no token's number; mend the file.")
-            return set(found)
+            value = _json_object(base / name).get("eos_token_id")
+            ids = value if isinstance(value, list) else [] if value is None else [value]
+            if not all(type(token) is int for token in ids):
+                raise ModelError(f"{base / name}: eos_token_id = {value!r} is no token's number; mend the file.")
+            return set(ids)
     return set()
 
 
-def vocabulary(base: Path, settings: Settings) -> int | None:
+def embedding_rows(base: Path, settings: Settings) -> int | None:
     """Rows of the base's embeddings, from its config.json; None where it does not say, or where they will grow."""
-    size = _count(_told(base / "config.json").get("vocab_size"), base, "vocab_size")
+    size = _count(_json_object(base / "config.json").get("vocab_size"), base, "vocab_size")
     return None if settings.new_tokens else size
 
 
-def limit(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]:
+def max_length(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]:
     """The longest row in tokens, and where the number comes from.
 
     Raises `InputError` where there is none, or a longer one is asked for than the base was made for: models with rotary
     positions go on past it without a word (hiyouga/LlamaFactory#2632).
     """
-    longest = context(base)
+    longest = context_length(base)
     if asked is not None:
         if longest is not None and asked > longest:
             raise InputError(f"template.max_length = {asked}: the base takes {longest} tokens at most.")
@@ -130,15 +130,15 @@ def limit(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]:
     return min(bounds)
 
 
-def _told(file: Path) -> dict[str, Any]:
+def _json_object(file: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises `ModelError` where it is none."""
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
+        value = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelError(f"{file}: no valid JSON ({error}).") from None
-    if not isinstance(told, dict):
+    if not isinstance(value, dict):
         raise ModelError(f"{file}: no JSON object.")
-    return told
+    return value
 
 
 def _count(value: Any, base: Path, name: str) -> int | None:
@@ -147,7 +147,7 @@ def _count(value: Any, base: Path, name: str) -> int | None:
     return value
 
 
-def named(name: str) -> str:
+def template_text(name: str) -> str:
     """The chat template of `template.chat_template`. Raises `InputError` where there is none."""
     file = CHAT / f"{name}.jinja"
     if not file.is_file():
@@ -160,7 +160,7 @@ def named(name: str) -> str:
     return jinja(file)
 
 
-def tracked(name: str | None, folder: Path) -> None:
+def check_tracked(name: str | None, folder: Path) -> None:
     """Raise `InputError` where `template.chat_template` is a file outside `folder`, on which the stage depends."""
     if name is None or (CHAT / f"{name}.jinja").is_file() or Path(name).resolve().is_relative_to(folder.resolve()):
         return
@@ -189,7 +189,7 @@ def _adds_bos(tokenizer: Any) -> bool:
 
 
 def _writes_bos(tokenizer: Any) -> bool:
-    from tasks.template.renderer import Renderer, Unrenderable
+    from tasks.chat.renderer import Renderer, Unrenderable
 
     try:
         return Renderer(tokenizer).probe().startswith(tokenizer.bos_token)

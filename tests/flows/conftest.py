@@ -33,7 +33,10 @@ def _cloned(toy: Toy) -> None:
     path = toy.path
     shutil.copy(TOY / "work.py", path)
     shutil.copy(TOY / "stages.yaml", path / "dvc.yaml")  # under its real name DVC would take it for a part of temper's
-    shutil.copy(ROOT / "params.yaml", path)
+    params = (ROOT / "params.yaml").read_text()
+    assert "\n  dtype: base" in params, "the section merge has its key dtype"
+    # DVC wants a key that is tracked by itself to be in the file, and `merge.probes` has a default that is left out
+    (path / "params.yaml").write_text(params.replace("\n  dtype: base", "\n  probes: 16\n  dtype: base", 1))
     for name, text in (("data/seed/seed.txt", "seed\n"), ("code/trainer.py", "x = 1\n")):
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)

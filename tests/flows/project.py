@@ -51,19 +51,19 @@ class Toy:
 
     def temper(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start `temper` as a process of its own."""
-        command = [sys.executable, "-m", "flows.command", *arguments]
+        command = [sys.executable, "-m", "flows.cli.main", *arguments]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
     def command(self, *arguments: str) -> str:
         """Run `temper` to its end; return what it printed."""
-        return self.call(sys.executable, "-m", "flows.command", *arguments)
+        return self.call(sys.executable, "-m", "flows.cli.main", *arguments)
 
     def dvc(self, *arguments: str) -> str:
         return self.call("dvc", *arguments)
 
     def set(self, *assignments: str) -> None:
-        from flows.settings import change
+        from flows.params.model import change
 
         change(list(assignments), path=self.path / "params.yaml")
 

@@ -22,8 +22,8 @@ from prefect.client.schemas.objects import FlowRun, Worker
 from ruamel.yaml import YAML
 
 from benchmarks.server import Server, running
-from flows.settings import nested
-from flows.workspace import RUNS
+from flows.params.model import nested
+from tasks.core.paths import Paths
 from tests.flows.project import ROOT, Toy, until
 
 SECRET = "hf_planted0secret0value"
@@ -51,7 +51,7 @@ class Site:
         before = {worker.last_heartbeat_time for worker in self._workers()}
         with (self.toy.path.parent / "worker.log").open("a") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "flows.command", "worker"],
+                [sys.executable, "-m", "flows.cli.main", "worker"],
                 cwd=self.toy.path,
                 env=self.toy.environment,
                 stdout=log,
@@ -137,7 +137,7 @@ class Site:
         return sum(count.stat().st_size for count in self.toy.gate.glob("count-*"))
 
     def left(self) -> list[Path]:
-        return list((self.toy.path / RUNS).glob("*"))
+        return list(Paths(self.toy.path).worktrees.glob("*"))
 
     def _final(self, name: str) -> bool:
         state = self.run(name).state

@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.server import answers
-from tasks.contract.errors import StageFailed
+from flows.server.connect import answers
+from tasks.core.errors import StageFailed
 from tests.flows.project import BELOW_TRAIN, Toy, until
 
 

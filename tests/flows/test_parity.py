@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.errors import InputError, StageFailed
+from tasks.core.errors import InputError, StageFailed
 from tests.flows.project import BELOW_TRAIN, STAGES, Toy, states
 
 

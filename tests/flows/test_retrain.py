@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
 from tests.flows.project import Toy
 from tests.tasks import tiny
 
@@ -63,7 +63,7 @@ def judged(new: Toy) -> Toy:
 
 
 def test_the_decision_is_followed_and_later_runs_are_compared_with_what_is_promoted(judged: Toy) -> None:
-    from flows.registry import holder
+    from flows.history.registry import holder
 
     said = retrained(settings={"train": {"learning_rate": 1e-4}})
     assert "is promoted: 0.0001 is alone." in said
@@ -113,7 +113,10 @@ def test_what_is_deployed_can_be_imported(name: str) -> None:
     from ruamel.yaml import YAML
 
     document = YAML(typ="safe").load(Path(__file__).parents[2] / name)
+    deployed = {"flows.deployed.deployed": "finetune", "flows.retrain.retrain": "retrain", "flows.sweep.sweep": "sweep"}
+    assert {deployment["entrypoint"] for deployment in document["deployments"]} == set(deployed)
     for deployment in document["deployments"]:
         module, _, function = deployment["entrypoint"].rpartition(".")
         assert deployment["name"] == "temper"
-        assert getattr(importlib.import_module(module), function).name == function
+        flow = getattr(importlib.import_module(module), function)
+        assert (flow.fn.__name__, flow.name) == (function, deployed[deployment["entrypoint"]])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import coordinates
-from flows.hopeless import Hopeless, half_way
-from flows.trials import Range, space, trials
-from tasks.contract.errors import SettingsError
+from flows.run.pruning import PruningRule, half_way
+from flows.search import Range, space, trials
+from flows.sweep import _plot
+from tasks.core.errors import SettingsError
 from tests.flows.site import Site
 
 
@@ -66,7 +66,7 @@ def test_what_cannot_be_tried_is_said(method: str, value: str, message: str) -> 
 
 
 def test_a_training_is_hopeless_half_way_and_not_before(tmp_path: Path) -> None:
-    rule = Hopeless(loss=1.0)
+    rule = PruningRule(loss=1.0)
     state = {"done": 50, "total": 100, "unit": "steps", "figures": {"loss": 1.5}}
     assert "at 50 of 100 steps its loss is 1.5, above 1" in rule.judge("train", state)
     assert rule.judge("base", state) == ""
@@ -80,12 +80,12 @@ def test_a_training_is_hopeless_half_way_and_not_before(tmp_path: Path) -> None:
 
 def test_the_plot_is_a_picture_with_a_line_for_each_trial() -> None:
     rows = [{"lr": 1e-4, "method": "<b>", "score": 0.9}, {"lr": 1e-2, "method": "full", "score": None}]
-    found = re.search(r"base64,([^)]+)\)", coordinates.svg(rows))
+    found = re.search(r"base64,([^)]+)\)", _plot(rows))
     assert found
     picture = ElementTree.fromstring(base64.b64decode(found[1]))
     paths = [path.get("d", "") for path in picture.iter() if path.get("fill") == "none"]
     assert [path.count("L") for path in paths] == [1, 2]
-    assert coordinates.svg([]) == "No trial ended."
+    assert _plot([]) == "No trial ended."
 
 
 @pytest.mark.long

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
 
 
 @pytest.fixture

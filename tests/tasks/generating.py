@@ -8,8 +8,8 @@ from typing import Any
 
 import psutil
 
-from tasks.contract.paths import Paths
-from tasks.generate import Settings
+from tasks.core.paths import Paths
+from tasks.generate.settings import Settings
 from tests.tasks.teacher_server import Server
 
 ROOT = Path(__file__).parents[2]

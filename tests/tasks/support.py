@@ -19,17 +19,19 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tasks import align as alignment
-from tasks import template
-from tasks.align.settings import GONE, LOSSES
+from tasks.align import stage as alignment
+from tasks.align.objectives import GONE, OBJECTIVES
 from tasks.align.settings import Settings as Alignment
-from tasks.contract.errors import TemperError
-from tasks.contract.files import sha256, write_text
-from tasks.contract.loading import keep_packing
-from tasks.contract.model import base_folder
-from tasks.contract.paths import Paths
-from tasks.train import methods, optimizers, tune
-from tasks.train.settings import Settings, Tuning
+from tasks.core.errors import TemperError
+from tasks.core.files import sha256, write_text
+from tasks.core.paths import Paths
+from tasks.models.loading import keep_packing
+from tasks.models.record import base_folder
+from tasks.template import stage as template
+from tasks.train import run
+from tasks.train.settings import Settings
+from tasks.training import methods, optimizers
+from tasks.training.settings import Tuning
 from tests.tasks import tiny
 
 PAGE = Path("docs/training-methods.md")
@@ -105,7 +107,7 @@ def cases() -> list[Case]:
         Case("trick", "early stopping", {"patience": 2, "eval_steps": 2}),
     ]
     for objective in ("dpo", "kto", "orpo", "cpo", "simpo", "reward"):  # on answers that are given
-        for loss in LOSSES.get(objective, ("",)):
+        for loss in OBJECTIVES[objective].losses or ("",):
             further: dict[str, Any] = {"loss_type": loss} if loss else {}
             if loss == "exo_pair":
                 further["label_smoothing"] = 1e-3
@@ -116,7 +118,7 @@ def cases() -> list[Case]:
     several = {"steps": 12, "batch_size": 64, "answers": 8, "answer_tokens": 3, "learning_rate": 3e-2}
     made += [
         Case("objective", f"grpo {loss}", {"objective": "grpo", **several, **taste, "arguments": {"loss_type": loss}})
-        for loss in LOSSES["grpo"]
+        for loss in OBJECTIVES["grpo"].losses
     ]
     liked = {"rewards": [{"kind": "model", "name": "liked"}]}
     made += [
@@ -135,7 +137,7 @@ def cases() -> list[Case]:
             f"online_dpo {loss}",
             {"objective": "online_dpo", **several, "batch_size": 32, **taste, "arguments": {"loss_type": loss}},
         )
-        for loss in LOSSES["online_dpo"]
+        for loss in OBJECTIVES["online_dpo"].losses
     ]
     return made
 
@@ -151,7 +153,7 @@ def _schedule(name: str) -> dict[str, Any]:
 
 def project(root: Path) -> Paths:
     """A project up to the stage template, with an adapter in data/trained for the objectives to go on from."""
-    from tests.tasks.test_align import preferences
+    from tests.tasks.align.test_align import preferences
 
     paths = tiny.project(root)
     template.run(template.Settings(), paths)
@@ -163,20 +165,20 @@ def project(root: Path) -> Paths:
 
 def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
     """Try `case` in the project `paths`; an error that temper raises on purpose is a limit, any other is a failure."""
-    from tests.tasks.test_train import Killed, killed_at
+    from tests.tasks.train.test_train import Killed, killed_at
 
     try:
         if case.part == "objective":
             asked: Any = Alignment.model_validate({**COMMON, **case.settings})
             out = paths.aligned
             place = out / "reward" if asked.objective == "reward" else out
-            run: Any = alignment.run
+            carry_out: Any = alignment.run
         else:
             asked = Settings.model_validate({**COMMON, **case.settings})
             place = out = paths.fitted
-            run = tune.tune
+            carry_out = run.tune
         with live(paths) as trained:
-            run(asked, paths)
+            carry_out(asked, paths)
         first = {file.name: sha256(file) for file in sorted(place.iterdir())}
         rewards = column(out / "loss.csv", "reward")
         curve, facts = rewards or column(out / "loss.csv", "loss"), tiny.read(place / "training.json")
@@ -192,8 +194,8 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
         if resumed:
             with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
                 killed_at(4, patch)
-                run(asked, paths)
-            run(asked, paths)
+                carry_out(asked, paths)
+            carry_out(asked, paths)
             if {file.name: sha256(file) for file in sorted(place.iterdir())} != first:
                 limits.append("killed and continued it ends in other bytes")
         return Result(
@@ -209,10 +211,10 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
 @contextmanager
 def live(paths: Paths) -> Iterator[list[Any]]:
     """Catch the logits of the model as it is saved."""
-    from tasks.align import align
+    from tasks.align import run as alignment_run
 
     found: list[Any] = []
-    saved = tune.save
+    from tasks.models.tuning import save as saved
 
     def save(model: Any, *args: Any) -> None:
         model.eval()
@@ -221,14 +223,14 @@ def live(paths: Paths) -> Iterator[list[Any]]:
         saved(model, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tune, "save", save)
-        patch.setattr(align, "save", save)
+        patch.setattr(run, "save", save)
+        patch.setattr(alignment_run, "save", save)
         yield found
 
 
 def probe(paths: Paths) -> Any:
     """A row as the model reads it."""
-    from tasks.train import rows
+    from tasks.training import rows
 
     return torch.tensor([rows.load(paths.templated / "train.arrow")[0]["input_ids"]])
 
@@ -239,7 +241,9 @@ def compare(asked: Any, paths: Paths, place: Path, trained: list[Any]) -> float:
 
     adapter = (place / "adapter_config.json").is_file()
     tuning = asked if adapter and isinstance(asked, Tuning) else Tuning(method="full")
-    model = tune.load(base_folder(paths) if adapter else place, tuning, asked)
+    from tasks.models.tuning import load
+
+    model = load(base_folder(paths) if adapter else place, tuning, asked)
     if getattr(model, "is_loaded_in_4bit", False):
         keep_packing(model)
     if adapter:

@@ -8,10 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tasks.contract.files import write_json, write_text
-from tasks.contract.model import describe, identity
-from tasks.contract.paths import Paths
-from tasks.contract.settings import Settings
+from tasks.core.files import write_json, write_text
+from tasks.core.paths import Paths
+from tasks.core.settings import Settings
+from tasks.models.record import describe, identity
 
 Section = TypeVar("Section", bound=Settings)
 
@@ -384,14 +384,14 @@ def benchmark(paths: Paths, candidate: str, right: int, prompts: str = "same") -
 
 def judged(paths: Paths, candidate: str) -> None:
     """Write what the stage judge leaves of `candidate`: two wins, a loss, a verdict that turns, and a row without."""
-    from tasks.judge.judge import write
-    from tasks.judge.pairs import Pair, together
+    from tasks.judge.pairs import Pair, combine_verdicts
+    from tasks.judge.run import write
     from tasks.judge.tally import tally
 
     verdicts = [("win", "win"), ("win", "win"), ("loss", "loss"), ("win", "loss"), (None, "tie")]
     rows: list[dict[str, Any]] = [
         {"pair": Pair(f"row{number}", "start web", "a", "a b", "a"), "first": one, "second": two,
-         "verdict": together(one, two), "said_first": f"{EVIL} first {one}", "said_second": f"second {two}",
+         "verdict": combine_verdicts(one, two), "said_first": f"{EVIL} first {one}", "said_second": f"second {two}",
          "output": "a b", "against": "a", "score": {"exact_match": 1.0}}
         for number, (one, two) in enumerate(verdicts)
     ]  # fmt: skip
@@ -403,7 +403,7 @@ def judged(paths: Paths, candidate: str) -> None:
 
 def decided(paths: Paths, **settings: Any) -> Any:
     """Run the stage decide; return decision.json."""
-    from tasks import decide
+    from tasks.decide import stage as decide
 
     decide.run(decide.Settings(**settings), paths)
     return read(paths.decision / "decision.json")

@@ -74,13 +74,13 @@ def addresses(text: str) -> Iterator[tuple[int, int]]:
     Private, local and reserved ones (RFC 1918, 5737, 3849), networks, and public name servers are nobody's.
     """
     for match in _FOUR.finditer(text) if text.count(".") > 2 and _DOTTED.search(text) else ():
-        start, (given, _, prefix) = match.start(), match[0].partition("/")
-        if _continues(text, start, ".") or given in KNOWN or _MADE_UP.fullmatch(given):
+        start, (dotted, _, prefix) = match.start(), match[0].partition("/")
+        if _continues(text, start, ".") or dotted in KNOWN or _MADE_UP.fullmatch(dotted):
             continue
-        if _is_tag(text, start, given) or _VERSION.search(text, max(0, start - 40), start):
+        if _is_tag(text, start, dotted) or _VERSION.search(text, max(0, start - 40), start):
             continue
         try:
-            address = IPv4Address(given)
+            address = IPv4Address(dotted)
         except AddressValueError:
             continue
         if address.is_global and not address.is_multicast and not (prefix and _is_network(match[0])):
@@ -93,10 +93,10 @@ def addresses(text: str) -> Iterator[tuple[int, int]]:
             continue
 
 
-def _is_tag(text: str, start: int, given: str) -> bool:
+def _is_tag(text: str, start: int, dotted: str) -> bool:
     """Whether a name goes before: always where a dash joins them, and with a colon where all four numbers are low."""
     name = _NAME.search(text, max(0, start - 2), start)
-    return name is not None and (name[0].endswith("-") or all(int(part) < 32 for part in given.split(".")))
+    return name is not None and (name[0].endswith("-") or all(int(part) < 32 for part in dotted.split(".")))
 
 
 def _is_network(text: str) -> bool:

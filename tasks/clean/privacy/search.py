@@ -30,7 +30,7 @@ def find(text: str, kinds: Collection[Kind] = KINDS, regions: Sequence[str] = RE
 
     `regions`: two-letter codes of the countries whose telephone numbers are known without a `+`.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     taken = bytearray()
     long = _LONG.search(text) is not None
     for kind in KINDS:
@@ -40,8 +40,8 @@ def find(text: str, kinds: Collection[Kind] = KINDS, regions: Sequence[str] = RE
                 taken = taken or bytearray(len(text))
                 if not any(taken[start:end]):
                     taken[start:end] = b"\1" * (end - start)
-                    found.append(Finding(start, end, kind))
-    return sorted(found, key=lambda finding: finding.start)
+                    findings.append(Finding(start, end, kind))
+    return sorted(findings, key=lambda finding: finding.start)
 
 
 def redacted(text: str, findings: Iterable[Finding], names: dict[str, str] | None = None) -> str:

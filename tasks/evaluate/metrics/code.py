@@ -1,6 +1,6 @@
 """Answers that are Python code: run with their tests in a child process that can neither loop on, fork nor write.
 
-The child (`confined.py`) has no environment, an empty folder, limits of time, memory and output, and a filter of system
+The child (`sandbox.py`) has no environment, an empty folder, limits of time, memory and output, and a filter of system
 calls that lets it compute and read, and nothing else: no process, no network, no file written, no signal to others.
 """
 
@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError, MachineError
+from tasks.core.errors import InputError, MachineError
 
-CONFINED = Path(__file__).with_name("confined.py")
+SANDBOX = Path(__file__).with_name("sandbox.py")
 
 BLOCK = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)```", re.DOTALL)
 
@@ -46,7 +46,7 @@ def ran(program: str, tests: str, *, timeout: float, memory: int) -> bool:
     token = secrets.token_hex(16)  # proof that the end was reached; it never leaves this machine's memory
     with tempfile.TemporaryDirectory(prefix="temper-code-") as folder:
         child = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-B", CONFINED, str(memory), str(max(1, round(timeout + 1)))],
+            [sys.executable, "-I", "-S", "-B", SANDBOX, str(memory), str(max(1, round(timeout + 1)))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

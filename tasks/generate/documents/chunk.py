@@ -29,8 +29,8 @@ class Chunk:
 
     def source(self) -> dict[str, Any]:
         """Where it stands, for the provenance of a row."""
-        place: dict[str, Any] = {"document": self.document, "chunk": self.number, "headings": list(self.headings)}
-        return {**place, "lines": list(self.lines), **({"page": self.page} if self.page else {})}
+        source: dict[str, Any] = {"document": self.document, "chunk": self.number, "headings": list(self.headings)}
+        return {**source, "lines": list(self.lines), **({"page": self.page} if self.page else {})}
 
 
 def chunks(document: Document, longest: int) -> Iterator[Chunk]:
@@ -41,32 +41,32 @@ def chunks(document: Document, longest: int) -> Iterator[Chunk]:
     """
     from semantic_text_splitter import MarkdownSplitter
 
-    breaks = [found.start() for found in re.finditer("\n", document.text)]
-    places, paths = _headings(document.text)
+    breaks = [newline.start() for newline in re.finditer("\n", document.text)]
+    starts, paths = _headings(document.text)
     for number, (start, text) in enumerate(MarkdownSplitter(longest).chunk_indices(document.text)):
         end = start + len(text)
         first, last = bisect_right(breaks, start - 1) + 1, bisect_right(breaks, max(start, end - 1) - 1) + 1
-        at = bisect_right(places, start) - 1
+        at = bisect_right(starts, start) - 1
         page = bisect_right(document.pages, start) if document.pages else None
         yield Chunk(document.name, number, text, paths[at] if at >= 0 else (), (first, last), page)
 
 
 def _headings(text: str) -> tuple[list[int], list[tuple[str, ...]]]:
     """Where each heading begins (characters), and the headings that hold from there on; none inside code fences."""
-    places: list[int] = []
+    starts: list[int] = []
     paths: list[tuple[str, ...]] = []
     path: list[tuple[int, str]] = []
     fence, at = "", 0
     for line in text.split("\n"):
-        if found := _FENCE.match(line):
+        if fence_line := _FENCE.match(line):
             if not fence:
-                fence = found[1]
-            elif found[1].startswith(fence):
+                fence = fence_line[1]
+            elif fence_line[1].startswith(fence):
                 fence = ""
         elif not fence and (heading := _HEADING.match(line)):
             level = len(heading[1])
             path = [*(above for above in path if above[0] < level), (level, heading[2])]
-            places.append(at)
+            starts.append(at)
             paths.append(tuple(name for _, name in path))
         at += len(line) + 1
-    return places, paths
+    return starts, paths

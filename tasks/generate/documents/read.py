@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def documents(folder: Path, where: str, left: Counter[str] | None = None) -> Ite
     """
     if not folder.is_dir():
         raise InputError(f"generate.input = {where}: no such folder; name the folder with the documents.")
-    found = 0
+    count = 0
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix().encode(errors="backslashreplace").decode()
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -38,13 +38,13 @@ def documents(folder: Path, where: str, left: Counter[str] | None = None) -> Ite
             if left is not None:
                 left[path.suffix.lower() or path.name] += 1
             continue
-        found += 1
+        count += 1
         document = reader(path, name)
         if document.text.strip():
             yield document
         elif left is not None:
             left["empty"] += 1
-    if not found:
+    if not count:
         raise InputError(f"generate.input = {where}: no document in it; known kinds: {', '.join(READERS)}.")
 
 
@@ -52,7 +52,13 @@ def _text(path: Path, name: str) -> Document:
     """Plain text and Markdown, in UTF-8 or in what its byte order mark says; front matter is left out."""
     text = _decoded(path)
     if path.suffix.lower() in (".md", ".markdown"):
-        text = re.sub(r"\A---\n.*?\n---\n", lambda found: "\n" * found[0].count("\n"), text, count=1, flags=re.DOTALL)
+        text = re.sub(
+            r"\A---\n.*?\n---\n",
+            lambda front_matter: "\n" * front_matter[0].count("\n"),
+            text,
+            count=1,
+            flags=re.DOTALL,
+        )
     return Document(name, text)
 
 
@@ -116,8 +122,8 @@ def _markdown(html: str) -> str:
 
 def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
-    told = f"{type(error).__name__}: {reason}"
-    return InputError(f"{path}: not {kind} that can be read ({told}); mend it, or take it out.")
+    detail = f"{type(error).__name__}: {reason}"
+    return InputError(f"{path}: not {kind} that can be read ({detail}); mend it, or take it out.")
 
 
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}

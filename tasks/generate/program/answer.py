@@ -1,13 +1,13 @@
 """The command that answers a request, found by the grammar."""
 
-from tasks.generate.program.grammar import Grammar, Intent, fill
+from tasks.generate.program.intents import Grammar, Intent, fill
 
 
 def answer(grammar: Grammar, request: str) -> str | None:
     """The command that `request` asks for, or None where no phrasing fits. Held-out phrasings are known here too."""
     for opening in sorted({opening for opening in grammar.openings if opening}, key=len, reverse=True):
-        if request.startswith(f"{opening} ") and (found := _find(grammar, request[len(opening) + 1 :])):
-            return found
+        if request.startswith(f"{opening} ") and (command := _find(grammar, request[len(opening) + 1 :])):
+            return command
     return _find(grammar, request)
 
 

@@ -7,7 +7,8 @@ fine-tuning has that to teach, and the untuned base scores nothing.
 import random
 from pathlib import Path
 
-from tasks.generate.program.grammar import Grammar, load
+from tasks.generate.program.grammar import load
+from tasks.generate.program.intents import Grammar
 from tasks.generate.program.sample import Request, trainable
 
 SHARES = {"request": 0.1, "command": 0.15, "repeat": 0.1, "pick": 0.35, "copy": 0.3}

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from tasks.contract.errors import InputError
-from tasks.contract.likeness import NEAR_DUPLICATE, jaccard, words
-from tasks.generate.program.grammar import Grammar, Intent, fill
+from tasks.core.errors import InputError
+from tasks.dedup.similarity import NEAR_DUPLICATE, jaccard, words
+from tasks.generate.program.intents import Grammar, Intent, fill
 
 
 def most_words(threshold: float = NEAR_DUPLICATE) -> int:
@@ -58,11 +58,11 @@ def check(grammar: Grammar, path: Path) -> None:
         shared, opening = len(one.literal & other.literal), min(one.opening, other.opening)
         equal = min(_alike(one, other, meet), _alike(other, one, meet))
         union = len(one.literal | other.literal) + len(one.kinds) + len(other.kinds) - equal
-        likeness = (shared + equal + opening) / (union + opening)
-        if likeness >= NEAR_DUPLICATE:
+        similarity = (shared + equal + opening) / (union + opening)
+        if similarity >= NEAR_DUPLICATE:
             raise InputError(
                 f"{path}: '{one.phrasing}' ({one.intent}) and '{other.phrasing}' ({other.intent}) ask for different "
-                f"commands in nearly the same words (similarity up to {likeness:.2f}, limit {NEAR_DUPLICATE:g}). "
+                f"commands in nearly the same words (similarity up to {similarity:.2f}, limit {NEAR_DUPLICATE:g}). "
                 "Reword one of them."
             )
 

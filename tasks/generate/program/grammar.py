@@ -1,67 +1,18 @@
 """The grammar in the seed folder: `assistant.yaml`, `slots.yaml` and `intents.yaml`, read and checked."""
 
-import hashlib
 import itertools
-import re
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.settings import read
-
-HELD_OUT_ONE_IN = 8
-"""One command in so many is held out for the test split, chosen by the hash of its text."""
-
-_SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
-
-
-@dataclass(frozen=True)
-class Intent:
-    """One thing to ask for: a command with slots, and the phrasings that ask for it."""
-
-    name: str
-    command: str
-    """The docker command; slots as `{name}`."""
-    slots: dict[str, str] = field(hash=False)
-    """Slot name to kind, in the command's order."""
-    requests: tuple[str, ...]
-    held_out: tuple[str, ...]
-    """Phrasings for the test split only."""
-
-
-@dataclass(frozen=True)
-class Grammar:
-    """Everything in the seed folder, checked."""
-
-    name: str
-    description: str
-    system: str | None
-    openings: tuple[str, ...]
-    values: dict[str, tuple[str, ...]]
-    """Kind of slot to its values."""
-    intents: tuple[Intent, ...]
-
-    @cached_property
-    def plain(self) -> frozenset[str]:
-        """Commands of intents without slots: each is the only one of its kind, so it is never held out."""
-        return frozenset(intent.command for intent in self.intents if not intent.slots)
-
-    def held_out(self, command: str) -> bool:
-        """Whether this exact command is kept for the test split; depends on its text alone."""
-        digest = hashlib.sha256(command.encode()).digest()
-        return int.from_bytes(digest[:8], "big") % HELD_OUT_ONE_IN == 0 and command not in self.plain
-
-
-def fill(pattern: str, values: dict[str, str]) -> str:
-    """`pattern` with each `{slot}` replaced by its value."""
-    return _SLOT.sub(lambda match: values[match[1]], pattern)
+from tasks.core.errors import InputError
+from tasks.core.settings import read
+from tasks.generate.program.distance import check
+from tasks.generate.program.intents import SLOT, Grammar, Intent
 
 
 def slot_names(pattern: str) -> list[str]:
     """Names of the slots in `pattern`, in order."""
-    return [match[1] for match in _SLOT.finditer(pattern)]
+    return [match[1] for match in SLOT.finditer(pattern)]
 
 
 def load(folder: Path) -> Grammar:
@@ -70,8 +21,6 @@ def load(folder: Path) -> Grammar:
     Raises `InputError` naming file and key: a missing file, an unknown slot or kind, a phrasing that lacks a slot of
     its command or stands twice, or two intents whose phrasings could make near-duplicates.
     """
-    from tasks.generate.program.distance import check
-
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; the seed holds assistant.yaml, slots.yaml and intents.yaml.")
     assistant, slots, described = (_mapping(folder / f"{name}.yaml") for name in ("assistant", "slots", "intents"))
@@ -79,8 +28,8 @@ def load(folder: Path) -> Grammar:
     for key in ("name", "description"):
         if not isinstance(assistant.get(key), str):
             raise InputError(f"{path}: the key '{key}' is missing or no text; add it.")
-    values = {str(kind): _values(folder / "slots.yaml", str(kind), given) for kind, given in slots.items()}
-    intents = tuple(_intent(folder / "intents.yaml", str(name), given, values) for name, given in described.items())
+    values = {str(kind): _values(folder / "slots.yaml", str(kind), entry) for kind, entry in slots.items()}
+    intents = tuple(_intent(folder / "intents.yaml", str(name), entry, values) for name, entry in described.items())
     system = assistant.get("system")
     grammar = Grammar(
         name=str(assistant["name"]),
@@ -103,9 +52,9 @@ def _mapping(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def _values(path: Path, kind: str, given: Any) -> tuple[str, ...]:
+def _values(path: Path, kind: str, entry: Any) -> tuple[str, ...]:
     """A list of values, or `parts`: every way to join one item of each part."""
-    parts = given.get("parts") if isinstance(given, dict) else [given]
+    parts = entry.get("parts") if isinstance(entry, dict) else [entry]
     if not isinstance(parts, list) or not parts or not all(isinstance(part, list) and part for part in parts):
         raise InputError(f"{path}: {kind}: expected a list of values, or 'parts' with lists to join.")
     values = tuple("".join(map(str, chosen)) for chosen in itertools.product(*parts))
@@ -118,15 +67,15 @@ def _values(path: Path, kind: str, given: Any) -> tuple[str, ...]:
     return values
 
 
-def _intent(path: Path, name: str, given: Any, values: dict[str, tuple[str, ...]]) -> Intent:
-    if not isinstance(given, dict) or not isinstance(given.get("command"), str) or not given.get("requests"):
+def _intent(path: Path, name: str, entry: Any, values: dict[str, tuple[str, ...]]) -> Intent:
+    if not isinstance(entry, dict) or not isinstance(entry.get("command"), str) or not entry.get("requests"):
         raise InputError(f"{path}: {name}: expected 'command' (a text) and 'requests' (a list of phrasings).")
-    if unknown := set(given) - {"command", "requests", "held_out"}:
+    if unknown := set(entry) - {"command", "requests", "held_out"}:
         raise InputError(f"{path}: {name}: unknown key '{min(unknown)}'; known: command, requests, held_out.")
-    held_out = tuple(map(str, given.get("held_out") or ()))
-    patterns = [str(given["command"]), *map(str, given["requests"]), *held_out]
+    held_out = tuple(map(str, entry.get("held_out") or ()))
+    patterns = [str(entry["command"]), *map(str, entry["requests"]), *held_out]
     slots = dict.fromkeys(slot_names(patterns[0]), "")
-    kinds = {match[1]: match[2] for pattern in patterns for match in _SLOT.finditer(pattern) if match[2]}
+    kinds = {match[1]: match[2] for pattern in patterns for match in SLOT.finditer(pattern) if match[2]}
     for slot in slots:
         slots[slot] = kinds.get(slot, slot)
         if slots[slot] not in values:
@@ -142,9 +91,9 @@ def _intent(path: Path, name: str, given: Any, values: dict[str, tuple[str, ...]
             )
     if held_out and not slots:
         raise InputError(f"{path}: {name}.held_out: an intent without slots has one command, which is trained on.")
-    plain = [_SLOT.sub(r"{\1}", pattern) for pattern in patterns]
+    plain = [SLOT.sub(r"{\1}", pattern) for pattern in patterns]
     if len(set(plain)) < len(plain):
         twice = next(pattern for pattern in plain if plain.count(pattern) > 1)
         raise InputError(f"{path}: {name}: '{twice}' stands twice; remove one.")
-    divide = 1 + len(given["requests"])
+    divide = 1 + len(entry["requests"])
     return Intent(name, plain[0], slots, tuple(plain[1:divide]), tuple(plain[divide:]))

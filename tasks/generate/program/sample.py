@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tasks.contract.errors import InputError
+from tasks.core.errors import InputError
 from tasks.generate.program.distance import openings
-from tasks.generate.program.grammar import Grammar, Intent, fill
+from tasks.generate.program.intents import Grammar, Intent, fill
 
 Slice = Literal["new_combination", "new_phrasing"]
 
@@ -34,11 +34,11 @@ def sample(grammar: Grammar, source: random.Random, intent: Intent, phrasings: s
     for slot, kind in intent.slots.items():
         taken = {values[other] for other in values if intent.slots[other] == kind}
         values[slot] = source.choice([value for value in grammar.values[kind] if value not in taken])
-    known: tuple[str, ...] = getattr(intent, phrasings)
-    place = source.randrange(len(known))
-    opening = source.choice(openings(grammar, known[place]))
-    request = fill(f"{opening} {known[place]}".strip(), values)
-    return Request(request, fill(intent.command, values), intent.name, f"{phrasings}/{place}", tuple(values.values()))
+    patterns: tuple[str, ...] = getattr(intent, phrasings)
+    index = source.randrange(len(patterns))
+    opening = source.choice(openings(grammar, patterns[index]))
+    request = fill(f"{opening} {patterns[index]}".strip(), values)
+    return Request(request, fill(intent.command, values), intent.name, f"{phrasings}/{index}", tuple(values.values()))
 
 
 def trainable(grammar: Grammar, source: random.Random) -> Iterator[Request]:
@@ -86,27 +86,27 @@ def _held_out(
     """Requests for held-out commands, from each intent in turn; `taken` are the commands used, and grows."""
     source = random.Random(f"{seed}/test/{phrasings}")
     intents = [intent for intent in grammar.intents if intent.slots and getattr(intent, phrasings)]
-    found: list[Request] = []
-    while len(found) < rows:
+    requests: list[Request] = []
+    while len(requests) < rows:
         if not intents:
-            raise _exhausted("test_rows", len(found), rows)
+            raise _exhausted("test_rows", len(requests), rows)
         for intent in tuple(intents):
-            if len(found) == rows:
+            if len(requests) == rows:
                 break
             for _ in range(TRIES):
                 drawn = sample(grammar, source, intent, phrasings)
                 new = grammar.held_out(drawn.command) and drawn.command not in taken
                 if new and known.issuperset(drawn.values):
                     taken.add(drawn.command)
-                    found.append(drawn)
+                    requests.append(drawn)
                     break
             else:
                 intents.remove(intent)
-    return found
+    return requests
 
 
-def _exhausted(key: str, found: int, wanted: int) -> InputError:
+def _exhausted(key: str, count: int, wanted: int) -> InputError:
     return InputError(
-        f"The seed's grammar has only about {found} of the {wanted} different requests asked for; "
+        f"The seed's grammar has only about {count} of the {wanted} different requests asked for; "
         f"lower generate.{key} in params.yaml, or add phrasings and values to the seed."
     )

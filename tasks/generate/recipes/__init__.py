@@ -1,8 +1,8 @@
 """The recipes: each says what to start from, which distilabel pipeline works on it, and what became of each row.
 
-A recipe is a module with `Order`, `build` and `outcomes`; `find` gives it by its name in params.yaml. Rows that start
-(`order`) hold `place`, their number, and `asked`, how many rows of data they are to give; the pipeline keeps both.
-`requests` is about how many they take, for the progress.
+A recipe is a module with `order`, `build` and `outcomes`; `load_recipe` gives it by its name in params.yaml. Rows that
+start (`order`) hold `place`, their number, and `asked`, how many rows of data they are to give; the pipeline keeps
+both. `requests` is about how many they take, for the progress.
 """
 
 import importlib
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
 from tasks.generate.settings import Settings
 from tasks.teacher.request import Response
 
-Said = Callable[[str], Response | None]
+Lookup = Callable[[str], Response | None]
 """From the key of a request to the response on record; None where the budget was used up before it was asked."""
 
 Row = dict[str, Any]
@@ -45,11 +45,11 @@ class Recipe(Protocol):
     def build(self, settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int) -> None:
         """Add the pipeline's steps after the step `rows`; `teacher()` makes the LLM of a step."""
 
-    def outcomes(self, settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
+    def outcomes(self, settings: Settings, row: Row, answered: list[Row], lookup: Lookup) -> list[Outcome]:
         """What became of the rows that `row` was to give: `row["asked"]` outcomes, from what was `answered`."""
 
 
-def find(name: str) -> Recipe:
+def load_recipe(name: str) -> Recipe:
     """The recipe of that name."""
     module: Any = importlib.import_module(f"tasks.generate.recipes.{name}")
     return module  # type: ignore[no-any-return]

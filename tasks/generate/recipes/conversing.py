@@ -12,7 +12,7 @@ from distilabel.steps.base import StepInput
 from distilabel.steps.tasks.base import Task
 from jsonschema import ValidationError, validate
 
-from tasks.generate.quality import fault
+from tasks.generate.quality import rejection_reason
 from tasks.teacher.request import Response
 
 USER = """You play a person who talks to an assistant. Your situation:
@@ -26,7 +26,7 @@ Answer with the result that it would return for the given arguments, as one JSON
 
 
 @dataclass
-class Talk:
+class Conversation:
     """One conversation as far as it has come."""
 
     row: dict[str, Any]
@@ -36,8 +36,8 @@ class Talk:
     waiting: list[dict[str, Any]] = field(default_factory=list)
     """Calls of tools that have no result yet."""
 
-    def asked(self, content: Any, **more: Any) -> dict[str, Any]:
-        return {"content": content, "sample": self.row["sample"], **more}
+    def request(self, content: Any, **extras: Any) -> dict[str, Any]:
+        return {"content": content, "sample": self.row["sample"], **extras}
 
 
 class Converse(Task):  # type: ignore[misc]
@@ -66,92 +66,102 @@ class Converse(Task):  # type: ignore[misc]
 
     def process(self, inputs: StepInput) -> Any:
         """Grow the conversations."""
-        talks = [Talk(row) for row in inputs]
-        for talk in talks:
-            if talk.row["system"]:
-                talk.messages.append({"role": "system", "content": talk.row["system"]})
+        conversations = [Conversation(row) for row in inputs]
+        for conversation in conversations:
+            if conversation.row["system"]:
+                conversation.messages.append({"role": "system", "content": conversation.row["system"]})
         for _ in range(self.turns):
-            for talk, said in self._ask(talks, user_turn):
-                talk.messages.append({"role": "user", "content": said.text.strip()})
-            self._answer(talks)
+            for conversation, response in self._ask(conversations, user_turn):
+                conversation.messages.append({"role": "user", "content": response.text.strip()})
+            self._answer(conversations)
         yield [
             {
-                **talk.row,
+                **conversation.row,
                 "dialogue": json.dumps(
-                    {"messages": talk.messages, "prompts": talk.prompts, "reason": talk.reason}, ensure_ascii=False
+                    {"messages": conversation.messages, "prompts": conversation.prompts, "reason": conversation.reason},
+                    ensure_ascii=False,
                 ),
                 "model_name": self.llm.model_name,
             }
-            for talk in talks
+            for conversation in conversations
         ]
 
-    def _answer(self, talks: list[Talk]) -> None:
+    def _answer(self, conversations: list[Conversation]) -> None:
         """The assistant's turn: calls of tools with their results, as often as allowed, and an answer."""
-        speaking = talks
+        speaking = conversations
         for left in range(self.calls, -1, -1):
-            called = []
-            for talk, said in self._ask(speaking, assistant_turn):
-                talk.messages.append(turn(said, sum(len(m.get("tool_calls", ())) for m in talk.messages)))
-                if not said.tool_calls:
+            callers = []
+            for conversation, response in self._ask(speaking, assistant_turn):
+                conversation.messages.append(
+                    turn(response, sum(len(m.get("tool_calls", ())) for m in conversation.messages))
+                )
+                if not response.tool_calls:
                     continue
-                talk.waiting = list(talk.messages[-1]["tool_calls"])
-                talk.reason = None if fits(talk.waiting, json.loads(talk.row["tools"])) else "tool_call"
-                if talk.reason is None and not left:
-                    talk.reason = "too_many_calls"
-                called.append(talk)
-            while waiting := [talk for talk in called if talk.waiting and talk.reason is None]:
-                for talk, said in self._ask(waiting, tool_turn):
-                    call = talk.waiting.pop(0)
-                    talk.messages.append(
+                conversation.waiting = list(conversation.messages[-1]["tool_calls"])
+                conversation.reason = (
+                    None if fits(conversation.waiting, json.loads(conversation.row["tools"])) else "tool_call"
+                )
+                if conversation.reason is None and not left:
+                    conversation.reason = "too_many_calls"
+                callers.append(conversation)
+            while waiting := [
+                conversation for conversation in callers if conversation.waiting and conversation.reason is None
+            ]:
+                for conversation, response in self._ask(waiting, tool_turn):
+                    call = conversation.waiting.pop(0)
+                    conversation.messages.append(
                         {"role": "tool", "tool_call_id": call["id"], "name": call["function"]["name"],
-                         "content": said.text.strip()}
+                         "content": response.text.strip()}
                     )  # fmt: skip
-            speaking = called
+            speaking = callers
 
-    def _ask(self, talks: list[Talk], prompt: Any) -> list[tuple[Talk, Response]]:
+    def _ask(self, conversations: list[Conversation], prompt: Any) -> list[tuple[Conversation, Response]]:
         """Ask for each conversation that goes on; those whose answer is of no use stop."""
-        going = [talk for talk in talks if talk.reason is None]
-        if not going:
+        active = [conversation for conversation in conversations if conversation.reason is None]
+        if not active:
             return []
-        outputs = self.llm.generate_outputs(inputs=[prompt(talk) for talk in going])
+        outputs = self.llm.generate_outputs(inputs=[prompt(conversation) for conversation in active])
         answered = []
-        for talk, output in zip(going, outputs, strict=True):
+        for conversation, output in zip(active, outputs, strict=True):
             key = output["request"][0]
-            talk.prompts.append(key)
-            said = self.llm.look_up(key)
-            talk.reason = fault(said, self.llm.settings.max_new_tokens)
-            if talk.reason is None:
-                answered.append((talk, said))
+            conversation.prompts.append(key)
+            response = self.llm.look_up(key)
+            conversation.reason = rejection_reason(response, self.llm.settings.max_new_tokens)
+            if conversation.reason is None:
+                answered.append((conversation, response))
         return answered
 
 
-def user_turn(talk: Talk) -> dict[str, Any]:
+def user_turn(conversation: Conversation) -> dict[str, Any]:
     """The request for the user's next message: to the teacher as user, what the assistant said is the other's."""
-    heard = {"user": "assistant", "assistant": "user"}
-    said = [{"role": heard[m["role"]], "content": m["content"]}
-            for m in talk.messages if m["role"] in heard and m["content"]]  # fmt: skip
-    system = {"role": "system", "content": USER.format(scenario=talk.row["scenario"])}
-    return talk.asked([system, {"role": "user", "content": BEGIN}, *said])
+    other_role = {"user": "assistant", "assistant": "user"}
+    turns = [{"role": other_role[m["role"]], "content": m["content"]}
+            for m in conversation.messages if m["role"] in other_role and m["content"]]  # fmt: skip
+    system = {"role": "system", "content": USER.format(scenario=conversation.row["scenario"])}
+    return conversation.request([system, {"role": "user", "content": BEGIN}, *turns])
 
 
-def assistant_turn(talk: Talk) -> dict[str, Any]:
+def assistant_turn(conversation: Conversation) -> dict[str, Any]:
     """The request for the assistant's next message."""
-    tools = json.loads(talk.row["tools"])
-    return talk.asked(talk.messages, **({"tools": tools} if tools else {}))
+    tools = json.loads(conversation.row["tools"])
+    return conversation.request(conversation.messages, **({"tools": tools} if tools else {}))
 
 
-def tool_turn(talk: Talk) -> dict[str, Any]:
+def tool_turn(conversation: Conversation) -> dict[str, Any]:
     """The request for the result of the first call that waits."""
-    call = talk.waiting[0]["function"]
-    tools = {tool["function"]["name"]: tool["function"] for tool in json.loads(talk.row["tools"])}
+    call = conversation.waiting[0]["function"]
+    tools = {tool["function"]["name"]: tool["function"] for tool in json.loads(conversation.row["tools"])}
     system = TOOL.format(name=call["name"], description=tools[call["name"]].get("description", ""))
-    return talk.asked([{"role": "system", "content": system}, {"role": "user", "content": call["arguments"]}])
+    return conversation.request([{"role": "system", "content": system}, {"role": "user", "content": call["arguments"]}])
 
 
-def turn(said: Response, calls: int) -> dict[str, Any]:
-    """The assistant's message; its calls get numbers for ids, as those of servers are random. `calls`: made before."""
-    made = [{"id": f"call_{calls + number}", **call} for number, call in enumerate(said.tool_calls)]
-    return {"role": "assistant", "content": said.text.strip(), **({"tool_calls": made} if made else {})}
+def turn(response: Response, earlier_calls: int) -> dict[str, Any]:
+    """The assistant's message. Its calls get numbers for ids, as those of servers are random.
+
+    `earlier_calls`: calls in the conversation so far.
+    """
+    numbered = [{"id": f"call_{earlier_calls + number}", **call} for number, call in enumerate(response.tool_calls)]
+    return {"role": "assistant", "content": response.text.strip(), **({"tool_calls": numbered} if numbered else {})}
 
 
 def fits(calls: list[dict[str, Any]], tools: list[dict[str, Any]]) -> bool:

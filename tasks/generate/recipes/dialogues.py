@@ -7,9 +7,9 @@ from typing import Any
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
-from tasks.generate.recipes import Outcome, Row, Said
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.generate.recipes import Lookup, Outcome, Row
 from tasks.generate.recipes.seeds import seeds
 from tasks.generate.settings import Settings
 
@@ -19,15 +19,15 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     known = seeds(settings, paths, "scenario")
     for scenario in known:
         _check(scenario, settings.input)
-    for place in range(settings.rows):
-        scenario = known[place % len(known)]
+    for number in range(settings.rows):
+        scenario = known[number % len(known)]
         yield {
             "asked": 1,
             "requests": 2 * settings.dialogues.turns,
             "scenario": scenario["scenario"],
             "system": scenario.get("system") or "",
             "tools": json.dumps(scenario.get("tools") or []),
-            "sample": place // len(known),
+            "sample": number // len(known),
         }
 
 
@@ -41,17 +41,17 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
     )  # fmt: skip
 
 
-def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-    """Reasons beside those of `quality.fault`: `tool_call` (no such tool, or arguments that its schema refuses),
+def outcomes(settings: Settings, row: Row, answered: list[Row], lookup: Lookup) -> list[Outcome]:
+    """Reasons beside those of `rejection_reason`: `tool_call` (no such tool, or arguments that its schema refuses),
     `too_many_calls`."""
-    made = json.loads(answered[0]["dialogue"] or "{}") if answered else {}
-    messages = made.get("messages", [])
+    dialogue = json.loads(answered[0]["dialogue"] or "{}") if answered else {}
+    messages = dialogue.get("messages", [])
     tools = json.loads(row["tools"])
     spoken = {role: " ".join(turn["content"] for turn in messages if turn["role"] == role)
               for role in ("user", "assistant")}  # fmt: skip
     content = {"messages": messages, **({"tools": tools} if tools else {})}
-    reason = made.get("reason") if made else "no_answer"
-    provenance = {"scenario": row["scenario"], "prompts": made.get("prompts", [])}
+    reason = dialogue.get("reason") if dialogue else "no_answer"
+    provenance = {"scenario": row["scenario"], "prompts": dialogue.get("prompts", [])}
     return [Outcome(content, reason, spoken["user"], spoken["assistant"], provenance)]
 
 

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from tasks.contract.likeness import words
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
+from tasks.dedup.similarity import words
 from tasks.generate.documents import Chunk, chunks, documents
-from tasks.generate.quality import REFUSALS, echoes, fault
-from tasks.generate.recipes import Outcome, Row, Said
+from tasks.generate.quality import REFUSALS, echoes, rejection_reason
+from tasks.generate.recipes import Lookup, Outcome, Row
 from tasks.generate.recipes.chain import conversation
 from tasks.generate.settings import Settings
 
@@ -42,17 +42,17 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     """A row a chunk, with what it is asked; chunks with too little text are passed over, and a limit spreads evenly."""
     how = settings.documents
     left: Counter[str] = Counter()
-    found: Iterable[Chunk] = (
+    selected: Iterable[Chunk] = (
         chunk
         for document in documents(paths.root / settings.input, settings.input, left)
         for chunk in chunks(document, how.chunk)
         if len(chunk.text.strip()) >= how.shortest
     )
     if how.limit is not None:
-        every = list(found)
+        every = list(selected)
         most = min(how.limit, len(every))
-        found = [every[number * len(every) // most] for number in range(most)]
-    for chunk in found:
+        selected = [every[number * len(every) // most] for number in range(most)]
+    for chunk in selected:
         yield {
             "asked": how.questions,
             "requests": 1,
@@ -61,8 +61,8 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
             "source": json.dumps(chunk.source(), ensure_ascii=False),
         }
     if left:
-        told = ", ".join(f"{name} {count}" for name, count in sorted(left.items()))
-        print(f"generate: files of {settings.input} passed over: {told}", flush=True)
+        skipped = ", ".join(f"{name} {count}" for name, count in sorted(left.items()))
+        print(f"generate: files of {settings.input} passed over: {skipped}", flush=True)
 
 
 def prompt(chunk: Chunk, count: int) -> list[dict[str, str]]:
@@ -79,15 +79,15 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
     rows >> Prompt(name="questions", llm=teacher(), input_batch_size=batch)
 
 
-def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-    """Reasons beside those of `quality.fault`: `format` (no JSON of the form asked for), `missing` (fewer questions
-    than asked for), `unsupported` (the chunk does not bear the answer out)."""
-    made = answered[0] if answered else {}
-    key = made.get("llm_questions_request") or ""
+def outcomes(settings: Settings, row: Row, answered: list[Row], lookup: Lookup) -> list[Outcome]:
+    """Reasons beside those of `rejection_reason`: `format` (no JSON of the form asked for), `missing` (fewer
+    questions than asked for), `unsupported` (the chunk does not bear the answer out)."""
+    result = answered[0] if answered else {}
+    key = result.get("llm_questions_request") or ""
     source = json.loads(row["source"])
-    response = said(key) if key else None
-    reason = fault(response, settings.teacher.max_new_tokens) if key else "no_answer"
-    pairs = found(response.text)[: row["asked"]] if response and reason in (None, "truncated") else []
+    response = lookup(key) if key else None
+    reason = rejection_reason(response, settings.teacher.max_new_tokens) if key else "no_answer"
+    pairs = parse_pairs(response.text)[: row["asked"]] if response and reason in (None, "truncated") else []
     if reason is None:
         reason = "missing" if pairs else "format"
     kept = [_outcome(settings, row, source, key, pair) for pair in pairs]
@@ -95,7 +95,7 @@ def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> l
     return kept + [empty] * (row["asked"] - len(kept))
 
 
-def found(text: str) -> list[dict[str, str]]:
+def parse_pairs(text: str) -> list[dict[str, str]]:
     """The whole entries of a list of questions, answers and quotes, wherever it begins, even where it was cut off."""
     decoder, at = json.JSONDecoder(), 0
     entries = []
@@ -125,21 +125,21 @@ def supported(answer: str, quote: str, question: str, chunk: str, share: float) 
     if not numbers <= set(re.findall(r"\d+(?:[.,]\d+)*", chunk + question)):
         return False
     known = set(_terms(chunk))
-    said = set(_terms(answer)) - COMMON - set(_terms(question))
-    return not said or len(said & known) / len(said) >= share
+    terms = set(_terms(answer)) - COMMON - set(_terms(question))
+    return not terms or len(terms & known) / len(terms) >= share
 
 
 def _outcome(settings: Settings, row: Row, source: Row, key: str, pair: dict[str, str]) -> Outcome:
-    asked, answer = pair["question"], pair["answer"]
+    question, answer = pair["question"], pair["answer"]
     reason = None
     if REFUSALS.match(answer):
         reason = "refusal"
-    elif echoes(asked, answer):
+    elif echoes(question, answer):
         reason = "echo"
-    elif not supported(answer, pair["quote"], asked, row["chunk"], settings.documents.support):
+    elif not supported(answer, pair["quote"], question, row["chunk"], settings.documents.support):
         reason = "unsupported"
-    content = {"messages": conversation(None, asked, answer), "document": source["document"]}
-    return Outcome(content, reason, asked, answer, _cited({**source, "quote": pair["quote"]}, key))
+    content = {"messages": conversation(None, question, answer), "document": source["document"]}
+    return Outcome(content, reason, question, answer, _cited({**source, "quote": pair["quote"]}, key))
 
 
 def _cited(source: Row, key: str) -> Row:

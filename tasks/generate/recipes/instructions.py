@@ -4,14 +4,13 @@ Self-Instruct (Wang et al. 2022, arXiv:2212.10560) and Evol-Instruct (Xu et al. 
 distilabel's prompts. How a task is made harder is drawn from the task itself, so that a new seed task moves no other.
 """
 
-import hashlib
 import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tasks.contract.paths import Paths
-from tasks.generate.recipes import Outcome, Row, Said
-from tasks.generate.recipes.chain import conversation, first_fault, keys
+from tasks.core.paths import Paths
+from tasks.generate.recipes import Lookup, Outcome, Row
+from tasks.generate.recipes.chain import conversation, first_fault, request_keys
 from tasks.generate.recipes.seeds import seeds
 from tasks.generate.settings import Settings
 
@@ -21,8 +20,8 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     known = [seed["instruction"] for seed in seeds(settings, paths, "instruction")]
     how = settings.instructions
     shown: dict[str, int] = {}
-    for place, start in enumerate(range(0, settings.rows, how.each)):
-        drawn = random.Random(f"{settings.seed}/{place}").sample(known, min(how.examples, len(known)))
+    for number, start in enumerate(range(0, settings.rows, how.each)):
+        drawn = random.Random(f"{settings.seed}/{number}").sample(known, min(how.examples, len(known)))
         text = "\n".join(drawn)
         shown[text] = shown.get(text, -1) + 1  # the same examples again: another answer to the same request
         asked = min(how.each, settings.rows - start)
@@ -32,7 +31,7 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
 
 def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int) -> None:
     """Invent, one row a task, make harder, answer."""
-    from tasks.generate.recipes.inventing import Evolve, Invent, Separate
+    from tasks.generate.recipes.inventing import Evolve, Invent, SplitTasks
     from tasks.generate.recipes.steps import Answer
 
     how = settings.instructions
@@ -41,7 +40,7 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
             name="invent", llm=teacher(), input_batch_size=batch, num_instructions=how.each,
             application_description=how.application,
         ),
-        Separate(name="separate", input_batch_size=batch),
+        SplitTasks(name="separate", input_batch_size=batch),
         *(Evolve(name=f"evolve_{number}", llm=teacher(), input_batch_size=batch) for number in range(how.evolutions)),
         Answer(name="answers", llm=teacher(), input_batch_size=batch, system_prompt=how.system),
     ]  # fmt: skip
@@ -51,25 +50,22 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
         last = step
 
 
-def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-    """Reasons beside those of `quality.fault`: `missing` (fewer tasks than asked for)."""
-    found = {made["slot"]: made for made in answered}
-    return [_outcome(settings, found.get(slot, {}), said) for slot in range(row["asked"])]
+def outcomes(settings: Settings, row: Row, answered: list[Row], lookup: Lookup) -> list[Outcome]:
+    """Reasons beside those of `rejection_reason`: `missing` (fewer tasks than asked for)."""
+    by_slot = {result["slot"]: result for result in answered}
+    return [_outcome(settings, by_slot.get(slot, {}), lookup) for slot in range(row["asked"])]
 
 
-def _outcome(settings: Settings, made: Row, said: Said) -> Outcome:
+def _outcome(settings: Settings, result: Row, lookup: Lookup) -> Outcome:
     how = settings.instructions
-    asked, answer = made.get("instruction", ""), made.get("generation", "")
+    question, answer = result.get("instruction", ""), result.get("generation", "")
     evolved = [f"evolve_{number}" for number in range(how.evolutions)]
-    reason = first_fault(made, {"invent": ""}, said, settings.teacher)
-    if reason is None and not made["invented"]:
+    reason = first_fault(result, {"invent": ""}, lookup, settings.teacher)
+    if reason is None and not result["invented"]:
         reason = "missing"
-    reason = reason or first_fault(made, {**dict.fromkeys(evolved, ""), "answers": asked}, said, settings.teacher)
-    messages = conversation(how.system, asked, answer or None)
-    prompts = keys(made, ["invent", *evolved, "answers"])
-    return Outcome({"messages": messages}, reason, asked, answer, {"prompts": prompts})
-
-
-def method(instruction: str, names: list[str]) -> str:
-    """Which of the ways to make a task harder this one gets."""
-    return names[int.from_bytes(hashlib.sha256(instruction.encode(errors="replace")).digest()[:8], "big") % len(names)]
+    reason = reason or first_fault(
+        result, {**dict.fromkeys(evolved, ""), "answers": question}, lookup, settings.teacher
+    )
+    messages = conversation(how.system, question, answer or None)
+    prompts = request_keys(result, ["invent", *evolved, "answers"])
+    return Outcome({"messages": messages}, reason, question, answer, {"prompts": prompts})

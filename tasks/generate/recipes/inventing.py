@@ -1,5 +1,6 @@
 """Steps of the recipe `instructions`, on distilabel's own prompts."""
 
+import hashlib
 import re
 from typing import Any
 
@@ -8,7 +9,6 @@ from distilabel.steps.tasks.base import Task
 from distilabel.steps.tasks.evol_instruct.utils import MUTATION_TEMPLATES
 from distilabel.steps.tasks.self_instruct import SelfInstruct
 
-from tasks.generate.recipes.instructions import method
 from tasks.generate.recipes.steps import Partial
 
 _MARK = re.compile(r"^\s*(?:[-*\u2022]|\(?\d{1,3}[.):])\s+")
@@ -30,11 +30,11 @@ class Invent(Partial, SelfInstruct):  # type: ignore[misc]
         return {"content": super().format_input(input), "sample": input["sample"]}
 
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The lines as they came; `Separate` tells them apart."""
+        """The lines as they came; `SplitTasks` tells them apart."""
         return {"invented_text": output or ""}
 
 
-class Separate(Step):  # type: ignore[misc]
+class SplitTasks(Step):  # type: ignore[misc]
     """From one answer with a task a line to one row a task: as many rows as were asked for, some perhaps empty."""
 
     @property
@@ -47,14 +47,14 @@ class Separate(Step):  # type: ignore[misc]
 
     def process(self, inputs: StepInput) -> Any:
         """`slot` numbers the tasks of an answer; `invented` keeps them as they were before they are made harder."""
-        made = []
+        split_rows = []
         for row in inputs:
             lines = [_MARK.sub("", line).strip() for line in row["invented_text"].splitlines()]
             tasks = [line for line in lines if re.search(r"\w", line)]
             for slot in range(row["asked"]):
                 task = tasks[slot] if slot < len(tasks) else ""
-                made.append({**row, "slot": slot, "instruction": task, "invented": task})
-        yield made
+                split_rows.append({**row, "slot": slot, "instruction": task, "invented": task})
+        yield split_rows
 
 
 class Evolve(Partial, Task):  # type: ignore[misc]
@@ -79,3 +79,8 @@ class Evolve(Partial, Task):  # type: ignore[misc]
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> dict[str, Any]:
         """The rewritten instruction, without a heading that the teacher repeats."""
         return {"instruction": re.split(r"#?(?:Rewritten |Created )?Prompt#:", output or "")[-1].strip()}
+
+
+def method(instruction: str, names: list[str]) -> str:
+    """Which of the ways to make a task harder this one gets."""
+    return names[int.from_bytes(hashlib.sha256(instruction.encode(errors="replace")).digest()[:8], "big") % len(names)]

@@ -35,8 +35,8 @@ class Judge(Partial, UltraFeedback):  # type: ignore[misc]
 
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> dict[str, Any]:
         """The ratings, if there is one for each answer."""
-        found = ratings(output or "", len((input or {})["generations"]))
-        return {"ratings": json.dumps(found[::-1] if self.reverse else found)}
+        rated = ratings(output or "", len((input or {})["generations"]))
+        return {"ratings": json.dumps(rated[::-1] if self.reverse else rated)}
 
 
 def ratings(text: str, count: int) -> list[int]:

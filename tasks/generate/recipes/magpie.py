@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
-from tasks.generate.recipes import Outcome, Row, Said
-from tasks.generate.recipes.chain import conversation, first_fault, keys
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.generate.recipes import Lookup, Outcome, Row
+from tasks.generate.recipes.chain import conversation, first_fault, request_keys
 from tasks.generate.settings import Settings
 
 MARK = "@@temper@@"
@@ -27,8 +27,8 @@ OPENINGS = {
 
 def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     """As many samples of the one prompt as rows are asked for."""
-    given = settings.magpie.opening
-    opening = OPENINGS.get(given, given) if given else _opening(Path(str(settings.teacher.model)))
+    configured = settings.magpie.opening
+    opening = OPENINGS.get(configured, configured) if configured else _opening(Path(str(settings.teacher.model)))
     stop = {"stop": list(settings.magpie.stop)} if settings.magpie.stop else {}
     for sample in range(settings.rows):
         yield {"asked": 1, "requests": 2, "prompt": json.dumps({"content": opening, "sample": sample, **stop})}
@@ -44,14 +44,14 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
     rows >> instructions >> Answer(name="answers", llm=teacher(), input_batch_size=batch)
 
 
-def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-    """Reasons: those of `quality.fault`."""
-    made = answered[0] if answered else {}
-    asked, answer = made.get("instruction", "").strip(), made.get("generation", "")
-    reason = first_fault(made, {"instructions": "", "answers": asked}, said, settings.teacher)
-    prompts = keys(made, ["instructions", "answers"])
-    messages = conversation(None, asked, answer or None)
-    return [Outcome({"messages": messages}, reason, asked, answer, {"prompts": prompts})]
+def outcomes(settings: Settings, row: Row, answered: list[Row], lookup: Lookup) -> list[Outcome]:
+    """Reasons: those of `rejection_reason`."""
+    result = answered[0] if answered else {}
+    question, answer = result.get("instruction", "").strip(), result.get("generation", "")
+    reason = first_fault(result, {"instructions": "", "answers": question}, lookup, settings.teacher)
+    prompts = request_keys(result, ["instructions", "answers"])
+    messages = conversation(None, question, answer or None)
+    return [Outcome({"messages": messages}, reason, question, answer, {"prompts": prompts})]
 
 
 def _opening(folder: Path) -> str:

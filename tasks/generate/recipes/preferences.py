@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tasks.contract.paths import Paths
-from tasks.generate.quality import fault
-from tasks.generate.recipes import Outcome, Row, Said
-from tasks.generate.recipes.chain import conversation, keys
+from tasks.core.paths import Paths
+from tasks.generate.quality import rejection_reason
+from tasks.generate.recipes import Lookup, Outcome, Row
+from tasks.generate.recipes.chain import conversation, request_keys
 from tasks.generate.recipes.seeds import seeds
 from tasks.generate.settings import Settings
 
@@ -49,49 +49,49 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
     rows >> answers >> judge >> again
 
 
-def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-    """Reasons beside those of `quality.fault`: `format` (a judge that rates not every answer), `same_answer`,
+def outcomes(settings: Settings, row: Row, answered: list[Row], lookup: Lookup) -> list[Outcome]:
+    """Reasons beside those of `rejection_reason`: `format` (a judge that rates not every answer), `same_answer`,
     `position_flip`, `tie`."""
-    made = answered[0] if answered else {}
-    how, asked = settings.preferences, row["instruction"]
-    texts: list[str] = made.get("generations") or [""] * how.answers
-    prompts = made.get("llm_answers_request") or [""] * how.answers
+    result = answered[0] if answered else {}
+    how, question = settings.preferences, row["instruction"]
+    texts: list[str] = result.get("generations") or [""] * how.answers
+    prompts = result.get("llm_answers_request") or [""] * how.answers
     most = settings.teacher.max_new_tokens
-    faults = [fault(said(key), most, asked) if key else "no_answer" for key in prompts]
-    usable = [place for place, found in enumerate(faults) if found is None]
-    reason = None if len(usable) > 1 else next(found for found in faults if found)
+    faults = [rejection_reason(lookup(key), most, question) if key else "no_answer" for key in prompts]
+    usable = [index for index, problem in enumerate(faults) if problem is None]
+    reason = None if len(usable) > 1 else next(problem for problem in faults if problem)
     if reason is None and any(not text.strip() for text in texts):
-        reason = next(found for found in faults if found)
-    content: Row = {"prompt": conversation(row["system_prompt"] or None, asked, None)}
-    provenance: Row = {"prompts": keys(made, ["answers", *JUDGES])}
+        reason = next(problem for problem in faults if problem)
+    content: Row = {"prompt": conversation(row["system_prompt"] or None, question, None)}
+    provenance: Row = {"prompts": request_keys(result, ["answers", *JUDGES])}
     if reason is None:
-        reason, pair, facts = _judged(settings, made, usable, said)
+        reason, pair, facts = _judged(settings, result, usable, lookup)
         provenance |= facts
         if pair:
-            chosen, rejected = (texts[place].strip() for place in pair)
+            chosen, rejected = (texts[index].strip() for index in pair)
             content |= {name: [{"role": "assistant", "content": text}]
                         for name, text in (("chosen", chosen), ("rejected", rejected))}  # fmt: skip
             content["margin"] = facts["margin"]
             if chosen == rejected:
                 reason = "same_answer"
-    return [Outcome(content, reason, asked, " ".join(texts), provenance)]
+    return [Outcome(content, reason, question, " ".join(texts), provenance)]
 
 
 def _judged(
-    settings: Settings, made: Row, usable: list[int], said: Said
+    settings: Settings, result: Row, usable: list[int], lookup: Lookup
 ) -> tuple[str | None, tuple[int, int] | None, Row]:
     """Why the pair leaves, the places of best and worst answer, and the ratings."""
     how = settings.preferences
     judge = how.judge or settings.teacher
     for name in JUDGES:
-        if found := fault(said(made.get(f"llm_{name}_request") or ""), judge.max_new_tokens):
-            return found, None, {}
-    first, again = (json.loads(made.get(f"ratings_{name}") or "[]") for name in JUDGES)
+        if problem := rejection_reason(lookup(result.get(f"llm_{name}_request") or ""), judge.max_new_tokens):
+            return problem, None, {}
+    first, again = (json.loads(result.get(f"ratings_{name}") or "[]") for name in JUDGES)
     if not len(first) == len(again) == how.answers:
         return "format", None, {}
     mean = [(one + other) / 2 for one, other in zip(first, again, strict=True)]
-    best = max(usable, key=lambda place: (mean[place], -place))
-    worst = min(usable, key=lambda place: (mean[place], -place))
+    best = max(usable, key=lambda index: (mean[index], -index))
+    worst = min(usable, key=lambda index: (mean[index], -index))
     margin = mean[best] - mean[worst]
     facts: Row = {"ratings": first, "ratings_reversed": again, "margin": margin}
     flipped = (first[best] - first[worst]) * (again[best] - again[worst]) < 0

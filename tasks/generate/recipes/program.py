@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tasks.contract.likeness import NEAR_DUPLICATE, jaccard, words
-from tasks.contract.paths import Paths
+from tasks.core.paths import Paths
+from tasks.dedup.similarity import NEAR_DUPLICATE, jaccard, words
 from tasks.generate.program import load, splits
-from tasks.generate.quality import fault
-from tasks.generate.recipes import Outcome, Row, Said
+from tasks.generate.quality import rejection_reason
+from tasks.generate.recipes import Lookup, Outcome, Row
 from tasks.generate.recipes.chain import conversation
 from tasks.generate.settings import Settings
 
@@ -43,12 +43,12 @@ def build(settings: Settings, rows: Any, teacher: Callable[..., Any], batch: int
     rows >> Answer(name="answers", llm=teacher(), input_batch_size=batch)
 
 
-def outcomes(settings: Settings, row: Row, answered: list[Row], said: Said) -> list[Outcome]:
-    """Keep what is right. Reasons beside those of `quality.fault`: `wrong_answer`, `near_duplicate_of_test`."""
-    made = answered[0] if answered else {}
-    answer = made.get("generation") or None
-    key = made.get("llm_answers_request")
-    reason = fault(said(key), settings.teacher.max_new_tokens) if key else None
+def outcomes(settings: Settings, row: Row, answered: list[Row], lookup: Lookup) -> list[Outcome]:
+    """Keep what is right. Reasons beside those of `rejection_reason`: `wrong_answer`, `near_duplicate_of_test`."""
+    result = answered[0] if answered else {}
+    answer = result.get("generation") or None
+    key = result.get("llm_answers_request")
+    reason = rejection_reason(lookup(key), settings.teacher.max_new_tokens) if key else None
     reason = reason or _reason(row, answer)
     return [
         Outcome(

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.contract.errors import InputError
-from tasks.contract.paths import Paths
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
 from tasks.generate.settings import Settings
 
 
@@ -20,21 +20,21 @@ def seeds(settings: Settings, paths: Paths, key: str) -> list[dict[str, Any]]:
         raise InputError(
             f"generate.input = {settings.input}: no such folder; name one with {key}s in *.yaml or *.jsonl."
         )
-    found = []
+    entries = []
     for path in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml", ".jsonl")):
-        for place, entry in enumerate(_entries(path), 1):
+        for number, entry in enumerate(_entries(path), 1):
             entry = {key: entry} if isinstance(entry, str) else entry
             if not isinstance(entry, dict) or not isinstance(entry.get(key), str) or not entry[key].strip():
                 raise InputError(
-                    f"{path}, entry {place}: expected a text, or '{key}' with one; got {str(entry)[:80]!r}."
+                    f"{path}, entry {number}: expected a text, or '{key}' with one; got {str(entry)[:80]!r}."
                 )
-            found.append(entry)
-    if not found:
+            entries.append(entry)
+    if not entries:
         raise InputError(
             f"generate.input = {settings.input}: no {key} in it; write *.yaml with a list of {key}s, or *.jsonl with a "
             f"'{key}' in each line."
         )
-    return found
+    return entries
 
 
 def _entries(path: Path) -> Iterator[Any]:

@@ -22,14 +22,14 @@ class Partial:
         """Ask about the rows that are ready, and put the others back in their places."""
         named = self.inputs
         needed = [name for name in named if not isinstance(named, dict) or named[name]]
-        ready = [place for place, row in enumerate(inputs) if all(_usable(row[name]) for name in needed)]
+        ready = [index for index, row in enumerate(inputs) if all(_usable(row[name]) for name in needed)]
         nothing: Any = [""] * self.num_generations if self.group_generations else ""
         missing = dict.fromkeys((*self.outputs, f"llm_{self.name}_request"), nothing)
         rows = [{**row, **missing, "model_name": self.llm.model_name} for row in inputs]
         if ready:
-            made = next(super().process([inputs[place] for place in ready]))  # type: ignore[misc]
-            for place, row in zip(ready, made, strict=True):
-                rows[place] = {**rows[place], **row}
+            answered = next(super().process([inputs[index] for index in ready]))  # type: ignore[misc]
+            for index, row in zip(ready, answered, strict=True):
+                rows[index] = {**rows[index], **row}
         yield rows
 
 

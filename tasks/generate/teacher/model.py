@@ -1,4 +1,4 @@
-"""A teacher as a distilabel LLM that asks nothing twice: what is on record is taken from there."""
+"""A teacher as a distilabel LLM that asks nothing twice: what is in the store is taken from there."""
 
 import asyncio
 import sqlite3
@@ -8,16 +8,16 @@ from typing import Any
 from distilabel.models.llms.base import AsyncLLM
 from pydantic import PrivateAttr
 
-from tasks.contract.files import write_json
-from tasks.generate.quality import fault
-from tasks.teacher.errors import Stopped
-from tasks.teacher.record import RECORD, STOP, Record
-from tasks.teacher.recorded import Recorded
+from tasks.core.files import write_json
+from tasks.generate.quality import rejection_reason
+from tasks.teacher.cached_client import CachedClient
+from tasks.teacher.errors import FatalError
 from tasks.teacher.request import Request, Response
+from tasks.teacher.response_store import DATABASE, STOP, ResponseStore
 from tasks.teacher.settings import Budget, Teacher
 
 
-class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
+class CachedTeacher(AsyncLLM):  # type: ignore[misc]
     """Asks a server or a local model, and records each response before anyone sees it.
 
     Each output has, beside distilabel's own keys, `request`: the key under which its response is on record.
@@ -32,8 +32,8 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
     attempt: str
     """This attempt of the run."""
 
-    _record: Record = PrivateAttr()
-    _asked: Recorded = PrivateAttr()
+    _store: ResponseStore = PrivateAttr()
+    _client: CachedClient = PrivateAttr()
 
     @property
     def model_name(self) -> str:
@@ -42,26 +42,26 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
     def load(self) -> None:
         """Open the record. The teacher itself is loaded when something is not on record."""
         super().load()
-        self._record = Record(Path(self.work) / RECORD)
-        self._asked = Recorded(
+        self._store = ResponseStore(Path(self.work) / DATABASE)
+        self._client = CachedClient(
             self.settings,
             self.budget,
-            self._record,
+            self._store,
             self.run,
             self.attempt,
-            lambda said: self._logger.warning(f"WARNING {said}"),
+            lambda message: self._logger.warning(f"WARNING {message}"),
         )
 
     def unload(self) -> None:
-        self.event_loop.run_until_complete(self._asked.close())
-        self._record.close()
+        self.event_loop.run_until_complete(self._client.close())
+        self._store.close()
 
     async def agenerate(self, input: Any, num_generations: int = 1) -> Any:
         """Answer one chat (messages; or a mapping, see `Request.of`) several times.
 
         Empty where there is none of use, so that no later step pays for a row that is lost.
         """
-        requests = [self._asked.request(input, sample) for sample in range(num_generations)]
+        requests = [self._client.request(input, sample) for sample in range(num_generations)]
         responses = await asyncio.gather(*(self._answer(request) for request in requests))
         return {
             "generations": [self._useful(response) for response in responses],
@@ -73,16 +73,16 @@ class RecordedTeacher(AsyncLLM):  # type: ignore[misc]
         }
 
     def _useful(self, response: Response) -> str:
-        return "" if fault(response, self.settings.max_new_tokens) else response.text
+        return "" if rejection_reason(response, self.settings.max_new_tokens) else response.text
 
     def look_up(self, key: str) -> Response | None:
         """The response on record, for tasks that need more of it than its text."""
-        return self._record.get(key)
+        return self._store.get(key)
 
     async def _answer(self, request: Request) -> Response:
         try:
-            return await self._asked.answer(request)
-        except (Stopped, OSError, sqlite3.Error) as error:
-            kind = error.kind if isinstance(error, Stopped) else "machine"
+            return await self._client.answer(request)
+        except (FatalError, OSError, sqlite3.Error) as error:
+            kind = error.kind if isinstance(error, FatalError) else "machine"
             write_json(Path(self.work) / STOP, {"kind": kind, "said": str(error)})
             return Response(failed="stopped")

@@ -29,7 +29,7 @@ class ProgramTeacher(LLM):  # type: ignore[misc]
         outputs = []
         for messages in inputs:
             request = messages[-1]["content"]
-            found = answer(self.grammar, request) or ""
-            counts = [len(request.split())], [len(found.split())]
-            outputs.append(prepare_output([found] * num_generations, *(count * num_generations for count in counts)))
+            command = answer(self.grammar, request) or ""
+            counts = [len(request.split())], [len(command.split())]
+            outputs.append(prepare_output([command] * num_generations, *(count * num_generations for count in counts)))
         return outputs

@@ -74,7 +74,11 @@ def main(stage: str, item: str = "") -> int:
             time.sleep(0.02)
     if (gate / f"fail-{name}").exists():
         who = " ".join(sys.argv[1:])
-        print(f"{who}: the toy was told to fail.\n  Remove {gate.name}/fail-{name}.", file=sys.stderr)
+        text = f"{who}: the toy was told to fail.\n  Remove {gate.name}/fail-{name}."
+        if os.environ.get("TEMPER_ERRORS") == "json":
+            print(f"::error {json.dumps({'class': 'StageFailed', 'sentence': text, 'again': False})}", flush=True)
+        else:
+            print(text, file=sys.stderr)
         return 1
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in INPUTS[stage]:

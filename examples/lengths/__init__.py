@@ -1,0 +1,1 @@
+"""The stage `lengths`; stage.py declares it and does its work."""

@@ -1,0 +1,178 @@
+"""How a stage becomes current: unchanged, restored from the cache, or by running its command."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dvc.exceptions import CheckoutError
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from dvc.stage.cache import RunCacheNotFoundError, _get_cache_hash
+from dvc.stage.run import prepare_kwargs
+from dvc.stage.serialize import to_single_stage_lockfile
+
+from flows.bridge.repo import claimed, locked, opened
+from flows.bridge.status import StatusCache, hashes, only_missing, reasons
+from flows.system.file_lock import file_lock
+from flows.system.process import Command
+from tasks.core.errors import InputChanged, InputError, MachineError, StageFailed
+
+How = Literal["unchanged", "restored", "ran"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage became current."""
+
+    stage: str
+    how: How
+    reasons: tuple[str, ...]
+    outs: dict[str, str]
+    """Path -> hash."""
+    seconds: float
+    """Of the command where it ran, of the question or the restoring where not."""
+
+
+def ensure_current(
+    name: str, run: Callable[[Command], float], *, force: bool = False, wait: Callable[[], None] = lambda: None
+) -> Outcome:
+    """Make one stage current; `run` carries out its command where it must, and returns the seconds it took.
+
+    Where another worktree with the same cache runs the very same stage with the same inputs, wait for its outputs;
+    `wait` is called again and again meanwhile, and may raise to give up.
+
+    Raises:
+        InputError: a dependency is not there.
+        InputChanged: a dependency or parameter was edited meanwhile; dvc.lock is as it was.
+        StageFailed: the command failed, or an output is missing; dvc.lock is as it was.
+        MachineError: the outputs could not be stored; they stay where they are, dvc.lock is as it was.
+        Busy: another process works on these paths.
+    """
+    start = time.perf_counter()
+    with opened() as repo:
+        with locked(repo):
+            stage, seen = repo.stage.load_one(name=name), StatusCache()
+            why = ("asked for with --force",) if force else tuple(reasons(stage, seen))
+            if not why:
+                return Outcome(name, "unchanged", (), hashes(stage), time.perf_counter() - start)
+            if missing := [str(dep) for dep in stage.deps if not dep.exists]:
+                raise InputError(f"{name}: {', '.join(missing)} is missing; put it there, then run again.")
+        paths = {"read": [dep.fs_path for dep in stage.deps], "write": [out.fs_path for out in stage.outs]}
+        with claimed(repo, **paths):
+            if not force and _checked_out(stage, seen):
+                return Outcome(name, "restored", why, hashes(stage), time.perf_counter() - start)
+            with locked(repo):
+                stage.remove_outs()
+                restored = not force and _restore(stage)  # before save_deps: restore trusts the lock entry as loaded
+                stage.save_deps()
+                before = _inputs(stage)
+            with file_lock(_key(stage), wait) as first:
+                if not (first or restored or force):
+                    with locked(repo):
+                        repo._reset()
+                        stage = repo.stage.load_one(name=name)
+                        restored = _restore(stage)
+                        stage.save_deps()
+                seconds = None if restored else run(_command(stage))  # DVC's lock is free meanwhile, the paths are not
+                with locked(repo):
+                    repo._reset()  # forget what was cached of the file tree: the command wrote to it
+                    _record(stage, before)
+        how: How = "restored" if restored else "ran"
+        return Outcome(name, how, why, hashes(stage), seconds or time.perf_counter() - start)
+
+
+def _key(stage: PipelineStage) -> Path:
+    """A file beside the run cache, named by what goes into the stage: who shares the cache shares it."""
+    key: str = _get_cache_hash(to_single_stage_lockfile(stage), key=True) or stage.name
+    return _running(stage.repo) / key
+
+
+def _running(repo: Repo) -> Path:
+    runs = Path(repo.stage_cache.cache_dir)
+    return runs.with_name("running")
+
+
+def forget_dead() -> None:
+    """Remove the lock files of stages whose process has died."""
+    with opened() as repo:
+        for lock in _running(repo).glob("*"):
+            with file_lock(lock):
+                pass
+
+
+def _checked_out(stage: PipelineStage, seen: StatusCache) -> bool:
+    """Check out the outputs that are not there, where nothing else changed since dvc.lock was written."""
+    with locked(stage.repo):
+        if not only_missing(stage, seen):
+            return False
+        for out in stage.outs:
+            if not out.exists:
+                out.checkout()
+        return True
+
+
+def _restore(stage: PipelineStage) -> bool:
+    try:
+        stage.repo.stage_cache.restore(stage)
+    except (RunCacheNotFoundError, CheckoutError):
+        return False
+    return True
+
+
+def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
+    """Hash what was made, and write cache, run cache and dvc.lock, unless the inputs are no longer what they were.
+
+    The run cache comes last but one: an entry made from changed inputs would hand out wrong outputs for ever.
+    """
+    if unwritten := [str(out) for out in stage.outs if not out.exists]:
+        raise StageFailed(f"{stage.name}: the command ended well but did not write {', '.join(unwritten)}.")
+    stage.save(run_cache=False)
+    after = _inputs(stage)
+    if after != before:
+        raise InputChanged(
+            f"{stage.name}: {', '.join(_differing(before, after))} changed while it ran, so what it made belongs to "
+            "neither version; dvc.lock is as it was. Run again."
+        )
+    _store(stage)
+    if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):
+        stage.repo.stage_cache.save(stage)
+    stage.dump(update_pipeline=False)
+
+
+def _store(stage: PipelineStage) -> None:
+    """Copy what was made into the cache, and only when it is there replace it by links to it.
+
+    DVC does both at once, and goes on after a copy that failed: what took hours to make would be gone.
+    """
+    stage.commit(relink=False)
+    if lost := [str(out) for out in stage.outs if out.use_cache and out.changed_cache()]:
+        raise MachineError(
+            f"{stage.name}: DVC could not store {', '.join(lost)} in its cache ({stage.repo.cache.local.path}); most "
+            "often the disk is full. Free some space, then keep what was made by: "
+            f"dvc commit --force {stage.name}; or run again."
+        )
+    stage.commit()
+
+
+def _inputs(stage: PipelineStage) -> dict[str, Any]:
+    """What went in: the part of the lock entry that names command, dependencies and parameters."""
+    entry = to_single_stage_lockfile(stage)
+    return {key: entry.get(key) for key in ("cmd", "deps", "params")}
+
+
+def _differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    old = {dep["path"]: dep for dep in before["deps"] or []}
+    paths = [dep["path"] for dep in after["deps"] or [] if dep != old.get(dep["path"])]
+    files = [file for file, values in (after["params"] or {}).items() if values != (before["params"] or {}).get(file)]
+    return paths + files
+
+
+def _command(stage: PipelineStage) -> Command:
+    """The command as `dvc repro` would start it, with this interpreter first on the path."""
+    options = prepare_kwargs(stage)
+    path = os.pathsep.join([str(Path(sys.executable).parent), options["env"].get("PATH", os.defpath)])
+    return Command(stage.name, stage.cmd, Path(options["cwd"]), {**options["env"], "PATH": path})

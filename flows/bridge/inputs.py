@@ -1,0 +1,63 @@
+"""What goes in and is tracked by DVC (`.dvc` files, records that stages keep), and DVC's settings of a worktree."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dvc.config import Config, merge
+from dvc.exceptions import DvcException
+from dvc.stage import PipelineStage
+
+from flows.bridge.repo import locked, opened
+from tasks.core.errors import InputError, MachineError
+
+
+def settle(main: Path) -> None:
+    """Give the worktree in the current folder the cache and the remotes of the checkout `main`.
+
+    What DVC else keeps beside (in /var/tmp, by the folder's name) lies in the worktree and goes with it.
+    """
+    theirs = Config(dvc_dir=str(main / ".dvc"), validate=False)
+    with Config(dvc_dir=str(Path(".dvc").absolute()), validate=False).edit("local") as local:
+        for level in ("repo", "local"):  # of the checkout as it lies there: what a revision says of remotes may be old
+            merge(local, theirs.load_one(level))
+        local["cache"]["dir"] = theirs.get("cache", {}).get("dir") or str(main / ".dvc/cache")
+        local["core"]["site_cache_dir"] = str(Path(".dvc/tmp/site").absolute())
+
+
+def bring_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
+    """Check out what the project tracks by .dvc files, and the records of stages: from the cache, else from the remote.
+
+    A record (`persist` in dvc.yaml) goes into its stage as well as it comes out: with it, nothing is paid for twice.
+    Where it cannot be had `tell` hears of it. Raises `MachineError` where neither cache nor remote has another one.
+    """
+    with opened() as repo:
+        with locked(repo):
+            tracked = [stage for stage in repo.index.stages if not isinstance(stage, PipelineStage)]
+            kept = [out for stage in repo.index.stages for out in stage.outs if out.persist and out.hash_info]
+            lost = [str(out) for stage in tracked for out in stage.outs if out.use_cache and out.changed_cache()]
+            gone = {str(out) for out in kept if out.changed_cache()}
+        remote = repo.config["core"].get("remote")
+        if lost and not remote:
+            raise MachineError(f"{', '.join(lost)}: not in DVC's cache, and no remote is configured to take it from.")
+        targets = [stage.addressing for stage in tracked]
+        if lost or (gone and remote):
+            repo.fetch([*targets, *gone])
+        if targets:
+            repo.checkout(targets, force=True)
+        with locked(repo):
+            for out in kept:
+                if out.changed_cache():
+                    tell(f"{out}: in neither DVC's cache nor a remote; what stands in it will be asked for again.")
+                else:
+                    out.checkout(force=True)
+
+
+def track(paths: list[Path]) -> list[Path]:
+    """Track files or folders by DVC; return what git must record: their .dvc files and .gitignore files."""
+    with opened() as repo:
+        try:
+            stages = repo.add([str(path) for path in paths])
+        except DvcException as error:
+            raise InputError(f"DVC does not take it: {' '.join(str(error).split())}") from error
+        files = [Path(stage.path).relative_to(Path.cwd()) for stage in stages]
+        return files + [path for file in files if (path := file.with_name(".gitignore")).exists()]

@@ -1,0 +1,89 @@
+"""dvc.lock: where it lies, what it records of each stage, and what to do where a kill has left half of it."""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from dvc.utils.serialize import ParseError, dump_yaml, parse_yaml, parse_yaml_for_update
+from voluptuous import Invalid
+
+from tasks.core.files import written
+
+LOCK = Path("dvc.lock")
+"""Relative to the project's folder."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A dependency or an output as it was when its stage ended."""
+
+    md5: str = ""
+    """Of a folder, with `.dir` behind it; "" where DVC recorded none."""
+    size: int = 0
+    """Bytes."""
+    files: int | None = None
+    """Of a folder: how many it holds."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One stage in dvc.lock: dependencies and outputs by path, in the file's order."""
+
+    deps: Mapping[str, Item]
+    outs: Mapping[str, Item]
+
+
+def parse(text: str) -> dict[str, Recorded]:
+    """Stage -> what dvc.lock, whose content is `text`, records of it; nothing for an empty text."""
+    document: dict[str, Any] = parse_yaml(text, str(LOCK)) or {}
+    return {
+        name: Recorded(_items(entry.get("deps", [])), _items(entry.get("outs", [])))
+        for name, entry in document.get("stages", {}).items()
+    }
+
+
+def _items(entries: list[dict[str, Any]]) -> dict[str, Item]:
+    return {
+        str(entry["path"]): Item(entry.get("md5", ""), entry.get("size", 0), entry.get("nfiles")) for entry in entries
+    }
+
+
+def sort(path: Path, order: Mapping[str, int]) -> None:
+    """Put the stages in the file `path` in this order, by name; those that `order` lacks come last."""
+    document = parse_yaml_for_update(path.read_text(), path)
+    names = sorted(document["stages"], key=lambda name: order.get(name, len(order)))
+    if names == list(document["stages"]):
+        return
+    for name in names:
+        document["stages"].move_to_end(name)
+    with written(path) as aside:
+        dump_yaml(aside, document)
+
+
+def mend(path: Path) -> str:
+    """Replace an unreadable dvc.lock by the one in git's HEAD, or remove it; return what was done, "" for nothing.
+
+    DVC writes it in place, so a kill in that moment leaves half of it. Nothing is lost either way: every finished stage
+    is in DVC's run cache, which restores it.
+    """
+    if not path.exists() or _readable(path.read_bytes()):
+        return ""
+    kept = subprocess.run(["git", "show", f"HEAD:./{path.name}"], cwd=path.parent, capture_output=True, check=False)
+    if kept.returncode == 0 and _readable(kept.stdout):
+        with written(path) as aside:
+            aside.write_bytes(kept.stdout)
+        return f"{path.name} was cut off (a run was killed while DVC wrote it): taken from git; stages are restored."
+    path.unlink()
+    return f"{path.name} was cut off (a run was killed while DVC wrote it): removed; finished stages are restored."
+
+
+def _readable(content: bytes) -> bool:
+    """Whether DVC can read this as a dvc.lock."""
+    try:
+        COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode(), str(LOCK)))
+    except (ParseError, Invalid, UnicodeDecodeError):
+        return False
+    return True

@@ -1,0 +1,103 @@
+"""The checkout in the current folder as DVC opens and locks it, and its cache."""
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+from dvc.exceptions import DvcException, NotDvcRepoError
+from dvc.lock import LockError
+from dvc.parsing import ResolveError
+from dvc.repo import Repo
+from dvc.rwlock import rwlock
+from dvc.scm import SCMError
+from dvc.stage import PipelineStage
+from dvc.utils.serialize import ParseError
+
+from flows.bridge.lockfile import LOCK, mend, sort
+from tasks.core.errors import Busy, MachineError, SettingsError
+
+logging.getLogger("dvc").setLevel(logging.WARNING)
+
+_here = threading.RLock()
+"""DVC's locks do not exclude threads of one process (same pid, same command): this one does."""
+
+
+@contextmanager
+def opened() -> Iterator[Repo]:
+    """The checkout in the current folder; what DVC raises comes out as one sentence."""
+    try:
+        with Repo(_wait_for_lock=True) as repo:  # the default gives up after 3 s, also after hours of training
+            yield repo
+    except NotDvcRepoError:
+        raise MachineError("DVC is not set up here; run: dvc init") from None
+    except SCMError:
+        raise MachineError("this folder is no git repository; run: git init && dvc init") from None
+    except LockError as error:
+        raise Busy(f"another DVC command works here: {_one_line(error)}") from None
+    except DvcException as error:
+        kind = SettingsError if isinstance(error, ResolveError | ParseError) else MachineError
+        raise kind(_one_line(error)) from error
+
+
+@contextmanager
+def locked(repo: Repo) -> Iterator[None]:
+    with _here, repo.lock:
+        yield
+
+
+def claimed(repo: Repo, read: list[str], write: list[str] | None = None) -> AbstractContextManager[None]:
+    """DVC's per-path locks, held under the name its own methods use so that they nest: `dvc repro` stays out."""
+    return rwlock(repo.tmp_dir, repo.fs, " ".join(sys.argv), read, write or [], False)  # type: ignore[no-any-return]
+
+
+def graph(repo: Repo, tell: Callable[[str], None] = lambda line: None) -> Any:
+    try:
+        return repo.index.graph
+    except DvcException:
+        if not (mended := mend(Path(repo.root_dir) / LOCK)):
+            raise
+        tell(mended)
+        repo._reset()
+        return repo.index.graph
+
+
+def ordered(graph: Any) -> list[PipelineStage]:
+    """The stages, each after those that it needs."""
+    return [stage for stage in nx.dfs_postorder_nodes(graph) if isinstance(stage, PipelineStage)]
+
+
+def arrange() -> None:
+    """Put the entries of dvc.lock in the order in which `dvc repro` writes them, not the one in which stages ended.
+
+    So that equal runs give equal bytes, and merging two branches gives no conflict that is none.
+    """
+    with opened() as repo, locked(repo):
+        order = {stage.name: place for place, stage in enumerate(ordered(graph(repo)))}
+        sort(Path(repo.root_dir) / LOCK, order)
+
+
+def cache() -> Path:
+    """The folder of DVC's cache."""
+    with opened() as repo:
+        return Path(repo.cache.local.path)
+
+
+def stored(md5: str) -> Path:
+    """Where DVC's cache keeps what has this hash, be it there or not."""
+    return cache() / md5[:2] / md5[2:]
+
+
+def members(md5: str) -> dict[str, Path]:
+    """Relative path -> where the cache keeps it, of each file of the folder with this hash; the cache must have it."""
+    return {entry["relpath"]: stored(entry["md5"]) for entry in json.loads(stored(md5).read_text())}
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if text.endswith(".") else f"{text}."

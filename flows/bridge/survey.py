@@ -1,0 +1,142 @@
+"""What a run needs to do: every stage in run order, with what changed since dvc.lock was written."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+
+from flows.bridge.repo import claimed, graph, locked, opened, ordered
+from flows.bridge.status import Known, StatusCache, hashes, reasons, restorable
+from tasks.core.errors import InputError
+from tasks.core.settings import hint
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage of the plan, as DVC saw it when it was asked."""
+
+    name: str
+    command: str
+    after: tuple[str, ...]
+    """Stages that it waits for, as dvc.yaml implies them."""
+    reasons: tuple[str, ...]
+    """Why it is not current, by itself; empty where dvc.lock holds."""
+    restorable: bool
+    """The cache has the outputs of these inputs. Asked with `look_up` only."""
+    uncertain: bool
+    """It reads a folder with outputs that would be restored, whose hash nobody knows yet. With `look_up` only."""
+    outs: dict[str, str]
+    """Path -> hash, as dvc.lock has it."""
+    missing: tuple[str, ...]
+    """What it reads, is not there, and no stage makes."""
+
+
+def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = False) -> list[StageStatus]:
+    """All stages in run order, with what changed since dvc.lock was written; one pass under DVC's lock.
+
+    A damaged dvc.lock (a kill while DVC wrote it) is mended first and outputs of items that are no longer declared
+    are put away, both said through `tell`. With `look_up` nothing is put away; the run cache is asked instead, and a
+    stage that it would restore counts as restored for the stages below.
+    """
+    with opened() as repo, locked(repo):
+        edges = graph(repo, tell)  # from a stage to what it needs
+        stages = ordered(edges)
+        with claimed(repo, read=[item.fs_path for stage in stages for item in (*stage.deps, *stage.outs)]):
+            if not look_up:
+                _put_away(repo, stages, tell)
+            seen, made = StatusCache(), _made(stages)
+            known: Known | None = {} if look_up else None
+            return [_need(stage, edges, seen, known, made) for stage in stages]
+
+
+def chosen(needs: list[StageStatus], names: list[str]) -> set[str]:
+    """The stages of these names; `quantize` stands for each `quantize@...`. Raises `InputError` for one of no stage."""
+    found = set()
+    for name in names:
+        meant = {need.name for need in needs if name in (need.name, need.name.partition("@")[0])}
+        if not meant:
+            known = {known for need in needs for known in (need.name, need.name.partition("@")[0])}
+            raise InputError(f"no stage is called {name}; {hint(name, known, 'there are')}")
+        found |= meant
+    return found
+
+
+def upstream(needs: list[StageStatus], names: list[str]) -> list[StageStatus]:
+    """The stages of these names and those that they need, in run order; all where none is named."""
+    if not names:
+        return needs
+    wanted = chosen(needs, names)
+    for need in reversed(needs):
+        if need.name in wanted:
+            wanted |= set(need.after)
+    return [need for need in needs if need.name in wanted]
+
+
+def missing() -> list[tuple[str, str]]:
+    """(stage, dependency) for each dependency that is not there and that no stage makes."""
+    with opened() as repo, locked(repo):
+        stages = ordered(graph(repo))
+        made = _made(stages)
+        return [(stage.name, path) for stage in stages for path in _missing(stage, made)]
+
+
+def _made(stages: list[PipelineStage]) -> list[Path]:
+    return [Path(out.fs_path) for stage in stages for out in stage.outs]
+
+
+def _missing(stage: PipelineStage, made: list[Path]) -> list[str]:
+    return [
+        str(dep) for dep in stage.deps if not dep.exists and not any(_overlap(Path(dep.fs_path), out) for out in made)
+    ]
+
+
+def _need(stage: PipelineStage, edges: Any, seen: StatusCache, known: Known | None, made: list[Path]) -> StageStatus:
+    after = tuple(sorted(other.name for other in edges.successors(stage) if isinstance(other, PipelineStage)))
+    outs = hashes(stage)
+    why = tuple(reasons(stage, seen, known))
+    places = [Path(path) for path in known or {}]
+    reads = [Path(dep.def_path) for dep in stage.deps]
+    uncertain = any(path != place and _overlap(path, place) for path in reads for place in places)
+    comes_back = bool(why) and known is not None and not uncertain and restorable(stage, seen, known)
+    return StageStatus(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, made)))
+
+
+def _put_away(repo: Repo, stages: list[PipelineStage], tell: Callable[[str], None]) -> None:
+    """Remove outputs that no stage declares any more from folders that a stage reads (they stay in the cache).
+
+    Such as data/quantized/int8 after int8 left quantize.schemes: a fresh clone would not have it, and the hash of
+    data/quantized, which the report depends on, must not depend on the past.
+    """
+    declared = {Path(out.fs_path) for stage in stages for out in stage.outs}
+    read = {Path(dep.fs_path) for stage in stages for dep in stage.deps}
+    strays = {path for folder in read for path in _strays(folder, declared)}
+    if not strays:
+        return
+    recorded = stages[0].dvcfile.lockfile_contents.get("stages", {})
+    for entry in recorded.values():
+        for out in repo.stage_cache._create_stage({"outs": [], **entry}).outs:
+            path = Path(out.fs_path)
+            if path in declared or not out.exists or not any(_overlap(path, stray) for stray in strays):
+                continue
+            if out.status():
+                raise InputError(f"{out} is of no stage any more, and was edited; move it out of {path.parent.name}.")
+            out.remove()
+            tell(f"{out} is of no stage any more: removed (it stays in the cache).")
+
+
+def _strays(folder: Path, declared: set[Path]) -> Iterator[Path]:
+    """What lies in `folder` beside the outputs that are declared below it; nothing where none is."""
+    if not folder.is_dir() or not any(folder in out.parents for out in declared):
+        return
+    for path in folder.iterdir():
+        if any(path in out.parents for out in declared):
+            yield from _strays(path, declared)
+        elif path not in declared:
+            yield path
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)

@@ -1,0 +1,215 @@
+"""The command `temper`. Errors that users are meant to read are sentences, exit code 1."""
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from flows.cli import operations, promote
+from tasks.core.errors import MachineError, TemperError, advice
+from tasks.core.files import write_text
+from tasks.core.paths import PATHS
+from tasks.core.reporting import report
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Carry out one command; return the exit code."""
+    options, more = _parser().parse_known_args(arguments)
+    if more and options.command != "audit":
+        _parser().error(f"unknown: {' '.join(more)}")
+    options.more = more
+    try:
+        return int(options.act(options))
+    except TemperError as error:
+        report(error, f"temper {options.command}")
+    except OSError as error:
+        report(MachineError(advice(error)), f"temper {options.command}")
+    except KeyboardInterrupt:
+        print(f"temper {options.command}: stopped; what is finished is kept, run again to go on.", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="temper", description="From data to a fine-tuned model, and the proof.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="make every stage current: run what changed, and only that")
+    run.set_defaults(act=_run)
+    run.add_argument("stages", nargs="*", metavar="STAGE", help="this one and what it needs; default: every stage")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change {PATHS.params} before")
+    run.add_argument("--recipe", type=Path, metavar="FILE", help=f"a YAML file with values to put over {PATHS.params}")
+    run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run it even where nothing changed")
+    run.add_argument("--jobs", type=_count, metavar="N", help="stages at once; default: what the machine allows")
+    run.add_argument("--no-wait", action="store_true", help="fail if another run holds this checkout")
+
+    check = commands.add_parser("check", help="say everything that is wrong before a run, and what it takes")
+    check.set_defaults(act=_check)
+    check.add_argument("--time", action="store_true", help="train some steps, to say how long all will take")
+    plan = commands.add_parser("plan", help="what would run, and why")
+    plan.set_defaults(act=_plan)
+    plan.add_argument("--json", action="store_true", help="for programs")
+    audit = "say everything that would go wrong with data, or a chat template, under a tokenizer"
+    commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit)
+    push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
+    push.set_defaults(act=_push)
+    push.add_argument("repository", metavar="ORGANISATION/NAME")
+    push.add_argument("--folder", type=Path, default=PATHS.merged, help=f"default: {PATHS.merged}")
+    push.add_argument("--public", action="store_true", help="a new repository is private otherwise")
+    push.add_argument("--dry-run", action="store_true", help="say what would be sent; send nothing")
+    ui = commands.add_parser("ui", help="start a Prefect server on this machine")
+    ui.set_defaults(act=_ui)
+    ui.add_argument("--port", type=int, default=4200, help="default: 4200")
+    promote.declare(commands)
+    operations.declare(commands)
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number, at least 1")
+    return int(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from flows.plan import preflight
+    from flows.server import connect
+    from flows.system.checkout_lock import checkout_lock
+
+    def tell(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def ready() -> None:
+        preflight.quick()
+        if not options.stages:  # who wants some of them may mend the others later
+            preflight.accepted(Path())
+
+    gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
+    preflight.project()
+    with checkout_lock(tell, wait=not options.no_wait):
+        if options.set or options.recipe:
+            from flows.params.model import change
+
+            before = PATHS.params.read_text(encoding="utf-8") if PATHS.params.is_file() else ""
+            lines = change(options.set, options.recipe)
+            try:
+                ready()
+                preflight.inputs()
+            except TemperError:
+                if lines:
+                    write_text(PATHS.params, before)
+                    tell(f"{PATHS.params}: as it was")
+                raise
+            for line in lines:
+                tell(f"{PATHS.params}: {line}")
+        else:
+            ready()
+        page = connect.choose(tell)
+        return _flow(options, page)
+
+
+def _flow(options: argparse.Namespace, page: str) -> int:
+    import httpx
+    from rich.console import Console
+
+    from flows.cli.progress import Terminal, table
+    from flows.finetune import finetune
+    from flows.results.decision import sentence
+    from flows.results.scores import rows
+    from flows.run.observer import observed_by
+
+    gc.freeze()
+    gc.enable()
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    try:
+        with Terminal(console) as terminal, observed_by(terminal):
+            finetune(force=options.force, jobs=options.jobs, stages=options.stages)
+    except httpx.HTTPError as error:
+        print(
+            f"temper run: the Prefect server no longer answers ({type(error).__name__}); "
+            "finished stages are kept: run again.",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)  # on a usual exit Prefect would try for minutes to send what it still has
+    except RuntimeError as error:
+        if "ephemeral Prefect API server" not in str(error):
+            raise
+        raise MachineError(
+            "the Prefect server of this run did not start in time; start one by `temper ui` in another terminal, and "
+            "run again."
+        ) from None
+    if options.stages:
+        console.print("\nNext:    temper run   (every other stage)")
+        return 0
+    if PATHS.comparison.exists():
+        console.print()
+        console.print(table(rows()))
+    if decided := sentence():
+        console.print()
+        console.print(decided)
+    console.print()
+    if PATHS.page.exists():
+        console.print(f"Report:  {PATHS.page}")
+    console.print("Next:    temper run --set train.learning_rate=1e-3   (only what depends on it runs again)")
+    console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
+    return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    from flows.history.hub import pack, push
+
+    parcel = pack(options.repository, options.folder)
+    print(parcel.tell())
+    if not options.dry_run:
+        print(push(parcel, private=not options.public))
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from flows.plan import preflight
+
+    faults = preflight.faults()
+    if not faults:
+        from flows.plan.estimate import lines, sampled
+
+        faults = sampled() if options.time else []
+        told, more = lines()
+        faults += more
+        for line in told:
+            print(line)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    for note in preflight.notes():
+        print(note)
+    if not faults:
+        print("Everything is in place. Next: temper run")
+    return 1 if faults else 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from flows.plan import preflight
+    from flows.plan.plan import as_json, as_text, plan
+
+    preflight.project()
+    steps = plan()
+    print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    """Everything else of the line is for the audit itself: a process of its own, which needs no project."""
+    return subprocess.run([sys.executable, "-P", "-m", "tasks.audit", *options.more], check=False).returncode
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from flows.server import connect
+
+    connect.serve(options.port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Commands for what runs elsewhere and what ran before: data add, deploy, worker, start, reproduce, sweep."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tasks.core.errors import StageFailed
+from tasks.core.paths import PATHS
+
+
+def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add these commands to those of `temper`."""
+    events = commands.add_parser("data", help="track data with DVC, and tell the server")
+    adding = events.add_subparsers(dest="what", required=True, metavar="add").add_parser("add")
+    adding.add_argument("paths", nargs="+", type=Path, metavar="FILE")
+    adding.add_argument("--quiet", action="store_true", help="tell no server")
+    events.set_defaults(act=_data)
+
+    commands.add_parser("deploy", help=f"send {PATHS.deployments} to the server").set_defaults(act=_deploy)
+
+    worker = commands.add_parser("worker", help="carry out deployed runs in this folder")
+    worker.add_argument("--limit", type=int, metavar="N", help="runs at once; default: as the deployments say")
+    worker.set_defaults(act=_worker)
+
+    start = commands.add_parser("start", help="queue a deployed run of finetune")
+    start.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"over {PATHS.params}, in this run"
+    )
+    start.add_argument("--revision", default="HEAD", help="commit, branch, tag or experiment; default: HEAD")
+    start.set_defaults(act=_start)
+
+    again = commands.add_parser("reproduce", help="rebuild a run from nothing and compare every output")
+    again.add_argument("run", metavar="RUN", help="an experiment (the name of its flow run), or any revision of git")
+    again.add_argument("--keep", action="store_true", help="leave the worktree to look at")
+    again.set_defaults(act=_reproduce)
+
+    sweep = commands.add_parser("sweep", help="a run of finetune for each combination of values; needs workers")
+    sweep.add_argument("values", nargs="+", metavar="KEY=VALUE,VALUE", help="or KEY=LOW..HIGH, drawn from the range")
+    how = sweep.add_mutually_exclusive_group()
+    how.add_argument("--random", type=int, metavar="N", help="N combinations drawn at random; default: every one")
+    how.add_argument("--optuna", type=int, metavar="N", help="N combinations proposed by Optuna")
+    sweep.add_argument("--at-once", type=int, default=2, metavar="N", help="runs at a time; default: 2")
+    sweep.add_argument("--metric", help=f"where the score stands in {PATHS.comparison}")
+    sweep.add_argument("--minimize", action="store_true", help="less of it is better")
+    sweep.add_argument("--to-the-end", action="store_true", help="stop no trial early")
+    sweep.add_argument("--seed", type=int, default=0, help="of what is drawn at random; default: 0")
+    sweep.add_argument("--revision", default="HEAD", help="what all trials start from; default: HEAD")
+    sweep.set_defaults(act=_sweep)
+
+
+def _data(options: argparse.Namespace) -> int:
+    from flows.deploy import deployments, events
+
+    if not options.quiet:
+        deployments.server()
+    if not (revision := events.add(options.paths)):
+        print("Nothing changed: DVC and git have it already.")
+        return 0
+    print(f"Tracked and committed as {revision[:12]}.")
+    if not options.quiet:
+        events.tell(options.paths, revision)
+        print(f"The server knows ({events.EVENT}); deployments that wait for it start.")
+    return 0
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    from flows.deploy import deployments
+    from flows.params.model import check
+    from flows.plan import preflight
+
+    preflight.project()
+    check()
+    url = deployments.server()
+    deployments.deploy()
+    print(f"Deployed: open {url.removesuffix('/api')}/deployments   Next: temper worker")
+    return 0
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from flows.deploy import deployments
+    from flows.plan import preflight
+
+    preflight.project()
+    url = deployments.server(**deployments.PATIENT)
+    from flows.worktree.zombies import reap  # with Prefect, which reads its environment when it is imported
+
+    reap(lambda line: print(line, file=sys.stderr, flush=True))
+    print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)
+    deployments.work(options.limit)
+    return 0
+
+
+def _start(options: argparse.Namespace) -> int:
+    from flows.deploy import deployments
+    from flows.params.model import nested
+
+    deployments.server()
+    parameters = {"settings": nested(options.set), "revision": options.revision}
+    name, run = deployments.start("finetune/temper", parameters)
+    print(f"Queued as {name} ({run}). Afterwards: dvc exp show; temper reproduce {name}")
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from flows.deploy import deployments
+    from flows.plan import preflight
+
+    preflight.project()
+    deployments.server()
+    from rich.console import Console
+
+    from flows.cli.progress import table
+    from flows.sweep import sweep
+
+    more = {"metric": options.metric} if options.metric else {}
+    rows = sweep(
+        options.values,
+        method="optuna" if options.optuna else "random" if options.random else "grid",
+        count=options.optuna or options.random or 0,
+        at_once=options.at_once,
+        maximize=not options.minimize,
+        stop_hopeless=not options.to_the_end,
+        seed=options.seed,
+        revision=options.revision,
+        **more,
+    )
+    Console(highlight=False).print(table(rows))
+    if best := next((row for row in rows if row["score"] is not None), None):
+        print(f"The best: dvc exp apply {best['trial']}")
+        return 0
+    raise StageFailed("no trial came to a score; the page of each run says why.")
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from flows.history.reproduce import reproduce
+    from flows.plan import preflight
+
+    preflight.project()
+    verdicts = reproduce(options.run, lambda line: print(line, file=sys.stderr, flush=True), keep=options.keep)
+    width = max(len(verdict.stage) for verdict in verdicts)
+    for verdict in verdicts:
+        print(f"{verdict.stage.ljust(width)}  {'differs' if verdict.differences else 'identical'}")
+        for line in verdict.differences:
+            print(f"{' ' * width}    {line}")
+    if different := [verdict.stage for verdict in verdicts if verdict.differences]:
+        raise StageFailed(f"{len(different)} of {len(verdicts)} stages differ: {', '.join(different)}.")
+    print(f"All {len(verdicts)} stages of {options.run} are identical.")
+    return 0

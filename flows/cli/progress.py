@@ -1,0 +1,93 @@
+"""What a person sees in the terminal: a line for each stage that is done, bars for those that run, then the scores."""
+
+import threading
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.bridge import Outcome, StageStatus
+from flows.run.observer import Observer
+
+
+class Terminal(Observer):
+    """A context. On a terminal, running stages have a live bar; elsewhere a line for each tenth of it."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._tenths: dict[tuple[str, str], int] = {}
+        self._guard = threading.Lock()
+        self._width = 8
+        self._started = time.perf_counter()
+        self._kept = 0
+
+    def planned(self, needs: list[StageStatus]) -> None:
+        self._width = max((len(need.name) for need in needs), default=8)
+
+    def said(self, line: str) -> None:
+        self._line(line)
+
+    def started(self, stage: str) -> None:
+        with self._guard:
+            self._tasks[stage] = self._bars.add_task(stage.ljust(self._width), total=None, text="")
+        if not self.console.is_terminal:
+            self._line(f"{stage.ljust(self._width)}  runs")
+
+    def progressed(self, stage: str, progress: dict[str, Any]) -> None:
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in list(progress.get("figures", {}).items())[:2])
+        text = f"{progress['done']}/{progress['total']} {progress['unit']}  {figures}"
+        self._bars.update(self._tasks[stage], completed=progress["done"], total=progress["total"], text=text)
+        tenth = 10 * progress["done"] // max(progress["total"], 1)
+        work = stage, progress["what"]
+        if not self.console.is_terminal and tenth > self._tenths.get(work, 0):
+            self._tenths[work] = tenth
+            self._line(f"{stage.ljust(self._width)}  {text.rstrip()}")
+
+    def finished(self, outcome: Outcome) -> None:
+        self._remove(outcome.stage)
+        self._kept += outcome.how == "unchanged"
+        why = f"  {outcome.reasons[0]}" if outcome.reasons and outcome.how == "ran" else ""
+        seconds = f"{outcome.seconds:6.1f} s" if outcome.how != "unchanged" else " " * 8
+        self._line(f"{outcome.stage.ljust(self._width)}  {outcome.how:9}  {seconds}{why}")
+
+    def failed(self, stage: str, reason: str) -> None:
+        self._remove(stage)
+        self._line(f"{stage.ljust(self._width)}  failed")
+
+    def __enter__(self) -> "Terminal":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def _remove(self, stage: str) -> None:
+        with self._guard:
+            if stage in self._tasks:
+                self._bars.remove_task(self._tasks.pop(stage))
+
+    def _line(self, line: str) -> None:
+        self.console.print(Text(line, no_wrap=True, overflow="ellipsis"))
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """Rows with equal keys as a table that fits 80 columns; numbers to the right."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for index, name in enumerate(rows[0] if rows else []):
+        shown.add_column(name, justify="right" if index else "left")
+    for row in rows:
+        shown.add_row(*(str(row.get(name, "")) for name in rows[0]))
+    return shown

@@ -1,0 +1,1 @@
+"""Deployments and the events that start them."""

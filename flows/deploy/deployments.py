@@ -1,0 +1,132 @@
+"""Deployments as code: infra/prefect.yaml to the server, workers that carry them out, and runs started by hand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from flows.server.connect import QUIET, answers
+from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
+from tasks.core.settings import read
+
+POOL = "temper"
+
+PATIENT = {
+    "PREFECT_CLIENT_MAX_RETRIES": "6",  # two minutes for a server that is started again
+    "PREFECT_WORKER_QUERY_SECONDS": "2",  # until a queued run is seen; Prefect's own: 10
+}
+"""For workers and the runs that they carry out; what the user set stays."""
+
+
+def server(**more: str) -> str:
+    """The API of the server that this command talks to; raises `MachineError` where none answers.
+
+    `more` comes into the environment, before what is usual there, where the user set nothing.
+    """
+    from flows.server import connect as servers
+
+    for name, value in (QUIET | more).items():
+        os.environ.setdefault(name, value)
+    url = os.environ.setdefault("PREFECT_API_URL", servers.address())
+    if not answers(url):
+        raise MachineError(f"no Prefect server answers at {url}; start one: temper ui (or set PREFECT_API_URL).")
+    servers.admitted(url)
+    return url
+
+
+def deploy() -> None:
+    """Create the work pool where it is missing, then every deployment of infra/prefect.yaml, its triggers included."""
+    if not PATHS.deployments.is_file():
+        raise MachineError(f"{PATHS.deployments} is missing: it says what is deployed; take it from git.")
+    _pool()
+    command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PATHS.deployments)]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=_environment())
+    if done.returncode:
+        last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
+        raise MachineError(f"Prefect does not take {PATHS.deployments}:\n{last}")
+    _limit_queues()
+
+
+def work(limit: int | None) -> None:
+    """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return."""
+    _pool()
+    os.environ.update(_environment())
+    more = ["--limit", str(limit)] if limit else []
+    command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", *more]
+    os.execv(sys.executable, [sys.executable, *command])
+
+
+def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
+    """Queue a run of `deployment` ("finetune/temper"); return its name and its id."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+    from flows.server.retry import retry
+
+    def ask() -> FlowRun:
+        with get_client(sync_client=True) as client:
+            found = client.read_deployment_by_name(deployment)
+            return client.create_flow_run_from_deployment(found.id, parameters=parameters)
+
+    try:
+        run = retry(ask)
+    except ObjectNotFound:
+        raise MachineError(f"the server knows no deployment {deployment}; run: temper deploy") from None
+    except PrefectHTTPStatusError as error:
+        raise MachineError(f"the server refuses these parameters: {_detail(error.response)}") from None
+    return run.name, str(run.id)
+
+
+def _pool() -> None:
+    """Create the work pool where it is missing; an existing one stays as it is."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+    from prefect.workers.process import ProcessWorker
+
+    template = ProcessWorker.get_default_base_job_template()
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_work_pool(POOL)
+        except ObjectNotFound:
+            try:
+                client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+            except ObjectAlreadyExists:
+                return  # another worker was first
+
+
+def _limit_queues() -> None:
+    """Let a server hand out, of each queue that a deployment has for itself, hardly more runs than may run at once.
+
+    A deployment's limit alone has workers take all that are queued, and be refused again and again. One more than the
+    limit is handed out: where processes died that the server takes for running, it comes in when their slots expire.
+    """
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        for deployment in read(PATHS.deployments, "safe")["deployments"]:
+            pool, limited = deployment["work_pool"], deployment.get("concurrency_limit")
+            if limited and "work_queue_name" in pool:
+                queue = client.read_work_queue_by_name(pool["work_queue_name"], pool["name"])
+                most = limited["limit"] if isinstance(limited, dict) else limited
+                client.update_work_queue(queue.id, concurrency_limit=most + 1)
+
+
+def _environment() -> dict[str, str]:
+    """For processes of Prefect that work in this folder: they are this very Python with this package, in any folder."""
+    package = str(Path(__file__).resolve().parents[1])
+    first = {"PYTHONPATH": package, "PATH": str(Path(sys.executable).parent)}
+    paths = {name: os.pathsep.join(filter(None, [folder, os.environ.get(name)])) for name, folder in first.items()}
+    return {**os.environ, **paths, "TEMPER_PROJECT": str(Path.cwd())}
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return str(response.json().get("detail", response.text))
+    except ValueError:
+        return response.text

@@ -1,0 +1,129 @@
+"""The flow that deployments run as `finetune`: in a worktree of its own, kept as a DVC experiment of the run's name."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.bridge import save
+from flows.finetune import RUNNER, carry_out
+from flows.params.form import UNCHANGED, Form, news
+from flows.params.model import change
+from flows.plan.preflight import LOCKED, accepted, quick
+from flows.results import artifacts, pages
+from flows.results.decision import sentence
+from flows.run.policies import operation
+from flows.run.pruning import PruningRule, half_way
+from flows.run.run import Run
+from flows.server.logs import tell_once
+from flows.server.retry import retry
+from flows.system.environment import environment
+from flows.worktree import remotes
+from flows.worktree.worktree import home, label, workspace
+from flows.worktree.zombies import enter, reap
+from tasks.core.errors import TemperError, Unavailable
+from tasks.core.paths import PATHS, Paths
+
+
+@flow(name="finetune", task_runner=RUNNER)
+def deployed(
+    settings: Form = UNCHANGED,
+    revision: str = "HEAD",
+    force: list[str] | None = None,
+    jobs: int | None = None,
+    pruning: PruningRule | None = None,
+) -> State[dict[str, Any]]:
+    """Make every stage current in a checkout of this run's own, and save what came out as a DVC experiment.
+
+    Args:
+        settings: Put over the params.yaml of the revision; what is not given stays as it is there.
+        revision: The commit, branch, tag or experiment to start from.
+        force: Stages to run even where nothing changed.
+        jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
+        pruning: When the training is not worth its end; set by sweeps.
+    """
+    return run_isolated(settings, revision, force or [], jobs, pruning)
+
+
+def run_isolated(
+    settings: dict[str, Any],
+    revision: str,
+    force: list[str],
+    jobs: int | None = None,
+    pruning: PruningRule | None = None,
+    prepare: Callable[[], None] = lambda: None,
+    conclude: Callable[[str], None] = lambda commit: None,
+) -> State[dict[str, Any]]:
+    """What the flow does, for the flow run that calls; a run that was given up ends *Stopped*.
+
+    In the worktree, `prepare` is called before the stages, `conclude` after them, with the experiment's commit.
+    """
+    tell_once()
+    try:
+        return _run(settings, revision, force, jobs, pruning, prepare, conclude)
+    except TemperError as error:
+        get_run_logger().error("%s", error, exc_info=error)
+        return Failed(message=str(error), data=error)
+
+
+def _run(
+    settings: dict[str, Any],
+    revision: str,
+    force: list[str],
+    jobs: int | None,
+    pruning: PruningRule | None,
+    prepare: Callable[[], None],
+    conclude: Callable[[str], None],
+) -> State[dict[str, Any]]:
+    log, name = get_run_logger(), label(flow_run.name or "run")
+    enter()
+    reap(log.info)
+    with workspace(name, revision, log.info) as baseline:
+        log.info("%s: worktree of %s", name, baseline[:12])
+        for line in change([], values=news(settings)):
+            log.info("%s: %s", PATHS.params, line)
+        prepare()
+        quick()
+        accepted(home())
+        how = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
+        if how.share:
+            remotes.fetch(how.share, log.warning)
+        lacks = (
+            f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
+            "temper data add FILE"
+        )
+        run = carry_out(force, jobs, how, pruning, lacks=lacks)
+        saved = "" if run.failed else save(name, baseline, _message(name))
+        retry(lambda: artifacts.publish(run, name, name if saved else "", home()))
+        if run.pruned:
+            return Failed(name="Stopped", message=run.pruned)
+        run.check()
+        log.info("saved as experiment %s (%s)", name, saved[:12])
+        conclude(saved)
+        if how.share:
+            try:
+                remotes.push(name, how.share, log.warning)
+            except Unavailable as error:
+                return Failed(name="NotShared", message=str(error))
+        facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}
+        message = "\n".join(filter(None, [f"experiment {name}: {_counted(run)}", sentence()]))
+    return Completed(message=message, data=facts)
+
+
+def _message(name: str) -> str:
+    """The commit message of the experiment: where to look at its run, and on what it was made."""
+    lines = [f"Run {name}", "", f"Flow-Run: {flow_run.id}", f"Environment: {json.dumps(environment(LOCKED))}"]
+    if (loss := half_way()) is not None:
+        lines.append(f"Loss-Half-Way: {loss}")
+    if page := pages.address():
+        lines.insert(2, f"Page: {page}")
+    return "\n".join(lines)
+
+
+def _counted(run: Run) -> str:
+    hows = [outcome.how for outcome in run.outcomes.values()]
+    return ", ".join(f"{hows.count(how)} {how}" for how in ("ran", "restored", "unchanged") if how in hows)

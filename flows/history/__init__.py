@@ -1,0 +1,1 @@
+"""Past runs: read, listed, rebuilt, registered, published."""

@@ -1,0 +1,87 @@
+"""`temper push`: a finished folder to a model repository of the hub, and only one that carries its proof."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.core.errors import InputError, MachineError, SettingsError, advice
+from tasks.core.paths import PATHS
+
+PROOFS = ("merge.json", "quantization.json", "export.json", "training.json")
+"""What a stage writes beside what it has compared."""
+
+PRIVATE = ("*.log", ".*", "*.csv", "settings.json")
+"""What stays here."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What would be sent."""
+
+    repository: str
+    folder: Path
+    files: dict[str, int]
+    """Bytes by name."""
+    card: Path | None
+
+    def tell(self) -> str:
+        """A line a file, and the sum."""
+        lines = [f"{size:>15,}  {name}" for name, size in self.files.items()]
+        if self.card:
+            lines.append(f"{self.card.stat().st_size:>15,}  README.md (from {self.card})")
+        return "\n".join([*lines, f"{sum(self.files.values()):>15,}  bytes to {self.repository}"])
+
+
+def pack(repository: str, folder: Path) -> Parcel:
+    """Look at `folder`. Raises `InputError` where a stage did not finish it, `SettingsError` for a wrong name."""
+    if repository.count("/") != 1 or not all(repository.split("/")):
+        raise SettingsError(f"'{repository}' is no name of a repository; give organisation/name.")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; run `temper run` first, or name another with --folder.")
+    if not any((folder / name).is_file() for name in PROOFS):
+        raise InputError(
+            f"{folder}: none of {', '.join(PROOFS)} is in it, so nothing says that it is what was trained; push a "
+            f"folder that a stage has made, such as {PATHS.merged}."
+        )
+    files = {
+        str(file.relative_to(folder)): file.stat().st_size
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not any(file.match(pattern) for pattern in PRIVATE)
+    }
+    return Parcel(repository, folder, files, PATHS.card if PATHS.card.is_file() else None)
+
+
+def push(parcel: Parcel, *, private: bool, endpoint: str | None = None) -> str:
+    """Send it; return the address of the commit. The token comes from HF_TOKEN or the hub's own login.
+
+    Raises `MachineError` where the hub cannot be reached or refuses, with its reason.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    hub = HfApi(endpoint=endpoint)
+    operations = [CommitOperationAdd(name, parcel.folder / name) for name in parcel.files]
+    if parcel.card:
+        operations.append(CommitOperationAdd("README.md", parcel.card))
+    try:
+        hub.create_repo(parcel.repository, private=private, exist_ok=True)
+        done = hub.create_commit(parcel.repository, operations, commit_message=_message(parcel))
+    except HfHubHTTPError as error:
+        raise MachineError(
+            f"the hub refused {parcel.repository}: {' '.join(str(error).split())[:300]}; set HF_TOKEN to a token that "
+            "may write there."
+        ) from None
+    except RuntimeError as error:  # a file that could not be uploaded
+        raise MachineError(f"the upload to {parcel.repository} failed: {error}; run it again.") from None
+    except OSError as error:
+        raise MachineError(f"the hub cannot be reached: {advice(error)}") from None
+    return str(done.commit_url)
+
+
+def _message(parcel: Parcel) -> str:
+    proof = next(name for name in PROOFS if (parcel.folder / name).is_file())
+    facts = json.loads((parcel.folder / proof).read_text())
+    parts = [f"{key} {facts[key]}" for key in ("method", "scheme", "format", "dtype", "base") if key in facts]
+    return f"{parcel.folder.name}: {', '.join(parts)}"

@@ -1,0 +1,120 @@
+"""`temper reproduce RUN`: rebuild a run from nothing in a fresh worktree by `dvc repro`, and compare every output."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.bridge import LOCK, Item, Recorded, find, parse
+from flows.plan.preflight import LOCKED
+from flows.system.environment import environment
+from flows.system.git import git
+from flows.worktree.worktree import label, workspace
+from tasks.core.errors import InputError, StageFailed
+from tasks.core.paths import PATHS
+
+NOTHING = Recorded({}, {})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one stage when it was rebuilt."""
+
+    stage: str
+    differences: tuple[str, ...]
+    """A line for each input or output that is not what it was; empty: identical."""
+
+
+def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> list[Verdict]:
+    """Rebuild every stage of an experiment or revision; nothing of it goes into the cache.
+
+    Raises `StageFailed` where `dvc repro` fails, and `InputError` where the run has no dvc.lock.
+    """
+    revision = find(run)
+    with workspace(label(f"reproduce-{run}"), revision, tell, keep=keep):
+        if not LOCK.is_file():
+            raise InputError(f"{run}: this revision has no {LOCK}, so there is nothing to compare with.")
+        for line in _environment(revision):
+            tell(line)
+        before, numbers = parse(LOCK.read_text()), _numbers(_committed())
+        _repro(tell)
+        after = parse(LOCK.read_text())
+        if keep:
+            tell(f"the worktree stays: {Path.cwd()}; when done: git worktree remove --force {Path.cwd()}")
+        changed = list(_changed(numbers, _numbers(_committed())))
+        return [Verdict(stage, tuple(_compare(before[stage], after.get(stage, NOTHING), changed))) for stage in before]
+
+
+def _repro(tell: Callable[[str], None]) -> None:
+    """`dvc repro` with every stage anew; outputs stay in the worktree, out of the cache and out of the run cache."""
+    environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    command = [sys.executable, "-m", "dvc", "repro", "--force", "--no-commit"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        said = []
+        for line in process.stdout or []:
+            said.append(line.rstrip())
+            if named := re.match(r"Running stage '(.+)':", line):
+                tell(f"rebuilding {named[1]}")
+    if process.returncode:
+        raise StageFailed("dvc repro failed; it said last:\n" + "\n".join(f"    {line}" for line in said[-15:]))
+
+
+def _compare(old: Recorded, new: Recorded, changed: list[tuple[str, str]]) -> Iterator[str]:
+    for path, out in old.outs.items():
+        now = new.outs.get(path)
+        if now and out.md5 == now.md5:
+            continue
+        yield f"{path}: {_size(out)} -> {_size(now) if now else 'missing'}"
+        yield from (f"    {line}" for file, line in changed if file == path)
+    for path, dep in old.deps.items():
+        if path not in new.deps or dep.md5 != new.deps[path].md5:
+            yield f"it read another {path}"
+
+
+def _size(item: Item) -> str:
+    files = "" if item.files is None else f", {item.files} files"
+    return f"{item.md5[:8]} ({item.size:,} bytes{files})"
+
+
+def _environment(revision: str) -> Iterator[str]:
+    """What differs between the machine that made the run and this one, where the experiment says."""
+    text = git("log", "-1", "--format=%B", revision)
+    if not (recorded := re.search(r"^Environment: (\{.*\})$", text, re.MULTILINE)):
+        yield "the revision does not say on what machine it was made."
+        return
+    then, now = json.loads(recorded[1]), environment(LOCKED)
+    for name, value in then.items():
+        if value != now.get(name):
+            yield f"environment: {name} was {value}, is {now.get(name, 'unknown')} here"
+
+
+def _committed() -> list[Path]:
+    """Outputs that git holds (metrics), whose numbers can be compared one by one."""
+    return [Path(name) for name in git("ls-files", f"{PATHS.data}/**/*.json").splitlines() if Path(name).exists()]
+
+
+def _numbers(files: list[Path]) -> dict[str, dict[str, float]]:
+    return {str(file): dict(_leaves(json.loads(file.read_text()), "")) for file in files}
+
+
+def _leaves(value: Any, name: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _leaves(part, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield name, value
+
+
+def _changed(old: dict[str, dict[str, float]], new: dict[str, dict[str, float]]) -> Iterator[tuple[str, str]]:
+    """(file, line) for each number that is not what it was."""
+    for file, values in old.items():
+        for name, value in values.items():
+            if (now := new.get(file, {}).get(name)) != value:
+                yield file, f"{name}: {value:g} -> {'gone' if now is None else format(now, 'g')}"

@@ -1,0 +1,101 @@
+"""All runs that git and DVC keep, side by side: for the terminal, and on a page beside the report."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from flows.bridge import LOCK, names
+from flows.history.snapshot import Past, at
+from flows.params.diff import parameters
+from flows.system.git import git
+from tasks.core.errors import MachineError
+from tasks.core.files import write_text
+from tasks.core.paths import PATHS
+
+COLUMNS = ("run", "commit", "metric", "score", "95 % interval", "rows", "gain over base", "p", "decision", "changed")
+
+TOLD = "%H %P%x00%s%x00%(trailers:key=Page,valueonly,separator=%x20)"
+"""Of a commit: its hash and those before it, its subject, and the address of its flow run."""
+
+STYLE = """body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
+color-scheme: light dark } table { border-collapse: collapse; width: 100% } th, td { text-align: left;
+vertical-align: top; padding: .35rem .7rem; border-bottom: 1px solid #8884 }
+td { font-variant-numeric: tabular-nums }"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run."""
+
+    name: str
+    """Name of the experiment, or the subject of the commit."""
+    revision: str
+    decision: dict[str, Any]
+    changed: list[str]
+    """Parameters that differ from the run before it."""
+    flow_run: str = ""
+    """Its address in the Prefect UI; "" where nobody noted it."""
+
+    def cells(self) -> list[str]:
+        """What the columns hold."""
+        found = self.decision
+        if not found:
+            return [self.name, self.revision[:10], *[""] * 6, "none", "; ".join(self.changed)]
+        return [
+            self.name,
+            self.revision[:10],
+            f"{found['candidate']} {found['metric'].replace('_', ' ')}",
+            f"{found['value']:.4f}",
+            f"{found['low']:.4f} to {found['high']:.4f}",
+            str(found["n"]),
+            f"{found['gain']:+.4f}",
+            f"{found['p']:.4g}",
+            "promoted" if found["promote"] else f"not promoted: {found['reason']}",
+            "; ".join(self.changed),
+        ]
+
+
+def runs(most: int = 50) -> list[Line]:
+    """The newest runs first: commits of this branch, and experiments, in which dvc.lock changed."""
+    experiments = names()
+    log = git("log", f"-{most}", "--date-order", f"--format={TOLD}", "HEAD", *experiments, "--", str(LOCK))
+    lines: list[Line] = []
+    for line in log.splitlines():
+        hashes, subject, flow_run = line.split("\0")
+        revision, *before = hashes.split()
+        old, new = (at(one, str(PATHS.params)) if one else "" for one in ((before or [""])[0], revision))
+        changed = parameters(_values(old), _values(new)) if old else []
+        name = experiments.get(revision, subject)
+        lines.append(Line(name, revision, Past(revision).decision, changed, flow_run))
+    if not lines:
+        raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
+    return lines
+
+
+def write_page(lines: list[Line]) -> None:
+    """Write the page: one file, no script."""
+    head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
+    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _linked(line))}</tr>\n" for line in lines)
+    page = (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><title>Runs</title>\n'
+        f"<style>{STYLE}</style></head>\n<body><h1>Runs</h1>\n"
+        "<p>The newest first; changed: parameters that differ from the commit before.</p>\n"
+        f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table></body>\n</html>\n"
+    )
+    write_text(PATHS.runs, page)
+
+
+def _linked(line: Line) -> list[str]:
+    """The cells as HTML: the first links the report of the run and its flow run, where they are at hand."""
+    name, *others = (escape(cell) for cell in line.cells())
+    if not line.flow_run.startswith("http"):
+        return [name, *others]
+    if (report := PATHS.pages / line.name / PATHS.page.name).is_file():
+        name = f'<a href="{escape(str(report.relative_to(PATHS.runs.parent)))}">{name}</a>'
+    return [f'{name} (<a href="{escape(line.flow_run)}">flow run</a>)', *others]
+
+
+def _values(text: str) -> dict[str, Any]:
+    return YAML(typ="safe").load(text) or {} if text else {}

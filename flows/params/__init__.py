@@ -1,0 +1,1 @@
+"""params.yaml as a whole: its model, its form, and what changed in it."""

@@ -1,0 +1,203 @@
+"""params.yaml as a whole: its model, its JSON Schema (`python -m flows.params` writes it), and changes to it.
+
+`--set train.learning_rate=1e-4` and `--recipe FILE` change params.yaml itself, comments kept: then `dvc repro` and
+`dvc status` agree with the run, and the file shows what ran.
+"""
+
+import copy
+import io
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, ValidationError, create_model
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from flows.params.diff import parameters
+from tasks.core.errors import SettingsError
+from tasks.core.files import written
+from tasks.core.settings import PARAMS, Settings, load, read
+from tasks.stages import stages
+
+SCHEMA = "params.schema.json"
+
+
+class Machine(Settings):
+    """The machine that runs this. No stage depends on it."""
+
+    price: Annotated[float, Field(ge=0)] = 0.0
+    """Of an hour, in any currency, for what training will cost and did; 0: cost is not told."""
+
+
+class Params(Settings):
+    """All settings of a run: a section for each stage that is declared, and the machine's."""
+
+    machine: Machine = Machine()
+    """What it costs."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, section: str) -> Any:
+            """The settings of a stage, by its name."""
+
+
+@cache
+def model() -> type[Params]:
+    """The model of params.yaml, with a section for each stage in their order."""
+    sections: dict[str, Any] = {stage.name: (stage.settings, Field(description=stage.about)) for stage in stages()}
+    whole: type[Params] = create_model("Params", __base__=Params, **sections)
+    machine = whole.model_fields.pop("machine")
+    whole.model_fields["machine"] = machine  # the last section, as in the file
+    whole.model_rebuild(force=True)
+    return whole
+
+
+def check(path: Path = Path(PARAMS)) -> None:
+    """Raise `SettingsError` with every fault in params.yaml."""
+    load(model(), path)
+
+
+def schema() -> str:
+    """The JSON Schema of params.yaml, as text; editors complete from it (params.yaml names it in its first line)."""
+    document = model().model_json_schema()
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **document}, indent=2) + "\n"
+
+
+def change(
+    assignments: list[str],
+    recipe: Path | None = None,
+    *,
+    values: Mapping[str, Any] | None = None,
+    path: Path = Path(PARAMS),
+    verify: Callable[[Path], None] = check,
+) -> list[str]:
+    """Apply a recipe, `values` and `key=value` assignments to params.yaml; return a line for each key that changed.
+
+    The new file is verified first; where it has faults, the old one stays. Values are YAML 1.2.
+    """
+    if not (assignments or recipe or values):
+        return []
+    document = read(path)
+    before = copy.deepcopy(document)
+    if recipe is not None:
+        overlay(document, read(recipe))
+    if values is not None:
+        overlay(document, values)
+    for assignment in assignments:
+        _assign(document, assignment)
+    _restore_floats(document, before)
+    changes = parameters(before, document)
+    if not changes:
+        return []
+    text = io.StringIO()
+    yaml = YAML()
+    yaml.Representer = _Representer
+    yaml.width = 4096
+    yaml.indent(sequence=4, offset=2)
+    yaml.dump(document, text)
+    with written(path) as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+        try:
+            verify(aside)
+            YAML(typ="safe").load(text.getvalue())  # as DVC reads it
+        except YAMLError as error:
+            raise SettingsError(
+                f"{path} (as it would be) cannot be read by DVC: {' '.join(str(error).split())}"
+            ) from None
+        except SettingsError as error:
+            raise SettingsError(str(error).replace(str(aside), f"{path} (as it would be)")) from None
+    return changes
+
+
+def nested(assignments: list[str]) -> dict[str, Any]:
+    """`key=value` assignments as the values that they put over params.yaml."""
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        _assign(values, assignment)
+    return values
+
+
+def overlay(document: Any, values: Mapping[str, Any]) -> None:
+    """Put `values` over `document`: sections merge key by key, everything else replaces."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
+            overlay(document[key], value)
+        else:
+            document[key] = _kept(document.get(key), value)
+
+
+def _restore_floats(document: Any, before: Any) -> None:
+    """Write 0.0 where 0 is new for a number with fractions, as a form in a browser sends it: DVC tells them apart."""
+    try:
+        values = model().model_validate(json.loads(json.dumps(document))).model_dump(mode="json")
+    except (ValidationError, TypeError):  # `verify` says what is wrong
+        return
+    _as_floats(document, before, values)
+
+
+def _as_floats(document: Any, before: Any, values: Any) -> None:
+    for key, value in document.items():
+        old, validated = before.get(key) if isinstance(before, Mapping) else None, values.get(key)
+        if isinstance(value, Mapping) and isinstance(validated, Mapping):
+            _as_floats(value, old, validated)
+        elif value != old and type(validated) is float and isinstance(value, int):
+            document[key] = float(value)
+
+
+def _assign(document: Any, assignment: str) -> None:
+    name, equals, text = assignment.partition("=")
+    if not equals or not name.strip():
+        raise SettingsError(f"--set {assignment}: expected KEY=VALUE, such as train.learning_rate=1e-4.")
+    try:
+        value = YAML(typ="rt").load(text) if text.strip() else None
+    except YAMLError as error:
+        fault = " ".join(str(error).split())
+        raise SettingsError(f"--set {assignment}: the value is not valid YAML: {fault}") from None
+    *sections, key = name.strip().split(".")
+    place = document
+    for section in sections:
+        if place.get(section) is None:
+            place[section] = {}
+        place = place[section]
+        if not isinstance(place, Mapping):
+            raise SettingsError(f"--set {assignment}: '{section}' is a value, not a section.")
+    place[key] = _kept(place.get(key), value)
+
+
+def _kept(old: Any, new: Any) -> Any:
+    """`new`, unless it says what lies there already, so that comments and ways of writing stay."""
+    return old if _same(old, new) else _quoted(new) if isinstance(new, Mapping | list) else new
+
+
+def _quoted(value: Any) -> Any:
+    """`value` with quotes around texts with a colon, which DVC's parser (YAML 1.1) takes for a key in `{url: http://x}`."""
+    if isinstance(value, list):
+        value[:] = [_quoted(item) for item in value]
+    elif isinstance(value, dict):
+        value.update({key: _quoted(item) for key, item in value.items()})
+    elif isinstance(value, str) and ":" in value:
+        return DoubleQuotedScalarString(value)
+    return value
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(_same(*pair) for pair in zip(old, new, strict=True))
+    return bool(old == new) and isinstance(old, bool) is isinstance(new, bool)
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes `null`, as it stands in the file, where ruamel writes nothing."""
+
+    def represent_none(self, data: Any) -> Any:
+        return self.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+_Representer.add_representer(type(None), _Representer.represent_none)

@@ -1,0 +1,63 @@
+"""docs/params.md: every key of params.yaml with its default and its meaning, from the models that check it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from flows.params.model import model
+from tasks.core.paths import PATHS
+
+PAGE = Path("docs/params.md")
+
+HEAD = f"""# Every key of {PATHS.params}
+
+Written by `python -m flows.params` from the models that check the file. A key that {PATHS.params} does not have takes
+its default.
+"""
+
+
+def page() -> str:
+    """The page, as Markdown."""
+    return HEAD + "".join(_section(name, field) for name, field in model().model_fields.items())
+
+
+def _section(name: str, field: FieldInfo) -> str:
+    settings = field.annotation
+    assert isinstance(settings, type) and issubclass(settings, BaseModel)
+    lines = [f"| `{key}` | {default} | {meaning} |" for key, default, meaning in _keys(settings, "")]
+    head = f"\n## {name}\n\n{field.description}\n\n| key | default | |\n|---|---|---|\n"
+    return head + "\n".join(lines) + "\n"
+
+
+def _keys(settings: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, str]]:
+    """Key, default and meaning of each key, nested ones after the key that holds them."""
+    schema = settings.model_json_schema()["properties"]
+    for key, field in settings.model_fields.items():
+        inner = _nested(field.annotation)
+        holds = isinstance(field.annotation, type) and bool(inner)
+        yield f"{prefix}{key}", "" if holds else f"`{_shown(field)}`", _cell(schema[key].get("description", ""))
+        if inner is not None and inner is not settings:
+            yield from _keys(inner, f"{prefix}{key}." if holds else f"{prefix}{key}[].")
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    """The model that a key holds, or a list, mapping or choice of; None where it holds plain values."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((one for part in get_args(annotation) if (one := _nested(part))), None)
+
+
+def _shown(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if field.is_required():
+        return "required"
+    return json.dumps(value, default=lambda one: one.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False)
+
+
+def _cell(text: str) -> str:
+    lines = [" ".join(line.split()).replace("|", "\\|") for line in text.split("\n- ")]
+    return "<br>".join([lines[0], *(f"- {line}" for line in lines[1:])])

@@ -1,0 +1,145 @@
+"""What the settings ask of this machine, before anything runs: steps and tokens, disk of all stages, least memory."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from flows.params.model import Params, model
+from flows.system.process import ask
+from flows.system.resources import available_memory
+from tasks.base.ready import form, is_model
+from tasks.core.paths import Paths
+from tasks.core.settings import PARAMS, load
+from tasks.models.record import DERIVED
+from tasks.stages import stages
+from tasks.training import estimate, usage
+from tasks.training.settings import Optimization
+from tasks.training.usage import format_duration
+
+
+def lines() -> tuple[list[str], list[str]]:
+    """What a run takes, a line each; and what of it is not there, each a sentence. Empty before there is a base."""
+    params, paths = load(model(), Path(PARAMS)), Paths()
+    folder = _base(params, paths)
+    try:
+        base = estimate.read_shapes(folder) if folder else {}
+    except SafetensorError:  # the stage base says what is wrong with it
+        return [], []
+    if not base:
+        return [], []
+    told = [_steps(params, paths)]
+    disk = needed(base, params)
+    most, free = sum(disk.values()), shutil.disk_usage(Path()).free
+    told.append(f"disk: {_size(most)} ({', '.join(f'{name} {_size(size)}' for name, size in disk.items())})")
+    told[-1] += f"; {_size(free)} are free"
+    memory, there = _memory(base, params), available_memory()
+    told.append(f"memory: {_size(memory)} for weights, gradients and optimiser; {_size(there)} are available")
+    told.append(f"time: {'; '.join(_times(params, paths)) or 'nothing is trained'}")
+    faults = []
+    if most > free:
+        faults.append(f"{told[1]}. Free some space, or {_cheaper_disk(disk, params)}.")
+    if memory > there:
+        way = "train.method to qlora" if params.train.method != "full" else "train.method to lora or qlora"
+        faults.append(f"{told[2]}. Set {way}, or take a machine with more.")
+    return told, faults
+
+
+def sampled() -> list[str]:
+    """Train some steps to know how long all will take; where that fails, why."""
+    return [str(error) for error in ask("tasks.train.probe").errors]
+
+
+def taken(stages: Iterable[str]) -> list[dict[str, Any]]:
+    """What the last training of `stages` was foretold to take, and what it took, a line for each amount."""
+    lines = []
+    for stage in stages:
+        if not (found := usage.load(Paths(), stage)):
+            continue
+        said: dict[str, Callable[[Any], str]] = {"memory": _size, "disk": _size, "time": format_duration}
+        if price := load(model(), Path(PARAMS)).machine.price:
+            said["cost"] = partial(_cost, price)
+        for name, show in said.items():
+            key = name if name in ("memory", "disk") else "seconds"
+            before, after = found["foretold"][key], found["used"][key]
+            lines.append(
+                {
+                    "stage": stage,
+                    "of": name,
+                    "foretold": show(before) if before else "",
+                    "took": show(after) if after else "",
+                    "difference": f"{before / after - 1:+.0%}" if before and after else "",
+                }
+            )
+    return lines
+
+
+def _times(params: Params, paths: Paths) -> Iterator[str]:
+    asked: dict[str, Optimization] = {"train": params.train} if params.train.enabled else {}
+    if params.align.objective != "off":
+        asked["align"] = params.align
+    for what, settings in asked.items():
+        seconds = usage.estimate_seconds(paths, what, settings)
+        if seconds is None:
+            way = ", or by temper check --time" if what == "train" else ""
+            yield f"{what} not known before its first steps{way}"
+        else:
+            price = params.machine.price
+            cost = f", {_cost(price, seconds)} at {price:g} an hour" if price else ""
+            yield f"{what} about {format_duration(seconds)}{cost}, as the last steps like it took on this machine"
+
+
+def _cost(price: float, seconds: float) -> str:
+    return f"{seconds / 3600 * price:.2f}"
+
+
+def needed(base: estimate.Base, params: Params) -> dict[str, int]:
+    """Bytes of disk by what they are for; `cache`: what DVC holds once more, where the disk cannot share blocks."""
+    sizes = {stage.name: stage.size(params, base) for stage in stages() if stage.size}
+    results = {name: size.result for name, size in sizes.items() if size.result}
+    return {"checkpoints": max(size.scratch for size in sizes.values()), **results, "cache": sum(results.values())}
+
+
+def _memory(base: estimate.Base, params: Params) -> int:
+    return max(ask(params, base) for stage in stages() if (ask := stage.resources.memory))
+
+
+def _steps(params: Params, paths: Paths) -> str:
+    train = params.train
+    batch = train.batch_size * train.gradient_accumulation
+    unit = "packs" if params.template.packing else "rows"
+    told = f"train: {train.steps} steps of {batch} {unit}"
+    if rows := estimate.rows(paths.templated / "audit.json"):
+        epochs = "" if unit == "packs" else f", {train.steps * batch / rows['rows']:.1f} epochs"
+        tokens, learned = (f"{rows[name]:,}" for name in ("tokens", "supervised_tokens"))
+        told += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"
+    return told
+
+
+def _base(params: Params, paths: Paths) -> Path | None:
+    """The folder of the base that a run will take; None where it is not made, or not here, yet."""
+    given = Path(params.base.folder)
+    if not params.base.hub and is_model(given) and not form(given):
+        return given
+    try:
+        record = json.loads((paths.base / "base.json").read_text())
+    except (OSError, ValueError):
+        return None
+    if record["kind"] == "hub":
+        return None
+    return paths.base / record["location"] if record["kind"] in DERIVED else Path(record["location"])
+
+
+def _cheaper_disk(disk: dict[str, int], params: Params) -> str:
+    largest = max((name for name in disk if name != "cache"), key=lambda name: disk[name])
+    if largest == "checkpoints" and params.train.method == "full":
+        return "set train.method to lora, or train.optimizer to adafactor"
+    return "set merge.dtype to bfloat16" if largest in ("merge", "train") else "name fewer quantize.schemes"
+
+
+def _size(amount: int) -> str:
+    return f"{amount / 2**30:.2f} GiB" if amount >= 2**30 else f"{amount / 2**20:.1f} MiB"

@@ -1,0 +1,232 @@
+"""What must be in place before a run, said all at once: `temper check`; `temper run` asks the quick part first."""
+
+import importlib.metadata
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.system.resources import available_memory
+from tasks.core.errors import InputError, MachineError, SettingsError, TemperError, advice
+from tasks.core.files import fingerprint, write_text
+from tasks.core.paths import PATHS, Paths
+
+if TYPE_CHECKING:
+    from flows.params.model import Params
+
+PYTHON = (3, 11)
+"""The Python that the locked versions were tried with."""
+
+LOCKED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "dvc", "prefect")
+"""Distributions whose version decides over results or over this program; compared with requirements.lock."""
+
+LOCK = PATHS.requirements
+
+DISK = 5 * 2**30
+"""Bytes of free disk below which a run is likely to fail."""
+
+MEMORY = 2 * 2**30
+"""Bytes of available memory below which a run is likely to fail."""
+
+
+def quick() -> None:
+    """Raise `MachineError` with the faults that can be found in an instant."""
+    if found := [fault for ask in (_python, _params, _ahead, _cache) for fault in _asked(ask)]:
+        raise MachineError("\n".join(found))
+
+
+def accepted(folder: Path) -> None:
+    """Raise `MachineError` with what stages would refuse of their settings, which loading libraries for some tells.
+
+    Settings that passed are not asked again: they are on record in `folder`, a project's.
+    """
+    from tasks.core.settings import PARAMS
+
+    told = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in (PARAMS, LOCK)]
+    record, state = Paths(folder).accepted, fingerprint(told)
+    if record.is_file() and record.read_text() == state:
+        return
+    if found := _asked(_refused):
+        raise MachineError("\n".join(found))
+    write_text(record, state)
+
+
+def inputs() -> None:
+    """Raise `MachineError` where a stage reads what is not there and no stage makes."""
+    if found := _asked(_data):
+        raise MachineError("\n".join(found))
+
+
+def faults() -> list[str]:
+    """Every fault, each a sentence that says what to do."""
+    try:
+        project()
+    except TemperError as error:
+        return [*_asked(_python), str(error)]
+    asked = (_python, _versions, _params, _ahead, _refused, _base, _disk, _memory, _cache, _data)
+    return [fault for ask in asked for fault in _asked(ask)]
+
+
+def notes() -> list[str]:
+    """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name."""
+    from flows.params.model import model
+    from tasks.core.settings import PARAMS, outdated
+
+    try:
+        return outdated(model(), Path(PARAMS))
+    except SettingsError:
+        return []
+
+
+def project() -> None:
+    """Raise `MachineError` unless the current folder is a project: dvc.yaml, params.yaml, git and DVC."""
+    missing = [name for name in map(str, (PATHS.pipeline, PATHS.params)) if not Path(name).is_file()]
+    if missing:
+        raise MachineError(f"no {' and no '.join(missing)} here ({Path.cwd()}); go to the project's folder.")
+    if shutil.which("git") is None:
+        raise MachineError("git is not installed; install it (Debian: apt install git), then run again.")
+    if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+        raise MachineError("this folder is no git repository; run: git init && dvc init")
+    if not PATHS.state.parent.is_dir():
+        raise MachineError("DVC is not set up here; run: dvc init")
+
+
+def _asked(ask: Callable[[], Iterator[str]]) -> list[str]:
+    try:
+        return list(ask())
+    except TemperError as error:
+        return str(error).splitlines()
+
+
+def _python() -> Iterator[str]:
+    if sys.version_info[:2] != PYTHON:
+        here = ".".join(map(str, sys.version_info[:2]))
+        yield f"Python {here} runs this, but the locked versions are for 3.{PYTHON[1]}; make the environment with it."
+
+
+def _versions() -> Iterator[str]:
+    lock = LOCK
+    if not lock.is_file():
+        yield f"{LOCK} is missing: nobody can rebuild what comes out; take it from git."
+        return
+    wanted = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
+    for name in LOCKED:
+        if name not in wanted:
+            continue
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{name} is not installed; run: pip install --requirement {LOCK}"
+            continue
+        if found.split("+")[0] != wanted[name].split("+")[0]:
+            yield (f"{name} {found} is installed, {LOCK} says {wanted[name]}; run: pip install --requirement {LOCK}")
+
+
+def _params() -> Iterator[str]:
+    from flows.params.model import check
+
+    check()
+    yield from ()
+
+
+def _read() -> "Params | None":
+    """params.yaml, or nothing where it has faults: `_params` says them."""
+    from flows.params.model import model
+    from tasks.core.settings import PARAMS, load
+
+    try:
+        return load(model(), Path(PARAMS))
+    except SettingsError:
+        return None
+
+
+def _ahead() -> Iterator[str]:
+    """What late stages would refuse, after everything before them had run."""
+    from tasks.core.settings import hint
+    from tasks.evaluate.settings import BASES
+    from tasks.template.tokenizer import check_tracked, template_text
+    from tasks.training.settings import check_row_sharing
+
+    if (params := _read()) is None:
+        return
+    if params.template.chat_template is not None:
+        try:
+            template_text(params.template.chat_template)
+            check_tracked(params.template.chat_template, Paths().templates)
+        except InputError as error:
+            yield str(error)
+    tuned = ("adapter", "merged", *params.quantize.schemes, *params.evaluate.models, *params.evaluate.hosted)
+    if params.decide.candidate not in tuned:
+        known = ", ".join(tuned)
+        yield f"decide.candidate = {params.decide.candidate!r}: nothing of that name will be evaluated; known: {known}."
+    for name in params.evaluate.benchmarked:
+        if params.evaluate.benchmarks and name not in (*tuned, *BASES):
+            known = ", ".join((*BASES, *tuned))
+            yield f"evaluate.benchmarked: nothing of the name {name!r} will be evaluated; known: {known}."
+    metrics, decisive = [metric.column for metric in params.evaluate.metrics], params.decide.metric
+    if decisive is not None and decisive not in metrics:
+        yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
+    if params.train.enabled:
+        try:
+            check_row_sharing("train", params.train, params.template.packing)
+        except SettingsError as error:
+            yield str(error)
+
+
+def _refused() -> Iterator[str]:
+    """What stages themselves say of their settings, in a process of its own: some need libraries of models for it."""
+    from flows.system.process import ask
+
+    if _read() is None:
+        return
+    for error in ask("tasks.validate").errors:
+        yield from str(error).splitlines()
+
+
+def _base() -> Iterator[str]:
+    from tasks.base.ready import check, has_template, is_model
+    from tasks.models.record import check_hub
+
+    if (params := _read()) is None:
+        return
+    folder = Path(params.base.folder)
+    if params.base.hub:
+        check_hub(*params.base.hub.split("@"))
+    elif is_model(folder):
+        check(folder, params.base.folder)
+        if not has_template(folder) and params.template.chat_template is None:
+            yield f"{folder}: the base has no chat template; name one in template.chat_template, such as plain."
+
+
+def _disk() -> Iterator[str]:
+    free = shutil.disk_usage(Path()).free
+    if free < DISK:
+        yield f"{free / 2**30:.1f} GiB are free on this disk, {DISK / 2**30:.0f} are advisable; free some space."
+
+
+def _memory() -> Iterator[str]:
+    free = available_memory()
+    if free < MEMORY:
+        yield f"{free / 2**30:.1f} GiB of memory are available, {MEMORY / 2**30:.0f} are advisable; end other programs."
+
+
+def _cache() -> Iterator[str]:
+    from flows.bridge import cache
+
+    folder = cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        yield f"DVC's cache cannot be written: {advice(error)} Or choose another: dvc cache dir FOLDER"
+
+
+def _data() -> Iterator[str]:
+    from flows.bridge import missing
+
+    for stage, path in missing():
+        yield f"{path} is missing, which the stage {stage} reads and no stage makes; put it there, or name another."

@@ -1,0 +1,150 @@
+"""What the Prefect UI shows of a run: its stages, what they made, the scores, and how to do it again."""
+
+import csv
+import json
+import re
+import subprocess
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from flows.bridge import LOCK
+from flows.plan.estimate import taken
+from flows.results import pages
+from flows.results.scores import equivalence, rows
+from flows.run.run import Run
+from tasks.charts.line import line_chart
+from tasks.core.paths import PATHS
+
+CURVES = {"loss": PATHS.loss(PATHS.fitted), "alignment": PATHS.loss(PATHS.aligned)}
+"""Curves by the key under which they are shown; they have no points where a stage is off."""
+
+TRAINING = ("train", "align")
+"""Stages whose price is told before their first step."""
+
+
+def publish(run: Run, name: str, experiment: str = "", folder: Path | None = None) -> None:
+    """Show the run; where stages ran or were restored, also what they made. Unchanged files are shown by older runs.
+
+    `name` is the run's, `experiment` what it was saved as; "" for a run in a checkout, or one that failed. `folder` is
+    that of the project, where its page is kept; by default the current one.
+    """
+    page = None if run.failed else pages.write(folder or Path.cwd(), name, experiment)
+    table = _run(run, experiment, page)
+    create_markdown_artifact(key="run", markdown=table, description="How each stage became current.")
+    if PATHS.comparison.exists():
+        create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
+    trained = [name for name, outcome in run.outcomes.items() if name in TRAINING and outcome.how == "ran"]
+    if price := taken(trained):
+        create_table_artifact(key="price", table=price, description="What training was foretold to take, and took.")
+    made = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
+    if PATHS.ledger.exists() and str(PATHS.ledger) in made:
+        create_table_artifact(key="ledger", table=_ledger(), description="Rows in, out, and left out by reason.")
+    if PATHS.audit.exists() and str(PATHS.audit) in made:
+        create_markdown_artifact(key="audit", markdown=_audit(), description="What is trained, token by token.")
+    for key, path in CURVES.items():
+        if path.exists() and not made.isdisjoint({str(path), str(path.parent)}) and (picture := _curve(path)):
+            create_markdown_artifact(key=key, markdown=picture, description="Loss, or reward, by step.")
+    if any(Path(path).is_relative_to(PATHS.schemes) or Path(path) == PATHS.merged for path in made) and (
+        proofs := equivalence()
+    ):
+        create_table_artifact(key="equivalence", table=proofs, description="How far each model is from its original.")
+    if PATHS.card.exists() and str(PATHS.card) in made:
+        create_markdown_artifact(key="report", markdown=_card(), description="The model card.")
+
+
+def _run(run: Run, experiment: str, page: Path | None) -> str:
+    lines = ["| stage | how | seconds | why | outputs |", "| --- | --- | ---: | --- | --- |"]
+    for need in run.needs:
+        if outcome := run.outcomes.get(need.name):
+            outs = ", ".join(f"{path} `{value[:8]}`" for path, value in outcome.outs.items())
+            why = "; ".join(outcome.reasons).replace("|", "\\|")
+            lines.append(f"| {need.name} | {outcome.how} | {outcome.seconds:.1f} | {why} | {outs} |")
+        else:
+            lines.append(f"| {need.name} | {'failed' if need.name in run.failures else 'not run'} | | | |")
+    for stage, sentence in run.failures.items():
+        lines += ["", f"**{stage} failed**", "", "```", sentence, "```"]
+    if page:
+        shown = PATHS.pages / page.parent.name / page.name
+        lines += ["", f"Report: [{shown}]({page.resolve().as_uri()}) on the machine that ran this; it links back here."]
+    return "\n".join([*lines, "", *(_kept(experiment) if experiment else _in_place())])
+
+
+def _in_place() -> list[str]:
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    return [
+        f"To do this run again, commit `{PATHS.params}` and `{LOCK}` as they are now, and in a clone of that commit:",
+        "",
+        "```",
+        "dvc repro            # from scratch; or, with the cache of this machine or a remote: dvc repro --pull",
+        "```",
+        f"The last commit when this ran: `{revision or 'none'}`.",
+    ]
+
+
+def _kept(experiment: str) -> list[str]:
+    return [
+        f"Saved as the experiment `{experiment}`. In the project's folder:",
+        "",
+        "```",
+        f"dvc exp apply {experiment}      # bring it here: parameters, {LOCK}, outputs, {PATHS.page}",
+        f"temper reproduce {experiment}   # rebuild it from nothing, and compare every output",
+        f"dvc exp push origin {experiment}",
+        "```",
+    ]
+
+
+def _ledger() -> list[dict[str, Any]]:
+    ledger = json.loads(PATHS.ledger.read_text())
+    lines = [("came in", ledger["in"])]
+    lines += [(f"out: {name}", count) for name, count in ledger["out"].items()]
+    lines += [(f"left out: {reason}", count) for reason, count in ledger["left"].items()]
+    lines += [(f"found, and stayed: {finding}", count) for finding, count in ledger.get("reported", {}).items()]
+    return [{"rows": name, "count": count} for name, count in lines]
+
+
+def _audit() -> str:
+    """The accounts and findings of templating, and rows with ⟦trained tokens⟧ marked."""
+    audit = json.loads(PATHS.audit.read_text())
+    lines = [f"At most {audit['max_length']['tokens']} tokens a row ({audit['max_length']['source']})."]
+    lines += ["", "| split | rows | tokens | with loss | p50 | p99 | longest |", "|---|---|---|---|---|---|---|"]
+    for split, told in audit["splits"].items():
+        trained, lengths = told["trained"], told["lengths"]
+        ranks = " | ".join(str(lengths.get(rank, "")) for rank in ("p50", "p99", "max"))
+        counts = " | ".join(f"{trained[name]:,}" for name in ("rows", "tokens", "supervised_tokens"))
+        lines.append(f"| {split} | {counts} | {ranks} |")
+    lines += ["", *(f"- {line}" for line in audit["made_right"].values())]
+    for split, told in audit["splits"].items():
+        lines += [f"- {split}: {one['severity']}: {one['rows']} rows: {one['message']}" for one in told["findings"]]
+    if PATHS.preview.exists():
+        rows = re.findall(r'<div class="row">(.*?)</div>', PATHS.preview.read_text(), re.DOTALL)
+        marked = [row.replace("<mark>", "⟦").replace("</mark>", "⟧") for row in rows]
+        lines += ["", *(f"```\n{unescape(re.sub(r'</?b>', '', row))}\n```" for row in marked)]
+    return "\n".join(lines)
+
+
+def _card() -> str:
+    """The model card without its front matter, which is for the hub."""
+    text = PATHS.card.read_text(encoding="utf-8")
+    return text.partition("\n---\n")[2].strip() if text.startswith("---\n") else text
+
+
+def _curve(path: Path) -> str:
+    """Reward where the model's own answers were rewarded, for there the loss says nothing; else loss. "" of none."""
+    with path.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    columns = {"training": "loss", "validation": "eval_loss"}
+    if any(row.get("reward") for row in table):
+        columns = {"reward": "reward"}
+    lines = {
+        name: points
+        for name, column in columns.items()
+        if (points := [(float(row["step"]), float(row[column])) for row in table if row.get(column)])
+    }
+    if not lines:
+        return ""
+    what = "reward" if "reward" in lines else "loss"
+    last = ", ".join(f"{name} {points[-1][1]:.4g}" for name, points in lines.items())
+    return f"{line_chart(lines, 'step', what, f'{what} curve').markdown()}\n\nLast: {last}."

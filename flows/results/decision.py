@@ -1,0 +1,35 @@
+"""What the stage `decide` wrote: read, put into words, and asked whether it allows a promotion."""
+
+import json
+from typing import Any
+
+from tasks.core.errors import CheckFailed, MachineError
+from tasks.core.paths import PATHS
+
+
+def decision() -> dict[str, Any] | None:
+    """The decision of this checkout; None where there is none yet."""
+    if not PATHS.decided.is_file():
+        return None
+    decided: dict[str, Any] = json.loads(PATHS.decided.read_text(encoding="utf-8"))
+    return decided
+
+
+def sentence() -> str | None:
+    """The decision and every rule that was judged, a line each; None where there is none yet."""
+    if (decided := decision()) is None:
+        return None
+    marks = {True: "✓", False: "✗"}
+    rules = [
+        f"  {marks[rule['passed']]} {rule['says']}" for rule in decided["rules"].values() if rule["passed"] is not None
+    ]
+    return "\n".join(["Decision: promoted" if decided["promote"] else "Decision: not promoted", *rules])
+
+
+def allowed(decided: dict[str, Any] | None, revision: str, *, force: bool) -> dict[str, Any]:
+    """The decision `decided` at `revision` if it allows promotion, or is overruled; raises otherwise."""
+    if decided is None:
+        raise MachineError(f"{revision} has no {PATHS.decided}; run temper run there, and commit.")
+    if not decided["promote"] and not force:
+        raise CheckFailed(f"{revision} is not to be promoted: {decided['reason']}")
+    return decided

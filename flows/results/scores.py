@@ -1,0 +1,53 @@
+"""What the terminal and the UI show of the scores and of the proofs that models are what they should be."""
+
+import json
+from typing import Any
+
+from tasks.core.paths import PATHS
+
+MERGE, QUANTIZATION = "merge.json", "quantization.json"
+"""What the stages write of a model beside it."""
+
+MEASURES = {
+    "max_logit_difference": "largest logit difference",
+    "kl_per_token": "nats a token",
+    "same_greedy_token": "same next token",
+    "same_stops": "same stops",
+    "tokens": "tokens",
+}
+"""Keys of merge.json and quantization.json, and their titles."""
+
+
+def rows() -> list[dict[str, Any]]:
+    """One row a candidate: the metric that decides, its 95 % interval and number of rows, then its slices."""
+    table = []
+    decision = json.loads(PATHS.decided.read_text()) if PATHS.decided.is_file() else {}
+    main = decision.get("metric", "exact_match")
+    for name, scores in json.loads(PATHS.comparison.read_text())["candidates"].items():
+        metric = main if main in scores else next(key for key in scores if key != "slices")
+        score = scores[metric]
+        row = {
+            "candidate": name,
+            metric.replace("_", " "): f"{score['value']:.3f}",
+            "95 % interval": f"{score['low']:.3f} - {score['high']:.3f}",
+            "rows": score["n"],
+        }
+        for part, values in scores.get("slices", {}).items():
+            row[part.replace("_", " ")] = f"{values[metric]['value']:.3f}"
+        table.append(row)
+    return table
+
+
+def equivalence() -> list[dict[str, Any]]:
+    """One row a model: how far it is from what it was made of. What is beyond its limit was not written."""
+    quantized = sorted(PATHS.schemes.glob(f"*/{QUANTIZATION}"))
+    files = [(PATHS.merged / MERGE, "base with live adapter"), *((path, "merged") for path in quantized)]
+    return [
+        {"model": path.parent.name, "compared with": original, **_measured(json.loads(path.read_text()))}
+        for path, original in files
+        if path.is_file()
+    ]
+
+
+def _measured(facts: dict[str, Any]) -> dict[str, Any]:
+    return {title: facts[key] for key, title in MEASURES.items() if key in facts}

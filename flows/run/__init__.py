@@ -1,0 +1,1 @@
+"""One run: its stages, what watches it, and how it treats their failures."""

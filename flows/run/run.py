@@ -1,0 +1,145 @@
+"""One run: what was asked of DVC at its start, what became of each stage, and the processes that work for it."""
+
+import logging
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from flows.bridge import Outcome, StageStatus, chosen, ensure_current
+from flows.run.observer import observer
+from flows.run.policies import Operation
+from flows.run.progress import Bars
+from flows.run.pruning import PruningRule
+from flows.run.secrets import with_secrets
+from flows.system.process import Children, Command
+from flows.system.resources import at_once
+from tasks.core.errors import StageFailed, TemperError, Unavailable, advice
+
+
+class Run:
+    """A context: when its block ends by an error or a signal, the stages' processes are ended too."""
+
+    def __init__(
+        self,
+        needs: list[StageStatus],
+        force: list[str],
+        jobs: int | None = None,
+        operation: Operation | None = None,
+        pruning: PruningRule | None = None,
+    ) -> None:
+        """Take the survey `needs`; `force` names stages to run in any case; `jobs` work at once, at most.
+
+        `operation` says how stages are carried out, `pruning` when a training is not worth its end.
+        """
+        self.operation = operation or Operation()
+        self.pruned = ""
+        """Why the run was given up; "" where it was not."""
+        self._rule = pruning
+        self.needs = needs
+        self.outcomes: dict[str, Outcome] = {}
+        self.failures: dict[str, str] = {}
+        """Stage -> the sentence that says why it failed."""
+        self._needs = {need.name: need for need in needs}
+        self._force = chosen(needs, force)
+        self._children = Children()
+        self._bars = Bars()
+        self._slots = threading.BoundedSemaphore(jobs or at_once())
+        self._watcher = observer()
+        self._watcher.planned(needs)
+
+    def ensure_current(self, name: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> Outcome:
+        """Make one stage current. While nothing above it moved, the survey stands; else DVC is asked again."""
+        need = self._needs[name]
+        above = all(self.outcomes[other].how == "unchanged" for other in need.after)
+        try:
+            if above and not need.reasons and name not in self._force:
+                outcome = Outcome(name, "unchanged", (), need.outs, 0.0)
+            else:
+                outcome = ensure_current(
+                    name,
+                    lambda command: self._work(command, log),
+                    force=name in self._force,
+                    wait=lambda: self._children.check(name),
+                )
+        except Exception as error:
+            self.failures[name] = _sentence(name, error)
+            self._watcher.failed(name, self.failures[name])
+            raise
+        self.outcomes[name] = outcome
+        self.failures.pop(name, None)  # of an earlier try
+        self._watcher.finished(outcome)
+        return outcome
+
+    @property
+    def moved(self) -> bool:
+        """Whether any stage ran or was restored."""
+        return any(outcome.how != "unchanged" for outcome in self.outcomes.values())
+
+    @property
+    def failed(self) -> bool:
+        """Whether a stage failed or did not end."""
+        return bool(self.failures) or len(self.outcomes) < len(self.needs)
+
+    def check(self) -> None:
+        """Raise `StageFailed` with what the failed stages said, or where one has not ended at all."""
+        if self.failures:
+            raise StageFailed("\n".join(self.failures.values()))
+        if left := [need.name for need in self.needs if need.name not in self.outcomes]:
+            raise StageFailed(f"{', '.join(left)} did not end; the log of the flow run has the reason. Run again.")
+
+    def _work(self, command: Command, log: Any) -> float:
+        stage = command.stage
+        with self.operation.slots(stage, lambda: self._children.check(stage), log.info), self._slots:
+            log.info("> %s", command.text)
+            self._watcher.started(stage)
+
+            def progress(state: dict[str, Any]) -> None:
+                self._watcher.progressed(stage, state)
+                self._bars.show(stage, state)
+                if self._rule and (why := self._rule.judge(stage, state)):
+                    self.pruned = why
+                    self._children.stop()
+
+            try:
+                return self._tried(with_secrets(command), log, progress)
+            except StageFailed:
+                if self.pruned:
+                    raise StageFailed(self.pruned) from None
+                raise
+
+    def _tried(self, command: Command, log: Any, progress: Callable[[dict[str, Any]], None]) -> float:
+        """Run the command, again where the reason of its failure may pass.
+
+        Not a matter of Prefect's retries: those sleep through a cancellation.
+        """
+        conduct = self.operation.of(command.stage)
+        for number in range(conduct.retries):
+            try:
+                return self._children.run(command, log.info, progress, conduct.timeout)
+            except Unavailable as error:
+                delay = conduct.delay * 2**number
+                log.warning(
+                    "%s: try %d of %d in %g s: %s", command.stage, number + 2, conduct.retries + 1, delay, error
+                )
+                self._children.pause(command.stage, delay)
+        return self._children.run(command, log.info, progress, conduct.timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._children.stop()  # a signal reaches the main thread only; the stages' threads wait for their children
+        self._bars.close()
+
+
+def _sentence(stage: str, error: Exception) -> str:
+    """Why a stage failed, for people."""
+    if isinstance(error, TemperError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{stage}: {advice(error)}"
+    return f"{stage}: {type(error).__name__}: {error} (this was not foreseen; the log of the flow run has more)."

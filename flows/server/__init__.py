@@ -1,0 +1,1 @@
+"""The Prefect server: started, reached, waited for."""

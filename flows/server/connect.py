@@ -1,0 +1,107 @@
+"""Which Prefect server a run reports to, and the environment that keeps Prefect calm and at home."""
+
+import base64
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+
+from flows.server.prefect_private import LEASE_STORAGE
+from tasks.core.errors import MachineError
+
+PORT = 4200
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_V2_ENABLED": "false",  # the second UI asks amplitude.com for settings, analytics or not
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the terminal has its own lines; logs go to the UI
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+    # until a queued run looks again, Prefect's own: 30. With 5, forty of them kept the server busy with nothing else
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "15",
+    # who has slots of a concurrency limit: in memory, as Prefect has it, a restart would leave them taken for ever
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
+    "PREFECT_CLIENT_MAX_RETRIES": "3",  # 14 s for a server that is gone, where Prefect would take a minute a call
+    "DVC_NO_ANALYTICS": "1",
+}
+"""No telemetry, and Prefect's log in its UI instead of on the terminal; what the user set stays."""
+
+
+PATIENCE = 180
+"""Seconds that a server of the run's own may take to start: 11 on two quiet cores. Prefect's own 20 are too few on busy
+ones."""
+
+
+def address(port: int = PORT) -> str:
+    """The API of a server on this machine."""
+    return f"http://127.0.0.1:{port}/api"
+
+
+def answers(url: str, seconds: float = 2.0) -> bool:
+    """Whether a Prefect server answers at `url`."""
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=seconds) as reply:
+            return json.load(reply) is True
+    except (OSError, ValueError):
+        return False
+
+
+def admitted(url: str) -> None:
+    """Raise `MachineError` where the server at `url` wants credentials, and those that are set are not right."""
+    name = "PREFECT_API_AUTH_STRING"
+    if _refuses(url, os.environ.get(name, "")):
+        from prefect.settings import get_current_settings
+
+        profile = get_current_settings().api.auth_string
+        if profile is None or _refuses(url, profile.get_secret_value()):
+            raise MachineError(f"the Prefect server at {url} refuses: set {name}=NAME:PASSWORD, as its owner told you.")
+
+
+def _refuses(url: str, credentials: str) -> bool:
+    request = urllib.request.Request(f"{url.rstrip('/')}/admin/version")
+    if credentials:
+        request.add_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=10):
+            return False
+    except urllib.error.HTTPError as error:
+        return error.code in {401, 403}
+    except OSError:
+        return False  # it is slow; whoever asks next will know more
+
+
+def choose(tell: Callable[[str], None]) -> str:
+    """Set the environment for Prefect (before its first import) and return the page to look at, "" for none.
+
+    The server named by PREFECT_API_URL, or one on this machine; where none answers, Prefect starts one of its own for
+    the length of the run.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    named = os.environ.get("PREFECT_API_URL", "")
+    url = named or address()
+    if answers(url):
+        os.environ["PREFECT_API_URL"] = url
+        admitted(url)
+        return url.removesuffix("/api")
+    if named:
+        tell(f"PREFECT_API_URL = {named} does not answer: this run has a server of its own.")
+        del os.environ["PREFECT_API_URL"]
+    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", str(PATIENCE))
+    return ""
+
+
+def serve(port: int) -> None:
+    """Become a Prefect server on the loopback interface. Does not return."""
+    page = f"http://127.0.0.1:{port}"
+    if answers(f"{page}/api"):
+        raise MachineError(f"a Prefect server runs there already: open {page}")
+    print(f"Prefect will be at {page} in some seconds; Ctrl-C ends it.", flush=True)
+    if port != PORT:
+        print(f"For `temper run` to use it: export PREFECT_API_URL={page}/api", flush=True)
+    os.environ.update(QUIET, PREFECT_API_URL=f"{page}/api", PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="WARNING")
+    command = ["-m", "flows.server.__main__", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, *command])

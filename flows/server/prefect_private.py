@@ -1,0 +1,42 @@
+"""What flows use of Prefect that its documentation does not list: when an upgrade moves a name, mend it here.
+
+Prefect reads its environment when it is imported, so nothing of it is imported before a function is called.
+"""
+
+from typing import Any
+
+LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
+"""The module that keeps on disk who has slots of a concurrency limit."""
+
+
+def write_at_once() -> None:
+    """Have transactions of Prefect's server on SQLite take the write lock as they begin, where they may wait for it.
+
+    Prefect lets most read first. If another one writes meanwhile, such a transaction cannot wait: it fails, again and
+    again on a busy server. Prefect's own comment, beside the setting of its connections, names this way out.
+    """
+    from prefect.server.database.configurations import AioSqliteConfiguration
+
+    begin = AioSqliteConfiguration.begin_transaction
+
+    def immediately(self: Any, session: Any, with_for_update: bool = False) -> Any:
+        return begin(self, session, with_for_update=True)
+
+    AioSqliteConfiguration.begin_transaction = immediately  # type: ignore[method-assign]
+
+
+def command_line() -> None:
+    """Carry out Prefect's own command with the arguments of this process."""
+    from prefect.cli import app
+
+    app()
+
+
+def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
+    """Emit an event; return when the server has it."""
+    from prefect.events.clients import get_events_client  # noqa: F401
+    from prefect.events.utilities import emit_event
+    from prefect.events.worker import EventsWorker
+
+    emit_event(event=event, resource=resource, payload=payload)
+    EventsWorker.instance().drain()

@@ -1,0 +1,1 @@
+"""The machine below: git, processes, locks, resources."""

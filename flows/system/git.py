@@ -1,0 +1,44 @@
+"""The `git` command: what it says, or one sentence where it fails."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from tasks.core.errors import MachineError
+
+SOMEBODY = {f"GIT_{who}_{what}": "temper@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+"""Who commits where git knows nobody, as on a worker that only runs flows."""
+
+
+def git(*arguments: str, folder: Path | None = None, text: str | None = None) -> str:
+    """Run git in `folder` (default: here) with `text` on its input; return what it printed, stripped.
+
+    Raises `MachineError` with git's own words.
+    """
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, input=text, capture_output=True, text=True, check=False, env=_environment()
+    )
+    if done.returncode:
+        said = " ".join((done.stderr or done.stdout).split())
+        raise MachineError(f"git {' '.join(arguments[:2])} failed: {said}")
+    return done.stdout.strip()
+
+
+def commit(revision: str) -> str:
+    """The full hash of the commit that `revision` names."""
+    try:
+        return git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    except MachineError:
+        raise MachineError(
+            f"git knows no revision '{revision}' here; `git log` and `dvc exp list` name some."
+        ) from None
+
+
+def checkout() -> Path:
+    """The main checkout of this repository, also when asked in one of its worktrees."""
+    return Path(git("rev-parse", "--path-format=absolute", "--git-common-dir")).parent
+
+
+def _environment() -> dict[str, str]:
+    known = subprocess.run(["git", "config", "user.email"], capture_output=True, check=False).returncode == 0
+    return dict(os.environ) if known else {**SOMEBODY, **os.environ}

@@ -1,0 +1,1 @@
+"""A checkout for each deployed run, and what it leaves."""

@@ -1,0 +1,126 @@
+"""A run's own checkout: a git worktree of one revision that shares DVC's cache with the main checkout.
+
+It lies in .dvc/tmp/runs/NAME, locked by the process that works in it; the kernel lets go of the lock if that process
+dies, so that the next run sees which worktrees are nobody's and removes them. What was finished in them is in the
+cache; checkpoints of what was not (data/scratch) are put by, and the next run goes on from them, as are records of
+what was paid for.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flows.bridge import bring_inputs, find, forget_dead, settle
+from flows.system.file_lock import file_lock, patience
+from flows.system.git import checkout, git
+from flows.worktree import responses
+from tasks.core.errors import Busy, MachineError
+from tasks.core.paths import Paths
+
+KEPT = 14 * 24 * 3600.0
+"""Seconds that checkpoints of unfinished stages are kept; nobody came back for older ones."""
+
+PATIENCE = 10.0
+"""Seconds to wait for a run of the same name before this one gives up."""
+
+
+@contextmanager
+def workspace(
+    name: str, revision: str = "HEAD", tell: Callable[[str], None] = lambda line: None, *, keep: bool = False
+) -> Iterator[str]:
+    """Work in a fresh worktree of `revision`; yield its commit. The current folder is the worktree within the block.
+
+    Afterwards the worktree is removed, unless `keep`. What of its inputs is not to be had, and can be made again, is
+    said through `tell`. Raises `Busy` where a live process has one of this name.
+    """
+    main, here = home(), Path.cwd()
+    # for a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves
+    under_way = Busy(f"the run '{name}' is under way already, in another process; this one stops.")
+    place = Paths(main).worktrees / name
+    with file_lock(place.with_name(f"{name}.lock"), patience(PATIENCE, under_way)):
+        baseline = find(revision)
+        _remove(main, place)
+        git("worktree", "add", "--quiet", "--detach", str(place), baseline)
+        try:
+            os.chdir(place / _prefix())
+            settle(main)
+            _take_up(main)
+            responses.lend(main)
+            bring_inputs(tell)
+            yield baseline
+        finally:
+            os.chdir(here)
+            if not keep:
+                _remove(main, place)
+
+
+def home() -> Path:
+    """The project's folder in the main checkout, where runs and the cache are kept."""
+    return checkout() / _prefix()
+
+
+def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
+    """Remove the worktrees whose process has died; return their names. Checkpoints older than `KEPT` go as well."""
+    main, removed = home(), []
+    for lock in sorted(Paths(main).worktrees.glob("*.lock")):
+        place = lock.with_suffix("")
+        with file_lock(lock) as mine:
+            if mine and place.exists():
+                _remove(main, place)
+                removed.append(place.name)
+                tell(f"removed the worktree of the run {place.name}, whose process had died")
+    forget_dead()
+    for old in Paths(main).unfinished.glob("*"):
+        with suppress(FileNotFoundError):
+            if time.time() - old.stat().st_mtime > KEPT:
+                shutil.rmtree(old)
+    return removed
+
+
+def label(name: str) -> str:
+    """`name` as it can stand in a path, and in the name of a git ref."""
+    return re.sub(r"\.(?=\.|lock$|$)", "-", re.sub(r"[^A-Za-z0-9._-]+", "-", name)).strip("-.") or "run"
+
+
+def _remove(main: Path, place: Path) -> None:
+    """Remove a worktree, also one that was half made, after putting its records and checkpoints by."""
+    if not place.exists():
+        return
+    responses.put_by(place / _prefix(), main)
+    _move(Paths(place / _prefix()).checkpoints, Paths(main).unfinished)
+    with suppress(MachineError):
+        git("worktree", "remove", "--force", "--force", str(place), folder=main)  # twice: also where git was killed
+    if place.exists():
+        _writable(place)
+        shutil.rmtree(place)
+        shutil.rmtree(checkout() / ".git/worktrees" / place.name, ignore_errors=True)
+        git("worktree", "prune", folder=main)
+
+
+def _take_up(main: Path) -> None:
+    """Move checkpoints that another run left into this worktree. The first that comes gets them."""
+    _move(Paths(main).unfinished, Paths(Path.cwd()).checkpoints)
+
+
+def _move(source: Path, target: Path) -> None:
+    for entry in source.glob("*"):
+        target.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another run was first
+            if (target / entry.name).exists():
+                shutil.rmtree(target / entry.name)
+            entry.rename(target / entry.name)
+
+
+def _prefix() -> str:
+    """The project's folder within its repository; "" where it is the repository."""
+    return git("rev-parse", "--show-prefix")
+
+
+def _writable(place: Path) -> None:
+    """Allow the removal of folders that a stage made read-only."""
+    for folder, _, _ in os.walk(place):
+        Path(folder).chmod(0o755)

@@ -1,0 +1,219 @@
+"""The stage `align`: take what train made, or the base, train it for an objective, save a whitelist of files."""
+
+import copy
+import json
+import shutil
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+
+from tasks.align import arguments, prompts
+from tasks.align.items import Items, check, counts, longest, read
+from tasks.align.objectives import OBJECTIVES, Objective
+from tasks.align.settings import Settings
+from tasks.align.trainers import Start
+from tasks.core.errors import CheckFailed, InputError, SettingsError
+from tasks.core.files import sha256, write_json, write_text, written
+from tasks.core.paths import Paths
+from tasks.models.loading import grow
+from tasks.models.record import base_folder, base_record
+from tasks.models.tuning import described, initial, load, save
+from tasks.training import checkpoints, loop, usage
+from tasks.training.adapters import attach
+from tasks.training.arguments import width
+from tasks.training.callbacks import MonitorCallback
+from tasks.training.rows import load as load_rows
+from tasks.training.settings import Tuning
+
+
+def align(settings: Settings, paths: Paths) -> None:
+    """Train and save `data/aligned`; the checkpoints go when the result is complete."""
+    from transformers import AutoTokenizer
+
+    name = settings.objective
+    loop.prepare(settings)
+    record = base_record(paths)
+    tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
+    lesson = _lesson(settings, paths, tokenizer)
+    identity = {
+        "settings": settings.model_dump(mode="json"),
+        "base": record["sha256"],
+        "start": {file.name: sha256(file) for file in sorted(paths.fitted.glob("*")) if settings.start == "train"},
+        "rows": [sha256(file) for file in lesson.files],
+        "guides": _guides(settings, paths),
+    }
+    scratch = checkpoints.folder(paths.scratch("align"), identity, Path(__file__).parent)
+    model, tuning = begin(settings, paths, tokenizer, scratch)
+    result = fit(settings, paths, lesson, model, tokenizer, scratch)
+    with written(paths.aligned) as out:
+        out.mkdir()
+        place = out
+        if OBJECTIVES[name].scores:
+            place = out / "reward"
+            place.mkdir()
+            _save_whole(result.model, place)
+            tokenizer.save_pretrained(place)
+        else:
+            save(result.model, out, record["location"], initial(tuning, scratch))
+        write_text(out / "loss.csv", result.curve)
+        told = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
+        write_json(place / "training.json", told)
+        write_json(out / "settings.json", settings.model_dump(mode="json"))
+    usage.save(paths, "align", settings, result.usage, paths.aligned)
+    shutil.rmtree(scratch)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned from."""
+
+    objective: Objective
+    train: Any
+    validation: Any
+    """As `train`; None where there is none."""
+    work: loop.Workload
+    files: list[Path]
+    """Where it comes from."""
+
+
+def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
+    """The rows of the objective, or the prompts that the model shall answer."""
+    name = settings.objective
+    objective = OBJECTIVES[name]
+    if objective.sampled:
+        made = prompts.read(paths, settings.prompts, tokenizer)
+        several = settings.answers if objective.grouped else 1
+        unit = "answers" if objective.grouped else "rows"
+        work = loop.Workload(made.counts(), len(made) * several, made.longest, unit)
+        place = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
+        return Lesson(objective, made, None, work, [place])
+    train, validation = (read(paths, split, name) for split in ("train", "validation"))
+    check(train, name, paths.templated)
+    _, _, shape = objective.load()
+    given = Items(train, shape)
+    asked = Items(validation, shape) if len(validation) else None
+    kinds = ("preferences", "judged") if objective.judged else ("preferences",)
+    files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
+    return Lesson(objective, given, asked, loop.Workload(counts(train), len(given), longest(train)), files)
+
+
+def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
+    """Hashes of what data/guides holds, where that decides anything."""
+    if not OBJECTIVES[settings.objective].sampled:
+        return {}
+    files = sorted(file for file in paths.guides.rglob("*") if file.is_file() and file.suffix != ".pyc")
+    return {str(file.relative_to(paths.guides)): sha256(file) for file in files}
+
+
+def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tuple[Any, Tuning]:
+    """The model to train, with what shall be tuned, and how it is tuned."""
+    base = base_folder(paths)
+    tuned = settings.start == "train"
+    adapter = paths.fitted / "adapter_config.json"
+    if tuned and not adapter.is_file() and not (paths.fitted / "config.json").is_file():
+        raise InputError(
+            f"{paths.fitted}: neither an adapter nor a model; run the stage train first, or set align.start to base."
+        )
+    if OBJECTIVES[settings.objective].scores:
+        return _scorer(settings, paths, base, tokenizer, scratch), settings
+    if not tuned:
+        model = load(base, settings, settings)
+        grown = grow(model, tokenizer)
+        rows = load_rows(paths.templated / "train.arrow")
+        return attach("align", settings, model, rows, scratch, grown), settings
+    made = json.loads((paths.fitted / "training.json").read_text())
+    scheme = (made.get("quantization") or {}).get("scheme")
+    if not adapter.is_file():
+        return load(paths.fitted, Tuning(method="full"), settings), Tuning(method="full")
+    from peft import PeftModel
+
+    tuning = Tuning(method="lora", quantization=scheme)
+    model = load(base, tuning, settings)
+    grow(model, tokenizer)
+    return PeftModel.from_pretrained(model, paths.fitted, is_trainable=True), tuning
+
+
+def fit(
+    settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path
+) -> loop.TrainingResult:
+    """Train `model` on `lesson`; raises `CheckFailed` where what comes out cannot be right."""
+    objective, sampled = lesson.objective, lesson.objective.sampled
+    longest = len(lesson.train[lesson.work.longest]["prompt"]) if sampled else 0
+    values = arguments.values(settings, scratch, longest, evaluated=bool(lesson.validation), width=width(model.config))
+    trainer_class, _, _ = objective.load()
+    options: dict[str, Any] = {}
+    if sampled:
+        from tasks.align import sampling
+
+        options = sampling.options(settings, paths, tokenizer, model, values, scratch)
+    elif objective.reference and not hasattr(model, "peft_config"):
+        options["ref_model"] = copy.deepcopy(model).requires_grad_(False).eval()
+    trainable = [value for value in model.parameters() if value.requires_grad]
+    try:
+        trainer = trainer_class(
+            model=model,
+            args=values,
+            train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row
+            eval_dataset=Dataset.from_list([lesson.validation[0]]) if lesson.validation else None,
+            processing_class=tokenizer,
+            callbacks=[
+                MonitorCallback("align", settings),
+                *([Start(settings.max_start)] if objective.reference else []),
+            ],
+            optimizers=(loop.optimizer(settings, model, values), None),
+            **options,
+        )
+    except (ValueError, NotImplementedError, AttributeError, ImportError) as error:
+        said = " ".join(str(error).split())
+        raise SettingsError(f"params.yaml: trl refuses these settings of align: {said}") from None
+    for value in trainable:
+        value.data = value.data.float()
+    trainer.train_dataset, trainer.eval_dataset = lesson.train, lesson.validation
+    work = lesson.work
+    if hasattr(trainer, "probe"):
+        work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
+    result = loop.train("align", trainer, settings, scratch, work)
+    if any(not torch.isfinite(value).all() for value in result.model.parameters()):
+        raise CheckFailed("align: a weight is no number after the last step; lower align.learning_rate.")
+    return result
+
+
+def _scorer(settings: Settings, paths: Paths, base: Path, tokenizer: Any, scratch: Path) -> Any:
+    """A model with one number for an answer in the place of the head, on the weights of the tuned model or the base."""
+    from transformers import AutoModelForSequenceClassification
+
+    folder = base
+    if settings.start == "train" and not (paths.fitted / "adapter_config.json").is_file():
+        folder = paths.fitted
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+    )
+    if settings.start == "train" and folder == base:
+        body = model.base_model_prefix
+        getattr(model, body).load_state_dict(getattr(_merged(settings, paths, base, tokenizer), body).state_dict())
+    model.config.pad_token_id = tokenizer.pad_token_id
+    rows = load_rows(paths.templated / "train.arrow")
+    return attach("align", settings, model, rows, scratch, False, task="SEQ_CLS")
+
+
+def _merged(settings: Settings, paths: Paths, base: Path, tokenizer: Any) -> Any:
+    from peft import PeftModel
+
+    model = load(base, Tuning(method="full"), settings)
+    grow(model, tokenizer)
+    try:
+        return PeftModel.from_pretrained(model, paths.fitted).merge_and_unload()
+    except (NotImplementedError, AttributeError, RuntimeError, ValueError) as error:
+        raise SettingsError(
+            f"params.yaml: a reward model cannot start from the adapter in {paths.fitted}: {error}; "
+            "set align.start to base."
+        ) from None
+
+
+def _save_whole(model: Any, out: Path) -> None:
+    merged = model.merge_and_unload() if hasattr(model, "peft_config") else model
+    save(merged, out, "")

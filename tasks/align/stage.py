@@ -1,0 +1,98 @@
+"""Align the tuned model, or the base, with preferences; or train a reward model on them.
+
+    python -m tasks align
+
+In: data/base, data/trained, data/templated (preferences, judged, tokenizer). Out: data/aligned: as data/trained, and
+the stages below use it in its place; with `objective: reward` the reward model in `reward/` beside the curve, with
+`objective: off` nothing but `settings.json` and a curve without points, and those stages use data/trained.
+"""
+
+import os
+from typing import Any
+
+from tasks.align.objectives import OBJECTIVES
+from tasks.align.settings import Settings
+from tasks.core.declaration import Entry, Resources, Size, Stage
+from tasks.core.files import write_json, write_text, written
+from tasks.core.paths import PATHS, Paths
+from tasks.training import estimate, usage
+from tasks.training.estimate import Base
+from tasks.training.loss_curve import curve
+from tasks.training.settings import Tuning
+
+__all__ = ["STAGE", "Settings", "run", "validate"]
+
+
+# trl warns whoever imports ORPO or CPO that they may change; the version is exact here, and tests look at both
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+
+
+def validate(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings alone."""
+    sampled = OBJECTIVES[settings.objective].sampled
+    if settings.objective == "off" or not (settings.arguments or settings.peft or sampled):
+        return  # all else is known to fit, without seconds of imports
+    from tasks.align import arguments
+
+    arguments.validate(settings, paths)
+
+
+def run(settings: Settings, paths: Paths) -> None:
+    """Train, check and save; see the module's docstring."""
+    if settings.objective == "off":
+        with written(paths.aligned) as out:
+            out.mkdir()
+            write_text(out / "loss.csv", curve([]))
+            write_json(out / "settings.json", settings.model_dump(mode="json"))
+        usage.remove(paths, "align")
+        print("align: off; what the stage train made is what goes on")
+        return
+    from tasks.align.run import align
+
+    align(settings, paths)
+
+
+def size(params: Any, base: Base) -> Size:
+    """What the adapter or model takes, and the checkpoints before it."""
+    if params.align.objective == "off":
+        return Size()
+    checkpoints, result = estimate.training(base, _tuning(params), params.align)
+    return Size(result, checkpoints)
+
+
+def memory(params: Any, base: Base) -> int:
+    """Bytes of weights, gradients and optimiser states."""
+    return estimate.memory(base, _tuning(params), params.align) if params.align.objective != "off" else 0
+
+
+def _tuning(params: Any) -> Tuning:
+    """What is tuned: what `train` tuned, unless it starts from the base."""
+    tuned: Tuning = params.align
+    if params.align.start == "train" and params.align.objective != "reward":
+        tuned = params.train
+    return tuned
+
+
+STAGE = Stage(
+    name="align",
+    about="Learning from preferences.",
+    settings=Settings,
+    run=run,
+    validate=validate,
+    entries=(
+        Entry(
+            inputs=(
+                PATHS.base,
+                PATHS.guides,
+                PATHS.templated / "judged",
+                PATHS.templated / "preferences",
+                PATHS.tokenizer,
+                PATHS.tokens("train"),
+                PATHS.fitted,
+            ),
+            outputs=(PATHS.aligned,),
+        ),
+    ),
+    resources=Resources(gpu=True, memory=memory),
+    size=size,
+)

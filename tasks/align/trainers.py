@@ -1,0 +1,72 @@
+"""trl's trainers for answers that are there, as they take rows that are ready: with the ids that template made."""
+
+import math
+from typing import Any
+
+from transformers import TrainerCallback
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.kto_trainer import KTOTrainer
+from trl.trainer.reward_trainer import RewardTrainer
+
+from tasks.align import items
+from tasks.core.errors import CheckFailed
+from tasks.training.private_trl import CPOTrainer, ORPOTrainer, Prepared
+
+
+class Ready(Prepared):
+    """Has a trainer of trl take rows as they are, and stop where the loss is no number."""
+
+    def tokenize_row(self, feature: items.Row, model: Any = None) -> items.Row:
+        """What ORPO and CPO call for each row."""
+        return feature
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        """The trainer's own loss."""
+        found = super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)  # type: ignore[misc]
+        loss = found[0] if return_outputs else found
+        if not math.isfinite(value := loss.item()):
+            raise CheckFailed(
+                f"align: the loss is {value}; lower align.learning_rate, lengthen align.warmup_steps, or set "
+                "align.dtype to float32."
+            )
+        return found
+
+
+class DPO(Ready, DPOTrainer):  # type: ignore[misc]
+    """Direct preference optimisation (Rafailov 2023, arXiv:2305.18290) and its many losses."""
+
+
+class KTO(Ready, KTOTrainer):  # type: ignore[misc]
+    """Kahneman-Tversky optimisation (Ethayarajh 2024, arXiv:2402.01306)."""
+
+
+class ORPO(Ready, ORPOTrainer):  # type: ignore[misc]
+    """Odds ratio preference optimisation (Hong 2024, arXiv:2403.07691)."""
+
+
+class CPO(Ready, CPOTrainer):  # type: ignore[misc]
+    """Contrastive preference optimisation (Xu 2024, arXiv:2401.08417); SimPO (Meng 2024, arXiv:2405.14734)."""
+
+
+class Reward(Ready, RewardTrainer):  # type: ignore[misc]
+    """A model that scores answers (Bradley and Terry 1952)."""
+
+
+class Start(TrainerCallback):  # type: ignore[misc]
+    """Stops a run whose reference is not the model it starts from: trl says nothing, and learns from the difference."""
+
+    def __init__(self, largest: float) -> None:
+        self.largest = largest
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Look at the rewards and divergences of the first step, which are what was learned so far: nothing."""
+        if state.global_step != 1 or not logs:
+            return
+        for name in ("rewards/chosen", "rewards/rejected", "kl", "objective/kl"):
+            reward = float(logs.get(name, 0.0))
+            if abs(reward) > self.largest:
+                raise CheckFailed(
+                    f"align: in the first step {name} is {reward:.4g} and not 0 (the loss {logs.get('loss')}): the "
+                    "reference is not the model that is trained, because of dropout, rounding, or a method whose "
+                    f"copies differ. Set align.dtype to float32, or raise align.max_start = {self.largest:g}."
+                )

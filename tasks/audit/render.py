@@ -1,0 +1,32 @@
+"""The report of an audit, for a terminal of a hundred columns."""
+
+import textwrap
+from typing import Any
+
+WIDTH = 100
+
+
+def render(report: dict[str, Any]) -> str:
+    """The findings as a table, the lengths, and the verdict."""
+    lines = []
+    if "dialogues" in report:
+        width = max(map(len, report["dialogues"]))
+        lines += [f"{name:<{width}}  {', '.join(failed) or 'ok'}" for name, failed in report["dialogues"].items()]
+        lines.append("")
+    for finding in report["findings"]:
+        rows = f"{finding['rows']} rows" if finding["rows"] else "all rows"
+        lines.append(f"{finding['severity']:<8} {finding['check']:<16} {rows}")
+        lines += textwrap.wrap(finding["message"], WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
+        if finding["examples"]:
+            such = ", ".join(finding["examples"])
+            lines += textwrap.wrap(f"such as {such}", WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
+    lengths = report["lengths"]
+    if lengths.get("p50"):
+        limit = f"{lengths['max_length']} ({lengths['source']})" if lengths["max_length"] else lengths["source"]
+        lines.append(
+            f"{report['rows']} rows; tokens a row: p50 {lengths['p50']}, p90 {lengths['p90']}, p99 {lengths['p99']}, "
+            f"max {lengths['max']}; limit {limit}; {lengths['above']} above"
+        )
+    errors = [finding["check"] for finding in report["findings"] if finding["severity"] == "error"]
+    lines.append(f"{len(errors)} checks fail: {', '.join(errors)}" if errors else "Every check passes.")
+    return "\n".join("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)

@@ -1,0 +1,36 @@
+"""Tasks of lm-eval by name: those of the folder `data/scoring` come before its own."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import SettingsError
+
+
+def manager(task: str, scoring: Path, key: str) -> Any:
+    """lm-eval's manager of tasks that knows `task`; `key` is the setting that names it.
+
+    Raises `SettingsError` where there is no such task, or a file in `scoring` cannot be read.
+    """
+    from lm_eval.tasks import TaskManager
+
+    for name in ("lm_eval", "lm-eval"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        own = TaskManager(include_path=str(scoring), include_defaults=False) if scoring.is_dir() else None
+        if own is not None and task in own.all_tasks:
+            return own
+        found = TaskManager(include_path=str(scoring) if own is not None else None)
+    except Exception as error:
+        raise SettingsError(f"{scoring}: a task file there cannot be read ({told(error)}); mend it.") from error
+    if task not in found.all_tasks:
+        raise SettingsError(
+            f"{key}: no task {task!r}, neither in {scoring} nor among those of lm-eval; a file that is no valid YAML "
+            "is passed over."
+        )
+    return found
+
+
+def told(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,0 +1,1 @@
+"""Chat templates and tokenizers, for all who render a dialogue."""

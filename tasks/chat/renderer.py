@@ -1,0 +1,216 @@
+"""Dialogues to text by a tokenizer's chat template: one way, for training and for every evaluation of it.
+
+A template is fed as it wants to be, which a few probe dialogues show: arguments of tool calls as objects or as the text
+that OpenAI's form has, a system prompt of its own or at the head of the first user turn where the template refuses it.
+"""
+
+from contextlib import suppress
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any
+
+from tasks.chat.environment import CachedToJson, read
+from tasks.chat.forms import in_parts, with_objects, with_texts
+from tasks.core.errors import ModelError
+from tasks.models.private_transformers import compile_template, render_marked, with_one_name_for_reasoning
+from tasks.rows.canonical import Message
+
+TODAY = datetime(2025, 1, 1)
+"""The day that templates get which write today's date: the same bytes every day."""
+
+PROBE_DIALOGUE: list[Message] = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
+PROBE_CALL: list[Message] = [
+    {"role": "user", "content": "aq"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [
+            {"id": "callq0001", "type": "function", "function": {"name": "nq", "arguments": '{"kq": "vq"}'}},
+        ],
+    },
+    {"role": "tool", "content": "rq", "tool_call_id": "callq0001", "name": "nq"},
+    {"role": "assistant", "content": "bq"},
+]
+PROBE_TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "nq",
+        "description": "dq",
+        "parameters": {"type": "object", "properties": {"kq": {"type": "string", "description": "dq"}}, "required": []},
+    },
+}
+
+
+class Unrenderable(ModelError):
+    """The chat template refuses a dialogue, or breaks on it; the message says how."""
+
+
+class Renderer:
+    """A tokenizer's chat template, and how it wants to be fed."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.template: str = tokenizer.chat_template
+        self._variables = dict(tokenizer.special_tokens_map)
+        self.takes_parts = False
+        """Whether contents go in as lists of parts, for the template writes no plain texts."""
+        try:
+            self._compiled = compile_template(self.template)
+        except Exception as error:  # jinja's own family, and what its lexer lets through
+            raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
+        environment = self._compiled.environment
+        environment.globals["strftime_now"] = self._compiled.globals["strftime_now"] = TODAY.strftime
+        if not isinstance(environment.filters["tojson"], CachedToJson):
+            environment.filters["tojson"] = CachedToJson(environment.filters["tojson"])
+        environment.getattr = partial(read, environment, type(environment).getattr)
+        self._to_json: CachedToJson = environment.filters["tojson"]
+        if not self._writes_probe():
+            self.takes_parts = True
+            self.takes_parts = self._writes_probe()
+
+    def render(
+        self, messages: list[Message], tools: list[Any] | None = None, *, generation_prompt: bool = False
+    ) -> str:
+        """The text of a dialogue; with the generation prompt, that after which the model answers.
+
+            Renderer(tokenizer).render([{"role": "user", "content": "hi"}], generation_prompt=True)
+            # with ChatML: "<|im_start|>user\\nhi<|im_end|>\\n<|im_start|>assistant\\n"
+
+        As `apply_chat_template` of transformers renders it, which makes everything anew for each call. Raises
+        `Unrenderable`.
+        """
+        return self.render_adapted(self.adapt(messages), tools, generation_prompt=generation_prompt)
+
+    def render_adapted(self, fed: list[Message], tools: list[Any] | None, *, generation_prompt: bool = False) -> str:
+        """As `render`, of messages that were `adapt`ed."""
+        self._to_json.keep(tools)
+        with _errors():
+            text: str = self._compiled.render(
+                messages=in_parts(fed) if self.takes_parts else fed,
+                tools=tools or None,
+                documents=None,
+                add_generation_prompt=generation_prompt,
+                **self._variables,
+            )
+        return text
+
+    def render_with_spans(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
+        """The text of a dialogue, and the characters of it that the template marks by `{% generation %}`."""
+        with _errors():
+            conversation = in_parts(fed) if self.takes_parts else fed
+            text, spans = render_marked(self.template, conversation, tools or None, **self._variables)
+        return text, [(start, end) for start, end in spans if start < end]
+
+    def adapt(self, messages: list[Message]) -> list[Message]:
+        """The messages in the form that the template takes, with one name for what a model thinks (as transformers)."""
+        if not self.takes_system and messages and messages[0]["role"] == "system":
+            system, *rest = messages
+            if rest and rest[0]["role"] == "user":
+                joined = f"{system['content']}\n\n{rest[0]['content']}"
+                messages = [{**rest[0], "content": joined}, *rest[1:]]
+        form = with_objects if self.takes_objects else with_texts
+        return with_one_name_for_reasoning(
+            [form(message) if message.get("tool_calls") else message for message in messages]
+        )
+
+    def probe(self) -> str:
+        """A question and an answer, rendered; with a tool where the template cannot do without.
+
+        Raises `Unrenderable` for a template that cannot render even that.
+        """
+        try:
+            return self.render_adapted(PROBE_DIALOGUE, None)
+        except Unrenderable:
+            return self.render_adapted(PROBE_DIALOGUE, [PROBE_TOOL])
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether the template takes a system prompt; where it refuses one, the first user turn begins with it."""
+        for tools in (None, [PROBE_TOOL]):
+            with suppress(Unrenderable):
+                self.render_adapted(PROBE_DIALOGUE, tools)
+                try:
+                    self.render_adapted([{"role": "system", "content": "sq"}, *PROBE_DIALOGUE], tools)
+                except Unrenderable:
+                    return False
+                return True
+        return True  # it renders nothing at all
+
+    @cached_property
+    def takes_objects(self) -> bool:
+        """Whether arguments of tool calls go in as objects, the usual form of templates, or as text, OpenAI's.
+
+        With the wrong one of the two a template breaks, or writes JSON within JSON, or Python's form of an object; a
+        filter `safe` on the object makes jinja write all that stands beside it in the escapes of HTML.
+        """
+        try:
+            text = self.render_adapted([with_objects(message) for message in PROBE_CALL], [PROBE_TOOL])
+            return not any(wrong in text for wrong in ("'kq'", "&#34;", "&#39;"))
+        except Unrenderable:
+            return False
+
+    @cached_property
+    def lacks_generation_prompt(self) -> bool:
+        """Whether the head of an answer is left to the model: the template writes one and no generation prompt."""
+        asked, whole = self._probe(PROBE_DIALOGUE[:1]), self._probe(PROBE_DIALOGUE)
+        if (
+            not asked
+            or not whole
+            or asked != self._probe(PROBE_DIALOGUE[:1], generation_prompt=True)
+            or self.always_prompts
+        ):
+            return False
+        return whole.startswith(asked) and bool(whole[len(asked) :].partition(PROBE_DIALOGUE[1]["content"])[0].strip())
+
+    @cached_property
+    def always_prompts(self) -> bool:
+        """Whether a finished dialogue ends with a generation prompt too."""
+        asked, whole, longer = (
+            self._probe(messages)
+            for messages in (PROBE_DIALOGUE[:1], PROBE_DIALOGUE, [*PROBE_DIALOGUE, *PROBE_DIALOGUE])
+        )
+        if not asked or not whole or not longer or asked != self._probe(PROBE_DIALOGUE[:1], generation_prompt=True):
+            return False
+        same = next((at for at, pair in enumerate(zip(whole, longer, strict=False)) if pair[0] != pair[1]), len(whole))
+        return bool(whole[same:].strip()) and asked.endswith(whole[same:])
+
+    @cached_property
+    def default_system(self) -> str:
+        """The system prompt that the template gives to dialogues without one, if any."""
+        if not self.takes_system:
+            return ""
+        prompted, bare = (
+            self._probe([{"role": "system", "content": "sq"}, *PROBE_DIALOGUE]),
+            self._probe(PROBE_DIALOGUE),
+        )
+        before, separator, after = (prompted or "").partition("sq")
+        if not separator or not bare or not bare.startswith(before):
+            return ""
+        behind = after.partition(PROBE_DIALOGUE[0]["content"])[0]
+        written = bare.partition(PROBE_DIALOGUE[0]["content"])[0].removeprefix(before).removesuffix(behind).strip()
+        return written if " " in written else ""
+
+    def _writes_probe(self) -> bool:
+        text = self._probe(PROBE_DIALOGUE) or ""
+        return all(message["content"] in text for message in PROBE_DIALOGUE)
+
+    def _probe(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
+        for tools in (None, [PROBE_TOOL]):
+            with suppress(Unrenderable):
+                return self.render_adapted(messages, tools, generation_prompt=generation_prompt)
+        return None
+
+    @cached_property
+    def writes_date(self) -> bool:
+        """Whether the template writes today's date."""
+        return "strftime_now" in self.template
+
+
+class _errors:  # noqa: N801 - a context manager, read as a statement
+    """Whatever a template raises comes as `Unrenderable`: templates are programs of strangers."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception):
+            message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise Unrenderable(f"the chat template cannot render the dialogue: {message}") from None

@@ -1,0 +1,226 @@
+"""The stage: make a row of each record; compare them; send each to its split or out; and count every one (INV-7).
+
+Records pass one by one into a scratch file, with a few numbers each; what is decided between rows is decided on the
+numbers, on disk; then the scratch file is sorted into the splits. So memory does not grow with the data.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.clean import cross_row, keys
+from tasks.clean.benchmarks import questions
+from tasks.clean.contamination import Ngrams
+from tasks.clean.duplicates import HeldOut
+from tasks.clean.files import Source, input_path, sources
+from tasks.clean.privacy.filter import redact_all
+from tasks.clean.profile import MOST, SHOWN, Profile
+from tasks.clean.read import records
+from tasks.clean.row import RowBuilder
+from tasks.clean.settings import Settings
+from tasks.clean.split import SPLITS, assign_splits
+from tasks.clean.write import Scratch, open_split_writers, report_rows
+from tasks.core.errors import InputError, LossError
+from tasks.core.paths import Paths
+from tasks.core.progress import reporter
+from tasks.dedup.memmap import blocks, create, indices_of, zeros_like_rows
+from tasks.rows.ledger import Ledger
+
+REQUESTED = frozenset({"not_sampled"})
+"""Reasons for leaving that somebody asked for: no losses."""
+
+
+BATCH = 2500
+"""Texts that are handed on at once."""
+
+MOST_KEYS, LONGEST_KEY = 12, 40
+"""Keys of a row that a message shows, and characters of each."""
+
+
+@dataclass
+class Tally:
+    """What is counted on the way."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    reported: Counter[str] = field(default_factory=Counter)
+    """What was found in rows that stay."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """Reason -> the first place it was found at."""
+
+
+def clean(settings: Settings, paths: Paths) -> None:
+    """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`."""
+    where = input_path(settings.input, settings.hub, paths)
+    files = sources(where, settings.splits, settings.mix)
+    aside = paths.scratch("clean")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        _clean(settings, paths, where, files, aside)
+    finally:
+        shutil.rmtree(aside)
+
+
+def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path) -> None:
+    tally, builder, scratch = Tally(), RowBuilder(settings), Scratch(aside / "records.arrow")
+    report = reporter("clean: files read", len(files), "files")
+    with scratch, keys.Writer(aside / "keys") as numbers:
+        for done, source in enumerate(files, 1):
+            for record in records(source):
+                tally.ledger.came += 1
+                row, key = builder.build(record)
+                scratch.add(row)
+                numbers.add(key)
+            report(done, rows=tally.ledger.came)
+    if not tally.ledger.came:
+        raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
+    _check_keys(builder, settings, where)
+    known = keys.load(aside / "keys")
+    reasons = cross_row.sample_mix(known, settings.mix)
+    clusters = _clusters(scratch, known, reasons, settings, aside)
+    splits = assign_splits(known, settings, clusters, cross_row.remaining(known, reasons))
+    if settings.duplicates:
+        cross_row.mark_duplicates(known, splits, reasons)
+    sizes = {} if clusters is None else cross_row.mark_near_duplicates(known, splits, reasons, clusters, MOST)
+    conflicting = cross_row.mark_conflicts(known, splits, reasons, drop=settings.conflicts == "drop")
+    test = SPLITS.index("test")
+    tests = scratch.texts("request", cross_row.remaining(known, reasons, lambda block: splits[block] == test))
+    _decontaminate("test", tests, scratch, splits, known, reasons, settings)
+    if settings.benchmarks:
+        asked = questions(settings.benchmarks, paths.scoring)
+        _decontaminate("benchmark", asked, scratch, splits, known, reasons, settings)
+    for start, batch in scratch.batches(["reason", "file", "line"]):
+        _count(batch, _reasons_for(batch, reasons[start:]), splits[start:], tally)
+    _check(tally, settings, where, builder.unknown_keys)
+    names, profile = cross_row.repeated_ids(known, reasons), Profile()
+    with open_split_writers(paths.clean, builder.optional_columns) as writers:
+        for start, batch in scratch.batches():
+            leaving, part = _reasons_for(batch, reasons[start:]), splits[start : start + batch.num_rows]
+            ids = batch.column("id")
+            renamed = {at: f"{ids[at]}-{names[start + at]}" for at in range(batch.num_rows) if start + at in names}
+            report_lines = report_rows(batch, leaving, part, renamed, conflicting[start:])
+            writers.write(batch, leaving, part, renamed, report_lines)
+            profile.add(batch, leaving, part, report_lines)
+            tally.reported.update(line["finding"] for line in report_lines)
+    profile.write(paths.clean / "profile.json", _largest(scratch, known, sizes))
+    tally.ledger.write(
+        paths.clean / "ledger.json",
+        files=[source.name for source in files],
+        shapes=dict(builder.shapes),
+        reported=dict(tally.reported),
+        privacy=builder.privacy.counts(),
+        settings=settings.model_dump(mode="json"),
+    )
+    ledger = tally.ledger
+    print(f"clean: {ledger.came} rows in, {ledger.outs.total()} out {dict(ledger.outs)}, left {dict(ledger.left)}")
+    print(f"clean: found in rows that stay: {dict(sorted(tally.reported.items()))}")
+
+
+def _reasons_for(batch: Any, reasons: Any) -> list[str | None]:
+    """Why each record of the batch leaves, or None: what was found when it was read, or what came of comparing."""
+    alone = batch.column("reason").to_pylist()
+    return [before or cross_row.REASONS[number] or None for before, number in zip(alone, reasons, strict=False)]
+
+
+def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, aside: Path) -> Any:
+    """For each record the first record of its cluster of near-duplicates; None where they are not looked for."""
+    if settings.near_duplicates_within is None:
+        return None
+    from tasks.dedup.near import clusters
+
+    stay = cross_row.remaining(known, reasons)
+    count = int(stay.sum())
+    report = reporter("clean: near-duplicates looked for", count, "rows")
+    texts = scratch.texts("whole", stay)
+    batches = iter(lambda: list(islice(texts, BATCH)), [])
+    cluster_of = clusters(batches, settings.near_duplicates_within, scratch=aside, report=report)
+    staying, first = create(aside / "staying", np.int64, count), create(aside / "clusters", np.int64, len(known))
+    done = 0
+    for block in blocks(len(known), stay, staying, first, cluster_of):
+        here = block.start + np.flatnonzero(stay[block])
+        first[block] = np.arange(block.start, block.stop)
+        staying[done : done + len(here)] = here
+        first[here] = staying[cluster_of[done : done + len(here)]]  # the first of a cluster comes before the rest
+        done += len(here)
+    return first
+
+
+def _largest(scratch: Scratch, known: Any, sizes: dict[int, int]) -> list[dict[str, Any]]:
+    """The largest clusters: how many rows were alike, and the one that stayed."""
+    largest = list(sizes)
+    wanted = zeros_like_rows(known, np.bool_)
+    wanted[largest] = True
+    texts = dict(zip(sorted(largest), scratch.texts("whole", wanted), strict=True))
+    return [{"rows": sizes[index], "example": redact_all(texts[index])[:SHOWN]} for index in largest]
+
+
+def _decontaminate(
+    what: str, held_out: Iterable[str], scratch: Scratch, splits: Any, known: Any, reasons: Any, settings: Settings
+) -> None:
+    """Leave out what is not of the test and is too like one of the `held_out` texts, or repeats a passage of one.
+
+    `what`: the last word of the reasons.
+    """
+    near, long = settings.near_duplicate, settings.passage
+    texts = list(held_out)
+    tests = None if near is None else HeldOut(texts, near)
+    passages = None if long is None else Ngrams(texts, long)
+    wanted = cross_row.remaining(known, reasons, lambda block: splits[block] != SPLITS.index("test"))
+    report = reporter(f"clean: compared with the {what}", int(wanted.sum()), "rows")
+    for done, (at, text) in enumerate(zip(indices_of(wanted), scratch.texts("request", wanted), strict=True), 1):
+        if tests and tests.is_near_duplicate(text):
+            reasons[at] = cross_row.REASONS.index(f"near_duplicate_of_{what}")
+        elif passages and passages.any_in(text):
+            reasons[at] = cross_row.REASONS.index(f"passage_of_{what}")
+        report(done)
+
+
+def _count(batch: Any, reasons: list[str | None], splits: Any, tally: Tally) -> None:
+    for at, reason in enumerate(reasons):
+        if reason is None:
+            tally.ledger.outs[SPLITS[splits[at]]] += 1
+            continue
+        tally.ledger.left[reason] += 1
+        if reason not in tally.examples:
+            tally.examples[reason] = f"{batch.column('file')[at]}:{batch.column('line')[at]} ({reason})"
+
+
+def _check_keys(builder: RowBuilder, settings: Settings, where: Path) -> None:
+    """Raise `InputError` where rows are to be drawn by a key that none of them has."""
+    for name in ("group", "stratify"):
+        key = getattr(settings, name)
+        if key and key != "source" and builder.shapes and key not in builder.seen_keys:
+            raise InputError(f"clean.{name}: no row in {where} has the key '{key}'; name another, or null for none.")
+
+
+def _check(tally: Tally, settings: Settings, where: Path, strange: tuple[str, ...] | None) -> None:
+    """`strange`: the keys of the first row of no known shape, where there is one."""
+    ledger = tally.ledger
+    examples = ", ".join(tally.examples[reason] for reason in sorted(tally.examples))
+    hint = f" For example: {examples}." if examples else ""
+    if strange is not None:
+        shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in strange[:MOST_KEYS])
+        hint += (
+            f" The first row of no known shape has {f'the keys {shown}' if strange else 'no keys'}: "
+            "say in clean.columns which of a row's keys is the question and which the answer."
+        )
+    try:
+        ledger.check("clean", settings.max_loss, "clean.max_loss", REQUESTED)
+    except LossError as error:
+        raise LossError(f"{error}{hint}") from None
+    if not ledger.outs["train"]:
+        raise InputError(
+            f"{where}: none of {ledger.came} rows is left for training; see splits, shares and mix in section clean "
+            f"of params.yaml.{hint}"
+        )
+    if not ledger.outs["test"]:
+        raise InputError(
+            f"{where}: no row is for the test; name its files in clean.splits.test, give rows the key split: test, "
+            "or set clean.test_share, in params.yaml."
+        )

@@ -1,1 +1,0 @@
-"""What every stage shares: settings, paths, errors, files, ledgers and progress. Imports nothing heavy."""

@@ -1,0 +1,1 @@
+"""What every stage stands on: settings, errors, files, places, ledgers, progress."""

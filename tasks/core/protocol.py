@@ -1,0 +1,41 @@
+"""Lines that a process prints for the one that started it, each a kind and a JSON object.
+
+    ::progress {"what": "train", "done": 3, "total": 10, "unit": "steps", "figures": {"loss": 0.5}}
+    ::error {"class": "InputError", "sentence": "clean: rows.jsonl: no such file.", "again": false}
+
+Who reads them asks for them by an environment variable; without it, a process speaks to a person.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Kind = Literal["progress", "error"]
+
+ASK: dict[Kind, dict[str, str]] = {"progress": {"TEMPER_PROGRESS": "json"}, "error": {"TEMPER_ERRORS": "json"}}
+"""What to put into the environment of a process to get its lines of a kind."""
+
+_LINE = re.compile(r"::(progress|error) (\{.*\})\s*")
+
+
+def asked(kind: Kind) -> bool:
+    """Whether somebody reads lines of this kind."""
+    return all(os.environ.get(name) == value for name, value in ASK[kind].items())
+
+
+def send(kind: Kind, value: Mapping[str, Any]) -> None:
+    """Print one line. JSON escapes line breaks and whatever is not ASCII, so any text arrives as it is."""
+    print(f"::{kind} {json.dumps(value)}", flush=True)
+
+
+def parse(line: str) -> tuple[Kind, dict[str, Any]] | None:
+    """Return kind and value of a line; None where it is text, as is one that a kill cut off."""
+    if not (match := _LINE.fullmatch(line)):
+        return None
+    try:
+        value: dict[str, Any] = json.loads(match[2])
+    except json.JSONDecodeError:
+        return None
+    return ("error" if match[1] == "error" else "progress"), value

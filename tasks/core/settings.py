@@ -1,0 +1,236 @@
+"""Settings of a stage: a frozen pydantic model of its section in params.yaml, with errors that name key and line."""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+
+from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
+
+PARAMS = str(PATHS.params)
+
+SECRET = "secret"
+"""Type of a fault (pydantic's) whose value is not told."""
+
+
+class Settings(BaseModel):
+    """Base of every section: unknown keys are errors, values cannot change, every field has a description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    moved: ClassVar[Mapping[str, str]] = {}
+    """Keys of older files, each with the key of the same section that has taken its place."""
+    retired: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """Keys of older files that never had an effect, each with the values that said so; any other value is an error."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_today(cls, values: Any) -> Any:
+        """The section of an older file in today's keys."""
+        if not isinstance(values, Mapping) or not (cls.moved or cls.retired):
+            return values
+        today = {key: value for key, value in values.items() if not _without_effect(cls, key, value)}
+        for old, new in cls.moved.items():
+            if old in today and new not in today:
+                today[new] = today.pop(old)
+        return today
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML's `true` is no 1."""
+        if isinstance(value, bool):
+            kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+            if bool not in kinds and kinds & {int, float}:
+                raise ValueError("a number is expected")
+        return value
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _without_effect(model: type[Settings], key: str, value: Any) -> bool:
+    return any(value is one or (type(value) is type(one) and value == one) for one in model.retired.get(key, ()))
+
+
+def outdated(model: type[BaseModel], path: Path) -> list[str]:
+    """A sentence for each key in `path` that an older version had, with the key that stands for it now."""
+    document = read(path)
+    return [
+        f"{path}:{_line(document, location)}: {'.'.join(location)} {what}"
+        for location, what in _outdated(model, document, ())
+    ]
+
+
+def _outdated(model: type[BaseModel], values: Any, prefix: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        here = (*prefix, str(key))
+        if issubclass(model, Settings) and key in model.moved:
+            yield here, f"is now called {'.'.join((*prefix, model.moved[key]))}; rename it."
+        elif issubclass(model, Settings) and _without_effect(model, key, value):
+            yield here, "never had an effect and is no longer read; remove it."
+        elif field := model.model_fields.get(str(key)):
+            for nested in _kinds(field.annotation):
+                if isinstance(nested, type) and issubclass(nested, BaseModel):
+                    yield from _outdated(nested, value, here)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that an annotation is made of, such as of `dict[str, list[X] | None]`."""
+    inner = get_args(annotation)
+    return set().union(*map(_kinds, inner)) if inner else {annotation}
+
+
+def load(model: type[Model], path: Path, section: str = "") -> Model:
+    """Read `path` (YAML 1.2), take `section` of it (or all), and return it validated.
+
+    Raises `SettingsError` with every fault found: file, line, key, what is wrong, and the nearest known key.
+    """
+    document = read(path, "safe")
+    value = document
+    if section:
+        value = document.get(section)
+        if value is None and section not in document:
+            raise SettingsError(f"{path}: the section '{section}' is missing; add '{section}:' with its keys.")
+        value = {} if value is None else value
+    try:
+        return model.model_validate(_plain(value))
+    except ValidationError as error:
+        prefix, document = (section,) if section else (), read(path)
+        faults = [_sentence(path, document, model, prefix, fault) for fault in error.errors()]
+        raise SettingsError("\n".join(faults)) from None
+
+
+def read(path: Path, kind: Literal["rt", "safe"] = "rt") -> Any:
+    """The YAML mapping in `path`, with comments and line numbers; "safe", six times as fast, is without (ruamel)."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    yaml = YAML(typ=kind)
+    yaml.preserve_quotes = True  # else a text that needs them would lose them when the document is written again
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        what = "run temper in the project's folder" if path.name == PARAMS else "give a YAML file that is there"
+        raise SettingsError(f"{path}: no such file; {what}.") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        found = "nothing" if document is None else "a list" if isinstance(document, list) else "a single value"
+        raise SettingsError(f"{path}: expected sections with keys, such as train, found {found}.")
+    return document
+
+
+def hint(name: str, known: Collection[str], what: str = "known") -> str:
+    """What to say of an unknown `name`: the nearest of those that are known, or all of them."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"{what}: {', '.join(sorted(known))}."
+
+
+class Described(Protocol):
+    """An entry of a registry."""
+
+    @property
+    def about(self) -> str:
+        """What it is, in a phrase."""
+
+
+class Keyed(Described, Protocol):
+    """An entry that needs keys of its own beside its name."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Those keys; an entry that does not need one of them must not be given it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A setting that is the name of an entry of a registry, so that the names are written there and nowhere else.
+
+    Kind = Annotated[str, AfterValidator(KINDS.known), Field(json_schema_extra=KINDS.describe)]
+    """
+
+    what: str
+    """What an entry is, such as `metric`, for messages."""
+    entries: Mapping[str, Described]
+
+    def known(self, name: str) -> str:
+        """`name`; raises `ValueError` with the nearest known name where there is no such entry."""
+        if name not in self.entries:
+            raise ValueError(f"unknown {self.what}; {hint(name, self.entries)}")
+        return name
+
+    def describe(self, schema: dict[str, Any]) -> None:
+        """Add the names and what they are to the JSON schema of the setting: an editor lists and a form shows them."""
+        lines = [f"`{name}`: {entry.about}" for name, entry in self.entries.items()]
+        schema["enum"] = list(self.entries)
+        schema["enumDescriptions"] = [entry.about for entry in self.entries.values()]
+        schema["description"] = "\n".join([schema.get("description", ""), *lines]).strip()
+
+
+def check_keys(settings: BaseModel, what: str, name: str, entries: Mapping[str, Keyed]) -> None:
+    """Raise `ValueError` where `settings` lacks a key that the entry `name` needs, or has one that another needs."""
+    for key in sorted({key for entry in entries.values() for key in entry.needs}):
+        needed, has = key in entries[name].needs, getattr(settings, key) not in (None, "")
+        if needed and not has:
+            raise ValueError(f"the {what} {name} needs the key {key}")
+        if has and not needed:
+            users = " or ".join(other for other, entry in entries.items() if key in entry.needs)
+            raise ValueError(f"the key {key} is for the {what} {users}; {key} has no effect on {name}, so remove it")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[str, ...], fault: Any) -> str:
+    location = (*prefix, *(part for part in fault["loc"]))
+    key = ".".join(map(str, location))
+    where = f"{path}:{line}" if (line := _line(document, location)) else f"{path}"
+    if fault["type"] == "extra_forbidden":
+        known = _known(model, fault["loc"][:-1])
+        advice = hint(str(location[-1]), known, "known keys here") if known else "remove it."
+        return f"{where}: unknown key '{key}'; {advice}"
+    if fault["type"] == "missing":
+        return f"{where}: the key '{key}' is missing; add it."
+    message = fault["msg"].removeprefix("Value error, ")
+    # A section has too many values to be shown, and what is a secret is none to be shown.
+    shown = "" if isinstance(fault["input"], dict) or fault["type"] == SECRET else f" = {fault['input']!r}"
+    end = "" if message.endswith(("?", ".")) else "."
+    return f"{where}: {key}{shown}: {message[0].lower()}{message[1:]}{end}"
+
+
+def _line(document: Any, location: tuple[Any, ...]) -> int | None:
+    """Line (from 1) of the deepest part of `location` that the document has."""
+    line = None
+    for part in location:
+        marks = getattr(document, "lc", None)
+        try:
+            place = marks.key(part) if isinstance(document, dict) else marks.item(part)  # type: ignore[union-attr]
+            line, document = place[0] + 1, document[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    return line
+
+
+def _known(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    """Field names of the model that `location` points into."""
+    for part in location:
+        if (field := model.model_fields.get(str(part))) is None:
+            continue  # the number of an item, or a name in a mapping
+        nested = [kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if len(nested) != 1:
+            return []
+        model = nested[0]
+    return list(model.model_fields)

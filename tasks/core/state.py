@@ -1,0 +1,46 @@
+"""Where temper keeps what it knows of this machine's runs, which git and DVC leave alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class State:
+    """Places in `.dvc/tmp`, below `root` (the folder that holds params.yaml and dvc.yaml)."""
+
+    root: Path = Path()
+
+    @property
+    def state(self) -> Path:
+        """What temper knows of this machine's runs; git and DVC leave it alone."""
+        return self.root / ".dvc/tmp"
+
+    @property
+    def checkout_lock(self) -> Path:
+        """Held by the run that works in this checkout."""
+        return self.state / "temper.lock"
+
+    @property
+    def accepted(self) -> Path:
+        """The hash of the last settings and versions that all stages took."""
+        return self.state / "accepted"
+
+    @property
+    def worktrees(self) -> Path:
+        """Checkouts of deployed runs, a folder each, with their locks."""
+        return self.state / "runs"
+
+    @property
+    def unfinished(self) -> Path:
+        """Checkpoints that deployed runs left; the next run goes on from them."""
+        return self.state / "unfinished"
+
+    @property
+    def responses_of_runs(self) -> Path:
+        """Records of responses that deployed runs left."""
+        return self.state / "records"
+
+    @property
+    def flow_runs(self) -> Path:
+        """Which process carries out which flow run."""
+        return self.state / "flow-runs"

@@ -1,0 +1,1 @@
+"""Rows that are alike: near-duplicates by MinHash, in memory that does not grow with the data."""

@@ -1,0 +1,108 @@
+"""Every metric by its name, one entry each: what it is, the keys that it needs, and how it scores.
+
+To add one: an entry here. All else reads it: the settings, their JSON schema, the predictions, the scores and the
+decision. `compare` makes an entry of a function of output and reference.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tasks.evaluate.metrics import code, custom, structure, text
+
+if TYPE_CHECKING:
+    from tasks.evaluate.settings import Metric
+
+Score = Callable[[str, str, dict[str, Any]], float]
+"""From output, reference and row to a score, from 0 (wrong) to 1 (right)."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One metric."""
+
+    about: str
+    """What scores well, in a phrase."""
+    make: "Callable[[Metric, Path], Score] | None" = None
+    """The function that scores, by the settings and the folder with the files that they name. It raises
+    `SettingsError` or `InputError` for a file that cannot be used. None: the model's likelihoods are the score."""
+    needs: tuple[str, ...] = ()
+    """Keys of the settings that it needs; no other metric may be given them."""
+    check: "Callable[[Metric], None] | None" = None
+    """Raises `ValueError` where the value of a key cannot be right."""
+    asks: Literal["answer", "choice", "loss"] = "answer"
+    """What the model is asked: for an answer, which of some texts is the likeliest, or how likely the reference is."""
+    lower_is_better: bool = False
+
+    @property
+    def asks_likelihood(self) -> bool:
+        """Whether the model is asked about given texts, not for an answer; an endpoint cannot be."""
+        return self.asks != "answer"
+
+
+def compare(about: str, function: Callable[[str, str], float]) -> Kind:
+    """A metric that compares the output with the reference, and asks nothing else."""
+
+    def score(output: str, reference: str, row: dict[str, Any]) -> float:
+        return function(output, reference)
+
+    return Kind(about, lambda metric, scoring: score)
+
+
+def scorer(metric: "Metric", scoring: Path) -> Score:
+    """The function that scores answers by `metric`; files that it names are in the folder `scoring`.
+
+    Raises `SettingsError` or `InputError` for a schema or function that cannot be used.
+    """
+    make = METRICS[metric.kind].make
+    assert make, f"{metric.kind} asks for no answer"
+    return make(metric, scoring)
+
+
+def _regex(metric: "Metric", scoring: Path) -> Score:
+    find = text.pattern(str(metric.pattern))
+    return lambda output, reference, row: find(output, reference)
+
+
+def _compiles(metric: "Metric") -> None:
+    try:
+        re.compile(str(metric.pattern))
+    except re.error as error:
+        raise ValueError(f"the pattern is no regular expression ({error})") from None
+
+
+def _json_schema(metric: "Metric", scoring: Path) -> Score:
+    fits = structure.schema(scoring / str(metric.schema_file))
+    return lambda output, reference, row: fits(output)
+
+
+METRICS = {
+    "exact_match": compare("the answer is the reference, white space aside", text.exact),
+    "normalised_match": compare("the same, case, punctuation and English articles aside too", text.normalised),
+    "regex": Kind("the answer holds what `pattern` says", _regex, ("pattern",), _compiles),
+    "contains": compare("the reference stands in the answer", text.contains),
+    "f1": compare("words shared with the reference, the harmonic mean of precision and recall", text.f1),
+    "rouge1": compare("words shared with the reference, by ROUGE-1", partial(text.rouge, "rouge1")),
+    "rouge2": compare("pairs of words shared with the reference, by ROUGE-2", partial(text.rouge, "rouge2")),
+    "rougeL": compare("the longest sequence of words shared with the reference", partial(text.rouge, "rougeL")),
+    "bleu": compare("BLEU of each answer", text.bleu),
+    "chrf": compare("chrF of each answer: n-grams of characters", text.chrf),
+    "json_valid": compare("the answer is JSON", structure.valid),
+    "json_equal": compare("the answer is the same JSON value as the reference", structure.equal),
+    "json_schema": Kind("the answer fits the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
+    "multiple_choice": Kind("the reference is the likeliest of the choices", asks="choice"),
+    "perplexity": Kind("perplexity of the reference; less is better", asks="loss", lower_is_better=True),
+    "code": Kind(
+        "the answer is Python code that passes its tests",
+        lambda metric, scoring: partial(code.passes, timeout=metric.timeout, memory=metric.memory),
+    ),
+    "function": Kind(
+        "what `function`, your own, returns",
+        lambda metric, scoring: custom.function(str(metric.function), scoring),
+        ("function",),
+    ),
+}
+"""Metrics in the order in which they are listed."""

@@ -1,0 +1,89 @@
+"""What a candidate is asked of each row, and what it says: an answer, or how likely given ones are."""
+
+import json
+from typing import Any
+
+from tasks.chat.renderer import Renderer
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.core.progress import reporter
+from tasks.evaluate.engine import Answer, Engine
+from tasks.evaluate.metrics.registry import METRICS
+from tasks.evaluate.questions import Question, ask, continued, extras, rows, shots
+from tasks.evaluate.settings import Metric, Settings
+
+Row = dict[str, Any]
+
+
+def asked_of(
+    held_out: list[Row], candidate: str, settings: Settings, paths: Paths, tokenizer: Any, room: int
+) -> list[Question | None]:
+    """Each row as this candidate is asked it, in at most `room` tokens; None where it does not fit."""
+    earlier = []
+    if candidate == "base_few_shot":
+        earlier = shots(rows(paths.clean / "train.parquet")[0], held_out, settings.shots)
+    prompt = settings.system if candidate == "base_system" else None
+    renderer = Renderer(tokenizer)
+    return [ask(row, earlier, renderer, tokenizer, room, prompt) for row in held_out]
+
+
+def ask_all(
+    held_out: list[Row],
+    questions: list[Question | None],
+    metrics: list[Metric],
+    engine: Engine,
+    most: int,
+    candidate: str,
+) -> tuple[list[Answer], dict[str, list[dict[str, Any] | None]]]:
+    """The answer to each row, and for each metric of likelihoods what it found of each row, by column."""
+    likelihoods = {
+        metric.column: _likelihoods(held_out, questions, metric, engine, candidate)
+        for metric in metrics
+        if METRICS[metric.kind].asks_likelihood
+    }
+    if len(likelihoods) == len(metrics):
+        return [_chosen(found) for found in next(iter(likelihoods.values()))], likelihoods
+    fitting = [list(question.ids) for question in questions if question]
+    given = iter(engine.answers(fitting, most, reporter(f"evaluate {candidate}", len(fitting), "rows")))
+    return [next(given) if question else Answer("", 0, "too_long") for question in questions], likelihoods
+
+
+def _likelihoods(
+    held_out: list[Row], questions: list[Question | None], metric: Metric, engine: Engine, candidate: str
+) -> list[dict[str, Any] | None]:
+    renderer = Renderer(engine.tokenizer)
+    asked, places = [], []
+    for place, (row, question) in enumerate(zip(held_out, questions, strict=True)):
+        texts = [row["messages"][-1]["content"] or ""]
+        if METRICS[metric.kind].asks == "choice":
+            texts = _choices(row, metric)
+        if question:
+            for text in texts:
+                after = continued(row, text, renderer, engine.tokenizer, question)
+                if len(question.ids) + len(after) <= engine.context:
+                    asked.append((list(question.ids), after))
+                    places.append((place, text, len(after)))
+    found: list[dict[str, Any] | None] = [None] * len(held_out)
+    told = engine.likelihoods(asked, reporter(f"evaluate {candidate}, {metric.column}", len(asked), "texts"))
+    for (place, text, tokens), (value, _) in zip(places, told, strict=True):
+        entry = found[place] or {"value": float("-inf"), "text": None, "tokens": 0}
+        if value > entry["value"]:
+            entry = {"value": value, "text": text, "tokens": tokens}
+        found[place] = entry
+    return found
+
+
+def _choices(row: Row, metric: Metric) -> list[str]:
+    choices = metric.choices or extras(row).get("choices") or []
+    choices = json.loads(choices) if isinstance(choices, str) else choices
+    reference = row["messages"][-1]["content"]
+    if len(choices) < 2 or reference not in choices:
+        raise InputError(
+            f"evaluate: {metric.column}: the reference {reference!r} of the row {row['id']} is not one of its choices "
+            f"{choices!r}; give evaluate.metrics choices, or the row's last message a key `choices`."
+        )
+    return [str(choice) for choice in choices]
+
+
+def _chosen(found: dict[str, Any] | None) -> Answer:
+    return Answer(str(found["text"]), found["tokens"], "chosen") if found else Answer("", 0, "too_long")

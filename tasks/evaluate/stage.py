@@ -1,0 +1,86 @@
+"""Answer the held-out rows with one candidate, and score the answers.
+
+    python -m tasks evaluate CANDIDATE
+
+In: data/clean/test.parquet, data/templated/tokenizer, data/scoring, and the candidate's model. Out:
+data/evaluation/CANDIDATE (`scores.json`, `predictions.parquet`, `settings.json`; with benchmarks also
+`benchmarks.json` and `samples.parquet`). Candidates:
+
+    base           the base model, asked as the tuned one is
+    base_system    the base model with a system prompt
+    base_few_shot  the base model, with rows of the training split as earlier turns
+    adapter        base with the live adapter (or the model that was tuned whole)
+    merged         the merged model
+    SCHEME         a quantised model: nf4, int8, gguf-q8_0
+    NAME           any other model of evaluate.models or evaluate.hosted
+
+Prompts are rendered as they were in training, decoding is greedy, rows of similar length share a batch. Batches that
+are answered are kept until the stage ends, so that a killed evaluation goes on where it was.
+"""
+
+from pathlib import Path
+
+from tasks.core.declaration import ITEM, KEY, Entry, Resources, Stage, tracked
+from tasks.core.paths import PATHS, Paths
+from tasks.evaluate.metrics.registry import METRICS, scorer
+from tasks.evaluate.settings import Settings
+
+__all__ = ["STAGE", "Settings", "run", "validate"]
+
+
+def validate(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings alone."""
+    for name, hosted in settings.hosted.items():
+        if hosted.server:
+            from tasks.evaluate.served import check
+
+            check(name, settings)
+    for metric in settings.metrics:
+        if not METRICS[metric.kind].asks_likelihood:
+            scorer(metric, paths.scoring)
+    for benchmark in settings.benchmarks:
+        from tasks.benchmarks import manager
+
+        manager(benchmark.task, paths.scoring, "evaluate.benchmarks")
+
+
+def run(settings: Settings, paths: Paths, candidate: str = "") -> None:
+    """Answer and score; see the module's docstring."""
+    from tasks.evaluate.run import evaluate
+
+    evaluate(settings, paths, candidate)
+
+
+def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "") -> Entry:
+    """The candidates differ in what they need, so each is an entry of its own."""
+    own = {"evaluate-model": ("evaluate.models.${key}",), "evaluate-hosted": ("evaluate.hosted.${key}",)}
+    return Entry(
+        name=name,
+        item=candidate,
+        foreach=foreach,
+        inputs=(*model, PATHS.rows("test"), PATHS.scoring),
+        outputs=(PATHS.evaluation(candidate),),
+        params=(*tracked("evaluate", Settings, but=("models", "hosted")), *own.get(name, ())),
+    )
+
+
+STAGE = Stage(
+    name="evaluate",
+    about="Scores on the held-out rows.",
+    settings=Settings,
+    run=run,
+    validate=validate,
+    entries=(
+        _entry("evaluate-base", "base", PATHS.base, PATHS.tokenizer),
+        _entry("evaluate-system", "base_system", PATHS.base, PATHS.tokenizer),
+        _entry("evaluate-few-shot", "base_few_shot", PATHS.base, PATHS.rows("train"), PATHS.tokenizer),
+        _entry("evaluate-adapter", "adapter", PATHS.aligned, PATHS.base, PATHS.tokenizer, PATHS.fitted),
+        _entry("evaluate-merged", "merged", PATHS.merged, PATHS.tokenizer),
+        _entry("evaluate-quantized", ITEM, PATHS.quantized(ITEM), PATHS.tokenizer, foreach="quantize.schemes"),
+        _entry("evaluate-model", KEY, ITEM, foreach="evaluate.models"),
+        _entry("evaluate-hosted", KEY, foreach="evaluate.hosted"),
+    ),
+    item="CANDIDATE",
+    resources=Resources(gpu=True),
+    teachers=Settings.teachers,
+)

@@ -1,0 +1,27 @@
+"""Section `export` of params.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from tasks.core.settings import Settings as Section
+
+FORMATS = ("ollama", "adapters", "meta", "torchtune", "litgpt")
+
+
+class Settings(Section):
+    """The section `export`."""
+
+    formats: list[Literal["ollama", "adapters", "meta", "torchtune", "litgpt"]] = Field(default_factory=list)
+    """Which are made, each once; [] for none."""
+    gguf: Literal["f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] = "q8_0"
+    """Type of the matrices in the GGUF file for Ollama."""
+    temperature: Annotated[float, Field(ge=0)] = 0.0
+    """Temperature that the Modelfile sets; 0 takes the most likely answer, as the evaluation does."""
+
+    @field_validator("formats")
+    @classmethod
+    def _once(cls, formats: list[str]) -> list[str]:
+        if twice := sorted({name for name in formats if formats.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} stands more than once")
+        return formats

@@ -1,0 +1,125 @@
+"""Base and adapter to one model folder: merged, written, read back and compared with what was trained."""
+
+from typing import Any
+
+import torch
+
+from tasks.core.errors import CheckFailed, InputError, ModelError
+from tasks.core.files import write_json, written
+from tasks.core.paths import Paths
+from tasks.merge.adapter import Adapter, read
+from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
+from tasks.merge.folder import check_tokenizer, stored_dtype
+from tasks.merge.settings import Settings
+from tasks.merge.source import trained_on
+from tasks.merge.trained import MergeOptions, logits_of, open_trained, parameters
+from tasks.merge.vocabulary import check_new_tokens
+from tasks.models.equivalence import Difference, compare, digits, probes
+from tasks.models.record import base_folder, base_record
+
+
+def merge(settings: Settings, paths: Paths) -> None:
+    """Write `data/merged`; raise `CheckFailed` where the merged model is not the trained one."""
+    from transformers import AutoTokenizer
+
+    torch.set_num_threads(1)
+    base, record = base_folder(paths), base_record(paths)
+    adapter = _adapter(paths, record)
+    how = _how(settings, paths, record, adapter)
+    dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
+    tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
+    rows = probes(paths.templated, settings.probes, len(tokenizer))
+    trained = open_trained(base, adapter, paths.trained, how)
+    check_tokenizer(tokenizer, trained.rows)
+    before, expected = trained.live(rows)
+    effect = compare(before, expected, "the trained model")
+    with written(paths.merged) as out:
+        out.mkdir()
+        trained.write(tokenizer, dtype, settings.dtype == "base", out)
+        difference = compare(expected, logits_of(out, rows), "data/merged", tokenizer.eos_token_id)
+        exact = dtype == torch.float32 and not (how.quantization and how.quantization.scheme == "int8")
+        _judge(settings, adapter, exact, dtype, difference, effect)
+        new = check_new_tokens(base, out, tokenizer, paths.templated)
+        facts = {
+            "method": adapter.kind if adapter else "full",
+            "base": record["sha256"],
+            "parameters": parameters(out),
+            "by": trained.by,
+            "into": f"the base as {how.quantization.scheme} left it"
+            if how.quantization
+            else "the base as it is stored",
+            **({"combined": settings.combine.model_dump(mode="json")} if settings.combine else {}),
+            "new_tokens": new,
+            "arithmetic": "float32",
+            "dtype": str(dtype).removeprefix("torch."),
+            "tolerance": settings.tolerance,
+            "max_error": settings.max_error,
+            "effect": {"max_logit_difference": digits(effect.largest), "kl_per_token": digits(effect.divergence)},
+            **difference.as_dict(),
+        }
+        write_json(out / "merge.json", facts)
+        write_json(out / "settings.json", settings.model_dump(mode="json"))
+    print(f"merge: {facts['parameters']:,} parameters, largest logit difference {difference.largest:.2g}", flush=True)
+
+
+def _adapter(paths: Paths, record: dict[str, Any]) -> Adapter | None:
+    """The adapter in data/trained; None where every weight was tuned."""
+    if (paths.trained / "adapter_config.json").is_file():
+        return read(paths.trained, record)
+    if not (paths.trained / "config.json").is_file():
+        raise InputError(f"{paths.trained}: neither an adapter nor a model; run the stage train first.")
+    return None
+
+
+def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adapter | None) -> MergeOptions:
+    """Raises `InputError` and `ModelError` where adapters cannot be combined as the settings ask."""
+    if adapter is None:
+        if settings.combine:
+            raise ModelError(
+                f"{paths.trained}: every weight was tuned, so there is no adapter; set merge.combine to null."
+            )
+        return MergeOptions()
+    quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
+    if settings.combine is None:
+        return MergeOptions(quantization)
+    folders = adapter_folders(settings.combine, paths.trained, paths.adapters)
+    others = {name: read(folder, record) for name, folder in folders.items() if name != TRAINED}
+    check_combinable({TRAINED: adapter.config, **{name: other.config for name, other in others.items()}})
+    return MergeOptions(quantization, settings.combine, others)
+
+
+def _judge(
+    settings: Settings,
+    adapter: Adapter | None,
+    exact: bool,
+    dtype: torch.dtype,
+    difference: Difference,
+    effect: Difference,
+) -> None:
+    """Raise `CheckFailed` unless what was written computes what was trained, as closely as its type can say it.
+
+    `exact`: what was trained can be said to float32's last digits. int8 rounds what a layer reads as well, and no
+    weights can repeat that.
+    """
+    if adapter and effect.largest == 0:
+        raise CheckFailed(
+            f"{adapter.folder}: the adapter changes no logit of the base on {effect.probes} probes: nothing was "
+            "trained, or it is not the adapter that was."
+        )
+    if exact:
+        if difference.largest > settings.tolerance:
+            raise CheckFailed(
+                f"data/merged: the merged model differs from base and live adapter by up to {difference.largest:.3g} "
+                f"in a logit, more than merge.tolerance = {settings.tolerance:g} allows; keep the adapter, or raise "
+                "the tolerance."
+            )
+        return
+    share = difference.divergence / effect.divergence if effect.divergence else 0.0
+    if share > settings.max_error:
+        kind = str(dtype).removeprefix("torch.")
+        raise CheckFailed(
+            f"data/merged: stored as {kind} the merged model diverges from base and live adapter by "
+            f"{difference.divergence:.3g} nats a token, {share:.1%} of the {effect.divergence:.3g} that training made, "
+            f"more than merge.max_error = {settings.max_error:g} allows: {kind} rounds the update away. Set "
+            "merge.dtype to float32, or keep the adapter."
+        )

@@ -1,0 +1,1 @@
+"""Model folders: recorded, loaded, written, compared, and in the forms of others."""

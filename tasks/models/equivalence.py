@@ -1,0 +1,117 @@
+"""How far two models are apart: logits, divergence and greedy tokens on the same token ids.
+
+Shapes: `N` rows, `T` tokens of a row, `V` vocabulary.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.core.errors import CheckFailed, InputError
+
+TOKENS = 256
+"""Most tokens of a probe; a longer row is compared on its first ones."""
+
+LOGITS = 2**27
+"""Most logits that are held of one model, half a gigabyte; a large vocabulary leaves fewer tokens a probe."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What changed between a reference and a candidate over all tokens of all probes."""
+
+    probes: int
+    """Rows compared."""
+    tokens: int
+    """Positions compared."""
+    largest: float
+    """Largest absolute difference of a logit."""
+    divergence: float
+    """Mean Kullback-Leibler divergence of the candidate from the reference, in nats a token."""
+    agreement: float
+    """Share of positions whose most likely next token is the same."""
+    stops: float
+    """Share of positions at which both would stop, or neither would."""
+
+    def as_dict(self) -> dict[str, float]:
+        """Rounded to 4 significant digits, as reports show it."""
+        return {
+            "probes": self.probes,
+            "tokens": self.tokens,
+            "max_logit_difference": digits(self.largest),
+            "kl_per_token": digits(self.divergence),
+            "same_greedy_token": digits(self.agreement),
+            "same_stops": digits(self.stops),
+        }
+
+
+def digits(value: float) -> float:
+    """Rounded to 4 significant digits, as reports show it."""
+    return float(f"{value:.4g}")
+
+
+def probes(folder: Path, count: int, vocabulary: int) -> list[list[int]]:
+    """Token ids of the first `count` rows of `validation.arrow` in `folder`, or of `train.arrow` where it is empty.
+
+    Of a row at most `TOKENS`, and fewer where the logits of a `vocabulary` of that size would not fit.
+    """
+    for split in ("validation", "train"):
+        if rows := _first(folder / f"{split}.arrow", count):
+            longest = max(1, min(TOKENS, LOGITS // (vocabulary * len(rows))))
+            return [row[:longest] for row in rows]
+    raise InputError(f"{folder}: neither validation.arrow nor train.arrow has a row to compare models on.")
+
+
+def training_rows(folder: Path, count: int) -> list[list[int]]:
+    """Token ids of the first `count` rows of `train.arrow` in `folder`, whole."""
+    return _first(folder / "train.arrow", count)
+
+
+def _first(file: Path, count: int) -> list[list[int]]:
+    import pyarrow as pa
+
+    if not file.is_file():
+        raise InputError(f"{file}: no such file; run the stage template first.")
+    rows: list[list[int]] = []
+    with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
+        for batch in stream:
+            rows += batch.column("input_ids").slice(0, count - len(rows)).to_pylist()
+            if len(rows) == count:
+                break
+    return rows
+
+
+@torch.no_grad()
+def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
+    """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part."""
+    model.eval()
+    return [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in rows]
+
+
+def compare(
+    reference: list[torch.Tensor], candidate: list[torch.Tensor], what: str, stop: int | None = None
+) -> Difference:
+    """Measure `candidate` against `reference`, N logits (T, V) each; `stop` is the token at which generation ends.
+
+        difference = compare(logits(base, rows), logits(merged, rows), "merge", tokenizer.eos_token_id)
+        difference.agreement  # share of the N * T positions with the same most likely token
+
+    Where one has rows of embeddings that the other lacks, only the tokens that both know are compared. Raises
+    `CheckFailed` where a logit is not a finite number.
+    """
+    largest, divergence, same, stops, tokens = 0.0, 0.0, 0, 0, 0
+    for expected, measured in zip(reference, candidate, strict=True):
+        known = min(expected.shape[-1], measured.shape[-1])
+        expected, measured = expected[:, :known], measured[:, :known]
+        if not (torch.isfinite(expected).all() and torch.isfinite(measured).all()):
+            raise CheckFailed(f"{what}: logits are not finite numbers (NaN or infinity); the model is unusable.")
+        largest = max(largest, (expected - measured).abs().max().item())
+        log_expected, log_measured = expected.double().log_softmax(-1), measured.double().log_softmax(-1)
+        divergence += (log_expected.exp() * (log_expected - log_measured)).sum().item()
+        greedy, tried = expected.argmax(-1), measured.argmax(-1)
+        same += int((greedy == tried).sum())
+        stops += int(((greedy == stop) == (tried == stop)).sum()) if stop is not None else len(greedy)
+        tokens += len(expected)
+    return Difference(len(reference), tokens, largest, max(divergence / tokens, 0.0), same / tokens, stops / tokens)

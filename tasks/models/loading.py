@@ -1,0 +1,104 @@
+"""A causal language model and its tokenizer from a folder, whatever the format. Heavy libraries load when called."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import InputError
+from tasks.models.private_transformers import gguf_tokenizer
+
+
+def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> Any:
+    """The model in `folder`, ready to generate: Hugging Face safetensors (bitsandbytes included) or one GGUF file.
+
+    `dtype`: a torch type, or auto for the one it is stored in; GGUF is expanded to float32 by auto.
+    `device`: where it goes, such as cuda; None for the CPU.
+    """
+    from transformers import AutoModelForCausalLM
+
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
+    gguf = gguf_file(folder)
+    options: dict[str, Any] = {"gguf_file": gguf.name} if gguf else {"use_safetensors": True}
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, device_map=device, trust_remote_code=False, **options
+    )
+    if getattr(model, "is_loaded_in_8bit", False):  # says at every call of every layer that int8 computes in float16
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    if getattr(model, "is_loaded_in_4bit", False):
+        keep_packing(model)
+    return model.eval()
+
+
+def grow(model: Any, tokenizer: Any) -> bool:
+    """Give `model` a row of embeddings for each token that it lacks, the mean of those it has; whether it lacked any.
+
+    The mean, as the expectation of what transformers draws (Hewitt 2021, "Initializing New Word Embeddings for
+    Pretrained Language Models"), so that two runs begin alike.
+    """
+    import torch
+
+    known = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) <= known:
+        return False
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            if layer is not None:
+                layer.weight[known:] = layer.weight[:known].mean(0)
+    return True
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in `folder`: its own files, or what a GGUF file there holds, read as llama.cpp reads it.
+
+    Raises `OSError` or `ValueError` where there is none.
+    """
+    from transformers import AutoTokenizer
+
+    file = gguf_file(folder)
+    if file is None or (folder / "tokenizer_config.json").is_file():
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return _as_llama_cpp(AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=file.name), file)
+
+
+def _as_llama_cpp(loaded: Any, file: Path) -> Any:
+    """`loaded`, which transformers read from a GGUF file, with the token ids that llama.cpp gives.
+
+    transformers 5.23 puts no space after a control token, where llama.cpp and sentencepiece's tokenizers do, so a
+    rendered chat came out in other tokens than those of the training; and it adds `<|endoftext|>` to every byte-level
+    vocabulary, a token that the model has no embedding for.
+    """
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    inside = gguf_tokenizer(file)
+    backend = json.loads(loaded.backend_tokenizer.to_str())
+    backend["added_tokens"] = [token for token in backend["added_tokens"] if token["id"] < len(inside["tokens"])]
+    if inside["tokenizer_type"] == "llama":
+        space = [{"type": "Prepend", "prepend": "\u2581"}] if inside.get("add_prefix_space", True) else []
+        blanks = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+        backend |= {"normalizer": {"type": "Sequence", "normalizers": [*space, blanks]}, "pre_tokenizer": None}
+    names = {name: getattr(loaded, name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(backend)), chat_template=loaded.chat_template, **names
+    )
+
+
+def gguf_file(folder: Path) -> Path | None:
+    """The GGUF file in `folder`, or None where it holds another format."""
+    return next(iter(sorted(folder.glob("*.gguf"))), None)
+
+
+def keep_packing(model: Any) -> None:
+    """Stop bitsandbytes from repacking 4-bit weights in place at the first forward.
+
+    On processors with AVX512-BF16 it does so in evaluation mode without gradients; training and saving afterwards use
+    the repacked bytes as if they were not, without a word (bitsandbytes 0.50).
+    """
+    import bitsandbytes as bnb
+
+    for module in model.modules():
+        if isinstance(module, bnb.nn.Linear4bit):
+            module.support_avx512bf16_for_cpu = False

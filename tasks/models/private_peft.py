@@ -1,0 +1,21 @@
+"""What stages use of peft that its documentation does not list: when an upgrade moves a name, mend it here.
+
+Nothing of peft is imported before a function is called.
+"""
+
+from typing import Any
+
+
+def wrappers() -> tuple[type, ...]:
+    """Classes of modules that stand in the place of a layer: adapters, and what peft saves whole."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    return BaseTunerLayer, AuxiliaryTrainingWrapper
+
+
+def lora_linear() -> Any:
+    """The class of a linear layer with plain LoRA on it."""
+    from peft.tuners.lora.layer import Linear
+
+    return Linear

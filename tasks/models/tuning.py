@@ -1,0 +1,81 @@
+"""The model that is trained: loaded with the weights that training wants, and saved by a whitelist of files."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.core.files import write_json
+from tasks.training.adapters import INITIAL
+from tasks.training.arguments import bfloat16, width
+from tasks.training.methods import METHODS
+from tasks.training.settings import Optimization, Tuning
+
+
+def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
+    """The model in `folder` with float32 weights, or with those that are not trained in 4 or 8 bits."""
+    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+
+    options: dict[str, Any] = {}
+    if tuning.quantized:
+        size = width(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        halved = bfloat16(settings.dtype, not torch.cuda.is_available(), size)
+        compute = torch.bfloat16 if halved else torch.float32
+        options["quantization_config"] = (
+            BitsAndBytesConfig(load_in_8bit=True)
+            if tuning.quantized == "int8"
+            else BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type=tuning.quantized,
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=compute,
+            )
+        )
+        if torch.cuda.is_available():
+            options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, **options
+    )
+
+
+def described(tuning: Tuning) -> dict[str, Any]:
+    """What `training.json` says of the method, for the stages that use its result."""
+    scheme = tuning.quantized
+    quantization = {"quantization": {"scheme": scheme, "double_quant": scheme != "int8"}} if scheme else {}
+    return {"method": tuning.method, **quantization}
+
+
+def initial(tuning: Tuning, scratch: Path) -> Path | None:
+    """Where the adapter lies as it was before training, if what is saved is the difference to it."""
+    return scratch / INITIAL if METHODS[tuning.method].plain else None
+
+
+def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
+    """Save an adapter or a whole model into the folder `out`, in bytes that depend on the weights only.
+
+    `base` is what `base_model_name_or_path` of an adapter shall say. `start`: see `initial`. peft writes sets in hash
+    order and a model card that holds versions; both are mended here.
+    """
+    options: dict[str, Any] = {}
+    if hasattr(model, "peft_config"):
+        # peft would add the embeddings a second time where they grew: they are among the modules that it saves
+        options["save_embedding_layers"] = False
+        options["selected_adapters"] = ["default"]  # and not the copy that a preference loss compares with
+        if start is not None:
+            options["path_initial_model_for_weight_conversion"] = str(start)
+    with warnings.catch_warnings():
+        # said of the copy as it was before training, which peft loads for the difference and puts away again
+        warnings.filterwarnings("ignore", message="(PiSSA|OLoRA) changes the base weights")
+        model.save_pretrained(out, **options)
+    (out / "README.md").unlink(missing_ok=True)
+    config = out / "adapter_config.json"
+    if config.exists():
+        values = json.loads(config.read_text())
+        values["base_model_name_or_path"] = base
+        for name in ("target_modules", "modules_to_save", "exclude_modules"):
+            if isinstance(values.get(name), list):
+                values[name] = sorted(values[name])
+        write_json(config, values)

@@ -1,0 +1,92 @@
+"""One scheme from data/merged to data/quantized/SCHEME, and the proof that what was written still is the model."""
+
+from pathlib import Path
+
+import torch
+
+from tasks.core.errors import CheckFailed
+from tasks.core.files import write_json, written
+from tasks.core.paths import Paths
+from tasks.models.equivalence import Difference, compare, logits, probes, training_rows
+from tasks.models.loading import load_model, load_tokenizer
+from tasks.quantize.schemes import SCHEMES
+from tasks.quantize.settings import Settings
+
+
+def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
+    """Write the model by `scheme`; raise `CheckFailed` where it is too far from the merged one.
+
+    quantize(Settings(schemes=["nf4"]), Paths(), "nf4")
+    """
+    torch.set_num_threads(1)
+    model = load_model(paths.merged, torch.float32)
+    rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
+    expected, stop = logits(model, rows), model.config.eos_token_id
+    del model
+    with written(paths.quantized(scheme)) as out:
+        out.mkdir()
+        SCHEMES[scheme].write(paths.merged, out, lambda: training_rows(paths.templated, settings.calibration))
+        difference = compare(expected, logits(load_model(out), rows), f"data/quantized/{scheme}", stop)
+        before, after = weight_bytes(paths.merged), weight_bytes(out)
+        same_ids = _same_token_ids(paths.merged, out, rows)
+        _judge(settings, scheme, difference, same_ids)
+        facts = {
+            "scheme": scheme,
+            "bytes": after,
+            "merged_bytes": before,
+            "ratio": round(after / before, 4),
+            "same_token_ids": same_ids,
+            "max_divergence": _limit(settings, scheme),
+            **difference.as_dict(),
+        }
+        write_json(out / "quantization.json", facts)
+        write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"schemes"}))
+    print(
+        f"quantize {scheme}: {after:,} bytes, {facts['ratio']:.0%} of merged; "
+        f"{difference.divergence:.2g} nats a token from it, same next token in {difference.agreement:.1%}",
+        flush=True,
+    )
+
+
+def _limit(settings: Settings, scheme: str) -> float:
+    return settings.limits.get(scheme, settings.max_divergence)
+
+
+def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bool) -> None:
+    """Raise `CheckFailed` unless what was written is near enough to the merged model."""
+    where = f"data/quantized/{scheme}"
+    advice = f"drop {scheme} from quantize.schemes, or"
+    if difference.divergence > _limit(settings, scheme):
+        key = f"limits.{scheme}" if scheme in settings.limits else "max_divergence"
+        raise CheckFailed(
+            f"{where}: diverges from the merged model by {difference.divergence:.3g} nats a token, more than "
+            f"quantize.{key} = {_limit(settings, scheme):g} allows (same next token in {difference.agreement:.1%}); "
+            f"{advice} raise the limit."
+        )
+    for share, least, key, what in (
+        (difference.agreement, settings.min_same_tokens, "min_same_tokens", "the next token"),
+        (difference.stops, settings.min_same_stops, "min_same_stops", "whether to stop"),
+    ):
+        if share < least:
+            raise CheckFailed(
+                f"{where}: agrees with the merged model on {what} in {share:.1%} of {difference.tokens} positions, "
+                f"less than quantize.{key} = {least:g} asks for; {advice} lower the limit."
+            )
+    if not same_ids:
+        raise CheckFailed(
+            f"{where}: its tokenizer gives other token ids than the merged model's for the same text, so it would read "
+            f"something else than was trained; drop {scheme} from quantize.schemes, and report the tokenizer."
+        )
+
+
+def weight_bytes(folder: Path) -> int:
+    """Bytes of the files that hold weights."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.suffix in {".safetensors", ".gguf"})
+
+
+def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool:
+    """Whether the tokenizer in `out` gives the ids of the merged model's on the texts of the probes."""
+    merged_tokenizer, reloaded = load_tokenizer(merged), load_tokenizer(out)
+    texts = merged_tokenizer.batch_decode(rows)
+    ids: list[list[int]] = merged_tokenizer(texts, add_special_tokens=False)["input_ids"]
+    return bool(ids == reloaded(texts, add_special_tokens=False)["input_ids"])

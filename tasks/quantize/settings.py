@@ -1,0 +1,46 @@
+"""Section `quantize` of params.yaml."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from tasks.core.settings import Settings as Section
+from tasks.quantize.schemes import SCHEMES
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(Section):
+    """The section `quantize`."""
+
+    schemes: list[str] = Field(default_factory=lambda: ["nf4", "int8", "gguf-q8_0"])
+    """Which quantised models are made and evaluated, each once; [] for none. tasks/quantize lists them."""
+    probes: Annotated[int, Field(ge=1)] = 16
+    """Rows of the validation split (of the training split where there is none) on which the models are compared."""
+    calibration: Annotated[int, Field(ge=1)] = 128
+    """Rows of the training split on which gptq is calibrated, the first ones."""
+    max_divergence: Annotated[float, Field(gt=0)] = 1.0
+    """Largest mean Kullback-Leibler divergence from the merged model, in nats a token, before the stage fails; for
+    schemes that `limits` does not name."""
+    limits: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    """The same by scheme, in nats a token."""
+    min_same_tokens: Share = 0.0
+    """Smallest share of positions whose most likely next token is that of the merged model."""
+    min_same_stops: Share = 0.9
+    """Smallest share of positions at which both would stop, or neither would."""
+
+    @field_validator("schemes")
+    @classmethod
+    def _known(cls, schemes: list[str]) -> list[str]:
+        if unknown := [scheme for scheme in schemes if scheme not in SCHEMES]:
+            raise ValueError(f"unknown scheme {', '.join(unknown)}; known: {', '.join(SCHEMES)}")
+        if twice := sorted({scheme for scheme in schemes if schemes.count(scheme) > 1}):
+            raise ValueError(f"{', '.join(twice)} stands more than once")
+        return schemes
+
+    @field_validator("limits")
+    @classmethod
+    def _of_schemes(cls, limits: dict[str, float]) -> dict[str, float]:
+        if unknown := [scheme for scheme in limits if scheme not in SCHEMES]:
+            raise ValueError(f"unknown scheme {', '.join(unknown)}; known: {', '.join(SCHEMES)}")
+        return limits

@@ -1,0 +1,222 @@
+"""What the numbers mean, in words and in the order a reader wants them."""
+
+import re
+from typing import Any
+
+from tasks.report.gather import RunResults
+
+TUNED = "merged"
+"""The candidate that stands for the tuned model: what is shipped."""
+
+
+def display_name(candidate: str) -> str:
+    """A candidate as it is called on the page."""
+    return {
+        "base_system": "base with system prompt",
+        "base_few_shot": "base with examples",
+        "adapter": "tuned (adapter)",
+        "merged": "tuned (merged)",
+    }.get(candidate, candidate)
+
+
+def group(results: RunResults, candidate: str) -> str:
+    """The group a candidate belongs to: before tuning, tuned, made small, or another model."""
+    groups = {"free": "before", "tuned": "tuned", "quantised": "small", "other": "other"}
+    return groups[results.scores[candidate]["kind"]]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def metric(results: RunResults) -> str:
+    """The metric that decides."""
+    return str(results.decision["metric"])
+
+
+def score(results: RunResults, candidate: str) -> dict[str, Any]:
+    """A candidate's score by the metric that decides."""
+    values: dict[str, Any] = results.scores[candidate]["metrics"][metric(results)]
+    return values
+
+
+def shown(value: float, better: str) -> str:
+    """A score for a person: a share in percent; a perplexity as it is."""
+    return percent(value) if better == "higher" else f"{value:.3g}"
+
+
+def summary(results: RunResults) -> list[str]:
+    """The result in a few sentences: what was tuned, how well it does, against what, and what quantising costs."""
+    tuned, base, system, shots = (score(results, key) for key in (TUNED, "base", "base_system", "base_few_shot"))
+    better = tuned["better"]
+    what = "answers {} of {} held-out rows exactly as the reference does"
+    if metric(results) != "exact_match":
+        what = f"reaches {{}} in {metric(results).replace('_', ' ')} on {{}} held-out rows"
+    took = f"{results.training['steps']:,} steps"
+    if "supervised_tokens" in results.training:  # what samples its own answers has none beforehand
+        took = f"{results.training['supervised_tokens']:,} trained tokens, {took}"
+    sentences = [
+        f"{method(results)} of {base_name(results)} on {results.training['rows']:,} rows ({took}).",
+        f"The tuned model {what.format(shown(tuned['value'], better), tuned['n'])} (95 % interval "
+        f"{shown(tuned['low'], better)} to {shown(tuned['high'], better)}); the base {shown(base['value'], better)}, "
+        f"{shown(system['value'], better)} with a system prompt, and {shown(shots['value'], better)} with examples in "
+        "its prompt.",
+        verdict(results),
+    ]
+    lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}
+    if lost:
+        worst = max(lost, key=lambda key: lost[key])
+        unit = f"{100 * lost[worst]:.1f} points" if better == "higher" else f"{lost[worst]:.3g} nats a token"
+        sentences.append(
+            f"Quantising costs at most {unit} ({worst})."
+            if lost[worst] > 0
+            else "No quantised model does worse than the merged one."
+        )
+    return sentences
+
+
+def verdict(results: RunResults) -> str:
+    """Whether the model is worth shipping, and what speaks against it."""
+    if results.decision["promote"]:
+        return "Every rule holds: the model is worth shipping."
+    return f"Not promoted: {results.decision['reason']}"
+
+
+def against(results: RunResults) -> list[dict[str, Any]]:
+    """What the tables of comparisons show: the candidate that may be shipped against the free ones, then all against
+    merged, by every metric."""
+    comparisons = results.comparisons["comparisons"]
+    mine = [one for one in comparisons if one["candidate"] == results.decision["candidate"] and one["against"] != TUNED]
+    return mine + [one for one in comparisons if one["against"] == TUNED]
+
+
+def quantising(results: RunResults) -> list[dict[str, Any]]:
+    """Quantised models against the merged one, by the metric that decides."""
+    return [
+        comparison
+        for comparison in results.comparisons["comparisons"]
+        if comparison["against"] == TUNED
+        and comparison["candidate"] in small(results)
+        and comparison["metric"] == metric(results)
+    ]
+
+
+def method(results: RunResults) -> str:
+    if results.merge["method"] == "full":
+        return "Full fine-tuning"
+    section = "align" if results.settings.get("align", {}).get("start") == "base" else "train"
+    rank = results.settings.get(section, {}).get("lora.r")
+    name = "LoRA" if results.merge["method"] == "lora" else str(results.merge["method"])
+    return f"{name} fine-tuning (rank {rank})" if rank else f"{name} fine-tuning"
+
+
+def base_name(results: RunResults) -> str:
+    record = results.base
+    if record["kind"] == "trained":
+        return "a base trained from scratch"
+    if record["kind"] == "converted":
+        return str(record["from"])
+    return f"{record['location']}@{record['revision'][:8]}" if record["kind"] == "hub" else str(record["location"])
+
+
+def small(results: RunResults) -> dict[str, dict[str, Any]]:
+    """Scores of the quantised candidates."""
+    return {key: scores for key, scores in results.scores.items() if group(results, key) == "small"}
+
+
+def synthetic(results: RunResults) -> dict[str, Any]:
+    """Facts about rows that a teacher made, by name; nothing where none was asked."""
+    facts = results.generated
+    if not facts.get("requests"):
+        return {}
+    varied = facts["diversity"]
+    labels = {
+        "recipe": facts["recipe"],
+        "teacher": facts["teacher"],
+        "terms for its answers": facts["licence"],
+        "rows kept": sum(facts["out"].values()),
+        "responses used": facts["requests"],
+        "tokens sent": facts["input_tokens"],
+        "tokens answered": facts["output_tokens"],
+        "cost at the given prices": facts["cost"],
+    }
+    for what in ("questions", "answers"):
+        if what in varied:
+            labels[f"mean words of {what}"] = varied[what]["mean_words"]
+            labels[f"distinct word pairs in {what}"] = percent(varied[what]["distinct_pairs"])
+    if "commonest_opening" in varied:
+        opening, share = varied["commonest_opening"], percent(varied["commonest_opening_share"])
+        labels["commonest opening of a question"] = f"{opening} … ({share})"
+    return labels
+
+
+def slice_names(results: RunResults) -> list[str]:
+    return sorted({key for scores in results.scores.values() for key in scores["slices"].get("slice", {})})
+
+
+def comparison(results: RunResults) -> dict[str, Any]:
+    """What comparison.json holds."""
+    return {
+        "candidates": {
+            key: {**scores["metrics"], "slices": scores["slices"].get("slice", {})}
+            for key, scores in results.scores.items()
+        }
+    }
+
+
+def samples(results: RunResults, count: int) -> list[dict[str, Any]]:
+    """Rows with every answer side by side: those the tuned model has wrong, then those that only a
+    quantised one has wrong, then right ones."""
+    rows = results.predictions[TUNED]
+    quantised = [results.predictions[key] for key in small(results)]
+
+    def rank(number: int) -> int:
+        if not right(rows[number], results):
+            return 0
+        return 2 if all(right(answers[number], results) for answers in quantised) else 1
+
+    chosen = sorted(range(len(rows)), key=lambda number: (rank(number), number))[:count]
+    return [
+        {
+            "id": rows[number]["id"],
+            "slice": rows[number]["slice"],
+            "prompt": rows[number]["prompt"],
+            "reference": rows[number]["reference"],
+            "answers": _answers(results, number),
+        }
+        for number in chosen
+    ]
+
+
+def _answers(results: RunResults, number: int) -> list[dict[str, Any]]:
+    """What the candidates answered to row `number`; those that said the same stand together."""
+    by_output: dict[str, list[str]] = {}
+    for key, rows in results.predictions.items():
+        by_output.setdefault(rows[number]["output"], []).append(key)
+    row = results.predictions[TUNED][number]
+    return [
+        {
+            "names": [display_name(key) for key in keys],
+            "right": right(results.predictions[keys[0]][number], results),
+            "parts": diff_parts(row["reference"], output),
+        }
+        for output, keys in by_output.items()
+    ]
+
+
+def right(row: dict[str, Any], results: RunResults) -> bool:
+    """Whether a prediction has the full score of the metric that decides; by a loss none is right or wrong."""
+    value = row[metric(results)]
+    return (
+        value is not None and value >= 1.0 and results.scores[TUNED]["metrics"][metric(results)]["better"] == "higher"
+    )
+
+
+def diff_parts(reference: str, output: str) -> tuple[str, str, str]:
+    """`output` cut in three: words shared with the start of `reference`, what differs, words shared with its end."""
+    expected, actual = (re.findall(r"\s+|\S+", text) for text in (reference, output))
+    most = min(len(expected), len(actual))
+    start = next((index for index in range(most) if expected[index] != actual[index]), most)
+    end = next((index for index in range(most - start) if expected[-1 - index] != actual[-1 - index]), most - start)
+    last = len(actual) - end
+    return "".join(actual[:start]), "".join(actual[start:last]), "".join(actual[last:])

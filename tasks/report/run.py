@@ -1,0 +1,150 @@
+"""What a run left, as files: the page, the card and the numbers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from tasks.core.files import write_json, write_text
+from tasks.core.paths import Paths
+from tasks.report import figures, predictions, render
+from tasks.report.card import fenced, front_matter
+from tasks.report.gather import RunResults, gather
+from tasks.report.settings import Settings
+from tasks.statistics.p_value import format_p_value
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write(settings: Settings, paths: Paths) -> None:
+    """Write `data/report`.
+
+    write(Settings(title="Docker assistant"), Paths())
+    """
+    results = gather(paths)
+    write_text(paths.report / "report.html", page(settings, results))
+    reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, results))
+    write_text(paths.report / "predictions.html", reading)
+    write_text(paths.report / "model_card.md", card(settings, results))
+    write_json(paths.report / "comparison.json", render.comparison(results))
+    print(" ".join(render.summary(results)[1:2]), flush=True)
+
+
+def page(settings: Settings, results: RunResults) -> str:
+    """The HTML page. Everything from data is escaped, but the preview, which its own stage has escaped."""
+    metric = render.metric(results)
+    lines = [
+        {
+            "key": key,
+            "name": render.display_name(key),
+            "kind": render.group(results, key),
+            **render.score(results, key),
+            "slices": {part: values[metric] for part, values in scores["slices"].get("slice", {}).items()},
+            "metrics": scores["metrics"],
+            "cut": scores["cut"],
+            "empty": scores["empty"],
+            "too_long": scores["too_long"],
+            "not_asked": scores["not_asked"],
+            "no_answer": scores["no_answer"],
+            "shots": scores.get("shots"),
+        }
+        for key, scores in results.scores.items()
+    ]
+    names = render.slice_names(results)
+    return _render(
+        "report.html.jinja",
+        autoescape=True,
+        settings=settings,
+        results=results,
+        summary=render.summary(results),
+        synthetic=render.synthetic(results),
+        lines=lines,
+        slice_names=names,
+        metric=metric,
+        comparison=figures.intervals(lines) if lines[0]["better"] == "higher" else None,
+        by_slice=figures.slices(lines, names) if names and lines[0]["better"] == "higher" else None,
+        against=render.against(results),
+        curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},
+        preview=Markup(results.preview),
+        samples=render.samples(results, settings.samples),
+        lengths=figures.lengths(**results.profile["characters"], unit="characters"),
+        tokens=_tokens(results.audit),
+        splits=figures.SPLITS,
+    )
+
+
+def _tokens(audit: dict[str, Any]) -> Markup:
+    """Rows by tokens, or nothing where the audit does not tell."""
+    histograms = {
+        split: values["lengths"]["histogram"]
+        for split, values in audit.get("splits", {}).items()
+        if values.get("lengths")
+    }
+    rows = {split: histogram["rows"] for split, histogram in histograms.items()}
+    return figures.lengths(next(iter(histograms.values()))["edges"], rows, "tokens") if histograms else Markup("")
+
+
+def card(settings: Settings, results: RunResults) -> str:
+    """The model card: front matter that the hub understands, and Markdown."""
+    return _render(
+        "model_card.md.jinja",
+        autoescape=False,
+        settings=settings,
+        results=results,
+        summary=render.summary(results),
+        synthetic=render.synthetic(results),
+        slice_names=render.slice_names(results),
+        metric=render.metric(results),
+        against=render.against(results),
+        front_matter=front_matter(settings, results),
+        chat_template=fenced(results.chat_template, "jinja") if results.chat_template else None,
+        base=render.base_name(results),
+        method=render.method(results),
+    )
+
+
+def _render(template: str, *, autoescape: bool, **values: Any) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        percent=render.percent,
+        shown=render.shown,
+        p_value=format_p_value,
+        name=render.display_name,
+        number=_number,
+        value=_value,
+        cell=_cell,
+        size=_size,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def _number(value: float) -> str:
+    """Digits in groups of three; a fraction with 4 significant digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _value(value: Any) -> str:
+    """A setting as it would stand in params.yaml."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cell(value: Any) -> str:
+    """Text for a cell of a Markdown table: on one line, without HTML, and without ending the cell."""
+    return str(escape(" ".join(str(value).split()))).replace("|", "\\|")
+
+
+def _size(count: int) -> str:
+    """Bytes in the unit that keeps it short."""
+    for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
+        if count >= 1000**power:
+            return f"{count / 1000**power:.3g} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,198 @@
+"""A dialogue on its way to tokens: its text, where it is trained, and what is wrong before a token is counted."""
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+from tasks.chat.environment import MOST_TOOLS
+from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.rows.canonical import Message
+from tasks.template.markers import Marked, TurnEnds, mark
+from tasks.template.markup import FittedMarkup, Markup, fit
+from tasks.template.markup_search import row_markup, shared_markup
+from tasks.template.offsets import Span
+from tasks.template.prompts import Prompts, cache_key
+from tasks.template.settings import Trained
+from tasks.template.unslotted_text import call_and_speaker_names, count_lost_arguments, count_unpaired_thinks
+
+MOST = 20_000
+"""Markups that are kept."""
+
+SPEAKERS = ("assistant", "system", "developer")
+"""Roles whose texts hold tags for what they are; those of users and tools are anybody's."""
+
+SAMPLED = 64
+"""One row in so many is rendered turn by turn as well, to see that its markup tells the truth about it."""
+
+_LITERAL = re.compile(r"""['"]([^'"\n]*[^\w\s'"][^'"\n]*)['"]""")
+
+
+@dataclass(frozen=True)
+class RenderedDialogue:
+    """A dialogue as text."""
+
+    text: str
+    turns: tuple[Span, ...]
+    """Characters of each trained turn, from where the model takes over to behind its end."""
+    prompts: tuple[tuple[int, str | None], ...]
+    """Of turns whose prompt is what stands before them: the character at which the model takes over, and what the
+    template wrote there from the last control token on; None where that is not all of its own."""
+    own: tuple[Span, ...]
+    """Characters that the template itself wrote, and no row."""
+    spoken: tuple[Span, ...]
+    """Characters of texts of the assistant, and of system prompts: tags, such as <think>, are meant there."""
+    problems: Counter[str] = field(default_factory=Counter)
+    """Slugs of what is wrong, and of what is noted."""
+    missing: str | None = None
+    """The first of the texts that the template leaves out: which field of whose turn."""
+
+
+class DialogueRenderer:
+    """Renders dialogues and finds their trained turns; see `shared_markup` for how."""
+
+    def __init__(self, renderer: Renderer, ends: TurnEnds, train_on: Trained) -> None:
+        self.renderer = renderer
+        self._ends = ends
+        self._train_on = train_on
+        self._prompts = Prompts(renderer)
+        self._known: dict[tuple[bytes, str], Markup] = {}
+        self._taken: dict[int, tuple[list[Any] | None, str, bool]] = {}
+        self._tools_key = "null"
+        self._tools_quote = False
+        literals = {text for text in _LITERAL.findall(renderer.template) if len(text) > 2}
+        literals -= {text for text in literals if "\\n" in text}
+        self._looked_for = re.compile("|".join(map(re.escape, sorted(literals, key=len, reverse=True))) or r"(?!)")
+
+    def render(
+        self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
+    ) -> RenderedDialogue:
+        """The dialogue as text; turns are trained from the message `completion` on, or as the settings say.
+
+        Raises `Unrenderable`.
+        """
+        weights = [message.get("weight") for message in messages]
+        messages = self.renderer.adapt(
+            [{key: kept for key, kept in message.items() if key != "weight"} for message in messages]
+        )
+        if len(messages) < len(weights):  # the system prompt went into the first user turn
+            weights = weights[1:]
+            completion = None if completion is None else completion - 1
+        fitted, text, markup, texts = self._fit(messages, tools)
+        problems: Counter[str] = Counter()
+        trained = [turn for turn in markup.turns if self._is_trained(turn.message, messages, weights, completion)]
+        wanted = [
+            number
+            for number, message in enumerate(messages)
+            if message["role"] == "assistant" and self._is_trained(number, messages, weights, completion)
+        ]
+        if [turn.message for turn in trained] != wanted or not wanted or not markup.twice.isdisjoint(wanted):
+            problems["supervision"] += 1
+        missing = None
+        for slot in markup.missing:
+            problems["history" if _is_history(slot.message, messages, wanted) else "coverage"] += 1
+            missing = missing or f"{slot.field} of the {messages[slot.message]['role']}"
+        for number in fitted.trimmed:
+            slot = markup.slots[number]
+            problems["indentation" if slot.message in wanted and texts[number][:1].isspace() else "trimmed"] += 1
+        if not markup.tools:
+            problems["coverage"] += 1
+            missing = missing or "the tools"
+        called, named = call_and_speaker_names(messages)
+        if not all(name in text for name in called):
+            problems["coverage"] += 1
+            missing = missing or "the name of a call"
+        problems["scaffold"] += self._tools_quote or any(
+            self._ends.any_control.search(name) for name in (*called, *named)
+        )
+        problems["generation_prompt"] += self.renderer.lacks_generation_prompt
+        problems["coverage"] += count_lost_arguments(markup, fitted, text, texts)
+        problems["think"] += count_unpaired_thinks(messages)
+        for turn in trained:
+            problems["prefix"] += not turn.prefix
+            problems["stop"] += not turn.ended
+        spans = tuple((fitted.character(turn.start), fitted.character(turn.end)) for turn in trained)
+        prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
+        if self._train_on == "all" and completion is None:
+            spans = ((0, len(text)),)
+        starts = fitted.starts
+        written = tuple([(starts[number], starts[number + 1]) for number in markup.written])
+        speakers = [number for number, of in markup.of_messages if messages[of]["role"] in SPEAKERS]
+        spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
+        return RenderedDialogue(text, spans, prompts, written, spoken, +problems, missing)
+
+    def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
+        """The text after which the model answers."""
+        return self.renderer.render(messages, tools, generation_prompt=True)
+
+    def _fit(self, messages: list[Message], tools: list[Any] | None) -> tuple[FittedMarkup, str, Markup, list[str]]:
+        marked_dialogue = mark(messages)
+        self._take(tools)
+        text = self.renderer.render_adapted(messages, tools)
+        if not any(self._looked_for.search(own_text) for own_text in marked_dialogue.texts):
+            known = self._shared_markup(marked_dialogue, tools)
+            fitted = fit(known, text, marked_dialogue.texts) if known else None
+            sampled = crc32(text.encode("utf-8", "surrogatepass")) % SAMPLED == 0  # by itself, whatever came before
+            if known and fitted and (not sampled or self._agrees(known, fitted, messages, tools, text)):
+                return fitted, text, known, marked_dialogue.texts
+        markup, fitted = row_markup(self.renderer, messages, marked_dialogue, tools, self._ends, self._prompts, text)
+        return fitted, text, markup, marked_dialogue.texts
+
+    def _take(self, tools: list[Any] | None) -> None:
+        """Note the tools of the row, and whether they quote a control token: no markup has a slot for them."""
+        known = self._taken.get(id(tools))
+        if known is None or known[0] is not tools:
+            if len(self._taken) > MOST_TOOLS:
+                self._taken.clear()
+            key = json.dumps(tools, sort_keys=True, ensure_ascii=False)
+            known = self._taken[id(tools)] = tools, key, bool(self._ends.any_control.search(key))
+        _, self._tools_key, self._tools_quote = known
+
+    def _shared_markup(self, marked_dialogue: Marked, tools: list[Any] | None) -> Markup | None:
+        """The markup of dialogues built like this: all but their texts is the same, and their tools are."""
+        built = cache_key(marked_dialogue.messages), self._tools_key
+        if built not in self._known:
+            if len(self._known) > MOST:
+                self._known.clear()
+            try:
+                self._known[built] = shared_markup(self.renderer, marked_dialogue, tools, self._ends, self._prompts)
+            except Unrenderable:
+                return None
+        return self._known[built]
+
+    def _agrees(
+        self, markup: Markup, fitted: FittedMarkup, messages: list[Message], tools: list[Any] | None, text: str
+    ) -> bool:
+        """Whether each turn that the markup says follows its prompt does so in this row, rendered turn by turn."""
+        for turn in markup.turns:
+            if turn.prefix:
+                try:
+                    before = self.renderer.render_adapted(messages[: turn.message], tools, generation_prompt=True)
+                except Unrenderable:
+                    return False
+                if text[: fitted.character(turn.start)] != before:
+                    return False
+        return True
+
+    def _is_trained(self, number: int, messages: list[Message], weights: list[Any], completion: int | None) -> bool:
+        if weights[number] == 0:
+            return False
+        if completion is not None:
+            return number >= completion
+        if self._train_on == "last":
+            return number == max(index for index, message in enumerate(messages) if message["role"] == "assistant")
+        if self._train_on == "completion":
+            return number > max(
+                (index for index, message in enumerate(messages) if message["role"] == "user"), default=-1
+            )
+        return True
+
+
+def _is_history(number: int, messages: list[Message], wanted: list[int]) -> bool:
+    """Whether a message is an untrained turn, or a tool's result in an exchange before the first trained one."""
+    role = messages[number]["role"]
+    if role != "tool":
+        return role == "assistant" and number not in wanted
+    return bool(wanted) and any(message["role"] == "user" for message in messages[number : wanted[0]])

@@ -1,0 +1,184 @@
+"""The stage `template`: rows in, token ids and labels out, with an audit that adds up."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.core.errors import InputError, LossError
+from tasks.core.files import write_json, write_text, written
+from tasks.core.paths import Paths
+from tasks.core.progress import reporter
+from tasks.models.record import base_folder
+from tasks.template import preview
+from tasks.template.audit import Account
+from tasks.template.checks import CHECKS, REQUESTED
+from tasks.template.rows import Templater
+from tasks.template.settings import Settings
+from tasks.template.shards import BATCH, SEQUENCES, Shards
+from tasks.template.tokenizer import check_tracked, embedding_rows, eos_mismatch, load, max_length, stop_ids
+
+LOST = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("reason", pa.string()),
+        ("part", pa.string()),
+        ("tokens", pa.int64()),
+        ("tokens_after", pa.int64()),
+        ("answer_tokens", pa.int64()),
+        ("supervised_tokens_after", pa.int64()),
+        ("stop_kept", pa.bool_()),
+    ]
+)
+"""Columns of `truncated.parquet`: every row that left or was cut."""
+
+
+def write(settings: Settings, paths: Paths) -> None:
+    """Template both splits and write `data/templated`."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"  # of few rows, by threads, which change nothing; workers have none
+    base = base_folder(paths)
+    tokenizer, notes = load(base, settings)
+    check_tracked(settings.chat_template, paths.templates)
+    longest, source = max_length(tokenizer, base, settings.max_length)
+    templater = Templater(tokenizer, settings, stop_ids(base, tokenizer), longest, embedding_rows(base, settings))
+    settled = templater.reconcile()  # first: it may choose the end token
+    notes = eos_mismatch(base, tokenizer) | settled | notes
+    out = paths.templated
+    shown = preview.Preview(tokenizer, settings.preview_rows)
+    with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost:
+        accounts = [split(name, templater, paths, shown, lost) for name in ("train", "validation")]
+    trained = accounts[0].trained
+    if not trained["rows"] + trained["preference"] + trained["judged"]:
+        raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see data/clean/ledger.json.")
+    packs = _pack(out / "train.arrow", longest) if settings.packing else None
+    with written(out / "tokenizer") as folder:
+        tokenizer.save_pretrained(folder)
+    write_text(out / "preview.html", shown.page())
+    splits = {audited.name: audited.as_dict() for audited in accounts}
+    audit = {
+        "settings": settings.model_dump(mode="json"),
+        "chat_template": {
+            "source": settings.chat_template or "tokenizer",
+            "sha256": hashlib.sha256(tokenizer.chat_template.encode()).hexdigest(),
+        },
+        "made_right": notes,
+        "max_length": {"tokens": longest, "source": source},
+        "tokenizer": {
+            "vocabulary": len(tokenizer),
+            "eos": tokenizer.eos_token,
+            "pad": tokenizer.pad_token,
+            "bos": tokenizer.bos_token,
+        },
+        "control_tokens": _census(tokenizer, accounts),
+        "packing": packs,
+        "splits": splits,
+        "checks": {slug: sum(audited.findings.rows[slug] for audited in accounts) for slug in CHECKS},
+    }
+    write_json(out / "audit.json", audit)
+    print(f"template: max_length is {longest} tokens ({source})")
+    for line in notes.values():
+        print(f"template: {line}")
+    for name, audited in splits.items():
+        lengths = {key: value for key, value in audited["lengths"].items() if key != "histogram"}
+        print(f"template: {name}: {audited['trained']}, lengths {lengths}")
+        for finding in audited["findings"]:
+            line = f"{finding['severity']}: {finding['check']}: {finding['rows']} rows: {finding['message']}"
+            print(f"template: {name}: {line}")
+
+
+def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:
+    """Template one split and write its shards, what left or was cut into `lost`; stop where too much is."""
+    source = paths.clean / f"{name}.parquet"
+    if not source.is_file():
+        raise InputError(f"{source}: no such file; run the stage clean first.")
+    parquet = pq.ParquetFile(source)
+    account = Account(name)
+    report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
+    with Shards(paths.templated, name) as shards:
+        for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False)):
+            gone = [row for outcome in outcomes if (row := account.add(outcome))]
+            if gone:
+                lost.write_table(pa.Table.from_pylist(gone, schema=LOST))
+            if name == "train":
+                for outcome in outcomes:
+                    shown.add(outcome)
+            account.count(templater.encoder, outcomes)
+            shards.put(outcomes)
+            report(account.rows.came)
+        _settle(account, templater.settings, templater.limit)
+    return account
+
+
+def _pack(path: Path, capacity: int) -> dict[str, Any]:
+    """Rewrite the training rows in packs; returns how many there are, and how full."""
+    from tasks.template.packing import packed
+
+    packs = tokens = 0
+    schema = SEQUENCES.append(pa.field("pack", pa.int32()))
+    with (
+        pa.memory_map(str(path)) as source,
+        written(path) as aside,
+        pa.OSFile(str(aside), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as stream,
+    ):
+        for batch in packed(pa.ipc.open_stream(source), capacity):
+            stream.write_batch(batch)
+            packs = batch.column("pack")[-1].as_py() + 1
+            tokens += len(batch.column("input_ids").flatten())
+    return {"packs": packs, "capacity": capacity, "fill": round(tokens / (packs * capacity), 6) if packs else None}
+
+
+def _census(coder: Any, accounts: list[Account]) -> dict[str, int]:
+    """How often each control token stands in what is trained on."""
+    counts = sum((account.controls for account in accounts), start=type(accounts[0].controls)())
+    return {coder.convert_ids_to_tokens(token): counts[token] for token in sorted(counts)}
+
+
+def _settle(account: Account, settings: Settings, longest: int) -> None:
+    """Stop where the accounts do not add up, or more was lost than the settings allow, naming the rows."""
+    for ledger in (account.rows, account.tokens, account.answers):
+        ledger.check("template")
+    came, left = account.rows.came, account.rows.left
+    refused = sum(count for slug, count in left.items() if slug != "too_long" and slug not in REQUESTED)
+    long = left["too_long"] + account.cut
+    gone = sum(count for slug, count in account.answers.left.items() if slug not in REQUESTED)
+    most = settings.max_loss if settings.max_answer_loss is None else settings.max_answer_loss
+    stopped = settings.over_length == "error" and left["too_long"]
+    if refused + long <= settings.max_loss * came and gone <= most * account.answers.came and not stopped:
+        return
+    advice = f"template.max_loss: {_share(refused + long, came)}"
+    if settings.max_answer_loss is not None or gone * came > (refused + long) * account.answers.came:
+        advice += f" and template.max_answer_loss: {_share(gone, account.answers.came)}"
+    if refused:
+        reasons = [slug for slug in CHECKS if left[slug] and slug != "too_long" and slug not in REQUESTED]
+        failed = "; ".join(
+            f"{slug}: {CHECKS[slug].meaning} ({left[slug]} rows{_such(account, slug)})" for slug in reasons
+        )
+        raise LossError(
+            f"template: {refused} of {came} rows of {account.name} fail a check: {failed} "
+            f"({_names(account.refused, refused)}). Mend the rows or the template, or let them leave with {advice}."
+        )
+    how = "template.over_length: drop and " if settings.over_length == "error" else ""
+    raise LossError(
+        f"template: {long} of {came} rows of {account.name} are longer than {longest} tokens (longest: "
+        f"{max(account.came)}; {_names(account.long, long)}); {gone} of {account.answers.came} tokens of answers would "
+        "be lost. Raise template.max_length where the base allows it, shorten the rows, choose another "
+        f"template.over_length, or let them go with {how}{advice}."
+    )
+
+
+def _such(account: Account, slug: str) -> str:
+    return f", such as: {account.findings.details[slug]}" if slug in account.findings.details else ""
+
+
+def _names(examples: list[str], count: int) -> str:
+    return ", ".join(examples) + (f" and {count - len(examples)} more" if count > len(examples) else "")
+
+
+def _share(part: int, whole: int) -> str:
+    """The smallest share with three decimals that is at least part / whole."""
+    return f"{-(-part * 1000 // whole) / 1000:g}"

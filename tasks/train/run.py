@@ -1,0 +1,64 @@
+"""The stage `train`: load the base, tune it, save a whitelist of files."""
+
+import json
+import shutil
+from pathlib import Path
+
+from tasks.core.files import sha256, write_json, write_text, written
+from tasks.core.paths import Paths
+from tasks.models.loading import grow
+from tasks.models.record import base_folder, base_record
+from tasks.models.tuning import described, initial, load, save
+from tasks.train.settings import Settings
+from tasks.training import checkpoints, distributed, rows, usage
+from tasks.training.adapters import attach
+from tasks.training.trainer import TrainingResult, fit, prepare
+
+
+def tune(settings: Settings, paths: Paths) -> None:
+    """Train and save `data/trained`; the checkpoints go when the result is complete.
+
+    tune(Settings(steps=100), Paths())
+    """
+    result, scratch = train_rows(settings, paths)
+    if distributed.rank():
+        return
+    record = base_record(paths)
+    with written(paths.fitted) as out:
+        out.mkdir()
+        save(result.model, out, record["location"], initial(settings, scratch))
+        write_text(out / "loss.csv", result.curve)
+        write_json(out / "training.json", {**result.facts, **described(settings), "base": record["sha256"]})
+        write_json(out / "settings.json", settings.model_dump(mode="json"))
+    usage.save(paths, "train", settings, result.usage, paths.fitted)
+    shutil.rmtree(scratch)
+
+
+def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) -> tuple[TrainingResult, Path]:
+    """Train on the templated rows; return the result and the folder of the checkpoints (`scratch`, where it is set).
+
+    result, scratch = train_rows(Settings(steps=10), Paths())
+    """
+    from transformers import AutoTokenizer
+
+    audit = json.loads((paths.templated / "audit.json").read_text())
+    train = rows.load(paths.templated / "train.arrow")
+    validation = rows.load(paths.templated / "validation.arrow")
+    rows.check(rows.count(train), audit["splits"]["train"]["trained"], "train")
+    distributed.join(settings.processes)
+    prepare(settings)
+    base, record = base_folder(paths), base_record(paths)
+    tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
+    model = load(base, settings, settings)
+    grown = grow(model, tokenizer)
+    if scratch is None:
+        identity = {
+            "settings": settings.model_dump(mode="json"),
+            "base": record["sha256"],
+            "rows": [sha256(paths.templated / f"{split}.arrow") for split in ("train", "validation")],
+        }
+        with distributed.first():
+            scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
+    model = attach("train", settings, model, train, scratch, grown)
+    evaluated = validation if len(validation) else None
+    return fit("train", model, tokenizer, train, settings, scratch, validation=evaluated), scratch

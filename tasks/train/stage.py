@@ -1,0 +1,80 @@
+"""Fine-tune the base on the templated rows.
+
+    python -m tasks train
+
+In: data/base, data/templated. Out: data/trained (the adapter, or the whole model; `loss.csv`, `training.json`,
+`settings.json`; with `enabled: false` only that, and a curve without points). A run that was killed goes on from its
+last checkpoint and ends in the same bytes.
+"""
+
+from typing import Any
+
+from tasks.core.declaration import Entry, Resources, Size, Stage
+from tasks.core.files import write_json, write_text, written
+from tasks.core.paths import PATHS, Paths
+from tasks.train.settings import Settings
+from tasks.training import estimate, usage
+from tasks.training.estimate import Base
+from tasks.training.loss_curve import curve
+
+__all__ = ["STAGE", "Settings", "run", "validate"]
+
+
+def validate(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings alone."""
+    if not settings.enabled or not (settings.arguments or settings.peft):
+        return  # all else is known to fit, without seconds of imports
+    from tasks.training import trainer
+
+    trainer.validate(settings, paths.scratch("train"))
+
+
+def run(settings: Settings, paths: Paths) -> None:
+    """Train, check and save; see the module's docstring."""
+    from tasks.training import distributed
+
+    if not settings.enabled:
+        with written(paths.fitted) as out:
+            out.mkdir()
+            write_text(out / "loss.csv", curve([]))
+            write_json(out / "settings.json", settings.model_dump(mode="json"))
+        usage.remove(paths, "train")
+        print("train: off; what the stage align makes of the base is what goes on")
+        return
+
+    if settings.processes > 1 and not distributed.started():
+        distributed.together("train", settings.processes)
+        return
+    from tasks.train.run import tune
+
+    tune(settings, paths)
+
+
+def size(params: Any, base: Base) -> Size:
+    """What the adapter or model takes, and the checkpoints before it."""
+    if not params.train.enabled:
+        return Size()
+    checkpoints, result = estimate.training(base, params.train, params.train)
+    return Size(result, checkpoints)
+
+
+def memory(params: Any, base: Base) -> int:
+    """Bytes of weights, gradients and optimiser states."""
+    return estimate.memory(base, params.train, params.train) if params.train.enabled else 0
+
+
+STAGE = Stage(
+    name="train",
+    about="Fine-tuning.",
+    settings=Settings,
+    run=run,
+    validate=validate,
+    entries=(
+        Entry(
+            inputs=(PATHS.base, PATHS.audit, PATHS.tokenizer, PATHS.tokens("train"), PATHS.tokens("validation")),
+            outputs=(PATHS.fitted,),
+        ),
+    ),
+    resources=Resources(gpu=True, memory=memory),
+    size=size,
+)

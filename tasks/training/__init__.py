@@ -1,0 +1,1 @@
+"""Training with trl and peft, for the stages that train."""

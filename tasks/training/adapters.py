@@ -1,0 +1,173 @@
+"""What is tuned, put on a model: an adapter by peft's own configuration, or some of the model's own weights.
+
+Shapes: `B` rows of a batch, `T` tokens of the longest one.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.core.errors import SettingsError
+from tasks.core.settings import hint
+from tasks.training.methods import METHODS
+from tasks.training.settings import Freeze, Tuning
+
+LORA_PLUS = 16.0
+"""How much faster B learns than A by the method lora_plus unless b_ratio is set: the ratio of its paper."""
+
+PROBED = 64
+"""Rows whose activations the method eva looks at before training."""
+
+INITIAL = "initial"
+"""Folder, beside the checkpoints, of an adapter as it was before training."""
+
+
+def b_ratio(settings: Tuning) -> float | None:
+    """How much faster LoRA's B learns than its A; None: as fast."""
+    return settings.lora.b_ratio or (LORA_PLUS if settings.method == "lora_plus" else None)
+
+
+def peft_configuration(what: str, settings: Tuning, task: str = "CAUSAL_LM") -> Any:
+    """peft's configuration of the method, checked by peft's own class; None where the model's own weights are tuned."""
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, PeftConfig, PeftType
+
+    method = METHODS[settings.method]
+    if method.kind is None:
+        return None
+    kind = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(method.kind)]
+    reserved = {field.name for field in dataclasses.fields(PeftConfig)}
+    fields = {field.name for field in dataclasses.fields(kind)} - reserved
+    for name in settings.peft:
+        if name not in fields:
+            raise SettingsError(
+                f"params.yaml: unknown key '{what}.peft.{name}': {kind.__name__} of peft has no such field; "
+                f"{hint(name, fields)}"
+            )
+    fields_set = {name: value for name, value in method.preset.items() if name in fields} | settings.peft
+    if method.lora:
+        lora = settings.lora
+        fields_set |= {
+            "r": lora.r,
+            "lora_alpha": lora.alpha,
+            "lora_dropout": lora.dropout,
+            "target_modules": lora.target_modules,
+        }
+    if method.kind == "ADALORA":
+        fields_set.setdefault("total_step", getattr(settings, "steps", 1))
+    if settings.method == "eva":
+        from peft import EvaConfig
+
+        fields_set.setdefault("eva_config", EvaConfig())
+    try:
+        return kind(task_type=task, **fields_set)
+    except (ValueError, TypeError, AssertionError, ImportError) as error:
+        raise SettingsError(f"params.yaml: {what}.peft: peft refuses it: {' '.join(str(error).split())}") from None
+
+
+def attach(
+    what: str, settings: Tuning, model: Any, rows: Any, scratch: Path, grown: bool, task: str = "CAUSAL_LM"
+) -> Any:
+    """`model` with what shall be tuned, and nothing else, set to be trained.
+
+    `grown`: the model has rows of embeddings for new tokens, which are trained and saved with an adapter. `task`: what
+    the model is for, by peft's name; SEQ_CLS for one that scores. Raises `SettingsError` where the method does not fit
+    the model.
+    """
+    if settings.method == "full":
+        return model
+    if settings.method == "freeze":
+        unfreeze(what, model, settings.freeze)
+        return model
+    if settings.method == "trainable_tokens" and model.config.tie_word_embeddings:
+        raise SettingsError(
+            f"params.yaml: {what}.method trainable_tokens does not work with trl on a base whose head shares the "
+            "weights of the embeddings; set it to freeze with freeze.names: [embed_tokens], or to lora."
+        )
+    from peft import get_peft_model
+
+    config = peft_configuration(what, settings, task)
+    if grown:
+        _train_embeddings(what, settings.method, config, model)
+    _keep_packing(model)
+    try:
+        tuned = get_peft_model(model, config)
+    except (ValueError, TypeError, KeyError, AssertionError, RuntimeError, ImportError) as error:
+        key = "lora.target_modules" if METHODS[settings.method].lora and "target" in str(error).lower() else "peft"
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"params.yaml: {what}.{key} does not fit the base: {reason}") from None
+    if settings.method == "eva":
+        _initialize_eva(what, tuned, rows)
+    if METHODS[settings.method].plain:
+        tuned.save_pretrained(scratch / INITIAL, save_embedding_layers=False)
+    return tuned
+
+
+def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
+    """Freeze `model` but for the blocks and the names of `freeze`."""
+    blocks = max((part for part in model.modules() if isinstance(part, torch.nn.ModuleList)), key=len)
+    if abs(freeze.layers) > len(blocks):
+        raise SettingsError(
+            f"params.yaml: {what}.freeze.layers is {freeze.layers}, and the base has {len(blocks)} blocks; "
+            "take fewer, or method: full."
+        )
+    model.requires_grad_(False)
+    first, last = (0, -freeze.layers) if freeze.layers < 0 else (len(blocks) - freeze.layers, len(blocks))
+    for block in blocks[first:last]:
+        block.requires_grad_(True)
+    for part in freeze.names:
+        weights = [weight for name, weight in model.named_parameters() if part in name]
+        if not weights:
+            tied = " (the head shares the weights of the embeddings)" if model.config.tie_word_embeddings else ""
+            raise SettingsError(f"params.yaml: {what}.freeze.names: no weight of the base is called {part}{tied}.")
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:
+    """Have the adapter train and save the embeddings too: nothing else does, and the new tokens would mean nothing."""
+    tied = bool(model.config.tie_word_embeddings)
+    if not hasattr(config, "modules_to_save") or (tied and not hasattr(config, "ensure_weight_tying")):
+        raise SettingsError(
+            f"params.yaml: template.new_tokens makes rows of embeddings, and {what}.method {method} cannot train them "
+            "on this base; set it to lora, freeze or full."
+        )
+    layers = {id(layer): layer for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    names = [name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if id(layer) in layers]
+    config.modules_to_save = sorted({*(config.modules_to_save or ()), *names})
+    if hasattr(config, "ensure_weight_tying"):
+        config.ensure_weight_tying = tied
+
+
+def _keep_packing(model: Any) -> None:
+    """Stop bitsandbytes from repacking the weights of a 4-bit base (see `tasks.models.loading.keep_packing`)."""
+    if getattr(model, "is_loaded_in_4bit", False):
+        from tasks.models.loading import keep_packing
+
+        keep_packing(model)
+
+
+def _initialize_eva(what: str, tuned: Any, rows: Any) -> None:
+    """Start the adapter from the activations of some rows (EVA, arXiv:2410.07170).
+
+    Raises `SettingsError` where they have fewer tokens than peft needs for one singular value decomposition: it would
+    go through them for ever.
+    """
+    from peft import initialize_lora_eva_weights
+
+    device = next(tuned.parameters()).device
+    samples = rows.select(range(min(PROBED, len(rows))))["input_ids"]
+    config = tuned.peft_config["default"]
+    needed = int(config.r * config.eva_config.rho)
+    if (tokens := sum(map(len, samples))) < needed:
+        raise SettingsError(
+            f"params.yaml: {what}.method eva looks at {needed} tokens at least (lora.r times rho), and the first "
+            f"{len(samples)} rows have {tokens}; lower {what}.lora.r."
+        )
+    longest = max(map(len, samples))
+    ids, mask = (torch.zeros(len(samples), longest, dtype=torch.long, device=device) for _ in range(2))  # (B, T)
+    for index, row in enumerate(samples):
+        ids[index, : len(row)] = torch.tensor(row)
+        mask[index, : len(row)] = 1
+    initialize_lora_eva_weights(tuned, [{"input_ids": ids, "attention_mask": mask}], show_progress_bar=False)

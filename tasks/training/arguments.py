@@ -1,0 +1,120 @@
+"""The arguments of a trainer: what the settings say, what has to be so, and what params.yaml passes on."""
+
+import dataclasses
+import difflib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tasks.core.errors import SettingsError
+from tasks.training import distributed
+from tasks.training.estimate import checkpoints_kept
+from tasks.training.optimizers import PROJECTING
+from tasks.training.settings import Optimization
+
+WIDE = 512
+"""Numbers for a token from which on a processor gains by bfloat16: of narrower models the products are so small that
+turning them to and fro costs more. By the settings and the base alone, so that the bytes are the same each time."""
+
+
+def arguments(
+    what: str,
+    kind: Any,
+    settings: Optimization,
+    scratch: Path,
+    *,
+    eval_steps: int | None = None,
+    patience: bool = False,
+    width: int | None = None,
+    further: dict[str, Any] | None = None,
+    **own: Any,
+) -> Any:
+    """The arguments of a trainer: `kind` is trl's class for them, `further` what `params.yaml` passes on.
+
+    `width`: numbers that the model has for a token between two layers, where that is known.
+
+    Raises `SettingsError` where `kind` does not know one of them or refuses their values.
+    """
+    cpu = not torch.cuda.is_available()
+    further = further or {}
+    if settings.optimizer in PROJECTING:
+        further = {"optim_target_modules": ["attn", "mlp"], **further}
+    names = {field.name for field in dataclasses.fields(kind)}
+    for name in further:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+            advice = f"did you mean '{near[0]}'?" if near else "see its documentation."
+            raise SettingsError(
+                f"params.yaml: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
+                f"{advice}"
+            )
+    values = {
+        "output_dir": str(scratch),
+        "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.batch_size,
+        "per_device_eval_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.gradient_accumulation,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.scheduler,
+        "warmup_steps": settings.warmup_steps,
+        "optim": "adamw_torch" if settings.optimizer == "muon" else settings.optimizer,
+        "adam_beta2": settings.adam_beta2,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "seed": settings.seed,
+        "bf16": bfloat16(settings.dtype, cpu, width),
+        "use_cpu": cpu,
+        "ddp_backend": "gloo" if cpu and distributed.started() else None,
+        "activation_checkpointing": settings.gradient_checkpointing,
+        "logging_steps": settings.logging_steps,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is no number
+        "save_strategy": "steps" if checkpoints_kept(settings) else "no",
+        "save_steps": eval_steps if patience else settings.checkpoint_steps,
+        "save_total_limit": 2,  # the older one stays valid until the manifest of the newer one is written
+        "eval_strategy": "steps" if eval_steps else "no",
+        "eval_steps": eval_steps,
+        "load_best_model_at_end": patience,
+        "metric_for_best_model": "eval_loss" if patience else None,
+        "dataloader_pin_memory": not cpu,
+        "disable_tqdm": True,
+        "report_to": [],
+        **own,
+    }
+    try:
+        return kind(**{**values, **further})
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {reason}") from None
+
+
+def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:
+    """Whether to compute in bfloat16: as `dtype` says, or where the machine can and the model is wide enough.
+
+    `width` as for `arguments`; a model of unknown width counts as wide.
+    """
+    if dtype != "auto":
+        return dtype == "bfloat16"
+    if not cpu:
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported()) and (width is None or width >= WIDE)
+
+
+def width(config: Any) -> int | None:
+    """Numbers for a token between two layers of a model with this configuration; None where it does not tell."""
+    return getattr(config.get_text_config(), "hidden_size", None)
+
+
+def effective(values: Any) -> dict[str, Any]:
+    """Every argument that trl and transformers ended up with, less what names this machine or a secret."""
+    left_out = {"output_dir", "logging_dir", "hub_token", "push_to_hub_token", "run_name", "local_rank"}
+    return {name: _json(value) for name, value in sorted(values.to_dict().items()) if name not in left_out}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _json(item) for name, item in sorted(value.items())}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,0 +1,89 @@
+"""Watch a training run: progress, the loss curve, the manifest of each checkpoint, and a stop at the first bad step."""
+
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from tasks.core.errors import CheckFailed
+from tasks.core.progress import reporter
+from tasks.training import checkpoints, distributed
+from tasks.training.loss_curve import REWARD
+from tasks.training.settings import Optimization
+
+LAST, BEFORE, FEWEST = 3, 20, 5
+"""Logged losses in a row that are a spike; those before them, at most and at least, that say what is usual."""
+
+NAT = 1.0
+"""Nats that are no spike however even the losses were."""
+
+ALIKE = "frac_reward_zero_std"
+"""What trl calls the share of prompts whose answers were all worth the same, from which nothing is learned."""
+
+
+class MonitorCallback(TrainerCallback):  # type: ignore[misc]
+    """Called by the trainer at each log, checkpoint and end."""
+
+    def __init__(self, what: str, settings: Optimization) -> None:
+        self.report = reporter(what, settings.steps, "steps")
+        self.what = what
+        self.max_spike = settings.max_spike
+        self.shown: dict[str, float] = {}
+        self.learned = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Whether there ever was a gradient; a run that goes on has the log of what was before."""
+        self.learned = any(entry.get("grad_norm") for entry in state.log_history)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.report(state.global_step, **self.shown)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Stop where the loss is no number or nothing is learned yet; keep the latest figures for the progress bar."""
+        logs = logs or {}
+        for name in ("loss", "grad_norm", "eval_loss"):
+            if name not in logs:
+                continue
+            value = float(logs[name])
+            if not math.isfinite(value):
+                raise CheckFailed(
+                    f"{self.what}: {name} is {value} at step {state.global_step}; "
+                    f"lower {self.what}.learning_rate, or lengthen {self.what}.warmup_steps."
+                )
+            self.shown[name] = value
+        if "loss" in logs and self.max_spike:
+            self._spike(state, self.max_spike)
+        for name in REWARD:
+            if name in logs:
+                self.shown["reward"] = float(logs[name])
+        if "grad_norm" not in logs or ALIKE in logs:
+            return
+        self.learned |= float(logs["grad_norm"]) > 0
+        if not self.learned:
+            raise CheckFailed(
+                f"{self.what}: the gradient is zero at step {state.global_step}: no weight learns. "
+                f"Check what {self.what}.method and the keys below it tune."
+            )
+
+    def _spike(self, state: Any, threshold: float) -> None:
+        """Stop where the loss has jumped; a run that goes on has the losses of what was before."""
+        losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
+        usual, now = losses[-BEFORE - LAST : -LAST], losses[-LAST:]
+        if len(usual) < FEWEST:
+            return
+        mean = statistics.fmean(usual)
+        if min(now) > mean + max(NAT, threshold * statistics.pstdev(usual)):
+            shown_losses = ", ".join(f"{loss:.4g}" for loss in now)
+            raise CheckFailed(
+                f"{self.what}: the loss has jumped: the last {LAST} logged are {shown_losses} at step "
+                f"{state.global_step}, after {mean:.4g} on average; checkpoints stay. Lower "
+                f"{self.what}.learning_rate or {self.what}.max_grad_norm, lengthen {self.what}.warmup_steps, look at "
+                f"the rows, or set {self.what}.max_spike to null."
+            )
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        distributed.wait()  # every process has written its part
+        if not distributed.rank():
+            checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")

@@ -1,0 +1,153 @@
+"""Checkpoints that can be trusted: each has a manifest of its files, written last; only complete ones are resumed.
+
+They lie in `data/scratch/<stage>-<key>/`, where the key is a hash of everything that went in (settings, base, rows,
+code): training goes on only from a checkpoint of exactly this work, and ends in the bytes of an undisturbed run.
+"""
+
+import errno
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import MachineError
+from tasks.core.files import fingerprint, sha256, write_json
+
+MANIFEST = "manifest.json"
+INPUTS = "inputs.json"
+"""Beside the checkpoints: what they are made of, by name."""
+
+NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
+"""State without which a resumed run would go on, silently, with other results."""
+
+
+NO_ROOM = ("No space left", "StorageFull", "file write failed", "unexpected pos")
+"""What libraries say where a disk is full: the system, safetensors, torch, and torch where it closes the file."""
+
+
+def key(inputs: dict[str, Any], *packages: Path) -> str:
+    """Hash of everything that decides the result: `inputs`, the libraries, this code and that in `packages`."""
+    return fingerprint(_known(inputs, packages))[:16]
+
+
+def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
+    """The folder `<scratch>-<key>` for the checkpoints of this work.
+
+    Training never goes on from what was made of something else. Checkpoints of other inputs stay where they are, so
+    that a change taken back goes on from them, but those of one other work only, the last one; the
+    function prints which, and what differs.
+    """
+    known = _known(inputs, packages)
+    target = scratch.with_name(f"{scratch.name}-{key(inputs, *packages)}")
+    others = [other for other in scratch.parent.glob(f"{scratch.name}-*") if other != target]
+    others.sort(key=_made, reverse=True)
+    kept = None
+    for other in others:
+        if kept or not list(other.glob("checkpoint-*")):
+            shutil.rmtree(other)
+            if kept:
+                print(f"{scratch.name}: removed {other}, which is older", flush=True)
+            continue
+        kept = other
+        changed = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
+        print(
+            f"{scratch.name}: does not go on from the checkpoints in {other}, which are of other inputs: {changed}. "
+            "They are used where the inputs are theirs again; remove the folder if that will not be.",
+            flush=True,
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / INPUTS, known)
+    return target
+
+
+def _made(target: Path) -> float:
+    """When the work in `target` was last begun."""
+    file = target / INPUTS
+    return file.stat().st_mtime if file.exists() else 0.0
+
+
+def _known(inputs: dict[str, Any], packages: tuple[Path, ...]) -> dict[str, Any]:
+    code = {
+        f"{package.name}/{file.name}": sha256(file)
+        for package in (Path(__file__).parent, *packages)
+        for file in sorted(package.glob("*.py"))
+    }
+    libraries = {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")}
+    return {"inputs": inputs, "code": code, "libraries": libraries}
+
+
+def _differing(old: Any, new: Any, name: str = "") -> list[str]:
+    """Names of the values in which `old` and `new` differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted({*old, *new})
+        return [
+            changed
+            for key in names
+            for changed in _differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if old == new else [name.removeprefix("inputs.")]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def seal(checkpoint: Path) -> None:
+    """Write the manifest: the checkpoint is complete."""
+    files = {
+        str(path.relative_to(checkpoint)): sha256(path) for path in sorted(checkpoint.rglob("*")) if path.is_file()
+    }
+    write_json(checkpoint / MANIFEST, files)
+
+
+@contextmanager
+def report_full_disk(what: str, scratch: Path) -> Iterator[None]:
+    """Turn what torch and safetensors say where a checkpoint finds no room into a sentence."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        message = str(error)
+        if getattr(error, "errno", None) != errno.ENOSPC and not any(words in message for words in NO_ROOM):
+            raise
+        raise MachineError(
+            f"{what}: the disk with {scratch} is full; free some space and run again: it goes on from its last "
+            "complete checkpoint."
+        ) from None
+
+
+def latest(scratch: Path) -> Path | None:
+    """The newest checkpoint whose manifest holds; those that are incomplete are named and removed."""
+    candidates = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    for checkpoint in candidates:
+        fault = _fault(checkpoint)
+        if fault is None:
+            return checkpoint
+        print(f"{scratch.name}: {checkpoint.name} is not used: {fault}", flush=True)
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def _fault(checkpoint: Path) -> str | None:
+    """Why a checkpoint cannot be trusted; None where it can."""
+    try:
+        files = json.loads((checkpoint / MANIFEST).read_text())
+    except FileNotFoundError:
+        return "it has no manifest, so it was not finished"
+    except json.JSONDecodeError:
+        return "its manifest cannot be read"
+    missing = [name for name in NEEDED if name not in files]
+    if not any(name.startswith("rng_state") for name in files):
+        missing.append("rng_state")
+    missing += [name for name in files if not (checkpoint / name).is_file()]
+    if missing:
+        return f"{', '.join(missing)} is missing"
+    changed = [name for name, digest in files.items() if sha256(checkpoint / name) != digest]
+    return f"{', '.join(changed)} has changed" if changed else None

@@ -1,0 +1,182 @@
+"""What every trainer here has in common: the checks around it, what it prints, and what it records.
+
+prepare(settings)
+result = train("train", trainer, settings, scratch, Workload({"rows": 20}, items=20, longest=7))
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer
+from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
+from transformers.trainer_utils import set_seed
+
+from tasks.core.errors import CheckFailed
+from tasks.models.private_transformers import on_device
+from tasks.training import checkpoints, distributed, memory_estimate
+from tasks.training.adapters import b_ratio
+from tasks.training.arguments import effective
+from tasks.training.callbacks import ALIKE
+from tasks.training.loss_curve import curve
+from tasks.training.methods import METHODS
+from tasks.training.muon import Muon
+from tasks.training.pace import PaceCallback
+from tasks.training.settings import Optimization, Tuning
+from tasks.training.usage import Usage
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """A trained model and what is worth recording about how it came about."""
+
+    model: Any
+    curve: str
+    facts: dict[str, Any]
+    usage: Usage
+    """What it took; no part of the outputs, for it differs from run to run."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is trained on: its counts, and how many items a step takes."""
+
+    counts: dict[str, int]
+    items: int
+    """Items an epoch: rows, or packs."""
+    longest: int
+    """The item with the most tokens."""
+    unit: str = "rows"
+    """What the items are."""
+    forward: Callable[[int], Any] | None = None
+    """A loss of so many items like the longest one, where the trainer does not make it of the item alone."""
+
+
+def prepare(settings: Optimization) -> None:
+    """Fix what would make two runs differ: threads, seeds, and kernels whose order of addition varies."""
+    torch.set_num_threads(settings.threads)
+    torch.use_deterministic_algorithms(True)
+    # That also fills every new buffer with NaN, against reads of what was never written; trl's loss makes buffers of
+    # hundreds of megabytes at each step, and the filling took a third of the time. Bytes are the same without.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    set_seed(settings.seed)
+
+
+def train(
+    what: str, trainer: Any, settings: Optimization, scratch: Path, workload: Workload, patience: int | None = None
+) -> TrainingResult:
+    """Train, from the last checkpoint in `scratch` if any, and check that something was trained.
+
+    Raises `CheckFailed` where nothing is trainable or no weight changed.
+    """
+    trainer.remove_callback(PrinterCallback)  # MonitorCallback tells the same in one line
+    if patience:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+    trainable = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
+    if not trainable:
+        raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and what it tunes.")
+    before = {name: digest(value) for name, value in trainable.items()}
+    with distributed.first():
+        checkpoint = checkpoints.latest(scratch)
+    batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
+    _print_summary(what, settings, workload, batch, trainable, trainer.args, checkpoint)
+    at_once = settings.batch_size if workload.forward else min(settings.batch_size, workload.items)
+    needs = memory_estimate.measure(
+        trainer, settings, workload.forward or partial(_forward, trainer, workload.longest), at_once
+    )
+    memory_estimate.report(what, needs)
+    memory_estimate.check_resources(what, needs, settings, scratch, hasattr(trainer.model, "peft_config"))
+    pace = PaceCallback(what, _evaluated_rows(trainer, batch))
+    trainer.add_callback(pace)
+    with checkpoints.report_full_disk(what, scratch):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    steps_done = trainer.state.global_step
+    usage = memory_estimate.summarize(what, needs, pace, (steps_done - pace.start) * batch)
+    changed = sum(before[name] != digest(value) for name, value in trainable.items())
+    if not changed:
+        equal_rewards = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
+        if equal_rewards and min(equal_rewards) == 1:
+            raise CheckFailed(
+                f"{what}: in {steps_done} steps all answers to a prompt were worth the same, so nothing was learned; "
+                f"see that {what}.rewards tell good answers of the model from bad ones, or raise {what}.answers."
+            )
+        raise CheckFailed(f"{what}: after {steps_done} steps no weight has changed; raise {what}.learning_rate.")
+    facts = {
+        **workload.counts,
+        "steps": steps_done,
+        workload.unit: workload.counts.get(workload.unit, workload.items),
+        f"effective_batch_{workload.unit}": batch,
+        "epochs": round(steps_done * batch / workload.items, 3),
+        "parameters": sum(value.numel() for value in trainer.model.parameters()),
+        "trainable_parameters": sum(value.numel() for value in trainable.values()),
+        "tensors_changed": changed,
+        "device": trainer.args.device.type,
+        "dtype": "bfloat16" if trainer.args.bf16 else "float32",
+        "arguments": effective(trainer.args),
+    }
+    return TrainingResult(trainer.model, curve(trainer.state.log_history), facts, usage)
+
+
+def _evaluated_rows(trainer: Any, batch: int) -> float:
+    """Rows of the validation split that are looked at for each row of `batch` that a step takes, on average."""
+    if trainer.args.eval_strategy == "no" or trainer.eval_dataset is None:
+        return 0.0
+    return float(len(trainer.eval_dataset) / trainer.args.eval_steps / batch)
+
+
+def _forward(trainer: Any, item: int, count: int) -> Any:
+    batch = trainer.data_collator([trainer.train_dataset[item] for _ in range(count)])
+    return trainer.compute_loss(trainer.model, on_device(trainer, batch))
+
+
+def optimizer(settings: Optimization, model: Any, values: Any) -> Any:
+    """The optimiser where transformers does not make it by its name; else None."""
+    if settings.optimizer == "muon":
+        return Muon(
+            model,
+            settings.learning_rate,
+            (values.adam_beta1, values.adam_beta2),
+            values.adam_epsilon,
+            settings.weight_decay,
+        )
+    ratio = b_ratio(settings) if isinstance(settings, Tuning) and METHODS[settings.method].lora else None
+    if ratio is None:
+        return None
+    from peft.optimizers import create_loraplus_optimizer
+
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(values, model)
+    rate = options.pop("lr")
+    return create_loraplus_optimizer(
+        model, kind, lr=rate, loraplus_lr_ratio=ratio, loraplus_weight_decay=settings.weight_decay, **options
+    )
+
+
+def digest(weight: Any) -> bytes:
+    """Hash of the bytes of a tensor, which costs no copy of it."""
+    flat = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.blake2b(flat.numpy().data, digest_size=16).digest()
+
+
+def _print_summary(
+    what: str,
+    settings: Optimization,
+    workload: Workload,
+    batch: int,
+    trainable: dict[str, Any],
+    values: Any,
+    start: Any,
+) -> None:
+    """One line of derived facts, before the first step."""
+    counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in workload.counts.items())
+    weights = sum(value.numel() for value in trainable.values())
+    print(
+        f"{what}: {counts}, {settings.steps} steps of {batch} {workload.unit}, "
+        f"{weights} trainable weights, {'bfloat16' if values.bf16 else 'float32'} on {values.device.type}, "
+        f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
+        flush=True,
+    )

@@ -1,0 +1,194 @@
+"""What a run will need, before its first step: memory, measured; disk for checkpoints; and what it took.
+
+The estimate is printed and compared with what there is: a run that would not fit stops here, with the numbers and the
+cheapest way out, and not after hours.
+"""
+
+import ctypes
+import resource
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from tasks.core.errors import MachineError
+from tasks.training.estimate import checkpoints_kept
+from tasks.training.optimizers import state_bytes
+from tasks.training.pace import PaceCallback
+from tasks.training.private_trl import forget_figures
+from tasks.training.settings import Optimization
+from tasks.training.usage import Amounts, Usage, format_duration
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """What a run needs, in bytes."""
+
+    loaded: int
+    """Memory in use before training: program, libraries, weights."""
+    gradients: int
+    optimizer: int
+    activations: int
+    """What is in use at one time besides: what a forward pass keeps and a backward pass makes of it, for the most."""
+    disk: int
+    """Checkpoints kept at once, and the result."""
+
+    @property
+    def memory(self) -> int:
+        """The largest amount in use at one time."""
+        return self.loaded + self.gradients + self.optimizer + self.activations
+
+
+def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any], at_once: int) -> MemoryEstimate:
+    """What `trainer` will need for batches of `at_once` items; measured on passes forward and back, with no trace left.
+
+    `forward` makes a loss of so many items, each as long as the longest. First one goes, then as many as fit twice into
+    the memory that is there; what more would take is extrapolated.
+    """
+    model = trainer.model
+    trained = [value for value in model.parameters() if value.requires_grad]
+    weights = sum(value.numel() for value in trained)
+    whole = not hasattr(model, "peft_config")
+    saved = 4 * (sum(value.numel() for value in model.parameters()) if whole else weights)
+    held, checkpoints = state_bytes(settings.optimizer), checkpoints_kept(settings)
+    gradients = sum(value.numel() * value.element_size() for value in trained)
+    if trainer.args.gradient_checkpointing:  # as trainer.train() does
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs)
+    loaded = in_use()
+    most = measure_pass(trainer, forward, 1) - loaded
+    count = min(at_once, max(1, available() // 2 // max(most, 1)))
+    each = max(most - gradients, 0)
+    if count > 1:
+        one, most = most, measure_pass(trainer, forward, count) - loaded
+        each = max(most - one, 0) // (count - 1)
+    most += each * (at_once - count)
+    step = gradients + 2 * max(value.numel() * value.element_size() for value in trained)  # of Adam on one tensor
+    peak = max(most, step, saved)  # a copy of what is saved is made, when there are no gradients any more
+    buckets = gradients if trainer.args.world_size > 1 else 0  # in which processes exchange them
+    return MemoryEstimate(
+        loaded=loaded,
+        gradients=gradients,
+        optimizer=round(held * weights),
+        activations=peak - gradients + buckets,
+        disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
+    )
+
+
+def measure_pass(trainer: Any, forward: Callable[[int], Any], count: int) -> int:
+    """The most memory in use at one time in a pass forward and back of `count` items, in bytes; all is put away."""
+    model = trainer.model
+    training = model.training
+    model.train()
+    reset_peak()
+    with torch.random.fork_rng(), discard_metrics(trainer):
+        with trainer.compute_loss_context_manager():
+            loss = forward(count)
+        loss.backward()
+    del loss
+    most = peak()
+    model.zero_grad(set_to_none=True)
+    model.train(training)
+    release_cache()
+    return most
+
+
+@contextmanager
+def discard_metrics(trainer: Any) -> Iterator[None]:
+    """Leave no trace of a forward pass in what trl keeps for its log."""
+    yield
+    forget_figures(trainer)
+
+
+def in_use() -> int:
+    """Bytes of memory that this process holds: of the graphics card where there is one."""
+    return int(torch.cuda.memory_allocated() if torch.cuda.is_available() else psutil.Process().memory_info().rss)
+
+
+def available() -> int:
+    """Bytes of memory that it could have besides."""
+    return int(torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available)
+
+
+def reset_peak() -> None:
+    """Let `peak` begin anew; where the kernel does not allow that, it goes on."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak() -> int:
+    """The most that this process has held since `start`, in bytes."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def release_cache() -> None:
+    """Let others have what was freed; allocators keep it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    with suppress(AttributeError):  # a C library other than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def check_resources(what: str, needs: MemoryEstimate, settings: Optimization, scratch: Path, adapter: bool) -> None:
+    """Raise `MachineError` where memory or disk will not do; says what would cost the least."""
+    free = shutil.disk_usage(scratch).free
+    if needs.disk > free:
+        raise MachineError(
+            f"{what}: {_size(needs.disk)} of disk are needed for {checkpoints_kept(settings)} checkpoints and the "
+            f"result, {_size(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
+        )
+    free_memory, needed = available(), needs.memory - needs.loaded
+    if needed <= free_memory:
+        return
+    ways = []
+    if settings.batch_size > 1:
+        fitting = max(
+            1, int(settings.batch_size * (free_memory - needed + needs.activations) // max(needs.activations, 1))
+        )
+        ways.append(
+            f"{what}.batch_size to {min(fitting, settings.batch_size // 2)} with {what}.gradient_accumulation raised"
+        )
+    if not settings.gradient_checkpointing:
+        ways.append(f"{what}.gradient_checkpointing to true")
+    ways.append(f"{what}.method to qlora" if adapter else f"{what}.method to lora, or {what}.optimizer to adafactor")
+    raise MachineError(
+        f"{what}: {_size(needed)} of memory are needed besides what is loaded (gradients {_size(needs.gradients)}, "
+        f"optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}), "
+        f"{_size(free_memory)} are available; set {', or '.join(ways)}."
+    )
+
+
+def report(what: str, needs: MemoryEstimate) -> None:
+    """Print one line of the estimate."""
+    print(
+        f"{what}: needs {_size(needs.memory)} of memory (loaded {_size(needs.loaded)}, gradients "
+        f"{_size(needs.gradients)}, optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}) and "
+        f"{_size(needs.disk)} of disk",
+        flush=True,
+    )
+
+
+def summarize(what: str, needs: MemoryEstimate, pace: PaceCallback, items: int) -> Usage:
+    """Print one line of what it took, beside what was estimated. `items` were trained on."""
+    peak_memory = peak()
+    text = f"{what}: took {_size(peak_memory)} of memory, {needs.memory / peak_memory - 1:+.0%} priced"
+    if pace.seconds:
+        text += f", and {format_duration(pace.seconds)}"
+        text += f", {pace.estimated / pace.seconds - 1:+.0%} foretold" if pace.estimated else ""
+    print(text, flush=True)
+    estimated = Amounts(needs.memory, needs.disk, pace.estimated)
+    return Usage(estimated, Amounts(peak_memory, pace.disk, pace.seconds), items, pace.step)
+
+
+def _size(amount: int) -> str:
+    return f"{amount / 2**30:.2f} GiB" if amount >= 2**30 else f"{amount / 2**20:.0f} MiB"

@@ -1,0 +1,75 @@
+"""Batches without padding: rows one after the other, kept apart by their position ids, where the model honours them.
+
+Shapes: `B` lines of a batch, `T` tokens of a line, `V` vocabulary.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from tasks.core.errors import CheckFailed
+from tasks.training.settings import Batched
+
+DENSE = 4096
+"""Tokens of a batch up to which attention over all of it costs less than padding short rows would."""
+
+PROBE = 64
+"""Tokens of each of two rows that are compared alone and side by side."""
+
+TOLERANCE = 1e-3
+"""Largest difference of a logit, as a share of the largest logit. Rows that are apart differ by about 1e-6 of it."""
+
+
+Collator = Callable[[list[dict[str, Any]]], dict[str, Any]]
+"""Items (input_ids, labels; seq_lengths where an item holds several rows) to a batch."""
+
+FLAT_COLLATOR: Collator = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)
+"""Items to one line of the shape (1, T), with the bounds of rows that flash attention and recurrent kernels ask
+for, and no attention mask: one of ones would let the rows see each other. It is trl's; there is no padding in it."""
+
+
+def use_padding_free(what: str, settings: Batched, model: Any, rows: Any) -> bool:
+    """Whether batches of `rows` go without padding; `settings.padding_free` says so, or leaves it to what is measured.
+
+    Raises `CheckFailed` where it is asked for and the model mixes the rows: recurrent models do, silently.
+    """
+    if settings.padding_free is False:
+        return False
+    if settings.padding_free == "auto":
+        longest = pc.max(pc.list_value_length(rows.data.column("input_ids"))).as_py() or 0
+        return bool(longest * settings.batch_size <= DENSE) and rows_stay_apart(model, rows, FLAT_COLLATOR)
+    if not rows_stay_apart(model, rows, FLAT_COLLATOR):
+        raise CheckFailed(
+            f"{what}: the base mixes rows that stand side by side in a batch; set {what}.padding_free to auto or false."
+        )
+    return True
+
+
+def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
+    """Whether a row's logits are the same alone as behind another and beside a longer one, in batches of `collate`."""
+    device = next(model.parameters()).device
+    first, second = (np.array(rows[index]["input_ids"][:PROBE]) for index in (0, min(1, len(rows) - 1)))
+    both = np.concatenate([first, second])
+    packs = [
+        {"input_ids": ids, "labels": ids, "seq_lengths": [len(row) for row in parts]}
+        for ids, parts in ((both, [first, second]), (second, [second]))
+    ]
+    batch = collate(packs)
+    del batch["labels"]
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        alone = model(input_ids=torch.tensor(second[None], device=device), use_cache=False).logits[
+            0
+        ]  # (T of second, V)
+        put = {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
+        logits = model(**put, use_cache=False).logits  # (B, T, V)
+    model.train(training)
+    behind = logits[0, len(first) : len(both)]
+    beside = logits[0, len(both) :] if len(logits) == 1 else logits[1, : len(second)]
+    difference = torch.cat([behind - alone, beside - alone]).abs().max()
+    return bool(difference <= TOLERANCE * alone.abs().max())

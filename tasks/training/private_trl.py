@@ -1,0 +1,69 @@
+"""What training uses of trl that its documentation does not promise: when an upgrade moves a name, mend it here.
+
+Nothing of trl is imported before a function is called, so stages without preferences load no experimental trainer.
+"""
+
+import importlib
+from typing import Any
+
+EXPERIMENTAL = {"CPO": "cpo", "ORPO": "orpo", "GKD": "gkd", "OnlineDPO": "online_dpo"}
+"""Modules of `trl.experimental`, which trl may move in any release, by the prefix of the names taken from each."""
+
+
+def __getattr__(name: str) -> Any:
+    """The configuration or the trainer of an experimental objective, such as CPOConfig and CPOTrainer."""
+    prefix = name.removesuffix("Config").removesuffix("Trainer")
+    if prefix == name or prefix not in EXPERIMENTAL:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"trl.experimental.{EXPERIMENTAL[prefix]}"), name)
+
+
+class Prepared:
+    """Before a trainer of trl among the bases: its rows are ready, so it neither renders nor tokenises them."""
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        return dataset
+
+
+class PromptIds:
+    """Before GRPO's or RLOO's trainer among the bases: prompts are token ids."""
+
+    def _tokenize_prompts(self, prompts: Any) -> tuple[Any, None, dict[str, Any]]:
+        return prompts, None, {}
+
+
+class PaddedPrompts:
+    """Before the trainer of online DPO among the bases: prompts are token ids, where trl renders and tokenises text."""
+
+    processing_class: Any
+
+    def padded(self, prompts: Any) -> Any:
+        """What stands for the tokenizer while trl generates: called as one, it returns the ids of `prompts`."""
+        raise NotImplementedError
+
+    def _generate(self, model: Any, prompts: Any, images: None = None) -> Any:
+        tokenizer = self.processing_class
+        self.processing_class = self.padded(prompts)
+        try:
+            return super()._generate(model, [""] * len(prompts), images)  # type: ignore[misc]
+        finally:
+            self.processing_class = tokenizer
+
+
+def answer_log_probabilities(trainer: Any, ids: Any, mask: Any, answer: int) -> Any:
+    """Of the last `answer` tokens in each row of `ids` (B, T), by GRPO's or RLOO's trainer: (B, answer), in nats."""
+    return trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, answer)[0]
+
+
+def pair_log_probabilities(trainer: Any, prompts: Any, prompt_mask: Any, answers: Any, answer_mask: Any) -> Any:
+    """Of each token of `answers` (B, T) behind `prompts` (B, P), by the trainer of online DPO: (B, T), in nats."""
+    return trainer._forward(trainer.model, prompts, prompt_mask, answers, answer_mask)
+
+
+def forget_figures(trainer: Any) -> None:
+    """Clear what trl has collected for its next line of log."""
+    for name in ("_metrics", "_stored_metrics"):
+        for figures in getattr(trainer, name, {}).values():
+            figures.clear()
+    if hasattr(trainer, "_total_train_tokens"):
+        trainer._total_train_tokens = 0

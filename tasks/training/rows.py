@@ -1,0 +1,56 @@
+"""The rows that are trained: token ids and labels, memory-mapped, and their counts."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import CheckFailed, InputError
+from tasks.rows.canonical import IGNORED
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much there is to train on; must agree between the audit and the trainer (INV-8)."""
+
+    rows: int
+    tokens: int
+    supervised_tokens: int
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def load(path: Path) -> Any:
+    """The rows in `path` (Arrow IPC stream; columns input_ids and labels) as a memory-mapped `datasets.Dataset`."""
+    from datasets import Dataset
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the stage template first.")
+    return Dataset.from_file(str(path))
+
+
+def count(dataset: Any) -> Counts:
+    """Rows, tokens and supervised tokens of `dataset`, read from its Arrow columns."""
+    import pyarrow.compute as pc
+
+    table = dataset.data
+    labels = pc.list_flatten(table.column("labels"))
+    return Counts(
+        rows=dataset.num_rows,
+        tokens=pc.sum(pc.list_value_length(table.column("input_ids"))).as_py() or 0,
+        supervised_tokens=pc.sum(pc.not_equal(labels, IGNORED)).as_py() or 0,
+    )
+
+
+def check(counts: Counts, expected: dict[str, int], what: str) -> None:
+    """Raise where the trainer would see other rows or tokens than the audit counted."""
+    differing = {
+        name: (value, expected[name]) for name, value in counts.as_dict().items() if value != expected.get(name)
+    }
+    if differing:
+        differences = ", ".join(
+            f"{name} {counted} instead of {wanted}" for name, (counted, wanted) in differing.items()
+        )
+        raise CheckFailed(f"{what}: the trainer sees {differences}; run the stage template again.")
+    if not counts.supervised_tokens:
+        raise CheckFailed(f"{what}: {counts.rows} rows, but no token carries a loss; see data/templated/preview.html.")

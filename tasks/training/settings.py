@@ -1,0 +1,231 @@
+"""Settings of training, shared by `train`, `align` and the pretraining of an embedded base."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+
+from tasks.core.errors import SettingsError
+from tasks.core.settings import Settings as Section
+from tasks.training import optimizers
+from tasks.training.methods import METHODS, known
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Optimization(Section):
+    """How many steps, of how many rows, by which optimiser. Passed to trl's SFTConfig."""
+
+    steps: Positive = 300
+    """Optimiser steps."""
+    batch_size: Positive = 32
+    """Rows a forward pass, or packs where rows are packed. The effective batch: this times `gradient_accumulation`."""
+    gradient_accumulation: Positive = 1
+    """Forward passes an optimiser step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
+    """Peak learning rate, after warm-up."""
+    scheduler: Annotated[str, AfterValidator(optimizers.scheduler)] = "cosine"
+    """Course of the learning rate after warm-up, by its name in transformers; linear and cosine end at zero."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 20
+    """Steps in which the learning rate rises linearly from zero."""
+    optimizer: Annotated[str, AfterValidator(optimizers.optimizer)] = "adamw_torch"
+    """An optimiser by its name in transformers, such as adamw_torch, adafactor, adamw_8bit; or muon."""
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Memory of Adam's second moment, a step; short runs want less than the usual 0.999."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients longer than this (Euclidean norm) are scaled down to it."""
+    max_spike: Annotated[float, Field(gt=0)] | None = 5.0
+    """Standard deviations by which three logged losses in a row may exceed the mean of the twenty before them; more,
+    and more than 1 nat, is a spike that does not pass, at which training stops. null: it does not."""
+    seed: Annotated[int, Field(ge=0)] = 42
+    """Seed of initial weights, data order and dropout."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; weights stay float32. auto: bfloat16 on a graphics card, and
+    on a processor that computes in it where the base's hidden_size is at least 512, below which it costs time."""
+    threads: Positive = 2
+    """CPU threads. Part of the result: another number adds in another order and gives other last bits."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a fifth more time."""
+    logging_steps: Positive = 10
+    """Steps between two points of the loss curve."""
+    checkpoint_steps: Positive = 100
+    """Steps between two checkpoints; a run that was killed goes on from the last one. More than `steps`: none."""
+
+
+class Batched(Optimization):
+    """How rows with labels stand in a batch."""
+
+    padding_free: bool | Literal["auto"] = "auto"
+    """Rows of a batch stand one after the other, apart by their positions, instead of each filled up to the longest:
+    the same gradients without work on padding. auto: where batch_size times the longest row is at most 4,096 tokens,
+    beyond which attention over the whole batch costs more, and the base keeps the rows apart, which is measured."""
+    group_by_length: bool = False
+    """Rows of similar length share a batch: less work on padding, at the price of less random batches. For rows that
+    are not packed. Of use where batches are padded, which `padding_free` decides."""
+
+
+class LoRA(Section):
+    """Low-rank adapter (Hu et al. 2021, arXiv:2106.09685)."""
+
+    r: Positive = 16
+    """Rank."""
+    alpha: Annotated[float, Field(gt=0)] = 32
+    """Scale: the update is multiplied by alpha / r."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the adapter's inputs set to zero in training."""
+    target_modules: str | list[str] = "all-linear"
+    """Names of the layers that get an adapter; all-linear: every linear layer but the head."""
+    b_ratio: Annotated[float, Field(ge=1)] | None = None
+    """Learning rate of the matrix B as a multiple of that of A (LoRA+, arXiv:2402.12354); null: 16 for the method
+    lora_plus, 1 for others."""
+
+
+class Freeze(Section):
+    """What is trained while the rest of the model stays as it is, for `method: freeze`."""
+
+    layers: int = 2
+    """Transformer blocks that are trained: so many last ones, or first ones where it is negative."""
+    names: tuple[str, ...] = ()
+    """Parts of the names of weights that are trained too, such as lm_head, embed_tokens, norm."""
+
+
+class Tuning(Section):
+    """What of a model is tuned, and how; shared by the stages `train` and `align`."""
+
+    method: str = "lora"
+    """What is tuned: lora, qlora, dora, rslora, lora_plus, pissa, olora, eva, full (every weight), freeze (some of
+    them), or another kind of peft by its name in small letters, such as ia3, vera or prompt_tuning."""
+    lora: LoRA = LoRA()
+    """The adapter; for the methods that are LoRA, without effect for others."""
+    peft: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+    """Fields of peft's configuration of the method by their names there, over the ones that temper sets."""
+    freeze: Freeze = Freeze()
+    """For `method: freeze`, without effect for others."""
+    quantization: Literal["nf4", "fp4", "int8"] | None = None
+    """The base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, slower. null: as they are; nf4
+    for the method qlora."""
+
+    @field_validator("method")
+    @classmethod
+    def _method(cls, value: str) -> str:
+        return known(value)
+
+    @field_validator("peft")
+    @classmethod
+    def _peft(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        method = METHODS.get(info.data.get("method", ""))
+        if method is None:
+            return value
+        if value and method.kind is None:
+            raise ValueError("it has no effect on a method without an adapter; remove it")
+        lora = {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"}
+        if method.lora and (twice := sorted(set(lora) & set(value))):
+            raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set it there")
+        if missing := [name for name in method.needs if name not in value]:
+            raise ValueError(f"the method needs {', '.join(missing)} here, which nobody else can know")
+        return value
+
+    @field_validator("quantization")
+    @classmethod
+    def _quantization(cls, value: str | None, info: ValidationInfo) -> str | None:
+        name = info.data.get("method", "")
+        method = METHODS.get(name)
+        if value and method:
+            if method.kind is None:
+                raise ValueError("quantised weights cannot be trained themselves; set method to lora or qlora")
+            if not method.quantized or (name == "dora" and value == "int8"):
+                raise ValueError(f"{name} does not work on a quantised base in the installed peft; set it to null")
+        return value
+
+    @property
+    def quantized(self) -> str | None:
+        """In what the base's weights are held while it is trained; None: as they are."""
+        return self.quantization or ("nf4" if self.method == "qlora" else None)
+
+
+RESERVED = {
+    "output_dir": None,
+    "max_steps": "steps",
+    "num_train_epochs": "steps",
+    "per_device_train_batch_size": "batch_size",
+    "per_device_eval_batch_size": "batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation",
+    "learning_rate": "learning_rate",
+    "lr_scheduler_type": "scheduler",
+    "warmup_steps": "warmup_steps",
+    "warmup_ratio": "warmup_steps",
+    "optim": "optimizer",
+    "adam_beta2": "adam_beta2",
+    "weight_decay": "weight_decay",
+    "max_grad_norm": "max_grad_norm",
+    "seed": "seed",
+    "data_seed": "seed",
+    "bf16": "dtype",
+    "fp16": "dtype",
+    "use_cpu": None,
+    "activation_checkpointing": "gradient_checkpointing",
+    "gradient_checkpointing": "gradient_checkpointing",
+    "logging_steps": "logging_steps",
+    "logging_strategy": None,
+    "save_strategy": None,
+    "save_steps": "checkpoint_steps",
+    "save_total_limit": None,
+    "eval_strategy": None,
+    "eval_steps": "eval_steps",
+    "load_best_model_at_end": "patience",
+    "padding_free": "padding_free",
+    "max_length": None,
+    "packing": None,
+    "dataset_kwargs": None,
+    "push_to_hub": None,
+    "trust_remote_code": None,
+    "resume_from_checkpoint": None,
+}
+"""Arguments of the trainers that temper sets, and the key that stands for each; None: what it sets has to be so."""
+
+
+SHARDING = ("fsdp", "fsdp_config", "deepspeed")
+"""Arguments that share out a model's weights among processes."""
+
+
+def check_arguments(value: dict[str, Any]) -> dict[str, Any]:
+    """`value`; `ValueError` where it holds an argument that has a key of its own, must be what it is, or is refused."""
+    for name in sorted(set(value) & set(SHARDING)):
+        raise ValueError(f"{name} is not offered: accelerate shards on accelerators only; see docs/support.md")
+    for name in sorted(set(value) & set(RESERVED)):
+        key = RESERVED[name]
+        raise ValueError(f"{name} is set by the key {key}" if key else f"{name} has to be what temper sets it to")
+    return value
+
+
+def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
+    """Raise `SettingsError` where rows should share a line of a batch, and what is tuned or how they go forbids it."""
+    if packed and settings.group_by_length:
+        raise SettingsError(
+            f"params.yaml: {what}.group_by_length is for rows that are not packed; set it to false, or "
+            "template.packing to false."
+        )
+    alone = isinstance(settings, Tuning) and not METHODS[settings.method].side_by_side
+    if alone and (packed or settings.padding_free is True):
+        key = "template.packing" if packed else f"{what}.padding_free"
+        raise SettingsError(
+            f"params.yaml: {key} puts several rows into one line, and what {what}.method puts before a row would "
+            "stand before the first one only; set it to false."
+        )
+
+
+class Supervised(Batched, Tuning):
+    """Training on rows with labels, watched on a validation split."""
+
+    arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
+    """Further arguments of trl's SFTConfig by their names there, such as neftune_noise_alpha: 5,
+    dataloader_num_workers: 2, lr_scheduler_kwargs: {min_lr: 1e-5}, report_to: [tensorboard]."""
+    processes: Positive = 1
+    """Processes that train together, one a GPU, or on the CPU with `threads` each; `batch_size` is that of each, so the
+    effective batch is so many times as large. Gradients are averaged (DDP)."""
+    eval_steps: Positive = 100
+    """Steps between two losses on the validation split."""
+    patience: Positive | None = None
+    """Evaluations without a lower validation loss after which training stops; the weights of the lowest one are kept,
+    and checkpoints are written as often as there are evaluations. null: all steps are made."""

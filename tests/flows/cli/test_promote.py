@@ -1,0 +1,182 @@
+"""Promotion and comparison of runs: real git, real DVC, real GTO tags."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.core.errors import CheckFailed, MachineError
+from tasks.core.files import write_json, write_text
+from tasks.core.paths import Paths
+from tests.tasks import tiny
+
+DVC = """stages:
+  evaluate:
+    cmd: cp -r made data/evaluation
+    deps: [made]
+    params: [train]
+    outs: [data/evaluation/base, data/evaluation/merged]
+  decide:
+    cmd: cp decision.json data/decision/decision.json
+    deps: [decision.json]
+    metrics:
+      - data/decision/decision.json:
+          cache: false
+artifacts:
+  model:
+    path: data/evaluation/merged
+    type: model
+"""
+ROWS = 20
+
+
+def call(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def ran(right: int, rate: float, promote: bool) -> str:
+    """A finished run in the current folder: `right` of 20 rows answered rightly; the commit."""
+    paths = Paths(Path("made-in"))
+    shutil.rmtree("made", ignore_errors=True)
+    shutil.rmtree("data/evaluation", ignore_errors=True)
+    for candidate, count in {
+        "base": 2,
+        "base_system": 2,
+        "base_few_shot": 2,
+        "adapter": right,
+        "merged": right,
+    }.items():
+        scored = {"exact_match": [float(number < count) for number in range(ROWS)]}
+        said = [f"{candidate} {number < count}" for number in range(ROWS)]
+        tiny.evaluation(paths, candidate, scored, said)
+    shutil.move(paths.data / "evaluation", "made")
+    write_text(Path("params.yaml"), f"train:\n  learning_rate: {rate}\n")
+    decision = {"promote": promote, "reason": f"merged has {right}.", "candidate": "merged", "metric": "exact_match"}
+    write_json(
+        Path("decision.json"),
+        {**decision, "value": right / 20, "low": 0.0, "high": 1.0, "n": 20, "gain": 0.1, "p": 0.01},
+    )
+    Path("data/decision").mkdir(parents=True, exist_ok=True)
+    score = {"value": right / 20, "low": 0.0, "high": 1.0, "n": ROWS}
+    write_json(Path("data/report/comparison.json"), {"candidates": {"merged": {"exact_match": score, "slices": {}}}})
+    call("dvc", "repro", "--quiet")
+    call("git", "add", "--all")
+    call("git", "commit", "--quiet", "-m", f"{right} of {ROWS}")
+    return call("git", "rev-parse", "HEAD").strip()
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The commits of a run that may be promoted and of a later one that may not, in the current folder."""
+    place, before = tmp_path_factory.mktemp("decided"), Path.cwd()
+    kept = dict(os.environ)
+    os.environ.update({f"GIT_{who}_NAME": "temper" for who in ("AUTHOR", "COMMITTER")})
+    os.environ.update({f"GIT_{who}_EMAIL": "temper@localhost" for who in ("AUTHOR", "COMMITTER")})
+    os.environ.update(
+        PATH=f"{Path(sys.executable).parent}:{kept['PATH']}", DVC_NO_ANALYTICS="1", GIT_CONFIG_GLOBAL="/dev/null",
+        PYTHONPATH=str(before),
+    )  # fmt: skip
+    os.chdir(place)
+    try:
+        call("git", "init", "--quiet", "--initial-branch=main")
+        call("dvc", "init", "--quiet")
+        write_text(Path("dvc.yaml"), DVC)
+        write_text(Path(".gitignore"), "/made-in\n")
+        yield ran(12, 0.1, True), ran(8, 0.2, False)
+    finally:
+        os.chdir(before)
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def temper(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli.main", *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
+    code, said = temper("compare")
+    assert code == 0, said
+    later, earlier = (line for line in said.splitlines() if "of 20" in line)
+    assert later.startswith("8 of 20") and runs[1][:10] in later
+    assert "0.4000" in later and "not promoted: merged has 8." in later
+    assert "train.learning_rate 0.1 -> 0.2" in later
+    assert runs[0][:10] in earlier and "0.6000" in earlier and "not promoted" not in earlier
+    page = Path("data/report/runs.html").read_text()
+    assert page.count("<tr>") == 3 and "0.1 -&gt; 0.2" in page and "<script" not in page
+    Path("data/report/runs.html").unlink()
+
+
+def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str]) -> None:
+    code, said = temper("compare", runs[0], runs[1], "--rows", "2")
+    assert code == 0, said
+    assert "train.learning_rate 0.1 -> 0.2" in said
+    assert "data/evaluation/merged changed" in said and "data/evaluation/base changed" not in said
+    assert "merged exact_match 0.6000 -> 0.4000" in said
+    assert "not promoted: merged has 8." in said
+    assert "20 in both" in said and "4 answers differ" in said
+    assert "exact_match: -0.2000" in said and "0 rows higher, 4 lower, 16 level" in said
+    assert said.count("    second ") == 2
+    assert "the same" in temper("compare", runs[1], ".")[1]
+
+
+def test_what_cannot_be_compared_is_one_sentence(runs: tuple[str, str]) -> None:
+    code, said = temper("compare", runs[0], "nothing")
+    assert code == 1 and "git knows no revision 'nothing' here" in said and "Traceback" not in said
+    code, said = temper("compare", runs[0], runs[1], "--candidate", "nf4")
+    assert code == 1 and "has no data/evaluation/nf4" in said
+    shutil.move(".dvc/cache", "cache-away")
+    try:
+        code, said = temper("compare", runs[0], runs[1])
+        assert code == 1 and "is not in DVC's cache; fetch it" in said
+    finally:
+        shutil.rmtree(".dvc/cache", ignore_errors=True)
+        shutil.move("cache-away", ".dvc/cache")
+
+
+def test_a_run_that_its_rules_refuse_is_not_promoted(runs: tuple[str, str]) -> None:
+    from flows.history.registry import register
+
+    with pytest.raises(CheckFailed, match="is not to be promoted: merged has 8"):
+        register("HEAD", "production")
+    assert call("git", "tag") == ""
+    with pytest.raises(MachineError, match="git knows no revision"):
+        register("nothing", "production")
+
+
+def test_a_run_is_registered_with_version_stage_and_numbers(runs: tuple[str, str]) -> None:
+    from flows.history.registry import register
+
+    assert "model v0.0.1 is commit" in register(runs[0], "staging")[0]
+    assert register(runs[0], "production")[0].startswith("model v0.0.1"), "a version of its own once only"
+    tags = call("git", "tag").split()
+    assert [tag for tag in tags if "@" in tag] == ["model@v0.0.1"]
+    message = call("git", "tag", "--list", "--format=%(contents)", "model@v0.0.1")
+    assert "exact_match 0.6000 (0.0000 to 1.0000, 20 rows); gain over base 0.1000, p = 0.0100" in message
+    shown: list[dict[str, Any]] = json.loads(call("gto", "show", "model", "--json"))
+    assert [one["version"] for one in shown] == ["v0.0.1"]
+    assert {stage["stage"] for stage in shown[0]["stages"]} == {"staging", "production"}
+    assert shown[0]["commit_hexsha"] == runs[0]
+
+
+def test_against_the_rules_says_so_and_keeps_the_scores(runs: tuple[str, str]) -> None:
+    import pyarrow.parquet as pq
+
+    for part in ("base_system", "base_few_shot", "adapter"):
+        shutil.copytree(f"made/{part}", f"data/evaluation/{part}", dirs_exist_ok=True)
+    code, said = temper("promote", "--against-the-rules", "--version", "v1.0.0")
+    assert code == 0, said
+    assert "model v1.0.0" in said and "commit data/best" in said
+    assert "against the rules: merged has 8." in call("git", "tag", "--list", "--format=%(contents)", "model@v1.0.0")
+    kept = pq.read_table("data/best/scores.parquet").to_pydict()
+    assert sum(kept["exact_match"]) == 8 and len(kept["id"]) == ROWS

@@ -1,0 +1,156 @@
+"""`temper push` against a stand-in for the hub that speaks its HTTP: what arrives is what was made."""
+
+import base64
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli.main import main
+from flows.history.hub import pack, push
+from tasks.core.errors import InputError, MachineError, SettingsError
+
+
+class Hub:
+    """A hub for one user, `me`, with the token `right`."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.objects: dict[str, bytes] = {}
+        self.created: list[dict[str, Any]] = []
+        self.messages: list[str] = []
+        self.requests = 0
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
+        self.address = f"http://127.0.0.1:{self.server.server_port}"
+
+    def handler(hub) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - `self` is the handler's
+        class Handler(BaseHTTPRequestHandler):
+            def log_message(self, format: str, *arguments: Any) -> None: ...
+
+            def answer(self, value: Any, code: int = 200) -> None:
+                text = json.dumps(value).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def body(self) -> bytes:
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+            def do_PUT(self) -> None:
+                hub.objects[self.path.rpartition("/")[2]] = self.body()
+                self.answer({})
+
+            def do_GET(self) -> None:
+                if self.headers.get("Authorization") != "Bearer right":
+                    self.answer({"error": "Invalid username or password."}, 401)
+                    return
+                self.answer({"id": "me/model", "sha": "0" * 40, "siblings": [], "name": "me", "type": "user"})
+
+            def do_POST(self) -> None:
+                hub.requests += 1
+                said = self.body()
+                if self.headers.get("Authorization") != "Bearer right":
+                    self.answer({"error": "Invalid username or password."}, 401)
+                elif self.path == "/api/repos/create":
+                    hub.created.append(json.loads(said))
+                    self.answer({"url": f"{hub.address}/me/model", "name": "me/model", "id": "1"})
+                elif "/preupload/" in self.path:
+                    asked = json.loads(said)["files"]
+                    large = [{"path": f["path"], "uploadMode": "lfs", "shouldIgnore": False} for f in asked]
+                    for file in large:
+                        if not file["path"].endswith(".safetensors"):
+                            file["uploadMode"] = "regular"
+                    self.answer({"files": large})
+                elif self.path.endswith("/objects/batch"):
+                    objects = [
+                        {**wanted, "actions": {"upload": {"href": f"{hub.address}/objects/{wanted['oid']}"}}}
+                        for wanted in json.loads(said)["objects"]
+                    ]
+                    self.answer({"transfer": "basic", "objects": objects})
+                elif "/commit/" in self.path:
+                    for line in map(json.loads, said.splitlines()):
+                        value = line["value"]
+                        if line["key"] == "header":
+                            hub.messages.append(value["summary"])
+                        elif line["key"] == "file":
+                            hub.files[value["path"]] = base64.b64decode(value["content"])
+                        else:
+                            hub.files[value["path"]] = hub.objects[value["oid"]]
+                    url = f"{hub.address}/me/model/commit/{'1' * 40}"
+                    self.answer({"commitUrl": url, "commitOid": "1" * 40, "hookOutput": "", "success": True})
+                else:
+                    self.answer({})
+
+        return Handler
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    made = Hub()
+    thread = threading.Thread(target=made.server.serve_forever)
+    thread.start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_TOKEN", "right")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the stand-in speaks the LFS protocol
+    folder = tmp_path / "data" / "merged"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(hashlib.sha256(b"weights").digest() * 1000)
+    (folder / "config.json").write_text("{}")
+    (folder / "settings.json").write_text("{}")
+    (folder / "merge.json").write_text(json.dumps({"method": "lora", "base": "f" * 64}))
+    card = tmp_path / "data" / "report" / "model_card.md"
+    card.parent.mkdir()
+    card.write_text("# Card\n")
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub's library, of httpx
+def test_what_arrives_is_what_was_made(hub: Hub, merged: Path) -> None:
+    address = push(pack("me/model", merged), private=True, endpoint=hub.address)
+    assert address == f"{hub.address}/me/model/commit/{'1' * 40}"
+    assert hub.created[0]["visibility"] == "private"
+    assert set(hub.files) == {"model.safetensors", "config.json", "merge.json", "README.md"}
+    assert hub.files["model.safetensors"] == (merged / "model.safetensors").read_bytes()
+    assert hub.files["README.md"] == b"# Card\n"
+    assert hub.messages == [f"merged: method lora, base {'f' * 64}"]
+
+
+def test_a_dry_run_sends_nothing(hub: Hub, merged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["push", "me/model", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "         32,000  model.safetensors" in said
+    assert "README.md (from data/report/model_card.md)" in said
+    assert "bytes to me/model" in said
+    assert hub.requests == 0
+
+
+def test_a_token_that_may_not_write(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "wrong")
+    with pytest.raises(MachineError, match=r"the hub refused me/model: .*set HF_TOKEN to a token that may write"):
+        push(pack("me/model", merged), private=True, endpoint=hub.address)
+    assert not hub.files
+
+
+def test_bad_input(merged: Path) -> None:
+    with pytest.raises(SettingsError, match="'model' is no name of a repository; give organisation/name"):
+        pack("model", merged)
+    with pytest.raises(InputError, match="no such folder"):
+        pack("me/model", merged / "missing")
+    (merged / "merge.json").unlink()
+    with pytest.raises(InputError, match="nothing says that it is what was trained"):
+        pack("me/model", merged)

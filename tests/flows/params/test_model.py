@@ -1,0 +1,172 @@
+"""params.yaml: its model, its schema, and changes from the command line."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.params.form import form, news
+from flows.params.model import SCHEMA, change, check, model, schema
+from tasks.core.errors import SettingsError
+from tests.flows.project import ROOT
+
+TEXT = """\
+# What trains.
+train:
+  # How far each step goes.
+  learning_rate: 0.005  # per step
+  steps: 300
+quantize:
+  schemes: [nf4, int8]
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def changed(path: Path, *assignments: str, recipe: Path | None = None) -> list[str]:
+    return change(list(assignments), recipe, path=path, verify=lambda aside: None)
+
+
+def test_the_shipped_params_are_valid_and_complete() -> None:
+    check(ROOT / "params.yaml")
+
+
+def test_the_schema_is_in_step() -> None:
+    assert (ROOT / SCHEMA).read_text() == schema(), "run: python -m flows.params"
+
+
+def test_every_key_is_described() -> None:
+    definitions = model().model_json_schema()["$defs"]
+    undescribed = [
+        f"{section}.{name}"
+        for section, model in definitions.items()
+        for name, field in model.get("properties", {}).items()
+        if "description" not in field and "description" not in definitions.get(field.get("$ref", "").split("/")[-1], {})
+    ]
+    assert undescribed == []
+
+
+def test_set_changes_one_value_and_keeps_comments(path: Path) -> None:
+    assert changed(path, "train.learning_rate=1e-4") == ["train.learning_rate 0.005 -> 0.0001"]
+    assert path.read_text().split() == TEXT.replace("0.005", "1e-4").split()
+
+
+def as_sent_by_a_browser(node: Any) -> Any:
+    """What the form of the Prefect UI sends where nobody touches it: every default, by a language without floats."""
+    if "properties" in node:
+        return {name: as_sent_by_a_browser(part) for name, part in node["properties"].items()}
+    text = json.dumps(node.get("default"))
+    return json.loads(text, parse_float=lambda number: int(float(number)) if float(number) % 1 == 0 else float(number))
+
+
+def test_of_a_form_that_is_sent_only_what_was_changed_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    before = path.read_text().replace('"', "").splitlines()
+    sent = as_sent_by_a_browser(form(path))
+    assert change([], values=news(sent, path), path=path) == []
+    sent["train"]["learning_rate"], sent["train"]["max_grad_norm"] = 0.00025, 2
+    assert len(change([], values=news(sent, path), path=path)) == 2
+    after = path.read_text().replace('"', "").splitlines()
+    kept = [line.split() for line in before]
+    new = [line.split("#")[0].strip() for line in after if line.split() not in kept]
+    assert new == ["learning_rate: 0.00025", "max_grad_norm: 2.0"]
+
+
+def test_values_are_yaml_1_2(path: Path) -> None:
+    from ruamel.yaml import YAML
+
+    changed(path, "train.learning_rate=1e-4", "train.method=no", "train.lora={r: 8}", "quantize.schemes=[nf4]", "a.b=")
+    document = YAML(typ="safe").load(path)
+    assert document["train"] == {"learning_rate": 0.0001, "steps": 300, "method": "no", "lora": {"r": 8}}
+    assert document["quantize"]["schemes"] == ["nf4"]
+    assert document["a"] == {"b": None}
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "judge.teacher={kind: openai, base_url: http://x/v1, model: x}",
+        "align.rewards=[{kind: function, name: f.py:x}]",
+        "evaluate.hosted={x: {server: {base_url: 'http://127.0.0.1:8000/v1'}}}",
+    ],
+)
+def test_texts_with_a_colon_are_written_as_dvc_reads_them(path: Path, assignment: str) -> None:
+    from dvc.utils.serialize import parse_yaml
+    from ruamel.yaml import YAML
+
+    for further in (assignment, "train.steps=7"):
+        changed(path, further)
+        assert parse_yaml(path.read_text(), str(path)) == YAML(typ="rt").load(path)
+
+
+def test_a_recipe_merges_sections_and_replaces_lists(path: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("train: {steps: 10, learning_rate: 0.005}\nquantize: {schemes: []}\n")
+    lines = changed(path, "train.steps=20", recipe=recipe)
+    assert lines == ["train.steps 300 -> 20", 'quantize.schemes ["nf4", "int8"] -> []']
+    assert "learning_rate: 0.005  # per step" in path.read_text()
+
+
+def test_a_recipe_that_is_not_there(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"gone\.yaml: no such file; give a YAML file that is there\."):
+        changed(path, recipe=tmp_path / "gone.yaml")
+
+
+def test_nothing_is_written_where_nothing_changes(path: Path) -> None:
+    before = path.stat().st_mtime_ns
+    assert changed(path, "train.steps=300") == []
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.steps", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("train.steps.more=3", "'steps' is a value, not a section"),
+        ("train.steps=[1", "the value is not valid YAML"),
+    ],
+)
+def test_an_assignment_that_is_none(path: Path, assignment: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        changed(path, assignment)
+    assert path.read_text() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.learning_rat=1", r"params.yaml \(as it would be\):\d+: unknown key 'train.learning_rat'; did you mean"),
+        ("train.learning_rate=-1", r"train.learning_rate = -1: input should be greater than 0"),
+        ("quantize.schemes=[nf5]", r"quantize.schemes"),
+        ("train.steps=true", r"train.steps = True: a number is expected\."),
+        ("evaluate.metrics=[{kind: regex, patern: x}]", r"'evaluate.metrics.0.patern'; did you mean 'pattern'\?"),
+    ],
+)
+def test_a_change_with_faults_leaves_the_file_as_it_is(tmp_path: Path, assignment: str, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text())
+    before = path.read_text()
+    with pytest.raises(SettingsError, match=message):
+        change([assignment], path=path)
+    assert path.read_text() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_all_faults_are_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "params.yaml").read_text() + "trian: {}\n")
+    change(["clean.passage=5"], path=path, verify=lambda aside: None)
+    change(["train.steps=many"], path=path, verify=lambda aside: None)
+    with pytest.raises(SettingsError) as error:
+        check(path)
+    assert "'trian'; did you mean 'train'?" in str(error.value)
+    assert "train.steps = 'many'" in str(error.value)

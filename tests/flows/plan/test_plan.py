@@ -1,0 +1,58 @@
+"""`temper plan`: what would run and why, and that it changes nothing."""
+
+import json
+import re
+from pathlib import Path
+
+from flows.plan.plan import Step, as_text, plan
+from tests.flows.project import BELOW_TRAIN, STAGES, Toy
+
+
+def steps() -> dict[str, Step]:
+    return {step.stage: step for step in plan()}
+
+
+def test_nothing_to_do(toy: Toy) -> None:
+    assert {step.verdict for step in steps().values()} == {"unchanged"}
+
+
+def test_reasons_are_parameters_files_and_the_stages_above(toy: Toy) -> None:
+    before = toy.lock
+    toy.set("merge.probes=8")
+    Path("code/trainer.py").write_text("x = 2\n")
+    Path("code/notes.py").write_text("")
+    planned = steps()
+    assert planned["train"] == Step("train", "run", ("file code/trainer.py changed", "file code/notes.py changed"))
+    assert planned["merge"].verdict == "run"
+    assert planned["merge"].reasons == ("merge.probes 16 -> 8",)
+    assert planned["quantize@nf4"].reasons == ("it needs merge, which would run",)
+    assert {stage for stage, step in planned.items() if step.verdict == "run"} == BELOW_TRAIN
+    assert toy.lock == before
+    assert re.search(r"^merge +would run\n +merge.probes 16 -> 8\n", as_text(list(planned.values())), re.MULTILINE)
+
+
+def test_what_the_cache_knows_would_be_restored(toy: Toy) -> None:
+    toy.set("train.learning_rate=1e-4")
+    assert steps()["train"].verdict == "run"
+    toy.flow()
+    toy.set("train.learning_rate=0.005")
+    planned = steps()
+    assert planned["train"] == Step("train", "restored", ("train.learning_rate 0.0001 -> 0.005",))
+    assert planned["evaluate@int8"].verdict == "restored"
+    assert planned["report"].verdict == "restored or run"  # it reads a folder of outputs: known when they lie there
+    assert planned["clean"].verdict == "unchanged"
+    assert b"learning_rate: 0.0001" in toy.lock
+
+
+def test_a_missing_output_that_comes_back_as_it_was_changes_nothing_below(toy: Toy) -> None:
+    Path("data/trained/weights.txt").unlink()
+    planned = steps()
+    assert planned["train"] == Step("train", "restored", ("output data/trained was changed",))
+    assert planned["merge"].verdict == "unchanged"
+
+
+def test_for_programs(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    planned = json.loads(toy.temper("plan", "--json").communicate()[0])
+    assert [step["stage"] for step in planned] and {step["stage"] for step in planned} == STAGES
+    assert {"stage": "train", "verdict": "run", "reasons": ["file code/trainer.py changed"]} in planned

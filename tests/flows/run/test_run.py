@@ -1,0 +1,128 @@
+"""Edits, other runs and other commands while a run is under way."""
+
+import asyncio
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.core.errors import StageFailed
+from tests.flows.project import Toy
+
+
+def meanwhile(toy: Toy, stage: str, act: Callable[[], object]) -> dict[str, str]:
+    """Run the flow; act while `stage` runs, then let it go on."""
+    gate = toy.hold(stage)
+
+    def interfere() -> None:
+        toy.held(stage)
+        try:
+            act()
+        finally:
+            gate.unlink()
+
+    helper = threading.Thread(target=interfere)
+    helper.start()
+    try:
+        return toy.flow()
+    finally:
+        helper.join()
+
+
+def test_an_input_edited_meanwhile_is_refused(toy: Toy) -> None:
+    toy.set("train.learning_rate=1e-4")
+    before = toy.lock
+    code = Path("code/trainer.py")
+    with pytest.raises(StageFailed, match=r"train: code changed while it ran.*dvc.lock is as it was. Run again"):
+        meanwhile(toy, "train", lambda: code.write_text("x = 2\n"))
+    assert toy.lock == before
+    made = Path("data/trained/weights.txt").read_text()
+
+    # The run cache must not have learnt that the edited input gives those outputs.
+    code.write_text("x = 1\n")
+    toy.flow()
+    assert Path("data/trained/weights.txt").read_text() == made
+    code.write_text("x = 2\n")
+    assert toy.flow()["train"] == "ran"
+
+
+def test_a_parameter_edited_meanwhile_is_refused(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    before = toy.lock
+    with pytest.raises(StageFailed, match=r"train: params.yaml changed while it ran"):
+        meanwhile(toy, "train", lambda: toy.set("train.learning_rate=1e-4"))
+    assert toy.lock == before
+
+
+def test_dvc_stays_out_of_a_running_stage(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    said: list[str] = []
+    meanwhile(toy, "train", lambda: said.append(toy.call("dvc", "repro", "train", check=False)))
+    assert "is busy, it is being blocked by" in said[0]
+
+
+def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
+    Path("code/trainer.py").write_text("x = 2\n")
+    gate = toy.hold("train")
+    first = toy.temper("run")
+    toy.held("train")
+    waiting = toy.temper("run")
+    assert waiting.stderr is not None
+    assert f"waiting for process {first.pid} (" in waiting.stderr.readline()
+    refused = toy.temper("run", "--no-wait")
+    said = refused.communicate()[1]
+    assert refused.returncode == 1
+    assert said.startswith(f"temper run: process {first.pid} (")
+    assert "works in this checkout" in said
+    gate.unlink()
+    told = first.communicate()[0]
+    assert re.search(r"^train +ran ", told, re.MULTILINE)
+    assert f"open {toy.environment['PREFECT_API_URL'].removesuffix('/api')}" in told
+    assert re.search(r"^train +unchanged", waiting.communicate()[0], re.MULTILINE)
+
+
+def test_an_error_that_nobody_foresaw_fails_the_run_too(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError("no reason")
+
+    monkeypatch.setattr("flows.run.run.ensure_current", broken)
+    toy.set("train.learning_rate=1e-4")
+    before = toy.lock
+    with pytest.raises(StageFailed, match=r"^train: ZeroDivisionError: no reason \(this was not foreseen"):
+        toy.flow()
+    assert toy.lock == before
+
+
+def test_a_slot_that_is_granted_late_is_not_lost(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is slow to answer grants what was asked for, whether or not anybody still waits for it."""
+    from prefect.client.orchestration import PrefectClient, get_client
+
+    from flows.run.policies import Operation
+
+    ask = PrefectClient.increment_concurrency_slots_with_lease
+
+    async def slowly(self: Any, *arguments: Any, **more: Any) -> Any:
+        answer = await ask(self, *arguments, **more)
+        await asyncio.sleep(3.0)
+        return answer
+
+    how = Operation.model_validate({"limits": {"late": {"slots": 1}}, "stages": {"train": {"limits": {"late": 1}}}})
+    monkeypatch.setattr(PrefectClient, "increment_concurrency_slots_with_lease", slowly)
+    waits: list[str] = []
+    with how.slots("train", lambda: None, waits.append), get_client(sync_client=True) as client:
+        assert client.read_global_concurrency_limit_by_name("temper-late").active_slots == 1
+    with get_client(sync_client=True) as client:
+        assert client.read_global_concurrency_limit_by_name("temper-late").active_slots == 0
+    assert waits == []
+
+
+def test_a_server_that_does_not_start_is_a_sentence(toy: Toy) -> None:
+    toy.environment.update(PREFECT_API_URL="", PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="0")
+    run = toy.temper("run")
+    said = run.communicate()[1]
+    assert run.returncode == 1
+    assert "temper run: the Prefect server of this run did not start in time; start one by `temper ui`" in said
+    assert "Traceback" not in said

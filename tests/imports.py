@@ -1,0 +1,54 @@
+"""Which files of `tasks` a stage imports: what dvc.yaml has to declare as its code."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+from tests.flows.project import ROOT
+
+
+@cache
+def imported(file: Path) -> frozenset[str]:
+    """Modules that `file` imports, anywhere in it, as dotted names; `from a import b` is a.b where that is a module.
+
+    What it imports for its types only is never loaded, and does not count.
+    """
+    names = set()
+    package = ".".join(file.relative_to(ROOT).parent.parts)
+    tree = ast.parse(file.read_text())
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in for_types:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            parts = [f"{module}.{alias.name}" for alias in node.names]
+            names |= {part if any(ROOT.glob(f"{part.replace('.', '/')}*")) else module for part in parts}
+    return frozenset(names)
+
+
+def closure(stage: str) -> set[Path]:
+    """The files of `tasks` that `python -m tasks STAGE` reads: its own room, and all that is imported from there.
+
+    Templates and scripts in a room of Python files belong to it. `__init__.py` files hold a docstring only.
+    """
+    files: set[Path] = set()
+    waiting = [ROOT / "tasks/__main__.py", *(ROOT / "tasks" / stage).rglob("*.py")]
+    while waiting:
+        file = waiting.pop()
+        if file in files:
+            continue
+        files.add(file)
+        for name in imported(file):
+            place = ROOT / name.replace(".", "/")
+            if name.split(".")[0] == "tasks":
+                waiting += [path for path in (place.with_suffix(".py"), place / "__init__.py") if path.exists()]
+    return files

@@ -1,0 +1,330 @@
+"""The report tells what is in data/, adds up, escapes everything, and is the same bytes every time."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.core.errors import InputError
+from tasks.core.files import read_json, write_json, write_text
+from tasks.core.paths import Paths
+from tasks.report.render import diff_parts
+from tasks.report.settings import Settings
+from tasks.report.stage import run
+from tests.tasks import tiny
+
+EVIL = tiny.EVIL
+SCHEMES = ("nf4", "gguf-q8_0")
+TEMPLATE = "{% for message in messages %}```{{ message['content'] }}<|end|>\n{% endfor %}\n"
+
+
+def evaluation(paths: Paths, candidate: str, right: int, output: str = EVIL) -> None:
+    """Predictions of `candidate` on the 8 test rows, the first `right` of them correct."""
+    chats = tiny.conversations()[24:]
+    hits = [number < right for number in range(len(chats))]
+    outputs = [chat[-1]["content"] if hit else output for chat, hit in zip(chats, hits, strict=True)]
+    tiny.evaluation(paths, candidate, {"exact_match": [float(hit) for hit in hits]}, outputs)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Paths:
+    """A finished run, written by hand: no model is needed to tell about it."""
+
+    paths = Paths(tmp_path)
+    write_json(
+        paths.base / "base.json",
+        {"kind": "trained", "location": "model", "revision": None, "files": {}, "sha256": "ab" * 32},
+    )
+    tiny.ledgers(paths)
+    same = {"max_logit_difference": 2.384e-07, "kl_per_token": 0.0, "same_greedy_token": 1.0, "probes": 4, "tokens": 80}
+    merge = {"method": "lora", "parameters": 98368, "arithmetic": "float32", "dtype": "float32", "tolerance": 0.001}
+    write_json(paths.merged / "merge.json", {**merge, **same})
+    write_json(paths.merged / "settings.json", {"probes": 16, "tolerance": 0.001})
+    write_text(paths.merged / "chat_template.jinja", TEMPLATE)
+    for scheme in SCHEMES:
+        facts = {
+            "scheme": scheme,
+            "bytes": 120_000,
+            "merged_bytes": 400_000,
+            "ratio": 0.3,
+            **same,
+            "kl_per_token": 0.01,
+            "same_token_ids": scheme == "nf4",
+        }
+        write_json(paths.quantized(scheme) / "quantization.json", facts)
+        write_json(paths.quantized(scheme) / "settings.json", {"probes": 16})
+    for candidate, right in (
+        ("base", 0),
+        ("base_system", 0),
+        ("base_few_shot", 1),
+        ("adapter", 7),
+        ("merged", 7),
+        ("nf4", 6),
+        ("gguf-q8_0", 7),
+    ):
+        evaluation(paths, candidate, right)
+    tiny.judged(paths, "merged")
+    tiny.decided(paths)
+    write_text(paths.root / "requirements.lock", "torch==2.13.0\npeft==0.21.2 \\\n    --hash=sha256:00\nzzz==1\n")
+    return paths
+
+
+def page(paths: Paths) -> str:
+    return (paths.report / "report.html").read_text()
+
+
+class Outline(HTMLParser):
+    """Tags and attributes of a page; complains where one is not closed."""
+
+    VOID = ("meta", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"{tag} closes what is not open"
+
+
+def outline(text: str) -> Outline:
+    read = Outline()
+    read.feed(text)
+    assert read.open == []
+    return read
+
+
+def test_comparison_has_every_candidate_in_order(project: Paths) -> None:
+    run(Settings(), project)
+    candidates = tiny.read(project.report / "comparison.json")["candidates"]
+    assert set(candidates) == {"base", "base_system", "base_few_shot", "adapter", "merged", *SCHEMES}
+    assert candidates["merged"]["exact_match"] == {
+        "value": 0.875,
+        "low": 0.5291,
+        "high": 0.9776,
+        "n": 8,
+        "better": "higher",
+    }
+    assert candidates["merged"]["slices"]["new_phrasing"]["exact_match"]["n"] == 4
+
+
+def test_page_is_one_whole_file_without_outside_resources(project: Paths) -> None:
+    run(Settings(), project)
+    text = page(project)
+    read = outline(text)
+    assert not read.tags & {"script", "link", "img", "iframe", "object"}
+    assert {value for key, value in read.attributes if key in ("href", "src") and not str(value).startswith("#")} == {
+        "predictions.html",
+        "runs.html",
+    }, "the files beside it"
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert "prefers-color-scheme: dark" in text and "@media print" in text
+
+
+def test_user_data_is_escaped(project: Paths) -> None:
+    run(Settings(title=EVIL), project)
+    assert "<script" not in page(project)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page(project)
+    front = (project.report / "model_card.md").read_text().split("---")[1]
+    assert "alert" in front, "the title itself"
+
+
+def test_what_was_found_in_rows_that_stayed_is_shown_with_its_place(project: Paths) -> None:
+    run(Settings(), project)
+    text = page(project)
+    assert "Found and kept: 3 conflicting answers, 1 refusal." in text
+    assert '<td>refusal</td><td class="n">1</td><td class="soft">rows.jsonl:9</td>' in text
+    assert "<code>Sorry, I can&#39;t &lt;" in text
+
+
+def test_summary_names_the_result_and_what_was_free(project: Paths) -> None:
+    run(Settings(title="Docker assistant"), project)
+    text = page(project)
+    assert "<h1>Docker assistant</h1>" in text
+    assert "LoRA fine-tuning (rank 4) of a base trained from scratch on 20 rows (140 trained tokens, 50 steps)." in text
+    assert "answers 87.5 % of 8 held-out rows exactly" in text
+    assert "52.9 % to 97.8 %); the base 0.0 %, 0.0 % with a system prompt, and 12.5 % with examples" in text
+    assert "Every rule holds: the model is worth shipping." not in text, "a scheme loses 12.5 points"
+    assert "nf4 loses 0.1250 against merged" in text
+    assert "Quantising costs at most 12.5 points (nf4)." in text
+
+
+def test_a_gain_within_chance_is_called_so(project: Paths) -> None:
+    shutil.rmtree(project.evaluation("base_few_shot"))
+    evaluation(project, "base_few_shot", 6)
+    tiny.decided(project)
+    run(Settings(), project)
+    assert "Not promoted: merged against base_few_shot: +0.1250" in page(project)
+    assert "8 rows show a difference of" in page(project)
+
+
+def test_ledger_adds_up_or_says_that_it_does_not(project: Paths) -> None:
+    run(Settings(), project)
+    assert page(project).count("adds up") == 6  # generate, clean, and rows and tokens of two templated splits
+    ledger = tiny.read(project.clean / "ledger.json")
+    write_json(project.clean / "ledger.json", {**ledger, "in": 40})
+    run(Settings(), project)
+    assert "4 unaccounted for" in page(project)
+
+
+def test_every_setting_and_version_is_told_in_page_and_card(project: Paths) -> None:
+    run(Settings(), project)
+    card = (project.report / "model_card.md").read_text()
+    for key, value in (("train.lora.alpha", "8"), ("generate.seed", "7"), ("evaluate.max_new_tokens", "null")):
+        assert re.search(rf"{re.escape(key)}</code></td><td>{value}<", page(project))
+        assert f"| {key} | {value} |" in card
+    assert "TrainingArguments.seed | 42" in card
+    assert "torch 2.13.0, peft 0.21.2." in card
+
+
+def test_samples_show_wrong_rows_first(project: Paths) -> None:
+    run(Settings(samples=2), project)
+    assert re.findall(r'class="id"><code>(row\d)', page(project)) == ["row7", "row6"]
+    run(Settings(samples=0), project)
+    assert "None shown" in page(project)
+
+
+@pytest.mark.parametrize(
+    ("reference", "output", "cut"),
+    [
+        ("docker stop db", "docker stop web", ("docker stop ", "web", "")),
+        ("docker stop db", "docker rm db", ("docker ", "rm", " db")),
+        ("same", "same", ("same", "", "")),
+        ("run -d x", "run -d x x", ("run -d x", " x", "")),
+        ("x", "", ("", "", "")),
+    ],
+)
+def test_differences_are_cut_out(reference: str, output: str, cut: tuple[str, str, str]) -> None:
+    assert diff_parts(reference, output) == cut
+    assert "".join(cut) == output
+
+
+def test_what_a_judge_said_is_told_in_page_and_card(project: Paths) -> None:
+    run(Settings(), project)
+    assert "<h3>Judged</h3>" in page(project)
+    assert "62.5 %" in page(project), "two wins and a tie of four"
+    assert "| merged | base | big | 62.5 % |" in (project.report / "model_card.md").read_text()
+    assert "judge.against" in page(project)
+
+
+def test_what_tuning_made_it_forget_is_shown(project: Paths) -> None:
+    for candidate, right in (("base", 30), ("merged", 26)):
+        tiny.benchmark(project, candidate, right)
+    tiny.decided(project)
+    run(Settings(), project)
+    cells = re.findall(r"<tr><td>arc</td><td>acc</td>(.*?)</tr>", page(project))
+    assert [re.findall(r">([^<>]+)</td>", row)[:3] for row in cells] == [["0.75", "0.65", "-0.100"]]
+    outline(page(project))
+
+
+def test_card_is_valid_for_the_hub(project: Paths) -> None:
+    from huggingface_hub import ModelCard
+
+    run(Settings(title="Docker assistant", licence="apache-2.0"), project)
+    data: Any = ModelCard((project.report / "model_card.md").read_text()).data
+    assert data.license == "apache-2.0"
+    assert data.eval_results[0].metric_value == 0.875
+    assert data.model_name == "Docker assistant"
+
+
+def test_card_has_the_chat_template(project: Paths) -> None:
+    run(Settings(), project)
+    card = (project.report / "model_card.md").read_text()
+    assert f"````jinja\n{TEMPLATE}````\n" in card, "in a fence that its own backticks do not end"
+    (project.merged / "chat_template.jinja").unlink()
+    write_json(project.merged / "tokenizer_config.json", {"chat_template": "{{ 'one line' }}"})
+    run(Settings(), project)
+    assert "```jinja\n{{ 'one line' }}\n```\n" in (project.report / "model_card.md").read_text()
+
+
+def test_same_bytes_twice(project: Paths) -> None:
+    run(Settings(), project)
+    before = {file.name: file.read_bytes() for file in project.report.iterdir()}
+    run(Settings(), project)
+    assert {file.name: file.read_bytes() for file in project.report.iterdir()} == before
+    assert str(project.root).encode() not in b"".join(before.values())
+
+
+def test_own_data_no_quantising_no_validation(project: Paths) -> None:
+    """recipe: none, schemes: [], a hub base, and a loss curve without validation."""
+    for scheme in SCHEMES:
+        shutil.rmtree(project.quantized(scheme))
+        shutil.rmtree(project.evaluation(scheme))
+    tiny.decided(project)
+    write_json(project.generated / "ledger.json", {"unit": "rows", "in": 0, "out": {}, "left": {}})
+    write_json(
+        project.base / "base.json",
+        {"kind": "hub", "location": "org/model", "revision": "c" * 40, "files": {}, "sha256": "ab" * 32},
+    )
+    write_text(
+        project.trained / "loss.csv", "step,loss,learning_rate,grad_norm,eval_loss\n10,2.5,0.1,1,\n20,1.5,0.1,1,\n"
+    )
+    run(Settings(), project)
+    outline(page(project))
+    assert "org/model@cccccccc" in page(project)
+    assert "base_model: org/model" in (project.report / "model_card.md").read_text()
+    assert "Quantising" not in page(project)
+
+
+def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(project: Paths) -> None:
+    shutil.copytree(project.fitted, project.aligned)
+    write_json(project.aligned / "settings.json", {"objective": "grpo", "start": "train", "beta": 0.125})
+    training = read_json(project.aligned / "training.json", "align")
+    del training["supervised_tokens"], training["tokens"]  # its answers are not known beforehand
+    write_json(project.aligned / "training.json", training)
+    head = "step,loss,learning_rate,grad_norm,eval_loss"
+    write_text(project.aligned / "loss.csv", f"{head},reward\n10,-0.5,0.1,1,,-1.0\n20,0.0,0.1,1,,0.5\n")
+    run(Settings(), project)
+    outline(page(project))
+    for heading in ("Reward, alignment", "Loss, tuning"):
+        assert f"<h3>{heading}</h3>" in page(project)
+    assert 'aria-label="Reward over training steps"' in page(project)
+    assert "0.125" in page(project)
+    write_text(project.aligned / "loss.csv", f"{head}\n10,-0.5,0.1,1,\n20,0.0,0.1,1,\n")
+    run(Settings(), project)
+    assert "<h3>Loss, alignment</h3>" in page(project)
+
+
+def test_unfinished_run(project: Paths) -> None:
+    shutil.rmtree(project.evaluation("merged"))
+    with pytest.raises(InputError, match="no scores of merged; run the stage evaluate first"):
+        run(Settings(), project)
+    assert not project.report.exists()
+
+
+def test_rows_of_a_teacher_are_told_with_what_they_took_and_its_terms(project: Paths) -> None:
+    facts = json.loads((project.generated / "ledger.json").read_text())
+    took = {"requests": 1187, "input_tokens": 1412634, "output_tokens": 56976, "cost": 1.25}
+    spoken = {"mean_words": 9.5, "distinct_pairs": 0.875}
+    varied = {
+        "rows": 7,
+        "questions": spoken,
+        "answers": spoken,
+        "commonest_opening": EVIL,
+        "commonest_opening_share": 1.0,
+    }
+    terms = {"recipe": "documents", "teacher": "openai:m", "licence": "no | rival models", "diversity": varied}
+    write_json(project.generated / "ledger.json", {**facts, **took, **terms})
+    run(Settings(), project)
+    outline(page(project))
+    card = (project.report / "model_card.md").read_text()
+    assert "| terms for its answers | no \\| rival models |" in card
+    for number in ("1,187", "1,412,634", "56,976", "1.25", "87.5 %"):
+        assert number in page(project)
+        assert number in card
+    assert EVIL not in page(project) + card

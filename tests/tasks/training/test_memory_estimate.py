@@ -1,0 +1,94 @@
+"""Training takes the memory that was estimated, and the estimate leaves no trace."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from flows.params.model import change
+from tasks.core.errors import MachineError
+from tasks.core.files import sha256
+from tasks.core.paths import Paths
+from tasks.template import stage as template
+from tasks.train import run
+from tasks.training import memory_estimate, usage
+from tasks.training.settings import LoRA
+from tests.flows.project import ROOT
+from tests.tasks import tiny
+from tests.tasks.train.test_train import SMALL
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A base of 26 million weights, and packs of 256 tokens: what training takes is not lost in what libraries take."""
+    paths = tiny.project(tmp_path_factory.mktemp("large"), method="none")
+    shutil.rmtree(paths.base / "model")
+    base = tiny.model(
+        paths.base / "model", vocabulary=16_000, hidden_size=512, intermediate_size=1408, num_hidden_layers=6,
+        initializer_range=0.02,
+    )  # fmt: skip
+    tiny.tokenizer().save_pretrained(base)
+    tiny.record(paths, base, "trained", "model")
+    pq.write_table(tiny.rows("train", tiny.conversations() * 25), paths.clean / "train.parquet")
+    template.run(template.Settings(packing=True, max_length=256), paths)
+    return paths
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["train.method=lora", "train.batch_size=4"],
+        ["train.method=lora", "train.batch_size=16", "train.gradient_checkpointing=true"],
+        ["train.method=full", "train.batch_size=4"],
+        ["train.method=full", "train.batch_size=16"],
+        ["train.method=full", "train.batch_size=4", "train.optimizer=adafactor"],
+    ],
+    ids=" ".join,
+)
+def test_memory_is_foretold_within_a_fifth(large: Paths, asked: list[str]) -> None:
+    shutil.copy(ROOT / "params.yaml", large.root)
+    change(["train.steps=4", "train.checkpoint_steps=2", *asked], path=large.root / "params.yaml")
+    command = [sys.executable, "-m", "tasks", "train"]  # a process of its own: what another test took is not counted
+    subprocess.run(command, cwd=large.root, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    kept = usage.load(large, "train")
+    assert kept["foretold"]["memory"] == pytest.approx(kept["used"]["memory"], rel=0.2)
+
+
+def test_pricing_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for passes in (True, False):
+        paths = tiny.project(tmp_path / str(passes), method="none")
+        template.run(template.Settings(), paths)
+        if not passes:
+            monkeypatch.setattr(
+                memory_estimate, "measure_pass", lambda trainer, forward, count: memory_estimate.in_use()
+            )
+        run.tune(SMALL.model_copy(update={"steps": 4, "lora": LoRA(dropout=0.3)}), paths)
+        files = sorted(file for file in paths.fitted.rglob("*") if file.is_file())
+        results.append({file.name: sha256(file) for file in files})
+    assert results[0] == results[1]
+
+
+def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = tiny.project(tmp_path, method="none")
+    template.run(template.Settings(), paths)
+    tried: list[int] = []
+    before = memory_estimate.in_use()
+
+    def measure_pass(trainer: Any, forward: Any, count: int) -> int:
+        tried.append(count)
+        return before + count * 2**30
+
+    monkeypatch.setattr(memory_estimate, "measure_pass", measure_pass)
+    monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
+    monkeypatch.setattr(memory_estimate, "available", lambda: 9 * 2**30)
+    with pytest.raises(MachineError, match=r"activations 16.00 GiB\), 9.00 GiB are available; set train.batch_size to"):
+        run.tune(SMALL.model_copy(update={"batch_size": 16}), paths)
+    assert tried == [1, 4]
+    assert not usage.load(paths, "train")

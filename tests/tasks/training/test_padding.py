@@ -1,0 +1,70 @@
+"""Batches without padding: the same losses, and only for models that keep rows apart."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.core.errors import CheckFailed
+from tasks.core.paths import Paths
+from tasks.models.loading import load_model
+from tasks.models.record import base_folder
+from tasks.template import stage as template
+from tasks.training import padding, rows, trainer
+from tasks.training.settings import Batched
+from tests.tasks import tiny
+
+SMALL = Batched(steps=3, batch_size=4, threads=1, logging_steps=1, checkpoint_steps=9)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = tiny.project(tmp_path_factory.mktemp("padding"), method="none")
+    template.run(template.Settings(), paths)
+    return paths
+
+
+def recurrent(vocabulary: int) -> Any:
+    """A model that reads a batch's tokens as one text, whatever their positions."""
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    return MambaForCausalLM(MambaConfig(vocab_size=vocabulary, hidden_size=16, state_size=4, num_hidden_layers=1))
+
+
+def losses(project: Paths, folder: Path, padding_free: bool) -> list[float]:
+    model = load_model(base_folder(project))
+    settings = SMALL.model_copy(update={"padding_free": padding_free})
+    trainer.prepare(settings)
+    train = rows.load(project.templated / "train.arrow")
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(project.templated / "tokenizer")
+    done = trainer.fit("train", model, tokenizer, train, settings, folder)
+    assert done.facts["arguments"]["padding_free"] is padding_free
+    return [float(line.split(",")[1]) for line in done.curve.splitlines()[1:] if line.split(",")[1]]
+
+
+def test_losses_are_those_of_padded_batches(project: Paths, tmp_path: Path) -> None:
+    padded, free = (losses(project, tmp_path / str(kind), kind) for kind in (False, True))
+    assert len(padded) >= SMALL.steps
+    assert free == pytest.approx(padded, rel=1e-5)
+
+
+def test_auto_is_for_short_rows_of_models_that_keep_them_apart(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = rows.load(project.templated / "train.arrow")
+    model = load_model(base_folder(project))
+    assert padding.use_padding_free("train", SMALL, model, train)
+    assert not padding.use_padding_free("train", SMALL, recurrent(model.config.vocab_size), train)
+    monkeypatch.setattr(padding, "DENSE", 1)
+    assert not padding.use_padding_free("train", SMALL, model, train)
+
+
+def test_a_model_that_mixes_rows_is_refused_where_it_is_asked_for(project: Paths) -> None:
+    train = rows.load(project.templated / "train.arrow")
+    vocabulary = load_model(base_folder(project)).config.vocab_size
+    asked = SMALL.model_copy(update={"padding_free": True})
+    with pytest.raises(CheckFailed, match=r"set train\.padding_free to auto or false"):
+        padding.use_padding_free("train", asked, recurrent(vocabulary), train)
+    assert not padding.use_padding_free("train", SMALL.model_copy(update={"padding_free": False}), None, train)

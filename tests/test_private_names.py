@@ -1,0 +1,162 @@
+"""Names of libraries that their documentation does not promise: each is still there, and used in one file of ours."""
+
+import ast
+import importlib
+import inspect
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.flows.project import ROOT
+from tests.imports import imported
+
+FILES = [file for top in ("flows", "tasks") for file in sorted((ROOT / top).rglob("*.py"))]
+
+PREFECT = "flows/server/prefect_private.py"
+TRANSFORMERS = "tasks/models/private_transformers.py"
+PEFT = "tasks/models/private_peft.py"
+TRL = "tasks/training/private_trl.py"
+
+DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+UNLISTED = {
+    **dict.fromkeys(("prefect.server", "prefect.cli", "prefect.events.clients", "prefect.events.worker"), PREFECT),
+    **dict.fromkeys(("transformers.conversion_mapping", "transformers.integrations"), TRANSFORMERS),
+    "transformers.utils.chat_template_utils": TRANSFORMERS,
+    **dict.fromkeys(("peft.tuners", "peft.utils"), PEFT),
+    "trl.experimental": TRL,
+}
+"""Modules that the documentation does not list, or calls experimental -> the one file that imports from them."""
+
+
+class Private(NamedTuple):
+    """A name, and who uses it."""
+
+    file: str
+    """Of ours."""
+    module: str
+    """Of the library."""
+    name: str
+    """In the module; `Class.name` for what a class has, be it set in `__init__` only. "": the module itself."""
+
+
+NAMES = [
+    Private(PREFECT, "prefect.server.concurrency.lease_storage.filesystem", ""),
+    Private(PREFECT, "prefect.server.database.configurations", "AioSqliteConfiguration.begin_transaction"),
+    Private(PREFECT, "prefect.cli", "app"),
+    Private(PREFECT, "prefect.events.clients", "get_events_client"),
+    Private(PREFECT, "prefect.events.worker", "EventsWorker.drain"),
+    Private("tests/conftest.py", "prefect.context", "_temporary_global_settings_context"),
+    Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_compile_jinja_template"),
+    Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_alias_reasoning_fields"),
+    Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "render_jinja_template"),
+    Private(TRANSFORMERS, "transformers.integrations.gguf", "get_gguf_tokenizer"),
+    Private(TRANSFORMERS, "transformers.conversion_mapping", "get_checkpoint_conversion_mapping"),
+    Private(TRANSFORMERS, "transformers.configuration_utils", "PreTrainedConfig._name_or_path"),
+    Private(TRANSFORMERS, "transformers.trainer", "Trainer._get_train_sampler"),
+    Private(TRANSFORMERS, "transformers.trainer", "Trainer._prepare_inputs"),
+    Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),
+    Private(PEFT, "peft.utils.other", "AuxiliaryTrainingWrapper"),
+    Private(PEFT, "peft.tuners.lora.layer", "Linear"),
+    *(
+        Private(TRL, f"trl.experimental.{module}", f"{name}{kind}")
+        for module, name in {"cpo": "CPO", "orpo": "ORPO", "gkd": "GKD", "online_dpo": "OnlineDPO"}.items()
+        for kind in ("Config", "Trainer")
+    ),
+    Private(TRL, "trl.trainer.dpo_trainer", "DPOTrainer._prepare_dataset"),
+    Private(TRL, "trl.trainer.kto_trainer", "KTOTrainer._prepare_dataset"),
+    Private(TRL, "trl.trainer.reward_trainer", "RewardTrainer._prepare_dataset"),
+    Private(TRL, "trl.trainer.grpo_trainer", "GRPOTrainer._tokenize_prompts"),
+    Private(TRL, "trl.trainer.rloo_trainer", "RLOOTrainer._tokenize_prompts"),
+    Private(TRL, "trl.trainer.grpo_trainer", "GRPOTrainer._get_per_token_logps_and_entropies"),
+    Private(TRL, "trl.trainer.rloo_trainer", "RLOOTrainer._get_per_token_logps_and_entropies"),
+    Private(TRL, "trl.experimental.online_dpo", "OnlineDPOTrainer._generate"),
+    Private(TRL, "trl.experimental.online_dpo", "OnlineDPOTrainer._forward"),
+    Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._metrics"),
+    Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._total_train_tokens"),
+    Private(TRL, "trl.experimental.cpo", "CPOTrainer._stored_metrics"),
+    Private("flows/bridge/execute.py", "dvc.stage.cache", "_get_cache_hash"),
+    Private("flows/bridge/execute.py", "dvc.repo", "Repo._reset"),
+    Private("flows/bridge/repo.py", "dvc.repo", "Repo._reset"),
+    Private("flows/bridge/status.py", "dvc.stage.cache", "_get_cache_hash"),
+    Private("flows/bridge/status.py", "dvc.stage.cache", "StageCache._get_cache_dir"),
+    Private("flows/bridge/status.py", "dvc.stage.cache", "StageCache._load_cache"),
+    Private("flows/bridge/status.py", "dvc.stage.cache", "StageCache._create_stage"),
+    Private("flows/bridge/survey.py", "dvc.stage.cache", "StageCache._create_stage"),
+    Private("tasks/generate/pipeline.py", "distilabel.pipeline.local", "Pipeline._teardown"),
+    Private("tasks/generate/teacher/model.py", "distilabel.models.llms.base", "LLM._logger"),
+    Private("tasks/training/arguments.py", "torch.cpu", "_is_avx512_bf16_supported"),
+    Private("tasks/merge/layers.py", "torch.nn", "Module._parameters"),
+    Private("tasks/merge/modules.py", "torch.nn", "Module._parameters"),
+]
+
+
+def there(private: Private) -> bool:
+    """Whether the library still has the name."""
+    try:
+        thing: Any = importlib.import_module(private.module)
+    except ModuleNotFoundError:
+        return False
+    *owner, name = private.name.split(".")
+    if not name:
+        return True
+    for part in owner:
+        if (thing := getattr(thing, part, None)) is None:
+            return False
+    if hasattr(thing, name):
+        return True
+    return any(name in inspect.getsource(each) for each in getattr(thing, "__mro__", [])[:-1])
+
+
+@pytest.mark.filterwarnings("ignore")  # of libraries as they are imported, for other reasons than ours
+@pytest.mark.parametrize("private", NAMES, ids=lambda private: f"{private.module}:{private.name}")
+def test_the_library_still_has_the_name(private: Private) -> None:
+    library = private.module.partition(".")[0]
+    assert there(private), (
+        f"{library} {version(library)} has no {private.name or 'such module'} in {private.module} any more: "
+        f"mend {private.file}"
+    )
+
+
+def test_a_name_that_moved_is_noticed() -> None:
+    assert not there(Private(PREFECT, "prefect.server.nowhere", "app"))
+    assert not there(Private(PREFECT, "prefect.cli", "_nothing"))
+    assert not there(Private(TRANSFORMERS, "transformers.trainer", "Trainer._nothing_of_this_name"))
+
+
+def test_modules_that_no_documentation_lists_are_imported_in_one_file_for_each_library() -> None:
+    strays = [
+        f"{path} imports {module}: do so in {owner}"
+        for file in FILES
+        for module in sorted(imported(file))
+        for prefix, owner in UNLISTED.items()
+        if f"{module}.".startswith(f"{prefix}.") and (path := str(file.relative_to(ROOT))) != owner
+    ]
+    assert not strays, "; ".join(strays)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_private_names_of_others_are_listed(file: Path) -> None:
+    path = str(file.relative_to(ROOT))
+    listed = {private.name.rpartition(".")[2] for private in NAMES if private.file == path}
+    strays = borrowed(ast.parse(file.read_text())) - listed
+    assert not strays, f"{path} uses {', '.join(sorted(strays))}: list them here, or do without"
+
+
+def borrowed(tree: ast.Module) -> set[str]:
+    """Names with an underscore in front that a file uses, and does not define."""
+    own = {node.name for node in ast.walk(tree) if isinstance(node, DEFINITIONS)}
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.AnnAssign | ast.Assign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            each = [part for target in targets for part in ast.walk(target)]
+            own |= {part.id for part in each if isinstance(part, ast.Name)}
+            own |= {part.attr for part in each if isinstance(part, ast.Attribute) and ast.unparse(part.value) == "self"}
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) != "os":
+            names.add(node.attr)
+    return {name for name in names if name.startswith("_") and not name.startswith("__")} - own
