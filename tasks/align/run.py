@@ -18,7 +18,7 @@ from tasks.align.settings import Settings
 from tasks.align.trainers import Start
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
@@ -169,7 +169,7 @@ def fit(
         )
     except (ValueError, NotImplementedError, AttributeError, ImportError) as error:
         said = " ".join(str(error).split())
-        raise SettingsError(f"params.yaml: trl refuses these settings of align: {said}") from None
+        raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {said}") from None
     for value in trainable:
         value.data = value.data.float()
     trainer.train_dataset, trainer.eval_dataset = lesson.train, lesson.validation
@@ -209,7 +209,7 @@ def _merged(settings: Settings, paths: Paths, base: Path, tokenizer: Any) -> Any
         return PeftModel.from_pretrained(model, paths.fitted).merge_and_unload()
     except (NotImplementedError, AttributeError, RuntimeError, ValueError) as error:
         raise SettingsError(
-            f"params.yaml: a reward model cannot start from the adapter in {paths.fitted}: {error}; "
+            f"{PATHS.params}: a reward model cannot start from the adapter in {paths.fitted}: {error}; "
             "set align.start to base."
         ) from None
 

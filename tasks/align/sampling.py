@@ -14,7 +14,7 @@ from tasks.align.rewards import worth
 from tasks.align.settings import Settings
 from tasks.align.trainers import Ready
 from tasks.core.errors import SettingsError
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.models.private_transformers import Ordered, locate
 from tasks.rows.canonical import IGNORED
 from tasks.training.private_trl import (
@@ -110,7 +110,7 @@ def check(values: Any, settings: Settings) -> None:
     cycle = getattr(values, "steps_per_generation", 1) * getattr(values, "num_iterations", 1)
     if cycle > 1 and settings.checkpoint_steps * settings.gradient_accumulation % cycle:
         raise SettingsError(
-            f"params.yaml: align.arguments has answers used for {cycle} forward passes, and a checkpoint every "
+            f"{PATHS.params}: align.arguments has answers used for {cycle} forward passes, and a checkpoint every "
             f"{settings.checkpoint_steps} steps would fall between; make align.checkpoint_steps a multiple of "
             f"{max(1, cycle // settings.gradient_accumulation)}."
         )

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 
 from tasks.align.objectives import GONE, OBJECTIVES
 from tasks.align.rewards import REWARDS
+from tasks.core.paths import PATHS
 from tasks.core.settings import Choice, check_keys, hint
 from tasks.core.settings import Settings as Section
 from tasks.training.settings import Optimization, Positive, Tuning, check_arguments
@@ -115,7 +116,7 @@ class Settings(Optimization, Tuning):
     def _fits(self) -> "Settings":
         objective = OBJECTIVES[self.objective]
         if objective.taught and not self.teacher:
-            raise ValueError(f"objective {self.objective} needs the key teacher, a folder in data/guides")
+            raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
         if objective.rewarded and not self.rewards:
             raise ValueError(f"objective {self.objective} needs rewards, such as [{{kind: exact_match}}]")
         if objective.check:

@@ -15,6 +15,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
+from tasks.core.paths import PATHS
 from tasks.evaluate.engine import Engine
 
 GENERATED = 256
@@ -124,7 +125,7 @@ class Harness(TemplateLM):  # type: ignore[misc]
             if most >= self.engine.context:
                 raise InputError(
                     f"evaluate.benchmarks: a task wants answers of {most} tokens (max_gen_toks), and the model's "
-                    f"context has {self.engine.context}; write the task as YAML in data/scoring with a smaller one."
+                    f"context has {self.engine.context}; write the task as YAML in {PATHS.scoring} with a smaller one."
                 )
             room = self.engine.context - most
             asked = [self.tok_encode(requests[place].args[0]) for place in places]

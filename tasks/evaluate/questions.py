@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
+from tasks.core.paths import PATHS
 from tasks.rows.canonical import Message, dialogue
 
 ROOM = 8
@@ -41,7 +42,7 @@ def rows(file: Path, limit: int | None = None) -> tuple[list[dict[str, Any]], in
     if not every:
         raise InputError(
             f"{file}: no rows, so there is nothing to evaluate on; bring data with a test split, or raise the share of "
-            "test rows in the section clean of params.yaml."
+            f"test rows in the section clean of {PATHS.params}."
         )
     found = [{**row, "messages": said} for row in every if (said := dialogue(row))]
     if not found:
