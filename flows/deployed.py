@@ -89,14 +89,14 @@ def _run(
         prepare()
         quick()
         accepted(home())
-        how = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
-        if how.share:
-            remotes.fetch(how.share, log.warning)
+        policies = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
+        if policies.share:
+            remotes.fetch(policies.share, log.warning)
         lacks = (
             f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
             "temper data add FILE"
         )
-        run = carry_out(force, jobs, how, pruning, lacks=lacks)
+        run = carry_out(force, jobs, policies, pruning, lacks=lacks)
         saved = "" if run.failed else save(name, baseline, _message(name))
         retry(lambda: artifacts.publish(run, name, name if saved else "", home()))
         if run.pruned:
@@ -104,9 +104,9 @@ def _run(
         run.check()
         log.info("saved as experiment %s (%s)", name, saved[:12])
         conclude(saved)
-        if how.share:
+        if policies.share:
             try:
-                remotes.push(name, how.share, log.warning)
+                remotes.push(name, policies.share, log.warning)
             except Unavailable as error:
                 return Failed(name="NotShared", message=str(error))
         facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}

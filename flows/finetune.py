@@ -55,7 +55,7 @@ def finetune(
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
         stages: Those that are wanted; what they need comes with them. By default every one.
     """
-    with checkout_lock(observer().said):
+    with checkout_lock(observer().message):
         run = carry_out(force or [], jobs, stages=stages)
         retry(lambda: artifacts.publish(run, label(flow_run.name or "run")))
         run.check()
@@ -74,8 +74,8 @@ def carry_out(
 
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
     """
-    with checkout_lock(observer().said):
-        needs = upstream(survey(observer().said), stages or [])
+    with checkout_lock(observer().message):
+        needs = upstream(survey(observer().message), stages or [])
         if lost := [f"{path} (for {need.name})" for need in needs for path in need.missing]:
             raise InputError(f"{', '.join(lost)}: {lacks}")
         run = Run(needs, force, jobs, operation, pruning)

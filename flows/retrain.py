@@ -44,14 +44,14 @@ class Promotion:
 
     def conclude(self, commit: str) -> None:
         """Read the decision, and keep the scores if it says yes; called in the run's worktree, with its experiment."""
-        if (found := decision()) is None:
+        if (decided := decision()) is None:
             return
-        self.promote, self.reason = bool(found["promote"]), str(found["reason"])
+        self.promote, self.reason = bool(decided["promote"]), str(decided["reason"])
         _, path = model()
         if self.before and Past(self.before).outs().get(path) == Past(commit).outs().get(path):
             self.promote, self.reason = False, "it is, byte for byte, the model that is promoted already."
         if self.promote:
-            keep(found)
+            keep(decided)
             git("add", "--force", "--", str(PATHS.best))
             scored = git("commit-tree", git("write-tree"), "-p", commit, text="Scores to compare with\n")
             git("update-ref", _scores(commit), scored)
@@ -76,8 +76,8 @@ def retrain(
     facts = state.result()
     done = apart(facts["commit"], stage) if promotion.promote else []
     text = _text(facts["experiment"], facts["commit"], promotion, done)
-    said = "Whether this run was promoted, and why."
-    retry(lambda: create_markdown_artifact(key="decision", markdown=text, description=said))
+    description = "Whether this run was promoted, and why."
+    retry(lambda: create_markdown_artifact(key="decision", markdown=text, description=description))
     word = "promoted" if promotion.promote else "kept"
     emit_event(
         event=f"temper.model.{word}",

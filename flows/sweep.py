@@ -142,8 +142,10 @@ def _ended(client: SyncPrefectClient, running: list[Trial]) -> Iterator[Trial]:
 
 def _rule(done: list[Trial]) -> PruningRule | None:
     """Half way, a loss above the median of the finished trials at that point ends the trial."""
-    said = [git("log", "-1", "--format=%B", find(trial.run.name)) for trial in done if trial.state == "Completed"]
-    losses = [float(found[1]) for text in said if (found := re.search(r"^Loss-Half-Way: (\S+)$", text, re.MULTILINE))]
+    messages = [git("log", "-1", "--format=%B", find(trial.run.name)) for trial in done if trial.state == "Completed"]
+    losses = [
+        float(match[1]) for text in messages if (match := re.search(r"^Loss-Half-Way: (\S+)$", text, re.MULTILINE))
+    ]
     return PruningRule(loss=median(losses)) if len(losses) >= TRIED else None
 
 

@@ -78,7 +78,7 @@ def arrange() -> None:
     So that equal runs give equal bytes, and merging two branches gives no conflict that is none.
     """
     with opened() as repo, locked(repo):
-        order = {stage.name: place for place, stage in enumerate(ordered(graph(repo)))}
+        order = {stage.name: position for position, stage in enumerate(ordered(graph(repo)))}
         sort(Path(repo.root_dir) / LOCK, order)
 
 

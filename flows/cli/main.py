@@ -176,9 +176,9 @@ def _check(options: argparse.Namespace) -> int:
         from flows.plan.estimate import lines, sampled
 
         faults = sampled() if options.time else []
-        told, more = lines()
-        faults += more
-        for line in told:
+        report, shortfalls = lines()
+        faults += shortfalls
+        for line in report:
             print(line)
     for fault in faults:
         print(fault, file=sys.stderr)

@@ -37,7 +37,7 @@ class Terminal(Observer):
     def planned(self, needs: list[StageStatus]) -> None:
         self._width = max((len(need.name) for need in needs), default=8)
 
-    def said(self, line: str) -> None:
+    def message(self, line: str) -> None:
         self._line(line)
 
     def started(self, stage: str) -> None:

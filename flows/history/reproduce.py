@@ -57,13 +57,13 @@ def _repro(tell: Callable[[str], None]) -> None:
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        said = []
+        output = []
         for line in process.stdout or []:
-            said.append(line.rstrip())
+            output.append(line.rstrip())
             if named := re.match(r"Running stage '(.+)':", line):
                 tell(f"rebuilding {named[1]}")
     if process.returncode:
-        raise StageFailed("dvc repro failed; it said last:\n" + "\n".join(f"    {line}" for line in said[-15:]))
+        raise StageFailed("dvc repro failed; it said last:\n" + "\n".join(f"    {line}" for line in output[-15:]))
 
 
 def _compare(old: Recorded, new: Recorded, changed: list[tuple[str, str]]) -> Iterator[str]:

@@ -45,8 +45,8 @@ class Run:
         self._children = Children()
         self._bars = Bars()
         self._slots = threading.BoundedSemaphore(jobs or at_once())
-        self._watcher = observer()
-        self._watcher.planned(needs)
+        self._observer = observer()
+        self._observer.planned(needs)
 
     def ensure_current(self, name: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> Outcome:
         """Make one stage current. While nothing above it moved, the survey stands; else DVC is asked again."""
@@ -64,11 +64,11 @@ class Run:
                 )
         except Exception as error:
             self.failures[name] = _sentence(name, error)
-            self._watcher.failed(name, self.failures[name])
+            self._observer.failed(name, self.failures[name])
             raise
         self.outcomes[name] = outcome
         self.failures.pop(name, None)  # of an earlier try
-        self._watcher.finished(outcome)
+        self._observer.finished(outcome)
         return outcome
 
     @property
@@ -92,10 +92,10 @@ class Run:
         stage = command.stage
         with self.operation.slots(stage, lambda: self._children.check(stage), log.info), self._slots:
             log.info("> %s", command.text)
-            self._watcher.started(stage)
+            self._observer.started(stage)
 
             def progress(state: dict[str, Any]) -> None:
-                self._watcher.progressed(stage, state)
+                self._observer.progressed(stage, state)
                 self._bars.show(stage, state)
                 if self._rule and (why := self._rule.judge(stage, state)):
                     self.pruned = why
@@ -113,17 +113,15 @@ class Run:
 
         Not a matter of Prefect's retries: those sleep through a cancellation.
         """
-        conduct = self.operation.of(command.stage)
-        for number in range(conduct.retries):
+        policy = self.operation.of(command.stage)
+        for number in range(policy.retries):
             try:
-                return self._children.run(command, log.info, progress, conduct.timeout)
+                return self._children.run(command, log.info, progress, policy.timeout)
             except Unavailable as error:
-                delay = conduct.delay * 2**number
-                log.warning(
-                    "%s: try %d of %d in %g s: %s", command.stage, number + 2, conduct.retries + 1, delay, error
-                )
+                delay = policy.delay * 2**number
+                log.warning("%s: try %d of %d in %g s: %s", command.stage, number + 2, policy.retries + 1, delay, error)
                 self._children.pause(command.stage, delay)
-        return self._children.run(command, log.info, progress, conduct.timeout)
+        return self._children.run(command, log.info, progress, policy.timeout)
 
     def __enter__(self) -> Self:
         return self

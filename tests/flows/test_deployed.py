@@ -197,15 +197,15 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
     gate = toy.hold("merge")
     run = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.environment)
     stage = psutil.Process(toy.held("merge"))
-    (place,) = [path for path in Paths(toy.path).worktrees.iterdir() if path.is_dir()]
-    (place / "data/scratch/train-1").mkdir(parents=True)
-    (place / "data/scratch/train-1/step").write_text("7")
+    (worktree,) = [path for path in Paths(toy.path).worktrees.iterdir() if path.is_dir()]
+    (worktree / "data/scratch/train-1").mkdir(parents=True)
+    (worktree / "data/scratch/train-1/step").write_text("7")
     with get_client(sync_client=True) as client:
         with monkeypatch.context() as clock:  # set since the run began: the age of a process says nothing
             booted = psutil.boot_time() + 3600.0
             clock.setattr("psutil._pslinux.boot_time", lambda: booted)
             reap(lambda line: None)
-        where = FlowRunFilter(name=FlowRunFilterName(any_=[place.name]))
+        where = FlowRunFilter(name=FlowRunFilterName(any_=[worktree.name]))
         (dead,) = client.read_flow_runs(flow_run_filter=where)
         assert str(dead.state_name) == "Running"
         os.kill(run.pid, signal.SIGKILL)
@@ -228,12 +228,12 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
 def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "PATIENCE", 0.0)
     with workspace("first"):
-        place = Path.cwd()
+        worktree = Path.cwd()
         os.chdir(toy.path)
         assert recover() == []
         with pytest.raises(Busy, match="the run 'first' is under way already"), workspace("first"):
             pass
-        assert place.is_dir()
+        assert worktree.is_dir()
     assert clean(toy)
 
 

@@ -55,27 +55,27 @@ class Hub:
 
             def do_POST(self) -> None:
                 hub.requests += 1
-                said = self.body()
+                body = self.body()
                 if self.headers.get("Authorization") != "Bearer right":
                     self.answer({"error": "Invalid username or password."}, 401)
                 elif self.path == "/api/repos/create":
-                    hub.created.append(json.loads(said))
+                    hub.created.append(json.loads(body))
                     self.answer({"url": f"{hub.address}/me/model", "name": "me/model", "id": "1"})
                 elif "/preupload/" in self.path:
-                    asked = json.loads(said)["files"]
-                    large = [{"path": f["path"], "uploadMode": "lfs", "shouldIgnore": False} for f in asked]
+                    files = json.loads(body)["files"]
+                    large = [{"path": f["path"], "uploadMode": "lfs", "shouldIgnore": False} for f in files]
                     for file in large:
                         if not file["path"].endswith(".safetensors"):
                             file["uploadMode"] = "regular"
                     self.answer({"files": large})
                 elif self.path.endswith("/objects/batch"):
                     objects = [
-                        {**wanted, "actions": {"upload": {"href": f"{hub.address}/objects/{wanted['oid']}"}}}
-                        for wanted in json.loads(said)["objects"]
+                        {**item, "actions": {"upload": {"href": f"{hub.address}/objects/{item['oid']}"}}}
+                        for item in json.loads(body)["objects"]
                     ]
                     self.answer({"transfer": "basic", "objects": objects})
                 elif "/commit/" in self.path:
-                    for line in map(json.loads, said.splitlines()):
+                    for line in map(json.loads, body.splitlines()):
                         value = line["value"]
                         if line["key"] == "header":
                             hub.messages.append(value["summary"])
@@ -93,12 +93,12 @@ class Hub:
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    made = Hub()
-    thread = threading.Thread(target=made.server.serve_forever)
+    stand_in = Hub()
+    thread = threading.Thread(target=stand_in.server.serve_forever)
     thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    yield stand_in
+    stand_in.server.shutdown()
+    stand_in.server.server_close()
     thread.join()
 
 
@@ -132,10 +132,10 @@ def test_what_arrives_is_what_was_made(hub: Hub, merged: Path) -> None:
 
 def test_a_dry_run_sends_nothing(hub: Hub, merged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["push", "me/model", "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "         32,000  model.safetensors" in said
-    assert "README.md (from data/report/model_card.md)" in said
-    assert "bytes to me/model" in said
+    output = capsys.readouterr().out
+    assert "         32,000  model.safetensors" in output
+    assert "README.md (from data/report/model_card.md)" in output
+    assert "bytes to me/model" in output
     assert hub.requests == 0
 
 
