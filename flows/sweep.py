@@ -21,7 +21,7 @@ from flows.bridge import find
 from flows.params.model import nested
 from flows.run.pruning import PruningRule
 from flows.search import Method, Values, space, trials
-from flows.server.logs import tell_once
+from flows.server.logs import log_failures_once
 from flows.server.retry import retry
 from flows.system.git import git
 from flows.worktree.worktree import label
@@ -73,7 +73,7 @@ def sweep(
         revision: The commit, branch, tag or experiment that all trials start from.
         seed: Of what is drawn at random.
     """
-    tell_once()
+    log_failures_once()
     log, name, baseline = get_run_logger(), label(flow_run.name or "sweep"), find(revision)
     proposed = trials(method, space(values), count, seed, maximize)
     done: list[Trial] = []

@@ -96,7 +96,7 @@ def _running(repo: Repo) -> Path:
     return runs.with_name("running")
 
 
-def forget_dead() -> None:
+def remove_stale_locks() -> None:
     """Remove the lock files of stages whose process has died."""
     with opened() as repo:
         for lock in _running(repo).glob("*"):

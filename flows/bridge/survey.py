@@ -49,30 +49,30 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
                 _put_away(repo, stages, tell)
             status_cache, produced = StatusCache(), _produced(stages)
             restored: RestoredOutputs | None = {} if look_up else None
-            return [_need(stage, edges, status_cache, restored, produced) for stage in stages]
+            return [_status(stage, edges, status_cache, restored, produced) for stage in stages]
 
 
-def chosen(needs: list[StageStatus], names: list[str]) -> set[str]:
+def chosen(statuses: list[StageStatus], names: list[str]) -> set[str]:
     """The stages of these names; `quantize` stands for each `quantize@...`. Raises `InputError` for one of no stage."""
     selected = set()
     for name in names:
-        matching = {need.name for need in needs if name in (need.name, need.name.partition("@")[0])}
+        matching = {status.name for status in statuses if name in (status.name, status.name.partition("@")[0])}
         if not matching:
-            known = {known for need in needs for known in (need.name, need.name.partition("@")[0])}
+            known = {known for status in statuses for known in (status.name, status.name.partition("@")[0])}
             raise InputError(f"no stage is called {name}; {hint(name, known, 'there are')}")
         selected |= matching
     return selected
 
 
-def upstream(needs: list[StageStatus], names: list[str]) -> list[StageStatus]:
+def upstream(statuses: list[StageStatus], names: list[str]) -> list[StageStatus]:
     """The stages of these names and those that they need, in run order; all where none is named."""
     if not names:
-        return needs
-    selected = chosen(needs, names)
-    for need in reversed(needs):
-        if need.name in selected:
-            selected |= set(need.after)
-    return [need for need in needs if need.name in selected]
+        return statuses
+    selected = chosen(statuses, names)
+    for status in reversed(statuses):
+        if status.name in selected:
+            selected |= set(status.after)
+    return [status for status in statuses if status.name in selected]
 
 
 def missing() -> list[tuple[str, str]]:
@@ -95,7 +95,7 @@ def _missing(stage: PipelineStage, produced: list[Path]) -> list[str]:
     ]
 
 
-def _need(
+def _status(
     stage: PipelineStage, edges: Any, status_cache: StatusCache, restored: RestoredOutputs | None, produced: list[Path]
 ) -> StageStatus:
     after = tuple(sorted(other.name for other in edges.successors(stage) if isinstance(other, PipelineStage)))

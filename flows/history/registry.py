@@ -7,7 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.bridge import LOCK, find
-from flows.history.snapshot import at
+from flows.history.snapshot import file_at
 from flows.results.decision import allowed
 from flows.system.git import commit, git
 from flows.system.process import ask
@@ -25,7 +25,7 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     from gto.exceptions import GTOException
 
     full = find(revision)
-    text = at(full, str(PATHS.decided))
+    text = file_at(full, str(PATHS.decided))
     decision = allowed(json.loads(text) if text else None, revision, force=force)
     name, _ = model()
     message = _message(decision, overruled=force and not decision["promote"])
@@ -39,12 +39,12 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
         raise MachineError(f"GTO refuses: {' '.join(str(error).split())}") from None
     lines = [f"{name} {newest} is commit {full[:12]}, and in the stage {stage}. Share it: git push --tags"]
     if full == commit("HEAD") and not git("status", "--porcelain", "--", str(LOCK)):
-        keep(decision)
+        keep_scores(decision)
         lines.append(f"Later runs are compared with it: commit {PATHS.best}.")
     return lines
 
 
-def holder(stage: str) -> str:
+def promoted_commit(stage: str) -> str:
     """The commit of the model that has the stage `stage` now; "" where none has.
 
     Read from the tags (`model#production#3`, with `!` before the last number where the stage was taken back): importing
@@ -61,8 +61,8 @@ def holder(stage: str) -> str:
     return "" if revoked else git("rev-parse", f"{newest}^{{commit}}")
 
 
-def apart(revision: str, stage: str) -> list[str]:
-    """`register` in a process of its own, for flows; see `holder`."""
+def register_in_subprocess(revision: str, stage: str) -> list[str]:
+    """`register` in a process of its own, for flows; see `promoted_commit`."""
     return ask("flows.cli.main", "promote", revision, "--stage", stage).checked()
 
 
@@ -93,7 +93,7 @@ def model() -> tuple[str, str]:
     return str(name), str(artifact["path"])
 
 
-def keep(decision: dict[str, Any]) -> None:
+def keep_scores(decision: dict[str, Any]) -> None:
     """Write the scores of the promoted run, row by row, where `decide` looks for the best so far."""
     for error in ask("tasks.decide.best", decision["candidate"]).errors:
         raise type(error)(f"the scores of the run could not be kept: {error}")

@@ -7,7 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.bridge import LOCK, names
-from flows.history.snapshot import Past, at
+from flows.history.snapshot import Snapshot, file_at
 from flows.params.diff import parameters
 from flows.system.git import git
 from tasks.core.errors import MachineError
@@ -65,10 +65,10 @@ def runs(most: int = 50) -> list[Line]:
     for line in log.splitlines():
         hashes, subject, flow_run = line.split("\0")
         revision, *before = hashes.split()
-        old, new = (at(one, str(PATHS.params)) if one else "" for one in ((before or [""])[0], revision))
+        old, new = (file_at(one, str(PATHS.params)) if one else "" for one in ((before or [""])[0], revision))
         changed = parameters(_values(old), _values(new)) if old else []
         name = experiments.get(revision, subject)
-        lines.append(Line(name, revision, Past(revision).decision, changed, flow_run))
+        lines.append(Line(name, revision, Snapshot(revision).decision, changed, flow_run))
     if not lines:
         raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
     return lines

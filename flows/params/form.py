@@ -30,7 +30,7 @@ def form(path: Path = PATHS.params) -> dict[str, Any]:
     return _filled(_inline(schema, schema["$defs"]), values) | {"title": "settings"}
 
 
-def news(settings: Mapping[str, Any], path: Path = PATHS.params) -> dict[str, Any]:
+def changed_settings(settings: Mapping[str, Any], path: Path = PATHS.params) -> dict[str, Any]:
     """What of `settings` changes what `path` means; all where that is not valid, as who applies it will say.
 
     A page sends the items of a list with each of their defaults, which would stand in params.yaml as a change.

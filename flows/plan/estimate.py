@@ -33,7 +33,7 @@ def lines() -> tuple[list[str], list[str]]:
     if not base:
         return [], []
     report = [_steps(params, paths)]
-    disk = needed(base, params)
+    disk = disk_needed(base, params)
     most, free = sum(disk.values()), shutil.disk_usage(Path()).free
     report.append(f"disk: {_size(most)} ({', '.join(f'{name} {_size(size)}' for name, size in disk.items())})")
     report[-1] += f"; {_size(free)} are free"
@@ -49,12 +49,12 @@ def lines() -> tuple[list[str], list[str]]:
     return report, faults
 
 
-def sampled() -> list[str]:
+def probe_faults() -> list[str]:
     """Train some steps to know how long all will take; where that fails, why."""
     return [str(error) for error in ask("tasks.train.probe").errors]
 
 
-def taken(stages: Iterable[str]) -> list[dict[str, Any]]:
+def actual_usage(stages: Iterable[str]) -> list[dict[str, Any]]:
     """What the last training of `stages` was foretold to take, and what it took, a line for each amount."""
     lines = []
     for stage in stages:
@@ -97,7 +97,7 @@ def _cost(price: float, seconds: float) -> str:
     return f"{seconds / 3600 * price:.2f}"
 
 
-def needed(base: estimate.Base, params: Params) -> dict[str, int]:
+def disk_needed(base: estimate.Base, params: Params) -> dict[str, int]:
     """Bytes of disk by what they are for; `cache`: what DVC holds once more, where the disk cannot share blocks."""
     sizes = {stage.name: stage.size(params, base) for stage in stages() if stage.size}
     results = {name: size.result for name, size in sizes.items() if size.result}

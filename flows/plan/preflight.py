@@ -38,7 +38,7 @@ def quick() -> None:
         raise MachineError("\n".join(problems))
 
 
-def accepted(folder: Path) -> None:
+def check_stage_settings(folder: Path) -> None:
     """Raise `MachineError` with what stages would refuse of their settings, which loading libraries for some tells.
 
     Settings that passed are not asked again: they are on record in `folder`, a project's.

@@ -11,7 +11,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.bridge import LOCK
-from flows.plan.estimate import taken
+from flows.plan.estimate import actual_usage
 from flows.results import pages
 from flows.results.scores import equivalence, rows
 from flows.run.run import Run
@@ -37,7 +37,7 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
     if PATHS.comparison.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
     trained = [name for name, outcome in run.outcomes.items() if name in TRAINING and outcome.how == "ran"]
-    if price := taken(trained):
+    if price := actual_usage(trained):
         create_table_artifact(key="price", table=price, description="What training was foretold to take, and took.")
     changed = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
     if PATHS.ledger.exists() and str(PATHS.ledger) in changed:
@@ -57,13 +57,13 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
 
 def _run(run: Run, experiment: str, page: Path | None) -> str:
     lines = ["| stage | how | seconds | why | outputs |", "| --- | --- | ---: | --- | --- |"]
-    for need in run.needs:
-        if outcome := run.outcomes.get(need.name):
+    for status in run.statuses:
+        if outcome := run.outcomes.get(status.name):
             outs = ", ".join(f"{path} `{value[:8]}`" for path, value in outcome.outs.items())
             why = "; ".join(outcome.reasons).replace("|", "\\|")
-            lines.append(f"| {need.name} | {outcome.how} | {outcome.seconds:.1f} | {why} | {outs} |")
+            lines.append(f"| {status.name} | {outcome.how} | {outcome.seconds:.1f} | {why} | {outs} |")
         else:
-            lines.append(f"| {need.name} | {'failed' if need.name in run.failures else 'not run'} | | | |")
+            lines.append(f"| {status.name} | {'failed' if status.name in run.failures else 'not run'} | | | |")
     for stage, sentence in run.failures.items():
         lines += ["", f"**{stage} failed**", "", "```", sentence, "```"]
     if page:

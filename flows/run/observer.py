@@ -11,7 +11,7 @@ from flows.bridge import Outcome, StageStatus
 class Observer:
     """What happens in a run, as it happens; called from the threads of the stages. This one looks away."""
 
-    def planned(self, needs: list[StageStatus]) -> None:
+    def planned(self, statuses: list[StageStatus]) -> None:
         """The stages in run order, with what changed."""
 
     def message(self, line: str) -> None:

@@ -29,7 +29,7 @@ class TracebackFilter(logging.Filter):
 _filter = TracebackFilter()
 
 
-def tell_once() -> None:
+def log_failures_once() -> None:
     """From now on, in this process."""
     for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
         logging.getLogger(name).addFilter(_filter)  # one that is there already is not added again

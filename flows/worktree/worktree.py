@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from flows.bridge import bring_inputs, find, forget_dead, settle
+from flows.bridge import checkout_inputs, configure_worktree, find, remove_stale_locks
 from flows.system.file_lock import file_lock, patience
 from flows.system.git import checkout, git
 from flows.worktree import responses
@@ -47,10 +47,10 @@ def workspace(
         git("worktree", "add", "--quiet", "--detach", str(worktree), baseline)
         try:
             os.chdir(worktree / _prefix())
-            settle(main)
+            configure_worktree(main)
             _adopt_checkpoints(main)
             responses.link(main)
-            bring_inputs(tell)
+            checkout_inputs(tell)
             yield baseline
         finally:
             os.chdir(here)
@@ -73,7 +73,7 @@ def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
                 _remove(main, worktree)
                 removed.append(worktree.name)
                 tell(f"removed the worktree of the run {worktree.name}, whose process had died")
-    forget_dead()
+    remove_stale_locks()
     for old in Paths(main).unfinished.glob("*"):
         with suppress(FileNotFoundError):
             if time.time() - old.stat().st_mtime > KEPT:

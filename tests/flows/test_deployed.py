@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
 from flows.bridge import find
-from flows.params.form import form, news
+from flows.params.form import changed_settings, form
 from flows.params.model import model
 from flows.worktree import worktree as rooms
 from flows.worktree.worktree import label, recover, workspace
@@ -257,11 +257,11 @@ def test_of_a_form_counts_what_changes_the_meaning_of_params() -> None:
     metrics = [metric.model_dump(mode="json") for metric in load(model(), params).evaluate.metrics]
     assert len(metrics[0]) > 2
     rate = {"train": {"learning_rate": 0.00025, "lora": {"r": load(model(), params).train.lora.r}}}
-    assert news({"evaluate": {"metrics": metrics}, **rate}, params) == {"train": {"learning_rate": 0.00025}}
+    assert changed_settings({"evaluate": {"metrics": metrics}, **rate}, params) == {"train": {"learning_rate": 0.00025}}
     fewer = {"evaluate": {"metrics": [{**metrics[0], "timeout": 7}]}}
-    assert news(fewer, params) == fewer
-    assert news({"train": {"learning_rate": "quick"}}, params) == {"train": {"learning_rate": "quick"}}
-    assert news({"no": 1}, params) == {"no": 1}
+    assert changed_settings(fewer, params) == fewer
+    assert changed_settings({"train": {"learning_rate": "quick"}}, params) == {"train": {"learning_rate": "quick"}}
+    assert changed_settings({"no": 1}, params) == {"no": 1}
 
 
 def test_the_form_has_every_key_with_the_values_of_params() -> None:

@@ -64,18 +64,18 @@ def judged(new: Toy) -> Toy:
 
 
 def test_the_decision_is_followed_and_later_runs_are_compared_with_what_is_promoted(judged: Toy) -> None:
-    from flows.history.registry import holder
+    from flows.history.registry import promoted_commit
 
     output = retrained(settings={"train": {"learning_rate": 1e-4}})
     assert "is promoted: 0.0001 is alone." in output
     assert "model v0.0.1 is commit" in output
-    first = holder("production")
+    first = promoted_commit("production")
     assert "learning_rate: 0.0001" in judged.call("git", "show", f"{first}:params.yaml")
     assert "byte for byte, the model that is promoted already" in retrained(settings={"train": {"learning_rate": 1e-4}})
     assert "is not promoted: 0.002 is compared." in retrained(settings={"train": {"learning_rate": 2e-3}})
-    assert holder("production") == first
+    assert promoted_commit("production") == first
     assert "is promoted: 0.0002 is compared." in retrained(settings={"train": {"learning_rate": 2e-4}})
-    assert "learning_rate: 0.0002" in judged.call("git", "show", f"{holder('production')}:params.yaml")
+    assert "learning_rate: 0.0002" in judged.call("git", "show", f"{promoted_commit('production')}:params.yaml")
     assert not judged.call("git", "status", "--porcelain")
 
 

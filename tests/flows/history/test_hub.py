@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flows.cli.main import main
-from flows.history.hub import pack, push
+from flows.history.hub import prepare_upload, push
 from tasks.core.errors import InputError, MachineError, SettingsError
 
 
@@ -121,7 +121,7 @@ def merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub's library, of httpx
 def test_what_arrives_is_what_was_made(hub: Hub, merged: Path) -> None:
-    address = push(pack("me/model", merged), private=True, endpoint=hub.address)
+    address = push(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert address == f"{hub.address}/me/model/commit/{'1' * 40}"
     assert hub.created[0]["visibility"] == "private"
     assert set(hub.files) == {"model.safetensors", "config.json", "merge.json", "README.md"}
@@ -142,15 +142,15 @@ def test_a_dry_run_sends_nothing(hub: Hub, merged: Path, capsys: pytest.CaptureF
 def test_a_token_that_may_not_write(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "wrong")
     with pytest.raises(MachineError, match=r"the hub refused me/model: .*set HF_TOKEN to a token that may write"):
-        push(pack("me/model", merged), private=True, endpoint=hub.address)
+        push(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert not hub.files
 
 
 def test_bad_input(merged: Path) -> None:
     with pytest.raises(SettingsError, match="'model' is no name of a repository; give organisation/name"):
-        pack("model", merged)
+        prepare_upload("model", merged)
     with pytest.raises(InputError, match="no such folder"):
-        pack("me/model", merged / "missing")
+        prepare_upload("me/model", merged / "missing")
     (merged / "merge.json").unlink()
     with pytest.raises(InputError, match="nothing says that it is what was trained"):
-        pack("me/model", merged)
+        prepare_upload("me/model", merged)

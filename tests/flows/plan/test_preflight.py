@@ -200,13 +200,13 @@ def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch
     refused("train: no.")
     for _ in range(2):
         with pytest.raises(MachineError, match=r"train: no\."):
-            preflight.accepted(toy.path)
+            preflight.check_stage_settings(toy.path)
     refused()
-    preflight.accepted(toy.path)
-    preflight.accepted(toy.path)
+    preflight.check_stage_settings(toy.path)
+    preflight.check_stage_settings(toy.path)
     assert len(calls) == 3
     toy.set("train.steps=7")
-    preflight.accepted(toy.path)
+    preflight.check_stage_settings(toy.path)
     assert len(calls) == 4
 
 
