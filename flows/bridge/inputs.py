@@ -11,7 +11,7 @@ from flows.bridge.repo import locked, opened
 from tasks.core.errors import InputError, MachineError
 
 
-def settle(main: Path) -> None:
+def configure_worktree(main: Path) -> None:
     """Give the worktree in the current folder the cache and the remotes of the checkout `main`.
 
     What DVC else keeps beside (in /var/tmp, by the folder's name) lies in the worktree and goes with it.
@@ -24,7 +24,7 @@ def settle(main: Path) -> None:
         local["core"]["site_cache_dir"] = str(Path(".dvc/tmp/site").absolute())
 
 
-def bring_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
+def checkout_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
     """Check out what the project tracks by .dvc files, and the records of stages: from the cache, else from the remote.
 
     A record (`persist` in dvc.yaml) goes into its stage as well as it comes out: with it, nothing is paid for twice.

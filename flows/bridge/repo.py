@@ -72,13 +72,13 @@ def ordered(graph: Any) -> list[PipelineStage]:
     return [stage for stage in nx.dfs_postorder_nodes(graph) if isinstance(stage, PipelineStage)]
 
 
-def arrange() -> None:
+def sort_lockfile() -> None:
     """Put the entries of dvc.lock in the order in which `dvc repro` writes them, not the one in which stages ended.
 
     So that equal runs give equal bytes, and merging two branches gives no conflict that is none.
     """
     with opened() as repo, locked(repo):
-        order = {stage.name: place for place, stage in enumerate(ordered(graph(repo)))}
+        order = {stage.name: position for position, stage in enumerate(ordered(graph(repo)))}
         sort(Path(repo.root_dir) / LOCK, order)
 
 
@@ -88,14 +88,14 @@ def cache() -> Path:
         return Path(repo.cache.local.path)
 
 
-def stored(md5: str) -> Path:
+def cached_path(md5: str) -> Path:
     """Where DVC's cache keeps what has this hash, be it there or not."""
     return cache() / md5[:2] / md5[2:]
 
 
-def members(md5: str) -> dict[str, Path]:
+def cached_files(md5: str) -> dict[str, Path]:
     """Relative path -> where the cache keeps it, of each file of the folder with this hash; the cache must have it."""
-    return {entry["relpath"]: stored(entry["md5"]) for entry in json.loads(stored(md5).read_text())}
+    return {entry["relpath"]: cached_path(entry["md5"]) for entry in json.loads(cached_path(md5).read_text())}
 
 
 def _one_line(error: BaseException) -> str:

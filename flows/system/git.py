@@ -19,8 +19,8 @@ def git(*arguments: str, folder: Path | None = None, text: str | None = None) ->
         ["git", *arguments], cwd=folder, input=text, capture_output=True, text=True, check=False, env=_environment()
     )
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise MachineError(f"git {' '.join(arguments[:2])} failed: {said}")
+        message = " ".join((done.stderr or done.stdout).split())
+        raise MachineError(f"git {' '.join(arguments[:2])} failed: {message}")
     return done.stdout.strip()
 
 
