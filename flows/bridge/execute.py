@@ -15,7 +15,7 @@ from dvc.stage.cache import RunCacheNotFoundError, _get_cache_hash
 from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from flows.bridge.repo import claimed, locked, opened
+from flows.bridge.repo import claimed, link_outputs, locked, opened
 from flows.bridge.status import StatusCache, hashes, only_missing, reasons
 from flows.system.file_lock import file_lock
 from flows.system.process import Command
@@ -54,6 +54,7 @@ def ensure_current(
     """
     start = time.perf_counter()
     with opened() as repo:
+        link_outputs(repo)
         with locked(repo):
             stage, status_cache = repo.stage.load_one(name=name), StatusCache()
             why = ("asked for with --force",) if force else tuple(reasons(stage, status_cache))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dvc.config import Config, merge
 from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from flows.bridge.repo import locked, opened
@@ -45,11 +46,25 @@ def checkout_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
         if targets:
             repo.checkout(targets, force=True)
         with locked(repo):
+            separate_inputs(repo)
             for out in kept:
                 if out.changed_cache():
                     tell(f"{out}: in neither DVC's cache nor a remote; what stands in it will be asked for again.")
                 else:
                     out.checkout(force=True)
+
+
+def separate_inputs(repo: Repo) -> None:
+    """Give inputs that are linked to DVC's cache files of their own: an edit then leaves the old version alone."""
+    for stage in repo.index.stages:
+        for out in () if isinstance(stage, PipelineStage) else stage.outs:
+            if out.use_cache and out.exists and _linked(Path(out.fs_path)):
+                out.unprotect()
+
+
+def _linked(path: Path) -> bool:
+    files = (file for file in path.rglob("*") if not file.is_dir()) if path.is_dir() else iter([path])
+    return any(file.is_symlink() or file.stat().st_nlink > 1 for file in files)
 
 
 def track(paths: list[Path]) -> list[Path]:
@@ -59,5 +74,7 @@ def track(paths: list[Path]) -> list[Path]:
             stages = repo.add([str(path) for path in paths])
         except DvcException as error:
             raise InputError(f"DVC does not take it: {' '.join(str(error).split())}") from error
+        with locked(repo):
+            separate_inputs(repo)
         files = [Path(stage.path).relative_to(Path.cwd()) for stage in stages]
         return files + [path for file in files if (path := file.with_name(".gitignore")).exists()]

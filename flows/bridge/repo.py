@@ -82,6 +82,17 @@ def sort_lockfile() -> None:
         sort(Path(repo.root_dir) / LOCK, order)
 
 
+def link_outputs(repo: Repo) -> None:
+    """Let `repo` link outputs to its cache where the disk cannot share blocks; what is linked is read-only.
+
+    Not for what people edit: a change in place would go through the link into the cache, under the old hash. So the
+    configuration has no hard links, and only what stages write gets them. `cache.type: copy` alone stays as it is.
+    """
+    kinds: list[str] = repo.cache.local.cache_types
+    if kinds != ["copy"] and "hardlink" not in kinds:
+        repo.cache.local.cache_types = [*(kind for kind in kinds if kind != "copy"), "hardlink", "copy"]
+
+
 def cache() -> Path:
     """The folder of DVC's cache."""
     with opened() as repo:

@@ -8,6 +8,7 @@ from typing import Any
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
+from flows.bridge.inputs import separate_inputs
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
 from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
 from tasks.core.errors import InputError
@@ -46,6 +47,7 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
         stages = ordered(edges)
         with claimed(repo, read=[item.fs_path for stage in stages for item in (*stage.deps, *stage.outs)]):
             if not look_up:
+                separate_inputs(repo)
                 _put_away(repo, stages, tell)
             status_cache, produced = StatusCache(), _produced(stages)
             restored: RestoredOutputs | None = {} if look_up else None
