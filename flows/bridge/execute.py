@@ -51,6 +51,12 @@ def ensure_current(
         StageFailed: the command failed, or an output is missing; dvc.lock is as it was.
         MachineError: the outputs could not be stored; they stay where they are, dvc.lock is as it was.
         Busy: another process works on these paths.
+
+    Example, within a run:
+
+        children = Children()
+        outcome = ensure_current("train", lambda command: children.run(command, print, progress, timeout=None))
+        print(outcome.how)  # unchanged, restored or ran
     """
     start = time.perf_counter()
     with opened() as repo:

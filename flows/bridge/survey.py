@@ -41,6 +41,12 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
     A damaged dvc.lock (a kill while DVC wrote it) is mended first and outputs of items that are no longer declared
     are put away, both said through `tell`. With `look_up` nothing is put away; the run cache is asked instead, and a
     stage that it would restore counts as restored for the stages below.
+
+    Example, the stages that are not current, each with its reasons:
+
+        for status in survey(print):
+            if status.reasons:
+                print(status.name, *status.reasons)
     """
     with opened() as repo, locked(repo):
         edges = graph(repo, tell)  # from a stage to what it needs

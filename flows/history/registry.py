@@ -20,6 +20,10 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     """Give the model at `revision` a version, and that version the stage `stage`; return what was done, a line each.
 
     Raises `CheckFailed` where the decision there says no, unless `force`.
+
+    Example:
+
+        register("HEAD", "production", "v1.0.0")
     """
     from gto import api
     from gto.exceptions import GTOException

@@ -34,6 +34,11 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
     """Rebuild every stage of an experiment or revision; nothing of it goes into the cache.
 
     Raises `StageFailed` where `dvc repro` fails, and `InputError` where the run has no dvc.lock.
+
+    Example:
+
+        for verdict in reproduce("brave-otter", print):
+            print(verdict.stage, verdict.differences or "identical")
     """
     revision = find(run)
     with workspace(label(f"reproduce-{run}"), revision, tell, keep=keep):

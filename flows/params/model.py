@@ -79,6 +79,10 @@ def change(
     """Apply a recipe, `values` and `key=value` assignments to params.yaml; return a line for each key that changed.
 
     The new file is verified first; where it has faults, the old one stays. Values are YAML 1.2.
+
+    Example:
+
+        change(["train.learning_rate=1e-4"])  # ["train.learning_rate 0.0002 -> 0.0001"]
     """
     if not (assignments or recipe or values):
         return []

@@ -26,7 +26,12 @@ class Step:
 
 
 def plan() -> list[Step]:
-    """The stages in run order. Below a stage that would run, nobody knows yet whether its outputs will differ."""
+    """The stages in run order. Below a stage that would run, nobody knows yet whether its outputs will differ.
+
+    Example:
+
+        print(as_text(plan()))
+    """
     steps: dict[str, Step] = {}
     notes: list[str] = []
     for status in survey(notes.append, look_up=True):

@@ -18,7 +18,16 @@ from tasks.core.errors import StageFailed, TemperError, Unavailable, advice
 
 
 class Run:
-    """A context: when its block ends by an error or a signal, the stages' processes are ended too."""
+    """A context: when its block ends by an error or a signal, the stages' processes are ended too.
+
+    Example:
+
+        statuses = survey()
+        with Run(statuses, force=[]) as run:
+            for status in statuses:
+                run.ensure_current(status.name, log)
+        run.check()
+    """
 
     def __init__(
         self,

@@ -36,6 +36,11 @@ def workspace(
 
     Afterwards the worktree is removed, unless `keep`. What of its inputs is not to be had, and can be made again, is
     said through `tell`. Raises `Busy` where a live process has one of this name.
+
+    Example:
+
+        with workspace("brave-otter", "main", print) as commit:
+            ...  # the current folder is the worktree of `commit`
     """
     main, here = home(), Path.cwd()
     # for a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves
