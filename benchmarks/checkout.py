@@ -90,7 +90,7 @@ def checkout(*, full: bool, server: str | None = None) -> Iterator[Checkout]:
 def commands(place: Checkout) -> list[str]:
     """Every stage's command, in run order."""
     with chdir(place.root):
-        return [need.command for need in survey()]
+        return [status.command for status in survey()]
 
 
 def _copy(root: Path) -> None:

@@ -151,18 +151,18 @@ def _temper(place: Path) -> dict[str, Any]:
     import lm_eval.evaluator  # noqa: F401  not counted for the other way either
 
     from tasks.core.progress import reporter
-    from tasks.evaluate.answer_store import Record
-    from tasks.evaluate.benchmarks import benchmarked
+    from tasks.evaluate.answer_store import AnswerStore
+    from tasks.evaluate.benchmarks import run_benchmarks
     from tasks.evaluate.engine import Engine
     from tasks.evaluate.settings import Benchmark
 
     model, tokenizer = _loaded(place)
     found = {}
     for task in TASKS:
-        record = Record(place / f"record-{os.getpid()}", task)
-        engine = Engine(model, tokenizer, context=512, batch_size=ROWS, batch_tokens=65536, record=record)
+        store = AnswerStore(place / f"record-{os.getpid()}", task)
+        engine = Engine(model, tokenizer, context=512, batch_size=ROWS, batch_tokens=65536, store=store)
         start = time.perf_counter()
-        told = benchmarked([Benchmark(task=task, chat_template=False)], engine, place / "tasks", reporter)
+        told = run_benchmarks([Benchmark(task=task, chat_template=False)], engine, place / "tasks", reporter)
         found[task] = {
             "seconds": time.perf_counter() - start,
             "said": [_said(task, json.loads(row["answer"])) for row in told.samples],

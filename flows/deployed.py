@@ -11,20 +11,20 @@ from prefect.states import Completed, Failed
 
 from flows.bridge import save
 from flows.finetune import RUNNER, carry_out
-from flows.params.form import UNCHANGED, Form, news
+from flows.params.form import UNCHANGED, Form, changed_settings
 from flows.params.model import change
-from flows.plan.preflight import LOCKED, accepted, quick
+from flows.plan.preflight import LOCKED, check_stage_settings, quick
 from flows.results import artifacts, pages
 from flows.results.decision import sentence
 from flows.run.policies import operation
 from flows.run.pruning import PruningRule, half_way
 from flows.run.run import Run
-from flows.server.logs import tell_once
+from flows.server.logs import log_failures_once
 from flows.server.retry import retry
 from flows.system.environment import environment
 from flows.worktree import remotes
 from flows.worktree.worktree import home, label, workspace
-from flows.worktree.zombies import enter, reap
+from flows.worktree.zombies import claim_flow_run, reap
 from tasks.core.errors import TemperError, Unavailable
 from tasks.core.paths import PATHS, Paths
 
@@ -62,7 +62,7 @@ def run_isolated(
 
     In the worktree, `prepare` is called before the stages, `conclude` after them, with the experiment's commit.
     """
-    tell_once()
+    log_failures_once()
     try:
         return _run(settings, revision, force, jobs, pruning, prepare, conclude)
     except TemperError as error:
@@ -80,23 +80,23 @@ def _run(
     conclude: Callable[[str], None],
 ) -> State[dict[str, Any]]:
     log, name = get_run_logger(), label(flow_run.name or "run")
-    enter()
+    claim_flow_run()
     reap(log.info)
     with workspace(name, revision, log.info) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
-        for line in change([], values=news(settings)):
+        for line in change([], values=changed_settings(settings)):
             log.info("%s: %s", PATHS.params, line)
         prepare()
         quick()
-        accepted(home())
-        how = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
-        if how.share:
-            remotes.fetch(how.share, log.warning)
+        check_stage_settings(home())
+        policies = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
+        if policies.share:
+            remotes.fetch(policies.share, log.warning)
         lacks = (
             f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
             "temper data add FILE"
         )
-        run = carry_out(force, jobs, how, pruning, lacks=lacks)
+        run = carry_out(force, jobs, policies, pruning, lacks=lacks)
         saved = "" if run.failed else save(name, baseline, _message(name))
         retry(lambda: artifacts.publish(run, name, name if saved else "", home()))
         if run.pruned:
@@ -104,9 +104,9 @@ def _run(
         run.check()
         log.info("saved as experiment %s (%s)", name, saved[:12])
         conclude(saved)
-        if how.share:
+        if policies.share:
             try:
-                remotes.push(name, how.share, log.warning)
+                remotes.push(name, policies.share, log.warning)
             except Unavailable as error:
                 return Failed(name="NotShared", message=str(error))
         facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}

@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows.bridge import LOCK, Outcome, arrange, survey, upstream
+from flows.bridge import LOCK, Outcome, sort_lockfile, survey, upstream
 from flows.results import artifacts
 from flows.results.decision import decision
 from flows.run.observer import observer
@@ -55,11 +55,11 @@ def finetune(
         jobs: Stages that run at once, at most; by default what cores, memory and graphics card allow.
         stages: Those that are wanted; what they need comes with them. By default every one.
     """
-    with checkout_lock(observer().said):
+    with checkout_lock(observer().message):
         run = carry_out(force or [], jobs, stages=stages)
         retry(lambda: artifacts.publish(run, label(flow_run.name or "run")))
         run.check()
-        return judged(run.outcomes)
+        return final_state(run.outcomes)
 
 
 def carry_out(
@@ -74,25 +74,25 @@ def carry_out(
 
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
     """
-    with checkout_lock(observer().said):
-        needs = upstream(survey(observer().said), stages or [])
-        if lost := [f"{path} (for {need.name})" for need in needs for path in need.missing]:
+    with checkout_lock(observer().message):
+        statuses = upstream(survey(observer().message), stages or [])
+        if lost := [f"{path} (for {status.name})" for status in statuses for path in status.missing]:
             raise InputError(f"{', '.join(lost)}: {lacks}")
-        run = Run(needs, force, jobs, operation, pruning)
+        run = Run(statuses, force, jobs, operation, pruning)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
-            for need in run.needs:
-                before = [submitted[name] for name in need.after]
-                named = stage.with_options(name=need.name)
-                submitted[need.name] = named.submit(need.name, run, wait_for=before, return_state=False)
+            for status in run.statuses:
+                before = [submitted[name] for name in status.after]
+                named = stage.with_options(name=status.name)
+                submitted[status.name] = named.submit(status.name, run, wait_for=before, return_state=False)
             for future in submitted.values():
                 future.wait()
         if run.moved:
-            arrange()
+            sort_lockfile()
     return run
 
 
-def judged(outcomes: dict[str, Outcome]) -> State[dict[str, Outcome]]:
+def final_state(outcomes: dict[str, Outcome]) -> State[dict[str, Outcome]]:
     """The final state of a run whose stages are current: what `decide` says, if it was one, with its reason."""
     if "decide" not in outcomes or (decided := decision()) is None:
         return Completed(data=outcomes)

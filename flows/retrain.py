@@ -16,8 +16,8 @@ from prefect.states import Completed
 
 from flows.deployed import run_isolated
 from flows.finetune import RUNNER
-from flows.history.registry import apart, holder, keep, model
-from flows.history.snapshot import Past
+from flows.history.registry import keep_scores, model, promoted_commit, register_in_subprocess
+from flows.history.snapshot import Snapshot
 from flows.params.form import UNCHANGED, Form
 from flows.results.decision import decision
 from flows.results.pages import address
@@ -32,7 +32,7 @@ class Promotion:
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
-        self.before = holder(stage)
+        self.before = promoted_commit(stage)
         """The commit of the model that has the stage so far; "" for none."""
         self.promote = False
         self.reason = "it has no decision; look at the report, and promote by hand."
@@ -44,14 +44,14 @@ class Promotion:
 
     def conclude(self, commit: str) -> None:
         """Read the decision, and keep the scores if it says yes; called in the run's worktree, with its experiment."""
-        if (found := decision()) is None:
+        if (decided := decision()) is None:
             return
-        self.promote, self.reason = bool(found["promote"]), str(found["reason"])
+        self.promote, self.reason = bool(decided["promote"]), str(decided["reason"])
         _, path = model()
-        if self.before and Past(self.before).outs().get(path) == Past(commit).outs().get(path):
+        if self.before and Snapshot(self.before).outs().get(path) == Snapshot(commit).outs().get(path):
             self.promote, self.reason = False, "it is, byte for byte, the model that is promoted already."
         if self.promote:
-            keep(found)
+            keep_scores(decided)
             git("add", "--force", "--", str(PATHS.best))
             scored = git("commit-tree", git("write-tree"), "-p", commit, text="Scores to compare with\n")
             git("update-ref", _scores(commit), scored)
@@ -74,10 +74,10 @@ def retrain(
     if not state.is_completed():
         return state
     facts = state.result()
-    done = apart(facts["commit"], stage) if promotion.promote else []
+    done = register_in_subprocess(facts["commit"], stage) if promotion.promote else []
     text = _text(facts["experiment"], facts["commit"], promotion, done)
-    said = "Whether this run was promoted, and why."
-    retry(lambda: create_markdown_artifact(key="decision", markdown=text, description=said))
+    description = "Whether this run was promoted, and why."
+    retry(lambda: create_markdown_artifact(key="decision", markdown=text, description=description))
     word = "promoted" if promotion.promote else "kept"
     emit_event(
         event=f"temper.model.{word}",

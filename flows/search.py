@@ -55,17 +55,17 @@ class Trials(Protocol):
 
 def space(assignments: list[str]) -> dict[str, list[Any] | Range]:
     """`train.learning_rate=1e-4,2e-4` and `train.lora.r=4..64` as values to choose from."""
-    found: dict[str, list[Any] | Range] = {}
+    choices: dict[str, list[Any] | Range] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip() or not text.strip():
             raise SettingsError(f"{assignment}: expected KEY=VALUE,VALUE,... or KEY=LOW..HIGH.")
         low, dots, high = text.partition("..")
         try:
-            found[key] = Range(_number(low), _number(high)) if dots else list(YAML(typ="safe").load(f"[{text}]"))
+            choices[key] = Range(_number(low), _number(high)) if dots else list(YAML(typ="safe").load(f"[{text}]"))
         except (YAMLError, ValueError) as error:
             raise SettingsError(f"{assignment}: {' '.join(str(error).split())}") from None
-    return found
+    return choices
 
 
 def trials(method: Method, choices: Space, count: int, seed: int, maximize: bool) -> Trials:
@@ -112,8 +112,8 @@ class _Optuna:
         return values
 
     def tell(self, values: Values, score: float | None) -> None:
-        place = next(index for index, (mine, _) in enumerate(self._open) if mine == values)
-        _, trial = self._open.pop(place)
+        position = next(index for index, (mine, _) in enumerate(self._open) if mine == values)
+        _, trial = self._open.pop(position)
         if score is None:
             from optuna.trial import TrialState
 

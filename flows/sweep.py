@@ -21,7 +21,7 @@ from flows.bridge import find
 from flows.params.model import nested
 from flows.run.pruning import PruningRule
 from flows.search import Method, Values, space, trials
-from flows.server.logs import tell_once
+from flows.server.logs import log_failures_once
 from flows.server.retry import retry
 from flows.system.git import git
 from flows.worktree.worktree import label
@@ -73,7 +73,7 @@ def sweep(
         revision: The commit, branch, tag or experiment that all trials start from.
         seed: Of what is drawn at random.
     """
-    tell_once()
+    log_failures_once()
     log, name, baseline = get_run_logger(), label(flow_run.name or "sweep"), find(revision)
     proposed = trials(method, space(values), count, seed, maximize)
     done: list[Trial] = []
@@ -142,8 +142,10 @@ def _ended(client: SyncPrefectClient, running: list[Trial]) -> Iterator[Trial]:
 
 def _rule(done: list[Trial]) -> PruningRule | None:
     """Half way, a loss above the median of the finished trials at that point ends the trial."""
-    said = [git("log", "-1", "--format=%B", find(trial.run.name)) for trial in done if trial.state == "Completed"]
-    losses = [float(found[1]) for text in said if (found := re.search(r"^Loss-Half-Way: (\S+)$", text, re.MULTILINE))]
+    messages = [git("log", "-1", "--format=%B", find(trial.run.name)) for trial in done if trial.state == "Completed"]
+    losses = [
+        float(match[1]) for text in messages if (match := re.search(r"^Loss-Half-Way: (\S+)$", text, re.MULTILINE))
+    ]
     return PruningRule(loss=median(losses)) if len(losses) >= TRIED else None
 
 

@@ -17,20 +17,20 @@ def manager(task: str, scoring: Path, key: str) -> Any:
     for name in ("lm_eval", "lm-eval"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        own = TaskManager(include_path=str(scoring), include_defaults=False) if scoring.is_dir() else None
-        if own is not None and task in own.all_tasks:
-            return own
-        found = TaskManager(include_path=str(scoring) if own is not None else None)
+        scoring_manager = TaskManager(include_path=str(scoring), include_defaults=False) if scoring.is_dir() else None
+        if scoring_manager is not None and task in scoring_manager.all_tasks:
+            return scoring_manager
+        any_manager = TaskManager(include_path=str(scoring) if scoring_manager is not None else None)
     except Exception as error:
-        raise SettingsError(f"{scoring}: a task file there cannot be read ({told(error)}); mend it.") from error
-    if task not in found.all_tasks:
+        raise SettingsError(f"{scoring}: a task file there cannot be read ({one_line(error)}); mend it.") from error
+    if task not in any_manager.all_tasks:
         raise SettingsError(
             f"{key}: no task {task!r}, neither in {scoring} nor among those of lm-eval; a file that is no valid YAML "
             "is passed over."
         )
-    return found
+    return any_manager
 
 
-def told(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """What an error says, on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -6,11 +6,11 @@ does not document, and this package relies on, was read in DVC 3.67; tests/flows
 command.
 """
 
-from flows.bridge.execute import How, Outcome, ensure_current, forget_dead
+from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks
 from flows.bridge.experiments import experiments, find, names, save
-from flows.bridge.inputs import bring_inputs, settle, track
-from flows.bridge.lockfile import LOCK, Item, Recorded, parse
-from flows.bridge.repo import arrange, cache, members, stored
+from flows.bridge.inputs import checkout_inputs, configure_worktree, track
+from flows.bridge.lockfile import LOCK, Item, StageRecord, parse
+from flows.bridge.repo import cache, cached_files, cached_path, sort_lockfile
 from flows.bridge.survey import StageStatus, chosen, missing, survey, upstream
 
 __all__ = [
@@ -18,23 +18,23 @@ __all__ = [
     "How",
     "Item",
     "Outcome",
-    "Recorded",
+    "StageRecord",
     "StageStatus",
-    "arrange",
-    "bring_inputs",
     "cache",
+    "cached_files",
+    "cached_path",
+    "checkout_inputs",
     "chosen",
+    "configure_worktree",
     "ensure_current",
     "experiments",
     "find",
-    "forget_dead",
-    "members",
     "missing",
     "names",
     "parse",
+    "remove_stale_locks",
     "save",
-    "settle",
-    "stored",
+    "sort_lockfile",
     "survey",
     "track",
     "upstream",

@@ -15,7 +15,7 @@ from dvc.stage.cache import RunCacheNotFoundError, _get_cache_hash
 from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from flows.bridge.repo import claimed, locked, opened
+from flows.bridge.repo import claimed, link_outputs, locked, opened
 from flows.bridge.status import StatusCache, hashes, only_missing, reasons
 from flows.system.file_lock import file_lock
 from flows.system.process import Command
@@ -51,26 +51,33 @@ def ensure_current(
         StageFailed: the command failed, or an output is missing; dvc.lock is as it was.
         MachineError: the outputs could not be stored; they stay where they are, dvc.lock is as it was.
         Busy: another process works on these paths.
+
+    Example, within a run:
+
+        children = Children()
+        outcome = ensure_current("train", lambda command: children.run(command, print, progress, timeout=None))
+        print(outcome.how)  # unchanged, restored or ran
     """
     start = time.perf_counter()
     with opened() as repo:
+        link_outputs(repo)
         with locked(repo):
-            stage, seen = repo.stage.load_one(name=name), StatusCache()
-            why = ("asked for with --force",) if force else tuple(reasons(stage, seen))
+            stage, status_cache = repo.stage.load_one(name=name), StatusCache()
+            why = ("asked for with --force",) if force else tuple(reasons(stage, status_cache))
             if not why:
                 return Outcome(name, "unchanged", (), hashes(stage), time.perf_counter() - start)
             if missing := [str(dep) for dep in stage.deps if not dep.exists]:
                 raise InputError(f"{name}: {', '.join(missing)} is missing; put it there, then run again.")
         paths = {"read": [dep.fs_path for dep in stage.deps], "write": [out.fs_path for out in stage.outs]}
         with claimed(repo, **paths):
-            if not force and _checked_out(stage, seen):
+            if not force and _checked_out(stage, status_cache):
                 return Outcome(name, "restored", why, hashes(stage), time.perf_counter() - start)
             with locked(repo):
                 stage.remove_outs()
                 restored = not force and _restore(stage)  # before save_deps: restore trusts the lock entry as loaded
                 stage.save_deps()
                 before = _inputs(stage)
-            with file_lock(_key(stage), wait) as first:
+            with file_lock(_running_lock(stage), wait) as first:
                 if not (first or restored or force):
                     with locked(repo):
                         repo._reset()
@@ -85,7 +92,7 @@ def ensure_current(
         return Outcome(name, how, why, hashes(stage), seconds or time.perf_counter() - start)
 
 
-def _key(stage: PipelineStage) -> Path:
+def _running_lock(stage: PipelineStage) -> Path:
     """A file beside the run cache, named by what goes into the stage: who shares the cache shares it."""
     key: str = _get_cache_hash(to_single_stage_lockfile(stage), key=True) or stage.name
     return _running(stage.repo) / key
@@ -96,7 +103,7 @@ def _running(repo: Repo) -> Path:
     return runs.with_name("running")
 
 
-def forget_dead() -> None:
+def remove_stale_locks() -> None:
     """Remove the lock files of stages whose process has died."""
     with opened() as repo:
         for lock in _running(repo).glob("*"):
@@ -104,10 +111,10 @@ def forget_dead() -> None:
                 pass
 
 
-def _checked_out(stage: PipelineStage, seen: StatusCache) -> bool:
+def _checked_out(stage: PipelineStage, status_cache: StatusCache) -> bool:
     """Check out the outputs that are not there, where nothing else changed since dvc.lock was written."""
     with locked(stage.repo):
-        if not only_missing(stage, seen):
+        if not only_missing(stage, status_cache):
             return False
         for out in stage.outs:
             if not out.exists:

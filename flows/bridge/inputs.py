@@ -5,13 +5,14 @@ from pathlib import Path
 
 from dvc.config import Config, merge
 from dvc.exceptions import DvcException
+from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from flows.bridge.repo import locked, opened
 from tasks.core.errors import InputError, MachineError
 
 
-def settle(main: Path) -> None:
+def configure_worktree(main: Path) -> None:
     """Give the worktree in the current folder the cache and the remotes of the checkout `main`.
 
     What DVC else keeps beside (in /var/tmp, by the folder's name) lies in the worktree and goes with it.
@@ -24,7 +25,7 @@ def settle(main: Path) -> None:
         local["core"]["site_cache_dir"] = str(Path(".dvc/tmp/site").absolute())
 
 
-def bring_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
+def checkout_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
     """Check out what the project tracks by .dvc files, and the records of stages: from the cache, else from the remote.
 
     A record (`persist` in dvc.yaml) goes into its stage as well as it comes out: with it, nothing is paid for twice.
@@ -45,11 +46,25 @@ def bring_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
         if targets:
             repo.checkout(targets, force=True)
         with locked(repo):
+            separate_inputs(repo)
             for out in kept:
                 if out.changed_cache():
                     tell(f"{out}: in neither DVC's cache nor a remote; what stands in it will be asked for again.")
                 else:
                     out.checkout(force=True)
+
+
+def separate_inputs(repo: Repo) -> None:
+    """Give inputs that are linked to DVC's cache files of their own: an edit then leaves the old version alone."""
+    for stage in repo.index.stages:
+        for out in () if isinstance(stage, PipelineStage) else stage.outs:
+            if out.use_cache and out.exists and _linked(Path(out.fs_path)):
+                out.unprotect()
+
+
+def _linked(path: Path) -> bool:
+    files = (file for file in path.rglob("*") if not file.is_dir()) if path.is_dir() else iter([path])
+    return any(file.is_symlink() or file.stat().st_nlink > 1 for file in files)
 
 
 def track(paths: list[Path]) -> list[Path]:
@@ -59,5 +74,7 @@ def track(paths: list[Path]) -> list[Path]:
             stages = repo.add([str(path) for path in paths])
         except DvcException as error:
             raise InputError(f"DVC does not take it: {' '.join(str(error).split())}") from error
+        with locked(repo):
+            separate_inputs(repo)
         files = [Path(stage.path).relative_to(Path.cwd()) for stage in stages]
         return files + [path for file in files if (path := file.with_name(".gitignore")).exists()]

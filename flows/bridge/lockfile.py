@@ -29,18 +29,18 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class StageRecord:
     """One stage in dvc.lock: dependencies and outputs by path, in the file's order."""
 
     deps: Mapping[str, Item]
     outs: Mapping[str, Item]
 
 
-def parse(text: str) -> dict[str, Recorded]:
+def parse(text: str) -> dict[str, StageRecord]:
     """Stage -> what dvc.lock, whose content is `text`, records of it; nothing for an empty text."""
     document: dict[str, Any] = parse_yaml(text, str(LOCK)) or {}
     return {
-        name: Recorded(_items(entry.get("deps", [])), _items(entry.get("outs", [])))
+        name: StageRecord(_items(entry.get("deps", [])), _items(entry.get("outs", [])))
         for name, entry in document.get("stages", {}).items()
     }
 

@@ -72,14 +72,25 @@ def ordered(graph: Any) -> list[PipelineStage]:
     return [stage for stage in nx.dfs_postorder_nodes(graph) if isinstance(stage, PipelineStage)]
 
 
-def arrange() -> None:
+def sort_lockfile() -> None:
     """Put the entries of dvc.lock in the order in which `dvc repro` writes them, not the one in which stages ended.
 
     So that equal runs give equal bytes, and merging two branches gives no conflict that is none.
     """
     with opened() as repo, locked(repo):
-        order = {stage.name: place for place, stage in enumerate(ordered(graph(repo)))}
+        order = {stage.name: position for position, stage in enumerate(ordered(graph(repo)))}
         sort(Path(repo.root_dir) / LOCK, order)
+
+
+def link_outputs(repo: Repo) -> None:
+    """Let `repo` link outputs to its cache where the disk cannot share blocks; what is linked is read-only.
+
+    Not for what people edit: a change in place would go through the link into the cache, under the old hash. So the
+    configuration has no hard links, and only what stages write gets them. `cache.type: copy` alone stays as it is.
+    """
+    kinds: list[str] = repo.cache.local.cache_types
+    if kinds != ["copy"] and "hardlink" not in kinds:
+        repo.cache.local.cache_types = [*(kind for kind in kinds if kind != "copy"), "hardlink", "copy"]
 
 
 def cache() -> Path:
@@ -88,14 +99,14 @@ def cache() -> Path:
         return Path(repo.cache.local.path)
 
 
-def stored(md5: str) -> Path:
+def cached_path(md5: str) -> Path:
     """Where DVC's cache keeps what has this hash, be it there or not."""
     return cache() / md5[:2] / md5[2:]
 
 
-def members(md5: str) -> dict[str, Path]:
+def cached_files(md5: str) -> dict[str, Path]:
     """Relative path -> where the cache keeps it, of each file of the folder with this hash; the cache must have it."""
-    return {entry["relpath"]: stored(entry["md5"]) for entry in json.loads(stored(md5).read_text())}
+    return {entry["relpath"]: cached_path(entry["md5"]) for entry in json.loads(cached_path(md5).read_text())}
 
 
 def _one_line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from dvc.utils.serialize import load_path
 from flows.bridge.edited import edited
 from flows.params.diff import parameters
 
-Known = dict[str, Output]
+RestoredOutputs = dict[str, Output]
 """Outputs that would be restored, by their path, with their hashes."""
 
 
@@ -39,45 +39,45 @@ class StatusCache:
         if dep.fs_path not in self._documents:
             self._documents[dep.fs_path] = load_path(dep.fs_path, dep.repo.fs)
         document = self._documents[dep.fs_path]
-        found = {}
+        values = {}
         for name in dep.params:
             with suppress(KeyError, TypeError):
-                found[name] = reduce(getitem, name.split("."), document)
-        return found if dep.params else document
+                values[name] = reduce(getitem, name.split("."), document)
+        return values if dep.params else document
 
 
-def reasons(stage: PipelineStage, seen: StatusCache, known: Known | None = None) -> list[str]:
+def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None = None) -> list[str]:
     """Why DVC would not skip this stage, asked as `Stage.changed` does but to the end; empty where it would.
 
-    A dependency in `known` counts as having the hash it would have there, whatever lies on disk.
+    A dependency in `restored` counts as having the hash it would have there, whatever lies on disk.
     """
     if not any(item.hash_info for item in (*stage.deps, *stage.outs)):
         return ["it has no entry in dvc.lock yet"]
-    lines = _inputs(stage, seen, known)
+    lines = _inputs(stage, status_cache, restored)
     for out in stage.outs:
         lines += [f"output {path} {_WORDS.get(status, 'was changed')}" for path, status in out.status().items()]
     return lines
 
 
-def only_missing(stage: PipelineStage, seen: StatusCache, known: Known | None = None) -> bool:
+def only_missing(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None = None) -> bool:
     """Whether dvc.lock holds but for outputs that are not there, and the cache has those: `dvc repro --pull` asks so.
 
     The run cache knows nothing of stages with an output that stays when they run again (`persist`); dvc.lock does.
     """
-    if _inputs(stage, seen, known) or not all(out.hash_info for out in stage.outs):
+    if _inputs(stage, status_cache, restored) or not all(out.hash_info for out in stage.outs):
         return False
     return all(not out.status() or (not out.exists and out.use_cache and not out.changed_cache()) for out in stage.outs)
 
 
-def _inputs(stage: PipelineStage, seen: StatusCache, known: Known | None) -> list[str]:
+def _inputs(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None) -> list[str]:
     """What of `reasons` is about command, dependencies and parameters."""
     lines = [f"its command is now: {stage.cmd}"] if stage.cmd_changed else []
     for dep in stage.deps:
-        if known and dep.def_path in known:
-            lines += [f"{dep} changed"] if dep.hash_info != known[dep.def_path].hash_info else []
+        if restored and dep.def_path in restored:
+            lines += [f"{dep} changed"] if dep.hash_info != restored[dep.def_path].hash_info else []
         elif isinstance(dep, ParamsDependency) and dep.exists:
-            lines += parameters(dep.hash_info.value or {}, seen.values(dep))
-        elif status := seen.status(dep):
+            lines += parameters(dep.hash_info.value or {}, status_cache.values(dep))
+        elif status := status_cache.status(dep):
             files = edited(Path(dep.fs_path)) if dep.exists else []
             lines += [f"file {file} changed" for file in files] or [f"{dep} {_WORDS.get(status, 'changed')}"]
     return lines
@@ -86,14 +86,14 @@ def _inputs(stage: PipelineStage, seen: StatusCache, known: Known | None) -> lis
 _WORDS = {"deleted": "is missing", "not in cache": "is not in the cache", "new": "is new"}
 
 
-def restorable(stage: PipelineStage, seen: StatusCache, known: Known) -> bool:
-    """Whether the cache has the outputs of this stage; if so, they go to `known`. The stage object is spent."""
-    if only_missing(stage, seen, known):
-        known.update({out.def_path: out for out in stage.outs})
+def restorable(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs) -> bool:
+    """Whether the cache has the outputs of this stage; if so, they go to `restored`. The stage object is spent."""
+    if only_missing(stage, status_cache, restored):
+        restored.update({out.def_path: out for out in stage.outs})
         return True
     for dep in stage.deps:
-        if dep.def_path in known:
-            dep.hash_info, dep.meta = known[dep.def_path].hash_info, known[dep.def_path].meta
+        if dep.def_path in restored:
+            dep.hash_info, dep.meta = restored[dep.def_path].hash_info, restored[dep.def_path].meta
         elif not dep.exists:
             return False
         else:
@@ -106,7 +106,7 @@ def restorable(stage: PipelineStage, seen: StatusCache, known: Known) -> bool:
     outs = cache._create_stage(entry, wdir=stage.wdir).outs
     if any(out.changed_cache() for out in outs):
         return False
-    known.update({out.def_path: out for out in outs})
+    restored.update({out.def_path: out for out in outs})
     return True
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
+from flows.bridge.inputs import separate_inputs
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
-from flows.bridge.status import Known, StatusCache, hashes, reasons, restorable
+from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
 from tasks.core.errors import InputError
 from tasks.core.settings import hint
 
@@ -40,68 +41,81 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
     A damaged dvc.lock (a kill while DVC wrote it) is mended first and outputs of items that are no longer declared
     are put away, both said through `tell`. With `look_up` nothing is put away; the run cache is asked instead, and a
     stage that it would restore counts as restored for the stages below.
+
+    Example, the stages that are not current, each with its reasons:
+
+        for status in survey(print):
+            if status.reasons:
+                print(status.name, *status.reasons)
     """
     with opened() as repo, locked(repo):
         edges = graph(repo, tell)  # from a stage to what it needs
         stages = ordered(edges)
         with claimed(repo, read=[item.fs_path for stage in stages for item in (*stage.deps, *stage.outs)]):
             if not look_up:
+                separate_inputs(repo)
                 _put_away(repo, stages, tell)
-            seen, made = StatusCache(), _made(stages)
-            known: Known | None = {} if look_up else None
-            return [_need(stage, edges, seen, known, made) for stage in stages]
+            status_cache, produced = StatusCache(), _produced(stages)
+            restored: RestoredOutputs | None = {} if look_up else None
+            return [_status(stage, edges, status_cache, restored, produced) for stage in stages]
 
 
-def chosen(needs: list[StageStatus], names: list[str]) -> set[str]:
+def chosen(statuses: list[StageStatus], names: list[str]) -> set[str]:
     """The stages of these names; `quantize` stands for each `quantize@...`. Raises `InputError` for one of no stage."""
-    found = set()
+    selected = set()
     for name in names:
-        meant = {need.name for need in needs if name in (need.name, need.name.partition("@")[0])}
-        if not meant:
-            known = {known for need in needs for known in (need.name, need.name.partition("@")[0])}
+        matching = {status.name for status in statuses if name in (status.name, status.name.partition("@")[0])}
+        if not matching:
+            known = {known for status in statuses for known in (status.name, status.name.partition("@")[0])}
             raise InputError(f"no stage is called {name}; {hint(name, known, 'there are')}")
-        found |= meant
-    return found
+        selected |= matching
+    return selected
 
 
-def upstream(needs: list[StageStatus], names: list[str]) -> list[StageStatus]:
+def upstream(statuses: list[StageStatus], names: list[str]) -> list[StageStatus]:
     """The stages of these names and those that they need, in run order; all where none is named."""
     if not names:
-        return needs
-    wanted = chosen(needs, names)
-    for need in reversed(needs):
-        if need.name in wanted:
-            wanted |= set(need.after)
-    return [need for need in needs if need.name in wanted]
+        return statuses
+    selected = chosen(statuses, names)
+    for status in reversed(statuses):
+        if status.name in selected:
+            selected |= set(status.after)
+    return [status for status in statuses if status.name in selected]
 
 
 def missing() -> list[tuple[str, str]]:
     """(stage, dependency) for each dependency that is not there and that no stage makes."""
     with opened() as repo, locked(repo):
         stages = ordered(graph(repo))
-        made = _made(stages)
-        return [(stage.name, path) for stage in stages for path in _missing(stage, made)]
+        produced = _produced(stages)
+        return [(stage.name, path) for stage in stages for path in _missing(stage, produced)]
 
 
-def _made(stages: list[PipelineStage]) -> list[Path]:
+def _produced(stages: list[PipelineStage]) -> list[Path]:
     return [Path(out.fs_path) for stage in stages for out in stage.outs]
 
 
-def _missing(stage: PipelineStage, made: list[Path]) -> list[str]:
+def _missing(stage: PipelineStage, produced: list[Path]) -> list[str]:
     return [
-        str(dep) for dep in stage.deps if not dep.exists and not any(_overlap(Path(dep.fs_path), out) for out in made)
+        str(dep)
+        for dep in stage.deps
+        if not dep.exists and not any(_overlap(Path(dep.fs_path), out) for out in produced)
     ]
 
 
-def _need(stage: PipelineStage, edges: Any, seen: StatusCache, known: Known | None, made: list[Path]) -> StageStatus:
+def _status(
+    stage: PipelineStage, edges: Any, status_cache: StatusCache, restored: RestoredOutputs | None, produced: list[Path]
+) -> StageStatus:
     after = tuple(sorted(other.name for other in edges.successors(stage) if isinstance(other, PipelineStage)))
     outs = hashes(stage)
-    why = tuple(reasons(stage, seen, known))
-    places = [Path(path) for path in known or {}]
+    why = tuple(reasons(stage, status_cache, restored))
+    restored_paths = [Path(path) for path in restored or {}]
     reads = [Path(dep.def_path) for dep in stage.deps]
-    uncertain = any(path != place and _overlap(path, place) for path in reads for place in places)
-    comes_back = bool(why) and known is not None and not uncertain and restorable(stage, seen, known)
-    return StageStatus(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, made)))
+    uncertain = any(
+        path != restored_path and _overlap(path, restored_path) for path in reads for restored_path in restored_paths
+    )
+    comes_back = bool(why) and restored is not None and not uncertain and restorable(stage, status_cache, restored)
+    return StageStatus(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, produced)))
 
 
 def _put_away(repo: Repo, stages: list[PipelineStage], tell: Callable[[str], None]) -> None:

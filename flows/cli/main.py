@@ -84,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
     def ready() -> None:
         preflight.quick()
         if not options.stages:  # who wants some of them may mend the others later
-            preflight.accepted(Path())
+            preflight.check_stage_settings(Path())
 
     gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
     preflight.project()
@@ -159,12 +159,12 @@ def _flow(options: argparse.Namespace, page: str) -> int:
 
 
 def _push(options: argparse.Namespace) -> int:
-    from flows.history.hub import pack, push
+    from flows.history.hub import prepare_upload, push
 
-    parcel = pack(options.repository, options.folder)
-    print(parcel.tell())
+    upload = prepare_upload(options.repository, options.folder)
+    print(upload.summary())
     if not options.dry_run:
-        print(push(parcel, private=not options.public))
+        print(push(upload, private=not options.public))
     return 0
 
 
@@ -173,12 +173,12 @@ def _check(options: argparse.Namespace) -> int:
 
     faults = preflight.faults()
     if not faults:
-        from flows.plan.estimate import lines, sampled
+        from flows.plan.estimate import lines, probe_faults
 
-        faults = sampled() if options.time else []
-        told, more = lines()
-        faults += more
-        for line in told:
+        faults = probe_faults() if options.time else []
+        report, shortfalls = lines()
+        faults += shortfalls
+        for line in report:
             print(line)
     for fault in faults:
         print(fault, file=sys.stderr)

@@ -34,10 +34,10 @@ class Terminal(Observer):
         self._started = time.perf_counter()
         self._kept = 0
 
-    def planned(self, needs: list[StageStatus]) -> None:
-        self._width = max((len(need.name) for need in needs), default=8)
+    def planned(self, statuses: list[StageStatus]) -> None:
+        self._width = max((len(status.name) for status in statuses), default=8)
 
-    def said(self, line: str) -> None:
+    def message(self, line: str) -> None:
         self._line(line)
 
     def started(self, stage: str) -> None:

@@ -36,15 +36,15 @@ def _promote(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from flows.history.snapshot import Past
+    from flows.history.snapshot import Snapshot
     from flows.plan import preflight
     from flows.system.process import ask
 
     preflight.project()
     if options.first is None:
         return _compare_all()
-    first, second = Past(options.first), Past(options.second)
-    for line in first.against(second):
+    first, second = Snapshot(options.first), Snapshot(options.second)
+    for line in first.differences(second):
         print(line)
     candidate = options.candidate or first.candidate
     print(f"\nrows of {candidate}", flush=True)

@@ -70,8 +70,8 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
 
     def ask() -> FlowRun:
         with get_client(sync_client=True) as client:
-            found = client.read_deployment_by_name(deployment)
-            return client.create_flow_run_from_deployment(found.id, parameters=parameters)
+            target = client.read_deployment_by_name(deployment)
+            return client.create_flow_run_from_deployment(target.id, parameters=parameters)
 
     try:
         run = retry(ask)

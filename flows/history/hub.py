@@ -16,7 +16,7 @@ PRIVATE = ("*.log", ".*", "*.csv", "settings.json")
 
 
 @dataclass(frozen=True)
-class Parcel:
+class Upload:
     """What would be sent."""
 
     repository: str
@@ -25,7 +25,7 @@ class Parcel:
     """Bytes by name."""
     card: Path | None
 
-    def tell(self) -> str:
+    def summary(self) -> str:
         """A line a file, and the sum."""
         lines = [f"{size:>15,}  {name}" for name, size in self.files.items()]
         if self.card:
@@ -33,7 +33,7 @@ class Parcel:
         return "\n".join([*lines, f"{sum(self.files.values()):>15,}  bytes to {self.repository}"])
 
 
-def pack(repository: str, folder: Path) -> Parcel:
+def prepare_upload(repository: str, folder: Path) -> Upload:
     """Look at `folder`. Raises `InputError` where a stage did not finish it, `SettingsError` for a wrong name."""
     if repository.count("/") != 1 or not all(repository.split("/")):
         raise SettingsError(f"'{repository}' is no name of a repository; give organisation/name.")
@@ -49,10 +49,10 @@ def pack(repository: str, folder: Path) -> Parcel:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and not any(file.match(pattern) for pattern in PRIVATE)
     }
-    return Parcel(repository, folder, files, PATHS.card if PATHS.card.is_file() else None)
+    return Upload(repository, folder, files, PATHS.card if PATHS.card.is_file() else None)
 
 
-def push(parcel: Parcel, *, private: bool, endpoint: str | None = None) -> str:
+def push(upload: Upload, *, private: bool, endpoint: str | None = None) -> str:
     """Send it; return the address of the commit. The token comes from HF_TOKEN or the hub's own login.
 
     Raises `MachineError` where the hub cannot be reached or refuses, with its reason.
@@ -62,26 +62,26 @@ def push(parcel: Parcel, *, private: bool, endpoint: str | None = None) -> str:
     from huggingface_hub.errors import HfHubHTTPError
 
     hub = HfApi(endpoint=endpoint)
-    operations = [CommitOperationAdd(name, parcel.folder / name) for name in parcel.files]
-    if parcel.card:
-        operations.append(CommitOperationAdd("README.md", parcel.card))
+    operations = [CommitOperationAdd(name, upload.folder / name) for name in upload.files]
+    if upload.card:
+        operations.append(CommitOperationAdd("README.md", upload.card))
     try:
-        hub.create_repo(parcel.repository, private=private, exist_ok=True)
-        done = hub.create_commit(parcel.repository, operations, commit_message=_message(parcel))
+        hub.create_repo(upload.repository, private=private, exist_ok=True)
+        done = hub.create_commit(upload.repository, operations, commit_message=_message(upload))
     except HfHubHTTPError as error:
         raise MachineError(
-            f"the hub refused {parcel.repository}: {' '.join(str(error).split())[:300]}; set HF_TOKEN to a token that "
+            f"the hub refused {upload.repository}: {' '.join(str(error).split())[:300]}; set HF_TOKEN to a token that "
             "may write there."
         ) from None
     except RuntimeError as error:  # a file that could not be uploaded
-        raise MachineError(f"the upload to {parcel.repository} failed: {error}; run it again.") from None
+        raise MachineError(f"the upload to {upload.repository} failed: {error}; run it again.") from None
     except OSError as error:
         raise MachineError(f"the hub cannot be reached: {advice(error)}") from None
     return str(done.commit_url)
 
 
-def _message(parcel: Parcel) -> str:
-    proof = next(name for name in PROOFS if (parcel.folder / name).is_file())
-    facts = json.loads((parcel.folder / proof).read_text())
+def _message(upload: Upload) -> str:
+    proof = next(name for name in PROOFS if (upload.folder / name).is_file())
+    facts = json.loads((upload.folder / proof).read_text())
     parts = [f"{key} {facts[key]}" for key in ("method", "scheme", "format", "dtype", "base") if key in facts]
-    return f"{parcel.folder.name}: {', '.join(parts)}"
+    return f"{upload.folder.name}: {', '.join(parts)}"

@@ -7,7 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.bridge import LOCK, find
-from flows.history.snapshot import at
+from flows.history.snapshot import file_at
 from flows.results.decision import allowed
 from flows.system.git import commit, git
 from flows.system.process import ask
@@ -20,15 +20,19 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     """Give the model at `revision` a version, and that version the stage `stage`; return what was done, a line each.
 
     Raises `CheckFailed` where the decision there says no, unless `force`.
+
+    Example:
+
+        register("HEAD", "production", "v1.0.0")
     """
     from gto import api
     from gto.exceptions import GTOException
 
     full = find(revision)
-    text = at(full, str(PATHS.decided))
-    found = allowed(json.loads(text) if text else None, revision, force=force)
+    text = file_at(full, str(PATHS.decided))
+    decision = allowed(json.loads(text) if text else None, revision, force=force)
     name, _ = model()
-    message = _message(found, overruled=force and not found["promote"])
+    message = _message(decision, overruled=force and not decision["promote"])
     try:
         if not (known := _versions(name, full)):
             api.register(".", name, full, version=version, message=message)
@@ -39,12 +43,12 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
         raise MachineError(f"GTO refuses: {' '.join(str(error).split())}") from None
     lines = [f"{name} {newest} is commit {full[:12]}, and in the stage {stage}. Share it: git push --tags"]
     if full == commit("HEAD") and not git("status", "--porcelain", "--", str(LOCK)):
-        keep(found)
+        keep_scores(decision)
         lines.append(f"Later runs are compared with it: commit {PATHS.best}.")
     return lines
 
 
-def holder(stage: str) -> str:
+def promoted_commit(stage: str) -> str:
     """The commit of the model that has the stage `stage` now; "" where none has.
 
     Read from the tags (`model#production#3`, with `!` before the last number where the stage was taken back): importing
@@ -52,17 +56,17 @@ def holder(stage: str) -> str:
     """
     name, _ = model()
     tags = git("tag", "--list", f"{name}#{stage}*").splitlines()
-    found = [
+    assignments = [
         (int(match[2]), match[1], tag)
         for tag in tags
         if (match := re.fullmatch(rf"{re.escape(name)}#{re.escape(stage)}(!?)#(\d+)", tag))
     ]
-    _, taken, newest = max(found, default=(0, "!", ""))
-    return "" if taken else git("rev-parse", f"{newest}^{{commit}}")
+    _, revoked, newest = max(assignments, default=(0, "!", ""))
+    return "" if revoked else git("rev-parse", f"{newest}^{{commit}}")
 
 
-def apart(revision: str, stage: str) -> list[str]:
-    """`register` in a process of its own, for flows; see `holder`."""
+def register_in_subprocess(revision: str, stage: str) -> list[str]:
+    """`register` in a process of its own, for flows; see `promoted_commit`."""
     return ask("flows.cli.main", "promote", revision, "--stage", stage).checked()
 
 
@@ -82,25 +86,30 @@ def _versions(name: str, full: str) -> list[str]:
 def model() -> tuple[str, str]:
     """Name and path of the artifact of dvc.yaml that is a model."""
     declared: dict[str, Any] = YAML(typ="safe").load(PATHS.pipeline) or {}
-    found = [(name, one) for name, one in (declared.get("artifacts") or {}).items() if one.get("type") == "model"]
-    if not found:
+    models = [
+        (name, artifact)
+        for name, artifact in (declared.get("artifacts") or {}).items()
+        if artifact.get("type") == "model"
+    ]
+    if not models:
         raise MachineError(f"{PATHS.pipeline} declares no artifact of type model; add one, with the path of the model.")
-    name, one = found[0]
-    return str(name), str(one["path"])
+    name, artifact = models[0]
+    return str(name), str(artifact["path"])
 
 
-def keep(found: dict[str, Any]) -> None:
+def keep_scores(decision: dict[str, Any]) -> None:
     """Write the scores of the promoted run, row by row, where `decide` looks for the best so far."""
-    for error in ask("tasks.decide.best", found["candidate"]).errors:
+    for error in ask("tasks.decide.best", decision["candidate"]).errors:
         raise type(error)(f"the scores of the run could not be kept: {error}")
 
 
-def _message(found: dict[str, Any], *, overruled: bool) -> str:
+def _message(decision: dict[str, Any], *, overruled: bool) -> str:
     """What the tag says: scores and verdict, and that somebody overruled it."""
-    score = f"{found['metric']} {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f}, {found['n']} rows)"
-    gain = f"gain over base {found['gain']:.4f}, {describe_p_value(found['p'])}"
+    interval = f"{decision['low']:.4f} to {decision['high']:.4f}"
+    score = f"{decision['metric']} {decision['value']:.4f} ({interval}, {decision['n']} rows)"
+    gain = f"gain over base {decision['gain']:.4f}, {describe_p_value(decision['p'])}"
     verdict = "against the rules: " if overruled else ""
-    return f"{found['candidate']}: {score}; {gain}\n\n{verdict}{found['reason']}"
+    return f"{decision['candidate']}: {score}; {gain}\n\n{verdict}{decision['reason']}"
 
 
 def _order(version: str) -> tuple[int, ...]:

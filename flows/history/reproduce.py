@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.bridge import LOCK, Item, Recorded, find, parse
+from flows.bridge import LOCK, Item, StageRecord, find, parse
 from flows.plan.preflight import LOCKED
 from flows.system.environment import environment
 from flows.system.git import git
@@ -18,7 +18,7 @@ from flows.worktree.worktree import label, workspace
 from tasks.core.errors import InputError, StageFailed
 from tasks.core.paths import PATHS
 
-NOTHING = Recorded({}, {})
+NOTHING = StageRecord({}, {})
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
     """Rebuild every stage of an experiment or revision; nothing of it goes into the cache.
 
     Raises `StageFailed` where `dvc repro` fails, and `InputError` where the run has no dvc.lock.
+
+    Example:
+
+        for verdict in reproduce("brave-otter", print):
+            print(verdict.stage, verdict.differences or "identical")
     """
     revision = find(run)
     with workspace(label(f"reproduce-{run}"), revision, tell, keep=keep):
@@ -57,16 +62,16 @@ def _repro(tell: Callable[[str], None]) -> None:
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
-        said = []
+        output = []
         for line in process.stdout or []:
-            said.append(line.rstrip())
+            output.append(line.rstrip())
             if named := re.match(r"Running stage '(.+)':", line):
                 tell(f"rebuilding {named[1]}")
     if process.returncode:
-        raise StageFailed("dvc repro failed; it said last:\n" + "\n".join(f"    {line}" for line in said[-15:]))
+        raise StageFailed("dvc repro failed; it said last:\n" + "\n".join(f"    {line}" for line in output[-15:]))
 
 
-def _compare(old: Recorded, new: Recorded, changed: list[tuple[str, str]]) -> Iterator[str]:
+def _compare(old: StageRecord, new: StageRecord, changed: list[tuple[str, str]]) -> Iterator[str]:
     for path, out in old.outs.items():
         now = new.outs.get(path)
         if now and out.md5 == now.md5:

@@ -7,7 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from flows.bridge import LOCK, names
-from flows.history.snapshot import Past, at
+from flows.history.snapshot import Snapshot, file_at
 from flows.params.diff import parameters
 from flows.system.git import git
 from tasks.core.errors import MachineError
@@ -16,7 +16,7 @@ from tasks.core.paths import PATHS
 
 COLUMNS = ("run", "commit", "metric", "score", "95 % interval", "rows", "gain over base", "p", "decision", "changed")
 
-TOLD = "%H %P%x00%s%x00%(trailers:key=Page,valueonly,separator=%x20)"
+LOG_FORMAT = "%H %P%x00%s%x00%(trailers:key=Page,valueonly,separator=%x20)"
 """Of a commit: its hash and those before it, its subject, and the address of its flow run."""
 
 STYLE = """body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem;
@@ -40,19 +40,19 @@ class Line:
 
     def cells(self) -> list[str]:
         """What the columns hold."""
-        found = self.decision
-        if not found:
+        decision = self.decision
+        if not decision:
             return [self.name, self.revision[:10], *[""] * 6, "none", "; ".join(self.changed)]
         return [
             self.name,
             self.revision[:10],
-            f"{found['candidate']} {found['metric'].replace('_', ' ')}",
-            f"{found['value']:.4f}",
-            f"{found['low']:.4f} to {found['high']:.4f}",
-            str(found["n"]),
-            f"{found['gain']:+.4f}",
-            f"{found['p']:.4g}",
-            "promoted" if found["promote"] else f"not promoted: {found['reason']}",
+            f"{decision['candidate']} {decision['metric'].replace('_', ' ')}",
+            f"{decision['value']:.4f}",
+            f"{decision['low']:.4f} to {decision['high']:.4f}",
+            str(decision["n"]),
+            f"{decision['gain']:+.4f}",
+            f"{decision['p']:.4g}",
+            "promoted" if decision["promote"] else f"not promoted: {decision['reason']}",
             "; ".join(self.changed),
         ]
 
@@ -60,15 +60,15 @@ class Line:
 def runs(most: int = 50) -> list[Line]:
     """The newest runs first: commits of this branch, and experiments, in which dvc.lock changed."""
     experiments = names()
-    log = git("log", f"-{most}", "--date-order", f"--format={TOLD}", "HEAD", *experiments, "--", str(LOCK))
+    log = git("log", f"-{most}", "--date-order", f"--format={LOG_FORMAT}", "HEAD", *experiments, "--", str(LOCK))
     lines: list[Line] = []
     for line in log.splitlines():
         hashes, subject, flow_run = line.split("\0")
         revision, *before = hashes.split()
-        old, new = (at(one, str(PATHS.params)) if one else "" for one in ((before or [""])[0], revision))
+        old, new = (file_at(one, str(PATHS.params)) if one else "" for one in ((before or [""])[0], revision))
         changed = parameters(_values(old), _values(new)) if old else []
         name = experiments.get(revision, subject)
-        lines.append(Line(name, revision, Past(revision).decision, changed, flow_run))
+        lines.append(Line(name, revision, Snapshot(revision).decision, changed, flow_run))
     if not lines:
         raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
     return lines

@@ -10,7 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.bridge import LOCK, Recorded, find, members, parse, stored
+from flows.bridge import LOCK, StageRecord, cached_files, cached_path, find, parse
 from flows.params.diff import parameters
 from flows.system.git import git
 from tasks.core.errors import MachineError
@@ -19,7 +19,7 @@ from tasks.core.paths import PATHS
 HERE = "."
 
 
-def at(revision: str, path: str) -> str:
+def file_at(revision: str, path: str) -> str:
     """A file of this folder at `revision`, or as it is now for `.`; "" where there is none."""
     if revision == HERE:
         return Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
@@ -29,7 +29,7 @@ def at(revision: str, path: str) -> str:
         return ""
 
 
-class Past:
+class Snapshot:
     """One run, by the name of a revision."""
 
     def __init__(self, name: str) -> None:
@@ -40,14 +40,14 @@ class Past:
             raise MachineError(f"{name} has no {LOCK}: nothing ran there.")
 
     @cached_property
-    def lock(self) -> dict[str, Recorded]:
+    def lock(self) -> dict[str, StageRecord]:
         """Stages by name, as dvc.lock has them."""
-        return parse(at(self.revision, str(LOCK)))
+        return parse(file_at(self.revision, str(LOCK)))
 
     @cached_property
     def decision(self) -> dict[str, Any]:
         """What the stage `decide` wrote; empty where it did not run."""
-        written: dict[str, Any] = json.loads(at(self.revision, str(PATHS.decided)) or "{}")
+        written: dict[str, Any] = json.loads(file_at(self.revision, str(PATHS.decided)) or "{}")
         return written
 
     @property
@@ -59,9 +59,9 @@ class Past:
         """Hash of every output by its path."""
         return {path: out.md5 for stage in self.lock.values() for path, out in stage.outs.items()}
 
-    def against(self, other: "Past") -> list[str]:
+    def differences(self, other: "Snapshot") -> list[str]:
         """What differs from this run to `other`: parameters, outputs, scores, verdict."""
-        old, new = (YAML(typ="safe").load(at(run.revision, str(PATHS.params))) or {} for run in (self, other))
+        old, new = (YAML(typ="safe").load(file_at(run.revision, str(PATHS.params))) or {} for run in (self, other))
         lines = [f"{self.name} -> {other.name}", "", "parameters", *_indented(parameters(old, new))]
         one, two = self.outs(), other.outs()
         paths = [path for path in sorted({*one, *two}) if one.get(path) != two.get(path)]
@@ -83,15 +83,15 @@ class Past:
         md5 = self.outs().get(path)
         if md5 is None:
             raise MachineError(f"{self.name} has no {path}; it was not evaluated there.")
-        if not stored(md5).is_file():
+        if not cached_path(md5).is_file():
             raise MachineError(f"{path} of {self.name} is not in DVC's cache; fetch it: dvc fetch --all-commits {path}")
         with tempfile.TemporaryDirectory(prefix="temper-") as folder:
             link = Path(folder) / file
-            link.symlink_to(members(md5)[file].resolve())
+            link.symlink_to(cached_files(md5)[file].resolve())
             yield link
 
     def _scores(self) -> dict[str, dict[str, Any]]:
-        scores: dict[str, Any] = json.loads(at(self.revision, str(PATHS.comparison)) or "{}").get("candidates", {})
+        scores: dict[str, Any] = json.loads(file_at(self.revision, str(PATHS.comparison)) or "{}").get("candidates", {})
         return scores
 
     def _verdict(self) -> str:

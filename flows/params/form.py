@@ -30,30 +30,30 @@ def form(path: Path = PATHS.params) -> dict[str, Any]:
     return _filled(_inline(schema, schema["$defs"]), values) | {"title": "settings"}
 
 
-def news(settings: Mapping[str, Any], path: Path = PATHS.params) -> dict[str, Any]:
+def changed_settings(settings: Mapping[str, Any], path: Path = PATHS.params) -> dict[str, Any]:
     """What of `settings` changes what `path` means; all where that is not valid, as who applies it will say.
 
     A page sends the items of a list with each of their defaults, which would stand in params.yaml as a change.
     """
     try:
         before = load(model(), path).model_dump(mode="json")
-        asked = copy.deepcopy(before)
-        overlay(asked, settings)
-        after = model().model_validate(asked).model_dump(mode="json")
+        requested = copy.deepcopy(before)
+        overlay(requested, settings)
+        after = model().model_validate(requested).model_dump(mode="json")
     except (SettingsError, ValidationError):
         return dict(settings)
     return _differing(settings, before, after)
 
 
 def _differing(settings: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    found = {}
+    changed = {}
     for key, value in settings.items():
         old, new = before.get(key, UNSAID), after.get(key, UNSAID)
         if old == new:
             continue
         within = isinstance(value, Mapping) and isinstance(old, Mapping) and isinstance(new, Mapping)
-        found[key] = _differing(value, old, new) if within else value
-    return found
+        changed[key] = _differing(value, old, new) if within else value
+    return changed
 
 
 def _inline(node: Any, definitions: dict[str, Any]) -> Any:

@@ -79,6 +79,10 @@ def change(
     """Apply a recipe, `values` and `key=value` assignments to params.yaml; return a line for each key that changed.
 
     The new file is verified first; where it has faults, the old one stays. Values are YAML 1.2.
+
+    Example:
+
+        change(["train.learning_rate=1e-4"])  # ["train.learning_rate 0.0002 -> 0.0001"]
     """
     if not (assignments or recipe or values):
         return []
@@ -159,14 +163,14 @@ def _assign(document: Any, assignment: str) -> None:
         fault = " ".join(str(error).split())
         raise SettingsError(f"--set {assignment}: the value is not valid YAML: {fault}") from None
     *sections, key = name.strip().split(".")
-    place = document
+    parent = document
     for section in sections:
-        if place.get(section) is None:
-            place[section] = {}
-        place = place[section]
-        if not isinstance(place, Mapping):
+        if parent.get(section) is None:
+            parent[section] = {}
+        parent = parent[section]
+        if not isinstance(parent, Mapping):
             raise SettingsError(f"--set {assignment}: '{section}' is a value, not a section.")
-    place[key] = _kept(place.get(key), value)
+    parent[key] = _kept(parent.get(key), value)
 
 
 def _kept(old: Any, new: Any) -> Any:

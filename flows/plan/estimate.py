@@ -32,40 +32,40 @@ def lines() -> tuple[list[str], list[str]]:
         return [], []
     if not base:
         return [], []
-    told = [_steps(params, paths)]
-    disk = needed(base, params)
+    report = [_steps(params, paths)]
+    disk = disk_needed(base, params)
     most, free = sum(disk.values()), shutil.disk_usage(Path()).free
-    told.append(f"disk: {_size(most)} ({', '.join(f'{name} {_size(size)}' for name, size in disk.items())})")
-    told[-1] += f"; {_size(free)} are free"
-    memory, there = _memory(base, params), available_memory()
-    told.append(f"memory: {_size(memory)} for weights, gradients and optimiser; {_size(there)} are available")
-    told.append(f"time: {'; '.join(_times(params, paths)) or 'nothing is trained'}")
+    report.append(f"disk: {_size(most)} ({', '.join(f'{name} {_size(size)}' for name, size in disk.items())})")
+    report[-1] += f"; {_size(free)} are free"
+    memory, available = _memory(base, params), available_memory()
+    report.append(f"memory: {_size(memory)} for weights, gradients and optimiser; {_size(available)} are available")
+    report.append(f"time: {'; '.join(_times(params, paths)) or 'nothing is trained'}")
     faults = []
     if most > free:
-        faults.append(f"{told[1]}. Free some space, or {_cheaper_disk(disk, params)}.")
-    if memory > there:
+        faults.append(f"{report[1]}. Free some space, or {_cheaper_disk(disk, params)}.")
+    if memory > available:
         way = "train.method to qlora" if params.train.method != "full" else "train.method to lora or qlora"
-        faults.append(f"{told[2]}. Set {way}, or take a machine with more.")
-    return told, faults
+        faults.append(f"{report[2]}. Set {way}, or take a machine with more.")
+    return report, faults
 
 
-def sampled() -> list[str]:
+def probe_faults() -> list[str]:
     """Train some steps to know how long all will take; where that fails, why."""
     return [str(error) for error in ask("tasks.train.probe").errors]
 
 
-def taken(stages: Iterable[str]) -> list[dict[str, Any]]:
+def actual_usage(stages: Iterable[str]) -> list[dict[str, Any]]:
     """What the last training of `stages` was foretold to take, and what it took, a line for each amount."""
     lines = []
     for stage in stages:
-        if not (found := usage.load(Paths(), stage)):
+        if not (record := usage.load(Paths(), stage)):
             continue
-        said: dict[str, Callable[[Any], str]] = {"memory": _size, "disk": _size, "time": format_duration}
+        formats: dict[str, Callable[[Any], str]] = {"memory": _size, "disk": _size, "time": format_duration}
         if price := load(model(), Path(PARAMS)).machine.price:
-            said["cost"] = partial(_cost, price)
-        for name, show in said.items():
+            formats["cost"] = partial(_cost, price)
+        for name, show in formats.items():
             key = name if name in ("memory", "disk") else "seconds"
-            before, after = found["foretold"][key], found["used"][key]
+            before, after = record["foretold"][key], record["used"][key]
             lines.append(
                 {
                     "stage": stage,
@@ -79,10 +79,10 @@ def taken(stages: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _times(params: Params, paths: Paths) -> Iterator[str]:
-    asked: dict[str, Optimization] = {"train": params.train} if params.train.enabled else {}
+    trainings: dict[str, Optimization] = {"train": params.train} if params.train.enabled else {}
     if params.align.objective != "off":
-        asked["align"] = params.align
-    for what, settings in asked.items():
+        trainings["align"] = params.align
+    for what, settings in trainings.items():
         seconds = usage.estimate_seconds(paths, what, settings)
         if seconds is None:
             way = ", or by temper check --time" if what == "train" else ""
@@ -97,7 +97,7 @@ def _cost(price: float, seconds: float) -> str:
     return f"{seconds / 3600 * price:.2f}"
 
 
-def needed(base: estimate.Base, params: Params) -> dict[str, int]:
+def disk_needed(base: estimate.Base, params: Params) -> dict[str, int]:
     """Bytes of disk by what they are for; `cache`: what DVC holds once more, where the disk cannot share blocks."""
     sizes = {stage.name: stage.size(params, base) for stage in stages() if stage.size}
     results = {name: size.result for name, size in sizes.items() if size.result}
@@ -112,19 +112,19 @@ def _steps(params: Params, paths: Paths) -> str:
     train = params.train
     batch = train.batch_size * train.gradient_accumulation
     unit = "packs" if params.template.packing else "rows"
-    told = f"train: {train.steps} steps of {batch} {unit}"
+    text = f"train: {train.steps} steps of {batch} {unit}"
     if rows := estimate.rows(paths.templated / "audit.json"):
         epochs = "" if unit == "packs" else f", {train.steps * batch / rows['rows']:.1f} epochs"
         tokens, learned = (f"{rows[name]:,}" for name in ("tokens", "supervised_tokens"))
-        told += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"
-    return told
+        text += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"
+    return text
 
 
 def _base(params: Params, paths: Paths) -> Path | None:
     """The folder of the base that a run will take; None where it is not made, or not here, yet."""
-    given = Path(params.base.folder)
-    if not params.base.hub and is_model(given) and not form(given):
-        return given
+    local = Path(params.base.folder)
+    if not params.base.hub and is_model(local) and not form(local):
+        return local
     try:
         record = json.loads((paths.base / "base.json").read_text())
     except (OSError, ValueError):

@@ -26,26 +26,31 @@ class Step:
 
 
 def plan() -> list[Step]:
-    """The stages in run order. Below a stage that would run, nobody knows yet whether its outputs will differ."""
+    """The stages in run order. Below a stage that would run, nobody knows yet whether its outputs will differ.
+
+    Example:
+
+        print(as_text(plan()))
+    """
     steps: dict[str, Step] = {}
     notes: list[str] = []
-    for need in survey(notes.append, look_up=True):
-        steps[need.name] = _step(need, [steps[name] for name in need.after])
+    for status in survey(notes.append, look_up=True):
+        steps[status.name] = _step(status, [steps[name] for name in status.after])
     return list(steps.values())
 
 
-def _step(need: StageStatus, above: list[Step]) -> Step:
+def _step(status: StageStatus, above: list[Step]) -> Step:
     moving = [step for step in above if step.verdict != "unchanged"]
     verdicts = {step.verdict for step in moving}
     if "run" in verdicts:
         verdict: Verdict = "run"
-    elif "restored or run" in verdicts or need.uncertain:
+    elif "restored or run" in verdicts or status.uncertain:
         verdict = "restored or run"
-    elif not need.reasons:
-        return Step(need.name, "unchanged", ())
+    elif not status.reasons:
+        return Step(status.name, "unchanged", ())
     else:
-        verdict = "restored" if need.restorable else "run"
-    return Step(need.name, verdict, need.reasons or tuple(_below(moving)))
+        verdict = "restored" if status.restorable else "run"
+    return Step(status.name, verdict, status.reasons or tuple(_below(moving)))
 
 
 def _below(moving: list[Step]) -> Iterator[str]:

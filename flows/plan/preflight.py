@@ -34,30 +34,30 @@ MEMORY = 2 * 2**30
 
 def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
-    if found := [fault for ask in (_python, _params, _ahead, _cache) for fault in _asked(ask)]:
-        raise MachineError("\n".join(found))
+    if problems := [fault for check in (_python, _params, _late_refusals, _cache) for fault in _faults_of(check)]:
+        raise MachineError("\n".join(problems))
 
 
-def accepted(folder: Path) -> None:
+def check_stage_settings(folder: Path) -> None:
     """Raise `MachineError` with what stages would refuse of their settings, which loading libraries for some tells.
 
     Settings that passed are not asked again: they are on record in `folder`, a project's.
     """
     from tasks.core.settings import PARAMS
 
-    told = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in (PARAMS, LOCK)]
-    record, state = Paths(folder).accepted, fingerprint(told)
+    texts = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in (PARAMS, LOCK)]
+    record, state = Paths(folder).accepted, fingerprint(texts)
     if record.is_file() and record.read_text() == state:
         return
-    if found := _asked(_refused):
-        raise MachineError("\n".join(found))
+    if problems := _faults_of(_refused):
+        raise MachineError("\n".join(problems))
     write_text(record, state)
 
 
 def inputs() -> None:
     """Raise `MachineError` where a stage reads what is not there and no stage makes."""
-    if found := _asked(_data):
-        raise MachineError("\n".join(found))
+    if problems := _faults_of(_data):
+        raise MachineError("\n".join(problems))
 
 
 def faults() -> list[str]:
@@ -65,9 +65,9 @@ def faults() -> list[str]:
     try:
         project()
     except TemperError as error:
-        return [*_asked(_python), str(error)]
-    asked = (_python, _versions, _params, _ahead, _refused, _base, _disk, _memory, _cache, _data)
-    return [fault for ask in asked for fault in _asked(ask)]
+        return [*_faults_of(_python), str(error)]
+    checks = (_python, _versions, _params, _late_refusals, _refused, _base, _disk, _memory, _cache, _data)
+    return [fault for check in checks for fault in _faults_of(check)]
 
 
 def notes() -> list[str]:
@@ -94,9 +94,9 @@ def project() -> None:
         raise MachineError("DVC is not set up here; run: dvc init")
 
 
-def _asked(ask: Callable[[], Iterator[str]]) -> list[str]:
+def _faults_of(check: Callable[[], Iterator[str]]) -> list[str]:
     try:
-        return list(ask())
+        return list(check())
     except TemperError as error:
         return str(error).splitlines()
 
@@ -112,17 +112,19 @@ def _versions() -> Iterator[str]:
     if not lock.is_file():
         yield f"{LOCK} is missing: nobody can rebuild what comes out; take it from git."
         return
-    wanted = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
+    locked = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
     for name in LOCKED:
-        if name not in wanted:
+        if name not in locked:
             continue
         try:
-            found = importlib.metadata.version(name)
+            installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             yield f"{name} is not installed; run: pip install --requirement {LOCK}"
             continue
-        if found.split("+")[0] != wanted[name].split("+")[0]:
-            yield (f"{name} {found} is installed, {LOCK} says {wanted[name]}; run: pip install --requirement {LOCK}")
+        if installed.split("+")[0] != locked[name].split("+")[0]:
+            yield (
+                f"{name} {installed} is installed, {LOCK} says {locked[name]}; run: pip install --requirement {LOCK}"
+            )
 
 
 def _params() -> Iterator[str]:
@@ -143,7 +145,7 @@ def _read() -> "Params | None":
         return None
 
 
-def _ahead() -> Iterator[str]:
+def _late_refusals() -> Iterator[str]:
     """What late stages would refuse, after everything before them had run."""
     from tasks.core.settings import hint
     from tasks.evaluate.settings import BASES

@@ -11,7 +11,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.bridge import LOCK
-from flows.plan.estimate import taken
+from flows.plan.estimate import actual_usage
 from flows.results import pages
 from flows.results.scores import equivalence, rows
 from flows.run.run import Run
@@ -37,33 +37,33 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
     if PATHS.comparison.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
     trained = [name for name, outcome in run.outcomes.items() if name in TRAINING and outcome.how == "ran"]
-    if price := taken(trained):
+    if price := actual_usage(trained):
         create_table_artifact(key="price", table=price, description="What training was foretold to take, and took.")
-    made = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
-    if PATHS.ledger.exists() and str(PATHS.ledger) in made:
+    changed = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
+    if PATHS.ledger.exists() and str(PATHS.ledger) in changed:
         create_table_artifact(key="ledger", table=_ledger(), description="Rows in, out, and left out by reason.")
-    if PATHS.audit.exists() and str(PATHS.audit) in made:
+    if PATHS.audit.exists() and str(PATHS.audit) in changed:
         create_markdown_artifact(key="audit", markdown=_audit(), description="What is trained, token by token.")
     for key, path in CURVES.items():
-        if path.exists() and not made.isdisjoint({str(path), str(path.parent)}) and (picture := _curve(path)):
+        if path.exists() and not changed.isdisjoint({str(path), str(path.parent)}) and (picture := _curve(path)):
             create_markdown_artifact(key=key, markdown=picture, description="Loss, or reward, by step.")
-    if any(Path(path).is_relative_to(PATHS.schemes) or Path(path) == PATHS.merged for path in made) and (
+    if any(Path(path).is_relative_to(PATHS.schemes) or Path(path) == PATHS.merged for path in changed) and (
         proofs := equivalence()
     ):
         create_table_artifact(key="equivalence", table=proofs, description="How far each model is from its original.")
-    if PATHS.card.exists() and str(PATHS.card) in made:
+    if PATHS.card.exists() and str(PATHS.card) in changed:
         create_markdown_artifact(key="report", markdown=_card(), description="The model card.")
 
 
 def _run(run: Run, experiment: str, page: Path | None) -> str:
     lines = ["| stage | how | seconds | why | outputs |", "| --- | --- | ---: | --- | --- |"]
-    for need in run.needs:
-        if outcome := run.outcomes.get(need.name):
+    for status in run.statuses:
+        if outcome := run.outcomes.get(status.name):
             outs = ", ".join(f"{path} `{value[:8]}`" for path, value in outcome.outs.items())
             why = "; ".join(outcome.reasons).replace("|", "\\|")
-            lines.append(f"| {need.name} | {outcome.how} | {outcome.seconds:.1f} | {why} | {outs} |")
+            lines.append(f"| {status.name} | {outcome.how} | {outcome.seconds:.1f} | {why} | {outs} |")
         else:
-            lines.append(f"| {need.name} | {'failed' if need.name in run.failures else 'not run'} | | | |")
+            lines.append(f"| {status.name} | {'failed' if status.name in run.failures else 'not run'} | | | |")
     for stage, sentence in run.failures.items():
         lines += ["", f"**{stage} failed**", "", "```", sentence, "```"]
     if page:
@@ -110,14 +110,14 @@ def _audit() -> str:
     audit = json.loads(PATHS.audit.read_text())
     lines = [f"At most {audit['max_length']['tokens']} tokens a row ({audit['max_length']['source']})."]
     lines += ["", "| split | rows | tokens | with loss | p50 | p99 | longest |", "|---|---|---|---|---|---|---|"]
-    for split, told in audit["splits"].items():
-        trained, lengths = told["trained"], told["lengths"]
+    for split, summary in audit["splits"].items():
+        trained, lengths = summary["trained"], summary["lengths"]
         ranks = " | ".join(str(lengths.get(rank, "")) for rank in ("p50", "p99", "max"))
         counts = " | ".join(f"{trained[name]:,}" for name in ("rows", "tokens", "supervised_tokens"))
         lines.append(f"| {split} | {counts} | {ranks} |")
     lines += ["", *(f"- {line}" for line in audit["made_right"].values())]
-    for split, told in audit["splits"].items():
-        lines += [f"- {split}: {one['severity']}: {one['rows']} rows: {one['message']}" for one in told["findings"]]
+    for split, summary in audit["splits"].items():
+        lines += [f"- {split}: {one['severity']}: {one['rows']} rows: {one['message']}" for one in summary["findings"]]
     if PATHS.preview.exists():
         rows = re.findall(r'<div class="row">(.*?)</div>', PATHS.preview.read_text(), re.DOTALL)
         marked = [row.replace("<mark>", "⟦").replace("</mark>", "⟧") for row in rows]

@@ -23,15 +23,15 @@ def write(folder: Path, name: str, experiment: str = "") -> Path | None:
     """
     if not PATHS.page.is_file():
         return None
-    place = Paths(folder).pages / name
+    page_folder = Paths(folder).pages / name
     before, body, after = PATHS.page.read_text(encoding="utf-8").partition("<body>")
     report = f"{before}{body}\n{_line(name, experiment)}{after}" if body else f"{_line(name, experiment)}{before}"
-    write_text(place / PATHS.page.name, report)
+    write_text(page_folder / PATHS.page.name, report)
     if PATHS.predictions.is_file():  # the report links it, as its neighbour
-        shutil.copyfile(PATHS.predictions, place / PATHS.predictions.name)
-    for old in sorted(place.parent.iterdir(), key=_age)[KEPT:]:
+        shutil.copyfile(PATHS.predictions, page_folder / PATHS.predictions.name)
+    for old in sorted(page_folder.parent.iterdir(), key=_age)[KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
-    return place / PATHS.page.name
+    return page_folder / PATHS.page.name
 
 
 def address() -> str:
@@ -50,9 +50,9 @@ def _line(name: str, experiment: str) -> str:
     return f'<p class="run">{" · ".join(parts)}</p>\n'
 
 
-def _age(place: Path) -> float:
+def _age(page_folder: Path) -> float:
     """Seconds before now, for sorting; what another run has removed meanwhile is the oldest."""
     try:
-        return -place.stat().st_mtime
+        return -page_folder.stat().st_mtime
     except FileNotFoundError:
         return 0.0

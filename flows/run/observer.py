@@ -11,10 +11,10 @@ from flows.bridge import Outcome, StageStatus
 class Observer:
     """What happens in a run, as it happens; called from the threads of the stages. This one looks away."""
 
-    def planned(self, needs: list[StageStatus]) -> None:
+    def planned(self, statuses: list[StageStatus]) -> None:
         """The stages in run order, with what changed."""
 
-    def said(self, line: str) -> None:
+    def message(self, line: str) -> None:
         """Something about the whole run that a person should know."""
 
     def started(self, stage: str) -> None:
@@ -30,19 +30,19 @@ class Observer:
         """The stage failed, or was not run because one before it failed."""
 
 
-_watcher: ContextVar[Observer] = ContextVar("observer")
+_observer: ContextVar[Observer] = ContextVar("observer")
 
 
 def observer() -> Observer:
     """Whoever watches the current run."""
-    return _watcher.get(Observer())
+    return _observer.get(Observer())
 
 
 @contextmanager
 def observed_by(someone: Observer) -> Iterator[None]:
     """Tell `someone` what happens in runs started inside the block."""
-    token = _watcher.set(someone)
+    token = _observer.set(someone)
     try:
         yield
     finally:
-        _watcher.reset(token)
+        _observer.reset(token)

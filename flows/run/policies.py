@@ -111,7 +111,7 @@ class Operation(Settings):
             for name, slots in sorted(self.of(stage).limits.items()):  # all in the same order: no two wait for another
                 limit, most = self._name(name), self.limits[name].slots
                 retry(partial(_create, limit, most), wait)
-                told = False
+                reported = False
                 while True:
                     wait()
                     try:
@@ -121,9 +121,9 @@ class Operation(Settings):
                     except ConcurrencySlotAcquisitionError as error:
                         if not _taken(error):
                             raise
-                        if not told:
+                        if not reported:
                             tell(f"{stage} waits for {slots} of {self.limits[name].slots} slots of {limit}")
-                        told = True
+                        reported = True
                         time.sleep(PAUSE)
             yield
 
@@ -186,8 +186,8 @@ def _create(name: str, slots: int) -> None:
     """Create a limit where the server has none; what somebody set there stays."""
     with get_client(sync_client=True) as client:
         try:
-            found = client.read_global_concurrency_limit_by_name(name)
-            if not found.active:
+            existing = client.read_global_concurrency_limit_by_name(name)
+            if not existing.active:
                 raise MachineError(f"the concurrency limit {name} is inactive; activate it in the Prefect UI.")
         except ObjectNotFound:
             try:

@@ -18,17 +18,26 @@ from tasks.core.errors import StageFailed, TemperError, Unavailable, advice
 
 
 class Run:
-    """A context: when its block ends by an error or a signal, the stages' processes are ended too."""
+    """A context: when its block ends by an error or a signal, the stages' processes are ended too.
+
+    Example:
+
+        statuses = survey()
+        with Run(statuses, force=[]) as run:
+            for status in statuses:
+                run.ensure_current(status.name, log)
+        run.check()
+    """
 
     def __init__(
         self,
-        needs: list[StageStatus],
+        statuses: list[StageStatus],
         force: list[str],
         jobs: int | None = None,
         operation: Operation | None = None,
         pruning: PruningRule | None = None,
     ) -> None:
-        """Take the survey `needs`; `force` names stages to run in any case; `jobs` work at once, at most.
+        """Take the survey `statuses`; `force` names stages to run in any case; `jobs` work at once, at most.
 
         `operation` says how stages are carried out, `pruning` when a training is not worth its end.
         """
@@ -36,25 +45,25 @@ class Run:
         self.pruned = ""
         """Why the run was given up; "" where it was not."""
         self._rule = pruning
-        self.needs = needs
+        self.statuses = statuses
         self.outcomes: dict[str, Outcome] = {}
         self.failures: dict[str, str] = {}
         """Stage -> the sentence that says why it failed."""
-        self._needs = {need.name: need for need in needs}
-        self._force = chosen(needs, force)
+        self._status_of = {status.name: status for status in statuses}
+        self._force = chosen(statuses, force)
         self._children = Children()
         self._bars = Bars()
         self._slots = threading.BoundedSemaphore(jobs or at_once())
-        self._watcher = observer()
-        self._watcher.planned(needs)
+        self._observer = observer()
+        self._observer.planned(statuses)
 
     def ensure_current(self, name: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> Outcome:
         """Make one stage current. While nothing above it moved, the survey stands; else DVC is asked again."""
-        need = self._needs[name]
-        above = all(self.outcomes[other].how == "unchanged" for other in need.after)
+        status = self._status_of[name]
+        above = all(self.outcomes[other].how == "unchanged" for other in status.after)
         try:
-            if above and not need.reasons and name not in self._force:
-                outcome = Outcome(name, "unchanged", (), need.outs, 0.0)
+            if above and not status.reasons and name not in self._force:
+                outcome = Outcome(name, "unchanged", (), status.outs, 0.0)
             else:
                 outcome = ensure_current(
                     name,
@@ -64,11 +73,11 @@ class Run:
                 )
         except Exception as error:
             self.failures[name] = _sentence(name, error)
-            self._watcher.failed(name, self.failures[name])
+            self._observer.failed(name, self.failures[name])
             raise
         self.outcomes[name] = outcome
         self.failures.pop(name, None)  # of an earlier try
-        self._watcher.finished(outcome)
+        self._observer.finished(outcome)
         return outcome
 
     @property
@@ -79,23 +88,23 @@ class Run:
     @property
     def failed(self) -> bool:
         """Whether a stage failed or did not end."""
-        return bool(self.failures) or len(self.outcomes) < len(self.needs)
+        return bool(self.failures) or len(self.outcomes) < len(self.statuses)
 
     def check(self) -> None:
         """Raise `StageFailed` with what the failed stages said, or where one has not ended at all."""
         if self.failures:
             raise StageFailed("\n".join(self.failures.values()))
-        if left := [need.name for need in self.needs if need.name not in self.outcomes]:
+        if left := [status.name for status in self.statuses if status.name not in self.outcomes]:
             raise StageFailed(f"{', '.join(left)} did not end; the log of the flow run has the reason. Run again.")
 
     def _work(self, command: Command, log: Any) -> float:
         stage = command.stage
         with self.operation.slots(stage, lambda: self._children.check(stage), log.info), self._slots:
             log.info("> %s", command.text)
-            self._watcher.started(stage)
+            self._observer.started(stage)
 
             def progress(state: dict[str, Any]) -> None:
-                self._watcher.progressed(stage, state)
+                self._observer.progressed(stage, state)
                 self._bars.show(stage, state)
                 if self._rule and (why := self._rule.judge(stage, state)):
                     self.pruned = why
@@ -113,17 +122,15 @@ class Run:
 
         Not a matter of Prefect's retries: those sleep through a cancellation.
         """
-        conduct = self.operation.of(command.stage)
-        for number in range(conduct.retries):
+        policy = self.operation.of(command.stage)
+        for number in range(policy.retries):
             try:
-                return self._children.run(command, log.info, progress, conduct.timeout)
+                return self._children.run(command, log.info, progress, policy.timeout)
             except Unavailable as error:
-                delay = conduct.delay * 2**number
-                log.warning(
-                    "%s: try %d of %d in %g s: %s", command.stage, number + 2, conduct.retries + 1, delay, error
-                )
+                delay = policy.delay * 2**number
+                log.warning("%s: try %d of %d in %g s: %s", command.stage, number + 2, policy.retries + 1, delay, error)
                 self._children.pause(command.stage, delay)
-        return self._children.run(command, log.info, progress, conduct.timeout)
+        return self._children.run(command, log.info, progress, policy.timeout)
 
     def __enter__(self) -> Self:
         return self

@@ -15,8 +15,10 @@ def with_secrets(command: Command) -> Command:
     name, *item = shlex.split(command.text.partition("-m tasks ")[2]) or [""]
     if name not in names() or (teachers := stage(name).teachers) is None:
         return command
-    asked = teachers(load(stage(name).settings, Paths(command.folder).params, name), *item)
-    lacking = sorted({who.key_name for who in asked if who.key_name and not command.environment.get(who.key_name)})
+    used = teachers(load(stage(name).settings, Paths(command.folder).params, name), *item)
+    lacking = sorted(
+        {teacher.key_name for teacher in used if teacher.key_name and not command.environment.get(teacher.key_name)}
+    )
     keys = {key_name: _secret(secret_name(key_name)) for key_name in lacking}
     return replace(command, environment={**command.environment, **{name: key for name, key in keys.items() if key}})
 

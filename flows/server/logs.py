@@ -5,12 +5,12 @@ import logging
 from tasks.core.errors import TemperError
 
 
-class Foreseen(logging.Filter):
+class TracebackFilter(logging.Filter):
     """For Prefect's own loggers. What was not foreseen keeps its traceback."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: BaseException | None = None
+        self._last_error: BaseException | None = None
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let a record through, without what Prefect adds to a sentence; not one that was told already."""
@@ -21,15 +21,15 @@ class Foreseen(logging.Filter):
             record.exc_info = None
         if not isinstance(error, TemperError):
             return True
-        told, self._told = self._told, error
+        previous, self._last_error = self._last_error, error
         record.msg, record.args, record.exc_info = str(error), (), None
-        return error is not told
+        return error is not previous
 
 
-_filter = Foreseen()
+_filter = TracebackFilter()
 
 
-def tell_once() -> None:
+def log_failures_once() -> None:
     """From now on, in this process."""
     for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
         logging.getLogger(name).addFilter(_filter)  # one that is there already is not added again

@@ -22,6 +22,10 @@ def retry(ask: Callable[[], Answer], wait: Callable[[], None] = lambda: None) ->
     """What `ask` returns; again where the server is away or fails, as long as Prefect's own clients would try.
 
     `wait` is called before each new try, and may raise. Raises `Unavailable` in the end.
+
+    Example:
+
+        deployments = retry(client.read_deployments)
     """
     patience = 2.0 ** (get_current_settings().client.max_retries + 1)  # the sum of their waits: 2 + 4 + 8 ... seconds
     end = monotonic() + patience

@@ -14,13 +14,17 @@ def git(*arguments: str, folder: Path | None = None, text: str | None = None) ->
     """Run git in `folder` (default: here) with `text` on its input; return what it printed, stripped.
 
     Raises `MachineError` with git's own words.
+
+    Example:
+
+        git("rev-parse", "HEAD")  # the full hash of the commit
     """
     done = subprocess.run(
         ["git", *arguments], cwd=folder, input=text, capture_output=True, text=True, check=False, env=_environment()
     )
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise MachineError(f"git {' '.join(arguments[:2])} failed: {said}")
+        message = " ".join((done.stderr or done.stdout).split())
+        raise MachineError(f"git {' '.join(arguments[:2])} failed: {message}")
     return done.stdout.strip()
 
 

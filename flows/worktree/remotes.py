@@ -9,35 +9,35 @@ from flows.run.policies import Share
 from tasks.core.errors import Unavailable
 
 
-def fetch(how: Share, tell: Callable[[str], None]) -> None:
+def fetch(share: Share, tell: Callable[[str], None]) -> None:
     """Bring what others made of this revision into the cache. A remote that is away costs time, not the run."""
-    if said := _dvc("fetch", "--run-cache", *_remote(how)):
-        tell(f"the remote did not answer; stages that others have run may run again: {said}")
+    if error := _dvc("fetch", "--run-cache", *_remote(share)):
+        tell(f"the remote did not answer; stages that others have run may run again: {error}")
 
 
-def push(name: str, how: Share, tell: Callable[[str], None]) -> None:
+def push(name: str, share: Share, tell: Callable[[str], None]) -> None:
     """Push the outputs of this checkout, then the experiment `name`: who sees it can have all of it.
 
     Raises `Unavailable` where a remote is away for longer than the tries take.
     """
-    commands = (["push", "--run-cache", *_remote(how)], ["exp", "push", "--force", "--no-cache", how.git, name])
-    for number in range(how.retries + 1):
-        said = next((line for command in commands if (line := _dvc(*command))), "")
-        if not said:
+    commands = (["push", "--run-cache", *_remote(share)], ["exp", "push", "--force", "--no-cache", share.git, name])
+    for number in range(share.retries + 1):
+        error = next((line for command in commands if (line := _dvc(*command))), "")
+        if not error:
             return
-        if number < how.retries:
-            delay = how.delay * 2**number
-            tell(f"sharing {name}: try {number + 2} of {how.retries + 1} in {delay:g} s: {said}")
+        if number < share.retries:
+            delay = share.delay * 2**number
+            tell(f"sharing {name}: try {number + 2} of {share.retries + 1} in {delay:g} s: {error}")
             time.sleep(delay)
-    more = f" --remote {how.dvc}" if how.dvc else ""
+    more = f" --remote {share.dvc}" if share.dvc else ""
     raise Unavailable(
-        f"the experiment {name} is kept on this machine, but could not be shared: {said} "
-        f"When the remote answers: dvc exp push --run-cache{more} {how.git} {name}"
+        f"the experiment {name} is kept on this machine, but could not be shared: {error} "
+        f"When the remote answers: dvc exp push --run-cache{more} {share.git} {name}"
     )
 
 
-def _remote(how: Share) -> list[str]:
-    return ["--remote", how.dvc] if how.dvc else []
+def _remote(share: Share) -> list[str]:
+    return ["--remote", share.dvc] if share.dvc else []
 
 
 def _dvc(*arguments: str) -> str:

@@ -21,9 +21,9 @@ KEPT = 90 * 24 * 3600.0
 """Seconds that a record is kept after the last run that ended with it."""
 
 
-def put_by(place: Path, main: Path) -> None:
-    """Keep the records of the project at `place`, whose worktree goes, in the checkout `main`."""
-    paths = Paths(place)
+def keep(project: Path, main: Path) -> None:
+    """Keep the records of `project`, a folder whose worktree goes, in the checkout `main`."""
+    paths = Paths(project)
     shutil.rmtree(paths.records, ignore_errors=True)
     for file in paths.kept():
         if file.stat().st_size <= len(EMPTY):
@@ -37,7 +37,7 @@ def put_by(place: Path, main: Path) -> None:
                     shutil.copyfile(file, aside)
 
 
-def lend(main: Path) -> None:
+def link(main: Path) -> None:
     """Lay all records of `main` beside the current folder's own, without a copy; remove those that nobody ends with."""
     there = Paths().records
     for file in Paths(main).responses_of_runs.glob("*.jsonl"):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from flows.bridge import bring_inputs, find, forget_dead, settle
+from flows.bridge import checkout_inputs, configure_worktree, find, remove_stale_locks
 from flows.system.file_lock import file_lock, patience
 from flows.system.git import checkout, git
 from flows.worktree import responses
@@ -36,26 +36,31 @@ def workspace(
 
     Afterwards the worktree is removed, unless `keep`. What of its inputs is not to be had, and can be made again, is
     said through `tell`. Raises `Busy` where a live process has one of this name.
+
+    Example:
+
+        with workspace("brave-otter", "main", print) as commit:
+            ...  # the current folder is the worktree of `commit`
     """
     main, here = home(), Path.cwd()
     # for a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves
     under_way = Busy(f"the run '{name}' is under way already, in another process; this one stops.")
-    place = Paths(main).worktrees / name
-    with file_lock(place.with_name(f"{name}.lock"), patience(PATIENCE, under_way)):
+    worktree = Paths(main).worktrees / name
+    with file_lock(worktree.with_name(f"{name}.lock"), patience(PATIENCE, under_way)):
         baseline = find(revision)
-        _remove(main, place)
-        git("worktree", "add", "--quiet", "--detach", str(place), baseline)
+        _remove(main, worktree)
+        git("worktree", "add", "--quiet", "--detach", str(worktree), baseline)
         try:
-            os.chdir(place / _prefix())
-            settle(main)
-            _take_up(main)
-            responses.lend(main)
-            bring_inputs(tell)
+            os.chdir(worktree / _prefix())
+            configure_worktree(main)
+            _adopt_checkpoints(main)
+            responses.link(main)
+            checkout_inputs(tell)
             yield baseline
         finally:
             os.chdir(here)
             if not keep:
-                _remove(main, place)
+                _remove(main, worktree)
 
 
 def home() -> Path:
@@ -67,13 +72,13 @@ def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
     """Remove the worktrees whose process has died; return their names. Checkpoints older than `KEPT` go as well."""
     main, removed = home(), []
     for lock in sorted(Paths(main).worktrees.glob("*.lock")):
-        place = lock.with_suffix("")
+        worktree = lock.with_suffix("")
         with file_lock(lock) as mine:
-            if mine and place.exists():
-                _remove(main, place)
-                removed.append(place.name)
-                tell(f"removed the worktree of the run {place.name}, whose process had died")
-    forget_dead()
+            if mine and worktree.exists():
+                _remove(main, worktree)
+                removed.append(worktree.name)
+                tell(f"removed the worktree of the run {worktree.name}, whose process had died")
+    remove_stale_locks()
     for old in Paths(main).unfinished.glob("*"):
         with suppress(FileNotFoundError):
             if time.time() - old.stat().st_mtime > KEPT:
@@ -86,22 +91,22 @@ def label(name: str) -> str:
     return re.sub(r"\.(?=\.|lock$|$)", "-", re.sub(r"[^A-Za-z0-9._-]+", "-", name)).strip("-.") or "run"
 
 
-def _remove(main: Path, place: Path) -> None:
+def _remove(main: Path, worktree: Path) -> None:
     """Remove a worktree, also one that was half made, after putting its records and checkpoints by."""
-    if not place.exists():
+    if not worktree.exists():
         return
-    responses.put_by(place / _prefix(), main)
-    _move(Paths(place / _prefix()).checkpoints, Paths(main).unfinished)
+    responses.keep(worktree / _prefix(), main)
+    _move(Paths(worktree / _prefix()).checkpoints, Paths(main).unfinished)
     with suppress(MachineError):
-        git("worktree", "remove", "--force", "--force", str(place), folder=main)  # twice: also where git was killed
-    if place.exists():
-        _writable(place)
-        shutil.rmtree(place)
-        shutil.rmtree(checkout() / ".git/worktrees" / place.name, ignore_errors=True)
+        git("worktree", "remove", "--force", "--force", str(worktree), folder=main)  # twice: also where git was killed
+    if worktree.exists():
+        _writable(worktree)
+        shutil.rmtree(worktree)
+        shutil.rmtree(checkout() / ".git/worktrees" / worktree.name, ignore_errors=True)
         git("worktree", "prune", folder=main)
 
 
-def _take_up(main: Path) -> None:
+def _adopt_checkpoints(main: Path) -> None:
     """Move checkpoints that another run left into this worktree. The first that comes gets them."""
     _move(Paths(main).unfinished, Paths(Path.cwd()).checkpoints)
 
@@ -120,7 +125,7 @@ def _prefix() -> str:
     return git("rev-parse", "--show-prefix")
 
 
-def _writable(place: Path) -> None:
+def _writable(worktree: Path) -> None:
     """Allow the removal of folders that a stage made read-only."""
-    for folder, _, _ in os.walk(place):
+    for folder, _, _ in os.walk(worktree):
         Path(folder).chmod(0o755)

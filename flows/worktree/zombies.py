@@ -36,7 +36,7 @@ _held: set[Path] = set()
 """The entries of this process."""
 
 
-def enter() -> None:
+def claim_flow_run() -> None:
     """Note that this process carries out the current flow run; raises `Abort` where another, living one does."""
     entry = Paths(home()).flow_runs / f"{flow_run.id}.json"
     if entry not in _held:

@@ -5,48 +5,50 @@ from typing import Any
 
 from tasks.align import guides
 from tasks.align.objectives import OBJECTIVES
-from tasks.align.rewards import ready
+from tasks.align.rewards import check_rewards
 from tasks.align.settings import Settings
 from tasks.core.paths import Paths
 from tasks.training.adapters import peft_configuration
 from tasks.training.arguments import arguments
 
 
-def values(settings: Settings, scratch: Path, longest: int, *, evaluated: bool, width: int | None = None) -> Any:
+def trl_configuration(
+    settings: Settings, scratch: Path, longest: int, *, has_validation: bool, width: int | None = None
+) -> Any:
     """What trl's configuration of the objective ends up with.
 
-    `longest`: tokens of the longest prompt, where the model answers; `evaluated`: whether there is a validation split.
-    Raises `SettingsError`.
+    `longest`: tokens of the longest prompt, where the model answers; `has_validation`: whether there is a
+    validation split. Raises `SettingsError`.
     """
     objective = OBJECTIVES[settings.objective]
-    _, configuration, _ = objective.load()
-    own: dict[str, Any] = {"max_length": None}
+    _, configuration_class, _ = objective.load()
+    set_by_stage: dict[str, Any] = {"max_length": None}
     if objective.sampled:
         from tasks.align import sampling
 
-        own = sampling.own(settings, longest)
-    made = arguments(
+        set_by_stage = sampling.arguments_from_settings(settings, longest)
+    configuration = arguments(
         "align",
-        configuration,
+        configuration_class,
         settings,
         scratch,
-        eval_steps=settings.eval_steps if evaluated else None,
+        eval_steps=settings.eval_steps if has_validation else None,
         width=width,
         further={**objective.preset, **settings.arguments},
-        **own,
+        **set_by_stage,
     )
-    made.remove_unused_columns = False
+    configuration.remove_unused_columns = False
     if objective.sampled:
-        sampling.check(made, settings)
-    return made
+        sampling.check(configuration, settings)
+    return configuration
 
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what the stage would raise for its settings alone."""
     objective = OBJECTIVES[settings.objective]
-    if objective.taught:
+    if objective.uses_teacher:
         guides.model(paths, settings.teacher or "", "align.teacher")
-    if objective.rewarded:
-        ready(settings, paths)
+    if objective.uses_rewards:
+        check_rewards(settings, paths)
     peft_configuration("align", settings)
-    values(settings, paths.scratch("align"), 1, evaluated=not objective.sampled)
+    trl_configuration(settings, paths.scratch("align"), 1, has_validation=not objective.sampled)

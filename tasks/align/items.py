@@ -19,20 +19,20 @@ IGNORED = -100
 
 
 class Items:
-    """`rows` (memory-mapped), each as `shape` makes it of the row and of the one before it."""
+    """`rows` (memory-mapped), each as `row_mapper` makes it of the row and of the one before it."""
 
-    def __init__(self, rows: Any, shape: Callable[[Row, Row], Row]) -> None:
-        self.rows, self.shape = rows, shape
-        self.column_names = tuple(shape(rows[0], rows[0]))
+    def __init__(self, rows: Any, row_mapper: Callable[[Row, Row], Row]) -> None:
+        self.rows, self.row_mapper = rows, row_mapper
+        self.column_names = tuple(row_mapper(rows[0], rows[0]))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Row:
-        return self.shape(self.rows[index], self.rows[index - 1 if index else len(self.rows) - 1])
+        return self.row_mapper(self.rows[index], self.rows[index - 1 if index else len(self.rows) - 1])
 
 
-class Apart:
+class SplitPairs:
     """Pairs as judged answers: the chosen one of pair `i` at 2 i, good, the rejected one after it, bad."""
 
     column_names = ("id", "prompt_ids", "completion_ids", "label")
@@ -44,65 +44,71 @@ class Apart:
         return 2 * len(self.pairs)
 
     def __getitem__(self, index: int) -> Row:
-        pair, bad = self.pairs[index // 2], bool(index % 2)
-        ids = pair["rejected_ids" if bad else "chosen_ids"]
-        return {"id": pair["id"], "prompt_ids": pair["prompt_ids"], "completion_ids": ids, "label": not bad}
+        pair, rejected = self.pairs[index // 2], bool(index % 2)
+        ids = pair["rejected_ids" if rejected else "chosen_ids"]
+        return {"id": pair["id"], "prompt_ids": pair["prompt_ids"], "completion_ids": ids, "label": not rejected}
 
 
-def pair(row: Row, before: Row) -> Row:
+def pair(row: Row, previous: Row) -> Row:
     """For DPO."""
     return {name: row[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids")}
 
 
-def judged(row: Row, before: Row) -> Row:
+def judged(row: Row, previous: Row) -> Row:
     """For KTO; the answer to another prompt, from which it estimates how far the model has moved, is the one before."""
     return {
         "prompt_ids": row["prompt_ids"],
         "completion_ids": row["completion_ids"],
         "label": row["label"],
-        "KL_completion_ids": before["completion_ids"],
+        "KL_completion_ids": previous["completion_ids"],
     }
 
 
-def whole(row: Row, before: Row) -> Row:
+def whole(row: Row, previous: Row) -> Row:
     """For a reward model: both answers behind their prompt."""
     return {name: row["prompt_ids"] + row[name] for name in ("chosen_ids", "rejected_ids")}
 
 
-def labelled(row: Row, before: Row) -> Row:
+def labelled(row: Row, previous: Row) -> Row:
     """For ORPO and CPO: both answers behind their prompt, with labels, and the prompt alone."""
     prompt = row["prompt_ids"]
-    made = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
+    columns = {"prompt_input_ids": prompt, "prompt_attention_mask": [1] * len(prompt)}
     for name in ("chosen", "rejected"):
         answer = row[f"{name}_ids"]
-        made[f"{name}_input_ids"] = prompt + answer
-        made[f"{name}_attention_mask"] = [1] * (len(prompt) + len(answer))
-        made[f"{name}_labels"] = [IGNORED] * len(prompt) + answer
-    return made
+        columns[f"{name}_input_ids"] = prompt + answer
+        columns[f"{name}_attention_mask"] = [1] * (len(prompt) + len(answer))
+        columns[f"{name}_labels"] = [IGNORED] * len(prompt) + answer
+    return columns
 
 
 def read(paths: Paths, split: str, objective: str) -> Any:
-    """The rows of `split` that the objective learns from: pairs, or judged answers, or pairs for want of those."""
+    """The rows of `split` that the objective learns from: pairs, or judged answers, or pairs for want of those.
+
+        pairs = read(paths, "train", "dpo")
+        pairs[0]["chosen_ids"]  # token ids of the answer
+
+    An empty split has no rows; `check` raises for it.
+    """
     pairs = load(paths.templated / "preferences" / f"{split}.arrow")
     if not OBJECTIVES[objective].judged:
         return pairs
-    alone = load(paths.templated / "judged" / f"{split}.arrow")
-    return alone if len(alone) or not len(pairs) else Apart(pairs)
+    judged_answers = load(paths.templated / "judged" / f"{split}.arrow")
+    return judged_answers if len(judged_answers) or not len(pairs) else SplitPairs(pairs)
 
 
-def check(rows: Any, objective: str, where: Path) -> None:
+def check(rows: Any, objective: str, folder: Path) -> None:
     """Raise `InputError` where there is nothing to learn from."""
     if not len(rows):
-        wanted = "judged answers (prompt, completion, label) or pairs" if OBJECTIVES[objective].judged else "pairs"
+        needed = "judged answers (prompt, completion, label) or pairs" if OBJECTIVES[objective].judged else "pairs"
         raise InputError(
-            f"{where}: no row has {wanted}, which align.objective {objective} learns from; give rows with prompt, "
+            f"{folder}: no row has {needed}, which align.objective {objective} learns from; give rows with prompt, "
             "chosen and rejected, or set align.objective to off."
         )
 
 
 def counts(rows: Any) -> dict[str, int]:
     """Rows, and tokens with and without a loss in them, prompts counted once an answer."""
-    if isinstance(rows, Apart):
+    if isinstance(rows, SplitPairs):
         return counts(rows.pairs) | {"rows": len(rows)}
     tokens = {
         name: pc.sum(pc.list_value_length(rows.data.column(name))).as_py() or 0
@@ -116,7 +122,7 @@ def counts(rows: Any) -> dict[str, int]:
 
 def longest(rows: Any) -> int:
     """The row with the most tokens."""
-    if isinstance(rows, Apart):
+    if isinstance(rows, SplitPairs):
         return 2 * longest(rows.pairs)
     names = [name for name in rows.column_names if name.endswith("_ids")]
     return int(np.argmax(sum(pc.list_value_length(rows.data.column(name)).to_numpy() for name in names)))

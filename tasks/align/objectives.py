@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tasks.align.settings import Settings
 
-GONE = {
+NOT_OFFERED = {
     "ppo": "trl 1.16 has no PPO any more; take rloo or grpo with rewards: [{kind: model, name: ...}], which learn from "
     "the same reward model, or dpo, which learns from the pairs without one",
     "bco": "trl 1.16 has no BCO any more; take dpo with arguments: {loss_type: bco_pair}",
@@ -35,7 +35,7 @@ class Objective:
     """Its trainer, a subclass of trl's that takes token ids as they are; "" where nothing is trained."""
     arguments: str = ""
     """trl's configuration of the trainer."""
-    shape: str = "tasks.align.items:pair"
+    row_mapper: str = "tasks.align.items:pair"
     """A row, and the one before it, as the trainer reads it."""
     preset: dict[str, Any] = field(default_factory=dict)
     """Arguments that make it this objective."""
@@ -43,17 +43,17 @@ class Objective:
     """What `arguments: {loss_type: ...}` may be; () where there is one loss."""
     mixes_losses: bool = False
     """Whether `loss_type` may be a list of them."""
-    reference: bool = False
+    uses_reference: bool = False
     """Whether the model is compared with itself as it was before."""
     judged: bool = False
     """Whether it learns from answers that are good or not; pairs are taken apart for it where there are no others."""
-    scores: bool = False
+    trains_reward_model: bool = False
     """Whether what it makes is a model that scores answers, and none that gives them."""
     grouped: bool = False
     """Whether it compares several answers of the model to a prompt, as many as `answers` says."""
-    rewarded: bool = False
+    uses_rewards: bool = False
     """Whether it learns from answers of the model by `rewards`."""
-    taught: bool = False
+    uses_teacher: bool = False
     """Whether it learns from `teacher`, on answers of the model."""
     check: "Callable[[Settings], None] | None" = None
     """Raises `ValueError` where it cannot work with other settings."""
@@ -61,11 +61,11 @@ class Objective:
     @property
     def sampled(self) -> bool:
         """Whether it learns from answers that the model gives while it is trained."""
-        return self.rewarded or self.taught
+        return self.uses_rewards or self.uses_teacher
 
     def load(self) -> tuple[Any, Any, Any]:
-        """Trainer, configuration and shape; imports trl."""
-        return resolve_name(self.trainer), resolve_name(self.arguments), resolve_name(self.shape)
+        """Trainer, configuration and row mapper; imports trl."""
+        return resolve_name(self.trainer), resolve_name(self.arguments), resolve_name(self.row_mapper)
 
 
 def _saved_whole(settings: "Settings") -> None:
@@ -96,7 +96,7 @@ OBJECTIVES = {
             "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
         ),
         mixes_losses=True,
-        reference=True,
+        uses_reference=True,
     ),
     "kto": Objective(
         "answers that are good or not, or pairs taken apart",
@@ -104,7 +104,7 @@ OBJECTIVES = {
         "trl.trainer.kto_config:KTOConfig",
         "tasks.align.items:judged",
         losses=("kto", "apo_zero_unpaired"),
-        reference=True,
+        uses_reference=True,
         judged=True,
     ),
     "orpo": Objective(
@@ -132,7 +132,7 @@ OBJECTIVES = {
         "tasks.align.trainers:Reward",
         "trl.trainer.reward_config:RewardConfig",
         "tasks.align.items:whole",
-        scores=True,
+        trains_reward_model=True,
         check=_saved_whole,
     ),
     "grpo": Objective(
@@ -140,18 +140,18 @@ OBJECTIVES = {
         "tasks.align.sampling:GRPO",
         "trl.trainer.grpo_config:GRPOConfig",
         losses=("dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
-        reference=True,
+        uses_reference=True,
         grouped=True,
-        rewarded=True,
+        uses_rewards=True,
         check=_whole_groups,
     ),
     "rloo": Objective(
         "several answers of the model to a prompt, each compared with the others, by `rewards`",
         "tasks.align.sampling:RLOO",
         "trl.trainer.rloo_config:RLOOConfig",
-        reference=True,
+        uses_reference=True,
         grouped=True,
-        rewarded=True,
+        uses_rewards=True,
         check=_whole_groups,
     ),
     "online_dpo": Objective(
@@ -159,15 +159,15 @@ OBJECTIVES = {
         "tasks.align.sampling:OnlineDPO",
         "tasks.training.private_trl:OnlineDPOConfig",
         losses=("sigmoid", "ipo"),
-        reference=True,
-        rewarded=True,
+        uses_reference=True,
+        uses_rewards=True,
         check=_one_pass_a_step,
     ),
     "gkd": Objective(
         "answers of the model and of the rows, by the likelihoods of `teacher`",
         "tasks.align.sampling:GKD",
         "tasks.training.private_trl:GKDConfig",
-        taught=True,
+        uses_teacher=True,
     ),
 }  # fmt: skip
 """Objectives in the order in which they are listed."""

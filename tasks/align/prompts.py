@@ -46,41 +46,41 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
     if source == "pairs":
         file = paths.templated / "preferences" / "train.arrow"
         table = load(file).data
-        made = Prompts(_list(table.column("prompt_ids")), _list(table.column("chosen_ids")), 0, tokenizer)
+        prompts = Prompts(_one_array(table.column("prompt_ids")), _one_array(table.column("chosen_ids")), 0, tokenizer)
     else:
         file = paths.templated / "train.arrow"
-        made = _of_rows(load(file).data, tokenizer)
-    if not len(made):
-        told = " (its rows have no turn before the first trained one)" if made.left_out else ""
+        prompts = _from_rows(load(file).data, tokenizer)
+    if not len(prompts):
+        reason = " (its rows have no turn before the first trained one)" if prompts.left_out else ""
         raise InputError(
-            f"{file}: no prompt for align.objective to have answered{told}; set align.prompts to "
+            f"{file}: no prompt for align.objective to have answered{reason}; set align.prompts to "
             f"{'rows' if source == 'pairs' else 'pairs'}, or give rows with a question and an answer."
         )
-    return made
+    return prompts
 
 
-def _list(column: Any) -> Any:
+def _one_array(column: Any) -> Any:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _of_rows(table: Any, tokenizer: Any) -> Prompts:
+def _from_rows(table: Any, tokenizer: Any) -> Prompts:
     """Rows up to where their last trained stretch begins, and that stretch; those trained from the start are left out.
 
     What follows the stretch, such as the line end behind a turn, is no part of the answer.
     """
-    ids, labels = _list(table.column("input_ids")), _list(table.column("labels"))
+    ids, labels = _one_array(table.column("input_ids")), _one_array(table.column("labels"))
     offsets = ids.offsets.to_numpy()
-    values = ids.values.to_numpy()
+    token_ids = ids.values.to_numpy()
     trained = labels.values.to_numpy() != IGNORED
     prompts, references = [], []
     for start, end in pairwise(offsets.tolist()):
-        places = np.flatnonzero(trained[start:end])
-        if not len(places):
+        trained_positions = np.flatnonzero(trained[start:end])
+        if not len(trained_positions):
             continue
-        last = int(places[-1])
+        last = int(trained_positions[-1])
         first = last - int(np.argmax(np.append(~trained[start : start + last + 1][::-1], True))) + 1
         if first:
-            prompts.append(values[start : start + first])
-            references.append(values[start + first : start + last + 1])
-    kind = pa.list_(pa.int32())
-    return Prompts(pa.array(prompts, kind), pa.array(references, kind), len(ids) - len(prompts), tokenizer)
+            prompts.append(token_ids[start : start + first])
+            references.append(token_ids[start + first : start + last + 1])
+    id_list = pa.list_(pa.int32())
+    return Prompts(pa.array(prompts, id_list), pa.array(references, id_list), len(ids) - len(prompts), tokenizer)

@@ -1,4 +1,7 @@
-"""A reward model from data/guides: reads a prompt and an answer, and gives one number."""
+"""A reward model from data/guides: reads a prompt and an answer, and gives one number.
+
+Shapes: `B` rows of a batch, here always 1, `T` tokens.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,10 +10,10 @@ from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 
 if TYPE_CHECKING:
-    from tasks.align.rewards import Worth
+    from tasks.align.rewards import RewardFunction
 
 
-def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "Worth":
+def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "RewardFunction":
     """Scores by the model `name`; raises `InputError` where its tokens are not those of `tokenizer`."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -29,22 +32,22 @@ def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "Worth":
     if torch.cuda.is_available():
         model.cuda()
 
-    def scored(prompts: Any, completion_ids: Any, **rest: Any) -> list[float]:
+    def score(prompts: Any, completion_ids: Any, **rest: Any) -> list[float]:
         scores = []
         for prompt, answer in zip(prompts, completion_ids, strict=True):  # one by one: no padding, so no other bits
             with torch.no_grad():
-                ids = torch.tensor([list(prompt) + ended(answer, tokenizer)], device=model.device)  # 1 row, T tokens
+                ids = torch.tensor([list(prompt) + strip_padding(answer, tokenizer)], device=model.device)  # (1, T)
                 scores.append(model(input_ids=ids).logits.item())
         return scores
 
-    return scored
+    return score
 
 
-def ended(answer: list[int], tokenizer: Any) -> list[int]:
+def strip_padding(answer: list[int], tokenizer: Any) -> list[int]:
     """`answer` without what fills it up; where the end of a turn is what fills up, one of them is the answer's own."""
-    kept = list(answer)
-    while kept and kept[-1] == tokenizer.pad_token_id:
-        kept.pop()
-    if len(kept) < len(answer) and tokenizer.pad_token_id == tokenizer.eos_token_id:
-        kept.append(tokenizer.eos_token_id)
-    return kept
+    stripped = list(answer)
+    while stripped and stripped[-1] == tokenizer.pad_token_id:
+        stripped.pop()
+    if len(stripped) < len(answer) and tokenizer.pad_token_id == tokenizer.eos_token_id:
+        stripped.append(tokenizer.eos_token_id)
+    return stripped

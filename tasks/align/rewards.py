@@ -18,7 +18,7 @@ from tasks.core.paths import Paths
 if TYPE_CHECKING:
     from tasks.align.settings import Reward, Settings
 
-Worth = Callable[..., list[float]]
+RewardFunction = Callable[..., list[float]]
 """Called with lists, an item an answer: prompts (token ids), completions (text), completion_ids, reference (text)."""
 
 
@@ -28,7 +28,7 @@ class Kind:
 
     about: str
     """What an answer is worth, in a phrase."""
-    make: "Callable[[Reward, str, Paths, Any], Worth]"
+    make: "Callable[[Reward, str, Paths, Any], RewardFunction]"
     """The function that values answers, by the settings, their key for messages, the places and the tokenizer."""
     needs: tuple[str, ...] = ()
     """Keys of the settings that it needs; a reward that does not need one of them must not be given it."""
@@ -41,16 +41,16 @@ class Kind:
 def each(about: str, function: Callable[[str, str], float]) -> Kind:
     """A reward of one answer and its reference that asks nothing else."""
 
-    def make(settings: "Reward", key: str, paths: Paths, tokenizer: Any) -> Worth:
-        def values(completions: list[str], reference: list[str], **rest: Any) -> list[float]:
-            return [function(answer, wanted) for answer, wanted in zip(completions, reference, strict=True)]
+    def make(settings: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
+        def score(completions: list[str], reference: list[str], **rest: Any) -> list[float]:
+            return [function(answer, expected) for answer, expected in zip(completions, reference, strict=True)]
 
-        return values
+        return score
 
     return Kind(about, make)
 
 
-def worth(settings: "Settings", paths: Paths, tokenizer: Any) -> list[Worth]:
+def reward_functions(settings: "Settings", paths: Paths, tokenizer: Any) -> list[RewardFunction]:
     """The functions for `settings.rewards`, in their order. Raises `InputError` where one cannot be had."""
     functions = []
     for index, reward in enumerate(settings.rewards):
@@ -60,14 +60,14 @@ def worth(settings: "Settings", paths: Paths, tokenizer: Any) -> list[Worth]:
     return functions
 
 
-def ready(settings: "Settings", paths: Paths) -> None:
+def check_rewards(settings: "Settings", paths: Paths) -> None:
     """Raise `InputError` where a function cannot be loaded, or a reward model is not there."""
     for index, reward in enumerate(settings.rewards):
         if load := REWARDS[reward.kind].load:
             load(reward, f"align.rewards.{index}.name", paths)
 
 
-def _pattern(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> Worth:
+def _pattern(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
     search = re.compile(reward.pattern or "").search
     return lambda completions, **rest: [float(search(answer) is not None) for answer in completions]
 
@@ -84,15 +84,15 @@ def _names_a_function(reward: "Reward") -> None:
         raise ValueError("name has to be file.py:function or package.module:function")
 
 
-def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> Worth:
-    score = guides.function(paths, reward.name or "", f"{key}.name")
+def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
+    user_function = guides.function(paths, reward.name or "", f"{key}.name")
 
-    def called(prompts: Any, completions: Any, reference: Any, **rest: Any) -> list[float]:
+    def score_answers(prompts: Any, completions: Any, reference: Any, **rest: Any) -> list[float]:
         texts = tokenizer.batch_decode(prompts)
         scores = []
-        for prompt, answer, wanted in zip(texts, completions, reference, strict=True):
+        for prompt, answer, expected in zip(texts, completions, reference, strict=True):
             try:
-                value = float(score(prompt, answer, wanted))
+                value = float(user_function(prompt, answer, expected))
             except Exception as error:
                 raise InputError(
                     f"{key}: {reward.name} fails on the answer {answer!r}: {type(error).__name__}: {error}"
@@ -102,7 +102,7 @@ def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> Worth
             scores.append(value)
         return scores
 
-    return called
+    return score_answers
 
 
 REWARDS = {

@@ -15,10 +15,10 @@ from tasks.align import arguments, prompts
 from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
-from tasks.align.trainers import Start
+from tasks.align.trainers import ReferenceCheck
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
@@ -31,44 +31,49 @@ from tasks.training.settings import Tuning
 
 
 def align(settings: Settings, paths: Paths) -> None:
-    """Train and save `data/aligned`; the checkpoints go when the result is complete."""
+    """Train and save `data/aligned`; the checkpoints go when the result is complete.
+
+        align(Settings(objective="dpo", steps=200), Paths(root))
+
+    Raises `InputError`, `SettingsError` or `CheckFailed`.
+    """
     from transformers import AutoTokenizer
 
     name = settings.objective
     loop.prepare(settings)
     record = base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
-    lesson = _lesson(settings, paths, tokenizer)
+    data = _training_data(settings, paths, tokenizer)
     identity = {
         "settings": settings.model_dump(mode="json"),
         "base": record["sha256"],
         "start": {file.name: sha256(file) for file in sorted(paths.fitted.glob("*")) if settings.start == "train"},
-        "rows": [sha256(file) for file in lesson.files],
+        "rows": [sha256(file) for file in data.files],
         "guides": _guides(settings, paths),
     }
     scratch = checkpoints.folder(paths.scratch("align"), identity, Path(__file__).parent)
-    model, tuning = begin(settings, paths, tokenizer, scratch)
-    result = fit(settings, paths, lesson, model, tokenizer, scratch)
+    model, tuning = starting_model(settings, paths, tokenizer, scratch)
+    result = fit(settings, paths, data, model, tokenizer, scratch)
     with written(paths.aligned) as out:
         out.mkdir()
-        place = out
-        if OBJECTIVES[name].scores:
-            place = out / "reward"
-            place.mkdir()
-            _save_whole(result.model, place)
-            tokenizer.save_pretrained(place)
+        model_folder = out
+        if OBJECTIVES[name].trains_reward_model:
+            model_folder = out / "reward"
+            model_folder.mkdir()
+            _save_whole(result.model, model_folder)
+            tokenizer.save_pretrained(model_folder)
         else:
             save(result.model, out, record["location"], initial(tuning, scratch))
         write_text(out / "loss.csv", result.curve)
-        told = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
-        write_json(place / "training.json", told)
+        facts = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
+        write_json(model_folder / "training.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     usage.save(paths, "align", settings, result.usage, paths.aligned)
     shutil.rmtree(scratch)
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingData:
     """What is learned from."""
 
     objective: Objective
@@ -80,25 +85,29 @@ class Lesson:
     """Where it comes from."""
 
 
-def _lesson(settings: Settings, paths: Paths, tokenizer: Any) -> Lesson:
+def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
     """The rows of the objective, or the prompts that the model shall answer."""
     name = settings.objective
     objective = OBJECTIVES[name]
     if objective.sampled:
-        made = prompts.read(paths, settings.prompts, tokenizer)
-        several = settings.answers if objective.grouped else 1
+        train_prompts = prompts.read(paths, settings.prompts, tokenizer)
+        answers_per_prompt = settings.answers if objective.grouped else 1
         unit = "answers" if objective.grouped else "rows"
-        work = loop.Workload(made.counts(), len(made) * several, made.longest, unit)
-        place = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
-        return Lesson(objective, made, None, work, [place])
+        work = loop.Workload(
+            train_prompts.counts(), len(train_prompts) * answers_per_prompt, train_prompts.longest, unit
+        )
+        file = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
+        return TrainingData(objective, train_prompts, None, work, [file])
     train, validation = (read(paths, split, name) for split in ("train", "validation"))
     check(train, name, paths.templated)
-    _, _, shape = objective.load()
-    given = Items(train, shape)
-    asked = Items(validation, shape) if len(validation) else None
+    _, _, row_mapper = objective.load()
+    train_items = Items(train, row_mapper)
+    validation_items = Items(validation, row_mapper) if len(validation) else None
     kinds = ("preferences", "judged") if objective.judged else ("preferences",)
     files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
-    return Lesson(objective, given, asked, loop.Workload(counts(train), len(given), longest(train)), files)
+    return TrainingData(
+        objective, train_items, validation_items, loop.Workload(counts(train), len(train_items), longest(train)), files
+    )
 
 
 def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
@@ -109,24 +118,24 @@ def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
     return {str(file.relative_to(paths.guides)): sha256(file) for file in files}
 
 
-def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tuple[Any, Tuning]:
+def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tuple[Any, Tuning]:
     """The model to train, with what shall be tuned, and how it is tuned."""
     base = base_folder(paths)
-    tuned = settings.start == "train"
+    starts_from_tuned = settings.start == "train"
     adapter = paths.fitted / "adapter_config.json"
-    if tuned and not adapter.is_file() and not (paths.fitted / "config.json").is_file():
+    if starts_from_tuned and not adapter.is_file() and not (paths.fitted / "config.json").is_file():
         raise InputError(
             f"{paths.fitted}: neither an adapter nor a model; run the stage train first, or set align.start to base."
         )
-    if OBJECTIVES[settings.objective].scores:
-        return _scorer(settings, paths, base, tokenizer, scratch), settings
-    if not tuned:
+    if OBJECTIVES[settings.objective].trains_reward_model:
+        return _reward_model(settings, paths, base, tokenizer, scratch), settings
+    if not starts_from_tuned:
         model = load(base, settings, settings)
         grown = grow(model, tokenizer)
         rows = load_rows(paths.templated / "train.arrow")
         return attach("align", settings, model, rows, scratch, grown), settings
-    made = json.loads((paths.fitted / "training.json").read_text())
-    scheme = (made.get("quantization") or {}).get("scheme")
+    training_record = json.loads((paths.fitted / "training.json").read_text())
+    scheme = (training_record.get("quantization") or {}).get("scheme")
     if not adapter.is_file():
         return load(paths.fitted, Tuning(method="full"), settings), Tuning(method="full")
     from peft import PeftModel
@@ -138,42 +147,44 @@ def begin(settings: Settings, paths: Paths, tokenizer: Any, scratch: Path) -> tu
 
 
 def fit(
-    settings: Settings, paths: Paths, lesson: Lesson, model: Any, tokenizer: Any, scratch: Path
+    settings: Settings, paths: Paths, data: TrainingData, model: Any, tokenizer: Any, scratch: Path
 ) -> loop.TrainingResult:
-    """Train `model` on `lesson`; raises `CheckFailed` where what comes out cannot be right."""
-    objective, sampled = lesson.objective, lesson.objective.sampled
-    longest = len(lesson.train[lesson.work.longest]["prompt"]) if sampled else 0
-    values = arguments.values(settings, scratch, longest, evaluated=bool(lesson.validation), width=width(model.config))
+    """Train `model` on `data`; raises `CheckFailed` where what comes out cannot be right."""
+    objective, sampled = data.objective, data.objective.sampled
+    longest = len(data.train[data.work.longest]["prompt"]) if sampled else 0
+    configuration = arguments.trl_configuration(
+        settings, scratch, longest, has_validation=bool(data.validation), width=width(model.config)
+    )
     trainer_class, _, _ = objective.load()
     options: dict[str, Any] = {}
     if sampled:
         from tasks.align import sampling
 
-        options = sampling.options(settings, paths, tokenizer, model, values, scratch)
-    elif objective.reference and not hasattr(model, "peft_config"):
+        options = sampling.options(settings, paths, tokenizer, model, configuration, scratch)
+    elif objective.uses_reference and not hasattr(model, "peft_config"):
         options["ref_model"] = copy.deepcopy(model).requires_grad_(False).eval()
     trainable = [value for value in model.parameters() if value.requires_grad]
     try:
         trainer = trainer_class(
             model=model,
-            args=values,
-            train_dataset=Dataset.from_list([lesson.train[0]]),  # trl wants one of these, and looks at its first row
-            eval_dataset=Dataset.from_list([lesson.validation[0]]) if lesson.validation else None,
+            args=configuration,
+            train_dataset=Dataset.from_list([data.train[0]]),  # trl wants one of these, and looks at its first row
+            eval_dataset=Dataset.from_list([data.validation[0]]) if data.validation else None,
             processing_class=tokenizer,
             callbacks=[
                 MonitorCallback("align", settings),
-                *([Start(settings.max_start)] if objective.reference else []),
+                *([ReferenceCheck(settings.max_start)] if objective.uses_reference else []),
             ],
-            optimizers=(loop.optimizer(settings, model, values), None),
+            optimizers=(loop.optimizer(settings, model, configuration), None),
             **options,
         )
     except (ValueError, NotImplementedError, AttributeError, ImportError) as error:
-        said = " ".join(str(error).split())
-        raise SettingsError(f"params.yaml: trl refuses these settings of align: {said}") from None
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {reason}") from None
     for value in trainable:
         value.data = value.data.float()
-    trainer.train_dataset, trainer.eval_dataset = lesson.train, lesson.validation
-    work = lesson.work
+    trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
+    work = data.work
     if hasattr(trainer, "probe"):
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
     result = loop.train("align", trainer, settings, scratch, work)
@@ -182,7 +193,7 @@ def fit(
     return result
 
 
-def _scorer(settings: Settings, paths: Paths, base: Path, tokenizer: Any, scratch: Path) -> Any:
+def _reward_model(settings: Settings, paths: Paths, base: Path, tokenizer: Any, scratch: Path) -> Any:
     """A model with one number for an answer in the place of the head, on the weights of the tuned model or the base."""
     from transformers import AutoModelForSequenceClassification
 
@@ -209,7 +220,7 @@ def _merged(settings: Settings, paths: Paths, base: Path, tokenizer: Any) -> Any
         return PeftModel.from_pretrained(model, paths.fitted).merge_and_unload()
     except (NotImplementedError, AttributeError, RuntimeError, ValueError) as error:
         raise SettingsError(
-            f"params.yaml: a reward model cannot start from the adapter in {paths.fitted}: {error}; "
+            f"{PATHS.params}: a reward model cannot start from the adapter in {paths.fitted}: {error}; "
             "set align.start to base."
         ) from None
 

@@ -4,13 +4,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from tasks.align.objectives import GONE, OBJECTIVES
+from tasks.align.objectives import NOT_OFFERED, OBJECTIVES
 from tasks.align.rewards import REWARDS
+from tasks.core.paths import PATHS
 from tasks.core.settings import Choice, check_keys, hint
 from tasks.core.settings import Settings as Section
 from tasks.training.settings import Optimization, Positive, Tuning, check_arguments
 
-TAKEN = {
+SET_BY_KEYS = {
     "max_completion_length": "answer_tokens",
     "max_new_tokens": "answer_tokens",
     "num_generations": "answers",
@@ -89,34 +90,34 @@ class Settings(Optimization, Tuning):
     @field_validator("arguments")
     @classmethod
     def _loss(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        for argument in sorted(set(value) & set(TAKEN)):
-            raise ValueError(f"{argument} is set by the key {TAKEN[argument]}")
+        for argument in sorted(set(value) & set(SET_BY_KEYS)):
+            raise ValueError(f"{argument} is set by the key {SET_BY_KEYS[argument]}")
         name = info.data.get("objective", "off")  # not there where it is wrong itself
         if "loss_type" not in value or name == "off":
             return value
-        objective, asked = OBJECTIVES[name], value["loss_type"]
+        objective, loss_types = OBJECTIVES[name], value["loss_type"]
         if not objective.losses:
             raise ValueError(f"{name} has one loss; remove loss_type")
-        for loss in asked if isinstance(asked, list) and objective.mixes_losses else [asked]:
+        for loss in loss_types if isinstance(loss_types, list) and objective.mixes_losses else [loss_types]:
             if loss not in objective.losses:
                 raise ValueError(f"{name} has no loss {loss}; {hint(str(loss), objective.losses).removesuffix('.')}")
         return value
 
     @field_validator("objective", mode="before")
     @classmethod
-    def _gone(cls, value: Any) -> Any:
+    def _offered(cls, value: Any) -> Any:
         if value is False:  # `off` as YAML 1.1 reads it, which DVC's parser does
             return "off"
-        if isinstance(value, str) and value in GONE:
-            raise ValueError(f"not offered: {GONE[value]}")
+        if isinstance(value, str) and value in NOT_OFFERED:
+            raise ValueError(f"not offered: {NOT_OFFERED[value]}")
         return value
 
     @model_validator(mode="after")
     def _fits(self) -> "Settings":
         objective = OBJECTIVES[self.objective]
-        if objective.taught and not self.teacher:
-            raise ValueError(f"objective {self.objective} needs the key teacher, a folder in data/guides")
-        if objective.rewarded and not self.rewards:
+        if objective.uses_teacher and not self.teacher:
+            raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
+        if objective.uses_rewards and not self.rewards:
             raise ValueError(f"objective {self.objective} needs rewards, such as [{{kind: exact_match}}]")
         if objective.check:
             objective.check(self)

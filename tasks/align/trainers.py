@@ -13,7 +13,7 @@ from tasks.core.errors import CheckFailed
 from tasks.training.private_trl import CPOTrainer, ORPOTrainer, Prepared
 
 
-class Ready(Prepared):
+class PreparedTrainer(Prepared):
     """Has a trainer of trl take rows as they are, and stop where the loss is no number."""
 
     def tokenize_row(self, feature: items.Row, model: Any = None) -> items.Row:
@@ -22,37 +22,37 @@ class Ready(Prepared):
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
         """The trainer's own loss."""
-        found = super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)  # type: ignore[misc]
-        loss = found[0] if return_outputs else found
+        result = super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)  # type: ignore[misc]
+        loss = result[0] if return_outputs else result
         if not math.isfinite(value := loss.item()):
             raise CheckFailed(
                 f"align: the loss is {value}; lower align.learning_rate, lengthen align.warmup_steps, or set "
                 "align.dtype to float32."
             )
-        return found
+        return result
 
 
-class DPO(Ready, DPOTrainer):  # type: ignore[misc]
+class DPO(PreparedTrainer, DPOTrainer):  # type: ignore[misc]
     """Direct preference optimisation (Rafailov 2023, arXiv:2305.18290) and its many losses."""
 
 
-class KTO(Ready, KTOTrainer):  # type: ignore[misc]
+class KTO(PreparedTrainer, KTOTrainer):  # type: ignore[misc]
     """Kahneman-Tversky optimisation (Ethayarajh 2024, arXiv:2402.01306)."""
 
 
-class ORPO(Ready, ORPOTrainer):  # type: ignore[misc]
+class ORPO(PreparedTrainer, ORPOTrainer):  # type: ignore[misc]
     """Odds ratio preference optimisation (Hong 2024, arXiv:2403.07691)."""
 
 
-class CPO(Ready, CPOTrainer):  # type: ignore[misc]
+class CPO(PreparedTrainer, CPOTrainer):  # type: ignore[misc]
     """Contrastive preference optimisation (Xu 2024, arXiv:2401.08417); SimPO (Meng 2024, arXiv:2405.14734)."""
 
 
-class Reward(Ready, RewardTrainer):  # type: ignore[misc]
+class Reward(PreparedTrainer, RewardTrainer):  # type: ignore[misc]
     """A model that scores answers (Bradley and Terry 1952)."""
 
 
-class Start(TrainerCallback):  # type: ignore[misc]
+class ReferenceCheck(TrainerCallback):  # type: ignore[misc]
     """Stops a run whose reference is not the model it starts from: trl says nothing, and learns from the difference."""
 
     def __init__(self, largest: float) -> None:

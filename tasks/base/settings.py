@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
 from tasks.models.hub import Pinned
 from tasks.training.settings import Batched
@@ -37,7 +38,7 @@ class Architecture(Section):
 class Settings(Section):
     """The section `base`."""
 
-    folder: str = "data/seed"
+    folder: str = str(PATHS.seed)
     """A model folder (config.json, safetensors, tokenizer; or a Llama of Meta, torchtune or litgpt), or a seed to train
     a small base from."""
     hub: Pinned | None = None

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.benchmarks import manager, told
+from tasks.benchmarks import manager, one_line
 from tasks.clean.duplicates import normalise
 from tasks.core.errors import InputError, TemperError
 
@@ -23,7 +23,9 @@ def questions(names: tuple[str, ...], scoring: Path) -> Iterator[str]:
         except TemperError:
             raise
         except Exception as error:  # a task is a program of strangers: YAML, templates, data
-            raise InputError(f"clean.benchmarks: the questions of {name} cannot be read ({told(error)}).") from error
+            raise InputError(
+                f"clean.benchmarks: the questions of {name} cannot be read ({one_line(error)})."
+            ) from error
 
 
 def _asked(task: Any, doc: Any) -> Iterator[str]:

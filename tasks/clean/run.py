@@ -27,7 +27,7 @@ from tasks.clean.settings import Settings
 from tasks.clean.split import SPLITS, assign_splits
 from tasks.clean.write import Scratch, open_split_writers, report_rows
 from tasks.core.errors import InputError, LossError
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.dedup.memmap import blocks, create, indices_of, zeros_like_rows
 from tasks.rows.ledger import Ledger
@@ -217,10 +217,10 @@ def _check(tally: Tally, settings: Settings, where: Path, strange: tuple[str, ..
     if not ledger.outs["train"]:
         raise InputError(
             f"{where}: none of {ledger.came} rows is left for training; see splits, shares and mix in section clean "
-            f"of params.yaml.{hint}"
+            f"of {PATHS.params}.{hint}"
         )
     if not ledger.outs["test"]:
         raise InputError(
             f"{where}: no row is for the test; name its files in clean.splits.test, give rows the key split: test, "
-            "or set clean.test_share, in params.yaml."
+            f"or set clean.test_share, in {PATHS.params}."
         )

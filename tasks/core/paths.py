@@ -40,6 +40,11 @@ class Paths(State):
         return self.root / "data"
 
     @property
+    def seed(self) -> Path:
+        """The embedded grammar: phrasings, commands and names of the default project."""
+        return self.data / "seed"
+
+    @property
     def base(self) -> Path:
         """The base model: `base.json`, and `model/` and `pretraining/` where it was trained here."""
         return self.data / "base"

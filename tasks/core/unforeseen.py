@@ -37,7 +37,7 @@ def sentence(error: Exception, stage: str, command: str = "", values: Callable[[
         settings = {}
     message = " ".join(str(error).split()).rstrip(".")
     key = setting(message, settings)
-    fault = f"the setting most likely at fault is {stage}.{key}" if key else f"look at {stage} in params.yaml"
+    fault = f"the setting most likely at fault is {stage}.{key}" if key else f"look at {stage} in {PATHS.params}"
     shown = message if len(message) <= LONGEST else f"{message[:LONGEST]}..."
     what = f"{type(error).__name__}: {shown}" if shown else type(error).__name__
     return f"{stage}: {library(error)} raised {what}; {fault}; {_kept(error, command or stage)}."

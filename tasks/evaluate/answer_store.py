@@ -22,36 +22,41 @@ from tasks.models.record import SMALL
 LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "bitsandbytes")
 
 
-class Record:
+class AnswerStore:
     """A file of lines, one a batch. A line that was cut by a kill does not count."""
 
     def __init__(self, folder: Path, identity: str) -> None:
         """Open the record of `identity` in `folder`; records of anything else there are removed."""
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / f"{identity[:32]}.jsonl"
-        for other in folder.iterdir():
-            if other != self._file:
-                other.unlink()
+        for stale_file in folder.iterdir():
+            if stale_file != self._file:
+                stale_file.unlink()
         self._known: dict[str, Any] = {}
-        whole = 0
+        complete_bytes = 0
         self._file.touch()
         for line in self._file.read_bytes().splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 break
-            whole += len(line)
+            complete_bytes += len(line)
             entry = json.loads(line)
             self._known[entry["key"]] = entry["answers"]
-        os.truncate(self._file, whole)
+        os.truncate(self._file, complete_bytes)
 
-    def answered(self, asked: Any, answer: Callable[[], list[Any]]) -> list[Any]:
-        """The answers to the batch `asked` (a JSON value): those on record, or what `answer` gives, recorded."""
-        key = fingerprint(asked)
+    def get_or_compute(self, batch: Any, compute: Callable[[], list[Any]]) -> list[Any]:
+        """The answers to `batch` (a JSON value): those on record, or what `compute` gives, which is then recorded.
+
+            store.get_or_compute([[1, 2, 3]], lambda: [["an answer", 2, "stop"]])
+
+        Answers are JSON values, so a tuple comes back as a list.
+        """
+        key = fingerprint(batch)
         if key not in self._known:
-            self._known[key] = json.loads(json.dumps(answer()))
+            self._known[key] = json.loads(json.dumps(compute()))
             with self._file.open("ab") as file:
                 file.write(json.dumps({"key": key, "answers": self._known[key]}).encode() + b"\n")
-        found: list[Any] = self._known[key]
-        return found
+        answers: list[Any] = self._known[key]
+        return answers
 
 
 def identity(folders: list[Path], facts: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.benchmarks import manager, told
+from tasks.benchmarks import manager, one_line
 from tasks.core.errors import InputError, TemperError
 from tasks.core.files import fingerprint, write_json
 from tasks.evaluate.engine import Engine
@@ -30,7 +30,7 @@ Reporter = Callable[[str, int, str], Callable[..., None]]
 
 
 @dataclass
-class Benchmarks:
+class BenchmarkResults:
     """What all tasks gave: scores by task, and a row for each question."""
 
     scores: dict[str, Any]
@@ -45,57 +45,67 @@ class Benchmarks:
         pq.write_table(pa.Table.from_pylist(self.samples), folder / "samples.parquet")
 
 
-def benchmarked(wanted: list[Benchmark], engine: Engine, scoring: Path, reporter: Reporter) -> Benchmarks:
-    """Ask every task of `wanted`; those of the folder `scoring` come before lm-eval's own."""
+def run_benchmarks(benchmarks: list[Benchmark], engine: Engine, scoring: Path, reporter: Reporter) -> BenchmarkResults:
+    """Ask every task of `benchmarks`; those of the folder `scoring` come before lm-eval's own.
+
+        results = run_benchmarks([Benchmark(task="arc_easy", limit=100)], engine, paths.scoring, reporter)
+        results.scores["arc_easy"]["metrics"]["acc"]["value"]
+
+    Raises `InputError` or `SettingsError` for a task that cannot be asked.
+    """
     _remember_templates()
     scores: dict[str, Any] = {}
     samples: list[dict[str, Any]] = []
-    for one in wanted:
-        found, asked = _asked(one, engine, scoring, reporter)
-        scores |= found
-        samples += asked
-    return Benchmarks(scores, samples)
+    for benchmark in benchmarks:
+        task_scores, task_samples = _run_benchmark(benchmark, engine, scoring, reporter)
+        scores |= task_scores
+        samples += task_samples
+    return BenchmarkResults(scores, samples)
 
 
-def _asked(
-    one: Benchmark, engine: Engine, scoring: Path, reporter: Reporter
+def _run_benchmark(
+    benchmark: Benchmark, engine: Engine, scoring: Path, reporter: Reporter
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     from lm_eval.evaluator import evaluate
 
     harness = Harness(
-        engine, chat=one.chat_template, report=lambda what, total: reporter(f"benchmark {one.task}", total, what)
+        engine,
+        chat=benchmark.chat_template,
+        report=lambda what, total: reporter(f"benchmark {benchmark.task}", total, what),
     )
     try:
-        loaded = _loaded(one, manager(one.task, scoring, "evaluate.benchmarks"))
-        shared = {name: overlap(task, one.limit) for name, task in loaded["tasks"].items()}
+        loaded = _load_tasks(benchmark, manager(benchmark.task, scoring, "evaluate.benchmarks"))
+        shared = {name: overlap(task, benchmark.limit) for name, task in loaded["tasks"].items()}
         results: Any = evaluate(
             harness,
             loaded,
-            limit=one.limit,
-            apply_chat_template=one.chat_template,
-            fewshot_as_multiturn=one.chat_template,
+            limit=benchmark.limit,
+            apply_chat_template=benchmark.chat_template,
+            fewshot_as_multiturn=benchmark.chat_template,
             bootstrap_iters=0,
             log_samples=True,
         )
     except TemperError:
         raise
     except Exception as error:  # a task is a program of strangers: YAML, templates, data
-        raise InputError(f"evaluate.benchmarks: the task {one.task} cannot be asked ({told(error)}).") from error
-    if harness.truncated and not one.truncate:
         raise InputError(
-            f"evaluate.benchmarks: {len(harness.truncated)} questions of {one.task} are longer than the context of "
-            f"{engine.context} tokens (the longest: {max(harness.truncated)}); lower its shots, or set its truncate: "
-            "true to ask them without their start, which is counted."
+            f"evaluate.benchmarks: the task {benchmark.task} cannot be asked ({one_line(error)})."
+        ) from error
+    if harness.truncated and not benchmark.truncate:
+        raise InputError(
+            f"evaluate.benchmarks: {len(harness.truncated)} questions of {benchmark.task} are longer than the context "
+            f"of {engine.context} tokens (the longest: {max(harness.truncated)}); lower its shots, or set its "
+            "truncate: true to ask them without their start, which is counted."
         )
     scores, samples = {}, []
     for name, rows in sorted(results["samples"].items()):
-        rows = _questions(rows)
+        rows = _one_row_a_question(rows)
         config = results["configs"][name]
         scores[name] = {
             "metrics": _metrics(rows, results["higher_is_better"].get(name, {})),
             "shots": results["n-shot"].get(name),
             "version": results["versions"].get(name),
-            "chat_template": one.chat_template,
+            "chat_template": benchmark.chat_template,
             "truncated": len(harness.truncated),
             "among_the_examples": shared[name],
             "prompts": fingerprint([row["prompt_hash"] for row in rows])[:16],
@@ -116,7 +126,7 @@ def _remember_templates() -> None:
         setattr(env, "from_string", lru_cache(256)(env.from_string))  # noqa: B010  a method, says mypy
 
 
-def _loaded(one: Benchmark, manager: Any) -> Any:
+def _load_tasks(benchmark: Benchmark, manager: Any) -> Any:
     """The task or group, ready to be asked, with as many examples as the settings say and always the same ones.
 
     As lm-eval itself does it, but for looking into the environment, which takes it a second and names packages. A task
@@ -124,40 +134,40 @@ def _loaded(one: Benchmark, manager: Any) -> Any:
     """
     random.seed(SEED)
     np.random.seed(FEWSHOT_SEED)
-    loaded = manager.load([one.task])
+    loaded = manager.load([benchmark.task])
     for task in loaded["tasks"].values():
         fixed = task.get_config("num_fewshot")
-        if fixed is None or (one.shots is not None and fixed != 0):
-            task.set_config(key="num_fewshot", value=one.shots or 0)
+        if fixed is None or (benchmark.shots is not None and fixed != 0):
+            task.set_config(key="num_fewshot", value=benchmark.shots or 0)
         task.set_fewshot_seed(seed=FEWSHOT_SEED)
     return loaded
 
 
-def _questions(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _one_row_a_question(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each question, in their order, with its `scores` by name and what each filter `read` from its answers.
 
     A task with several filters reads an answer in several ways, and lm-eval has a row for each of them: their scores
     are named METRIC,FILTER, as in its tables.
     """
-    several = len({row["filter"] for row in rows}) > 1
-    found: dict[int, dict[str, Any]] = {}
+    several_filters = len({row["filter"] for row in rows}) > 1
+    questions: dict[int, dict[str, Any]] = {}
     for row in rows:
-        whole = found.setdefault(int(row["doc_id"]), {**row, "scores": {}, "read": {}})
+        question = questions.setdefault(int(row["doc_id"]), {**row, "scores": {}, "read": {}})
         for metric in row["metrics"]:
-            whole["scores"][f"{metric},{row['filter']}" if several else metric] = row[metric]
-        whole["read"][row["filter"]] = row["filtered_resps"]
-    return [found[number] for number in sorted(found)]
+            question["scores"][f"{metric},{row['filter']}" if several_filters else metric] = row[metric]
+        question["read"][row["filter"]] = row["filtered_resps"]
+    return [questions[number] for number in sorted(questions)]
 
 
-def _metrics(rows: list[dict[str, Any]], higher: dict[str, bool]) -> dict[str, Any]:
+def _metrics(rows: list[dict[str, Any]], higher_is_better: dict[str, bool]) -> dict[str, Any]:
     """Scores that are a mean over questions, by name, with their intervals."""
-    found = {}
+    metrics = {}
     for name in sorted({name for row in rows for name in row["scores"]}):
         values = [row["scores"][name] for row in rows if name in row["scores"]]
         if values and all(isinstance(value, int | float) for value in values):
-            better = "lower" if higher.get(name.split(",")[0]) is False else "higher"
-            found[name] = {**intervals.mean(values), "better": better}
-    return found
+            better = "lower" if higher_is_better.get(name.split(",")[0]) is False else "higher"
+            metrics[name] = {**intervals.mean(values), "better": better}
+    return metrics
 
 
 def _sample(task: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -13,13 +13,13 @@ from tasks.models.record import base_folder, hub_folder
 
 def check(candidate: str, settings: Settings, paths: Paths) -> None:
     """Raise `SettingsError` for a name that is neither known, nor in the settings, nor a folder in data/quantized."""
-    named = [*KNOWN, *settings.models, *settings.hosted]
-    if candidate in named or (candidate and paths.quantized(candidate).is_dir()):
+    known = [*KNOWN, *settings.models, *settings.hosted]
+    if candidate in known or (candidate and paths.quantized(candidate).is_dir()):
         return
-    made = sorted(folder.name for folder in paths.quantized("").glob("[!.]*") if folder.is_dir())
+    quantized = sorted(folder.name for folder in paths.quantized("").glob("[!.]*") if folder.is_dir())
     raise SettingsError(
         f"evaluate: unknown candidate '{candidate}' (a quantised model is one once it is made); "
-        f"{hint(candidate, [*named, *made])}"
+        f"{hint(candidate, [*known, *quantized])}"
     )
 
 
@@ -32,34 +32,36 @@ def kind(candidate: str, settings: Settings) -> str:
 
 def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
     """The folders that a candidate's answers come from, its tokenizer's last."""
-    ours = paths.templated / "tokenizer"
+    tokenizer_folder = paths.templated / "tokenizer"
     if candidate in BASES:
-        return [base_folder(paths), ours]
+        return [base_folder(paths), tokenizer_folder]
     if candidate == "adapter":
-        whole = not (paths.trained / "adapter_config.json").is_file()
-        if whole and not (paths.trained / "config.json").is_file():
+        whole_model = not (paths.trained / "adapter_config.json").is_file()
+        if whole_model and not (paths.trained / "config.json").is_file():
             raise InputError(f"{paths.trained}: neither an adapter nor a model; run the stage train first.")
-        return [paths.trained, ours] if whole else [base_folder(paths), paths.trained, ours]
+        return (
+            [paths.trained, tokenizer_folder] if whole_model else [base_folder(paths), paths.trained, tokenizer_folder]
+        )
     if candidate == "merged":
-        return [paths.merged, ours]
+        return [paths.merged, tokenizer_folder]
     if candidate in settings.models:
         folder = paths.root / settings.models[candidate]
         return [folder, folder]
     if hosted := settings.hosted.get(candidate):
         folder = hub_folder(*str(hosted.hub).split("@"))
         return [folder, folder]
-    return [paths.quantized(candidate), ours]
+    return [paths.quantized(candidate), tokenizer_folder]
 
 
-def tokenizer(folder: Path) -> Any:
+def chat_tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`; raises `ModelError` where it has no chat template to ask by."""
     try:
-        found = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: no tokenizer that can be loaded ({' '.join(str(error).split())[:200]}).") from None
-    if not found.chat_template:
+    if not tokenizer.chat_template:
         raise ModelError(f"{folder}: the tokenizer has no chat template, so the model cannot be asked; add one.")
-    return found
+    return tokenizer
 
 
 def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> Any:

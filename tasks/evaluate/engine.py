@@ -1,6 +1,8 @@
 """A causal language model that answers and judges texts, in batches of similar length.
 
 Both the held-out rows and lm-eval's tasks come here. Work is done in token ids: what was rendered is what is asked.
+
+Shapes: `B` rows of a batch, `T` tokens, `V` vocabulary. Ids and masks are (B, T), padded on the left; logits (B, T, V).
 """
 
 import inspect
@@ -12,9 +14,9 @@ from typing import Any
 import torch
 from transformers import StoppingCriteriaList
 
-from tasks.evaluate.answer_store import Record
+from tasks.evaluate.answer_store import AnswerStore
 from tasks.evaluate.batches import batches
-from tasks.evaluate.stops import Stop, first
+from tasks.evaluate.stops import Stop, cut_at_stop
 
 Ids = list[int]
 
@@ -38,78 +40,92 @@ class Engine:
     """A model on its device, with the limits of a batch and the record of what is done."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, context: int, batch_size: int, batch_tokens: int, record: Record
+        self, model: Any, tokenizer: Any, *, context: int, batch_size: int, batch_tokens: int, store: AnswerStore
     ) -> None:
-        self.model, self.tokenizer, self.context, self.record = model, tokenizer, context, record
+        self.model, self.tokenizer, self.context, self.store = model, tokenizer, context, store
         self._rows, self._tokens = batch_size, batch_tokens
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
         plain = model.get_base_model() if hasattr(model, "peft_config") else model
-        self._keeps = "logits_to_keep" in inspect.signature(plain.forward).parameters
+        self._trims_logits = "logits_to_keep" in inspect.signature(plain.forward).parameters
 
     def answers(
-        self, asked: list[Ids], most: int, report: Callable[[int], None], stops: tuple[str, ...] = ()
+        self, prompts: list[Ids], max_new_tokens: int, report: Callable[[int], None], stops: tuple[str, ...] = ()
     ) -> list[Answer]:
-        """The greedy answer of at most `most` tokens to each of `asked`, cut before the first of `stops`."""
-        found: dict[int, Answer] = {}
-        for places in batches([len(ids) + most for ids in asked], self._rows, self._tokens):
-            batch = [asked[place] for place in places]
-            made = self.record.answered(
-                ["answers", batch, most, list(stops)], partial(self._generate, batch, most, stops)
-            )
-            found.update({place: Answer(*answer) for place, answer in zip(places, made, strict=True)})
-            report(len(found))
-        return [found[place] for place in range(len(asked))]
+        """The greedy answer to each of `prompts`, of at most `max_new_tokens` tokens, cut before the first of `stops`.
 
-    def likelihoods(self, asked: list[tuple[Ids, Ids]], report: Callable[[int], None]) -> list[tuple[float, bool]]:
+            (answer,) = engine.answers([tokenizer("Hello")["input_ids"]], 16, lambda done: None)
+            answer.text, answer.finish
+
+        Answers come in the order of `prompts`.
+        """
+        answers: dict[int, Answer] = {}
+        for indices in batches([len(ids) + max_new_tokens for ids in prompts], self._rows, self._tokens):
+            batch = [prompts[index] for index in indices]
+            rows = self.store.get_or_compute(
+                ["answers", batch, max_new_tokens, list(stops)], partial(self._generate, batch, max_new_tokens, stops)
+            )
+            answers.update({index: Answer(*answer) for index, answer in zip(indices, rows, strict=True)})
+            report(len(answers))
+        return [answers[index] for index in range(len(prompts))]
+
+    def likelihoods(self, pairs: list[tuple[Ids, Ids]], report: Callable[[int], None]) -> list[tuple[float, bool]]:
         """For each context and what follows it: its log-likelihood in nats, and whether greedy decoding says it.
 
         A context that is too long loses its start; who asks has counted that.
         """
-        cut = [(context[-(self.context + 1 - len(after)) :], after[-self.context :]) for context, after in asked]
-        found: dict[int, tuple[float, bool]] = {}
+        fitting = [
+            (context[-(self.context + 1 - len(continuation)) :], continuation[-self.context :])
+            for context, continuation in pairs
+        ]
+        likelihoods: dict[int, tuple[float, bool]] = {}
         vocabulary = int(getattr(self.model.config, "vocab_size", LOGITS))
-        sizes = [max(len(context) + len(after), len(after) * vocabulary // LOGITS) for context, after in cut]
-        for places in batches(sizes, self._rows, self._tokens):
-            batch = [cut[place] for place in places]
-            made = self.record.answered(["likelihoods", batch], partial(self._score, batch))
-            found.update({place: (value, greedy) for place, (value, greedy) in zip(places, made, strict=True)})
-            report(len(found))
-        return [found[place] for place in range(len(asked))]
+        sizes = [
+            max(len(context) + len(continuation), len(continuation) * vocabulary // LOGITS)
+            for context, continuation in fitting
+        ]
+        for indices in batches(sizes, self._rows, self._tokens):
+            batch = [fitting[index] for index in indices]
+            scored = self.store.get_or_compute(["likelihoods", batch], partial(self._score, batch))
+            likelihoods.update({index: (value, greedy) for index, (value, greedy) in zip(indices, scored, strict=True)})
+            report(len(likelihoods))
+        return [likelihoods[index] for index in range(len(pairs))]
 
     @torch.inference_mode()
-    def _generate(self, batch: list[Ids], most: int, stops: tuple[str, ...]) -> list[tuple[str, int, str]]:
+    def _generate(self, batch: list[Ids], max_new_tokens: int, stops: tuple[str, ...]) -> list[tuple[str, int, str]]:
         ids, mask = self._padded(batch)
-        until = StoppingCriteriaList([Stop(self.tokenizer, stops, ids.shape[1])] if stops else [])
-        made = self.model.generate(
-            ids, attention_mask=mask, max_new_tokens=most, do_sample=False, stopping_criteria=until
+        criteria = StoppingCriteriaList([Stop(self.tokenizer, stops, ids.shape[1])] if stops else [])
+        sequences = self.model.generate(
+            ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, stopping_criteria=criteria
         )
-        ends = {self.tokenizer.eos_token_id}
-        return [self._said(row, ends, stops) for row in made[:, ids.shape[1] :].tolist()]
+        end_ids = {self.tokenizer.eos_token_id}
+        return [self._decoded(row, end_ids, stops) for row in sequences[:, ids.shape[1] :].tolist()]
 
-    def _said(self, row: Ids, ends: set[int], stops: tuple[str, ...]) -> tuple[str, int, str]:
-        end = next((place for place, token in enumerate(row) if token in ends), None)
-        text = self.tokenizer.decode(row[:end], skip_special_tokens=True)
-        shown = first(text, stops)
-        stopped = end is not None or shown != text
-        length = end if end is not None else len(row)
-        return shown, length, "stop" if stopped else "length"
+    def _decoded(self, ids: Ids, end_ids: set[int], stops: tuple[str, ...]) -> tuple[str, int, str]:
+        end = next((position for position, token in enumerate(ids) if token in end_ids), None)
+        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        answer = cut_at_stop(text, stops)
+        stopped = end is not None or answer != text
+        length = end if end is not None else len(ids)
+        return answer, length, "stop" if stopped else "length"
 
     @torch.inference_mode()
     def _score(self, batch: list[tuple[Ids, Ids]]) -> list[tuple[float, bool]]:
-        ids, mask = self._padded([(context + after)[:-1] for context, after in batch])
-        places = (mask.cumsum(1) - 1).clamp(min=0)
-        longest = max(1, *(len(after) for _, after in batch))
-        more = {"logits_to_keep": longest} if self._keeps else {}
-        logits = self.model(input_ids=ids, attention_mask=mask, position_ids=places, use_cache=False, **more).logits
+        ids, mask = self._padded([(context + continuation)[:-1] for context, continuation in batch])
+        position_ids = (mask.cumsum(1) - 1).clamp(min=0)
+        longest = max(1, *(len(continuation) for _, continuation in batch))
+        limits = {"logits_to_keep": longest} if self._trims_logits else {}
+        logits = self.model(
+            input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **limits
+        ).logits
         logits = logits[:, -longest:].float()
-        target, said = self._padded([after for _, after in batch], longest)
-        chosen = logits.gather(2, target[:, :, None])[:, :, 0] - logits.logsumexp(2)
-        values = torch.where(said.bool(), chosen, 0.0).sum(1)
-        greedy = ((logits.argmax(2) == target) | ~said.bool()).all(1)
-        return list(zip(values.tolist(), greedy.tolist(), strict=True))
+        target, target_mask = self._padded([continuation for _, continuation in batch], longest)
+        log_probabilities = logits.gather(2, target[:, :, None])[:, :, 0] - logits.logsumexp(2)
+        log_likelihoods = torch.where(target_mask.bool(), log_probabilities, 0.0).sum(1)
+        greedy = ((logits.argmax(2) == target) | ~target_mask.bool()).all(1)
+        return list(zip(log_likelihoods.tolist(), greedy.tolist(), strict=True))
 
     def _padded(self, batch: list[Ids], longest: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and mask (rows, longest), padded on the left to the longest of them or `longest`."""
+        """Token ids and mask (B, T), padded on the left to the longest row, or to `longest` if that is more."""
         longest = max(longest, *(len(ids) for ids in batch))
         ids = torch.full((len(batch), longest), self._pad)
         mask = torch.zeros((len(batch), longest), dtype=torch.long)

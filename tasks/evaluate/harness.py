@@ -15,6 +15,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
+from tasks.core.paths import PATHS
 from tasks.evaluate.engine import Engine
 
 GENERATED = 256
@@ -73,8 +74,8 @@ class Harness(TemplateLM):  # type: ignore[misc]
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         """As lm-eval calls it, without its bar."""
         self.first = self.first or "".join(requests[0].args)
-        found: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
-        return found
+        likelihoods: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
+        return likelihoods
 
     def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
         """Log-likelihood of whole texts, in windows where they are longer than the context."""
@@ -99,10 +100,10 @@ class Harness(TemplateLM):  # type: ignore[misc]
     def _loglikelihood_tokens(
         self, requests: list[tuple[Any, list[int], list[int]]], **kwargs: Any
     ) -> list[tuple[float, bool]]:
-        return self._likelihoods([(context, after) for _, context, after in requests])
+        return self._likelihoods([(context, continuation) for _, context, continuation in requests])
 
     def _likelihoods(self, pairs: list[tuple[list[int], list[int]]]) -> list[tuple[float, bool]]:
-        lengths = [len(context) + len(after) for context, after in pairs]
+        lengths = [len(context) + len(continuation) for context, continuation in pairs]
         self.truncated += [length for length in lengths if length > self.engine.context + 1]
         return self.engine.likelihoods(pairs, self._report("texts", len(pairs)))
 
@@ -110,32 +111,33 @@ class Harness(TemplateLM):  # type: ignore[misc]
         """Greedy answers, each cut before the first of its task's stop strings. Raises `InputError` for sampling."""
         self.first = self.first or requests[0].args[0]
         groups: dict[str, list[int]] = {}
-        for place, request in enumerate(requests):
-            groups.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(place)
-        found = [""] * len(requests)
-        for places in groups.values():
-            given = normalize_gen_kwargs(requests[places[0]].args[1], GENERATED)
-            if given.get("do_sample") or given.get("temperature"):
+        for index, request in enumerate(requests):
+            groups.setdefault(json.dumps(request.args[1], sort_keys=True, default=str), []).append(index)
+        texts = [""] * len(requests)
+        for indices in groups.values():
+            generation = normalize_gen_kwargs(requests[indices[0]].args[1], GENERATED)
+            if generation.get("do_sample") or generation.get("temperature"):
                 raise InputError(
                     "evaluate.benchmarks: a task draws its answers at random (do_sample, temperature); temper decodes "
                     "greedily, so that a score is the same twice. Take the task out, or set do_sample: false in it."
                 )
-            most = int(given["max_gen_toks"])
-            if most >= self.engine.context:
+            max_new_tokens = int(generation["max_gen_toks"])
+            if max_new_tokens >= self.engine.context:
                 raise InputError(
-                    f"evaluate.benchmarks: a task wants answers of {most} tokens (max_gen_toks), and the model's "
-                    f"context has {self.engine.context}; write the task as YAML in data/scoring with a smaller one."
+                    f"evaluate.benchmarks: a task wants answers of {max_new_tokens} tokens (max_gen_toks), and the "
+                    f"model's context has {self.engine.context}; write the task as YAML in {PATHS.scoring} with a "
+                    "smaller one."
                 )
-            room = self.engine.context - most
-            asked = [self.tok_encode(requests[place].args[0]) for place in places]
-            self.truncated += [len(ids) + most for ids in asked if len(ids) > room]
-            stops = given.get("until") or []
+            prompt_tokens = self.engine.context - max_new_tokens
+            prompts = [self.tok_encode(requests[index].args[0]) for index in indices]
+            self.truncated += [len(ids) + max_new_tokens for ids in prompts if len(ids) > prompt_tokens]
+            stops = generation.get("until") or []
             answers = self.engine.answers(
-                [ids[-room:] for ids in asked],
-                most,
-                self._report("answers", len(asked)),
+                [ids[-prompt_tokens:] for ids in prompts],
+                max_new_tokens,
+                self._report("answers", len(prompts)),
                 tuple([stops] if isinstance(stops, str) else stops),
             )
-            for place, answer in zip(places, answers, strict=True):
-                found[place] = answer.text
-        return found
+            for index, answer in zip(indices, answers, strict=True):
+                texts[index] = answer.text
+        return texts

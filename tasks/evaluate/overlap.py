@@ -21,25 +21,25 @@ def overlap(task: Any, limit: int | None) -> int:
     """
     if not task.get_config("num_fewshot"):
         return 0
-    pool = Counter(_bag(task, doc) for doc in task.fewshot_docs())
-    asked = [_bag(task, doc) for doc in islice(task.eval_docs, limit)]
-    own = int(_from_the_same(task))
-    return sum(pool[bag] > own for bag in asked)
+    examples = Counter(_bag(task, doc) for doc in task.fewshot_docs())
+    questions = [_bag(task, doc) for doc in islice(task.eval_docs, limit)]
+    itself = int(_from_the_same(task))
+    return sum(examples[bag] > itself for bag in questions)
 
 
 def _from_the_same(task: Any) -> bool:
     config = task.config
-    asked = config.test_split or config.validation_split
+    asked_split = config.test_split or config.validation_split
     if config.fewshot_split is not None:
-        return bool(config.fewshot_split == asked)
+        return bool(config.fewshot_split == asked_split)
     if (config.fewshot_config or {}).get("samples") is not None:
         return False
-    return bool((config.training_split or config.validation_split or asked) == asked)
+    return bool((config.training_split or config.validation_split or asked_split) == asked_split)
 
 
 def _bag(task: Any, doc: Any) -> Bag:
     """The words of a question and of its choices, sorted."""
-    told = [task.doc_to_text(doc)]
+    texts = [task.doc_to_text(doc)]
     if task.config.doc_to_choice is not None:
-        told += task.doc_to_choice(doc)
-    return tuple(sorted(WORD.findall(" ".join(map(str, told)).lower())))
+        texts += task.doc_to_choice(doc)
+    return tuple(sorted(WORD.findall(" ".join(map(str, texts)).lower())))

@@ -12,11 +12,11 @@ from tasks.evaluate.settings import Metric
 
 Columns = dict[str, list[Any]]
 
-UNSAID = {"too_long", "no_answer"}
+UNANSWERED = {"too_long", "no_answer"}
 """How a row ends that has no answer: it counts as wrong."""
 
 
-def predicted(
+def prediction_columns(
     held_out: list[dict[str, Any]],
     questions: list[Question | None],
     answers: list[Answer],
@@ -48,13 +48,13 @@ def predicted(
             columns |= _losses(metric.column, likelihoods[metric.column])
         elif kind.asks_likelihood:
             columns[metric.column] = [
-                float(found is not None and found["text"] == reference)
-                for found, reference in zip(likelihoods[metric.column], references, strict=True)
+                float(likeliest is not None and likeliest["text"] == reference)
+                for likeliest, reference in zip(likelihoods[metric.column], references, strict=True)
             ]
         else:
             score = scorer(metric, scoring)
             columns[metric.column] = [
-                score(answer.text, reference, extras(row)) if answer.finish not in UNSAID else 0.0
+                score(answer.text, reference, extras(row)) if answer.finish not in UNANSWERED else 0.0
                 for row, answer, reference in zip(held_out, answers, references, strict=True)
             ]
     return columns
@@ -66,15 +66,17 @@ def write(file: Path, columns: Columns) -> None:
     import pyarrow.parquet as pq
 
     texts = {"id", "slice", "source", "length", "prompt", "reference", "output", "finish"}
-    whole = {name for name in columns if name == "tokens" or name.endswith("_tokens")}
-    kinds = {name: pa.string() if name in texts else pa.int64() if name in whole else pa.float64() for name in columns}
+    integers = {name for name in columns if name == "tokens" or name.endswith("_tokens")}
+    kinds = {
+        name: pa.string() if name in texts else pa.int64() if name in integers else pa.float64() for name in columns
+    }
     pq.write_table(pa.table({name: pa.array(values, kinds[name]) for name, values in columns.items()}), file)
 
 
-def _losses(column: str, found: list[dict[str, Any] | None]) -> Columns:
-    if not any(entry and entry["tokens"] for entry in found):
+def _losses(column: str, likelihoods: list[dict[str, Any] | None]) -> Columns:
+    if not any(entry and entry["tokens"] for entry in likelihoods):
         raise InputError(f"evaluate: {column}: no reference fits into the model's context; shorten the rows.")
     return {
-        column: [-entry["value"] / entry["tokens"] if entry and entry["tokens"] else None for entry in found],
-        f"{column}_tokens": [entry["tokens"] if entry else 0 for entry in found],
+        column: [-entry["value"] / entry["tokens"] if entry and entry["tokens"] else None for entry in likelihoods],
+        f"{column}_tokens": [entry["tokens"] if entry else 0 for entry in likelihoods],
     }

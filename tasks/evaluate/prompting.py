@@ -9,22 +9,22 @@ from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.evaluate.engine import Answer, Engine
 from tasks.evaluate.metrics.registry import METRICS
-from tasks.evaluate.questions import Question, ask, continued, extras, rows, shots
+from tasks.evaluate.questions import Question, build_question, continuation_ids, extras, rows, shots
 from tasks.evaluate.settings import Metric, Settings
 
 Row = dict[str, Any]
 
 
-def asked_of(
+def build_questions(
     held_out: list[Row], candidate: str, settings: Settings, paths: Paths, tokenizer: Any, room: int
 ) -> list[Question | None]:
     """Each row as this candidate is asked it, in at most `room` tokens; None where it does not fit."""
     earlier = []
     if candidate == "base_few_shot":
         earlier = shots(rows(paths.clean / "train.parquet")[0], held_out, settings.shots)
-    prompt = settings.system if candidate == "base_system" else None
+    system_prompt = settings.system if candidate == "base_system" else None
     renderer = Renderer(tokenizer)
-    return [ask(row, earlier, renderer, tokenizer, room, prompt) for row in held_out]
+    return [build_question(row, earlier, renderer, tokenizer, room, system_prompt) for row in held_out]
 
 
 def ask_all(
@@ -32,7 +32,7 @@ def ask_all(
     questions: list[Question | None],
     metrics: list[Metric],
     engine: Engine,
-    most: int,
+    max_new_tokens: int,
     candidate: str,
 ) -> tuple[list[Answer], dict[str, list[dict[str, Any] | None]]]:
     """The answer to each row, and for each metric of likelihoods what it found of each row, by column."""
@@ -42,35 +42,35 @@ def ask_all(
         if METRICS[metric.kind].asks_likelihood
     }
     if len(likelihoods) == len(metrics):
-        return [_chosen(found) for found in next(iter(likelihoods.values()))], likelihoods
+        return [_choice_as_answer(likeliest) for likeliest in next(iter(likelihoods.values()))], likelihoods
     fitting = [list(question.ids) for question in questions if question]
-    given = iter(engine.answers(fitting, most, reporter(f"evaluate {candidate}", len(fitting), "rows")))
-    return [next(given) if question else Answer("", 0, "too_long") for question in questions], likelihoods
+    answers = iter(engine.answers(fitting, max_new_tokens, reporter(f"evaluate {candidate}", len(fitting), "rows")))
+    return [next(answers) if question else Answer("", 0, "too_long") for question in questions], likelihoods
 
 
 def _likelihoods(
     held_out: list[Row], questions: list[Question | None], metric: Metric, engine: Engine, candidate: str
 ) -> list[dict[str, Any] | None]:
     renderer = Renderer(engine.tokenizer)
-    asked, places = [], []
-    for place, (row, question) in enumerate(zip(held_out, questions, strict=True)):
+    pairs, origins = [], []
+    for index, (row, question) in enumerate(zip(held_out, questions, strict=True)):
         texts = [row["messages"][-1]["content"] or ""]
         if METRICS[metric.kind].asks == "choice":
             texts = _choices(row, metric)
         if question:
             for text in texts:
-                after = continued(row, text, renderer, engine.tokenizer, question)
-                if len(question.ids) + len(after) <= engine.context:
-                    asked.append((list(question.ids), after))
-                    places.append((place, text, len(after)))
-    found: list[dict[str, Any] | None] = [None] * len(held_out)
-    told = engine.likelihoods(asked, reporter(f"evaluate {candidate}, {metric.column}", len(asked), "texts"))
-    for (place, text, tokens), (value, _) in zip(places, told, strict=True):
-        entry = found[place] or {"value": float("-inf"), "text": None, "tokens": 0}
+                continuation = continuation_ids(row, text, renderer, engine.tokenizer, question)
+                if len(question.ids) + len(continuation) <= engine.context:
+                    pairs.append((list(question.ids), continuation))
+                    origins.append((index, text, len(continuation)))
+    likeliest: list[dict[str, Any] | None] = [None] * len(held_out)
+    log_likelihoods = engine.likelihoods(pairs, reporter(f"evaluate {candidate}, {metric.column}", len(pairs), "texts"))
+    for (index, text, tokens), (value, _) in zip(origins, log_likelihoods, strict=True):
+        entry = likeliest[index] or {"value": float("-inf"), "text": None, "tokens": 0}
         if value > entry["value"]:
             entry = {"value": value, "text": text, "tokens": tokens}
-        found[place] = entry
-    return found
+        likeliest[index] = entry
+    return likeliest
 
 
 def _choices(row: Row, metric: Metric) -> list[str]:
@@ -85,5 +85,5 @@ def _choices(row: Row, metric: Metric) -> list[str]:
     return [str(choice) for choice in choices]
 
 
-def _chosen(found: dict[str, Any] | None) -> Answer:
-    return Answer(str(found["text"]), found["tokens"], "chosen") if found else Answer("", 0, "too_long")
+def _choice_as_answer(likeliest: dict[str, Any] | None) -> Answer:
+    return Answer(str(likeliest["text"]), likeliest["tokens"], "chosen") if likeliest else Answer("", 0, "too_long")

@@ -8,9 +8,10 @@ from typing import Any
 
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
+from tasks.core.paths import PATHS
 from tasks.rows.canonical import Message, dialogue
 
-ROOM = 8
+SPARE_TOKENS = 8
 """Tokens an answer may be longer than the longest reference, the end token included."""
 
 
@@ -37,37 +38,37 @@ def rows(file: Path, limit: int | None = None) -> tuple[list[dict[str, Any]], in
     """
     import pyarrow.parquet as pq
 
-    every: list[dict[str, Any]] = pq.read_table(file).to_pylist()
-    if not every:
+    all_rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    if not all_rows:
         raise InputError(
             f"{file}: no rows, so there is nothing to evaluate on; bring data with a test split, or raise the share of "
-            "test rows in the section clean of params.yaml."
+            f"test rows in the section clean of {PATHS.params}."
         )
-    found = [{**row, "messages": said} for row in every if (said := dialogue(row))]
-    if not found:
+    dialogues = [{**row, "messages": messages} for row in all_rows if (messages := dialogue(row))]
+    if not dialogues:
         raise InputError(
-            f"{file}: each of {len(every)} rows is a text or an answer that was judged bad, so there is nothing to "
+            f"{file}: each of {len(all_rows)} rows is a text or an answer that was judged bad, so there is nothing to "
             "ask; bring a test split with dialogues, or with pairs."
         )
-    for row in found:
+    for row in dialogues:
         if row["messages"][-1]["role"] != "assistant":
             raise InputError(f"{file}: the row {row['id']} does not end with a turn of the assistant to compare with.")
-    return found[:limit], len(every) - len(found)
+    return dialogues[:limit], len(all_rows) - len(dialogues)
 
 
-def shots(train: list[dict[str, Any]], asked: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """The `count` rows of `train` with the smallest ids, but for those that ask what one of `asked` asks.
+def shots(train: list[dict[str, Any]], held_out: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """The `count` rows of `train` with the smallest ids, but for those that ask what one of `held_out` asks.
 
     Ids are hashes of the content, so this is a random choice that stays.
     """
-    questions = {question(row) for row in asked}
+    questions = {question(row) for row in held_out}
     return [row for row in sorted(train, key=lambda row: str(row["id"])) if question(row) not in questions][:count]
 
 
 def question(row: dict[str, Any]) -> str:
     """What the user says in a row, in lower case and with single spaces."""
-    said = [str(turn["content"]) for turn in row["messages"] if turn["role"] == "user"]
-    return " ".join(" ".join(said).lower().split())
+    user_texts = [str(turn["content"]) for turn in row["messages"] if turn["role"] == "user"]
+    return " ".join(" ".join(user_texts).lower().split())
 
 
 def extras(row: dict[str, Any]) -> dict[str, Any]:
@@ -76,63 +77,71 @@ def extras(row: dict[str, Any]) -> dict[str, Any]:
     return {**last, "id": row["id"], "source": row["source"], "slice": row["slice"], "messages": row["messages"][:-1]}
 
 
-def answer_room(asked: list[dict[str, Any]], tokenizer: Any, context: int) -> int:
+def answer_room(held_out: list[dict[str, Any]], tokenizer: Any, context: int) -> int:
     """Tokens that an answer may have, derived from the longest reference and the model's context."""
-    longest = max(len(ids(tokenizer, row["messages"][-1]["content"] or "")) for row in asked)
-    return min(longest + ROOM, context // 2)
+    longest = max(len(ids(tokenizer, row["messages"][-1]["content"] or "")) for row in held_out)
+    return min(longest + SPARE_TOKENS, context // 2)
 
 
-def ask(
+def build_question(
     row: dict[str, Any],
     earlier: list[dict[str, Any]],
     renderer: Renderer,
     tokenizer: Any,
     room: int,
-    prompt: str | None = None,
+    system_prompt: str | None = None,
 ) -> Question | None:
     """`row` as a question of at most `room` tokens, after as many of the rows `earlier` as fit.
 
     Returns None where the question alone is longer than that. A system message of the row stays in front, behind the
-    system prompt `prompt` where there is one.
+    system prompt `system_prompt` where there is one.
     """
-    system, turns, reference = parts(row, prompt)
+    system, turns, reference = parts(row, system_prompt)
     tools = json.loads(row["tools"]) if row.get("tools") else None
     for kept in range(len(earlier), -1, -1):
         before = [turn for shot in earlier[:kept] for turn in shot["messages"] if turn["role"] != "system"]
         text = renderer.render([*system, *before, *turns], tools, generation_prompt=True)
-        found = ids(tokenizer, text)
-        if len(found) <= room:
-            return Question(row["id"], text, reference, tuple(found), kept)
+        prompt_ids = ids(tokenizer, text)
+        if len(prompt_ids) <= room:
+            return Question(row["id"], text, reference, tuple(prompt_ids), kept)
     return None
 
 
-def parts(row: dict[str, Any], prompt: str | None = None) -> tuple[list[Message], list[Message], str]:
+def parts(row: dict[str, Any], system_prompt: str | None = None) -> tuple[list[Message], list[Message], str]:
     """Of a row the system message (or none), what was said after it, and the reference."""
     *turns, reference = row["messages"]
-    own = turns[:1] if turns and turns[0]["role"] == "system" else []
-    said = [text for text in (prompt, *(turn["content"] for turn in own)) if text]
-    system: list[Message] = [{"role": "system", "content": "\n\n".join(said)}] if said else []
-    return system, turns[len(own) :], reference["content"] or ""
+    system_turns = turns[:1] if turns and turns[0]["role"] == "system" else []
+    system_texts = [text for text in (system_prompt, *(turn["content"] for turn in system_turns)) if text]
+    system: list[Message] = [{"role": "system", "content": "\n\n".join(system_texts)}] if system_texts else []
+    return system, turns[len(system_turns) :], reference["content"] or ""
 
 
-def continued(row: dict[str, Any], answer: str, renderer: Renderer, tokenizer: Any, asked: Question) -> list[int]:
+def continuation_ids(
+    row: dict[str, Any], answer: str, renderer: Renderer, tokenizer: Any, question: Question
+) -> list[int]:
     """Token ids of `answer` as it follows the question in training, the end token included."""
     system, turns, _ = parts(row)
     tools = json.loads(row["tools"]) if row.get("tools") else None
-    before = renderer.render([*system, *turns], tools, generation_prompt=True)
-    whole = renderer.render([*system, *turns, {"role": "assistant", "content": answer}], tools)
+    prompt = renderer.render([*system, *turns], tools, generation_prompt=True)
+    full_text = renderer.render([*system, *turns, {"role": "assistant", "content": answer}], tools)
     # a template may tell a past turn in another way than the present one
-    said = whole.removeprefix(before) if whole.startswith(before) else answer + (tokenizer.eos_token or "")
-    found = ids(tokenizer, asked.prompt + said)
-    start = len(asked.ids)
-    after = found[start:] if tuple(found[:start]) == asked.ids else ids(tokenizer, said)
-    return after[: after.index(tokenizer.eos_token_id) + 1] if tokenizer.eos_token_id in after else after
+    continuation = (
+        full_text.removeprefix(prompt) if full_text.startswith(prompt) else answer + (tokenizer.eos_token or "")
+    )
+    token_ids = ids(tokenizer, question.prompt + continuation)
+    start = len(question.ids)
+    answer_ids = token_ids[start:] if tuple(token_ids[:start]) == question.ids else ids(tokenizer, continuation)
+    return (
+        answer_ids[: answer_ids.index(tokenizer.eos_token_id) + 1]
+        if tokenizer.eos_token_id in answer_ids
+        else answer_ids
+    )
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:
     """Token ids of rendered text; the template has written the control tokens, so none is added."""
-    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return found
+    token_ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return token_ids
 
 
 def shots_used(questions: list[Question]) -> dict[str, int]:

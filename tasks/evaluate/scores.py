@@ -6,7 +6,7 @@ from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.settings import Metric
 from tasks.statistics import intervals
 
-MOST = 20
+MAX_VALUES = 20
 """Values of a dimension, such as sources, that are told apart; with more, the dimension is left out."""
 
 DIMENSIONS = ("slice", "source", "length")
@@ -14,34 +14,37 @@ DIMENSIONS = ("slice", "source", "length")
 
 def scores(metrics: list[Metric], columns: dict[str, list[Any]]) -> dict[str, Any]:
     """`metrics` by name, and `slices` by dimension, value and name; `columns` as in predictions.parquet."""
-    every = list(range(len(columns["id"])))
+    all_rows = list(range(len(columns["id"])))
     slices: dict[str, dict[str, Any]] = {}
     for dimension in DIMENSIONS:
         values = sorted({value for value in columns[dimension] if value is not None})
-        if (dimension == "slice" or len(values) > 1) and len(values) <= MOST:
+        if (dimension == "slice" or len(values) > 1) and len(values) <= MAX_VALUES:
             slices[dimension] = {
-                value: told(metrics, columns, [row for row in every if columns[dimension][row] == value])
+                value: metric_scores(metrics, columns, [row for row in all_rows if columns[dimension][row] == value])
                 for value in values
             }
-    return {"metrics": told(metrics, columns, every), "slices": {name: part for name, part in slices.items() if part}}
+    return {
+        "metrics": metric_scores(metrics, columns, all_rows),
+        "slices": {name: part for name, part in slices.items() if part},
+    }
 
 
-def told(metrics: list[Metric], columns: dict[str, list[Any]], rows: list[int]) -> dict[str, Any]:
+def metric_scores(metrics: list[Metric], columns: dict[str, list[Any]], rows: list[int]) -> dict[str, Any]:
     """Each metric over `rows` by name: value, low, high, n, and which way is better."""
-    found = {}
+    scores = {}
     for metric in metrics:
         values = [columns[metric.column][row] for row in rows]
         kind = METRICS[metric.kind]
         if kind.asks == "loss":
             tokens = [columns[f"{metric.column}_tokens"][row] for row in rows]
-            kept = [place for place, value in enumerate(values) if value is not None]
+            kept = [index for index, value in enumerate(values) if value is not None]
             if not kept:
                 continue
-            score = intervals.perplexity([values[place] for place in kept], [tokens[place] for place in kept])
+            score = intervals.perplexity([values[index] for index in kept], [tokens[index] for index in kept])
         else:
             score = intervals.mean(values)
-        found[metric.column] = {**score, "better": "lower" if kind.lower_is_better else "higher"}
-    return found
+        scores[metric.column] = {**score, "better": "lower" if kind.lower_is_better else "higher"}
+    return scores
 
 
 def lengths(characters: list[int]) -> list[str]:

@@ -65,7 +65,9 @@ def ask_server(
     return list(questions), [_answer(response, server.max_new_tokens) for response in responses]
 
 
-def _answer(response: Response, most: int) -> Answer:
+def _answer(response: Response, max_new_tokens: int) -> Answer:
     if response.failed is not None:
         return Answer("", 0, "no_answer")
-    return Answer(response.text, response.output_tokens or 0, "length" if response.is_truncated(most) else "stop")
+    return Answer(
+        response.text, response.output_tokens or 0, "length" if response.is_truncated(max_new_tokens) else "stop"
+    )

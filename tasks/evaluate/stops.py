@@ -2,6 +2,8 @@
 
 transformers' own criterion compares every string with the end of every row at every token, which costs a small model a
 tenth of its time, and stops within what a model thinks.
+
+Shapes: `B` rows of a batch, `T` tokens.
 """
 
 from functools import lru_cache
@@ -19,13 +21,13 @@ PART = "\ufffd"
 """What a token decodes to that holds some bytes of a character."""
 
 
-def first(text: str, stops: tuple[str, ...]) -> str:
+def cut_at_stop(text: str, stops: tuple[str, ...]) -> str:
     """`text` up to the first of `stops`. What a model thinks is no answer: stops count from behind it."""
-    thought, end, said = text.rpartition(THOUGHT)
+    thought, end, answer = text.rpartition(THOUGHT)
     if not end and "<think>" in text:
         return text
-    cut = min((place for stop in stops if stop and (place := said.find(stop)) >= 0), default=len(said))
-    return thought + end + said[:cut]
+    cut = min((position for stop in stops if stop and (position := answer.find(stop)) >= 0), default=len(answer))
+    return thought + end + answer[:cut]
 
 
 class Stop(StoppingCriteria):  # type: ignore[misc]
@@ -36,30 +38,33 @@ class Stop(StoppingCriteria):  # type: ignore[misc]
 
     def __init__(self, tokenizer: Any, stops: tuple[str, ...], start: int) -> None:
         self._tokenizer, self._stops, self._start = tokenizer, stops, start
-        self._last = _last(tokenizer, stops)
+        self._last = _stop_end_ids(tokenizer, stops)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        """One bool a row of `input_ids` (rows, tokens)."""
+        """One bool a row of `input_ids` (B, T): a tensor (B)."""
         newest = input_ids[:, -1].tolist()
-        ends = [token in self._last and self._stands(row) for token, row in zip(newest, input_ids, strict=True)]
+        ends = [token in self._last and self._holds_stop(row) for token, row in zip(newest, input_ids, strict=True)]
         return torch.tensor(ends, device=input_ids.device)
 
-    def _stands(self, row: torch.Tensor) -> bool:
+    def _holds_stop(self, row: torch.Tensor) -> bool:
         # with control tokens: a stop string may be one that does not end the model's own answers
         text = self._tokenizer.decode(row[self._start :], skip_special_tokens=False)
-        return bool(first(text, self._stops) != text)
+        return bool(cut_at_stop(text, self._stops) != text)
 
 
 @lru_cache(8)
-def _last(tokenizer: Any, stops: tuple[str, ...]) -> frozenset[int]:
+def _stop_end_ids(tokenizer: Any, stops: tuple[str, ...]) -> frozenset[int]:
     """Tokens in which one of `stops` may end: its last character, or a part of one, stands in them."""
-    wanted = {stop[-1] for stop in stops if stop}
-    wanted |= set(BLANKS) if " " in wanted else set()
-    numbers = list(range(len(tokenizer)))
-    names = tokenizer.convert_ids_to_tokens(numbers)
-    texts = tokenizer.batch_decode([[number] for number in numbers], skip_special_tokens=False)
+    last_characters = {stop[-1] for stop in stops if stop}
+    last_characters |= set(BLANKS) if " " in last_characters else set()
+    token_ids = list(range(len(tokenizer)))
+    names = tokenizer.convert_ids_to_tokens(token_ids)
+    texts = tokenizer.batch_decode([[token_id] for token_id in token_ids], skip_special_tokens=False)
     return frozenset(
-        number
-        for number, text, name in zip(numbers, texts, names, strict=True)
-        if not text or PART in text or not wanted.isdisjoint(text) or not wanted.isdisjoint(name or "")
+        token_id
+        for token_id, text, name in zip(token_ids, texts, names, strict=True)
+        if not text
+        or PART in text
+        or not last_characters.isdisjoint(text)
+        or not last_characters.isdisjoint(name or "")
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.errors import ModelError
+from tasks.core.paths import PATHS
 from tasks.export.dialogues import Dialogue, accepted
 
 USER, ANSWER, MORE, SYSTEM = (f"Qz{number}zQ" for number in range(4))
@@ -124,5 +125,5 @@ def _render(tokenizer: Any, messages: Dialogue, *, prompt: bool = False) -> str:
 def _refused(why: str) -> ModelError:
     return ModelError(
         f"export ollama: the chat template cannot be said as a template of Ollama: {why}; take ollama out of "
-        "export.formats, and use data/quantized/gguf-*, which holds the template as it is, with llama.cpp."
+        f"export.formats, and use {PATHS.quantized('gguf-*')}, which holds the template as it is, with llama.cpp."
     )

@@ -13,7 +13,7 @@ import torch
 
 from tasks.core.errors import CheckFailed, ModelError
 from tasks.core.files import write_json, write_text
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.export.settings import Settings
 from tasks.models.llama import FORMS
 from tasks.models.llama.names import Config, names, outward
@@ -91,5 +91,7 @@ def _compare(form: str, config: Config, source: dict[str, StoredTensor], out: Pa
         )
     for name in names(config):
         if not torch.equal(reloaded.read(name), _locate(source, name).read()):
-            raise CheckFailed(f"export {form}: read back, {name} is not that of data/merged; the disk may be broken.")
+            raise CheckFailed(
+                f"export {form}: read back, {name} is not that of {PATHS.merged}; the disk may be broken."
+            )
     return len(names(config))

@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks.core.errors import ModelError
 from tasks.core.files import write_text
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.export.dialogues import accepted
 from tasks.export.gotemplate import Frame, translate
 from tasks.export.settings import Settings
@@ -19,7 +19,9 @@ def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
 
     tokenizer = AutoTokenizer.from_pretrained(paths.merged, trust_remote_code=False)
     if not tokenizer.chat_template:
-        raise ModelError("export ollama: data/merged has no chat template; set template.chat_template and run again.")
+        raise ModelError(
+            f"export ollama: {PATHS.merged} has no chat template; set template.chat_template and run again."
+        )
     frame = translate(tokenizer)
     file = f"model-{settings.gguf}.gguf"
     write_gguf(paths.merged, out / file, settings.gguf)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import InputError, ModelError
+from tasks.core.paths import PATHS
 from tasks.models.shards import StoredTensor, stored_tensors
 
 NO_WEIGHTS = "it adds to what the model reads, or runs beside its layers, and changes none of its weights"
@@ -114,13 +115,13 @@ def _same_base(adapter: Adapter, base: dict[str, Any]) -> None:
     trained: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
     if (known := trained.get("base")) and known != base["sha256"]:
         raise ModelError(
-            f"{adapter.folder}: the adapter was trained on a base with the hash {known[:12]}, and data/base has "
+            f"{adapter.folder}: the adapter was trained on a base with the hash {known[:12]}, and {PATHS.base} has "
             f"{base['sha256'][:12]}; put the base back that it was trained on, or train again."
         )
     asked, there = adapter.config.get("revision"), base.get("revision")
     same_model = adapter.config.get("base_model_name_or_path") == base["location"]
     if asked and there and same_model and asked != there:
         raise ModelError(
-            f"{adapter.folder}: the adapter asks for revision {asked} of {base['location']}, and data/base is revision "
-            f"{there}; set base.hub to {base['location']}@{asked}, or train again."
+            f"{adapter.folder}: the adapter asks for revision {asked} of {base['location']}, and {PATHS.base} is "
+            f"revision {there}; set base.hub to {base['location']}@{asked}, or train again."
         )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tasks.core.errors import InputError, ModelError
+from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
 
 TRAINED = "trained"
@@ -38,7 +39,9 @@ class Combine(Section):
 def other_adapters(combine: Combine, root: Path) -> dict[str, Path]:
     """The folder in `root` of each adapter but the trained one, by name. Raises `InputError` for one that is none."""
     if TRAINED not in combine.weights:
-        raise InputError(f"merge.combine.weights does not name `{TRAINED}`; give the adapter in data/trained a weight.")
+        raise InputError(
+            f"merge.combine.weights does not name `{TRAINED}`; give the adapter in {PATHS.fitted} a weight."
+        )
     folders_by_name = {name: root / name for name in combine.weights if name != TRAINED}
     for name, folder in folders_by_name.items():
         if "." in name or name in ("default", COMBINED) or not (folder / "adapter_config.json").is_file():

@@ -8,6 +8,7 @@ import torch
 
 from tasks.core.errors import ModelError
 from tasks.core.files import write_json
+from tasks.core.paths import PATHS
 
 ENVIRONMENT_KEYS = ("_name_or_path", "transformers_version")
 """Keys of config.json that say where and by what it was written, not what the model is."""
@@ -50,9 +51,9 @@ def check_tokenizer(tokenizer: Any, rows: int) -> None:
     """Raise `ModelError` where the tokenizer has more tokens than the model has `rows` of embeddings, or no eos."""
     if len(tokenizer) > rows:
         raise ModelError(
-            f"data/templated/tokenizer has {len(tokenizer)} tokens, but the model has embeddings for {rows}; "
+            f"{PATHS.tokenizer} has {len(tokenizer)} tokens, but the model has embeddings for {rows}; "
             "tokens that the base does not know cannot be used: choose a template without them, or train them "
             "(with an adapter that saves its embeddings)."
         )
     if tokenizer.eos_token_id is None:
-        raise ModelError("data/templated/tokenizer: no eos token, so generation would never stop; set eos_token in it.")
+        raise ModelError(f"{PATHS.tokenizer}: no eos token, so generation would never stop; set eos_token in it.")

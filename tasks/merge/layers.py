@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import CheckFailed, ModelError
+from tasks.core.paths import PATHS
 from tasks.merge.modules import bare, blocks, merge_layer, merges
 from tasks.merge.source import Source
 
@@ -78,7 +79,7 @@ class OffloadedModel:
                     self.tuned.load_adapter(folder, name, low_cpu_mem_usage=True, torch_device="cpu")
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:300]
-            raise ModelError(f"{folder}: the adapter does not fit the base in data/base: {reason}") from None
+            raise ModelError(f"{folder}: the adapter does not fit the base in {PATHS.base}: {reason}") from None
         check_names(folder, self, name, held)
         self._tie_again()
 
@@ -194,7 +195,7 @@ def check_names(folder: Path, offloaded: OffloadedModel, name: str, held: set[st
             for names, what in ((absent, "are missing"), (surplus, "have no place in the base"))
             if names
         ]
-        raise ModelError(f"{folder}: the adapter does not fit the base in data/base: {' and '.join(parts)}.")
+        raise ModelError(f"{folder}: the adapter does not fit the base in {PATHS.base}: {' and '.join(parts)}.")
 
 
 def _empty(model: Any) -> None:

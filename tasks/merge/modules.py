@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import ModelError
+from tasks.core.paths import PATHS
 from tasks.models.private_peft import wrappers
 
 
@@ -22,8 +23,8 @@ def merge_layer(module: Any, path: str) -> Any:
         module.merge(safe_merge=False)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise ModelError(
-            f"data/trained: the adapter cannot be merged into {path}: {' '.join(str(error).split())[:300]} It stays as "
-            "it is, and loads as an adapter with peft."
+            f"{PATHS.fitted}: the adapter cannot be merged into {path}: {' '.join(str(error).split())[:300]} It stays "
+            "as it is, and loads as an adapter with peft."
         ) from None
     return module.get_base_layer()
 

@@ -6,7 +6,7 @@ import torch
 
 from tasks.core.errors import CheckFailed, InputError, ModelError
 from tasks.core.files import write_json, written
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
 from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
 from tasks.merge.folder import check_tokenizer, stored_dtype
@@ -36,7 +36,7 @@ def merge(settings: Settings, paths: Paths) -> None:
     with written(paths.merged) as out:
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
-        difference = compare(expected, logits_of(out, rows), "data/merged", tokenizer.eos_token_id)
+        difference = compare(expected, logits_of(out, rows), str(PATHS.merged), tokenizer.eos_token_id)
         exact = dtype == torch.float32 and not (how.quantization and how.quantization.scheme == "int8")
         _judge(settings, adapter, exact, dtype, difference, effect)
         new = check_new_tokens(base, out, tokenizer, paths.templated)
@@ -109,16 +109,16 @@ def _judge(
     if exact:
         if difference.largest > settings.tolerance:
             raise CheckFailed(
-                f"data/merged: the merged model differs from base and live adapter by up to {difference.largest:.3g} "
-                f"in a logit, more than merge.tolerance = {settings.tolerance:g} allows; keep the adapter, or raise "
-                "the tolerance."
+                f"{PATHS.merged}: the merged model differs from base and live adapter by up to "
+                f"{difference.largest:.3g} in a logit, more than merge.tolerance = {settings.tolerance:g} allows; "
+                "keep the adapter, or raise the tolerance."
             )
         return
     share = difference.divergence / effect.divergence if effect.divergence else 0.0
     if share > settings.max_error:
         kind = str(dtype).removeprefix("torch.")
         raise CheckFailed(
-            f"data/merged: stored as {kind} the merged model diverges from base and live adapter by "
+            f"{PATHS.merged}: stored as {kind} the merged model diverges from base and live adapter by "
             f"{difference.divergence:.3g} nats a token, {share:.1%} of the {effect.divergence:.3g} that training made, "
             f"more than merge.max_error = {settings.max_error:g} allows: {kind} rounds the update away. Set "
             "merge.dtype to float32, or keep the adapter."

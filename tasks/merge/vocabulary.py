@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import CheckFailed
+from tasks.core.paths import PATHS
 from tasks.merge.layers import OffloadedModel
 from tasks.merge.source import source
 
@@ -26,7 +27,7 @@ def check_new_tokens(base: Path, merged: Path, tokenizer: Any, templated: Path) 
         old, now = _row(before, number), _row(after, number)
         if old is not None and now is not None and torch.equal(old.float(), now.float()):
             raise CheckFailed(
-                f"data/merged: the token {new[number]!r} ({number}) is in the training rows, new to the base, and "
+                f"{PATHS.merged}: the token {new[number]!r} ({number}) is in the training rows, new to the base, and "
                 "was not trained: its embedding is what it was before. Train the embeddings too (modules_to_save or "
                 "trainable_token_indices), or choose a template without new tokens."
             )

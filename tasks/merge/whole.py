@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import MachineError, ModelError
+from tasks.core.paths import PATHS
 from tasks.merge.folder import save_beside
 
 
@@ -36,10 +37,10 @@ def with_adapter(model: Any, folder: Path) -> Any:
             missing = tuned.load_adapter(folder, "default").missing_keys
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{folder}: the adapter does not fit the base in data/base: {reason}") from None
+        raise ModelError(f"{folder}: the adapter does not fit the base in {PATHS.base}: {reason}") from None
     if missing:
         raise ModelError(
-            f"{folder}: the adapter does not fit the base in data/base ({vocabulary} rows of embeddings): "
+            f"{folder}: the adapter does not fit the base in {PATHS.base} ({vocabulary} rows of embeddings): "
             f"{len(missing)} of its tensors are missing, such as {missing[0]}."
         )
     return tuned.eval()
@@ -52,8 +53,8 @@ def merge_whole(tuned: Any) -> Any:
             return tuned.merge_and_unload(safe_merge=True)
     except (RuntimeError, ValueError, NotImplementedError) as error:
         raise ModelError(
-            f"data/trained: the adapter cannot be merged: {' '.join(str(error).split())[:300]} It stays as it is, and "
-            "loads as an adapter with peft."
+            f"{PATHS.fitted}: the adapter cannot be merged: {' '.join(str(error).split())[:300]} It stays as it is, "
+            "and loads as an adapter with peft."
         ) from None
 
 

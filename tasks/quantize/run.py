@@ -6,7 +6,7 @@ import torch
 
 from tasks.core.errors import CheckFailed
 from tasks.core.files import write_json, written
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.models.equivalence import Difference, compare, logits, probes, training_rows
 from tasks.models.loading import load_model, load_tokenizer
 from tasks.quantize.schemes import SCHEMES
@@ -26,7 +26,7 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
         SCHEMES[scheme].write(paths.merged, out, lambda: training_rows(paths.templated, settings.calibration))
-        difference = compare(expected, logits(load_model(out), rows), f"data/quantized/{scheme}", stop)
+        difference = compare(expected, logits(load_model(out), rows), str(PATHS.quantized(scheme)), stop)
         before, after = weight_bytes(paths.merged), weight_bytes(out)
         same_ids = _same_token_ids(paths.merged, out, rows)
         _judge(settings, scheme, difference, same_ids)
@@ -54,7 +54,7 @@ def _limit(settings: Settings, scheme: str) -> float:
 
 def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bool) -> None:
     """Raise `CheckFailed` unless what was written is near enough to the merged model."""
-    where = f"data/quantized/{scheme}"
+    where = str(PATHS.quantized(scheme))
     advice = f"drop {scheme} from quantize.schemes, or"
     if difference.divergence > _limit(settings, scheme):
         key = f"limits.{scheme}" if scheme in settings.limits else "max_divergence"

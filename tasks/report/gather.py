@@ -95,7 +95,7 @@ def gather(paths: Paths) -> RunResults:
         predictions={name: _rows(paths.evaluation(name) / "predictions.parquet") for name in scores},
         profile=read_json(paths.clean / "profile.json", "clean"),
         reported=read_json(paths.clean / "ledger.json", "clean").get("reported", {}),
-        versions=_versions(paths.root / "requirements.lock"),
+        versions=_versions(paths.requirements),
         decision=read_json(paths.decision / "decision.json", "decide"),
         comparisons=read_json(paths.decision / "comparisons.json", "decide"),
         benchmarks={

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.core.errors import LossError
 from tasks.core.files import write_json
+from tasks.core.paths import PATHS
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Ledger:
             reasons = ", ".join(f"{reason} {count}" for reason, count in losses.most_common())
             raise LossError(
                 f"{stage}: {losses.total()} of {self.came} {self.unit} ({lost:.1%}) would be left out, more than "
-                f"{key} = {max_loss:g} allows: {reasons}. Mend the data, or raise {key} in params.yaml."
+                f"{key} = {max_loss:g} allows: {reasons}. Mend the data, or raise {key} in {PATHS.params}."
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError, LossError
 from tasks.core.files import write_json, write_text, written
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.models.record import base_folder
 from tasks.template import preview
@@ -53,7 +53,7 @@ def write(settings: Settings, paths: Paths) -> None:
         accounts = [split(name, templater, paths, shown, lost) for name in ("train", "validation")]
     trained = accounts[0].trained
     if not trained["rows"] + trained["preference"] + trained["judged"]:
-        raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see data/clean/ledger.json.")
+        raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see {PATHS.ledger}.")
     packs = _pack(out / "train.arrow", longest) if settings.packing else None
     with written(out / "tokenizer") as folder:
         tokenizer.save_pretrained(folder)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
 from tasks.core.settings import hint
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
@@ -42,7 +43,7 @@ def peft_configuration(what: str, settings: Tuning, task: str = "CAUSAL_LM") -> 
     for name in settings.peft:
         if name not in fields:
             raise SettingsError(
-                f"params.yaml: unknown key '{what}.peft.{name}': {kind.__name__} of peft has no such field; "
+                f"{PATHS.params}: unknown key '{what}.peft.{name}': {kind.__name__} of peft has no such field; "
                 f"{hint(name, fields)}"
             )
     fields_set = {name: value for name, value in method.preset.items() if name in fields} | settings.peft
@@ -63,7 +64,7 @@ def peft_configuration(what: str, settings: Tuning, task: str = "CAUSAL_LM") -> 
     try:
         return kind(task_type=task, **fields_set)
     except (ValueError, TypeError, AssertionError, ImportError) as error:
-        raise SettingsError(f"params.yaml: {what}.peft: peft refuses it: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{PATHS.params}: {what}.peft: peft refuses it: {' '.join(str(error).split())}") from None
 
 
 def attach(
@@ -82,7 +83,7 @@ def attach(
         return model
     if settings.method == "trainable_tokens" and model.config.tie_word_embeddings:
         raise SettingsError(
-            f"params.yaml: {what}.method trainable_tokens does not work with trl on a base whose head shares the "
+            f"{PATHS.params}: {what}.method trainable_tokens does not work with trl on a base whose head shares the "
             "weights of the embeddings; set it to freeze with freeze.names: [embed_tokens], or to lora."
         )
     from peft import get_peft_model
@@ -96,7 +97,7 @@ def attach(
     except (ValueError, TypeError, KeyError, AssertionError, RuntimeError, ImportError) as error:
         key = "lora.target_modules" if METHODS[settings.method].lora and "target" in str(error).lower() else "peft"
         reason = " ".join(str(error).split())
-        raise SettingsError(f"params.yaml: {what}.{key} does not fit the base: {reason}") from None
+        raise SettingsError(f"{PATHS.params}: {what}.{key} does not fit the base: {reason}") from None
     if settings.method == "eva":
         _initialize_eva(what, tuned, rows)
     if METHODS[settings.method].plain:
@@ -109,7 +110,7 @@ def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
     blocks = max((part for part in model.modules() if isinstance(part, torch.nn.ModuleList)), key=len)
     if abs(freeze.layers) > len(blocks):
         raise SettingsError(
-            f"params.yaml: {what}.freeze.layers is {freeze.layers}, and the base has {len(blocks)} blocks; "
+            f"{PATHS.params}: {what}.freeze.layers is {freeze.layers}, and the base has {len(blocks)} blocks; "
             "take fewer, or method: full."
         )
     model.requires_grad_(False)
@@ -120,7 +121,7 @@ def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
         weights = [weight for name, weight in model.named_parameters() if part in name]
         if not weights:
             tied = " (the head shares the weights of the embeddings)" if model.config.tie_word_embeddings else ""
-            raise SettingsError(f"params.yaml: {what}.freeze.names: no weight of the base is called {part}{tied}.")
+            raise SettingsError(f"{PATHS.params}: {what}.freeze.names: no weight of the base is called {part}{tied}.")
         for weight in weights:
             weight.requires_grad_(True)
 
@@ -130,8 +131,8 @@ def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:
     tied = bool(model.config.tie_word_embeddings)
     if not hasattr(config, "modules_to_save") or (tied and not hasattr(config, "ensure_weight_tying")):
         raise SettingsError(
-            f"params.yaml: template.new_tokens makes rows of embeddings, and {what}.method {method} cannot train them "
-            "on this base; set it to lora, freeze or full."
+            f"{PATHS.params}: template.new_tokens makes rows of embeddings, and {what}.method {method} cannot train "
+            "them on this base; set it to lora, freeze or full."
         )
     layers = {id(layer): layer for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
     names = [name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if id(layer) in layers]
@@ -162,7 +163,7 @@ def _initialize_eva(what: str, tuned: Any, rows: Any) -> None:
     needed = int(config.r * config.eva_config.rho)
     if (tokens := sum(map(len, samples))) < needed:
         raise SettingsError(
-            f"params.yaml: {what}.method eva looks at {needed} tokens at least (lora.r times rho), and the first "
+            f"{PATHS.params}: {what}.method eva looks at {needed} tokens at least (lora.r times rho), and the first "
             f"{len(samples)} rows have {tokens}; lower {what}.lora.r."
         )
     longest = max(map(len, samples))

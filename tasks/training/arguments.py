@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
 from tasks.training import distributed
 from tasks.training.estimate import checkpoints_kept
 from tasks.training.optimizers import PROJECTING
@@ -46,7 +47,7 @@ def arguments(
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
             advice = f"did you mean '{near[0]}'?" if near else "see its documentation."
             raise SettingsError(
-                f"params.yaml: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
+                f"{PATHS.params}: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
                 f"{advice}"
             )
     values = {
@@ -86,7 +87,7 @@ def arguments(
         return kind(**{**values, **further})
     except (ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
-        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {reason}") from None
+        raise SettingsError(f"{PATHS.params}: trl refuses these settings of {what}: {reason}") from None
 
 
 def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import torch
 
 from tasks.core.errors import CheckFailed, InputError
+from tasks.core.paths import PATHS
 from tasks.rows.canonical import IGNORED
 from tasks.training.padding import FLAT_COLLATOR, Collator, rows_stay_apart
 
@@ -66,7 +67,7 @@ def _starts(rows: Any) -> Any:
     packs = rows.data.column("pack").to_numpy()
     steps = np.diff(packs)
     if len(packs) and (packs[0] != 0 or ((steps != 0) & (steps != 1)).any()):
-        raise InputError("data/templated: the packs do not ascend from 0 row by row; run the stage template again.")
+        raise InputError(f"{PATHS.templated}: the packs do not ascend from 0 row by row; run the stage template again.")
     return np.concatenate([[0], np.flatnonzero(steps) + 1, [len(packs)]]) if len(packs) else np.zeros(1, np.int64)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import CheckFailed, InputError
+from tasks.core.paths import PATHS
 from tasks.rows.canonical import IGNORED
 
 
@@ -53,4 +54,4 @@ def check(counts: Counts, expected: dict[str, int], what: str) -> None:
         )
         raise CheckFailed(f"{what}: the trainer sees {differences}; run the stage template again.")
     if not counts.supervised_tokens:
-        raise CheckFailed(f"{what}: {counts.rows} rows, but no token carries a loss; see data/templated/preview.html.")
+        raise CheckFailed(f"{what}: {counts.rows} rows, but no token carries a loss; see {PATHS.preview}.")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
 from tasks.training import optimizers
 from tasks.training.methods import METHODS, known
@@ -203,14 +204,14 @@ def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
     """Raise `SettingsError` where rows should share a line of a batch, and what is tuned or how they go forbids it."""
     if packed and settings.group_by_length:
         raise SettingsError(
-            f"params.yaml: {what}.group_by_length is for rows that are not packed; set it to false, or "
+            f"{PATHS.params}: {what}.group_by_length is for rows that are not packed; set it to false, or "
             "template.packing to false."
         )
     alone = isinstance(settings, Tuning) and not METHODS[settings.method].side_by_side
     if alone and (packed or settings.padding_free is True):
         key = "template.packing" if packed else f"{what}.padding_free"
         raise SettingsError(
-            f"params.yaml: {key} puts several rows into one line, and what {what}.method puts before a row would "
+            f"{PATHS.params}: {key} puts several rows into one line, and what {what}.method puts before a row would "
             "stand before the first one only; set it to false."
         )
 

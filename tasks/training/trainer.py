@@ -12,6 +12,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from tasks.core.errors import CheckFailed, SettingsError
+from tasks.core.paths import PATHS
 from tasks.models.private_transformers import Ordered
 from tasks.training import loop, padding
 from tasks.training.adapters import peft_configuration
@@ -93,7 +94,7 @@ def fit(
     stage = settings if isinstance(settings, Supervised) else None
     if stage and stage.patience and validation is None:
         raise SettingsError(
-            f"params.yaml: {what}.patience looks at the validation split, which is empty; set it to null."
+            f"{PATHS.params}: {what}.patience looks at the validation split, which is empty; set it to null."
         )
     values = _arguments(
         what, settings, scratch, evaluated=validation is not None, padding_free=padding_free, size=width(model.config)
@@ -114,7 +115,7 @@ def fit(
         )
     except (ValueError, ImportError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
-        raise SettingsError(f"params.yaml: trl refuses these settings of {what}: {reason}") from None
+        raise SettingsError(f"{PATHS.params}: trl refuses these settings of {what}: {reason}") from None
     for value in trainable:  # trl rounds adapters on a quantised base to bfloat16, in which small steps are lost
         value.data = value.data.float()
     trainer.what, trainer.method = what, method

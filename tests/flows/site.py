@@ -71,8 +71,8 @@ class Site:
 
     def start(self, *changes: str) -> str:
         """Queue a run; return its name."""
-        said = self.toy.command("start", *(word for change in changes for word in ("--set", change)))
-        return said.split("Queued as ")[1].split()[0]
+        output = self.toy.command("start", *(word for change in changes for word in ("--set", change)))
+        return output.split("Queued as ")[1].split()[0]
 
     def queue(self, change: str) -> str:
         """The same as `start`, without a process for it."""
@@ -81,8 +81,8 @@ class Site:
         return run.name
 
     def run(self, name: str) -> FlowRun:
-        (found,) = self.client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name])))
-        return found
+        (flow_run,) = self.client.read_flow_runs(flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name])))
+        return flow_run
 
     def state(self, name: str) -> str:
         state = self.run(name).state
@@ -93,12 +93,12 @@ class Site:
         return str(until(lambda: self.state(name) if self._final(name) else "", PATIENCE, POLL))
 
     def stages(self, name: str) -> dict[str, str]:
-        found: dict[str, str] = {}
+        states: dict[str, str] = {}
         mine = FlowRunFilter(id=FlowRunFilterId(any_=[self.run(name).id]))
         for task in self.client.read_task_runs(flow_run_filter=mine):
             if task.state:
-                found[task.name] = str(task.state.name)
-        return found
+                states[task.name] = str(task.state.name)
+        return states
 
     def logs(self, run: UUID) -> str:
         where = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run]))
@@ -115,22 +115,22 @@ class Site:
 
     def working(self) -> list[psutil.Process]:
         """The stage processes of this site's runs, and of no other's."""
-        found = []
+        processes = []
         for process in psutil.process_iter(["cmdline", "cwd"]):
             line, folder = process.info["cmdline"] or [], process.info["cwd"] or "/"
             if line[1:2] == ["work.py"] and Path(folder).is_relative_to(self.toy.path):
-                found.append(process)
-        return found
+                processes.append(process)
+        return processes
 
     def processes(self, name: str) -> list[psutil.Process]:
         """The processes that carry out a run: Prefect's, none of its stages'."""
-        run, found = str(self.run(name).id), []
+        run, processes = str(self.run(name).id), []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 mine = process.environ().get("PREFECT__FLOW_RUN_ID") == run
                 if mine and not set(process.cmdline()) & {"work.py", "git", "dvc"}:
-                    found.append(process)
-        return found
+                    processes.append(process)
+        return processes
 
     def started(self) -> int:
         """How many stage processes began to work, in all runs."""
@@ -150,17 +150,17 @@ def deployed(finished: Path, folder: Path, *, runs: dict[str, str] | None = None
 
     `environment` is for the server, `runs` for the worker and what it starts.
     """
-    place = folder / "toy"
-    shutil.copytree(finished, place)
-    shutil.copytree(ROOT / "infra", place / "infra")
+    checkout = folder / "toy"
+    shutil.copytree(finished, checkout)
+    shutil.copytree(ROOT / "infra", checkout / "infra")
     # a client of its own: settings of this process would hold for all tests that come after, of other servers
     with running(**environment) as server, SyncPrefectClient(server.url) as client:
-        toy = Toy(place, server.url)
-        toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(place.parent / "home"), **(runs or {}))
+        toy = Toy(checkout, server.url)
+        toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(checkout.parent / "home"), **(runs or {}))
         toy.call("git", "add", "--all")
         toy.call("git", "commit", "--quiet", "--message", "infra")
-        said = toy.command("deploy")
-        assert "Next: temper worker" in said
+        output = toy.command("deploy")
+        assert "Next: temper worker" in output
         site = Site(toy, client, server)
         try:
             yield site

@@ -19,10 +19,10 @@ def test_a_killed_stage_is_named_and_the_next_run_goes_on(toy: Toy) -> None:
     gate = toy.hold("train")
     run = toy.temper("run")
     os.kill(toy.held("train"), signal.SIGKILL)
-    said = run.communicate()[1]
+    stderr = run.communicate()[1]
     assert run.returncode == 1
-    assert "train was ended by SIGKILL." in said
-    assert "Traceback" not in said
+    assert "train was ended by SIGKILL." in stderr
+    assert "Traceback" not in stderr
     assert toy.lock == before
     gate.unlink()
     assert {stage for stage, how in toy.flow().items() if how == "ran"} == BELOW_TRAIN
@@ -62,9 +62,9 @@ def test_a_killed_server_costs_no_finished_stage(toy: Toy, tmp_path: Path) -> No
     server.kill()
     server.communicate()
     gate.unlink()
-    said = run.communicate()[1]
-    assert "Traceback" not in said
-    assert "the Prefect server no longer answers" in said
+    stderr = run.communicate()[1]
+    assert "Traceback" not in stderr
+    assert "the Prefect server no longer answers" in stderr
     assert run.returncode == 1
     toy.environment["PREFECT_API_URL"] = api
     assert toy.flow()["train"] == "unchanged"

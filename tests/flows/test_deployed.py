@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
 from flows.bridge import find
-from flows.params.form import form, news
+from flows.params.form import changed_settings, form
 from flows.params.model import model
 from flows.worktree import worktree as rooms
 from flows.worktree.worktree import label, recover, workspace
@@ -197,15 +197,15 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
     gate = toy.hold("merge")
     run = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.environment)
     stage = psutil.Process(toy.held("merge"))
-    (place,) = [path for path in Paths(toy.path).worktrees.iterdir() if path.is_dir()]
-    (place / "data/scratch/train-1").mkdir(parents=True)
-    (place / "data/scratch/train-1/step").write_text("7")
+    (worktree,) = [path for path in Paths(toy.path).worktrees.iterdir() if path.is_dir()]
+    (worktree / "data/scratch/train-1").mkdir(parents=True)
+    (worktree / "data/scratch/train-1/step").write_text("7")
     with get_client(sync_client=True) as client:
         with monkeypatch.context() as clock:  # set since the run began: the age of a process says nothing
             booted = psutil.boot_time() + 3600.0
             clock.setattr("psutil._pslinux.boot_time", lambda: booted)
             reap(lambda line: None)
-        where = FlowRunFilter(name=FlowRunFilterName(any_=[place.name]))
+        where = FlowRunFilter(name=FlowRunFilterName(any_=[worktree.name]))
         (dead,) = client.read_flow_runs(flow_run_filter=where)
         assert str(dead.state_name) == "Running"
         os.kill(run.pid, signal.SIGKILL)
@@ -228,12 +228,12 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
 def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rooms, "PATIENCE", 0.0)
     with workspace("first"):
-        place = Path.cwd()
+        worktree = Path.cwd()
         os.chdir(toy.path)
         assert recover() == []
         with pytest.raises(Busy, match="the run 'first' is under way already"), workspace("first"):
             pass
-        assert place.is_dir()
+        assert worktree.is_dir()
     assert clean(toy)
 
 
@@ -257,11 +257,11 @@ def test_of_a_form_counts_what_changes_the_meaning_of_params() -> None:
     metrics = [metric.model_dump(mode="json") for metric in load(model(), params).evaluate.metrics]
     assert len(metrics[0]) > 2
     rate = {"train": {"learning_rate": 0.00025, "lora": {"r": load(model(), params).train.lora.r}}}
-    assert news({"evaluate": {"metrics": metrics}, **rate}, params) == {"train": {"learning_rate": 0.00025}}
+    assert changed_settings({"evaluate": {"metrics": metrics}, **rate}, params) == {"train": {"learning_rate": 0.00025}}
     fewer = {"evaluate": {"metrics": [{**metrics[0], "timeout": 7}]}}
-    assert news(fewer, params) == fewer
-    assert news({"train": {"learning_rate": "quick"}}, params) == {"train": {"learning_rate": "quick"}}
-    assert news({"no": 1}, params) == {"no": 1}
+    assert changed_settings(fewer, params) == fewer
+    assert changed_settings({"train": {"learning_rate": "quick"}}, params) == {"train": {"learning_rate": "quick"}}
+    assert changed_settings({"no": 1}, params) == {"no": 1}
 
 
 def test_the_form_has_every_key_with_the_values_of_params() -> None:

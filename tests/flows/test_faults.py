@@ -27,10 +27,10 @@ def test_without_credentials_the_server_refuses(new: Toy) -> None:
         shutil.copytree(Path(__file__).parents[2] / "infra", new.path / "infra")
         new.environment.update(PREFECT_API_URL=api, PREFECT_HOME=str(new.path.parent / "home"))
         refused = new.temper("deploy")
-        said = refused.communicate()[1]
+        stderr = refused.communicate()[1]
         assert refused.returncode == 1
-        assert "Traceback" not in said
-        assert "PREFECT_API_AUTH_STRING" in said
+        assert "Traceback" not in stderr
+        assert "PREFECT_API_AUTH_STRING" in stderr
         new.environment["PREFECT_API_AUTH_STRING"] = "admin:secret"
         new.command("deploy")
 

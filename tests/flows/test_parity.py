@@ -15,9 +15,9 @@ def how(outcomes: dict[str, str], word: str) -> set[str]:
 
 def test_after_the_flow_dvc_runs_nothing(toy: Toy) -> None:
     before = toy.lock
-    said = toy.dvc("repro")
-    assert said.count("didn't change, skipping") == len(STAGES)
-    assert "Running" not in said
+    output = toy.dvc("repro")
+    assert output.count("didn't change, skipping") == len(STAGES)
+    assert "Running" not in output
     assert "up to date" in toy.dvc("status")
     assert toy.lock == before
 

@@ -35,9 +35,10 @@ if sys.argv[1] == "evaluate":
 if sys.argv[1] == "decide":
     (data / "decision").mkdir(exist_ok=True)
     known = (data / "best/scores.parquet").exists()
-    told = {"promote": rate < 1e-3, "reason": f"{rate} is {'compared' if known else 'alone'}.", "candidate": "merged"}
-    told |= {"metric": "exact_match", "value": 0.9, "low": 0.8, "high": 1, "n": 4, "gain": 0.5, "p": 0.01, "rules": {}}
-    (data / "decision/decision.json").write_text(json.dumps(told))
+    decision = {"promote": rate < 1e-3, "reason": f"{rate} is {'compared' if known else 'alone'}."}
+    decision |= {"candidate": "merged", "metric": "exact_match", "value": 0.9, "low": 0.8, "high": 1, "n": 4}
+    decision |= {"gain": 0.5, "p": 0.01, "rules": {}}
+    (data / "decision/decision.json").write_text(json.dumps(decision))
 """
 
 
@@ -63,18 +64,18 @@ def judged(new: Toy) -> Toy:
 
 
 def test_the_decision_is_followed_and_later_runs_are_compared_with_what_is_promoted(judged: Toy) -> None:
-    from flows.history.registry import holder
+    from flows.history.registry import promoted_commit
 
-    said = retrained(settings={"train": {"learning_rate": 1e-4}})
-    assert "is promoted: 0.0001 is alone." in said
-    assert "model v0.0.1 is commit" in said
-    first = holder("production")
+    output = retrained(settings={"train": {"learning_rate": 1e-4}})
+    assert "is promoted: 0.0001 is alone." in output
+    assert "model v0.0.1 is commit" in output
+    first = promoted_commit("production")
     assert "learning_rate: 0.0001" in judged.call("git", "show", f"{first}:params.yaml")
     assert "byte for byte, the model that is promoted already" in retrained(settings={"train": {"learning_rate": 1e-4}})
     assert "is not promoted: 0.002 is compared." in retrained(settings={"train": {"learning_rate": 2e-3}})
-    assert holder("production") == first
+    assert promoted_commit("production") == first
     assert "is promoted: 0.0002 is compared." in retrained(settings={"train": {"learning_rate": 2e-4}})
-    assert "learning_rate: 0.0002" in judged.call("git", "show", f"{holder('production')}:params.yaml")
+    assert "learning_rate: 0.0002" in judged.call("git", "show", f"{promoted_commit('production')}:params.yaml")
     assert not judged.call("git", "status", "--porcelain")
 
 

@@ -17,31 +17,31 @@ from tests.flows.site import Site
 
 def proposed(method: str, *values: str, count: int = 5) -> list[dict[str, object]]:
     source = trials(method, space(list(values)), count, 7, True)  # type: ignore[arg-type]
-    found = []
+    proposals = []
     while (chosen := source.propose()) is not None:
-        found.append(chosen)
-        source.tell(chosen, float(len(found)))
-    return found
+        proposals.append(chosen)
+        source.tell(chosen, float(len(proposals)))
+    return proposals
 
 
 def test_a_grid_has_every_combination() -> None:
-    found = proposed("grid", "train.learning_rate=1e-4,2e-4", "train.lora.r=8,16", "train.method=lora")
-    assert len(found) == 4
-    assert {"train.learning_rate": 1e-4, "train.lora.r": 16, "train.method": "lora"} in found
+    proposals = proposed("grid", "train.learning_rate=1e-4,2e-4", "train.lora.r=8,16", "train.method=lora")
+    assert len(proposals) == 4
+    assert {"train.learning_rate": 1e-4, "train.lora.r": 16, "train.method": "lora"} in proposals
 
 
 @pytest.mark.parametrize("method", ["random", "optuna"])
 def test_ranges_are_kept_and_a_seed_gives_the_same_again(method: str) -> None:
     pytest.importorskip("optuna")
     words = ("train.learning_rate=1e-5..1e-2", "train.lora.r=4..64", "train.method=lora,full")
-    found = proposed(method, *words)
-    assert len(found) == 5
-    assert found == proposed(method, *words)
-    for values in found:
+    proposals = proposed(method, *words)
+    assert len(proposals) == 5
+    assert proposals == proposed(method, *words)
+    for values in proposals:
         assert 1e-5 <= float(str(values["train.learning_rate"])) <= 1e-2
         assert isinstance(values["train.lora.r"], int)
         assert values["train.method"] in {"lora", "full"}
-    assert len({str(values) for values in found}) > 1
+    assert len({str(values) for values in proposals}) > 1
 
 
 def test_ranges_over_decades_are_drawn_by_their_logarithm() -> None:
@@ -80,9 +80,9 @@ def test_a_training_is_hopeless_half_way_and_not_before(tmp_path: Path) -> None:
 
 def test_the_plot_is_a_picture_with_a_line_for_each_trial() -> None:
     rows = [{"lr": 1e-4, "method": "<b>", "score": 0.9}, {"lr": 1e-2, "method": "full", "score": None}]
-    found = re.search(r"base64,([^)]+)\)", _plot(rows))
-    assert found
-    picture = ElementTree.fromstring(base64.b64decode(found[1]))
+    encoded = re.search(r"base64,([^)]+)\)", _plot(rows))
+    assert encoded
+    picture = ElementTree.fromstring(base64.b64decode(encoded[1]))
     paths = [path.get("d", "") for path in picture.iter() if path.get("fill") == "none"]
     assert [path.count("L") for path in paths] == [1, 2]
     assert _plot([]) == "No trial ended."
@@ -93,12 +93,12 @@ def test_a_sweep_runs_its_trials_and_says_which_was_best(site: Site) -> None:
     counted = site.toy.gate / "count-train"
     before = len(counted.read_text()) if counted.exists() else 0
     process = site.toy.temper("sweep", "train.learning_rate=3e-3,4e-3", "merge.probes=4,8", "--at-once", "2")
-    said = "".join(process.communicate())
-    assert process.returncode == 0, said
-    assert "The best: dvc exp apply " in said
-    assert said.count("Completed") == 4
+    output = "".join(process.communicate())
+    assert process.returncode == 0, output
+    assert "The best: dvc exp apply " in output
+    assert output.count("Completed") == 4
     assert len(counted.read_text()) - before == 2  # four trials, two trainings
-    run = next(run for run in site.client.read_flow_runs() if run.name and said.count(run.name) > 3)
+    run = next(run for run in site.client.read_flow_runs() if run.name and output.count(run.name) > 3)
     names = {f"{run.name}-{number:02}" for number in range(1, 5)}
     assert {name for name in names if site.experiment(name)} == names
     assert {site.parameter(name, "learning_rate") for name in names} == {3e-3, 4e-3}

@@ -20,7 +20,7 @@ import torch
 from pydantic import ValidationError
 
 from tasks.align import stage as alignment
-from tasks.align.objectives import GONE, OBJECTIVES
+from tasks.align.objectives import NOT_OFFERED, OBJECTIVES
 from tasks.align.settings import Settings as Alignment
 from tasks.core.errors import TemperError
 from tasks.core.files import sha256, write_text
@@ -260,7 +260,7 @@ def column(path: Path, name: str) -> list[float]:
 
 def refused() -> list[tuple[str, str, str]]:
     """What is refused: part, name, reason."""
-    tables = {"method": methods.REFUSED, "optimiser": optimizers.REFUSED, "objective": GONE}
+    tables = {"method": methods.REFUSED, "optimiser": optimizers.REFUSED, "objective": NOT_OFFERED}
     return [(part, name, reason) for part, table in tables.items() for name, reason in table.items()]
 
 

@@ -13,6 +13,7 @@ from tasks.clean.privacy.walk import Change, changed, changed_text
 from tasks.clean.record import Record
 from tasks.clean.settings import Privacy
 from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
 
 
 class PrivacyFilter:
@@ -24,8 +25,8 @@ class PrivacyFilter:
 
         if unknown := set(settings.phone_regions) - SUPPORTED_REGIONS:
             raise SettingsError(
-                f"params.yaml: clean.privacy.phone_regions: {', '.join(sorted(unknown))} is no country with a plan of "
-                "telephone numbers; give two capital letters each, such as US."
+                f"{PATHS.params}: clean.privacy.phone_regions: {', '.join(sorted(unknown))} is no country with a plan "
+                "of telephone numbers; give two capital letters each, such as US."
             )
         self._actions: dict[Kind, str] = {kind: getattr(settings, kind) for kind in KINDS}
         self._regions = settings.phone_regions

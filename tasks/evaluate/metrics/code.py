@@ -32,7 +32,7 @@ def passes(output: str, reference: str, row: dict[str, Any], *, timeout: float, 
     if not isinstance(tests, str) or not tests.strip():
         raise InputError(f"evaluate: the row {row['id']} has no tests to run; give its last message a key `tests`.")
     _can_confine()
-    return float(ran(f"{code(output)}\n", f"{tests}\n", timeout=timeout, memory=memory))
+    return float(runs_to_end(f"{code(output)}\n", f"{tests}\n", timeout=timeout, memory=memory))
 
 
 def code(output: str) -> str:
@@ -41,7 +41,7 @@ def code(output: str) -> str:
     return "\n".join(blocks) if blocks else output
 
 
-def ran(program: str, tests: str, *, timeout: float, memory: int) -> bool:
+def runs_to_end(program: str, tests: str, *, timeout: float, memory: int) -> bool:
     """Whether `program` and `tests` ran to their end in a confined child."""
     token = secrets.token_hex(16)  # proof that the end was reached; it never leaves this machine's memory
     with tempfile.TemporaryDirectory(prefix="temper-code-") as folder:
@@ -55,7 +55,7 @@ def ran(program: str, tests: str, *, timeout: float, memory: int) -> bool:
             start_new_session=True,
         )
         try:
-            said, _ = child.communicate(f"{token}\0{program}\0{tests}".encode(errors="replace"), timeout)
+            child_output, _ = child.communicate(f"{token}\0{program}\0{tests}".encode(errors="replace"), timeout)
         except subprocess.TimeoutExpired:
             return False
         finally:
@@ -63,13 +63,13 @@ def ran(program: str, tests: str, *, timeout: float, memory: int) -> bool:
                 os.killpg(child.pid, signal.SIGKILL)
             child.kill()
             child.communicate()
-    return child.returncode == 0 and said.decode(errors="replace") == token
+    return child.returncode == 0 and child_output.decode(errors="replace") == token
 
 
 @cache
 def _can_confine() -> None:
     """Raise `MachineError` where the child cannot be confined: code of a model never runs unconfined."""
-    if not ran("", "", timeout=60, memory=512):
+    if not runs_to_end("", "", timeout=60, memory=512):
         raise MachineError(
             "evaluate: the metric code needs Linux on x86-64 or ARM64 with seccomp, to run answers where they can do "
             "no harm; take the metric out of evaluate.metrics, or run elsewhere."

@@ -55,6 +55,9 @@ def compare(about: str, function: Callable[[str, str], float]) -> Kind:
 def scorer(metric: "Metric", scoring: Path) -> Score:
     """The function that scores answers by `metric`; files that it names are in the folder `scoring`.
 
+        score = scorer(Metric(kind="exact_match"), paths.scoring)
+        score("docker ps", "docker ps", {})  # 1.0
+
     Raises `SettingsError` or `InputError` for a schema or function that cannot be used.
     """
     make = METRICS[metric.kind].make

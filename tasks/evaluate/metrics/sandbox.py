@@ -84,9 +84,9 @@ def main() -> int:
     write, silent = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(silent, 1)  # what the program prints is nobody's business, and may be endless
     confine(int(sys.argv[1]), int(sys.argv[2]))
-    place = {"__name__": "__main__"}
-    exec(compile(program, "answer", "exec"), place)
-    exec(compile(tests, "tests", "exec"), place)
+    namespace = {"__name__": "__main__"}
+    exec(compile(program, "answer", "exec"), namespace)
+    exec(compile(tests, "tests", "exec"), namespace)
     os.write(write, token.encode())
     return 0
 

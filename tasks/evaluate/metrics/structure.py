@@ -13,8 +13,8 @@ FENCE = re.compile(r"^\s*```[a-zA-Z0-9_+-]*[ \t]*\n(.*?)\n?```\s*$", re.DOTALL)
 
 def unfenced(text: str) -> str:
     """What stands in a fence of Markdown that is all of `text`, or `text`."""
-    found = FENCE.match(text)
-    return found[1] if found else text
+    fence = FENCE.match(text)
+    return fence[1] if fence else text
 
 
 def value(text: str) -> Any:
@@ -41,7 +41,7 @@ def valid(output: str, reference: str) -> float:
 def equal(output: str, reference: str) -> float:
     """1 where output and reference are the same JSON value; 1 and 1.0 are, 1 and true are not."""
     try:
-        return float(_told(value(output)) == _told(value(reference)))
+        return float(_typed(value(output)) == _typed(value(reference)))
     except (ValueError, RecursionError):
         return 0.0
 
@@ -59,8 +59,8 @@ def schema(file: Path) -> Callable[[str], float]:
     except FileNotFoundError:
         raise SettingsError(f"{file}: no such file; evaluate.metrics names a schema that is not there.") from None
     except (ValueError, SchemaError) as error:
-        told = " ".join(str(getattr(error, "message", error)).split())
-        raise SettingsError(f"{file}: no JSON Schema ({told}); mend it, or take the metric out.") from None
+        reason = " ".join(str(getattr(error, "message", error)).split())
+        raise SettingsError(f"{file}: no JSON Schema ({reason}); mend it, or take the metric out.") from None
     validator = kind(rules)
 
     def fits(output: str) -> float:
@@ -75,10 +75,10 @@ def schema(file: Path) -> Callable[[str], float]:
     return fits
 
 
-def _told(item: Any) -> Any:
+def _typed(item: Any) -> Any:
     """A value in which booleans are not numbers."""
     if isinstance(item, bool):
         return ("bool", item)
     if isinstance(item, dict):
-        return {key: _told(inner) for key, inner in item.items()}
-    return [_told(inner) for inner in item] if isinstance(item, list) else item
+        return {key: _typed(inner) for key, inner in item.items()}
+    return [_typed(inner) for inner in item] if isinstance(item, list) else item

@@ -43,22 +43,24 @@ def pattern(expression: str) -> Callable[[str, str], float]:
     search = re.compile(expression, re.MULTILINE).search
 
     def compare(output: str, reference: str) -> float:
-        found = search(output)
-        if not found or not found.re.groups:
-            return float(bool(found))
-        wanted = search(reference)
-        return float(spaced(found[1] or "") == spaced((wanted[1] or "") if wanted else reference))
+        output_match = search(output)
+        if not output_match or not output_match.re.groups:
+            return float(bool(output_match))
+        reference_match = search(reference)
+        return float(
+            spaced(output_match[1] or "") == spaced((reference_match[1] or "") if reference_match else reference)
+        )
 
     return compare
 
 
 def f1(output: str, reference: str) -> float:
     """Harmonic mean of precision and recall of words, as SQuAD's evaluation has it."""
-    said, wanted = plain(output).split(), plain(reference).split()
-    if not said or not wanted:
-        return float(said == wanted)
-    shared = sum((Counter(said) & Counter(wanted)).values())
-    return 2 * shared / (len(said) + len(wanted))
+    output_words, reference_words = plain(output).split(), plain(reference).split()
+    if not output_words or not reference_words:
+        return float(output_words == reference_words)
+    shared = sum((Counter(output_words) & Counter(reference_words)).values())
+    return 2 * shared / (len(output_words) + len(reference_words))
 
 
 def rouge(kind: str, output: str, reference: str) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.core.errors import InputError
+from tasks.core.paths import PATHS
 from tasks.generate.program.distance import openings
 from tasks.generate.program.intents import Grammar, Intent, fill
 
@@ -108,5 +109,5 @@ def _held_out(
 def _exhausted(key: str, count: int, wanted: int) -> InputError:
     return InputError(
         f"The seed's grammar has only about {count} of the {wanted} different requests asked for; "
-        f"lower generate.{key} in params.yaml, or add phrasings and values to the seed."
+        f"lower generate.{key} in {PATHS.params}, or add phrasings and values to the seed."
     )

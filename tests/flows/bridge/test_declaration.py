@@ -24,7 +24,7 @@ LOCK = "requirements.lock"
 def outputs(body: dict[str, Any], key: str, **flags: bool) -> set[str]:
     """Paths under `key` (outs, metrics) that have these flags and no others."""
     each = [next(iter(out.items())) if isinstance(out, dict) else (out, {}) for out in body.get(key, [])]
-    return {path for path, given in each if given == flags}
+    return {path for path, declared_flags in each if declared_flags == flags}
 
 
 def code(body: dict[str, Any]) -> list[str]:
@@ -61,10 +61,10 @@ def test_the_code_of_an_entry_is_what_its_stage_imports(name: str) -> None:
         for file in (path.rglob("*.py") if path.is_dir() else [path])
         if file.name != "__init__.py"
     }
-    told = [f"{name} imports {file.relative_to(ROOT)}: add it" for file in sorted(needed - declared)]
+    mismatches = [f"{name} imports {file.relative_to(ROOT)}: add it" for file in sorted(needed - declared)]
     others = sorted(file for file in declared - needed if file.suffix == ".py")
-    told += [f"{name} does not import {file.relative_to(ROOT)}: take it out" for file in others]
-    assert not told, "the deps in dvc.yaml: " + "; ".join(told)
+    mismatches += [f"{name} does not import {file.relative_to(ROOT)}: take it out" for file in others]
+    assert not mismatches, "the deps in dvc.yaml: " + "; ".join(mismatches)
     assert all((ROOT / path).exists() for path in code(BODIES[name]))
 
 
@@ -113,9 +113,9 @@ def _keys(entry: Entry, stage: str) -> set[str]:
 @pytest.mark.parametrize("folder", sorted({path for body in BODIES.values() for path in body["deps"]}))
 def test_a_folder_of_items_is_there_when_there_are_none(folder: str) -> None:
     """`quantize.schemes: []` must not leave the report without data/quantized."""
-    made = {out if isinstance(out, str) else next(iter(out)): "do" in DECLARED[name]
+    by_items = {out if isinstance(out, str) else next(iter(out)): "do" in DECLARED[name]
             for name, body in BODIES.items() for out in [*body.get("outs", []), *body.get("metrics", [])]}  # fmt: skip
-    inside = [of_items for out, of_items in made.items() if Path(folder) in Path(out).parents]
+    inside = [of_items for out, of_items in by_items.items() if Path(folder) in Path(out).parents]
     if inside and all(inside):
         assert list((ROOT / folder).glob("README.md")), f"{folder} needs a file in git"
 

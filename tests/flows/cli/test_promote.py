@@ -55,8 +55,8 @@ def ran(right: int, rate: float, promote: bool) -> str:
         "merged": right,
     }.items():
         scored = {"exact_match": [float(number < count) for number in range(ROWS)]}
-        said = [f"{candidate} {number < count}" for number in range(ROWS)]
-        tiny.evaluation(paths, candidate, scored, said)
+        answers = [f"{candidate} {number < count}" for number in range(ROWS)]
+        tiny.evaluation(paths, candidate, scored, answers)
     shutil.move(paths.data / "evaluation", "made")
     write_text(Path("params.yaml"), f"train:\n  learning_rate: {rate}\n")
     decision = {"promote": promote, "reason": f"merged has {right}.", "candidate": "merged", "metric": "exact_match"}
@@ -76,7 +76,7 @@ def ran(right: int, rate: float, promote: bool) -> str:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The commits of a run that may be promoted and of a later one that may not, in the current folder."""
-    place, before = tmp_path_factory.mktemp("decided"), Path.cwd()
+    project, before = tmp_path_factory.mktemp("decided"), Path.cwd()
     kept = dict(os.environ)
     os.environ.update({f"GIT_{who}_NAME": "temper" for who in ("AUTHOR", "COMMITTER")})
     os.environ.update({f"GIT_{who}_EMAIL": "temper@localhost" for who in ("AUTHOR", "COMMITTER")})
@@ -84,7 +84,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
         PATH=f"{Path(sys.executable).parent}:{kept['PATH']}", DVC_NO_ANALYTICS="1", GIT_CONFIG_GLOBAL="/dev/null",
         PYTHONPATH=str(before),
     )  # fmt: skip
-    os.chdir(place)
+    os.chdir(project)
     try:
         call("git", "init", "--quiet", "--initial-branch=main")
         call("dvc", "init", "--quiet")
@@ -105,9 +105,9 @@ def temper(*arguments: str) -> tuple[int, str]:
 
 
 def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
-    code, said = temper("compare")
-    assert code == 0, said
-    later, earlier = (line for line in said.splitlines() if "of 20" in line)
+    code, output = temper("compare")
+    assert code == 0, output
+    later, earlier = (line for line in output.splitlines() if "of 20" in line)
     assert later.startswith("8 of 20") and runs[1][:10] in later
     assert "0.4000" in later and "not promoted: merged has 8." in later
     assert "train.learning_rate 0.1 -> 0.2" in later
@@ -118,27 +118,27 @@ def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
 
 
 def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str]) -> None:
-    code, said = temper("compare", runs[0], runs[1], "--rows", "2")
-    assert code == 0, said
-    assert "train.learning_rate 0.1 -> 0.2" in said
-    assert "data/evaluation/merged changed" in said and "data/evaluation/base changed" not in said
-    assert "merged exact_match 0.6000 -> 0.4000" in said
-    assert "not promoted: merged has 8." in said
-    assert "20 in both" in said and "4 answers differ" in said
-    assert "exact_match: -0.2000" in said and "0 rows higher, 4 lower, 16 level" in said
-    assert said.count("    second ") == 2
+    code, output = temper("compare", runs[0], runs[1], "--rows", "2")
+    assert code == 0, output
+    assert "train.learning_rate 0.1 -> 0.2" in output
+    assert "data/evaluation/merged changed" in output and "data/evaluation/base changed" not in output
+    assert "merged exact_match 0.6000 -> 0.4000" in output
+    assert "not promoted: merged has 8." in output
+    assert "20 in both" in output and "4 answers differ" in output
+    assert "exact_match: -0.2000" in output and "0 rows higher, 4 lower, 16 level" in output
+    assert output.count("    second ") == 2
     assert "the same" in temper("compare", runs[1], ".")[1]
 
 
 def test_what_cannot_be_compared_is_one_sentence(runs: tuple[str, str]) -> None:
-    code, said = temper("compare", runs[0], "nothing")
-    assert code == 1 and "git knows no revision 'nothing' here" in said and "Traceback" not in said
-    code, said = temper("compare", runs[0], runs[1], "--candidate", "nf4")
-    assert code == 1 and "has no data/evaluation/nf4" in said
+    code, output = temper("compare", runs[0], "nothing")
+    assert code == 1 and "git knows no revision 'nothing' here" in output and "Traceback" not in output
+    code, output = temper("compare", runs[0], runs[1], "--candidate", "nf4")
+    assert code == 1 and "has no data/evaluation/nf4" in output
     shutil.move(".dvc/cache", "cache-away")
     try:
-        code, said = temper("compare", runs[0], runs[1])
-        assert code == 1 and "is not in DVC's cache; fetch it" in said
+        code, output = temper("compare", runs[0], runs[1])
+        assert code == 1 and "is not in DVC's cache; fetch it" in output
     finally:
         shutil.rmtree(".dvc/cache", ignore_errors=True)
         shutil.move("cache-away", ".dvc/cache")
@@ -174,9 +174,9 @@ def test_against_the_rules_says_so_and_keeps_the_scores(runs: tuple[str, str]) -
 
     for part in ("base_system", "base_few_shot", "adapter"):
         shutil.copytree(f"made/{part}", f"data/evaluation/{part}", dirs_exist_ok=True)
-    code, said = temper("promote", "--against-the-rules", "--version", "v1.0.0")
-    assert code == 0, said
-    assert "model v1.0.0" in said and "commit data/best" in said
+    code, output = temper("promote", "--against-the-rules", "--version", "v1.0.0")
+    assert code == 0, output
+    assert "model v1.0.0" in output and "commit data/best" in output
     assert "against the rules: merged has 8." in call("git", "tag", "--list", "--format=%(contents)", "model@v1.0.0")
     kept = pq.read_table("data/best/scores.parquet").to_pydict()
     assert sum(kept["exact_match"]) == 8 and len(kept["id"]) == ROWS

@@ -26,10 +26,10 @@ def test_a_form_run_with_changed_parameters_gives_the_right_experiment(site: Sit
     assert {stage for stage, state in stages.items() if state == "Completed"} == BELOW_TRAIN
     assert f"experiment {name}: 9 ran, 3 restored" in str(site.run(name).state)
     assert site.left() == []
-    told = [site.logs(site.run(name).id), site.toy.call("git", "log", "--all", "--patch")]
-    told += [artifact.model_dump_json() for artifact in site.client.read_artifacts()]
-    assert any(name in text for text in told)
-    assert not any(SECRET in text for text in told)  # the worker has it in its environment
+    texts = [site.logs(site.run(name).id), site.toy.call("git", "log", "--all", "--patch")]
+    texts += [artifact.model_dump_json() for artifact in site.client.read_artifacts()]
+    assert any(name in text for text in texts)
+    assert not any(SECRET in text for text in texts)  # the worker has it in its environment
 
 
 def test_the_form_is_typed_and_wrong_values_never_start(site: Site) -> None:
@@ -45,10 +45,10 @@ def test_the_form_is_typed_and_wrong_values_never_start(site: Site) -> None:
         ("train.steps=many", "many"),
     ):
         started = site.toy.temper("start", "--set", change)
-        said = started.communicate()[1]
+        stderr = started.communicate()[1]
         assert started.returncode == 1
-        assert "the server refuses these parameters" in said
-        assert fault in said
+        assert "the server refuses these parameters" in stderr
+        assert fault in stderr
     assert len(site.client.read_flow_runs()) == before
 
 
@@ -56,9 +56,9 @@ def test_new_data_start_a_run_at_their_commit(site: Site) -> None:
     before = {run.id for run in site.client.read_flow_runs()}
     (site.toy.path / "data/more").mkdir()
     (site.toy.path / "data/more/rows.txt").write_text("a\n")
-    said = site.toy.command("data", "add", "data/more/rows.txt")
+    output = site.toy.command("data", "add", "data/more/rows.txt")
     revision = site.toy.call("git", "rev-parse", "HEAD").strip()
-    assert f"Tracked and committed as {revision[:12]}" in said
+    assert f"Tracked and committed as {revision[:12]}" in output
     assert (site.toy.path / "data/more/rows.txt.dvc").exists()
     run = until(lambda: next((run for run in site.client.read_flow_runs() if run.id not in before), None))
     assert run.parameters["revision"] == revision
@@ -86,9 +86,9 @@ def test_a_schedule_fires_and_its_run_is_reproduced_stage_by_stage(site: Site) -
     )
     site.client.delete_deployment_schedule(deployment.id, added.id)
     assert site.ended(run.name) == "Completed"
-    said = site.toy.command("reproduce", run.name)
-    assert said.count("  identical") == len(STAGES)
-    assert f"All {len(STAGES)} stages of {run.name} are identical." in said
+    output = site.toy.command("reproduce", run.name)
+    assert output.count("  identical") == len(STAGES)
+    assert f"All {len(STAGES)} stages of {run.name} are identical." in output
     assert not [path for path in site.left() if path.name.startswith("reproduce")]
 
 
@@ -120,10 +120,10 @@ def test_a_cancelled_run_ends_its_stages_and_leaves_the_lock_alone(site: Site, h
     held("train")
     name = site.start("train.learning_rate=7e-4")
     stage = psutil.Process(site.toy.held("train"))
-    asked = time.monotonic()
+    cancelled = time.monotonic()
     site.client.set_flow_run_state(site.run(name).id, Cancelling())
     until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
-    taken = time.monotonic() - asked
+    taken = time.monotonic() - cancelled
     assert site.ended(name) == "Cancelled"
     until(lambda: not site.left())
     assert site.toy.lock == before
@@ -141,8 +141,8 @@ def test_a_failed_run_says_what_to_do(site: Site) -> None:
     assert "Remove " in str(site.run(name).state)
     assert site.experiment(name) == ""
     until(lambda: not site.processes(name))  # its last lines come when it ends
-    told = site.logs(site.run(name).id)
-    assert "Finished in state Failed" in told
-    assert "Traceback" not in told
-    assert "NoneType" not in told
-    assert told.count("\nmerge: the toy was told to fail.") == 2, told  # of the stage, and of the run
+    logs = site.logs(site.run(name).id)
+    assert "Finished in state Failed" in logs
+    assert "Traceback" not in logs
+    assert "NoneType" not in logs
+    assert logs.count("\nmerge: the toy was told to fail.") == 2, logs  # of the stage, and of the run

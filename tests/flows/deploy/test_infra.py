@@ -41,12 +41,12 @@ def test_stages_are_carried_out_as_they_declare() -> None:
 
 
 def test_the_first_pattern_that_fits_counts() -> None:
-    found = Operation.model_validate(
+    policies = Operation.model_validate(
         {"limits": {"gpu": {"slots": 1}}, "stages": {"a*": {"limits": {"gpu": 1}}, "ab": {"retries": 1}}}
     )
-    assert found.of("ab").retries == 0
-    assert found.of("ab").limits == {"gpu": 1}
-    assert found.of("b").limits == {}
+    assert policies.of("ab").retries == 0
+    assert policies.of("ab").limits == {"gpu": 1}
+    assert policies.of("b").limits == {}
 
 
 @pytest.mark.parametrize(

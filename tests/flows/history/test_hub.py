@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from flows.cli.main import main
-from flows.history.hub import pack, push
+from flows.history.hub import prepare_upload, push
 from tasks.core.errors import InputError, MachineError, SettingsError
 
 
@@ -55,27 +55,27 @@ class Hub:
 
             def do_POST(self) -> None:
                 hub.requests += 1
-                said = self.body()
+                body = self.body()
                 if self.headers.get("Authorization") != "Bearer right":
                     self.answer({"error": "Invalid username or password."}, 401)
                 elif self.path == "/api/repos/create":
-                    hub.created.append(json.loads(said))
+                    hub.created.append(json.loads(body))
                     self.answer({"url": f"{hub.address}/me/model", "name": "me/model", "id": "1"})
                 elif "/preupload/" in self.path:
-                    asked = json.loads(said)["files"]
-                    large = [{"path": f["path"], "uploadMode": "lfs", "shouldIgnore": False} for f in asked]
+                    files = json.loads(body)["files"]
+                    large = [{"path": f["path"], "uploadMode": "lfs", "shouldIgnore": False} for f in files]
                     for file in large:
                         if not file["path"].endswith(".safetensors"):
                             file["uploadMode"] = "regular"
                     self.answer({"files": large})
                 elif self.path.endswith("/objects/batch"):
                     objects = [
-                        {**wanted, "actions": {"upload": {"href": f"{hub.address}/objects/{wanted['oid']}"}}}
-                        for wanted in json.loads(said)["objects"]
+                        {**item, "actions": {"upload": {"href": f"{hub.address}/objects/{item['oid']}"}}}
+                        for item in json.loads(body)["objects"]
                     ]
                     self.answer({"transfer": "basic", "objects": objects})
                 elif "/commit/" in self.path:
-                    for line in map(json.loads, said.splitlines()):
+                    for line in map(json.loads, body.splitlines()):
                         value = line["value"]
                         if line["key"] == "header":
                             hub.messages.append(value["summary"])
@@ -93,12 +93,12 @@ class Hub:
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    made = Hub()
-    thread = threading.Thread(target=made.server.serve_forever)
+    stand_in = Hub()
+    thread = threading.Thread(target=stand_in.server.serve_forever)
     thread.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    yield stand_in
+    stand_in.server.shutdown()
+    stand_in.server.server_close()
     thread.join()
 
 
@@ -121,7 +121,7 @@ def merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # the hub's library, of httpx
 def test_what_arrives_is_what_was_made(hub: Hub, merged: Path) -> None:
-    address = push(pack("me/model", merged), private=True, endpoint=hub.address)
+    address = push(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert address == f"{hub.address}/me/model/commit/{'1' * 40}"
     assert hub.created[0]["visibility"] == "private"
     assert set(hub.files) == {"model.safetensors", "config.json", "merge.json", "README.md"}
@@ -132,25 +132,25 @@ def test_what_arrives_is_what_was_made(hub: Hub, merged: Path) -> None:
 
 def test_a_dry_run_sends_nothing(hub: Hub, merged: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["push", "me/model", "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "         32,000  model.safetensors" in said
-    assert "README.md (from data/report/model_card.md)" in said
-    assert "bytes to me/model" in said
+    output = capsys.readouterr().out
+    assert "         32,000  model.safetensors" in output
+    assert "README.md (from data/report/model_card.md)" in output
+    assert "bytes to me/model" in output
     assert hub.requests == 0
 
 
 def test_a_token_that_may_not_write(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "wrong")
     with pytest.raises(MachineError, match=r"the hub refused me/model: .*set HF_TOKEN to a token that may write"):
-        push(pack("me/model", merged), private=True, endpoint=hub.address)
+        push(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert not hub.files
 
 
 def test_bad_input(merged: Path) -> None:
     with pytest.raises(SettingsError, match="'model' is no name of a repository; give organisation/name"):
-        pack("model", merged)
+        prepare_upload("model", merged)
     with pytest.raises(InputError, match="no such folder"):
-        pack("me/model", merged / "missing")
+        prepare_upload("me/model", merged / "missing")
     (merged / "merge.json").unlink()
     with pytest.raises(InputError, match="nothing says that it is what was trained"):
-        pack("me/model", merged)
+        prepare_upload("me/model", merged)

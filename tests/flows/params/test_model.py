@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.params.form import form, news
+from flows.params.form import changed_settings, form
 from flows.params.model import SCHEMA, change, check, model, schema
 from tasks.core.errors import SettingsError
 from tests.flows.project import ROOT
@@ -71,9 +71,9 @@ def test_of_a_form_that_is_sent_only_what_was_changed_is_written(tmp_path: Path)
     shutil.copy(ROOT / "params.yaml", path)
     before = path.read_text().replace('"', "").splitlines()
     sent = as_sent_by_a_browser(form(path))
-    assert change([], values=news(sent, path), path=path) == []
+    assert change([], values=changed_settings(sent, path), path=path) == []
     sent["train"]["learning_rate"], sent["train"]["max_grad_norm"] = 0.00025, 2
-    assert len(change([], values=news(sent, path), path=path)) == 2
+    assert len(change([], values=changed_settings(sent, path), path=path)) == 2
     after = path.read_text().replace('"', "").splitlines()
     kept = [line.split() for line in before]
     new = [line.split("#")[0].strip() for line in after if line.split() not in kept]

@@ -14,9 +14,9 @@ from tests.flows.project import ROOT, Toy
 
 def check(toy: Toy) -> tuple[int, str]:
     process = toy.temper("check")
-    said = "".join(process.communicate())
-    assert "Traceback" not in said
-    return process.returncode, said
+    output = "".join(process.communicate())
+    assert "Traceback" not in output
+    return process.returncode, output
 
 
 def test_everything_in_place(toy: Toy) -> None:
@@ -30,13 +30,13 @@ def test_all_faults_at_once(toy: Toy) -> None:
     shutil.rmtree("code")
     Path("requirements.lock").write_text("prefect==1.2.3\ndvc==3.67.1\n")
     toy.dvc("config", "cache.dir", "/proc/cache")
-    code, said = check(toy)
+    code, output = check(toy)
     assert code == 1
-    assert "unknown key 'base.pretraining.learning_rat'; did you mean 'learning_rate'?" in said
-    assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in said
-    assert "requirements.lock says 1.2.3; run: pip install --requirement requirements.lock" in said
-    assert "code is missing, which the stage train reads and no stage makes" in said
-    assert "DVC's cache cannot be written: " in said
+    assert "unknown key 'base.pretraining.learning_rat'; did you mean 'learning_rate'?" in output
+    assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in output
+    assert "requirements.lock says 1.2.3; run: pip install --requirement requirements.lock" in output
+    assert "code is missing, which the stage train reads and no stage makes" in output
+    assert "DVC's cache cannot be written: " in output
 
 
 def test_a_base_that_lacks_something(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,21 +44,21 @@ def test_a_base_that_lacks_something(toy: Toy, monkeypatch: pytest.MonkeyPatch) 
     model = toy.path / "model"
     model.mkdir()
     toy.set("base.folder=model")
-    for name, said in (
+    for name, sentence in (
         ("config.json", "model: a base needs its weights as *.safetensors; it holds none."),
         ("model.safetensors", "model: the base has no tokenizer"),
         ("tokenizer.json", "model: the base has no chat template; name one in template.chat_template"),
     ):
         (model / name).write_text("{}")
-        (found,) = preflight.faults()
-        assert said in found
+        (fault,) = preflight.faults()
+        assert sentence in fault
     toy.set("template.chat_template=plain")
     assert preflight.faults() == []
     toy.set(f"base.hub=some/model@{'0' * 40}")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(toy.path))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    (found,) = preflight.faults()
-    assert "base.hub: some/model@" in found
+    (fault,) = preflight.faults()
+    assert "base.hub: some/model@" in fault
 
 
 @pytest.mark.parametrize("command", ["run", "check", "plan"])
@@ -66,10 +66,10 @@ def test_a_folder_that_is_no_project(toy: Toy, tmp_path: Path, command: str) -> 
     empty = tmp_path / "empty"
     empty.mkdir()
     process = Toy(empty, "").temper(command)
-    said = process.communicate()[1]
+    stderr = process.communicate()[1]
     assert process.returncode == 1
-    assert "no dvc.yaml and no params.yaml here" in said
-    assert len(said.splitlines()) == 1
+    assert "no dvc.yaml and no params.yaml here" in stderr
+    assert len(stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(("gone", "advice"), [(".git", "run: git init && dvc init"), (".dvc", "run: dvc init")])
@@ -77,10 +77,10 @@ def test_no_git_or_no_dvc(toy: Toy, gone: str, advice: str) -> None:
     shutil.rmtree(gone)
     for command in ("run", "plan", "check"):
         process = toy.temper(command)
-        said = process.communicate()[1]
+        stderr = process.communicate()[1]
         assert process.returncode == 1
-        assert advice in said
-        assert len(said.splitlines()) == 1
+        assert advice in stderr
+        assert len(stderr.splitlines()) == 1
 
 
 def test_a_cache_that_cannot_be_written_stops_the_run_before_anything_is_removed(toy: Toy) -> None:
@@ -88,9 +88,9 @@ def test_a_cache_that_cannot_be_written_stops_the_run_before_anything_is_removed
     toy.dvc("config", "cache.dir", "/proc/cache")
     before = toy.lock
     process = toy.temper("run")
-    said = process.communicate()[1]
+    stderr = process.communicate()[1]
     assert process.returncode == 1
-    assert "DVC's cache cannot be written" in said
+    assert "DVC's cache cannot be written" in stderr
     assert Path("data/trained/weights.txt").exists()
     assert toy.lock == before
 
@@ -98,14 +98,14 @@ def test_a_cache_that_cannot_be_written_stops_the_run_before_anything_is_removed
 def test_bad_params_stop_the_run_and_set_leaves_them_as_they_were(toy: Toy) -> None:
     before = Path("params.yaml").read_text()
     process = toy.temper("run", "--set", "train.learning_rat=1")
-    said = process.communicate()[1]
+    stderr = process.communicate()[1]
     assert process.returncode == 1
-    assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in said
+    assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in stderr
     assert Path("params.yaml").read_text() == before
     process = toy.temper("run", "--set", "template.chat_template=chatlm")  # valid, but refused before the first stage
-    said = process.communicate()[1]
+    stderr = process.communicate()[1]
     assert process.returncode == 1
-    assert "params.yaml: as it was" in said
+    assert "params.yaml: as it was" in stderr
     assert Path("params.yaml").read_text() == before
 
 
@@ -113,10 +113,10 @@ def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(preflight, "DISK", 2**60)
     monkeypatch.setattr(preflight, "MEMORY", 2**60)
     monkeypatch.setattr(preflight, "PYTHON", (3, 12))
-    found = "\n".join(preflight.faults())
-    assert "GiB are free on this disk" in found
-    assert "GiB of memory are available" in found
-    assert "runs this, but the locked versions are for 3.12" in found
+    faults = "\n".join(preflight.faults())
+    assert "GiB are free on this disk" in faults
+    assert "GiB of memory are available" in faults
+    assert "runs this, but the locked versions are for 3.12" in faults
 
 
 def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
@@ -133,13 +133,13 @@ def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
 def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> None:
     toy.set("decide.candidate=nf5")
     toy.set("template.chat_template=chatlm")
-    code, said = check(toy)
+    code, output = check(toy)
     assert code == 1
-    assert "template.chat_template = chatlm: there is no such template; known: chatml, " in said
+    assert "template.chat_template = chatlm: there is no such template; known: chatml, " in output
     Path("mine.jinja").write_text("{{ messages }}")
     toy.set("template.chat_template=mine.jinja")
     assert "mine.jinja: a change in it would go unnoticed there; put it at data/templates/mine.jinja." in check(toy)[1]
-    assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in said
+    assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in output
 
 
 def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) -> None:
@@ -157,8 +157,8 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
         "template.packing=true",
         "train.group_by_length=true",
     )
-    found = preflight.faults()
-    for told, line in zip(
+    faults = preflight.faults()
+    for sentence, fault in zip(
         (
             "evaluate.benchmarked: nothing of the name 'nf5' will be evaluated; known: base, ",
             "decide.metric = 'bleu': not in evaluate.metrics; known: exact_match.",
@@ -169,10 +169,10 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
             "merge.combine.weights: data/adapters/other is no adapter; there are: none.",
             "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
         ),
-        found,
+        faults,
         strict=True,
     ):
-        assert told in line
+        assert sentence in fault
 
 
 def test_what_a_file_of_the_user_prints_is_no_fault(toy: Toy) -> None:
@@ -183,40 +183,40 @@ def test_what_a_file_of_the_user_prints_is_no_fault(toy: Toy) -> None:
     toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:near'}]")
     assert preflight.faults() == []
     toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:far'}]")
-    (told,) = preflight.faults()
-    assert "data/scoring/mine.py: far cannot be loaded (AttributeError: " in told
+    (fault,) = preflight.faults()
+    assert "data/scoring/mine.py: far cannot be loaded (AttributeError: " in fault
 
 
 def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    calls: list[str] = []
 
-    def refused(*said: str) -> None:
+    def refused(*refusals: str) -> None:
         def ask() -> Iterator[str]:
-            asked.append("asked")
-            yield from said
+            calls.append("asked")
+            yield from refusals
 
         monkeypatch.setattr(preflight, "_refused", ask)
 
     refused("train: no.")
     for _ in range(2):
         with pytest.raises(MachineError, match=r"train: no\."):
-            preflight.accepted(toy.path)
+            preflight.check_stage_settings(toy.path)
     refused()
-    preflight.accepted(toy.path)
-    preflight.accepted(toy.path)
-    assert len(asked) == 3
+    preflight.check_stage_settings(toy.path)
+    preflight.check_stage_settings(toy.path)
+    assert len(calls) == 3
     toy.set("train.steps=7")
-    preflight.accepted(toy.path)
-    assert len(asked) == 4
+    preflight.check_stage_settings(toy.path)
+    assert len(calls) == 4
 
 
 def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> None:
     before, lock = Path("params.yaml").read_text(), toy.lock
     process = toy.temper("run", "--set", "train.learning_rate=0.5", "--set", "clean.privacy.phone_regions=[XX]")
-    said = process.communicate()[1]
+    stderr = process.communicate()[1]
     assert process.returncode == 1
-    assert "XX is no country" in said
-    assert "Traceback" not in said
+    assert "XX is no country" in stderr
+    assert "Traceback" not in stderr
     assert Path("params.yaml").read_text() == before
     assert toy.lock == lock
     toy.set("clean.privacy.phone_regions=[XX]")

@@ -13,9 +13,9 @@ from tasks.training.loss_curve import COLUMNS, curve
 
 def lines(path: Path) -> dict[str, list[tuple[float, float]]]:
     """Named lines of the picture, as places in it."""
-    found = re.search(r"base64,([^)]+)\)", _curve(path))
-    assert found
-    picture = ElementTree.fromstring(base64.b64decode(found[1]))
+    encoded = re.search(r"base64,([^)]+)\)", _curve(path))
+    assert encoded
+    picture = ElementTree.fromstring(base64.b64decode(encoded[1]))
     drawn = {}
     for path_ in picture.iter("{http://www.w3.org/2000/svg}path"):
         if (title := path_.find("{http://www.w3.org/2000/svg}title")) is not None:

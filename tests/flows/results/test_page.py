@@ -36,9 +36,9 @@ class Browser:
     run: dict[str, Any]
     artifacts: dict[str, str]
     """Key -> id."""
-    place: Path
+    checkout: Path
     """The checkout that it ran in."""
-    asked: set[str] = field(default_factory=set)
+    hosts: set[str] = field(default_factory=set)
     """Hosts that the page asked for anything."""
 
     def opened(self, tab: str = "") -> Any:
@@ -58,23 +58,23 @@ def browser(finished: Path, api: str, tmp_path_factory: pytest.TempPathFactory) 
     """A run in which `clean`, `train`, `merge` and `report` ran and everything else was cached, and its page."""
     from playwright.sync_api import sync_playwright
 
-    place = tmp_path_factory.mktemp("page") / "toy"
-    shutil.copytree(finished, place)
+    checkout = tmp_path_factory.mktemp("page") / "toy"
+    shutil.copytree(finished, checkout)
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        Toy(place, api).flow(name="seen", force=["clean", "train", "merge", "report"])
+        patch.chdir(checkout)
+        Toy(checkout, api).flow(name="seen", force=["clean", "train", "merge", "report"])
     states("seen")
     run = ask(api, "flow_runs/filter", flow_runs={"name": {"any_": ["seen"]}})[0]
-    found = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
+    artifact_rows = ask(api, "artifacts/filter", artifacts={"flow_run_id": {"any_": [run["id"]]}})
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium,
     ):
         tab = chromium.new_page(viewport={"width": 1280, "height": 900})
         tab.set_default_timeout(PATIENCE)
-        artifacts = {item["key"]: item["id"] for item in found}
-        browser = Browser(tab, api.removesuffix("/api"), run, artifacts, place)
-        tab.on("request", lambda request: browser.asked.add(urlsplit(request.url).hostname or ""))
+        artifacts = {item["key"]: item["id"] for item in artifact_rows}
+        browser = Browser(tab, api.removesuffix("/api"), run, artifacts, checkout)
+        tab.on("request", lambda request: browser.hosts.add(urlsplit(request.url).hostname or ""))
         yield browser
 
 
@@ -145,7 +145,7 @@ def test_run_says_how_each_stage_became_current_and_where_its_report_is_which_li
         tab.locator("td").get_by_text(text, exact=True).first.wait_for()
     page = f"data/report/runs/{browser.run['name']}/report.html"
     tab.get_by_text(page).first.wait_for()
-    tab.goto((browser.place / page).as_uri())
+    tab.goto((browser.checkout / page).as_uri())
     tab.get_by_role("link", name="flow run").click()
     tab.get_by_text(browser.run["name"]).first.wait_for()
     assert browser.run["id"] in tab.url
@@ -154,4 +154,4 @@ def test_run_says_how_each_stage_became_current_and_where_its_report_is_which_li
 def test_page_asks_no_other_machine(browser: Browser) -> None:
     browser.tab.goto(browser.page)
     browser.tab.get_by_text("Dashboard").first.wait_for()
-    assert browser.asked <= {"127.0.0.1", ""}
+    assert browser.hosts <= {"127.0.0.1", ""}

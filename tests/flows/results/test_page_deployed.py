@@ -35,12 +35,12 @@ def page(site: Site) -> str:
 
 def field(tab: Any, *keys: str) -> Any:
     """The part of the form for a key of params.yaml, by the keys above it and its own."""
-    found = tab.locator("form")
+    locator = tab.locator("form")
     for key in keys:
         header = tab.locator(":scope > .p-label__header").get_by_text(re.compile(rf"^{key}( \(Optional\))?$"))
-        found = found.locator(".schema-form-property").filter(has=header)
-        found.first.wait_for()
-    return found
+        locator = locator.locator(".schema-form-property").filter(has=header)
+        locator.first.wait_for()
+    return locator
 
 
 def test_the_form_shows_values_and_words_and_its_run_has_what_was_changed(site: Site, tab: Any) -> None:
@@ -57,8 +57,8 @@ def test_the_form_shows_values_and_words_and_its_run_has_what_was_changed(site: 
 
     run = until(lambda: next((run for run in site.client.read_flow_runs() if run.id not in before), None))
     assert site.ended(run.name) == "Completed", site.logs(run.id)
-    made = YAML(typ="safe").load(site.toy.call("git", "show", f"{site.experiment(run.name)}:params.yaml"))
-    assert made == params | {"train": params["train"] | {"learning_rate": 0.00025}}
+    deployed_params = YAML(typ="safe").load(site.toy.call("git", "show", f"{site.experiment(run.name)}:params.yaml"))
+    assert deployed_params == params | {"train": params["train"] | {"learning_rate": 0.00025}}
     assert {stage for stage, state in site.stages(run.name).items() if state == "Completed"} == BELOW_TRAIN
 
 

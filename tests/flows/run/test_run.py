@@ -39,12 +39,12 @@ def test_an_input_edited_meanwhile_is_refused(toy: Toy) -> None:
     with pytest.raises(StageFailed, match=r"train: code changed while it ran.*dvc.lock is as it was. Run again"):
         meanwhile(toy, "train", lambda: code.write_text("x = 2\n"))
     assert toy.lock == before
-    made = Path("data/trained/weights.txt").read_text()
+    weights = Path("data/trained/weights.txt").read_text()
 
     # The run cache must not have learnt that the edited input gives those outputs.
     code.write_text("x = 1\n")
     toy.flow()
-    assert Path("data/trained/weights.txt").read_text() == made
+    assert Path("data/trained/weights.txt").read_text() == weights
     code.write_text("x = 2\n")
     assert toy.flow()["train"] == "ran"
 
@@ -59,9 +59,9 @@ def test_a_parameter_edited_meanwhile_is_refused(toy: Toy) -> None:
 
 def test_dvc_stays_out_of_a_running_stage(toy: Toy) -> None:
     Path("code/trainer.py").write_text("x = 2\n")
-    said: list[str] = []
-    meanwhile(toy, "train", lambda: said.append(toy.call("dvc", "repro", "train", check=False)))
-    assert "is busy, it is being blocked by" in said[0]
+    outputs: list[str] = []
+    meanwhile(toy, "train", lambda: outputs.append(toy.call("dvc", "repro", "train", check=False)))
+    assert "is busy, it is being blocked by" in outputs[0]
 
 
 def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
@@ -73,14 +73,14 @@ def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
     assert waiting.stderr is not None
     assert f"waiting for process {first.pid} (" in waiting.stderr.readline()
     refused = toy.temper("run", "--no-wait")
-    said = refused.communicate()[1]
+    stderr = refused.communicate()[1]
     assert refused.returncode == 1
-    assert said.startswith(f"temper run: process {first.pid} (")
-    assert "works in this checkout" in said
+    assert stderr.startswith(f"temper run: process {first.pid} (")
+    assert "works in this checkout" in stderr
     gate.unlink()
-    told = first.communicate()[0]
-    assert re.search(r"^train +ran ", told, re.MULTILINE)
-    assert f"open {toy.environment['PREFECT_API_URL'].removesuffix('/api')}" in told
+    stdout = first.communicate()[0]
+    assert re.search(r"^train +ran ", stdout, re.MULTILINE)
+    assert f"open {toy.environment['PREFECT_API_URL'].removesuffix('/api')}" in stdout
     assert re.search(r"^train +unchanged", waiting.communicate()[0], re.MULTILINE)
 
 
@@ -122,7 +122,7 @@ def test_a_slot_that_is_granted_late_is_not_lost(api: str, monkeypatch: pytest.M
 def test_a_server_that_does_not_start_is_a_sentence(toy: Toy) -> None:
     toy.environment.update(PREFECT_API_URL="", PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS="0")
     run = toy.temper("run")
-    said = run.communicate()[1]
+    stderr = run.communicate()[1]
     assert run.returncode == 1
-    assert "temper run: the Prefect server of this run did not start in time; start one by `temper ui`" in said
-    assert "Traceback" not in said
+    assert "temper run: the Prefect server of this run did not start in time; start one by `temper ui`" in stderr
+    assert "Traceback" not in stderr

@@ -21,7 +21,7 @@ KEY = "sk-from-the-vault"
 
 
 @pytest.fixture
-def place(api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+def project(api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     """A project with the one stage, as temper declares it."""
     path = tmp_path / "project"
     (path / "data/tasks").mkdir(parents=True)
@@ -30,34 +30,34 @@ def place(api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["generate"]
     stage["deps"] = ["${generate.input}"]
     (path / "dvc.yaml").write_text(json.dumps({"stages": {"generate": stage}}))
-    toy = Toy(path, api)
-    toy.environment["TEACHER_KEY"] = ""
-    toy.call("git", "init", "--quiet")
-    toy.dvc("init", "--quiet")
+    project = Toy(path, api)
+    project.environment["TEACHER_KEY"] = ""
+    project.call("git", "init", "--quiet")
+    project.dvc("init", "--quiet")
     monkeypatch.chdir(path)
-    return toy
+    return project
 
 
-def configure(place: Toy, base_url: str) -> None:
+def configure(project: Toy, base_url: str) -> None:
     more = {"instructions": {"each": 3, "evolutions": 0}, "rows": 12, "teacher": {"key_variable": "TEACHER_KEY"}}
     chosen = settings("instructions", base_url, **more)
     params = YAML(typ="safe").load(ROOT / "params.yaml")
-    (place.path / "params.yaml").write_text(json.dumps({**params, "generate": chosen.model_dump(mode="json")}))
+    (project.path / "params.yaml").write_text(json.dumps({**params, "generate": chosen.model_dump(mode="json")}))
 
 
-def run(place: Toy) -> tuple[int, str]:
-    process = place.temper("run")
-    said = "".join(process.communicate())
-    return process.returncode, said
+def run(project: Toy) -> tuple[int, str]:
+    process = project.temper("run")
+    output = "".join(process.communicate())
+    return process.returncode, output
 
 
-def pipelines(place: Path) -> list[psutil.Process]:
-    """Processes of pipelines that work below `place`."""
+def pipelines(folder: Path) -> list[psutil.Process]:
+    """Processes of pipelines that work below `folder`."""
     every = psutil.process_iter(["cmdline"])
-    return [process for process in every if str(place) in " ".join(process.info["cmdline"] or [])]
+    return [process for process in every if str(folder) in " ".join(process.info["cmdline"] or [])]
 
 
-def test_the_key_comes_from_a_secret_and_a_cancelled_run_goes_on_where_it_was(place: Toy) -> None:
+def test_the_key_comes_from_a_secret_and_a_cancelled_run_goes_on_where_it_was(project: Toy) -> None:
     halt, reached, release = [6], threading.Event(), threading.Event()
 
     def script(asked: Asked) -> Reply:
@@ -67,15 +67,15 @@ def test_the_key_comes_from_a_secret_and_a_cancelled_run_goes_on_where_it_was(pl
         return good(asked)
 
     with teacher_server(script) as server:
-        configure(place, server.base_url)
-        code, said = run(place)  # no key yet
+        configure(project, server.base_url)
+        code, output = run(project)  # no key yet
         assert code == 1
-        assert "no such variable as TEACHER_KEY" in said
-        assert "Secret 'teacher-key'" in said
-        assert "Traceback" not in said
+        assert "no such variable as TEACHER_KEY" in output
+        assert "Secret 'teacher-key'" in output
+        assert "Traceback" not in output
         assert not server.asked
         Secret(value=KEY).save("teacher-key", overwrite=True)
-        flow = place.temper("run")
+        flow = project.temper("run")
         assert reached.wait(250)  # seconds, so that a run that never asks ends
         started = psutil.Process(flow.pid).children(recursive=True)
         flow.send_signal(signal.SIGTERM)
@@ -85,25 +85,25 @@ def test_the_key_comes_from_a_secret_and_a_cancelled_run_goes_on_where_it_was(pl
         release.set()
         halt[0] = 1000
         first = len(server.asked)
-        code, said = run(place)
-        assert code == 0, said
+        code, output = run(project)
+        assert code == 0, output
         assert set(server.keys) == {f"Bearer {KEY}"}
         missing = len(server.asked) - first
         assert missing <= 4 + 12 - 6 + 32  # what was under way when the run was cancelled is asked again
         assert len({json.dumps(asked.body, sort_keys=True) for asked in server.asked[first:]}) == missing
-    assert len(lines(place.path / "data/generated/rows.jsonl")) == 12
-    written = [path for path in place.path.rglob("*") if path.is_file()]
+    assert len(lines(project.path / "data/generated/rows.jsonl")) == 12
+    written = [path for path in project.path.rglob("*") if path.is_file()]
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
-    assert KEY not in cancelled + said
-    before = (place.path / "dvc.lock").read_bytes()
-    assert "Running" not in place.dvc("repro")
-    clone = place.path.parent / "clone"
-    place.call("git", "add", "--all")
-    place.call("git", "commit", "--quiet", "--message", "rows")
-    subprocess.run(["git", "clone", "--quiet", str(place.path), str(clone)], check=True, env=place.environment)
-    other = Toy(clone, place.environment["PREFECT_API_URL"])
-    other.dvc("cache", "dir", str(place.path / ".dvc/cache"))
+    assert KEY not in cancelled + output
+    before = (project.path / "dvc.lock").read_bytes()
+    assert "Running" not in project.dvc("repro")
+    clone = project.path.parent / "clone"
+    project.call("git", "add", "--all")
+    project.call("git", "commit", "--quiet", "--message", "rows")
+    subprocess.run(["git", "clone", "--quiet", str(project.path), str(clone)], check=True, env=project.environment)
+    other = Toy(clone, project.environment["PREFECT_API_URL"])
+    other.dvc("cache", "dir", str(project.path / ".dvc/cache"))
     other.dvc("checkout")
     assert "Running stage" in other.dvc("repro", "--force")  # without server and key: all is on record
     assert (clone / "dvc.lock").read_bytes() == before
-    assert pipelines(place.path.parent) == []
+    assert pipelines(project.path.parent) == []

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.server.logs import Foreseen
+from flows.server.logs import TracebackFilter
 from tasks.core.errors import StageFailed
 
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[logging.Logger]:
-    log, found = logging.getLogger("foreseen"), Foreseen()
-    log.addFilter(found)
+    log, once = logging.getLogger("foreseen"), TracebackFilter()
+    log.addFilter(once)
     yield log
-    log.removeFilter(found)
+    log.removeFilter(once)
 
 
 def fail(log: logging.Logger, error: Exception, words: str = "Engine execution exited with %s") -> None:

@@ -46,12 +46,12 @@ async def locked(path):
         try:
             other.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            said = str(error)
+            state = str(error)
         else:
-            said = "free"
+            state = "free"
         other.close()
     await engine.dispose()
-    return said
+    return state
 
 print(asyncio.run(locked(sys.argv[1])))
 write_at_once()

@@ -31,12 +31,12 @@ def failing(
 ) -> Callable[..., Any]:
     left = [error or httpx.ConnectError("refused")] * times
 
-    def asked(*given: Any, **more: Any) -> Any:
+    def attempt(*arguments: Any, **keywords: Any) -> Any:
         if left:
             raise left.pop()
-        return ask(*given, **more)
+        return ask(*arguments, **keywords)
 
-    return asked
+    return attempt
 
 
 def test_a_question_is_asked_until_it_is_answered() -> None:
@@ -61,12 +61,12 @@ def test_a_refusal_is_no_reason_to_ask_again_but_a_failure_is() -> None:
 
 
 def test_slots_are_waited_for_while_the_server_is_away(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = PrefectClient.increment_concurrency_slots_with_lease
-    monkeypatch.setattr(PrefectClient, "increment_concurrency_slots_with_lease", failing(2, asked))
-    told: list[str] = []
-    with HOW.slots("train", lambda: None, told.append), get_client(sync_client=True) as client:
+    increment = PrefectClient.increment_concurrency_slots_with_lease
+    monkeypatch.setattr(PrefectClient, "increment_concurrency_slots_with_lease", failing(2, increment))
+    messages: list[str] = []
+    with HOW.slots("train", lambda: None, messages.append), get_client(sync_client=True) as client:
         assert client.read_global_concurrency_limit_by_name("temper-away").active_slots == 1
-    assert told == []
+    assert messages == []
     with get_client(sync_client=True) as client:
         assert client.read_global_concurrency_limit_by_name("temper-away").active_slots == 0
 
@@ -75,15 +75,15 @@ def test_slots_that_cannot_be_given_back_do_not_fail_the_stage(api: str, monkeyp
     give_back = PrefectClient.release_concurrency_slots_with_lease
     held: list[Any] = []
 
-    async def lost(self: Any, lease_id: Any, *given: Any) -> None:
+    async def lost(self: Any, lease_id: Any, *arguments: Any) -> None:
         held.append(lease_id)
         raise httpx.ConnectError("refused")
 
     monkeypatch.setattr(PrefectClient, "release_concurrency_slots_with_lease", lost)
-    told: list[str] = []
-    with HOW.slots("train", lambda: None, told.append):
+    messages: list[str] = []
+    with HOW.slots("train", lambda: None, messages.append):
         pass
-    assert told == [
+    assert messages == [
         "the server did not answer; it takes the slots of temper-away back 120 s after they were last renewed"
     ]
     monkeypatch.setattr(PrefectClient, "release_concurrency_slots_with_lease", give_back)

@@ -16,11 +16,11 @@ def test_a_full_cache_stops_the_run_and_with_room_it_goes_on(toy: Toy, tmp_path:
         before = toy.lock
         disk.fill()
         process = toy.temper("run")
-        said = "".join(process.communicate())
+        output = "".join(process.communicate())
         assert process.returncode == 1
-        assert re.search(r"train: DVC could not store data/trained in its cache .*most often the disk is full", said)
-        assert "dvc commit --force train" in said
-        assert "Traceback" not in said
+        assert re.search(r"train: DVC could not store data/trained in its cache .*most often the disk is full", output)
+        assert "dvc commit --force train" in output
+        assert "Traceback" not in output
         assert toy.lock == before
         assert Path("data/trained/weights.txt").exists()
         disk.empty()

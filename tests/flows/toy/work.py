@@ -82,8 +82,8 @@ def main(stage: str, item: str = "") -> int:
         return 1
     digest = hashlib.sha256(json.dumps(settings).encode())
     for path in INPUTS[stage]:
-        place = Path(path.format(item=item))
-        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        source = Path(path.format(item=item))
+        for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
             if file.is_file():
                 digest.update(f"{file}\n".encode() + file.read_bytes())
     out = Path(OUT[stage].format(item=item))

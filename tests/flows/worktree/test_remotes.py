@@ -99,8 +99,8 @@ def test_a_store_that_goes_away_in_mid_push_gets_the_rest_later_and_another_mach
     clone.dvc("exp", "pull", "--run-cache", "origin", shared)
     clone.dvc("exp", "apply", shared)
     assert "up to date" in clone.dvc("status")
-    said = clone.dvc("repro")
-    assert said.count("didn't change") == len(STAGES)
-    assert "Running" not in said
+    output = clone.dvc("repro")
+    assert output.count("didn't change") == len(STAGES)
+    assert "Running" not in output
     for text in (new.call("git", "log", "--all", "--patch"), new.path.joinpath(".dvc/config").read_text()):
         assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in text

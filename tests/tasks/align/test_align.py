@@ -26,7 +26,7 @@ SMALL = Settings(
     checkpoint_steps=2, eval_steps=3, dtype="float32",
 )  # fmt: skip
 
-asked = partial(tiny.changed, SMALL)
+settings_with = partial(tiny.changed, SMALL)
 
 
 def write(path: Path, rows: list[dict[str, Any]], schema: Any) -> None:
@@ -38,19 +38,19 @@ def write(path: Path, rows: list[dict[str, Any]], schema: Any) -> None:
 
 def preferences(paths: Paths) -> None:
     """Requests, with the right command chosen and another one rejected; and both as judged answers."""
-    coder = tiny.tokenizer()
+    tokenizer = tiny.tokenizer()
     pairs, judged = [], []
     for number, chat in enumerate(tiny.conversations()):
-        prompt = coder.apply_chat_template(chat[:1], add_generation_prompt=True, tokenize=True)["input_ids"]
-        ids = [coder(text + "<|im_end|>")["input_ids"] for text in (chat[1]["content"], "docker ps -a")]
+        prompt = tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, tokenize=True)["input_ids"]
+        ids = [tokenizer(text + "<|im_end|>")["input_ids"] for text in (chat[1]["content"], "docker ps -a")]
         pairs.append({"id": str(number), "prompt_ids": prompt, "chosen_ids": ids[0], "rejected_ids": ids[1]})
         judged += [
             {"id": f"{number}{good}", "prompt_ids": prompt, "completion_ids": ids[not good], "label": bool(good)}
             for good in (1, 0)
         ]
-    for split, several in (("train", slice(0, 24)), ("validation", slice(24, 28))):
-        write(paths.templated / "preferences" / f"{split}.arrow", pairs[several], PREFERENCES)
-        write(paths.templated / "judged" / f"{split}.arrow", judged[several], JUDGED)
+    for split, rows_of_split in (("train", slice(0, 24)), ("validation", slice(24, 28))):
+        write(paths.templated / "preferences" / f"{split}.arrow", pairs[rows_of_split], PREFERENCES)
+        write(paths.templated / "judged" / f"{split}.arrow", judged[rows_of_split], JUDGED)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_off_makes_nothing_and_what_was_trained_goes_on(project: Paths) -> None:
     before = usage.usage_file(project, "align")
     before.parent.mkdir(parents=True)
     before.write_text("{}")
-    stage.run(asked(objective="off"), project)
+    stage.run(settings_with(objective="off"), project)
     assert not before.exists()
     assert sorted(file.name for file in project.aligned.iterdir()) == ["loss.csv", "settings.json"]
     assert project.trained == project.fitted
@@ -88,12 +88,12 @@ def test_without_training_the_base_is_aligned(project: Paths) -> None:
     assert sorted(file.name for file in project.fitted.iterdir()) == ["loss.csv", "settings.json"]
     with pytest.raises(InputError, match=r"set align\.start to base"):
         stage.run(SMALL, project)
-    stage.run(asked(start="base", steps=2), project)
+    stage.run(settings_with(start="base", steps=2), project)
     assert project.trained == project.aligned
 
 
 def test_dpo_goes_on_with_the_adapter_and_starts_at_ln_2(project: Paths) -> None:
-    stage.run(asked(steps=12), project)
+    stage.run(settings_with(steps=12), project)
     assert project.trained == project.aligned
     curve = losses(project.aligned)
     assert curve[0] == pytest.approx(math.log(2), abs=1e-5)
@@ -109,7 +109,7 @@ def test_dpo_goes_on_with_the_adapter_and_starts_at_ln_2(project: Paths) -> None
 
 @pytest.mark.parametrize("objective", ["dpo", "kto"])
 def test_the_same_bytes_twice_and_after_a_kill(project: Paths, objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = asked(objective=objective)
+    settings = settings_with(objective=objective)
     stage.run(settings, project)
     first = hashes(project)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -121,7 +121,7 @@ def test_the_same_bytes_twice_and_after_a_kill(project: Paths, objective: str, m
 
 @pytest.mark.parametrize("objective", ["kto", "orpo", "cpo", "simpo"])
 def test_the_loss_falls(project: Paths, objective: str) -> None:
-    stage.run(asked(objective=objective, start="base", steps=12), project)
+    stage.run(settings_with(objective=objective, start="base", steps=12), project)
     curve = losses(project.aligned)
     assert curve[-1] < curve[0]
 
@@ -130,7 +130,7 @@ def test_a_whole_model_goes_on_whole(project: Paths, tmp_path: Path) -> None:
     shutil.rmtree(project.fitted)
     tiny.model(project.fitted, vocabulary=len(tiny.tokenizer()), initializer_range=0.21)
     (project.fitted / "training.json").write_text(json.dumps({"method": "full"}))
-    stage.run(asked(learning_rate=1e-3), project)
+    stage.run(settings_with(learning_rate=1e-3), project)
     assert losses(project.aligned)[0] == pytest.approx(math.log(2), abs=1e-5)
     assert (project.aligned / "model.safetensors").is_file()
     assert tiny.read(project.aligned / "training.json")["method"] == "full"
@@ -139,7 +139,7 @@ def test_a_whole_model_goes_on_whole(project: Paths, tmp_path: Path) -> None:
 def test_a_reward_model_prefers_what_was_chosen_and_leaves_the_tuned_model_alone(project: Paths) -> None:
     from transformers import AutoModelForSequenceClassification
 
-    stage.run(asked(objective="reward", steps=20), project)
+    stage.run(settings_with(objective="reward", steps=20), project)
     assert project.trained == project.fitted
     model = AutoModelForSequenceClassification.from_pretrained(project.aligned / "reward").eval()
     from tasks.align.items import read, whole
@@ -149,9 +149,11 @@ def test_a_reward_model_prefers_what_was_chosen_and_leaves_the_tuned_model_alone
     for row in rows:
         import torch
 
-        made = whole(row, row)
+        token_ids = whole(row, row)
         with torch.no_grad():
-            scores.append([model(torch.tensor([made[name]])).logits.item() for name in ("chosen_ids", "rejected_ids")])
+            scores.append(
+                [model(torch.tensor([token_ids[name]])).logits.item() for name in ("chosen_ids", "rejected_ids")]
+            )
     assert all(chosen > rejected for chosen, rejected in scores)
 
 
@@ -190,21 +192,21 @@ def test_a_start_away_from_the_reference_is_stopped(project: Paths, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"bet": 0.2}, r"unknown key 'align\.arguments\.bet'.*did you mean 'beta'"),
         ({"loss_type": "exo_pair"}, "Label smoothing must be greater"),
     ],
 )
 def test_arguments_that_trl_refuses_are_told_as_a_sentence(
-    project: Paths, arguments: dict[str, Any], told: str
+    project: Paths, arguments: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(SettingsError, match=told):
-        stage.run(asked(arguments=arguments), project)
+    with pytest.raises(SettingsError, match=message):
+        stage.run(settings_with(arguments=arguments), project)
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"objective": "ppo"}, "not offered: trl 1.16 has no PPO"),
         ({"arguments": {"seed": 1}}, "set by the key seed"),
@@ -215,6 +217,6 @@ def test_arguments_that_trl_refuses_are_told_as_a_sentence(
         ({"objective": "reward", "method": "qlora"}, "a reward model is saved whole"),
     ],
 )
-def test_what_is_not_offered_is_refused_with_the_reason(values: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        asked(**values)
+def test_what_is_not_offered_is_refused_with_the_reason(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings_with(**values)

@@ -24,7 +24,7 @@ SMALL = Settings.model_validate(
     }
 )  # fmt: skip
 
-asked = partial(tiny.changed, SMALL)
+settings_with = partial(tiny.changed, SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_grpo_is_rewarded_more_and_ends_in_the_same_bytes_after_a_kill(
     project: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = asked(steps=12, batch_size=64, learning_rate=3e-2, arguments={"beta": 0.01})
+    settings = settings_with(steps=12, batch_size=64, learning_rate=3e-2, arguments={"beta": 0.01})
     stage.run(settings, project)
     rewards = support.column(project.aligned / "loss.csv", "reward")
     assert sum(rewards[-3:]) > 1.3 * sum(rewards[:3])
@@ -57,14 +57,14 @@ def test_a_reward_model_takes_the_place_of_ppo(project: Paths, objective: str, b
     if objective == "rloo":
         values["arguments"] = {"normalize_advantages": True, "beta": 0.01}
     rewards = [{"kind": "model", "name": "liked"}]
-    stage.run(asked(objective=objective, rewards=rewards, batch_size=batch_size, **values), project)
-    found = support.column(project.aligned / "loss.csv", "reward")
-    assert sum(found[-4:]) > sum(found[:4])
+    stage.run(settings_with(objective=objective, rewards=rewards, batch_size=batch_size, **values), project)
+    mean_rewards = support.column(project.aligned / "loss.csv", "reward")
+    assert sum(mean_rewards[-4:]) > sum(mean_rewards[:4])
 
 
 def test_gkd_comes_nearer_to_its_teacher(project: Paths) -> None:
     values = {"batch_size": 16, "steps": 10, "learning_rate": 5e-3, "arguments": {"lmbda": 1.0}}
-    stage.run(asked(objective="gkd", teacher="teacher", start="base", **values), project)
+    stage.run(settings_with(objective="gkd", teacher="teacher", start="base", **values), project)
     losses = support.column(project.aligned / "loss.csv", "loss")
     assert sum(losses[-3:]) < sum(losses[:3])
 
@@ -73,7 +73,7 @@ def test_a_whole_model_is_compared_with_itself(project: Paths) -> None:
     shutil.rmtree(project.fitted)
     tiny.model(project.fitted, vocabulary=len(tiny.tokenizer()), initializer_range=0.21)
     (project.fitted / "training.json").write_text(json.dumps({"method": "full"}))
-    stage.run(asked(steps=2, learning_rate=1e-3, arguments={"beta": 0.05}), project)
+    stage.run(settings_with(steps=2, learning_rate=1e-3, arguments={"beta": 0.05}), project)
     config = (project.aligned / "config.json").read_text()
     assert "reference" not in config
     assert str(project.root) not in config
@@ -81,7 +81,7 @@ def test_a_whole_model_is_compared_with_itself(project: Paths) -> None:
 
 def test_answers_that_are_all_worth_the_same_teach_nothing(project: Paths) -> None:
     with pytest.raises(CheckFailed, match="all answers to a prompt were worth the same"):
-        stage.run(asked(rewards=[{"kind": "pattern", "pattern": "no such thing"}], steps=2), project)
+        stage.run(settings_with(rewards=[{"kind": "pattern", "pattern": "no such thing"}], steps=2), project)
     assert not project.aligned.exists()
 
 
@@ -89,53 +89,53 @@ def test_prompts_are_rows_up_to_their_last_answer(project: Paths) -> None:
     from tasks.align import prompts
     from tasks.training.rows import load
 
-    coder = tiny.tokenizer()
-    found = prompts.read(project, "rows", coder)
+    tokenizer = tiny.tokenizer()
+    read_prompts = prompts.read(project, "rows", tokenizer)
     rows = load(project.templated / "train.arrow")
-    assert len(found) == len(rows)
+    assert len(read_prompts) == len(rows)
     for index in (0, len(rows) - 1):
-        item, row = found[index], rows[index]
+        item, row = read_prompts[index], rows[index]
         ids = item["prompt"] + item["reference_ids"]
         assert ids == row["input_ids"][: len(ids)]
         assert [label for label in row["labels"] if label != -100] == item["reference_ids"]
-        assert coder.decode(item["prompt"]).endswith("<|im_start|>assistant\n")
+        assert tokenizer.decode(item["prompt"]).endswith("<|im_start|>assistant\n")
         assert item["reference"].startswith("docker")
-    assert prompts.read(project, "pairs", coder)[0]["reference"].startswith("docker")
+    assert prompts.read(project, "pairs", tokenizer)[0]["reference"].startswith("docker")
 
 
 def test_what_fills_up_an_answer_is_no_part_of_it() -> None:
-    from tasks.align.reward_model import ended
+    from tasks.align.reward_model import strip_padding
 
     class Coder:
         pad_token_id, eos_token_id = 0, 2
 
     coder: Any = Coder()
-    assert ended([5, 2, 0, 0], coder) == [5, 2]
-    assert ended([5, 6], coder) == [5, 6]
+    assert strip_padding([5, 2, 0, 0], coder) == [5, 2]
+    assert strip_padding([5, 6], coder) == [5, 6]
     coder.pad_token_id = 2
-    assert ended([5, 2, 2], coder) == [5, 2]
-    assert ended([5, 6], coder) == [5, 6]
+    assert strip_padding([5, 2, 2], coder) == [5, 2]
+    assert strip_padding([5, 6], coder) == [5, 6]
 
 
 def test_what_answers_are_worth(project: Paths) -> None:
-    from tasks.align.rewards import worth
+    from tasks.align.rewards import reward_functions
 
     rewards = [
         {"kind": "exact_match"},
         {"kind": "pattern", "pattern": "^docker"},
         {"kind": "function", "name": "math:hypot"},
     ]
-    exact, pattern, function = worth(asked(rewards=rewards), project, tiny.tokenizer())
-    given = {"completions": [" docker ps", "ls"], "reference": ["docker ps\n", "docker ps"]}
-    assert exact(**given) == [1.0, 0.0]
-    assert pattern(**given) == [0.0, 0.0]
+    exact, pattern, function = reward_functions(settings_with(rewards=rewards), project, tiny.tokenizer())
+    answers = {"completions": [" docker ps", "ls"], "reference": ["docker ps\n", "docker ps"]}
+    assert exact(**answers) == [1.0, 0.0]
+    assert pattern(**answers) == [0.0, 0.0]
     assert pattern(completions=["docker ps"]) == [1.0]
     with pytest.raises(InputError, match=r"align\.rewards\.2: math:hypot fails on the answer ' docker ps': TypeError"):
-        function(prompts=[[5], [6]], **given)
+        function(prompts=[[5], [6]], **answers)
 
 
 @pytest.mark.parametrize(
-    ("values", "error", "told"),
+    ("values", "error", "message"),
     [
         ({"rewards": [{"kind": "function", "name": "none.py:f"}]}, InputError, r"none\.py: align\.rewards\.0\.name"),
         ({"rewards": [{"kind": "model", "name": "none"}]}, InputError, r"no model here, which align\.rewards\.0\.name"),
@@ -145,14 +145,14 @@ def test_what_answers_are_worth(project: Paths) -> None:
     ],
 )
 def test_what_does_not_fit_is_told_as_a_sentence(
-    project: Paths, values: dict[str, Any], error: type[Exception], told: str
+    project: Paths, values: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=told):
-        stage.run(asked(**values), project)
+    with pytest.raises(error, match=message):
+        stage.run(settings_with(**values), project)
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"objective": "ppo"}, r"trl 1\.16 has no PPO any more; take rloo or grpo with rewards"),
         ({"objective": "gkd"}, "needs the key teacher"),
@@ -167,17 +167,17 @@ def test_what_does_not_fit_is_told_as_a_sentence(
         ({"arguments": {"loss_type": "sigmoid"}}, "grpo has no loss sigmoid"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        asked(**values)
+def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        settings_with(**values)
 
 
 def test_a_reward_model_of_other_tokens_is_refused(project: Paths) -> None:
-    from tasks.align.rewards import worth
+    from tasks.align.rewards import reward_functions
 
     coder = tiny.tokenizer()
     coder.add_tokens(["<|more|>"])
     model = project.guides / "teacher"
     coder.save_pretrained(model)
     with pytest.raises(InputError, match="the tokens of this reward model are not those of the base"):
-        worth(asked(rewards=[{"kind": "model", "name": "teacher"}]), project, tiny.tokenizer())
+        reward_functions(settings_with(rewards=[{"kind": "model", "name": "teacher"}]), project, tiny.tokenizer())

@@ -65,22 +65,22 @@ def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     from tasks.models.loading import load_model
 
-    made = tiny.tokenizer()
-    model = load_model(tiny.model(tmp_path_factory.mktemp("model"), vocabulary=len(made)))
-    return model, made
+    tokenizer = tiny.tokenizer()
+    model = load_model(tiny.model(tmp_path_factory.mktemp("model"), vocabulary=len(tokenizer)))
+    return model, tokenizer
 
 
 def engine(model: tuple[Any, Any], record: Path, context: int = 256, rows: int = 5) -> Any:
-    from tasks.evaluate.answer_store import Record
+    from tasks.evaluate.answer_store import AnswerStore
     from tasks.evaluate.engine import Engine
 
-    return Engine(*model, context=context, batch_size=rows, batch_tokens=4096, record=Record(record, "a" * 32))
+    return Engine(*model, context=context, batch_size=rows, batch_tokens=4096, store=AnswerStore(record, "a" * 32))
 
 
-def asked(one: dict[str, Any], engine: Any, scoring: Path) -> Any:
-    from tasks.evaluate.benchmarks import benchmarked
+def run_task(benchmark: dict[str, Any], engine: Any, scoring: Path) -> Any:
+    from tasks.evaluate.benchmarks import run_benchmarks
 
-    return benchmarked([Benchmark.model_validate(one)], engine, scoring, reporter)
+    return run_benchmarks([Benchmark.model_validate(benchmark)], engine, scoring, reporter)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_scores_are_those_of_lm_eval(
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    found = asked({"task": task, "shots": shots, "chat_template": False}, engine(model, tmp_path), scoring)
+    results = run_task({"task": task, "shots": shots, "chat_template": False}, engine(model, tmp_path), scoring)
     plain = simple_evaluate(
         model=HFLM(pretrained=model[0], tokenizer=model[1], backend="causal", batch_size=1, max_length=256),
         tasks=[task],
@@ -106,52 +106,52 @@ def test_scores_are_those_of_lm_eval(
         task_manager=TaskManager(include_path=str(scoring), include_defaults=False),
         bootstrap_iters=0,
     )
-    told = found.scores[task]
-    (metric,) = told["metrics"]
-    assert told["metrics"][metric]["value"] == round(plain["results"][task][f"{metric},none"], 4)
-    assert (told["shots"], told["version"], told["truncated"]) == (shots, 2.0, 0)
+    scores = results.scores[task]
+    (metric,) = scores["metrics"]
+    assert scores["metrics"][metric]["value"] == round(plain["results"][task][f"{metric},none"], 4)
+    assert (scores["shots"], scores["version"], scores["truncated"]) == (shots, 2.0, 0)
     theirs = sorted(plain["samples"][task], key=lambda row: row["doc_id"])
-    for mine, other in zip(found.samples, theirs, strict=True):
+    for mine, other in zip(results.samples, theirs, strict=True):
         if task == "tiny_say":
             assert json.loads(mine["answer"]) == other["filtered_resps"]
         else:
-            said = [value for value, _ in json.loads(mine["answer"])]
-            assert said == pytest.approx([float(value) for value, _ in other["filtered_resps"]], abs=1e-4)
+            log_likelihoods = [value for value, _ in json.loads(mine["answer"])]
+            assert log_likelihoods == pytest.approx([float(value) for value, _ in other["filtered_resps"]], abs=1e-4)
 
 
 def test_answers_that_are_read_in_two_ways_have_two_scores(
     model: tuple[Any, Any], scoring: Path, tmp_path: Path
 ) -> None:
-    found = asked({"task": "tiny_read"}, engine(model, tmp_path), scoring)
-    told = found.scores["tiny_read"]["metrics"]
-    assert {name: (score["value"], score["n"]) for name, score in told.items()} == {
+    results = run_task({"task": "tiny_read"}, engine(model, tmp_path), scoring)
+    metrics = results.scores["tiny_read"]["metrics"]
+    assert {name: (score["value"], score["n"]) for name, score in metrics.items()} == {
         "exact_match,mapped": (1.0, 26),
         "exact_match,plain": (0.0, 26),
     }
-    assert len(found.samples) == 26
-    assert json.loads(found.samples[0]["answer"])["mapped"] == ["docker"]
+    assert len(results.samples) == 26
+    assert json.loads(results.samples[0]["answer"])["mapped"] == ["docker"]
 
 
 def test_questions_are_rendered_as_in_training(model: tuple[Any, Any], scoring: Path, tmp_path: Path) -> None:
-    found = asked({"task": "tiny_say", "shots": 1}, engine(model, tmp_path), scoring).scores["tiny_say"]
-    assert found["chat_template"] is True
-    assert found["first_prompt"] == (
+    scores = run_task({"task": "tiny_say", "shots": 1}, engine(model, tmp_path), scoring).scores["tiny_say"]
+    assert scores["chat_template"] is True
+    assert scores["first_prompt"] == (
         "<|im_start|>user\nstart web<|im_end|>\n<|im_start|>assistant\ndocker start web<|im_end|>\n"
         "<|im_start|>user\nstart front<|im_end|>\n<|im_start|>assistant\n"
     ), "the example's answer is the assistant's"
-    raw = asked({"task": "tiny_say", "shots": 1, "chat_template": False}, engine(model, tmp_path), scoring)
-    assert raw.scores["tiny_say"]["prompts"] != found["prompts"]
+    raw = run_task({"task": "tiny_say", "shots": 1, "chat_template": False}, engine(model, tmp_path), scoring)
+    assert raw.scores["tiny_say"]["prompts"] != scores["prompts"]
 
 
 def test_an_edited_task_gives_no_stale_answer(model: tuple[Any, Any], scoring: Path, tmp_path: Path) -> None:
     record = tmp_path / "record"
-    before = asked({"task": "tiny_say"}, engine(model, record), scoring)
+    before = run_task({"task": "tiny_say"}, engine(model, record), scoring)
     changed = tmp_path / "changed"
     changed.mkdir()
     for name in ("pick.yaml", "say.yaml"):
         text = (scoring / name).read_text()
         (changed / name).write_text(text.replace("{{question}}", "Now {{question}}").replace("toks: 6", "toks: 3"))
-    after = asked({"task": "tiny_say"}, engine(model, record), changed)
+    after = run_task({"task": "tiny_say"}, engine(model, record), changed)
     assert "Now start front" in after.samples[0]["prompt"]
     assert before.scores["tiny_say"]["config"] != after.scores["tiny_say"]["config"]
     assert before.samples[0]["answer"] != after.samples[0]["answer"]
@@ -160,11 +160,11 @@ def test_an_edited_task_gives_no_stale_answer(model: tuple[Any, Any], scoring: P
 def test_what_does_not_fit_is_an_error_or_counted(model: tuple[Any, Any], scoring: Path, tmp_path: Path) -> None:
     small = engine(model, tmp_path / "one", context=24)
     with pytest.raises(InputError, match=r"questions of tiny_pick are longer than the context of 24 tokens"):
-        asked({"task": "tiny_pick", "shots": 3}, small, scoring)
-    found = asked(
+        run_task({"task": "tiny_pick", "shots": 3}, small, scoring)
+    results = run_task(
         {"task": "tiny_pick", "shots": 3, "truncate": True}, engine(model, tmp_path / "two", context=24), scoring
     )
-    assert found.scores["tiny_pick"]["truncated"] == 52
+    assert results.scores["tiny_pick"]["truncated"] == 52
 
 
 def test_questions_that_stand_among_the_examples_are_counted(
@@ -180,8 +180,10 @@ def test_questions_that_stand_among_the_examples_are_counted(
     (shared / "train.jsonl").write_text("".join(f"{line}\n" for line in train))
     (shared / "pick.yaml").write_text((scoring / "pick.yaml").read_text().replace(str(scoring), str(shared)))
     for folder, shots, count in ((shared, 2, 1), (shared, 0, 0), (scoring, 2, 0)):
-        found = asked({"task": "tiny_pick", "shots": shots}, engine(model, tmp_path / f"{shots}{folder.name}"), folder)
-        assert found.scores["tiny_pick"]["among_the_examples"] == count
+        results = run_task(
+            {"task": "tiny_pick", "shots": shots}, engine(model, tmp_path / f"{shots}{folder.name}"), folder
+        )
+        assert results.scores["tiny_pick"]["among_the_examples"] == count
     assert capsys.readouterr().out.count("tiny_pick: 1 of its questions") == 1
 
 
@@ -192,31 +194,33 @@ def test_a_text_begins_with_one_bos(model: tuple[Any, Any], tmp_path: Path) -> N
     from tasks.evaluate.engine import Engine
     from tasks.evaluate.harness import Harness
 
-    made = tiny.tokenizer()
-    made.bos_token = "<|im_start|>"
-    first = made.bos_token_id
-    made.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{made.bos_token} $A", special_tokens=[(made.bos_token, first)]
+    tokenizer = tiny.tokenizer()
+    tokenizer.bos_token = "<|im_start|>"
+    first = tokenizer.bos_token_id
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{tokenizer.bos_token} $A", special_tokens=[(tokenizer.bos_token, first)]
     )
-    begun = Engine(model[0], made, context=64, batch_size=2, batch_tokens=512, record=engine(model, tmp_path).record)
-    raw, chat = (Harness(begun, chat=chat, report=lambda what, total: lambda done: None) for chat in (False, True))
+    with_bos = Engine(
+        model[0], tokenizer, context=64, batch_size=2, batch_tokens=512, store=engine(model, tmp_path).store
+    )
+    raw, chat = (Harness(with_bos, chat=chat, report=lambda what, total: lambda done: None) for chat in (False, True))
     for harness, text in ((raw, "start web"), (raw, "<|im_start|>start web"), (chat, "<|im_start|>start web")):
         assert harness.tok_encode(text).count(first) == 1, text
     assert chat.tok_encode("start web").count(first) == 0
 
 
 @pytest.mark.parametrize(
-    ("task", "said"),
+    ("task", "message"),
     [
         ("tiny_draw", "draws its answers at random"),
         ("tiny_endless", "wants answers of 256 tokens .max_gen_toks., and the model's context has 256"),
     ],
 )
 def test_tasks_that_cannot_be_asked(
-    model: tuple[Any, Any], scoring: Path, tmp_path: Path, task: str, said: str
+    model: tuple[Any, Any], scoring: Path, tmp_path: Path, task: str, message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
-        asked({"task": task}, engine(model, tmp_path), scoring)
+    with pytest.raises(InputError, match=message):
+        run_task({"task": task}, engine(model, tmp_path), scoring)
 
 
 @pytest.mark.long  # lm-eval reads all its own task files before it says that none has the name
@@ -224,7 +228,7 @@ def test_task_files_that_do_not_parse(model: tuple[Any, Any], tmp_path: Path) ->
     (tmp_path / "scoring").mkdir()
     (tmp_path / "scoring" / "bad.yaml").write_text("task: [unclosed\n")
     with pytest.raises((SettingsError, InputError), match=r"tiny_bad|bad\.yaml|task file"):
-        asked({"task": "tiny_bad"}, engine(model, tmp_path / "record"), tmp_path / "scoring")
+        run_task({"task": "tiny_bad"}, engine(model, tmp_path / "record"), tmp_path / "scoring")
 
 
 def test_a_task_whose_data_is_not_there(model: tuple[Any, Any], tmp_path: Path) -> None:
@@ -234,7 +238,7 @@ def test_a_task_whose_data_is_not_there(model: tuple[Any, Any], tmp_path: Path) 
         "test_split: test\noutput_type: generate_until\ndoc_to_text: a\ndoc_to_target: b\n"
     )
     with pytest.raises(InputError, match=r"the task tiny_bad cannot be asked .FileNotFoundError"):
-        asked({"task": "tiny_bad"}, engine(model, tmp_path / "record"), tmp_path / "scoring")
+        run_task({"task": "tiny_bad"}, engine(model, tmp_path / "record"), tmp_path / "scoring")
 
 
 class Killed(Exception):
@@ -271,7 +275,7 @@ def test_a_killed_evaluation_goes_on_where_it_was(
 
 
 def test_a_record_of_another_model_is_not_read(model: tuple[Any, Any], tmp_path: Path) -> None:
-    from tasks.evaluate.answer_store import Record, identity
+    from tasks.evaluate.answer_store import AnswerStore, identity
 
     folders = []
     for number in range(2):
@@ -280,9 +284,9 @@ def test_a_record_of_another_model_is_not_read(model: tuple[Any, Any], tmp_path:
         (folder / "config.json").write_text(str(number))
         folders.append(identity([folder], [1, "cpu", 256]))
     assert len(set(folders)) == 2
-    Record(tmp_path / "record", folders[0]).answered(["batch"], lambda: [1])
-    assert Record(tmp_path / "record", folders[0]).answered(["batch"], lambda: [2]) == [1]
-    assert Record(tmp_path / "record", folders[1]).answered(["batch"], lambda: [2]) == [2]
+    AnswerStore(tmp_path / "record", folders[0]).get_or_compute(["batch"], lambda: [1])
+    assert AnswerStore(tmp_path / "record", folders[0]).get_or_compute(["batch"], lambda: [2]) == [1]
+    assert AnswerStore(tmp_path / "record", folders[1]).get_or_compute(["batch"], lambda: [2]) == [2]
     assert len(list((tmp_path / "record").iterdir())) == 1
 
 
@@ -295,15 +299,15 @@ def test_an_answer_that_never_ends_is_cut_and_said_to_be(model: tuple[Any, Any],
 
 
 def test_stops_count_from_behind_what_a_model_thinks() -> None:
-    from tasks.evaluate.stops import first
+    from tasks.evaluate.stops import cut_at_stop
 
-    assert first("<think>a\n\nb</think>yes\n\nmore", ("\n\n",)) == "<think>a\n\nb</think>yes"
-    assert first("<think>a\n\nb", ("\n\n",)) == "<think>a\n\nb"
-    assert first("yes\n\nmore", ("\n\n", "m")) == "yes"
+    assert cut_at_stop("<think>a\n\nb</think>yes\n\nmore", ("\n\n",)) == "<think>a\n\nb</think>yes"
+    assert cut_at_stop("<think>a\n\nb", ("\n\n",)) == "<think>a\n\nb"
+    assert cut_at_stop("yes\n\nmore", ("\n\n", "m")) == "yes"
 
 
 @pytest.mark.parametrize(
-    ("said", "stop", "ends"),
+    ("text", "stop", "ends"),
     [
         ("ab\n\ncd", "\n\n", "ab\n\n"),
         ("a docker b", " d", "a d"),
@@ -312,17 +316,21 @@ def test_stops_count_from_behind_what_a_model_thinks() -> None:
         ("a\n b\n", "\n\n", None),
     ],
 )
-def test_a_row_ends_with_the_token_that_completes_a_stop(said: str, stop: str, ends: str | None) -> None:
+def test_a_row_ends_with_the_token_that_completes_a_stop(text: str, stop: str, ends: str | None) -> None:
     """Stops over several tokens, control tokens, and characters of several tokens; what was asked does not count."""
     import torch
 
     from tasks.evaluate.stops import Stop
 
-    made = tiny.tokenizer()
-    start = made(f"{stop}asked{stop}")["input_ids"]
-    ids = made(said)["input_ids"]
-    until = Stop(made, (stop, ""), len(start))
-    found = [length for length in range(1, len(ids) + 1) if until(torch.tensor([start + ids[:length]]), None).all()]
-    whole = [length for length in range(1, len(ids) + 1) if stop in made.decode(ids[:length])]
-    assert found[:1] == whole[:1], "at the first token after which it stands there"
-    assert made.decode(ids[: found[0]]).startswith(ends) if ends else found == [], found
+    tokenizer = tiny.tokenizer()
+    start = tokenizer(f"{stop}asked{stop}")["input_ids"]
+    ids = tokenizer(text)["input_ids"]
+    criterion = Stop(tokenizer, (stop, ""), len(start))
+    stopped_lengths = [
+        length for length in range(1, len(ids) + 1) if criterion(torch.tensor([start + ids[:length]]), None).all()
+    ]
+    complete_lengths = [length for length in range(1, len(ids) + 1) if stop in tokenizer.decode(ids[:length])]
+    assert stopped_lengths[:1] == complete_lengths[:1], "at the first token after which it stands there"
+    assert tokenizer.decode(ids[: stopped_lengths[0]]).startswith(ends) if ends else stopped_lengths == [], (
+        stopped_lengths
+    )

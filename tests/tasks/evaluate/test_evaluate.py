@@ -8,7 +8,7 @@ import pytest
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError, SettingsError
 from tasks.core.paths import Paths
-from tasks.evaluate.questions import ask, rows, shots
+from tasks.evaluate.questions import build_question, rows, shots
 from tasks.evaluate.settings import Settings
 from tasks.evaluate.stage import run
 from tests.tasks import tiny
@@ -35,22 +35,22 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 def predictions(paths: Paths, candidate: str) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    found: list[dict[str, Any]] = pq.read_table(paths.evaluation(candidate) / "predictions.parquet").to_pylist()
-    return found
+    rows: list[dict[str, Any]] = pq.read_table(paths.evaluation(candidate) / "predictions.parquet").to_pylist()
+    return rows
 
 
-def by_hand(model: Any, made: Any, prompt: str, most: int = 12) -> str:
+def by_hand(model: Any, tokenizer: Any, prompt: str, max_new_tokens: int = 12) -> str:
     """Greedy decoding of one prompt without padding, without lm-eval."""
     import torch
 
-    ids = made(prompt, add_special_tokens=False)["input_ids"]
+    ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     start = len(ids)
     with torch.no_grad():
-        while len(ids) < start + most:
+        while len(ids) < start + max_new_tokens:
             ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
-            if ids[-1] == made.eos_token_id:
+            if ids[-1] == tokenizer.eos_token_id:
                 break
-    text: str = made.decode(ids[start:], skip_special_tokens=True)
+    text: str = tokenizer.decode(ids[start:], skip_special_tokens=True)
     return text
 
 
@@ -58,27 +58,27 @@ def by_hand(model: Any, made: Any, prompt: str, most: int = 12) -> str:
 def test_every_candidate_answers_every_row(project: Paths, candidate: str) -> None:
     run(QUICK, project, candidate)
     scores = tiny.read(project.evaluation(candidate) / "scores.json")
-    found = predictions(project, candidate)
+    predicted_rows = predictions(project, candidate)
     assert scores["candidate"] == candidate
-    assert scores["metrics"]["exact_match"]["n"] == len(found) == 8
+    assert scores["metrics"]["exact_match"]["n"] == len(predicted_rows) == 8
     assert {name: part["exact_match"]["n"] for name, part in scores["slices"]["slice"].items()} == {
         "new_combination": 4,
         "new_phrasing": 4,
     }
     assert scores["too_long"] == 0
-    assert [row["reference"] for row in found] == [chat[-1]["content"] for chat in tiny.conversations()[24:]], (
-        "the order of the test split"
-    )
+    assert [row["reference"] for row in predicted_rows] == [
+        chat[-1]["content"] for chat in tiny.conversations()[24:]
+    ], "the order of the test split"
 
 
 def test_answers_are_those_of_plain_greedy_decoding(project: Paths) -> None:
     from tasks.models.loading import load_model
 
     run(QUICK, project, "merged")
-    model, made = load_model(project.merged), tiny.tokenizer()
+    model, tokenizer = load_model(project.merged), tiny.tokenizer()
     for row in predictions(project, "merged"):
         assert row["prompt"] == f"<|im_start|>user\n{row['prompt'].split(chr(10))[1]}\n<|im_start|>assistant\n"
-        assert row["output"] == by_hand(model, made, row["prompt"])
+        assert row["output"] == by_hand(model, tokenizer, row["prompt"])
 
 
 def test_a_tokenizer_that_adds_bos_is_kept_from_it(project: Paths, tmp_path: Path) -> None:
@@ -90,11 +90,11 @@ def test_a_tokenizer_that_adds_bos_is_kept_from_it(project: Paths, tmp_path: Pat
     other.data.mkdir()
     for name in ("base", "clean", "merged"):
         (other.data / name).symlink_to(getattr(project, name))
-    made = tiny.tokenizer()
-    first = ("<|im_start|>", made.convert_tokens_to_ids("<|im_start|>"))
-    made.backend_tokenizer.post_processor = TemplateProcessing(single=f"{first[0]} $A", special_tokens=[first])
-    made.save_pretrained(other.templated / "tokenizer")
-    assert made("a")["input_ids"][0] == first[1]
+    tokenizer = tiny.tokenizer()
+    first = ("<|im_start|>", tokenizer.convert_tokens_to_ids("<|im_start|>"))
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{first[0]} $A", special_tokens=[first])
+    tokenizer.save_pretrained(other.templated / "tokenizer")
+    assert tokenizer("a")["input_ids"][0] == first[1]
     run(QUICK, other, "merged")
     assert predictions(other, "merged") == predictions(project, "merged")
 
@@ -141,8 +141,8 @@ def test_limit_and_derived_length(project: Paths) -> None:
     run(Settings(limit=3), project, "base")
     scores = tiny.read(project.evaluation("base") / "scores.json")
     assert scores["metrics"]["exact_match"]["n"] == 3
-    made = tiny.tokenizer()
-    longest = max(len(made(chat[-1]["content"])["input_ids"]) for chat in tiny.conversations()[24:27])
+    tokenizer = tiny.tokenizer()
+    longest = max(len(tokenizer(chat[-1]["content"])["input_ids"]) for chat in tiny.conversations()[24:27])
     assert scores["max_new_tokens"] == longest + 8
 
 
@@ -151,12 +151,12 @@ def test_a_perfect_model_scores_one(project: Paths, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     run(QUICK, project, "merged")
-    said = [row["output"] for row in predictions(project, "merged")]
+    outputs = [row["output"] for row in predictions(project, "merged")]
     table = tiny.rows(
         "test",
         [
             [chat[0], {"role": "assistant", "content": f" {text}\n"}]
-            for chat, text in zip(tiny.conversations()[24:], said, strict=True)
+            for chat, text in zip(tiny.conversations()[24:], outputs, strict=True)
         ],
     )
     other = Paths(tmp_path)
@@ -174,18 +174,18 @@ def test_wrong_end_of_generation_is_mended(project: Paths, tmp_path: Path) -> No
     from tasks.core.files import write_json
     from tasks.evaluate.candidates import load
 
-    made = tiny.tokenizer()
+    tokenizer = tiny.tokenizer()
     other = Paths(tmp_path)
-    folder = tiny.model(other.base / "model", vocabulary=len(made))
+    folder = tiny.model(other.base / "model", vocabulary=len(tokenizer))
     write_json(folder / "generation_config.json", {"eos_token_id": 999, "repetition_penalty": 1.5, "do_sample": True})
     tiny.record(other, folder, "trained", "model")
-    settings = load("base", QUICK, other, made).generation_config
-    assert (settings.eos_token_id, settings.do_sample) == (made.eos_token_id, False)
+    settings = load("base", QUICK, other, tokenizer).generation_config
+    assert (settings.eos_token_id, settings.do_sample) == (tokenizer.eos_token_id, False)
     assert settings.repetition_penalty in (None, 1.0)
 
 
 def test_multi_turn_rows_system_first_and_shots_that_fit() -> None:
-    made = tiny.tokenizer()
+    tokenizer = tiny.tokenizer()
     row = {
         "id": "x",
         "slice": None,
@@ -198,8 +198,8 @@ def test_multi_turn_rows_system_first_and_shots_that_fit() -> None:
         ],
     }
     shot = {"id": "s", "messages": [{"role": "system", "content": "other"}, *tiny.conversations()[5]]}
-    renderer = Renderer(made)
-    question = ask(row, [shot, shot], renderer, made, 10_000)
+    renderer = Renderer(tokenizer)
+    question = build_question(row, [shot, shot], renderer, tokenizer, 10_000)
     assert question is not None
     assert question.reference == "docker stop db"
     assert question.shots == 2
@@ -208,9 +208,9 @@ def test_multi_turn_rows_system_first_and_shots_that_fit() -> None:
         "docker start web<|im_end|>\n<|im_start|>user\nstop db<|im_end|>\n<|im_start|>assistant\n"
     )
     assert "other" not in question.prompt
-    fewer = ask(row, [shot, shot], renderer, made, len(question.ids) - 1)
+    fewer = build_question(row, [shot, shot], renderer, tokenizer, len(question.ids) - 1)
     assert fewer is not None and fewer.shots == 1
-    assert ask(row, [], renderer, made, 5) is None
+    assert build_question(row, [], renderer, tokenizer, 5) is None
 
 
 def test_rows_that_do_not_fit_count_as_wrong(project: Paths, tmp_path: Path) -> None:
@@ -245,26 +245,26 @@ def test_pairs_are_asked_for_the_chosen_answer_and_what_cannot_be_asked_is_count
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    asked, good, bad = (
+    prompt, good, bad = (
         [{"role": role, "content": text}] for role, text in (("user", "q"), ("assistant", "yes"), ("assistant", "no"))
     )
-    found: list[dict[str, Any]] = [
-        {"id": "dialogue", "messages": asked + good},
-        {"id": "pair", "prompt": asked, "chosen": good, "rejected": bad},
-        {"id": "liked", "prompt": asked, "completion": good, "label": True},
-        {"id": "disliked", "prompt": asked, "completion": bad, "label": False},
+    canonical_rows: list[dict[str, Any]] = [
+        {"id": "dialogue", "messages": prompt + good},
+        {"id": "pair", "prompt": prompt, "chosen": good, "rejected": bad},
+        {"id": "liked", "prompt": prompt, "completion": good, "label": True},
+        {"id": "disliked", "prompt": prompt, "completion": bad, "label": False},
         {"id": "text", "text": "no question"},
     ]
     columns = ("id", "messages", "prompt", "chosen", "rejected", "completion", "label", "text")
     file = tmp_path / "test.parquet"
-    pq.write_table(pa.table({name: pa.array([row.get(name) for row in found]) for name in columns}), file)
+    pq.write_table(pa.table({name: pa.array([row.get(name) for row in canonical_rows]) for name in columns}), file)
     can, others = rows(file)
     assert [(row["id"], row["messages"]) for row in can] == [
-        (name, asked + good) for name in ("dialogue", "pair", "liked")
+        (name, prompt + good) for name in ("dialogue", "pair", "liked")
     ]
     assert others == 2
     assert len(rows(file, 1)[0]) == 1
-    pq.write_table(pa.table({name: pa.array([row.get(name) for row in found[3:]]) for name in columns}), file)
+    pq.write_table(pa.table({name: pa.array([row.get(name) for row in canonical_rows[3:]]) for name in columns}), file)
     with pytest.raises(InputError, match="each of 2 rows is a text or an answer that was judged bad"):
         rows(file)
 
@@ -277,8 +277,8 @@ def test_a_further_model_with_nothing_but_a_gguf_file(project: Paths) -> None:
     run(QUICK, project, "gguf-q8_0")
     run(QUICK.model_copy(update={"models": {"other": "other"}}), project, "other")
     assert tiny.read(project.evaluation("other") / "scores.json")["kind"] == "other"
-    said = [[row["output"] for row in predictions(project, name)] for name in ("other", "gguf-q8_0")]
-    assert said[0] == said[1]
+    outputs = [[row["output"] for row in predictions(project, name)] for name in ("other", "gguf-q8_0")]
+    assert outputs[0] == outputs[1]
 
 
 def test_unknown_candidate(project: Paths) -> None:

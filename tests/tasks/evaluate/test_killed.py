@@ -43,14 +43,14 @@ def test_a_killed_process_asks_at_most_one_batch_again(tmp_path: Path, monkeypat
         process.kill()
     done = lines()
     assert 2 <= done < BATCHES
-    asked: list[int] = []
+    batch_sizes: list[int] = []
     generate = Engine._generate
 
     def counted(self: Engine, batch: list[list[int]], *more: Any) -> Any:
-        asked.append(len(batch))
+        batch_sizes.append(len(batch))
         return generate(self, batch, *more)
 
     monkeypatch.setattr(Engine, "_generate", counted)
     run(Settings.model_validate(settings), paths, "merged")
-    assert len(asked) == BATCHES - done and sum(asked) == 8 - done * 8 // BATCHES
+    assert len(batch_sizes) == BATCHES - done and sum(batch_sizes) == 8 - done * 8 // BATCHES
     assert contents(paths.evaluation("merged")) == before

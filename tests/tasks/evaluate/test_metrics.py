@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.core.errors import InputError, SettingsError
-from tasks.evaluate.metrics.code import ran
+from tasks.evaluate.metrics.code import runs_to_end
 from tasks.evaluate.metrics.registry import scorer
 from tasks.evaluate.settings import Metric, Settings
 
@@ -69,8 +69,8 @@ def test_json_schema(tmp_path: Path) -> None:
     rules = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
     (tmp_path / "call.json").write_text(json.dumps(rules))
     metric = {"kind": "json_schema", "schema_file": "call.json"}
-    found = [scored(metric, output, "", tmp_path) for output in ('{"name": "a"}', '{"name": 1}', "no")]
-    assert found == [1.0, 0.0, 0.0]
+    scores = [scored(metric, output, "", tmp_path) for output in ('{"name": "a"}', '{"name": 1}', "no")]
+    assert scores == [1.0, 0.0, 0.0]
     (tmp_path / "call.json").write_text('{"type": 7}')
     with pytest.raises(SettingsError, match="no JSON Schema"):
         scored(metric, "{}", "", tmp_path)
@@ -89,10 +89,13 @@ def test_a_function_of_your_own(tmp_path: Path) -> None:
         scored({"kind": "function", "function": "own.py:broken"}, "a", "a", tmp_path)
     with pytest.raises(InputError, match=r"far gave 3\.0 for the row r1; a score is from 0 to 1"):
         scored({"kind": "function", "function": "own.py:far"}, "a", "a", tmp_path)
-    for place in ("none.py:f", "own.py", "own.py:nothing", "../own.py:close"):
+    for path_and_name in ("none.py:f", "own.py", "own.py:nothing", "../own.py:close"):
         with pytest.raises(SettingsError, match=r"expected FILE.py:NAME|cannot be loaded"):
             scored(
-                {"kind": "function", "function": place}, "a", "a", tmp_path / "." if place[0] != "." else tmp_path / "x"
+                {"kind": "function", "function": path_and_name},
+                "a",
+                "a",
+                tmp_path / "." if path_and_name[0] != "." else tmp_path / "x",
             )
 
 
@@ -117,14 +120,14 @@ def test_a_function_of_your_own(tmp_path: Path) -> None:
     ],
 )
 def test_code_computes_and_does_nothing_else(program: str, tests: str, passes: bool) -> None:
-    assert ran(program, tests, timeout=20, memory=512) is passes
+    assert runs_to_end(program, tests, timeout=20, memory=512) is passes
 
 
 @pytest.mark.parametrize(
     "program", ["while True: pass", "import time; time.sleep(99)", "while True: print('x' * 9999)"]
 )
 def test_code_that_never_ends_is_ended(program: str) -> None:
-    assert ran(program, "", timeout=0.7, memory=256) is False
+    assert runs_to_end(program, "", timeout=0.7, memory=256) is False
 
 
 def test_code_that_writes(tmp_path: Path) -> None:
@@ -139,15 +142,15 @@ def test_code_that_writes(tmp_path: Path) -> None:
         f"import os; os.rename({str(kept)!r}, {str(tmp_path / 'new')!r})",
         f"import os; os.symlink({str(kept)!r}, {str(tmp_path / 'new')!r})",
     ):
-        assert ran(program, "", timeout=20, memory=512) is False, program
+        assert runs_to_end(program, "", timeout=20, memory=512) is False, program
     assert [file.name for file in tmp_path.iterdir()] == ["kept"] and kept.read_text() == "kept"
-    assert ran(f"assert open({str(kept)!r}).read() == 'kept'", "", timeout=20, memory=512), "reading is no harm"
+    assert runs_to_end(f"assert open({str(kept)!r}).read() == 'kept'", "", timeout=20, memory=512), "reading is no harm"
 
 
 def test_code_sees_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret")
     assert "HF_TOKEN" in os.environ
-    assert ran("import os\nassert 'HF_TOKEN' not in os.environ", "", timeout=20, memory=512)
+    assert runs_to_end("import os\nassert 'HF_TOKEN' not in os.environ", "", timeout=20, memory=512)
 
 
 def test_code_in_markdown_with_the_tests_of_its_row() -> None:
@@ -160,7 +163,7 @@ def test_code_in_markdown_with_the_tests_of_its_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metrics", "said"),
+    ("metrics", "message"),
     [
         ([{"kind": "regex"}], "needs the key pattern"),
         ([{"kind": "regex", "pattern": "("}], "no regular expression"),
@@ -170,6 +173,6 @@ def test_code_in_markdown_with_the_tests_of_its_row() -> None:
         ([], "at least 1"),
     ],
 )
-def test_settings_that_do_not_fit(metrics: list[dict[str, Any]], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_settings_that_do_not_fit(metrics: list[dict[str, Any]], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         Settings.model_validate({"metrics": metrics})

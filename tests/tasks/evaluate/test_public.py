@@ -67,13 +67,15 @@ def model() -> tuple[Any, Any]:
     return load_model(folder), AutoTokenizer.from_pretrained(folder)
 
 
-def asked(model: tuple[Any, Any], scoring: Path, record: Path, *wanted: dict[str, Any]) -> Any:
-    from tasks.evaluate.answer_store import Record
-    from tasks.evaluate.benchmarks import benchmarked
+def run_tasks(model: tuple[Any, Any], scoring: Path, record: Path, *benchmarks: dict[str, Any]) -> Any:
+    from tasks.evaluate.answer_store import AnswerStore
+    from tasks.evaluate.benchmarks import run_benchmarks
     from tasks.evaluate.engine import Engine
 
-    engine = Engine(*model, context=512, batch_size=32, batch_tokens=65536, record=Record(record, "a" * 32))
-    return benchmarked([Benchmark(chat_template=False, **one) for one in wanted], engine, scoring, reporter)
+    engine = Engine(*model, context=512, batch_size=32, batch_tokens=65536, store=AnswerStore(record, "a" * 32))
+    return run_benchmarks(
+        [Benchmark(chat_template=False, **benchmark) for benchmark in benchmarks], engine, scoring, reporter
+    )
 
 
 @pytest.mark.parametrize("task", ["pairs_anaphor_number_agreement", "pairs_causative", "science"])
@@ -82,7 +84,7 @@ def test_scores_are_those_of_plain_lm_eval(model: tuple[Any, Any], scoring: Path
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    ours = asked(model, scoring, tmp_path, {"task": task, "limit": 100})
+    ours = run_tasks(model, scoring, tmp_path, {"task": task, "limit": 100})
     theirs = simple_evaluate(
         model=HFLM(pretrained=model[0], tokenizer=model[1], backend="causal", max_length=512),
         tasks=[task],
@@ -90,8 +92,8 @@ def test_scores_are_those_of_plain_lm_eval(model: tuple[Any, Any], scoring: Path
         bootstrap_iters=0,
         limit=100,
     )
-    for metric, found in ours.scores[task]["metrics"].items():
-        assert found["value"] == round(theirs["results"][task][f"{metric},none"], 4)
+    for metric, score in ours.scores[task]["metrics"].items():
+        assert score["value"] == round(theirs["results"][task][f"{metric},none"], 4)
         rows = sorted(theirs["samples"][task], key=lambda row: int(row["doc_id"]))
         assert [json.loads(row["scores"])[metric] for row in ours.samples] == [row[metric] for row in rows]
 
@@ -100,7 +102,7 @@ def test_minimal_pairs_are_told_apart_as_often_as_is_known(
     model: tuple[Any, Any], scoring: Path, tmp_path: Path
 ) -> None:
     tasks = [f"pairs_{file.name.split('.')[0]}" for file in sorted(BLIMP.glob("*.gz"))]
-    found = asked(model, scoring, tmp_path, *({"task": task} for task in tasks)).scores
-    assert {score["metrics"]["acc"]["n"] for score in found.values()} == {1000}
-    mean = sum(score["metrics"]["acc"]["value"] for score in found.values()) / len(found)
+    scores = run_tasks(model, scoring, tmp_path, *({"task": task} for task in tasks)).scores
+    assert {score["metrics"]["acc"]["n"] for score in scores.values()} == {1000}
+    mean = sum(score["metrics"]["acc"]["value"] for score in scores.values()) / len(scores)
     assert mean == pytest.approx(0.568, abs=0.005), "as plain lm-eval has it"

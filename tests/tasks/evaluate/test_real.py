@@ -25,11 +25,11 @@ GONE = "http://127.0.0.1:9/v1"
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
-    found = Paths(tmp_path_factory.mktemp("served"))
-    found.clean.mkdir(parents=True)
-    stories(found.root / "stories")
-    pq.write_table(tiny.rows("test", tiny.conversations()[24:]), found.clean / "test.parquet")
-    return found
+    paths = Paths(tmp_path_factory.mktemp("served"))
+    paths.clean.mkdir(parents=True)
+    stories(paths.root / "stories")
+    pq.write_table(tiny.rows("test", tiny.conversations()[24:]), paths.clean / "test.parquet")
+    return paths
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def teacher(paths: Paths, address: str, most: int) -> dict[str, Any]:
     return {"kind": "openai", "base_url": address, "model": model, "max_new_tokens": most, "max_retries": 0}
 
 
-def said(paths: Paths, candidate: str) -> list[tuple[str, str]]:
+def predictions(paths: Paths, candidate: str) -> list[tuple[str, str]]:
     rows = pq.read_table(paths.evaluation(candidate) / "predictions.parquet").to_pylist()
     return [(row["output"], row["finish"]) for row in rows]
 
@@ -55,7 +55,7 @@ def test_a_candidate_behind_a_server_says_what_the_same_model_says_here(served: 
     )
     for candidate in ("here", "there", "short"):
         evaluate.run(settings, paths, candidate)
-    here, there, short = (said(paths, candidate) for candidate in ("here", "there", "short"))
+    here, there, short = (predictions(paths, candidate) for candidate in ("here", "there", "short"))
     assert there == here
     assert {end for _, end in here} == {"length"} and all(text.strip() for text, _ in here)
     assert all(whole.startswith(cut) and whole != cut for (whole, _), (cut, _) in zip(there, short, strict=True))
@@ -77,6 +77,6 @@ def test_a_judge_that_tells_stories(served: str, paths: Paths) -> None:
     assert kept.count(b"\n") == 14, "seven pairs in both orders; of the eighth both answers are the same"
     settings |= {"teacher": teacher(paths, GONE, 8), "max_unclear": 1.0}
     judge.run(judge.Settings.model_validate(settings), paths, "merged")
-    told = tiny.read(paths.judged("merged") / "judged.json")
-    assert (told["unclear"], told["ties"], told["same_answers"]) == (7, 1, 1)
+    verdicts = tiny.read(paths.judged("merged") / "judged.json")
+    assert (verdicts["unclear"], verdicts["ties"], verdicts["same_answers"]) == (7, 1, 1)
     assert paths.judgements("merged").read_bytes() == kept

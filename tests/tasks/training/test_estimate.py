@@ -117,7 +117,7 @@ def test_what_training_took_is_set_beside_what_was_foretold(project: Paths, monk
     shutil.copy(ROOT / "params.yaml", project.root)
     change(["machine.price=1800"])
     run.tune(SMALL.model_copy(update={"steps": 20}), Paths())
-    lines = {line["of"]: line for line in whole.taken(["train", "align"])}
+    lines = {line["of"]: line for line in whole.actual_usage(["train", "align"])}
     assert set(lines) == {"memory", "disk", "time", "cost"}
     kept = usage.load(Paths(), "train")
     assert kept["items"] == 80
@@ -134,7 +134,7 @@ def test_too_little_is_told_before_anything_runs(project: Paths, monkeypatch: py
     assert lines_shown[0].startswith("train: 450 steps of 32 rows, 720.0 epochs of 20 rows with ")
     assert lines_shown[1].startswith("disk: ")
     params = load(model(), Path("params.yaml"))
-    assert sum(whole.needed(estimate.read_shapes(project.base / "model"), params).values()) > 10 * 2**20
+    assert sum(whole.disk_needed(estimate.read_shapes(project.base / "model"), params).values()) > 10 * 2**20
 
     class Full:
         free = 2**20

@@ -1,0 +1,75 @@
+"""Data that people edit never share a file with DVC's cache: each old version stays what it was."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from flows.bridge import ensure_current, survey, track
+from tests.flows.project import Toy
+
+FIRST, SECOND = "one\n" * 1000, "two\n" * 1000
+
+
+@pytest.fixture
+def rows(fresh: Path, tmp_path: Path, api: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is tracked, in a project that links all that it can."""
+    toy = Toy(tmp_path / "project", api)
+    shutil.copytree(fresh, toy.path, dirs_exist_ok=True)
+    monkeypatch.chdir(toy.path)
+    toy.dvc("config", "cache.type", "reflink,hardlink,copy")
+    file = Path("data/mine.jsonl")
+    file.write_text(FIRST)
+    track([file])
+    return file
+
+
+def cached(text: str) -> Path:
+    md5 = hashlib.md5(text.encode()).hexdigest()
+    return Path(".dvc/cache/files/md5") / md5[:2] / md5[2:]
+
+
+def edit(file: Path, text: str) -> None:
+    """As an editor does that writes in place."""
+    with file.open("r+") as opened:
+        opened.write(text)
+        opened.truncate()
+
+
+def test_an_edit_leaves_the_old_version_in_the_cache(rows: Path) -> None:
+    assert os.access(rows, os.W_OK)
+    edit(rows, SECOND)
+    track([rows])
+    assert cached(FIRST).read_text() == FIRST
+    assert cached(SECOND).read_text() == SECOND
+
+
+def test_links_of_earlier_versions_are_undone_before_a_run(rows: Path) -> None:
+    rows.unlink()
+    rows.hardlink_to(cached(FIRST))
+    survey()
+    assert rows.stat().st_nlink == 1
+    edit(rows, SECOND)
+    assert cached(FIRST).read_text() == FIRST
+
+
+def test_outputs_that_are_restored_are_links_where_the_disk_shares_no_blocks(
+    finished: Path, tmp_path: Path, api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read-only, and take their room once."""
+    toy = Toy(tmp_path / "project", api)
+    shutil.copytree(finished, toy.path, dirs_exist_ok=True)
+    monkeypatch.chdir(toy.path)
+    lock = YAML(typ="safe").load(Path("dvc.lock"))
+    output = Path(lock["stages"]["train"]["outs"][0]["path"])
+    shutil.rmtree(output) if output.is_dir() else output.unlink()
+    ensure_current("train", lambda command: pytest.fail("it is in the cache"))
+    file = next(file for file in ([output] if output.is_file() else output.rglob("*")) if file.is_file())
+    command = ["cp", "--reflink=always", str(file), str(tmp_path / "copy")]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        assert file.stat().st_nlink > 1
+        assert not file.stat().st_mode & 0o222
