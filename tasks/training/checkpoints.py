@@ -20,6 +20,11 @@ MANIFEST = "manifest.json"
 INPUTS = "inputs.json"
 """Beside the checkpoints: what they are made of, by name."""
 
+ROOM = Path(__file__).parent
+
+LOADING = [ROOM.parent / "models" / f"{name}.py" for name in ("tuning", "private_peft", "private_transformers")]
+"""Code beside this room that decides what is trained: how the model is loaded, and what of the libraries is used."""
+
 NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 """State without which a resumed run would go on, silently, with other results."""
 
@@ -70,11 +75,8 @@ def _made(target: Path) -> float:
 
 
 def _known(inputs: dict[str, Any], packages: tuple[Path, ...]) -> dict[str, Any]:
-    code = {
-        f"{package.name}/{file.name}": sha256(file)
-        for package in (Path(__file__).parent, *packages)
-        for file in sorted(package.glob("*.py"))
-    }
+    files = [file for package in (ROOM, *packages) for file in sorted(package.glob("*.py"))]
+    code = {f"{file.parent.name}/{file.name}": sha256(file) for file in (*files, *LOADING)}
     libraries = {name: version(name) for name in ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes")}
     return {"inputs": inputs, "code": code, "libraries": libraries}
 
