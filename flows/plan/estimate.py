@@ -113,7 +113,7 @@ def _steps(params: Params, paths: Paths) -> str:
     batch = train.batch_size * train.gradient_accumulation
     unit = "packs" if params.template.packing else "rows"
     text = f"train: {train.steps} steps of {batch} {unit}"
-    if rows := estimate.rows(paths.templated / "audit.json"):
+    if rows := estimate.rows(paths.audit):
         epochs = "" if unit == "packs" else f", {train.steps * batch / rows['rows']:.1f} epochs"
         tokens, learned = (f"{rows[name]:,}" for name in ("tokens", "supervised_tokens"))
         text += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"

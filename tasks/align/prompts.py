@@ -48,7 +48,7 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
         table = load(file).data
         prompts = Prompts(_one_array(table.column("prompt_ids")), _one_array(table.column("chosen_ids")), 0, tokenizer)
     else:
-        file = paths.templated / "train.arrow"
+        file = paths.tokens("train")
         prompts = _from_rows(load(file).data, tokenizer)
     if not len(prompts):
         reason = " (its rows have no turn before the first trained one)" if prompts.left_out else ""

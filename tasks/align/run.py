@@ -42,7 +42,7 @@ def align(settings: Settings, paths: Paths) -> None:
     name = settings.objective
     loop.prepare(settings)
     record = base_record(paths)
-    tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     data = _training_data(settings, paths, tokenizer)
     identity = {
         "settings": settings.model_dump(mode="json"),
@@ -132,7 +132,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
     if not starts_from_tuned:
         model = load(base, settings, settings)
         grown = grow(model, tokenizer)
-        rows = load_rows(paths.templated / "train.arrow")
+        rows = load_rows(paths.tokens("train"))
         return attach("align", settings, model, rows, scratch, grown), settings
     training_record = json.loads((paths.fitted / "training.json").read_text())
     scheme = (training_record.get("quantization") or {}).get("scheme")
@@ -207,7 +207,7 @@ def _reward_model(settings: Settings, paths: Paths, base: Path, tokenizer: Any, 
         body = model.base_model_prefix
         getattr(model, body).load_state_dict(getattr(_merged(settings, paths, base, tokenizer), body).state_dict())
     model.config.pad_token_id = tokenizer.pad_token_id
-    rows = load_rows(paths.templated / "train.arrow")
+    rows = load_rows(paths.tokens("train"))
     return attach("align", settings, model, rows, scratch, False, task="SEQ_CLS")
 
 

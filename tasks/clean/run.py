@@ -108,9 +108,9 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
             writers.write(batch, leaving, part, renamed, report_lines)
             profile.add(batch, leaving, part, report_lines)
             tally.reported.update(line["finding"] for line in report_lines)
-    profile.write(paths.clean / "profile.json", _largest(scratch, known, sizes))
+    profile.write(paths.profile, _largest(scratch, known, sizes))
     tally.ledger.write(
-        paths.clean / "ledger.json",
+        paths.ledger,
         files=[source.name for source in files],
         shapes=dict(builder.shapes),
         reported=dict(tally.reported),

@@ -17,11 +17,11 @@ def failed_gates(paths: Paths, candidates: dict[str, Candidate], benchmarks: lis
 def _before(paths: Paths) -> list[str]:
     """What the stages clean and template left."""
     sentences = []
-    ledger = read_json(paths.clean / "ledger.json", "clean")
+    ledger = read_json(paths.ledger, "clean")
     lost = ledger["in"] - sum(ledger["out"].values()) - sum(ledger["left"].values())
     if lost:
         sentences.append(f"clean lost {lost} rows without a reason")
-    for split, split_audit in read_json(paths.templated / "audit.json", "template").get("splits", {}).items():
+    for split, split_audit in read_json(paths.audit, "template").get("splits", {}).items():
         errors = [finding for finding in split_audit["findings"] if finding["severity"] == "error"]
         sentences += [f"template, {split}: {finding['rows']} rows: {finding['check']}" for finding in errors]
     return sentences

@@ -34,7 +34,7 @@ def decide(settings: Settings, paths: Paths) -> None:
         if (comparison["candidate"], comparison["against"], comparison["metric"]) == (chosen.name, "base", metric)
     )
     write_json(
-        paths.decision / "comparisons.json",
+        paths.comparisons,
         {
             "comparisons": comparisons,
             "slices": compare_slices(by_name, chosen.name, metric, *limits),
@@ -44,7 +44,7 @@ def decide(settings: Settings, paths: Paths) -> None:
     )
     score = chosen.scores["metrics"][metric]
     write_json(
-        paths.decision / "decision.json",
+        paths.decided,
         {
             "promote": passed,
             "reason": reason,

@@ -32,7 +32,7 @@ def kind(candidate: str, settings: Settings) -> str:
 
 def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
     """The folders that a candidate's answers come from, its tokenizer's last."""
-    tokenizer_folder = paths.templated / "tokenizer"
+    tokenizer_folder = paths.tokenizer
     if candidate in BASES:
         return [base_folder(paths), tokenizer_folder]
     if candidate == "adapter":

@@ -21,7 +21,7 @@ def build_questions(
     """Each row as this candidate is asked it, in at most `room` tokens; None where it does not fit."""
     earlier = []
     if candidate == "base_few_shot":
-        earlier = shots(rows(paths.clean / "train.parquet")[0], held_out, settings.shots)
+        earlier = shots(rows(paths.rows("train"))[0], held_out, settings.shots)
     system_prompt = settings.system if candidate == "base_system" else None
     renderer = Renderer(tokenizer)
     return [build_question(row, earlier, renderer, tokenizer, room, system_prompt) for row in held_out]

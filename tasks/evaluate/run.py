@@ -44,7 +44,7 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     """
     torch.set_num_threads(settings.threads)
     candidates.check(candidate, settings, paths)
-    held_out, not_asked = rows(paths.clean / "test.parquet", settings.limit)
+    held_out, not_asked = rows(paths.rows("test"), settings.limit)
     servers = settings.teachers(candidate)
     results = (
         ask_endpoint(held_out, candidate, settings, paths)

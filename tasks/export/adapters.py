@@ -26,7 +26,7 @@ def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any
             shutil.copyfile(folder / file, out / name / file)
         config = {**json.loads((folder / KEPT[0]).read_text()), "base_model_name_or_path": record["location"]}
         write_json(out / name / KEPT[0], config)
-    tokenizer = paths.templated / "tokenizer"
+    tokenizer = paths.tokenizer
     shutil.copytree(tokenizer, out / "tokenizer")
     modules = " ".join(f"{name}={name}" for name in ranks)
     write_text(

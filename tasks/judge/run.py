@@ -72,7 +72,7 @@ def _answers(settings: Settings, paths: Paths, candidate: str) -> tuple[list[Row
     """A row for each pair, and which way each metric is better."""
     import pyarrow.parquet as pq
 
-    held_out = pq.read_table(paths.clean / "test.parquet").to_pylist()
+    held_out = pq.read_table(paths.rows("test")).to_pylist()
     prompts = {row["id"]: turns[:-1] for row in held_out if (turns := dialogue(row))}
     one, two = (_predictions(paths.evaluation(name)) for name in (candidate, settings.against))
     metrics = json.loads((paths.evaluation(candidate) / "scores.json").read_text(encoding="utf-8"))["metrics"]

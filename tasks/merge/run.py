@@ -27,7 +27,7 @@ def merge(settings: Settings, paths: Paths) -> None:
     adapter = _adapter(paths, record)
     how = _how(settings, paths, record, adapter)
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
-    tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     rows = probes(paths.templated, settings.probes, len(tokenizer))
     trained = open_trained(base, adapter, paths.trained, how)
     check_tokenizer(tokenizer, trained.rows)

@@ -71,14 +71,14 @@ class RunResults:
 
 def gather(paths: Paths) -> RunResults:
     """Read what the stages left; raise `InputError` where a stage has not run."""
-    audit = read_json(paths.templated / "audit.json", "template")
+    audit = read_json(paths.audit, "template")
     training = read_json(paths.trained / "training.json", "train")
     base = read_json(paths.base / "base.json", "base")
     scores = _scores(paths)
     curves = {
         "pretraining": _curve(paths.base / "pretraining" / "loss.csv"),
-        "tuning": _curve(paths.fitted / "loss.csv"),
-        "alignment": _curve(paths.aligned / "loss.csv"),
+        "tuning": _curve(paths.loss(paths.fitted)),
+        "alignment": _curve(paths.loss(paths.aligned)),
     }
     return RunResults(
         base={name: value for name, value in base.items() if name != "files"},
@@ -86,18 +86,18 @@ def gather(paths: Paths) -> RunResults:
         ledgers=_ledgers(paths, audit),
         generated=_optional(paths.generated / "ledger.json"),
         audit=audit,
-        preview=_text(paths.templated / "preview.html"),
+        preview=_text(paths.preview),
         training=training,
         curves={name: rows for name, rows in curves.items() if rows},
         merge=read_json(paths.merged / "merge.json", "merge"),
         quantized=_each(paths.data / "quantized", "quantization.json", "quantize"),
         scores=scores,
         predictions={name: _rows(paths.evaluation(name) / "predictions.parquet") for name in scores},
-        profile=read_json(paths.clean / "profile.json", "clean"),
-        reported=read_json(paths.clean / "ledger.json", "clean").get("reported", {}),
+        profile=read_json(paths.profile, "clean"),
+        reported=read_json(paths.ledger, "clean").get("reported", {}),
         versions=_versions(paths.requirements),
-        decision=read_json(paths.decision / "decision.json", "decide"),
-        comparisons=read_json(paths.decision / "comparisons.json", "decide"),
+        decision=read_json(paths.decided, "decide"),
+        comparisons=read_json(paths.comparisons, "decide"),
         benchmarks={
             name: values for name in scores if (values := _optional(paths.evaluation(name) / "benchmarks.json"))
         },
@@ -123,7 +123,7 @@ def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
 
 def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Effective settings by section of params.yaml, in the order of the stages; sections that left none are absent."""
-    ledger = read_json(paths.clean / "ledger.json", "clean")
+    ledger = read_json(paths.ledger, "clean")
     quantized, judged = (
         [folder / "settings.json" for folder in _folders(paths.data / name)] for name in ("quantized", "judged")
     )
@@ -138,7 +138,7 @@ def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "quantize": _optional(quantized[0]) if quantized else {},
         "evaluate": _optional(paths.evaluation("base") / "settings.json"),
         "judge": _optional(judged[0]) if judged else {},
-        "decide": _optional(paths.decision / "decision.json").get("settings", {}),
+        "decide": _optional(paths.decided).get("settings", {}),
     }
     return {section: flat(values) for section, values in sections.items() if values}
 
@@ -148,7 +148,7 @@ def _ledgers(paths: Paths, audit: dict[str, Any]) -> list[dict[str, Any]]:
     for where, file in (
         ("pretraining", paths.base / "pretraining" / "ledger.json"),
         ("generate", paths.generated / "ledger.json"),
-        ("clean", paths.clean / "ledger.json"),
+        ("clean", paths.ledger),
     ):
         if values := _optional(file):
             ledgers.append((where, values))

@@ -24,11 +24,11 @@ def write(settings: Settings, paths: Paths) -> None:
     write(Settings(title="Docker assistant"), Paths())
     """
     results = gather(paths)
-    write_text(paths.report / "report.html", page(settings, results))
+    write_text(paths.page, page(settings, results))
     reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, results))
-    write_text(paths.report / "predictions.html", reading)
-    write_text(paths.report / "model_card.md", card(settings, results))
-    write_json(paths.report / "comparison.json", render.comparison(results))
+    write_text(paths.predictions, reading)
+    write_text(paths.card, card(settings, results))
+    write_json(paths.comparison, render.comparison(results))
     print(" ".join(render.summary(results)[1:2]), flush=True)
 
 

@@ -92,7 +92,7 @@ def write(settings: Settings, paths: Paths) -> None:
 
 def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:
     """Template one split and write its shards, what left or was cut into `lost`; stop where too much is."""
-    source = paths.clean / f"{name}.parquet"
+    source = paths.rows(name)
     if not source.is_file():
         raise InputError(f"{source}: no such file; run the stage clean first.")
     parquet = pq.ParquetFile(source)

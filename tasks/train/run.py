@@ -41,21 +41,21 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     """
     from transformers import AutoTokenizer
 
-    audit = json.loads((paths.templated / "audit.json").read_text())
-    train = rows.load(paths.templated / "train.arrow")
-    validation = rows.load(paths.templated / "validation.arrow")
+    audit = json.loads(paths.audit.read_text())
+    train = rows.load(paths.tokens("train"))
+    validation = rows.load(paths.tokens("validation"))
     rows.check(rows.count(train), audit["splits"]["train"]["trained"], "train")
     distributed.join(settings.processes)
     prepare(settings)
     base, record = base_folder(paths), base_record(paths)
-    tokenizer = AutoTokenizer.from_pretrained(paths.templated / "tokenizer", trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     model = load(base, settings, settings)
     grown = grow(model, tokenizer)
     if scratch is None:
         identity = {
             "settings": settings.model_dump(mode="json"),
             "base": record["sha256"],
-            "rows": [sha256(paths.templated / f"{split}.arrow") for split in ("train", "validation")],
+            "rows": [sha256(paths.tokens(split)) for split in ("train", "validation")],
         }
         with distributed.first():
             scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
