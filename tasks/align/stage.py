@@ -13,11 +13,10 @@ from typing import Any
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings
 from tasks.core.declaration import Entry, Resources, Size, Stage
-from tasks.core.files import write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
 from tasks.training import estimate, usage
 from tasks.training.estimate import Base
-from tasks.training.loss_curve import curve
+from tasks.training.loss_curve import write_untrained
 from tasks.training.settings import Tuning
 
 __all__ = ["STAGE", "Settings", "run", "validate"]
@@ -40,10 +39,7 @@ def validate(settings: Settings, paths: Paths) -> None:
 def run(settings: Settings, paths: Paths) -> None:
     """Train, check and save; see the module's docstring."""
     if settings.objective == "off":
-        with written(paths.aligned) as out:
-            out.mkdir()
-            write_text(out / "loss.csv", curve([]))
-            write_json(out / "settings.json", settings.model_dump(mode="json"))
+        write_untrained(paths.aligned, settings)
         usage.remove(paths, "align")
         print("align: off; what the stage train made is what goes on")
         return

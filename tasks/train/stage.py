@@ -10,12 +10,11 @@ last checkpoint and ends in the same bytes.
 from typing import Any
 
 from tasks.core.declaration import Entry, Resources, Size, Stage
-from tasks.core.files import write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
 from tasks.train.settings import Settings
 from tasks.training import estimate, usage
 from tasks.training.estimate import Base
-from tasks.training.loss_curve import curve
+from tasks.training.loss_curve import write_untrained
 
 __all__ = ["STAGE", "Settings", "run", "validate"]
 
@@ -34,10 +33,7 @@ def run(settings: Settings, paths: Paths) -> None:
     from tasks.training import distributed
 
     if not settings.enabled:
-        with written(paths.fitted) as out:
-            out.mkdir()
-            write_text(out / "loss.csv", curve([]))
-            write_json(out / "settings.json", settings.model_dump(mode="json"))
+        write_untrained(paths.fitted, settings)
         usage.remove(paths, "train")
         print("train: off; what the stage align makes of the base is what goes on")
         return

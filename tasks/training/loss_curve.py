@@ -2,12 +2,25 @@
 
 import csv
 import io
+from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
+
+from tasks.core.files import write_json, write_text, written
 
 COLUMNS = ("step", "loss", "learning_rate", "grad_norm", "eval_loss")
 
 REWARD = ("reward", "objective/scores")
 """What trl calls the mean reward of answers; where there is one, it is another column, reward."""
+
+
+def write_untrained(target: Path, settings: BaseModel) -> None:
+    """Write into `target` what a training leaves that was off: its settings, and a curve without points."""
+    with written(target) as out:
+        out.mkdir()
+        write_text(out / "loss.csv", curve([]))
+        write_json(out / "settings.json", settings.model_dump(mode="json"))
 
 
 def curve(history: list[dict[str, Any]]) -> str:
