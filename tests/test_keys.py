@@ -4,7 +4,6 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -13,7 +12,7 @@ from ruamel.yaml import YAML
 from flows.params.model import model
 from flows.params.reference import PAGE, page
 from tasks.core.declaration import Stage
-from tasks.core.settings import outdated
+from tasks.core.settings import models_in, outdated
 from tasks.stages import stages
 from tests.flows.project import ROOT
 from tests.imports import closure
@@ -22,15 +21,12 @@ SCREEN = 52
 """Lines that a terminal or an editor shows at once."""
 
 
-def models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a key holds, or a list, mapping or choice of, and those within."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-        for field in annotation.model_fields.values():
-            yield from models(field.annotation)
-    else:
-        for part in get_args(annotation):
-            yield from models(part)
+def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model and those that its keys hold."""
+    yield model
+    for field in model.model_fields.values():
+        for inner in models_in(field.annotation):
+            yield from models(inner)
 
 
 BY_NAME = {

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from flows.params.model import model
 from tasks.core.paths import PATHS
+from tasks.core.settings import models_in
 
 PAGE = Path("docs/params.md")
 
@@ -37,18 +37,11 @@ def _keys(settings: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, st
     """Key, default and meaning of each key, nested ones after the key that holds them."""
     schema = settings.model_json_schema()["properties"]
     for key, field in settings.model_fields.items():
-        inner = _nested(field.annotation)
-        holds = isinstance(field.annotation, type) and bool(inner)
+        inner = next(iter(models_in(field.annotation)), None)
+        holds = inner is field.annotation
         yield f"{prefix}{key}", "" if holds else f"`{_shown(field)}`", _cell(schema[key].get("description", ""))
-        if inner is not None and inner is not settings:
+        if inner is not None:
             yield from _keys(inner, f"{prefix}{key}." if holds else f"{prefix}{key}[].")
-
-
-def _nested(annotation: Any) -> type[BaseModel] | None:
-    """The model that a key holds, or a list, mapping or choice of; None where it holds plain values."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((one for part in get_args(annotation) if (one := _nested(part))), None)
 
 
 def _shown(field: FieldInfo) -> str:

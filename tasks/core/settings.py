@@ -74,15 +74,20 @@ def _outdated(model: type[BaseModel], values: Any, prefix: tuple[str, ...]) -> I
         elif issubclass(model, Settings) and _without_effect(model, key, value):
             yield here, "never had an effect and is no longer read; remove it."
         elif field := model.model_fields.get(str(key)):
-            for nested in _kinds(field.annotation):
-                if isinstance(nested, type) and issubclass(nested, BaseModel):
-                    yield from _outdated(nested, value, here)
+            for nested in models_in(field.annotation):
+                yield from _outdated(nested, value, here)
 
 
 def _kinds(annotation: Any) -> set[Any]:
     """The types that an annotation is made of, such as of `dict[str, list[X] | None]`."""
     inner = get_args(annotation)
     return set().union(*map(_kinds, inner)) if inner else {annotation}
+
+
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a key of this type holds, or a list, mapping or choice of, by name."""
+    models = [kind for kind in _kinds(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return sorted(models, key=lambda model: model.__name__)  # a set has no order of its own
 
 
 def load(model: type[Model], path: Path, section: str = "") -> Model:
@@ -229,7 +234,7 @@ def _known(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     for part in location:
         if (field := model.model_fields.get(str(part))) is None:
             continue  # the number of an item, or a name in a mapping
-        nested = [kind for kind in _kinds(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        nested = models_in(field.annotation)
         if len(nested) != 1:
             return []
         model = nested[0]
