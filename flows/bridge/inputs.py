@@ -46,7 +46,6 @@ def checkout_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
         if targets:
             repo.checkout(targets, force=True)
         with locked(repo):
-            separate_inputs(repo)
             for out in kept:
                 if out.changed_cache():
                     tell(f"{out}: in neither DVC's cache nor a remote; what stands in it will be asked for again.")
