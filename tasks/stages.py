@@ -17,22 +17,22 @@ def names() -> list[str]:
 
 def stage(name: str) -> Stage:
     """The stage of that name; heavy libraries are loaded when it runs, not here."""
-    found: Stage = importlib.import_module(f"tasks.{name}.stage").STAGE
-    return found
+    declared: Stage = importlib.import_module(f"tasks.{name}.stage").STAGE
+    return declared
 
 
 @cache
 def stages() -> tuple[Stage, ...]:
     """All stages, each after those whose outputs it reads, and else as the alphabet has them."""
-    found = {name: stage(name) for name in names()}
-    graph = TopologicalSorter({one: sorted(_before(one, found)) for one in found})
+    declared = {name: stage(name) for name in names()}
+    graph = TopologicalSorter({one: sorted(_before(one, declared)) for one in declared})
     graph.prepare()
     order: list[str] = []
     while graph.is_active():
         ready = sorted(graph.get_ready())
         order += ready
         graph.done(*ready)
-    return tuple(found[name] for name in order)
+    return tuple(declared[name] for name in order)
 
 
 def entries() -> dict[str, tuple[Stage, Entry]]:
@@ -40,16 +40,16 @@ def entries() -> dict[str, tuple[Stage, Entry]]:
     return {entry.name or one.name: (one, entry) for one in stages() for entry in one.entries}
 
 
-def _before(name: str, found: dict[str, Stage]) -> set[str]:
-    read = {_place(path, found) for entry in found[name].entries for path in entry.inputs}
-    return {other for other, one in found.items() if other != name and any(_meet(read, e) for e in one.entries)}
+def _before(name: str, declared: dict[str, Stage]) -> set[str]:
+    read = {_place(path, declared) for entry in declared[name].entries for path in entry.inputs}
+    return {other for other, one in declared.items() if other != name and any(_meet(read, e) for e in one.entries)}
 
 
-def _place(path: Path | str, found: dict[str, Stage]) -> Path:
+def _place(path: Path | str, declared: dict[str, Stage]) -> Path:
     """Where an input lies; one that params.yaml names, where it lies by default."""
     section, _, key = str(path).removeprefix("${").removesuffix("}").partition(".")
-    if section in found and key:
-        return Path(str(found[section].settings.model_fields[key].default))
+    if section in declared and key:
+        return Path(str(declared[section].settings.model_fields[key].default))
     return Path(path)
 
 

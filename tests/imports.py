@@ -48,7 +48,7 @@ def closure(stage: str) -> set[Path]:
             continue
         files.add(file)
         for name in imported(file):
-            place = ROOT / name.replace(".", "/")
+            module = ROOT / name.replace(".", "/")
             if name.split(".")[0] == "tasks":
-                waiting += [path for path in (place.with_suffix(".py"), place / "__init__.py") if path.exists()]
+                waiting += [path for path in (module.with_suffix(".py"), module / "__init__.py") if path.exists()]
     return files

@@ -85,8 +85,8 @@ class Operation(Settings):
 
     @model_validator(mode="after")
     def _known(self) -> "Operation":
-        for stage, conduct in self.stages.items():
-            for name, slots in conduct.limits.items():
+        for stage, policy in self.stages.items():
+            for name, slots in policy.limits.items():
                 if name not in self.limits:
                     raise ValueError(f"{stage} takes slots of '{name}', which is not among the limits")
                 if slots > self.limits[name].slots:
@@ -95,9 +95,9 @@ class Operation(Settings):
 
     def of(self, stage: str) -> StagePolicy:
         """How `stage` is carried out: as its declaration says, with what the first pattern that fits says otherwise."""
-        conduct = _declared(stage, self.limits)
+        policy = _declared(stage, self.limits)
         pattern = next((one for name, one in self.stages.items() if fnmatchcase(stage, name)), StagePolicy())
-        return conduct.model_copy(update={key: getattr(pattern, key) for key in pattern.model_fields_set})
+        return policy.model_copy(update={key: getattr(pattern, key) for key in pattern.model_fields_set})
 
     @contextmanager
     def slots(self, stage: str, wait: Callable[[], None], tell: Callable[[str], None]) -> Iterator[None]:

@@ -53,14 +53,14 @@ def run(settings: Settings, paths: Paths, candidate: str = "") -> None:
 
 def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "") -> Entry:
     """The candidates differ in what they need, so each is an entry of its own."""
-    own = {"evaluate-model": ("evaluate.models.${key}",), "evaluate-hosted": ("evaluate.hosted.${key}",)}
+    own = (f"{foreach}.{KEY}",) if candidate == KEY else ()
     return Entry(
         name=name,
         item=candidate,
         foreach=foreach,
         inputs=(*model, PATHS.rows("test"), PATHS.scoring),
         outputs=(PATHS.evaluation(candidate),),
-        params=(*tracked("evaluate", Settings, but=("models", "hosted")), *own.get(name, ())),
+        params=(*tracked("evaluate", Settings, but=("models", "hosted")), *own),
     )
 
 
