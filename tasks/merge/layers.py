@@ -43,6 +43,13 @@ class OffloadedModel:
         self.weights = dict(self.model.named_parameters())  # keeps them alive, so that no id is used twice
         self.shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
         self.source = source
+        stored = set(self.model.state_dict())
+        self.buffers: dict[str, torch.Tensor] = {
+            name: buffer for name, buffer in self.model.named_buffers() if name in stored
+        }
+        """What the model keeps in its files beside weights, such as Gemma 4's `layer_scalar`; here as it is stored."""
+        for name in self.buffers.keys() & source.tensors.keys():
+            self.buffers[name].copy_(source.tensors[name].read())
         self.paths = {
             f"{path}.{leaf}".lstrip("."): self.names[id(weight)]
             for path, module in self.model.named_modules()

@@ -12,10 +12,11 @@ from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
 from tasks.merge.folder import check_tokenizer, stored_dtype
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
-from tasks.merge.trained import MergeOptions, logits_of, open_trained, parameters
+from tasks.merge.trained import MergeOptions, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
 from tasks.models.equivalence import Difference, compare, digits, probes
 from tasks.models.record import base_folder, base_record
+from tasks.models.reload import Reloader
 
 
 def merge(settings: Settings, paths: Paths) -> None:
@@ -29,15 +30,15 @@ def merge(settings: Settings, paths: Paths) -> None:
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     rows = probes(paths.templated, settings.probes, len(tokenizer))
-    trained = open_trained(base, adapter, paths.trained, how)
-    check_tokenizer(tokenizer, trained.rows)
-    before, expected = trained.live(rows)
-    effect = compare(before, expected, "the trained model")
-    with written(paths.merged) as out:
+    with Reloader() as reloader, written(paths.merged) as out:
+        trained = open_trained(base, adapter, paths.trained, how)
+        check_tokenizer(tokenizer, trained.rows)
+        before, expected = trained.live(rows)
+        effect = compare(before, expected, "the trained model")
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
-        difference = compare(expected, logits_of(out, rows), str(PATHS.merged), tokenizer.eos_token_id)
-        exact = dtype == torch.float32 and not (how.quantization and how.quantization.scheme == "int8")
+        difference = compare(expected, reloader.logits(out, rows), str(PATHS.merged), tokenizer.eos_token_id)
+        exact = dtype == torch.float32 and how.exact
         _judge(settings, adapter, exact, dtype, difference, effect)
         new = check_new_tokens(base, out, tokenizer, paths.templated)
         facts = {
@@ -80,12 +81,14 @@ def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adap
             )
         return MergeOptions()
     quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
+    recorded = trained_on("auto", settings.double_quant, paths.trained)
+    reference = recorded if (paths.trained / "training.json").is_file() else quantization
     if settings.combine is None:
-        return MergeOptions(quantization)
+        return MergeOptions(quantization, reference)
     folders = adapter_folders(settings.combine, paths.trained, paths.adapters)
     others = {name: read(folder, record) for name, folder in folders.items() if name != TRAINED}
     check_combinable({TRAINED: adapter.config, **{name: other.config for name, other in others.items()}})
-    return MergeOptions(quantization, settings.combine, others)
+    return MergeOptions(quantization, reference, settings.combine, others)
 
 
 def _judge(

@@ -72,11 +72,22 @@ def source(folder: Path, quantization: Quantization | None = None, model: Any = 
     """The weights in `folder`; `model` is the quantised one, which knows the names of what was quantised."""
     if quantization is None:
         return Source(folder, stored_tensors(folder))
+    return Source(folder, stored_tensors(folder), quantization, frozenset(_quantized(model)))
+
+
+def pass_through(model: Any, quantization: Quantization, quantized: Any) -> None:
+    """Leave in `model`, a base in float32, of each weight what `quantized`, the same base as it was trained, has."""
+    with torch.no_grad():
+        for name in _quantized(quantized):
+            weight = model.get_parameter(name)
+            weight.copy_(quantization.passed_through(weight))
+
+
+def _quantized(model: Any) -> list[str]:
     import bitsandbytes as bnb
 
     kinds = (bnb.nn.Linear4bit, bnb.nn.Linear8bitLt)
-    names = frozenset(f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds))
-    return Source(folder, stored_tensors(folder), quantization, names)
+    return [f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds)]
 
 
 def quantized_model(folder: Path, quantization: Quantization) -> Any:
