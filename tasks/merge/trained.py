@@ -92,7 +92,8 @@ class Layerwise:
         if self.adapter and self.how.quantization:
             self.source = source(self.base, self.how.quantization, quantized_model(self.base, self.how.quantization))
         if self.adapter and self.how.reference:
-            return _live(quantized_model(self.base, self.how.reference), self.adapter, self.how, rows)
+            model = quantized_model(self.base, self.how.reference)
+            return _live(model, self.brought, self.adapter, self.how, rows)
         offloaded = OffloadedModel(source(self.base), self.brought)
         offloaded.runnable(_roomy(offloaded))
         before = logits(offloaded.model, rows)
@@ -133,7 +134,10 @@ class Whole:
         self.base, self.adapter, self.tuned, self.how = base, adapter, tuned, how
         self.by = f"peft with the whole base in memory: {why}"
         self.model = load_whole(base)
-        self.rows = int(self.model.get_input_embeddings().weight.shape[0])
+        embeddings = self.model.get_input_embeddings()
+        embedding = next(path for path, module in self.model.named_modules() if module is embeddings)
+        self.brought = adapter.vocabulary(embedding) if adapter else None
+        self.rows = self.brought or int(embeddings.weight.shape[0])
 
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
@@ -142,11 +146,12 @@ class Whole:
             return before, logits(self.model, rows)
         trained = None
         if self.how.reference:
-            trained = _live(quantized_model(self.base, self.how.reference), self.adapter, self.how, rows)
+            model = quantized_model(self.base, self.how.reference)
+            trained = _live(model, self.brought, self.adapter, self.how, rows)
         if self.how.quantization:
             pass_through(self.model, self.how.quantization, quantized_model(self.base, self.how.quantization))
         before = [] if trained else logits(self.model, rows)
-        self.model = _with_all(self.model, self.adapter, self.how)
+        self.model = _with_all(self.model, self.brought, self.adapter, self.how)
         return trained or (before, logits(self.model, rows))
 
     def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
@@ -166,13 +171,18 @@ def open_trained(base: Path, adapter: Adapter | None, tuned: Path, how: MergeOpt
     return Whole(base, adapter, tuned, how, why)
 
 
-def _live(model: Any, adapter: Adapter, how: MergeOptions, rows: list[list[int]]) -> tuple[Logits, Logits]:
+def _live(
+    model: Any, vocabulary: int | None, adapter: Adapter, how: MergeOptions, rows: list[list[int]]
+) -> tuple[Logits, Logits]:
     """Logits of `model`, a base in memory, before and after its adapters are put on it."""
     before = logits(model, rows)
-    return before, logits(_with_all(model, adapter, how), rows)
+    return before, logits(_with_all(model, vocabulary, adapter, how), rows)
 
 
-def _with_all(model: Any, adapter: Adapter, how: MergeOptions) -> Any:
+def _with_all(model: Any, vocabulary: int | None, adapter: Adapter, how: MergeOptions) -> Any:
+    """`model` with its adapters, and `vocabulary` rows of embeddings where they bring their own."""
+    if vocabulary is not None:
+        model.resize_token_embeddings(vocabulary, mean_resizing=False)
     tuned = with_adapter(model, adapter.folder)
     _combine(tuned, how, lambda name, other: tuned.load_adapter(other.folder, name))
     return tuned

@@ -9,7 +9,6 @@ an interpreter that has seen neither the base nor the adapter.
 """
 
 import multiprocessing
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 LIBRARIES = ["transformers.models.auto.modeling_auto", "transformers.modeling_utils", "tasks.models.equivalence"]
 """What the server of processes imports once, so that each of them begins with it and with nothing else."""
 
+METHOD = "forkserver"
+"""How processes begin: forked from a server that has imported the libraries and done nothing."""
+
 ROOM = 3
 """A model that takes more than this part of the free memory is read from the disk while it computes."""
 
@@ -32,9 +34,8 @@ class Reloader:
     """A process that waits for the folder that it shall load; it ends with this one."""
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("forkserver")
+        context: Any = multiprocessing.get_context(METHOD)
         context.set_forkserver_preload(LIBRARIES)
-        forkserver.ensure_running()  # begins with the imports now; what follows takes a moment
         self.connection, other = context.Pipe()
         self.process = context.Process(target=_answer, args=(other,), daemon=True)
         self.process.start()

@@ -17,6 +17,7 @@ from typing import Any
 from tasks.core.errors import TemperError, advice
 from tasks.core.paths import Paths
 from tasks.core.settings import PARAMS, load
+from tasks.models import reload
 from tasks.stages import names, stage
 from tests.families import oracles
 from tests.tasks import tiny
@@ -137,6 +138,7 @@ def _child(root: Path, run: Callable[[], Any], report: Path, log: Path) -> None:
     """The forked process: never returns."""
     os.setpgid(0, 0)
     os.chdir(root)
+    reload.METHOD = "fork"  # this process has loaded the libraries, and no model yet
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
