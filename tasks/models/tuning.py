@@ -78,4 +78,17 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
         for name in ("target_modules", "modules_to_save", "exclude_modules"):
             if isinstance(values.get(name), list):
                 values[name] = sorted(values[name])
+        if values.get("ensure_weight_tying") and (saved := values.get("modules_to_save")):
+            values["modules_to_save"] = _tied_again(saved, model)
         write_json(config, values)
+
+
+def _tied_again(saved: list[str], model: Any) -> list[str]:
+    """Names of the modules that an adapter saves, with the head's where peft would not tie it to the embeddings again.
+
+    Loading, peft 0.21 looks for the names embed_tokens and lm_head, and saving it leaves lm_head out; the embeddings of
+    GPT-2, Falcon and others have other names.
+    """
+    names = {name.rpartition(".")[2] for name in saved}
+    heads = {path.rpartition(".")[2] for path, _ in model.named_modules()} & {"lm_head"}
+    return sorted({*saved, *heads}) if heads and not names & {"embed_tokens", "lm_head"} else saved
