@@ -20,6 +20,7 @@ from tasks.core.errors import CheckFailed, ModelError
 from tasks.core.paths import PATHS
 from tasks.merge.modules import bare, blocks, merge_layer, merges
 from tasks.merge.source import Source
+from tasks.models.classes import auto_class
 
 
 class OffloadedModel:
@@ -27,7 +28,7 @@ class OffloadedModel:
 
     def __init__(self, source: Source, vocabulary: int | None = None) -> None:
         from accelerate import init_empty_weights
-        from transformers import AutoConfig, AutoModelForCausalLM
+        from transformers import AutoConfig
 
         config: Any = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
         self.stored_vocabulary: int = config.get_text_config().vocab_size
@@ -35,7 +36,7 @@ class OffloadedModel:
         if vocabulary is not None:
             config.get_text_config().vocab_size = vocabulary
         with init_empty_weights(include_buffers=False):  # buffers, such as rotary frequencies, are computed
-            self.model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            self.model: Any = auto_class(config).from_config(config, dtype=torch.float32)
         self.config: Any = self.model.config
         _empty(self.model)
         self.model.tie_weights()

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from tasks.models.classes import from_pretrained
 from tasks.models.loading import keep_packing
 from tasks.models.shards import StoredTensor, stored_tensors
 
@@ -103,15 +104,7 @@ def _quantized(model: Any) -> dict[str, bool]:
 
 def quantized_model(folder: Path, quantization: Quantization) -> Any:
     """The base as training had it in memory, by transformers and bitsandbytes."""
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        quantization_config=quantization.config(),
-        dtype=torch.float32,
-        trust_remote_code=False,
-        use_safetensors=True,
-    )
+    model = from_pretrained(folder, quantization_config=quantization.config(), dtype=torch.float32)
     if quantization.scheme != "int8":
         keep_packing(model)
     return model.eval()

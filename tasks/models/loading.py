@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError
+from tasks.models.classes import from_pretrained
 from tasks.models.private_transformers import gguf_tokenizer
 
 
@@ -20,10 +21,12 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
     gguf = gguf_file(folder)
-    options: dict[str, Any] = {"gguf_file": gguf.name} if gguf else {"use_safetensors": True}
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=dtype, device_map=device, trust_remote_code=False, **options
-    )
+    if gguf:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, device_map=device, trust_remote_code=False, gguf_file=gguf.name
+        )
+    else:
+        model = from_pretrained(folder, dtype=dtype, device_map=device)
     if getattr(model, "is_loaded_in_8bit", False):  # says at every call of every layer that int8 computes in float16
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     if getattr(model, "is_loaded_in_4bit", False):

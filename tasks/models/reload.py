@@ -84,12 +84,13 @@ def load_plain(folder: Path, scratch: Path) -> Any:
     """
     import psutil
     import torch
-    from transformers import AutoModelForCausalLM
+    import transformers
 
     size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     roomy = 2 * size < psutil.virtual_memory().available // ROOM  # float32 takes twice what bfloat16 stores
     placed: dict[str, Any] = {} if roomy else {"device_map": {"": "disk"}, "offload_folder": scratch}
-    model, report = AutoModelForCausalLM.from_pretrained(
+    architecture, *_ = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False).architectures
+    model, report = getattr(transformers, architecture).from_pretrained(
         folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True, **placed
     )
     for kind, what in (("missing_keys", "are missing"), ("mismatched_keys", "have another shape than it says")):

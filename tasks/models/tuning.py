@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tasks.core.files import write_json
+from tasks.models.classes import from_pretrained
 from tasks.training.adapters import INITIAL
 from tasks.training.arguments import bfloat16, width
 from tasks.training.methods import METHODS
@@ -17,7 +18,7 @@ from tasks.training.settings import Optimization, Tuning
 
 def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     """The model in `folder` with float32 weights, or with those that are not trained in 4 or 8 bits."""
-    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoConfig, BitsAndBytesConfig
 
     options: dict[str, Any] = {}
     if tuning.quantized:
@@ -36,9 +37,7 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
         )
         if torch.cuda.is_available():
             options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
-    return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, **options
-    )
+    return from_pretrained(folder, dtype=torch.float32, **options)
 
 
 def described(tuning: Tuning) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Shapes: `B` rows of a batch, `T` tokens of the longest one.
 """
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import hint
+from tasks.models.classes import beside_text
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
 
@@ -20,6 +22,9 @@ LORA_PLUS = 16.0
 
 PROBED = 64
 """Rows whose activations the method eva looks at before training."""
+
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Models in whose layers peft 0.21 refuses to tune `out_proj` and `conv1d`: their kernels read the weights directly."""
 
 INITIAL = "initial"
 """Folder, beside the checkpoints, of an adapter as it was before training."""
@@ -76,7 +81,10 @@ def attach(
     the model is for, by peft's name; SEQ_CLS for one that scores. Raises `SettingsError` where the method does not fit
     the model.
     """
+    apart = beside_text(model)
     if settings.method == "full":
+        for path in apart:
+            model.get_submodule(path).requires_grad_(False)
         return model
     if settings.method == "freeze":
         unfreeze(what, model, settings.freeze)
@@ -89,6 +97,7 @@ def attach(
     from peft import get_peft_model
 
     config = peft_configuration(what, settings, task)
+    _spare(config, model, apart)
     if grown:
         _train_embeddings(what, settings.method, config, model)
     _keep_packing(model)
@@ -124,6 +133,18 @@ def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
             raise SettingsError(f"{PATHS.params}: {what}.freeze.names: no weight of the base is called {part}{tied}.")
         for weight in weights:
             weight.requires_grad_(True)
+
+
+def _spare(config: Any, model: Any, apart: list[str]) -> None:
+    """Have peft leave alone what must not be tuned where it chooses the layers itself: modules of the paths `apart`,
+    which text does not pass, and the projections that peft refuses in Mamba's layers."""
+    if getattr(config, "target_modules", None) != "all-linear" or config.exclude_modules:
+        return
+    parts = [rf"{re.escape(path)}(\..*)?" for path in apart]
+    if model.config.model_type in MAMBA:
+        parts += [r".*\.(out_proj|conv1d)"]
+    if parts:
+        config.exclude_modules = "|".join(parts)
 
 
 def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:

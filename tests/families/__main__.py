@@ -18,10 +18,7 @@ from tests.families.configurations import FAMILIES
 
 def preload() -> None:
     """Load what stages load, once, before they are forked from this process."""
-    import bitsandbytes
     import torch
-    import trl.trainer.dpo_trainer
-    import trl.trainer.sft_trainer
 
     import tasks.align.run
     import tasks.evaluate.run

@@ -1,4 +1,4 @@
-"""A project whose base is a tiny model of a family; each stage runs in a process of its own, as `python -m tasks` would.
+"""A project whose base is a tiny model of a family; each stage in a process of its own, as `python -m tasks` runs it.
 
 The processes are forked from one that has loaded the libraries, so that a stage takes its own second and not ten more.
 """

@@ -34,7 +34,7 @@ def _tensors(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     tensors = {}
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
-            for name in opened.keys():  # noqa: SIM118: a file, not a dictionary
+            for name in opened.keys():  # noqa: SIM118
                 part = opened.get_slice(name)
                 tensors[name] = (part.get_dtype(), tuple(part.get_shape()))
     return tensors
@@ -42,9 +42,15 @@ def _tensors(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def _plain(folder: Path) -> Any:
     import torch
-    from transformers import AutoModelForCausalLM
 
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return _class(folder).from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def _class(folder: Path) -> Any:
+    """The class that config.json names."""
+    import transformers
+
+    return getattr(transformers, json.loads((folder / "config.json").read_text())["architectures"][0])
 
 
 def _live(paths: Paths) -> Any:
@@ -89,11 +95,8 @@ def loss(paths: Paths) -> dict[str, Any]:
 def merged(paths: Paths) -> dict[str, Any]:
     """`data/merged`, as transformers loads it, against base and live adapter as peft loads them; and its tensors."""
     import torch
-    from transformers import AutoModelForCausalLM
 
-    model, info = AutoModelForCausalLM.from_pretrained(
-        paths.merged, dtype=torch.float32, output_loading_info=True
-    )
+    model, info = _class(paths.merged).from_pretrained(paths.merged, dtype=torch.float32, output_loading_info=True)
     model.eval()
     trained, largest = _live(paths), 0.0
     for row in _rows(paths.tokens("train"))[:6]:
