@@ -37,7 +37,11 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
         )
         if torch.cuda.is_available():
             options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
-    return from_pretrained(folder, dtype=torch.float32, **options)
+    model = from_pretrained(folder, dtype=torch.float32, **options)
+    text = model.config.get_text_config()
+    if getattr(text, "output_router_logits", False) and not hasattr(text, "num_experts"):
+        text.num_experts = text.num_local_experts  # trl 1.16 asks every mixture for it by this name
+    return model
 
 
 def described(tuning: Tuning) -> dict[str, Any]:
