@@ -39,7 +39,7 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
             options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
     model = from_pretrained(folder, dtype=torch.float32, **options)
     text = model.config.get_text_config()
-    if getattr(text, "output_router_logits", False) and not hasattr(text, "num_experts"):
+    if hasattr(text, "num_local_experts") and not hasattr(text, "num_experts"):
         text.num_experts = text.num_local_experts  # trl 1.16 asks every mixture for it by this name
     return model
 
