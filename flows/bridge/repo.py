@@ -19,7 +19,8 @@ from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc.utils.serialize import ParseError
 
-from flows.bridge.lockfile import LOCK, mend, sort
+from flows.bridge.lockfile import LOCK, cut_off, mend, sort
+from flows.bridge.objects import read_first
 from tasks.core.errors import Busy, MachineError, SettingsError
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -33,6 +34,7 @@ def opened() -> Iterator[Repo]:
     """The checkout in the current folder; what DVC raises comes out as one sentence."""
     try:
         with Repo(_wait_for_lock=True) as repo:  # the default gives up after 3 s, also after hours of training
+            read_first(repo)
             yield repo
     except NotDvcRepoError:
         raise MachineError("DVC is not set up here; run: dvc init") from None
@@ -57,14 +59,16 @@ def claimed(repo: Repo, read: list[str], write: list[str] | None = None) -> Abst
 
 
 def graph(repo: Repo, tell: Callable[[str], None] = lambda line: None) -> Any:
+    lock = Path(repo.root_dir) / LOCK
     try:
-        return repo.index.graph
+        if not cut_off(lock):
+            return repo.index.graph
     except DvcException:
-        if not (mended := mend(Path(repo.root_dir) / LOCK)):
+        if not cut_off(lock, read=True):
             raise
-        tell(mended)
-        repo._reset()
-        return repo.index.graph
+    tell(mend(lock))
+    repo._reset()
+    return repo.index.graph
 
 
 def ordered(graph: Any) -> list[PipelineStage]:
