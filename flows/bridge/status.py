@@ -60,9 +60,7 @@ def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredO
     """
     if not any(item.hash_info for item in (*stage.deps, *stage.outs)):
         return ["it has no entry in dvc.lock yet"]
-    if any(
-        out.hash_info and None in (out.meta.size, out.meta.nfiles if out.hash_info.isdir else 0) for out in stage.outs
-    ):
+    if _cut_off(stage):
         return ["its entry in dvc.lock was cut off"]
     lines = _inputs(stage, status_cache, restored)
     for out in stage.outs:
@@ -77,9 +75,16 @@ def only_missing(stage: PipelineStage, status_cache: StatusCache, restored: Rest
 
     The run cache knows nothing of stages with an output that stays when they run again (`persist`); dvc.lock does.
     """
-    if _inputs(stage, status_cache, restored) or not all(out.hash_info for out in stage.outs):
+    if _inputs(stage, status_cache, restored) or not all(out.hash_info for out in stage.outs) or _cut_off(stage):
         return False
     return all((not out.exists and out.use_cache and complete(out)) or not out.status() for out in stage.outs)
+
+
+def _cut_off(stage: PipelineStage) -> bool:
+    """Whether an output has a hash in dvc.lock and not the size that DVC writes behind it: a kill came between."""
+    return any(
+        out.hash_info and None in (out.meta.size, out.meta.nfiles if out.hash_info.isdir else 0) for out in stage.outs
+    )
 
 
 def _inputs(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None) -> list[str]:
