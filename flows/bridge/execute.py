@@ -88,7 +88,7 @@ def ensure_current(
                 stage.save_deps()
                 before = _inputs(stage)
             if remote is not None:
-                download(records, remote, tell)
+                download(name, records, remote, tell)
             with locked(repo):
                 restored = restore(stage, records)
             for line in damages(repo):

@@ -16,6 +16,7 @@ from typing import Any
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc_data.fsutils import _localfs_info
+from dvc_data.hashfile.build import build
 from dvc_data.hashfile.db.local import LocalHashFileDB
 from dvc_data.hashfile.hash import hash_file
 from dvc_data.hashfile.meta import Meta
@@ -163,10 +164,18 @@ def intact(out: Output) -> bool:
     with looking_at(out.repo, out):
         if not out.hash_info or (obj := out.get_obj()) is None:
             return False
-        if not isinstance(obj, Tree):
-            return bool(out.cache.whole(obj.oid, out.meta.size))
-        oids = {*(entry.value for _, _, entry in obj), obj.oid}
-        return len(oids) == sum(out.cache.whole(oid) for oid in oids)
+        size = None if isinstance(obj, Tree) else out.meta.size
+        wholes = [out.cache.whole(oid, size) for oid in _oids(obj)]  # all of them, so that all damage is said at once
+        return all(wholes)
+
+
+def make_room(repo: Repo, path: Path) -> None:
+    """Put aside what the cache has of the file or folder `path`, and has damaged: DVC would take it for stored."""
+    with looking_at(repo, path):
+        cache = repo.cache.local
+        _, _, obj = build(cache, str(path.absolute()), repo.fs, cache.hash_name, ignore=repo.dvcignore, dry_run=True)
+        for oid in _oids(obj):
+            cache.whole(oid)
 
 
 def complete(out: Output) -> bool:
@@ -174,10 +183,13 @@ def complete(out: Output) -> bool:
     with looking_at(out.repo, out):
         if out.changed_cache():
             return False
-        obj = out.get_obj()
-    oids = [entry.value for _, _, entry in obj] if isinstance(obj, Tree) else [obj.oid]
-    size = sum(Path(out.cache.oid_to_path(oid)).stat().st_size for oid in oids)
-    return out.meta.size in (None, size)
+        oids = [oid for oid in _oids(out.get_obj()) if not oid.endswith(".dir")]
+    return out.meta.size in (None, sum(Path(out.cache.oid_to_path(oid)).stat().st_size for oid in oids))
+
+
+def _oids(obj: Any) -> list[str]:
+    """The names of an object and, where it is the list of a folder, of what is in it, each file as often as it is."""
+    return [*(entry.value for _, _, entry in obj), obj.oid] if isinstance(obj, Tree) else [obj.oid]
 
 
 def damages(repo: Repo) -> list[str]:

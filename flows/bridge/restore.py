@@ -8,6 +8,7 @@ from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows.bridge.objects import intact
+from flows.bridge.repo import locked, opened
 from flows.bridge.status import run_cache
 
 
@@ -64,11 +65,11 @@ def _checked_out(outs: list[Output]) -> bool:
     return True
 
 
-def download(records: list[PipelineStage], remote: str, tell: Callable[[str], None]) -> None:
+def download(stage: str, records: list[PipelineStage], remote: str, tell: Callable[[str], None]) -> None:
     """Bring into the cache what it lacks of the first record that the remote can complete.
 
     `remote` is the name of a DVC remote, "" for the default one. One that does not answer costs time, not the run;
-    `tell` hears of it.
+    `tell` hears of it, as of what it has damaged.
     """
     for record in records:
         lacking = [out for out in record.outs if not intact(out)]
@@ -77,8 +78,29 @@ def download(records: list[PipelineStage], remote: str, tell: Callable[[str], No
                 for objects in out.get_used_objs(remote=remote or None).values():
                     record.repo.cloud.pull(objects, remote=remote or None)
         except Exception as error:  # whatever the client of a store comes up with
-            reason = " ".join(str(error).split()) or type(error).__name__
-            tell(f"{record.name}: the DVC remote did not answer, so what others made may be made again: {reason}")
+            tell(f"{stage}: the DVC remote did not answer, so what others made may be made again: {_line(error)}")
             return
+        before = len(record.repo.cache.local.damages)
         if not [out for out in lacking if not intact(out)]:
             return
+        if len(record.repo.cache.local.damages) > before:
+            tell(f"{stage}: what the DVC remote has of it is damaged; remove it there, and push again.")
+
+
+def upload(remote: str | None) -> str:
+    """Push what `dvc push` leaves out: objects of outputs that git has. Return what went wrong, "" for nothing.
+
+    A stage comes back from the run cache with all of its outputs, or not at all.
+    """
+    with opened() as repo:
+        with locked(repo):
+            outs = [out for stage in repo.index.stages for out in stage.outs if not out.use_cache]
+            objects = {out.hash_info for out in outs if intact(out)}
+        try:
+            return "some objects did not arrive" if repo.cloud.push(objects, remote=remote).failed else ""
+        except Exception as error:  # whatever the client of a store comes up with
+            return _line(error)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
