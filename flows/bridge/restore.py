@@ -6,6 +6,7 @@ from dvc.exceptions import CheckoutError
 from dvc.output import Output
 from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
+from dvc_data.hashfile.tree import Tree
 
 from flows.bridge.objects import intact
 from flows.bridge.repo import locked, opened
@@ -75,8 +76,7 @@ def download(stage: str, records: list[PipelineStage], remote: str, tell: Callab
         lacking = [out for out in record.outs if not intact(out)]
         try:
             for out in lacking:
-                for objects in out.get_used_objs(remote=remote or None).values():
-                    record.repo.cloud.pull(objects, remote=remote or None)
+                _pull(out, remote)
         except Exception as error:  # whatever the client of a store comes up with
             tell(f"{stage}: the DVC remote did not answer, so what others made may be made again: {_line(error)}")
             return
@@ -85,6 +85,18 @@ def download(stage: str, records: list[PipelineStage], remote: str, tell: Callab
             return
         if len(record.repo.cache.local.damages) > before:
             tell(f"{stage}: what the DVC remote has of it is damaged; remove it there, and push again.")
+
+
+def _pull(out: Output, remote: str) -> None:
+    """Bring the objects of an output into the cache; of a folder its list first, which says what the others are.
+
+    DVC's own way swallows errors with lists, and its notes of what a remote has are shared by all that pull at once.
+    """
+    odb = out.repo.cloud.get_remote_odb(remote or None, "pull", hash_name=out.hash_name)
+    odb.tmp_dir = None  # no notes
+    out.repo.cloud.pull({out.hash_info}, odb=odb)
+    if isinstance(obj := out.get_obj(), Tree):
+        out.repo.cloud.pull({entry for _, _, entry in obj}, odb=odb)
 
 
 def upload(remote: str | None) -> str:
