@@ -91,6 +91,7 @@ def _run(
         check_stage_settings(home())
         policies = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
         if policies.share:
+            remotes.check(policies.share)
             remotes.fetch(policies.share, log.warning)
         lacks = (
             f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "

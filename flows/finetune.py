@@ -74,8 +74,14 @@ def carry_out(
 
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
     """
+    log = get_run_logger()
+
+    def tell(line: str) -> None:
+        log.warning("%s", line)
+        observer().message(line)
+
     with checkout_lock(observer().message):
-        statuses = upstream(survey(observer().message), stages or [])
+        statuses = upstream(survey(tell), stages or [])
         if lost := [f"{path} (for {status.name})" for status in statuses for path in status.missing]:
             raise InputError(f"{', '.join(lost)}: {lacks}")
         run = Run(statuses, force, jobs, operation, pruning)

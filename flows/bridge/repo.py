@@ -19,7 +19,8 @@ from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc.utils.serialize import ParseError
 
-from flows.bridge.lockfile import LOCK, mend, sort
+from flows.bridge.lockfile import LOCK, cut_off, mend, sort
+from flows.bridge.objects import damages, looking_at, read_first
 from tasks.core.errors import Busy, MachineError, SettingsError
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -33,6 +34,7 @@ def opened() -> Iterator[Repo]:
     """The checkout in the current folder; what DVC raises comes out as one sentence."""
     try:
         with Repo(_wait_for_lock=True) as repo:  # the default gives up after 3 s, also after hours of training
+            read_first(repo)
             yield repo
     except NotDvcRepoError:
         raise MachineError("DVC is not set up here; run: dvc init") from None
@@ -57,14 +59,16 @@ def claimed(repo: Repo, read: list[str], write: list[str] | None = None) -> Abst
 
 
 def graph(repo: Repo, tell: Callable[[str], None] = lambda line: None) -> Any:
+    lock = Path(repo.root_dir) / LOCK
     try:
-        return repo.index.graph
+        if not cut_off(lock):
+            return repo.index.graph
     except DvcException:
-        if not (mended := mend(Path(repo.root_dir) / LOCK)):
+        if not cut_off(lock, read=True):
             raise
-        tell(mended)
-        repo._reset()
-        return repo.index.graph
+    tell(mend(lock))
+    repo._reset()
+    return repo.index.graph
 
 
 def ordered(graph: Any) -> list[PipelineStage]:
@@ -99,14 +103,26 @@ def cache() -> Path:
         return Path(repo.cache.local.path)
 
 
-def cached_path(md5: str) -> Path:
-    """Where DVC's cache keeps what has this hash, be it there or not."""
-    return cache() / md5[:2] / md5[2:]
+def remotes() -> tuple[str, list[str]]:
+    """The name of DVC's default remote, "" for none, and the names of all."""
+    with opened() as repo:
+        return repo.config["core"].get("remote", ""), sorted(repo.config["remote"])
 
 
-def cached_files(md5: str) -> dict[str, Path]:
-    """Relative path -> where the cache keeps it, of each file of the folder with this hash; the cache must have it."""
-    return {entry["relpath"]: cached_path(entry["md5"]) for entry in json.loads(cached_path(md5).read_text())}
+def cached_file(md5: str, name: str, owner: str) -> Path | None:
+    """Where DVC's cache keeps the file `name` of the folder with this hash; None where it lacks list or file.
+
+    Both are read. Raises `MachineError`, which names the folder `owner`, where one is damaged.
+    """
+    with opened() as repo, locked(repo), looking_at(repo, owner):
+        objects, path = repo.cache.local, None
+        if objects.whole(md5):
+            entries = json.loads(Path(objects.oid_to_path(md5)).read_text())
+            oid = next(entry["md5"] for entry in entries if entry["relpath"] == name)
+            path = Path(objects.oid_to_path(oid)) if objects.whole(oid) else None
+        if lines := damages(repo):
+            raise MachineError(" ".join(lines))
+        return path
 
 
 def _one_line(error: BaseException) -> str:
