@@ -153,7 +153,7 @@ class Renderer:
 
     @cached_property
     def takes_ids(self) -> re.Pattern[str] | None:
-        """The ids that calls and results must have, of nine letters in Mistral's templates; None where none is needed."""
+        """The ids that calls and results must have, nine letters in Mistral's templates; None where none is needed."""
         form = with_objects if self.takes_objects else with_texts
         user, call, result, answer = [form(message) for message in PROBE_CALL]
         bare_result = {key: result[key] for key in result if key != "tool_call_id"}
@@ -161,7 +161,7 @@ class Renderer:
 
         def renders(**call_id: str) -> bool:
             named = {**call, "tool_calls": [{key: calls[0][key] for key in ("type", "function")} | call_id]}
-            answered = bare_result | {"tool_call_id": value for value in call_id.values()}
+            answered = bare_result | ({"tool_call_id": call_id["id"]} if call_id else {})
             try:
                 self.render_adapted([user, named, answered, answer], [PROBE_TOOL])
             except Unrenderable:
