@@ -66,8 +66,8 @@ def tables() -> str:
 def _row(file: Path) -> tuple[str, dict[str, list[str]], list[str]]:
     """Template, tokenizer and where reasoning is written, the checks that fail by dialogue, and what holds for all."""
     from tasks.audit.template import audit
+    from tasks.chat.special_tokens import CONTROL
     from tasks.template.settings import Settings
-    from tasks.template.special_tokens import CONTROL
 
     wanted = set(CONTROL.findall(file.read_text()))
     name = next((name for name in TOKENIZERS if wanted and wanted <= _vocabulary(name)), None)

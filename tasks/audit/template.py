@@ -7,10 +7,10 @@ from typing import Any
 
 from tasks.audit.dialogues import dialogues
 from tasks.chat.reasoning import reasoning_kept
+from tasks.chat.special_tokens import CONTROL
 from tasks.template.findings import Findings
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
-from tasks.template.special_tokens import CONTROL
 from tasks.template.tokenizer import jinja, prepare
 
 TEN = {

@@ -111,7 +111,7 @@ class ReasoningReader:
         return Split(_joined(thoughts), _without_gap(rest)) if thoughts else Split("", rest)
 
     def of_message(self, message: Message) -> Split:
-        """Reasoning and answer of an assistant's message, whose reasoning is a field of its own or heads the content."""
+        """Reasoning and answer of an assistant's message, its reasoning in a field or at the head of content."""
         content = message.get("content")
         split = self.split(content if isinstance(content, str) else "")
         own = own_reasoning(message)
