@@ -21,7 +21,7 @@ from tasks.evaluate.batches import batches
 from tasks.evaluate.stops import Stop, cut_at_stop
 
 Ids = list[int]
-Decoded = tuple[str, int, str, str, bool]
+Decoded = tuple[str, int, str, str, bool, str]
 """Fields of an `Answer`."""
 
 PROMPT_END = 32
@@ -46,6 +46,8 @@ class Answer:
     """What the model thought."""
     ended: bool = True
     """Whether that came to its end; where it did not, there is no answer."""
+    raw: str = ""
+    """The answer with its control tokens, of which calls of tools are made; of an endpoint its calls, as JSON."""
 
 
 class Engine:
@@ -131,9 +133,9 @@ class Engine:
         cut = cut_at_stop(text, stops, self.reader, opened)
         finish = "stop" if end is not None or cut != text else "length"
         if plain:
-            return cut, length, finish, "", True
-        split = self.reader.split(cut, opened)
-        return self._plain(split.answer), length, finish, self._plain(split.reasoning), split.ended
+            return cut, length, finish, "", True, split.answer
+        raw, split = split.answer, self.reader.split(cut, opened)
+        return self._plain(split.answer), length, finish, self._plain(split.reasoning), split.ended, raw
 
     def _plain(self, text: str) -> str:
         """A text without special tokens."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.chat.reasoning import ReasoningReader
 from tasks.core.errors import InputError
+from tasks.evaluate.calls import CallReader
 from tasks.evaluate.engine import Answer
 from tasks.evaluate.metrics.registry import METRICS, scorer
 from tasks.evaluate.questions import Question, extras
@@ -26,16 +27,21 @@ def prediction_columns(
     metrics: list[Metric],
     scoring: Path,
     reader: ReasoningReader,
+    calls: CallReader | None = None,
 ) -> Columns:
     """Columns by name, a row each in the order of the test split.
 
     id, slice, source, length (short, middle, long); prompt as asked, or None where it did not fit; reference and output
     without reasoning, and the reasoning of both; tokens of the output with its reasoning, finish (stop, length,
-    too_long, no_answer); and a column for each metric. `reader` splits the references as the answers were split.
+    too_long, no_answer); and a column for each metric. `reader` splits the references as the answers were split, and
+    `calls` reads the calls of both (None: by the protocol of endpoints).
     """
+    calls = calls or CallReader()
     characters = [sum(len(str(turn["content"])) for turn in row["messages"][:-1]) for row in held_out]
     splits = [reader.of_message(row["messages"][-1]) for row in held_out]
-    references = [split.answer for split in splits]
+    written = [calls.reference(row) for row in held_out]
+    references = [split.answer if text is None else text for split, text in zip(splits, written, strict=True)]
+    facts = [calls.facts(row, answer) for row, answer in zip(held_out, answers, strict=True)]
     columns: Columns = {
         "id": [row["id"] for row in held_out],
         "slice": [row["slice"] for row in held_out],
@@ -62,9 +68,10 @@ def prediction_columns(
             score = scorer(metric, scoring)
             parts = ("output", "reference") if metric.of == "answer" else ("reasoning", "reference_reasoning")
             pairs = zip(*(columns[part] for part in parts), strict=True)
+            call_facts = facts if metric.of == "answer" else [{}] * len(facts)
             columns[metric.column] = [
-                score(output, reference, extras(row)) if answer.finish not in UNANSWERED else 0.0
-                for row, answer, (output, reference) in zip(held_out, answers, pairs, strict=True)
+                score(output, reference, extras(row) | more) if answer.finish not in UNANSWERED else 0.0
+                for row, answer, (output, reference), more in zip(held_out, answers, pairs, call_facts, strict=True)
             ]
     return columns
 

@@ -9,6 +9,7 @@ from typing import Any
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
 from tasks.core.paths import PATHS
+from tasks.evaluate.call_format import common_start
 from tasks.rows.canonical import Message, dialogue
 
 SPARE_TOKENS = 8
@@ -144,6 +145,8 @@ def _turn_text(row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer
     # a template may tell a past turn in another way than the present one
     if full_text.startswith(prompt):
         return full_text.removeprefix(prompt)
+    if turn.get("tool_calls"):
+        return full_text[len(common_start(prompt, full_text)) :]
     return (turn["content"] or "") + (tokenizer.eos_token or "")
 
 

@@ -13,6 +13,7 @@ from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.evaluate import candidates
 from tasks.evaluate.answer_store import AnswerStore, identity
+from tasks.evaluate.calls import CallReader
 from tasks.evaluate.engine import Answer, Engine, stop_ids
 from tasks.evaluate.predictions import prediction_columns, write
 from tasks.evaluate.prompting import ask_all, build_questions
@@ -35,6 +36,8 @@ class CandidateAnswers:
     """Tokens that an answer might have."""
     reader: ReasoningReader
     """What told its reasoning from its answers."""
+    calls: CallReader
+    """What reads its calls of tools."""
     benchmarks: Any = None
 
 
@@ -62,6 +65,7 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         settings.metrics,
         paths.scoring,
         results.reader,
+        results.calls,
     )
     fitting = [question for question in results.questions if question]
     ends = [answer.finish for answer in results.answers]
@@ -108,7 +112,7 @@ def ask_endpoint(held_out: list[dict[str, Any]], candidate: str, settings: Setti
     check(candidate, settings)
     (server,) = settings.teachers(candidate)
     questions, answers = ask_server(held_out, candidate, server, paths)
-    return CandidateAnswers(questions, answers, {}, server.max_new_tokens, ReasoningReader())
+    return CandidateAnswers(questions, answers, {}, server.max_new_tokens, ReasoningReader(), CallReader())
 
 
 def ask_model(held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths) -> CandidateAnswers:
@@ -139,6 +143,7 @@ def ask_model(held_out: list[dict[str, Any]], candidate: str, settings: Settings
         *ask_all(held_out, questions, settings.metrics, engine, max_new_tokens, candidate),
         max_new_tokens,
         engine.reader,
+        CallReader(tokenizer, engine.reader),
     )
     if settings.benchmarks and candidate in settings.benchmarked:
         from tasks.evaluate.benchmarks import run_benchmarks
