@@ -41,6 +41,8 @@ def is_null(value: Any) -> bool:
 def called(calls: Any, older: Any) -> list[Any]:
     """The calls of a message as they came: of `tool_calls`, or the one `function_call` that OpenAI's older form has."""
     for value in (calls, older):
+        if not value:
+            continue
         value = as_value(value)
         listed = value if isinstance(value, list) else [value]
         present = [call for call in map(as_value, listed) if not is_null(call) and call not in ("", {})]
@@ -195,12 +197,11 @@ def _split(result: Turn, count: int) -> list[Turn] | None:
 def _groups(turns: list[Turn]) -> Iterator[tuple[int, int]]:
     """Places of each turn that calls, and behind its results; not of one that nothing follows."""
     for number, turn in enumerate(turns):
-        if turn["role"] == "assistant" and '"tool_calls"' in (turn["extra"] or "") and _extra(turn).get("tool_calls"):
-            end = number + 1
-            while end < len(turns) and turns[end]["role"] == "tool":
-                end += 1
-            if end > number + 1:
-                yield number, end
+        end = number + 1
+        while end < len(turns) and turns[end]["role"] == "tool":
+            end += 1
+        if end > number + 1 and turn["role"] == "assistant" and _extra(turn).get("tool_calls"):
+            yield number, end
 
 
 def _ids(turn: Turn) -> list[Any]:
@@ -208,5 +209,11 @@ def _ids(turn: Turn) -> list[Any]:
 
 
 def _extra(turn: Turn) -> dict[str, Any]:
-    extra: dict[str, Any] = json.loads(turn["extra"] or "{}")
-    return extra
+    """What a turn has beside its text; not to be changed."""
+    return _parsed(turn["extra"] or "{}")
+
+
+@lru_cache(64)  # the turns of a row, which are looked at several times
+def _parsed(text: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed

@@ -59,7 +59,7 @@ def without_nulls(value: Any) -> Any:
         return [without_nulls(inner) for inner in value]
     if not isinstance(value, dict):
         return value
-    kept = {}
+    kept: dict[str, Any] = {}
     for key, inner in value.items():
         if inner is None:
             if key in _NO_NULL and takes_null(value):

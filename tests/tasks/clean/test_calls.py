@@ -56,7 +56,7 @@ def reason(value: dict[str, Any]) -> str | None:
 
 
 CALLED = {"role": "assistant", "content": "", "tool_calls": [call("c1")]}
-WHOLE = [ASKED, CALLED, {"role": "tool", "content": "no", "tool_call_id": "c1"}, ANSWER]
+WHOLE: list[dict[str, Any]] = [ASKED, CALLED, {"role": "tool", "content": "no", "tool_call_id": "c1"}, ANSWER]
 
 
 def without_ids(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:

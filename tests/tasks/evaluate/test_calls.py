@@ -13,7 +13,9 @@ from tests.tasks.evaluate.test_call_format import READ, XML, answer
 pytest.importorskip("torch")
 
 TOOLS = json.dumps([{"type": "function", "function": {"name": name}} for name in ("rain", "time")])
-RAIN, TIME = ("rain", {"city": "Oslo", "days": 2}), ("time", {})
+Call = tuple[str, dict[str, Any]]
+RAIN: Call = ("rain", {"city": "Oslo", "days": 2})
+TIME: Call = ("time", {})
 KINDS = ("exact_match", "normalised_match", "json_equal", "tool_calls", "contains", "f1")
 
 
@@ -46,7 +48,7 @@ def columns(template: str, last: dict[str, Any], *outputs: str) -> dict[str, lis
 HERMES = READ["hermes"][0]
 
 
-def hermes(*calls: tuple[str, dict[str, Any]]) -> str:
+def hermes(*calls: Call) -> str:
     texts = (json.dumps({"arguments": values, "name": name}) for name, values in calls)
     return "\n".join(f"<tool_call>{text}</tool_call>" for text in texts)
 
