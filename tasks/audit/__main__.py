@@ -106,6 +106,7 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
         "rows": account.rows.came,
         "lengths": {**summary["lengths_before"], **limit, "above": above},
         "tokens": data.tokens(account, tokenizer),
+        "reasoning": summary["reasoning"],
     }
 
 
@@ -114,9 +115,9 @@ def _template(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     from tasks.template.tokenizer import read
 
     tokenizer = read(_folder(options.tokenizer), settings) if options.tokenizer else None
-    findings, failed, right = audit(settings, tokenizer, options.template)
+    findings, failed, right, kept = audit(settings, tokenizer, options.template)
     result = _result(findings.as_list(), right)
-    return {**result, "rows": len(failed), "dialogues": failed, "lengths": {}, "tokens": {}}
+    return {**result, "rows": len(failed), "dialogues": failed, "lengths": {}, "tokens": {}, "reasoning": kept}
 
 
 def _result(findings: list[dict[str, Any]], right: dict[str, str]) -> dict[str, Any]:

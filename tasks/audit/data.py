@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.audit.reasons import slug_of, unread
+from tasks.clean.calls import ARGUMENTS, NULL_KEYS, RESULT_ORDER, RESULTS
 from tasks.clean.checks import fault
 from tasks.clean.content import Content, Unusable
 from tasks.clean.files import sources
@@ -92,8 +93,11 @@ def _look(parsed: Content, value: dict[str, Any], name: str, account: Account) -
         account.findings.add("unused_column", name, f"such as {columns[0]}")
     if parsed.chosen and parsed.rejected and flipped(_said(parsed.chosen), _said(parsed.rejected)):
         account.findings.add("flipped", name)
-    if any(_has_null(turn["extra"]) for turn in parsed.turns()):
+    notes = {finding.name for finding in parsed.findings}
+    if NULL_KEYS in notes or any(_has_null(turn["extra"]) for turn in parsed.turns()):
         account.findings.add("null_keys", name)
+    if notes & {RESULT_ORDER, RESULTS, ARGUMENTS}:
+        account.findings.add("mended_calls", name)
 
 
 def _has_null(extra: str | None) -> bool:

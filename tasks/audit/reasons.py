@@ -22,7 +22,16 @@ REASONS = {
     "call_without_result": Check(
         "error", "a tool is called and no result follows", "OpenHands/software-agent-sdk#2127"
     ),
-    "result_without_call": Check("error", "a tool's result follows no call", "itmisx/deepx-code#94"),
+    "result_without_call": Check(
+        "error",
+        "a tool's result follows no call, names another one, or comes twice",
+        "itmisx/deepx-code#94; mistralai/mistral-common#322",
+    ),
+    "bad_tool_call": Check(
+        "error",
+        "a call or a tool has no name, the arguments are no JSON object, or the tool is not among those of the row",
+        "sgl-project/sglang#28035",
+    ),
     "no_rows": Check("error", "nothing is left to train on", "hiyouga/LlamaFactory#9600; hiyouga/LlamaFactory#9493"),
     "objective": Check("error", "the row is not of the kind that the objective trains on", "huggingface/trl#3927"),
     "unused_column": Check(
@@ -32,8 +41,13 @@ REASONS = {
     ),
     "null_keys": Check(
         "warning",
-        "calls of tools have arguments that are null: keys that Arrow added when it joined rows, or meant so",
+        "calls or tools have keys that are null: keys that Arrow added when it joined rows, or meant so",
         "huggingface/datasets#7617",
+    ),
+    "mended_calls": Check(
+        "warning",
+        "results were put in the order of their calls, or arguments were read that are no JSON as they came",
+        "modelscope/ms-swift#10174; sgl-project/sglang#28035",
     ),
     "new_tokens": Check(
         "warning", "the template writes control tokens that the tokenizer lacks", "huggingface/peft#334"
@@ -98,11 +112,11 @@ def slug_of(reason: str) -> str:
     """The check that a reason of the stage `clean` belongs to."""
     if reason in ALL:
         return reason
-    return (
-        "unknown_shape"
-        if reason in {"unknown_role", "not_text", "no_prompt", "bad_label", "bad_tool_call"}
-        else "unreadable"
-    )
+    if reason in {"bad_tools", "bad_arguments", "unknown_tool"}:
+        return "bad_tool_call"
+    if reason == "duplicate_result":
+        return "result_without_call"
+    return "unknown_shape" if reason in {"unknown_role", "not_text", "no_prompt", "bad_label"} else "unreadable"
 
 
 def unread(value: dict[str, Any], shape: str) -> list[str]:

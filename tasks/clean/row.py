@@ -67,7 +67,8 @@ class RowBuilder:
             return self._left(record, "unknown_split")
         except RecursionError:
             return self._left(record, "too_deep")
-        findings = repair(content, self._settings.repair) if self._settings.repair else []
+        repaired = repair(content, self._settings.repair) if self._settings.repair else []
+        findings = [*content.findings, *repaired]
         try:
             private = self.privacy.scan(content)
         except RecursionError:

@@ -1,11 +1,14 @@
 """The shapes that rows come in, recognised by their keys, and the canonical content that each becomes, without loss."""
 
+import json
 from collections.abc import Collection
 from typing import Any
 
-from tasks.clean.content import Content, Turn, Unusable, as_json, as_text
+from tasks.clean.calls import is_null, settle
+from tasks.clean.content import Content, Turn, Unusable, as_text
 from tasks.clean.settings import Columns
 from tasks.clean.turns import conversation, turns
+from tasks.rows.tool_call import as_value
 
 HEAVIEST = 1e6
 """The largest weight of a row."""
@@ -34,7 +37,9 @@ def _by(keys: Collection[str]) -> str | None:
         return "prompt_completion"
     if "instruction" in keys and ("output" in keys or "response" in keys):
         return "alpaca"
-    return "text" if "text" in keys else None
+    if "text" in keys:
+        return "text"
+    return "messages" if "contents" in keys else None  # Gemini's name
 
 
 def to_content(
@@ -46,7 +51,7 @@ def to_content(
     'hi'
     """
     if columns and (columns.answer or columns.text):
-        return _mapped(value, columns)
+        return settle(_mapped(value, columns))
     present = _present(value)
     if (name := _by(present)) is None:
         name = _by(value)  # by names alone: then it can be said what is missing
@@ -69,7 +74,7 @@ def to_content(
             parsed = Content("text", text=as_text(value["text"]))
         case _:
             raise Unusable("unknown_shape")
-    return parsed
+    return settle(parsed)
 
 
 def _whole(shape: str, messages: list[Turn], value: dict[str, Any]) -> Content:
@@ -77,9 +82,14 @@ def _whole(shape: str, messages: list[Turn], value: dict[str, Any]) -> Content:
 
 
 def _tools(value: dict[str, Any]) -> str | None:
-    """Definitions of tools as JSON; `functions` is OpenAI's older name. An empty list is none."""
-    tools = value.get("tools", value.get("functions"))
-    return as_json(tools) if tools and tools != "[]" else None
+    """Definitions of tools as JSON, as they came; `functions` is OpenAI's older name. An empty list is none."""
+    tools = as_value(value.get("tools") or value.get("functions"))
+    if not tools or (isinstance(tools, list) and all(map(is_null, tools))):
+        return None
+    try:
+        return json.dumps(tools, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        raise Unusable("not_finite") from None
 
 
 def _weight(value: dict[str, Any]) -> float | None:

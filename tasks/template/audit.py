@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.rows.ledger import Ledger
+from tasks.template import reasoning
 from tasks.template.checks import CHECKS, REQUESTED, Check
 from tasks.template.encode import Encoder
 from tasks.template.findings import EXAMPLES, Findings
@@ -47,6 +48,8 @@ class Account:
     pairs: Pairs = field(default_factory=Pairs)
     controls: Counter[int] = field(default_factory=Counter)
     """Control tokens of what is trained, and how often they stand there."""
+    reasoning: Counter[str] = field(default_factory=Counter)
+    """Turns to be trained that have reasoning, by what became of it."""
 
     def add(self, outcome: Outcome) -> dict[str, Any] | None:
         """Account for a row; returns what `truncated.parquet` says of it where it leaves or was cut."""
@@ -55,6 +58,7 @@ class Account:
                 slug, outcome.id, outcome.detail if slug in ("unrenderable", "coverage", "history") else None
             )
         self.rows.came += 1
+        self.reasoning.update(outcome.reasoning)
         self.came.append(outcome.tokens)
         if outcome.reason:
             self._leave(outcome)
@@ -117,6 +121,7 @@ class Account:
             "trained": {name: self.trained[name] for name in ("rows", "tokens", "supervised_tokens")},
             "preferences": self.pairs.as_dict(),
             "judged": self.trained["judged"],
+            "reasoning": reasoning.summary(self.reasoning),
             "lengths": summary(self._array(self.lengths)),
             "lengths_before": summary(self._array(self.came)),
             "findings": self.findings.as_list(known),

@@ -8,6 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from tasks.chat.environment import MOST_TOOLS
+from tasks.chat.reasoning import ReasoningReader
 from tasks.chat.renderer import Renderer, Unrenderable
 from tasks.rows.canonical import Message
 from tasks.template.markers import Marked, TurnEnds, mark
@@ -15,6 +16,7 @@ from tasks.template.markup import FittedMarkup, Markup, fit
 from tasks.template.markup_search import row_markup, shared_markup
 from tasks.template.offsets import Span
 from tasks.template.prompts import Prompts, cache_key
+from tasks.template.reasoning import ReasoningAudit
 from tasks.template.settings import Trained
 from tasks.template.unslotted_text import call_and_speaker_names, count_lost_arguments, count_unpaired_thinks
 
@@ -48,6 +50,8 @@ class RenderedDialogue:
     """Slugs of what is wrong, and of what is noted."""
     missing: str | None = None
     """The first of the texts that the template leaves out: which field of whose turn."""
+    reasoning: Counter[str] = field(default_factory=Counter)
+    """Trained turns with reasoning, by what became of it; see `ReasoningAudit`."""
 
 
 class DialogueRenderer:
@@ -58,6 +62,7 @@ class DialogueRenderer:
         self._ends = ends
         self._train_on = train_on
         self._prompts = Prompts(renderer)
+        self._reasoning = ReasoningAudit(ReasoningReader.for_template(renderer))
         self._known: dict[tuple[bytes, str], Markup] = {}
         self._taken: dict[int, tuple[list[Any] | None, str, bool]] = {}
         self._tools_key = "null"
@@ -90,13 +95,19 @@ class DialogueRenderer:
         ]
         if [turn.message for turn in trained] != wanted or not wanted or not markup.twice.isdisjoint(wanted):
             problems["supervision"] += 1
+        spans = [(fitted.character(turn.start), fitted.character(turn.end)) for turn in trained]
+        reasoning = self._reasoning.fates(messages, wanted, trained, spans, text)
         missing = None
         for slot in markup.missing:
+            if self._reasoning.is_reshaped(slot, messages[slot.message], text):
+                problems["trimmed"] += 1
+                continue
             problems["history" if _is_history(slot.message, messages, wanted) else "coverage"] += 1
-            missing = missing or f"{slot.field} of the {messages[slot.message]['role']}"
+            missing = missing or self._reasoning.describe(slot, messages[slot.message], reasoning)
         for number in fitted.trimmed:
             slot = markup.slots[number]
-            problems["indentation" if slot.message in wanted and texts[number][:1].isspace() else "trimmed"] += 1
+            indented = slot.field == "content" and slot.message in wanted and texts[number][:1].isspace()
+            problems["indentation" if indented else "trimmed"] += 1
         if not markup.tools:
             problems["coverage"] += 1
             missing = missing or "the tools"
@@ -113,15 +124,15 @@ class DialogueRenderer:
         for turn in trained:
             problems["prefix"] += not turn.prefix
             problems["stop"] += not turn.ended
-        spans = tuple((fitted.character(turn.start), fitted.character(turn.end)) for turn in trained)
         prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
         if self._train_on == "all" and completion is None:
-            spans = ((0, len(text)),)
+            spans = [(0, len(text))]
         starts = fitted.starts
         written = tuple([(starts[number], starts[number + 1]) for number in markup.written])
         speakers = [number for number, of in markup.of_messages if messages[of]["role"] in SPEAKERS]
         spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
-        return RenderedDialogue(text, spans, prompts, written, spoken, +problems, missing)
+        fates = Counter(reasoning.values())
+        return RenderedDialogue(text, tuple(spans), prompts, written, spoken, +problems, missing, fates)
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 from tasks.rows.canonical import Message
 
-TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "thinking")
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Names under which templates read what a model thinks: the same text under several of them is one text."""
+
+TEXT_FIELDS = ("content", *REASONING_FIELDS)
 """Fields of a message whose text a template writes."""
 
 _MARKER = re.compile("\ue000(\\d+)\ue001|\\bq(\\d{8})\\b")
@@ -61,10 +64,14 @@ def mark(messages: list[Message]) -> Marked:
     marked_messages = []
     for number, message in enumerate(messages):
         new = dict(message)
+        marker_of: dict[tuple[bool, str], str] = {}
         for field in TEXT_FIELDS:
             text = message.get(field)
             if text and isinstance(text, str):
-                new[field] = marker(number, field, text)
+                key = field in REASONING_FIELDS, text
+                if key not in marker_of:
+                    marker_of[key] = marker(number, field, text)
+                new[field] = marker_of[key]
         if isinstance(message.get("tool_calls"), list):
             new["tool_calls"] = [_call(number, call, marker, name) for call in message["tool_calls"]]
         if "tool_call_id" in message:
@@ -121,7 +128,8 @@ def mark_one(marked_dialogue: Marked, messages: list[Message], number: int) -> M
     slot = marked_dialogue.slots[number]
     mine, new = messages[slot.message], marked_dialogue.messages[slot.message]
     if slot.field != "arguments":
-        return {**mine, slot.field: new[slot.field]}
+        marker = new[slot.field]
+        return {**mine, **{field: marker for field in TEXT_FIELDS if new.get(field) == marker}}
     calls = [
         {**call, "function": changed["function"]} if _marks(changed, number) else call
         for call, changed in zip(mine["tool_calls"], new["tool_calls"], strict=True)

@@ -1,7 +1,7 @@
 """Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, fitted to the length."""
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -162,6 +162,7 @@ class Templater:
             outcome.notes["unrenderable"] += 1
             return outcome
         outcome.detail = next((dialogue.missing for dialogue in plan.dialogues if dialogue.missing), None)
+        outcome.reasoning = sum((dialogue.reasoning for dialogue in plan.dialogues), start=Counter())
         outcome.sequences = [next(of_texts)] if plan.text is not None else [next(of_dialogues) for _ in plan.dialogues]
         for part in outcome.sequences:
             outcome.notes.update(part.problems)

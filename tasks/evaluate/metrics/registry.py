@@ -43,10 +43,15 @@ class Kind:
         return self.asks != "answer"
 
 
-def compare(about: str, function: Callable[[str, str], float]) -> Kind:
-    """A metric that compares the output with the reference, and asks nothing else."""
+def compare(about: str, function: Callable[[str, str], float], *, whole: bool = False) -> Kind:
+    """A metric that compares the output with the reference, and asks nothing else.
+
+    `whole`: it asks whether both are the same, so that where the reference calls tools, the calls are compared.
+    """
 
     def score(output: str, reference: str, row: dict[str, Any]) -> float:
+        if whole and row.get("calls_right") is not None:
+            return float(row["calls_right"])
         return function(output, reference)
 
     return Kind(about, lambda metric, scoring: score)
@@ -82,9 +87,17 @@ def _json_schema(metric: "Metric", scoring: Path) -> Score:
     return lambda output, reference, row: fits(output)
 
 
+def _calls(output: str, reference: str, row: dict[str, Any]) -> float:
+    """The names and the arguments as JSON, in any order; an answer in words is right where the reference is one."""
+    right = row.get("calls_right")
+    return float(right if right is not None else not row.get("calls"))
+
+
 METRICS = {
-    "exact_match": compare("the answer is the reference, white space aside", text.exact),
-    "normalised_match": compare("the same, case, punctuation and English articles aside too", text.normalised),
+    "exact_match": compare("the answer is the reference, white space aside", text.exact, whole=True),
+    "normalised_match": compare(
+        "the same, case, punctuation and English articles aside too", text.normalised, whole=True
+    ),
     "regex": Kind("the answer holds what `pattern` says", _regex, ("pattern",), _compiles),
     "contains": compare("the reference stands in the answer", text.contains),
     "f1": compare("words shared with the reference, the harmonic mean of precision and recall", text.f1),
@@ -94,7 +107,8 @@ METRICS = {
     "bleu": compare("BLEU of each answer", text.bleu),
     "chrf": compare("chrF of each answer: n-grams of characters", text.chrf),
     "json_valid": compare("the answer is JSON", structure.valid),
-    "json_equal": compare("the answer is the same JSON value as the reference", structure.equal),
+    "json_equal": compare("the answer is the same JSON value as the reference", structure.equal, whole=True),
+    "tool_calls": Kind("the answer makes the calls of the reference, and none where it has none", lambda *_: _calls),
     "json_schema": Kind("the answer fits the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
     "multiple_choice": Kind("the reference is the likeliest of the choices", asks="choice"),
     "perplexity": Kind("perplexity of the reference; less is better", asks="loss", lower_is_better=True),

@@ -65,14 +65,15 @@ def test_sharegpt_with_calls_of_functions() -> None:
         ],
     }
     parsed = to_content(row)
+    openai_call = {"type": "function", "function": {"name": "ls", "arguments": '{"path": "."}'}}
     assert turns(parsed.messages) == [
         {"role": "system", "content": "be brief"},
         {"role": "user", "content": "list"},
-        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": call}]},
+        {"role": "assistant", "content": "", "tool_calls": [openai_call]},
         {"role": "tool", "content": "a.txt"},
         {"role": "assistant", "content": "a.txt"},
     ]
-    assert parsed.tools == row["tools"]
+    assert json.loads(parsed.tools or "") == [{"type": "function", "function": {"name": "ls"}}]
     assert fault(parsed) is None
 
 
