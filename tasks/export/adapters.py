@@ -32,8 +32,8 @@ def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any
         write_json(out / name / KEPT[0], config)
     tokenizer = paths.tokenizer
     shutil.copytree(tokenizer, out / "tokenizer")
-    for folder in (*ranks, "tokenizer"):
-        shutil.copyfile(paths.merged / GENERATION, out / folder / GENERATION)
+    for name in (*ranks, "tokenizer"):
+        shutil.copyfile(paths.merged / GENERATION, out / name / GENERATION)
     modules = " ".join(f"{name}={name}" for name in ranks)
     write_text(
         out / "serve.sh",

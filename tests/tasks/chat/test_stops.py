@@ -33,7 +33,7 @@ def test_a_folder_names_its_stops(
 @pytest.mark.parametrize("text", ["{", "[]", '{"eos_token_id": "</s>"}', '{"eos_token_id": [true]}'])
 def test_a_broken_configuration_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "generation_config.json").write_text(text)
-    with pytest.raises(ModelError, match="generation_config.json"):
+    with pytest.raises(ModelError, match=r"generation_config\.json"):
         config_stop_ids(tmp_path)
 
 

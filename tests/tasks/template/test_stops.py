@@ -20,13 +20,13 @@ CALLING = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
 )
 CONTROLS = ["<|im_start|>", "<|tool|>", "<|/tool|>", "<|eom_id|>", "<|turn_end|>"]
-QUESTION = {"role": "user", "content": "rain?"}
-CALL = {
+QUESTION: dict[str, Any] = {"role": "user", "content": "rain?"}
+CALL: dict[str, Any] = {
     "role": "assistant",
     "content": "",
     "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": '{"city": "Ulm"}'}}],
 }
-RESULT = {"role": "tool", "content": "no", "name": "weather"}
+RESULT: dict[str, Any] = {"role": "tool", "content": "no", "name": "weather"}
 ANSWER = {"role": "assistant", "content": "No."}
 TOOL = {"type": "function", "function": {"name": "weather", "description": "d", "parameters": {"type": "object"}}}
 
