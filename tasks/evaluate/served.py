@@ -68,6 +68,5 @@ def ask_server(
 def _answer(response: Response, max_new_tokens: int) -> Answer:
     if response.failed is not None:
         return Answer("", 0, "no_answer")
-    return Answer(
-        response.text, response.output_tokens or 0, "length" if response.is_truncated(max_new_tokens) else "stop"
-    )
+    finish = "length" if response.is_truncated(max_new_tokens) else "stop"
+    return Answer(response.text, response.output_tokens or 0, finish, response.reasoning)
