@@ -22,11 +22,14 @@ def trl_configuration(
     """
     objective = OBJECTIVES[settings.objective]
     _, configuration_class, _ = objective.load()
+    further = {**objective.preset, **settings.arguments}
     set_by_stage: dict[str, Any] = {"max_length": None}
+    if objective.measures_alone(further.get("loss_type")):
+        set_by_stage["per_device_eval_batch_size"] = 1
     if objective.sampled:
         from tasks.align import sampling
 
-        set_by_stage = sampling.arguments_from_settings(settings, longest)
+        set_by_stage |= sampling.arguments_from_settings(settings, longest)
     configuration = arguments(
         "align",
         configuration_class,
@@ -34,7 +37,7 @@ def trl_configuration(
         scratch,
         eval_steps=settings.eval_steps if has_validation else None,
         width=width,
-        further={**objective.preset, **settings.arguments},
+        further=further,
         **set_by_stage,
     )
     configuration.remove_unused_columns = False

@@ -68,7 +68,8 @@ class Settings(Optimization, Tuning):
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     """Steps in which the learning rate rises linearly from zero."""
     eval_steps: Positive = 50
-    """Steps between two losses on the validation split; without effect where the model gives the answers."""
+    """Steps between two losses on the validation split; without effect where the model gives the answers. The loss is
+    the mean over its rows, whatever batch_size is: where a loss looks at a whole batch, each row is measured alone."""
     max_start: Annotated[float, Field(gt=0)] = 1e-3
     """Largest reward (absolute, in nats times beta) of an answer in the first step of dpo and kto, and largest
     divergence (nats) of grpo, rloo and online_dpo, in which model and reference are the same: so near the loss has to

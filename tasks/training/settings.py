@@ -226,7 +226,8 @@ class Supervised(Batched, Tuning):
     """Processes that train together, one a GPU, or on the CPU with `threads` each; `batch_size` is that of each, so the
     effective batch is so many times as large. Gradients are averaged (DDP)."""
     eval_steps: Positive = 100
-    """Steps between two losses on the validation split."""
+    """Steps between two losses on the validation split: nats a labelled token, over all its tokens, whatever
+    batch_size is."""
     patience: Positive | None = None
     """Evaluations without a lower validation loss after which training stops; the weights of the lowest one are kept,
     and checkpoints are written as often as there are evaluations. null: all steps are made."""

@@ -25,11 +25,12 @@ from tasks.training.packs import Packs, choose_collator
 from tasks.training.rows import count
 from tasks.training.samplers import LengthGroupedSampler
 from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
+from tasks.training.validation import TokenMean
 
 __all__ = ["TrainingResult", "fit", "prepare"]
 
 
-class Trainer(Ordered, SFTTrainer):  # type: ignore[misc]
+class Trainer(Ordered, TokenMean, SFTTrainer):  # type: ignore[misc]
     """trl's trainer; rows come in the order `order` where it is set, else in a random one."""
 
     order: LengthGroupedSampler | None = None
@@ -47,7 +48,7 @@ class Trainer(Ordered, SFTTrainer):  # type: ignore[misc]
         special = self.args.loss_type != "nll" or self.label_smoother is not None or self.aux_loss_enabled
         if return_outputs or special or (torch.cuda.is_available() and self.method.side_by_side):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        if self.method.own_loss:
+        if self.method.own_loss and model.training:
             total = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch).loss
         else:
             total = loss(
