@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.align import guides
 from tasks.align.objectives import OBJECTIVES
+from tasks.align.pass_through import ALIGNED
 from tasks.align.rewards import check_rewards
 from tasks.align.settings import Settings
 from tasks.core.paths import Paths
@@ -38,6 +39,7 @@ def trl_configuration(
         eval_steps=settings.eval_steps if has_validation else None,
         width=width,
         further=further,
+        acting=ALIGNED[settings.objective],
         **set_by_stage,
     )
     configuration.remove_unused_columns = False

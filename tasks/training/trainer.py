@@ -22,6 +22,7 @@ from tasks.training.loop import TrainingResult, Workload, prepare
 from tasks.training.loss import accepts_logits_to_keep, loss
 from tasks.training.methods import METHODS, Method
 from tasks.training.packs import Packs, choose_collator
+from tasks.training.pass_through import SUPERVISED
 from tasks.training.rows import count
 from tasks.training.samplers import LengthGroupedSampler
 from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
@@ -162,6 +163,7 @@ def _arguments(
         patience=bool(stage and stage.patience),
         width=size,
         further=stage.arguments if stage else None,
+        acting=SUPERVISED,
         max_length=None,
         packing=False,
         padding_free=padding_free,
