@@ -70,7 +70,7 @@ _DEFAULT = {"dpo": "sigmoid", "cpo": "sigmoid", "simpo": "simpo", "grpo": "dapo"
 
 NEEDS: dict[str, dict[str, tuple[str, tuple[Any, ...]]]] = {
     "dpo": {
-        "label_smoothing": ("loss_type", ("sigmoid", "exo_pair", "robust", "aot", "aot_unpaired")),
+        "label_smoothing": ("loss_type", ("exo_pair", "robust", "aot", "aot_unpaired")),
         "loss_weights": ("loss_type", ()),
         "discopop_tau": ("loss_type", ("discopop",)),
         "f_alpha_divergence_coef": ("f_divergence_type", ("alpha_divergence",)),

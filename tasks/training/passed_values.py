@@ -27,6 +27,8 @@ def check_types(what: str, kind: Any, further: dict[str, Any]) -> None:
     """Raise `SettingsError` where a value is of another type than trl's class `kind` declares."""
     hints = get_type_hints(kind)
     for name, value in further.items():
+        if name == "loss_type":
+            continue  # one name or a list of them, which trl turns into the other, and whose names are known to settings
         adapter = TypeAdapter(hints[name], config=ConfigDict(strict=True, arbitrary_types_allowed=True))
         try:
             adapter.validate_python(value)

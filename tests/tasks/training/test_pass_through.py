@@ -85,7 +85,8 @@ def test_an_argument_without_effect_beside_other_keys_is_refused(values: dict[st
     [
         ("dpo", {"discopop_tau": 0.1}, "no effect without loss_type: discopop"),
         ("dpo", {"loss_weights": [1.0]}, "without a list as loss_type"),
-        ("dpo", {"label_smoothing": 0.1, "loss_type": "hinge"}, "no effect without loss_type: sigmoid or"),
+        ("dpo", {"label_smoothing": 0.1, "loss_type": "hinge"}, "no effect without loss_type: exo_pair or robust"),
+        ("dpo", {"label_smoothing": 0.1}, "no effect without loss_type: exo_pair or robust"),
         ("dpo", {"label_smoothing_factor": 0.1}, "dpo and cpo have label_smoothing"),
         ("dpo", {"sync_ref_model": True}, "the reference stays what the model was"),
         ("cpo", {"alpha": 0.5}, "no effect without loss_type: alphapo"),
