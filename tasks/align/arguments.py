@@ -9,7 +9,7 @@ from tasks.align.pass_through import ALIGNED
 from tasks.align.rewards import check_rewards
 from tasks.align.settings import Settings
 from tasks.core.paths import Paths
-from tasks.training.adapters import peft_configuration
+from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments
 
 
@@ -30,7 +30,7 @@ def trl_configuration(
     if objective.sampled:
         from tasks.align import sampling
 
-        set_by_stage |= sampling.arguments_from_settings(settings, longest)
+        set_by_stage = sampling.arguments_from_settings(settings, longest)
     configuration = arguments(
         "align",
         configuration_class,
@@ -56,4 +56,6 @@ def validate(settings: Settings, paths: Paths) -> None:
     if objective.uses_rewards:
         check_rewards(settings, paths)
     peft_configuration("align", settings)
+    if settings.start == "base" or objective.trains_reward_model:
+        check_tuning("align", settings, scores=objective.trains_reward_model)
     trl_configuration(settings, paths.scratch("align"), 1, has_validation=not objective.sampled)

@@ -30,7 +30,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
     sampled = OBJECTIVES[settings.objective].sampled
-    particular = settings.arguments or settings.peft or settings.scheduler in PARTICULAR
+    particular = settings.arguments or settings.particular or settings.scheduler in PARTICULAR
     if settings.objective == "off" or not (particular or sampled):
         return  # all else is known to fit, without seconds of imports
     from tasks.align import arguments

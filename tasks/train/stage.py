@@ -22,7 +22,7 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
-    if not settings.enabled or not (settings.arguments or settings.peft or settings.scheduler in PARTICULAR):
+    if not settings.enabled or not (settings.arguments or settings.particular or settings.scheduler in PARTICULAR):
         return  # all else is known to fit, without seconds of imports
     from tasks.training import trainer
 

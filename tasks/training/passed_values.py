@@ -28,10 +28,12 @@ def check_types(what: str, kind: Any, further: dict[str, Any]) -> None:
     hints = get_type_hints(kind)
     for name, value in further.items():
         if name == "loss_type":
-            continue  # one name or a list of them, which trl turns into the other, and whose names are known to settings
+            continue  # one name or a list of them, which trl turns into the other; settings know the names
         adapter = TypeAdapter(hints[name], config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+        forms = (value, tuple(value) if isinstance(value, list) else [value])  # YAML has no tuples; trl takes both
         try:
-            adapter.validate_python(value)
+            if not any(_fits(adapter, form) for form in forms):
+                adapter.validate_python(value)
         except ValidationError as error:
             wanted = str(hints[name]).replace("typing.", "")
             wanted = getattr(hints[name], "__name__", wanted) if "|" not in wanted else wanted
@@ -39,6 +41,14 @@ def check_types(what: str, kind: Any, further: dict[str, Any]) -> None:
                 f"{PATHS.params}: {what}.arguments.{name} = {value!r}: trl takes {wanted}; "
                 f"{error.errors()[0]['msg'][0].lower()}{error.errors()[0]['msg'][1:]}."
             ) from None
+
+
+def _fits(adapter: TypeAdapter[Any], value: Any) -> bool:
+    try:
+        adapter.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def check_scheduler(what: str, settings: Optimization, chosen: Any) -> None:

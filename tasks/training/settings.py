@@ -141,6 +141,11 @@ class Tuning(Section):
         return value
 
     @property
+    def particular(self) -> bool:
+        """Whether it names parts of the model, which only the model can tell to be there."""
+        return bool(self.peft) or self.method == "freeze" or self.lora.target_modules != "all-linear"
+
+    @property
     def quantized(self) -> str | None:
         """In what the base's weights are held while it is trained; None: as they are."""
         return self.quantization or ("nf4" if self.method == "qlora" else None)

@@ -15,7 +15,7 @@ from tasks.core.errors import CheckFailed, SettingsError
 from tasks.core.paths import PATHS
 from tasks.models.private_transformers import Ordered
 from tasks.training import loop, padding
-from tasks.training.adapters import peft_configuration
+from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments, width
 from tasks.training.callbacks import MonitorCallback
 from tasks.training.loop import TrainingResult, Workload, prepare
@@ -140,6 +140,7 @@ def fit(
 def validate(settings: Supervised, scratch: Path) -> None:
     """Raise what the stage would raise for its settings alone."""
     peft_configuration("train", settings)
+    check_tuning("train", settings)
     _arguments("train", settings, scratch, evaluated=True)
 
 
