@@ -12,9 +12,10 @@ def base_skeleton(*, scores: bool = False) -> Any:
 
     `scores`: with the head of a reward model.
     """
-    folder = _configured()
-    if folder is None:
+    configured = configured_base()
+    if configured is None:
         return None
+    _, folder = configured
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -27,8 +28,8 @@ def base_skeleton(*, scores: bool = False) -> Any:
         return None
 
 
-def _configured() -> Path | None:
-    """The folder with the configuration of the base: of the project, or what the hub's cache has."""
+def configured_base() -> tuple[str, Path] | None:
+    """What the base is called, and the folder with its configuration: of the project, or what the hub's cache has."""
     try:
         base = read(Path(PARAMS), "safe").get("base") or {}
     except SettingsError:
@@ -38,6 +39,6 @@ def _configured() -> Path | None:
 
         name, _, revision = str(hub).partition("@")
         file = try_to_load_from_cache(name, "config.json", revision=revision or None)
-        return Path(file).parent if isinstance(file, str) else None
+        return (name, Path(file).parent) if isinstance(file, str) else None
     folder = Path(str(base.get("folder", "")))
-    return folder if (folder / "config.json").is_file() else None
+    return (str(folder), folder) if (folder / "config.json").is_file() else None
