@@ -25,6 +25,7 @@ def trl_configuration(
     _, configuration_class, _ = objective.load()
     further = {**objective.preset, **settings.arguments}
     set_by_stage: dict[str, Any] = {"max_length": None}
+    preset = {name: value for name, value in objective.preset.items() if name not in settings.arguments}
     if objective.measures_alone(further.get("loss_type")):
         set_by_stage["per_device_eval_batch_size"] = 1
     if objective.sampled:
@@ -38,9 +39,10 @@ def trl_configuration(
         scratch,
         eval_steps=settings.eval_steps if has_validation else None,
         width=width,
-        further=further,
+        further=settings.arguments,
         acting=ALIGNED[settings.objective],
         **set_by_stage,
+        **preset,
     )
     configuration.remove_unused_columns = False
     if objective.sampled:

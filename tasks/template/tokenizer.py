@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError, ModelError
+from tasks.models.text_config import text_part, text_value
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -76,8 +77,10 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
 def context_length(base: Path) -> int | None:
     """The longest sequence that the base was made for, in tokens, from its config.json."""
     config = _json_object(base / "config.json")
-    name = "max_position_embeddings" if config.get("max_position_embeddings") else "n_positions"
-    return _count(config.get(name), base, name)
+    part = text_part(config)
+    older = part.get("n_positions") and not part.get("max_position_embeddings")
+    name = "n_positions" if older else "max_position_embeddings"
+    return _count(text_value(base, config, name), base, name)
 
 
 def stop_ids(base: Path | None, tokenizer: Any) -> set[int]:
@@ -98,7 +101,7 @@ def config_stop_ids(base: Path | None) -> set[int]:
     """Ids at which the base says that generation stops: in generation_config.json, or in config.json without one."""
     for name in ("generation_config.json", "config.json"):
         if base and (base / name).is_file():
-            value = _json_object(base / name).get("eos_token_id")
+            value = text_part(_json_object(base / name)).get("eos_token_id")
             ids = value if isinstance(value, list) else [] if value is None else [value]
             if not all(type(token) is int for token in ids):
                 raise ModelError(f"{base / name}: eos_token_id = {value!r} is no token's number; mend the file.")
@@ -108,7 +111,7 @@ def config_stop_ids(base: Path | None) -> set[int]:
 
 def embedding_rows(base: Path, settings: Settings) -> int | None:
     """Rows of the base's embeddings, from its config.json; None where it does not say, or where they will grow."""
-    size = _count(_json_object(base / "config.json").get("vocab_size"), base, "vocab_size")
+    size = _count(text_value(base, _json_object(base / "config.json"), "vocab_size"), base, "vocab_size")
     return None if settings.new_tokens else size
 
 

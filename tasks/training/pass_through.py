@@ -84,7 +84,7 @@ _PUSH = "training uploads nothing; the finished model is published by the comman
 _LOSS = "validation measures the loss alone"
 _LOG = "temper logs and draws progress by itself"
 _SAME = "a run that was killed has to end in the bytes of an undisturbed one"
-_LOADED = "temper loads the model, from data/base"
+_LOADED = "temper loads the model by itself, without weights or code from elsewhere"
 _COMPILED = (
     "what is compiled differs from machine to machine, and temper's own loss was not shown to be the same with it"
 )

@@ -98,7 +98,10 @@ def _tuned(targets: Any, layers: dict[str, Any], model: Any) -> list[str]:
         return list(layers)
     if targets == "all-linear":
         head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-        linear = (torch.nn.Linear, *(type(layer) for layer in layers.values() if type(layer).__name__ == "Conv1D"))
+        linear: tuple[Any, ...] = (
+            torch.nn.Linear,
+            *(type(layer) for layer in layers.values() if type(layer).__name__ == "Conv1D"),
+        )
         return [name for name, layer in layers.items() if isinstance(layer, linear) and layer is not head]
     if isinstance(targets, str):
         return [name for name in layers if _matches(targets, name)]

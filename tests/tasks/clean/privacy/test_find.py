@@ -70,6 +70,8 @@ def test_a_private_key_goes_and_what_follows_stays() -> None:
     assert redacted(text, find(text)) == "Here:\n[secret]\nThat was all, thanks."
 
 
+SECRET: tuple[Kind, ...] = ("secret",)
+
 CODES = (
     ("AKIA", 16, string.ascii_uppercase + string.digits),
     ("ASIA", 16, string.ascii_uppercase + string.digits),
@@ -108,7 +110,7 @@ def test_every_letter_that_a_key_may_have_is_taken(begin: str, length: int, lett
     for _ in range(20):
         key = begin + "".join(source.choices(letters, k=length - 1)) + source.choice(letters.strip("-_"))
         text = around.format(key)
-        if not any(text[one.start : one.end].endswith(key[-12:]) for one in find(text, ("secret",))):
+        if not any(text[one.start : one.end].endswith(key[-12:]) for one in find(text, SECRET)):
             missed.append(key)
     assert not missed
 
@@ -128,7 +130,7 @@ def test_tokens_that_are_signed_or_encrypted_and_keys_with_a_header_go_whole() -
     )  # fmt: skip
     for key in (signed, encrypted, armoured):
         text = f"before {key} behind"
-        assert redacted(text, find(text, ("secret",))) == "before [secret] behind"
+        assert redacted(text, find(text, SECRET)) == "before [secret] behind"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_tokens_that_are_signed_or_encrypted_and_keys_with_a_header_go_whole() -
     ],
 )  # fmt: skip
 def test_words_and_examples_are_no_keys(text: str) -> None:
-    assert find(text, ("secret",)) == []
+    assert find(text, SECRET) == []
 
 
 @pytest.mark.parametrize("regions", [(), ("DE",)])
