@@ -185,6 +185,8 @@ def fit(
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {reason}") from None
     for value in trainable:
         value.data = value.data.float()
+    if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
+        configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
     work = data.work
     if hasattr(trainer, "probe"):

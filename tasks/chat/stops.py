@@ -10,6 +10,7 @@ from typing import Any
 
 from tasks.core.errors import ModelError
 from tasks.core.files import write_json
+from tasks.models.text_config import text_part
 
 GENERATION = "generation_config.json"
 
@@ -26,7 +27,7 @@ def config_stop_ids(folder: Path | None) -> set[int]:
     """
     for name in (GENERATION, "config.json"):
         if folder and (folder / name).is_file():
-            value = json_object(folder / name).get("eos_token_id")
+            value = text_part(json_object(folder / name)).get("eos_token_id")
             ids = value if isinstance(value, list) else [] if value is None else [value]
             if not all(type(token) is int for token in ids):
                 raise ModelError(f"{folder / name}: eos_token_id = {value!r} is no token's number; mend the file.")

@@ -5,6 +5,7 @@ special tokens, as in training.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -33,6 +34,8 @@ class Harness(TemplateLM):  # type: ignore[misc]
         self._ids = lru_cache(16)(lambda text, special: tuple(self.tokenizer.encode(text, add_special_tokens=special)))
         self.truncated: list[int] = []
         """Lengths in tokens of the questions that did not fit into the context."""
+        self.cut: Counter[str] = Counter()
+        """By task, the answers that were cut at its max_gen_toks before anything had ended them."""
         self.first: str | None = None
         """The first question as it was asked."""
 
@@ -156,4 +159,5 @@ class Harness(TemplateLM):  # type: ignore[misc]
             )
             for index, answer in zip(indices, answers, strict=True):
                 texts[index] = answer.text
+                self.cut[requests[index].task_name] += answer.finish == "length"
         return texts

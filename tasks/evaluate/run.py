@@ -120,7 +120,7 @@ def ask_model(held_out: list[dict[str, Any]], candidate: str, settings: Settings
     *_, folder = folders = candidates.folders(candidate, settings, paths)
     tokenizer = candidates.chat_tokenizer(folder)
     model = candidates.load(candidate, settings, paths, tokenizer)
-    context = int(getattr(model.config, "max_position_embeddings", CONTEXT))
+    context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
     max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
     questions = build_questions(held_out, candidate, settings, paths, tokenizer, context - max_new_tokens)
     if not any(questions):

@@ -39,9 +39,9 @@ def validate(settings: Settings, paths: Paths) -> None:
         if not METRICS[metric.kind].asks_likelihood:
             scorer(metric, paths.scoring)
     for benchmark in settings.benchmarks:
-        from tasks.benchmarks import manager
+        from tasks.evaluate.benchmark_checks import check as check_benchmark
 
-        manager(benchmark.task, paths.scoring, "evaluate.benchmarks")
+        check_benchmark(benchmark, paths.scoring)
 
 
 def run(settings: Settings, paths: Paths, candidate: str = "") -> None:

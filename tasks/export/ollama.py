@@ -12,6 +12,7 @@ from tasks.export.dialogues import accepted
 from tasks.export.gotemplate import Frame, translate
 from tasks.export.settings import Settings
 from tasks.models.gguf import write_gguf
+from tasks.models.text_config import text_part
 
 
 def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
 
 def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, paths: Paths) -> str:
     """The Modelfile's text."""
-    context = json.loads((paths.merged / "config.json").read_text())["max_position_embeddings"]
+    context = text_part(json.loads((paths.merged / "config.json").read_text()))["max_position_embeddings"]
     lines = [f"FROM ./{file}", f'TEMPLATE """{frame.go()}"""', f"PARAMETER num_ctx {context}"]
     lines += [f"PARAMETER stop {json.dumps(token, ensure_ascii=False)}" for token in stop]
     return "\n".join([*lines, f"PARAMETER temperature {settings.temperature:g}"]) + "\n"

@@ -11,6 +11,7 @@ from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
 from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
 from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
+from tasks.merge.origin import check_origin
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
 from tasks.merge.trained import MergeOptions, logits_of, open_trained, parameters
@@ -27,6 +28,8 @@ def merge(settings: Settings, paths: Paths) -> None:
     base, record = base_folder(paths), base_record(paths)
     adapter = _adapter(paths, record)
     how = _how(settings, paths, record, adapter)
+    for folder in (*([adapter.folder] if adapter else []), *(other.folder for other in how.others.values())):
+        check_origin(folder, record["location"], base, settings.base_names)
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     rows = probes(paths.templated, settings.probes, len(tokenizer))

@@ -50,7 +50,7 @@ class LocalBackend:
         text = request.content if request.is_text else self._render(request)
         add_special_tokens = request.is_text and not text.startswith(self._tokenizer.bos_token or "\0")
         ids = self._tokenizer(text, add_special_tokens=add_special_tokens, return_tensors="pt").input_ids
-        room = int(self._model.config.max_position_embeddings) - ids.shape[1]
+        room = int(self._model.config.get_text_config().max_position_embeddings) - ids.shape[1]
         if room < 1:
             raise RequestError(f"the prompt has {ids.shape[1]} tokens, and the context ends before them")
         max_new_tokens = min(int(sampling["max_tokens"]), room)

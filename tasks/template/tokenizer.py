@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.chat.stops import config_stop_ids, json_object
 from tasks.core.errors import InputError, ModelError
+from tasks.models.text_config import text_part, text_value
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -76,8 +77,10 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
 def context_length(base: Path) -> int | None:
     """The longest sequence that the base was made for, in tokens, from its config.json."""
     config = json_object(base / "config.json")
-    name = "max_position_embeddings" if config.get("max_position_embeddings") else "n_positions"
-    return _count(config.get(name), base, name)
+    part = text_part(config)
+    older = part.get("n_positions") and not part.get("max_position_embeddings")
+    name = "n_positions" if older else "max_position_embeddings"
+    return _count(text_value(base, config, name), base, name)
 
 
 def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
@@ -91,7 +94,7 @@ def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
 
 def embedding_rows(base: Path, settings: Settings) -> int | None:
     """Rows of the base's embeddings, from its config.json; None where it does not say, or where they will grow."""
-    size = _count(json_object(base / "config.json").get("vocab_size"), base, "vocab_size")
+    size = _count(text_value(base, json_object(base / "config.json"), "vocab_size"), base, "vocab_size")
     return None if settings.new_tokens else size
 
 
