@@ -56,7 +56,7 @@ def work(limit: int | None) -> None:
     _pool()
     os.environ.update(_environment())
     more = ["--limit", str(limit)] if limit else []
-    command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", *more]
+    command = ["-m", "flows.deploy.worker", "worker", "start", "--pool", POOL, "--type", "process", *more]
     os.execv(sys.executable, [sys.executable, *command])
 
 
@@ -83,19 +83,21 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
 
 
 def _pool() -> None:
-    """Create the work pool where it is missing; an existing one stays as it is."""
+    """Create the work pool where it is missing; an existing one keeps all but what its jobs may name."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-    from prefect.workers.process import ProcessWorker
 
-    template = ProcessWorker.get_default_base_job_template()
+    from flows.deploy.worker import template
+
     with get_client(sync_client=True) as client:
         try:
-            client.read_work_pool(POOL)
+            pool = client.read_work_pool(POOL)
+            if pool.type == "process" and pool.base_job_template != template():
+                client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template()))
         except ObjectNotFound:
             try:
-                client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+                client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template()))
             except ObjectAlreadyExists:
                 return  # another worker was first
 
@@ -119,7 +121,7 @@ def _limit_queues() -> None:
 
 def _environment() -> dict[str, str]:
     """For processes of Prefect that work in this folder: they are this very Python with this package, in any folder."""
-    package = str(Path(__file__).resolve().parents[1])
+    package = str(Path(__file__).resolve().parents[2])
     first = {"PYTHONPATH": package, "PATH": str(Path(sys.executable).parent)}
     paths = {name: os.pathsep.join(filter(None, [folder, os.environ.get(name)])) for name, folder in first.items()}
     return {**os.environ, **paths, "TEMPER_PROJECT": str(Path.cwd())}
