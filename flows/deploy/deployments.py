@@ -44,7 +44,9 @@ def deploy() -> None:
         raise MachineError(f"{PATHS.deployments} is missing: it says what is deployed; take it from git.")
     _pool()
     command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PATHS.deployments)]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=_environment())
+    environment = _environment()
+    del environment["TEMPER_PROJECT"]  # else the deployments would name this folder, where each worker has its own
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
         raise MachineError(f"Prefect does not take {PATHS.deployments}:\n{last}")

@@ -6,7 +6,9 @@ worker's machine. This worker takes none of it from the server: flows and steps 
 own folder names, and the command is one.
 """
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
@@ -27,6 +29,9 @@ COMMAND = "python -m prefect.engine"
 
 VARIABLES = {"CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HUB_OFFLINE"}
 """What the server may set in the environment of a run: nothing that names a file, a program or an address."""
+
+FOLDER = "{{ $TEMPER_PROJECT }}"
+"""In infra/prefect.yaml, the folder that a worker was started in."""
 
 OFFERED = ("name", "labels", "stream_output")
 """Job variables that a pool of temper's offers."""
@@ -53,7 +58,7 @@ class Job(ProcessJobConfiguration):
         worker_id: "UUID | None" = None,
     ) -> None:
         """Called by Prefect before it starts anything; raises `MachineError`, by which the run ends *Crashed*."""
-        if fault := self._fault() or deployment_fault(deployment, read(PATHS.deployments, "safe")):
+        if fault := self._fault() or deployment_fault(deployment, read(PATHS.deployments, "safe"), Path.cwd()):
             raise MachineError(f"this worker does not carry out '{flow_run.name}': {fault}")
         self.command = COMMAND
         super().prepare_for_flow_run(flow_run, deployment, flow, work_pool, worker_name, worker_id)
@@ -69,15 +74,17 @@ class Job(ProcessJobConfiguration):
         return ""
 
 
-def deployment_fault(deployment: "DeploymentResponse | None", file: Mapping[str, Any]) -> str:
-    """What a deployment names that `file` (infra/prefect.yaml) does not, "" for nothing."""
+def deployment_fault(deployment: "DeploymentResponse | None", file: Mapping[str, Any], folder: Path) -> str:
+    """What a deployment names that `file`, infra/prefect.yaml in `folder`, does not; "" for nothing."""
+    here = json.dumps(str(folder))[1:-1]  # for the variable, as `temper deploy` puts it there
     if deployment is None:
         return "it belongs to no deployment; queue it by: temper start"
     steps = {one["entrypoint"]: one.get("pull", file.get("pull")) for one in file["deployments"]}
     if deployment.entrypoint not in steps:
         return f"{PATHS.deployments} names no flow {deployment.entrypoint!r}; enter it there, and run: temper deploy"
-    if (deployment.pull_steps or None) != (steps[deployment.entrypoint] or None):
-        return f"its deployment has other steps than {PATHS.deployments}; run: temper deploy"
+    named = steps[deployment.entrypoint] or []
+    if (deployment.pull_steps or []) not in (named, json.loads(json.dumps(named).replace(FOLDER, here))):
+        return f"its deployment has other steps than {PATHS.deployments} in {folder}; run there: temper deploy"
     return ""
 
 

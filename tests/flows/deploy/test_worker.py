@@ -14,7 +14,12 @@ from tasks.core.errors import MachineError
 from tests.flows.project import ROOT
 from tests.flows.site import Site
 
-STEPS = [{"prefect.deployments.steps.set_working_directory": {"directory": "{{ $TEMPER_PROJECT }}"}}]
+
+def steps(folder: str) -> list[dict[str, Any]]:
+    return [{"prefect.deployments.steps.set_working_directory": {"directory": folder}}]
+
+
+STEPS = steps("{{ $TEMPER_PROJECT }}")
 SHELL = [{"prefect.deployments.steps.run_shell_script": {"script": "touch x"}}, *STEPS]
 
 ALLOWED: list[dict[str, Any]] = [
@@ -83,10 +88,14 @@ def test_flows_and_steps() -> None:
         {"pull_steps": []},
         {"entrypoint": "flows.sweep.sweep", "pull_steps": [{"prefect.deployments.steps.set_working_directory": {}}]},
     ):
-        with pytest.raises(MachineError, match=r"run: temper deploy$"):
+        with pytest.raises(MachineError, match=r": temper deploy$"):
             asyncio.run(resolved({}, {}, {}, **more))
     asyncio.run(resolved({}, {}, {}, entrypoint="flows.retrain.retrain"))
-    assert "no deployment" in deployment_fault(None, {"deployments": []})
+    asyncio.run(resolved({}, {}, {}, pull_steps=steps(str(ROOT))))
+    for folder in ("/tmp", f"{ROOT}/tests", f"{ROOT}/"):
+        with pytest.raises(MachineError, match=r": temper deploy$"):
+            asyncio.run(resolved({}, {}, {}, pull_steps=steps(folder)))
+    assert "no deployment" in deployment_fault(None, {"deployments": []}, ROOT)
 
 
 def test_a_pool_offers_nothing_that_names_a_command() -> None:
@@ -106,7 +115,6 @@ def test_a_run_with_a_command_of_its_own_crashes_before_it_is_run(site: Site) ->
     site.client.update_work_pool("temper", old)
     trace = site.toy.path.parent / "trace"
     deployment = site.client.read_deployment_by_name("finetune/temper")
-    assert deployment.pull_steps == STEPS
     run = site.client.create_flow_run_from_deployment(deployment.id, job_variables={"command": f"touch {trace}"})
     assert site.ended(run.name) == "Crashed"
     assert "its job variables name a command" in str(site.run(run.name).state)
