@@ -89,14 +89,14 @@ def test_a_function_of_your_own(tmp_path: Path) -> None:
         scored({"kind": "function", "function": "own.py:broken"}, "a", "a", tmp_path)
     with pytest.raises(InputError, match=r"far gave 3\.0 for the row r1; a score is from 0 to 1"):
         scored({"kind": "function", "function": "own.py:far"}, "a", "a", tmp_path)
-    for path_and_name in ("none.py:f", "own.py", "own.py:nothing", "../own.py:close"):
-        with pytest.raises(SettingsError, match=r"expected FILE.py:NAME|cannot be loaded"):
-            scored(
-                {"kind": "function", "function": path_and_name},
-                "a",
-                "a",
-                tmp_path / "." if path_and_name[0] != "." else tmp_path / "x",
-            )
+    for path_and_name, error, message in (
+        ("none.py:f", InputError, r"none\.py: evaluate\.metrics: f cannot be had from it: FileNotFoundError"),
+        ("own.py:nothing", InputError, r"own\.py: evaluate\.metrics: nothing cannot be had from it: AttributeError"),
+        ("own.py", SettingsError, "expected FILE.py:NAME"),
+        ("../own.py:close", SettingsError, "expected a name inside"),
+    ):
+        with pytest.raises(error, match=message):
+            scored({"kind": "function", "function": path_and_name}, "a", "a", tmp_path)
 
 
 @pytest.mark.parametrize(
