@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from flows.server.credentials import LOOPBACK
 
 Message = MutableMapping[str, Any]
-Receive, Send = Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
