@@ -80,14 +80,15 @@ def test_job_variables(place: int) -> None:
 
 @pytest.mark.usefixtures("project")
 def test_flows_and_steps() -> None:
-    for more in (
+    refused: tuple[dict[str, Any], ...] = (
         {"entrypoint": "evil.flow"},
         {"entrypoint": "../evil.py:flow"},
         {"entrypoint": None},
         {"pull_steps": SHELL},
         {"pull_steps": []},
         {"entrypoint": "flows.sweep.sweep", "pull_steps": [{"prefect.deployments.steps.set_working_directory": {}}]},
-    ):
+    )
+    for more in refused:
         with pytest.raises(MachineError, match=r": temper deploy$"):
             asyncio.run(resolved({}, {}, {}, **more))
     asyncio.run(resolved({}, {}, {}, entrypoint="flows.retrain.retrain"))

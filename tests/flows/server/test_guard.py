@@ -62,13 +62,18 @@ def page(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    scope = {"type": kind, "method": method, "path": path}
+    scope: dict[str, Any] = {"type": kind, "method": method, "path": path}
     scope["headers"] = [(name.lower().encode(), value.encode()) for name, value in headers]
     asyncio.run(Guard(app, ["https://temper.example"])(scope, receive, send))
     if kind == "websocket" and status != 200:
         assert sent == [{"type": "websocket.close", "code": 1008, "reason": sent[0]["reason"]}]
     else:
         assert sent[0]["status"] == status, headers
+
+
+def login(api: str) -> tuple[str, str]:
+    name, _, password = credentials.known(api).partition(":")
+    return name, password
 
 
 LOCAL, PROXY = ("Host", "127.0.0.1:4200"), ("Host", "temper.example")
@@ -108,15 +113,14 @@ def test_what_other_pages_may_send() -> None:
 
 
 def test_without_the_password_nothing_is_answered(api: str) -> None:
-    right = tuple(credentials.known(api).split(":"))
+    right = login(api)
     assert credentials.known(api).startswith("temper:")
-    body = {"json": {}}
-    assert httpx.post(f"{api}/flow_runs/filter", **body).status_code == 401
-    assert httpx.post(f"{api}/flow_runs/filter", **body, auth=("temper", "guess")).status_code == 401
-    assert httpx.post(f"{api}/flow_runs/filter", **body, auth=right).status_code == 200
+    assert httpx.post(f"{api}/flow_runs/filter", json={}).status_code == 401
+    assert httpx.post(f"{api}/flow_runs/filter", json={}, auth=("temper", "guess")).status_code == 401
+    assert httpx.post(f"{api}/flow_runs/filter", json={}, auth=right).status_code == 200
     assert httpx.get(f"{api}/health").json() is True
     stranger = {"Origin": "http://localhost:9998"}
-    answer = httpx.post(f"{api}/flow_runs/filter", **body, auth=right, headers=stranger)
+    answer = httpx.post(f"{api}/flow_runs/filter", json={}, auth=right, headers=stranger)
     assert answer.status_code == 403
     assert "access-control-allow-origin" not in answer.headers
     assert httpx.get(f"{api}/health", headers={"Host": "evil.example"}).status_code == 403
@@ -147,7 +151,7 @@ def test_a_page_of_a_stranger_in_the_browser_gets_nowhere(api: str, tmp_path: Pa
 
     from tests.flows.results.test_page import FLAGS, admitted
 
-    right = tuple(credentials.known(api).split(":"))
+    right = login(api)
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium:
         tab = admitted(chromium.new_page(), api)  # it is logged in
         tab.goto(f"{api.removesuffix('/api')}/runs")

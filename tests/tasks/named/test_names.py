@@ -36,7 +36,13 @@ def test_links(tmp_path: Path) -> None:
     (room / "deep").mkdir(parents=True)
     other.mkdir()
     (other / "x.py").touch()
-    for name, target in {"out": other / "x.py", "up": "..", "self": ".", "loop": "loop", "nowhere": "/nowhere"}.items():
+    for name, target in {
+        "out": str(other / "x.py"),
+        "up": "..",
+        "self": ".",
+        "loop": "loop",
+        "nowhere": "/nowhere",
+    }.items():
         (room / name).symlink_to(target)
     (room / "deep/up").symlink_to("../..")
     (room / "fine").symlink_to("deep")
