@@ -46,6 +46,7 @@ NAMES = [
     Private(PREFECT, "prefect.server.concurrency.lease_storage.filesystem", ""),
     Private(PREFECT, "prefect.server.database.configurations", "AioSqliteConfiguration.begin_transaction"),
     Private(PREFECT, "prefect.cli", "app"),
+    Private(PREFECT, "prefect.cli._server_utils", "uvicorn"),
     Private(PREFECT, "prefect.events.clients", "get_events_client"),
     Private(PREFECT, "prefect.events.worker", "EventsWorker.drain"),
     Private("tests/conftest.py", "prefect.context", "_temporary_global_settings_context"),

@@ -11,20 +11,22 @@ from dvc.stage import PipelineStage
 
 from flows.bridge.objects import damages, intact, make_room
 from flows.bridge.repo import locked, opened
+from flows.bridge.site_cache import site_cache
+from flows.system.private import private_folder
 from tasks.core.errors import InputError, MachineError
 
 
 def configure_worktree(main: Path) -> None:
     """Give the worktree in the current folder the cache and the remotes of the checkout `main`.
 
-    What DVC else keeps beside (in /var/tmp, by the folder's name) lies in the worktree and goes with it.
+    What DVC remembers of files lies in the worktree and goes with it.
     """
     theirs = Config(dvc_dir=str(main / ".dvc"), validate=False)
     with Config(dvc_dir=str(Path(".dvc").absolute()), validate=False).edit("local") as local:
         for level in ("repo", "local"):  # of the checkout as it lies there: what a revision says of remotes may be old
             merge(local, theirs.load_one(level))
         local["cache"]["dir"] = theirs.get("cache", {}).get("dir") or str(main / ".dvc/cache")
-        local["core"]["site_cache_dir"] = str(Path(".dvc/tmp/site").absolute())
+        local["core"]["site_cache_dir"] = str(private_folder(site_cache(Path.cwd())))
 
 
 def checkout_inputs(tell: Callable[[str], None] = lambda line: None) -> None:

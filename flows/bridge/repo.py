@@ -21,6 +21,7 @@ from dvc.utils.serialize import ParseError
 
 from flows.bridge.lockfile import LOCK, cut_off, mend, sort
 from flows.bridge.objects import damages, looking_at, read_first
+from flows.bridge.site_cache import keep_private
 from tasks.core.errors import Busy, MachineError, SettingsError
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -33,6 +34,7 @@ _here = threading.RLock()
 def opened() -> Iterator[Repo]:
     """The checkout in the current folder; what DVC raises comes out as one sentence."""
     try:
+        keep_private(Path(Repo.find_root()))
         with Repo(_wait_for_lock=True) as repo:  # the default gives up after 3 s, also after hours of training
             read_first(repo)
             yield repo

@@ -15,6 +15,7 @@ from flows.params.diff import parameters
 from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
+from tasks.named.names import inside
 
 HERE = "."
 
@@ -76,7 +77,7 @@ class Snapshot:
     @contextmanager
     def predictions(self, candidate: str) -> Iterator[Path]:
         """A file with the predictions of `candidate`; raises `MachineError` where they are not in DVC's cache."""
-        path, file = str(PATHS.evaluation(candidate)), "predictions.parquet"
+        path, file = str(inside(PATHS.evaluation(""), candidate, "--candidate")), "predictions.parquet"
         if self.revision == HERE:
             yield Path(path) / file
             return

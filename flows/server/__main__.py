@@ -1,4 +1,4 @@
-"""`python -m flows.server.__main__ ...`: Prefect's own command, with a server that does not stand still on SQLite.
+"""`python -m flows.server.__main__ ...`: Prefect's own command, with a guarded server that does not stand still.
 
 Prefect's server on SQLite stood still for a minute, again and again, once some runs worked at the same time: requests
 ended with status 503, "database is locked". The collector, which Python runs wherever something is allocated, met a
@@ -12,7 +12,8 @@ import gc
 import threading
 import time
 
-from flows.server.prefect_private import command_line, write_at_once
+from flows.server.connect import allowed_origins
+from flows.server.prefect_private import command_line, guard, write_at_once
 
 PAUSE = 1.0
 """Seconds between two looks at the youngest objects."""
@@ -38,4 +39,5 @@ def _collect() -> None:
 if __name__ == "__main__":
     collect()
     write_at_once()
+    guard(allowed_origins())
     command_line()

@@ -3,7 +3,11 @@
 Prefect reads its environment when it is imported, so nothing of it is imported before a function is called.
 """
 
+from collections.abc import Collection
 from typing import Any
+
+from flows.server.guard import Guard
+from tasks.core.errors import MachineError
 
 LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
 """The module that keeps on disk who has slots of a concurrency limit."""
@@ -23,6 +27,23 @@ def write_at_once() -> None:
         return begin(self, session, with_for_update=True)
 
     AioSqliteConfiguration.begin_transaction = immediately  # type: ignore[method-assign]
+
+
+def guard(origins: Collection[str]) -> None:
+    """Have the server that Prefect's command starts in this process stand behind `Guard`.
+
+    Prefect hands its application to `uvicorn.run`, and offers no place for one in front of all of it.
+    """
+    import uvicorn
+
+    run = uvicorn.run
+
+    def run_guarded(app: Any, **options: Any) -> None:
+        if not callable(app):
+            raise MachineError("several processes of one server cannot be guarded; start it without --workers.")
+        run(Guard(app, origins), **options)
+
+    uvicorn.run = run_guarded
 
 
 def command_line() -> None:

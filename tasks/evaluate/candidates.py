@@ -10,6 +10,7 @@ from tasks.core.settings import hint
 from tasks.evaluate.settings import BASES, KNOWN, Settings
 from tasks.models.loading import grow, load_model, load_tokenizer
 from tasks.models.record import base_folder, hub_folder
+from tasks.named.names import inside
 
 
 def check(candidate: str, settings: Settings, paths: Paths) -> None:
@@ -46,7 +47,7 @@ def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
     if candidate == "merged":
         return [paths.merged, tokenizer_folder]
     if candidate in settings.models:
-        folder = paths.root / settings.models[candidate]
+        folder = inside(paths.root, settings.models[candidate], f"evaluate.models.{candidate}")
         return [folder, folder]
     if hosted := settings.hosted.get(candidate):
         folder = hub_folder(*str(hosted.hub).split("@"))

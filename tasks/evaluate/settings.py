@@ -8,11 +8,11 @@ from tasks.core.settings import Choice, check_keys
 from tasks.core.settings import Settings as Section
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.models.hub import Pinned
+from tasks.named.names import Name
 from tasks.rows.columns import RESERVED
 from tasks.teacher.settings import Teacher
 
 Positive = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 METRIC = Choice("metric", METRICS)
 Kind = Annotated[str, AfterValidator(METRIC.known), Field(json_schema_extra=METRIC.describe)]
 
@@ -121,7 +121,7 @@ class Settings(Section):
     """Further models to compare with, on the hub or behind an endpoint, by name."""
     benchmarks: list[Benchmark] = Field(default_factory=list)
     """Tasks of lm-eval, asked of the candidates named in benchmarked; their losses are what tuning made it forget."""
-    benchmarked: list[str] = Field(default_factory=lambda: ["base", "merged"])
+    benchmarked: list[Name] = Field(default_factory=lambda: ["base", "merged"])
     """Candidates that are asked the benchmarks."""
 
     @model_validator(mode="after")

@@ -124,23 +124,25 @@ def _count(value: Any, base: Path, name: str) -> int | None:
 
 def template_text(name: str) -> str:
     """The chat template of `template.chat_template`. Raises `InputError` where there is none."""
-    file = CHAT / f"{name}.jinja"
+    file = CHAT / f"{name}.jinja" if name in (known := _bundled()) else Path(name)
     if not file.is_file():
-        file = Path(name)
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in CHAT.glob("*.jinja")))
         raise InputError(
-            f"template.chat_template = {name}: there is no such template; known: {known}; or give a jinja file's path."
+            f"template.chat_template = {name}: there is no such template; known: {', '.join(known)}; or give a jinja "
+            "file's path."
         )
     return jinja(file)
 
 
 def check_tracked(name: str | None, folder: Path) -> None:
     """Raise `InputError` where `template.chat_template` is a file outside `folder`, on which the stage depends."""
-    if name is None or (CHAT / f"{name}.jinja").is_file() or Path(name).resolve().is_relative_to(folder.resolve()):
+    if name is None or name in _bundled() or Path(name).resolve().is_relative_to(folder.resolve()):
         return
     mine = folder / Path(name).name
     raise InputError(f"template.chat_template = {name}: a change in it would go unnoticed there; put it at {mine}.")
+
+
+def _bundled() -> list[str]:
+    return sorted(path.stem for path in CHAT.glob("*.jinja"))
 
 
 def jinja(file: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tasks.evaluate.metrics import code, custom, structure, text
+from tasks.named.names import inside
 
 if TYPE_CHECKING:
     from tasks.evaluate.settings import Metric
@@ -33,6 +34,9 @@ class Kind:
     """Keys of the settings that it needs; no other metric may be given them."""
     check: "Callable[[Metric], None] | None" = None
     """Raises `ValueError` where the value of a key cannot be right."""
+    look: "Callable[[Metric, Path], object] | None" = None
+    """Raises what `make` would raise for files that are not there or not right, and runs nothing of the user's; called
+    before a run. None: `make` itself runs nothing."""
     asks: Literal["answer", "choice", "loss"] = "answer"
     """What the model is asked: for an answer, which of some texts is the likeliest, or how likely the reference is."""
     lower_is_better: bool = False
@@ -70,6 +74,13 @@ def scorer(metric: "Metric", scoring: Path) -> Score:
     return make(metric, scoring)
 
 
+def check_files(metric: "Metric", scoring: Path) -> None:
+    """Raise what `scorer` would raise for the files that `metric` names; nothing of the user's runs."""
+    kind = METRICS[metric.kind]
+    if look := kind.look or kind.make:
+        look(metric, scoring)
+
+
 def _regex(metric: "Metric", scoring: Path) -> Score:
     find = text.pattern(str(metric.pattern))
     return lambda output, reference, row: find(output, reference)
@@ -83,7 +94,7 @@ def _compiles(metric: "Metric") -> None:
 
 
 def _json_schema(metric: "Metric", scoring: Path) -> Score:
-    fits = structure.schema(scoring / str(metric.schema_file))
+    fits = structure.schema(inside(scoring, str(metric.schema_file), "evaluate.metrics"))
     return lambda output, reference, row: fits(output)
 
 
@@ -120,6 +131,7 @@ METRICS = {
         "what `function`, your own, returns",
         lambda metric, scoring: custom.function(str(metric.function), scoring),
         ("function",),
+        look=lambda metric, scoring: custom.check(str(metric.function), scoring),
     ),
 }
 """Metrics in the order in which they are listed."""
