@@ -42,6 +42,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--objective", choices=("sft", "dpo", "kto", "text"), help="what the rows are for; default: any"
     )
+    command.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="as clean.columns: system, question, answer, text or ignored=COLUMN; trained or masked=KEY of turns",
+    )
     command.add_argument("--train-on", choices=("assistant", "last", "completion", "all"), default="assistant")
     command.add_argument("--template", type=Path, metavar="FILE", help="audit a chat template by itself")
     command.add_argument("--json", action="store_true", help="one object, for programs")
@@ -81,6 +88,7 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     from tasks.template.rows import Templater
     from tasks.template.tokenizer import LONGEST, embedding_rows, eos_mismatch, load, stop_ids
 
+    columns = _columns(options.column)
     folder = _folder(options.tokenizer)
     tokenizer, right = load(folder, settings)
     base = folder if (folder / "config.json").is_file() else None
@@ -95,7 +103,7 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     settled = templater.reconcile()  # first: it may choose the end token
     right = eos_mismatch(folder, tokenizer) | settled | right
     account = Account("rows")
-    data.audit(options.data, templater, options.objective, account)
+    shapes = data.audit(options.data, templater, options.objective, account, columns)
     if not account.rows.outs["rows"]:
         right["no_rows"] = f"{REASONS['no_rows'].meaning}: none of {account.rows.came} rows"
     summary = account.as_dict(ALL)
@@ -104,9 +112,23 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     return {
         **_result(summary["findings"], right),
         "rows": account.rows.came,
+        "shapes": shapes,
         "lengths": {**summary["lengths_before"], **limit, "above": above},
         "tokens": data.tokens(account, tokenizer),
     }
+
+
+def _columns(pairs: list[str]) -> Any:
+    """`clean.columns` from `ROLE=NAME` each. Raises `TemperError` for a role that there is not."""
+    from tasks.clean.settings import Columns
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        role, separator, name = pair.partition("=")
+        if role not in Columns.model_fields or not separator or not name:
+            raise TemperError(f"--column {pair}: write ROLE=NAME, with ROLE one of {', '.join(Columns.model_fields)}.")
+        values[role] = (*values.get(role, ()), name) if role == "ignored" else name
+    return Columns(**values)
 
 
 def _template(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
@@ -116,7 +138,7 @@ def _template(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     tokenizer = read(_folder(options.tokenizer), settings) if options.tokenizer else None
     findings, failed, right = audit(settings, tokenizer, options.template)
     result = _result(findings.as_list(), right)
-    return {**result, "rows": len(failed), "dialogues": failed, "lengths": {}, "tokens": {}}
+    return {**result, "rows": len(failed), "dialogues": failed, "shapes": {}, "lengths": {}, "tokens": {}}
 
 
 def _result(findings: list[dict[str, Any]], right: dict[str, str]) -> dict[str, Any]:

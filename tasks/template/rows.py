@@ -18,6 +18,7 @@ from tasks.template.dialogue import DialogueRenderer, RenderedDialogue
 from tasks.template.encode import Encoder
 from tasks.template.markers import TurnEnds
 from tasks.template.outcome import Outcome, Plan
+from tasks.template.pairs import flipped
 from tasks.template.probe import reconcile
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
@@ -110,6 +111,8 @@ class Templater:
             if row.get("chosen"):
                 plan.kind, plan.prompt = "preference", turns(row["prompt"])
                 plan.answers = [turns(row["chosen"]), turns(row["rejected"])]
+                if flipped(*plan.answers):
+                    plan.notes["flipped"] += 1
             elif row.get("completion"):
                 plan.kind, plan.prompt, plan.answers = "judged", turns(row["prompt"]), [turns(row["completion"])]
             elif row.get("messages"):
