@@ -46,6 +46,8 @@ class RenderedDialogue:
     """Characters of texts of the assistant, and of system prompts: tags, such as <think>, are meant there."""
     problems: Counter[str] = field(default_factory=Counter)
     """Slugs of what is wrong, and of what is noted."""
+    muted: tuple[Span, ...] = ()
+    """Characters without a loss in a dialogue of which every token is trained else: turns of weight 0."""
     missing: str | None = None
     """The first of the texts that the template leaves out: which field of whose turn."""
 
@@ -115,13 +117,13 @@ class DialogueRenderer:
             problems["stop"] += not turn.ended
         spans = tuple((fitted.character(turn.start), fitted.character(turn.end)) for turn in trained)
         prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
+        starts, muted = fitted.starts, ()
         if self._train_on == "all" and completion is None:
-            spans = ((0, len(text)),)
-        starts = fitted.starts
+            spans, muted = ((0, len(text)),), _muted(markup, fitted, weights)
         written = tuple([(starts[number], starts[number + 1]) for number in markup.written])
         speakers = [number for number, of in markup.of_messages if messages[of]["role"] in SPEAKERS]
         spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
-        return RenderedDialogue(text, spans, prompts, written, spoken, +problems, missing)
+        return RenderedDialogue(text, spans, prompts, written, spoken, +problems, muted, missing)
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""
@@ -188,6 +190,17 @@ class DialogueRenderer:
                 (index for index, message in enumerate(messages) if message["role"] == "user"), default=-1
             )
         return True
+
+
+def _muted(markup: Markup, fitted: FittedMarkup, weights: list[Any]) -> tuple[Span, ...]:
+    """Turns of the assistant with the weight 0, stop token included, and the texts of others that have it."""
+    answers = {turn.message: (fitted.character(turn.start), fitted.character(turn.end)) for turn in markup.turns}
+    texts = [
+        (fitted.starts[number], fitted.starts[number + 1])
+        for number, message in markup.of_messages
+        if weights[message] == 0 and message not in answers
+    ]
+    return tuple(sorted([*texts, *(span for message, span in answers.items() if weights[message] == 0)]))
 
 
 def _is_history(number: int, messages: list[Message], wanted: list[int]) -> bool:

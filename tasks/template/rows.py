@@ -106,6 +106,8 @@ class Templater:
         plan = Plan(row, None)
         if row.get("weight") not in (None, 0, 1):
             plan.notes["weight"] += 1
+        if row.get("weight") == 0 and not row.get("messages"):
+            plan.notes["untrained"] += 1
         try:
             plan.tools = self._tools(row.get("tools"))
             if row.get("chosen"):
