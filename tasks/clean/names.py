@@ -46,6 +46,14 @@ _HOLDERS = frozenset(
 )  # fmt: skip
 """Words behind which a name still is the thing itself: `image_url`."""
 
+_MEASURES = frozenset(
+    {
+        "num", "n", "number", "count", "has", "is", "score", "scores", "rating", "ratings", "reward", "rewards", "margin",
+        "rank", "logp", "logps", "logprob", "logprobs", "length", "len", "model", "max", "min", "total", "avg", "mean",
+    }
+)  # fmt: skip
+"""Words in names of what is measured of an answer: `score_chosen`, `num_outputs`, `is_solution`."""
+
 _SWITCHES = TRAINED | MASKED | UNCLEAR | frozenset(WEIGHTS) | {"sample_weight", "mask_history", "train_on_inputs"}
 _NO_WORDS = frozenset({"text", "name", "string", "str", "value", "content"})
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
@@ -87,6 +95,8 @@ def _by_name(name: str, of_text: bool) -> Kind | None:
     for at, word in enumerate(words):
         if word in _MODALITIES and _HOLDERS.issuperset(words[at + 1 :]):
             return _MODALITIES[word]
+    if not _MEASURES.isdisjoint(words):
+        return None
     if words[-1] in _ANSWERS or words[-2:] == ["label", "id"] or (of_text and words[-1] in _OF_TEXTS):
         return "answer"
     if whole in _PROMPTS or words[-1] in _PROMPTS:
