@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.core.errors import TemperError, advice
 from tasks.core.imports import collect_seldom, without_torch
+from tasks.core.library_warnings import tell_warnings
 
 BAD_USE = 2
 
@@ -16,7 +17,7 @@ BAD_USE = 2
 def main(arguments: list[str]) -> int:
     """Audit data or a template; returns the exit code."""
     os.environ.update(
-        {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "warning", "HF_HUB_DISABLE_TELEMETRY": "1"}
     )
     options = parser().parse_args(arguments)
     try:
@@ -202,4 +203,5 @@ def _folder(name: str) -> Path:
 if __name__ == "__main__":
     collect_seldom()
     without_torch()
+    tell_warnings(sys.stderr)  # standard output may be one object, for programs
     sys.exit(main(sys.argv[1:]))

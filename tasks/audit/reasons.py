@@ -59,6 +59,11 @@ REASONS = {
         "the template ends a finished dialogue with a generation prompt too, so that rows end in the head of no answer",
         "unslothai/unsloth#1312",
     ),
+    "mistral_regex": Check(
+        "warning",
+        "the tokenizer is one of Mistral's that split words by a wrong regex: load it with fix_mistral_regex=True",
+        "transformers' own warning",
+    ),
     "no_template": Check("warning", "the tokenizer has no chat template", "huggingface/transformers#34172"),
     "no_pad": Check(
         "warning",

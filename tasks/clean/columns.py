@@ -16,7 +16,9 @@ _TOOLS = ("tools", ("tools", "functions"))
 _SYSTEM = ("system prompt", ("system",))
 _TURNS = ("messages", "conversations")
 
-PARTS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+Parts = tuple[tuple[str, tuple[str, ...]], ...]
+
+PARTS: dict[str, Parts] = {
     "messages": (("dialogue", _TURNS), _SYSTEM, _TOOLS),
     "sharegpt": (("dialogue", _TURNS), _SYSTEM, _TOOLS),
     "alpaca": (
@@ -72,10 +74,11 @@ def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, st
     if shape == "columns":
         mapped = (("system prompt", columns.system), ("question", columns.question), ("answer", columns.answer))
         parts = (("text", columns.text),) if columns.text else mapped
-        named = [(what, (name if name in value else name.split(".")[0],)) for what, name in parts if name]
-        named += [] if columns.text else [_TOOLS]
+        first = [(what, name if name in value else name.split(".")[0]) for what, name in parts if name]
+        named: Parts = tuple((what, (name,)) for what, name in first)
+        named = named if columns.text else (*named, _TOOLS)
     else:
-        named = list(PARTS[shape])
+        named = PARTS[shape]
     parts_read = {}
     for what, names in named:
         if name := next((name for name in names if value.get(name) is not None), None):

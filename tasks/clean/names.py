@@ -48,8 +48,9 @@ _HOLDERS = frozenset(
 
 _MEASURES = frozenset(
     {
-        "num", "n", "number", "count", "has", "is", "score", "scores", "rating", "ratings", "reward", "rewards", "margin",
-        "rank", "logp", "logps", "logprob", "logprobs", "length", "len", "model", "max", "min", "total", "avg", "mean",
+        "num", "n", "number", "count", "has", "is", "score", "scores", "rating", "ratings", "reward", "rewards",
+        "margin", "rank", "logp", "logps", "logprob", "logprobs", "length", "len", "model",
+        "max", "min", "total", "avg", "mean",
     }
 )  # fmt: skip
 """Words in names of what is measured of an answer: `score_chosen`, `num_outputs`, `is_solution`."""

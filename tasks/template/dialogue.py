@@ -117,7 +117,8 @@ class DialogueRenderer:
             problems["stop"] += not turn.ended
         spans = tuple((fitted.character(turn.start), fitted.character(turn.end)) for turn in trained)
         prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
-        starts, muted = fitted.starts, ()
+        starts = fitted.starts
+        muted: tuple[Span, ...] = ()
         if self._train_on == "all" and completion is None:
             spans, muted = ((0, len(text)),), _muted(markup, fitted, weights)
         written = tuple([(starts[number], starts[number + 1]) for number in markup.written])
