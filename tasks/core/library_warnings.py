@@ -23,6 +23,8 @@ HARMLESS = {
     "The attention mask is not set and cannot be inferred": "rows are asked with a mask, or alone",
     "None of PyTorch, TensorFlow >= 2.0, or Flax|PyTorch was not found": "stages about texts load no torch on purpose",
     "`torch_dtype` is deprecated": "of a name, not of a value",
+    "Failed to load CPU gemm_4bit_forward": "another way to compute the same",
+    "mtime may not be reliable": "checkpoints are then ordered by their number, as they should be",
 }
 """Part of a message (a regular expression) -> why it means nothing here."""
 

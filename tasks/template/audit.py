@@ -45,9 +45,8 @@ class Account:
     def add(self, outcome: Outcome) -> dict[str, Any] | None:
         """Account for a row; returns what `truncated.parquet` says of it where it leaves or was cut."""
         for slug in outcome.notes:
-            self.findings.add(
-                slug, outcome.id, outcome.detail if slug in ("unrenderable", "coverage", "history") else None
-            )
+            detail = outcome.detail if slug in ("unrenderable", "coverage", "history") else None
+            self.findings.add(slug, outcome.id, outcome.unread if slug == "unread_key" else detail)
         self.rows.came += 1
         self.came.append(outcome.tokens)
         if outcome.reason:

@@ -16,6 +16,7 @@ from tasks.template.markup_search import row_markup, shared_markup
 from tasks.template.offsets import Span
 from tasks.template.prompts import Prompts, cache_key
 from tasks.template.settings import Trained
+from tasks.template.turn_keys import is_lost_thought, unwritten
 from tasks.template.unslotted_text import call_and_speaker_names, count_lost_arguments, count_unpaired_thinks
 
 MOST = 20_000
@@ -50,6 +51,8 @@ class RenderedDialogue:
     """Characters without a loss in a dialogue of which every token is trained else: turns of weight 0."""
     missing: str | None = None
     """The first of the texts that the template leaves out: which field of whose turn."""
+    unread: str | None = None
+    """The first of the other keys of turns that have no effect: which key of whose turn."""
 
 
 class DialogueRenderer:
@@ -102,6 +105,20 @@ class DialogueRenderer:
         if not markup.tools:
             problems["coverage"] += 1
             missing = missing or "the tools"
+        unread = None
+        for number, key in unwritten(self.renderer, messages, tools, text):
+            name, role = f"{key} of the {messages[number]['role']}", messages[number]["role"]
+            if is_lost_thought(key, messages[number][key], text):
+                problems["history" if role == "assistant" and number not in wanted else "coverage"] += 1
+                missing = missing or name
+            else:
+                problems["unread_key"] += 1
+                unread = unread or name
+        if self._train_on != "all":
+            for message, weight in zip(messages, weights, strict=True):
+                if weight == 1 and message["role"] != "assistant":
+                    problems["unread_key"] += 1
+                    unread = unread or f"weight 1 of the {message['role']}, which only template.train_on: all trains"
         called, named = call_and_speaker_names(messages)
         if not all(name in text for name in called):
             problems["coverage"] += 1
@@ -124,7 +141,7 @@ class DialogueRenderer:
         written = tuple([(starts[number], starts[number + 1]) for number in markup.written])
         speakers = [number for number, of in markup.of_messages if messages[of]["role"] in SPEAKERS]
         spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
-        return RenderedDialogue(text, spans, prompts, written, spoken, +problems, muted, missing)
+        return RenderedDialogue(text, spans, prompts, written, spoken, +problems, muted, missing, unread)
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""

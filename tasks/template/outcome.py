@@ -33,6 +33,8 @@ class Outcome:
     label: bool | None = None
     detail: str | None = None
     """What the chat template said when it refused the row, or what it left out of it."""
+    unread: str | None = None
+    """Which key of a turn has no effect."""
 
     @property
     def prompt(self) -> int:

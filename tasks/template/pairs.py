@@ -100,6 +100,11 @@ def flipped(chosen: list[Message], rejected: list[Message]) -> bool:
     return _is_poor(chosen) and not _is_poor(rejected)
 
 
+def alike(first: str, second: str) -> bool:
+    """Whether two texts differ in space and in capital letters only."""
+    return "".join(first.casefold().split()) == "".join(second.casefold().split())
+
+
 def _is_poor(answer: list[Message]) -> bool:
     text = str(answer[-1]["content"]) if answer else ""
     calls = bool(answer) and bool(answer[-1].get("tool_calls"))
