@@ -15,7 +15,7 @@ from tasks.clean.files import sources
 from tasks.clean.read import records
 from tasks.clean.settings import Columns, Settings, Splits
 from tasks.clean.shapes import to_content
-from tasks.clean.stage import run
+from tasks.clean.stage import run, validate
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 
@@ -240,6 +240,18 @@ def test_the_stage_stops_with_the_column_the_place_and_the_line_to_add(paths: Pa
     assert not paths.clean.exists() or not any(paths.clean.glob("*.parquet"))
     ledger = cleaned(paths, rows, columns={"question": "text", "answer": "label"}, duplicates=False, passage=None)
     assert ledger["columns"]["columns"] == {"not_read": {}, "read": {"label": "answer", "text": "question"}, "rows": 40}
+
+
+def test_the_first_rows_are_looked_at_before_a_run(paths: Paths) -> None:
+    settings = Settings.model_validate({"input": "rows"})
+    validate(settings, paths)  # no such folder yet
+    (paths.root / "rows").mkdir()
+    (paths.root / "rows" / "a.jsonl").write_text("{broken\n" + json.dumps(CHAT))
+    validate(settings, paths)
+    (paths.root / "rows" / "b.csv").write_text("text,label\nmy card is lost,11\n")
+    with pytest.raises(InputError, match=r"'label' looks like an answer.*b\.csv:2.*answer: label"):
+        validate(settings, paths)
+    validate(Settings.model_validate({"input": "rows", "columns": {"ignored": ["label"]}}), paths)
 
 
 def test_the_stage_says_what_it_reads_and_what_it_does_not(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
