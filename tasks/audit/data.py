@@ -24,6 +24,9 @@ from tasks.template.rows import Templater
 BATCH = 250
 """Rows examined together."""
 
+KEYS = 12
+"""Keys of a record of no known shape that are named."""
+
 OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text": {"text"}}
 """Kinds of rows that each objective trains on."""
 
@@ -90,7 +93,9 @@ def _content(record: Record, columns: Columns) -> tuple[Content | None, str | No
     try:
         parsed = to_content(record.value, columns=columns)
     except Unusable as unusable:
-        return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}"
+        keys = ", ".join(list(record.value)[:KEYS])
+        known = f"; its keys are {keys}: map them in clean.columns" if unusable.reason == "unknown_shape" else ""
+        return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}{known}"
     except RecursionError:
         return None, "unreadable", f"nested too deep in line {record.line}"
     reason = fault(parsed)

@@ -42,7 +42,8 @@ def labels(value: dict[str, Any], columns: Columns | None = None) -> list[int]:
 
 def by_hand(first: bool, second: bool) -> list[int]:
     """The same, made piece by piece: prompts and what is switched off have -100."""
-    coder, mask = tiny.tokenizer(), []
+    coder = tiny.tokenizer()
+    mask: list[int] = []
     for text, trained in ((OPEN.format("web"), False), (BAD, first), ("\n" + OPEN.format("db"), False), (GOOD, second)):
         ids = coder(text, add_special_tokens=False)["input_ids"]
         mask += ids if trained else [-100] * len(ids)
