@@ -116,12 +116,14 @@ def _rows(source: Path, place: Path, most: int | None) -> None:
     import pyarrow.parquet as pq
 
     from tasks.audit.data import rows
+    from tasks.clean.columns import ColumnSurvey
+    from tasks.clean.settings import Columns
     from tasks.clean.write import OPTIONAL
     from tasks.clean.write import ROWS as COLUMNS
     from tasks.template.audit import Account
 
     schema = pa.schema([*COLUMNS, OPTIONAL.field("tools")])
-    known = list(rows(source, "sft", Account("rows")))
+    known = list(rows(source, "sft", Account("rows"), Columns(), ColumnSurvey(Columns())))
 
     def repeated() -> Iterator[dict[str, Any]]:
         while True:

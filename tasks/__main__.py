@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.imports import collect_seldom, without_torch
+from tasks.core.library_warnings import tell_warnings
 from tasks.stages import names, stage
 
 FIXED = {
@@ -30,7 +31,7 @@ FIXED = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_VERBOSITY": "warning",
     "PYTHONWARNINGS": "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",  # peft 0.21, at each adapter
 }
 """Environment of every stage: what must be the same for two runs to give the same bytes, and no telemetry."""
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
     collect_seldom()
+    tell_warnings()
     from tasks.core.reporting import guarded  # not twice, before and after the new start
 
     return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))

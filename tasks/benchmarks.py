@@ -1,7 +1,6 @@
 """Tasks of lm-eval by name: those of the folder `data/scoring` come before its own."""
 
 import difflib
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ def manager(task: str, scoring: Path, key: str) -> Any:
     """
     from lm_eval.tasks import TaskManager
 
-    for name in ("lm_eval", "lm-eval"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         scoring_manager = TaskManager(include_path=str(scoring), include_defaults=False) if scoring.is_dir() else None
         if scoring_manager is not None and task in scoring_manager.all_tasks:

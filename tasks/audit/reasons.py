@@ -4,8 +4,8 @@ python -m tasks.audit.reasons        prints every check as the table in README.m
 """
 
 import re
-from typing import Any
 
+from tasks.clean.columns import FATAL, Unread
 from tasks.template.checks import CHECKS, Check
 
 REASONS = {
@@ -34,6 +34,22 @@ REASONS = {
     ),
     "no_rows": Check("error", "nothing is left to train on", "hiyouga/LlamaFactory#9600; hiyouga/LlamaFactory#9493"),
     "objective": Check("error", "the row is not of the kind that the objective trains on", "huggingface/trl#3927"),
+    "unread_column": Check(
+        "error",
+        "a column that looks like an answer, or a switch of the loss, is not read: map it or ignore it",
+        "huggingface/trl#2385; huggingface/trl#5761",
+    ),
+    "bad_switch": Check(
+        "error",
+        "a turn's switch of the loss is neither on nor off, or two contradict each other",
+        "axolotl-ai-cloud/axolotl#1703",
+    ),
+    "modality": Check(
+        "error", "the row has a picture, a sound, a film or a file, which no text model reads", "own observation"
+    ),
+    "several_texts": Check(
+        "error", "a list of texts stands where one is wanted; choose one of them", "own observation"
+    ),
     "unused_column": Check(
         "warning",
         "a column that looks like a part of the prompt is not read in rows of this shape",
@@ -56,6 +72,11 @@ REASONS = {
         "warning",
         "the template ends a finished dialogue with a generation prompt too, so that rows end in the head of no answer",
         "unslothai/unsloth#1312",
+    ),
+    "mistral_regex": Check(
+        "warning",
+        "the tokenizer is one of Mistral's that split words by a wrong regex: load it with fix_mistral_regex=True",
+        "transformers' own warning",
     ),
     "no_template": Check("warning", "the tokenizer has no chat template", "huggingface/transformers#34172"),
     "no_pad": Check(
@@ -93,20 +114,6 @@ ALL = {**REASONS, **CHECKS}
 STRICT = frozenset({"quoted"})
 """Warnings of the stage, where temper makes them right, that are errors of the data for every other trainer."""
 
-PROMPTS = ("system", "context", "input", "instruction", "prompt", "question", "history", "persona", "documents")
-"""Columns that look like parts of a prompt."""
-
-READ = {
-    "messages": {"messages", "system", "tools", "functions"},
-    "sharegpt": {"conversations", "system", "tools", "functions"},
-    "alpaca": {"instruction", "input", "context", "output", "response", "system", "history"},
-    "prompt_completion": {"prompt", "completion", "tools", "functions"},
-    "preference": {"prompt", "chosen", "rejected", "messages", "conversations", "system", "tools", "functions"},
-    "kto": {"prompt", "completion", "label", "messages", "conversations", "system", "tools", "functions"},
-    "text": {"text"},
-}
-"""Columns that rows of each shape are made of."""
-
 
 def slug_of(reason: str) -> str:
     """The check that a reason of the stage `clean` belongs to."""
@@ -116,12 +123,14 @@ def slug_of(reason: str) -> str:
         return "bad_tool_call"
     if reason == "duplicate_result":
         return "result_without_call"
+    if reason.startswith("has_"):
+        return "modality"
     return "unknown_shape" if reason in {"unknown_role", "not_text", "no_prompt", "bad_label"} else "unreadable"
 
 
-def unread(value: dict[str, Any], shape: str) -> list[str]:
-    """Columns with text that look like parts of the prompt and are not read in rows of this shape."""
-    return [name for name in PROMPTS if name in value and name not in READ.get(shape, set()) and value[name]]
+def slug_of_unread(unread: Unread) -> str:
+    """The check that a column which is not read belongs to."""
+    return "unread_column" if unread.kind in FATAL else "unused_column"
 
 
 def table() -> str:

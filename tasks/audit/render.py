@@ -3,6 +3,8 @@
 import textwrap
 from typing import Any
 
+from tasks.clean import columns
+
 WIDTH = 100
 
 
@@ -32,6 +34,8 @@ def render(report: dict[str, Any]) -> str:
     elif report["reasoning"]["turns"]:
         turns, trained = report["reasoning"]["turns"], report["reasoning"]["trained"]
         lines.append(f"{turns} turns have reasoning; that of {trained} is trained.")
+    for line in columns.lines(report["shapes"]):
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent=" " * 9)
     errors = [finding["check"] for finding in report["findings"] if finding["severity"] == "error"]
     lines.append(f"{len(errors)} checks fail: {', '.join(errors)}" if errors else "Every check passes.")
     return "\n".join("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)

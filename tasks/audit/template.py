@@ -19,6 +19,7 @@ TEN = {
     "indentation": 2,
     "trimmed": 2,
     "history": 2,
+    "unread_key": 2,
     "scaffold": 3,
     "quoted": 3,
     "supervision": 4,

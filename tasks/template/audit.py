@@ -1,6 +1,5 @@
 """The account of a templating: rows and tokens that add up, what was found, and how long rows are."""
 
-import re
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -15,11 +14,6 @@ from tasks.template.findings import EXAMPLES, Findings
 from tasks.template.lengths import summary
 from tasks.template.outcome import Outcome
 from tasks.template.pairs import Pairs
-
-SHORT = 5
-"""Characters below which an answer is hardly one."""
-
-_REFUSAL = re.compile(r"\s*(?:i'?m sorry|sorry,|i (?:can(?:no|')t|am unable|won't)|as an ai\b)", re.IGNORECASE)
 
 
 @dataclass
@@ -54,9 +48,8 @@ class Account:
     def add(self, outcome: Outcome) -> dict[str, Any] | None:
         """Account for a row; returns what `truncated.parquet` says of it where it leaves or was cut."""
         for slug in outcome.notes:
-            self.findings.add(
-                slug, outcome.id, outcome.detail if slug in ("unrenderable", "coverage", "history") else None
-            )
+            detail = outcome.detail if slug in ("unrenderable", "coverage", "history") else None
+            self.findings.add(slug, outcome.id, outcome.unread if slug == "unread_key" else detail)
         self.rows.came += 1
         self.reasoning.update(outcome.reasoning)
         self.came.append(outcome.tokens)
@@ -132,15 +125,6 @@ class Account:
         import numpy as np
 
         return np.frombuffer(values, dtype=np.intc) if values else np.zeros(0, np.intc)
-
-
-def flipped(chosen: str, rejected: str) -> bool:
-    """Whether the chosen answer is empty, a few letters, or a refusal, and the rejected one is none of these."""
-    return _is_poor(chosen) and not _is_poor(rejected)
-
-
-def _is_poor(answer: str) -> bool:
-    return len(answer.strip()) < SHORT or bool(_REFUSAL.match(answer))
 
 
 def _lost(outcome: Outcome, split: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tasks.template.offsets import Span
 from tasks.template.prompts import Prompts, cache_key
 from tasks.template.reasoning import ReasoningAudit
 from tasks.template.settings import Trained
+from tasks.template.turn_keys import is_lost_thought, unwritten
 from tasks.template.unslotted_text import call_and_speaker_names, count_lost_arguments, count_unpaired_thinks
 
 MOST = 20_000
@@ -49,10 +50,14 @@ class RenderedDialogue:
     """Characters of texts of the assistant, and of system prompts: tags, such as <think>, are meant there."""
     problems: Counter[str] = field(default_factory=Counter)
     """Slugs of what is wrong, and of what is noted."""
+    muted: tuple[Span, ...] = ()
+    """Characters without a loss in a dialogue of which every token is trained else: turns of weight 0."""
     missing: str | None = None
     """The first of the texts that the template leaves out: which field of whose turn."""
     reasoning: Counter[str] = field(default_factory=Counter)
     """Trained turns with reasoning, by what became of it; see `ReasoningAudit`."""
+    unread: str | None = None
+    """The first of the other keys of turns that have no effect: which key of whose turn."""
 
 
 class DialogueRenderer:
@@ -118,6 +123,20 @@ class DialogueRenderer:
         if not markup.tools:
             problems["coverage"] += 1
             missing = missing or "the tools"
+        unread = None
+        for number, key in unwritten(self.renderer, messages, tools, text):
+            name, role = f"{key} of the {messages[number]['role']}", messages[number]["role"]
+            if is_lost_thought(key, messages[number][key], text):
+                problems["history" if role == "assistant" and number not in wanted else "coverage"] += 1
+                missing = missing or name
+            else:
+                problems["unread_key"] += 1
+                unread = unread or name
+        if self._train_on != "all":
+            for message, weight in zip(messages, weights, strict=True):
+                if weight == 1 and message["role"] != "assistant":
+                    problems["unread_key"] += 1
+                    unread = unread or f"weight 1 of the {message['role']}, which only template.train_on: all trains"
         called, named = call_and_speaker_names(messages)
         if not all(name in text for name in called):
             problems["coverage"] += 1
@@ -132,15 +151,18 @@ class DialogueRenderer:
             problems["prefix"] += not turn.prefix
             problems["stop"] += not turn.ended
         prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
-        if self._train_on == "all" and completion is None:
-            spans = [(0, len(text))]
         starts = fitted.starts
+        muted: tuple[Span, ...] = ()
+        if self._train_on == "all" and completion is None:
+            spans, muted = [(0, len(text))], _muted(markup, fitted, weights)
         written = [(starts[number], starts[number + 1]) for number in markup.written]
         written += own_controls(markup, fitted, text, texts, self._ends.any_control)
         speakers = [number for number, of in markup.of_messages if messages[of]["role"] in SPEAKERS]
         spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
         fates = Counter(reasoning.values())
-        return RenderedDialogue(text, tuple(spans), prompts, tuple(sorted(written)), spoken, +problems, missing, fates)
+        return RenderedDialogue(
+            text, tuple(spans), prompts, tuple(sorted(written)), spoken, +problems, muted, missing, fates, unread
+        )
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""
@@ -207,6 +229,17 @@ class DialogueRenderer:
                 (index for index, message in enumerate(messages) if message["role"] == "user"), default=-1
             )
         return True
+
+
+def _muted(markup: Markup, fitted: FittedMarkup, weights: list[Any]) -> tuple[Span, ...]:
+    """Turns of the assistant with the weight 0, stop token included, and the texts of others that have it."""
+    answers = {turn.message: (fitted.character(turn.start), fitted.character(turn.end)) for turn in markup.turns}
+    texts = [
+        (fitted.starts[number], fitted.starts[number + 1])
+        for number, message in markup.of_messages
+        if weights[message] == 0 and message not in answers
+    ]
+    return tuple(sorted([*texts, *(span for message, span in answers.items() if weights[message] == 0)]))
 
 
 def _is_history(number: int, messages: list[Message], wanted: list[int]) -> bool:

@@ -20,11 +20,27 @@ LONGEST = 10**9
 
 def load(folder: Path | str, settings: Settings) -> tuple[Any, dict[str, str]]:
     """The tokenizer in `folder` as it is trained with, and what was made right, by slug; see `read` and `prepare`."""
-    return prepare(read(folder, settings), settings, str(folder))
+    tokenizer, notes = read(folder, settings), {}
+    if _splits_wrongly(tokenizer):
+        tokenizer = read(folder, settings, fix_mistral_regex=True)
+        notes["mistral_regex"] = "the tokenizer split words by a wrong regex: Mistral's right one was put in its place"
+    tokenizer, more = prepare(tokenizer, settings, str(folder))
+    return tokenizer, notes | more
 
 
-def read(folder: Path | str, settings: Settings) -> Any:
+def _splits_wrongly(tokenizer: Any) -> bool:
+    """Whether transformers calls the regex of the tokenizer incorrect, and it is one of Mistral's.
+
+    transformers goes by the architecture; a Mistral with the tokenizer of another family is right as it is.
+    """
+    warned = getattr(tokenizer.backend_tokenizer, "fix_mistral_regex", None) is False
+    return warned and "[INST]" in tokenizer.get_vocab()
+
+
+def read(folder: Path | str, settings: Settings, **options: bool) -> Any:
     """The tokenizer in `folder` with the chat template that the settings name, if they do.
+
+    `options`: transformers' own, for loading it.
 
     Raises `ModelError` where it cannot be loaded, or is none of the fast ones, which alone say where tokens come from;
     `InputError` where the settings name no template that there is.
@@ -34,7 +50,7 @@ def read(folder: Path | str, settings: Settings) -> Any:
     if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
         raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     except Exception as error:  # these are files of strangers, and what reads them raises anything
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
     if not tokenizer.is_fast:

@@ -124,7 +124,7 @@ def test_other_names_by_a_map_of_columns() -> None:
         ({"messages": "none"}, "unknown_shape"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "unknown_role"),
         ({"messages": [{"role": "user", "content": 7}]}, "not_text"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "not_text"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "has_image"),
         ({"conversations": [{"from": "function_call", "value": "{broken"}]}, "bad_tool_call"),
         ({"chosen": "a", "rejected": "b"}, "no_prompt"),
         ({"prompt": "ask", "completion": "answer", "label": "maybe"}, "bad_label"),
