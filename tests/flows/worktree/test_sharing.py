@@ -12,7 +12,7 @@ from tests.flows.project import STAGES, Toy
 SHARE = "share: {retries: 0}\n"
 
 
-def deployed(**options: str) -> tuple[str, dict[str, str]]:
+def deployed(**options: Any) -> tuple[str, dict[str, str]]:
     """Carry out a run in a worktree; return its name, and how each stage became current."""
     from flows.deployed import deployed
 
