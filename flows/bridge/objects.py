@@ -23,7 +23,7 @@ from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.state import State, _checksum
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
-from dvc_objects.fs import LocalFileSystem
+from dvc_objects.fs.local import LocalFileSystem
 
 from tasks.core.errors import MachineError, advice
 

@@ -228,11 +228,14 @@ def _cache() -> Iterator[str]:
 
 
 def _sharing() -> Iterator[str]:
-    from flows.run.policies import operation
-    from flows.worktree.remotes import check
+    from tasks.core.settings import read
 
-    if share := operation().share:
-        check(share)
+    if PATHS.policies.is_file() and (read(PATHS.policies, "safe") or {}).get("share"):
+        from flows.run.policies import operation  # brings Prefect, which a check does without where it can
+        from flows.worktree.remotes import check
+
+        if share := operation().share:
+            check(share)
     yield from ()
 
 

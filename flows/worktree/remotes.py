@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 from flows.bridge import remotes, upload
 from flows.run.policies import Share
@@ -45,9 +46,9 @@ def push(name: str, share: Share, tell: Callable[[str], None]) -> None:
     Raises `Unavailable` where a remote is away for longer than the tries take.
     """
     steps = (
-        lambda: _dvc("push", "--run-cache", *_remote(share)),
-        lambda: upload(share.dvc),
-        lambda: _dvc("exp", "push", "--force", "--no-cache", share.git, name),
+        partial(_dvc, "push", "--run-cache", *_remote(share)),
+        partial(upload, share.dvc),
+        partial(_dvc, "exp", "push", "--force", "--no-cache", share.git, name),
     )
     for number in range(share.retries + 1):
         error = next((line for step in steps if (line := step())), "")

@@ -1,5 +1,6 @@
 """Two machines, each with a clone and a cache of its own, share runs by the remotes of git and DVC."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ from tests.flows.project import STAGES, Toy
 SHARE = "share: {retries: 0}\n"
 
 
-def deployed() -> dict[str, str]:
-    """Carry out a run in a worktree; return how each stage became current."""
+def deployed(**options: Any) -> tuple[str, dict[str, str]]:
+    """Carry out a run in a worktree; return its name, and how each stage became current."""
     from flows.deployed import deployed
 
-    facts: Any = deployed()
-    return dict(facts["stages"])
+    facts: Any = deployed(**options)
+    return facts["experiment"], dict(facts["stages"])
 
 
+@pytest.mark.timeout(900)  # three runs in worktrees, with what `dvc` takes to push and to fetch
 def test_what_one_machine_made_the_other_restores(new: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The revision has no dvc.lock: what was made is found by its inputs."""
     origin = tmp_path / "origin"
@@ -29,17 +31,23 @@ def test_what_one_machine_made_the_other_restores(new: Toy, tmp_path: Path, monk
     new.call("git", "commit", "--quiet", "--message", "share")
     new.call("git", "clone", "--quiet", "--bare", ".", str(origin))
     new.call("git", "remote", "add", "origin", str(origin))
-    assert deployed() == dict.fromkeys(STAGES, "ran")
+    name, stages = deployed()
+    assert stages == dict.fromkeys(STAGES, "ran")
     worked = {file: file.read_text() for file in new.gate.glob("count-*")}
 
     new.call("git", "clone", "--quiet", str(origin), str(tmp_path / "other"))
     monkeypatch.chdir(tmp_path / "other")
     assert not Path(".dvc/cache").exists()
-    stages = deployed()
+    _, stages = deployed()
     assert {stage for stage, how in stages.items() if how == "ran"} == {"generate"}  # DVC keeps no run cache for it
     assert {stage for stage, how in stages.items() if how == "restored"} == STAGES - {"generate"}
     again = {file for file in worked if file.read_text() != worked[file]}
     assert again == {new.gate / "count-generate"}
+
+    shutil.rmtree(".dvc/cache")
+    new.call("git", "-C", str(Path.cwd()), "fetch", "--quiet", "origin", "refs/exps/*:refs/exps/*")
+    _, stages = deployed(revision=name)
+    assert stages == dict.fromkeys(STAGES, "restored"), "where the revision has a dvc.lock, generate is found by it"
 
 
 def test_a_remote_that_nobody_configured_is_said_before_a_run(new: Toy) -> None:
