@@ -107,7 +107,7 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
         "rows": account.rows.came,
         "lengths": {**summary["lengths_before"], **limit, "above": above},
         "tokens": data.tokens(account, tokenizer),
-        "reasoning": summary["reasoning"],
+        **({"reasoning": summary["reasoning"]} if summary["reasoning"]["turns"] else {}),
     }
 
 
