@@ -117,7 +117,7 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
         "shapes": shapes,
         "lengths": {**summary["lengths_before"], **limit, "above": above},
         "tokens": data.tokens(account, tokenizer),
-        "reasoning": summary["reasoning"],
+        **({"reasoning": summary["reasoning"]} if summary["reasoning"]["turns"] else {}),
     }
 
 

@@ -31,7 +31,7 @@ def render(report: dict[str, Any]) -> str:
         )
     if "dialogues" in report:
         lines.append(f"Reasoning in a field of its own is written in: {report['reasoning']}.")
-    elif report["reasoning"]["turns"]:
+    elif "reasoning" in report:
         turns, trained = report["reasoning"]["turns"], report["reasoning"]["trained"]
         lines.append(f"{turns} turns have reasoning; that of {trained} is trained.")
     for line in columns.lines(report["shapes"]):

@@ -16,8 +16,12 @@ GENERATION = "generation_config.json"
 
 
 def stop_ids(folder: Path | None, tokenizer: Any) -> set[int]:
-    """Ids at which generation stops: the tokenizer's end token, and those that the folder's configuration names."""
-    return {tokenizer.eos_token_id, *config_stop_ids(folder)} - {None}
+    """Ids at which generation stops: the tokenizer's end token, and those that the folder's configuration names.
+
+    Numbers beyond the vocabulary, which some configurations name, are no tokens.
+    """
+    named = {token for token in config_stop_ids(folder) if token < len(tokenizer)}
+    return {tokenizer.eos_token_id, *named} - {None}
 
 
 def config_stop_ids(folder: Path | None) -> set[int]:
@@ -40,11 +44,16 @@ def ordered(ids: set[int], tokenizer: Any) -> list[int]:
     return sorted(ids, key=lambda token: (token != tokenizer.eos_token_id, token))
 
 
-def save_stop_ids(file: Path, ids: set[int], tokenizer: Any) -> None:
-    """Set `eos_token_id` in a configuration, which is made where it is not there: a number, or a list of several."""
-    values = json_object(file) if file.is_file() else {}
+def setting(ids: set[int], tokenizer: Any) -> int | list[int]:
+    """The ids as configurations have them: a number, or a list of several."""
     several = ordered(ids, tokenizer)
-    write_json(file, {**values, "eos_token_id": several if len(several) > 1 else several[0]})
+    return several if len(several) > 1 else several[0]
+
+
+def save_stop_ids(file: Path, ids: set[int], tokenizer: Any) -> None:
+    """Set `eos_token_id` in a configuration, which is made where it is not there."""
+    values = json_object(file) if file.is_file() else {}
+    write_json(file, {**values, "eos_token_id": setting(ids, tokenizer)})
 
 
 def copy_stop_ids(source: Path, out: Path) -> None:

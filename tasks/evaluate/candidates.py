@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.chat.stops import ordered, stop_ids
+from tasks.chat.stops import setting, stop_ids
 from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
 from tasks.core.settings import hint
@@ -88,7 +88,7 @@ def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> An
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=ordered(set().union(*(stop_ids(folder, tokenizer) for folder in every)), tokenizer),
+        eos_token_id=setting(set().union(*(stop_ids(folder, tokenizer) for folder in every)), tokenizer),
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
     )
     return model

@@ -82,9 +82,8 @@ class LocalBackend:
         split = self._reader.split(self._tokenizer.decode(output), opened)
         if not (split.reasoning or opened):
             return self._reader.split(self._tokenizer.decode(output, skip_special_tokens=True))
-        return split._replace(
-            reasoning=self._specials.sub("", split.reasoning), answer=self._specials.sub("", split.answer)
-        )
+        reasoning, answer = (self._specials.sub("", part) for part in (split.reasoning, split.answer))
+        return Split(reasoning, answer, split.ended)
 
     async def close(self) -> None:
         del self._model

@@ -17,7 +17,7 @@ from tasks.template.markup import FittedMarkup, Markup, fit
 from tasks.template.markup_search import row_markup, shared_markup
 from tasks.template.offsets import Span
 from tasks.template.prompts import Prompts, cache_key
-from tasks.template.reasoning import ReasoningAudit
+from tasks.template.reasoning import ReasoningAudit, trained_texts
 from tasks.template.settings import Trained
 from tasks.template.turn_keys import is_lost_thought, unwritten
 from tasks.template.unslotted_text import call_and_speaker_names, count_lost_arguments, count_unpaired_thinks
@@ -108,10 +108,11 @@ class DialogueRenderer:
         if [turn.message for turn in trained] != wanted or not wanted or not markup.twice.isdisjoint(wanted):
             problems["supervision"] += 1
         spans = [(fitted.character(turn.start), fitted.character(turn.end)) for turn in trained]
-        reasoning = self._reasoning.fates(messages, wanted, trained, spans, text)
+        with_loss = trained_texts(trained, spans, text)
+        reasoning = self._reasoning.fates(messages, wanted, with_loss)
         missing = None
         for slot in markup.missing:
-            if self._reasoning.is_reshaped(slot, messages[slot.message], text):
+            if self._reasoning.is_reshaped(slot, messages[slot.message], with_loss.get(slot.message, "")):
                 problems["trimmed"] += 1
                 continue
             problems["history" if _is_history(slot.message, messages, wanted) else "coverage"] += 1

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from tasks.chat.reasoning import ReasoningReader
+from tasks.chat.reasoning import ReasoningReader, Split
 from tasks.rows.canonical import Message
 from tasks.template.markers import REASONING_FIELDS, Slot
 from tasks.template.markup import Turn
@@ -19,26 +19,25 @@ class ReasoningAudit:
     def __init__(self, reader: ReasoningReader) -> None:
         self._reader = reader
 
-    def fates(
-        self, messages: list[Message], wanted: list[int], turns: list[Turn], spans: list[Span], text: str
-    ) -> dict[int, str]:
+    def fates(self, messages: list[Message], wanted: list[int], trained: dict[int, str]) -> dict[int, str]:
         """By the number of their message, the turns of `wanted` with reasoning: `TRAINED`, `LAST` or `EARLIER`.
 
-        `turns` carry a loss, in the characters `spans` of the rendered `text`.
+        `trained`: by that number, the texts with a loss; see `trained_texts`.
         """
-        trained = {turn.message: text[start:end] for turn, (start, end) in zip(turns, spans, strict=True)}
         last = max((number for number, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
         fates = {}
         for number in wanted:
-            if reasoning := self._reader.of_message(messages[number]).reasoning:
-                whole = _stands(reasoning, trained.get(number, ""))
+            split = self._reader.of_message(messages[number])
+            if split.reasoning:
+                whole = _stands(split, trained.get(number, ""))
                 fates[number] = TRAINED if whole else LAST if number == last else EARLIER
         return fates
 
     def is_reshaped(self, slot: Slot, message: Message, text: str) -> bool:
-        """Whether the content of a message is all in `text`, but for the space and the markers around its reasoning."""
-        reasoning, answer, _ = self._reader.of_message(message)
-        return slot.field == "content" and bool(reasoning) and _stands(reasoning, text) and answer.strip() in text
+        """Whether the content of a message is all in its trained `text`, but for space and markers at its reasoning."""
+        split = self._reader.of_message(message)
+        whole = bool(split.reasoning) and split.answer.strip() in text and _stands(split, text)
+        return slot.field == "content" and whole
 
     def describe(self, slot: Slot, message: Message, fates: dict[int, str]) -> str:
         """What the template left out, for the message of the check `coverage`; of reasoning also where it did."""
@@ -50,9 +49,15 @@ class ReasoningAudit:
         return f"reasoning of the {role}: choose a template that writes it, or take it out of the rows"
 
 
-def _stands(reasoning: str, text: str) -> bool:
-    """Whether each line of the reasoning is in the text: templates trim lines, and the space around all of it."""
-    return all(line.strip() in text for line in reasoning.splitlines())
+def trained_texts(turns: list[Turn], spans: list[Span], text: str) -> dict[int, str]:
+    """By the number of their message, the texts of the turns with a loss, in the characters `spans` of `text`."""
+    return {turn.message: text[start:end] for turn, (start, end) in zip(turns, spans, strict=True)}
+
+
+def _stands(split: Split, text: str) -> bool:
+    """Whether each line of the reasoning is in the text of its turn, before the answer: templates trim lines."""
+    before, answer, _ = text.rpartition(split.answer.strip() or "\0")
+    return all(line.strip() in (before if answer else text) for line in split.reasoning.splitlines())
 
 
 def summary(counts: Counter[str]) -> dict[str, Any]:

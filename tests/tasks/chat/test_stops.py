@@ -17,6 +17,7 @@ from tests.tasks import tiny
         ('{"eos_token_id": [3, 2]}', '{"eos_token_id": 4}', {2, 3}),
         ("{}", '{"eos_token_id": 4}', set()),
         ('{"eos_token_id": null}', None, set()),
+        ('{"eos_token_id": [3, 99999]}', None, {3, 99999}),
     ],
 )
 def test_a_folder_names_its_stops(
@@ -26,7 +27,7 @@ def test_a_folder_names_its_stops(
         if text:
             (tmp_path / name).write_text(text)
     assert config_stop_ids(tmp_path) == expected
-    assert stop_ids(tmp_path, tiny.tokenizer()) == expected | {2}
+    assert stop_ids(tmp_path, tiny.tokenizer()) == (expected - {99999}) | {2}
     assert config_stop_ids(None) == set()
 
 
