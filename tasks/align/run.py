@@ -16,6 +16,7 @@ from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
 from tasks.align.trainers import ReferenceCheck
+from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
@@ -64,6 +65,7 @@ def align(settings: Settings, paths: Paths) -> None:
             tokenizer.save_pretrained(model_folder)
         else:
             save(result.model, out, record["location"], initial(tuning, scratch))
+            copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
         facts = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
         write_json(model_folder / "training.json", facts)

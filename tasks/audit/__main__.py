@@ -77,9 +77,10 @@ def _audit(options: argparse.Namespace) -> int:
 def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     from tasks.audit import data
     from tasks.audit.reasons import ALL, REASONS
+    from tasks.chat.stops import stop_ids
     from tasks.template.audit import Account
     from tasks.template.rows import Templater
-    from tasks.template.tokenizer import LONGEST, embedding_rows, eos_mismatch, load, stop_ids
+    from tasks.template.tokenizer import LONGEST, embedding_rows, eos_mismatch, load
 
     folder = _folder(options.tokenizer)
     tokenizer, right = load(folder, settings)

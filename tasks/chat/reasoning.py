@@ -54,6 +54,7 @@ QUESTION, THOUGHT, ANSWER = "questionq", "thoughtq", "answerq"
 
 _PIECE = r"(?:<[^<>\s]+>|\[/?[A-Z_]+\]|\u25c1[^\u25c1\u25b7\s]+\u25b7)"
 _FIRST, _LAST = re.compile(_PIECE), re.compile(rf"{_PIECE}$")
+_QUOTES = frozenset("`'\"\u201c\u201d\u2018\u2019")
 _BLANK_LINES = re.compile(r"(?:[^\S\n]*\n)+")
 
 
@@ -123,8 +124,10 @@ class ReasoningReader:
 
     def _ended_alone(self, text: str) -> Markers | None:
         for markers in self.markers:
-            before, end, _ = text.partition(markers.end)
-            if markers.alone and end and markers.start not in before:
+            before, end, after = text.partition(markers.end)
+            around = before[-1:] + after[:1]
+            quoted = around == "  " or not _QUOTES.isdisjoint(around)
+            if markers.alone and end and markers.start not in before and not quoted:
                 return markers
         return None
 

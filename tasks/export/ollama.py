@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tasks.chat.stops import ordered, stop_ids
 from tasks.core.errors import ModelError
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS, Paths
@@ -39,6 +40,4 @@ def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, path
 
 def stops(merged: Path, tokenizer: Any) -> list[str]:
     """The tokens at which generation ends, by the model's own generation settings."""
-    eos = json.loads((merged / "generation_config.json").read_text()).get("eos_token_id", tokenizer.eos_token_id)
-    ids = eos if isinstance(eos, list) else [eos]
-    return [str(tokenizer.convert_ids_to_tokens(number)) for number in ids]
+    return [str(tokenizer.convert_ids_to_tokens(number)) for number in ordered(stop_ids(merged, tokenizer), tokenizer)]

@@ -4,12 +4,13 @@ from typing import Any
 
 import torch
 
+from tasks.chat.stops import ordered
 from tasks.core.errors import CheckFailed, InputError, ModelError
 from tasks.core.files import write_json, written
 from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
 from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
-from tasks.merge.folder import check_tokenizer, stored_dtype
+from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
 from tasks.merge.trained import MergeOptions, logits_of, open_trained, parameters
@@ -36,7 +37,8 @@ def merge(settings: Settings, paths: Paths) -> None:
     with written(paths.merged) as out:
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
-        difference = compare(expected, logits_of(out, rows), str(PATHS.merged), tokenizer.eos_token_id)
+        stops = save_stops(out, (base, paths.tokenizer), tokenizer)
+        difference = compare(expected, logits_of(out, rows), str(PATHS.merged), stops)
         exact = dtype == torch.float32 and not (how.quantization and how.quantization.scheme == "int8")
         _judge(settings, adapter, exact, dtype, difference, effect)
         new = check_new_tokens(base, out, tokenizer, paths.templated)
@@ -50,6 +52,7 @@ def merge(settings: Settings, paths: Paths) -> None:
             else "the base as it is stored",
             **({"combined": settings.combine.model_dump(mode="json")} if settings.combine else {}),
             "new_tokens": new,
+            "stops": tokenizer.convert_ids_to_tokens(ordered(stops, tokenizer)),
             "arithmetic": "float32",
             "dtype": str(dtype).removeprefix("torch."),
             "tolerance": settings.tolerance,

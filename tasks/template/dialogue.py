@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
@@ -11,6 +11,7 @@ from tasks.chat.environment import MOST_TOOLS
 from tasks.chat.reasoning import ReasoningReader
 from tasks.chat.renderer import Renderer, Unrenderable
 from tasks.rows.canonical import Message
+from tasks.template.argument_controls import own_controls
 from tasks.template.markers import Marked, TurnEnds, mark
 from tasks.template.markup import FittedMarkup, Markup, fit
 from tasks.template.markup_search import row_markup, shared_markup
@@ -71,6 +72,12 @@ class DialogueRenderer:
         literals -= {text for text in literals if "\\n" in text}
         self._looked_for = re.compile("|".join(map(re.escape, sorted(literals, key=len, reverse=True))) or r"(?!)")
 
+    def stop_at(self, tokens: frozenset[str]) -> None:
+        """Take these for the control tokens at which generation stops."""
+        if tokens != self._ends.stops:
+            self._ends = replace(self._ends, stops=tokens)
+            self._known.clear()
+
     def render(
         self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
     ) -> RenderedDialogue:
@@ -128,11 +135,12 @@ class DialogueRenderer:
         if self._train_on == "all" and completion is None:
             spans = [(0, len(text))]
         starts = fitted.starts
-        written = tuple([(starts[number], starts[number + 1]) for number in markup.written])
+        written = [(starts[number], starts[number + 1]) for number in markup.written]
+        written += own_controls(markup, fitted, text, texts, self._ends.any_control)
         speakers = [number for number, of in markup.of_messages if messages[of]["role"] in SPEAKERS]
         spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
         fates = Counter(reasoning.values())
-        return RenderedDialogue(text, tuple(spans), prompts, written, spoken, +problems, missing, fates)
+        return RenderedDialogue(text, tuple(spans), prompts, tuple(sorted(written)), spoken, +problems, missing, fates)
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""

@@ -103,14 +103,17 @@ def locate(text: str, slots: tuple[Slot, ...], controls: re.Pattern[str]) -> lis
     """
     spots: list[Spot] = []
     called = any(slot.field == "arguments" for slot in slots)
-    edges = (match.span() for match in controls.finditer(text)) if called else ()
+    edges = [match.span() for match in controls.finditer(text)] if called else []
     kept = {at for start, end in edges for at in (start, end - 1)}
+    before = {end: text[start:end] for start, end in edges}
     for match in _MARKER.finditer(text):
         number = int(match[1] or match[2])
         if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):
             continue
         start, end = match.span()
         if slots[number].field == "arguments":
+            if (quote := before.get(start)) and text.startswith(quote, end):  # a control token on either side
+                start, end = start - len(quote), end + len(quote)
             while start and text[start - 1] in _PUNCTUATION and start - 1 not in kept:
                 if spots and start <= spots[-1].end:
                     break

@@ -1,9 +1,9 @@
 """The tokenizer as it is trained with: its chat template, its control tokens, and where generation stops."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from tasks.chat.stops import config_stop_ids, json_object
 from tasks.core.errors import InputError, ModelError
 from tasks.template.settings import Settings
 
@@ -75,14 +75,9 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
 
 def context_length(base: Path) -> int | None:
     """The longest sequence that the base was made for, in tokens, from its config.json."""
-    config = _json_object(base / "config.json")
+    config = json_object(base / "config.json")
     name = "max_position_embeddings" if config.get("max_position_embeddings") else "n_positions"
     return _count(config.get(name), base, name)
-
-
-def stop_ids(base: Path | None, tokenizer: Any) -> set[int]:
-    """Ids at which generation stops: the tokenizer's end token, and those of the base's generation_config."""
-    return {tokenizer.eos_token_id, *config_stop_ids(base)}
 
 
 def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
@@ -94,21 +89,9 @@ def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
     return {"end_token": f"turns end with {tokenizer.eos_token}, the base's configuration stops at {tokens} only"}
 
 
-def config_stop_ids(base: Path | None) -> set[int]:
-    """Ids at which the base says that generation stops: in generation_config.json, or in config.json without one."""
-    for name in ("generation_config.json", "config.json"):
-        if base and (base / name).is_file():
-            value = _json_object(base / name).get("eos_token_id")
-            ids = value if isinstance(value, list) else [] if value is None else [value]
-            if not all(type(token) is int for token in ids):
-                raise ModelError(f"{base / name}: eos_token_id = {value!r} is no token's number; mend the file.")
-            return set(ids)
-    return set()
-
-
 def embedding_rows(base: Path, settings: Settings) -> int | None:
     """Rows of the base's embeddings, from its config.json; None where it does not say, or where they will grow."""
-    size = _count(_json_object(base / "config.json").get("vocab_size"), base, "vocab_size")
+    size = _count(json_object(base / "config.json").get("vocab_size"), base, "vocab_size")
     return None if settings.new_tokens else size
 
 
@@ -128,17 +111,6 @@ def max_length(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]
     if not bounds:
         raise InputError("template.max_length: the base does not say how long a row may be; set it, in tokens.")
     return min(bounds)
-
-
-def _json_object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises `ModelError` where it is none."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file}: no valid JSON ({error}).") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{file}: no JSON object.")
-    return value
 
 
 def _count(value: Any, base: Path, name: str) -> int | None:

@@ -40,6 +40,9 @@ def public_coder(name: str) -> Any:
         ("<think>a</think><think>b</think>4", Split("a\n\nb", "4")),
         ("Write <think> and </think>.", Split("", "Write <think> and </think>.")),
         ("<think>a</think>Write </think>.", Split("a", "Write </think>.")),
+        ("two and two</think>4", Split("two and two", "4")),
+        ("Write `</think>` there.", Split("", "Write `</think>` there.")),
+        ("Write </think> there.", Split("", "Write </think> there.")),
         ("[THINK]a[/THINK]4", Split("a", "4")),
         ("<|channel>thought\na\n<channel|>4", Split("a", "4")),
         (
