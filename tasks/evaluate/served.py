@@ -71,12 +71,12 @@ def _answer(response: Response, max_new_tokens: int) -> Answer:
     if response.failed is not None:
         return Answer("", 0, "no_answer")
     finish = "length" if response.is_truncated(max_new_tokens) else "stop"
+    tokens = response.output_tokens or 0
     if not response.tool_calls:
-        return Answer(response.text, response.output_tokens or 0, finish, response.reasoning)
+        return Answer(response.text, tokens, finish, response.reasoning)
     raw = json.dumps(list(response.tool_calls), ensure_ascii=False)
     try:
-        text = as_text(read_calls(raw))
+        calls = as_text(read_calls(raw))
     except BadTool:
-        text = raw
-    shown = "\n".join(filter(None, (response.text, text)))
-    return Answer(shown, response.output_tokens or 0, finish, response.reasoning, raw=raw)
+        calls = raw
+    return Answer("\n".join(filter(None, (response.text, calls))), tokens, finish, response.reasoning, raw=raw)
