@@ -43,7 +43,7 @@ ALIGNED: dict[str, tuple[str, ...]] = {
     ),
     "grpo": (
         *_GROUPS, "loss_type", "delta", "importance_sampling_level", "scale_rewards", "multi_objective_aggregation",
-        "off_policy_mask_threshold", "top_entropy_quantile", "use_bias_correction_kl", "cast_lm_head_to_fp32",
+        "off_policy_mask_threshold", "top_entropy_quantile", "use_bias_correction_kl",
         "entropy_coef", "use_adaptive_entropy", "entropy_coef_delta", "entropy_coef_max", "entropy_coef_min",
         "entropy_target", "sapo_temperature_neg", "sapo_temperature_pos", "vespo_k_neg", "vespo_k_pos",
         "vespo_lambda_neg", "vespo_lambda_pos",
@@ -91,6 +91,25 @@ NEEDS: dict[str, dict[str, tuple[str, tuple[Any, ...]]]] = {
     },
 }  # fmt: skip
 """Arguments that act beside certain values of another one, by objective; (): beside a list of values."""
+
+
+SEVERAL_PASSES = (
+    "epsilon", "epsilon_high", "delta", "importance_sampling_level", "off_policy_mask_threshold", "vespo_k_neg",
+    "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos",
+)  # fmt: skip
+"""Arguments of grpo and rloo about how far the model has moved since it gave an answer: in the only pass, nowhere."""
+
+
+def check_passes(value: Mapping[str, Any], batch_size: int, gradient_accumulation: int) -> None:
+    """Raise `ValueError` for one of `SEVERAL_PASSES` where each answer is used for one step only."""
+    used = value.get("num_iterations", 1) > 1 or value.get("steps_per_generation", 1) > gradient_accumulation
+    if used or value.get("generation_batch_size", 0) > batch_size * gradient_accumulation:
+        return
+    for name in sorted(set(value) & set(SEVERAL_PASSES)):
+        raise ValueError(
+            f"arguments.{name} has no effect where each answer is used for one step; set num_iterations or "
+            "steps_per_generation in arguments, or remove it"
+        )
 
 
 def check_objective(value: Mapping[str, Any], objective: str) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from tasks.align.objectives import NOT_OFFERED, OBJECTIVES
-from tasks.align.pass_through import check_objective
+from tasks.align.pass_through import check_objective, check_passes
 from tasks.align.rewards import REWARDS
 from tasks.core.paths import PATHS
 from tasks.core.settings import Choice, check_keys, hint
@@ -109,6 +109,7 @@ class Settings(Optimization, Tuning):
     def _fits(self) -> "Settings":
         objective = OBJECTIVES[self.objective]
         check_effect(self.arguments, self)
+        check_passes(self.arguments, self.batch_size, self.gradient_accumulation)
         if objective.uses_teacher and not self.teacher:
             raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
         if objective.uses_rewards and not self.rewards:

@@ -134,6 +134,7 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(
         ("precompute_ref_log_probs", "precompute_ref_batch_size"), "rows are read as training comes to them",
     ),
+    "cast_lm_head_to_fp32": "in the installed trl it fails on models of a common form",
     "reward_model_path": "a reward model is named by the key rewards, as {kind: model, name: ...}",
 }  # fmt: skip
 """Arguments that would do nothing here, or harm, and why."""

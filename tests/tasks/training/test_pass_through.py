@@ -94,6 +94,9 @@ def test_an_argument_without_effect_beside_other_keys_is_refused(values: dict[st
         ("grpo", {"sapo_temperature_neg": 1.0}, "no effect without loss_type: sapo"),
         ("grpo", {"entropy_target": 1.0}, "no effect without use_adaptive_entropy: true"),
         ("grpo", {"eval_on_start": True}, "nothing is validated"),
+        ("grpo", {"epsilon": 0.1}, "no effect where each answer is used for one step"),
+        ("rloo", {"epsilon_high": 0.1}, "no effect where each answer is used for one step"),
+        ("grpo", {"cast_lm_head_to_fp32": True}, "fails on models"),
         ("kto", {"ddp_timeout": 60}, "trains in one process"),
     ],
 )
