@@ -49,7 +49,13 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
     collect_seldom()
-    from tasks.core.reporting import guarded  # not twice, before and after the new start
+    # not twice, before and after the new start
+    from tasks.core.paths import PATHS
+    from tasks.core.reporting import guarded
+    from tasks.core.temporary import inherited, keep_here
+
+    if not inherited():  # `dvc repro` started it, no flow
+        keep_here(PATHS)
 
     return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
 

@@ -1,6 +1,7 @@
 """Deployments as code: infra/prefect.yaml to the server, workers that carry them out, and runs started by hand."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from flows.server.connect import QUIET, answers
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
 from tasks.core.settings import read
+from tasks.core.temporary import keep_here
 
 POOL = "temper"
 
@@ -54,7 +56,10 @@ def deploy() -> None:
 def work(limit: int | None) -> None:
     """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return."""
     _pool()
+    keep_here(PATHS)
     os.environ.update(_environment())
+    # Prefect turns SIGTERM into SIGINT, which shells have what they start in the background ignore
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     more = ["--limit", str(limit)] if limit else []
     command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", *more]
     os.execv(sys.executable, [sys.executable, *command])

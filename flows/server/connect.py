@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from flows.server import own
 from flows.server.prefect_private import LEASE_STORAGE
 from tasks.core.errors import MachineError
 
@@ -27,11 +28,6 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
 }
 """No telemetry, and Prefect's log in its UI instead of on the terminal; what the user set stays."""
-
-
-PATIENCE = 180
-"""Seconds that a server of the run's own may take to start: 11 on two quiet cores. Prefect's own 20 are too few on busy
-ones."""
 
 
 def address(port: int = PORT) -> str:
@@ -75,8 +71,8 @@ def _refuses(url: str, credentials: str) -> bool:
 def choose(tell: Callable[[str], None]) -> str:
     """Set the environment for Prefect (before its first import) and return the page to look at, "" for none.
 
-    The server named by PREFECT_API_URL, or one on this machine; where none answers, Prefect starts one of its own for
-    the length of the run.
+    The server named by PREFECT_API_URL, or one on this machine; where none answers, one of its own starts for the
+    length of the run: `wait` for it before anything is asked.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -88,10 +84,14 @@ def choose(tell: Callable[[str], None]) -> str:
         return url.removesuffix("/api")
     if named:
         tell(f"PREFECT_API_URL = {named} does not answer: this run has a server of its own.")
-        del os.environ["PREFECT_API_URL"]
-    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", str(PATIENCE))
+    os.environ["PREFECT_API_URL"] = own.start()
     return ""
+
+
+def wait() -> None:
+    """Return when the server that `choose` has chosen answers; raises `MachineError` where it does not in time."""
+    if own.temporary():
+        own.wait(lambda: answers(os.environ["PREFECT_API_URL"]))
 
 
 def serve(port: int) -> None:
