@@ -27,6 +27,7 @@ from flows.worktree.worktree import home, label, workspace
 from flows.worktree.zombies import claim_flow_run, reap
 from tasks.core.errors import TemperError, Unavailable
 from tasks.core.paths import PATHS, Paths
+from tasks.core.temporary import keep_here
 
 
 @flow(name="finetune", task_runner=RUNNER)
@@ -81,6 +82,7 @@ def _run(
 ) -> State[dict[str, Any]]:
     log, name = get_run_logger(), label(flow_run.name or "run")
     claim_flow_run()
+    keep_here(Paths(home()))  # not its worker's folder, which may go while the run goes on
     reap(log.info)
     with workspace(name, revision, log.info) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])

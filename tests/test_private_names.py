@@ -45,6 +45,7 @@ class Private(NamedTuple):
 NAMES = [
     Private(PREFECT, "prefect.server.concurrency.lease_storage.filesystem", ""),
     Private(PREFECT, "prefect.server.database.configurations", "AioSqliteConfiguration.begin_transaction"),
+    Private(PREFECT, "prefect.server.api.server", "create_app"),
     Private(PREFECT, "prefect.cli", "app"),
     Private(PREFECT, "prefect.events.clients", "get_events_client"),
     Private(PREFECT, "prefect.events.worker", "EventsWorker.drain"),

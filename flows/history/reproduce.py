@@ -59,10 +59,11 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
 def _repro(tell: Callable[[str], None]) -> None:
     """`dvc repro` with every stage anew; outputs stay in the worktree, out of the cache and out of the run cache."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, **guarded(), "PATH": path}
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--no-commit"]
     with subprocess.Popen(
         command,
-        env={**os.environ, **guarded(), "PATH": path},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

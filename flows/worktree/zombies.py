@@ -110,7 +110,7 @@ def _close(entry: Path, count: int, tell: Callable[[str], None]) -> bool:
 
 
 def _end(client: SyncPrefectClient, run: FlowRun, end: "State[None]") -> None:
-    """Set a run, and before it what it began in the same process, to `end`. Runs of a deployment have a process each."""
+    """Set a run to `end`, and before it what it began in its process: runs of a deployment have one of their own."""
     for task in list(_tasks(client, run)):
         client.set_task_run_state(task.id, end, force=True)
     parent = FlowRunFilterParentFlowRunId(any_=[run.id])
