@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,11 @@ def main(arguments: list[str]) -> int:
     # not twice, before and after the new start
     from tasks.core.paths import PATHS
     from tasks.core.reporting import guarded
-    from tasks.core.temporary import inherited, keep_here
+    from tasks.core.temporary import inherited, temporary_files
 
-    if not inherited():  # `dvc repro` started it, no flow
-        keep_here(PATHS)
-
-    return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
+    # a flow has a place for its stages; `dvc repro` has none
+    with nullcontext() if inherited() else temporary_files(PATHS):
+        return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
 
 
 def _run(name: str, item: list[str]) -> None:

@@ -78,6 +78,7 @@ NAMES = [
     Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._metrics"),
     Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._total_train_tokens"),
     Private(TRL, "trl.experimental.cpo", "CPOTrainer._stored_metrics"),
+    Private("flows/bridge/repo.py", "dvc.rwlock", "_edit_rwlock"),
     Private("flows/bridge/execute.py", "dvc.stage.cache", "_get_cache_hash"),
     Private("flows/bridge/execute.py", "dvc.repo", "Repo._reset"),
     Private("flows/bridge/repo.py", "dvc.repo", "Repo._reset"),

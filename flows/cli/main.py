@@ -17,6 +17,7 @@ from tasks.core.errors import MachineError, TemperError, advice
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS
 from tasks.core.reporting import report
+from tasks.core.temporary import temporary_files
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     if more and options.command != "audit":
         _parser().error(f"unknown: {' '.join(more)}")
     options.more = more
-    with signals.stopping():
+    with signals.stopping(), temporary_files(PATHS):
         try:
             return int(options.act(options))
         except BaseException as error:
@@ -92,7 +93,6 @@ def _run(options: argparse.Namespace) -> int:
     from flows.plan import preflight
     from flows.server import connect
     from flows.system.checkout_lock import checkout_lock
-    from tasks.core.temporary import keep_here
 
     def ready() -> None:
         preflight.quick()
@@ -101,7 +101,6 @@ def _run(options: argparse.Namespace) -> int:
 
     gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
     preflight.project()
-    keep_here(PATHS)
     with checkout_lock(tell, wait=not options.no_wait):
         if options.set or options.recipe:
             from flows.params.model import change

@@ -90,7 +90,9 @@ def _worker(options: argparse.Namespace) -> int:
 
 
 def _reap() -> None:
-    """Tell the server, which is known by now, of runs that died."""
+    """Tell the server, which is known by now, of runs of this project that died."""
+    if not PATHS.state.is_dir():
+        return  # `temper start` needs no project
     from flows.worktree.zombies import reap  # with Prefect, which reads its environment when it is imported
 
     reap(lambda line: print(line, file=sys.stderr, flush=True))

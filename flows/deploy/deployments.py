@@ -13,7 +13,6 @@ from flows.server.connect import QUIET, answers
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
 from tasks.core.settings import read
-from tasks.core.temporary import keep_here
 
 POOL = "temper"
 
@@ -56,7 +55,6 @@ def deploy() -> None:
 def work(limit: int | None) -> None:
     """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return."""
     _pool()
-    keep_here(PATHS)
     os.environ.update(_environment())
     # Prefect turns SIGTERM into SIGINT, which shells have what they start in the background ignore
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -9,10 +9,13 @@ it.
 """
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 
 from flows.server.prefect_private import command_line, write_at_once
+from tasks.core.paths import PATHS
 
 PAUSE = 1.0
 """Seconds between two looks at the youngest objects."""
@@ -35,7 +38,15 @@ def _collect() -> None:
         gc.collect(2 if looks % ALL == 0 else 1 if looks % OLDER == 0 else 0)
 
 
+def reap_runs() -> None:
+    """Have the server told, as soon as it answers, which runs of this project died while there was none."""
+    if PATHS.state.is_dir():
+        command = [sys.executable, "-m", "flows.worktree.zombies"]
+        threading.Thread(target=lambda: subprocess.run(command, check=False), daemon=True).start()
+
+
 if __name__ == "__main__":
     collect()
+    reap_runs()
     write_at_once()
     command_line()

@@ -16,6 +16,9 @@ from contextlib import suppress
 
 NAME = "TEMPER_STARTED_BY"
 
+DEAF = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+"""Signals that do not reach a guardian: whoever ends everything by name or user would end it before its work."""
+
 PAUSE = 0.05
 """Seconds between two looks at all processes."""
 
@@ -48,15 +51,19 @@ def guarded() -> dict[str, str]:
 def _start(mark: str, pid: int) -> None:
     reading, writing = os.pipe()
     environment = {name: value for name, value in os.environ.items() if name != NAME}
-    guardian = subprocess.Popen(
-        [sys.executable, "-I", __file__, mark],
-        stdin=reading,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env=environment,
-        start_new_session=True,  # what ends a terminal's processes must not end it
-    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF)  # the guardian inherits that, from its first moment on
+    try:
+        guardian = subprocess.Popen(
+            [sys.executable, "-I", __file__, mark],
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=environment,
+            start_new_session=True,  # what ends a terminal's processes must not end it
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     os.close(reading)
 
     def dismiss() -> None:
@@ -85,7 +92,5 @@ def end_marked(mark: str) -> None:
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     if not sys.stdin.buffer.read(1):
         end_marked(sys.argv[1])

@@ -4,12 +4,12 @@ The folder goes with its process. What a kill left is removed by the next proces
 name whether the owner lives. Libraries follow, since they ask `TMPDIR`, as Python's `tempfile` does.
 """
 
-import atexit
 import os
 import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tasks.core.identity import Identity, current
@@ -18,41 +18,46 @@ from tasks.core.paths import Paths
 LONGEST = 70
 """Characters of a folder in which sockets can be made: the kernel takes 107, multiprocessing adds up to 37."""
 
+SHORT = "/tmp/temper-"
+"""Before the identity: a link to a folder whose own name is longer than `LONGEST`."""
+
 KEPT = 14 * 24 * 3600.0
 """Seconds after which the folder of a process goes of which nobody here can tell whether it lives."""
 
-SYSTEM = Path(tempfile.gettempdir())
-"""Where temporary files would be otherwise."""
 
+@contextmanager
+def temporary_files(paths: Paths) -> Iterator[None]:
+    """Within the block this process and its children keep temporary files in the project, if it has a place for them.
 
-def keep_here(paths: Paths) -> None:
-    """From now on this process and its children keep temporary files in the project, where it has a place for them.
-
-    What dead processes left there is removed.
+    What dead processes left there is removed. In a process whose parent does the same for both, nothing happens.
 
     Example:
 
-        keep_here(Paths(home()))
-        tempfile.gettempdir()  # .dvc/tmp/own/IDENTITY of that folder
+        with temporary_files(PATHS):
+            tempfile.gettempdir()  # .dvc/tmp/own/IDENTITY of this process
     """
-    if not paths.state.parent.is_dir():
+    owner, before = current(), (os.environ.get("TMPDIR"), tempfile.tempdir)
+    if not paths.state.parent.is_dir() or _owner(before[0] or "") == owner:
+        yield
         return
     remove_dead(paths)
-    owner = current()
     folder = (paths.temporary / str(owner)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    use = folder
-    if len(str(folder)) > LONGEST:
-        use = _link(folder.name)
-        with suppress(FileExistsError):
-            use.symlink_to(folder)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(use)
-    atexit.register(_remove_own, folder, owner)
+    os.environ["TMPDIR"] = tempfile.tempdir = _short(folder) if len(str(folder)) > LONGEST else str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before[1]
+        os.environ.pop("TMPDIR")
+        if before[0] is not None:
+            os.environ["TMPDIR"] = before[0]
+        if os.getpid() == owner.pid:  # else a fork of it, which ends earlier
+            _remove(folder)
 
 
 def inherited() -> bool:
     """Whether the process that started this one keeps temporary files for both."""
-    owner = Identity.parse(Path(os.environ.get("TMPDIR", "")).name.removeprefix(PREFIX))
+    owner = _owner(os.environ.get("TMPDIR", ""))
     return owner is not None and not owner.dead()
 
 
@@ -65,18 +70,22 @@ def remove_dead(paths: Paths) -> None:
                 _remove(folder)
 
 
-PREFIX = "temper-"
+def _owner(folder: str) -> Identity | None:
+    return Identity.parse(Path(folder).name.removeprefix(Path(SHORT).name))
 
 
-def _link(name: str) -> Path:
-    return SYSTEM / f"{PREFIX}{name}"
-
-
-def _remove_own(folder: Path, owner: Identity) -> None:
-    if os.getpid() == owner.pid:  # else a fork of it, which ends earlier
-        _remove(folder)
+def _short(folder: Path) -> str:
+    """A link to `folder`; its own name where nobody can link it, or the link is somebody else's."""
+    link = Path(f"{SHORT}{folder.name}")
+    with suppress(OSError):
+        if not link.is_symlink():
+            link.symlink_to(folder)
+        if link.readlink() == folder and link.lstat().st_uid == os.getuid():
+            return str(link)
+    return str(folder)
 
 
 def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    _link(folder.name).unlink(missing_ok=True)
+    with suppress(OSError):
+        Path(f"{SHORT}{folder.name}").unlink(missing_ok=True)

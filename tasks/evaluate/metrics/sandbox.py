@@ -14,6 +14,7 @@ import struct
 import sys
 
 EPERM = 1
+PR_SET_PDEATHSIG, SIGKILL = 1, 9
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000 | EPERM, 0x80000000
 LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
 NR, ARCH, FLAGS = 0, 4, 16 + 8 * 2
@@ -47,6 +48,8 @@ MACHINES = {
 
 def confine(mebibytes: int, seconds: int) -> None:
     """Give up everything but computing and reading, for good. Raises `OSError` or `KeyError` where that cannot be."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl(PR_SET_PDEATHSIG, SIGKILL)  # whoever started it may be killed, and a program may sleep
     size = mebibytes * 2**20
     for limit, most in (
         (resource.RLIMIT_AS, size),
@@ -73,7 +76,6 @@ def confine(mebibytes: int, seconds: int) -> None:
     steps.append((RETURN, 0, 0, REFUSE))
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program)))
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
     if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(PR_SET_SECCOMP, FILTER, ctypes.byref(header), 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp")
 
