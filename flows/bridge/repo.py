@@ -70,7 +70,7 @@ def forget_dead_claims(repo: Repo) -> None:
 
     def alive(claim: dict[str, Any]) -> bool:
         try:
-            return psutil.Process(int(claim["pid"])).create_time() <= written
+            return bool(psutil.Process(int(claim["pid"])).create_time() <= written)
         except psutil.NoSuchProcess:
             return False
 
