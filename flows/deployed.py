@@ -27,6 +27,7 @@ from flows.worktree.worktree import home, label, workspace
 from flows.worktree.zombies import claim_flow_run, reap
 from tasks.core.errors import TemperError, Unavailable
 from tasks.core.paths import PATHS, Paths
+from tasks.core.temporary import temporary_files
 
 
 @flow(name="finetune", task_runner=RUNNER)
@@ -82,7 +83,8 @@ def _run(
     log, name = get_run_logger(), label(flow_run.name or "run")
     claim_flow_run()
     reap(log.info)
-    with workspace(name, revision, log.info) as baseline:
+    # temporary files not in its worker's folder, which may go while the run goes on
+    with temporary_files(Paths(home())), workspace(name, revision, log.info) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
         for line in change([], values=changed_settings(settings)):
             log.info("%s: %s", PATHS.params, line)

@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,14 @@ def main(arguments: list[str]) -> int:
     _end_with_parent()
     collect_seldom()
     tell_warnings()
-    from tasks.core.reporting import guarded  # not twice, before and after the new start
+    # not twice, before and after the new start
+    from tasks.core.paths import PATHS
+    from tasks.core.reporting import guarded
+    from tasks.core.temporary import inherited, temporary_files
 
-    return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
+    # a flow has a place for its stages; `dvc repro` has none
+    with nullcontext() if inherited() else temporary_files(PATHS):
+        return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
 
 
 def _run(name: str, item: list[str]) -> None:

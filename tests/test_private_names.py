@@ -45,6 +45,7 @@ class Private(NamedTuple):
 NAMES = [
     Private(PREFECT, "prefect.server.concurrency.lease_storage.filesystem", ""),
     Private(PREFECT, "prefect.server.database.configurations", "AioSqliteConfiguration.begin_transaction"),
+    Private(PREFECT, "prefect.server.api.server", "create_app"),
     Private(PREFECT, "prefect.cli", "app"),
     Private(PREFECT, "prefect.cli._server_utils", "uvicorn"),
     Private(PREFECT, "prefect.events.clients", "get_events_client"),
@@ -78,6 +79,7 @@ NAMES = [
     Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._metrics"),
     Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._total_train_tokens"),
     Private(TRL, "trl.experimental.cpo", "CPOTrainer._stored_metrics"),
+    Private("flows/bridge/repo.py", "dvc.rwlock", "_edit_rwlock"),
     Private("flows/bridge/execute.py", "dvc.stage.cache", "_get_cache_hash"),
     Private("flows/bridge/execute.py", "dvc.repo", "Repo._reset"),
     Private("flows/bridge/repo.py", "dvc.repo", "Repo._reset"),

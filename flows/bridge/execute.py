@@ -15,7 +15,7 @@ from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows.bridge.objects import damages, intact
-from flows.bridge.repo import claimed, link_outputs, locked, opened
+from flows.bridge.repo import claimed, forget_dead_claims, link_outputs, locked, opened
 from flows.bridge.restore import check_out_missing, download, recorded, restore
 from flows.bridge.status import StatusCache, hashes, only_missing, reasons
 from flows.system.file_lock import file_lock
@@ -122,8 +122,9 @@ def _running(repo: Repo) -> Path:
 
 
 def remove_stale_locks() -> None:
-    """Remove the lock files of stages whose process has died."""
+    """Remove the lock files of stages whose process has died, and what it claimed of this checkout."""
     with opened() as repo:
+        forget_dead_claims(repo)
         for lock in _running(repo).glob("*"):
             with file_lock(lock):
                 pass

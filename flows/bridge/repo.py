@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import psutil
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.parsing import ResolveError
 from dvc.repo import Repo
-from dvc.rwlock import rwlock
+from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError, _edit_rwlock, rwlock
 from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc.utils.serialize import ParseError
@@ -58,6 +59,32 @@ def locked(repo: Repo) -> Iterator[None]:
 def claimed(repo: Repo, read: list[str], write: list[str] | None = None) -> AbstractContextManager[None]:
     """DVC's per-path locks, held under the name its own methods use so that they nest: `dvc repro` stays out."""
     return rwlock(repo.tmp_dir, repo.fs, " ".join(sys.argv), read, write or [], False)  # type: ignore[no-any-return]
+
+
+def forget_dead_claims(repo: Repo) -> None:
+    """Drop the claims of dead processes, also where another process has their number now.
+
+    DVC tells by the number alone, and would refuse to work as long as that other process lives. The file was last
+    written when all that it names lived, so who was born later is somebody else.
+    """
+    path = Path(repo.tmp_dir or "") / "rwlock"
+    if not path.is_file():
+        return
+    written = path.stat().st_mtime + 2.0  # when a process was born is known to a second or so
+
+    def alive(claim: dict[str, Any]) -> bool:
+        try:
+            return bool(psutil.Process(int(claim["pid"])).create_time() <= written)
+        except psutil.NoSuchProcess:
+            return False
+
+    try:
+        with _edit_rwlock(repo.tmp_dir, repo.fs, False) as claims:
+            readers = {where: list(filter(alive, those)) for where, those in claims["read"].items()}
+            claims["read"] = {where: those for where, those in readers.items() if those}
+            claims["write"] = {where: claim for where, claim in claims["write"].items() if alive(claim)}
+    except (RWLockFileCorruptedError, RWLockFileFormatError):  # who wrote it was killed meanwhile
+        path.unlink(missing_ok=True)
 
 
 def graph(repo: Repo, tell: Callable[[str], None] = lambda line: None) -> Any:

@@ -1,6 +1,7 @@
 """Deployments as code: infra/prefect.yaml to the server, workers that carry them out, and runs started by hand."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,8 @@ def work(limit: int | None) -> None:
     """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return."""
     _pool()
     os.environ.update(_environment())
+    # Prefect turns SIGTERM into SIGINT, which shells have what they start in the background ignore
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     more = ["--limit", str(limit)] if limit else []
     command = ["-m", "flows.deploy.worker", "worker", "start", "--pool", POOL, "--type", "process", *more]
     os.execv(sys.executable, [sys.executable, *command])

@@ -9,11 +9,14 @@ it.
 """
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 
 from flows.server.connect import allowed_origins
 from flows.server.prefect_private import command_line, guard, write_at_once
+from tasks.core.paths import PATHS
 
 PAUSE = 1.0
 """Seconds between two looks at the youngest objects."""
@@ -36,8 +39,16 @@ def _collect() -> None:
         gc.collect(2 if looks % ALL == 0 else 1 if looks % OLDER == 0 else 0)
 
 
+def reap_runs() -> None:
+    """Have the server told, as soon as it answers, which runs of this project died while there was none."""
+    if PATHS.state.is_dir():
+        command = [sys.executable, "-m", "flows.worktree.zombies"]
+        threading.Thread(target=lambda: subprocess.run(command, check=False), daemon=True).start()
+
+
 if __name__ == "__main__":
     collect()
+    reap_runs()
     write_at_once()
     guard(allowed_origins())
     command_line()

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
-from flows.server import credentials
+from flows.server import credentials, own
 from flows.server.credentials import CLIENT, SERVER
 from flows.server.prefect_private import LEASE_STORAGE
 from tasks.core.errors import MachineError
@@ -32,11 +32,6 @@ QUIET = {
     "DVC_NO_ANALYTICS": "1",
 }
 """No telemetry, and Prefect's log in its UI instead of on the terminal; what the user set stays."""
-
-
-PATIENCE = 180
-"""Seconds that a server of the run's own may take to start: 11 on two quiet cores. Prefect's own 20 are too few on busy
-ones."""
 
 
 def address(port: int = PORT) -> str:
@@ -93,8 +88,8 @@ def _refuses(url: str, credentials: str) -> bool:
 def choose(tell: Callable[[str], None]) -> str:
     """Set the environment for Prefect (before its first import) and return the page to look at, "" for none.
 
-    The server named by PREFECT_API_URL, or one on this machine; where none answers, Prefect starts one of its own for
-    the length of the run.
+    The server named by PREFECT_API_URL, or one on this machine; where none answers, one of its own starts for the
+    length of the run: `wait` for it before anything is asked.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -108,12 +103,16 @@ def choose(tell: Callable[[str], None]) -> str:
         tell(f"the server at {url} is another user's: this run has one of its own. To use it, set PREFECT_API_URL.")
     elif named:
         tell(f"PREFECT_API_URL = {named} does not answer: this run has a server of its own.")
-        del os.environ["PREFECT_API_URL"]
-    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", str(PATIENCE))
     os.environ[CLIENT] = os.environ[SERVER] = credentials.fresh()
     os.environ[ORIGINS[0]] = ""
+    os.environ["PREFECT_API_URL"] = own.start()
     return ""
+
+
+def wait() -> None:
+    """Return when the server that `choose` has chosen answers; raises `MachineError` where it does not in time."""
+    if own.temporary():
+        own.wait(lambda: answers(os.environ["PREFECT_API_URL"]))
 
 
 def serve(port: int) -> None:

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 EPERM = 1
+PR_SET_PDEATHSIG, SIGKILL = 1, 9
 ALLOW, REFUSE, KILL = 0x7FFF0000, 0x00050000 | EPERM, 0x80000000
 LOAD, EQUAL, ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06
 NR, ARCH, SECOND, THIRD = 0, 4, 16 + 8, 16 + 8 * 2
@@ -64,6 +65,8 @@ MACHINES = {
 
 def confine(mebibytes: int, seconds: int) -> None:
     """Give up everything but computing and reading, for good. Raises `OSError` or `KeyError` where that cannot be."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, SIGKILL)  # whoever started it may be killed, and a program may sleep
     size = mebibytes * 2**20
     for limit, most in (
         (resource.RLIMIT_AS, size),
@@ -95,7 +98,6 @@ def confine(mebibytes: int, seconds: int) -> None:
     steps.append((RETURN, 0, 0, REFUSE))
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
     header = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program)))
-    libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs")
     restrict_reading(libc)
