@@ -11,7 +11,7 @@ from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse
 from flows.bridge.repo import cache, cached_file, remotes, sort_lockfile
-from flows.bridge.restore import upload
+from flows.bridge.storage.restore import upload
 from flows.bridge.survey import StageStatus, chosen, missing, survey, upstream
 
 __all__ = [

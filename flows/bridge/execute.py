@@ -14,10 +14,10 @@ from dvc.stage.cache import _get_cache_hash
 from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from flows.bridge.objects import damages, intact
 from flows.bridge.repo import claimed, forget_dead_claims, link_outputs, locked, opened
-from flows.bridge.restore import check_out_missing, download, recorded, restore
 from flows.bridge.status import StatusCache, hashes, only_missing, reasons
+from flows.bridge.storage.objects import damages, intact
+from flows.bridge.storage.restore import check_out_missing, download, recorded, restore
 from flows.system.file_lock import file_lock
 from flows.system.process import Command
 from tasks.core.errors import InputChanged, InputError, MachineError, StageFailed

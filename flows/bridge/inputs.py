@@ -9,9 +9,9 @@ from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
-from flows.bridge.objects import damages, intact, make_room
 from flows.bridge.repo import locked, opened
-from flows.bridge.site_cache import site_cache
+from flows.bridge.storage.objects import damages, intact, make_room
+from flows.bridge.storage.site_cache import site_cache
 from flows.system.private import private_folder
 from tasks.core.errors import InputError, MachineError
 

@@ -21,8 +21,8 @@ from dvc.stage import PipelineStage
 from dvc.utils.serialize import ParseError
 
 from flows.bridge.lockfile import LOCK, cut_off, mend, sort
-from flows.bridge.objects import damages, looking_at, read_first
-from flows.bridge.site_cache import keep_private
+from flows.bridge.storage.objects import damages, looking_at, read_first
+from flows.bridge.storage.site_cache import keep_private
 from tasks.core.errors import Busy, MachineError, SettingsError
 
 logging.getLogger("dvc").setLevel(logging.WARNING)

@@ -19,7 +19,7 @@ from dvc.utils.serialize import ParseError, load_path, parse_yaml
 from voluptuous import Invalid
 
 from flows.bridge.lockfile import LOCK
-from flows.bridge.objects import complete, looking_at
+from flows.bridge.storage.objects import complete, looking_at
 from flows.params.diff import parameters
 
 RestoredOutputs = dict[str, Output]

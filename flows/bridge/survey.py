@@ -9,9 +9,9 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from flows.bridge.inputs import separate_inputs
-from flows.bridge.objects import damages
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
 from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
+from flows.bridge.storage.objects import damages
 from tasks.core.errors import InputError
 from tasks.core.settings import hint
 

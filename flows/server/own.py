@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from flows.server.__main__ import collect
+from flows.server.garbage import collect
 from flows.server.prefect_private import TEMPORARY, serve_on, write_at_once
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError

@@ -34,7 +34,7 @@ def fetch(share: Share, tell: Callable[[str], None]) -> None:
     """Bring into the cache what others made of this revision, and the index of what they made of any other.
 
     Nobody fetches all that was ever shared: a stage whose inputs are in the index takes its outputs from the remote
-    when it comes to it (flows/bridge/restore.py). A remote that is away costs time, not the run.
+    when it comes to it (flows/bridge/storage/restore.py). A remote that is away costs time, not the run.
     """
     if error := _dvc("fetch", "--run-cache", *_remote(share)):
         tell(f"the remote did not answer; stages that others have run may run again: {error}")

@@ -184,7 +184,7 @@ class ColumnSurvey:
         (worst, count), *others = fatal
         names = ", ".join(dict.fromkeys(self._shown(one.name) for one, _ in others[:8]))
         more = f" Also not read: {names}." if others else ""
-        worst_shown = worst._replace(name=self._shown(worst.name))
+        worst_shown = Unread(worst.shape, self._shown(worst.name), worst.kind, worst.of_turns)
         raise InputError(f"{where}: {sentence(worst_shown, self._first[worst])} It stands in {count} rows.{more}")
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from tasks.chat.stops import config_stop_ids
 from tasks.core.errors import InputError
 from tasks.models.text_config import text_part, text_value
 from tasks.template.settings import Settings
-from tasks.template.tokenizer import config_stop_ids, context_length, embedding_rows, max_length
+from tasks.template.tokenizer import context_length, embedding_rows, max_length
 from tests.tasks import tiny
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from flows.bridge import cache, site_cache
+from flows.bridge import cache
+from flows.bridge.storage import site_cache
 from tasks.core.errors import MachineError
 from tests.flows.project import Toy
 

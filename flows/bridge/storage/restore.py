@@ -8,9 +8,9 @@ from dvc.stage import PipelineStage
 from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.hashfile.tree import Tree
 
-from flows.bridge.objects import intact
 from flows.bridge.repo import locked, opened
 from flows.bridge.status import run_cache
+from flows.bridge.storage.objects import intact
 
 
 def recorded(stage: PipelineStage) -> list[PipelineStage]:
