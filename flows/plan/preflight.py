@@ -66,7 +66,7 @@ def faults() -> list[str]:
         project()
     except TemperError as error:
         return [*_faults_of(_python), str(error)]
-    checks = (_python, _versions, _params, _late_refusals, _refused, _base, _disk, _memory, _cache, _data)
+    checks = (_python, _versions, _params, _late_refusals, _refused, _base, _disk, _memory, _cache, _sharing, _data)
     return [fault for check in checks for fault in _faults_of(check)]
 
 
@@ -225,6 +225,18 @@ def _cache() -> Iterator[str]:
             pass
     except OSError as error:
         yield f"DVC's cache cannot be written: {advice(error)} Or choose another: dvc cache dir FOLDER"
+
+
+def _sharing() -> Iterator[str]:
+    from tasks.core.settings import read
+
+    if PATHS.policies.is_file() and (read(PATHS.policies, "safe") or {}).get("share"):
+        from flows.run.policies import operation  # brings Prefect, which a check does without where it can
+        from flows.worktree.remotes import check
+
+        if share := operation().share:
+            check(share)
+    yield from ()
 
 
 def _data() -> Iterator[str]:

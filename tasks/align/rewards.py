@@ -34,8 +34,9 @@ class Kind:
     """Keys of the settings that it needs; a reward that does not need one of them must not be given it."""
     check: "Callable[[Reward], None] | None" = None
     """Raises `ValueError` where the value of a key cannot be right."""
-    load: "Callable[[Reward, str, Paths], Any] | None" = None
-    """Raises `InputError` where what it names in data/guides cannot be had; called before a run starts."""
+    look: "Callable[[Reward, str, Paths], Any] | None" = None
+    """Raises `InputError` or `SettingsError` where what it names in data/guides is not there; called before a run
+    starts, so nothing of the user's runs in it."""
 
 
 def each(about: str, function: Callable[[str, str], float]) -> Kind:
@@ -61,10 +62,10 @@ def reward_functions(settings: "Settings", paths: Paths, tokenizer: Any) -> list
 
 
 def check_rewards(settings: "Settings", paths: Paths) -> None:
-    """Raise `InputError` where a function cannot be loaded, or a reward model is not there."""
+    """Raise `InputError` or `SettingsError` where a function or a reward model is not there; nothing runs."""
     for index, reward in enumerate(settings.rewards):
-        if load := REWARDS[reward.kind].load:
-            load(reward, f"align.rewards.{index}.name", paths)
+        if look := REWARDS[reward.kind].look:
+            look(reward, f"align.rewards.{index}.name", paths)
 
 
 def _pattern(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
@@ -80,7 +81,8 @@ def _compiles(reward: "Reward") -> None:
 
 
 def _names_a_function(reward: "Reward") -> None:
-    if (reward.name or "").count(":") != 1:
+    module, _, name = (reward.name or "").partition(":")
+    if not (module and name.isidentifier()):
         raise ValueError("name has to be file.py:function or package.module:function")
 
 
@@ -116,13 +118,13 @@ REWARDS = {
         _function,
         ("name",),
         _names_a_function,
-        lambda reward, key, paths: guides.function(paths, reward.name or "", key),
+        lambda reward, key, paths: guides.check(paths, reward.name or "", key),
     ),
     "model": Kind(
         "what the reward model `name` says",
         lambda reward, key, paths, tokenizer: reward_model(reward.name or "", key, paths, tokenizer),
         ("name",),
-        load=lambda reward, key, paths: guides.model(paths, reward.name or "", key),
+        look=lambda reward, key, paths: guides.model(paths, reward.name or "", key),
     ),
 }
 """Rewards in the order in which they are listed."""

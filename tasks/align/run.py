@@ -16,6 +16,7 @@ from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
 from tasks.align.trainers import ReferenceCheck
+from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
@@ -64,6 +65,7 @@ def align(settings: Settings, paths: Paths) -> None:
             tokenizer.save_pretrained(model_folder)
         else:
             save(result.model, out, record["location"], initial(tuning, scratch))
+            copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
         facts = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
         write_json(model_folder / "training.json", facts)
@@ -183,6 +185,8 @@ def fit(
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {reason}") from None
     for value in trainable:
         value.data = value.data.float()
+    if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
+        configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
     work = data.work
     if hasattr(trainer, "probe"):

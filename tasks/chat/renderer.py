@@ -1,16 +1,18 @@
 """Dialogues to text by a tokenizer's chat template: one way, for training and for every evaluation of it.
 
 A template is fed as it wants to be, which a few probe dialogues show: arguments of tool calls as objects or as the text
-that OpenAI's form has, a system prompt of its own or at the head of the first user turn where the template refuses it.
+that OpenAI's form has, their ids as they are or in the form that it demands, a system prompt of its own or at the head
+of the first user turn where the template refuses it.
 """
 
+import re
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
 from tasks.chat.environment import CachedToJson, read
-from tasks.chat.forms import in_parts, with_objects, with_texts
+from tasks.chat.forms import ANY_ID, SHORT_ID, in_parts, with_ids, with_objects, with_texts
 from tasks.core.errors import ModelError
 from tasks.models.private_transformers import compile_template, render_marked, with_one_name_for_reasoning
 from tasks.rows.canonical import Message
@@ -107,10 +109,11 @@ class Renderer:
             if rest and rest[0]["role"] == "user":
                 joined = f"{system['content']}\n\n{rest[0]['content']}"
                 messages = [{**rest[0], "content": joined}, *rest[1:]]
-        form = with_objects if self.takes_objects else with_texts
-        return with_one_name_for_reasoning(
-            [form(message) if message.get("tool_calls") else message for message in messages]
-        )
+        if any(message.get("tool_calls") for message in messages):
+            form = with_objects if self.takes_objects else with_texts
+            messages = [form(message) if message.get("tool_calls") else message for message in messages]
+            messages = messages if self.takes_ids is None else with_ids(messages, self.takes_ids)
+        return with_one_name_for_reasoning(messages)
 
     def probe(self) -> str:
         """A question and an answer, rendered; with a tool where the template cannot do without.
@@ -147,6 +150,27 @@ class Renderer:
             return not any(wrong in text for wrong in ("'kq'", "&#34;", "&#39;"))
         except Unrenderable:
             return False
+
+    @cached_property
+    def takes_ids(self) -> re.Pattern[str] | None:
+        """The ids that calls and results must have, nine letters in Mistral's templates; None where none is needed."""
+        form = with_objects if self.takes_objects else with_texts
+        user, call, result, answer = [form(message) for message in PROBE_CALL]
+        bare_result = {key: result[key] for key in result if key != "tool_call_id"}
+        calls = call["tool_calls"]
+
+        def renders(**call_id: str) -> bool:
+            named = {**call, "tool_calls": [{key: calls[0][key] for key in ("type", "function")} | call_id]}
+            answered = bare_result | ({"tool_call_id": call_id["id"]} if call_id else {})
+            try:
+                self.render_adapted([user, named, answered, answer], [PROBE_TOOL])
+            except Unrenderable:
+                return False
+            return True
+
+        if renders() or not renders(id=calls[0]["id"]):
+            return None
+        return ANY_ID if renders(id="call_q") else SHORT_ID
 
     @cached_property
     def lacks_generation_prompt(self) -> bool:

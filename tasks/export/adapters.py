@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tasks.chat.stops import GENERATION
 from tasks.core.errors import ModelError
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
@@ -15,7 +16,10 @@ KEPT = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
-    """Copy data/trained and data/adapters/*; name the base, the largest rank and the command that serves them."""
+    """Copy data/trained and data/adapters/*; name the base, the largest rank and the command that serves them.
+
+    An adapter has no generation settings, so those of data/merged go along, with every token at which turns end.
+    """
     record = base_record(paths)
     folders = {"trained": paths.trained, **{folder.name: folder for folder in sorted(paths.adapters.glob("*/"))}}
     ranks = {}
@@ -28,12 +32,14 @@ def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any
         write_json(out / name / KEPT[0], config)
     tokenizer = paths.tokenizer
     shutil.copytree(tokenizer, out / "tokenizer")
+    for name in (*ranks, "tokenizer"):
+        shutil.copyfile(paths.merged / GENERATION, out / name / GENERATION)
     modules = " ".join(f"{name}={name}" for name in ranks)
     write_text(
         out / "serve.sh",
         "#!/bin/sh\n# The base's folder or hub name as the first argument.\n"
-        f'exec vllm serve "$1" --tokenizer tokenizer --enable-lora --max-lora-rank {max(ranks.values())} '
-        f"--lora-modules {modules}\n",
+        f'exec vllm serve "$1" --tokenizer tokenizer --generation-config tokenizer --enable-lora '
+        f"--max-lora-rank {max(ranks.values())} --lora-modules {modules}\n",
     )
     return {"base": record["location"], "base_sha256": record["sha256"], "adapters": ranks}
 

@@ -1,11 +1,13 @@
 """What stands beside the weights of a model folder: configuration, generation settings, tokenizer."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tasks.chat.stops import GENERATION, save_stop_ids, stop_ids
 from tasks.core.errors import ModelError
 from tasks.core.files import write_json
 from tasks.core.paths import PATHS
@@ -17,7 +19,7 @@ ENVIRONMENT_KEYS = ("_name_or_path", "transformers_version")
 def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, out: Path) -> None:
     """Write into `out` what `model`, whose generation settings lie in `folder`, needs to load and to stop.
 
-    Generation stops where training taught it to stop: at the eos of `tokenizer`.
+    Generation stops at the eos of `tokenizer`; see `save_stops` for the other tokens at which it has to.
     """
     from transformers import GenerationConfig
 
@@ -37,6 +39,17 @@ def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, ou
     for name in ("config.json", "generation_config.json"):
         values = json.loads((out / name).read_text())
         write_json(out / name, {key: value for key, value in values.items() if key not in ENVIRONMENT_KEYS})
+
+
+def save_stops(out: Path, folders: Sequence[Path], tokenizer: Any) -> set[int]:
+    """Have the model in `out` stop at every token at which one of `folders` does: the base's, and training's own.
+
+    Returns their ids. A server that knows one of several runs on behind the others, such as the end of a call.
+    """
+    ids = set().union(*(stop_ids(folder, tokenizer) for folder in folders))
+    for name in ("config.json", GENERATION):
+        save_stop_ids(out / name, ids, tokenizer)
+    return ids
 
 
 def stored_dtype(folder: Path) -> torch.dtype:

@@ -4,12 +4,14 @@ from typing import Any
 
 import torch
 
+from tasks.chat.stops import ordered
 from tasks.core.errors import CheckFailed, InputError, ModelError
 from tasks.core.files import write_json, written
 from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
 from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
-from tasks.merge.folder import check_tokenizer, stored_dtype
+from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
+from tasks.merge.origin import check_origin
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
 from tasks.merge.trained import MergeOptions, open_trained, parameters
@@ -27,6 +29,8 @@ def merge(settings: Settings, paths: Paths) -> None:
     base, record = base_folder(paths), base_record(paths)
     adapter = _adapter(paths, record)
     how = _how(settings, paths, record, adapter)
+    for folder in (*([adapter.folder] if adapter else []), *(other.folder for other in how.others.values())):
+        check_origin(folder, record["location"], base, settings.base_names)
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     rows = probes(paths.templated, settings.probes, len(tokenizer))
@@ -37,7 +41,8 @@ def merge(settings: Settings, paths: Paths) -> None:
         effect = compare(before, expected, "the trained model")
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
-        difference = compare(expected, reloader.logits(out, rows), str(PATHS.merged), tokenizer.eos_token_id)
+        stops = save_stops(out, (base, paths.tokenizer), tokenizer)
+        difference = compare(expected, reloader.logits(out, rows), str(PATHS.merged), stops)
         exact = dtype == torch.float32 and how.exact
         _judge(settings, adapter, exact, dtype, difference, effect)
         new = check_new_tokens(base, out, tokenizer, paths.templated)
@@ -51,6 +56,7 @@ def merge(settings: Settings, paths: Paths) -> None:
             else "the base as it is stored",
             **({"combined": settings.combine.model_dump(mode="json")} if settings.combine else {}),
             "new_tokens": new,
+            "stops": tokenizer.convert_ids_to_tokens(ordered(stops, tokenizer)),
             "arithmetic": "float32",
             "dtype": str(dtype).removeprefix("torch."),
             "tolerance": settings.tolerance,

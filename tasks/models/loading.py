@@ -1,7 +1,6 @@
 """A causal language model and its tokenizer from a folder, whatever the format. Heavy libraries load when called."""
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,6 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
         )
     else:
         model = from_pretrained(folder, dtype=dtype, device_map=device)
-    if getattr(model, "is_loaded_in_8bit", False):  # says at every call of every layer that int8 computes in float16
-        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
     if getattr(model, "is_loaded_in_4bit", False):
         keep_packing(model)
     return model.eval()

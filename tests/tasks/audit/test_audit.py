@@ -54,7 +54,7 @@ def test_the_object_for_programs(workdir: Path, capsys: pytest.CaptureFixture[st
     code, out, error = audit(capsys, "rows.jsonl", "--tokenizer", "tok", "--json")
     report = json.loads(out)
     assert (code, error, out.count("\n")) == (1, "", 1)
-    assert report.keys() == {"ok", "rows", "findings", "lengths", "tokens"}
+    assert report.keys() == {"ok", "rows", "shapes", "findings", "lengths", "tokens"}
     assert (report["ok"], report["rows"]) == (False, 3)
     for finding in report["findings"]:
         assert finding.keys() == {"check", "severity", "rows", "examples", "message"}
