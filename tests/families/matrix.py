@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.families.chain import Chain, Outcome
 
 Step = tuple[str, Outcome]
 
-TOKENS = {"template__chat_template": "chatml", "template__new_tokens": ["<|tool|>", "<|doc|>"]}
+TOKENS: dict[str, Any] = {"template__chat_template": "chatml", "template__new_tokens": ["<|tool|>", "<|doc|>"]}
 """Settings that give the tokenizer tokens that the base has no embeddings for."""
 
 
@@ -57,7 +58,7 @@ def _lora(chain: Chain) -> Iterator[Step]:
     def used() -> Iterator[Step]:
         yield from _after(chain.stage("evaluate", "merged"), "evaluate", answered)
         for scheme in ("nf4", "int8"):
-            yield from _after(chain.stage("quantize", scheme), scheme, lambda scheme=scheme: bits(scheme))
+            yield from _after(chain.stage("quantize", scheme), scheme, partial(bits, scheme))
         yield "gguf", chain.stage("quantize", "gguf-q8_0")
         yield "ollama", chain.stage("export", "ollama", export__formats=["ollama"])
         chain.remove(chain.paths.schemes, chain.paths.data / "exported")
@@ -72,7 +73,7 @@ def _lora(chain: Chain) -> Iterator[Step]:
 
 
 def _full(chain: Chain) -> Iterator[Step]:
-    settings = {"train__method": "full", "train__learning_rate": 1e-3}
+    settings: dict[str, Any] = {"train__method": "full", "train__learning_rate": 1e-3}
     yield from _trained(chain, "full", lambda: _merged(chain, "full"), **settings)
 
 
@@ -84,7 +85,7 @@ def _qlora(chain: Chain) -> Iterator[Step]:
 
 
 def _packing(chain: Chain) -> Iterator[Step]:
-    settings = {"template__packing": True, "template__max_length": 256}
+    settings: dict[str, Any] = {"template__packing": True, "template__max_length": 256}
     yield from _after(
         chain.stage("template", **settings),
         "packing: template",
@@ -104,7 +105,7 @@ def _new_tokens(chain: Chain) -> Iterator[Step]:
 
 def _pairs(chain: Chain) -> Iterator[Step]:
     """Preferences on the base itself, without a row for `train`."""
-    settings = {"align__objective": "dpo", "align__start": "base", "train__enabled": False}
+    settings: dict[str, Any] = {"align__objective": "dpo", "align__start": "base", "train__enabled": False}
 
     def aligned() -> Iterator[Step]:
         yield from _after(chain.stage("align", **settings), "dpo: align", merged)
