@@ -13,7 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tasks.__main__ import FIXED
+from tasks.core.files import write_text
 from tests.families.configurations import FAMILIES
+from tests.families.page import PAGE, page
 
 
 def preload() -> None:
@@ -39,7 +41,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.families")
     parser.add_argument("names", nargs="*", choices=[*FAMILIES, []], metavar="NAME")
     parser.add_argument("--out", type=Path, help="file for the outcomes, a JSON object a line")
+    parser.add_argument("--short", action="store_true", help="tuning and merging of an adapter only")
+    parser.add_argument("--page", action="store_true", help="write docs/models.md and try nothing")
     options = parser.parse_args(arguments)
+    if options.page:
+        write_text(PAGE, page())
+        return
     if any(os.environ.get(name) != value for name, value in FIXED.items()):
         os.environ.update(FIXED, OMP_NUM_THREADS="1")
         os.execv(sys.executable, [sys.executable, "-m", "tests.families", *arguments])
@@ -48,7 +55,7 @@ def main(arguments: list[str]) -> None:
 
     with tempfile.TemporaryDirectory(prefix="temper-families-") as folder:
         for name in options.names or FAMILIES:
-            for step, outcome in run(name, Path(folder) / name):
+            for step, outcome in run(name, Path(folder) / name, short=options.short):
                 if options.out:
                     with options.out.open("a") as file:
                         file.write(json.dumps({"family": name, "step": step, **asdict(outcome)}) + "\n")

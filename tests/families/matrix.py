@@ -15,13 +15,19 @@ TOKENS: dict[str, Any] = {"template__chat_template": "chatml", "template__new_to
 """Settings that give the tokenizer tokens that the base has no embeddings for."""
 
 
-def run(name: str, folder: Path, dtype: str = "float32") -> Iterator[Step]:
-    """Take the family `name` through the chain in `folder`, which is removed afterwards."""
+def run(name: str, folder: Path, short: bool = False) -> Iterator[Step]:
+    """Take the family `name` through the chain in `folder`, which is removed afterwards.
+
+    `short`: only as far as an adapter is merged.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        chain = Chain(folder / "rows", lambda model: build(name, model, dtype))
+        chain = Chain(folder / "rows", lambda model: build(name, model))
         first = chain.stage("base"), chain.stage("template")
         yield from zip(("base", "template"), first, strict=True)
+        if short:
+            yield from _trained(chain, "lora", lambda: _merged(chain, "lora"), train__method="lora")
+            return
         if all(outcome.works for outcome in first):
             for part in (_lora, _full, _qlora, _packing, _new_tokens):
                 yield from part(chain)
