@@ -1,10 +1,12 @@
 """The tokenizer as it is trained with: its chat template, its control tokens, and where generation stops."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError, ModelError
+from tasks.core.json_files import read_object
+from tasks.models.foreign import foreign
+from tasks.models.loading import check_ids
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -32,10 +34,9 @@ def read(folder: Path | str, settings: Settings) -> Any:
 
     if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
         raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
-    try:
+    with foreign(Path(folder), "restore its files", "the tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # these are files of strangers, and what reads them raises anything
-        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    check_ids(tokenizer, str(folder))
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
     if settings.chat_template is not None:
@@ -132,13 +133,7 @@ def max_length(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]
 
 def _json_object(file: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises `ModelError` where it is none."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file}: no valid JSON ({error}).") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{file}: no JSON object.")
-    return value
+    return read_object(file, ModelError)
 
 
 def _count(value: Any, base: Path, name: str) -> int | None:
