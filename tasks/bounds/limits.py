@@ -7,9 +7,11 @@ Time is what the process computes, not what passes, so that a busy machine refus
 """
 
 import os
+import resource
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
@@ -27,66 +29,73 @@ class Bounds:
     """A limit of computing time and memory for the work within; beyond it `refuse(why)` is raised.
 
     Time is limited in the main thread only, and between two steps of Python or of `re`; memory on Linux only. Bounds
-    within bounds count together with them.
+    within bounds count together with them. Entering and leaving takes some microseconds.
     """
+
+    __slots__ = ("_memory", "_outer", "_refuse", "_seconds", "_space", "_start", "_timed")
 
     def __init__(self, seconds: float, refuse: Callable[[str], TemperError], memory: int = ROOM) -> None:
         """`seconds` of computing, `memory` in bytes besides what the process has."""
         self._seconds, self._refuse, self._memory = seconds, refuse, memory
-        self._timed = False
-        self._before: tuple[float, float] = (0.0, 0.0)
-        self._handler: object = None
-        self._space: tuple[int, int] | None = None
 
     def __enter__(self) -> None:
-        self._space = _take_space(self._memory)
-        self._timed = threading.current_thread() is threading.main_thread()
+        self._space = space(self._memory)
+        self._timed = threading.get_ident() == threading.main_thread().ident
         if self._timed:
-            self._handler = signal.signal(signal.SIGVTALRM, _ring)
-            self._before = signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds)
+            _listen()
+            self._start = time.process_time()
+            self._outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._timed:
-            left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
-            signal.signal(signal.SIGVTALRM, self._handler)  # type: ignore[arg-type]  # what `signal` itself returned
-            if self._before[0]:
-                signal.setitimer(signal.ITIMER_VIRTUAL, max(1e-3, self._before[0] - (self._seconds - left)))
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+            if self._outer:  # by the clock of the process: the timer's own counts in steps of some milliseconds
+                left = self._outer - (time.process_time() - self._start)
+                signal.setitimer(signal.ITIMER_VIRTUAL, max(1e-3, left))
         if self._space:
-            _give_space(self._space)
+            resource.setrlimit(resource.RLIMIT_AS, self._space)
         if isinstance(error, _Alarm):
             raise self._refuse(f"it takes more than {self._seconds:g} seconds of computing") from None
         if isinstance(error, MemoryError):
             raise self._refuse(f"it takes more than {self._memory / 2**30:g} GiB of memory") from None
 
 
+_listens: list[bool] = []
+"""Not empty once the alarm of this process is heard."""
+
+_statm: list[int] = []
+"""The open file in which the kernel says how large this process is."""
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def _listen() -> None:
+    if not _listens:
+        signal.signal(signal.SIGVTALRM, _ring)
+        _listens.append(True)
+
+
 def _ring(number: int, frame: FrameType | None) -> None:
     raise _Alarm
 
 
-def _take_space(size: int) -> tuple[int, int] | None:
-    """Let the process have `size` bytes of addresses besides those it has; returns its limits as they were."""
+def space(size: int) -> tuple[int, int] | None:
+    """Let the process have `size` bytes of addresses besides those it has.
+
+    Returns its limits as they were; None where they are as narrow already, or the system knows none.
+    """
     if sys.platform != "linux":
         return None
-    import resource
-
-    handle = os.open("/proc/self/statm", os.O_RDONLY)
-    pages = int(os.read(handle, 64).split(b" ", 1)[0])
-    os.close(handle)
+    if not _statm:
+        _statm.append(os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC))
+    most = int(os.pread(_statm[0], 64, 0).split(b" ", 1)[0]) * _PAGE + size
     limits = resource.getrlimit(resource.RLIMIT_AS)
-    most = pages * _PAGE + size
-    soft, hard = limits
-    if soft != resource.RLIM_INFINITY and soft <= most:
+    if limits[0] != resource.RLIM_INFINITY and limits[0] <= most:
         return None
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
     return limits
 
 
-def _give_space(limits: tuple[int, int]) -> None:
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, limits)
-
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+os.register_at_fork(after_in_child=_statm.clear)  # it would be the parent's size

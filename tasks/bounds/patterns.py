@@ -19,8 +19,9 @@ TRIED = 1.0
 SEARCHED = 10.0
 """Seconds of computing that a search in one text may take."""
 
-LENGTH = 2000
-"""Characters of a text that a pattern is tried on: about an answer's."""
+LENGTH, REPEATS = 500, 40
+"""Characters of a long text that a pattern is tried on, and how often a word stands in one: more than enough for two
+repetitions of one another, and few enough for patterns that are only slow."""
 
 END = "\0"
 """Ends these texts: matched by few patterns, so that they look for another way to match what is before it."""
@@ -31,7 +32,7 @@ class _TooSlow(TemperError):
 
 
 def usable(expression: str) -> str:
-    """`expression`; raises `ValueError` where it is no regular expression, or is slow on a text of 2,000 letters.
+    """`expression`; raises `ValueError` where it is no regular expression, or takes too long on a text of 500 letters.
 
     >>> usable("[0-9]+")
     '[0-9]+'
@@ -81,6 +82,7 @@ def _texts(expression: str) -> Iterator[str]:
     """Texts that bring out a pattern that repeats what repeats: its own letters and words, many times over."""
     words = re.findall(r"\w+", expression)[:12]
     letters = sorted({*"a0A _.-\n", *re.sub(r"\\.", "", expression)[:60]})
-    for size in (40, LENGTH):
-        for word in (*letters, *words):
-            yield word * (size // len(word)) + END
+    for word in (*letters, *words):
+        yield word * REPEATS + END
+    for letter in letters:
+        yield letter * LENGTH + END

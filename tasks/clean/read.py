@@ -51,8 +51,6 @@ def _lines(source: Source, format: Format) -> Iterator[Record]:
                 text = f"{shown} … ({LONGEST + rest} bytes)"
                 yield Record(source, number, None, text, "too_long_line")
                 continue
-            if b"\0" in line:
-                raise InputError(f"{source.path}: line {number} has a NUL byte, so this is no text; remove the file.")
             if line.strip():
                 yield _parsed(source, number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
 

@@ -1,9 +1,9 @@
 """Turns of a conversation in one form, from OpenAI's messages or ShareGPT's; what they have beside text is kept."""
 
-import json
 from typing import Any
 
 from tasks.clean.content import Turn, Unusable, as_json
+from tasks.core.json_files import json_value
 
 ROLES = {
     "system": "system",
@@ -77,7 +77,7 @@ def _is_null(value: Any) -> bool:
 def _calls(value: Any) -> list[dict[str, Any]]:
     """ShareGPT's call of a function, one object or a list of them, as OpenAI's tool_calls."""
     try:
-        calls = json.loads(value) if isinstance(value, str) else value
+        calls = json_value(value) if isinstance(value, str) else value
     except ValueError:
         raise Unusable("bad_tool_call") from None
     calls = calls if isinstance(calls, list) else [calls]

@@ -54,6 +54,21 @@ def read_as(model: type[Model], path: Path, kind: type[TemperError] = InputError
         raise kind(f"{path}: {key}{shown}: {message[0].lower()}{message[1:]}; {remedy}.") from None
 
 
+def json_value(text: str) -> Any:
+    """The JSON value that a text within a row is. Raises `ValueError` where it is none, or nested too deep.
+
+    >>> json_value('{"a": [1]}')
+    {'a': [1]}
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if depth(value) > DEEPEST:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+    return value
+
+
 def depth(value: Any) -> int:
     """Levels of lists and objects within `value`, counted up to one more than are allowed.
 

@@ -6,7 +6,7 @@ from typing import Any
 from tasks.core.errors import InputError, ModelError
 from tasks.core.json_files import read_object
 from tasks.models.foreign import foreign
-from tasks.models.loading import check_ids
+from tasks.models.loading import MOST_TOKENS, check_ids
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -37,6 +37,14 @@ def read(folder: Path | str, settings: Settings) -> Any:
     with foreign(Path(folder), "restore its files", "the tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     check_ids(tokenizer, str(folder))
+    if (
+        not isinstance(tokenizer.model_max_length, int | float)
+        or tokenizer.model_max_length != tokenizer.model_max_length
+    ):
+        raise ModelError(
+            f"{folder}: model_max_length = {str(tokenizer.model_max_length)[:40]!r} of the tokenizer is no number of "
+            "tokens; mend tokenizer_config.json."
+        )
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
     if settings.chat_template is not None:
@@ -60,7 +68,7 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
         notes["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
     if not isinstance(tokenizer.chat_template, str):
         raise ModelError(f"{name}: the tokenizer has several chat templates; name one file in template.chat_template.")
-    if tokenizer.eos_token is None:
+    if not tokenizer.eos_token or tokenizer.eos_token_id is None:
         raise ModelError(f"{name}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # harmless: padding is masked by position, not by token
@@ -101,7 +109,7 @@ def config_stop_ids(base: Path | None) -> set[int]:
         if base and (base / name).is_file():
             value = _json_object(base / name).get("eos_token_id")
             ids = value if isinstance(value, list) else [] if value is None else [value]
-            if not all(type(token) is int for token in ids):
+            if not all(type(token) is int and 0 <= token < MOST_TOKENS for token in ids):
                 raise ModelError(f"{base / name}: eos_token_id = {value!r} is no token's number; mend the file.")
             return set(ids)
     return set()

@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     command.add_argument("--fixed", type=float, default=1.0, help="share of the fixed inputs, drawn too")
     command.add_argument("--only", default="", help="those whose name holds this")
     command.add_argument("--hang", type=float, default=60.0, help="seconds after which an input hangs")
+    command.add_argument("--light", action="store_true", help="without those that are large or meant to take long")
     command.add_argument("--all", action="store_true", help="a line for each input")
     options = command.parse_args(arguments)
     if any(os.environ.get(name) != value for name, value in FIXED.items()):
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
         project = Path(root) / "project"
         project.mkdir()
         kind.prepare(project)
-        cases = [case for case in kind.fixed() if draw.random() < options.fixed]
+        cases = [case for case in kind.fixed() if draw.random() < options.fixed and not (options.light and case.heavy)]
         cases += islice(kind.drawn(draw), options.drawn)
         for case in cases:
             if options.only not in case.name:

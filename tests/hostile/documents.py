@@ -75,7 +75,8 @@ def laughs() -> str:
     """An entity that is ten times one that is ten times one, and so on."""
     entities = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
     return (
-        f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "aaaaaaaaaa">{entities}]><w:document {W}><w:body><w:p><w:r><w:t>'
+        f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a0 "aaaaaaaaaa">{entities}]>'
+        f"<w:document {W}><w:body><w:p><w:r><w:t>"
         "&a9;</w:t></w:r></w:p></w:body></w:document>"
     )
 
@@ -108,6 +109,9 @@ def flate(size: int, what: bytes, times: int = 1) -> bytes:
     return b"<</Length %d/Filter[%s]>>stream\n%s\nendstream" % (len(packed), filters, packed)
 
 
+FORM = b"<</Type/XObject/Subtype/Form/Length 5/Resources<</XObject<</X 4 0 R>>>>>>stream\n/X Do\nendstream"
+"""A form that draws itself."""
+
 GOOD = {"a.docx": docx(PARAGRAPH), "a.pdf": pdf(), "a.html": b"<h1>A</h1><p>some <b>words</b> here</p><ul><li>x</ul>",
         "a.md": b"---\na: b\n---\n# A\n\nsome words\n\n```\ncode\n```\n", "a.txt": b"some words"}  # fmt: skip
 
@@ -136,7 +140,7 @@ PDFS: dict[str, Callable[[], bytes]] = {
     "20,000 pages": lambda: pdf(object2=b"<</Type/Pages/Kids[" + b"3 0 R " * 20_000 + b"]/Count 20000>>"),
     "count huge": lambda: pdf(object2=b"<</Type/Pages/Kids[3 0 R]/Count 999999999>>"),
     "contents itself": lambda: pdf(object3=b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 3 0 R>>"),
-    "deep": lambda: pdf(object3=b"<</Type/Page/Parent 2 0 R/MediaBox" + b"[" * 5000 + b"]" * 5000 + b"/Contents 4 0 R>>"),
+    "deep": lambda: pdf(object3=b"<</Type/Page/Parent 2 0 R/MediaBox" + b"[" * 9999 + b"/Contents 4 0 R>>"),
     "flate 600 MB": lambda: pdf(object4=flate(600, b"\0" * 2**20)),
     "flate 60 MB of text": lambda: pdf(object4=flate(3_000_000, b"(ab) Tj 1 0 0 1 0 0 Tm ")),
     "flate twice": lambda: pdf(object4=flate(3000, b"\0" * 2**20, 2)),
@@ -144,7 +148,7 @@ PDFS: dict[str, Callable[[], bytes]] = {
     "numbers": lambda: pdf(b"9" * 6000 + b" Td (x) Tj"), "brackets": lambda: pdf(b"BT " + b"[" * 50_000 + b" TJ ET"),
     "forms in a circle": lambda: pdf(b"/X Do",
         object3=b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]/Contents 4 0 R/Resources<</XObject<</X 4 0 R>>>>>>",
-                                     object4=b"<</Type/XObject/Subtype/Form/Length 5/Resources<</XObject<</X 4 0 R>>>>>>stream\n/X Do\nendstream"),
+                                     object4=FORM),
 }  # fmt: skip
 
 

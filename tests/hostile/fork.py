@@ -16,7 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 HANG = 60.0
-"""Seconds after which an input counts as one that hangs."""
+"""Seconds of computing after which an input counts as one that hangs; other work on the machine does not count."""
+
+HEAVY = (" MB", "bomb", "range(", "000", "(.*)*", "+)+", "|a)*", "|e)*", "\\s?)*", "grows", " ** ", "turns")
+"""In the names of inputs that take seconds."""
+
+WAIT = 5
+"""How many times as long is waited for one that does not compute at all."""
 
 MOST_MEMORY = 2 * 2**30
 """Bytes that the child of an input may have in memory."""
@@ -35,6 +41,11 @@ class Case:
     run: Callable[[], int]
     """What the command does, in that folder; returns the exit code."""
 
+    @property
+    def heavy(self) -> bool:
+        """Whether it is large, or meant to take its time, by its name."""
+        return any(word in self.name for word in HEAVY)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -43,6 +54,7 @@ class Outcome:
     name: str
     code: int
     seconds: float
+    """Of computing."""
     memory: int
     """Largest resident size of the child, in bytes."""
     output: str
@@ -86,29 +98,31 @@ def outcome(case: Case, project: Path, folder: Path, hang: float = HANG) -> Outc
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
-        _child(case, folder, out, err)
+        _child(case, folder, out, err, hang)
     start, status, usage, hung = time.monotonic(), 0, None, False
     while usage is None:
         done, status, used = os.wait4(child, os.WNOHANG)
         if done:
             usage = used
-        elif time.monotonic() - start > hang:
+        elif time.monotonic() - start > WAIT * hang:
             hung = True
             os.killpg(child, signal.SIGKILL)
             _, status, usage = os.wait4(child, 0)
         else:
             time.sleep(0.01)
-    seconds = time.monotonic() - start
+    seconds = usage.ru_utime + usage.ru_stime
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # what it has started
     left = [str(path.relative_to(folder)) for path in folder.rglob("*.writing") if ".dvc" not in path.parts]
+    code = os.waitstatus_to_exitcode(status)
+    hung = hung or code == -signal.SIGXCPU
     return Outcome(
-        case.name, os.waitstatus_to_exitcode(status), round(seconds, 1), usage.ru_maxrss * 1024,
+        case.name, code, round(seconds, 1), usage.ru_maxrss * 1024,
         out.read_text(errors="replace"), err.read_text(errors="replace"), hung, left,
     )  # fmt: skip
 
 
-def _child(case: Case, folder: Path, out: Path, err: Path) -> None:
+def _child(case: Case, folder: Path, out: Path, err: Path, hang: float) -> None:
     code = 1
     try:
         os.setsid()
@@ -118,6 +132,7 @@ def _child(case: Case, folder: Path, out: Path, err: Path) -> None:
             os.dup2(os.open(file, mode), number)
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(hang), int(hang) + 1))
         code = int(case.run() or 0)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -271,7 +271,7 @@ FOLDERS: dict[str, Callable[[Path], object]] = {
     "a link to /dev/zero": _beside("b.jsonl", lambda file: file.symlink_to("/dev/zero")),
     "a link outside": lambda folder: (folder / "b.txt").symlink_to("/etc/passwd"),
     "a file": _as_file,
-    "a name in bytes": lambda folder: Path(os.fsdecode(os.fsencode(folder) + b"/a\xff\xfe.jsonl")).write_bytes(lines(ROWS)),
+    "a name in bytes": lambda folder: (folder / os.fsdecode(b"a\xff\xfe.jsonl")).write_bytes(lines(ROWS)),
     "a name of two lines": put("a\nb.jsonl", lines(ROWS)),
     "a long name": put("n" * 249 + ".jsonl", lines(ROWS)),
     "state.json odd": lambda folder: [put("a.arrow", files()["a.arrow"])(folder),
