@@ -3,6 +3,7 @@
 texts = in_child(lambda: convert(path), 30.0, lambda why: InputError(f"{path}: {why}; take the file out."))
 """
 
+import faulthandler
 import os
 import pickle
 import resource
@@ -63,6 +64,7 @@ def _work(work: Callable[[], Result], seconds: float, memory: int, writing: int)
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)  # what a library says while it dies
+        faulthandler.disable()  # it has a standard error of its own
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         used = int(seconds) + 1
         resource.setrlimit(resource.RLIMIT_CPU, (used, used + 5))

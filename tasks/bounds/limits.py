@@ -49,13 +49,15 @@ class Bounds:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._space:
+            resource.setrlimit(resource.RLIMIT_AS, self._space)
         if self._timed:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
             if self._outer:  # by the clock of the process: the timer's own counts in steps of some milliseconds
                 left = self._outer - (time.process_time() - self._start)
+                if left <= 0 and error is None:
+                    raise _Alarm
                 signal.setitimer(signal.ITIMER_VIRTUAL, max(1e-3, left))
-        if self._space:
-            resource.setrlimit(resource.RLIMIT_AS, self._space)
         if isinstance(error, _Alarm):
             raise self._refuse(f"it takes more than {self._seconds:g} seconds of computing") from None
         if isinstance(error, MemoryError):

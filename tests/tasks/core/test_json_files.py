@@ -71,7 +71,7 @@ def test_a_key_of_another_form_is_named(tmp_path: Path, value: dict[str, Any], s
 
 
 def test_levels_are_counted() -> None:
-    assert [depth(value) for value in (1, [], [[]], {"a": [1, {"b": 2}]})] == [0, 1, 2, 3]
+    assert [*map(depth, (1, [[]], {"a": [1, {"b": 2}]}))] == [0, 2, 3]
     assert depth(json.loads(nest(DEEPEST))) == DEEPEST
 
 
