@@ -111,7 +111,7 @@ def _unpacked(column: Any) -> int:
         values = column.dictionary
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_binary(values.type):
             return int(pc.sum(pc.binary_length(values).take(column.indices)).as_py() or 0)
-        return len(column) * max(1, values.nbytes // max(1, len(values)))
+        return int(len(column) * max(1, values.nbytes // max(1, len(values))))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return 4 * len(column) + _unpacked(column.flatten())
     if pa.types.is_struct(kind):

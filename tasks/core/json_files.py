@@ -47,7 +47,8 @@ def read_as(model: type[Model], path: Path, kind: type[TemperError] = InputError
     try:
         return model.model_validate(read_object(path, kind, remedy))
     except ValidationError as error:
-        fault = error.errors()[0]
+        faults = error.errors()
+        fault = next((one for one in faults if one["type"] == "value_error"), faults[0])  # a choice has several
         key = ".".join(str(part) for part in fault["loc"])
         shown = "" if fault["type"] == "missing" else f" = {_short(fault['input'])}"
         message = fault["msg"].removeprefix("Value error, ")

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,22 +111,53 @@ TEMPLATES: dict[str, str | bytes] = {
 
 Change = Callable[[Any], Any]
 
+
+def with_id(number: Any, value: Any) -> None:
+    value["model"]["vocab"]["zzz"] = number
+
+
+def with_added(number: Any, value: Any) -> None:
+    value["added_tokens"].append({**value["added_tokens"][0], "id": number, "content": "<|x|>"})
+
+
+def split_by(pattern: str, value: Any) -> None:
+    value["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+
+
+def with_key(key: str, new: Any, value: Any) -> None:
+    value[key] = new
+
+
+def linked_to_itself(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to("tokenizer")
+
+
+def as_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("x")
+
+
+def only_sizes(folder: Path) -> None:
+    for file in folder.iterdir():
+        if file.name != "config.json":
+            file.unlink()
+
+
 TOKENIZERS: dict[str, Change] = {
     "no vocabulary": lambda v: v["model"].update(vocab={}),
     "no merges": lambda v: v["model"].update(merges=[]),
     "a bad merge": lambda v: v["model"].update(merges=[["a", "nope"]]),
     "ids twice": lambda v: v["model"]["vocab"].update(dict.fromkeys(list(v["model"]["vocab"])[:5], 0)),
-    **{f"id {number}": (lambda v, number=number: v["model"]["vocab"].update({"zzz": number}))
+    **{f"id {number}": partial(with_id, number)
        for number in (-1, 999_999, 2**28, 2**31, 2**32 - 1, 2**32, 1.5, "x", None)},
-    **{f"added id {number}": (lambda v, number=number: v["added_tokens"].append(
-        {**v["added_tokens"][0], "id": number, "content": "<|x|>"})) for number in (10**6, 2**28, 2**31, 2**32 - 1,
+    **{f"added id {number}": partial(with_added, number) for number in (10**6, 2**28, 2**31, 2**32 - 1,
         -1, "x")},
     "model unknown": lambda v: v["model"].update(type="Nope"),
     "added twice": lambda v: v["added_tokens"].append(v["added_tokens"][0]),
     "added without text": lambda v: v["added_tokens"].append({**v["added_tokens"][0], "id": 401, "content": ""}),
     "added a letter": lambda v: v["added_tokens"].append({**v["added_tokens"][0], "id": 320, "content": "e"}),
-    **{f"split by {pattern}": (lambda v, pattern=pattern: v.update(pre_tokenizer={
-        "type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}))
+    **{f"split by {pattern}": partial(split_by, pattern)
        for pattern in ("(a+)+$", "(", "(.*)*(.*)*x$", "(e|e)*(e|e)*(e|e)*!", "(?:[a-z ]+)+[A-Z]{9}")},
     "grows": lambda v: v.update(normalizer={"type": "Sequence", "normalizers": [
         {"type": "Replace", "pattern": {"String": "e"}, "content": "e" * 1000}] * 4}),
@@ -186,14 +218,12 @@ def fixed() -> Iterator[Case]:
             for value in values:
                 yield tokenizer(
                     f"{file} {key} = {str(value)[:60]}",
-                    edit(file, lambda v, key=key, value=value: v.update({key: value})),
-                )  # type: ignore[misc]
-    yield tokenizer("a link to itself", lambda at: (shutil.rmtree(at), at.symlink_to("tokenizer")))
-    yield tokenizer("a file", lambda at: (shutil.rmtree(at), at.write_text("x")))
+                    edit(file, partial(with_key, key, value)),
+                )
+    yield tokenizer("a link to itself", linked_to_itself)
+    yield tokenizer("a file", as_file)
     yield tokenizer("without tokenizer.json", lambda at: (at / "tokenizer.json").unlink())
-    yield tokenizer(
-        "only config.json", lambda at: [file.unlink() for file in at.iterdir() if file.name != "config.json"]
-    )
+    yield tokenizer("only config.json", only_sizes)
 
 
 def drawn(draw: random.Random) -> Iterator[Case]:

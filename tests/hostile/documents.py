@@ -8,6 +8,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.hostile.fork import Case
@@ -115,8 +116,14 @@ FORM = b"<</Type/XObject/Subtype/Form/Length 5/Resources<</XObject<</X 4 0 R>>>>
 GOOD = {"a.docx": docx(PARAGRAPH), "a.pdf": pdf(), "a.html": b"<h1>A</h1><p>some <b>words</b> here</p><ul><li>x</ul>",
         "a.md": b"---\na: b\n---\n# A\n\nsome words\n\n```\ncode\n```\n", "a.txt": b"some words"}  # fmt: skip
 
+
+def divs(count: int) -> str:
+    """A text in so many layers."""
+    return "<div>" * count + "text here" + "</div>" * count
+
+
 HTML: dict[str, Callable[[], str]] = {
-    **{f"{n} divs": (lambda n=n: "<div>" * n + "text here" + "</div>" * n) for n in (200, 1000, 5000, 50_000, 500_000)},
+    **{f"{n} divs": partial(divs, n) for n in (200, 1000, 5000, 50_000, 500_000)},
     "lists": lambda: "<ul><li>x" * 2000, "quotes": lambda: "<blockquote>" * 3000 + "x",
     "20 MB": lambda: "<p>word word</p>" * 1_300_000,
     "NUL": lambda: "<p>a\0b</p>", "wide table": lambda: "<table><tr>" + "<td>x</td>" * 20_000 + "</tr></table>",

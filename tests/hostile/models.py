@@ -272,8 +272,8 @@ def _files() -> Iterator[Case]:
         "adapter linked to itself",
         lambda at: _instead(at / ADAPTER, lambda target, file: file.symlink_to(target), ADAPTER.name),
     )
-    for value in ("../../../../etc", "/", "nope", 3, None, ["x"], "model/../../.."):
-        yield merge(f"base.json location {value!r}", put(RECORD, location=value, files={}))
+    for location in ("../../../../etc", "/", "nope", 3, None, ["x"], "model/../../.."):
+        yield merge(f"base.json location {location!r}", put(RECORD, location=location, files={}))
     for value in ({"scheme": "x"}, {}, [1], "x", {"scheme": "nf4", "double_quant": "x"}, {"scheme": None}):
         yield merge(f"training.json quantization {value!r}", put(TRAINING, quantization=value))
 

@@ -113,7 +113,7 @@ def fixed() -> Iterator[Case]:
     }  # fmt: skip
     for name, head in heads.items():
         yield content(name, head + good)
-    bodies = {
+    bodies: dict[str, bytes | str] = {
         "empty": "", "list": "- a\n- b\n", "scalar": "42\n", "CR LF": good.replace("\n", "\r\n"),
         "CR": good.replace("\n", "\r"),
         "tabs": good.replace("  ", "\t", 9), "section twice": good + "\ntrain:\n  steps: 3\n",
