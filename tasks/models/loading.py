@@ -26,6 +26,8 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
     gguf = gguf_file(folder)
     options: dict[str, Any] = {"gguf_file": gguf.name} if gguf else {"use_safetensors": True}
     with foreign(folder / (gguf.name if gguf else CONFIG), "restore the files of the model"):
+        if gguf:
+            _check_layers(gguf)
         model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, device_map=device, trust_remote_code=False, **options
         )
@@ -34,6 +36,18 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
     if getattr(model, "is_loaded_in_4bit", False):
         keep_packing(model)
     return model.eval()
+
+
+def _check_layers(file: Path) -> None:
+    """Raise `ModelError` where a GGUF file says that it has more layers than tensors: all of them would be built."""
+    from gguf import GGUFReader
+
+    reader = GGUFReader(file)
+    for name, field in reader.fields.items():
+        if name.endswith(".block_count") and int(field.contents()) > len(reader.tensors):
+            raise ModelError(
+                f"{file}: {name} = {field.contents()}, and there are {len(reader.tensors)} tensors; restore the file."
+            )
 
 
 def grow(model: Any, tokenizer: Any) -> bool:
