@@ -29,7 +29,8 @@ class AdapterConfig(BaseModel):
     peft_type: Annotated[str, Field(min_length=1)]
     base_model_name_or_path: str | None = None
     revision: str | None = None
-    r: Rank | None = None
+    r: Annotated[int, Field(ge=0, le=2**20, strict=True)] | None = None
+    """0: the size of a block says it, as in OFT."""
     lora_alpha: Finite | None = None
     lora_dropout: Annotated[float, Field(ge=0, le=1)] | None = None
     target_modules: Names = None
