@@ -1,5 +1,6 @@
 """A Prefect server of one's own: a free port, a folder of its own, gone afterwards."""
 
+import base64
 import json
 import os
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 import psutil
 
 from benchmarks.checkout import HERE, Failed
+from flows.server import credentials
 from flows.server.connect import answers
 
 PATIENCE = 120.0
@@ -102,9 +104,9 @@ def running(**more: str) -> Iterator[Server]:
 
 def ask(url: str, path: str, **query: Any) -> Any:
     """POST `query` as JSON to a path of the API; return the answer. A server whose database is busy is asked again."""
-    request = urllib.request.Request(
-        f"{url}/{path}", json.dumps(query).encode(), {"Content-Type": "application/json"}, method="POST"
-    )
+    token = base64.b64encode(credentials.known(url).encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
+    request = urllib.request.Request(f"{url}/{path}", json.dumps(query).encode(), headers, method="POST")
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

@@ -116,12 +116,14 @@ def _rows(source: Path, place: Path, most: int | None) -> None:
     import pyarrow.parquet as pq
 
     from tasks.audit.data import rows
+    from tasks.clean.columns import ColumnSurvey
+    from tasks.clean.settings import Columns
     from tasks.clean.write import OPTIONAL
     from tasks.clean.write import ROWS as COLUMNS
     from tasks.template.audit import Account
 
     schema = pa.schema([*COLUMNS, OPTIONAL.field("tools")])
-    known = list(rows(source, "sft", Account("rows")))
+    known = list(rows(source, "sft", Account("rows"), Columns(), ColumnSurvey(Columns())))
 
     def repeated() -> Iterator[dict[str, Any]]:
         while True:
@@ -140,13 +142,14 @@ def _rows(source: Path, place: Path, most: int | None) -> None:
 def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
+    from tasks.chat.stops import stop_ids
     from tasks.core.paths import Paths
     from tasks.rows.canonical import turns
     from tasks.template.preview import Preview
     from tasks.template.rows import Templater
     from tasks.template.run import LOST, split
     from tasks.template.settings import Settings
-    from tasks.template.tokenizer import load, stop_ids
+    from tasks.template.tokenizer import load
 
     _rows(source, place, None)
     paths, settings = Paths(place), Settings(max_loss=1)

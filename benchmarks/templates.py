@@ -30,6 +30,7 @@ SHORT = {
     "tools, several turns": "tools, several",
     "thinking, several turns": "thinking, several",
     "thinking of its own": "own thinking",
+    "thinking of its own, several turns": "own thinking, several",
     "odd spacing": "spacing",
     "other scripts": "scripts",
     "control tokens quoted": "quoted",
@@ -53,7 +54,7 @@ def tables() -> str:
     made = []
     for folder in sorted((DATA / "chat-templates").iterdir()):
         rows = [_row(file) for file in sorted(folder.glob("*.jinja"), key=lambda file: _natural(file.stem))]
-        names = ["template", "tokenizer", *(SHORT.get(name, name) for name in rows[0][1])]
+        names = ["template", "tokenizer", "reasoning", *(SHORT.get(name, name) for name in rows[0][1])]
         made += [f"## {folder.name}", "", f"| {' | '.join(names)} | all |", "|---" * (len(names) + 1) + "|"]
         made += [
             f"| {first} | {' | '.join(map(_cell, failed.values()))} | {_cell(told)} |" for first, failed, told in rows
@@ -63,15 +64,15 @@ def tables() -> str:
 
 
 def _row(file: Path) -> tuple[str, dict[str, list[str]], list[str]]:
-    """Template and tokenizer, the checks that fail by dialogue, and what holds for all of them."""
+    """Template, tokenizer and where reasoning is written, the checks that fail by dialogue, and what holds for all."""
     from tasks.audit.template import audit
+    from tasks.chat.special_tokens import CONTROL
     from tasks.template.settings import Settings
-    from tasks.template.special_tokens import CONTROL
 
     wanted = set(CONTROL.findall(file.read_text()))
     name = next((name for name in TOKENIZERS if wanted and wanted <= _vocabulary(name)), None)
-    _, failed, told = audit(Settings(), _loaded(name) if name else None, file)
-    return f"{file.stem} | {name or 'bytes'}", failed, [slug for slug in told if slug != "no_pad"]
+    _, failed, told, kept = audit(Settings(), _loaded(name) if name else None, file)
+    return f"{file.stem} | {name or 'bytes'} | {kept}", failed, [slug for slug in told if slug != "no_pad"]
 
 
 def _loaded(name: str) -> Any:

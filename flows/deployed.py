@@ -27,6 +27,7 @@ from flows.worktree.worktree import home, label, workspace
 from flows.worktree.zombies import claim_flow_run, reap
 from tasks.core.errors import TemperError, Unavailable
 from tasks.core.paths import PATHS, Paths
+from tasks.core.temporary import temporary_files
 
 
 @flow(name="finetune", task_runner=RUNNER)
@@ -82,7 +83,8 @@ def _run(
     log, name = get_run_logger(), label(flow_run.name or "run")
     claim_flow_run()
     reap(log.info)
-    with workspace(name, revision, log.info) as baseline:
+    # temporary files not in its worker's folder, which may go while the run goes on
+    with temporary_files(Paths(home())), workspace(name, revision, log.info) as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
         for line in change([], values=changed_settings(settings)):
             log.info("%s: %s", PATHS.params, line)
@@ -91,6 +93,7 @@ def _run(
         check_stage_settings(home())
         policies = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
         if policies.share:
+            remotes.check(policies.share)
             remotes.fetch(policies.share, log.warning)
         lacks = (
             f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "

@@ -25,6 +25,7 @@ from flows.run.run import Run
 from flows.server.retry import retry
 from flows.system.checkout_lock import checkout_lock
 from flows.worktree.worktree import label
+from flows.worktree.zombies import claim_flow_run
 from tasks.core.errors import InputError, TemperError
 
 RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=500))
@@ -56,6 +57,7 @@ def finetune(
         stages: Those that are wanted; what they need comes with them. By default every one.
     """
     with checkout_lock(observer().message):
+        claim_flow_run()
         run = carry_out(force or [], jobs, stages=stages)
         retry(lambda: artifacts.publish(run, label(flow_run.name or "run")))
         run.check()
@@ -74,8 +76,14 @@ def carry_out(
 
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
     """
+    log = get_run_logger()
+
+    def tell(line: str) -> None:
+        log.warning("%s", line)
+        observer().message(line)
+
     with checkout_lock(observer().message):
-        statuses = upstream(survey(observer().message), stages or [])
+        statuses = upstream(survey(tell), stages or [])
         if lost := [f"{path} (for {status.name})" for status in statuses for path in status.missing]:
             raise InputError(f"{', '.join(lost)}: {lacks}")
         run = Run(statuses, force, jobs, operation, pruning)

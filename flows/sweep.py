@@ -25,6 +25,7 @@ from flows.server.logs import log_failures_once
 from flows.server.retry import retry
 from flows.system.git import git
 from flows.worktree.worktree import label
+from flows.worktree.zombies import claim_flow_run
 from tasks.charts.parallel import parallel_chart
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
@@ -74,6 +75,7 @@ def sweep(
         seed: Of what is drawn at random.
     """
     log_failures_once()
+    claim_flow_run()
     log, name, baseline = get_run_logger(), label(flow_run.name or "sweep"), find(revision)
     proposed = trials(method, space(values), count, seed, maximize)
     done: list[Trial] = []

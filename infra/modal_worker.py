@@ -28,12 +28,12 @@ app = modal.App("temper-worker", image=image)
 
 @app.function(gpu="L4", cpu=4.0, memory=32 * 1024, timeout=HOURS * 3600, secrets=[modal.Secret.from_name("temper")])
 def work(repository: str) -> None:
-    """Clone the project, take what others have made from DVC's remote, and carry out runs."""
+    """Clone the project, and carry out runs; with `share` each takes from DVC's remote what others have made."""
     project = Path("/project")
     subprocess.run(["git", "clone", "--quiet", repository, str(project)], check=True)
     environment = {**os.environ, "PYTHONPATH": str(project)}
     subprocess.run(["dvc", "fetch", "--run-cache"], cwd=project, check=False)  # nothing may have been pushed yet
-    command = ["python", "-m", "flows.command", "worker", "--limit", "1"]
+    command = ["python", "-m", "flows.cli.main", "worker", "--limit", "1"]
     subprocess.run(command, cwd=project, env=environment, check=True)
 
 

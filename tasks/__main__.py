@@ -10,10 +10,12 @@ import ctypes
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from tasks.core.imports import collect_seldom, without_torch
+from tasks.core.library_warnings import tell_warnings
 from tasks.stages import names, stage
 
 FIXED = {
@@ -30,7 +32,7 @@ FIXED = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
+    "TRANSFORMERS_VERBOSITY": "warning",
     "PYTHONWARNINGS": "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning",  # peft 0.21, at each adapter
 }
 """Environment of every stage: what must be the same for two runs to give the same bytes, and no telemetry."""
@@ -49,9 +51,15 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
     collect_seldom()
-    from tasks.core.reporting import guarded  # not twice, before and after the new start
+    tell_warnings()
+    # not twice, before and after the new start
+    from tasks.core.paths import PATHS
+    from tasks.core.reporting import guarded
+    from tasks.core.temporary import inherited, temporary_files
 
-    return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
+    # a flow has a place for its stages; `dvc repro` has none
+    with nullcontext() if inherited() else temporary_files(PATHS):
+        return guarded(name, lambda: _run(name, item), command=" ".join(arguments), values=lambda: _settings(name))
 
 
 def _run(name: str, item: list[str]) -> None:

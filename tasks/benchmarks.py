@@ -1,6 +1,6 @@
 """Tasks of lm-eval by name: those of the folder `data/scoring` come before its own."""
 
-import logging
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,6 @@ def manager(task: str, scoring: Path, key: str) -> Any:
     """
     from lm_eval.tasks import TaskManager
 
-    for name in ("lm_eval", "lm-eval"):
-        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         scoring_manager = TaskManager(include_path=str(scoring), include_defaults=False) if scoring.is_dir() else None
         if scoring_manager is not None and task in scoring_manager.all_tasks:
@@ -24,10 +22,9 @@ def manager(task: str, scoring: Path, key: str) -> Any:
     except Exception as error:
         raise SettingsError(f"{scoring}: a task file there cannot be read ({one_line(error)}); mend it.") from error
     if task not in any_manager.all_tasks:
-        raise SettingsError(
-            f"{key}: no task {task!r}, neither in {scoring} nor among those of lm-eval; a file that is no valid YAML "
-            "is passed over."
-        )
+        near = difflib.get_close_matches(task, any_manager.all_tasks, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else "a file that is no valid YAML is passed over."
+        raise SettingsError(f"{key}: no task {task!r}, neither in {scoring} nor among those of lm-eval; {advice}")
     return any_manager
 
 

@@ -60,10 +60,13 @@ def api() -> Iterator[str]:
     from prefect.context import _temporary_global_settings_context, get_settings_context
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    from flows.server import credentials
 
     url = shared.server()
-    with temporary_settings({PREFECT_API_URL: url}), _temporary_global_settings_context(get_settings_context()):
+    server = {PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: credentials.known(url)}
+    with temporary_settings(server), _temporary_global_settings_context(get_settings_context()):
         yield url
         APILogWorker.drain_all()
         EventsWorker.drain_all()

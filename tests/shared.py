@@ -21,6 +21,7 @@ NAME = "TEMPER_TESTS_SHARED"
 def begin() -> None:
     """Make the folder."""
     os.environ[NAME] = mkdtemp(prefix="temper-tests-")
+    os.environ["XDG_STATE_HOME"] = f"{os.environ[NAME]}/state"  # the password of servers, which their clients look up
 
 
 def close() -> None:

@@ -10,7 +10,8 @@ from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_lock
 from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse
-from flows.bridge.repo import cache, cached_files, cached_path, sort_lockfile
+from flows.bridge.repo import cache, cached_file, remotes, sort_lockfile
+from flows.bridge.storage.restore import upload
 from flows.bridge.survey import StageStatus, chosen, missing, survey, upstream
 
 __all__ = [
@@ -21,8 +22,7 @@ __all__ = [
     "StageRecord",
     "StageStatus",
     "cache",
-    "cached_files",
-    "cached_path",
+    "cached_file",
     "checkout_inputs",
     "chosen",
     "configure_worktree",
@@ -32,10 +32,12 @@ __all__ = [
     "missing",
     "names",
     "parse",
+    "remotes",
     "remove_stale_locks",
     "save",
     "sort_lockfile",
     "survey",
     "track",
+    "upload",
     "upstream",
 ]

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dvc.exceptions import CheckoutError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
-from dvc.stage.cache import RunCacheNotFoundError, _get_cache_hash
+from dvc.stage.cache import _get_cache_hash
 from dvc.stage.run import prepare_kwargs
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from flows.bridge.repo import claimed, link_outputs, locked, opened
+from flows.bridge.repo import claimed, forget_dead_claims, link_outputs, locked, opened
 from flows.bridge.status import StatusCache, hashes, only_missing, reasons
+from flows.bridge.storage.objects import damages, intact
+from flows.bridge.storage.restore import check_out_missing, download, recorded, restore
 from flows.system.file_lock import file_lock
 from flows.system.process import Command
 from tasks.core.errors import InputChanged, InputError, MachineError, StageFailed
@@ -38,12 +39,20 @@ class Outcome:
 
 
 def ensure_current(
-    name: str, run: Callable[[Command], float], *, force: bool = False, wait: Callable[[], None] = lambda: None
+    name: str,
+    run: Callable[[Command], float],
+    *,
+    force: bool = False,
+    wait: Callable[[], None] = lambda: None,
+    tell: Callable[[str], None] = lambda line: None,
+    remote: str | None = None,
 ) -> Outcome:
     """Make one stage current; `run` carries out its command where it must, and returns the seconds it took.
 
     Where another worktree with the same cache runs the very same stage with the same inputs, wait for its outputs;
-    `wait` is called again and again meanwhile, and may raise to give up.
+    `wait` is called again and again meanwhile, and may raise to give up. What the cache lacks is taken from the DVC
+    remote of the name `remote`, "" for the default one; None: from nowhere. What a person should know is said through
+    `tell`: objects of the cache that were damaged, a remote that does not answer.
 
     Raises:
         InputError: a dependency is not there.
@@ -70,24 +79,33 @@ def ensure_current(
                 raise InputError(f"{name}: {', '.join(missing)} is missing; put it there, then run again.")
         paths = {"read": [dep.fs_path for dep in stage.deps], "write": [out.fs_path for out in stage.outs]}
         with claimed(repo, **paths):
-            if not force and _checked_out(stage, status_cache):
+            with locked(repo):
+                current = not force and only_missing(stage, status_cache) and check_out_missing(stage)
+            if current:
                 return Outcome(name, "restored", why, hashes(stage), time.perf_counter() - start)
             with locked(repo):
-                stage.remove_outs()
-                restored = not force and _restore(stage)  # before save_deps: restore trusts the lock entry as loaded
+                records = [] if force else recorded(stage)
                 stage.save_deps()
                 before = _inputs(stage)
+            if remote is not None:
+                download(name, records, remote, tell)
+            with locked(repo):
+                restored = restore(stage, records)
+            for line in damages(repo):
+                tell(line)
             with file_lock(_running_lock(stage), wait) as first:
                 if not (first or restored or force):
                     with locked(repo):
                         repo._reset()
                         stage = repo.stage.load_one(name=name)
-                        restored = _restore(stage)
+                        restored = restore(stage, recorded(stage))
                         stage.save_deps()
                 seconds = None if restored else run(_command(stage))  # DVC's lock is free meanwhile, the paths are not
                 with locked(repo):
                     repo._reset()  # forget what was cached of the file tree: the command wrote to it
                     _record(stage, before)
+                for line in damages(repo):
+                    tell(line)
         how: How = "restored" if restored else "ran"
         return Outcome(name, how, why, hashes(stage), seconds or time.perf_counter() - start)
 
@@ -104,30 +122,12 @@ def _running(repo: Repo) -> Path:
 
 
 def remove_stale_locks() -> None:
-    """Remove the lock files of stages whose process has died."""
+    """Remove the lock files of stages whose process has died, and what it claimed of this checkout."""
     with opened() as repo:
+        forget_dead_claims(repo)
         for lock in _running(repo).glob("*"):
             with file_lock(lock):
                 pass
-
-
-def _checked_out(stage: PipelineStage, status_cache: StatusCache) -> bool:
-    """Check out the outputs that are not there, where nothing else changed since dvc.lock was written."""
-    with locked(stage.repo):
-        if not only_missing(stage, status_cache):
-            return False
-        for out in stage.outs:
-            if not out.exists:
-                out.checkout()
-        return True
-
-
-def _restore(stage: PipelineStage) -> bool:
-    try:
-        stage.repo.stage_cache.restore(stage)
-    except (RunCacheNotFoundError, CheckoutError):
-        return False
-    return True
 
 
 def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
@@ -153,8 +153,11 @@ def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
 def _store(stage: PipelineStage) -> None:
     """Copy what was made into the cache, and only when it is there replace it by links to it.
 
-    DVC does both at once, and goes on after a copy that failed: what took hours to make would be gone.
+    DVC does both at once, and goes on after a copy that failed: what took hours to make would be gone. Of an object
+    that is there already it takes no copy, so what is damaged has to make room first.
     """
+    for out in stage.outs:
+        intact(out)
     stage.commit(relink=False)
     if lost := [str(out) for out in stage.outs if out.use_cache and out.changed_cache()]:
         raise MachineError(

@@ -5,52 +5,69 @@ from pathlib import Path
 
 from dvc.config import Config, merge
 from dvc.exceptions import DvcException
+from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from flows.bridge.repo import locked, opened
+from flows.bridge.storage.objects import damages, intact, make_room
+from flows.bridge.storage.site_cache import site_cache
+from flows.system.private import private_folder
 from tasks.core.errors import InputError, MachineError
 
 
 def configure_worktree(main: Path) -> None:
     """Give the worktree in the current folder the cache and the remotes of the checkout `main`.
 
-    What DVC else keeps beside (in /var/tmp, by the folder's name) lies in the worktree and goes with it.
+    What DVC remembers of files lies in the worktree and goes with it.
     """
     theirs = Config(dvc_dir=str(main / ".dvc"), validate=False)
     with Config(dvc_dir=str(Path(".dvc").absolute()), validate=False).edit("local") as local:
         for level in ("repo", "local"):  # of the checkout as it lies there: what a revision says of remotes may be old
             merge(local, theirs.load_one(level))
         local["cache"]["dir"] = theirs.get("cache", {}).get("dir") or str(main / ".dvc/cache")
-        local["core"]["site_cache_dir"] = str(Path(".dvc/tmp/site").absolute())
+        local["core"]["site_cache_dir"] = str(private_folder(site_cache(Path.cwd())))
 
 
 def checkout_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
     """Check out what the project tracks by .dvc files, and the records of stages: from the cache, else from the remote.
 
     A record (`persist` in dvc.yaml) goes into its stage as well as it comes out: with it, nothing is paid for twice.
-    Where it cannot be had `tell` hears of it. Raises `MachineError` where neither cache nor remote has another one.
+    Where it cannot be had `tell` hears of it, as of what is damaged. Raises `MachineError` where neither cache nor
+    remote has another one whole.
     """
     with opened() as repo:
         with locked(repo):
             tracked = [stage for stage in repo.index.stages if not isinstance(stage, PipelineStage)]
             kept = [out for stage in repo.index.stages for out in stage.outs if out.persist and out.hash_info]
-            lost = [str(out) for stage in tracked for out in stage.outs if out.use_cache and out.changed_cache()]
-            gone = {str(out) for out in kept if out.changed_cache()}
+            inputs = [out for stage in tracked for out in stage.outs if out.use_cache]
+            lost, gone = _lacking(repo, inputs, tell), _lacking(repo, kept, tell)
         remote = repo.config["core"].get("remote")
         if lost and not remote:
             raise MachineError(f"{', '.join(lost)}: not in DVC's cache, and no remote is configured to take it from.")
         targets = [stage.addressing for stage in tracked]
         if lost or (gone and remote):
             repo.fetch([*targets, *gone])
+            with locked(repo):
+                lost, gone = _lacking(repo, inputs, tell), _lacking(repo, kept, tell)
+            if lost:
+                raise MachineError(f"{', '.join(lost)}: what the remote {remote} has of it is damaged; push it again.")
         if targets:
             repo.checkout(targets, force=True)
         with locked(repo):
             for out in kept:
-                if out.changed_cache():
+                if str(out) in gone:
                     tell(f"{out}: in neither DVC's cache nor a remote; what stands in it will be asked for again.")
                 else:
                     out.checkout(force=True)
+
+
+def _lacking(repo: Repo, outs: list[Output], tell: Callable[[str], None]) -> list[str]:
+    """Those that the cache does not have whole; each object is read."""
+    lacking = [str(out) for out in outs if not intact(out)]
+    for line in damages(repo):
+        tell(line)
+    return lacking
 
 
 def separate_inputs(repo: Repo) -> None:
@@ -69,6 +86,9 @@ def _linked(path: Path) -> bool:
 def track(paths: list[Path]) -> list[Path]:
     """Track files or folders by DVC; return what git must record: their .dvc files and .gitignore files."""
     with opened() as repo:
+        with locked(repo):
+            for path in filter(Path.exists, paths):
+                make_room(repo, path)
         try:
             stages = repo.add([str(path) for path in paths])
         except DvcException as error:

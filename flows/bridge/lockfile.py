@@ -63,16 +63,19 @@ def sort(path: Path, order: Mapping[str, int]) -> None:
         dump_yaml(aside, document)
 
 
-def mend(path: Path) -> str:
-    """Replace an unreadable dvc.lock by the one in git's HEAD, or remove it; return what was done, "" for nothing.
+def cut_off(path: Path, *, read: bool = False) -> bool:
+    """Whether the file is half a dvc.lock: its last line has no end or, with `read`, DVC cannot read it."""
+    return path.exists() and not _whole(path.read_bytes(), read=read)
 
-    DVC writes it in place, so a kill in that moment leaves half of it. Nothing is lost either way: every finished stage
-    is in DVC's run cache, which restores it.
+
+def mend(path: Path) -> str:
+    """Replace half a dvc.lock by the one in git's HEAD, or remove it; return what was done.
+
+    DVC writes it in place, so a kill in that moment leaves half of it; half of it may well be readable. Nothing is lost
+    either way: every finished stage is in DVC's run cache, which restores it.
     """
-    if not path.exists() or _readable(path.read_bytes()):
-        return ""
     kept = subprocess.run(["git", "show", f"HEAD:./{path.name}"], cwd=path.parent, capture_output=True, check=False)
-    if kept.returncode == 0 and _readable(kept.stdout):
+    if kept.returncode == 0 and _whole(kept.stdout):
         with written(path) as aside:
             aside.write_bytes(kept.stdout)
         return f"{path.name} was cut off (a run was killed while DVC wrote it): taken from git; stages are restored."
@@ -80,8 +83,10 @@ def mend(path: Path) -> str:
     return f"{path.name} was cut off (a run was killed while DVC wrote it): removed; finished stages are restored."
 
 
-def _readable(content: bytes) -> bool:
-    """Whether DVC can read this as a dvc.lock."""
+def _whole(content: bytes, *, read: bool = True) -> bool:
+    """Whether this ends as a dvc.lock does and, with `read`, DVC can read it as one."""
+    if not content.endswith(b"\n") or not read:
+        return content.endswith(b"\n")
     try:
         COMPILED_LOCKFILE_SCHEMA(parse_yaml(content.decode(), str(LOCK)))
     except (ParseError, Invalid, UnicodeDecodeError):

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import networkx as nx
+import psutil
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.parsing import ResolveError
 from dvc.repo import Repo
-from dvc.rwlock import rwlock
+from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError, _edit_rwlock, rwlock
 from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc.utils.serialize import ParseError
 
-from flows.bridge.lockfile import LOCK, mend, sort
+from flows.bridge.lockfile import LOCK, cut_off, mend, sort
+from flows.bridge.storage.objects import damages, looking_at, read_first
+from flows.bridge.storage.site_cache import keep_private
 from tasks.core.errors import Busy, MachineError, SettingsError
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -32,7 +35,9 @@ _here = threading.RLock()
 def opened() -> Iterator[Repo]:
     """The checkout in the current folder; what DVC raises comes out as one sentence."""
     try:
+        keep_private(Path(Repo.find_root()))
         with Repo(_wait_for_lock=True) as repo:  # the default gives up after 3 s, also after hours of training
+            read_first(repo)
             yield repo
     except NotDvcRepoError:
         raise MachineError("DVC is not set up here; run: dvc init") from None
@@ -56,15 +61,43 @@ def claimed(repo: Repo, read: list[str], write: list[str] | None = None) -> Abst
     return rwlock(repo.tmp_dir, repo.fs, " ".join(sys.argv), read, write or [], False)  # type: ignore[no-any-return]
 
 
-def graph(repo: Repo, tell: Callable[[str], None] = lambda line: None) -> Any:
+def forget_dead_claims(repo: Repo) -> None:
+    """Drop the claims of dead processes, also where another process has their number now.
+
+    DVC tells by the number alone, and would refuse to work as long as that other process lives. The file was last
+    written when all that it names lived, so who was born later is somebody else.
+    """
+    path = Path(repo.tmp_dir or "") / "rwlock"
+    if not path.is_file():
+        return
+    written = path.stat().st_mtime + 2.0  # when a process was born is known to a second or so
+
+    def alive(claim: dict[str, Any]) -> bool:
+        try:
+            return bool(psutil.Process(int(claim["pid"])).create_time() <= written)
+        except psutil.NoSuchProcess:
+            return False
+
     try:
-        return repo.index.graph
+        with _edit_rwlock(repo.tmp_dir, repo.fs, False) as claims:
+            readers = {where: list(filter(alive, those)) for where, those in claims["read"].items()}
+            claims["read"] = {where: those for where, those in readers.items() if those}
+            claims["write"] = {where: claim for where, claim in claims["write"].items() if alive(claim)}
+    except (RWLockFileCorruptedError, RWLockFileFormatError):  # who wrote it was killed meanwhile
+        path.unlink(missing_ok=True)
+
+
+def graph(repo: Repo, tell: Callable[[str], None] = lambda line: None) -> Any:
+    lock = Path(repo.root_dir) / LOCK
+    try:
+        if not cut_off(lock):
+            return repo.index.graph
     except DvcException:
-        if not (mended := mend(Path(repo.root_dir) / LOCK)):
+        if not cut_off(lock, read=True):
             raise
-        tell(mended)
-        repo._reset()
-        return repo.index.graph
+    tell(mend(lock))
+    repo._reset()
+    return repo.index.graph
 
 
 def ordered(graph: Any) -> list[PipelineStage]:
@@ -99,14 +132,26 @@ def cache() -> Path:
         return Path(repo.cache.local.path)
 
 
-def cached_path(md5: str) -> Path:
-    """Where DVC's cache keeps what has this hash, be it there or not."""
-    return cache() / md5[:2] / md5[2:]
+def remotes() -> tuple[str, list[str]]:
+    """The name of DVC's default remote, "" for none, and the names of all."""
+    with opened() as repo:
+        return repo.config["core"].get("remote", ""), sorted(repo.config["remote"])
 
 
-def cached_files(md5: str) -> dict[str, Path]:
-    """Relative path -> where the cache keeps it, of each file of the folder with this hash; the cache must have it."""
-    return {entry["relpath"]: cached_path(entry["md5"]) for entry in json.loads(cached_path(md5).read_text())}
+def cached_file(md5: str, name: str, owner: str) -> Path | None:
+    """Where DVC's cache keeps the file `name` of the folder with this hash; None where it lacks list or file.
+
+    Both are read. Raises `MachineError`, which names the folder `owner`, where one is damaged.
+    """
+    with opened() as repo, locked(repo), looking_at(repo, owner):
+        objects, path = repo.cache.local, None
+        if objects.whole(md5):
+            entries = json.loads(Path(objects.oid_to_path(md5)).read_text())
+            oid = next(entry["md5"] for entry in entries if entry["relpath"] == name)
+            path = Path(objects.oid_to_path(oid)) if objects.whole(oid) else None
+        if lines := damages(repo):
+            raise MachineError(" ".join(lines))
+        return path
 
 
 def _one_line(error: BaseException) -> str:

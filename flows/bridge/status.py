@@ -1,5 +1,8 @@
 """What changed about a stage, as DVC sees it, and whether the run cache knows its outputs."""
 
+import re
+import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import reduce
 from operator import getitem
@@ -8,12 +11,15 @@ from typing import Any
 
 from dvc.dependency import Dependency, ParamsDependency
 from dvc.output import Output
+from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
 from dvc.stage import PipelineStage
 from dvc.stage.cache import _get_cache_hash
 from dvc.stage.serialize import to_single_stage_lockfile
-from dvc.utils.serialize import load_path
+from dvc.utils.serialize import ParseError, load_path, parse_yaml
+from voluptuous import Invalid
 
-from flows.bridge.edited import edited
+from flows.bridge.lockfile import LOCK
+from flows.bridge.storage.objects import complete, looking_at
 from flows.params.diff import parameters
 
 RestoredOutputs = dict[str, Output]
@@ -31,7 +37,8 @@ class StatusCache:
         """DVC's word for what became of a dependency since dvc.lock, "" for nothing."""
         key = (dep.fs_path, dep.hash_info.value)
         if key not in self._statuses:
-            self._statuses[key] = next(iter(dep.status().values()), "")
+            with looking_at(dep.repo, dep):
+                self._statuses[key] = next(iter(dep.status().values()), "")
         return self._statuses[key]
 
     def values(self, dep: ParamsDependency) -> dict[str, Any]:
@@ -53,9 +60,13 @@ def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredO
     """
     if not any(item.hash_info for item in (*stage.deps, *stage.outs)):
         return ["it has no entry in dvc.lock yet"]
+    if _cut_off(stage):
+        return ["its entry in dvc.lock was cut off"]
     lines = _inputs(stage, status_cache, restored)
     for out in stage.outs:
-        lines += [f"output {path} {_WORDS.get(status, 'was changed')}" for path, status in out.status().items()]
+        with looking_at(stage.repo, out):
+            statuses = out.status()
+        lines += [f"output {path} {_WORDS.get(status, 'was changed')}" for path, status in statuses.items()]
     return lines
 
 
@@ -64,9 +75,16 @@ def only_missing(stage: PipelineStage, status_cache: StatusCache, restored: Rest
 
     The run cache knows nothing of stages with an output that stays when they run again (`persist`); dvc.lock does.
     """
-    if _inputs(stage, status_cache, restored) or not all(out.hash_info for out in stage.outs):
+    if _inputs(stage, status_cache, restored) or not all(out.hash_info for out in stage.outs) or _cut_off(stage):
         return False
-    return all(not out.status() or (not out.exists and out.use_cache and not out.changed_cache()) for out in stage.outs)
+    return all((not out.exists and out.use_cache and complete(out)) or not out.status() for out in stage.outs)
+
+
+def _cut_off(stage: PipelineStage) -> bool:
+    """Whether an output has a hash in dvc.lock and not the size that DVC writes behind it: a kill came between."""
+    return any(
+        out.hash_info and None in (out.meta.size, out.meta.nfiles if out.hash_info.isdir else 0) for out in stage.outs
+    )
 
 
 def _inputs(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None) -> list[str]:
@@ -78,12 +96,30 @@ def _inputs(stage: PipelineStage, status_cache: StatusCache, restored: RestoredO
         elif isinstance(dep, ParamsDependency) and dep.exists:
             lines += parameters(dep.hash_info.value or {}, status_cache.values(dep))
         elif status := status_cache.status(dep):
-            files = edited(Path(dep.fs_path)) if dep.exists else []
+            files = _edited(Path(dep.fs_path)) if dep.exists else []
             lines += [f"file {file} changed" for file in files] or [f"{dep} {_WORDS.get(status, 'changed')}"]
     return lines
 
 
 _WORDS = {"deleted": "is missing", "not in cache": "is not in the cache", "new": "is new"}
+
+
+def _edited(path: Path) -> list[str]:
+    """Files at or below `path` that differ from the commit that dvc.lock was last recorded in: the likely cause.
+
+    DVC records one hash for a folder, so git is asked which file it was, and of those it names, the ones written since
+    dvc.lock. Empty where git knows of no difference.
+    """
+    recorded = _git("log", "-1", "--format=%H", "--", str(LOCK)) or ["HEAD"]
+    names = _git("diff", "--name-only", "--relative", recorded[0], "--", str(path))
+    names += _git("ls-files", "--others", "--exclude-standard", "--", str(path))
+    written = LOCK.stat().st_mtime if LOCK.exists() else 0.0
+    recent = [name for name in names if not Path(name).exists() or Path(name).stat().st_mtime >= written]
+    return recent or names
+
+
+def _git(*arguments: str) -> list[str]:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.splitlines()
 
 
 def restorable(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs) -> bool:
@@ -98,16 +134,42 @@ def restorable(stage: PipelineStage, status_cache: StatusCache, restored: Restor
             return False
         else:
             dep.save()  # in memory
+    for record in run_cache(stage):
+        if all(complete(out) for out in record.outs):
+            restored.update({out.def_path: out for out in record.outs})
+            return True
+    return False
+
+
+def run_cache(stage: PipelineStage) -> Iterator[PipelineStage]:
+    """What the run cache has of a stage with these inputs, the newest first: stages with the hashes of their outputs.
+
+    The names of an entry follow from what stands in it. One that was cut off, or changed, is put aside.
+    """
     cache = stage.repo.stage_cache
     key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-    entries = sorted(Path(cache._get_cache_dir(key)).glob("*"), key=lambda file: file.stat().st_mtime)
-    if not entries or not (entry := cache._load_cache(key, entries[-1].name)):
-        return False
-    outs = cache._create_stage(entry, wdir=stage.wdir).outs
-    if any(out.changed_cache() for out in outs):
-        return False
-    restored.update({out.def_path: out for out in outs})
-    return True
+    files = [file for file in Path(cache._get_cache_dir(key)).glob("*") if _ENTRY.fullmatch(file.name)]
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        entry = _entry(file)
+        if entry and _get_cache_hash(entry) == file.name and _get_cache_hash({**entry}, key=True) == key:
+            yield cache._create_stage(entry, wdir=stage.wdir)
+        else:
+            with looking_at(stage.repo, stage.name):
+                stage.repo.cache.local.put_aside(file, "an entry of the run cache that is not what its name says")
+
+
+_ENTRY = re.compile("[0-9a-f]{64}")
+"""The name of an entry; others are of entries that somebody writes."""
+
+
+def _entry(file: Path) -> dict[str, Any]:
+    """An entry of the run cache; empty where DVC cannot read it, or where its last line has no end."""
+    try:
+        text = file.read_text()
+        entry: dict[str, Any] = COMPILED_LOCK_FILE_STAGE_SCHEMA(parse_yaml(text, str(file)))
+    except (ParseError, Invalid, UnicodeDecodeError):
+        return {}
+    return entry if text.endswith("\n") else {}
 
 
 def hashes(stage: PipelineStage) -> dict[str, str]:

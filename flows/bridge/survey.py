@@ -11,6 +11,7 @@ from dvc.stage import PipelineStage
 from flows.bridge.inputs import separate_inputs
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
 from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
+from flows.bridge.storage.objects import damages
 from tasks.core.errors import InputError
 from tasks.core.settings import hint
 
@@ -39,8 +40,8 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
     """All stages in run order, with what changed since dvc.lock was written; one pass under DVC's lock.
 
     A damaged dvc.lock (a kill while DVC wrote it) is mended first and outputs of items that are no longer declared
-    are put away, both said through `tell`. With `look_up` nothing is put away; the run cache is asked instead, and a
-    stage that it would restore counts as restored for the stages below.
+    are put away, both said through `tell`, as is what of DVC's cache was damaged. With `look_up` no output is put away;
+    the run cache is asked instead, and a stage that it would restore counts as restored for the stages below.
 
     Example, the stages that are not current, each with its reasons:
 
@@ -57,7 +58,10 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
                 _put_away(repo, stages, tell)
             status_cache, produced = StatusCache(), _produced(stages)
             restored: RestoredOutputs | None = {} if look_up else None
-            return [_status(stage, edges, status_cache, restored, produced) for stage in stages]
+            statuses = [_status(stage, edges, status_cache, restored, produced) for stage in stages]
+        for line in damages(repo):
+            tell(line)
+        return statuses
 
 
 def chosen(statuses: list[StageStatus], names: list[str]) -> set[str]:

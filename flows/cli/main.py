@@ -4,15 +4,20 @@ import argparse
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from flows.cli import operations, promote
+from flows.system import signals
+from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, TemperError, advice
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS
 from tasks.core.reporting import report
+from tasks.core.temporary import temporary_files
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,15 +26,26 @@ def main(arguments: list[str] | None = None) -> int:
     if more and options.command != "audit":
         _parser().error(f"unknown: {' '.join(more)}")
     options.more = more
-    try:
-        return int(options.act(options))
-    except TemperError as error:
-        report(error, f"temper {options.command}")
-    except OSError as error:
-        report(MachineError(advice(error)), f"temper {options.command}")
-    except KeyboardInterrupt:
-        print(f"temper {options.command}: stopped; what is finished is kept, run again to go on.", file=sys.stderr)
+    with signals.stopping(), temporary_files(PATHS):
+        try:
+            return int(options.act(options))
+        except BaseException as error:
+            if number := signals.received():  # whatever the end of threads and servers made of it
+                return _stopped(options.command, number)
+            if isinstance(error, TemperError):
+                report(error, f"temper {options.command}")
+            elif isinstance(error, OSError):
+                report(MachineError(advice(error)), f"temper {options.command}")
+            else:
+                raise
     return 1
+
+
+def _stopped(command: str, number: signal.Signals) -> int:
+    with suppress(OSError):  # the terminal may be gone
+        line = f"temper {command}: stopped by {number.name}; what is finished is kept, run again to go on."
+        print(line, file=sys.stderr, flush=True)
+    return 128 + number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,9 +94,6 @@ def _run(options: argparse.Namespace) -> int:
     from flows.server import connect
     from flows.system.checkout_lock import checkout_lock
 
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
-
     def ready() -> None:
         preflight.quick()
         if not options.stages:  # who wants some of them may mend the others later
@@ -119,14 +132,20 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     from flows.results.decision import sentence
     from flows.results.scores import rows
     from flows.run.observer import observed_by
+    from flows.server import connect
+    from flows.worktree.zombies import reap
 
     gc.freeze()
     gc.enable()
+    connect.wait()
+    reap(tell)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 100)
     try:
         with Terminal(console) as terminal, observed_by(terminal):
             finetune(force=options.force, jobs=options.jobs, stages=options.stages)
     except httpx.HTTPError as error:
+        if signals.received():
+            raise
         print(
             f"temper run: the Prefect server no longer answers ({type(error).__name__}); "
             "finished stages are kept: run again.",
@@ -134,13 +153,6 @@ def _flow(options: argparse.Namespace, page: str) -> int:
             flush=True,
         )
         os._exit(1)  # on a usual exit Prefect would try for minutes to send what it still has
-    except RuntimeError as error:
-        if "ephemeral Prefect API server" not in str(error):
-            raise
-        raise MachineError(
-            "the Prefect server of this run did not start in time; start one by `temper ui` in another terminal, and "
-            "run again."
-        ) from None
     if options.stages:
         console.print("\nNext:    temper run   (every other stage)")
         return 0
@@ -156,6 +168,11 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     console.print("Next:    temper run --set train.learning_rate=1e-3   (only what depends on it runs again)")
     console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
     return 0
+
+
+def tell(line: str) -> None:
+    """Say something beside a command's output."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _push(options: argparse.Namespace) -> int:
@@ -201,7 +218,8 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _audit(options: argparse.Namespace) -> int:
     """Everything else of the line is for the audit itself: a process of its own, which needs no project."""
-    return subprocess.run([sys.executable, "-P", "-m", "tasks.audit", *options.more], check=False).returncode
+    command = [sys.executable, "-P", "-m", "tasks.audit", *options.more]
+    return subprocess.run(command, env={**os.environ, **guarded()}, check=False).returncode
 
 
 def _ui(options: argparse.Namespace) -> int:

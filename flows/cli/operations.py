@@ -71,6 +71,7 @@ def _deploy(options: argparse.Namespace) -> int:
     preflight.project()
     check()
     url = deployments.server()
+    _reap()
     deployments.deploy()
     print(f"Deployed: open {url.removesuffix('/api')}/deployments   Next: temper worker")
     return 0
@@ -82,12 +83,19 @@ def _worker(options: argparse.Namespace) -> int:
 
     preflight.project()
     url = deployments.server(**deployments.PATIENT)
-    from flows.worktree.zombies import reap  # with Prefect, which reads its environment when it is imported
-
-    reap(lambda line: print(line, file=sys.stderr, flush=True))
+    _reap()
     print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)
     deployments.work(options.limit)
     return 0
+
+
+def _reap() -> None:
+    """Tell the server, which is known by now, of runs of this project that died."""
+    if not PATHS.state.is_dir():
+        return  # `temper start` needs no project
+    from flows.worktree.zombies import reap  # with Prefect, which reads its environment when it is imported
+
+    reap(lambda line: print(line, file=sys.stderr, flush=True))
 
 
 def _start(options: argparse.Namespace) -> int:
@@ -95,6 +103,7 @@ def _start(options: argparse.Namespace) -> int:
     from flows.params.model import nested
 
     deployments.server()
+    _reap()
     parameters = {"settings": nested(options.set), "revision": options.revision}
     name, run = deployments.start("finetune/temper", parameters)
     print(f"Queued as {name} ({run}). Afterwards: dvc exp show; temper reproduce {name}")
@@ -107,6 +116,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
     preflight.project()
     deployments.server()
+    _reap()
     from rich.console import Console
 
     from flows.cli.progress import table

@@ -38,7 +38,7 @@ class Terminal(Observer):
         self._width = max((len(status.name) for status in statuses), default=8)
 
     def message(self, line: str) -> None:
-        self._line(line)
+        self.console.print(Text(line), soft_wrap=True)  # in full: it names paths
 
     def started(self, stage: str) -> None:
         with self._guard:

@@ -1,6 +1,7 @@
 """Deployments as code: infra/prefect.yaml to the server, workers that carry them out, and runs started by hand."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,9 @@ def deploy() -> None:
         raise MachineError(f"{PATHS.deployments} is missing: it says what is deployed; take it from git.")
     _pool()
     command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PATHS.deployments)]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=_environment())
+    environment = _environment()
+    del environment["TEMPER_PROJECT"]  # else the deployments would name this folder, where each worker has its own
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
         raise MachineError(f"Prefect does not take {PATHS.deployments}:\n{last}")
@@ -55,8 +58,10 @@ def work(limit: int | None) -> None:
     """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return."""
     _pool()
     os.environ.update(_environment())
+    # Prefect turns SIGTERM into SIGINT, which shells have what they start in the background ignore
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     more = ["--limit", str(limit)] if limit else []
-    command = ["-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", *more]
+    command = ["-m", "flows.deploy.worker", "worker", "start", "--pool", POOL, "--type", "process", *more]
     os.execv(sys.executable, [sys.executable, *command])
 
 
@@ -83,19 +88,21 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
 
 
 def _pool() -> None:
-    """Create the work pool where it is missing; an existing one stays as it is."""
+    """Create the work pool where it is missing; an existing one keeps all but what its jobs may name."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
-    from prefect.workers.process import ProcessWorker
 
-    template = ProcessWorker.get_default_base_job_template()
+    from flows.deploy.worker import template
+
     with get_client(sync_client=True) as client:
         try:
-            client.read_work_pool(POOL)
+            pool = client.read_work_pool(POOL)
+            if pool.type == "process" and pool.base_job_template != template():
+                client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template()))
         except ObjectNotFound:
             try:
-                client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+                client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template()))
             except ObjectAlreadyExists:
                 return  # another worker was first
 
@@ -119,7 +126,7 @@ def _limit_queues() -> None:
 
 def _environment() -> dict[str, str]:
     """For processes of Prefect that work in this folder: they are this very Python with this package, in any folder."""
-    package = str(Path(__file__).resolve().parents[1])
+    package = str(Path(__file__).resolve().parents[2])
     first = {"PYTHONPATH": package, "PATH": str(Path(sys.executable).parent)}
     paths = {name: os.pathsep.join(filter(None, [folder, os.environ.get(name)])) for name, folder in first.items()}
     return {**os.environ, **paths, "TEMPER_PROJECT": str(Path.cwd())}

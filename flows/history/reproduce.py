@@ -14,6 +14,7 @@ from flows.bridge import LOCK, Item, StageRecord, find, parse
 from flows.plan.preflight import LOCKED
 from flows.system.environment import environment
 from flows.system.git import git
+from flows.system.guardian import guarded
 from flows.worktree.worktree import label, workspace
 from tasks.core.errors import InputError, StageFailed
 from tasks.core.paths import PATHS
@@ -57,10 +58,15 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
 
 def _repro(tell: Callable[[str], None]) -> None:
     """`dvc repro` with every stage anew; outputs stay in the worktree, out of the cache and out of the run cache."""
-    environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, **guarded(), "PATH": path}
     command = [sys.executable, "-m", "dvc", "repro", "--force", "--no-commit"]
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         output = []
         for line in process.stdout or []:

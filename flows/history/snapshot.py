@@ -10,11 +10,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from flows.bridge import LOCK, StageRecord, cached_files, cached_path, find, parse
+from flows.bridge import LOCK, StageRecord, cached_file, find, parse
 from flows.params.diff import parameters
 from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
+from tasks.named.names import inside
 
 HERE = "."
 
@@ -76,18 +77,18 @@ class Snapshot:
     @contextmanager
     def predictions(self, candidate: str) -> Iterator[Path]:
         """A file with the predictions of `candidate`; raises `MachineError` where they are not in DVC's cache."""
-        path, file = str(PATHS.evaluation(candidate)), "predictions.parquet"
+        path, file = str(inside(PATHS.evaluation(""), candidate, "--candidate")), "predictions.parquet"
         if self.revision == HERE:
             yield Path(path) / file
             return
         md5 = self.outs().get(path)
         if md5 is None:
             raise MachineError(f"{self.name} has no {path}; it was not evaluated there.")
-        if not cached_path(md5).is_file():
+        if (cached := cached_file(md5, file, path)) is None:
             raise MachineError(f"{path} of {self.name} is not in DVC's cache; fetch it: dvc fetch --all-commits {path}")
         with tempfile.TemporaryDirectory(prefix="temper-") as folder:
             link = Path(folder) / file
-            link.symlink_to(cached_files(md5)[file].resolve())
+            link.symlink_to(cached.resolve())
             yield link
 
     def _scores(self) -> dict[str, dict[str, Any]]:

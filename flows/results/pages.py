@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
+from flows.server import own
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS, Paths
 
@@ -35,7 +36,9 @@ def write(folder: Path, name: str, experiment: str = "") -> Path | None:
 
 
 def address() -> str:
-    """The page of the current flow run in the Prefect UI; "" where its server has none."""
+    """The page of the current flow run in the Prefect UI; "" where its server has none, or ends with the run."""
+    if own.temporary():
+        return ""
     url = flow_run.ui_url or ""
     return url if url.startswith("http") else ""
 

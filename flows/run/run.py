@@ -65,11 +65,14 @@ class Run:
             if above and not status.reasons and name not in self._force:
                 outcome = Outcome(name, "unchanged", (), status.outs, 0.0)
             else:
+                share = self.operation.share
                 outcome = ensure_current(
                     name,
                     lambda command: self._work(command, log),
                     force=name in self._force,
                     wait=lambda: self._children.check(name),
+                    tell=lambda line: self._tell(line, log),
+                    remote=(share.dvc or "") if share else None,
                 )
         except Exception as error:
             self.failures[name] = _sentence(name, error)
@@ -96,6 +99,10 @@ class Run:
             raise StageFailed("\n".join(self.failures.values()))
         if left := [status.name for status in self.statuses if status.name not in self.outcomes]:
             raise StageFailed(f"{', '.join(left)} did not end; the log of the flow run has the reason. Run again.")
+
+    def _tell(self, line: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> None:
+        log.warning("%s", line)
+        self._observer.message(line)
 
     def _work(self, command: Command, log: Any) -> float:
         stage = command.stage

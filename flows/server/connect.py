@@ -8,10 +8,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 
+from flows.server import credentials, own
+from flows.server.credentials import CLIENT, SERVER
 from flows.server.prefect_private import LEASE_STORAGE
 from tasks.core.errors import MachineError
 
 PORT = 4200
+
+ORIGINS = ("PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS")
+"""Both names of the setting with the addresses (https://HOST) under which other pages may ask; Prefect's own: all."""
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -29,11 +34,6 @@ QUIET = {
 """No telemetry, and Prefect's log in its UI instead of on the terminal; what the user set stays."""
 
 
-PATIENCE = 180
-"""Seconds that a server of the run's own may take to start: 11 on two quiet cores. Prefect's own 20 are too few on busy
-ones."""
-
-
 def address(port: int = PORT) -> str:
     """The API of a server on this machine."""
     return f"http://127.0.0.1:{port}/api"
@@ -49,14 +49,27 @@ def answers(url: str, seconds: float = 2.0) -> bool:
 
 
 def admitted(url: str) -> None:
-    """Raise `MachineError` where the server at `url` wants credentials, and those that are set are not right."""
-    name = "PREFECT_API_AUTH_STRING"
-    if _refuses(url, os.environ.get(name, "")):
+    """Have this process send the credentials that the server at `url` wants, those of its own profile included.
+
+    Raises `MachineError` where those that are set are not right, and where none are.
+    """
+    stored = "" if os.environ.get(CLIENT) else credentials.known(url)
+    if stored and not _refuses(url, stored):
+        os.environ[CLIENT] = stored
+        return
+    if _refuses(url, os.environ.get(CLIENT, "")):
         from prefect.settings import get_current_settings
 
         profile = get_current_settings().api.auth_string
         if profile is None or _refuses(url, profile.get_secret_value()):
-            raise MachineError(f"the Prefect server at {url} refuses: set {name}=NAME:PASSWORD, as its owner told you.")
+            raise MachineError(
+                f"the Prefect server at {url} refuses: set {CLIENT}=NAME:PASSWORD, as its owner told you."
+            )
+
+
+def allowed_origins() -> list[str]:
+    """The addresses of proxies that stand before a server started here, beside its own: none but what the user set."""
+    return next((value.split(",") for name in ORIGINS if (value := os.environ.get(name))), [])
 
 
 def _refuses(url: str, credentials: str) -> bool:
@@ -75,23 +88,31 @@ def _refuses(url: str, credentials: str) -> bool:
 def choose(tell: Callable[[str], None]) -> str:
     """Set the environment for Prefect (before its first import) and return the page to look at, "" for none.
 
-    The server named by PREFECT_API_URL, or one on this machine; where none answers, Prefect starts one of its own for
-    the length of the run.
+    The server named by PREFECT_API_URL, or one on this machine; where none answers, one of its own starts for the
+    length of the run: `wait` for it before anything is asked.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     named = os.environ.get("PREFECT_API_URL", "")
     url = named or address()
     if answers(url):
-        os.environ["PREFECT_API_URL"] = url
-        admitted(url)
-        return url.removesuffix("/api")
-    if named:
+        if named or credentials.own_port(PORT):
+            os.environ["PREFECT_API_URL"] = url
+            admitted(url)
+            return url.removesuffix("/api")
+        tell(f"the server at {url} is another user's: this run has one of its own. To use it, set PREFECT_API_URL.")
+    elif named:
         tell(f"PREFECT_API_URL = {named} does not answer: this run has a server of its own.")
-        del os.environ["PREFECT_API_URL"]
-    os.environ["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
-    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", str(PATIENCE))
+    os.environ[CLIENT] = os.environ[SERVER] = credentials.fresh()
+    os.environ[ORIGINS[0]] = ""
+    os.environ["PREFECT_API_URL"] = own.start()
     return ""
+
+
+def wait() -> None:
+    """Return when the server that `choose` has chosen answers; raises `MachineError` where it does not in time."""
+    if own.temporary():
+        own.wait(lambda: answers(os.environ["PREFECT_API_URL"]))
 
 
 def serve(port: int) -> None:
@@ -103,5 +124,11 @@ def serve(port: int) -> None:
     if port != PORT:
         print(f"For `temper run` to use it: export PREFECT_API_URL={page}/api", flush=True)
     os.environ.update(QUIET, PREFECT_API_URL=f"{page}/api", PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="WARNING")
+    os.environ[ORIGINS[0]] = ",".join(allowed_origins())
+    os.environ.setdefault("PREFECT_UI_API_URL", "/api")  # of whatever name the page was opened by
+    if not os.environ.get(SERVER):
+        os.environ[SERVER] = credentials.own()
+        shown = os.environ[SERVER] if sys.stdout.isatty() else f"the line in {credentials.file()}"  # never in a log
+        print(f"Its page asks for a password, once in each browser: {shown}", flush=True)
     command = ["-m", "flows.server.__main__", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *command])

@@ -3,10 +3,28 @@
 Prefect reads its environment when it is imported, so nothing of it is imported before a function is called.
 """
 
+import socket
+from collections.abc import Collection
 from typing import Any
+
+from flows.server.guard import Guard
+from tasks.core.errors import MachineError
 
 LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
 """The module that keeps on disk who has slots of a concurrency limit."""
+
+
+TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""What Prefect puts into the environment of a server that it starts for the length of a run."""
+
+
+def serve_on(descriptor: int) -> None:
+    """Serve Prefect's API on the listening socket with this file descriptor, until a signal asks for the end."""
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    server = uvicorn.Server(uvicorn.Config(Guard(create_app()), log_level="error", lifespan="on"))
+    server.run(sockets=[socket.socket(fileno=descriptor)])
 
 
 def write_at_once() -> None:
@@ -23,6 +41,23 @@ def write_at_once() -> None:
         return begin(self, session, with_for_update=True)
 
     AioSqliteConfiguration.begin_transaction = immediately  # type: ignore[method-assign]
+
+
+def guard(origins: Collection[str]) -> None:
+    """Have the server that Prefect's command starts in this process stand behind `Guard`.
+
+    Prefect hands its application to `uvicorn.run`, and offers no place for one in front of all of it.
+    """
+    import uvicorn
+
+    run = uvicorn.run
+
+    def run_guarded(app: Any, **options: Any) -> None:
+        if not callable(app):
+            raise MachineError("several processes of one server cannot be guarded; start it without --workers.")
+        run(Guard(app, origins), **options)
+
+    uvicorn.run = run_guarded
 
 
 def command_line() -> None:

@@ -31,6 +31,8 @@ def git(*arguments: str, folder: Path | None = None, text: str | None = None) ->
 def commit(revision: str) -> str:
     """The full hash of the commit that `revision` names."""
     try:
+        if revision.startswith("-"):  # no revision may; git would take it for an option
+            raise MachineError(f"{revision} is an option")
         return git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except MachineError:
         raise MachineError(

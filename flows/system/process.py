@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import psutil
 
+from flows.system.guardian import guarded
 from tasks.__main__ import FIXED
 from tasks.core.errors import AGAIN, StageFailed, TemperError, Unavailable, from_json
 from tasks.core.paths import PATHS
@@ -51,7 +52,7 @@ def ask(module: str, *arguments: str) -> Answer:
     Where it fails without an error of its own, `Answer.errors` holds a `StageFailed` that says how it ended.
     """
     command = [sys.executable, "-P", "-W", "ignore", "-m", module, *arguments]
-    environment = {**os.environ, **FIXED, **ASK["error"]}
+    environment = {**os.environ, **FIXED, **ASK["error"], **guarded()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     lines, errors = [], []
     for line in done.stdout.removesuffix("\n").split("\n"):
@@ -166,7 +167,13 @@ class Children:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", _replacing(command.text)],
                 cwd=command.folder,
-                env={**command.environment, **ASK["progress"], **ASK["error"], "PYTHONUNBUFFERED": "1"},
+                env={
+                    **command.environment,
+                    **ASK["progress"],
+                    **ASK["error"],
+                    **guarded(),
+                    "PYTHONUNBUFFERED": "1",
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -4,13 +4,38 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
+from flows.bridge import remotes, upload
 from flows.run.policies import Share
-from tasks.core.errors import Unavailable
+from flows.system.git import git
+from tasks.core.errors import MachineError, Unavailable
+from tasks.core.paths import PATHS
+from tasks.core.settings import hint
+
+
+def check(share: Share) -> None:
+    """Raise `MachineError` where runs are to be shared by remotes that nobody configured, before one starts."""
+    default, known = remotes()
+    if not (wanted := share.dvc or default):
+        raise MachineError(
+            f"{PATHS.policies}: runs are to be shared, and DVC has no default remote that their outputs could go to; "
+            "run: dvc remote add --default NAME URL (or set share: null)."
+        )
+    if wanted not in known:
+        raise MachineError(f"{PATHS.policies}: DVC has no remote {wanted!r} to share runs by; {hint(wanted, known)}")
+    if share.git not in (names := git("remote").split()):
+        raise MachineError(
+            f"{PATHS.policies}: git has no remote {share.git!r} to share runs by; {hint(share.git, names)}"
+        )
 
 
 def fetch(share: Share, tell: Callable[[str], None]) -> None:
-    """Bring what others made of this revision into the cache. A remote that is away costs time, not the run."""
+    """Bring into the cache what others made of this revision, and the index of what they made of any other.
+
+    Nobody fetches all that was ever shared: a stage whose inputs are in the index takes its outputs from the remote
+    when it comes to it (flows/bridge/storage/restore.py). A remote that is away costs time, not the run.
+    """
     if error := _dvc("fetch", "--run-cache", *_remote(share)):
         tell(f"the remote did not answer; stages that others have run may run again: {error}")
 
@@ -20,9 +45,13 @@ def push(name: str, share: Share, tell: Callable[[str], None]) -> None:
 
     Raises `Unavailable` where a remote is away for longer than the tries take.
     """
-    commands = (["push", "--run-cache", *_remote(share)], ["exp", "push", "--force", "--no-cache", share.git, name])
+    steps = (
+        partial(_dvc, "push", "--run-cache", *_remote(share)),
+        partial(upload, share.dvc),
+        partial(_dvc, "exp", "push", "--force", "--no-cache", share.git, name),
+    )
     for number in range(share.retries + 1):
-        error = next((line for command in commands if (line := _dvc(*command))), "")
+        error = next((line for step in steps if (line := step())), "")
         if not error:
             return
         if number < share.retries:

@@ -1,36 +1,62 @@
 """Flow runs whose process died when nobody could tell the server, which takes them for running: the next one tells it.
 
-A worker tells the server when a run's process ends, unless it died with it or the server was away. So each process
-notes which flow run it carries out, and holds a lock as long as it lives; an entry that nobody holds is looked into at
-the next start, and removed. The kernel knows who holds a lock; the time at which a process was born, by which it could
-be told from a later one of the same number, moves when the clock is set.
+A worker tells the server when a run's process ends, unless it died with it or the server was away; of a run in a
+terminal nobody does. So each process notes which flow run it carries out, and who it is, and holds a lock as long as
+it lives; an entry that nobody holds is looked into by the next command, and removed.
 """
 
 import atexit
 import json
+import os
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType, TaskRun
 from prefect.exceptions import Abort, ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Crashed
 
+from flows.server.connect import answers
 from flows.server.retry import retry
 from flows.system.file_lock import file_lock, patience
 from flows.worktree.worktree import home, recover
 from tasks.core.files import write_json
+from tasks.core.identity import Identity, current
 from tasks.core.paths import Paths
 
 MESSAGE = "The process of this run died. What it finished is kept; start it again to go on."
 
 PATIENCE = 10.0
 """Seconds for which an entry may be held by a process that only looks into it."""
+
+KEPT = 14 * 24 * 3600.0
+"""Seconds that the entry of a run is kept which the server in use does not know: it was another server's."""
+
+STARTING = 180.0
+"""Seconds that a server may take to start."""
+
+PAGE = 100
+"""Task runs that are asked for at a time."""
+
+UNDER_WAY = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+"""States that a dead process leaves behind; what is scheduled, or paused, waits for a process anyway."""
 
 _held: set[Path] = set()
 """The entries of this process."""
@@ -45,7 +71,7 @@ def claim_flow_run() -> None:
         lives.enter_context(file_lock(entry.with_suffix(".lock"), patience(PATIENCE, elsewhere)))
         atexit.register(lives.close)  # not before: the server hears of the end after the flow has returned
         _held.add(entry)
-    write_json(entry, {"host": socket.gethostname(), "count": retry(_count)})
+    write_json(entry, {"host": socket.gethostname(), "process": str(current()), "count": retry(_count)})
 
 
 def _count() -> int:
@@ -57,21 +83,68 @@ def reap(tell: Callable[[str], None]) -> None:
     """Remove what dead runs left behind; those that the server takes for running end as *Crashed* or *Cancelled*."""
     recover(tell)
     for entry in Paths(home()).flow_runs.glob("*.json"):
-        with file_lock(entry.with_suffix(".lock")) as dead:
-            if dead and entry.exists() and (about := json.loads(entry.read_text()))["host"] == socket.gethostname():
-                retry(partial(_close, entry, about["count"], tell))
-                entry.unlink()
+        with file_lock(entry.with_suffix(".lock")) as free:
+            if free and entry.exists() and _died(about := json.loads(entry.read_text())):
+                known = retry(partial(_close, entry, about["count"], tell))
+                if known or time.time() - entry.stat().st_mtime > KEPT:
+                    entry.unlink()
 
 
-def _close(entry: Path, count: int, tell: Callable[[str], None]) -> None:
+def _died(about: dict[str, Any]) -> bool:
+    """Whether the process of an entry that nobody holds has ended; of one on another host nobody here can say so."""
+    process = Identity.parse(about.get("process", ""))
+    if process is None:  # an older version wrote it
+        return bool(about["host"] == socket.gethostname())
+    return process.dead() or (process.same_kernel() and process.namespace != current().namespace)
+
+
+def _close(entry: Path, count: int, tell: Callable[[str], None]) -> bool:
+    """Tell the server that a run has ended, with all that its process carried out; False where it knows no such run."""
     with get_client(sync_client=True) as client:
         try:
             run = client.read_flow_run(UUID(entry.stem))
         except ObjectNotFound:
-            return
+            return False
         if run.run_count != count or run.state is None:
-            return  # it was started again, elsewhere
+            return True  # it was started again, elsewhere
         if run.state.is_running() or run.state.is_cancelling():
             end: State[None] = Cancelled(message=MESSAGE) if run.state.is_cancelling() else Crashed(message=MESSAGE)
-            client.set_flow_run_state(run.id, end, force=True)
+            _end(client, run, end)
             tell(f"the run {run.name} is {end.name}: its process had died")
+        return True
+
+
+def _end(client: SyncPrefectClient, run: FlowRun, end: "State[None]") -> None:
+    """Set a run to `end`, and before it what it began in its process: runs of a deployment have one of their own."""
+    for task in list(_tasks(client, run)):
+        client.set_task_run_state(task.id, end, force=True)
+    parent = FlowRunFilterParentFlowRunId(any_=[run.id])
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNDER_WAY))
+    for inner in client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id=parent, state=state)):
+        if inner.deployment_id is None:
+            _end(client, inner, end)
+    client.set_flow_run_state(run.id, end, force=True)
+
+
+def _tasks(client: SyncPrefectClient, run: FlowRun) -> Iterator[TaskRun]:
+    """The task runs of `run` that are under way."""
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    state = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=UNDER_WAY)))
+    start = 0
+    while page := client.read_task_runs(flow_run_filter=mine, task_run_filter=state, limit=PAGE, offset=start):
+        yield from page
+        start += len(page)
+
+
+def _of_new_server() -> None:
+    """Wait for the server that starts, and tell it of runs that died before; give up on one that does not start."""
+    end = time.monotonic() + STARTING
+    while time.monotonic() < end:
+        if answers(os.environ["PREFECT_API_URL"]):
+            reap(lambda line: print(line, flush=True))
+            break
+        time.sleep(1.0)
+
+
+if __name__ == "__main__":
+    _of_new_server()

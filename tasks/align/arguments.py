@@ -5,10 +5,11 @@ from typing import Any
 
 from tasks.align import guides
 from tasks.align.objectives import OBJECTIVES
+from tasks.align.pass_through import ALIGNED
 from tasks.align.rewards import check_rewards
 from tasks.align.settings import Settings
 from tasks.core.paths import Paths
-from tasks.training.adapters import peft_configuration
+from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments
 
 
@@ -22,7 +23,11 @@ def trl_configuration(
     """
     objective = OBJECTIVES[settings.objective]
     _, configuration_class, _ = objective.load()
+    further = {**objective.preset, **settings.arguments}
     set_by_stage: dict[str, Any] = {"max_length": None}
+    preset = {name: value for name, value in objective.preset.items() if name not in settings.arguments}
+    if objective.measures_alone(further.get("loss_type")):
+        set_by_stage["per_device_eval_batch_size"] = 1
     if objective.sampled:
         from tasks.align import sampling
 
@@ -34,8 +39,10 @@ def trl_configuration(
         scratch,
         eval_steps=settings.eval_steps if has_validation else None,
         width=width,
-        further={**objective.preset, **settings.arguments},
+        further=settings.arguments,
+        acting=ALIGNED[settings.objective],
         **set_by_stage,
+        **preset,
     )
     configuration.remove_unused_columns = False
     if objective.sampled:
@@ -51,4 +58,6 @@ def validate(settings: Settings, paths: Paths) -> None:
     if objective.uses_rewards:
         check_rewards(settings, paths)
     peft_configuration("align", settings)
+    if settings.start == "base" or objective.trains_reward_model:
+        check_tuning("align", settings, scores=objective.trains_reward_model)
     trl_configuration(settings, paths.scratch("align"), 1, has_validation=not objective.sampled)

@@ -1,17 +1,24 @@
 """What users put into data/guides for alignment to learn from: models, and functions of their own."""
 
 import importlib
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
+from tasks.named.functions import check_function, check_installed, load_function
+from tasks.named.names import inside
+
+ARGUMENTS = 3
+"""Of a reward function: prompt, answer, reference."""
 
 
 def model(paths: Paths, name: str, key: str) -> Path:
-    """The folder `name` in data/guides that `key` asks for; raises `InputError` where it holds no model."""
-    folder = paths.guides / name
+    """The folder `name` in data/guides that `key` asks for.
+
+    Raises `InputError` where it holds no model, `SettingsError` where it lies elsewhere.
+    """
+    folder = inside(paths.guides, name, key)
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no model here, which {key} asks for; put its folder there.")
     return folder
@@ -20,20 +27,25 @@ def model(paths: Paths, name: str, key: str) -> Path:
 def function(paths: Paths, name: str, key: str) -> Any:
     """The function file.py:function in data/guides, or package.module:function of an installed package.
 
-    Raises `InputError`, whatever the user's file does, with the key that names it.
+    Raises `InputError`, whatever the user's file does, with the key that names it; `SettingsError` for one elsewhere.
     """
     module, _, attribute = name.partition(":")
+    if _is_file(module):
+        return load_function(inside(paths.guides, module, key), attribute, key)
     try:
-        if module.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(module.removesuffix(".py"), paths.guides / module)
-            assert spec and spec.loader
-            loaded = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(loaded)
-        else:
-            loaded = importlib.import_module(module)
-        return getattr(loaded, attribute)
-    except Exception as error:  # whatever a user's file does
-        raise InputError(
-            f"{paths.guides / module if module.endswith('.py') else module}: {key} cannot be had from it: "
-            f"{type(error).__name__}: {error}"
-        ) from None
+        return getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # whatever a module does
+        raise InputError(f"{module}: {key} cannot be had from it: {type(error).__name__}: {error}") from None
+
+
+def check(paths: Paths, name: str, key: str) -> None:
+    """Raise what `function` would raise for a function that is not there; nothing of it runs."""
+    module, _, attribute = name.partition(":")
+    if _is_file(module):
+        check_function(inside(paths.guides, module, key), attribute, key, ARGUMENTS)
+    else:
+        check_installed(module, attribute, key, ARGUMENTS)
+
+
+def _is_file(module: str) -> bool:
+    return module.endswith(".py") or "/" in module or "\\" in module

@@ -43,6 +43,10 @@ class Objective:
     """What `arguments: {loss_type: ...}` may be; () where there is one loss."""
     mixes_losses: bool = False
     """Whether `loss_type` may be a list of them."""
+    measured_alone: tuple[str, ...] = ()
+    """Those of `losses` that are no mean over the rows of a batch, since rows are sorted in it, or compared with its
+    mean, or share the mean over its tokens; "default" where nothing is chosen. Validation measures them row by row,
+    so that the number does not depend on `batch_size`."""
     uses_reference: bool = False
     """Whether the model is compared with itself as it was before."""
     judged: bool = False
@@ -62,6 +66,11 @@ class Objective:
     def sampled(self) -> bool:
         """Whether it learns from answers that the model gives while it is trained."""
         return self.uses_rewards or self.uses_teacher
+
+    def measures_alone(self, loss: Any) -> bool:
+        """Whether validation takes one row at a time for `loss`: `loss_type`, or None where nothing is chosen."""
+        losses = loss if isinstance(loss, list) else [loss or "default"]
+        return not set(losses).isdisjoint(self.measured_alone)
 
     def load(self) -> tuple[Any, Any, Any]:
         """Trainer, configuration and row mapper; imports trl."""
@@ -96,6 +105,7 @@ OBJECTIVES = {
             "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm",
         ),
         mixes_losses=True,
+        measured_alone=("bco_pair", "aot", "aot_unpaired", "sft"),
         uses_reference=True,
     ),
     "kto": Objective(
@@ -104,6 +114,7 @@ OBJECTIVES = {
         "trl.trainer.kto_config:KTOConfig",
         "tasks.align.items:judged",
         losses=("kto", "apo_zero_unpaired"),
+        measured_alone=("default", "kto"),
         uses_reference=True,
         judged=True,
     ),
@@ -112,6 +123,7 @@ OBJECTIVES = {
         "tasks.align.trainers:ORPO",
         "tasks.training.private_trl:ORPOConfig",
         "tasks.align.items:labelled",
+        measured_alone=("default",),
     ),
     "cpo": Objective(
         "pairs of answers, without a reference model, and the chosen ones as in training",
@@ -119,6 +131,7 @@ OBJECTIVES = {
         "tasks.training.private_trl:CPOConfig",
         "tasks.align.items:labelled",
         losses=("sigmoid", "hinge", "ipo", "simpo", "alphapo"),
+        measured_alone=("default", "sigmoid", "hinge", "ipo", "simpo"),
     ),
     "simpo": Objective(
         "pairs of answers, by their likelihood a token",

@@ -5,13 +5,13 @@ function of answer and reference.
 """
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.align import guides
 from tasks.align.reward_model import reward_model
+from tasks.bounds.patterns import searcher, usable
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 
@@ -34,8 +34,9 @@ class Kind:
     """Keys of the settings that it needs; a reward that does not need one of them must not be given it."""
     check: "Callable[[Reward], None] | None" = None
     """Raises `ValueError` where the value of a key cannot be right."""
-    load: "Callable[[Reward, str, Paths], Any] | None" = None
-    """Raises `InputError` where what it names in data/guides cannot be had; called before a run starts."""
+    look: "Callable[[Reward, str, Paths], Any] | None" = None
+    """Raises `InputError` or `SettingsError` where what it names in data/guides is not there; called before a run
+    starts, so nothing of the user's runs in it."""
 
 
 def each(about: str, function: Callable[[str, str], float]) -> Kind:
@@ -61,26 +62,27 @@ def reward_functions(settings: "Settings", paths: Paths, tokenizer: Any) -> list
 
 
 def check_rewards(settings: "Settings", paths: Paths) -> None:
-    """Raise `InputError` where a function cannot be loaded, or a reward model is not there."""
+    """Raise `InputError` or `SettingsError` where a function or a reward model is not there; nothing runs."""
     for index, reward in enumerate(settings.rewards):
-        if load := REWARDS[reward.kind].load:
-            load(reward, f"align.rewards.{index}.name", paths)
+        if look := REWARDS[reward.kind].look:
+            look(reward, f"align.rewards.{index}.name", paths)
 
 
 def _pattern(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
-    search = re.compile(reward.pattern or "").search
+    search = searcher(reward.pattern or "", f"{key}.pattern")
     return lambda completions, **rest: [float(search(answer) is not None) for answer in completions]
 
 
 def _compiles(reward: "Reward") -> None:
     try:
-        re.compile(reward.pattern or "")
-    except re.error as error:
-        raise ValueError(f"pattern is no regular expression: {error}") from None
+        usable(reward.pattern or "")
+    except ValueError as error:
+        raise ValueError(f"the pattern cannot be used: {error}") from None
 
 
 def _names_a_function(reward: "Reward") -> None:
-    if (reward.name or "").count(":") != 1:
+    module, _, name = (reward.name or "").partition(":")
+    if not (module and name.isidentifier()):
         raise ValueError("name has to be file.py:function or package.module:function")
 
 
@@ -116,13 +118,13 @@ REWARDS = {
         _function,
         ("name",),
         _names_a_function,
-        lambda reward, key, paths: guides.function(paths, reward.name or "", key),
+        lambda reward, key, paths: guides.check(paths, reward.name or "", key),
     ),
     "model": Kind(
         "what the reward model `name` says",
         lambda reward, key, paths, tokenizer: reward_model(reward.name or "", key, paths, tokenizer),
         ("name",),
-        load=lambda reward, key, paths: guides.model(paths, reward.name or "", key),
+        look=lambda reward, key, paths: guides.model(paths, reward.name or "", key),
     ),
 }
 """Rewards in the order in which they are listed."""

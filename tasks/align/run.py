@@ -1,7 +1,6 @@
 """The stage `align`: take what train made, or the base, train it for an objective, save a whitelist of files."""
 
 import copy
-import json
 import shutil
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,9 +15,11 @@ from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
 from tasks.align.trainers import ReferenceCheck
+from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
+from tasks.models.adapter_files import training_record
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
@@ -64,6 +65,7 @@ def align(settings: Settings, paths: Paths) -> None:
             tokenizer.save_pretrained(model_folder)
         else:
             save(result.model, out, record["location"], initial(tuning, scratch))
+            copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
         facts = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
         write_json(model_folder / "training.json", facts)
@@ -134,8 +136,8 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         grown = grow(model, tokenizer)
         rows = load_rows(paths.tokens("train"))
         return attach("align", settings, model, rows, scratch, grown), settings
-    training_record = json.loads((paths.fitted / "training.json").read_text())
-    scheme = (training_record.get("quantization") or {}).get("scheme")
+    quantization = training_record(paths.fitted).quantization
+    scheme = quantization.scheme if quantization else None
     if not adapter.is_file():
         return load(paths.fitted, Tuning(method="full"), settings), Tuning(method="full")
     from peft import PeftModel
@@ -183,6 +185,8 @@ def fit(
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {reason}") from None
     for value in trainable:
         value.data = value.data.float()
+    if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
+        configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
     work = data.work
     if hasattr(trainer, "probe"):

@@ -5,22 +5,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from tasks.align.objectives import NOT_OFFERED, OBJECTIVES
+from tasks.align.pass_through import check_objective, check_passes
 from tasks.align.rewards import REWARDS
 from tasks.core.paths import PATHS
 from tasks.core.settings import Choice, check_keys, hint
 from tasks.core.settings import Settings as Section
-from tasks.training.settings import Optimization, Positive, Tuning, check_arguments
-
-SET_BY_KEYS = {
-    "max_completion_length": "answer_tokens",
-    "max_new_tokens": "answer_tokens",
-    "num_generations": "answers",
-    "num_generations_eval": "answers",
-    "reward_weights": "rewards",
-    "teacher_model_name_or_path": "teacher",
-    "teacher_model_init_kwargs": "teacher",
-}
-"""Arguments of trl that have a key of their own here, beside those that every trainer has."""
+from tasks.training.pass_through import check_arguments, check_effect
+from tasks.training.settings import Optimization, Positive, Tuning
 
 OBJECTIVE, REWARD = Choice("objective", OBJECTIVES), Choice("reward", REWARDS)
 Objective = Annotated[str, AfterValidator(OBJECTIVE.known), Field(json_schema_extra=OBJECTIVE.describe)]
@@ -68,7 +59,8 @@ class Settings(Optimization, Tuning):
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     """Steps in which the learning rate rises linearly from zero."""
     eval_steps: Positive = 50
-    """Steps between two losses on the validation split; without effect where the model gives the answers."""
+    """Steps between two losses on the validation split; without effect where the model gives the answers. The loss is
+    the mean over its rows, whatever batch_size is: where a loss looks at a whole batch, each row is measured alone."""
     max_start: Annotated[float, Field(gt=0)] = 1e-3
     """Largest reward (absolute, in nats times beta) of an answer in the first step of dpo and kto, and largest
     divergence (nats) of grpo, rloo and online_dpo, in which model and reference are the same: so near the loss has to
@@ -85,14 +77,15 @@ class Settings(Optimization, Tuning):
     answer_tokens: Positive = 64
     """Largest length of an answer of the model, in tokens."""
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
-    """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1."""
+    """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1. One
+    that would have no effect is refused."""
 
     @field_validator("arguments")
     @classmethod
     def _loss(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        for argument in sorted(set(value) & set(SET_BY_KEYS)):
-            raise ValueError(f"{argument} is set by the key {SET_BY_KEYS[argument]}")
         name = info.data.get("objective", "off")  # not there where it is wrong itself
+        if name != "off":
+            check_objective(value, name)
         if "loss_type" not in value or name == "off":
             return value
         objective, loss_types = OBJECTIVES[name], value["loss_type"]
@@ -115,6 +108,8 @@ class Settings(Optimization, Tuning):
     @model_validator(mode="after")
     def _fits(self) -> "Settings":
         objective = OBJECTIVES[self.objective]
+        check_effect(self.arguments, self)
+        check_passes(self.arguments, self.batch_size, self.gradient_accumulation)
         if objective.uses_teacher and not self.teacher:
             raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
         if objective.uses_rewards and not self.rewards:

@@ -17,6 +17,7 @@ from tasks.core.paths import PATHS, Paths
 from tasks.training import estimate, usage
 from tasks.training.estimate import Base
 from tasks.training.loss_curve import write_untrained
+from tasks.training.optimizers import PARTICULAR
 from tasks.training.settings import Tuning
 
 __all__ = ["STAGE", "Settings", "run", "validate"]
@@ -29,7 +30,8 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
     sampled = OBJECTIVES[settings.objective].sampled
-    if settings.objective == "off" or not (settings.arguments or settings.peft or sampled):
+    particular = settings.arguments or settings.particular or settings.scheduler in PARTICULAR
+    if settings.objective == "off" or not (particular or sampled):
         return  # all else is known to fit, without seconds of imports
     from tasks.align import arguments
 

@@ -4,11 +4,14 @@ import argparse
 import json
 import os
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import TemperError, advice
 from tasks.core.imports import collect_seldom, without_torch
+from tasks.core.library_warnings import tell_warnings
 
 BAD_USE = 2
 
@@ -16,7 +19,7 @@ BAD_USE = 2
 def main(arguments: list[str]) -> int:
     """Audit data or a template; returns the exit code."""
     os.environ.update(
-        {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "warning", "HF_HUB_DISABLE_TELEMETRY": "1"}
     )
     options = parser().parse_args(arguments)
     try:
@@ -25,7 +28,22 @@ def main(arguments: list[str]) -> int:
         print(f"temper audit: {error}", file=sys.stderr)
     except OSError as error:
         print(f"temper audit: {advice(error)}", file=sys.stderr)
+    except Exception as error:  # nobody foresaw it
+        print(f"temper audit: {_unforeseen(error)}", file=sys.stderr)
     return BAD_USE
+
+
+def _unforeseen(error: Exception) -> str:
+    """One sentence on an error that nobody foresaw; the traceback goes to a file, for there may be no project here."""
+    from tasks.core.unforeseen import LONGEST, library
+
+    with tempfile.NamedTemporaryFile("w", prefix="temper-audit-", suffix=".txt", delete=False) as file:
+        file.write("".join(traceback.format_exception(error)))
+    message = " ".join(str(error).split())[:LONGEST].rstrip(".")
+    return (
+        f"{library(error)} raised {type(error).__name__}: {message}; something in the data, the template or the "
+        f"tokenizer is of a form that nobody foresaw; the whole traceback is in {file.name}."
+    )
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,6 +59,13 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--objective", choices=("sft", "dpo", "kto", "text"), help="what the rows are for; default: any"
+    )
+    command.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="as clean.columns: system, question, answer, text or ignored=COLUMN; trained or masked=KEY of turns",
     )
     command.add_argument("--train-on", choices=("assistant", "last", "completion", "all"), default="assistant")
     command.add_argument("--template", type=Path, metavar="FILE", help="audit a chat template by itself")
@@ -77,10 +102,12 @@ def _audit(options: argparse.Namespace) -> int:
 def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     from tasks.audit import data
     from tasks.audit.reasons import ALL, REASONS
+    from tasks.chat.stops import stop_ids
     from tasks.template.audit import Account
     from tasks.template.rows import Templater
-    from tasks.template.tokenizer import LONGEST, embedding_rows, eos_mismatch, load, stop_ids
+    from tasks.template.tokenizer import LONGEST, embedding_rows, eos_mismatch, load
 
+    columns = _columns(options.column)
     folder = _folder(options.tokenizer)
     tokenizer, right = load(folder, settings)
     base = folder if (folder / "config.json").is_file() else None
@@ -95,7 +122,7 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     settled = templater.reconcile()  # first: it may choose the end token
     right = eos_mismatch(folder, tokenizer) | settled | right
     account = Account("rows")
-    data.audit(options.data, templater, options.objective, account)
+    shapes = data.audit(options.data, templater, options.objective, account, columns)
     if not account.rows.outs["rows"]:
         right["no_rows"] = f"{REASONS['no_rows'].meaning}: none of {account.rows.came} rows"
     summary = account.as_dict(ALL)
@@ -104,9 +131,24 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     return {
         **_result(summary["findings"], right),
         "rows": account.rows.came,
+        "shapes": shapes,
         "lengths": {**summary["lengths_before"], **limit, "above": above},
         "tokens": data.tokens(account, tokenizer),
+        **({"reasoning": summary["reasoning"]} if summary["reasoning"]["turns"] else {}),
     }
+
+
+def _columns(pairs: list[str]) -> Any:
+    """`clean.columns` from `ROLE=NAME` each. Raises `TemperError` for a role that there is not."""
+    from tasks.clean.settings import Columns
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        role, separator, name = pair.partition("=")
+        if role not in Columns.model_fields or not separator or not name:
+            raise TemperError(f"--column {pair}: write ROLE=NAME, with ROLE one of {', '.join(Columns.model_fields)}.")
+        values[role] = (*values.get(role, ()), name) if role == "ignored" else name
+    return Columns(**values)
 
 
 def _template(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
@@ -114,9 +156,17 @@ def _template(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     from tasks.template.tokenizer import read
 
     tokenizer = read(_folder(options.tokenizer), settings) if options.tokenizer else None
-    findings, failed, right = audit(settings, tokenizer, options.template)
+    findings, failed, right, kept = audit(settings, tokenizer, options.template)
     result = _result(findings.as_list(), right)
-    return {**result, "rows": len(failed), "dialogues": failed, "lengths": {}, "tokens": {}}
+    return {
+        **result,
+        "rows": len(failed),
+        "dialogues": failed,
+        "shapes": {},
+        "lengths": {},
+        "tokens": {},
+        "reasoning": kept,
+    }
 
 
 def _result(findings: list[dict[str, Any]], right: dict[str, str]) -> dict[str, Any]:
@@ -180,4 +230,5 @@ def _folder(name: str) -> Path:
 if __name__ == "__main__":
     collect_seldom()
     without_torch()
+    tell_warnings(sys.stderr)  # standard output may be one object, for programs
     sys.exit(main(sys.argv[1:]))

@@ -7,55 +7,73 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tasks.audit.reasons import slug_of, unread
+from tasks.audit.reasons import slug_of, slug_of_unread
+from tasks.clean.calls import ARGUMENTS, NULL_KEYS, RESULT_ORDER, RESULTS
 from tasks.clean.checks import fault
+from tasks.clean.columns import FATAL, ColumnSurvey, sentence
 from tasks.clean.content import Content, Unusable
 from tasks.clean.files import sources
 from tasks.clean.read import records
 from tasks.clean.record import Record
-from tasks.clean.settings import Splits
+from tasks.clean.settings import Columns, Splits
 from tasks.clean.shapes import to_content
-from tasks.template.audit import Account, flipped
+from tasks.core.json_files import json_value
+from tasks.rows.canonical import turns
+from tasks.template.audit import Account
+from tasks.template.pairs import flipped
 from tasks.template.rows import Templater
 
 BATCH = 250
 """Rows examined together."""
 
+KEYS = 12
+"""Keys of a record of no known shape that are named."""
+
 OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text": {"text"}}
 """Kinds of rows that each objective trains on."""
 
 
-def audit(data: Path, templater: Templater, objective: str | None, account: Account) -> None:
-    """Examine every row of a file or folder and note it in `account`. Raises `InputError` for what cannot be read.
+def audit(
+    data: Path, templater: Templater, objective: str | None, account: Account, columns: Columns | None = None
+) -> dict[str, Any]:
+    """Examine every row of a file or folder, note it in `account`, and return which columns each shape is read from.
 
-    For example:
+    Raises `InputError` for what cannot be read. `columns`: as `clean.columns` has them. For example:
 
         account = Account("rows")
-        audit(Path("chats.jsonl"), templater, "sft", account)
+        audit(Path("chats.jsonl"), templater, "sft", account)  # {"messages": {"rows": 2, "read": {...}, ...}}
         account.as_dict(ALL)["findings"]
     """
-    waiting = rows(data, objective, account)
+    survey = ColumnSurvey(columns or Columns())
+    waiting = rows(data, objective, account, columns or Columns(), survey)
     for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
         for outcome in outcomes:
             account.add(outcome)
         account.count(templater.encoder, outcomes)
+    return survey.as_dict()
 
 
-def rows(data: Path, objective: str | None, account: Account) -> Iterator[dict[str, Any]]:
+def rows(
+    data: Path, objective: str | None, account: Account, columns: Columns, survey: ColumnSurvey
+) -> Iterator[dict[str, Any]]:
     """Rows that can be examined; what is wrong with the others is noted, and they count as having left."""
     number = 0
     for source in sources(data, Splits()):
         for record in records(source):
             number += 1
             name = _name(record, number)
-            parsed, slug, detail = _content(record)
+            parsed, slug, detail = _content(record, columns)
             if parsed is not None:
-                _look(parsed, record.value or {}, name, account)
+                unread = _look(parsed, record, name, account, survey)
+                if slug is None and unread:
+                    slug, detail = "unread_column", unread
                 if objective and _kind(parsed) not in OBJECTIVES[objective]:
                     slug, detail = "objective", f"{objective} does not train on rows of the kind {_kind(parsed)}"
             if slug is None and parsed is not None:
                 yield {**{column: getattr(parsed, column) for column in COLUMNS}, "id": name}
                 continue
+            if parsed is not None and flipped(turns(parsed.chosen or []), turns(parsed.rejected or [])):
+                account.findings.add("flipped", name)  # of rows that go on the template stage's code says so
             account.rows.came += 1
             account.rows.left[str(slug)] += 1
             account.findings.add(str(slug), name, detail)
@@ -71,13 +89,15 @@ def _name(record: Record, number: int) -> str:
     return str(row_id) if isinstance(row_id, str | int) and row_id != "" else str(number)
 
 
-def _content(record: Record) -> tuple[Content | None, str | None, str | None]:
+def _content(record: Record, columns: Columns) -> tuple[Content | None, str | None, str | None]:
     if record.value is None:
         return None, slug_of(str(record.fault)), f"{record.fault} in line {record.line}"
     try:
-        parsed = to_content(record.value)
+        parsed = to_content(record.value, columns=columns)
     except Unusable as unusable:
-        return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}"
+        keys = ", ".join(list(record.value)[:KEYS])
+        known = f"; its keys are {keys}: map them in clean.columns" if unusable.reason == "unknown_shape" else ""
+        return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}{known}"
     except RecursionError:
         return None, "unreadable", f"nested too deep in line {record.line}"
     reason = fault(parsed)
@@ -85,15 +105,20 @@ def _content(record: Record) -> tuple[Content | None, str | None, str | None]:
     return parsed, slug, None if slug == reason else reason
 
 
-def _look(parsed: Content, value: dict[str, Any], name: str, account: Account) -> None:
-    """Note what is odd about a record beside its tokens."""
-    columns = unread(value, parsed.shape)
-    if columns:
-        account.findings.add("unused_column", name, f"such as {columns[0]}")
-    if parsed.chosen and parsed.rejected and flipped(_said(parsed.chosen), _said(parsed.rejected)):
-        account.findings.add("flipped", name)
-    if any(_has_null(turn["extra"]) for turn in parsed.turns()):
+def _look(parsed: Content, record: Record, name: str, account: Account, survey: ColumnSurvey) -> str | None:
+    """Note what is odd about a record beside its tokens; returns what is to be said of a column that must be read."""
+    value = record.value or {}
+    missed, place = survey.missed(value, parsed), f"{record.source.name}:{record.line}"
+    survey.add(value, parsed.shape, missed, place)
+    if any(slug_of_unread(unread) == "unused_column" for unread in missed):
+        account.findings.add("unused_column", name, f"such as {missed[0].name}")
+    notes = {finding.name for finding in parsed.findings}
+    if NULL_KEYS in notes or any(_has_null(turn["extra"]) for turn in parsed.turns()):
         account.findings.add("null_keys", name)
+    if notes & {RESULT_ORDER, RESULTS, ARGUMENTS}:
+        account.findings.add("mended_calls", name)
+    fatal = next((unread for unread in missed if unread.kind in FATAL), None)
+    return sentence(fatal, place) if fatal else None
 
 
 def _has_null(extra: str | None) -> bool:
@@ -101,7 +126,7 @@ def _has_null(extra: str | None) -> bool:
     for call in calls if isinstance(calls, list) else []:
         arguments = (call.get("function") or {}).get("arguments") if isinstance(call, dict) else None
         try:
-            arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+            arguments = json_value(arguments) if isinstance(arguments, str) else arguments
         except ValueError:
             continue
         if isinstance(arguments, dict) and None in arguments.values():
@@ -115,10 +140,6 @@ def _kind(parsed: Content) -> str:
     if parsed.chosen is not None:
         return "preference"
     return "kto" if parsed.completion is not None else "messages"
-
-
-def _said(turns: list[dict[str, Any]]) -> str:
-    return str(turns[-1]["content"]) if turns else ""
 
 
 def tokens(account: Account, tokenizer: Any) -> dict[str, Any]:

@@ -98,6 +98,15 @@ def dialogues(quoted: str) -> dict[str, tuple[list[Message], list[Any] | None]]:
             ],
             None,
         ),
+        "thinking of its own, several turns": (
+            [
+                QUESTION,
+                {**ANSWER, "reasoning_content": "They mean the old one."},
+                {"role": "user", "content": "And the mill?"},
+                {"role": "assistant", "content": "By the river.", "reasoning_content": "There is but one."},
+            ],
+            None,
+        ),
         "odd spacing": (
             [
                 {"role": "user", "content": "  Indent this:\n\n\treturn x \n"},

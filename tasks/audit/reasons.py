@@ -4,8 +4,8 @@ python -m tasks.audit.reasons        prints every check as the table in README.m
 """
 
 import re
-from typing import Any
 
+from tasks.clean.columns import FATAL, Unread
 from tasks.template.checks import CHECKS, Check
 
 REASONS = {
@@ -22,9 +22,34 @@ REASONS = {
     "call_without_result": Check(
         "error", "a tool is called and no result follows", "OpenHands/software-agent-sdk#2127"
     ),
-    "result_without_call": Check("error", "a tool's result follows no call", "itmisx/deepx-code#94"),
+    "result_without_call": Check(
+        "error",
+        "a tool's result follows no call, names another one, or comes twice",
+        "itmisx/deepx-code#94; mistralai/mistral-common#322",
+    ),
+    "bad_tool_call": Check(
+        "error",
+        "a call or a tool has no name, the arguments are no JSON object, or the tool is not among those of the row",
+        "sgl-project/sglang#28035",
+    ),
     "no_rows": Check("error", "nothing is left to train on", "hiyouga/LlamaFactory#9600; hiyouga/LlamaFactory#9493"),
     "objective": Check("error", "the row is not of the kind that the objective trains on", "huggingface/trl#3927"),
+    "unread_column": Check(
+        "error",
+        "a column that looks like an answer, or a switch of the loss, is not read: map it or ignore it",
+        "huggingface/trl#2385; huggingface/trl#5761",
+    ),
+    "bad_switch": Check(
+        "error",
+        "a turn's switch of the loss is neither on nor off, or two contradict each other",
+        "axolotl-ai-cloud/axolotl#1703",
+    ),
+    "modality": Check(
+        "error", "the row has a picture, a sound, a film or a file, which no text model reads", "own observation"
+    ),
+    "several_texts": Check(
+        "error", "a list of texts stands where one is wanted; choose one of them", "own observation"
+    ),
     "unused_column": Check(
         "warning",
         "a column that looks like a part of the prompt is not read in rows of this shape",
@@ -32,8 +57,13 @@ REASONS = {
     ),
     "null_keys": Check(
         "warning",
-        "calls of tools have arguments that are null: keys that Arrow added when it joined rows, or meant so",
+        "calls or tools have keys that are null: keys that Arrow added when it joined rows, or meant so",
         "huggingface/datasets#7617",
+    ),
+    "mended_calls": Check(
+        "warning",
+        "results were put in the order of their calls, or arguments were read that are no JSON as they came",
+        "modelscope/ms-swift#10174; sgl-project/sglang#28035",
     ),
     "new_tokens": Check(
         "warning", "the template writes control tokens that the tokenizer lacks", "huggingface/peft#334"
@@ -42,6 +72,11 @@ REASONS = {
         "warning",
         "the template ends a finished dialogue with a generation prompt too, so that rows end in the head of no answer",
         "unslothai/unsloth#1312",
+    ),
+    "mistral_regex": Check(
+        "warning",
+        "the tokenizer is one of Mistral's that split words by a wrong regex: load it with fix_mistral_regex=True",
+        "transformers' own warning",
     ),
     "no_template": Check("warning", "the tokenizer has no chat template", "huggingface/transformers#34172"),
     "no_pad": Check(
@@ -79,35 +114,23 @@ ALL = {**REASONS, **CHECKS}
 STRICT = frozenset({"quoted"})
 """Warnings of the stage, where temper makes them right, that are errors of the data for every other trainer."""
 
-PROMPTS = ("system", "context", "input", "instruction", "prompt", "question", "history", "persona", "documents")
-"""Columns that look like parts of a prompt."""
-
-READ = {
-    "messages": {"messages", "system", "tools", "functions"},
-    "sharegpt": {"conversations", "system", "tools", "functions"},
-    "alpaca": {"instruction", "input", "context", "output", "response", "system", "history"},
-    "prompt_completion": {"prompt", "completion", "tools", "functions"},
-    "preference": {"prompt", "chosen", "rejected", "messages", "conversations", "system", "tools", "functions"},
-    "kto": {"prompt", "completion", "label", "messages", "conversations", "system", "tools", "functions"},
-    "text": {"text"},
-}
-"""Columns that rows of each shape are made of."""
-
 
 def slug_of(reason: str) -> str:
     """The check that a reason of the stage `clean` belongs to."""
     if reason in ALL:
         return reason
-    return (
-        "unknown_shape"
-        if reason in {"unknown_role", "not_text", "no_prompt", "bad_label", "bad_tool_call"}
-        else "unreadable"
-    )
+    if reason in {"bad_tools", "bad_arguments", "unknown_tool"}:
+        return "bad_tool_call"
+    if reason == "duplicate_result":
+        return "result_without_call"
+    if reason.startswith("has_"):
+        return "modality"
+    return "unknown_shape" if reason in {"unknown_role", "not_text", "no_prompt", "bad_label"} else "unreadable"
 
 
-def unread(value: dict[str, Any], shape: str) -> list[str]:
-    """Columns with text that look like parts of the prompt and are not read in rows of this shape."""
-    return [name for name in PROMPTS if name in value and name not in READ.get(shape, set()) and value[name]]
+def slug_of_unread(unread: Unread) -> str:
+    """The check that a column which is not read belongs to."""
+    return "unread_column" if unread.kind in FATAL else "unused_column"
 
 
 def table() -> str:

@@ -3,6 +3,8 @@
 import textwrap
 from typing import Any
 
+from tasks.clean import columns
+
 WIDTH = 100
 
 
@@ -27,6 +29,13 @@ def render(report: dict[str, Any]) -> str:
             f"{report['rows']} rows; tokens a row: p50 {lengths['p50']}, p90 {lengths['p90']}, p99 {lengths['p99']}, "
             f"max {lengths['max']}; limit {limit}; {lengths['above']} above"
         )
+    if "dialogues" in report:
+        lines.append(f"Reasoning in a field of its own is written in: {report['reasoning']}.")
+    elif "reasoning" in report:
+        turns, trained = report["reasoning"]["turns"], report["reasoning"]["trained"]
+        lines.append(f"{turns} turns have reasoning; that of {trained} is trained.")
+    for line in columns.lines(report["shapes"]):
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent=" " * 9)
     errors = [finding["check"] for finding in report["findings"] if finding["severity"] == "error"]
     lines.append(f"{len(errors)} checks fail: {', '.join(errors)}" if errors else "Every check passes.")
     return "\n".join("".join(sign if sign.isprintable() else "?" for sign in line) for line in lines)

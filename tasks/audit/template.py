@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.audit.dialogues import dialogues
+from tasks.chat.reasoning import reasoning_kept
+from tasks.chat.special_tokens import CONTROL
 from tasks.template.findings import Findings
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
-from tasks.template.special_tokens import CONTROL
 from tasks.template.tokenizer import jinja, prepare
 
 TEN = {
@@ -18,6 +19,7 @@ TEN = {
     "indentation": 2,
     "trimmed": 2,
     "history": 2,
+    "unread_key": 2,
     "scaffold": 3,
     "quoted": 3,
     "supervision": 4,
@@ -36,8 +38,8 @@ _END = re.compile(r"(?i)im_end|eot_|end.?of.?(?:turn|sentence|text|utterance)|<t
 
 def audit(
     settings: Settings, tokenizer: Any | None, file: Path
-) -> tuple[Findings, dict[str, list[str]], dict[str, str]]:
-    """Findings over the dialogues, the checks that each fails, and what was made right.
+) -> tuple[Findings, dict[str, list[str]], dict[str, str], str]:
+    """Findings over the dialogues, the checks that each fails, what was made right, and where reasoning is written.
 
     Without a tokenizer one is made that knows every byte and the control tokens that stand in the template.
     """
@@ -59,7 +61,7 @@ def audit(
         for slug in problems:
             findings.add(slug, name, outcome.detail if slug in ("unrenderable", "coverage", "history") else None)
         failed[name] = sorted(problems, key=list(TEN).index)
-    return findings, failed, notes
+    return findings, failed, notes, reasoning_kept(templater.renderer)
 
 
 def _bytes(template: str) -> Any:

@@ -1,22 +1,31 @@
 """Dialogues to text by a tokenizer's chat template: one way, for training and for every evaluation of it.
 
 A template is fed as it wants to be, which a few probe dialogues show: arguments of tool calls as objects or as the text
-that OpenAI's form has, a system prompt of its own or at the head of the first user turn where the template refuses it.
+that OpenAI's form has, their ids as they are or in the form that it demands, a system prompt of its own or at the head
+of the first user turn where the template refuses it.
 """
 
+import re
 from contextlib import suppress
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
+from tasks.bounds.limits import Bounds
 from tasks.chat.environment import CachedToJson, read
-from tasks.chat.forms import in_parts, with_objects, with_texts
+from tasks.chat.forms import ANY_ID, SHORT_ID, in_parts, with_ids, with_objects, with_texts, written_length
 from tasks.core.errors import ModelError
 from tasks.models.private_transformers import compile_template, render_marked, with_one_name_for_reasoning
 from tasks.rows.canonical import Message
 
 TODAY = datetime(2025, 1, 1)
 """The day that templates get which write today's date: the same bytes every day."""
+
+RENDERING = COMPILING = 5.0
+"""Seconds of computing for a dialogue, and for the template itself; the usual ones take milliseconds."""
+
+SHORT, GROWTH = 10**6, 20
+"""Characters that any dialogue may come out long, and how many for each that it has; beyond both a template grows."""
 
 PROBE_DIALOGUE: list[Message] = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
 PROBE_CALL: list[Message] = [
@@ -45,6 +54,10 @@ class Unrenderable(ModelError):
     """The chat template refuses a dialogue, or breaks on it; the message says how."""
 
 
+class Endless(Unrenderable):
+    """A dialogue takes the template too much time or memory, or comes out far too long: the template loops."""
+
+
 class Renderer:
     """A tokenizer's chat template, and how it wants to be fed."""
 
@@ -54,7 +67,10 @@ class Renderer:
         self.takes_parts = False
         """Whether contents go in as lists of parts, for the template writes no plain texts."""
         try:
-            self._compiled = compile_template(self.template)
+            with Bounds(COMPILING, lambda why: ModelError(f"the chat template is too large: {why} to compile it.")):
+                self._compiled = compile_template(self.template)
+        except ModelError:
+            raise
         except Exception as error:  # jinja's own family, and what its lexer lets through
             raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
         environment = self._compiled.environment
@@ -83,7 +99,7 @@ class Renderer:
     def render_adapted(self, fed: list[Message], tools: list[Any] | None, *, generation_prompt: bool = False) -> str:
         """As `render`, of messages that were `adapt`ed."""
         self._to_json.keep(tools)
-        with _errors():
+        with _errors(), Bounds(RENDERING, _endless):
             text: str = self._compiled.render(
                 messages=in_parts(fed) if self.takes_parts else fed,
                 tools=tools or None,
@@ -91,11 +107,13 @@ class Renderer:
                 add_generation_prompt=generation_prompt,
                 **self._variables,
             )
+        if len(text) > SHORT and len(text) > GROWTH * written_length(fed, tools):
+            raise _endless(f"it comes out {len(text):,} characters long")
         return text
 
     def render_with_spans(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
         """The text of a dialogue, and the characters of it that the template marks by `{% generation %}`."""
-        with _errors():
+        with _errors(), Bounds(RENDERING, _endless):
             conversation = in_parts(fed) if self.takes_parts else fed
             text, spans = render_marked(self.template, conversation, tools or None, **self._variables)
         return text, [(start, end) for start, end in spans if start < end]
@@ -107,10 +125,11 @@ class Renderer:
             if rest and rest[0]["role"] == "user":
                 joined = f"{system['content']}\n\n{rest[0]['content']}"
                 messages = [{**rest[0], "content": joined}, *rest[1:]]
-        form = with_objects if self.takes_objects else with_texts
-        return with_one_name_for_reasoning(
-            [form(message) if message.get("tool_calls") else message for message in messages]
-        )
+        if any(message.get("tool_calls") for message in messages):
+            form = with_objects if self.takes_objects else with_texts
+            messages = [form(message) if message.get("tool_calls") else message for message in messages]
+            messages = messages if self.takes_ids is None else with_ids(messages, self.takes_ids)
+        return with_one_name_for_reasoning(messages)
 
     def probe(self) -> str:
         """A question and an answer, rendered; with a tool where the template cannot do without.
@@ -147,6 +166,27 @@ class Renderer:
             return not any(wrong in text for wrong in ("'kq'", "&#34;", "&#39;"))
         except Unrenderable:
             return False
+
+    @cached_property
+    def takes_ids(self) -> re.Pattern[str] | None:
+        """The ids that calls and results must have, nine letters in Mistral's templates; None where none is needed."""
+        form = with_objects if self.takes_objects else with_texts
+        user, call, result, answer = [form(message) for message in PROBE_CALL]
+        bare_result = {key: result[key] for key in result if key != "tool_call_id"}
+        calls = call["tool_calls"]
+
+        def renders(**call_id: str) -> bool:
+            named = {**call, "tool_calls": [{key: calls[0][key] for key in ("type", "function")} | call_id]}
+            answered = bare_result | ({"tool_call_id": call_id["id"]} if call_id else {})
+            try:
+                self.render_adapted([user, named, answered, answer], [PROBE_TOOL])
+            except Unrenderable:
+                return False
+            return True
+
+        if renders() or not renders(id=calls[0]["id"]):
+            return None
+        return ANY_ID if renders(id="call_q") else SHORT_ID
 
     @cached_property
     def lacks_generation_prompt(self) -> bool:
@@ -195,8 +235,12 @@ class Renderer:
 
     def _probe(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
         for tools in (None, [PROBE_TOOL]):
-            with suppress(Unrenderable):
+            try:
                 return self.render_adapted(messages, tools, generation_prompt=generation_prompt)
+            except Endless as error:
+                raise ModelError(f"{error} It does so with a dialogue of two words; mend the template.") from None
+            except Unrenderable:
+                continue
         return None
 
     @cached_property
@@ -205,12 +249,16 @@ class Renderer:
         return "strftime_now" in self.template
 
 
+def _endless(why: str) -> Endless:
+    return Endless(f"the chat template loops or grows without end: {why} to render one dialogue.")
+
+
 class _errors:  # noqa: N801 - a context manager, read as a statement
     """Whatever a template raises comes as `Unrenderable`: templates are programs of strangers."""
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, Endless):
             message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise Unrenderable(f"the chat template cannot render the dialogue: {message}") from None

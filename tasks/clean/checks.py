@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+from tasks.clean.calls import results_fault
 from tasks.clean.content import Content, Turn
 
 AFTER = {
@@ -17,8 +18,8 @@ AFTER = {
 def fault(content: Content) -> str | None:
     """Why the row must leave, or None.
 
-    `bad_unicode`, `empty_turn`, `no_answer`, `role_order`, `call_without_result`, `result_without_call`, `equal_pair`
-    (chosen and rejected are the same).
+    `bad_unicode`, `empty_turn`, `no_answer`, `role_order`, `call_without_result`, `result_without_call`,
+    `duplicate_result`, `equal_pair` (chosen and rejected are the same).
     """
     if not _is_unicode(content):
         return "bad_unicode"
@@ -47,7 +48,7 @@ def _conversation(turns: list[Turn]) -> str | None:
         if after["role"] == "tool" and before["role"] != "tool" and not _calls(before):
             return "result_without_call"
     follows = all(after in AFTER[before] for before, after in pairwise(roles))
-    return None if roles[0] in ("system", "user") and follows else "role_order"
+    return results_fault(turns) if roles[0] in ("system", "user") and follows else "role_order"
 
 
 def _says(turn: Turn) -> bool:
@@ -55,11 +56,10 @@ def _says(turn: Turn) -> bool:
 
 
 def _calls(turn: Turn) -> bool:
-    """Whether an assistant's turn calls a tool; OpenAI's older form has one `function_call`."""
-    if turn["role"] != "assistant" or not turn["extra"]:
+    """Whether an assistant's turn calls a tool."""
+    if turn["role"] != "assistant" or '"tool_calls"' not in (turn["extra"] or ""):
         return False
-    extra = json.loads(turn["extra"])
-    return bool(extra.get("tool_calls") or extra.get("function_call"))
+    return bool(json.loads(turn["extra"]).get("tool_calls"))
 
 
 def _is_unicode(content: Content) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -57,6 +57,8 @@ class Content:
     """Definitions of tools, as JSON."""
     weight: float | None = None
     """How much the row counts in training, as it came."""
+    findings: list[Finding] = field(default_factory=list)
+    """What was made right while it was read."""
 
     def parts(self) -> list[list[Turn]]:
         """Every list of turns that there is."""

@@ -1,11 +1,11 @@
 """One record to one row: its content, repaired and checked, and the numbers by which it is compared with others."""
 
 import json
-from collections import Counter
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from tasks.clean.checks import fault
+from tasks.clean.columns import ColumnSurvey
 from tasks.clean.content import Content, Finding, Unusable
 from tasks.clean.duplicates import normalise
 from tasks.clean.keys import Key, hash64
@@ -30,13 +30,13 @@ class KeyedRow(NamedTuple):
 
 
 class RowBuilder:
-    """Makes rows by the settings, and counts what shapes they came in."""
+    """Makes rows by the settings, and notes what shapes they came in and what of them was read."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._filters = Filters(settings.quality)
         self.privacy = PrivacyFilter(settings.privacy)
-        self.shapes: Counter[str] = Counter()
+        self.columns = ColumnSurvey(settings.columns, filter(None, (settings.group, settings.stratify)), self._shown)
         self.optional_columns: set[str] = set()
         """Columns that some row has."""
         self.unknown_keys: tuple[str, ...] | None = None
@@ -67,7 +67,9 @@ class RowBuilder:
             return self._left(record, "unknown_split")
         except RecursionError:
             return self._left(record, "too_deep")
-        findings = repair(content, self._settings.repair) if self._settings.repair else []
+        missed = self.columns.missed(record.value, content)  # first: texts change below
+        repaired = repair(content, self._settings.repair) if self._settings.repair else []
+        findings = [*content.findings, *repaired]
         try:
             private = self.privacy.scan(content)
         except RecursionError:
@@ -82,7 +84,7 @@ class RowBuilder:
         findings += self._filters.check(content, record.value)
         if findings and findings[-1].drops:
             return self._left(record, findings[-1].name)
-        self.shapes[content.shape] += 1
+        self.columns.add(record.value, content.shape, missed, f"{record.source.name}:{record.line}")
         return self._row(record, record.value, content, split, findings)
 
     def _row(
@@ -119,6 +121,10 @@ class RowBuilder:
             dialogue=content.messages is not None,
         )
         return KeyedRow(row, key)
+
+    def _shown(self, name: str) -> str:
+        """The name of a column as it may stand in a log."""
+        return self.privacy.redact_name(_named(name)) or ""
 
     def _left(self, record: Record, reason: str) -> KeyedRow:
         return KeyedRow({**self._origin(record), "reason": reason}, Key(left=True))

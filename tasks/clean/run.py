@@ -16,6 +16,7 @@ import numpy as np
 
 from tasks.clean import cross_row, keys
 from tasks.clean.benchmarks import questions
+from tasks.clean.columns import lines
 from tasks.clean.contamination import Ngrams
 from tasks.clean.duplicates import HeldOut
 from tasks.clean.files import Source, input_path, sources
@@ -80,6 +81,10 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
             report(done, rows=tally.ledger.came)
     if not tally.ledger.came:
         raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
+    summary = builder.columns.as_dict()
+    for line in lines(summary):
+        print(f"clean: {line}")
+    builder.columns.check(where)
     _check_keys(builder, settings, where)
     known = keys.load(aside / "keys")
     reasons = cross_row.sample_mix(known, settings.mix)
@@ -112,7 +117,8 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     tally.ledger.write(
         paths.ledger,
         files=[source.name for source in files],
-        shapes=dict(builder.shapes),
+        shapes=builder.columns.shapes,
+        columns=summary,
         reported=dict(tally.reported),
         privacy=builder.privacy.counts(),
         settings=settings.model_dump(mode="json"),
@@ -195,7 +201,7 @@ def _check_keys(builder: RowBuilder, settings: Settings, where: Path) -> None:
     """Raise `InputError` where rows are to be drawn by a key that none of them has."""
     for name in ("group", "stratify"):
         key = getattr(settings, name)
-        if key and key != "source" and builder.shapes and key not in builder.seen_keys:
+        if key and key != "source" and builder.columns.shapes and key not in builder.seen_keys:
             raise InputError(f"clean.{name}: no row in {where} has the key '{key}'; name another, or null for none.")
 
 

@@ -46,7 +46,8 @@ class Part(Section):
 
 
 class Columns(Section):
-    """Names of columns for rows of no known shape; a name may lead into objects, such as `meta.answer`."""
+    """Names of columns for rows of no known shape, and of those that are not read. A name may lead into objects, such
+    as `meta.answer`."""
 
     system: str | None = None
     """Column with the system prompt."""
@@ -56,6 +57,12 @@ class Columns(Section):
     """Column with what the assistant answers."""
     text: str | None = None
     """Column with raw text; instead of question and answer."""
+    trained: str | None = None
+    """Key of a turn that is true where the turn is trained, beside those that are known, such as `loss` and `train`."""
+    masked: str | None = None
+    """Key of a turn that is true where the turn is not trained, such as `mask`; beside `masked`, which is known."""
+    ignored: tuple[str, ...] = ()
+    """Columns, and keys of turns, that you want left out though they look like an answer, a switch or a picture."""
 
 
 class Length(Section):

@@ -1,11 +1,17 @@
 """The shapes that rows come in, recognised by their keys, and the canonical content that each becomes, without loss."""
 
+import json
 from collections.abc import Collection
 from typing import Any
 
-from tasks.clean.content import Content, Turn, Unusable, as_json, as_text
+from tasks.clean.calls import is_null, settle
+from tasks.clean.content import Content, Turn, Unusable, as_text
+from tasks.clean.flags import as_flag, as_number
+from tasks.clean.modality import check_texts, spoken, system_text
 from tasks.clean.settings import Columns
+from tasks.clean.switches import prepared
 from tasks.clean.turns import conversation, turns
+from tasks.rows.tool_call import as_value
 
 HEAVIEST = 1e6
 """The largest weight of a row."""
@@ -34,7 +40,9 @@ def _by(keys: Collection[str]) -> str | None:
         return "prompt_completion"
     if "instruction" in keys and ("output" in keys or "response" in keys):
         return "alpaca"
-    return "text" if "text" in keys else None
+    if "text" in keys:
+        return "text"
+    return "messages" if "contents" in keys else None  # Gemini's name
 
 
 def to_content(
@@ -45,8 +53,13 @@ def to_content(
     >>> to_content({"instruction": "Say hi.", "output": "hi"}).messages[-1]["content"]
     'hi'
     """
-    if columns and (columns.answer or columns.text):
-        return _mapped(value, columns)
+    columns = columns or Columns()
+    value = prepared(value, columns)
+    check_texts(value)
+    if "system" in value:
+        value["system"] = system_text(value["system"])
+    if columns.answer or columns.text:
+        return settle(_mapped(value, columns))
     present = _present(value)
     if (name := _by(present)) is None:
         name = _by(value)  # by names alone: then it can be said what is missing
@@ -57,8 +70,7 @@ def to_content(
         case "messages" | "sharegpt":
             parsed = _whole(name, conversation(value), value)
         case "prompt_completion":
-            both = [*turns(value.get("prompt"), "user"), *turns(value.get("completion"), "assistant")]
-            parsed = _whole(name, both, value)
+            parsed = _whole(name, [*_prompt(value), *spoken(value.get("completion"), "assistant")], value)
         case "alpaca":
             parsed = _whole(name, _alpaca(value, alpaca_instruction), value)
         case "preference":
@@ -66,10 +78,10 @@ def to_content(
         case "kto":
             parsed = _kto(value)
         case "text" if "text" in value:
-            parsed = Content("text", text=as_text(value["text"]))
+            parsed = Content("text", text=as_text(value["text"]), weight=_weight(value))
         case _:
             raise Unusable("unknown_shape")
-    return parsed
+    return settle(parsed)
 
 
 def _whole(shape: str, messages: list[Turn], value: dict[str, Any]) -> Content:
@@ -77,18 +89,24 @@ def _whole(shape: str, messages: list[Turn], value: dict[str, Any]) -> Content:
 
 
 def _tools(value: dict[str, Any]) -> str | None:
-    """Definitions of tools as JSON; `functions` is OpenAI's older name. An empty list is none."""
-    tools = value.get("tools", value.get("functions"))
-    return as_json(tools) if tools and tools != "[]" else None
+    """Definitions of tools as JSON, as they came; `functions` is OpenAI's older name. An empty list is none."""
+    tools = as_value(value.get("tools") or value.get("functions"))
+    if not tools or (isinstance(tools, list) and all(map(is_null, tools))):
+        return None
+    try:
+        return json.dumps(tools, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        raise Unusable("not_finite") from None
 
 
 def _weight(value: dict[str, Any]) -> float | None:
-    weight = value.get("weight")
-    if weight is None:
+    as_it_came = value.get("weight")
+    if as_it_came is None or as_it_came == "":
         return None
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= HEAVIEST:  # nan is refused
+    weight = None if isinstance(as_it_came, bool) else as_number(as_it_came)
+    if weight is None or not 0 <= weight <= HEAVIEST:
         raise Unusable("bad_weight")
-    return float(weight)
+    return weight
 
 
 def _alpaca(value: dict[str, Any], keep_instruction: bool) -> list[Turn]:
@@ -100,20 +118,33 @@ def _alpaca(value: dict[str, Any], keep_instruction: bool) -> list[Turn]:
     if more.strip():
         asked = f"{instruction}\n\n{more}" if keep_instruction else more
     answer = value.get("output") if value.get("output") is not None else value.get("response")
-    system = [{"role": "system", "content": value["system"]}] if value.get("system") else []
     history: list[Any] = []
     for pair in value.get("history") or []:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise Unusable("unknown_shape")
         history += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
-    return turns(
-        [*system, *history, {"role": "user", "content": asked}, {"role": "assistant", "content": answer}], "user"
-    )
+    question = turns([*history, {"role": "user", "content": asked}], "user")
+    return [*_system(value), *question, *spoken("" if answer is None else answer, "assistant")]
+
+
+def _system(value: dict[str, Any]) -> list[Turn]:
+    """The system prompt that stands beside the turns, if any."""
+    return turns(value["system"], "system") if value.get("system") else []
+
+
+def _prompt(value: dict[str, Any]) -> list[Turn]:
+    """The turns of the column `prompt`, after the system prompt that stands beside it, unless it begins with one."""
+    return _after_system(value, spoken(value.get("prompt"), "user"))
+
+
+def _after_system(value: dict[str, Any], prompt: list[Turn]) -> list[Turn]:
+    system = _system(value)
+    return prompt if prompt[:1] == system else [*system, *prompt]
 
 
 def _preference(value: dict[str, Any]) -> Content:
     """Prompt, chosen and rejected; without a prompt it is what both answers begin with."""
-    chosen, rejected = turns(value.get("chosen"), "assistant"), turns(value.get("rejected"), "assistant")
+    chosen, rejected = spoken(value.get("chosen"), "assistant"), spoken(value.get("rejected"), "assistant")
     own_prompt = value.get("prompt")
     if own_prompt is None and ("messages" in value or "conversations" in value):
         prompt = conversation(value)
@@ -122,8 +153,9 @@ def _preference(value: dict[str, Any]) -> Content:
         while shared < min(len(chosen), len(rejected)) - 1 and chosen[shared] == rejected[shared]:
             shared += 1
         prompt, chosen, rejected = chosen[:shared], chosen[shared:], rejected[shared:]
+        prompt = prompt and _after_system(value, prompt)
     else:
-        prompt = turns(own_prompt, "user")
+        prompt = _prompt(value)
     if not prompt:
         raise Unusable("no_prompt")
     return Content(
@@ -132,13 +164,11 @@ def _preference(value: dict[str, Any]) -> Content:
 
 
 def _kto(value: dict[str, Any]) -> Content:
-    label = value.get("label")
-    if label in (0, 1, "true", "false", "True", "False"):  # True == 1: booleans are meant here too
-        label = str(label).lower() in ("1", "true")
-    else:
+    label = as_flag(value.get("label"))
+    if label is None:
         raise Unusable("bad_label")
     if "completion" in value:
-        prompt, completion = turns(value.get("prompt"), "user"), turns(value["completion"], "assistant")
+        prompt, completion = _prompt(value), spoken(value["completion"], "assistant")
     else:
         *prompt, answer = conversation(value) or [{}]
         completion = [answer]
@@ -150,14 +180,14 @@ def _kto(value: dict[str, Any]) -> Content:
 def _mapped(value: dict[str, Any], columns: Columns) -> Content:
     """A row of no known shape, by the names of its columns."""
     if columns.text:
-        return Content("columns", text=as_text(_column(value, columns.text)))
-    system = _column(value, columns.system) if columns.system else None
+        return Content("columns", text=as_text(_column(value, columns.text)), weight=_weight(value))
+    system = system_text(_column(value, columns.system)) if columns.system else None
     dialogue = [
-        *([{"role": "system", "content": system}] if system else []),
-        *turns(_column(value, columns.question or ""), "user"),
-        *turns(_column(value, columns.answer or ""), "assistant"),
+        *_system({"system": system}),
+        *spoken(_column(value, columns.question or ""), "user"),
+        *spoken(_column(value, columns.answer or ""), "assistant"),
     ]
-    return Content("columns", messages=turns(dialogue, "user"), weight=_weight(value))
+    return _whole("columns", dialogue, value)
 
 
 def _column(value: dict[str, Any], name: str) -> Any:

@@ -16,7 +16,8 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 
 
 def validate(settings: Settings, paths: Paths) -> None:
-    """Raise what `run` would raise for the settings alone."""
+    """Raise what `run` would raise for the settings and the first rows."""
+    from tasks.clean.first_rows import check_columns
     from tasks.clean.privacy.filter import PrivacyFilter
     from tasks.clean.quality import Filters
 
@@ -26,6 +27,7 @@ def validate(settings: Settings, paths: Paths) -> None:
         from tasks.benchmarks import manager
 
         manager(task, paths.scoring, "clean.benchmarks")
+    check_columns(settings, paths)
 
 
 def run(settings: Settings, paths: Paths) -> None:

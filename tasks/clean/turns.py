@@ -1,9 +1,11 @@
 """Turns of a conversation in one form, from OpenAI's messages or ShareGPT's; what they have beside text is kept."""
 
-import json
+from itertools import chain
 from typing import Any
 
+from tasks.clean.calls import CALLS, called, is_null, joined_calls
 from tasks.clean.content import Turn, Unusable, as_json
+from tasks.clean.tool_blocks import as_result, messages_of
 
 ROLES = {
     "system": "system",
@@ -16,19 +18,24 @@ ROLES = {
     "bot": "assistant",
     "model": "assistant",
     "function_call": "assistant",
+    "tool_call": "assistant",
     "tool": "tool",
     "function": "tool",
     "observation": "tool",
     "function_response": "tool",
+    "tool_response": "tool",
+    "tool_result": "tool",
+    "ipython": "tool",
 }
 """Names of speakers, and the role that each is."""
 
-_TEXT_KEYS = frozenset({"role", "from", "content", "value"})
+_TEXT_KEYS = frozenset({"role", "from", "content", "value", "tool_calls", "function_call"})
+_CALLERS = ("function_call", "tool_call")
 
 
 def conversation(value: dict[str, Any]) -> list[Turn]:
     """The turns of a record with `messages` or `conversations`, and with a `system` prompt beside them."""
-    messages = value.get("messages", value.get("conversations"))
+    messages = value.get("messages", value.get("conversations", value.get("contents")))
     if not isinstance(messages, list):
         raise Unusable("unknown_shape")
     system = value.get("system")
@@ -45,20 +52,25 @@ def turns(messages: Any, role: str) -> list[Turn]:
         messages = [messages]
     if not isinstance(messages, list) or not all(isinstance(turn, dict) for turn in messages):
         raise Unusable("unknown_shape" if messages is not None else "empty_turn")
-    return [_turn(turn) for turn in messages]
+    return joined_calls([_turn(turn) for turn in chain.from_iterable(map(messages_of, messages))])
 
 
 def _turn(turn: dict[str, Any]) -> Turn:
+    """A turn; its calls stand under `CALLS` as they came, until `settle` has seen the tools of the row."""
     speaker = turn.get("role", turn.get("from"))
     if not isinstance(speaker, str) or speaker.lower() not in ROLES:
         raise Unusable("unknown_role")
+    role = ROLES[speaker.lower()]
     content = turn.get("content", turn.get("value"))
-    extra = {key: kept for key, kept in turn.items() if key not in _TEXT_KEYS and not _is_null(kept)}
-    if speaker == "function_call":
-        extra["tool_calls"], content = _calls(content), None
-    called = extra.get("tool_calls", [])
-    if not isinstance(called, list) or not all(isinstance(call, dict) for call in called):
+    extra = {key: kept for key, kept in turn.items() if key not in _TEXT_KEYS and not is_null(kept)}
+    if speaker in _CALLERS:
+        calls, content = called(content, content), None
+    else:
+        calls = called(turn.get("tool_calls"), turn.get("function_call"))
+    if calls and role != "assistant":
         raise Unusable("bad_tool_call")
+    if role == "tool":
+        content = as_result(content)
     if isinstance(content, list):
         text = _joined(content)
         if len(content) > 1:
@@ -66,24 +78,8 @@ def _turn(turn: dict[str, Any]) -> Turn:
         content = text
     if content is not None and not isinstance(content, str):
         raise Unusable("not_text")
-    return {"role": ROLES[speaker.lower()], "content": content or "", "extra": as_json(extra) if extra else None}
-
-
-def _is_null(value: Any) -> bool:
-    """Whether it is null, or an object of nothing else, as which tables write an object that is not there."""
-    return value is None or (isinstance(value, dict) and bool(value) and all(map(_is_null, value.values())))
-
-
-def _calls(value: Any) -> list[dict[str, Any]]:
-    """ShareGPT's call of a function, one object or a list of them, as OpenAI's tool_calls."""
-    try:
-        calls = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        raise Unusable("bad_tool_call") from None
-    calls = calls if isinstance(calls, list) else [calls]
-    if not all(isinstance(call, dict) and isinstance(call.get("name"), str) for call in calls):
-        raise Unusable("bad_tool_call")
-    return [{"type": "function", "function": call} for call in calls]
+    extra_text = as_json(extra) if extra else None
+    return {"role": role, "content": content or "", "extra": extra_text, **({CALLS: calls} if calls else {})}
 
 
 def _joined(parts: list[Any]) -> str:

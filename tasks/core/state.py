@@ -44,3 +44,8 @@ class State:
     def flow_runs(self) -> Path:
         """Which process carries out which flow run."""
         return self.state / "flow-runs"
+
+    @property
+    def temporary(self) -> Path:
+        """Temporary files, a folder for each process that lives, named by its identity."""
+        return self.state / "own"

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tasks.core.settings import Settings as Section
+from tasks.named.names import Name
 
 Share = Annotated[float, Field(ge=0)]
 
@@ -12,7 +13,7 @@ Share = Annotated[float, Field(ge=0)]
 class Settings(Section):
     """The section `decide`."""
 
-    candidate: str = "merged"
+    candidate: Name = "merged"
     """The candidate that is to be shipped, such as merged or a scheme of quantize."""
     metric: str | None = None
     """Name of the metric that decides; null: the first of evaluate.metrics."""

@@ -18,6 +18,7 @@ from tasks.benchmarks import manager, one_line
 from tasks.core.errors import InputError, TemperError
 from tasks.core.files import fingerprint, write_json
 from tasks.evaluate.engine import Engine
+from tasks.evaluate.examples import keep_question_out
 from tasks.evaluate.harness import Harness
 from tasks.evaluate.overlap import overlap
 from tasks.evaluate.settings import Benchmark
@@ -107,6 +108,7 @@ def _run_benchmark(
             "version": results["versions"].get(name),
             "chat_template": benchmark.chat_template,
             "truncated": len(harness.truncated),
+            "cut": harness.cut[name],
             "among_the_examples": shared[name],
             "prompts": fingerprint([row["prompt_hash"] for row in rows])[:16],
             "config": fingerprint(json.loads(json.dumps(config, default=_name)))[:16],
@@ -115,6 +117,12 @@ def _run_benchmark(
         samples += [_sample(name, row) for row in rows]
         if shared[name]:
             print(f"benchmark {name}: {shared[name]} of its questions stand among its examples", flush=True)
+        if harness.cut[name]:
+            print(
+                f"benchmark {name}: {harness.cut[name]} answers were cut at the task's max_gen_toks, before the model "
+                "or a stop string had ended them",
+                flush=True,
+            )
     return scores, samples
 
 
@@ -140,6 +148,7 @@ def _load_tasks(benchmark: Benchmark, manager: Any) -> Any:
         if fixed is None or (benchmark.shots is not None and fixed != 0):
             task.set_config(key="num_fewshot", value=benchmark.shots or 0)
         task.set_fewshot_seed(seed=FEWSHOT_SEED)
+        keep_question_out(task)
     return loaded
 
 

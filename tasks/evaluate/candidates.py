@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from tasks.chat.stops import setting, stop_ids
 from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
 from tasks.core.settings import hint
 from tasks.evaluate.settings import BASES, KNOWN, Settings
+from tasks.models.adapter_files import adapter_config
+from tasks.models.foreign import foreign
 from tasks.models.loading import grow, load_model, load_tokenizer
 from tasks.models.record import base_folder, hub_folder
+from tasks.named.names import inside
 
 
 def check(candidate: str, settings: Settings, paths: Paths) -> None:
@@ -45,7 +49,7 @@ def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
     if candidate == "merged":
         return [paths.merged, tokenizer_folder]
     if candidate in settings.models:
-        folder = paths.root / settings.models[candidate]
+        folder = inside(paths.root, settings.models[candidate], f"evaluate.models.{candidate}")
         return [folder, folder]
     if hosted := settings.hosted.get(candidate):
         folder = hub_folder(*str(hosted.hub).split("@"))
@@ -55,37 +59,37 @@ def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
 
 def chat_tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`; raises `ModelError` where it has no chat template to ask by."""
-    try:
-        tokenizer = load_tokenizer(folder)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no tokenizer that can be loaded ({' '.join(str(error).split())[:200]}).") from None
+    tokenizer = load_tokenizer(folder)
     if not tokenizer.chat_template:
         raise ModelError(f"{folder}: the tokenizer has no chat template, so the model cannot be asked; add one.")
     return tokenizer
 
 
 def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> Any:
-    """The candidate's model on the best device, set to decode greedily and to stop at the tokenizer's eos.
+    """The candidate's model on the best device, set to decode greedily and to stop where turns end.
 
     Every candidate gets the same generation settings: some bases bring a repetition penalty or sampling of their own,
-    and some a wrong eos, which would let an answer run on.
+    and some a wrong eos, which would let an answer run on. It stops at the tokenizer's eos and at every token that the
+    folders of its model and of its tokenizer name.
     """
     import torch
     from transformers import GenerationConfig
 
     device = "cuda" if torch.cuda.is_available() else None
-    first, *more = folders(candidate, settings, paths)
+    first, *more = every = folders(candidate, settings, paths)
     model = load_model(first, device=device)
     if candidate in (*BASES, "adapter"):
         grow(model, tokenizer)
     if len(more) > 1:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, more[0]).eval()
+        adapter_config(more[0])
+        with foreign(more[0], "train again"):
+            model = PeftModel.from_pretrained(model, more[0]).eval()
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=setting(set().union(*(stop_ids(folder, tokenizer) for folder in every)), tokenizer),
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
     )
     return model

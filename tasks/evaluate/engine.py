@@ -14,11 +14,18 @@ from typing import Any
 import torch
 from transformers import StoppingCriteriaList
 
+from tasks.chat.reasoning import Markers, ReasoningReader
+from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.evaluate.answer_store import AnswerStore
 from tasks.evaluate.batches import batches
 from tasks.evaluate.stops import Stop, cut_at_stop
 
 Ids = list[int]
+Decoded = tuple[str, int, str, str, bool, str]
+"""Fields of an `Answer`."""
+
+PROMPT_END = 32
+"""Tokens at the end of a prompt in which it may open reasoning."""
 
 LOGITS = 2048
 """Logits that count as one token where a batch is bounded: with 65,536 tokens they take at most half a gibibyte."""
@@ -29,11 +36,18 @@ class Answer:
     """What a model said."""
 
     text: str
+    """The answer, without what the model thought before it."""
     tokens: int
-    """Length, without the token that ended it."""
+    """Length with the reasoning, without the token that ended it."""
     finish: str
     """`stop` where the model ended its answer or a stop string stood in it, `length` where it was cut,
     `too_long` where the question did not fit into the context and was not asked."""
+    reasoning: str = ""
+    """What the model thought."""
+    ended: bool = True
+    """Whether that came to its end; where it did not, there is no answer."""
+    raw: str = ""
+    """The answer with its control tokens, of which calls of tools are made; of an endpoint its calls, as JSON."""
 
 
 class Engine:
@@ -46,6 +60,9 @@ class Engine:
         self._rows, self._tokens = batch_size, batch_tokens
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
         plain = model.get_base_model() if hasattr(model, "peft_config") else model
+        self.stop_ids = stop_ids(model, tokenizer)
+        self.reader = ReasoningReader.of(tokenizer)
+        self._specials = token_pattern(special_tokens(tokenizer))
         self._trims_logits = "logits_to_keep" in inspect.signature(plain.forward).parameters
 
     def answers(
@@ -91,22 +108,38 @@ class Engine:
         return [likelihoods[index] for index in range(len(pairs))]
 
     @torch.inference_mode()
-    def _generate(self, batch: list[Ids], max_new_tokens: int, stops: tuple[str, ...]) -> list[tuple[str, int, str]]:
+    def _generate(self, batch: list[Ids], max_new_tokens: int, stops: tuple[str, ...]) -> list[Decoded]:
         ids, mask = self._padded(batch)
-        criteria = StoppingCriteriaList([Stop(self.tokenizer, stops, ids.shape[1])] if stops else [])
+        opened = [self.reader.opened_by(self.tokenizer.decode(prompt[-PROMPT_END:])) for prompt in batch]
+        stop = Stop(self.tokenizer, stops, ids.shape[1], self.reader, opened)
         sequences = self.model.generate(
-            ids, attention_mask=mask, max_new_tokens=max_new_tokens, do_sample=False, stopping_criteria=criteria
+            ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            stopping_criteria=StoppingCriteriaList([stop] if stops else []),
         )
-        end_ids = {self.tokenizer.eos_token_id}
-        return [self._decoded(row, end_ids, stops) for row in sequences[:, ids.shape[1] :].tolist()]
+        rows = sequences[:, ids.shape[1] :].tolist()
+        return [self._decoded(row, stops, markers) for row, markers in zip(rows, opened, strict=True)]
 
-    def _decoded(self, ids: Ids, end_ids: set[int], stops: tuple[str, ...]) -> tuple[str, int, str]:
-        end = next((position for position, token in enumerate(ids) if token in end_ids), None)
-        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
-        answer = cut_at_stop(text, stops)
-        stopped = end is not None or answer != text
+    def _decoded(self, ids: Ids, stops: tuple[str, ...], opened: Markers | None) -> Decoded:
+        end = next((position for position, token in enumerate(ids) if token in self.stop_ids), None)
         length = end if end is not None else len(ids)
-        return answer, length, "stop" if stopped else "length"
+        text = self.tokenizer.decode(ids[:end])  # with control tokens, of which markers are made
+        split = self.reader.split(text, opened)
+        plain = split.answer == text and not opened
+        if plain:
+            text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        cut = cut_at_stop(text, stops, self.reader, opened)
+        finish = "stop" if end is not None or cut != text else "length"
+        if plain:
+            return cut, length, finish, "", True, split.answer
+        raw, split = split.answer, self.reader.split(cut, opened)
+        return self._plain(split.answer), length, finish, self._plain(split.reasoning), split.ended, raw
+
+    def _plain(self, text: str) -> str:
+        """A text without special tokens."""
+        return self._specials.sub("", text)
 
     @torch.inference_mode()
     def _score(self, batch: list[tuple[Ids, Ids]]) -> list[tuple[float, bool]]:
@@ -133,3 +166,9 @@ class Engine:
             ids[number, longest - len(row) :] = torch.tensor(row, dtype=torch.long)
             mask[number, longest - len(row) :] = 1
         return ids.to(self.model.device), mask.to(self.model.device)
+
+
+def stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens at which `model` stops: those of its generation settings, and the tokenizer's end token."""
+    value = model.generation_config.eos_token_id
+    return {tokenizer.eos_token_id, *(value if isinstance(value, list) else [value])} - {None}

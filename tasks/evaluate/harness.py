@@ -5,6 +5,7 @@ special tokens, as in training.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -33,6 +34,8 @@ class Harness(TemplateLM):  # type: ignore[misc]
         self._ids = lru_cache(16)(lambda text, special: tuple(self.tokenizer.encode(text, add_special_tokens=special)))
         self.truncated: list[int] = []
         """Lengths in tokens of the questions that did not fit into the context."""
+        self.cut: Counter[str] = Counter()
+        """By task, the answers that were cut at its max_gen_toks before anything had ended them."""
         self.first: str | None = None
         """The first question as it was asked."""
 
@@ -72,7 +75,15 @@ class Harness(TemplateLM):  # type: ignore[misc]
         return list(self._ids(string, add_special_tokens))
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> list[tuple[float, bool]]:
-        """As lm-eval calls it, without its bar."""
+        """As lm-eval calls it, without its bar. Raises `InputError` for an empty answer, which is always certain."""
+        if empty := [
+            context for context, continuation in (request.args for request in requests) if not continuation.strip()
+        ]:
+            raise InputError(
+                f"evaluate.benchmarks: {len(empty)} of {len(requests)} answers whose likelihood a task asks for are "
+                f"empty, and nothing is always certain, such as after {empty[0][-40:]!r}; give the task other answers, "
+                "or take it out."
+            )
         self.first = self.first or "".join(requests[0].args)
         likelihoods: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
         return likelihoods
@@ -96,6 +107,14 @@ class Harness(TemplateLM):  # type: ignore[misc]
         for owner, (value, _) in zip(owners, self._likelihoods(pairs), strict=True):
             sums[owner] += value
         return sums
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """As lm-eval cuts them; but a text that one token joins to what stands before it is encoded by itself.
+
+        lm-eval leaves nothing of it then, and takes nothing for certain: log-likelihood 0, said by greedy decoding.
+        """
+        before, after = super()._encode_pair(context, continuation)
+        return before, after or self.tok_encode(continuation, add_special_tokens=False)
 
     def _loglikelihood_tokens(
         self, requests: list[tuple[Any, list[int], list[int]]], **kwargs: Any
@@ -140,4 +159,5 @@ class Harness(TemplateLM):  # type: ignore[misc]
             )
             for index, answer in zip(indices, answers, strict=True):
                 texts[index] = answer.text
+                self.cut[requests[index].task_name] += answer.finish == "length"
         return texts

@@ -16,28 +16,29 @@ Bag = tuple[str, ...]
 def overlap(task: Any, limit: int | None) -> int:
     """How many of the questions that are asked stand among the rows that examples are drawn from; 0 without examples.
 
-    Where examples come from the split that is asked, lm-eval leaves out the question itself; another row that is equal
-    counts.
+    Where examples come from the split that is asked, the question itself does not count; another row that is equal
+    does. Neither is ever shown beside the question (`tasks.evaluate.examples`).
     """
     if not task.get_config("num_fewshot"):
         return 0
-    examples = Counter(_bag(task, doc) for doc in task.fewshot_docs())
-    questions = [_bag(task, doc) for doc in islice(task.eval_docs, limit)]
-    itself = int(_from_the_same(task))
+    examples = Counter(bag(task, doc) for doc in task.fewshot_docs())
+    questions = [bag(task, doc) for doc in islice(task.eval_docs, limit)]
+    itself = int(drawn_from_asked(task))
     return sum(examples[bag] > itself for bag in questions)
 
 
-def _from_the_same(task: Any) -> bool:
-    config = task.config
+def drawn_from_asked(task: Any) -> bool:
+    """Whether examples are drawn from the very split that is asked."""
+    config, drawn = task.config, getattr(task, "fewshot_cfg", None)
     asked_split = config.test_split or config.validation_split
-    if config.fewshot_split is not None:
-        return bool(config.fewshot_split == asked_split)
-    if (config.fewshot_config or {}).get("samples") is not None:
+    if drawn is not None and drawn.split is not None:
+        return bool(drawn.split == asked_split)
+    if config.fewshot_config is not None and drawn is not None and drawn.samples is not None:
         return False
     return bool((config.training_split or config.validation_split or asked_split) == asked_split)
 
 
-def _bag(task: Any, doc: Any) -> Bag:
+def bag(task: Any, doc: Any) -> Bag:
     """The words of a question and of its choices, sorted."""
     texts = [task.doc_to_text(doc)]
     if task.config.doc_to_choice is not None:

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from tasks.chat.reasoning import ReasoningReader
 from tasks.core.errors import InputError
+from tasks.evaluate.calls import CallReader
 from tasks.evaluate.engine import Answer
 from tasks.evaluate.metrics.registry import METRICS, scorer
 from tasks.evaluate.questions import Question, extras
 from tasks.evaluate.scores import lengths
 from tasks.evaluate.settings import Metric
+from tasks.rows.columns import RESERVED
 
 Columns = dict[str, list[Any]]
 
@@ -23,14 +26,22 @@ def prediction_columns(
     likelihoods: dict[str, list[dict[str, Any] | None]],
     metrics: list[Metric],
     scoring: Path,
+    reader: ReasoningReader,
+    calls: CallReader | None = None,
 ) -> Columns:
     """Columns by name, a row each in the order of the test split.
 
-    id, slice, source, length (short, middle, long); prompt as asked, or None where it did not fit; reference, output,
-    tokens of the output, finish (stop, length, too_long, no_answer); and a column for each metric.
+    id, slice, source, length (short, middle, long); prompt as asked, or None where it did not fit; reference and output
+    without reasoning, and the reasoning of both; tokens of the output with its reasoning, finish (stop, length,
+    too_long, no_answer); and a column for each metric. `reader` splits the references as the answers were split, and
+    `calls` reads the calls of both (None: by the protocol of endpoints).
     """
+    calls = calls or CallReader()
     characters = [sum(len(str(turn["content"])) for turn in row["messages"][:-1]) for row in held_out]
-    references = [row["messages"][-1]["content"] or "" for row in held_out]
+    splits = [reader.of_message(row["messages"][-1]) for row in held_out]
+    written = [calls.reference(row) for row in held_out]
+    references = [split.answer if text is None else text for split, text in zip(splits, written, strict=True)]
+    facts = [calls.facts(row, answer) for row, answer in zip(held_out, answers, strict=True)]
     columns: Columns = {
         "id": [row["id"] for row in held_out],
         "slice": [row["slice"] for row in held_out],
@@ -38,7 +49,9 @@ def prediction_columns(
         "length": lengths(characters),
         "prompt": [question.prompt if question else None for question in questions],
         "reference": references,
+        "reference_reasoning": [split.reasoning for split in splits],
         "output": [answer.text for answer in answers],
+        "reasoning": [answer.reasoning for answer in answers],
         "tokens": [answer.tokens for answer in answers],
         "finish": [answer.finish for answer in answers],
     }
@@ -53,9 +66,12 @@ def prediction_columns(
             ]
         else:
             score = scorer(metric, scoring)
+            parts = ("output", "reference") if metric.of == "answer" else ("reasoning", "reference_reasoning")
+            pairs = zip(*(columns[part] for part in parts), strict=True)
+            call_facts = facts if metric.of == "answer" else [{}] * len(facts)
             columns[metric.column] = [
-                score(answer.text, reference, extras(row)) if answer.finish not in UNANSWERED else 0.0
-                for row, answer, reference in zip(held_out, answers, references, strict=True)
+                score(output, reference, extras(row) | more) if answer.finish not in UNANSWERED else 0.0
+                for row, answer, (output, reference), more in zip(held_out, answers, pairs, call_facts, strict=True)
             ]
     return columns
 
@@ -65,7 +81,7 @@ def write(file: Path, columns: Columns) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    texts = {"id", "slice", "source", "length", "prompt", "reference", "output", "finish"}
+    texts = RESERVED - {"tokens"}
     integers = {name for name in columns if name == "tokens" or name.endswith("_tokens")}
     kinds = {
         name: pa.string() if name in texts else pa.int64() if name in integers else pa.float64() for name in columns

@@ -54,15 +54,16 @@ def _likelihoods(
     renderer = Renderer(engine.tokenizer)
     pairs, origins = [], []
     for index, (row, question) in enumerate(zip(held_out, questions, strict=True)):
-        texts = [row["messages"][-1]["content"] or ""]
+        turns = [row["messages"][-1]]
         if METRICS[metric.kind].asks == "choice":
-            texts = _choices(row, metric)
+            reference = engine.reader.of_message(turns[0]).answer
+            turns = [{"role": "assistant", "content": choice} for choice in _choices(row, metric, reference)]
         if question:
-            for text in texts:
-                continuation = continuation_ids(row, text, renderer, engine.tokenizer, question)
+            for turn in turns:
+                continuation = continuation_ids(row, turn, renderer, engine.tokenizer, question, engine.stop_ids)
                 if len(question.ids) + len(continuation) <= engine.context:
                     pairs.append((list(question.ids), continuation))
-                    origins.append((index, text, len(continuation)))
+                    origins.append((index, turn["content"], len(continuation)))
     likeliest: list[dict[str, Any] | None] = [None] * len(held_out)
     log_likelihoods = engine.likelihoods(pairs, reporter(f"evaluate {candidate}, {metric.column}", len(pairs), "texts"))
     for (index, text, tokens), (value, _) in zip(origins, log_likelihoods, strict=True):
@@ -73,10 +74,9 @@ def _likelihoods(
     return likeliest
 
 
-def _choices(row: Row, metric: Metric) -> list[str]:
+def _choices(row: Row, metric: Metric, reference: str) -> list[str]:
     choices = metric.choices or extras(row).get("choices") or []
     choices = json.loads(choices) if isinstance(choices, str) else choices
-    reference = row["messages"][-1]["content"]
     if len(choices) < 2 or reference not in choices:
         raise InputError(
             f"evaluate: {metric.column}: the reference {reference!r} of the row {row['id']} is not one of its choices "

@@ -9,6 +9,7 @@ from typing import Any
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
 from tasks.core.paths import PATHS
+from tasks.evaluate.call_format import common_start
 from tasks.rows.canonical import Message, dialogue
 
 SPARE_TOKENS = 8
@@ -77,9 +78,16 @@ def extras(row: dict[str, Any]) -> dict[str, Any]:
     return {**last, "id": row["id"], "source": row["source"], "slice": row["slice"], "messages": row["messages"][:-1]}
 
 
-def answer_room(held_out: list[dict[str, Any]], tokenizer: Any, context: int) -> int:
-    """Tokens that an answer may have, derived from the longest reference and the model's context."""
-    longest = max(len(ids(tokenizer, row["messages"][-1]["content"] or "")) for row in held_out)
+def answer_room(held_out: list[dict[str, Any]], tokenizer: Any, stop_ids: set[int], context: int) -> int:
+    """Tokens that an answer may have, derived from the longest reference and the model's context.
+
+    A reference is as long as its turn in training, with its reasoning, or the empty one that the template writes.
+    """
+    renderer = Renderer(tokenizer)
+    longest = 0
+    for row in held_out:
+        turn = ids(tokenizer, _turn_text(row, row["messages"][-1], renderer, tokenizer))
+        longest = max(longest, next((at for at, token in enumerate(turn) if token in stop_ids), len(turn)))
     return min(longest + SPARE_TOKENS, context // 2)
 
 
@@ -117,25 +125,29 @@ def parts(row: dict[str, Any], system_prompt: str | None = None) -> tuple[list[M
 
 
 def continuation_ids(
-    row: dict[str, Any], answer: str, renderer: Renderer, tokenizer: Any, question: Question
+    row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer: Any, question: Question, stop_ids: set[int]
 ) -> list[int]:
-    """Token ids of `answer` as it follows the question in training, the end token included."""
-    system, turns, _ = parts(row)
-    tools = json.loads(row["tools"]) if row.get("tools") else None
-    prompt = renderer.render([*system, *turns], tools, generation_prompt=True)
-    full_text = renderer.render([*system, *turns, {"role": "assistant", "content": answer}], tools)
-    # a template may tell a past turn in another way than the present one
-    continuation = (
-        full_text.removeprefix(prompt) if full_text.startswith(prompt) else answer + (tokenizer.eos_token or "")
-    )
+    """Token ids of `turn` as it follows the question in training, the token that ends it (of `stop_ids`) included."""
+    continuation = _turn_text(row, turn, renderer, tokenizer)
     token_ids = ids(tokenizer, question.prompt + continuation)
     start = len(question.ids)
     answer_ids = token_ids[start:] if tuple(token_ids[:start]) == question.ids else ids(tokenizer, continuation)
-    return (
-        answer_ids[: answer_ids.index(tokenizer.eos_token_id) + 1]
-        if tokenizer.eos_token_id in answer_ids
-        else answer_ids
-    )
+    end = next((at for at, token in enumerate(answer_ids) if token in stop_ids), len(answer_ids))
+    return answer_ids[: end + 1]
+
+
+def _turn_text(row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer: Any) -> str:
+    """What follows the prompt of a row in training where `turn` is its answer."""
+    system, turns, _ = parts(row)
+    tools = json.loads(row["tools"]) if row.get("tools") else None
+    prompt = renderer.render([*system, *turns], tools, generation_prompt=True)
+    full_text = renderer.render([*system, *turns, turn], tools)
+    # a template may tell a past turn in another way than the present one
+    if full_text.startswith(prompt):
+        return full_text.removeprefix(prompt)
+    if turn.get("tool_calls"):
+        return full_text[len(common_start(prompt, full_text)) :]
+    return (turn["content"] or "") + (tokenizer.eos_token or "")
 
 
 def ids(tokenizer: Any, text: str) -> list[int]:

@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 
+from tasks.chat.reasoning import ReasoningReader
 from tasks.core.errors import InputError
 from tasks.core.files import write_json, written
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.evaluate import candidates
 from tasks.evaluate.answer_store import AnswerStore, identity
-from tasks.evaluate.engine import Answer, Engine
+from tasks.evaluate.calls import CallReader
+from tasks.evaluate.engine import Answer, Engine, stop_ids
 from tasks.evaluate.predictions import prediction_columns, write
 from tasks.evaluate.prompting import ask_all, build_questions
 from tasks.evaluate.questions import Question, answer_room, rows, shots_used
@@ -32,6 +34,10 @@ class CandidateAnswers:
     likelihoods: dict[str, list[dict[str, Any] | None]]
     max_new_tokens: int
     """Tokens that an answer might have."""
+    reader: ReasoningReader
+    """What told its reasoning from its answers."""
+    calls: CallReader
+    """What reads its calls of tools."""
     benchmarks: Any = None
 
 
@@ -52,7 +58,14 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         else ask_model(held_out, candidate, settings, paths)
     )
     columns = prediction_columns(
-        held_out, results.questions, results.answers, results.likelihoods, settings.metrics, paths.scoring
+        held_out,
+        results.questions,
+        results.answers,
+        results.likelihoods,
+        settings.metrics,
+        paths.scoring,
+        results.reader,
+        results.calls,
     )
     fitting = [question for question in results.questions if question]
     ends = [answer.finish for answer in results.answers]
@@ -66,6 +79,11 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         "cut": ends.count("length"),
         "no_answer": ends.count("no_answer"),
         "empty": sum(not answer.text.strip() for answer in results.answers),
+        "reasoning": {
+            "answers": sum(bool(answer.reasoning) for answer in results.answers),
+            "references": sum(map(bool, columns["reference_reasoning"])),
+            "not_ended": sum(not answer.ended for answer in results.answers),
+        },
     }
     if candidate == "base_few_shot":
         facts["shots"] = shots_used(fitting)
@@ -93,7 +111,8 @@ def ask_endpoint(held_out: list[dict[str, Any]], candidate: str, settings: Setti
 
     check(candidate, settings)
     (server,) = settings.teachers(candidate)
-    return CandidateAnswers(*ask_server(held_out, candidate, server, paths), {}, server.max_new_tokens)
+    questions, answers = ask_server(held_out, candidate, server, paths)
+    return CandidateAnswers(questions, answers, {}, server.max_new_tokens, ReasoningReader(), CallReader())
 
 
 def ask_model(held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths) -> CandidateAnswers:
@@ -101,8 +120,8 @@ def ask_model(held_out: list[dict[str, Any]], candidate: str, settings: Settings
     *_, folder = folders = candidates.folders(candidate, settings, paths)
     tokenizer = candidates.chat_tokenizer(folder)
     model = candidates.load(candidate, settings, paths, tokenizer)
-    context = int(getattr(model.config, "max_position_embeddings", CONTEXT))
-    max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, context)
+    context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
+    max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
     questions = build_questions(held_out, candidate, settings, paths, tokenizer, context - max_new_tokens)
     if not any(questions):
         raise InputError(
@@ -120,7 +139,11 @@ def ask_model(held_out: list[dict[str, Any]], candidate: str, settings: Settings
         ),
     )
     results = CandidateAnswers(
-        questions, *ask_all(held_out, questions, settings.metrics, engine, max_new_tokens, candidate), max_new_tokens
+        questions,
+        *ask_all(held_out, questions, settings.metrics, engine, max_new_tokens, candidate),
+        max_new_tokens,
+        engine.reader,
+        CallReader(tokenizer, engine.reader),
     )
     if settings.benchmarks and candidate in settings.benchmarked:
         from tasks.evaluate.benchmarks import run_benchmarks

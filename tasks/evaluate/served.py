@@ -7,10 +7,12 @@ from tasks.core.errors import InputError, MachineError, SettingsError
 from tasks.core.files import fingerprint
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
+from tasks.evaluate.calls import as_text
 from tasks.evaluate.engine import Answer
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.questions import Question, parts
 from tasks.evaluate.settings import Settings
+from tasks.rows.tool_call import BadTool, read_calls
 from tasks.teacher.cached_client import ask_all
 from tasks.teacher.errors import FatalError
 from tasks.teacher.request import Response
@@ -68,6 +70,13 @@ def ask_server(
 def _answer(response: Response, max_new_tokens: int) -> Answer:
     if response.failed is not None:
         return Answer("", 0, "no_answer")
-    return Answer(
-        response.text, response.output_tokens or 0, "length" if response.is_truncated(max_new_tokens) else "stop"
-    )
+    finish = "length" if response.is_truncated(max_new_tokens) else "stop"
+    tokens = response.output_tokens or 0
+    if not response.tool_calls:
+        return Answer(response.text, tokens, finish, response.reasoning)
+    raw = json.dumps(list(response.tool_calls), ensure_ascii=False)
+    try:
+        calls = as_text(read_calls(raw))
+    except BadTool:
+        calls = raw
+    return Answer("\n".join(filter(None, (response.text, calls))), tokens, finish, response.reasoning, raw=raw)

@@ -1,6 +1,6 @@
 """Section `evaluate` of params.yaml."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -8,11 +8,11 @@ from tasks.core.settings import Choice, check_keys
 from tasks.core.settings import Settings as Section
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.models.hub import Pinned
+from tasks.named.names import Name
 from tasks.rows.columns import RESERVED
 from tasks.teacher.settings import Teacher
 
 Positive = Annotated[int, Field(ge=1)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 METRIC = Choice("metric", METRICS)
 Kind = Annotated[str, AfterValidator(METRIC.known), Field(json_schema_extra=METRIC.describe)]
 
@@ -30,6 +30,9 @@ class Metric(Section):
     """What makes an answer right."""
     name: Name | None = None
     """Name of the column and of the score; null: the kind."""
+    of: Literal["answer", "reasoning"] = "answer"
+    """What is scored of the output and of its reference: the answer, or the reasoning before it, which the markers of
+    the chat template tell apart."""
     pattern: str | None = None
     """`regex`: what the answer must hold; with a group, what it finds must equal what it finds in the reference."""
     schema_file: str | None = None
@@ -51,6 +54,8 @@ class Metric(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         check_keys(self, "metric", self.kind, METRICS)
+        if self.of == "reasoning" and METRICS[self.kind].asks_likelihood:
+            raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; take `of` out")
         if check := METRICS[self.kind].check:
             check(self)
         if self.column in RESERVED:
@@ -116,7 +121,7 @@ class Settings(Section):
     """Further models to compare with, on the hub or behind an endpoint, by name."""
     benchmarks: list[Benchmark] = Field(default_factory=list)
     """Tasks of lm-eval, asked of the candidates named in benchmarked; their losses are what tuning made it forget."""
-    benchmarked: list[str] = Field(default_factory=lambda: ["base", "merged"])
+    benchmarked: list[Name] = Field(default_factory=lambda: ["base", "merged"])
     """Candidates that are asked the benchmarks."""
 
     @model_validator(mode="after")

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from tasks.core.declaration import ITEM, KEY, Entry, Resources, Stage, tracked
 from tasks.core.paths import PATHS, Paths
-from tasks.evaluate.metrics.registry import METRICS, scorer
+from tasks.evaluate.metrics.registry import check_files
 from tasks.evaluate.settings import Settings
+from tasks.named.names import inside
 
 __all__ = ["STAGE", "Settings", "run", "validate"]
 
@@ -36,12 +37,13 @@ def validate(settings: Settings, paths: Paths) -> None:
 
             check(name, settings)
     for metric in settings.metrics:
-        if not METRICS[metric.kind].asks_likelihood:
-            scorer(metric, paths.scoring)
+        check_files(metric, paths.scoring)
+    for name, folder in settings.models.items():
+        inside(paths.root, folder, f"evaluate.models.{name}")
     for benchmark in settings.benchmarks:
-        from tasks.benchmarks import manager
+        from tasks.evaluate.benchmark_checks import check as check_benchmark
 
-        manager(benchmark.task, paths.scoring, "evaluate.benchmarks")
+        check_benchmark(benchmark, paths.scoring)
 
 
 def run(settings: Settings, paths: Paths, candidate: str = "") -> None:

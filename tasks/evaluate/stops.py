@@ -6,13 +6,14 @@ tenth of its time, and stops within what a model thinks.
 Shapes: `B` rows of a batch, `T` tokens.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import torch
 from transformers import StoppingCriteria
 
-THOUGHT = "</think>"
+from tasks.chat.reasoning import Markers, ReasoningReader
 
 BLANKS = "\u0120\u2581"
 """How tokenizers write a space at the start of a token, which decoding the token alone may drop."""
@@ -21,35 +22,54 @@ PART = "\ufffd"
 """What a token decodes to that holds some bytes of a character."""
 
 
-def cut_at_stop(text: str, stops: tuple[str, ...]) -> str:
-    """`text` up to the first of `stops`. What a model thinks is no answer: stops count from behind it."""
-    thought, end, answer = text.rpartition(THOUGHT)
-    if not end and "<think>" in text:
-        return text
+ANY_REASONING = ReasoningReader()
+
+
+def cut_at_stop(
+    text: str, stops: tuple[str, ...], reader: ReasoningReader = ANY_REASONING, opened: Markers | None = None
+) -> str:
+    """`text` up to the first of `stops`. What a model thinks is no answer: stops count from behind it.
+
+    `opened`: the markers of the reasoning that the prompt opened, if any.
+    """
+    answer = reader.split(text, opened).answer  # the end of the text
     cut = min((position for stop in stops if stop and (position := answer.find(stop)) >= 0), default=len(answer))
-    return thought + end + answer[:cut]
+    return text[: len(text) - len(answer) + cut]
 
 
 class Stop(StoppingCriteria):  # type: ignore[misc]
     """Tells `generate` of each row whether a stop string stands in what follows its `start` tokens.
 
     A row is read only after a token in which a stop string may end: most tokens are passed over by one look-up.
+    `opened`: of each row, the markers of the reasoning that its prompt opened.
     """
 
-    def __init__(self, tokenizer: Any, stops: tuple[str, ...], start: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        stops: tuple[str, ...],
+        start: int,
+        reader: ReasoningReader = ANY_REASONING,
+        opened: Sequence[Markers | None] = (),
+    ) -> None:
         self._tokenizer, self._stops, self._start = tokenizer, stops, start
+        self._reader, self._opened = reader, opened
         self._last = _stop_end_ids(tokenizer, stops)
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """One bool a row of `input_ids` (B, T): a tensor (B)."""
         newest = input_ids[:, -1].tolist()
-        ends = [token in self._last and self._holds_stop(row) for token, row in zip(newest, input_ids, strict=True)]
+        opened = self._opened or [None] * len(newest)
+        ends = [
+            token in self._last and self._holds_stop(row, markers)
+            for token, row, markers in zip(newest, input_ids, opened, strict=True)
+        ]
         return torch.tensor(ends, device=input_ids.device)
 
-    def _holds_stop(self, row: torch.Tensor) -> bool:
+    def _holds_stop(self, row: torch.Tensor, opened: Markers | None) -> bool:
         # with control tokens: a stop string may be one that does not end the model's own answers
         text = self._tokenizer.decode(row[self._start :], skip_special_tokens=False)
-        return bool(cut_at_stop(text, self._stops) != text)
+        return bool(cut_at_stop(text, self._stops, self._reader, opened) != text)
 
 
 @lru_cache(8)

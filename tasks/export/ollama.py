@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tasks.chat.stops import ordered, stop_ids
 from tasks.core.errors import ModelError
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS, Paths
@@ -11,6 +12,7 @@ from tasks.export.dialogues import accepted
 from tasks.export.gotemplate import Frame, translate
 from tasks.export.settings import Settings
 from tasks.models.gguf import write_gguf
+from tasks.models.text_config import text_part
 
 
 def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
 
 def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, paths: Paths) -> str:
     """The Modelfile's text."""
-    context = json.loads((paths.merged / "config.json").read_text())["max_position_embeddings"]
+    context = text_part(json.loads((paths.merged / "config.json").read_text()))["max_position_embeddings"]
     lines = [f"FROM ./{file}", f'TEMPLATE """{frame.go()}"""', f"PARAMETER num_ctx {context}"]
     lines += [f"PARAMETER stop {json.dumps(token, ensure_ascii=False)}" for token in stop]
     return "\n".join([*lines, f"PARAMETER temperature {settings.temperature:g}"]) + "\n"
@@ -39,6 +41,4 @@ def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, path
 
 def stops(merged: Path, tokenizer: Any) -> list[str]:
     """The tokens at which generation ends, by the model's own generation settings."""
-    eos = json.loads((merged / "generation_config.json").read_text()).get("eos_token_id", tokenizer.eos_token_id)
-    ids = eos if isinstance(eos, list) else [eos]
-    return [str(tokenizer.convert_ids_to_tokens(number)) for number in ids]
+    return [str(tokenizer.convert_ids_to_tokens(number)) for number in ordered(stop_ids(merged, tokenizer), tokenizer)]

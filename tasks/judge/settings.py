@@ -5,15 +5,16 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from tasks.core.settings import Settings as Section
+from tasks.named.names import Name
 from tasks.teacher.settings import Budget, Teacher
 
 
 class Settings(Section):
     """The section `judge`."""
 
-    candidates: list[str] = Field(default_factory=list)
+    candidates: list[Name] = Field(default_factory=list)
     """Candidates of `evaluate` whose answers are judged; [] for none."""
-    against: str = "base"
+    against: Name = "base"
     """The candidate that they are compared with."""
     teacher: Teacher | None = None
     """Who judges, in the form of generate.teacher; null where nothing is judged."""

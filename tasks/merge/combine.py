@@ -9,6 +9,7 @@ from pydantic import Field
 from tasks.core.errors import InputError, ModelError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
+from tasks.named.names import inside
 
 TRAINED = "trained"
 """Name of the adapter in data/trained among those that are combined."""
@@ -42,7 +43,7 @@ def other_adapters(combine: Combine, root: Path) -> dict[str, Path]:
         raise InputError(
             f"merge.combine.weights does not name `{TRAINED}`; give the adapter in {PATHS.fitted} a weight."
         )
-    folders_by_name = {name: root / name for name in combine.weights if name != TRAINED}
+    folders_by_name = {name: inside(root, name, "merge.combine.weights") for name in combine.weights if name != TRAINED}
     for name, folder in folders_by_name.items():
         if "." in name or name in ("default", COMBINED) or not (folder / "adapter_config.json").is_file():
             there = sorted(file.parent.name for file in root.glob("*/adapter_config.json"))

@@ -1,14 +1,17 @@
 """What stands beside the weights of a model folder: configuration, generation settings, tokenizer."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tasks.chat.stops import GENERATION, save_stop_ids, stop_ids
 from tasks.core.errors import ModelError
 from tasks.core.files import write_json
 from tasks.core.paths import PATHS
+from tasks.models.foreign import CONFIG, foreign, read_config
 
 ENVIRONMENT_KEYS = ("_name_or_path", "transformers_version")
 """Keys of config.json that say where and by what it was written, not what the model is."""
@@ -17,12 +20,13 @@ ENVIRONMENT_KEYS = ("_name_or_path", "transformers_version")
 def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, out: Path) -> None:
     """Write into `out` what `model`, whose generation settings lie in `folder`, needs to load and to stop.
 
-    Generation stops where training taught it to stop: at the eos of `tokenizer`.
+    Generation stops at the eos of `tokenizer`; see `save_stops` for the other tokens at which it has to.
     """
     from transformers import GenerationConfig
 
     if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
+        with foreign(folder / "generation_config.json"):
+            model.generation_config = GenerationConfig.from_pretrained(folder)
     for config in (model.config, model.generation_config):
         config.eos_token_id = tokenizer.eos_token_id
         config.bos_token_id = tokenizer.bos_token_id
@@ -31,19 +35,33 @@ def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, ou
     model.config.architectures = [type(model).__name__]
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    model.config.save_pretrained(out)
-    model.generation_config.save_pretrained(out)
+    for config in (model.config, model.generation_config):  # both refuse to write what makes no sense
+        with foreign(folder / (CONFIG if config is model.config else "generation_config.json")):
+            config.save_pretrained(out)
     tokenizer.save_pretrained(out)
     for name in ("config.json", "generation_config.json"):
         values = json.loads((out / name).read_text())
         write_json(out / name, {key: value for key, value in values.items() if key not in ENVIRONMENT_KEYS})
 
 
+def save_stops(out: Path, folders: Sequence[Path], tokenizer: Any) -> set[int]:
+    """Have the model in `out` stop at every token at which one of `folders` does: the base's, and training's own.
+
+    Returns their ids. A server that knows one of several runs on behind the others, such as the end of a call.
+    """
+    ids = set().union(*(stop_ids(folder, tokenizer) for folder in folders))
+    for name in ("config.json", GENERATION):
+        save_stop_ids(out / name, ids, tokenizer)
+    return ids
+
+
 def stored_dtype(folder: Path) -> torch.dtype:
     """The type in which a model folder keeps its weights."""
-    config = json.loads((folder / "config.json").read_text())
+    config = read_config(folder)
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
-    dtype: torch.dtype = getattr(torch, name)
+    dtype = getattr(torch, name, None) if isinstance(name, str) else None
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ModelError(f"{folder / CONFIG}: dtype = {name!r} is no type of weights; restore the file.")
     return dtype
 
 

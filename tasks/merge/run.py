@@ -4,30 +4,33 @@ from typing import Any
 
 import torch
 
+from tasks.chat.stops import ordered
 from tasks.core.errors import CheckFailed, InputError, ModelError
 from tasks.core.files import write_json, written
 from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
 from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
-from tasks.merge.folder import check_tokenizer, stored_dtype
+from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
+from tasks.merge.origin import check_origin
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
 from tasks.merge.trained import MergeOptions, logits_of, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
 from tasks.models.equivalence import Difference, compare, digits, probes
+from tasks.models.loading import load_tokenizer
 from tasks.models.record import base_folder, base_record
 
 
 def merge(settings: Settings, paths: Paths) -> None:
     """Write `data/merged`; raise `CheckFailed` where the merged model is not the trained one."""
-    from transformers import AutoTokenizer
-
     torch.set_num_threads(1)
     base, record = base_folder(paths), base_record(paths)
     adapter = _adapter(paths, record)
     how = _how(settings, paths, record, adapter)
+    for folder in (*([adapter.folder] if adapter else []), *(other.folder for other in how.others.values())):
+        check_origin(folder, record["location"], base, settings.base_names)
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
-    tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
+    tokenizer = load_tokenizer(paths.tokenizer)
     rows = probes(paths.templated, settings.probes, len(tokenizer))
     trained = open_trained(base, adapter, paths.trained, how)
     check_tokenizer(tokenizer, trained.rows)
@@ -36,7 +39,8 @@ def merge(settings: Settings, paths: Paths) -> None:
     with written(paths.merged) as out:
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
-        difference = compare(expected, logits_of(out, rows), str(PATHS.merged), tokenizer.eos_token_id)
+        stops = save_stops(out, (base, paths.tokenizer), tokenizer)
+        difference = compare(expected, logits_of(out, rows), str(PATHS.merged), stops)
         exact = dtype == torch.float32 and not (how.quantization and how.quantization.scheme == "int8")
         _judge(settings, adapter, exact, dtype, difference, effect)
         new = check_new_tokens(base, out, tokenizer, paths.templated)
@@ -50,6 +54,7 @@ def merge(settings: Settings, paths: Paths) -> None:
             else "the base as it is stored",
             **({"combined": settings.combine.model_dump(mode="json")} if settings.combine else {}),
             "new_tokens": new,
+            "stops": tokenizer.convert_ids_to_tokens(ordered(stops, tokenizer)),
             "arithmetic": "float32",
             "dtype": str(dtype).removeprefix("torch."),
             "tolerance": settings.tolerance,

@@ -25,5 +25,8 @@ class Settings(Section):
     which it is then merged, expanded; auto: what data/trained/training.json says, else stored."""
     double_quant: bool = True
     """Where `trained_on` names nf4 or fp4: whether their scales were quantised too."""
+    base_names: tuple[str, ...] = ()
+    """Other names of the base, as adapter_config.json of an adapter has them that temper did not train, such as a name
+    on the hub where the base is a folder; unnamed: for one that names no base. You say that it is the same model."""
     combine: Combine | None = None
     """Other adapters of the same base, in data/adapters, that are added to the trained one; null: none."""

@@ -13,6 +13,7 @@ from typing import Any
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.paths import PATHS, Paths
 from tasks.merge.combine import other_adapters
+from tasks.merge.origin import check_configured
 from tasks.merge.settings import Settings
 from tasks.training import estimate
 from tasks.training.estimate import Base
@@ -23,7 +24,7 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
     if settings.combine:
-        other_adapters(settings.combine, paths.adapters)
+        check_configured(other_adapters(settings.combine, paths.adapters).values(), settings.base_names)
 
 
 def run(settings: Settings, paths: Paths) -> None:

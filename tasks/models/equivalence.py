@@ -3,6 +3,7 @@
 Shapes: `N` rows, `T` tokens of a row, `V` vocabulary.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,17 +92,18 @@ def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
 
 
 def compare(
-    reference: list[torch.Tensor], candidate: list[torch.Tensor], what: str, stop: int | None = None
+    reference: list[torch.Tensor], candidate: list[torch.Tensor], what: str, stops: Collection[int] = ()
 ) -> Difference:
-    """Measure `candidate` against `reference`, N logits (T, V) each; `stop` is the token at which generation ends.
+    """Measure `candidate` against `reference`, N logits (T, V) each; generation ends at any of `stops`.
 
-        difference = compare(logits(base, rows), logits(merged, rows), "merge", tokenizer.eos_token_id)
+        difference = compare(logits(base, rows), logits(merged, rows), "merge", {tokenizer.eos_token_id})
         difference.agreement  # share of the N * T positions with the same most likely token
 
     Where one has rows of embeddings that the other lacks, only the tokens that both know are compared. Raises
     `CheckFailed` where a logit is not a finite number.
     """
-    largest, divergence, same, stops, tokens = 0.0, 0.0, 0, 0, 0
+    largest, divergence, same, same_stops, tokens = 0.0, 0.0, 0, 0, 0
+    ends = torch.tensor(sorted(stops), dtype=torch.long)
     for expected, measured in zip(reference, candidate, strict=True):
         known = min(expected.shape[-1], measured.shape[-1])
         expected, measured = expected[:, :known], measured[:, :known]
@@ -112,6 +114,8 @@ def compare(
         divergence += (log_expected.exp() * (log_expected - log_measured)).sum().item()
         greedy, tried = expected.argmax(-1), measured.argmax(-1)
         same += int((greedy == tried).sum())
-        stops += int(((greedy == stop) == (tried == stop)).sum()) if stop is not None else len(greedy)
+        same_stops += int((torch.isin(greedy, ends) == torch.isin(tried, ends)).sum())
         tokens += len(expected)
-    return Difference(len(reference), tokens, largest, max(divergence / tokens, 0.0), same / tokens, stops / tokens)
+    return Difference(
+        len(reference), tokens, largest, max(divergence / tokens, 0.0), same / tokens, same_stops / tokens
+    )

@@ -17,6 +17,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 
+from tasks.chat.stops import stop_ids
 from tasks.core.errors import ModelError
 from tasks.models.gguf_vocabulary import add_tokenizer
 
@@ -48,7 +49,8 @@ def write_gguf(merged: Path, path: Path, kind: str) -> None:
     architecture = _check(config)
     with closing(gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])) as writer:
         _add_shape(writer, config, kind)
-        add_tokenizer(writer, AutoTokenizer.from_pretrained(merged, trust_remote_code=False), config["vocab_size"])
+        tokenizer = AutoTokenizer.from_pretrained(merged, trust_remote_code=False)
+        add_tokenizer(writer, tokenizer, config["vocab_size"], stop_ids(merged, tokenizer))
         names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
         factors = _factors(config)
         if factors is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-PINNED = r"[\w.-]+(/[\w.-]+)?@[0-9a-f]{40}"
+PINNED = r"\w[\w.-]*(/\w[\w.-]*)?@[0-9a-f]{40}"
 
 
 def _pinned(value: str) -> str:

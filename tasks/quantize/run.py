@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from tasks.chat.stops import config_stop_ids
 from tasks.core.errors import CheckFailed
 from tasks.core.files import write_json, written
 from tasks.core.paths import PATHS, Paths
@@ -21,12 +22,12 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     torch.set_num_threads(1)
     model = load_model(paths.merged, torch.float32)
     rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
-    expected, stop = logits(model, rows), model.config.eos_token_id
+    expected, stops = logits(model, rows), config_stop_ids(paths.merged)
     del model
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
         SCHEMES[scheme].write(paths.merged, out, lambda: training_rows(paths.templated, settings.calibration))
-        difference = compare(expected, logits(load_model(out), rows), str(PATHS.quantized(scheme)), stop)
+        difference = compare(expected, logits(load_model(out), rows), str(PATHS.quantized(scheme)), stops)
         before, after = weight_bytes(paths.merged), weight_bytes(out)
         same_ids = _same_token_ids(paths.merged, out, rows)
         _judge(settings, scheme, difference, same_ids)

@@ -54,6 +54,8 @@ class RunResults:
     what was found in others, largest clusters."""
     reported: dict[str, int]
     """What clean found in rows that stayed, by name."""
+    columns: dict[str, dict[str, Any]]
+    """Shape -> its rows, which columns clean read as what, and which it did not read."""
     versions: dict[str, str]
     decision: dict[str, Any]
     """`decision.json`: verdict, deciding metric and rules."""
@@ -95,6 +97,7 @@ def gather(paths: Paths) -> RunResults:
         predictions={name: _rows(paths.evaluation(name) / "predictions.parquet") for name in scores},
         profile=read_json(paths.profile, "clean"),
         reported=read_json(paths.ledger, "clean").get("reported", {}),
+        columns=read_json(paths.ledger, "clean").get("columns", {}),
         versions=_versions(paths.requirements),
         decision=read_json(paths.decided, "decide"),
         comparisons=read_json(paths.comparisons, "decide"),

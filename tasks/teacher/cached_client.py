@@ -55,6 +55,9 @@ class CachedClient:
             response = self._store.get(request.key) or await self._send(request)
             if response.failed is None:
                 self._store.record_use(self._run, self._attempt, request.key, self._budget.usage(response))
+            elif response.output_tokens:  # paid for in vain, and again where it is asked again
+                paid = f"{request.key} {self._attempt}"
+                self._store.record_use(self._run, self._attempt, paid, self._budget.usage(response))
         except Exception as error:
             future.set_exception(error)  # those who wait for the same fail with this one
             future.exception()  # and where nobody waits, that is no fault
@@ -84,6 +87,8 @@ class CachedClient:
         except RequestError as error:
             self._warn(f"no answer: {error}")
             response = Response(failed=str(error))
+        if response.failed is not None and response.output_tokens:
+            self._warn(f"no answer: {response.failed}")
         self._store.put(request, response)
         return response
 

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tasks.chat.reasoning import ReasoningReader, Split
+from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.core.errors import TemperError
 from tasks.core.files import fingerprint
 from tasks.models.loading import load_model
@@ -39,6 +41,8 @@ class LocalBackend:
         except (TemperError, OSError, ValueError) as error:
             raise FatalError(f"{folder}: no model that can be loaded ({error})", "input") from None
         self.model = local_name(folder)
+        self._reader = ReasoningReader.of(self._tokenizer)
+        self._specials = token_pattern(special_tokens(self._tokenizer))
 
     async def ask(self, request: Request) -> Response:
         """Answer `request`. Raises `RequestError` where it does not fit into the context."""
@@ -46,7 +50,7 @@ class LocalBackend:
         text = request.content if request.is_text else self._render(request)
         add_special_tokens = request.is_text and not text.startswith(self._tokenizer.bos_token or "\0")
         ids = self._tokenizer(text, add_special_tokens=add_special_tokens, return_tensors="pt").input_ids
-        room = int(self._model.config.max_position_embeddings) - ids.shape[1]
+        room = int(self._model.config.get_text_config().max_position_embeddings) - ids.shape[1]
         if room < 1:
             raise RequestError(f"the prompt has {ids.shape[1]} tokens, and the context ends before them")
         max_new_tokens = min(int(sampling["max_tokens"]), room)
@@ -66,11 +70,20 @@ class LocalBackend:
                 pad_token_id=self._tokenizer.pad_token_id or 0, tokenizer=self._tokenizer,
                 stop_strings=list(sampling.get("stop", ())) or None,
             )[0, ids.shape[1] :]  # fmt: skip  # (N,)
-        answer = self._tokenizer.decode(output, skip_special_tokens=True)
+        reasoning, answer, _ = self._split(text, output.tolist())
         for stop in sampling.get("stop", ()):
             answer = answer.split(stop)[0]
         reason = "length" if len(output) >= max_new_tokens else "stop"
-        return Response(answer.strip(), reason, (), ids.shape[1], len(output))
+        return Response(answer.strip(), reason, (), ids.shape[1], len(output), reasoning=reasoning)
+
+    def _split(self, prompt: str, output: list[int]) -> Split:
+        """Reasoning and answer of the generated ids, without special tokens."""
+        opened = self._reader.opened_by(prompt)
+        split = self._reader.split(self._tokenizer.decode(output), opened)
+        if not (split.reasoning or opened):
+            return self._reader.split(self._tokenizer.decode(output, skip_special_tokens=True))
+        reasoning, answer = (self._specials.sub("", part) for part in (split.reasoning, split.answer))
+        return Split(reasoning, answer, split.ended)
 
     async def close(self) -> None:
         del self._model

@@ -64,6 +64,7 @@ class Response:
     """What came back and was paid for; or, with `failed`, that nothing did, and why."""
 
     text: str = ""
+    """The answer, without what the teacher thought before it."""
     finish_reason: str | None = None
     """`stop`, `length`, `tool_calls`, `content_filter`, or what else the server says."""
     tool_calls: tuple[dict[str, Any], ...] = ()
@@ -71,13 +72,21 @@ class Response:
     input_tokens: int | None = None
     """As the server counts them; None where it does not."""
     output_tokens: int | None = None
+    """Those of the reasoning among them."""
     failed: str | None = None
     """Why there is no answer, in a sentence; None where there is one."""
+    reasoning: str = ""
+    """What the teacher thought, where the server tells it."""
+    reasoning_tokens: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """What is recorded of it."""
-        known = {"finish_reason": self.finish_reason, "input_tokens": self.input_tokens}
+        known: dict[str, Any] = {"finish_reason": self.finish_reason, "input_tokens": self.input_tokens}
         known |= {"output_tokens": self.output_tokens, "text": self.text}
+        if self.reasoning:
+            known["reasoning"] = self.reasoning
+        if self.reasoning_tokens is not None:
+            known["reasoning_tokens"] = self.reasoning_tokens
         return {**known, **({"tool_calls": list(self.tool_calls)} if self.tool_calls else {})}
 
     @classmethod

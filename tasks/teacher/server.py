@@ -6,12 +6,12 @@ https://platform.openai.com/docs/api-reference/chat/create; `/completions` for r
 import json
 import time
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 
 from tasks.teacher.errors import FatalError, RequestError, TransientError, UnreachableError
+from tasks.teacher.reading import read_response
 from tasks.teacher.request import Request, Response
 from tasks.teacher.settings import Teacher
 
@@ -71,7 +71,7 @@ class ServerBackend:
                 if b"\\ud" in body.lower() or b"\xed" in body:
                     # Half of a surrogate pair, with which a cut-off answer may end, is no text that can be stored.
                     payload = json.loads(json.dumps(payload, ensure_ascii=False).encode(errors="replace"))
-                return _response(payload)
+                return read_response(payload)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 kind = reply.headers.get("Content-Type", "no content type")
                 message = self._clean(body[:200].decode(errors="replace"))
@@ -98,26 +98,6 @@ class ServerBackend:
         """One line without the key, as servers and libraries like to repeat it."""
         text = " ".join(text.split())[:300]
         return text.replace(self._key, "***") if self._key else text
-
-
-def _response(body: Any) -> Response:
-    choice, usage = body["choices"][0], body.get("usage") or {}
-    message = choice.get("message", choice)
-    text = message["content"] if "message" in choice else message["text"]
-    if not isinstance(text, str | None):
-        raise TypeError("the content is no text")
-    calls = [{"type": "function", "function": dict(call["function"])} for call in message.get("tool_calls") or ()]
-    if message.get("refusal") and not text:
-        return Response(
-            message["refusal"], "content_filter", (), usage.get("prompt_tokens"), usage.get("completion_tokens")
-        )
-    return Response(
-        text or "",
-        choice.get("finish_reason"),
-        tuple(calls),
-        usage.get("prompt_tokens"),
-        usage.get("completion_tokens"),
-    )
 
 
 def _error_message(body: bytes) -> str:

@@ -1,6 +1,5 @@
 """The account of a templating: rows and tokens that add up, what was found, and how long rows are."""
 
-import re
 from array import array
 from collections import Counter
 from collections.abc import Mapping
@@ -8,17 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.rows.ledger import Ledger
+from tasks.template import reasoning
 from tasks.template.checks import CHECKS, REQUESTED, Check
 from tasks.template.encode import Encoder
 from tasks.template.findings import EXAMPLES, Findings
 from tasks.template.lengths import summary
 from tasks.template.outcome import Outcome
 from tasks.template.pairs import Pairs
-
-SHORT = 5
-"""Characters below which an answer is hardly one."""
-
-_REFUSAL = re.compile(r"\s*(?:i'?m sorry|sorry,|i (?:can(?:no|')t|am unable|won't)|as an ai\b)", re.IGNORECASE)
 
 
 @dataclass
@@ -47,14 +42,16 @@ class Account:
     pairs: Pairs = field(default_factory=Pairs)
     controls: Counter[int] = field(default_factory=Counter)
     """Control tokens of what is trained, and how often they stand there."""
+    reasoning: Counter[str] = field(default_factory=Counter)
+    """Turns to be trained that have reasoning, by what became of it."""
 
     def add(self, outcome: Outcome) -> dict[str, Any] | None:
         """Account for a row; returns what `truncated.parquet` says of it where it leaves or was cut."""
         for slug in outcome.notes:
-            self.findings.add(
-                slug, outcome.id, outcome.detail if slug in ("unrenderable", "coverage", "history") else None
-            )
+            detail = outcome.detail if slug in ("unrenderable", "coverage", "history") else None
+            self.findings.add(slug, outcome.id, outcome.unread if slug == "unread_key" else detail)
         self.rows.came += 1
+        self.reasoning.update(outcome.reasoning)
         self.came.append(outcome.tokens)
         if outcome.reason:
             self._leave(outcome)
@@ -117,6 +114,7 @@ class Account:
             "trained": {name: self.trained[name] for name in ("rows", "tokens", "supervised_tokens")},
             "preferences": self.pairs.as_dict(),
             "judged": self.trained["judged"],
+            "reasoning": reasoning.summary(self.reasoning),
             "lengths": summary(self._array(self.lengths)),
             "lengths_before": summary(self._array(self.came)),
             "findings": self.findings.as_list(known),
@@ -127,15 +125,6 @@ class Account:
         import numpy as np
 
         return np.frombuffer(values, dtype=np.intc) if values else np.zeros(0, np.intc)
-
-
-def flipped(chosen: str, rejected: str) -> bool:
-    """Whether the chosen answer is empty, a few letters, or a refusal, and the rejected one is none of these."""
-    return _is_poor(chosen) and not _is_poor(rejected)
-
-
-def _is_poor(answer: str) -> bool:
-    return len(answer.strip()) < SHORT or bool(_REFUSAL.match(answer))
 
 
 def _lost(outcome: Outcome, split: str) -> dict[str, Any]:

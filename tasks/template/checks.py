@@ -115,6 +115,11 @@ CHECKS = {
         "the template leaves out a part of an earlier, untrained turn, as it will when the model is used",
         "modelscope/ms-swift#4939; unslothai/unsloth#3383",
     ),
+    "unread_key": Check(
+        "warning",
+        "a key of a turn has no effect: the chat template does not write it, or nothing here trains the turn",
+        "axolotl-ai-cloud/axolotl#1703",
+    ),
     "trimmed": Check("warning", "the template trims space at the edges of a text", "chujiezheng/chat_templates#14"),
 }
 """Checks by slug, in the order in which they are shown."""

@@ -3,19 +3,23 @@
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from zlib import crc32
 
 from tasks.chat.environment import MOST_TOOLS
+from tasks.chat.reasoning import ReasoningReader
 from tasks.chat.renderer import Renderer, Unrenderable
 from tasks.rows.canonical import Message
+from tasks.template.argument_controls import own_controls
 from tasks.template.markers import Marked, TurnEnds, mark
 from tasks.template.markup import FittedMarkup, Markup, fit
 from tasks.template.markup_search import row_markup, shared_markup
 from tasks.template.offsets import Span
 from tasks.template.prompts import Prompts, cache_key
+from tasks.template.reasoning import ReasoningAudit, trained_texts
 from tasks.template.settings import Trained
+from tasks.template.turn_keys import is_lost_thought, unwritten
 from tasks.template.unslotted_text import call_and_speaker_names, count_lost_arguments, count_unpaired_thinks
 
 MOST = 20_000
@@ -46,8 +50,14 @@ class RenderedDialogue:
     """Characters of texts of the assistant, and of system prompts: tags, such as <think>, are meant there."""
     problems: Counter[str] = field(default_factory=Counter)
     """Slugs of what is wrong, and of what is noted."""
+    muted: tuple[Span, ...] = ()
+    """Characters without a loss in a dialogue of which every token is trained else: turns of weight 0."""
     missing: str | None = None
     """The first of the texts that the template leaves out: which field of whose turn."""
+    reasoning: Counter[str] = field(default_factory=Counter)
+    """Trained turns with reasoning, by what became of it; see `ReasoningAudit`."""
+    unread: str | None = None
+    """The first of the other keys of turns that have no effect: which key of whose turn."""
 
 
 class DialogueRenderer:
@@ -58,6 +68,7 @@ class DialogueRenderer:
         self._ends = ends
         self._train_on = train_on
         self._prompts = Prompts(renderer)
+        self._reasoning = ReasoningAudit(ReasoningReader.for_template(renderer))
         self._known: dict[tuple[bytes, str], Markup] = {}
         self._taken: dict[int, tuple[list[Any] | None, str, bool]] = {}
         self._tools_key = "null"
@@ -65,6 +76,12 @@ class DialogueRenderer:
         literals = {text for text in _LITERAL.findall(renderer.template) if len(text) > 2}
         literals -= {text for text in literals if "\\n" in text}
         self._looked_for = re.compile("|".join(map(re.escape, sorted(literals, key=len, reverse=True))) or r"(?!)")
+
+    def stop_at(self, tokens: frozenset[str]) -> None:
+        """Take these for the control tokens at which generation stops."""
+        if tokens != self._ends.stops:
+            self._ends = replace(self._ends, stops=tokens)
+            self._known.clear()
 
     def render(
         self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
@@ -90,16 +107,37 @@ class DialogueRenderer:
         ]
         if [turn.message for turn in trained] != wanted or not wanted or not markup.twice.isdisjoint(wanted):
             problems["supervision"] += 1
+        spans = [(fitted.character(turn.start), fitted.character(turn.end)) for turn in trained]
+        with_loss = trained_texts(trained, spans, text)
+        reasoning = self._reasoning.fates(messages, wanted, with_loss)
         missing = None
         for slot in markup.missing:
+            if self._reasoning.is_reshaped(slot, messages[slot.message], with_loss.get(slot.message, "")):
+                problems["trimmed"] += 1
+                continue
             problems["history" if _is_history(slot.message, messages, wanted) else "coverage"] += 1
-            missing = missing or f"{slot.field} of the {messages[slot.message]['role']}"
+            missing = missing or self._reasoning.describe(slot, messages[slot.message], reasoning)
         for number in fitted.trimmed:
             slot = markup.slots[number]
-            problems["indentation" if slot.message in wanted and texts[number][:1].isspace() else "trimmed"] += 1
+            indented = slot.field == "content" and slot.message in wanted and texts[number][:1].isspace()
+            problems["indentation" if indented else "trimmed"] += 1
         if not markup.tools:
             problems["coverage"] += 1
             missing = missing or "the tools"
+        unread = None
+        for number, key in unwritten(self.renderer, messages, tools, text):
+            name, role = f"{key} of the {messages[number]['role']}", messages[number]["role"]
+            if is_lost_thought(key, messages[number][key], text):
+                problems["history" if role == "assistant" and number not in wanted else "coverage"] += 1
+                missing = missing or name
+            else:
+                problems["unread_key"] += 1
+                unread = unread or name
+        if self._train_on != "all":
+            for message, weight in zip(messages, weights, strict=True):
+                if weight == 1 and message["role"] != "assistant":
+                    problems["unread_key"] += 1
+                    unread = unread or f"weight 1 of the {message['role']}, which only template.train_on: all trains"
         called, named = call_and_speaker_names(messages)
         if not all(name in text for name in called):
             problems["coverage"] += 1
@@ -113,15 +151,19 @@ class DialogueRenderer:
         for turn in trained:
             problems["prefix"] += not turn.prefix
             problems["stop"] += not turn.ended
-        spans = tuple((fitted.character(turn.start), fitted.character(turn.end)) for turn in trained)
         prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
-        if self._train_on == "all" and completion is None:
-            spans = ((0, len(text)),)
         starts = fitted.starts
-        written = tuple([(starts[number], starts[number + 1]) for number in markup.written])
+        muted: tuple[Span, ...] = ()
+        if self._train_on == "all" and completion is None:
+            spans, muted = [(0, len(text))], _muted(markup, fitted, weights)
+        written = [(starts[number], starts[number + 1]) for number in markup.written]
+        written += own_controls(markup, fitted, text, texts, self._ends.any_control)
         speakers = [number for number, of in markup.of_messages if messages[of]["role"] in SPEAKERS]
         spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
-        return RenderedDialogue(text, spans, prompts, written, spoken, +problems, missing)
+        fates = Counter(reasoning.values())
+        return RenderedDialogue(
+            text, tuple(spans), prompts, tuple(sorted(written)), spoken, +problems, muted, missing, fates, unread
+        )
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
         """The text after which the model answers."""
@@ -188,6 +230,17 @@ class DialogueRenderer:
                 (index for index, message in enumerate(messages) if message["role"] == "user"), default=-1
             )
         return True
+
+
+def _muted(markup: Markup, fitted: FittedMarkup, weights: list[Any]) -> tuple[Span, ...]:
+    """Turns of the assistant with the weight 0, stop token included, and the texts of others that have it."""
+    answers = {turn.message: (fitted.character(turn.start), fitted.character(turn.end)) for turn in markup.turns}
+    texts = [
+        (fitted.starts[number], fitted.starts[number + 1])
+        for number, message in markup.of_messages
+        if weights[message] == 0 and message not in answers
+    ]
+    return tuple(sorted([*texts, *(span for message, span in answers.items() if weights[message] == 0)]))
 
 
 def _is_history(number: int, messages: list[Message], wanted: list[int]) -> bool:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from tasks.chat.special_tokens import added_control_tokens, is_tag, special_tokens, token_pattern
 from tasks.core.errors import InputError
 from tasks.template.offsets import ByteOffsets, CharacterOffsets, Span, TokenBytes, TokenizedText, id_array
-from tasks.template.special_tokens import added_control_tokens, is_tag, special_tokens, token_pattern
 
 PRIVATE = range(0xF0000, 0x10FFFE)
 """Private characters, of which some stand for control tokens while others are read as plain text."""

@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 from tasks.rows.canonical import Message
 
-TEXT_FIELDS = ("content", "reasoning_content", "reasoning", "thinking")
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Names under which templates read what a model thinks: the same text under several of them is one text."""
+
+TEXT_FIELDS = ("content", *REASONING_FIELDS)
 """Fields of a message whose text a template writes."""
 
 _MARKER = re.compile("\ue000(\\d+)\ue001|\\bq(\\d{8})\\b")
@@ -61,10 +64,14 @@ def mark(messages: list[Message]) -> Marked:
     marked_messages = []
     for number, message in enumerate(messages):
         new = dict(message)
+        marker_of: dict[tuple[bool, str], str] = {}
         for field in TEXT_FIELDS:
             text = message.get(field)
             if text and isinstance(text, str):
-                new[field] = marker(number, field, text)
+                key = field in REASONING_FIELDS, text
+                if key not in marker_of:
+                    marker_of[key] = marker(number, field, text)
+                new[field] = marker_of[key]
         if isinstance(message.get("tool_calls"), list):
             new["tool_calls"] = [_call(number, call, marker, name) for call in message["tool_calls"]]
         if "tool_call_id" in message:
@@ -96,14 +103,17 @@ def locate(text: str, slots: tuple[Slot, ...], controls: re.Pattern[str]) -> lis
     """
     spots: list[Spot] = []
     called = any(slot.field == "arguments" for slot in slots)
-    edges = (match.span() for match in controls.finditer(text)) if called else ()
+    edges = [match.span() for match in controls.finditer(text)] if called else []
     kept = {at for start, end in edges for at in (start, end - 1)}
+    before = {end: text[start:end] for start, end in edges}
     for match in _MARKER.finditer(text):
         number = int(match[1] or match[2])
         if number >= len(slots) or (slots[number].field == "id") != (match[1] is None):
             continue
         start, end = match.span()
         if slots[number].field == "arguments":
+            if (quote := before.get(start)) and text.startswith(quote, end):  # a control token on either side
+                start, end = start - len(quote), end + len(quote)
             while start and text[start - 1] in _PUNCTUATION and start - 1 not in kept:
                 if spots and start <= spots[-1].end:
                     break
@@ -121,7 +131,8 @@ def mark_one(marked_dialogue: Marked, messages: list[Message], number: int) -> M
     slot = marked_dialogue.slots[number]
     mine, new = messages[slot.message], marked_dialogue.messages[slot.message]
     if slot.field != "arguments":
-        return {**mine, slot.field: new[slot.field]}
+        marker = new[slot.field]
+        return {**mine, **{field: marker for field in TEXT_FIELDS if new.get(field) == marker}}
     calls = [
         {**call, "function": changed["function"]} if _marks(changed, number) else call
         for call, changed in zip(mine["tool_calls"], new["tool_calls"], strict=True)

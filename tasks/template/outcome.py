@@ -33,6 +33,10 @@ class Outcome:
     label: bool | None = None
     detail: str | None = None
     """What the chat template said when it refused the row, or what it left out of it."""
+    reasoning: Counter[str] = field(default_factory=Counter)
+    """Its trained turns with reasoning, by what became of it."""
+    unread: str | None = None
+    """Which key of a turn has no effect."""
 
     @property
     def prompt(self) -> int:

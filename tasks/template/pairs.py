@@ -1,15 +1,22 @@
 """What only all preferences together tell: whether length is preferred, and whether they contradict each other."""
 
+import re
 from collections import Counter
 from hashlib import blake2b
 from typing import Any
 
+from tasks.rows.canonical import Message
 from tasks.template.findings import EXAMPLES, Findings
 from tasks.template.outcome import Outcome
 
 BIASED = 0.65
 """Share of pairs with the longer answer chosen above which length is what is learned, where chance (two standard
 deviations of as many fair coins) does not explain it."""
+
+SHORT = 5
+"""Characters below which an answer is hardly one."""
+
+_REFUSAL = re.compile(r"\s*(?:i'?m sorry|sorry,|i (?:can(?:no|')t|am unable|won't)|as an ai\b)", re.IGNORECASE)
 
 
 class Pairs:
@@ -86,6 +93,22 @@ class Pairs:
         """Counts, and the mean ratio of lengths, chosen to rejected."""
         mean = round(self.ratios / self.pairs, 4) if self.pairs else None
         return {"pairs": self.pairs, "chosen_longer": self.longer, "mean_length_ratio": mean}
+
+
+def flipped(chosen: list[Message], rejected: list[Message]) -> bool:
+    """Whether the chosen answer is empty, a few letters, or a refusal, and the rejected one is none of these."""
+    return _is_poor(chosen) and not _is_poor(rejected)
+
+
+def alike(first: str, second: str) -> bool:
+    """Whether two texts differ in space and in capital letters only."""
+    return "".join(first.casefold().split()) == "".join(second.casefold().split())
+
+
+def _is_poor(answer: list[Message]) -> bool:
+    text = str(answer[-1]["content"]) if answer else ""
+    calls = bool(answer) and bool(answer[-1].get("tool_calls"))
+    return not calls and (len(text.strip()) < SHORT or bool(_REFUSAL.match(text)))
 
 
 def _answer(prompt: Any, answer: Any) -> bytes:

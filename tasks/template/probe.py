@@ -1,9 +1,12 @@
 """What a question and an answer tell about a template and its tokenizer, before the first row."""
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
-from tasks.chat.renderer import PROBE_DIALOGUE, PROBE_TOOL, TODAY, Unrenderable
+from tasks.chat.renderer import PROBE_CALL, PROBE_DIALOGUE, PROBE_TOOL, TODAY, Renderer, Unrenderable
+from tasks.rows.canonical import Message
 from tasks.template.dialogue import DialogueRenderer, RenderedDialogue
 from tasks.template.encode import Encoder
 
@@ -16,24 +19,30 @@ def reconcile(
 ) -> dict[str, str]:
     """Make right what can be, in the tokenizer and in `stops`; returns what was made right, or is odd, by slug.
 
-    The token that ends turns becomes the tokenizer's end token where generation would not have stopped at it.
-    `vocabulary`: rows of the base's embeddings.
+    The token that ends answers becomes the tokenizer's end token where generation would not have stopped at it; one
+    that ends calls of tools becomes a further stop. `vocabulary`: rows of the base's embeddings.
     """
     notes = {}
     tokenizer, renderer = encoder.tokenizer, dialogue_renderer.renderer
-    probe = _probe(dialogue_renderer)
+    probe = next(_probes(dialogue_renderer, PROBE_DIALOGUE), None)
     lacking = set(_LIKE.findall(probe.text if probe else "")) - tokenizer.get_vocab().keys()
     if lacking:
         names = ", ".join(sorted(lacking))
         notes["new_tokens"] = f"the chat template writes {names}, plain text to the tokenizer (template.new_tokens)"
-    if probe and probe.turns and not probe.problems["stop"]:
-        last = encoder.encode([probe.text[: probe.turns[-1][1]]])[0].ids[-1]
-        if last not in stops:
-            before, tokenizer.eos_token = tokenizer.eos_token, tokenizer.convert_ids_to_tokens(last)
-            stops.add(last)
-            notes["end_token"] = (
-                f"turns end with {tokenizer.eos_token}, generation at {before}: it is the end token now"
-            )
+    tokens = frozenset(tokenizer.convert_ids_to_tokens(sorted(stops)))
+    if probe and (last := _end(encoder, probe, tokens, alone=not renderer.always_prompts)) and last not in tokens:
+        before, tokenizer.eos_token = tokenizer.eos_token, last
+        notes["end_token"] = f"turns end with {last}, generation at {before}: it is the end token now"
+        tokens |= {last}
+        dialogue_renderer.stop_at(tokens)
+    inner = _inner(encoder, dialogue_renderer)
+    for messages in (PROBE_CALL[:2], PROBE_CALL):
+        for called in _probes(dialogue_renderer, messages, [PROBE_TOOL]):
+            last = _end(encoder, called, tokens, alone=len(messages) == 2 and not renderer.always_prompts)
+            if last and last not in inner:
+                tokens |= {last}
+    dialogue_renderer.stop_at(tokens)
+    stops |= {encoder.controls[token] for token in tokens if token in encoder.controls}
     pad, end = tokenizer.pad_token, tokenizer.eos_token
     if vocabulary is not None and tokenizer.pad_token_id >= vocabulary:
         tokenizer.pad_token = end
@@ -53,9 +62,56 @@ def reconcile(
     return notes
 
 
-def _probe(dialogue_renderer: DialogueRenderer) -> RenderedDialogue | None:
-    """A question and an answer, with a tool where the template needs one; None where it renders nothing."""
+def _probes(
+    dialogue_renderer: DialogueRenderer, messages: list[Message], *choices: list[Any] | None
+) -> Iterator[RenderedDialogue]:
+    """A dialogue with its answers trained; with a tool where the template needs one. Nothing where it refuses both."""
+    for tools in choices or (None, [PROBE_TOOL]):
+        with suppress(Unrenderable):
+            yield dialogue_renderer.render(messages, tools, 1)
+            return
+
+
+def _end(encoder: Encoder, dialogue: RenderedDialogue, stops: frozenset[str], *, alone: bool = False) -> str | None:
+    """The control token that ends the first trained turn; None where none does.
+
+    Of several at the end of the text the last one, unless generation stops at the first already. `alone`: no other turn
+    follows it, nor the head of one.
+    """
+    if not dialogue.turns:
+        return None
+    start, end = dialogue.turns[0]
+    controls = list(encoder.pattern.finditer(dialogue.text, start, end))
+    if not controls or controls[-1].end() != end:
+        return None
+    last = controls[-1].group()
+    run = list(encoder.pattern.finditer(dialogue.text, end))
+    adjacent = dialogue.text[end:].rstrip() == "".join(control.group() for control in run)
+    return run[-1].group() if alone and run and adjacent and last not in stops else last
+
+
+def _inner(encoder: Encoder, dialogue_renderer: DialogueRenderer) -> set[str]:
+    """Control tokens that a turn goes on behind, and those of its head: at none of them generation may stop."""
+    question, answer = PROBE_DIALOGUE
+    calls = [call | {"id": f"callq000{number}"} for number, call in enumerate(PROBE_CALL[1]["tool_calls"] * 2)]
+    turns: list[Message] = [
+        answer,
+        {**answer, "reasoning_content": "tq"},
+        {**PROBE_CALL[1], "tool_calls": calls},
+        {**PROBE_CALL[1], "tool_calls": calls, "reasoning_content": "tq"},
+    ]
+    inner = set(encoder.pattern.findall(_head(dialogue_renderer.renderer)))
+    for turn in turns:
+        for probe in _probes(dialogue_renderer, [question, turn], *([[PROBE_TOOL]] if "tool_calls" in turn else [])):
+            for start, end in probe.turns:
+                inner.update(encoder.pattern.findall(probe.text[start:end])[:-1])
+    return inner
+
+
+def _head(renderer: Renderer) -> str:
+    """What a generation prompt adds: the head of the assistant's turn."""
     for tools in (None, [PROBE_TOOL]):
         with suppress(Unrenderable):
-            return dialogue_renderer.render(PROBE_DIALOGUE, tools)
-    return None
+            asked = renderer.render(PROBE_DIALOGUE[:1], tools)
+            return renderer.render(PROBE_DIALOGUE[:1], tools, generation_prompt=True).removeprefix(asked)
+    return ""

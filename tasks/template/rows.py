@@ -1,7 +1,6 @@
 """Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, fitted to the length."""
 
-import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -11,13 +10,15 @@ import pyarrow as pa
 
 from tasks.chat.environment import MOST_TOOLS
 from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.core.json_files import json_value
 from tasks.rows.canonical import Message, turns
 from tasks.template import sequence
 from tasks.template.checks import ERRORS
-from tasks.template.dialogue import DialogueRenderer, RenderedDialogue
+from tasks.template.dialogue import DialogueRenderer
 from tasks.template.encode import Encoder
 from tasks.template.markers import TurnEnds
 from tasks.template.outcome import Outcome, Plan
+from tasks.template.pairs import alike, flipped
 from tasks.template.probe import reconcile
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
@@ -103,13 +104,15 @@ class Templater:
 
     def _plan(self, row: dict[str, Any]) -> Plan:
         plan = Plan(row, None)
-        if row.get("weight") not in (None, 0, 1):
-            plan.notes["weight"] += 1
+        weight = row.get("weight")
+        plan.notes.update(["weight"] * (weight not in (None, 0, 1)))
+        plan.notes.update(["untrained"] * (weight == 0 and not row.get("messages")))
         try:
             plan.tools = self._tools(row.get("tools"))
             if row.get("chosen"):
                 plan.kind, plan.prompt = "preference", turns(row["prompt"])
                 plan.answers = [turns(row["chosen"]), turns(row["rejected"])]
+                plan.notes.update(["flipped"] * flipped(*plan.answers))
             elif row.get("completion"):
                 plan.kind, plan.prompt, plan.answers = "judged", turns(row["prompt"]), [turns(row["completion"])]
             elif row.get("messages"):
@@ -131,7 +134,7 @@ class Templater:
             if len(self._known_tools) >= MOST_TOOLS:
                 self._known_tools.clear()
             try:
-                tools = json.loads(text)
+                tools = json_value(text)
             except ValueError:
                 tools = None
             if not isinstance(tools, list):
@@ -162,6 +165,8 @@ class Templater:
             outcome.notes["unrenderable"] += 1
             return outcome
         outcome.detail = next((dialogue.missing for dialogue in plan.dialogues if dialogue.missing), None)
+        outcome.reasoning = sum((dialogue.reasoning for dialogue in plan.dialogues), start=Counter())
+        outcome.unread = next((dialogue.unread for dialogue in plan.dialogues if dialogue.unread), None)
         outcome.sequences = [next(of_texts)] if plan.text is not None else [next(of_dialogues) for _ in plan.dialogues]
         for part in outcome.sequences:
             outcome.notes.update(part.problems)
@@ -172,7 +177,11 @@ class Templater:
         if plan.kind != "sequence" and not outcome.notes["supervision"]:
             outcome.sequences = [part.cut(0, part.runs[-1][1]) for part in outcome.sequences]
             self._compare(outcome)
-            if plan.kind == "preference" and not outcome.notes["equal_pair"] and _alike(*plan.dialogues):
+            if (
+                plan.kind == "preference"
+                and not outcome.notes["equal_pair"]
+                and alike(*(dialogue.text for dialogue in plan.dialogues))
+            ):
                 outcome.notes["alike_pair"] += 1
         if outcome.notes["untrained"]:
             del outcome.notes["supervision"]  # the data ask for it
@@ -217,12 +226,6 @@ class Templater:
         if outcome.kind != "sequence":
             self._compare(outcome)
         self._judge(outcome)
-
-
-def _alike(first: RenderedDialogue, second: RenderedDialogue) -> bool:
-    """Whether two texts differ in space and in capital letters only."""
-    texts = ["".join(dialogue.text.casefold().split()) for dialogue in (first, second)]
-    return texts[0] == texts[1]
 
 
 def _alone(part: Batch) -> Batch:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.chat.stops import GENERATION, ordered, save_stop_ids, stop_ids
 from tasks.core.errors import InputError, LossError
 from tasks.core.files import write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
@@ -19,7 +20,7 @@ from tasks.template.checks import CHECKS, REQUESTED
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.shards import BATCH, SEQUENCES, Shards
-from tasks.template.tokenizer import check_tracked, embedding_rows, eos_mismatch, load, max_length, stop_ids
+from tasks.template.tokenizer import check_tracked, embedding_rows, eos_mismatch, load, max_length
 
 LOST = pa.schema(
     [
@@ -57,6 +58,7 @@ def write(settings: Settings, paths: Paths) -> None:
     packs = _pack(out / "train.arrow", longest) if settings.packing else None
     with written(out / "tokenizer") as folder:
         tokenizer.save_pretrained(folder)
+        save_stop_ids(folder / GENERATION, templater.stops, tokenizer)
     write_text(out / "preview.html", shown.page())
     splits = {audited.name: audited.as_dict() for audited in accounts}
     audit = {
@@ -70,6 +72,7 @@ def write(settings: Settings, paths: Paths) -> None:
         "tokenizer": {
             "vocabulary": len(tokenizer),
             "eos": tokenizer.eos_token,
+            "stops": tokenizer.convert_ids_to_tokens(ordered(templater.stops, tokenizer)),
             "pad": tokenizer.pad_token,
             "bos": tokenizer.bos_token,
         },

@@ -56,7 +56,7 @@ class Sequence:
 
 def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[int]) -> list[Sequence]:
     """The dialogues as tokens, with what is wrong with them added to what was known."""
-    results, unproved = [], _DecodingCheck()
+    results, silent, unproved = [], [], _DecodingCheck()
     for dialogue, read in zip(dialogues, encoder.read([dialogue.text for dialogue in dialogues]), strict=True):
         problems = dialogue.problems.copy()
         if not encoder.controls_allowed(read, dialogue.own, dialogue.spoken):
@@ -82,12 +82,16 @@ def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[in
         runs = [(first, last) for (first, _), (last, _) in zip(edges[::2], edges[1::2], strict=True)]
         result = Sequence(read.tokens, tuple(run for run in runs if run[0] < run[1]), problems)
         results.append(result)
+        silent.append(_tokens_of(read.offsets.edges([edge for span in dialogue.muted for edge in span])))
         if not read.offsets.exact:
             apart = all(sharp for _, sharp in edges)
             for start, end, text in _pieces(result, dialogue) if apart else [(0, len(ids), dialogue.text)]:
                 unproved.add(ids[start:end], result, text)
     unproved.prove(encoder)
-    return [replace(result, problems=+result.problems) for result in results]
+    return [
+        replace(result, problems=+result.problems, runs=_without(result.runs, muted))
+        for result, muted in zip(results, silent, strict=True)
+    ]
 
 
 def text_sequences(encoder: Encoder, raw_texts: list[str], bos: int | None) -> list[Sequence]:
@@ -108,6 +112,19 @@ def text_sequences(encoder: Encoder, raw_texts: list[str], bos: int | None) -> l
 def _whole(dialogue: RenderedDialogue) -> bool:
     """Whether every token is trained, so that the row need not end in a stop token but only hold its turns'."""
     return dialogue.turns == ((0, len(dialogue.text)),)
+
+
+def _tokens_of(edges: list[tuple[int, bool]]) -> list[Span]:
+    """The tokens of spans, by the edges of each, with those that lie across an edge."""
+    return [(first - (not sharp), last) for (first, sharp), (last, _) in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _without(runs: tuple[Span, ...], muted: list[Span]) -> tuple[Span, ...]:
+    """The runs without the tokens of the muted ones, ascending."""
+    for first, last in muted:
+        parts = [piece for start, end in runs for piece in ((start, min(end, first)), (max(start, last), end))]
+        runs = tuple((start, end) for start, end in parts if start < end)
+    return runs
 
 
 def _pieces(result: Sequence, dialogue: RenderedDialogue) -> list[tuple[int, int, str]]:

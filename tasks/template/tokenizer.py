@@ -1,10 +1,14 @@
 """The tokenizer as it is trained with: its chat template, its control tokens, and where generation stops."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from tasks.chat.stops import config_stop_ids
 from tasks.core.errors import InputError, ModelError
+from tasks.core.json_files import read_object
+from tasks.models.foreign import foreign
+from tasks.models.loading import check_ids
+from tasks.models.text_config import text_part, text_value
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -19,11 +23,27 @@ LONGEST = 10**9
 
 def load(folder: Path | str, settings: Settings) -> tuple[Any, dict[str, str]]:
     """The tokenizer in `folder` as it is trained with, and what was made right, by slug; see `read` and `prepare`."""
-    return prepare(read(folder, settings), settings, str(folder))
+    tokenizer, notes = read(folder, settings), {}
+    if _splits_wrongly(tokenizer):
+        tokenizer = read(folder, settings, fix_mistral_regex=True)
+        notes["mistral_regex"] = "the tokenizer split words by a wrong regex: Mistral's right one was put in its place"
+    tokenizer, more = prepare(tokenizer, settings, str(folder))
+    return tokenizer, notes | more
 
 
-def read(folder: Path | str, settings: Settings) -> Any:
+def _splits_wrongly(tokenizer: Any) -> bool:
+    """Whether transformers calls the regex of the tokenizer incorrect, and it is one of Mistral's.
+
+    transformers goes by the architecture; a Mistral with the tokenizer of another family is right as it is.
+    """
+    warned = getattr(tokenizer.backend_tokenizer, "fix_mistral_regex", None) is False
+    return warned and "[INST]" in tokenizer.get_vocab()
+
+
+def read(folder: Path | str, settings: Settings, **options: bool) -> Any:
     """The tokenizer in `folder` with the chat template that the settings name, if they do.
+
+    `options`: transformers' own, for loading it.
 
     Raises `ModelError` where it cannot be loaded, or is none of the fast ones, which alone say where tokens come from;
     `InputError` where the settings name no template that there is.
@@ -32,10 +52,15 @@ def read(folder: Path | str, settings: Settings) -> Any:
 
     if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
         raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # these are files of strangers, and what reads them raises anything
-        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    with foreign(Path(folder), "restore its files", "the tokenizer cannot be loaded"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+    check_ids(tokenizer, str(folder))
+    longest = tokenizer.model_max_length
+    if not isinstance(longest, int | float) or longest != longest:
+        raise ModelError(
+            f"{folder}: model_max_length = {str(longest)[:40]!r} of the tokenizer is no number of tokens; mend "
+            "tokenizer_config.json."
+        )
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
     if settings.chat_template is not None:
@@ -59,7 +84,7 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
         notes["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
     if not isinstance(tokenizer.chat_template, str):
         raise ModelError(f"{name}: the tokenizer has several chat templates; name one file in template.chat_template.")
-    if tokenizer.eos_token is None:
+    if not tokenizer.eos_token or tokenizer.eos_token_id is None:
         raise ModelError(f"{name}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # harmless: padding is masked by position, not by token
@@ -75,14 +100,11 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
 
 def context_length(base: Path) -> int | None:
     """The longest sequence that the base was made for, in tokens, from its config.json."""
-    config = _json_object(base / "config.json")
-    name = "max_position_embeddings" if config.get("max_position_embeddings") else "n_positions"
-    return _count(config.get(name), base, name)
-
-
-def stop_ids(base: Path | None, tokenizer: Any) -> set[int]:
-    """Ids at which generation stops: the tokenizer's end token, and those of the base's generation_config."""
-    return {tokenizer.eos_token_id, *config_stop_ids(base)}
+    config = read_object(base / "config.json", ModelError)
+    part = text_part(config)
+    older = part.get("n_positions") and not part.get("max_position_embeddings")
+    name = "n_positions" if older else "max_position_embeddings"
+    return _count(text_value(base, config, name), base, name)
 
 
 def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
@@ -94,21 +116,9 @@ def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
     return {"end_token": f"turns end with {tokenizer.eos_token}, the base's configuration stops at {tokens} only"}
 
 
-def config_stop_ids(base: Path | None) -> set[int]:
-    """Ids at which the base says that generation stops: in generation_config.json, or in config.json without one."""
-    for name in ("generation_config.json", "config.json"):
-        if base and (base / name).is_file():
-            value = _json_object(base / name).get("eos_token_id")
-            ids = value if isinstance(value, list) else [] if value is None else [value]
-            if not all(type(token) is int for token in ids):
-                raise ModelError(f"{base / name}: eos_token_id = {value!r} is no token's number; mend the file.")
-            return set(ids)
-    return set()
-
-
 def embedding_rows(base: Path, settings: Settings) -> int | None:
     """Rows of the base's embeddings, from its config.json; None where it does not say, or where they will grow."""
-    size = _count(_json_object(base / "config.json").get("vocab_size"), base, "vocab_size")
+    size = _count(text_value(base, read_object(base / "config.json", ModelError), "vocab_size"), base, "vocab_size")
     return None if settings.new_tokens else size
 
 
@@ -130,17 +140,6 @@ def max_length(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]
     return min(bounds)
 
 
-def _json_object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises `ModelError` where it is none."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file}: no valid JSON ({error}).") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{file}: no JSON object.")
-    return value
-
-
 def _count(value: Any, base: Path, name: str) -> int | None:
     if value is not None and (not isinstance(value, int) or value < 1):
         raise ModelError(f"{base / 'config.json'}: {name} = {value!r} is no number of tokens.")
@@ -149,23 +148,25 @@ def _count(value: Any, base: Path, name: str) -> int | None:
 
 def template_text(name: str) -> str:
     """The chat template of `template.chat_template`. Raises `InputError` where there is none."""
-    file = CHAT / f"{name}.jinja"
+    file = CHAT / f"{name}.jinja" if name in (known := _bundled()) else Path(name)
     if not file.is_file():
-        file = Path(name)
-    if not file.is_file():
-        known = ", ".join(sorted(path.stem for path in CHAT.glob("*.jinja")))
         raise InputError(
-            f"template.chat_template = {name}: there is no such template; known: {known}; or give a jinja file's path."
+            f"template.chat_template = {name}: there is no such template; known: {', '.join(known)}; or give a jinja "
+            "file's path."
         )
     return jinja(file)
 
 
 def check_tracked(name: str | None, folder: Path) -> None:
     """Raise `InputError` where `template.chat_template` is a file outside `folder`, on which the stage depends."""
-    if name is None or (CHAT / f"{name}.jinja").is_file() or Path(name).resolve().is_relative_to(folder.resolve()):
+    if name is None or name in _bundled() or Path(name).resolve().is_relative_to(folder.resolve()):
         return
     mine = folder / Path(name).name
     raise InputError(f"template.chat_template = {name}: a change in it would go unnoticed there; put it at {mine}.")
+
+
+def _bundled() -> list[str]:
+    return sorted(path.stem for path in CHAT.glob("*.jinja"))
 
 
 def jinja(file: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from tasks.core.json_files import json_value
 from tasks.rows.canonical import Message
 from tasks.template.markup import FittedMarkup, Markup, forms
 
@@ -28,18 +29,19 @@ def count_lost_arguments(markup: Markup, fitted: FittedMarkup, text: str, texts:
     for number, slot in markup.arguments:
         region = text[fitted.starts[number] : fitted.starts[number + 1]]
         try:
-            values = json.loads(texts[slot])
+            values = json_value(texts[slot])
         except ValueError:
             values = texts[slot]
-        count += not all(_stands(value, region) for value in _leaves(values))
+        count += not all(_stands(value, region) for value in leaves(values))
     return count
 
 
-def _leaves(value: Any) -> list[Any]:
+def leaves(value: Any) -> list[Any]:
+    """The keys and values of a JSON value, however deep."""
     if isinstance(value, dict):
-        return [leaf for key, kept in value.items() for leaf in (key, *_leaves(kept))]
+        return [leaf for key, kept in value.items() for leaf in (key, *leaves(kept))]
     if isinstance(value, list):
-        return [leaf for kept in value for leaf in _leaves(kept)]
+        return [leaf for kept in value for leaf in leaves(kept)]
     return [value]
 
 

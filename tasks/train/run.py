@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from tasks.chat.stops import copy_stop_ids
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import Paths
 from tasks.models.loading import grow
@@ -27,6 +28,7 @@ def tune(settings: Settings, paths: Paths) -> None:
     with written(paths.fitted) as out:
         out.mkdir()
         save(result.model, out, record["location"], initial(settings, scratch))
+        copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
         write_json(out / "training.json", {**result.facts, **described(settings), "base": record["sha256"]})
         write_json(out / "settings.json", settings.model_dump(mode="json"))

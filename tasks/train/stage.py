@@ -15,13 +15,14 @@ from tasks.train.settings import Settings
 from tasks.training import estimate, usage
 from tasks.training.estimate import Base
 from tasks.training.loss_curve import write_untrained
+from tasks.training.optimizers import PARTICULAR
 
 __all__ = ["STAGE", "Settings", "run", "validate"]
 
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
-    if not settings.enabled or not (settings.arguments or settings.peft):
+    if not settings.enabled or not (settings.arguments or settings.particular or settings.scheduler in PARTICULAR):
         return  # all else is known to fit, without seconds of imports
     from tasks.training import trainer
 

@@ -14,6 +14,7 @@ from tasks.core.paths import PATHS
 from tasks.core.settings import hint
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
+from tasks.training.targets import check_targets
 
 LORA_PLUS = 16.0
 """How much faster B learns than A by the method lora_plus unless b_ratio is set: the ratio of its paper."""
@@ -89,6 +90,7 @@ def attach(
     from peft import get_peft_model
 
     config = peft_configuration(what, settings, task)
+    check_targets(what, settings, model)
     if grown:
         _train_embeddings(what, settings.method, config, model)
     _keep_packing(model)
@@ -103,6 +105,23 @@ def attach(
     if METHODS[settings.method].plain:
         tuned.save_pretrained(scratch / INITIAL, save_embedding_layers=False)
     return tuned
+
+
+def check_tuning(what: str, settings: Tuning, *, scores: bool = False) -> None:
+    """Raise `SettingsError` for what of `settings` does not fit the base, where its configuration can be read already.
+
+    `scores`: it is tuned as a reward model.
+    """
+    if not settings.particular:
+        return
+    from tasks.models.skeleton import base_skeleton
+
+    if (skeleton := base_skeleton(scores=scores)) is None:
+        return
+    if settings.method == "freeze":
+        unfreeze(what, skeleton, settings.freeze)
+    elif METHODS[settings.method].kind is not None:
+        check_targets(what, settings, skeleton)
 
 
 def unfreeze(what: str, model: Any, freeze: Freeze) -> None:

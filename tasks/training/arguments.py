@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tasks.core.paths import PATHS
 from tasks.training import distributed
 from tasks.training.estimate import checkpoints_kept
 from tasks.training.optimizers import PROJECTING
+from tasks.training.passed_values import check_optimizer, check_scheduler, check_types
 from tasks.training.settings import Optimization
 
 WIDE = 512
@@ -29,9 +31,12 @@ def arguments(
     patience: bool = False,
     width: int | None = None,
     further: dict[str, Any] | None = None,
+    acting: Collection[str] = (),
     **own: Any,
 ) -> Any:
     """The arguments of a trainer: `kind` is trl's class for them, `further` what `params.yaml` passes on.
+
+    `acting`: the arguments that have an effect here; no other is passed on.
 
     `width`: numbers that the model has for a token between two layers, where that is known.
 
@@ -39,8 +44,7 @@ def arguments(
     """
     cpu = not torch.cuda.is_available()
     further = further or {}
-    if settings.optimizer in PROJECTING:
-        further = {"optim_target_modules": ["attn", "mlp"], **further}
+    own = {**({"optim_target_modules": ["attn", "mlp"]} if settings.optimizer in PROJECTING else {}), **own}
     names = {field.name for field in dataclasses.fields(kind)}
     for name in further:
         if name not in names:
@@ -50,6 +54,11 @@ def arguments(
                 f"{PATHS.params}: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
                 f"{advice}"
             )
+        if name not in acting:
+            raise SettingsError(
+                f"{PATHS.params}: {what}.arguments.{name} is not offered: nothing here reads it; remove it."
+            )
+    check_types(what, kind, further)
     values = {
         "output_dir": str(scratch),
         "max_steps": settings.steps,
@@ -83,11 +92,14 @@ def arguments(
         "report_to": [],
         **own,
     }
+    check_scheduler(what, settings, further.get("lr_scheduler_kwargs"))
     try:
-        return kind(**{**values, **further})
+        chosen = kind(**{**values, **further})
     except (ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of {what}: {reason}") from None
+    check_optimizer(what, settings, chosen)
+    return chosen
 
 
 def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:

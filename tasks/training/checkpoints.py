@@ -15,6 +15,7 @@ from typing import Any
 
 from tasks.core.errors import MachineError
 from tasks.core.files import fingerprint, sha256, write_json
+from tasks.training import distributed
 
 MANIFEST = "manifest.json"
 INPUTS = "inputs.json"
@@ -64,7 +65,8 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
             flush=True,
         )
     target.mkdir(parents=True, exist_ok=True)
-    write_json(target / INPUTS, known)
+    if not distributed.rank():  # the others would write the same file at the same time
+        write_json(target / INPUTS, known)
     return target
 
 

@@ -58,6 +58,8 @@ SCHEDULERS = (
 )  # fmt: skip
 """Names that `scheduler` takes; what else they need goes into `arguments: {lr_scheduler_kwargs: {...}}`."""
 
+PARTICULAR = ("cosine_with_min_lr", "cosine_warmup_with_min_lr", "polynomial", "warmup_stable_decay")
+"""Those that need more than a number of steps, or refuse some learning rates."""
 
 STATE = {
     "sgd": 0.0, "schedule_free_sgd": 4.0, "adagrad": 4.0, "rmsprop": 4.0, "rmsprop_bnb": 4.0, "rmsprop_bnb_32bit": 4.0,

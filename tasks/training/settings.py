@@ -2,13 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from tasks.bounds.patterns import Pattern
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
 from tasks.training import optimizers
 from tasks.training.methods import METHODS, known
+from tasks.training.pass_through import check_arguments, check_effect
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -75,7 +77,7 @@ class LoRA(Section):
     """Scale: the update is multiplied by alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the adapter's inputs set to zero in training."""
-    target_modules: str | list[str] = "all-linear"
+    target_modules: Pattern | list[str] = "all-linear"
     """Names of the layers that get an adapter; all-linear: every linear layer but the head."""
     b_ratio: Annotated[float, Field(ge=1)] | None = None
     """Learning rate of the matrix B as a multiple of that of A (LoRA+, arXiv:2402.12354); null: 16 for the method
@@ -140,68 +142,23 @@ class Tuning(Section):
         return value
 
     @property
+    def particular(self) -> bool:
+        """Whether it names parts of the model, which only the model can tell to be there."""
+        return bool(self.peft) or self.method == "freeze" or self.lora.target_modules != "all-linear"
+
+    @property
     def quantized(self) -> str | None:
         """In what the base's weights are held while it is trained; None: as they are."""
         return self.quantization or ("nf4" if self.method == "qlora" else None)
 
 
-RESERVED = {
-    "output_dir": None,
-    "max_steps": "steps",
-    "num_train_epochs": "steps",
-    "per_device_train_batch_size": "batch_size",
-    "per_device_eval_batch_size": "batch_size",
-    "gradient_accumulation_steps": "gradient_accumulation",
-    "learning_rate": "learning_rate",
-    "lr_scheduler_type": "scheduler",
-    "warmup_steps": "warmup_steps",
-    "warmup_ratio": "warmup_steps",
-    "optim": "optimizer",
-    "adam_beta2": "adam_beta2",
-    "weight_decay": "weight_decay",
-    "max_grad_norm": "max_grad_norm",
-    "seed": "seed",
-    "data_seed": "seed",
-    "bf16": "dtype",
-    "fp16": "dtype",
-    "use_cpu": None,
-    "activation_checkpointing": "gradient_checkpointing",
-    "gradient_checkpointing": "gradient_checkpointing",
-    "logging_steps": "logging_steps",
-    "logging_strategy": None,
-    "save_strategy": None,
-    "save_steps": "checkpoint_steps",
-    "save_total_limit": None,
-    "eval_strategy": None,
-    "eval_steps": "eval_steps",
-    "load_best_model_at_end": "patience",
-    "padding_free": "padding_free",
-    "max_length": None,
-    "packing": None,
-    "dataset_kwargs": None,
-    "push_to_hub": None,
-    "trust_remote_code": None,
-    "resume_from_checkpoint": None,
-}
-"""Arguments of the trainers that temper sets, and the key that stands for each; None: what it sets has to be so."""
-
-
-SHARDING = ("fsdp", "fsdp_config", "deepspeed")
-"""Arguments that share out a model's weights among processes."""
-
-
-def check_arguments(value: dict[str, Any]) -> dict[str, Any]:
-    """`value`; `ValueError` where it holds an argument that has a key of its own, must be what it is, or is refused."""
-    for name in sorted(set(value) & set(SHARDING)):
-        raise ValueError(f"{name} is not offered: accelerate shards on accelerators only; see docs/support.md")
-    for name in sorted(set(value) & set(RESERVED)):
-        key = RESERVED[name]
-        raise ValueError(f"{name} is set by the key {key}" if key else f"{name} has to be what temper sets it to")
-    return value
-
-
 def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
     """Raise `SettingsError` where rows should share a line of a batch, and what is tuned or how they go forbids it."""
+    if packed and "pad_to_multiple_of" in getattr(settings, "arguments", {}):
+        raise SettingsError(
+            f"{PATHS.params}: {what}.arguments.pad_to_multiple_of has no effect on rows that are packed; remove it, or "
+            "set template.packing to false."
+        )
     if packed and settings.group_by_length:
         raise SettingsError(
             f"{PATHS.params}: {what}.group_by_length is for rows that are not packed; set it to false, or "
@@ -221,12 +178,23 @@ class Supervised(Batched, Tuning):
 
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's SFTConfig by their names there, such as neftune_noise_alpha: 5,
-    dataloader_num_workers: 2, lr_scheduler_kwargs: {min_lr: 1e-5}, report_to: [tensorboard]."""
+    dataloader_num_workers: 2, lr_scheduler_kwargs: {min_lr: 1e-5}. One that would have no effect is refused."""
     processes: Positive = 1
     """Processes that train together, one a GPU, or on the CPU with `threads` each; `batch_size` is that of each, so the
     effective batch is so many times as large. Gradients are averaged (DDP)."""
     eval_steps: Positive = 100
-    """Steps between two losses on the validation split."""
+    """Steps between two losses on the validation split: nats a labelled token, over all its tokens, whatever
+    batch_size is."""
     patience: Positive | None = None
     """Evaluations without a lower validation loss after which training stops; the weights of the lowest one are kept,
     and checkpoints are written as often as there are evaluations. null: all steps are made."""
+
+    @model_validator(mode="after")
+    def _effect(self) -> "Supervised":
+        check_effect(self.arguments, self)
+        loss = self.arguments.get("loss_type", "nll")
+        if loss not in ("nll", "dft"):
+            raise ValueError(f"arguments.loss_type is nll or dft, not {loss}")
+        if loss == "dft" and self.arguments.get("label_smoothing_factor"):
+            raise ValueError("arguments.label_smoothing_factor has no effect on the loss dft; remove one of them")
+        return self

@@ -15,21 +15,23 @@ from tasks.core.errors import CheckFailed, SettingsError
 from tasks.core.paths import PATHS
 from tasks.models.private_transformers import Ordered
 from tasks.training import loop, padding
-from tasks.training.adapters import peft_configuration
+from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments, width
 from tasks.training.callbacks import MonitorCallback
 from tasks.training.loop import TrainingResult, Workload, prepare
 from tasks.training.loss import accepts_logits_to_keep, loss
 from tasks.training.methods import METHODS, Method
 from tasks.training.packs import Packs, choose_collator
+from tasks.training.pass_through import SUPERVISED
 from tasks.training.rows import count
 from tasks.training.samplers import LengthGroupedSampler
 from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
+from tasks.training.validation import TokenMean
 
 __all__ = ["TrainingResult", "fit", "prepare"]
 
 
-class Trainer(Ordered, SFTTrainer):  # type: ignore[misc]
+class Trainer(Ordered, TokenMean, SFTTrainer):  # type: ignore[misc]
     """trl's trainer; rows come in the order `order` where it is set, else in a random one."""
 
     order: LengthGroupedSampler | None = None
@@ -47,7 +49,7 @@ class Trainer(Ordered, SFTTrainer):  # type: ignore[misc]
         special = self.args.loss_type != "nll" or self.label_smoother is not None or self.aux_loss_enabled
         if return_outputs or special or (torch.cuda.is_available() and self.method.side_by_side):
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        if self.method.own_loss:
+        if self.method.own_loss and model.training:
             total = model(**inputs, use_cache=False, num_items_in_batch=num_items_in_batch).loss
         else:
             total = loss(
@@ -138,6 +140,7 @@ def fit(
 def validate(settings: Supervised, scratch: Path) -> None:
     """Raise what the stage would raise for its settings alone."""
     peft_configuration("train", settings)
+    check_tuning("train", settings)
     _arguments("train", settings, scratch, evaluated=True)
 
 
@@ -161,6 +164,7 @@ def _arguments(
         patience=bool(stage and stage.patience),
         width=size,
         further=stage.arguments if stage else None,
+        acting=SUPERVISED,
         max_length=None,
         packing=False,
         padding_free=padding_free,

@@ -23,6 +23,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.server import Server, running
 from flows.params.model import nested
+from flows.server import credentials
 from tasks.core.paths import Paths
 from tests.flows.project import ROOT, Toy, until
 
@@ -144,6 +145,10 @@ class Site:
         return bool(state and state.is_final())
 
 
+def _client(url: str) -> SyncPrefectClient:
+    return SyncPrefectClient(url, auth_string=credentials.known(url))
+
+
 @contextmanager
 def deployed(finished: Path, folder: Path, *, runs: dict[str, str] | None = None, **environment: str) -> Iterator[Site]:
     """A copy of the finished toy in `folder`, deployed, with a worker at work.
@@ -154,7 +159,7 @@ def deployed(finished: Path, folder: Path, *, runs: dict[str, str] | None = None
     shutil.copytree(finished, checkout)
     shutil.copytree(ROOT / "infra", checkout / "infra")
     # a client of its own: settings of this process would hold for all tests that come after, of other servers
-    with running(**environment) as server, SyncPrefectClient(server.url) as client:
+    with running(**environment) as server, _client(server.url) as client:
         toy = Toy(checkout, server.url)
         toy.environment.update(HF_TOKEN=SECRET, PREFECT_HOME=str(checkout.parent / "home"), **(runs or {}))
         toy.call("git", "add", "--all")

@@ -1,15 +1,21 @@
 """`kill -9` of a stage, of the flow, and in the moment that dvc.lock is written; then the next run goes on."""
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pytest
 
+from flows.bridge import remove_stale_locks
 from flows.server.connect import answers
 from tasks.core.errors import StageFailed
+from tasks.core.paths import Paths
 from tests.flows.project import BELOW_TRAIN, Toy, until
 
 
@@ -30,7 +36,10 @@ def test_a_killed_stage_is_named_and_the_next_run_goes_on(toy: Toy) -> None:
 
 @pytest.mark.parametrize(
     "deadly",
-    [signal.SIGKILL, *(pytest.param(kind, marks=pytest.mark.long) for kind in (signal.SIGTERM, signal.SIGINT))],
+    [
+        signal.SIGKILL,
+        *(pytest.param(kind, marks=pytest.mark.long) for kind in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)),
+    ],
 )
 def test_the_stage_ends_with_the_flow_and_the_next_run_goes_on(toy: Toy, deadly: signal.Signals) -> None:
     before = toy.lock
@@ -39,13 +48,68 @@ def test_the_stage_ends_with_the_flow_and_the_next_run_goes_on(toy: Toy, deadly:
     run = toy.temper("run")
     stage = psutil.Process(toy.held("train"))
     os.kill(run.pid, deadly)
-    assert "Traceback" not in run.communicate()[1]
-    assert run.returncode != 0
+    stderr = run.communicate()[1]
+    assert "Traceback" not in stderr
+    if deadly == signal.SIGKILL:
+        assert run.returncode == -deadly
+    else:
+        assert run.returncode == 128 + deadly
+        assert stderr.count(f"temper run: stopped by {deadly.name}; what is finished is kept, run again") == 1
     until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
     assert toy.lock == before
     gate.unlink()
     assert {stage for stage, how in toy.flow().items() if how == "ran"} == BELOW_TRAIN
     assert "up to date" in toy.dvc("status")
+
+
+def test_a_run_that_was_killed_ends_crashed_with_the_next_command(toy: Toy) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    def state() -> tuple[str, set[str]]:
+        with get_client(sync_client=True) as client:
+            run = client.read_flow_run(UUID(entry.stem))
+            tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+        return str(run.state and run.state.name), {str(task.state and task.state.name) for task in tasks}
+
+    toy.set("train.learning_rate=2e-4")
+    gate, before = toy.hold("train"), set(Paths(toy.path).flow_runs.glob("*.json"))
+    run = toy.temper("run")
+    stage = psutil.Process(toy.held("train"))
+    (entry,) = set(Paths(toy.path).flow_runs.glob("*.json")) - before
+    toy.temper("start").communicate()  # of a living run it says nothing, whatever becomes of its own request
+    assert state()[0] == "Running"
+    run.kill()
+    run.communicate()
+    until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+    gate.unlink()
+    stderr = toy.temper("run").communicate()[1]
+    assert "is Crashed: its process had died" in stderr
+    name, tasks = state()
+    assert name == "Crashed"
+    assert tasks <= {"Cached", "Crashed"}
+    assert not entry.exists()
+
+
+def test_claims_of_the_dead_go_also_where_their_number_lives_on(toy: Toy) -> None:
+    claims = Path(".dvc/tmp/rwlock")
+    live = psutil.Process()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        claim = {"pid": other.pid, "cmd": "temper run"}  # the number is another process's by now
+        mine = {"pid": live.pid, "cmd": "dvc repro"}
+        claims.write_text(
+            json.dumps({"read": {"/a": [claim, mine], "/b": [claim]}, "write": {"/c": claim, "/d": mine}})
+        )
+        between = (live.create_time() + psutil.Process(other.pid).create_time()) / 2
+        os.utime(claims, (between, between))
+        remove_stale_locks()
+        left = json.loads(claims.read_text())
+        assert left["write"] == {"/d": mine}
+        assert left["read"] == {"/a": [mine]}
+        other.communicate(b"\n")
+    claims.write_text('{"read": {"/a"')  # as a kill leaves it
+    remove_stale_locks()
+    assert not claims.exists()
 
 
 def test_a_killed_server_costs_no_finished_stage(toy: Toy, tmp_path: Path) -> None:

@@ -67,6 +67,9 @@ _PLACEHOLDER = re.compile(
 )
 """What stands in place of a value, or says where it is read from."""
 
+_FILLER = re.compile(r"x{4}|X{4}|\*{3}|\.{3}|…|[<>{}]|EXAMPLE|0{8}|12345678")
+"""What stands in a key for letters that are left out; three x are in a long random key now and then."""
+
 _WORDS = re.compile(
     r"changeme|change|example|password|passwort|passwd|passw|pass|secret|secure|token|your|here|insert|replace|enter|"
     r"sample|dummy|placeholder|default|value|string|test|testing|demo|foo|bar|baz|admin|root|user|username|postgres|"
@@ -82,7 +85,7 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of every secret in `text`."""
     if max(map(len, text.split()), default=0) >= 20 and _LONG.search(text):
         for start, end in known(text):
-            if not _PLACEHOLDER.search(text, start, end):
+            if not _FILLER.search(text, start, end):
                 yield start, end
     if "://" in text:
         for match in _ADDRESS.finditer(text):

@@ -1,29 +1,32 @@
 """A score of your own: a Python function in data/scoring. It is your code, and runs as such."""
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError, SettingsError
+from tasks.named.functions import check_function, load_function
+from tasks.named.names import inside
+
+KEY = "evaluate.metrics"
+
+ARGUMENTS = 3
+"""Of a metric: output, reference, row."""
+
+
+def check(path_and_name: str, scoring: Path) -> None:
+    """Raise what `function` would raise for a function that is not there; nothing of it runs."""
+    file, attribute = _parts(path_and_name, scoring)
+    check_function(file, attribute, KEY, ARGUMENTS)
 
 
 def function(path_and_name: str, scoring: Path) -> Callable[[str, str, dict[str, Any]], float]:
     """The function FILE.py:NAME of the folder `scoring`, with every answer checked to be a number.
 
-    Raises `SettingsError` where there is none.
+    Raises `SettingsError` where it lies elsewhere, `InputError` where there is none.
     """
-    file_name, _, attribute = path_and_name.partition(":")
-    file = scoring / file_name
-    spec = importlib.util.spec_from_file_location(f"scoring_{file.stem}", file) if file.is_file() else None
-    if not attribute or spec is None or spec.loader is None or scoring.resolve() not in file.resolve().parents:
-        raise SettingsError(f"evaluate.metrics: {path_and_name}: expected FILE.py:NAME with FILE.py in {scoring}.")
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        user_function = getattr(module, attribute)
-    except Exception as error:  # a stranger's module may raise anything
-        raise SettingsError(f"{file}: {attribute} cannot be loaded ({type(error).__name__}: {error}).") from error
+    file, attribute = _parts(path_and_name, scoring)
+    user_function = load_function(file, attribute, KEY)
 
     def score(output: str, reference: str, row: dict[str, Any]) -> float:
         try:
@@ -37,3 +40,10 @@ def function(path_and_name: str, scoring: Path) -> Callable[[str, str, dict[str,
         return value
 
     return score
+
+
+def _parts(path_and_name: str, scoring: Path) -> tuple[Path, str]:
+    file, _, attribute = path_and_name.partition(":")
+    if not (file.endswith(".py") and attribute.isidentifier()):
+        raise SettingsError(f"{KEY}: {path_and_name}: expected FILE.py:NAME with FILE.py in {scoring}.")
+    return inside(scoring, file, KEY), attribute

@@ -4,14 +4,15 @@ To add one: an entry here. All else reads it: the settings, their JSON schema, t
 decision. `compare` makes an entry of a function of output and reference.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tasks.bounds.patterns import usable
 from tasks.evaluate.metrics import code, custom, structure, text
+from tasks.named.names import inside
 
 if TYPE_CHECKING:
     from tasks.evaluate.settings import Metric
@@ -33,6 +34,9 @@ class Kind:
     """Keys of the settings that it needs; no other metric may be given them."""
     check: "Callable[[Metric], None] | None" = None
     """Raises `ValueError` where the value of a key cannot be right."""
+    look: "Callable[[Metric, Path], object] | None" = None
+    """Raises what `make` would raise for files that are not there or not right, and runs nothing of the user's; called
+    before a run. None: `make` itself runs nothing."""
     asks: Literal["answer", "choice", "loss"] = "answer"
     """What the model is asked: for an answer, which of some texts is the likeliest, or how likely the reference is."""
     lower_is_better: bool = False
@@ -43,10 +47,15 @@ class Kind:
         return self.asks != "answer"
 
 
-def compare(about: str, function: Callable[[str, str], float]) -> Kind:
-    """A metric that compares the output with the reference, and asks nothing else."""
+def compare(about: str, function: Callable[[str, str], float], *, whole: bool = False) -> Kind:
+    """A metric that compares the output with the reference, and asks nothing else.
+
+    `whole`: it asks whether both are the same, so that where the reference calls tools, the calls are compared.
+    """
 
     def score(output: str, reference: str, row: dict[str, Any]) -> float:
+        if whole and row.get("calls_right") is not None:
+            return float(row["calls_right"])
         return function(output, reference)
 
     return Kind(about, lambda metric, scoring: score)
@@ -65,26 +74,41 @@ def scorer(metric: "Metric", scoring: Path) -> Score:
     return make(metric, scoring)
 
 
+def check_files(metric: "Metric", scoring: Path) -> None:
+    """Raise what `scorer` would raise for the files that `metric` names; nothing of the user's runs."""
+    kind = METRICS[metric.kind]
+    if look := kind.look or kind.make:
+        look(metric, scoring)
+
+
 def _regex(metric: "Metric", scoring: Path) -> Score:
-    find = text.pattern(str(metric.pattern))
+    find = text.pattern(str(metric.pattern), "evaluate.metrics: pattern")
     return lambda output, reference, row: find(output, reference)
 
 
 def _compiles(metric: "Metric") -> None:
     try:
-        re.compile(str(metric.pattern))
-    except re.error as error:
-        raise ValueError(f"the pattern is no regular expression ({error})") from None
+        usable(str(metric.pattern))
+    except ValueError as error:
+        raise ValueError(f"the pattern cannot be used: {error}") from None
 
 
 def _json_schema(metric: "Metric", scoring: Path) -> Score:
-    fits = structure.schema(scoring / str(metric.schema_file))
+    fits = structure.schema(inside(scoring, str(metric.schema_file), "evaluate.metrics"))
     return lambda output, reference, row: fits(output)
 
 
+def _calls(output: str, reference: str, row: dict[str, Any]) -> float:
+    """The names and the arguments as JSON, in any order; an answer in words is right where the reference is one."""
+    right = row.get("calls_right")
+    return float(right if right is not None else not row.get("calls"))
+
+
 METRICS = {
-    "exact_match": compare("the answer is the reference, white space aside", text.exact),
-    "normalised_match": compare("the same, case, punctuation and English articles aside too", text.normalised),
+    "exact_match": compare("the answer is the reference, white space aside", text.exact, whole=True),
+    "normalised_match": compare(
+        "the same, case, punctuation and English articles aside too", text.normalised, whole=True
+    ),
     "regex": Kind("the answer holds what `pattern` says", _regex, ("pattern",), _compiles),
     "contains": compare("the reference stands in the answer", text.contains),
     "f1": compare("words shared with the reference, the harmonic mean of precision and recall", text.f1),
@@ -94,7 +118,8 @@ METRICS = {
     "bleu": compare("BLEU of each answer", text.bleu),
     "chrf": compare("chrF of each answer: n-grams of characters", text.chrf),
     "json_valid": compare("the answer is JSON", structure.valid),
-    "json_equal": compare("the answer is the same JSON value as the reference", structure.equal),
+    "json_equal": compare("the answer is the same JSON value as the reference", structure.equal, whole=True),
+    "tool_calls": Kind("the answer makes the calls of the reference, and none where it has none", lambda *_: _calls),
     "json_schema": Kind("the answer fits the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
     "multiple_choice": Kind("the reference is the likeliest of the choices", asks="choice"),
     "perplexity": Kind("perplexity of the reference; less is better", asks="loss", lower_is_better=True),
@@ -106,6 +131,7 @@ METRICS = {
         "what `function`, your own, returns",
         lambda metric, scoring: custom.function(str(metric.function), scoring),
         ("function",),
+        look=lambda metric, scoring: custom.check(str(metric.function), scoring),
     ),
 }
 """Metrics in the order in which they are listed."""

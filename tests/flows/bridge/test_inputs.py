@@ -7,9 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from flows.bridge import ensure_current, survey, track
+from flows.bridge import checkout_inputs, ensure_current, survey, track
+from tasks.core.errors import MachineError
 from tests.flows.project import Toy
 
 FIRST, SECOND = "one\n" * 1000, "two\n" * 1000
@@ -55,6 +57,43 @@ def test_links_of_earlier_versions_are_undone_before_a_run(rows: Path) -> None:
     assert rows.stat().st_nlink == 1
     edit(rows, SECOND)
     assert cached(FIRST).read_text() == FIRST
+
+
+def test_what_is_tracked_is_stored_anew_where_the_cache_had_it_damaged(rows: Path) -> None:
+    cached(FIRST).chmod(0o644)
+    cached(FIRST).write_text("half")
+    cached(FIRST).chmod(0o444)
+    track([rows])
+    assert rows.read_text() == FIRST
+    assert cached(FIRST).read_text() == FIRST
+
+
+@pytest.mark.parametrize("where", ["cache", "remote", "both"])
+def test_a_damaged_input_comes_from_the_remote_or_is_named(rows: Path, tmp_path: Path, where: str) -> None:
+    """As a run in a worktree of its own takes it."""
+    told: list[str] = []
+    remote = tmp_path / "remote"
+    with Repo() as repo:
+        with repo.config.edit("repo") as config:
+            config["remote"], config["core"]["remote"] = {"store": {"url": str(remote)}}, "store"
+        repo.push()
+    stored = remote / cached(FIRST).relative_to(".dvc/cache")
+    for file in {"cache": [cached(FIRST)], "remote": [stored], "both": [cached(FIRST), stored]}[where]:
+        file.chmod(0o644)
+        file.write_text("half")
+        file.chmod(0o444)
+    if where == "remote":
+        cached(FIRST).unlink()
+    rows.unlink()
+    if where == "cache":
+        checkout_inputs(told.append)
+        assert rows.read_text() == FIRST
+    else:
+        with pytest.raises(MachineError, match=r"data/mine\.jsonl: what the remote store has of it is damaged"):
+            checkout_inputs(told.append)
+        assert not rows.exists()
+    assert [line.partition(":")[0] for line in told] == ["data/mine.jsonl"] * (2 if where == "both" else 1)
+    assert len(list(Path(".dvc/cache/damaged").iterdir())) == len(told)
 
 
 def test_outputs_that_are_restored_are_links_where_the_disk_shares_no_blocks(

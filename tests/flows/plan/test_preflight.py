@@ -165,7 +165,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
             "params.yaml: train.group_by_length is for rows that are not packed; ",
             "params.yaml: clean.privacy.phone_regions: XX is no country with a plan of telephone numbers",
             "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
-            "worth.py: align.rewards.0.name cannot be had from it: FileNotFoundError",
+            "worth.py: align.rewards.0.name: there is no such file; put it there.",
             "merge.combine.weights: data/adapters/other is no adapter; there are: none.",
             "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
         ),
@@ -175,16 +175,31 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
         assert sentence in fault
 
 
-def test_what_a_file_of_the_user_prints_is_no_fault(toy: Toy) -> None:
+def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
     shutil.copy(ROOT / "requirements.lock", toy.path)
     scoring = toy.path / "data/scoring"
     scoring.mkdir()
-    (scoring / "mine.py").write_text("print('loaded')\ndef near(output, reference, row): return 1\n")
-    toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:near'}]")
+    trace = toy.path / "trace"
+    harm = f"open({str(trace)!r}, 'w')\n"
+    (scoring / "mine.py").write_text(f"{harm}print('loaded')\ndef near(output, reference, row): return 1\n")
+    (scoring / "task.yaml").write_text("task: mine\ndataset_path: json\ndoc_to_text: !function mine.near\n")
+    (toy.path / "data/guides").mkdir()
+    (toy.path / "data/guides/worth.py").write_text(f"{harm}def worth(prompt, answer, reference): return 1\n")
+    (toy.path / "elsewhere.py").write_text(f"{harm}def f(*a): return 1\n")
+    toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:near'}]", "evaluate.benchmarks=[{task: mine}]")
+    toy.set("align.objective=grpo", "align.rewards=[{kind: function, name: 'worth.py:worth'}]")
     assert preflight.faults() == []
+    assert not trace.exists()
+    toy.set("align.rewards=[{kind: function, name: '../../elsewhere.py:f'}]")
+    toy.set("evaluate.metrics=[{kind: function, function: '../../elsewhere.py:f'}]")
+    one, two = preflight.faults()
+    assert "align.rewards.0.name = '../../elsewhere.py': expected a name inside data/guides" in one
+    assert "evaluate.metrics = '../../elsewhere.py': expected a name inside data/scoring" in two
+    assert not trace.exists()
+    toy.set("align.objective=off")
     toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:far'}]")
     (fault,) = preflight.faults()
-    assert "data/scoring/mine.py: far cannot be loaded (AttributeError: " in fault
+    assert "data/scoring/mine.py: evaluate.metrics: there is no far in it; define it, or name another." in fault
 
 
 def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

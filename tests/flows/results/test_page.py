@@ -1,5 +1,6 @@
 """What a person sees in the browser: the page of the server that `temper ui` starts, in headless Chromium."""
 
+import base64
 import io
 import re
 import shutil
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from benchmarks.server import ask
+from flows.server import credentials
 from tests.flows.project import STAGES, Toy, states, until
 
 CHROMIUM = shutil.which("chromium")
@@ -53,6 +55,13 @@ class Browser:
         return self.tab
 
 
+def admitted(tab: Any, api: str) -> Any:
+    """The tab, in which the server's password was entered: the page keeps it so."""
+    password = base64.b64encode(credentials.known(api).encode()).decode()
+    tab.add_init_script(f"localStorage.setItem('prefect-password', '{password}')")
+    return tab
+
+
 @pytest.fixture(scope="module")
 def browser(finished: Path, api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A run in which `clean`, `train`, `merge` and `report` ran and everything else was cached, and its page."""
@@ -70,7 +79,7 @@ def browser(finished: Path, api: str, tmp_path_factory: pytest.TempPathFactory) 
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium,
     ):
-        tab = chromium.new_page(viewport={"width": 1280, "height": 900})
+        tab = admitted(chromium.new_page(viewport={"width": 1280, "height": 900}), api)
         tab.set_default_timeout(PATIENCE)
         artifacts = {item["key"]: item["id"] for item in artifact_rows}
         browser = Browser(tab, api.removesuffix("/api"), run, artifacts, checkout)

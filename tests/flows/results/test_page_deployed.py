@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.flows.project import BELOW_TRAIN, until
-from tests.flows.results.test_page import CHROMIUM, FLAGS, PATIENCE
+from tests.flows.results.test_page import CHROMIUM, FLAGS, PATIENCE, admitted
 from tests.flows.site import Site
 
 pytestmark = [
@@ -20,11 +20,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def tab() -> Iterator[Any]:
+def tab(site: Site) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium:
-        tab = chromium.new_page(viewport={"width": 1280, "height": 1400})
+        tab = admitted(chromium.new_page(viewport={"width": 1280, "height": 1400}), site.server.url)
         tab.set_default_timeout(PATIENCE)
         yield tab
 

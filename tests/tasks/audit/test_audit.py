@@ -54,7 +54,7 @@ def test_the_object_for_programs(workdir: Path, capsys: pytest.CaptureFixture[st
     code, out, error = audit(capsys, "rows.jsonl", "--tokenizer", "tok", "--json")
     report = json.loads(out)
     assert (code, error, out.count("\n")) == (1, "", 1)
-    assert report.keys() == {"ok", "rows", "findings", "lengths", "tokens"}
+    assert report.keys() == {"ok", "rows", "shapes", "findings", "lengths", "tokens"}
     assert (report["ok"], report["rows"]) == (False, 3)
     for finding in report["findings"]:
         assert finding.keys() == {"check", "severity", "rows", "examples", "message"}
@@ -92,7 +92,7 @@ def test_rows_must_be_of_the_kind_that_the_objective_trains_on(
     [
         ("none.jsonl", None, "none.jsonl: no such file or folder."),
         ("noise.bin", b"\x00\xff\x01", "noise.bin: not a known kind of data file"),
-        ("noise.jsonl", b"\x00\xff\x01\n" * 9, "noise.jsonl: the content has NUL bytes"),
+        ("noise.jsonl", b"\x00\xff\x01\n" * 9, "noise.jsonl: the content is no text"),
         ("noise.parquet", b"\x00\xff\x01\n" * 9, "noise.parquet: not a readable Parquet file"),
     ],
 )
@@ -122,7 +122,7 @@ SPOILT = {
         '{"max_position_embeddings": "many"}',
         "tok/config.json: max_position_embeddings = 'many' is no number of tokens.",
     ),
-    "generation_config.json": ("[1", "tok/generation_config.json: no valid JSON"),
+    "generation_config.json": ("[1", "tok/generation_config.json: not valid JSON"),
     "chat_template.jinja": ("{% if %}", "the chat template is no valid jinja"),
 }
 

@@ -96,6 +96,24 @@ CASES = {
         template=UNMARKED.replace(SAID, "message['content'] | trim + '<|im_end|>'"),
     ),
     "C22": Case("a column nobody reads: trl#2385", [{**chat("a", "b"), "context": "In French."}], {"unused_column"}),
+    "C22, turns": Case(
+        "a name that nobody reads: axolotl#1703",
+        [{"messages": [{"role": "user", "name": "Ann", "content": "Who?"}, {"role": "assistant", "content": "Ann."}]}],
+        {"unread_key"},
+    ),
+    "C22, thoughts": Case(
+        "thoughts under another name: ms-swift#4939",
+        [{"messages": [
+            {"role": "user", "content": "a"},
+            {"role": "assistant", "content": "b", "reasoning_details": [{"type": "reasoning.text", "text": "since c"}]},
+        ]}],
+        {"coverage"},
+    ),
+    "C22, named in the template": Case(
+        "a name that the template writes", [
+            {"messages": [{"role": "user", "name": "Ann", "content": "Who?"}, {"role": "assistant", "content": "Bob."}]}
+        ], set(), template=UNMARKED.replace("message['role'] + '\\n'", "(message.name or message['role']) + '\\n'"),
+    ),
     "M05": Case(
         "prompt and answer merge into a token: torchtitan#4504", [{"prompt": "run docker ", "completion": "stop web"}],
         {"prefix"}, template=SEAMLESS,

@@ -25,7 +25,7 @@ def tool(**more: str) -> dict[str, Any]:
 
 
 def called(name: str = "rain", city: str = "Ulm", result: str = "no", number: str = "call00001") -> dict[str, Any]:
-    """A tool, a call of it, its result and an answer."""
+    """A tool, a call of it, its result and an answer; no tool for a call of another name."""
     call = {"id": number, "type": "function", "function": {"name": name, "arguments": {"city": city}}}
     turns = [
         {"role": "user", "content": "a"},
@@ -33,7 +33,7 @@ def called(name: str = "rain", city: str = "Ulm", result: str = "no", number: st
         {"role": "tool", "content": result, "tool_call_id": number},
         {"role": "assistant", "content": "No."},
     ]
-    return {"messages": turns, "tools": [tool()]}
+    return {"messages": turns, "tools": [tool()] if name == "rain" else []}
 
 
 def answered(**more: Any) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_an_alpaca_input_follows_its_instruction_or_stands_alone(paths: Paths) -
 
 
 def test_texts_and_tools_keep_what_they_have(paths: Paths) -> None:
-    calls: list[dict[str, Any]] = [{"id": "1", "function": {"name": "ls", "arguments": "{}"}}]
+    calls: list[dict[str, Any]] = [{"id": "1", "type": "function", "function": {"name": "ls", "arguments": "{}"}}]
     turns: list[dict[str, Any]] = [
         {"role": "user", "content": "list"},
         {"role": "assistant", "content": None, "tool_calls": calls},
@@ -102,7 +102,7 @@ def test_texts_and_tools_keep_what_they_have(paths: Paths) -> None:
     put(paths, "test.jsonl", chat("other", split="test"))
     text, tools = sorted(cleaned(paths, validation_share=0)["train"], key=lambda row: row["messages"] is not None)
     assert (text["text"], text["messages"], text["tools"]) == ("only a text", None, None)
-    assert json.loads(tools["tools"]) == [{"name": "ls"}]
+    assert json.loads(tools["tools"]) == [{"type": "function", "function": {"name": "ls"}}]
     assert dialogue(tools) == [{**turn, "content": turn["content"] or ""} for turn in turns]
 
 
@@ -328,7 +328,8 @@ def test_a_table_with_every_column_and_nested_nulls_keeps_each_row_what_it_is(pa
     assert dialogue(plain) == [{"role": "user", "content": "list"}, {"role": "assistant", "content": "a.txt"}]
     assert (preference["chosen"][0]["content"], preference["messages"]) == ("yes", None)
     assert dialogue(completion) == chat("ask", "yes")["messages"]
-    assert (dialogue(tools) or [])[1] == {"role": "assistant", "content": "", "function_call": call}
+    openai_call = {"type": "function", "function": call}
+    assert (dialogue(tools) or [])[1] == {"role": "assistant", "content": "", "tool_calls": [openai_call]}
     assert tables["test"][0]["text"] == "a text"
     assert [(row["line"], row["reason"]) for row in tables["left_out"]] == [
         (6, "unknown_shape"), (7, "empty_turn"), (8, "empty_turn"), (9, "empty_turn")
@@ -354,7 +355,7 @@ def test_rows_that_lack_what_a_named_shape_has_leave(paths: Paths) -> None:
     put(paths, "rows.jsonl", {"prompt": "only", "split": "train"})
     for shape in ("preference", "kto"):
         with pytest.raises(InputError, match=r"none of 2 rows is left for training.*rows\.jsonl:1"):
-            cleaned(paths, shape=shape)
+            cleaned(paths, shape=shape, columns={"ignored": [] if shape == "kto" else ["label"]})
 
 
 def test_a_saved_dataset_is_read_by_its_splits(paths: Paths) -> None:

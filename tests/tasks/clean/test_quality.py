@@ -110,8 +110,9 @@ def test_answers_that_are_not_to_be_learned_are_not_judged(paths: Paths) -> None
 
 def test_what_is_repaired_is_counted_and_shown_and_tools_stay(paths: Paths) -> None:
     garbled = "the caf\u00c3\u00a9"
-    tools = [{"name": garbled}]
-    calls = [{"id": "1", "function": {"name": "ls", "arguments": garbled}}]
+    tools = [{"type": "function", "function": {"name": "ls", "description": garbled}}]
+    arguments = json.dumps({"path": garbled}, ensure_ascii=False)
+    calls = [{"id": "1", "type": "function", "function": {"name": "ls", "arguments": arguments}}]
     turns = [
         {"role": "user", "content": garbled},
         {"role": "assistant", "content": "", "tool_calls": calls},
@@ -153,7 +154,7 @@ def test_a_language_that_cannot_be_told_and_none_at_all_are_refused(paths: Paths
     [
         (
             "chat",
-            {"boilerplate": 20, "conflicting_answers": 310, "garbled": 4, "private_email": 9, "private_phone": 347,
+            {"boilerplate": 20, "conflicting_answers": 271, "garbled": 4, "private_email": 9, "private_phone": 347,
              "private_secret": 13, "refusal": 10, "repaired_mojibake": 2, "repetition": 2, "truncated": 3},
         ),
         ("preference", {"refusal": 1, "repaired_control_characters": 1, "repaired_mojibake": 1, "truncated": 2}),

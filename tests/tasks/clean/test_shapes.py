@@ -65,14 +65,15 @@ def test_sharegpt_with_calls_of_functions() -> None:
         ],
     }
     parsed = to_content(row)
+    openai_call = {"type": "function", "function": {"name": "ls", "arguments": '{"path": "."}'}}
     assert turns(parsed.messages) == [
         {"role": "system", "content": "be brief"},
         {"role": "user", "content": "list"},
-        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": call}]},
+        {"role": "assistant", "content": "", "tool_calls": [openai_call]},
         {"role": "tool", "content": "a.txt"},
         {"role": "assistant", "content": "a.txt"},
     ]
-    assert parsed.tools == row["tools"]
+    assert json.loads(parsed.tools or "") == [{"type": "function", "function": {"name": "ls"}}]
     assert fault(parsed) is None
 
 
@@ -123,7 +124,7 @@ def test_other_names_by_a_map_of_columns() -> None:
         ({"messages": "none"}, "unknown_shape"),
         ({"messages": [{"role": "wizard", "content": "x"}]}, "unknown_role"),
         ({"messages": [{"role": "user", "content": 7}]}, "not_text"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "not_text"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "has_image"),
         ({"conversations": [{"from": "function_call", "value": "{broken"}]}, "bad_tool_call"),
         ({"chosen": "a", "rejected": "b"}, "no_prompt"),
         ({"prompt": "ask", "completion": "answer", "label": "maybe"}, "bad_label"),

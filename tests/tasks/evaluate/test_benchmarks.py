@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -296,6 +297,29 @@ def test_an_answer_that_never_ends_is_cut_and_said_to_be(model: tuple[Any, Any],
     assert {answer.finish for answer in answers} <= {"stop", "length"}
     assert all(answer.tokens == 4 for answer in answers if answer.finish == "length")
     assert any(answer.finish == "length" for answer in answers)
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("blank", ["", " ", "\n"])
+def test_an_empty_answer_has_no_likelihood(chat: bool, blank: str, model: tuple[Any, Any], tmp_path: Path) -> None:
+    from tasks.evaluate.harness import Harness
+
+    harness = Harness(engine(model, tmp_path), chat=chat, report=lambda what, total: lambda done: None)
+    requests = [SimpleNamespace(args=("start web:\n", text)) for text in ("docker", blank)]
+    with pytest.raises(InputError, match=r"1 of 2 answers whose likelihood a task asks for are empty.*'start web:"):
+        harness.loglikelihood(requests)
+
+
+def test_an_answer_that_one_token_joins_to_the_question_is_not_empty(model: tuple[Any, Any], tmp_path: Path) -> None:
+    """Without its tokens it would be certain, and said by greedy decoding."""
+    from tasks.evaluate.harness import Harness
+
+    harness = Harness(engine(model, tmp_path), chat=False, report=lambda what, total: lambda done: None)
+    tokenizer = model[1]
+    assert len(tokenizer("docker")["input_ids"]) <= len(tokenizer("docke")["input_ids"])
+    assert harness._encode_pair("docke", "r") == (tokenizer("docke")["input_ids"], tokenizer("r")["input_ids"])
+    ((value, _),) = harness.loglikelihood([SimpleNamespace(args=("docke", "r"))])
+    assert value < 0
 
 
 def test_stops_count_from_behind_what_a_model_thinks() -> None:

@@ -89,14 +89,14 @@ def test_a_function_of_your_own(tmp_path: Path) -> None:
         scored({"kind": "function", "function": "own.py:broken"}, "a", "a", tmp_path)
     with pytest.raises(InputError, match=r"far gave 3\.0 for the row r1; a score is from 0 to 1"):
         scored({"kind": "function", "function": "own.py:far"}, "a", "a", tmp_path)
-    for path_and_name in ("none.py:f", "own.py", "own.py:nothing", "../own.py:close"):
-        with pytest.raises(SettingsError, match=r"expected FILE.py:NAME|cannot be loaded"):
-            scored(
-                {"kind": "function", "function": path_and_name},
-                "a",
-                "a",
-                tmp_path / "." if path_and_name[0] != "." else tmp_path / "x",
-            )
+    for path_and_name, error, message in (
+        ("none.py:f", InputError, r"none\.py: evaluate\.metrics: f cannot be had from it: FileNotFoundError"),
+        ("own.py:nothing", InputError, r"own\.py: evaluate\.metrics: nothing cannot be had from it: AttributeError"),
+        ("own.py", SettingsError, "expected FILE.py:NAME"),
+        ("../own.py:close", SettingsError, "expected a name inside"),
+    ):
+        with pytest.raises(error, match=message):
+            scored({"kind": "function", "function": path_and_name}, "a", "a", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,77 @@ def test_code_that_writes(tmp_path: Path) -> None:
     ):
         assert runs_to_end(program, "", timeout=20, memory=512) is False, program
     assert [file.name for file in tmp_path.iterdir()] == ["kept"] and kept.read_text() == "kept"
-    assert runs_to_end(f"assert open({str(kept)!r}).read() == 'kept'", "", timeout=20, memory=512), "reading is no harm"
+
+
+def test_code_that_reads(tmp_path: Path) -> None:
+    """Secrets of this machine: files, and what the kernel says of other processes."""
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "link").symlink_to("secret")
+    for path in (tmp_path / "secret", tmp_path / "link", "/etc/passwd", "/proc/self/environ", "/proc/1/environ",
+                 "/proc/self/stat", f"/proc/{os.getpid()}/environ", f"/proc/{os.getpid()}/mem", __file__):  # fmt: skip
+        for program in (f"open({str(path)!r}, 'rb').read(1)", f"import os; os.open({str(path)!r}, os.O_RDONLY)"):
+            assert runs_to_end(program, "", timeout=20, memory=512) is False, path
+    for folder in ("/", "/proc/self/fd", "/root", "/home", str(tmp_path)):
+        assert runs_to_end(f"import os; os.listdir({folder!r})", "", timeout=20, memory=512) is False, folder
+    imports = "import collections, datetime, decimal, hashlib, itertools, json, random, re, sqlite3, typing, zoneinfo"
+    assert runs_to_end(f"{imports}\nopen('/dev/urandom', 'rb').read(8)", "", timeout=20, memory=512)
+
+
+PARENT = "import os, fcntl\nread, write = 0, 3\n"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"{PARENT}fcntl.fcntl(read, fcntl.F_SETOWN, TESTER)",
+        f"{PARENT}fcntl.fcntl(read, 10, 9)",  # F_SETSIG
+        f"{PARENT}fcntl.fcntl(read, fcntl.F_SETFL, os.O_ASYNC)",
+        f"{PARENT}fcntl.flock(read, fcntl.LOCK_EX)",
+        f"{PARENT}fcntl.fcntl(write, 1031, 4096)",  # F_SETPIPE_SZ
+        f"{PARENT}fcntl.ioctl(read, 0x80086601, bytearray(8))",  # FS_IOC_GETFLAGS
+        f"{PARENT}fcntl.ioctl(read, 0x5412, b'x')",  # TIOCSTI, what a terminal would be typed
+        f"{PARENT}os.write(read, b'x')",
+        f"{PARENT}os.kill(TESTER, 0)",
+        f"{PARENT}os.killpg(0, 9)",
+        f"{PARENT}os.setpriority(os.PRIO_PROCESS, TESTER, 19)",
+        f"{PARENT}os.pipe()",
+        f"{PARENT}os.memfd_create('x')",
+        "import ctypes; assert ctypes.CDLL(None).process_vm_readv(TESTER, 0, 0, 0, 0, 0) != -1",
+        "import ctypes; assert ctypes.CDLL(None).ptrace(16, TESTER, 0, 0) != -1",
+        "import ctypes; assert ctypes.CDLL(None).syscall(425, 8, 0) != -1",  # io_uring
+        "import multiprocessing; multiprocessing.Process(target=print).start()",
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
+        "import mmap; mmap.mmap(-1, 2**31)",
+    ],
+)
+def test_code_reaches_nobody_else(program: str) -> None:
+    program = program.replace("TESTER", str(os.getpid()))  # here, since names of tests must not change
+    assert runs_to_end(program, "", timeout=20, memory=512) is False
+
+
+def test_code_that_floods_what_it_is_listened_to_by() -> None:
+    for program in ("import os\nwhile True: os.write(3, b'x' * 65536)", "import os; os.write(3, b'x' * 60000)"):
+        assert runs_to_end(program, "", timeout=1, memory=256) is False
+
+
+FORGED = """import sys, os
+for depth in range(1, 9):
+    try:
+        names = sys._getframe(depth).f_locals
+    except ValueError:
+        break
+    if "token" in names:
+        os.write(names["write"], names["token"].encode())
+        os._exit(0)
+"""
+
+
+def test_code_that_says_itself_that_it_passed() -> None:
+    score = scorer(Metric(kind="code", timeout=20), Path())
+    reading = "import os\nos.lseek(0, 0, 0)\nos.write(3, os.read(0, 32))\nos._exit(0)\n"
+    for program in (FORGED, reading, f"def f(x):\n    {FORGED.replace(chr(10), chr(10) + '    ')}"):
+        assert score(program, "", {"id": "r1", "tests": "assert f(2) == 4"}) == 0.0
+    assert score("print('0' * 32)", "", {"id": "r1", "tests": "assert f(2) == 4"}) == 0.0
 
 
 def test_code_sees_no_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

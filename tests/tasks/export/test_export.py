@@ -173,10 +173,24 @@ def test_real_templates_are_said_exactly_or_refused() -> None:
     assert accepted >= len(files) // 3
 
 
+def test_every_stop_of_the_merged_model_is_in_the_modelfile(project: Paths) -> None:
+    (project.merged / "generation_config.json").write_text('{"eos_token_id": [2, 1]}')
+    run(Settings(gguf="f16"), project, "ollama")
+    lines = (project.exported("ollama") / "Modelfile").read_text().splitlines()
+    assert [line for line in lines if "stop" in line] == [
+        'PARAMETER stop "<|im_end|>"',
+        'PARAMETER stop "<|im_start|>"',
+    ]
+
+
 def test_adapters_side_by_side(project: Paths) -> None:
     tiny.adapter(project.adapters / "other", project.base / "model")
+    (project.merged / "generation_config.json").write_text('{"eos_token_id": [2, 1], "temperature": 0.6}')
     run(Settings(), project, "adapters")
     out = project.exported("adapters")
+    for name in ("trained", "other", "tokenizer"):
+        assert tiny.read(out / name / "generation_config.json") == {"eos_token_id": [2, 1], "temperature": 0.6}
+    assert "--generation-config tokenizer" in (out / "serve.sh").read_text()
     facts = tiny.read(out / "export.json")
     assert facts["adapters"] == {"other": 4, "trained": 4}
     assert facts["base_sha256"] == tiny.read(project.base / "base.json")["sha256"]

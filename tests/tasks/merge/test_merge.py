@@ -52,6 +52,25 @@ def test_folder_stops_where_training_taught_it(merged: Paths) -> None:
     assert generation["pad_token_id"] == tokenizer.pad_token_id
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_it_stops_at_each_stop_of_the_base_and_of_training(method: str, tmp_path: Path) -> None:
+    paths = tiny.project(tmp_path, method=method)
+    generation = paths.base / "model" / "generation_config.json"
+    generation.write_text('{"eos_token_id": [7, 2], "do_sample": true, "top_p": 0.9}')
+    tiny.record(paths, paths.base / "model", "trained", "model")
+    (paths.tokenizer / "generation_config.json").write_text('{"eos_token_id": [2, 9]}')
+    run(Settings(), paths)
+    merged = tiny.read(paths.merged / "generation_config.json")
+    assert merged["eos_token_id"] == tiny.read(paths.merged / "config.json")["eos_token_id"] == [2, 7, 9]
+    assert tiny.read(paths.merged / "merge.json")["stops"] == tiny.tokenizer().convert_ids_to_tokens([2, 7, 9])
+    if method == "lora":
+        from tasks.quantize import stage as quantize
+
+        assert merged["top_p"] == 0.9
+        quantize.run(quantize.Settings(max_divergence=9.0), paths, "nf4")
+        assert tiny.read(paths.quantized("nf4") / "generation_config.json")["eos_token_id"] == [2, 7, 9]
+
+
 def test_facts(merged: Paths) -> None:
     facts = tiny.read(merged.merged / "merge.json")
     assert facts["method"] == "lora"

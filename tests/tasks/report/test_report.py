@@ -182,6 +182,15 @@ def test_ledger_adds_up_or_says_that_it_does_not(project: Paths) -> None:
     assert "4 unaccounted for" in page(project)
 
 
+def test_columns_that_were_not_read_are_told(project: Paths) -> None:
+    ledger = tiny.read(project.clean / "ledger.json")
+    about = {"rows": 36, "read": {"text": "text"}, "not_read": {"url": 36, tiny.EVIL: 2}}
+    write_json(project.clean / "ledger.json", {**ledger, "columns": {"text": about}})
+    run(Settings(), project)
+    assert "36 rows of the shape text; read: text; not read: " in page(project)
+    assert tiny.EVIL not in page(project)
+
+
 def test_every_setting_and_version_is_told_in_page_and_card(project: Paths) -> None:
     run(Settings(), project)
     card = (project.report / "model_card.md").read_text()

@@ -15,6 +15,7 @@ from tasks.core.paths import Paths
 from tasks.template import stage as template
 from tasks.template.audit import Account
 from tasks.template.outcome import Outcome
+from tasks.template.pairs import flipped
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.tokenizer import CHAT
@@ -95,6 +96,43 @@ def test_what_is_trained_is_what_the_settings_and_weights_say(
 def test_all_trains_every_token(coder: Any) -> None:
     outcome = judged(coder, DIALOGUE, train_on="all")
     assert trained(coder, outcome) == [coder.apply_chat_template(DIALOGUE, tokenize=False)]
+
+
+def test_all_trains_every_token_but_those_of_turns_with_the_weight_0(coder: Any) -> None:
+    messages = [{**turn, "weight": 0} if at == 2 else turn for at, turn in enumerate(DIALOGUE)]
+    outcome = judged(coder, messages, train_on="all")
+    whole = coder.apply_chat_template(DIALOGUE, tokenize=False)
+    assert not outcome.notes
+    assert trained(coder, outcome) == whole.split("docker stop web<|im_end|>")
+    asked = [{**turn, "weight": 0} if at == 1 else turn for at, turn in enumerate(DIALOGUE)]
+    assert trained(coder, judged(coder, asked, train_on="all")) == whole.split(DIALOGUE[1]["content"], 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"text": "docker ps"},
+        {"prompt": DIALOGUE[1:2], "chosen": DIALOGUE[2:3], "rejected": DIALOGUE[4:5]},
+        {"prompt": DIALOGUE[1:2], "completion": DIALOGUE[2:3], "label": True},
+    ],
+    ids=["text", "pair", "judged"],
+)
+def test_a_row_of_any_kind_with_the_weight_0_is_not_trained(coder: Any, content: dict[str, Any]) -> None:
+    templater = Templater(coder, Settings(), {coder.eos_token_id}, 10_000, None)
+    plain, silent = templater.outcomes([{"id": "a", **content}, {"id": "b", **content, "weight": 0}])
+    assert (plain.reason, silent.reason) == (None, "untrained")
+
+
+def test_a_pair_that_prefers_a_refusal_is_told(coder: Any) -> None:
+    call = {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": {"name": "ps"}}]}
+    refusal, good = {"role": "assistant", "content": "I'm sorry, I can't."}, DIALOGUE[2]
+    rows = [
+        {"id": "a", "prompt": DIALOGUE[1:2], "chosen": [chosen], "rejected": [rejected]}
+        for chosen, rejected in ((refusal, good), (good, refusal), (refusal, refusal | {"content": "No."}))
+    ]
+    templater = Templater(coder, Settings(), {coder.eos_token_id}, 10_000, None)
+    assert [outcome.notes["flipped"] for outcome in templater.outcomes(rows)] == [1, 0, 0]
+    assert not flipped([call], [good])
 
 
 def test_turns_apart_are_rows_of_what_stood_before_them(coder: Any) -> None:

@@ -1,6 +1,7 @@
 """What is found in a text: precision and recall on labelled texts, and what stands for a value."""
 
 import random
+import string
 
 import pytest
 
@@ -67,6 +68,84 @@ def test_a_private_key_goes_and_what_follows_stays() -> None:
     key = values.random_value("pem", random.Random(0))
     text = f"Here:\n{key}\nThat was all, thanks."
     assert redacted(text, find(text)) == "Here:\n[secret]\nThat was all, thanks."
+
+
+SECRET: tuple[Kind, ...] = ("secret",)
+
+CODES = (
+    ("AKIA", 16, string.ascii_uppercase + string.digits),
+    ("ASIA", 16, string.ascii_uppercase + string.digits),
+    ("ABIA7", 15, string.ascii_uppercase + string.digits),
+    ("ACCA7", 15, string.ascii_uppercase + string.digits),
+    ("ghp_A1_", 33, values.LETTERS),
+    ("ghs_", 36, values.LETTERS),
+    ("github_pat_A1", 80, values.LETTERS + "_"),
+    ("glpat-", 27, values.URL64),
+    ("glagent-", 50, values.URL64),
+    ("sk-", 32, values.HEX),
+    ("sk-svcacct-A1", 120, values.URL64 + "a"),
+    ("sk-ant-admin01-A1a", 93, values.LETTERS),
+    ("sk-or-v1-", 64, values.HEX),
+    ("hf_", 34, values.LETTERS),
+    ("api_org_", 34, string.ascii_letters),
+    ("xai-", 80, values.LETTERS),
+    ("pplx-", 48, values.LETTERS),
+    ("AIza", 35, values.LETTERS),
+    ("xoxc-", 40, values.DIGITS),
+    ("xoxe.xoxp-1-", 60, values.LETTERS),
+    ("xwfp-", 60, values.LETTERS),
+    ("sk_live_", 99, values.LETTERS),
+    ("rk_test_", 24, values.LETTERS),
+    ("whsec_", 32, values.LETTERS),
+    ("glsa_" + "a1B2" * 8 + "_", 8, "0123456789ABCDEF"),
+)
+"""How a key begins, as its issuer documents it, and how many letters follow."""
+
+
+@pytest.mark.parametrize(("begin", "length", "letters"), CODES, ids=[begin for begin, _, _ in CODES])
+@pytest.mark.parametrize("around", ["use {} now", '{{"k": "{}"}}', "a\\n{}\\n", "https://x.de/?a=b%3D{}", "({})."])
+def test_every_letter_that_a_key_may_have_is_taken(begin: str, length: int, letters: str, around: str) -> None:
+    source = random.Random(begin + around)
+    missed = []
+    for _ in range(20):
+        key = begin + "".join(source.choices(letters, k=length - 1)) + source.choice(letters.strip("-_"))
+        text = around.format(key)
+        if not any(text[one.start : one.end].endswith(key[-12:]) for one in find(text, SECRET)):
+            missed.append(key)
+    assert not missed
+
+
+def test_tokens_that_are_signed_or_encrypted_and_keys_with_a_header_go_whole() -> None:
+    source = random.Random(1)
+
+    def part(length: int) -> str:
+        return "".join(source.choices(values.LETTERS, k=length))
+
+    signed = f"eyJ{part(700)}.{part(60)}.{part(43)}"
+    encrypted = f"eyJ{part(40)}..{part(16)}.{part(80)}.{part(22)}"
+    armoured = (
+        "-----BEGIN PGP " "PRIVATE KEY BLOCK-----\nVersion: GnuPG v2.0.22 (GNU/Linux)\nComment: ann (work)\n\n"
+        + "\n".join(part(64) for _ in range(8))
+        + "\n-----END PGP " "PRIVATE KEY BLOCK-----"
+    )  # fmt: skip
+    for key in (signed, encrypted, armoured):
+        text = f"before {key} behind"
+        assert redacted(text, find(text, SECRET)) == "before [secret] behind"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ACCATGGATTACAGATTACA and AKIA is a place",
+        "AK" "IAIOSFODNN7EXAMPLE",
+        "gh" "p_your_token_goes_here_and_nothing_else_at_all",
+        "sk-learn-contrib-imbalanced-learning-tools-and-more",
+        "the eyJ of eyJhbGciOiJIUzI1NiJ9",
+        "-----BEGIN PRIVATE " "KEY----- goes on top, -----END PRIVATE " "KEY----- below",
+    ],
+)  # fmt: skip
+def test_words_and_examples_are_no_keys(text: str) -> None:
+    assert find(text, SECRET) == []
 
 
 @pytest.mark.parametrize("regions", [(), ("DE",)])

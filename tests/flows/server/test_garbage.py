@@ -1,4 +1,4 @@
-"""How the server is kept from standing still on SQLite: `flows/server/__main__.py` says why it would."""
+"""How the server is kept from standing still on SQLite: `flows/server/garbage.py` says why it would."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 COLLECTING = """
 import threading
-from flows.server import __main__ as serving
+from flows.server import garbage as serving
 
 class Cycle:
     def __init__(self):

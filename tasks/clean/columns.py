@@ -1,0 +1,240 @@
+"""Which columns the rows of each shape are read from, and which are not read: none is passed over in silence."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tasks.clean.content import Content
+from tasks.clean.names import Kind, is_empty, kind_of
+from tasks.clean.settings import Columns
+from tasks.clean.switches import UNCLEAR
+from tasks.core.errors import InputError
+from tasks.core.paths import PATHS
+
+_TOOLS = ("tools", ("tools", "functions"))
+_SYSTEM = ("system prompt", ("system",))
+_TURNS = ("messages", "conversations")
+
+Parts = tuple[tuple[str, tuple[str, ...]], ...]
+
+PARTS: dict[str, Parts] = {
+    "messages": (("dialogue", _TURNS), _SYSTEM, _TOOLS),
+    "sharegpt": (("dialogue", _TURNS), _SYSTEM, _TOOLS),
+    "alpaca": (
+        _SYSTEM,
+        ("earlier turns", ("history",)),
+        ("question", ("instruction",)),
+        ("question", ("input", "context")),
+        ("answer", ("output", "response")),
+        _TOOLS,
+    ),
+    "prompt_completion": (_SYSTEM, ("question", ("prompt",)), ("answer", ("completion",)), _TOOLS),
+    "preference": (
+        _SYSTEM,
+        ("question", ("prompt", *_TURNS)),
+        ("chosen answer", ("chosen",)),
+        ("rejected answer", ("rejected",)),
+        _TOOLS,
+    ),
+    "kto": (_SYSTEM, ("question", ("prompt",)), ("answer", ("completion", *_TURNS)), ("label", ("label",)), _TOOLS),
+    "text": (("text", ("text",)),),
+}
+"""Shape -> its parts in order, each with the columns that may hold it, of which the first that is there is read."""
+
+BESIDE = {
+    "id": "name", "source": "source", "split": "split", "slice": "slice", "weight": "weight",
+    "finish_reason": "end of the generation",
+}  # fmt: skip
+"""Columns that are read in rows of every shape."""
+
+MOST = 200
+"""Names that are kept for a shape; there are data in which every row has others."""
+
+FATAL: frozenset[Kind] = frozenset({"answer", "switch"})
+"""Kinds of columns without which the rows would be trained as something else."""
+
+
+class Unread(NamedTuple):
+    """A column, or a key of turns, that seems to hold a part of the row and is not read."""
+
+    shape: str
+    name: str
+    kind: Kind
+    of_turns: bool
+
+
+def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, str]:
+    """Column -> what it is read as, of a row with this shape.
+
+    >>> reading({"instruction": "a", "output": "b", "page": 1}, "alpaca", Columns())
+    {'instruction': 'question', 'output': 'answer'}
+    """
+    read = {name: what for name, what in BESIDE.items() if value.get(name) is not None}
+    if shape == "columns":
+        mapped = (("system prompt", columns.system), ("question", columns.question), ("answer", columns.answer))
+        parts = (("text", columns.text),) if columns.text else mapped
+        first = [(what, name if name in value else name.split(".")[0]) for what, name in parts if name]
+        named: Parts = tuple((what, (name,)) for what, name in first)
+        named = named if columns.text else (*named, _TOOLS)
+    else:
+        named = PARTS[shape]
+    parts_read = {}
+    for what, names in named:
+        if name := next((name for name in names if value.get(name) is not None), None):
+            parts_read[name] = what
+    return parts_read | {name: what for name, what in read.items() if name not in parts_read}
+
+
+@dataclass
+class _Shape:
+    """What rows of one shape have."""
+
+    rows: int = 0
+    read: dict[str, str] = field(default_factory=dict)
+    unread: Counter[str] = field(default_factory=Counter)
+    others: int = 0
+    """Values under further names."""
+
+
+class ColumnSurvey:
+    """Counts, row by row, what each shape is read from and what is not read.
+
+    For example:
+
+        survey, row = ColumnSurvey(settings.columns), {"text": "a", "label": 3}
+        survey.add(row, "text", survey.missed(row, to_content(row)), "rows.jsonl:1")
+        survey.as_dict()  # {"text": {"rows": 1, "read": {"text": "text"}, "not_read": {"label": 1}}}
+    """
+
+    def __init__(self, columns: Columns, keys: Iterable[str] = (), shown: Callable[[str], str] = str) -> None:
+        """`keys`: columns that settings name, such as `clean.group`; `shown`: gives a name as it may stand in a log."""
+        self._columns = columns
+        self._keys, self._shown = frozenset(keys), shown
+        self._shapes: dict[str, _Shape] = {}
+        self._read: dict[tuple[str, ...], dict[str, str]] = {}
+        self._unread: Counter[Unread] = Counter()
+        self._first: dict[Unread, str] = {}
+
+    def missed(self, value: dict[str, Any], content: Content) -> list[Unread]:
+        """What of a row is not read though it looks like a part of it. `content`: what was read, as it came."""
+        read, ignored, shape = self._reading(value, content.shape), self._columns.ignored, content.shape
+        missed = [
+            Unread(shape, name, kind, False)
+            for name, kept in value.items()
+            if name not in read and name not in ignored and name not in self._keys
+            if (kind := kind_of(name, kept, shape)) and not _repeats(kept, content)
+        ]
+        unclear = sorted(_unclear(value, self._columns).difference(ignored))
+        return missed + [Unread(shape, key, "switch", True) for key in unclear]
+
+    def add(self, value: dict[str, Any], shape: str, missed: list[Unread], where: str) -> None:
+        """Count a row that stays. `where`: its file and line."""
+        about, read = self._shapes.setdefault(shape, _Shape()), self._reading(value, shape)
+        about.rows += 1
+        about.read.update(read)
+        for name, kept in value.items():
+            if name in read or is_empty(kept):
+                continue
+            if name in about.unread or len(about.unread) < MOST:
+                about.unread[name] += 1
+            else:
+                about.others += 1
+        for one in missed:
+            self._unread[one] += 1
+            self._first.setdefault(one, where)
+
+    def _reading(self, value: dict[str, Any], shape: str) -> dict[str, str]:
+        present = (shape, *(name for name, kept in value.items() if kept is not None))
+        read = self._read.get(present)
+        if read is None:
+            if len(self._read) > MOST:
+                self._read.clear()
+            there = {name: kept for name, kept in value.items() if name not in self._columns.ignored}
+            read = self._read[present] = reading(there, shape, self._columns)
+        return read
+
+    @property
+    def shapes(self) -> dict[str, int]:
+        """How many rows each shape has."""
+        return {name: shape.rows for name, shape in self._shapes.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Shape -> rows, columns that are read and as what, and columns that are not, with the rows that have them."""
+        shown = self._shown
+        summary: dict[str, Any] = {}
+        for name, shape in sorted(self._shapes.items()):
+            summary[name] = {
+                "rows": shape.rows,
+                "read": {shown(column): what for column, what in shape.read.items()},
+                "not_read": {shown(column): count for column, count in sorted(shape.unread.items())},
+            }
+            if shape.others:
+                summary[name]["further_not_read"] = shape.others
+        return summary
+
+    def check(self, where: object) -> None:
+        """Raise `InputError` where a column is not read that the rows would be trained wrongly without.
+
+        `where`: the file or folder that the rows are from.
+        """
+        fatal = [(one, count) for one, count in self._unread.most_common() if one.kind in FATAL]
+        if not fatal:
+            return
+        (worst, count), *others = fatal
+        names = ", ".join(dict.fromkeys(self._shown(one.name) for one, _ in others[:8]))
+        more = f" Also not read: {names}." if others else ""
+        worst_shown = Unread(worst.shape, self._shown(worst.name), worst.kind, worst.of_turns)
+        raise InputError(f"{where}: {sentence(worst_shown, self._first[worst])} It stands in {count} rows.{more}")
+
+
+def lines(summary: dict[str, Any]) -> Iterator[str]:
+    """A line for each shape of `ColumnSurvey.as_dict`: what is read as what, and what is not read."""
+    for shape, about in summary.items():
+        read = ", ".join(f"{name} ({what})" if name != what else name for name, what in about["read"].items())
+        unread = ", ".join(about["not_read"]) or "none"
+        more = f" and {about['further_not_read']} values under further names" if "further_not_read" in about else ""
+        yield f"{about['rows']} rows of the shape {shape}; read: {read}; not read: {unread}{more}"
+
+
+def sentence(unread: Unread, first: str) -> str:
+    """What is not read, where, and what to write into section `clean`. `first`: file and line of a row that has it."""
+    what = f"the key '{unread.name}' of turns" if unread.of_turns else f"the column '{unread.name}'"
+    means = "may switch their loss" if unread.kind == "switch" else "looks like an answer"
+    return (
+        f"{what} {means} and is not read in rows of the shape {unread.shape}, such as {first}; in section clean of "
+        f"{PATHS.params} write {advice(unread)}."
+    )
+
+
+def advice(unread: Unread) -> str:
+    """What to write into section `clean`, by what the column is to be."""
+    ignore = f"columns: {{ignored: [{unread.name}]}} to go without it"
+    if unread.of_turns:
+        name = unread.name
+        return f"columns: {{masked: {name}}} if true means no loss, {{trained: {name}}} if true means loss, or {ignore}"
+    if unread.kind == "switch":
+        return f"remove the rows that it switches off, give them weight: 0, or write {ignore}"
+    question = "text" if unread.shape == "text" else "NAME"
+    return f"columns: {{question: {question}, answer: {unread.name}}} to train it (answers are texts), or {ignore}"
+
+
+def _repeats(value: Any, content: Content) -> bool:
+    """Whether a text stands in the row already, as a turn of its own."""
+    if not isinstance(value, str):
+        return False
+    text = value.strip()
+    return text == (content.text or "").strip() or any(text == turn["content"].strip() for turn in content.turns())
+
+
+def _unclear(value: dict[str, Any], columns: Columns) -> set[str]:
+    """Keys of turns that switch their loss in a way that is not certain."""
+    clear = {columns.masked, columns.trained}
+    return {
+        key
+        for kept in value.values()
+        for turn in (kept if isinstance(kept, list) else [kept])
+        if isinstance(turn, dict) and ("role" in turn or "from" in turn)
+        for key in UNCLEAR.intersection(turn) - clear
+        if not is_empty(turn[key])
+    }

@@ -1,0 +1,91 @@
+"""Temporary files of a process and all that it starts, in one place of the project: `.dvc/tmp/own/IDENTITY`.
+
+The folder goes with its process. What a kill left is removed by the next process that makes one, which tells from the
+name whether the owner lives. Libraries follow, since they ask `TMPDIR`, as Python's `tempfile` does.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tasks.core.identity import Identity, current
+from tasks.core.paths import Paths
+
+LONGEST = 70
+"""Characters of a folder in which sockets can be made: the kernel takes 107, multiprocessing adds up to 37."""
+
+SHORT = "/tmp/temper-"
+"""Before the identity: a link to a folder whose own name is longer than `LONGEST`."""
+
+KEPT = 14 * 24 * 3600.0
+"""Seconds after which the folder of a process goes of which nobody here can tell whether it lives."""
+
+
+@contextmanager
+def temporary_files(paths: Paths) -> Iterator[None]:
+    """Within the block this process and its children keep temporary files in the project, if it has a place for them.
+
+    What dead processes left there is removed. In a process whose parent does the same for both, nothing happens.
+
+    Example:
+
+        with temporary_files(PATHS):
+            tempfile.gettempdir()  # .dvc/tmp/own/IDENTITY of this process
+    """
+    owner, before = current(), (os.environ.get("TMPDIR"), tempfile.tempdir)
+    if not paths.state.parent.is_dir() or _owner(before[0] or "") == owner:
+        yield
+        return
+    remove_dead(paths)
+    folder = (paths.temporary / str(owner)).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = _short(folder) if len(str(folder)) > LONGEST else str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before[1]
+        os.environ.pop("TMPDIR")
+        if before[0] is not None:
+            os.environ["TMPDIR"] = before[0]
+        if os.getpid() == owner.pid:  # else a fork of it, which ends earlier
+            _remove(folder)
+
+
+def inherited() -> bool:
+    """Whether the process that started this one keeps temporary files for both."""
+    owner = _owner(os.environ.get("TMPDIR", ""))
+    return owner is not None and not owner.dead()
+
+
+def remove_dead(paths: Paths) -> None:
+    """Remove the folders whose processes have ended."""
+    for folder in paths.temporary.glob("*"):
+        owner = Identity.parse(folder.name)
+        with suppress(FileNotFoundError):  # another process removes it, too
+            if owner and (owner.dead() or time.time() - folder.stat().st_mtime > KEPT):
+                _remove(folder)
+
+
+def _owner(folder: str) -> Identity | None:
+    return Identity.parse(Path(folder).name.removeprefix(Path(SHORT).name))
+
+
+def _short(folder: Path) -> str:
+    """A link to `folder`; its own name where nobody can link it, or the link is somebody else's."""
+    link = Path(f"{SHORT}{folder.name}")
+    with suppress(OSError):
+        if not link.is_symlink():
+            link.symlink_to(folder)
+        if link.readlink() == folder and link.lstat().st_uid == os.getuid():
+            return str(link)
+    return str(folder)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        Path(f"{SHORT}{folder.name}").unlink(missing_ok=True)

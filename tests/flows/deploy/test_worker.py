@@ -1,0 +1,124 @@
+"""What a worker carries out of what the server says: the flows of infra/prefect.yaml, and no command of anybody's."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.workers.process import ProcessWorker
+
+from flows.deploy.worker import COMMAND, Job, deployment_fault, template
+from tasks.core.errors import MachineError
+from tests.flows.project import ROOT
+from tests.flows.site import Site
+
+
+def steps(folder: str) -> list[dict[str, Any]]:
+    return [{"prefect.deployments.steps.set_working_directory": {"directory": folder}}]
+
+
+STEPS = steps("{{ $TEMPER_PROJECT }}")
+SHELL = [{"prefect.deployments.steps.run_shell_script": {"script": "touch x"}}, *STEPS]
+
+ALLOWED: list[dict[str, Any]] = [
+    {},
+    {"env": {"OMP_NUM_THREADS": "2"}},
+    {"command": COMMAND},
+    {"command": ""},
+    {"stream_output": False, "name": "x", "labels": {"a": "b"}},
+]
+REFUSED: list[dict[str, Any]] = [
+    {"command": "touch x"},
+    {"command": f"{COMMAND}; touch x"},
+    {"working_dir": "/tmp"},
+    *(
+        {"env": {name: "x"}}
+        for name in ("PATH", "PYTHONPATH", "LD_PRELOAD", "PREFECT_API_URL", "TEMPER_PROJECT", "GIT_SSH_COMMAND", "x")
+    ),
+    {"env": {"OMP_NUM_THREADS": "2", "PYTHONSTARTUP": "x.py"}},
+]
+
+
+async def resolved(run: dict[str, Any], deployment: dict[str, Any], pool: dict[str, Any], **more: Any) -> Job:
+    """The job of a run as a worker has it, with job variables of run, deployment and pool."""
+    async with get_client() as client:
+        name = f"pool-{uuid4()}"
+        template = ProcessWorker.get_default_base_job_template()
+        for key, value in pool.items():
+            template["variables"]["properties"][key]["default"] = value
+        work_pool = await client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template))
+        flow = await client.create_flow_from_name("finetune")
+        what = {"entrypoint": "flows.deployed.deployed", "pull_steps": STEPS} | more
+        entry = await client.create_deployment(flow, name, work_pool_name=name, job_variables=deployment, **what)
+        flow_run = await client.create_flow_run_from_deployment(entry, job_variables=run)
+        job: Job = await Job.resolve_for_flow_run(flow_run, client=client, work_pool=work_pool, worker_name="w")
+        return job
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch, api: str) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def at(place: int, variables: dict[str, Any]) -> list[dict[str, Any]]:
+    return [variables if index == place else {} for index in range(3)]
+
+
+@pytest.mark.parametrize("place", range(3), ids=["run", "deployment", "pool"])
+@pytest.mark.usefixtures("project")
+def test_job_variables(place: int) -> None:
+    for variables in ALLOWED:
+        job = asyncio.run(resolved(*at(place, variables)))
+        assert job.command == COMMAND
+        assert job.working_dir is None
+    for variables in REFUSED:
+        with pytest.raises(MachineError, match=r"this worker does not carry out '.*': its job variables"):
+            asyncio.run(resolved(*at(place, variables)))
+
+
+@pytest.mark.usefixtures("project")
+def test_flows_and_steps() -> None:
+    refused: tuple[dict[str, Any], ...] = (
+        {"entrypoint": "evil.flow"},
+        {"entrypoint": "../evil.py:flow"},
+        {"entrypoint": None},
+        {"pull_steps": SHELL},
+        {"pull_steps": []},
+        {"entrypoint": "flows.sweep.sweep", "pull_steps": [{"prefect.deployments.steps.set_working_directory": {}}]},
+    )
+    for more in refused:
+        with pytest.raises(MachineError, match=r": temper deploy$"):
+            asyncio.run(resolved({}, {}, {}, **more))
+    asyncio.run(resolved({}, {}, {}, entrypoint="flows.retrain.retrain"))
+    asyncio.run(resolved({}, {}, {}, pull_steps=steps(str(ROOT))))
+    for folder in ("/tmp", f"{ROOT}/tests", f"{ROOT}/"):
+        with pytest.raises(MachineError, match=r": temper deploy$"):
+            asyncio.run(resolved({}, {}, {}, pull_steps=steps(folder)))
+    assert "no deployment" in deployment_fault(None, {"deployments": []}, ROOT)
+
+
+def test_a_pool_offers_nothing_that_names_a_command() -> None:
+    assert set(template()["variables"]["properties"]) == {"name", "labels", "stream_output"}
+    assert template()["job_configuration"]["command"] == COMMAND
+    assert not {"env", "working_dir"} & set(template()["job_configuration"])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_a_run_with_a_command_of_its_own_crashes_before_it_is_run(site: Site) -> None:
+    """What a stranger would queue who had the password; the pool's template of older versions is put right."""
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    assert site.client.read_work_pool("temper").base_job_template == template()
+    old = WorkPoolUpdate(base_job_template=ProcessWorker.get_default_base_job_template())
+    site.client.update_work_pool("temper", old)
+    trace = site.toy.path.parent / "trace"
+    deployment = site.client.read_deployment_by_name("finetune/temper")
+    run = site.client.create_flow_run_from_deployment(deployment.id, job_variables={"command": f"touch {trace}"})
+    assert site.ended(run.name) == "Crashed"
+    assert "its job variables name a command" in str(site.run(run.name).state)
+    assert not trace.exists()
+    site.toy.command("deploy")
+    assert site.client.read_work_pool("temper").base_job_template == template()

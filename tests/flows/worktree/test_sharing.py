@@ -1,0 +1,67 @@
+"""Two machines, each with a clone and a cache of its own, share runs by the remotes of git and DVC."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.plan.preflight import faults
+from tests.flows.project import STAGES, Toy
+
+SHARE = "share: {retries: 0}\n"
+
+
+def deployed(**options: Any) -> tuple[str, dict[str, str]]:
+    """Carry out a run in a worktree; return its name, and how each stage became current."""
+    from flows.deployed import deployed
+
+    facts: Any = deployed(**options)
+    return facts["experiment"], dict(facts["stages"])
+
+
+@pytest.mark.timeout(900)  # three runs in worktrees, with what `dvc` takes to push and to fetch
+def test_what_one_machine_made_the_other_restores(new: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The revision has no dvc.lock: what was made is found by its inputs."""
+    origin = tmp_path / "origin"
+    new.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+    Path("infra").mkdir()
+    Path("infra/stages.yaml").write_text(SHARE)
+    new.call("git", "add", "--all")
+    new.call("git", "commit", "--quiet", "--message", "share")
+    new.call("git", "clone", "--quiet", "--bare", ".", str(origin))
+    new.call("git", "remote", "add", "origin", str(origin))
+    name, stages = deployed()
+    assert stages == dict.fromkeys(STAGES, "ran")
+    worked = {file: file.read_text() for file in new.gate.glob("count-*")}
+
+    new.call("git", "clone", "--quiet", str(origin), str(tmp_path / "other"))
+    monkeypatch.chdir(tmp_path / "other")
+    assert not Path(".dvc/cache").exists()
+    _, stages = deployed()
+    assert {stage for stage, how in stages.items() if how == "ran"} == {"generate"}  # DVC keeps no run cache for it
+    assert {stage for stage, how in stages.items() if how == "restored"} == STAGES - {"generate"}
+    again = {file for file in worked if file.read_text() != worked[file]}
+    assert again == {new.gate / "count-generate"}
+
+    shutil.rmtree(".dvc/cache")
+    new.call("git", "-C", str(Path.cwd()), "fetch", "--quiet", "origin", "refs/exps/*:refs/exps/*")
+    _, stages = deployed(revision=name)
+    assert stages == dict.fromkeys(STAGES, "restored"), "where the revision has a dvc.lock, generate is found by it"
+
+
+def test_a_remote_that_nobody_configured_is_said_before_a_run(new: Toy) -> None:
+    Path("infra").mkdir()
+    Path("infra/stages.yaml").write_text(SHARE)
+    (fault,) = (line for line in faults() if "shared" in line)
+    assert fault == (
+        "infra/stages.yaml: runs are to be shared, and DVC has no default remote that their outputs could go to; run: "
+        "dvc remote add --default NAME URL (or set share: null)."
+    )
+    new.dvc("remote", "add", "--default", "store", "/nowhere")
+    (fault,) = (line for line in faults() if "share runs" in line)
+    assert fault.startswith("infra/stages.yaml: git has no remote 'origin' to share runs by;")
+    Path("infra/stages.yaml").write_text("share: {dvc: stor}\n")
+    assert "infra/stages.yaml: DVC has no remote 'stor' to share runs by; did you mean 'store'?" in faults()
+    Path("infra/stages.yaml").write_text("share: null\n")
+    assert not [line for line in faults() if "share" in line]
