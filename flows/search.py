@@ -7,10 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from tasks.core.errors import MachineError, SettingsError
+from tasks.core.yaml_files import parse
 
 Method = Literal["grid", "random", "optuna"]
 Values = dict[str, Any]
@@ -62,8 +60,8 @@ def space(assignments: list[str]) -> dict[str, list[Any] | Range]:
             raise SettingsError(f"{assignment}: expected KEY=VALUE,VALUE,... or KEY=LOW..HIGH.")
         low, dots, high = text.partition("..")
         try:
-            choices[key] = Range(_number(low), _number(high)) if dots else list(YAML(typ="safe").load(f"[{text}]"))
-        except (YAMLError, ValueError) as error:
+            choices[key] = Range(_number(low), _number(high)) if dots else list(parse(f"[{text}]", "safe"))
+        except ValueError as error:
             raise SettingsError(f"{assignment}: {' '.join(str(error).split())}") from None
     return choices
 
@@ -144,7 +142,7 @@ def _draws(choices: Space, chance: random.Random) -> Iterator[Values]:
 
 
 def _number(text: str) -> float:
-    value = YAML(typ="safe").load(text)
+    value = parse(text, "safe")
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"'{text.strip()}' is no number")
     return value

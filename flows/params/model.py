@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, create_model
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -22,6 +21,7 @@ from flows.params.diff import parameters
 from tasks.core.errors import SettingsError
 from tasks.core.files import written
 from tasks.core.settings import PARAMS, Settings, load, read
+from tasks.core.yaml_files import parse
 from tasks.stages import stages
 
 SCHEMA = "params.schema.json"
@@ -108,11 +108,9 @@ def change(
         aside.write_text(text.getvalue(), encoding="utf-8")
         try:
             verify(aside)
-            YAML(typ="safe").load(text.getvalue())  # as DVC reads it
-        except YAMLError as error:
-            raise SettingsError(
-                f"{path} (as it would be) cannot be read by DVC: {' '.join(str(error).split())}"
-            ) from None
+            parse(text.getvalue(), "safe")  # as DVC reads it
+        except ValueError as error:
+            raise SettingsError(f"{path} (as it would be) cannot be read by DVC: {error}.") from None
         except SettingsError as error:
             raise SettingsError(str(error).replace(str(aside), f"{path} (as it would be)")) from None
     return changes
@@ -158,10 +156,9 @@ def _assign(document: Any, assignment: str) -> None:
     if not equals or not name.strip():
         raise SettingsError(f"--set {assignment}: expected KEY=VALUE, such as train.learning_rate=1e-4.")
     try:
-        value = YAML(typ="rt").load(text) if text.strip() else None
-    except YAMLError as error:
-        fault = " ".join(str(error).split())
-        raise SettingsError(f"--set {assignment}: the value is not valid YAML: {fault}") from None
+        value = parse(text) if text.strip() else None
+    except ValueError as error:
+        raise SettingsError(f"--set {assignment[:80]}: the value is {error}.") from None
     *sections, key = name.strip().split(".")
     parent = document
     for section in sections:

@@ -34,7 +34,9 @@ MEMORY = 2 * 2**30
 
 def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
-    if problems := [fault for check in (_python, _params, _late_refusals, _cache) for fault in _faults_of(check)]:
+    if problems := [
+        fault for check in (_python, _pipeline, _params, _late_refusals, _cache) for fault in _faults_of(check)
+    ]:
         raise MachineError("\n".join(problems))
 
 
@@ -66,7 +68,10 @@ def faults() -> list[str]:
         project()
     except TemperError as error:
         return [*_faults_of(_python), str(error)]
-    checks = (_python, _versions, _params, _late_refusals, _refused, _base, _disk, _memory, _cache, _sharing, _data)
+    checks = (
+        _python, _versions, _pipeline, _params, _late_refusals, _refused, _base, _disk, _memory, _cache, _sharing,
+        _data,
+    )  # fmt: skip
     return [fault for check in checks for fault in _faults_of(check)]
 
 
@@ -239,8 +244,22 @@ def _sharing() -> Iterator[str]:
     yield from ()
 
 
+def _pipeline() -> Iterator[str]:
+    yield from _readable(PATHS.pipeline)
+
+
+def _readable(path: Path = PATHS.params) -> Iterator[str]:
+    """Within bounds that DVC's own reader does not have."""
+    from tasks.core.settings import read
+
+    read(path, "safe")
+    yield from ()
+
+
 def _data() -> Iterator[str]:
     from flows.bridge import missing
 
+    if _faults_of(_pipeline) or _faults_of(_readable):
+        return
     for stage, path in missing():
         yield f"{path} is missing, which the stage {stage} reads and no stage makes; put it there, or name another."

@@ -5,13 +5,13 @@ function of answer and reference.
 """
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks.align import guides
 from tasks.align.reward_model import reward_model
+from tasks.bounds.patterns import searcher, usable
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 
@@ -69,15 +69,15 @@ def check_rewards(settings: "Settings", paths: Paths) -> None:
 
 
 def _pattern(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
-    search = re.compile(reward.pattern or "").search
+    search = searcher(reward.pattern or "", f"{key}.pattern")
     return lambda completions, **rest: [float(search(answer) is not None) for answer in completions]
 
 
 def _compiles(reward: "Reward") -> None:
     try:
-        re.compile(reward.pattern or "")
-    except re.error as error:
-        raise ValueError(f"pattern is no regular expression: {error}") from None
+        usable(reward.pattern or "")
+    except ValueError as error:
+        raise ValueError(f"the pattern cannot be used: {error}") from None
 
 
 def _names_a_function(reward: "Reward") -> None:

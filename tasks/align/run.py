@@ -1,7 +1,6 @@
 """The stage `align`: take what train made, or the base, train it for an objective, save a whitelist of files."""
 
 import copy
-import json
 import shutil
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +19,7 @@ from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
+from tasks.models.adapter_files import training_record
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
@@ -136,8 +136,8 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         grown = grow(model, tokenizer)
         rows = load_rows(paths.tokens("train"))
         return attach("align", settings, model, rows, scratch, grown), settings
-    training_record = json.loads((paths.fitted / "training.json").read_text())
-    scheme = (training_record.get("quantization") or {}).get("scheme")
+    quantization = training_record(paths.fitted).quantization
+    scheme = quantization.scheme if quantization else None
     if not adapter.is_file():
         return load(paths.fitted, Tuning(method="full"), settings), Tuning(method="full")
     from peft import PeftModel

@@ -4,6 +4,8 @@ import argparse
 import json
 import os
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,22 @@ def main(arguments: list[str]) -> int:
         print(f"temper audit: {error}", file=sys.stderr)
     except OSError as error:
         print(f"temper audit: {advice(error)}", file=sys.stderr)
+    except Exception as error:  # nobody foresaw it
+        print(f"temper audit: {_unforeseen(error)}", file=sys.stderr)
     return BAD_USE
+
+
+def _unforeseen(error: Exception) -> str:
+    """One sentence on an error that nobody foresaw; the traceback goes to a file, for there may be no project here."""
+    from tasks.core.unforeseen import LONGEST, library
+
+    with tempfile.NamedTemporaryFile("w", prefix="temper-audit-", suffix=".txt", delete=False) as file:
+        file.write("".join(traceback.format_exception(error)))
+    message = " ".join(str(error).split())[:LONGEST].rstrip(".")
+    return (
+        f"{library(error)} raised {type(error).__name__}: {message}; something in the data, the template or the "
+        f"tokenizer is of a form that nobody foresaw; the whole traceback is in {file.name}."
+    )
 
 
 def parser() -> argparse.ArgumentParser:

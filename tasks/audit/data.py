@@ -17,6 +17,7 @@ from tasks.clean.read import records
 from tasks.clean.record import Record
 from tasks.clean.settings import Columns, Splits
 from tasks.clean.shapes import to_content
+from tasks.core.json_files import json_value
 from tasks.rows.canonical import turns
 from tasks.template.audit import Account
 from tasks.template.pairs import flipped
@@ -125,7 +126,7 @@ def _has_null(extra: str | None) -> bool:
     for call in calls if isinstance(calls, list) else []:
         arguments = (call.get("function") or {}).get("arguments") if isinstance(call, dict) else None
         try:
-            arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+            arguments = json_value(arguments) if isinstance(arguments, str) else arguments
         except ValueError:
             continue
         if isinstance(arguments, dict) and None in arguments.values():

@@ -1,9 +1,10 @@
 """Whether a folder is a model, and has what a base needs. Looks at names and one small file, so it is quick."""
 
-import json
 from pathlib import Path
 
-from tasks.core.errors import ModelError
+from tasks.core.errors import InputError, ModelError
+from tasks.core.json_files import read_object
+from tasks.models.foreign import read_config
 from tasks.models.llama import FORMS
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
@@ -39,6 +40,8 @@ def check(folder: Path, location: str) -> None:
         unsafe = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
         detail = f"it holds {unsafe[0]}; convert it, since pickled weights can run code" if unsafe else "it holds none"
         raise ModelError(f"{location}: a base needs its weights as *.safetensors; {detail}.")
+    else:
+        read_config(folder)
     if not any((folder / name).is_file() for name in TOKENIZERS):
         raise ModelError(
             f"{location}: the base has no tokenizer ({' or '.join(TOKENIZERS)}); put the one it was trained with there."
@@ -50,6 +53,6 @@ def has_template(folder: Path) -> bool:
     if (folder / "chat_template.jinja").is_file():
         return True
     try:
-        return bool(json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8")).get("chat_template"))
-    except (OSError, ValueError):
+        return bool(read_object(folder / "tokenizer_config.json").get("chat_template"))
+    except (OSError, InputError):
         return False

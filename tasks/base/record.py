@@ -6,7 +6,9 @@ from tasks.base.ready import check
 from tasks.base.settings import Settings
 from tasks.core.files import write_json, written
 from tasks.core.paths import Paths
+from tasks.models.foreign import check_sizes
 from tasks.models.record import describe, hub_folder, identity
+from tasks.models.shards import stored_tensors
 
 
 def record_folder(settings: Settings, paths: Paths) -> None:
@@ -22,6 +24,7 @@ def record_hub(settings: Settings, paths: Paths) -> None:
 
 def _record(settings: Settings, paths: Paths, folder: Path, kind: str, location: str, revision: str | None) -> None:
     check(folder, location)
+    check_sizes(folder, stored_tensors(folder))
     files = describe(folder)
     digest = identity(files)
     record = {"kind": kind, "location": location, "revision": revision, "files": files, "sha256": digest}

@@ -5,6 +5,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from tasks.core.json_files import json_value
 from tasks.rows.canonical import Message
 
 ANY_ID = re.compile(r".*", re.DOTALL)
@@ -22,10 +23,15 @@ def in_parts(messages: list[Message]) -> list[Message]:
     ]
 
 
+def written_length(messages: list[Message], tools: list[Any] | None) -> int:
+    """Characters of all that a template can write of a dialogue and its tools, with their names."""
+    return len(json.dumps([messages, tools], ensure_ascii=False, default=str))
+
+
 def with_objects(message: Message) -> Message:
     """The message with arguments of calls as objects."""
     return _with_arguments(
-        message, lambda arguments: json.loads(arguments) if isinstance(arguments, str) else arguments
+        message, lambda arguments: json_value(arguments) if isinstance(arguments, str) else arguments
     )
 
 
@@ -34,7 +40,7 @@ def with_texts(message: Message) -> Message:
     return _with_arguments(
         message,
         lambda arguments: json.dumps(
-            json.loads(arguments) if isinstance(arguments, str) else arguments, ensure_ascii=False
+            json_value(arguments) if isinstance(arguments, str) else arguments, ensure_ascii=False
         ),
     )
 

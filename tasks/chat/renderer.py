@@ -11,14 +11,21 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
 
+from tasks.bounds.limits import Bounds
 from tasks.chat.environment import CachedToJson, read
-from tasks.chat.forms import ANY_ID, SHORT_ID, in_parts, with_ids, with_objects, with_texts
+from tasks.chat.forms import ANY_ID, SHORT_ID, in_parts, with_ids, with_objects, with_texts, written_length
 from tasks.core.errors import ModelError
 from tasks.models.private_transformers import compile_template, render_marked, with_one_name_for_reasoning
 from tasks.rows.canonical import Message
 
 TODAY = datetime(2025, 1, 1)
 """The day that templates get which write today's date: the same bytes every day."""
+
+RENDERING = COMPILING = 5.0
+"""Seconds of computing for a dialogue, and for the template itself; the usual ones take milliseconds."""
+
+SHORT, GROWTH = 10**6, 20
+"""Characters that any dialogue may come out long, and how many for each that it has; beyond both a template grows."""
 
 PROBE_DIALOGUE: list[Message] = [{"role": "user", "content": "aq"}, {"role": "assistant", "content": "bq"}]
 PROBE_CALL: list[Message] = [
@@ -47,6 +54,10 @@ class Unrenderable(ModelError):
     """The chat template refuses a dialogue, or breaks on it; the message says how."""
 
 
+class Endless(Unrenderable):
+    """A dialogue takes the template too much time or memory, or comes out far too long: the template loops."""
+
+
 class Renderer:
     """A tokenizer's chat template, and how it wants to be fed."""
 
@@ -56,7 +67,10 @@ class Renderer:
         self.takes_parts = False
         """Whether contents go in as lists of parts, for the template writes no plain texts."""
         try:
-            self._compiled = compile_template(self.template)
+            with Bounds(COMPILING, lambda why: ModelError(f"the chat template is too large: {why} to compile it.")):
+                self._compiled = compile_template(self.template)
+        except ModelError:
+            raise
         except Exception as error:  # jinja's own family, and what its lexer lets through
             raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
         environment = self._compiled.environment
@@ -85,7 +99,7 @@ class Renderer:
     def render_adapted(self, fed: list[Message], tools: list[Any] | None, *, generation_prompt: bool = False) -> str:
         """As `render`, of messages that were `adapt`ed."""
         self._to_json.keep(tools)
-        with _errors():
+        with _errors(), Bounds(RENDERING, _endless):
             text: str = self._compiled.render(
                 messages=in_parts(fed) if self.takes_parts else fed,
                 tools=tools or None,
@@ -93,11 +107,13 @@ class Renderer:
                 add_generation_prompt=generation_prompt,
                 **self._variables,
             )
+        if len(text) > SHORT and len(text) > GROWTH * written_length(fed, tools):
+            raise _endless(f"it comes out {len(text):,} characters long")
         return text
 
     def render_with_spans(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
         """The text of a dialogue, and the characters of it that the template marks by `{% generation %}`."""
-        with _errors():
+        with _errors(), Bounds(RENDERING, _endless):
             conversation = in_parts(fed) if self.takes_parts else fed
             text, spans = render_marked(self.template, conversation, tools or None, **self._variables)
         return text, [(start, end) for start, end in spans if start < end]
@@ -219,8 +235,12 @@ class Renderer:
 
     def _probe(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
         for tools in (None, [PROBE_TOOL]):
-            with suppress(Unrenderable):
+            try:
                 return self.render_adapted(messages, tools, generation_prompt=generation_prompt)
+            except Endless as error:
+                raise ModelError(f"{error} It does so with a dialogue of two words; mend the template.") from None
+            except Unrenderable:
+                continue
         return None
 
     @cached_property
@@ -229,12 +249,16 @@ class Renderer:
         return "strftime_now" in self.template
 
 
+def _endless(why: str) -> Endless:
+    return Endless(f"the chat template loops or grows without end: {why} to render one dialogue.")
+
+
 class _errors:  # noqa: N801 - a context manager, read as a statement
     """Whatever a template raises comes as `Unrenderable`: templates are programs of strangers."""
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception):
+        if isinstance(error, Exception) and not isinstance(error, Endless):
             message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise Unrenderable(f"the chat template cannot render the dialogue: {message}") from None

@@ -4,12 +4,13 @@ The stage `template` writes them beside the tokenizer as transformers keeps them
 exports and evaluations read them there.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import ModelError
 from tasks.core.files import write_json
+from tasks.core.json_files import read_object
+from tasks.models.loading import MOST_TOKENS
 from tasks.models.text_config import text_part
 
 GENERATION = "generation_config.json"
@@ -31,9 +32,9 @@ def config_stop_ids(folder: Path | None) -> set[int]:
     """
     for name in (GENERATION, "config.json"):
         if folder and (folder / name).is_file():
-            value = text_part(json_object(folder / name)).get("eos_token_id")
+            value = text_part(read_object(folder / name, ModelError)).get("eos_token_id")
             ids = value if isinstance(value, list) else [] if value is None else [value]
-            if not all(type(token) is int for token in ids):
+            if not all(type(token) is int and 0 <= token < MOST_TOKENS for token in ids):
                 raise ModelError(f"{folder / name}: eos_token_id = {value!r} is no token's number; mend the file.")
             return set(ids)
     return set()
@@ -52,7 +53,7 @@ def setting(ids: set[int], tokenizer: Any) -> int | list[int]:
 
 def save_stop_ids(file: Path, ids: set[int], tokenizer: Any) -> None:
     """Set `eos_token_id` in a configuration, which is made where it is not there."""
-    values = json_object(file) if file.is_file() else {}
+    values = read_object(file, ModelError) if file.is_file() else {}
     write_json(file, {**values, "eos_token_id": setting(ids, tokenizer)})
 
 
@@ -60,17 +61,6 @@ def copy_stop_ids(source: Path, out: Path) -> None:
     """Have a folder with an adapter or a model stop where the folder `source` does, if it says so."""
     if not (source / GENERATION).is_file():
         return
-    value = json_object(source / GENERATION).get("eos_token_id")
+    value = read_object(source / GENERATION, ModelError).get("eos_token_id")
     for file in [out / GENERATION, *filter(Path.is_file, [out / "config.json"])]:
-        write_json(file, {**(json_object(file) if file.is_file() else {}), "eos_token_id": value})
-
-
-def json_object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises `ModelError` where it is none."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{file}: no valid JSON ({error}).") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{file}: no JSON object.")
-    return value
+        write_json(file, {**(read_object(file, ModelError) if file.is_file() else {}), "eos_token_id": value})

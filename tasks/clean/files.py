@@ -1,12 +1,14 @@
 """Which files are read: a file, a folder with data files, a `datasets` folder, or a data set of the hub."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from pydantic import BaseModel, Field
 
 from tasks.clean.formats import COMPRESSIONS, ENDINGS, ending
 from tasks.clean.settings import Part, Splits
 from tasks.core.errors import InputError, ModelError
+from tasks.core.json_files import read_as
 from tasks.core.paths import Paths
 
 BESIDE = frozenset(
@@ -15,6 +17,25 @@ BESIDE = frozenset(
 """What stages and `datasets` write beside rows; never read as rows."""
 
 KNOWN = f"{', '.join(ENDINGS)}, each also with {' or '.join(COMPRESSIONS)}"
+
+
+AGAIN = "this is not what `datasets` writes; save the data set again"
+
+
+class _Listed(BaseModel):
+    """dataset_dict.json."""
+
+    splits: list[str]
+
+
+class _File(BaseModel):
+    filename: str
+
+
+class _State(BaseModel):
+    """state.json."""
+
+    data_files: list[_File] = Field(alias="_data_files")
 
 
 @dataclass(frozen=True)
@@ -121,10 +142,7 @@ def _dataset_splits(root: Path) -> dict[str, str]:
         return {}
     from tasks.clean.split import split_named
 
-    try:
-        names = json.loads(listed.read_text(encoding="utf-8"))["splits"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{listed}: not what `datasets` writes; save the data set again.") from None
+    names = read_as(_Listed, listed, InputError, AGAIN).splits
     return {name: split for name in names if (split := split_named(name))}
 
 
@@ -140,10 +158,8 @@ def _is_listed(path: Path) -> bool:
     state = path.with_name("state.json")
     if not state.is_file():
         return True
-    try:
-        return path.name in {file["filename"] for file in json.loads(state.read_text(encoding="utf-8"))["_data_files"]}
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{state}: not what `datasets` writes; save the data set again.") from None
+    files = read_as(_State, state, InputError, AGAIN).data_files
+    return path.name in {file.filename for file in files}
 
 
 def _first(names: list[str], most: int = 8) -> str:

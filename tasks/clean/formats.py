@@ -28,7 +28,7 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 HEAD = 65536
 """Bytes that are looked at."""
 
-EXPANSION, ROOM = 300, 2**28
+EXPANSION, ROOM = 300, 2**24
 """A compressed file may unpack to so many times its size, or to so many bytes: beyond both it is taken for a bomb."""
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -93,8 +93,8 @@ def recognise(path: Path) -> Format:
         raise InputError(f"{path}: not a readable {ending(path)[1:].capitalize()} file: its first bytes are others.")
     if head.startswith(_UTF16):
         raise InputError(f"{path}: the text is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
-    if b"\0" in head:
-        raise InputError(f"{path}: the content has NUL bytes, so it is no text; remove the file.")
+    if _is_binary(head):
+        raise InputError(f"{path}: the content is no text: most lines have NUL bytes or are no UTF-8; remove the file.")
     return Format(_text(head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip(), kind), compression)
 
 
@@ -107,13 +107,21 @@ def open_decompressed(path: Path, compression: str | None) -> IO[bytes]:
 
 def _text(head: str, suggested: Kind) -> Kind:
     if head.startswith("["):
-        return "document" if suggested != "lines" or not _complete(head.splitlines()[0]) else "lines"
+        return "document" if suggested != "lines" or not _complete(head.split("\n", 1)[0]) else "lines"
     if not head.startswith("{"):
         return suggested
-    first, *more = head.splitlines()
+    first, *more = head.split("\n")  # JSON writes other breaks of lines, such as U+2028, as they are
     if _complete(first) and (any(line.strip() for line in more) or suggested == "lines"):
         return "lines"
     return "document" if suggested != "lines" or _goes_on(head) else "lines"
+
+
+def _is_binary(head: bytes) -> bool:
+    """Whether there are NUL bytes, and they and what is no UTF-8 are in most lines: one bad line is one bad row."""
+    if b"\0" not in head:
+        return False
+    lines = [line for line in head.split(b"\n") if line.strip()]
+    return sum(b"\0" in line or "\ufffd" in line.decode("utf-8", "replace") for line in lines) * 2 > len(lines)
 
 
 def _goes_on(head: str) -> bool:

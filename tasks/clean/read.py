@@ -16,6 +16,9 @@ from tasks.core.errors import InputError
 DEEPEST = 5000
 """Levels of the deepest JSON list that is read; the parser needs memory in proportion to their square."""
 
+BLANK = 5 * 10**6
+"""Blank lines that may follow each other: a file that is packed can hold any number of them."""
+
 
 def records(source: Source) -> Iterator[Record]:
     """Every record of one file. Faulty ones come with a `fault`; a file that is unreadable as a whole is an error."""
@@ -38,7 +41,7 @@ def records(source: Source) -> Iterator[Record]:
 def _lines(source: Source, format: Format) -> Iterator[Record]:
     """JSON Lines; blank lines are no records."""
     with open_decompressed(source.path, format.compression) as file:
-        number = 0
+        number = blank = 0
         while line := file.readline(LONGEST):
             number += 1
             if len(line) == LONGEST and not line.endswith(b"\n"):
@@ -51,9 +54,10 @@ def _lines(source: Source, format: Format) -> Iterator[Record]:
                 text = f"{shown} … ({LONGEST + rest} bytes)"
                 yield Record(source, number, None, text, "too_long_line")
                 continue
-            if b"\0" in line:
-                raise InputError(f"{source.path}: line {number} has a NUL byte, so this is no text; remove the file.")
-            if line.strip():
+            blank = 0 if line.strip() else blank + 1
+            if blank > BLANK:
+                raise InputError(f"{source.path}: more than {BLANK:,} blank lines up to line {number:,}; remove them.")
+            if not blank:
                 yield _parsed(source, number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
 
 

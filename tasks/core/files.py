@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError
+from tasks.core.json_files import read_object
 
 
 @contextmanager
@@ -47,12 +48,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_json(path: Path, stage: str) -> dict[str, Any]:
-    """The JSON object that `stage` left in `path`; raises `InputError` where it has not run."""
+    """The JSON object that `stage` left in `path`; raises `InputError` where it has not run, or the file is none."""
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path, remedy=f"run the stage {stage} again: dvc repro -f {stage}")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage {stage} first.") from None
-    return values
 
 
 def sha256(path: Path) -> str:

@@ -4,17 +4,24 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
+from tasks.core.yaml_files import Kind, parse
 
 PARAMS = str(PATHS.params)
 
 SECRET = "secret"
 """Type of a fault (pydantic's) whose value is not told."""
+
+SHOWN = 200
+"""Characters of a value that are shown."""
+
+MOST_FAULTS = 20
+"""Faults that are told at once."""
 
 
 class Settings(BaseModel):
@@ -106,24 +113,25 @@ def load(model: type[Model], path: Path, section: str = "") -> Model:
         return model.model_validate(_plain(value))
     except ValidationError as error:
         prefix, document = (section,) if section else (), read(path)
-        faults = [_sentence(path, document, model, prefix, fault) for fault in error.errors()]
+        faults = [_sentence(path, document, model, prefix, fault) for fault in error.errors()[:MOST_FAULTS]]
+        if more := error.error_count() - len(faults):
+            faults.append(f"{path}: {more} more faults; mend these first.")
         raise SettingsError("\n".join(faults)) from None
 
 
-def read(path: Path, kind: Literal["rt", "safe"] = "rt") -> Any:
+def read(path: Path, kind: Kind = "rt") -> Any:
     """The YAML mapping in `path`, with comments and line numbers; "safe", six times as fast, is without (ruamel)."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    yaml = YAML(typ=kind)
-    yaml.preserve_quotes = True  # else a text that needs them would lose them when the document is written again
+    if path.exists() and not path.is_file():
+        raise SettingsError(f"{path}: no file; put a YAML file there.")
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"))
+        document = parse(path.read_text(encoding="utf-8"), kind)
     except FileNotFoundError:
         what = "run temper in the project's folder" if path.name == PARAMS else "give a YAML file that is there"
         raise SettingsError(f"{path}: no such file; {what}.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path}: not valid YAML: no UTF-8 at byte {error.start}; save it as UTF-8.") from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}.") from None
     if not isinstance(document, dict):
         found = "nothing" if document is None else "a list" if isinstance(document, list) else "a single value"
         raise SettingsError(f"{path}: expected sections with keys, such as train, found {found}.")
@@ -211,9 +219,14 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
         return f"{where}: the key '{key}' is missing; add it."
     message = fault["msg"].removeprefix("Value error, ")
     # A section has too many values to be shown, and what is a secret is none to be shown.
-    shown = "" if isinstance(fault["input"], dict) or fault["type"] == SECRET else f" = {fault['input']!r}"
+    shown = "" if isinstance(fault["input"], dict) or fault["type"] == SECRET else f" = {_short(fault['input'])}"
     end = "" if message.endswith(("?", ".")) else "."
     return f"{where}: {key}{shown}: {message[0].lower()}{message[1:]}{end}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _line(document: Any, location: tuple[Any, ...]) -> int | None:

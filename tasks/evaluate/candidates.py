@@ -8,6 +8,8 @@ from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
 from tasks.core.settings import hint
 from tasks.evaluate.settings import BASES, KNOWN, Settings
+from tasks.models.adapter_files import adapter_config
+from tasks.models.foreign import foreign
 from tasks.models.loading import grow, load_model, load_tokenizer
 from tasks.models.record import base_folder, hub_folder
 from tasks.named.names import inside
@@ -57,10 +59,7 @@ def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
 
 def chat_tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`; raises `ModelError` where it has no chat template to ask by."""
-    try:
-        tokenizer = load_tokenizer(folder)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: no tokenizer that can be loaded ({' '.join(str(error).split())[:200]}).") from None
+    tokenizer = load_tokenizer(folder)
     if not tokenizer.chat_template:
         raise ModelError(f"{folder}: the tokenizer has no chat template, so the model cannot be asked; add one.")
     return tokenizer
@@ -84,7 +83,9 @@ def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> An
     if len(more) > 1:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, more[0]).eval()
+        adapter_config(more[0])
+        with foreign(more[0], "train again"):
+            model = PeftModel.from_pretrained(model, more[0]).eval()
     model.generation_config = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,

@@ -1,15 +1,15 @@
 """Adapters side by side over one base, as vLLM and LoRAX serve them: base named once, a folder an adapter."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from tasks.chat.stops import GENERATION
-from tasks.core.errors import ModelError
+from tasks.core.errors import InputError, ModelError
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
 from tasks.export.settings import Settings
+from tasks.models.adapter_files import adapter_config
 from tasks.models.record import base_record
 
 KEPT = ("adapter_config.json", "adapter_model.safetensors")
@@ -28,7 +28,7 @@ def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any
         (out / name).mkdir()
         for file in KEPT:
             shutil.copyfile(folder / file, out / name / file)
-        config = {**json.loads((folder / KEPT[0]).read_text()), "base_model_name_or_path": record["location"]}
+        config = {**adapter_config(folder), "base_model_name_or_path": record["location"]}
         write_json(out / name / KEPT[0], config)
     tokenizer = paths.tokenizer
     shutil.copytree(tokenizer, out / "tokenizer")
@@ -46,12 +46,12 @@ def write_adapters(settings: Settings, paths: Paths, out: Path) -> dict[str, Any
 
 def _rank(folder: Path) -> int:
     try:
-        config = json.loads((folder / KEPT[0]).read_text())
-    except FileNotFoundError:
+        config = adapter_config(folder)
+    except InputError:
         raise ModelError(f"export adapters: {folder} holds no adapter; take adapters out of export.formats.") from None
     if config["peft_type"] != "LORA" or config.get("modules_to_save"):
         raise ModelError(
             f"export adapters: {folder} is of the kind {config['peft_type']}"
             f"{' with modules saved whole' if config.get('modules_to_save') else ''}; servers take plain LoRA only."
         )
-    return int(max(config["r"], *config.get("rank_pattern", {}).values(), 0))
+    return int(max(config.get("r") or 0, *(config.get("rank_pattern") or {}).values(), 0))

@@ -1,14 +1,14 @@
 """What is known of an adapter before anything is loaded: its kind, whether it can be merged and how, and its base."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tasks.core.errors import InputError, ModelError
+from tasks.core.errors import ModelError
 from tasks.core.paths import PATHS
+from tasks.models.adapter_files import adapter_config, check_ranks, training_record
 from tasks.models.shards import StoredTensor, stored_tensors
 
 NO_WEIGHTS = "it adds to what the model reads, or runs beside its layers, and changes none of its weights"
@@ -75,21 +75,15 @@ def read(folder: Path, base: dict[str, Any]) -> Adapter:
 
     Raises `ModelError` where it cannot be merged, was trained on another base, or holds numbers that are not finite.
     """
-    try:
-        config = json.loads((folder / "adapter_config.json").read_text())
-        kind = str(config["peft_type"])
-    except FileNotFoundError:
-        raise InputError(f"{folder}: no adapter_config.json; give the folder of an adapter that peft saved.") from None
-    except (ValueError, KeyError, TypeError):
-        raise ModelError(
-            f"{folder / 'adapter_config.json'}: not an adapter's configuration; restore the file."
-        ) from None
+    config = adapter_config(folder)
+    kind = str(config["peft_type"])
     if reason := _unmergeable(kind, config):
         raise ModelError(
             f"{folder}: an adapter of the kind {kind} cannot be merged, because {reason}; it stays as it is, and loads "
             "as an adapter with peft."
         )
     adapter = Adapter(folder, config, stored_tensors(folder))
+    check_ranks(folder, config, max((side for tensor in adapter.tensors.values() for side in tensor.shape), default=0))
     _same_base(adapter, base)
     for name, tensor in adapter.tensors.items():
         if tensor.dtype.is_floating_point and not torch.isfinite(tensor.read()).all():
@@ -111,9 +105,7 @@ def _unmergeable(kind: str, config: dict[str, Any]) -> str | None:
 
 
 def _same_base(adapter: Adapter, base: dict[str, Any]) -> None:
-    file = adapter.folder / "training.json"
-    trained: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
-    if (known := trained.get("base")) and known != base["sha256"]:
+    if (known := training_record(adapter.folder).base) and known != base["sha256"]:
         raise ModelError(
             f"{adapter.folder}: the adapter was trained on a base with the hash {known[:12]}, and {PATHS.base} has "
             f"{base['sha256'][:12]}; put the base back that it was trained on, or train again."

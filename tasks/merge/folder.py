@@ -11,6 +11,7 @@ from tasks.chat.stops import GENERATION, save_stop_ids, stop_ids
 from tasks.core.errors import ModelError
 from tasks.core.files import write_json
 from tasks.core.paths import PATHS
+from tasks.models.foreign import CONFIG, foreign, read_config
 
 ENVIRONMENT_KEYS = ("_name_or_path", "transformers_version")
 """Keys of config.json that say where and by what it was written, not what the model is."""
@@ -24,7 +25,8 @@ def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, ou
     from transformers import GenerationConfig
 
     if (folder / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(folder)
+        with foreign(folder / "generation_config.json"):
+            model.generation_config = GenerationConfig.from_pretrained(folder)
     for config in (model.config, model.generation_config):
         config.eos_token_id = tokenizer.eos_token_id
         config.bos_token_id = tokenizer.bos_token_id
@@ -33,8 +35,9 @@ def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, ou
     model.config.architectures = [type(model).__name__]
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    model.config.save_pretrained(out)
-    model.generation_config.save_pretrained(out)
+    for config in (model.config, model.generation_config):  # both refuse to write what makes no sense
+        with foreign(folder / (CONFIG if config is model.config else "generation_config.json")):
+            config.save_pretrained(out)
     tokenizer.save_pretrained(out)
     for name in ("config.json", "generation_config.json"):
         values = json.loads((out / name).read_text())
@@ -54,9 +57,11 @@ def save_stops(out: Path, folders: Sequence[Path], tokenizer: Any) -> set[int]:
 
 def stored_dtype(folder: Path) -> torch.dtype:
     """The type in which a model folder keeps its weights."""
-    config = json.loads((folder / "config.json").read_text())
+    config = read_config(folder)
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
-    dtype: torch.dtype = getattr(torch, name)
+    dtype = getattr(torch, name, None) if isinstance(name, str) else None
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ModelError(f"{folder / CONFIG}: dtype = {name!r} is no type of weights; restore the file.")
     return dtype
 
 

@@ -18,9 +18,10 @@ import torch
 
 from tasks.core.errors import CheckFailed, ModelError
 from tasks.core.paths import PATHS
-from tasks.merge.modules import bare, blocks, merge_layer, merges
+from tasks.merge.modules import bare, blocks, fitting, merge_layer, merges
 from tasks.merge.source import Source
 from tasks.models.classes import auto_class
+from tasks.models.foreign import CONFIG, check_sizes, foreign
 
 
 class OffloadedModel:
@@ -30,16 +31,18 @@ class OffloadedModel:
         from accelerate import init_empty_weights
         from transformers import AutoConfig
 
-        config: Any = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
-        self.stored_vocabulary: int = config.get_text_config().vocab_size
-        config.__dict__.pop("quantization_config", None)
-        if vocabulary is not None:
-            config.get_text_config().vocab_size = vocabulary
-        with init_empty_weights(include_buffers=False):  # buffers, such as rotary frequencies, are computed
-            self.model: Any = auto_class(config).from_config(config, dtype=torch.float32)
-        self.config: Any = self.model.config
-        _empty(self.model)
-        self.model.tie_weights()
+        check_sizes(source.folder, source.tensors)
+        with foreign(source.folder / CONFIG, "restore the files of the model"):
+            config: Any = AutoConfig.from_pretrained(source.folder, trust_remote_code=False)
+            self.stored_vocabulary: int = config.get_text_config().vocab_size
+            config.__dict__.pop("quantization_config", None)
+            if vocabulary is not None:
+                config.get_text_config().vocab_size = vocabulary
+            with init_empty_weights(include_buffers=False):  # buffers, such as rotary frequencies, are computed
+                self.model: Any = auto_class(config).from_config(config, dtype=torch.float32)
+            self.config: Any = self.model.config
+            _empty(self.model)
+            self.model.tie_weights()
         self.names: dict[int, str] = {id(weight): name for name, weight in self.model.named_parameters()}
         self.weights = dict(self.model.named_parameters())  # keeps them alive, so that no id is used twice
         self.shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
@@ -77,17 +80,14 @@ class OffloadedModel:
         """
         from peft import PeftModel
 
-        try:
-            with warnings.catch_warnings(action="ignore"), _uncollected():  # of what is checked below, as an error
-                if self.tuned is None:
-                    self.tuned = PeftModel.from_pretrained(
-                        self.model, folder, adapter_name=name, low_cpu_mem_usage=True, torch_device="cpu"
-                    )
-                else:
-                    self.tuned.load_adapter(folder, name, low_cpu_mem_usage=True, torch_device="cpu")
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise ModelError(f"{folder}: the adapter does not fit the base in {PATHS.base}: {reason}") from None
+        # warnings are of what is checked below, as an error
+        with fitting(folder), warnings.catch_warnings(action="ignore"), _uncollected():
+            if self.tuned is None:
+                self.tuned = PeftModel.from_pretrained(
+                    self.model, folder, adapter_name=name, low_cpu_mem_usage=True, torch_device="cpu"
+                )
+            else:
+                self.tuned.load_adapter(folder, name, low_cpu_mem_usage=True, torch_device="cpu")
         check_names(folder, self, name, held)
         self._tie_again()
 

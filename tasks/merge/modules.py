@@ -1,13 +1,22 @@
 """The modules of a model with an adapter on it, as peft puts it there: which are wrapped, and what stands beneath."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from tasks.core.errors import ModelError
 from tasks.core.paths import PATHS
+from tasks.models.foreign import foreign
 from tasks.models.private_peft import wrappers
+
+
+def fitting(folder: Path) -> AbstractContextManager[None]:
+    """Around what puts the adapter in `folder` on a model: raises `ModelError` for whatever peft raises there."""
+    what = f"the adapter does not fit the base in {PATHS.base}"
+    return foreign(folder, "restore the files of both, or train again", what)
 
 
 def merges(module: Any) -> bool:

@@ -17,14 +17,13 @@ from tasks.merge.source import trained_on
 from tasks.merge.trained import MergeOptions, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
 from tasks.models.equivalence import Difference, compare, digits, probes
+from tasks.models.loading import load_tokenizer
 from tasks.models.record import base_folder, base_record
 from tasks.models.reload import Reloader
 
 
 def merge(settings: Settings, paths: Paths) -> None:
     """Write `data/merged`; raise `CheckFailed` where the merged model is not the trained one."""
-    from transformers import AutoTokenizer
-
     torch.set_num_threads(1)
     base, record = base_folder(paths), base_record(paths)
     adapter = _adapter(paths, record)
@@ -32,7 +31,7 @@ def merge(settings: Settings, paths: Paths) -> None:
     for folder in (*([adapter.folder] if adapter else []), *(other.folder for other in how.others.values())):
         check_origin(folder, record["location"], base, settings.base_names)
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
-    tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
+    tokenizer = load_tokenizer(paths.tokenizer)
     rows = probes(paths.templated, settings.probes, len(tokenizer))
     with Reloader() as reloader, written(paths.merged) as out:
         trained = open_trained(base, adapter, paths.trained, how)

@@ -4,13 +4,13 @@ A QLoRA adapter was fitted to the base's quantised weights. Merged into the orig
 quantising the merged weights again rounds much of it away; so it is merged into the quantised weights, expanded.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tasks.models.adapter_files import training_record
 from tasks.models.classes import from_pretrained
 from tasks.models.loading import keep_packing
 from tasks.models.shards import StoredTensor, stored_tensors
@@ -116,6 +116,5 @@ def trained_on(chosen: str, double: bool, trained: Path) -> Quantization | None:
         return None
     if chosen != "auto":
         return Quantization(chosen, double)
-    file = trained / "training.json"
-    recorded = (json.loads(file.read_text()) if file.is_file() else {}).get("quantization")
-    return Quantization(recorded["scheme"], bool(recorded.get("double_quant", True))) if recorded else None
+    recorded = training_record(trained).quantization
+    return Quantization(recorded.scheme, recorded.double_quant) if recorded else None

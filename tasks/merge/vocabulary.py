@@ -9,6 +9,7 @@ from tasks.core.errors import CheckFailed
 from tasks.core.paths import PATHS
 from tasks.merge.layers import OffloadedModel
 from tasks.merge.source import source
+from tasks.models.loading import load_tokenizer
 
 
 def check_new_tokens(base: Path, merged: Path, tokenizer: Any, templated: Path) -> int:
@@ -17,9 +18,7 @@ def check_new_tokens(base: Path, merged: Path, tokenizer: Any, templated: Path) 
     Such a row is what chance or padding left there; under LoRA it stays so unless the embeddings are trained too.
     Returns how many new tokens the training rows use.
     """
-    from transformers import AutoTokenizer
-
-    known = AutoTokenizer.from_pretrained(base, trust_remote_code=False).get_vocab()
+    known = load_tokenizer(base).get_vocab()
     new = {number: text for text, number in tokenizer.get_vocab().items() if text not in known}
     used = sorted(_used(templated / "train.arrow") & set(new)) if new else []
     before, after = OffloadedModel(source(base)), OffloadedModel(source(merged))

@@ -9,11 +9,15 @@ import torch
 from tasks.core.errors import MachineError, ModelError
 from tasks.core.paths import PATHS
 from tasks.merge.folder import save_beside
+from tasks.merge.modules import fitting
 from tasks.models.classes import from_pretrained
+from tasks.models.foreign import check_sizes
+from tasks.models.shards import stored_tensors
 
 
 def load_whole(folder: Path) -> Any:
     """The model in `folder`, in float32. Raises `ModelError` where a weight is missing and would be made up."""
+    check_sizes(folder, stored_tensors(folder))
     model, report = from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
@@ -28,13 +32,9 @@ def with_adapter(model: Any, folder: Path) -> Any:
     from peft import PeftModel
 
     vocabulary = model.get_input_embeddings().weight.shape[0]
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of what is checked below, as an error
-            tuned = PeftModel.from_pretrained(model, folder)
-            missing = tuned.load_adapter(folder, "default").missing_keys
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{folder}: the adapter does not fit the base in {PATHS.base}: {reason}") from None
+    with fitting(folder), warnings.catch_warnings(action="ignore"):  # of what is checked below, as an error
+        tuned = PeftModel.from_pretrained(model, folder)
+        missing = tuned.load_adapter(folder, "default").missing_keys
     if missing:
         raise ModelError(
             f"{folder}: the adapter does not fit the base in {PATHS.base} ({vocabulary} rows of embeddings): "

@@ -7,6 +7,8 @@ without, under other names.
 from pathlib import Path
 from typing import Any
 
+from tasks.models.foreign import CONFIG, foreign
+
 
 def auto_class(config: Any) -> Any:
     """transformers' Auto class for a model with this configuration: of text, or of text and images."""
@@ -19,11 +21,15 @@ def auto_class(config: Any) -> Any:
 
 
 def from_pretrained(folder: Path, **options: Any) -> Any:
-    """The model in `folder`, from safetensors alone and with no code of its own; `options` as transformers has them."""
+    """The model in `folder`, from safetensors alone and with no code of its own; `options` as transformers has them.
+
+    Raises `ModelError` where its files are not what they say.
+    """
     from transformers import AutoConfig
 
-    kind = auto_class(AutoConfig.from_pretrained(folder, trust_remote_code=False))
-    return kind.from_pretrained(folder, trust_remote_code=False, use_safetensors=True, **options)
+    with foreign(folder / CONFIG, "restore the files of the model"):
+        kind = auto_class(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        return kind.from_pretrained(folder, trust_remote_code=False, use_safetensors=True, **options)
 
 
 def beside_text(model: Any) -> list[str]:

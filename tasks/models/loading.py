@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, ModelError
 from tasks.models.classes import from_pretrained
+from tasks.models.foreign import foreign
 from tasks.models.private_transformers import gguf_tokenizer
+
+MOST_TOKENS = 2**22
+"""Ids from here on belong to no token: the largest vocabularies have some 260,000."""
 
 
 def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> Any:
@@ -21,14 +25,28 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
         raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
     gguf = gguf_file(folder)
     if gguf:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, device_map=device, trust_remote_code=False, gguf_file=gguf.name
-        )
+        with foreign(gguf, "restore the files of the model"):
+            _check_layers(gguf)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, device_map=device, trust_remote_code=False, gguf_file=gguf.name
+            )
     else:
         model = from_pretrained(folder, dtype=dtype, device_map=device)
     if getattr(model, "is_loaded_in_4bit", False):
         keep_packing(model)
     return model.eval()
+
+
+def _check_layers(file: Path) -> None:
+    """Raise `ModelError` where a GGUF file says that it has more layers than tensors: all of them would be built."""
+    from gguf import GGUFReader
+
+    reader = GGUFReader(file)
+    for name, field in reader.fields.items():
+        if name.endswith(".block_count") and int(field.contents()) > len(reader.tensors):
+            raise ModelError(
+                f"{file}: {name} = {field.contents()}, and there are {len(reader.tensors)} tensors; restore the file."
+            )
 
 
 def grow(model: Any, tokenizer: Any) -> bool:
@@ -53,14 +71,29 @@ def grow(model: Any, tokenizer: Any) -> bool:
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`: its own files, or what a GGUF file there holds, read as llama.cpp reads it.
 
-    Raises `OSError` or `ValueError` where there is none.
+    Raises `ModelError` where there is none, or one with token ids that no model has rows for.
     """
     from transformers import AutoTokenizer
 
     file = gguf_file(folder)
-    if file is None or (folder / "tokenizer_config.json").is_file():
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    return _as_llama_cpp(AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=file.name), file)
+    with foreign(folder, "restore its files", "there is no tokenizer that can be loaded"):
+        if file is None or (folder / "tokenizer_config.json").is_file():
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        else:
+            loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=file.name)
+            tokenizer = _as_llama_cpp(loaded, file)
+        check_ids(tokenizer, str(folder))
+    return tokenizer
+
+
+def check_ids(tokenizer: Any, name: str) -> None:
+    """Raise `ModelError`, with the tokenizer's `name`, where an id is beyond `MOST_TOKENS`: arrays go by ids."""
+    text, largest = max(tokenizer.get_vocab().items(), key=lambda pair: pair[1], default=("", 0))
+    if largest >= MOST_TOKENS:
+        raise ModelError(
+            f"{name}: the token {text[:40]!r} has the id {largest}, and no vocabulary has more than {MOST_TOKENS:,} "
+            "tokens; restore tokenizer.json."
+        )
 
 
 def _as_llama_cpp(loaded: Any, file: Path) -> Any:

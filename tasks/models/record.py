@@ -1,10 +1,13 @@
 """The base model as it was recorded: where it lies, and that it still is what it was."""
 
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
 
-from tasks.core.errors import ModelError
-from tasks.core.files import fingerprint, read_json, sha256
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from tasks.core.errors import InputError, ModelError
+from tasks.core.files import fingerprint, sha256
+from tasks.core.json_files import read_as
 from tasks.core.paths import Paths
 
 SMALL = 16 * 2**20
@@ -13,6 +16,35 @@ SMALL = 16 * 2**20
 
 DERIVED = ("trained", "converted")
 """Kinds of base that lie in data/base, and not where the user put them."""
+
+
+class _File(BaseModel):
+    """A file of the base."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: str
+
+
+class _Record(BaseModel):
+    """What base.json holds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: Literal["folder", "hub", "trained", "converted"]
+    location: Annotated[str, Field(min_length=1)]
+    revision: str | None = None
+    files: dict[Annotated[str, Field(pattern=r"^[^/\x00]+$")], _File]
+    sha256: str
+
+    @model_validator(mode="after")
+    def _lies_in_place(self) -> "_Record":
+        """A base that was made here lies in data/base."""
+        path = PurePosixPath(self.location)
+        if self.kind in DERIVED and (path.is_absolute() or ".." in path.parts):
+            raise ValueError(f"location = {self.location}: a base that was made here lies beside base.json")
+        if self.kind == "hub" and not self.revision:
+            raise ValueError("a model of the hub has a revision")
+        return self
 
 
 def describe(folder: Path) -> dict[str, dict[str, Any]]:
@@ -28,7 +60,12 @@ def identity(files: dict[str, dict[str, Any]]) -> str:
 
 def base_record(paths: Paths) -> dict[str, Any]:
     """`data/base/base.json`: kind, location, revision, files and their hash."""
-    return read_json(paths.base / "base.json", "base")
+    file = paths.base / "base.json"
+    try:
+        record = read_as(_Record, file, ModelError, "restore it, or run `dvc repro -f base`")
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file; run the stage base first.") from None
+    return record.model_dump()
 
 
 def base_folder(paths: Paths) -> Path:

@@ -9,11 +9,13 @@ import os
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from tasks.core.errors import ModelError
+from tasks.core.json_files import read_as
 
 INDEX = "model.safetensors.index.json"
 """Which file holds which tensor, where there are several."""
@@ -24,6 +26,30 @@ TYPES = {
     "I32": torch.int32, "F32": torch.float32, "F64": torch.float64, "I64": torch.int64,
 }  # fmt: skip
 """Types by their names in the header, in the library's order; a file holds the last of these first."""
+
+LONGEST = 100 * 10**6
+"""Bytes of the longest header, as the library has it."""
+
+Whole = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+
+
+class _Index(BaseModel):
+    """What stands in the index."""
+
+    weight_map: dict[str, Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]]
+    """File, in the same folder, by tensor."""
+
+
+class _Facts(BaseModel):
+    """What a header says of a tensor."""
+
+    dtype: str
+    shape: list[Whole]
+    data_offsets: tuple[Whole, Whole]
+    """First byte, and the one behind the last, from the end of the header."""
+
+
+_HEADER = TypeAdapter(dict[str, _Facts])
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,8 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
     """
     tensors: dict[str, StoredTensor] = {}
     index = folder / INDEX
-    named: dict[str, str] = json.loads(index.read_text()).get("weight_map", {}) if index.is_file() else {}
+    remedy = "restore the files of the model"
+    named = read_as(_Index, index, ModelError, remedy).weight_map if os.path.lexists(index) else {}
     for file in [folder / name for name in sorted(set(named.values()))] or sorted(folder.glob("*.safetensors")):
         if not file.is_file():
             raise ModelError(f"{file}: no such file, but {INDEX} names it; restore the files of the model.")
@@ -111,18 +138,37 @@ def _header(file: Path) -> dict[str, StoredTensor]:
     try:
         with file.open("rb") as source:
             length = int.from_bytes(source.read(8), "little")
-            if length > size - 8:
+            if length > min(size - 8, LONGEST):
                 raise ValueError("the header is cut off")
             header: dict[str, Any] = json.loads(source.read(length))
         header.pop("__metadata__", None)
-        tensors = {
-            name: StoredTensor(
-                TYPES[facts["dtype"]], tuple(facts["shape"]), file, 8 + length + facts["data_offsets"][0]
-            )
-            for name, facts in header.items()
-        }
-    except (ValueError, KeyError, TypeError) as error:
+        described = _HEADER.validate_python(header)
+        tensors = {name: _stored(name, facts, file, 8 + length) for name, facts in described.items()}
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = " ".join(str(part) for part in fault["loc"])
+        raise ModelError(f"{file}: the header is wrong at {where}: {fault['msg'].lower()}; restore the file.") from None
+    except RecursionError:
+        raise ModelError(f"{file}: the header is nested too deep for one; restore the file.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file}: not a safetensors file that can be read here ({error}); restore it.") from None
     if any(tensor.start + tensor.size > size for tensor in tensors.values()):
         raise ModelError(f"{file}: ends before its last tensor, at {size:,} bytes; restore the file.")
-    return dict(sorted(tensors.items(), key=lambda pair: pair[1].start))
+    ordered = dict(sorted(tensors.items(), key=lambda pair: (pair[1].start, pair[1].size)))
+    end = 8 + length
+    for name, tensor in ordered.items():
+        if tensor.start < end:
+            raise ModelError(f"{file}: the tensor {name} begins within another one; restore the file.")
+        end = tensor.start + tensor.size
+    return ordered
+
+
+def _stored(name: str, facts: _Facts, file: Path, start: int) -> StoredTensor:
+    """Where a tensor lies; raises `ValueError` where what its header says does not agree with itself."""
+    if facts.dtype not in TYPES:
+        raise ValueError(f"the tensor {name} has the unknown type {facts.dtype[:40]}")
+    first, end = facts.data_offsets
+    tensor = StoredTensor(TYPES[facts.dtype], tuple(facts.shape), file, start + first)
+    if end - first != tensor.size:
+        raise ValueError(f"the tensor {name} takes {tensor.size} bytes by its shape, {end - first} by its place")
+    return tensor

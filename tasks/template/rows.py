@@ -1,6 +1,5 @@
 """Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, fitted to the length."""
 
-import json
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -11,6 +10,7 @@ import pyarrow as pa
 
 from tasks.chat.environment import MOST_TOOLS
 from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.core.json_files import json_value
 from tasks.rows.canonical import Message, turns
 from tasks.template import sequence
 from tasks.template.checks import ERRORS
@@ -134,7 +134,7 @@ class Templater:
             if len(self._known_tools) >= MOST_TOOLS:
                 self._known_tools.clear()
             try:
-                tools = json.loads(text)
+                tools = json_value(text)
             except ValueError:
                 tools = None
             if not isinstance(tools, list):

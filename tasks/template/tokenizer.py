@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.chat.stops import config_stop_ids, json_object
+from tasks.chat.stops import config_stop_ids
 from tasks.core.errors import InputError, ModelError
+from tasks.core.json_files import read_object
+from tasks.models.foreign import foreign
+from tasks.models.loading import check_ids
 from tasks.models.text_config import text_part, text_value
 from tasks.template.settings import Settings
 
@@ -49,10 +52,15 @@ def read(folder: Path | str, settings: Settings, **options: bool) -> Any:
 
     if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
         raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
-    try:
+    with foreign(Path(folder), "restore its files", "the tokenizer cannot be loaded"):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
-    except Exception as error:  # these are files of strangers, and what reads them raises anything
-        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {' '.join(str(error).split())[:300]}") from None
+    check_ids(tokenizer, str(folder))
+    longest = tokenizer.model_max_length
+    if not isinstance(longest, int | float) or longest != longest:
+        raise ModelError(
+            f"{folder}: model_max_length = {str(longest)[:40]!r} of the tokenizer is no number of tokens; mend "
+            "tokenizer_config.json."
+        )
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
     if settings.chat_template is not None:
@@ -76,7 +84,7 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
         notes["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
     if not isinstance(tokenizer.chat_template, str):
         raise ModelError(f"{name}: the tokenizer has several chat templates; name one file in template.chat_template.")
-    if tokenizer.eos_token is None:
+    if not tokenizer.eos_token or tokenizer.eos_token_id is None:
         raise ModelError(f"{name}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # harmless: padding is masked by position, not by token
@@ -92,7 +100,7 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
 
 def context_length(base: Path) -> int | None:
     """The longest sequence that the base was made for, in tokens, from its config.json."""
-    config = json_object(base / "config.json")
+    config = read_object(base / "config.json", ModelError)
     part = text_part(config)
     older = part.get("n_positions") and not part.get("max_position_embeddings")
     name = "n_positions" if older else "max_position_embeddings"
@@ -110,7 +118,7 @@ def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
 
 def embedding_rows(base: Path, settings: Settings) -> int | None:
     """Rows of the base's embeddings, from its config.json; None where it does not say, or where they will grow."""
-    size = _count(text_value(base, json_object(base / "config.json"), "vocab_size"), base, "vocab_size")
+    size = _count(text_value(base, read_object(base / "config.json", ModelError), "vocab_size"), base, "vocab_size")
     return None if settings.new_tokens else size
 
 

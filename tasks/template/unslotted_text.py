@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
+from tasks.core.json_files import json_value
 from tasks.rows.canonical import Message
 from tasks.template.markup import FittedMarkup, Markup, forms
 
@@ -28,7 +29,7 @@ def count_lost_arguments(markup: Markup, fitted: FittedMarkup, text: str, texts:
     for number, slot in markup.arguments:
         region = text[fitted.starts[number] : fitted.starts[number + 1]]
         try:
-            values = json.loads(texts[slot])
+            values = json_value(texts[slot])
         except ValueError:
             values = texts[slot]
         count += not all(_stands(value, region) for value in leaves(values))

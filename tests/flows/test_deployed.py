@@ -180,7 +180,7 @@ def test_bad_settings_stop_it_before_anything_runs(toy: Toy) -> None:
 def test_the_same_stage_in_two_worktrees_runs_once(toy: Toy) -> None:
     gate = toy.hold("train")
     runs = [
-        subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.environment, stderr=subprocess.DEVNULL)
+        subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.admitted, stderr=subprocess.DEVNULL)
         for _ in range(2)
     ]
     toy.held("train")
@@ -195,7 +195,7 @@ def test_what_died_is_removed_at_the_next_start_and_its_checkpoints_go_on(
     toy: Toy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = toy.hold("merge")
-    run = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.environment)
+    run = subprocess.Popen([sys.executable, "-c", PROGRAM], cwd=toy.path, env=toy.admitted)
     stage = psutil.Process(toy.held("merge"))
     (worktree,) = [path for path in Paths(toy.path).worktrees.iterdir() if path.is_dir()]
     (worktree / "data/scratch/train-1").mkdir(parents=True)

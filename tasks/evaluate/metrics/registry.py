@@ -4,13 +4,13 @@ To add one: an entry here. All else reads it: the settings, their JSON schema, t
 decision. `compare` makes an entry of a function of output and reference.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tasks.bounds.patterns import usable
 from tasks.evaluate.metrics import code, custom, structure, text
 from tasks.named.names import inside
 
@@ -82,15 +82,15 @@ def check_files(metric: "Metric", scoring: Path) -> None:
 
 
 def _regex(metric: "Metric", scoring: Path) -> Score:
-    find = text.pattern(str(metric.pattern))
+    find = text.pattern(str(metric.pattern), "evaluate.metrics: pattern")
     return lambda output, reference, row: find(output, reference)
 
 
 def _compiles(metric: "Metric") -> None:
     try:
-        re.compile(str(metric.pattern))
-    except re.error as error:
-        raise ValueError(f"the pattern is no regular expression ({error})") from None
+        usable(str(metric.pattern))
+    except ValueError as error:
+        raise ValueError(f"the pattern cannot be used: {error}") from None
 
 
 def _json_schema(metric: "Metric", scoring: Path) -> Score:

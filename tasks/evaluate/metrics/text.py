@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from tasks.bounds.patterns import searcher
+
 PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -35,12 +37,13 @@ def contains(output: str, reference: str) -> float:
     return float(bool(reference.strip()) and spaced(reference) in spaced(output))
 
 
-def pattern(expression: str) -> Callable[[str, str], float]:
+def pattern(expression: str, key: str) -> Callable[[str, str], float]:
     """1 where the output holds what the expression says; with a group, where its first find there is the reference's.
 
-    A reference in which the expression finds nothing is what the output's find must be itself.
+    A reference in which the expression finds nothing is what the output's find must be itself. `key` is named where a
+    search takes too long.
     """
-    search = re.compile(expression, re.MULTILINE).search
+    search = searcher(expression, key, re.MULTILINE)
 
     def compare(output: str, reference: str) -> float:
         output_match = search(output)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.generate.documents.read import Document
+from tasks.bounds.child import in_child
+from tasks.core.errors import InputError
+from tasks.generate.documents.read import SECONDS, SPEED, Document
 
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(.+?)[ \t]*#*$")
+_HEADING = re.compile(r"(#{1,6})[ \t]+(?=[^ \t])")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 
 
@@ -41,9 +43,15 @@ def chunks(document: Document, longest: int) -> Iterator[Chunk]:
     """
     from semantic_text_splitter import MarkdownSplitter
 
+    def cut() -> tuple[list[tuple[int, str]], list[int], list[tuple[str, ...]]]:
+        return [*MarkdownSplitter(longest).chunk_indices(document.text)], *_headings(document.text)
+
+    def refuse(why: str) -> InputError:
+        return InputError(f"{document.name}: it cannot be cut into pieces ({why}); mend the document, or take it out.")
+
+    pieces, starts, paths = in_child(cut, SECONDS + len(document.text) / SPEED, refuse)
     breaks = [newline.start() for newline in re.finditer("\n", document.text)]
-    starts, paths = _headings(document.text)
-    for number, (start, text) in enumerate(MarkdownSplitter(longest).chunk_indices(document.text)):
+    for number, (start, text) in enumerate(pieces):
         end = start + len(text)
         first, last = bisect_right(breaks, start - 1) + 1, bisect_right(breaks, max(start, end - 1) - 1) + 1
         at = bisect_right(starts, start) - 1
@@ -64,8 +72,9 @@ def _headings(text: str) -> tuple[list[int], list[tuple[str, ...]]]:
             elif fence_line[1].startswith(fence):
                 fence = ""
         elif not fence and (heading := _HEADING.match(line)):
-            level = len(heading[1])
-            path = [*(above for above in path if above[0] < level), (level, heading[2])]
+            level, rest = len(heading[1]), line[heading.end() :]
+            title = rest.rstrip("#").rstrip(" \t") or rest[0]
+            path = [*(above for above in path if above[0] < level), (level, title)]
             starts.append(at)
             paths.append(tuple(name for _, name in path))
         at += len(line) + 1

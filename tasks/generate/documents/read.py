@@ -2,11 +2,13 @@
 
 import logging
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.bounds.child import in_child
 from tasks.core.errors import InputError
 
 
@@ -39,13 +41,31 @@ def documents(folder: Path, where: str, left: Counter[str] | None = None) -> Ite
                 left[path.suffix.lower() or path.name] += 1
             continue
         count += 1
-        document = reader(path, name)
+        document = _read(reader, path, name)
         if document.text.strip():
             yield document
         elif left is not None:
             left["empty"] += 1
     if not count:
         raise InputError(f"generate.input = {where}: no document in it; known kinds: {', '.join(READERS)}.")
+
+
+def _read(reader: Callable[[Path, str], Document], path: Path, name: str) -> Document:
+    """The document, read within bounds. Raises `InputError` where it is too large, nested too deep, or a bomb."""
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise InputError(f"{path}: {size:,} bytes are more than the {LARGEST:,} of a document; cut it into several.")
+
+    def refuse(why: str) -> InputError:
+        return InputError(f"{path}: the document cannot be read ({why}); mend it, or take it out.")
+
+    document = in_child(lambda: reader(path, name), SECONDS + size / SPEED, refuse)
+    if len(document.text) > LONGEST:
+        raise InputError(
+            f"{path}: {len(document.text):,} characters of text are more than the {LONGEST:,} of a document; cut it "
+            "into several."
+        )
+    return document
 
 
 def _text(path: Path, name: str) -> Document:
@@ -70,8 +90,16 @@ def _docx(path: Path, name: str) -> Document:
     import mammoth
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(part.file_size for part in archive.infolist())
+        if size > UNPACKED:
+            raise InputError(
+                f"{path}: it unpacks to {size:,} bytes, more than the {UNPACKED:,} of a document; take it out."
+            )
         with path.open("rb") as file:
             return Document(name, _markdown(mammoth.convert_to_html(file).value))
+    except InputError:
+        raise
     except Exception as error:  # zipfile, xml and mammoth raise whatever they like at a broken file
         raise _unreadable(path, "a Word document (.docx)", error) from None
 
@@ -125,6 +153,15 @@ def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
     detail = f"{type(error).__name__}: {reason}"
     return InputError(f"{path}: not {kind} that can be read ({detail}); mend it, or take it out.")
 
+
+LARGEST, LONGEST = 2**27, 2**23
+"""Bytes of the largest file that is a document, and characters of the longest text."""
+
+UNPACKED = 2**26
+"""Bytes of all parts of a Word document together."""
+
+SECONDS, SPEED = 20.0, 2**18
+"""Of computing for any document, and how many bytes of one get a second more."""
 
 MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 """Byte order marks, and the encoding that each announces."""

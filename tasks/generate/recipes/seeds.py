@@ -7,7 +7,11 @@ from typing import Any
 
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
+from tasks.core.yaml_files import parse
 from tasks.generate.settings import Settings
+
+LARGEST = 2**24
+"""Characters of the longest YAML file of entries."""
 
 
 def seeds(settings: Settings, paths: Paths, key: str) -> list[dict[str, Any]]:
@@ -51,13 +55,10 @@ def _entries(path: Path) -> Iterator[Any]:
                         f"{path}, line {number}: not valid JSON ({error}); mend or remove the line."
                     ) from None
         return
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
     try:
-        document = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+        document = parse(path.read_text(encoding="utf-8"), "safe", LARGEST)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}.") from None
     if not isinstance(document, list):
         raise InputError(f"{path}: expected a list of entries, found {type(document).__name__}.")
     yield from document

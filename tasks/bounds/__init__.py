@@ -1,0 +1,1 @@
+"""Bounds on time and memory, for work whose size a stranger decides."""

@@ -1,0 +1,103 @@
+"""Bounds on work whose size a stranger's file decides: a template, a pattern, a document that unpacks.
+
+    with Bounds(10.0, lambda why: InputError(f"{path}: {why}; take the file out.")):
+        convert(path)
+
+Time is what the process computes, not what passes, so that a busy machine refuses nothing that a quiet one takes.
+"""
+
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+from tasks.core.errors import TemperError
+
+ROOM = 2**30
+"""Bytes that bounded work may take besides what the process has."""
+
+
+class _Alarm(BaseException):
+    """No `except Exception` of a library stops it on its way to the bounds that have set it."""
+
+
+class Bounds:
+    """A limit of computing time and memory for the work within; beyond it `refuse(why)` is raised.
+
+    Time is limited in the main thread only, and between two steps of Python or of `re`; memory on Linux only. Bounds
+    within bounds count together with them. Entering and leaving takes some microseconds.
+    """
+
+    __slots__ = ("_memory", "_outer", "_refuse", "_seconds", "_space", "_start", "_timed")
+
+    def __init__(self, seconds: float, refuse: Callable[[str], TemperError], memory: int = ROOM) -> None:
+        """`seconds` of computing, `memory` in bytes besides what the process has."""
+        self._seconds, self._refuse, self._memory = seconds, refuse, memory
+
+    def __enter__(self) -> None:
+        self._space = space(self._memory)
+        self._timed = threading.get_ident() == threading.main_thread().ident
+        if self._timed:
+            _listen()
+            self._start = time.process_time()
+            self._outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._space:
+            resource.setrlimit(resource.RLIMIT_AS, self._space)
+        if self._timed:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+            if self._outer:  # by the clock of the process: the timer's own counts in steps of some milliseconds
+                left = self._outer - (time.process_time() - self._start)
+                if left <= 0 and error is None:
+                    raise _Alarm
+                signal.setitimer(signal.ITIMER_VIRTUAL, max(1e-3, left))
+        if isinstance(error, _Alarm):
+            raise self._refuse(f"it takes more than {self._seconds:g} seconds of computing") from None
+        if isinstance(error, MemoryError):
+            raise self._refuse(f"it takes more than {self._memory / 2**30:g} GiB of memory") from None
+
+
+_listens: list[bool] = []
+"""Not empty once the alarm of this process is heard."""
+
+_statm: list[int] = []
+"""The open file in which the kernel says how large this process is."""
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def _listen() -> None:
+    if not _listens:
+        signal.signal(signal.SIGVTALRM, _ring)
+        _listens.append(True)
+
+
+def _ring(number: int, frame: FrameType | None) -> None:
+    raise _Alarm
+
+
+def space(size: int) -> tuple[int, int] | None:
+    """Let the process have `size` bytes of addresses besides those it has.
+
+    Returns its limits as they were; None where they are as narrow already, or the system knows none.
+    """
+    if sys.platform != "linux":
+        return None
+    if not _statm:
+        _statm.append(os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC))
+    most = int(os.pread(_statm[0], 64, 0).split(b" ", 1)[0]) * _PAGE + size
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    if limits[0] != resource.RLIM_INFINITY and limits[0] <= most:
+        return None
+    resource.setrlimit(resource.RLIMIT_AS, (most, limits[1]))
+    return limits
+
+
+os.register_at_fork(after_in_child=_statm.clear)  # it would be the parent's size

@@ -1,0 +1,125 @@
+"""Bounds on time and memory: what is within them passes, what is not is refused in the words of the caller."""
+
+import os
+import re
+import time
+
+import pytest
+
+from tasks.bounds.child import in_child
+from tasks.bounds.limits import Bounds
+from tasks.bounds.patterns import searcher, usable
+from tasks.core.errors import InputError
+
+MEBIBYTE = 2**20
+
+
+def refuse(why: str) -> InputError:
+    return InputError(f"the file: {why}.")
+
+
+def spin() -> None:
+    while True:
+        pass
+
+
+def test_work_within_the_bounds_passes_and_leaves_no_alarm() -> None:
+    with Bounds(0.5, refuse):
+        text = "a" * MEBIBYTE
+    start = time.process_time()
+    while time.process_time() - start < 0.7:
+        pass
+    assert len(text) == MEBIBYTE
+
+
+def test_a_loop_is_ended() -> None:
+    with pytest.raises(InputError, match=r"^the file: it takes more than 0\.1 seconds of computing\.$"):
+        loop()
+
+
+def loop() -> None:
+    with Bounds(0.1, refuse):
+        spin()
+
+
+def test_no_except_of_a_library_stops_the_end_of_a_loop() -> None:
+    with pytest.raises(InputError, match="seconds of computing"), Bounds(0.1, refuse):
+        try:
+            spin()
+        except Exception:
+            pytest.fail("a library would go on")
+
+
+def test_memory_is_refused_and_then_there_again() -> None:
+    sentence = r"^the file: it takes more than 0\.5 GiB of memory\.$"
+    with pytest.raises(InputError, match=sentence), Bounds(5.0, refuse, 2**29):
+        bytearray(2**30)
+    assert len(bytearray(2**30)) == 2**30
+
+
+def test_bounds_within_bounds_count_together() -> None:
+    with pytest.raises(InputError, match=r"more than 0\.3 seconds"), Bounds(0.3, refuse):
+        for _ in range(100):
+            with Bounds(5.0, refuse):
+                end = time.process_time() + 0.02
+                while time.process_time() < end:
+                    pass
+
+
+def test_a_child_returns_what_its_work_returns() -> None:
+    assert in_child(lambda: {"pages": (1, 2)}, 5.0, refuse) == {"pages": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("work", "sentence"),
+    [
+        (spin, r"the file: it takes more than 1 seconds of computing\."),
+        (lambda: bytearray(2**34), r"the file: it takes more than 1 GiB of memory\."),
+        (os.abort, r"the file: the library that reads it crashes \(SIGABRT\)\."),
+        (lambda: 1 // 0, r"the file: ZeroDivisionError: integer division or modulo by zero\."),
+        (lambda: os._exit(3), r"the file: the library that reads it crashes \(exit code 3\)\."),
+    ],
+)
+def test_a_child_that_does_not_end_well_is_a_sentence(work: object, sentence: str) -> None:
+    assert callable(work)
+    with pytest.raises(InputError, match=f"^{sentence}$"):
+        in_child(work, 1.0, refuse)
+
+
+def test_an_error_of_the_work_itself_comes_back() -> None:
+    def work() -> None:
+        raise InputError("line 3 is wrong.")
+
+    with pytest.raises(InputError, match=r"^line 3 is wrong\.$"):
+        in_child(work, 5.0, refuse)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"#### (-?\d+)", r"^\s*(yes|no)\b", r".*\.(q|k|v)_proj", r".*foo.*bar", "all-linear"]
+)
+def test_patterns_in_use_are_usable(pattern: str) -> None:
+    assert usable(pattern) == pattern
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+$", "(.*)*(.*)*x$", r"(\w+\s?)*!", "(foo|foo)*x", "(x+x+)+y", r"^(\d+\.?)+$"]
+)
+def test_patterns_that_would_search_for_ever_are_refused(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.bounds.patterns.TRIED", 0.2)
+    with pytest.raises(ValueError, match=r"it takes more than 0\.2 second to search"):
+        usable(pattern)
+
+
+def test_no_pattern_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="it is no regular expression"):
+        usable("(")
+
+
+def test_a_search_that_takes_too_long_names_key_and_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.bounds.patterns.SEARCHED", 0.1)
+    search = searcher("(b+)+$", "align.rewards.0.pattern", re.MULTILINE)
+    assert search("abb") is not None
+    with pytest.raises(
+        InputError, match=r"^align\.rewards\.0\.pattern = '\(b\+\)\+\$': it takes more than 0\.1 seconds"
+    ):
+        search("b" * 60 + "!")

@@ -1,0 +1,43 @@
+"""Templates that loop or grow are refused: with a dialogue of two words at once, with a long one that row alone."""
+
+import pytest
+
+from tasks.chat import renderer
+from tasks.chat.renderer import Endless, Renderer
+from tasks.core.errors import ModelError
+from tests.tasks import tiny
+
+LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+GROW = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
+LONG = "{{ 'x' * 2000000 }}"
+
+
+def templated(template: str) -> Renderer:
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = template + tiny.CHATML
+    return Renderer(tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        (LOOP, r"it takes more than 0\.2 seconds of computing to render one dialogue"),
+        (GROW, "it takes more than 1 GiB of memory to render one dialogue"),
+        (LONG, r"it comes out 2,000,\d{3} characters long"),
+    ],
+)
+def test_a_template_that_never_ends_is_refused_at_once(
+    template: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderer, "RENDERING", 0.2 if template == LOOP else 5.0)
+    with pytest.raises(ModelError, match=f"loops or grows without end: {why}"):
+        templated(template)
+
+
+def test_only_the_row_that_makes_it_loop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = templated("{% if messages|length > 2 %}" + LOOP + "{% endif %}")
+    monkeypatch.setattr(renderer, "RENDERING", 0.2)
+    short = tiny.conversations()[0]
+    assert "docker start web" in ready.render(short)
+    with pytest.raises(Endless, match="loops or grows"):
+        ready.render([*short, *short])
