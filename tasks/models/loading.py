@@ -60,12 +60,18 @@ def grow(model: Any, tokenizer: Any) -> bool:
     known = model.get_input_embeddings().num_embeddings
     if len(tokenizer) <= known:
         return False
+    kinds = [type(layer) for layer in _ends(model)]
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
-        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-            if layer is not None:
-                layer.weight[known:] = layer.weight[:known].mean(0)
+        for layer, kind in zip(_ends(model), kinds, strict=True):
+            layer.__class__ = kind  # torch's own class stands there now, also where `tasks.models.compact` had put one
+            layer.weight[known:] = layer.weight[:known].float().mean(0)
     return True
+
+
+def _ends(model: Any) -> list[Any]:
+    """The embeddings, and the head where there is one."""
+    return [layer for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -14,6 +14,7 @@ from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import hint
 from tasks.models.classes import beside_text
+from tasks.models.compact import shown_wide, widen_trained
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
 from tasks.training.targets import check_targets
@@ -83,12 +84,14 @@ def attach(
     the model.
     """
     apart = beside_text(model)
-    if settings.method == "full":
-        for path in apart:
-            model.get_submodule(path).requires_grad_(False)
-        return model
-    if settings.method == "freeze":
-        unfreeze(what, model, settings.freeze)
+    if METHODS[settings.method].kind is None:
+        if settings.method == "freeze":
+            unfreeze(what, model, settings.freeze)
+        else:
+            for path in apart:
+                model.get_submodule(path).requires_grad_(False)
+        if settings.weights == "float32":
+            widen_trained(model)
         return model
     if settings.method == "trainable_tokens" and model.config.tie_word_embeddings:
         raise SettingsError(
@@ -104,11 +107,13 @@ def attach(
         _train_embeddings(what, settings.method, config, model)
     _keep_packing(model)
     try:
-        tuned = get_peft_model(model, config)
+        with shown_wide(model, getattr(config, "modules_to_save", None) or ()):
+            tuned = get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, AssertionError, RuntimeError, ImportError) as error:
         key = "lora.target_modules" if METHODS[settings.method].lora and "target" in str(error).lower() else "peft"
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: {what}.{key} does not fit the base: {reason}") from None
+    widen_trained(tuned)
     if settings.method == "eva":
         _initialize_eva(what, tuned, rows)
     if METHODS[settings.method].plain:
@@ -157,13 +162,20 @@ def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
 def _spare(config: Any, model: Any, apart: list[str]) -> None:
     """Have peft leave alone what must not be tuned where it chooses the layers itself: modules of the paths `apart`,
     which text does not pass, and the projections that peft refuses in Mamba's layers."""
-    if getattr(config, "target_modules", None) != "all-linear" or config.exclude_modules:
+    if getattr(config, "target_modules", None) != "all-linear" or getattr(config, "exclude_modules", None):
         return
     parts = [rf"{re.escape(path)}(\..*)?" for path in apart]
     if model.config.model_type in MAMBA:
         parts += [r".*\.(out_proj|conv1d)"]
-    if parts:
-        config.exclude_modules = "|".join(parts)
+    if not parts:
+        return
+    pattern = "|".join(parts)
+    if hasattr(config, "exclude_modules"):
+        config.exclude_modules = pattern
+        return
+    head = model.get_output_embeddings()
+    layers = ((path, layer) for path, layer in model.named_modules() if isinstance(layer, torch.nn.Linear))
+    config.target_modules = {path for path, layer in layers if layer is not head and not re.fullmatch(pattern, path)}
 
 
 def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:
