@@ -43,7 +43,7 @@ def merge(settings: Settings, paths: Paths) -> None:
         stops = save_stops(out, (base, paths.tokenizer), tokenizer)
         difference = compare(expected, reloader.logits(out, rows), str(PATHS.merged), stops)
         exact = dtype == torch.float32 and how.exact
-        _judge(settings, adapter, exact, dtype, difference, effect)
+        _judge(settings, adapter, how, exact, dtype, difference, effect)
         new = check_new_tokens(base, out, tokenizer, paths.templated)
         facts = {
             "method": adapter.kind if adapter else "full",
@@ -99,6 +99,7 @@ def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adap
 def _judge(
     settings: Settings,
     adapter: Adapter | None,
+    how: MergeOptions,
     exact: bool,
     dtype: torch.dtype,
     difference: Difference,
@@ -125,9 +126,12 @@ def _judge(
     share = difference.divergence / effect.divergence if effect.divergence else 0.0
     if share > settings.max_error:
         kind = str(dtype).removeprefix("torch.")
+        why = f"{kind} rounds the update away. Set merge.dtype to float32, or keep the adapter."
+        if how.quantization != how.reference:
+            left = f"as {how.reference.scheme} left it" if how.reference else "as it is stored"
+            why = f"it was trained on the base {left}. Set merge.trained_on to auto, or keep the adapter."
         raise CheckFailed(
             f"{PATHS.merged}: stored as {kind} the merged model diverges from base and live adapter by "
             f"{difference.divergence:.3g} nats a token, {share:.1%} of the {effect.divergence:.3g} that training made, "
-            f"more than merge.max_error = {settings.max_error:g} allows: {kind} rounds the update away. Set "
-            "merge.dtype to float32, or keep the adapter."
+            f"more than merge.max_error = {settings.max_error:g} allows: {why}"
         )
