@@ -24,7 +24,7 @@ def misfit(offloaded: OffloadedModel) -> str | None:
     if not missing:
         return None
     known = set(offloaded.source.tensors) & set(paths)
-    if known and not renames_weights(offloaded.config.model_type):
+    if known and not renames_weights(offloaded.model):
         raise ModelError(
             f"the base lacks {len(missing)} of its weights, such as {missing[0]}; they would be made up at random: "
             "restore the files of the model."

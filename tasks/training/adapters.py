@@ -165,6 +165,8 @@ def _spare(config: Any, model: Any, apart: list[str]) -> None:
     if getattr(config, "target_modules", None) != "all-linear" or getattr(config, "exclude_modules", None):
         return
     parts = [rf"{re.escape(path)}(\..*)?" for path in apart]
+    # Phi-MoE's router is a linear layer that returns two tensors, which LoRA's forward pass does not expect
+    parts += [re.escape(path) for path, module in model.named_modules() if _routes(module)]
     if model.config.model_type in MAMBA:
         parts += [r".*\.(out_proj|conv1d)"]
     if not parts:
@@ -176,6 +178,11 @@ def _spare(config: Any, model: Any, apart: list[str]) -> None:
     head = model.get_output_embeddings()
     layers = ((path, layer) for path, layer in model.named_modules() if isinstance(layer, torch.nn.Linear))
     config.target_modules = {path for path, layer in layers if layer is not head and not re.fullmatch(pattern, path)}
+
+
+def _routes(module: Any) -> bool:
+    """Whether it is a linear layer by its class, and chooses experts."""
+    return isinstance(module, torch.nn.Linear) and type(module).__name__.endswith("Router")
 
 
 def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:

@@ -138,7 +138,7 @@ DENSE: dict[str, Family] = {
     ),
     "bloom": Family("bloom", {"hidden_size": 64, "n_layer": 2, "n_head": 4}, bare=True, padded=True),
     "exaone4": Family("exaone4", {"head_dim": 16, **SLIDING}),
-    "seed_oss": Family("seed_oss", {"head_dim": 16}),
+    "seed_oss": Family("seed_oss", {"head_dim": 16, "attention_dropout": 0.0, "residual_dropout": 0.0}),
     "ernie4_5": Family("ernie4_5", {"head_dim": 16, "tie_word_embeddings": True}),
     "helium": Family("helium", {"head_dim": 16}),
     "arcee": Family("arcee", {"head_dim": 16}),

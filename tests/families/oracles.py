@@ -15,6 +15,9 @@ EMBEDDINGS = ("embed", "wte", "wpe", "lm_head")
 SCALES = (".absmax", "quant_map", "quant_state", ".SCB", "weight_format")
 """Parts of names: what bitsandbytes leaves whole on purpose, and what it stores beside low bits."""
 
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""Keys of a configuration with the number of experts."""
+
 IGNORED = -100
 """The label of a token that is not trained."""
 
@@ -75,7 +78,11 @@ def _logits(model: Any, ids: list[int]) -> Any:
 
 
 def loss(paths: Paths) -> dict[str, Any]:
-    """The first loss of the curve beside the base's own mean cross entropy over all trained tokens."""
+    """The first loss of the curve beside the base's own mean cross entropy over all trained tokens.
+
+    trl adds a mixture's balance loss, weighed by `router_aux_loss_coef`; it is at most the number of experts (Switch
+    Transformers, arXiv:2101.03961, equation 4).
+    """
     import torch
 
     total, tokens, model = 0.0, 0, _plain(paths.root / "model")
@@ -88,8 +95,16 @@ def loss(paths: Paths) -> dict[str, Any]:
     with (paths.trained / "loss.csv").open() as file:
         curve = [float(point["loss"]) for point in csv.DictReader(file) if point["loss"]]
     expected = total / tokens
+    near = 2e-3 * max(1.0, expected)
     return {"expected": expected, "first": curve[0], "last": curve[-1],
-            "right": abs(curve[0] - expected) <= 2e-3 * max(1.0, expected)}  # fmt: skip
+            "right": -near <= curve[0] - expected <= near + _balance(model)}  # fmt: skip
+
+
+def _balance(model: Any) -> float:
+    """The most that the balance loss of a mixture can add; 0 for other models."""
+    config = model.config.get_text_config()
+    experts = next((getattr(config, name) for name in EXPERTS if getattr(config, name, None)), 0)
+    return float(getattr(config, "router_aux_loss_coef", 0.0) * experts)
 
 
 def merged(paths: Paths) -> dict[str, Any]:

@@ -31,15 +31,43 @@ PARTS = {
 
 MIXES = "the base mixes rows that share a pack"
 WHOLE = "of the layers' weights in fewer bits"
-
-LIMITS: dict[tuple[str, str], str] = {}
-"""By family and step, a part of the sentence that it is refused with."""
+WRITER = "gguf: "
+READ_BACK = "it cannot be used"
+DIFFERS = "the merged model differs from base and live adapter"
+REWARDS = "in the first step rewards/"
+BITS = "RuntimeError: "
 
 REASONS = {
     MIXES: "The model lets rows that share a pack see each other; set `template.packing` to false.",
-    WHOLE: "bitsandbytes leaves experts and layers of its own kind whole; lower `quantize.min_low_bits`, or take GGUF.",
+    WHOLE: "bitsandbytes leaves experts, towers and layers of a kind of their own whole; lower `quantize.min_low_bits` "
+    "to have the rest.",
+    WRITER: "The writer of GGUF knows Llama, Mistral without a window, Qwen2 and Qwen3.",
+    READ_BACK: "transformers cannot read the file back, so it is not proved: there are more embeddings than tokens.",
+    DIFFERS: "What is merged is not what was trained, and is not written: keep the adapter.",
+    REWARDS: "The model gives two answers for the same row, so a preference loss has no reference.",
+    BITS: "bitsandbytes ends in an error that nobody foresaw.",
 }
-"""What the page says of each."""
+"""Parts of the sentences that steps are refused with, and what the page says of each."""
+
+WRITTEN = {"llama", "mistral", "qwen2", "qwen3", "qwen3_untied"}
+"""Families that the writer of GGUF knows."""
+
+APART = ("bloom", "falcon", "falcon_new", "gpt_oss", "jamba", "opt", "qwen3_5")
+"""Families beside recurrent ones whose rows cannot share a pack."""
+
+LIMITS: dict[tuple[str, str], str] = {
+    **{(name, step): WRITER for name in FAMILIES if name not in WRITTEN for step in ("gguf", "ollama")},
+    ("qwen3", "gguf"): READ_BACK,
+    **dict.fromkeys([(name, "packing: train") for name in (*HYBRIDS, *APART)], MIXES),
+    **dict.fromkeys([(name, step) for name in ("falcon", "falcon_new", "mixtral", "olmoe", "granitemoe", "phimoe",
+                                               "qwen2_moe", "qwen3_moe", "gpt_oss", "jamba", "qwen3_next",
+                                               "granitemoehybrid", "gemma4") for step in ("nf4", "int8")], WHOLE),
+    **dict.fromkeys([("apertus", f"{way}: merge") for way in ("lora", "full", "new tokens", "dpo")], DIFFERS),
+    ("phimoe", "dpo: align"): REWARDS,
+    **dict.fromkeys([("deepseek_v2", "int8"), ("deepseek_v3", "int8"), ("mamba", "nf4"), ("mamba", "int8"),
+                     ("mamba", "qlora: train"), ("gemma3n_text", "qlora: train")], BITS),
+}  # fmt: skip
+"""By family and step, a part of the sentence that it is refused with, a key of `REASONS`."""
 
 
 def page() -> str:
@@ -68,10 +96,3 @@ def _line(name: str, family: Family, numbers: dict[str, int]) -> str:
         cells.append(f"no ({numbers[limit]})" if limit else "yes")
     shown = f"`{family.model_type}`" + ("" if name == family.model_type else f" ({name})")
     return f"| {shown} | {' | '.join(cells)} |"
-
-
-def check() -> None:
-    """Raise `ValueError` where a limit names no family or gives no reason of the page."""
-    for (name, _), limit in LIMITS.items():
-        if name not in FAMILIES or limit not in REASONS:
-            raise ValueError(f"{name}: {limit}")
