@@ -55,7 +55,7 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_alias_reasoning_fields"),
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "render_jinja_template"),
     Private(TRANSFORMERS, "transformers.integrations.gguf", "get_gguf_tokenizer"),
-    Private(TRANSFORMERS, "transformers.conversion_mapping", "get_checkpoint_conversion_mapping"),
+    Private(TRANSFORMERS, "transformers.conversion_mapping", "get_model_conversion_mapping"),
     Private(TRANSFORMERS, "transformers.configuration_utils", "PreTrainedConfig._name_or_path"),
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._get_train_sampler"),
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._prepare_inputs"),

@@ -20,6 +20,7 @@ from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
 from tasks.models.adapter_files import training_record
+from tasks.models.compact import widen_trained
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
@@ -139,13 +140,16 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
     quantization = training_record(paths.fitted).quantization
     scheme = quantization.scheme if quantization else None
     if not adapter.is_file():
-        return load(paths.fitted, Tuning(method="full"), settings), Tuning(method="full")
+        tuning = Tuning(method="full", weights=settings.weights)
+        return load(paths.fitted, tuning, settings), tuning
     from peft import PeftModel
 
     tuning = Tuning(method="lora", quantization=scheme)
     model = load(base, tuning, settings)
     grow(model, tokenizer)
-    return PeftModel.from_pretrained(model, paths.fitted, is_trainable=True), tuning
+    tuned = PeftModel.from_pretrained(model, paths.fitted, is_trainable=True)
+    widen_trained(tuned)
+    return tuned, tuning
 
 
 def fit(
@@ -165,7 +169,7 @@ def fit(
         options = sampling.options(settings, paths, tokenizer, model, configuration, scratch)
     elif objective.uses_reference and not hasattr(model, "peft_config"):
         options["ref_model"] = copy.deepcopy(model).requires_grad_(False).eval()
-    trainable = [value for value in model.parameters() if value.requires_grad]
+    trainable = [(value, value.dtype) for value in model.parameters() if value.requires_grad]
     try:
         trainer = trainer_class(
             model=model,
@@ -183,8 +187,8 @@ def fit(
     except (ValueError, NotImplementedError, AttributeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {reason}") from None
-    for value in trainable:
-        value.data = value.data.float()
+    for value, dtype in trainable:
+        value.data = value.data.to(dtype)
     if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation

@@ -18,6 +18,7 @@ from tasks.align.settings import Settings
 from tasks.align.trainers import PreparedTrainer
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS, Paths
+from tasks.models.classes import from_pretrained
 from tasks.models.private_transformers import Ordered, locate
 from tasks.rows.canonical import IGNORED
 from tasks.training.private_trl import (
@@ -126,12 +127,8 @@ def options(
     """What the trainer needs besides a model and prompts: rewards or a teacher, and what the model is compared with."""
     objective = OBJECTIVES[settings.objective]
     if objective.uses_teacher:
-        from transformers import AutoModelForCausalLM
-
         folder = guides.model(paths, settings.teacher or "", "align.teacher")
-        teacher = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-        )
+        teacher = from_pretrained(folder, dtype=torch.float32)
         return {"teacher_model": teacher, "data_collator": collate(tokenizer.pad_token_id)}
     if objective.grouped and configuration.beta and not hasattr(model, "peft_config"):
         # trl loads the reference from where the model says it came from, which lacks tokens that were added since

@@ -20,6 +20,7 @@ from tasks.core.errors import CheckFailed, ModelError
 from tasks.core.paths import PATHS
 from tasks.merge.modules import bare, blocks, fitting, merge_layer, merges
 from tasks.merge.source import Source
+from tasks.models.classes import auto_class
 from tasks.models.foreign import CONFIG, check_sizes, foreign
 
 
@@ -28,7 +29,7 @@ class OffloadedModel:
 
     def __init__(self, source: Source, vocabulary: int | None = None) -> None:
         from accelerate import init_empty_weights
-        from transformers import AutoConfig, AutoModelForCausalLM
+        from transformers import AutoConfig
 
         check_sizes(source.folder, source.tensors)
         with foreign(source.folder / CONFIG, "restore the files of the model"):
@@ -38,7 +39,7 @@ class OffloadedModel:
             if vocabulary is not None:
                 config.get_text_config().vocab_size = vocabulary
             with init_empty_weights(include_buffers=False):  # buffers, such as rotary frequencies, are computed
-                self.model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+                self.model: Any = auto_class(config).from_config(config, dtype=torch.float32)
             self.config: Any = self.model.config
             _empty(self.model)
             self.model.tie_weights()
@@ -46,6 +47,13 @@ class OffloadedModel:
         self.weights = dict(self.model.named_parameters())  # keeps them alive, so that no id is used twice
         self.shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
         self.source = source
+        stored = set(self.model.state_dict())
+        self.buffers: dict[str, torch.Tensor] = {
+            name: buffer for name, buffer in self.model.named_buffers() if name in stored
+        }
+        """What the model keeps in its files beside weights, such as Gemma 4's `layer_scalar`; here as it is stored."""
+        for name in self.buffers.keys() & source.tensors.keys():
+            self.buffers[name].copy_(source.tensors[name].read())
         self.paths = {
             f"{path}.{leaf}".lstrip("."): self.names[id(weight)]
             for path, module in self.model.named_modules()

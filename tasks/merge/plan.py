@@ -8,6 +8,7 @@ from tasks.core.errors import ModelError
 from tasks.merge.layers import OffloadedModel
 from tasks.merge.lora import plain_lora
 from tasks.models.private_transformers import renames_weights
+from tasks.models.shards import StoredTensor
 from tasks.models.writing import PlannedTensor
 
 Files = dict[str, dict[str, PlannedTensor]]
@@ -23,7 +24,7 @@ def misfit(offloaded: OffloadedModel) -> str | None:
     if not missing:
         return None
     known = set(offloaded.source.tensors) & set(paths)
-    if known and not renames_weights(offloaded.config.model_type):
+    if known and not renames_weights(offloaded.model):
         raise ModelError(
             f"the base lacks {len(missing)} of its weights, such as {missing[0]}; they would be made up at random: "
             "restore the files of the model."
@@ -59,7 +60,25 @@ def plan(offloaded: OffloadedModel, dtype: torch.dtype | None) -> Files:
         if apart:
             offloaded.config.get_text_config().tie_word_embeddings = False
             offloaded.config.tie_word_embeddings = False
+    for name in (*offloaded.buffers.keys() & source.tensors.keys(), *unread(offloaded)):
+        tensor = source.tensors[name]
+        kind = dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
+        make = tensor if kind == tensor.dtype else partial(_stored, tensor, kind)
+        files.setdefault(tensor.file.name, {})[name] = PlannedTensor(kind, tensor.shape, make)
     return dict(sorted(files.items()))
+
+
+def unread(offloaded: OffloadedModel) -> list[str]:
+    """Names of what the base stores and its model does not read, such as layers that predict further tokens.
+
+    They are copied as they are: what the base has, the merged model has.
+    """
+    read = set(offloaded.paths) | set(offloaded.paths.values()) | set(offloaded.buffers)
+    return sorted(set(offloaded.source.tensors) - read)
+
+
+def _stored(tensor: StoredTensor, dtype: torch.dtype) -> torch.Tensor:
+    return tensor.read().to(dtype)
 
 
 def _same(offloaded: OffloadedModel, paths: list[str]) -> bool:

@@ -14,11 +14,12 @@ from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
 from tasks.merge.origin import check_origin
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
-from tasks.merge.trained import MergeOptions, logits_of, open_trained, parameters
+from tasks.merge.trained import MergeOptions, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
 from tasks.models.equivalence import Difference, compare, digits, probes
 from tasks.models.loading import load_tokenizer
 from tasks.models.record import base_folder, base_record
+from tasks.models.reload import Reloader
 
 
 def merge(settings: Settings, paths: Paths) -> None:
@@ -32,17 +33,17 @@ def merge(settings: Settings, paths: Paths) -> None:
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
     tokenizer = load_tokenizer(paths.tokenizer)
     rows = probes(paths.templated, settings.probes, len(tokenizer))
-    trained = open_trained(base, adapter, paths.trained, how)
-    check_tokenizer(tokenizer, trained.rows)
-    before, expected = trained.live(rows)
-    effect = compare(before, expected, "the trained model")
-    with written(paths.merged) as out:
+    with Reloader() as reloader, written(paths.merged) as out:
+        trained = open_trained(base, adapter, paths.trained, how)
+        check_tokenizer(tokenizer, trained.rows)
+        before, expected = trained.live(rows)
+        effect = compare(before, expected, "the trained model")
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
         stops = save_stops(out, (base, paths.tokenizer), tokenizer)
-        difference = compare(expected, logits_of(out, rows), str(PATHS.merged), stops)
-        exact = dtype == torch.float32 and not (how.quantization and how.quantization.scheme == "int8")
-        _judge(settings, adapter, exact, dtype, difference, effect)
+        difference = compare(expected, reloader.logits(out, rows), str(PATHS.merged), stops)
+        exact = dtype == torch.float32 and how.exact
+        _judge(settings, adapter, how, exact, dtype, difference, effect)
         new = check_new_tokens(base, out, tokenizer, paths.templated)
         facts = {
             "method": adapter.kind if adapter else "full",
@@ -85,17 +86,20 @@ def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adap
             )
         return MergeOptions()
     quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
+    recorded = trained_on("auto", settings.double_quant, paths.trained)
+    reference = recorded if (paths.trained / "training.json").is_file() else quantization
     if settings.combine is None:
-        return MergeOptions(quantization)
+        return MergeOptions(quantization, reference)
     folders = adapter_folders(settings.combine, paths.trained, paths.adapters)
     others = {name: read(folder, record) for name, folder in folders.items() if name != TRAINED}
     check_combinable({TRAINED: adapter.config, **{name: other.config for name, other in others.items()}})
-    return MergeOptions(quantization, settings.combine, others)
+    return MergeOptions(quantization, reference, settings.combine, others)
 
 
 def _judge(
     settings: Settings,
     adapter: Adapter | None,
+    how: MergeOptions,
     exact: bool,
     dtype: torch.dtype,
     difference: Difference,
@@ -122,9 +126,12 @@ def _judge(
     share = difference.divergence / effect.divergence if effect.divergence else 0.0
     if share > settings.max_error:
         kind = str(dtype).removeprefix("torch.")
+        why = f"{kind} rounds the update away. Set merge.dtype to float32, or keep the adapter."
+        if how.quantization != how.reference:
+            left = f"as {how.reference.scheme} left it" if how.reference else "as it is stored"
+            why = f"it was trained on the base {left}. Set merge.trained_on to auto, or keep the adapter."
         raise CheckFailed(
             f"{PATHS.merged}: stored as {kind} the merged model diverges from base and live adapter by "
             f"{difference.divergence:.3g} nats a token, {share:.1%} of the {effect.divergence:.3g} that training made, "
-            f"more than merge.max_error = {settings.max_error:g} allows: {kind} rounds the update away. Set "
-            "merge.dtype to float32, or keep the adapter."
+            f"more than merge.max_error = {settings.max_error:g} allows: {why}"
         )

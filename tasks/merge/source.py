@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from tasks.models.adapter_files import training_record
-from tasks.models.foreign import CONFIG, foreign
+from tasks.models.classes import from_pretrained
 from tasks.models.loading import keep_packing
 from tasks.models.shards import StoredTensor, stored_tensors
 
@@ -56,13 +56,15 @@ class Source:
     folder: Path
     tensors: dict[str, StoredTensor]
     quantization: Quantization | None = None
-    quantized: frozenset[str] = field(default_factory=frozenset)
-    """Names of the weights that were quantised."""
+    quantized: dict[str, bool] = field(default_factory=dict)
+    """Names of the weights that were quantised, and whether they were turned over for it."""
 
     def read(self, name: str) -> torch.Tensor:
         """A weight in float32, as it was in training."""
         value = self.tensors[name].read().float()
-        return self.quantization.passed_through(value) if self.quantization and self.alters(name) else value
+        if self.quantization is None or name not in self.quantized:
+            return value
+        return _through(self.quantization, value, self.quantized[name])
 
     def alters(self, name: str) -> bool:
         """Whether the weight was another one in training than it is on disk."""
@@ -73,25 +75,36 @@ def source(folder: Path, quantization: Quantization | None = None, model: Any = 
     """The weights in `folder`; `model` is the quantised one, which knows the names of what was quantised."""
     if quantization is None:
         return Source(folder, stored_tensors(folder))
+    return Source(folder, stored_tensors(folder), quantization, _quantized(model))
+
+
+def pass_through(model: Any, quantization: Quantization, quantized: Any) -> None:
+    """Leave in `model`, a base in float32, of each weight what `quantized`, the same base as it was trained, has."""
+    with torch.no_grad():
+        for name, turned in _quantized(quantized).items():
+            weight = model.get_parameter(name)
+            weight.copy_(_through(quantization, weight, turned))
+
+
+def _through(quantization: Quantization, weight: torch.Tensor, turned: bool) -> torch.Tensor:
+    if not turned:
+        return quantization.passed_through(weight)
+    return quantization.passed_through(weight.T.contiguous()).T.contiguous()
+
+
+def _quantized(model: Any) -> dict[str, bool]:
+    """Names of the quantised weights, and whether they stand on disk as GPT-2 has them, the inputs first."""
     import bitsandbytes as bnb
+    from transformers.pytorch_utils import Conv1D
 
     kinds = (bnb.nn.Linear4bit, bnb.nn.Linear8bitLt)
-    names = frozenset(f"{path}.weight" for path, module in model.named_modules() if isinstance(module, kinds))
-    return Source(folder, stored_tensors(folder), quantization, names)
+    layers = ((path, module) for path, module in model.named_modules() if isinstance(module, kinds))
+    return {f"{path}.weight": getattr(module, "source_cls", None) is Conv1D for path, module in layers}
 
 
 def quantized_model(folder: Path, quantization: Quantization) -> Any:
     """The base as training had it in memory, by transformers and bitsandbytes."""
-    from transformers import AutoModelForCausalLM
-
-    with foreign(folder / CONFIG, "restore the files of the model"):
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            quantization_config=quantization.config(),
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
+    model = from_pretrained(folder, quantization_config=quantization.config(), dtype=torch.float32)
     if quantization.scheme != "int8":
         keep_packing(model)
     return model.eval()

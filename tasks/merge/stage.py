@@ -51,6 +51,8 @@ STAGE = Stage(
                 PATHS.adapters,
                 PATHS.aligned,
                 PATHS.base,
+                PATHS.templated / "judged",
+                PATHS.templated / "preferences",
                 PATHS.tokenizer,
                 PATHS.tokens("train"),
                 PATHS.tokens("validation"),

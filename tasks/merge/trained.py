@@ -17,14 +17,13 @@ from typing import Any, Protocol
 import psutil
 import torch
 
-from tasks.core.errors import ModelError
 from tasks.core.progress import reporter
 from tasks.merge.adapter import Adapter
 from tasks.merge.combine import Combine, combine_adapters
 from tasks.merge.folder import save_beside
 from tasks.merge.layers import OffloadedModel
 from tasks.merge.plan import misfit, plan
-from tasks.merge.source import Quantization, quantized_model, source
+from tasks.merge.source import Quantization, pass_through, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
 from tasks.models.equivalence import logits
 from tasks.models.shards import stored_tensors
@@ -41,11 +40,18 @@ class MergeOptions:
     """What is special about merging an adapter."""
 
     quantization: Quantization | None = None
-    """How the base was quantised while it was trained."""
+    """How the weights were quantised into which it is merged; None: it is merged into those that are stored."""
+    reference: Quantization | None = None
+    """How the base was quantised while it was trained, whatever is asked for: what is written is compared with that."""
     combine: Combine | None = None
     """How it is combined with others."""
     others: dict[str, Adapter] = field(default_factory=dict)
     """Those, by name."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether float32 can say what was trained to its last digits: int8 rounds what a layer reads as well."""
+        return self.quantization == self.reference and not (self.reference and self.reference.scheme == "int8")
 
 
 class Trained(Protocol):
@@ -84,12 +90,10 @@ class Layerwise:
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
         if self.adapter and self.how.quantization:
-            model = quantized_model(self.base, self.how.quantization)
-            self.source = source(self.base, self.how.quantization, model)
-            before = logits(model, rows)
-            tuned = with_adapter(model, self.adapter.folder)
-            self._combine(tuned, lambda name, other: tuned.load_adapter(other.folder, name))
-            return before, logits(tuned, rows)
+            self.source = source(self.base, self.how.quantization, quantized_model(self.base, self.how.quantization))
+        if self.adapter and self.how.reference:
+            model = quantized_model(self.base, self.how.reference)
+            return _live(model, self.brought, self.adapter, self.how, rows)
         offloaded = OffloadedModel(source(self.base), self.brought)
         offloaded.runnable(_roomy(offloaded))
         before = logits(offloaded.model, rows)
@@ -118,29 +122,37 @@ class Layerwise:
 
     def _attach(self, offloaded: OffloadedModel, adapter: Adapter) -> None:
         offloaded.attach(adapter.folder, set(adapter.tensors))
-        self._combine(offloaded.tuned, lambda name, other: offloaded.attach(other.folder, set(other.tensors), name))
-
-    def _combine(self, tuned: Any, attach: Callable[[str, Adapter], Any]) -> None:
-        if self.how.combine:
-            for name, other in self.how.others.items():
-                attach(name, other)
-            combine_adapters(tuned, self.how.combine)
+        _combine(
+            offloaded.tuned, self.how, lambda name, other: offloaded.attach(other.folder, set(other.tensors), name)
+        )
 
 
 class Whole:
     """All weights in memory, merged by peft; `why` it has to be."""
 
-    def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, why: str) -> None:
-        self.base, self.adapter, self.tuned = base, adapter, tuned
+    def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, how: MergeOptions, why: str) -> None:
+        self.base, self.adapter, self.tuned, self.how = base, adapter, tuned, how
         self.by = f"peft with the whole base in memory: {why}"
         self.model = load_whole(base)
-        self.rows = int(self.model.get_input_embeddings().weight.shape[0])
+        embeddings = self.model.get_input_embeddings()
+        embedding = next(path for path, module in self.model.named_modules() if module is embeddings)
+        self.brought = adapter.vocabulary(embedding) if adapter else None
+        self.rows = self.brought or int(embeddings.weight.shape[0])
 
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
-        before = logits(self.model, rows)
-        self.model = with_adapter(self.model, self.adapter.folder) if self.adapter else load_whole(self.tuned)
-        return before, logits(self.model, rows)
+        if not self.adapter:
+            before, self.model = logits(self.model, rows), load_whole(self.tuned)
+            return before, logits(self.model, rows)
+        trained = None
+        if self.how.reference:
+            model = quantized_model(self.base, self.how.reference)
+            trained = _live(model, self.brought, self.adapter, self.how, rows)
+        if self.how.quantization:
+            pass_through(self.model, self.how.quantization, quantized_model(self.base, self.how.quantization))
+        before = [] if trained else logits(self.model, rows)
+        self.model = _with_all(self.model, self.brought, self.adapter, self.how)
+        return trained or (before, logits(self.model, rows))
 
     def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
         """See `Trained`; peft gives every tensor one type, so `keep` has no effect."""
@@ -156,12 +168,31 @@ def open_trained(base: Path, adapter: Adapter | None, tuned: Path, how: MergeOpt
         if not layerwise.misfit:
             return layerwise
         why = layerwise.misfit
-    if how.combine or how.quantization:
-        raise ModelError(
-            f"{tuned}: {why}, so it can be merged with the whole base only, and neither be combined with others nor "
-            "merged into a quantised base; set merge.combine to null and merge.trained_on to stored."
-        )
-    return Whole(base, adapter, tuned, why)
+    return Whole(base, adapter, tuned, how, why)
+
+
+def _live(
+    model: Any, vocabulary: int | None, adapter: Adapter, how: MergeOptions, rows: list[list[int]]
+) -> tuple[Logits, Logits]:
+    """Logits of `model`, a base in memory, before and after its adapters are put on it."""
+    before = logits(model, rows)
+    return before, logits(_with_all(model, vocabulary, adapter, how), rows)
+
+
+def _with_all(model: Any, vocabulary: int | None, adapter: Adapter, how: MergeOptions) -> Any:
+    """`model` with its adapters, and `vocabulary` rows of embeddings where they bring their own."""
+    if vocabulary is not None:
+        model.resize_token_embeddings(vocabulary, mean_resizing=False)
+    tuned = with_adapter(model, adapter.folder)
+    _combine(tuned, how, lambda name, other: tuned.load_adapter(other.folder, name))
+    return tuned
+
+
+def _combine(tuned: Any, how: MergeOptions, attach: Callable[[str, Adapter], Any]) -> None:
+    if how.combine:
+        for name, other in how.others.items():
+            attach(name, other)
+        combine_adapters(tuned, how.combine)
 
 
 def logits_of(folder: Path, rows: list[list[int]]) -> Logits:

@@ -10,19 +10,15 @@ from tasks.core.errors import MachineError, ModelError
 from tasks.core.paths import PATHS
 from tasks.merge.folder import save_beside
 from tasks.merge.modules import fitting
-from tasks.models.foreign import CONFIG, check_sizes, foreign
+from tasks.models.classes import from_pretrained
+from tasks.models.foreign import check_sizes
 from tasks.models.shards import stored_tensors
 
 
 def load_whole(folder: Path) -> Any:
     """The model in `folder`, in float32. Raises `ModelError` where a weight is missing and would be made up."""
-    from transformers import AutoModelForCausalLM
-
     check_sizes(folder, stored_tensors(folder))
-    with foreign(folder / CONFIG, "restore the files of the model"):
-        model, report = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, output_loading_info=True
-        )
+    model, report = from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
             f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be made up at random: "

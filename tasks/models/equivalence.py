@@ -54,20 +54,29 @@ def digits(value: float) -> float:
 
 
 def probes(folder: Path, count: int, vocabulary: int) -> list[list[int]]:
-    """Token ids of the first `count` rows of `validation.arrow` in `folder`, or of `train.arrow` where it is empty.
+    """Token ids of the first `count` rows of the validation split in `folder`, or of train where it is empty.
 
     Of a row at most `TOKENS`, and fewer where the logits of a `vocabulary` of that size would not fit.
     """
     for split in ("validation", "train"):
-        if rows := _first(folder / f"{split}.arrow", count):
+        if rows := _first_of_any_kind(folder, split, count):
             longest = max(1, min(TOKENS, LOGITS // (vocabulary * len(rows))))
             return [row[:longest] for row in rows]
-    raise InputError(f"{folder}: neither validation.arrow nor train.arrow has a row to compare models on.")
+    raise InputError(f"{folder}: neither validation nor train has a row to compare models on.")
 
 
 def training_rows(folder: Path, count: int) -> list[list[int]]:
-    """Token ids of the first `count` rows of `train.arrow` in `folder`, whole."""
-    return _first(folder / "train.arrow", count)
+    """Token ids of the first `count` training rows in `folder`, whole."""
+    return _first_of_any_kind(folder, "train", count)
+
+
+def _first_of_any_kind(folder: Path, split: str, count: int) -> list[list[int]]:
+    """Rows for losses on tokens; where there are none, pairs by the answer that is chosen, then judged answers."""
+    rows = _first(folder / f"{split}.arrow", count)
+    for part in ("preferences", "judged"):
+        if not rows and (file := folder / part / f"{split}.arrow").is_file():
+            rows = _first(file, count)
+    return rows
 
 
 def _first(file: Path, count: int) -> list[list[int]]:
@@ -78,7 +87,9 @@ def _first(file: Path, count: int) -> list[list[int]]:
     rows: list[list[int]] = []
     with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
         for batch in stream:
-            rows += batch.column("input_ids").slice(0, count - len(rows)).to_pylist()
+            for row in batch.slice(0, count - len(rows)).to_pylist():
+                answer = row.get("chosen_ids") or row.get("completion_ids")
+                rows.append(row["prompt_ids"] + answer if answer else row["input_ids"])
             if len(rows) == count:
                 break
     return rows

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import InputError, ModelError
-from tasks.models.foreign import CONFIG, foreign
+from tasks.models.classes import from_pretrained
+from tasks.models.foreign import foreign
 from tasks.models.private_transformers import gguf_tokenizer
 
 MOST_TOKENS = 2**22
@@ -23,13 +24,14 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
     gguf = gguf_file(folder)
-    options: dict[str, Any] = {"gguf_file": gguf.name} if gguf else {"use_safetensors": True}
-    with foreign(folder / (gguf.name if gguf else CONFIG), "restore the files of the model"):
-        if gguf:
+    if gguf:
+        with foreign(gguf, "restore the files of the model"):
             _check_layers(gguf)
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, device_map=device, trust_remote_code=False, **options
-        )
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=dtype, device_map=device, trust_remote_code=False, gguf_file=gguf.name
+            )
+    else:
+        model = from_pretrained(folder, dtype=dtype, device_map=device)
     if getattr(model, "is_loaded_in_4bit", False):
         keep_packing(model)
     return model.eval()
@@ -58,12 +60,18 @@ def grow(model: Any, tokenizer: Any) -> bool:
     known = model.get_input_embeddings().num_embeddings
     if len(tokenizer) <= known:
         return False
+    kinds = [type(layer) for layer in _ends(model)]
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
-        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-            if layer is not None:
-                layer.weight[known:] = layer.weight[:known].mean(0)
+        for layer, kind in zip(_ends(model), kinds, strict=True):
+            layer.__class__ = kind  # torch's own class stands there now, also where `tasks.models.compact` had put one
+            layer.weight[known:] = layer.weight[:known].float().mean(0)
     return True
+
+
+def _ends(model: Any) -> list[Any]:
+    """The embeddings, and the head where there is one."""
+    return [layer for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer is not None]
 
 
 def load_tokenizer(folder: Path) -> Any:

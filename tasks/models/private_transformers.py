@@ -46,11 +46,11 @@ def gguf_tokenizer(file: Path) -> dict[str, Any]:
     return dict(described)
 
 
-def renames_weights(model_type: str) -> bool:
-    """Whether models of this type have weights under other names than their files."""
-    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+def renames_weights(model: Any) -> bool:
+    """Whether weights of `model` have other names than in its files: by its type, its class, or a part's."""
+    from transformers.conversion_mapping import get_model_conversion_mapping
 
-    return get_checkpoint_conversion_mapping(model_type) is not None
+    return bool(get_model_conversion_mapping(model, add_legacy=False))
 
 
 def locate(model: Any, folder: Path) -> None:

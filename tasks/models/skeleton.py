@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.core.errors import SettingsError
 from tasks.core.settings import PARAMS, read
+from tasks.models.classes import auto_class
 
 
 def base_skeleton(*, scores: bool = False) -> Any:
@@ -17,11 +18,11 @@ def base_skeleton(*, scores: bool = False) -> Any:
         return None
     _, folder = configured
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    kind: Any = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        kind: Any = AutoModelForSequenceClassification if scores else auto_class(config)
         with torch.device("meta"):
             return kind.from_config(config, trust_remote_code=False)
     except Exception:  # whatever is wrong with a base is said by the stage base, and by the check of its files

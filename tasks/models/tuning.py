@@ -9,36 +9,77 @@ from typing import Any
 import torch
 
 from tasks.core.files import write_json
+from tasks.models.classes import auto_class, from_pretrained
+from tasks.models.compact import HALVES, compact
+from tasks.models.shards import stored_tensors
 from tasks.training.adapters import INITIAL
 from tasks.training.arguments import bfloat16, width
+from tasks.training.dtypes import keeps_halves
 from tasks.training.methods import METHODS
 from tasks.training.settings import Optimization, Tuning
 
 
 def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
-    """The model in `folder` with float32 weights, or with those that are not trained in 4 or 8 bits."""
-    from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+    """The model in `folder`, held as `tasks.training.dtypes` says; `attach` widens what is to be trained."""
+    from transformers import AutoConfig
 
-    options: dict[str, Any] = {}
-    if tuning.quantized:
-        size = width(AutoConfig.from_pretrained(folder, trust_remote_code=False))
-        halved = bfloat16(settings.dtype, not torch.cuda.is_available(), size)
-        compute = torch.bfloat16 if halved else torch.float32
-        options["quantization_config"] = (
-            BitsAndBytesConfig(load_in_8bit=True)
-            if tuning.quantized == "int8"
-            else BitsAndBytesConfig(
-                load_in_4bit=True,
-                bnb_4bit_quant_type=tuning.quantized,
-                bnb_4bit_use_double_quant=True,
-                bnb_4bit_compute_dtype=compute,
-            )
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    halved = bfloat16(settings.dtype, not torch.cuda.is_available(), width(config))
+    stored = {tensor.dtype for tensor in stored_tensors(folder).values() if tensor.dtype.is_floating_point}
+    halves = [kind for kind in HALVES if kind in stored]
+    rounded = METHODS[tuning.method].kind is None and tuning.weights != "float32"
+    alike = len(stored) == len(halves) == 1 and not tuning.quantized
+    if rounded:
+        model = from_pretrained(folder, dtype=torch.bfloat16 if alike else torch.float32)
+        compact(model, torch.bfloat16, experts=halved, rounding=True)
+    elif halves and keeps_halves(tuning):
+        options = _quantization(tuning, halved) if tuning.quantized else {}
+        model = from_pretrained(folder, dtype=halves[0] if alike else torch.float32, **options)
+        compact(model, halves[0], experts=halved)
+    else:
+        options = _quantization(tuning, halved) if tuning.quantized else {}
+        model = from_pretrained(folder, dtype=torch.float32, **options)
+    if next(model.parameters()).dtype in HALVES:
+        _compute_buffers(model, config)
+    text = model.config.get_text_config()
+    if hasattr(text, "num_local_experts") and not hasattr(text, "num_experts"):
+        text.num_experts = text.num_local_experts  # trl 1.16 asks every mixture for it by this name
+    return model
+
+
+def _quantization(tuning: Tuning, halved: bool) -> dict[str, Any]:
+    """What `from_pretrained` needs to quantise the base; `halved`: for arithmetic in bfloat16."""
+    from transformers import BitsAndBytesConfig
+
+    config = (
+        BitsAndBytesConfig(load_in_8bit=True)
+        if tuning.quantized == "int8"
+        else BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=tuning.quantized,
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16 if halved else torch.float32,
         )
-        if torch.cuda.is_available():
-            options["device_map"] = {"": int(os.environ.get("LOCAL_RANK", 0))}
-    return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True, **options
     )
+    placed = {"device_map": {"": int(os.environ.get("LOCAL_RANK", 0))}} if torch.cuda.is_available() else {}
+    return {"quantization_config": config, **placed}
+
+
+def _compute_buffers(model: Any, config: Any) -> None:
+    """Compute what no file holds, such as the scale of Gemma's embeddings, in float32; loading rounded it to 16 bits.
+
+    The type in the configuration becomes float32 too: it is that of what is trained and saved.
+    """
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        wide = auto_class(config).from_config(config, dtype=torch.float32)
+    stored, buffers = set(wide.state_dict()), dict(model.named_buffers())
+    for name, buffer in wide.named_buffers():
+        if name not in stored and buffer.is_floating_point():
+            buffers[name].data = buffer.to(buffers[name].device)
+    for part in {id(part): part for part in (model.config, model.config.get_text_config())}.values():
+        part.dtype = torch.float32
 
 
 def described(tuning: Tuning) -> dict[str, Any]:
@@ -78,4 +119,17 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
         for name in ("target_modules", "modules_to_save", "exclude_modules"):
             if isinstance(values.get(name), list):
                 values[name] = sorted(values[name])
+        if values.get("ensure_weight_tying") and (saved := values.get("modules_to_save")):
+            values["modules_to_save"] = _tied_again(saved, model)
         write_json(config, values)
+
+
+def _tied_again(saved: list[str], model: Any) -> list[str]:
+    """Names of the modules that an adapter saves, with the head's where peft would not tie it to the embeddings again.
+
+    Loading, peft 0.21 looks for the names embed_tokens and lm_head, and saving it leaves lm_head out; the embeddings of
+    GPT-2, Falcon and others have other names.
+    """
+    names = {name.rpartition(".")[2] for name in saved}
+    heads = {path.rpartition(".")[2] for path, _ in model.named_modules()} & {"lm_head"}
+    return sorted({*saved, *heads}) if heads and not names & {"embed_tokens", "lm_head"} else saved

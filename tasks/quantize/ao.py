@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from tasks.models.classes import from_pretrained
 from tasks.quantize.bits import save_folder
 from tasks.quantize.schemes import Rows
 
@@ -10,10 +11,7 @@ from tasks.quantize.schemes import Rows
 def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
     """Load `merged` quantised by `kind` (int8, float8; weights only) and save it into `out`, tokenizer included."""
     from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
-    from transformers import AutoModelForCausalLM, TorchAoConfig
+    from transformers import TorchAoConfig
 
     how: Any = {"int8": Int8WeightOnlyConfig, "float8": Float8WeightOnlyConfig}[kind]()
-    model = AutoModelForCausalLM.from_pretrained(
-        merged, quantization_config=TorchAoConfig(how), trust_remote_code=False, use_safetensors=True
-    )
-    save_folder(model, merged, out)
+    save_folder(from_pretrained(merged, quantization_config=TorchAoConfig(how)), merged, out)

@@ -7,17 +7,14 @@ from typing import Any
 import torch
 
 from tasks.core.files import write_json
+from tasks.models.classes import from_pretrained
 from tasks.models.loading import keep_packing
 from tasks.quantize.schemes import Rows
 
 
 def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
     """Load `merged` quantised by `kind` (nf4, fp4 or int8) and save it into `out`, tokenizer included."""
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(
-        merged, quantization_config=_config(kind, merged), trust_remote_code=False, use_safetensors=True
-    )
+    model = from_pretrained(merged, quantization_config=_config(kind, merged))
     keep_packing(model)
     save_folder(model, merged, out)
 

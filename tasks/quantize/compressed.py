@@ -7,6 +7,7 @@ to calibrate on: the training rows' token ids, as they were trained, by the same
 from pathlib import Path
 
 from tasks.core.errors import ModelError
+from tasks.models.classes import from_pretrained
 from tasks.quantize.bits import save_folder
 from tasks.quantize.schemes import Rows
 
@@ -20,10 +21,10 @@ def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
     from llmcompressor import oneshot
     from llmcompressor.modifiers.gptq import GPTQModifier
     from llmcompressor.modifiers.quantization import QuantizationModifier
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     calibration = rows()
-    model = AutoModelForCausalLM.from_pretrained(merged, trust_remote_code=False, use_safetensors=True)
+    model = from_pretrained(merged)
     width = min(model.config.get_text_config().hidden_size, model.config.get_text_config().intermediate_size)
     if kind == "W4A16" and width % GROUP:
         raise ModelError(

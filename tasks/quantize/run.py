@@ -12,6 +12,10 @@ from tasks.models.equivalence import Difference, compare, logits, probes, traini
 from tasks.models.loading import load_model, load_tokenizer
 from tasks.quantize.schemes import SCHEMES
 from tasks.quantize.settings import Settings
+from tasks.quantize.share import low_bits_share
+
+WHOLE_BITS = 16
+"""Schemes with as many bits a weight change its type; they quantise nothing."""
 
 
 def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
@@ -23,6 +27,7 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     model = load_model(paths.merged, torch.float32)
     rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
     expected, stops = logits(model, rows), config_stop_ids(paths.merged)
+    vocabulary = model.get_input_embeddings().num_embeddings
     del model
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
@@ -30,12 +35,14 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
         difference = compare(expected, logits(load_model(out), rows), str(PATHS.quantized(scheme)), stops)
         before, after = weight_bytes(paths.merged), weight_bytes(out)
         same_ids = _same_token_ids(paths.merged, out, rows)
-        _judge(settings, scheme, difference, same_ids)
+        share = low_bits_share(paths.merged, out, vocabulary) if SCHEMES[scheme].bits < WHOLE_BITS else 1.0
+        _judge(settings, scheme, difference, same_ids, share)
         facts = {
             "scheme": scheme,
             "bytes": after,
             "merged_bytes": before,
             "ratio": round(after / before, 4),
+            "low_bits": round(share, 4),
             "same_token_ids": same_ids,
             "max_divergence": _limit(settings, scheme),
             **difference.as_dict(),
@@ -43,7 +50,8 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
         write_json(out / "quantization.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"schemes"}))
     print(
-        f"quantize {scheme}: {after:,} bytes, {facts['ratio']:.0%} of merged; "
+        f"quantize {scheme}: {after:,} bytes, {facts['ratio']:.0%} of merged; {share:.0%} of the layers' weights in "
+        f"fewer bits; "
         f"{difference.divergence:.2g} nats a token from it, same next token in {difference.agreement:.1%}",
         flush=True,
     )
@@ -53,10 +61,16 @@ def _limit(settings: Settings, scheme: str) -> float:
     return settings.limits.get(scheme, settings.max_divergence)
 
 
-def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bool) -> None:
-    """Raise `CheckFailed` unless what was written is near enough to the merged model."""
+def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bool, share: float) -> None:
+    """Raise `CheckFailed` unless what was written is near enough to the merged model, and really smaller."""
     where = str(PATHS.quantized(scheme))
     advice = f"drop {scheme} from quantize.schemes, or"
+    if share < settings.min_low_bits:
+        raise CheckFailed(
+            f"{where}: {scheme} stores only {share:.0%} of the layers' weights in fewer bits, less than "
+            f"quantize.min_low_bits = {settings.min_low_bits:g} asks for: its library does not quantise the other "
+            f"layers of this model, such as experts; {advice} lower the limit."
+        )
     if difference.divergence > _limit(settings, scheme):
         key = f"limits.{scheme}" if scheme in settings.limits else "max_divergence"
         raise CheckFailed(

@@ -28,6 +28,9 @@ class Settings(Section):
     """Smallest share of positions whose most likely next token is that of the merged model."""
     min_same_stops: Share = 0.9
     """Smallest share of positions at which both would stop, or neither would."""
+    min_low_bits: Share = 0.5
+    """Smallest share of the weights in matrices, without embeddings and head, that a scheme must store in fewer bits:
+    bitsandbytes leaves experts as they are."""
 
     @field_validator("schemes")
     @classmethod

@@ -63,7 +63,13 @@ STAGE = Stage(
         Entry(
             foreach="quantize.schemes",
             item=ITEM,
-            inputs=(PATHS.merged, PATHS.tokens("train"), PATHS.tokens("validation")),
+            inputs=(
+                PATHS.merged,
+                PATHS.templated / "judged",
+                PATHS.templated / "preferences",
+                PATHS.tokens("train"),
+                PATHS.tokens("validation"),
+            ),
             outputs=(PATHS.quantized(ITEM),),
             params=tracked("quantize", Settings, but=("schemes",)),
         ),

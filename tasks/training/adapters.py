@@ -4,6 +4,7 @@ Shapes: `B` rows of a batch, `T` tokens of the longest one.
 """
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import hint
+from tasks.models.classes import beside_text
+from tasks.models.compact import shown_wide, widen_trained
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
 from tasks.training.targets import check_targets
@@ -21,6 +24,9 @@ LORA_PLUS = 16.0
 
 PROBED = 64
 """Rows whose activations the method eva looks at before training."""
+
+MAMBA = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+"""Models in whose layers peft 0.21 refuses to tune `out_proj` and `conv1d`: their kernels read the weights directly."""
 
 INITIAL = "initial"
 """Folder, beside the checkpoints, of an adapter as it was before training."""
@@ -77,10 +83,15 @@ def attach(
     the model is for, by peft's name; SEQ_CLS for one that scores. Raises `SettingsError` where the method does not fit
     the model.
     """
-    if settings.method == "full":
-        return model
-    if settings.method == "freeze":
-        unfreeze(what, model, settings.freeze)
+    apart = beside_text(model)
+    if METHODS[settings.method].kind is None:
+        if settings.method == "freeze":
+            unfreeze(what, model, settings.freeze)
+        else:
+            for path in apart:
+                model.get_submodule(path).requires_grad_(False)
+        if settings.weights == "float32":
+            widen_trained(model)
         return model
     if settings.method == "trainable_tokens" and model.config.tie_word_embeddings:
         raise SettingsError(
@@ -91,15 +102,18 @@ def attach(
 
     config = peft_configuration(what, settings, task)
     check_targets(what, settings, model)
+    _spare(config, model, apart)
     if grown:
         _train_embeddings(what, settings.method, config, model)
     _keep_packing(model)
     try:
-        tuned = get_peft_model(model, config)
+        with shown_wide(model, getattr(config, "modules_to_save", None) or ()):
+            tuned = get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, AssertionError, RuntimeError, ImportError) as error:
         key = "lora.target_modules" if METHODS[settings.method].lora and "target" in str(error).lower() else "peft"
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: {what}.{key} does not fit the base: {reason}") from None
+    widen_trained(tuned)
     if settings.method == "eva":
         _initialize_eva(what, tuned, rows)
     if METHODS[settings.method].plain:
@@ -143,6 +157,32 @@ def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
             raise SettingsError(f"{PATHS.params}: {what}.freeze.names: no weight of the base is called {part}{tied}.")
         for weight in weights:
             weight.requires_grad_(True)
+
+
+def _spare(config: Any, model: Any, apart: list[str]) -> None:
+    """Have peft leave alone what must not be tuned where it chooses the layers itself: modules of the paths `apart`,
+    which text does not pass, and the projections that peft refuses in Mamba's layers."""
+    if getattr(config, "target_modules", None) != "all-linear" or getattr(config, "exclude_modules", None):
+        return
+    parts = [rf"{re.escape(path)}(\..*)?" for path in apart]
+    # Phi-MoE's router is a linear layer that returns two tensors, which LoRA's forward pass does not expect
+    parts += [re.escape(path) for path, module in model.named_modules() if _routes(module)]
+    if model.config.model_type in MAMBA:
+        parts += [r".*\.(out_proj|conv1d)"]
+    if not parts:
+        return
+    pattern = "|".join(parts)
+    if hasattr(config, "exclude_modules"):
+        config.exclude_modules = pattern
+        return
+    head = model.get_output_embeddings()
+    layers = ((path, layer) for path, layer in model.named_modules() if isinstance(layer, torch.nn.Linear))
+    config.target_modules = {path for path, layer in layers if layer is not head and not re.fullmatch(pattern, path)}
+
+
+def _routes(module: Any) -> bool:
+    """Whether it is a linear layer by its class, and chooses experts."""
+    return isinstance(module, torch.nn.Linear) and type(module).__name__.endswith("Router")
 
 
 def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:

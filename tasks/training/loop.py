@@ -23,10 +23,12 @@ from tasks.training import checkpoints, distributed, memory_estimate
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import effective
 from tasks.training.callbacks import ALIKE
+from tasks.training.dtypes import holding
 from tasks.training.loss_curve import curve
 from tasks.training.methods import METHODS
 from tasks.training.muon import Muon
 from tasks.training.pace import PaceCallback
+from tasks.training.parts import RoundedOptimizer
 from tasks.training.settings import Optimization, Tuning
 from tasks.training.usage import Usage
 
@@ -144,7 +146,11 @@ def optimizer(settings: Optimization, model: Any, values: Any) -> Any:
             values.adam_epsilon,
             settings.weight_decay,
         )
-    ratio = b_ratio(settings) if isinstance(settings, Tuning) and METHODS[settings.method].lora else None
+    if not isinstance(settings, Tuning):
+        return None
+    if any(value.requires_grad and value.dtype == torch.bfloat16 for value in model.parameters()):
+        return _rounded(settings, model, values)
+    ratio = b_ratio(settings) if METHODS[settings.method].lora else None
     if ratio is None:
         return None
     from peft.optimizers import create_loraplus_optimizer
@@ -154,6 +160,22 @@ def optimizer(settings: Optimization, model: Any, values: Any) -> Any:
     return create_loraplus_optimizer(
         model, kind, lr=rate, loraplus_lr_ratio=ratio, loraplus_weight_decay=settings.weight_decay, **options
     )
+
+
+def _rounded(settings: Any, model: Any, values: Any) -> RoundedOptimizer:
+    """The optimiser of that name for weights held in bfloat16; norms and biases do not decay, as in transformers."""
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(values, model)
+    decaying = set(Trainer.get_decay_parameter_names(None, model))
+    trained = [(name, value) for name, value in model.named_parameters() if value.requires_grad]
+    groups = [
+        {
+            "params": [value for name, value in trained if (name in decaying) == decays],
+            "weight_decay": settings.weight_decay if decays else 0.0,
+        }
+        for decays in (True, False)
+    ]
+    kahan = holding("BF16", settings, trained=True).remainder > 0
+    return RoundedOptimizer(groups, partial(kind, **options), settings.learning_rate, settings.seed, kahan)
 
 
 def digest(weight: Any) -> bytes:

@@ -4,8 +4,10 @@ from typing import Any
 
 import torch
 
+from tasks.training.parts import Parts
 
-class Muon(torch.optim.Optimizer):
+
+class Muon(Parts):
     """torch's own Muon takes matrices only; embeddings, the head, norms and biases get AdamW.
 
     The learning rate is one for both: Muon's updates are scaled to the size of AdamW's (`match_rms_adamw`, Liu 2025,
@@ -18,30 +20,12 @@ class Muon(torch.optim.Optimizer):
         trained = [value for value in model.parameters() if value.requires_grad]
         matrices = [value for value in trained if value.ndim == 2 and id(value) not in ends]
         others = [value for value in trained if value.ndim != 2 or id(value) in ends]
-        self.parts: list[torch.optim.Optimizer] = []
+        parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self.parts.append(
-                torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
-            )
+            parts.append(torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
         if others:
-            self.parts.append(torch.optim.AdamW(others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
-        super().__init__([{"params": trained}], {"lr": lr})
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
-
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """One step of each part."""
-        for part in self.parts:
-            part.step(closure)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The states of the parts, in order."""
-        return {"parts": [part.state_dict() for part in self.parts]}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the states of the parts."""
-        for part, state in zip(self.parts, state_dict["parts"], strict=True):
-            part.load_state_dict(state)
-        self.param_groups = [group for part in self.parts for group in part.param_groups]
+            parts.append(torch.optim.AdamW(others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
+        super().__init__(parts, lr)
 
 
 def _ends(model: Any) -> list[Any]:

@@ -17,6 +17,13 @@ OPTIMIZERS = (
 PROJECTING = ("galore_adamw", "galore_adafactor", "apollo_adamw")
 """Those that project the gradients of whole layers, which `optim_target_modules` names."""
 
+ROUNDED = (
+    "adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "paged_adamw_32bit", "paged_adamw_8bit",
+    "lion_32bit", "lion_8bit", "paged_lion_32bit", "paged_lion_8bit", "ademamix", "ademamix_8bit",
+    "paged_ademamix_32bit", "paged_ademamix_8bit", "adafactor", "sgd", "adagrad", "rmsprop",
+)  # fmt: skip
+"""Those that can step one weight at a time, as weights in bfloat16 need."""
+
 UNSAVED = ("galore_adamw", "galore_adafactor", "grokadamw")
 """Those whose state is not all in a checkpoint, or holds objects that torch does not load back: none is written."""
 

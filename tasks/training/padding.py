@@ -50,7 +50,10 @@ def use_padding_free(what: str, settings: Batched, model: Any, rows: Any) -> boo
 
 
 def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
-    """Whether a row's logits are the same alone as behind another and beside a longer one, in batches of `collate`."""
+    """Whether a row's logits are the same alone as behind another and beside a longer one, in batches of `collate`.
+
+    A model that refuses such a batch, as recurrent ones do without kernels of their own, would mix the rows.
+    """
     device = next(model.parameters()).device
     first, second = (np.array(rows[index]["input_ids"][:PROBE]) for index in (0, min(1, len(rows) - 1)))
     both = np.concatenate([first, second])
@@ -67,8 +70,12 @@ def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
             0
         ]  # (T of second, V)
         put = {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
-        logits = model(**put, use_cache=False).logits  # (B, T, V)
-    model.train(training)
+        try:
+            logits = model(**put, use_cache=False).logits  # (B, T, V)
+        except (ValueError, RuntimeError, NotImplementedError, TypeError):
+            return False
+        finally:
+            model.train(training)
     behind = logits[0, len(first) : len(both)]
     beside = logits[0, len(both) :] if len(logits) == 1 else logits[1, : len(second)]
     difference = torch.cat([behind - alone, beside - alone]).abs().max()

@@ -44,7 +44,7 @@ class Optimization(Section):
     seed: Annotated[int, Field(ge=0)] = 42
     """Seed of initial weights, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the forward pass; weights stay float32. auto: bfloat16 on a graphics card, and
+    """Arithmetic of the forward pass, whatever weights are held in. auto: bfloat16 on a graphics card, and
     on a processor that computes in it where the base's hidden_size is at least 512, below which it costs time."""
     threads: Positive = 2
     """CPU threads. Part of the result: another number adds in another order and gives other last bits."""
@@ -108,6 +108,10 @@ class Tuning(Section):
     quantization: Literal["nf4", "fp4", "int8"] | None = None
     """The base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, slower. null: as they are; nf4
     for the method qlora."""
+    weights: Literal["float32", "bfloat16_kahan", "bfloat16_stochastic"] = "float32"
+    """In what the weights of the methods full and freeze are held while they are trained. Bytes a weight, gradient
+    included: float32 8; bfloat16_kahan 6, with what rounding leaves over kept beside it (compensated sum, Kahan 1965);
+    bfloat16_stochastic 4, rounded up or down at random, so that small steps count on average (arXiv:2010.06192)."""
 
     @field_validator("method")
     @classmethod
@@ -140,6 +144,19 @@ class Tuning(Section):
             if not method.quantized or (name == "dora" and value == "int8"):
                 raise ValueError(f"{name} does not work on a quantised base in the installed peft; set it to null")
         return value
+
+    @model_validator(mode="after")
+    def _weights(self) -> "Tuning":
+        if self.weights == "float32":
+            return self
+        if METHODS[self.method].kind:
+            raise ValueError(f"weights: {self.weights} is for the methods full and freeze; set it to float32")
+        if (name := getattr(self, "optimizer", "adamw_torch")) not in optimizers.ROUNDED:
+            raise ValueError(
+                f"weights: {self.weights} does not work with the optimizer {name}; take one of "
+                f"{', '.join(optimizers.ROUNDED)}"
+            )
+        return self
 
     @property
     def particular(self) -> bool:

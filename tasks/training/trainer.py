@@ -103,7 +103,7 @@ def fit(
     )
     if not method.resumes:
         values.save_strategy = "no"
-    trainable = [value for value in model.parameters() if value.requires_grad]
+    trainable = [(value, value.dtype) for value in model.parameters() if value.requires_grad]
     try:
         trainer = Trainer(
             model=model,
@@ -118,8 +118,8 @@ def fit(
     except (ValueError, ImportError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of {what}: {reason}") from None
-    for value in trainable:  # trl rounds adapters on a quantised base to bfloat16, in which small steps are lost
-        value.data = value.data.float()
+    for value, dtype in trainable:  # trl rounds adapters on a quantised base to bfloat16, in which small steps are lost
+        value.data = value.data.to(dtype)
     trainer.what, trainer.method = what, method
     if packed:  # trl wants a datasets.Dataset above, and reads one row of it
         trainer.train_dataset = Packs(rows)

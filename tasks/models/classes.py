@@ -1,0 +1,46 @@
+"""Which class of transformers a base is loaded with, so that all of it is there: its vision tower too, if it has one.
+
+A model of text and images tuned on text keeps the rest as it is: loaded as a model of text alone it would be saved
+without, under other names.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from tasks.models.foreign import CONFIG, foreign
+
+
+def auto_class(config: Any) -> Any:
+    """transformers' Auto class for a model with this configuration: of text, or of text and images."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    multimodal = config.get_text_config() is not config
+    several = multimodal and config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    return AutoModelForImageTextToText if several else AutoModelForCausalLM
+
+
+def from_pretrained(folder: Path, **options: Any) -> Any:
+    """The model in `folder`, from safetensors alone and with no code of its own; `options` as transformers has them.
+
+    Raises `ModelError` where its files are not what they say.
+    """
+    from transformers import AutoConfig
+
+    with foreign(folder / CONFIG, "restore the files of the model"):
+        kind = auto_class(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        return kind.from_pretrained(folder, trust_remote_code=False, use_safetensors=True, **options)
+
+
+def beside_text(model: Any) -> list[str]:
+    """Paths of the outermost modules that have nothing to do with text, such as a vision tower; none in most models."""
+    if model.config.get_text_config() is model.config:
+        return []
+    text = [model.get_decoder(), model.get_output_embeddings()]
+    kept = {id(inner) for part in text if part is not None for inner in part.modules()}
+    paths: list[str] = []
+    for path, module in model.named_modules():
+        below = not path or any(path.startswith(f"{above}.") for above in paths)
+        if not below and not any(id(inner) in kept for inner in module.modules()):
+            paths.append(path)
+    return paths
