@@ -48,7 +48,7 @@ def plan(offloaded: OffloadedModel, dtype: torch.dtype | None) -> Files:
         if stored_name is None:
             raise ModelError(f"the base lacks the tensor {name}; restore the files of the model.")
         tensor = source.tensors[stored_name]
-        kind = dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
+        kind = _written_type(tensor, dtype)
         shares = sorted(set(own) & tuned)
         apart = len(own) > 1 and bool(shares) and not _same(offloaded, own)
         for path in own if apart else [own[0]]:
@@ -62,7 +62,7 @@ def plan(offloaded: OffloadedModel, dtype: torch.dtype | None) -> Files:
             offloaded.config.tie_word_embeddings = False
     for name in (*offloaded.buffers.keys() & source.tensors.keys(), *unread(offloaded)):
         tensor = source.tensors[name]
-        kind = dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
+        kind = _written_type(tensor, dtype)
         make = tensor if kind == tensor.dtype else partial(_stored, tensor, kind)
         files.setdefault(tensor.file.name, {})[name] = PlannedTensor(kind, tensor.shape, make)
     return dict(sorted(files.items()))
@@ -75,6 +75,10 @@ def unread(offloaded: OffloadedModel) -> list[str]:
     """
     read = set(offloaded.paths) | set(offloaded.paths.values()) | set(offloaded.buffers)
     return sorted(set(offloaded.source.tensors) - read)
+
+
+def _written_type(tensor: StoredTensor, dtype: torch.dtype | None) -> torch.dtype:
+    return dtype if dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
 
 
 def _stored(tensor: StoredTensor, dtype: torch.dtype) -> torch.Tensor:

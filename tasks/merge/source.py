@@ -12,7 +12,7 @@ import torch
 
 from tasks.models.adapter_files import training_record
 from tasks.models.classes import from_pretrained
-from tasks.models.loading import keep_packing
+from tasks.models.loading import bits_and_bytes, keep_packing
 from tasks.models.shards import StoredTensor, stored_tensors
 
 
@@ -27,16 +27,7 @@ class Quantization:
 
     def config(self) -> Any:
         """For transformers; computes in float32."""
-        from transformers import BitsAndBytesConfig
-
-        if self.scheme == "int8":
-            return BitsAndBytesConfig(load_in_8bit=True)
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=self.scheme,
-            bnb_4bit_use_double_quant=self.double,
-            bnb_4bit_compute_dtype=torch.float32,
-        )
+        return bits_and_bytes(self.scheme, torch.float32, double=self.double)
 
     def passed_through(self, weight: torch.Tensor) -> torch.Tensor:
         """What is left of a matrix (float32) after quantising it and expanding it again."""

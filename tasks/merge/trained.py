@@ -50,7 +50,8 @@ class MergeOptions:
 
     @property
     def exact(self) -> bool:
-        """Whether float32 can say what was trained to its last digits: int8 rounds what a layer reads as well."""
+        """Whether float32 can say what was trained to its last digits: int8 rounds what a layer reads as well, and no
+        weights can repeat that."""
         return self.quantization == self.reference and not (self.reference and self.reference.scheme == "int8")
 
 
@@ -81,18 +82,18 @@ class Layerwise:
         self.source = source(base if adapter else tuned)
         plain = OffloadedModel(self.source)
         self.misfit = misfit(plain)
-        embedding = next(path for path, module in plain.model.named_modules() if module is plain.embeddings)
-        self.brought = adapter.vocabulary(embedding) if adapter else None
-        self.rows = self.brought or int(plain.embeddings.weight.shape[0])
+        self.brought, self.rows = _vocabulary(plain.model, adapter)
         self.unused = plain if self.brought is None else None
         """A offloaded that nothing was put on yet; building one takes a while."""
 
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
+        quantized = None
         if self.adapter and self.how.quantization:
-            self.source = source(self.base, self.how.quantization, quantized_model(self.base, self.how.quantization))
+            quantized = quantized_model(self.base, self.how.quantization)
+            self.source = source(self.base, self.how.quantization, quantized)
         if self.adapter and self.how.reference:
-            model = quantized_model(self.base, self.how.reference)
+            model = _reference(self.base, self.how, self.how.reference, quantized)
             return _live(model, self.brought, self.adapter, self.how, rows)
         offloaded = OffloadedModel(source(self.base), self.brought)
         offloaded.runnable(_roomy(offloaded))
@@ -134,25 +135,25 @@ class Whole:
         self.base, self.adapter, self.tuned, self.how = base, adapter, tuned, how
         self.by = f"peft with the whole base in memory: {why}"
         self.model = load_whole(base)
-        embeddings = self.model.get_input_embeddings()
-        embedding = next(path for path, module in self.model.named_modules() if module is embeddings)
-        self.brought = adapter.vocabulary(embedding) if adapter else None
-        self.rows = self.brought or int(embeddings.weight.shape[0])
+        self.brought, self.rows = _vocabulary(self.model, adapter)
 
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
         if not self.adapter:
             before, self.model = logits(self.model, rows), load_whole(self.tuned)
             return before, logits(self.model, rows)
-        trained = None
-        if self.how.reference:
-            model = quantized_model(self.base, self.how.reference)
-            trained = _live(model, self.brought, self.adapter, self.how, rows)
+        quantized = None
         if self.how.quantization:
-            pass_through(self.model, self.how.quantization, quantized_model(self.base, self.how.quantization))
-        before = [] if trained else logits(self.model, rows)
+            quantized = quantized_model(self.base, self.how.quantization)
+            pass_through(self.model, self.how.quantization, quantized)
+        if self.how.reference:
+            model = _reference(self.base, self.how, self.how.reference, quantized)
+            trained = _live(model, self.brought, self.adapter, self.how, rows)
+            self.model = _with_all(self.model, self.brought, self.adapter, self.how)
+            return trained
+        before = logits(self.model, rows)
         self.model = _with_all(self.model, self.brought, self.adapter, self.how)
-        return trained or (before, logits(self.model, rows))
+        return before, logits(self.model, rows)
 
     def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
         """See `Trained`; peft gives every tensor one type, so `keep` has no effect."""
@@ -169,6 +170,19 @@ def open_trained(base: Path, adapter: Adapter | None, tuned: Path, how: MergeOpt
             return layerwise
         why = layerwise.misfit
     return Whole(base, adapter, tuned, how, why)
+
+
+def _vocabulary(model: Any, adapter: Adapter | None) -> tuple[int | None, int]:
+    """Rows of embeddings that the adapter brings along, None where it brings none, and those of the tuned model."""
+    embeddings = model.get_input_embeddings()
+    path = next(path for path, module in model.named_modules() if module is embeddings)
+    brought = adapter.vocabulary(path) if adapter else None
+    return brought, brought or int(embeddings.weight.shape[0])
+
+
+def _reference(base: Path, how: MergeOptions, reference: Quantization, quantized: Any) -> Any:
+    """The base as it was held in training: `quantized`, which it is merged into, where that is the same."""
+    return quantized if how.quantization == reference else quantized_model(base, reference)
 
 
 def _live(

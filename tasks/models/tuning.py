@@ -11,6 +11,7 @@ import torch
 from tasks.core.files import write_json
 from tasks.models.classes import auto_class, from_pretrained
 from tasks.models.compact import HALVES, compact
+from tasks.models.loading import bits_and_bytes
 from tasks.models.shards import stored_tensors
 from tasks.training.adapters import INITIAL
 from tasks.training.arguments import bfloat16, width
@@ -29,16 +30,11 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     halves = [kind for kind in HALVES if kind in stored]
     rounded = METHODS[tuning.method].kind is None and tuning.weights != "float32"
     alike = len(stored) == len(halves) == 1 and not tuning.quantized
-    if rounded:
-        model = from_pretrained(folder, dtype=torch.bfloat16 if alike else torch.float32)
-        compact(model, torch.bfloat16, experts=halved, rounding=True)
-    elif halves and keeps_halves(tuning):
-        options = _quantization(tuning, halved) if tuning.quantized else {}
-        model = from_pretrained(folder, dtype=halves[0] if alike else torch.float32, **options)
-        compact(model, halves[0], experts=halved)
-    else:
-        options = _quantization(tuning, halved) if tuning.quantized else {}
-        model = from_pretrained(folder, dtype=torch.float32, **options)
+    kind = torch.bfloat16 if rounded else halves[0] if halves and keeps_halves(tuning) else None
+    options = _quantization(tuning.quantized, halved) if tuning.quantized else {}
+    model = from_pretrained(folder, dtype=kind if kind and alike else torch.float32, **options)
+    if kind:
+        compact(model, kind, experts=halved, rounding=rounded)
     if next(model.parameters()).dtype in HALVES:
         _compute_buffers(model, config)
     text = model.config.get_text_config()
@@ -47,20 +43,9 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     return model
 
 
-def _quantization(tuning: Tuning, halved: bool) -> dict[str, Any]:
+def _quantization(scheme: str, halved: bool) -> dict[str, Any]:
     """What `from_pretrained` needs to quantise the base; `halved`: for arithmetic in bfloat16."""
-    from transformers import BitsAndBytesConfig
-
-    config = (
-        BitsAndBytesConfig(load_in_8bit=True)
-        if tuning.quantized == "int8"
-        else BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=tuning.quantized,
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16 if halved else torch.float32,
-        )
-    )
+    config = bits_and_bytes(scheme, torch.bfloat16 if halved else torch.float32)
     placed = {"device_map": {"": int(os.environ.get("LOCAL_RANK", 0))}} if torch.cuda.is_available() else {}
     return {"quantization_config": config, **placed}
 

@@ -8,13 +8,14 @@ import torch
 
 from tasks.core.files import write_json
 from tasks.models.classes import from_pretrained
-from tasks.models.loading import keep_packing
+from tasks.models.loading import bits_and_bytes, keep_packing
 from tasks.quantize.schemes import Rows
 
 
 def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
     """Load `merged` quantised by `kind` (nf4, fp4 or int8) and save it into `out`, tokenizer included."""
-    model = from_pretrained(merged, quantization_config=_config(kind, merged))
+    stored = json.loads((merged / "config.json").read_text())["dtype"]
+    model = from_pretrained(merged, quantization_config=bits_and_bytes(kind, getattr(torch, stored)))
     keep_packing(model)
     save_folder(model, merged, out)
 
@@ -42,17 +43,3 @@ def _sort_metadata(file: Path) -> None:
         if len(text) <= length:
             target.seek(8)
             target.write(text.ljust(length))
-
-
-def _config(scheme: str, merged: Path) -> Any:
-    from transformers import BitsAndBytesConfig
-
-    if scheme == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    stored = json.loads((merged / "config.json").read_text())["dtype"]
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type=scheme,
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, stored),
-    )

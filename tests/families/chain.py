@@ -37,9 +37,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SECONDS = 120
 """After that a stage counts as one that hangs."""
 
-REFUSED, BROKEN = 1, 2
-"""Exit codes of a stage: one sentence for the user, and anything else."""
-
 
 @dataclass(frozen=True)
 class Outcome:
