@@ -56,8 +56,6 @@ class Adapter:
         start = self.config.get("init_lora_weights")
         if isinstance(start, str) and start.split("_niter")[0] in FROM_BASE:
             return f"init_lora_weights: {start} changes the base's own weights"
-        if self.config.get("target_parameters"):
-            return "it tunes parameters inside of layers (target_parameters)"
         return WHOLE.get(str(self.config["peft_type"]))
 
     def vocabulary(self, embedding: str) -> int | None:

@@ -3,6 +3,7 @@
 Nothing of peft is imported before a function is called.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -19,3 +20,13 @@ def lora_linear() -> Any:
     from peft.tuners.lora.layer import Linear
 
     return Linear
+
+
+def parameter_wrappers(module: Any) -> Iterator[Any]:
+    """What stands at `module` in the place of a layer of which parameters are tuned and not the layer, one in the
+    other; nothing where an adapter, or none, is on the layer itself."""
+    from peft.tuners.lora.layer import ParamWrapper
+
+    while isinstance(module, ParamWrapper):
+        yield module
+        module = module.base_layer

@@ -15,6 +15,7 @@ from tasks.core.paths import PATHS
 from tasks.core.settings import hint
 from tasks.models.classes import beside_text
 from tasks.models.compact import shown_wide, widen_trained
+from tasks.training.coverage import check_low_bits
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
 from tasks.training.targets import check_targets
@@ -102,6 +103,7 @@ def attach(
 
     config = peft_configuration(what, settings, task)
     check_targets(what, settings, model)
+    check_low_bits(what, settings, model)
     _spare(config, model, apart)
     if grown:
         _train_embeddings(what, settings.method, config, model)
@@ -126,7 +128,7 @@ def check_tuning(what: str, settings: Tuning, *, scores: bool = False) -> None:
 
     `scores`: it is tuned as a reward model.
     """
-    if not settings.particular:
+    if not (settings.particular or settings.quantized):
         return
     from tasks.models.skeleton import base_skeleton
 
@@ -136,6 +138,7 @@ def check_tuning(what: str, settings: Tuning, *, scores: bool = False) -> None:
         unfreeze(what, skeleton, settings.freeze)
     elif METHODS[settings.method].kind is not None:
         check_targets(what, settings, skeleton)
+        check_low_bits(what, settings, skeleton)
 
 
 def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
@@ -194,6 +197,13 @@ def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:
             "them on this base; set it to lora, freeze or full."
         )
     layers = {id(layer): layer for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    rows = model.get_input_embeddings().num_embeddings
+    for name, layer in model.named_modules():  # such as Gemma 4's embeddings for each layer, which grow with the others
+        if isinstance(layer, torch.nn.Embedding) and id(layer) not in layers and layer.num_embeddings == rows:
+            raise SettingsError(
+                f"{PATHS.params}: template.new_tokens makes rows in {name} too, and {what}.method {method} would not "
+                "save them; set it to full, or take the new tokens out."
+            )
     names = [name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if id(layer) in layers]
     config.modules_to_save = sorted({*(config.modules_to_save or ()), *names})
     if hasattr(config, "ensure_weight_tying"):

@@ -19,7 +19,7 @@ from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
 from tasks.models.private_transformers import on_device
-from tasks.training import checkpoints, distributed, memory_estimate
+from tasks.training import checkpoints, coverage, distributed, memory_estimate
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import effective
 from tasks.training.callbacks import ALIKE
@@ -79,6 +79,7 @@ def train(
     trainer.remove_callback(PrinterCallback)  # MonitorCallback tells the same in one line
     if patience:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+    covered = coverage.coverage(trainer.model)
     trainable = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
     if not trainable:
         raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and what it tunes.")
@@ -87,6 +88,7 @@ def train(
         checkpoint = checkpoints.latest(scratch)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _print_summary(what, settings, workload, batch, trainable, trainer.args, checkpoint)
+    coverage.report(what, covered)
     at_once = settings.batch_size if workload.forward else min(settings.batch_size, workload.items)
     needs = memory_estimate.measure(
         trainer, settings, workload.forward or partial(_forward, trainer, workload.longest), at_once
@@ -116,6 +118,7 @@ def train(
         "epochs": round(steps_done * batch / workload.items, 3),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "trainable_parameters": sum(value.numel() for value in trainable.values()),
+        **covered,
         "tensors_changed": changed,
         "device": trainer.args.device.type,
         "dtype": "bfloat16" if trainer.args.bf16 else "float32",

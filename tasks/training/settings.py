@@ -112,6 +112,9 @@ class Tuning(Section):
     """In what the weights of the methods full and freeze are held while they are trained. Bytes a weight, gradient
     included: float32 8; bfloat16_kahan 6, with what rounding leaves over kept beside it (compensated sum, Kahan 1965);
     bfloat16_stochastic 4, rounded up or down at random, so that small steps count on average (arXiv:2010.06192)."""
+    min_low_bits: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Least share of the base's weights (those in matrices, embeddings and head apart) that a quantised base has to
+    hold in low bits: bitsandbytes leaves the fused experts of a mixture whole."""
 
     @field_validator("method")
     @classmethod
