@@ -103,6 +103,8 @@ NAMES = [
     Private("flows/bridge/survey.py", "dvc.stage.cache", "StageCache._create_stage"),
     Private("tasks/generate/pipeline.py", "distilabel.pipeline.local", "Pipeline._teardown"),
     Private("tasks/generate/teacher/model.py", "distilabel.models.llms.base", "LLM._logger"),
+    Private("tasks/memory/private_torch.py", "torch._subclasses.fake_tensor", "FakeTensorMode"),
+    Private("tasks/memory/private_torch.py", "torch.utils._python_dispatch", "TorchDispatchMode"),
     Private("tasks/training/arguments.py", "torch.cpu", "_is_avx512_bf16_supported"),
     Private("tasks/merge/layers.py", "torch.nn", "Module._parameters"),
     Private("tasks/merge/modules.py", "torch.nn", "Module._parameters"),

@@ -97,12 +97,18 @@ def training(base: Base, tuning: Tuning, settings: Optimization) -> tuple[int, i
 
 def memory(base: Base, tuning: Tuning, settings: Optimization) -> int:
     """Bytes of weights, gradients and optimiser states: without what a forward pass keeps, and without the program."""
-    weights, tuned = sum(shape.count for shape in base.values()), trained_weights(base, tuning)
-    held = 4.0 * weights
+    tuned, packed = trained_weights(base, tuning), layers(base) if tuning.quantized else {}
+    held = sum(shape.count * _held(shape, tuning) for name, shape in base.items() if name not in packed)
     if tuning.quantized:
-        held -= sum(shape.count for shape in layers(base).values()) * (4 - QUANTIZED_BITS[tuning.quantized] / 8)
+        held += sum(shape.count for shape in packed.values()) * QUANTIZED_BITS[tuning.quantized] / 8
     adapter = 4 * tuned if METHODS[tuning.method].kind else 0
     return round(held + adapter + (4 + state_bytes(settings.optimizer)) * tuned)
+
+
+def _held(shape: Shape, tuning: Tuning) -> float:
+    """Bytes of a weight while it is trained: of 16 bits where an adapter leaves it as it is stored, else float32."""
+    halved = METHODS[tuning.method].kind is not None and shape.kind in ("F16", "BF16")
+    return 2.0 if halved else 4.0
 
 
 def merged(base: Base, dtype: str) -> int:

@@ -94,10 +94,12 @@ def train(
         trainer, settings, workload.forward or partial(_forward, trainer, workload.longest), at_once
     )
     memory_estimate.report(what, needs)
-    memory_estimate.check_resources(what, needs, settings, scratch, hasattr(trainer.model, "peft_config"))
+    adapter = hasattr(trainer.model, "peft_config")
+    memory_estimate.check_resources(what, needs, settings, scratch, adapter)
     pace = PaceCallback(what, _evaluated_rows(trainer, batch))
     trainer.add_callback(pace)
-    with checkpoints.report_full_disk(what, scratch):
+    full_memory = memory_estimate.report_full_memory(what, needs, settings, adapter)
+    with full_memory, checkpoints.report_full_disk(what, scratch):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps_done = trainer.state.global_step
     usage = memory_estimate.summarize(what, needs, pace, (steps_done - pace.start) * batch)
