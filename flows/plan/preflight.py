@@ -41,13 +41,17 @@ def quick() -> None:
 
 
 def check_stage_settings(folder: Path) -> None:
-    """Raise `MachineError` with what stages would refuse of their settings, which loading libraries for some tells.
+    """Raise `MachineError` with what stages would refuse of their settings and of the base, which libraries tell.
 
-    Settings that passed are not asked again: they are on record in `folder`, a project's.
+    Settings that passed with a base are not asked again: they are on record in `folder`, a project's.
     """
     from tasks.core.settings import PARAMS
+    from tasks.models.skeleton import configured_base
 
-    texts = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in (PARAMS, LOCK)]
+    files, base = [str(PARAMS), str(LOCK)], configured_base()
+    if base is not None:
+        files += [str(base[1] / name) for name in ("config.json", "tokenizer_config.json", "chat_template.jinja")]
+    texts = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in files]
     record, state = Paths(folder).accepted, fingerprint(texts)
     if record.is_file() and record.read_text() == state:
         return

@@ -140,11 +140,11 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
     quantization = training_record(paths.fitted).quantization
     scheme = quantization.scheme if quantization else None
     if not adapter.is_file():
-        tuning = Tuning(method="full", weights=settings.weights)
+        tuning = Tuning(method="full", weights=settings.weights, attention=settings.attention)
         return load(paths.fitted, tuning, settings), tuning
     from peft import PeftModel
 
-    tuning = Tuning(method="lora", quantization=scheme)
+    tuning = Tuning(method="lora", quantization=scheme, attention=settings.attention)
     model = load(base, tuning, settings)
     grow(model, tokenizer)
     tuned = PeftModel.from_pretrained(model, paths.fitted, is_trainable=True)
@@ -209,7 +209,12 @@ def _reward_model(settings: Settings, paths: Paths, base: Path, tokenizer: Any, 
     if settings.start == "train" and not (paths.fitted / "adapter_config.json").is_file():
         folder = paths.fitted
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        folder,
+        num_labels=1,
+        dtype=torch.float32,
+        trust_remote_code=False,
+        use_safetensors=True,
+        **settings.attention_options,
     )
     if settings.start == "train" and folder == base:
         body = model.base_model_prefix

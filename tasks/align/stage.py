@@ -29,6 +29,10 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
+    if settings.objective != "off" and settings.attention != "auto":
+        from tasks.models.attention import check_attention
+
+        check_attention("align", settings, settings)
     sampled = OBJECTIVES[settings.objective].sampled
     particular = settings.arguments or settings.particular or settings.scheduler in PARTICULAR
     if settings.objective == "off" or not (particular or sampled):

@@ -46,7 +46,7 @@ def write_gguf(merged: Path, path: Path, kind: str) -> None:
     from transformers import AutoTokenizer
 
     config = json.loads((merged / "config.json").read_text())
-    architecture = _check(config)
+    architecture = check_architecture(config)
     with closing(gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[architecture])) as writer:
         _add_shape(writer, config, kind)
         tokenizer = AutoTokenizer.from_pretrained(merged, trust_remote_code=False)
@@ -71,7 +71,7 @@ def write_gguf(merged: Path, path: Path, kind: str) -> None:
             writer.write_tensor_data(_converted(name, weights, _kind(name, shape, TYPES[kind])))
 
 
-def _check(config: dict[str, Any]) -> Any:
+def check_architecture(config: dict[str, Any]) -> Any:
     """The architecture's name in llama.cpp; raises `ModelError` for what is not supported."""
     architecture = (config.get("architectures") or ["unknown"])[0]
     if architecture not in ARCHITECTURES:

@@ -1,6 +1,7 @@
 """A causal language model and its tokenizer from a folder, whatever the format. Heavy libraries load when called."""
 
 import json
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def _check_layers(file: Path) -> None:
             )
 
 
-def grow(model: Any, tokenizer: Any) -> bool:
+def grow(model: Any, tokenizer: Sized) -> bool:
     """Give `model` a row of embeddings for each token that it lacks, the mean of those it has; whether it lacked any.
 
     The mean, as the expectation of what transformers draws (Hewitt 2021, "Initializing New Word Embeddings for

@@ -110,6 +110,13 @@ def locate(model: Any, folder: Path) -> None:
     model.config._name_or_path = model.name_or_path = str(folder)
 
 
+def attention(model: Any) -> str:
+    """By what `model` computes attention, such as sdpa."""
+    while hasattr(model, "get_base_model"):
+        model = model.get_base_model()
+    return str(model.config.get_text_config()._attn_implementation)
+
+
 class Ordered:
     """Before a `Trainer` among the bases: training rows come in the order of `sampler`."""
 

@@ -31,7 +31,7 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     rounded = METHODS[tuning.method].kind is None and tuning.weights != "float32"
     alike = len(stored) == len(halves) == 1 and not tuning.quantized
     kind = torch.bfloat16 if rounded else halves[0] if halves and keeps_halves(tuning) else None
-    options = _quantization(tuning.quantized, halved) if tuning.quantized else {}
+    options = tuning.attention_options | (_quantization(tuning.quantized, halved) if tuning.quantized else {})
     model = from_pretrained(folder, dtype=kind if kind and alike else torch.float32, **options)
     if kind:
         compact(model, kind, experts=halved, rounding=rounded)

@@ -22,6 +22,10 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
+    if settings.enabled and settings.attention != "auto":
+        from tasks.models.attention import check_attention
+
+        check_attention("train", settings, settings)
     if not settings.enabled or not (settings.arguments or settings.particular or settings.scheduler in PARTICULAR):
         return  # all else is known to fit, without seconds of imports
     from tasks.training import trainer

@@ -18,7 +18,7 @@ from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
-from tasks.models.private_transformers import on_device
+from tasks.models.private_transformers import attention, on_device
 from tasks.training import checkpoints, coverage, distributed, memory_estimate
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import effective
@@ -124,6 +124,7 @@ def train(
         "tensors_changed": changed,
         "device": trainer.args.device.type,
         "dtype": "bfloat16" if trainer.args.bf16 else "float32",
+        "attention": attention(trainer.model),
         "arguments": effective(trainer.args),
     }
     return TrainingResult(trainer.model, curve(trainer.state.log_history), facts, usage)

@@ -15,6 +15,10 @@ from tasks.training.pass_through import check_arguments, check_effect
 Positive = Annotated[int, Field(ge=1)]
 
 
+Attention = Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"]
+"""Implementations of attention, by transformers' names; its flex_attention is compiled at run time, as nothing is."""
+
+
 class Optimization(Section):
     """How many steps, of how many rows, by which optimiser. Passed to trl's SFTConfig."""
 
@@ -105,6 +109,9 @@ class Tuning(Section):
     """Fields of peft's configuration of the method by their names there, over the ones that temper sets."""
     freeze: Freeze = Freeze()
     """For `method: freeze`, without effect for others."""
+    attention: Attention = "auto"
+    """By what attention is computed in training, where the base's class has it: auto leaves it to transformers (sdpa
+    for most); sdpa and eager run everywhere; the flash ones need a graphics card and a package."""
     quantization: Literal["nf4", "fp4", "int8"] | None = None
     """The base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, slower. null: as they are; nf4
     for the method qlora."""
@@ -165,6 +172,11 @@ class Tuning(Section):
     def particular(self) -> bool:
         """Whether it names parts of the model, which only the model can tell to be there."""
         return bool(self.peft) or self.method == "freeze" or self.lora.target_modules != "all-linear"
+
+    @property
+    def attention_options(self) -> dict[str, str]:
+        """What transformers is given when it loads a model, for the key `attention`."""
+        return {} if self.attention == "auto" else {"attn_implementation": self.attention}
 
     @property
     def quantized(self) -> str | None:
