@@ -19,6 +19,7 @@ from tasks.models.record import DERIVED
 from tasks.stages import stages
 from tasks.training import estimate, usage
 from tasks.training.methods import METHODS
+from tasks.training.schedule import resolved
 from tasks.training.settings import Optimization
 from tasks.training.usage import format_duration
 
@@ -130,9 +131,18 @@ def _steps(params: Params, paths: Paths) -> str:
     train = params.train
     batch = train.batch_size * train.gradient_accumulation
     unit = "packs" if params.template.packing else "rows"
-    text = f"train: {train.steps} steps of {batch} {unit}"
+    if train.steps is None and (items := estimate.items(paths.audit)):
+        train = resolved("train", train, items)
+    asked = f"{train.epochs:g} epochs" if train.epochs else ""
+    text = f"train: {asked}, in steps of {batch} {unit}"
+    if train.steps is not None:
+        text = f"train: {train.steps} steps of {batch} {unit}" + (f", {asked}" if asked else "")
     if rows := estimate.rows(paths.audit):
-        epochs = "" if unit == "packs" else f", {train.steps * batch / rows['rows']:.1f} epochs"
+        epochs = (
+            ""
+            if unit == "packs" or train.epochs or train.steps is None
+            else f", {train.steps * batch / rows['rows']:.1f} epochs"
+        )
         tokens, learned = (f"{rows[name]:,}" for name in ("tokens", "supervised_tokens"))
         text += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"
     return text

@@ -24,7 +24,7 @@ def pretrain(settings: Settings, paths: Paths) -> None:
     lines = pretraining_lines(paths.root / settings.folder, settings.lines, settings.pretraining.seed)
     if not lines:
         raise InputError(f"{settings.folder}: the seed gives no pretraining text.")
-    from tasks.training import checkpoints, trainer
+    from tasks.training import checkpoints, schedule, trainer
 
     trainer.prepare(settings.pretraining)
     tokenizer = train_tokenizer(lines, settings.architecture)
@@ -32,7 +32,8 @@ def pretrain(settings: Settings, paths: Paths) -> None:
     model = _model(settings.architecture, tokenizer)
     identifiers = {"settings": settings.model_dump(mode="json"), "lines": fingerprint(lines)}
     scratch = checkpoints.folder(paths.scratch("base"), identifiers, Path(__file__).parent)
-    result = trainer.fit("base.pretraining", model, tokenizer, rows, settings.pretraining, scratch)
+    pretraining_settings = schedule.resolved("base.pretraining", settings.pretraining, len(rows))
+    result = trainer.fit("base.pretraining", model, tokenizer, rows, pretraining_settings, scratch)
     with written(paths.base) as out:
         _save(result.model, tokenizer, out / "model")
         pretraining = out / "pretraining"

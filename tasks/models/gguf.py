@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from tasks.chat.stops import stop_ids
 from tasks.core.errors import ModelError
+from tasks.models import gguf_rope
 from tasks.models.gguf_vocabulary import add_tokenizer
 
 Kind = gguf.GGMLQuantizationType
@@ -54,7 +55,7 @@ def write_gguf(merged: Path, path: Path, kind: str) -> None:
         names = gguf.get_tensor_name_map(architecture, config["num_hidden_layers"])
         factors = _factors(config)
         if factors is not None:
-            writer.add_tensor_info("rope_freqs.weight", factors.shape, factors.dtype, factors.nbytes)
+            writer.add_tensor_info(gguf_rope.FREQUENCIES, factors.shape, factors.dtype, factors.nbytes)
         for name, shape, _ in _tensors(merged):
             chosen = _kind(name, shape, TYPES[kind])
             size = prod(gguf.quant_shape_to_byte_shape(shape, chosen))
@@ -77,8 +78,8 @@ def check_architecture(config: dict[str, Any]) -> Any:
     if architecture not in ARCHITECTURES:
         raise _refused(f"the architecture {architecture} is not supported, only {', '.join(ARCHITECTURES)} are")
     rope = config.get("rope_parameters") or {}
-    if rope.get("rope_type", "default") not in ("default", "linear", "llama3"):
-        raise _refused(f"the rope scaling '{rope['rope_type']}' is not supported, only default, linear and llama3 are")
+    if why := gguf_rope.unsupported(rope):
+        raise _refused(why)
     if config.get("hidden_act", "silu") != "silu":
         raise _refused(f"the activation '{config['hidden_act']}' is not supported, only silu is")
     if config.get("use_sliding_window") or (config.get("sliding_window") and architecture == "MistralForCausalLM"):
@@ -109,9 +110,7 @@ def _add_shape(writer: Any, config: dict[str, Any], kind: str) -> None:
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_rope_dimension_count(head)
     writer.add_rope_freq_base(float(rope.get("rope_theta", 10000.0)))
-    if rope.get("rope_type") == "linear":
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(float(rope["factor"]))
+    gguf_rope.add_scaling(writer, rope)
 
 
 def _factors(config: dict[str, Any]) -> npt.NDArray[np.float32] | None:

@@ -26,11 +26,15 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
         raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
     gguf = gguf_file(folder)
     if gguf:
+        from tasks.models import gguf_rope
+
         with foreign(gguf, "restore the files of the model"):
             _check_layers(gguf)
+            config = gguf_rope.configuration(gguf)
             model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, device_map=device, trust_remote_code=False, gguf_file=gguf.name
+                folder, config=config, dtype=dtype, device_map=device, trust_remote_code=False, gguf_file=gguf.name
             )
+            gguf_rope.slow_down(model, gguf)
     else:
         model = from_pretrained(folder, dtype=dtype, device_map=device)
     if getattr(model, "is_loaded_in_4bit", False):

@@ -14,7 +14,7 @@ SMALL = 16 * 2**20
 """Bytes. Larger files are compared by size here; DVC compares their hash, since the folder is a dependency."""
 
 
-DERIVED = ("trained", "converted")
+DERIVED = ("trained", "converted", "scaled")
 """Kinds of base that lie in data/base, and not where the user put them."""
 
 

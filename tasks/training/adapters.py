@@ -64,7 +64,7 @@ def peft_configuration(what: str, settings: Tuning, task: str = "CAUSAL_LM") -> 
             "target_modules": lora.target_modules,
         }
     if method.kind == "ADALORA":
-        fields_set.setdefault("total_step", getattr(settings, "steps", 1))
+        fields_set.setdefault("total_step", getattr(settings, "steps", None) or 1)
     if settings.method == "eva":
         from peft import EvaConfig
 

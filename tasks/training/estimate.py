@@ -86,6 +86,8 @@ def checkpoints_kept(settings: Optimization) -> int:
     every = settings.checkpoint_steps
     if getattr(settings, "patience", None):
         every = settings.eval_steps  # type: ignore[attr-defined]
+    if settings.steps is None:
+        return KEPT  # epochs, of rows that are not counted yet
     return 0 if every > settings.steps else min(KEPT, -(-settings.steps // every))
 
 
@@ -133,3 +135,13 @@ def rows(audit: Path) -> dict[str, int]:
         return dict(counts["splits"]["train"]["trained"])
     except (OSError, ValueError, KeyError):
         return {}
+
+
+def items(audit: Path) -> int | None:
+    """What a batch of `train` counts: rows, or packs, as data/templated/audit.json has them; None without it."""
+    try:
+        counts = json.loads(audit.read_text())
+        packing = counts.get("packing")
+        return int(packing["packs"] if packing else counts["splits"]["train"]["trained"]["rows"])
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None

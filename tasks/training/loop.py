@@ -117,7 +117,7 @@ def train(
         "steps": steps_done,
         workload.unit: workload.counts.get(workload.unit, workload.items),
         f"effective_batch_{workload.unit}": batch,
-        "epochs": round(steps_done * batch / workload.items, 3),
+        "epochs": round(trainer.state.epoch if settings.epochs else steps_done * batch / workload.items, 3),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "trainable_parameters": sum(value.numel() for value in trainable.values()),
         **covered,
@@ -202,8 +202,9 @@ def _print_summary(
     """One line of derived facts, before the first step."""
     counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in workload.counts.items())
     weights = sum(value.numel() for value in trainable.values())
+    epochs = f" ({settings.epochs:g} epochs)" if settings.epochs else ""
     print(
-        f"{what}: {counts}, {settings.steps} steps of {batch} {workload.unit}, "
+        f"{what}: {counts}, {settings.step_count} steps of {batch} {workload.unit}{epochs}, "
         f"{weights} trainable weights, {'bfloat16' if values.bf16 else 'float32'} on {values.device.type}, "
         f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
         flush=True,

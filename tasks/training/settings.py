@@ -9,7 +9,7 @@ from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
 from tasks.training import optimizers
-from tasks.training.methods import METHODS, known
+from tasks.training.methods import METHODS, REFUSED, known
 from tasks.training.pass_through import check_arguments, check_effect
 
 Positive = Annotated[int, Field(ge=1)]
@@ -19,11 +19,19 @@ Attention = Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attenti
 """Implementations of attention, by transformers' names; its flex_attention is compiled at run time, as nothing is."""
 
 
+def absent(value: Any) -> bool:
+    """Whether a key was left out: it does not stand in the record of settings, which older versions wrote without."""
+    return value is None
+
+
 class Optimization(Section):
     """How many steps, of how many rows, by which optimiser. Passed to trl's SFTConfig."""
 
-    steps: Positive = 300
-    """Optimiser steps."""
+    steps: Positive | None = 300
+    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
+    epochs: Annotated[Annotated[float, Field(gt=0, le=10_000)] | None, Field(exclude_if=absent)] = None
+    """Times that each row is trained on, in the place of `steps`: so many times the batches of all rows or packs,
+    divided by `gradient_accumulation`, rounded up. null: `steps` says how long."""
     batch_size: Positive = 32
     """Rows a forward pass, or packs where rows are packed. The effective batch: this times `gradient_accumulation`."""
     gradient_accumulation: Positive = 1
@@ -58,6 +66,30 @@ class Optimization(Section):
     """Steps between two points of the loss curve."""
     checkpoint_steps: Positive = 100
     """Steps between two checkpoints; a run that was killed goes on from the last one. More than `steps`: none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_alone(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("epochs") is not None and "steps" not in values:
+            return {**values, "steps": None}
+        return values
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Optimization":
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(
+                f"steps = {self.steps} and epochs = {self.epochs:g} both say how long to train; set one of them to null"
+            )
+        if self.steps is None and self.epochs is None:
+            raise ValueError("neither steps nor epochs says how long to train; set one of them")
+        return self
+
+    @property
+    def step_count(self) -> int:
+        """Optimiser steps; where epochs are asked for, known of what `tasks.training.schedule.resolved` returns."""
+        if self.steps is None:
+            raise ValueError("the steps of these epochs are not known before the rows")
+        return self.steps
 
 
 class Batched(Optimization):
@@ -123,6 +155,11 @@ class Tuning(Section):
     """Least share of the base's weights (those in matrices, embeddings and head apart) that a quantised base has to
     hold in low bits: bitsandbytes leaves the fused experts of a mixture whole."""
 
+    neftune: Annotated[Annotated[float, Field(gt=0)] | None, Field(exclude_if=absent)] = None
+    """Noise on the embeddings while training (NEFTune, arXiv:2310.05914): each number of a batch of rows of T tokens
+    gets one between plus and minus this divided by the square root of T times the width; 5 is usual. None at
+    evaluation. null: no noise."""
+
     @field_validator("method")
     @classmethod
     def _method(cls, value: str) -> str:
@@ -136,6 +173,12 @@ class Tuning(Section):
             return value
         if value and method.kind is None:
             raise ValueError("it has no effect on a method without an adapter; remove it")
+        named = value.get("init_lora_weights")
+        initial = named.lower().split("_niter")[0] if isinstance(named, str) else ""
+        if initial in REFUSED:
+            raise ValueError(f"init_lora_weights {initial} is not offered: {REFUSED[initial]}")
+        if method.lora and initial in METHODS and initial != info.data["method"]:
+            raise ValueError(f"init_lora_weights {initial} is the method {initial}; set method to it, and remove this")
         lora = {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"}
         if method.lora and (twice := sorted(set(lora) & set(value))):
             raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set it there")
@@ -196,6 +239,12 @@ def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
             f"{PATHS.params}: {what}.group_by_length is for rows that are not packed; set it to false, or "
             "template.packing to false."
         )
+    if isinstance(settings, Tuning) and settings.neftune and (packed or settings.padding_free is True):
+        key = "template.packing" if packed else f"{what}.padding_free"
+        raise SettingsError(
+            f"{PATHS.params}: {key} puts several rows into one line, and {what}.neftune would be weaker the more there "
+            f"are; set {key} to false, or {what}.neftune to null."
+        )
     alone = isinstance(settings, Tuning) and not METHODS[settings.method].side_by_side
     if alone and (packed or settings.padding_free is True):
         key = "template.packing" if packed else f"{what}.padding_free"
@@ -209,8 +258,8 @@ class Supervised(Batched, Tuning):
     """Training on rows with labels, watched on a validation split."""
 
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
-    """Further arguments of trl's SFTConfig by their names there, such as neftune_noise_alpha: 5,
-    dataloader_num_workers: 2, lr_scheduler_kwargs: {min_lr: 1e-5}. One that would have no effect is refused."""
+    """Further arguments of trl's SFTConfig by their names there, such as dataloader_num_workers: 2,
+    lr_scheduler_kwargs: {min_lr: 1e-5}. One that would have no effect is refused."""
     processes: Positive = 1
     """Processes that train together, one a GPU, or on the CPU with `threads` each; `batch_size` is that of each, so the
     effective batch is so many times as large. Gradients are averaged (DDP)."""

@@ -97,7 +97,7 @@ def cases() -> list[Case]:
     ]
     made += [Case("schedule", name, {"scheduler": name, **_schedule(name)}) for name in optimizers.SCHEDULERS]
     made += [
-        Case("trick", "NEFTune", {"arguments": {"neftune_noise_alpha": 5}}),
+        Case("trick", "NEFTune", {"neftune": 5}),
         Case("trick", "bfloat16", {"dtype": "bfloat16"}),
         Case("trick", "gradient checkpointing", {"gradient_checkpointing": True}),
         Case("trick", "two data workers", {"arguments": {"dataloader_num_workers": 2}}),
@@ -273,7 +273,7 @@ def page(results: list[Result]) -> str:
         "trial on a Llama of 2 layers, 64 wide, 8 steps in float32. *works*: the loss fell, what was saved loads back",
         f"with the same logits (within {EXACT:g}), and a run that was killed and went on ended in the same bytes.",
         "For grpo, rloo and online_dpo the reward has to rise in 12 steps; it stands in the columns of the loss.",
-        "RoPE scaling belongs to the base: set `rope_parameters` in its config.json. DFT weighs a token's loss by its",
+        "RoPE scaling belongs to the base: set `base.rope`. DFT weighs a token's loss by its",
         "probability, which rises, so its loss need not fall.",
     ]
     gone = refused()

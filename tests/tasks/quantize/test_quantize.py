@@ -197,6 +197,7 @@ def test_gguf_of_a_sentencepiece_like_model(tmp_path: Path) -> None:
     [
         ({"architectures": ["GPT2LMHeadModel"]}, "architecture GPT2LMHeadModel"),
         ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope scaling 'yarn'"),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 4.0}}, "rope scaling 'dynamic'"),
         ({"hidden_act": "gelu"}, "activation 'gelu'"),
     ],
 )
