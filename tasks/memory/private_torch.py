@@ -20,7 +20,7 @@ def fake_tensors() -> Any:
     return mode()
 
 
-class LiveBytes(TorchDispatchMode):
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A context that counts the bytes of tensors made in it which are still in use, and the most of them at once."""
 
     def __init__(self, known: Collection[Any], widths: Collection[int]) -> None:

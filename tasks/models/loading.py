@@ -15,43 +15,22 @@ MOST_TOKENS = 2**22
 
 
 def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> Any:
-    """The model in `folder`, ready to generate: Hugging Face safetensors (bitsandbytes included) or one GGUF file.
+    """The model in `folder`, ready to generate: Hugging Face safetensors, bitsandbytes included.
 
-    `dtype`: a torch type, or auto for the one it is stored in; GGUF is expanded to float32 by auto.
-    `device`: where it goes, such as cuda; None for the CPU.
+    `dtype`: a torch type, or auto for the one it is stored in. `device`: where it goes, such as cuda; None for the CPU.
+    Raises `InputError` where there is no folder, `ModelError` for a GGUF file: `tasks.models.gguf.model` runs those.
     """
-    from transformers import AutoModelForCausalLM
-
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
-    gguf = gguf_file(folder)
-    if gguf:
-        from tasks.models import gguf_rope
-
-        with foreign(gguf, "restore the files of the model"):
-            _check_layers(gguf)
-            config = gguf_rope.configuration(gguf)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, config=config, dtype=dtype, device_map=device, trust_remote_code=False, gguf_file=gguf.name
-            )
-            gguf_rope.slow_down(model, gguf)
-    else:
-        model = from_pretrained(folder, dtype=dtype, device_map=device)
+    if gguf_file(folder):
+        raise ModelError(
+            f"{folder}: a GGUF file, which llama.cpp runs and transformers does not; serve it there and give the "
+            "endpoint, or give the model as safetensors."
+        )
+    model = from_pretrained(folder, dtype=dtype, device_map=device)
     if getattr(model, "is_loaded_in_4bit", False):
         keep_packing(model)
     return model.eval()
-
-
-def _check_layers(file: Path) -> None:
-    """Raise `ModelError` where a GGUF file says that it has more layers than tensors: all of them would be built."""
-    from gguf import GGUFReader
-
-    reader = GGUFReader(file)
-    for name, field in reader.fields.items():
-        if name.endswith(".block_count") and int(field.contents()) > len(reader.tensors):
-            raise ModelError(
-                f"{file}: {name} = {field.contents()}, and there are {len(reader.tensors)} tensors; restore the file."
-            )
 
 
 def grow(model: Any, tokenizer: Sized) -> bool:

@@ -15,7 +15,7 @@ from tasks.core.errors import ModelError, TemperError
 from tasks.core.settings import PARAMS, load
 from tasks.models.skeleton import configured_base
 from tasks.rehearsal.kind import check_forward, known_configuration
-from tasks.rehearsal.smaller import check_gguf, check_shares
+from tasks.rehearsal.smaller import check_shares
 from tasks.rehearsal.weights import full_size
 from tasks.stages import stage
 
@@ -40,8 +40,7 @@ def faults() -> Iterator[TemperError]:
     yield from _of(lambda: _check_vocabulary(folder, location))
     quantize = _section("quantize")
     yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
-    yield from _of(lambda: check_gguf(folder, quantize.schemes))
-    yield from _tried(folder, config, location)
+    yield from _tried(folder, config, skeleton, location)
 
 
 def _of(check: Callable[[], None]) -> Iterator[TemperError]:
@@ -65,7 +64,7 @@ def _check_vocabulary(folder: Path, location: str) -> None:
     max_length(tokenizer, folder, settings.max_length)
 
 
-def _tried(folder: Path, config: Any, location: str) -> Iterator[TemperError]:
+def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[TemperError]:
     """What a small copy of the base cannot do."""
     import torch
     from transformers import AutoTokenizer
@@ -73,6 +72,7 @@ def _tried(folder: Path, config: Any, location: str) -> Iterator[TemperError]:
 
     from tasks.rehearsal import trial
     from tasks.rehearsal.miniature import miniature
+    from tasks.training.coverage import check_low_bits
 
     torch.set_num_threads(1)
     disable_progress_bar()
@@ -88,6 +88,7 @@ def _tried(folder: Path, config: Any, location: str) -> Iterator[TemperError]:
     if train.enabled:
         yield from _of(lambda: trial.check_rows_apart(model, train, template.packing))
     what, tuning = ("train", train) if train.enabled else ("align", align)
+    yield from _of(lambda: check_low_bits(what, tuning, skeleton))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     new = bool(template.new_tokens)
     quantize = _section("quantize")

@@ -72,6 +72,16 @@ def report(what: str, facts: dict[str, Any]) -> None:
         print(f"{what}: {facts['low_bits_share']:.0%} of the weights in matrices are held in low bits", flush=True)
 
 
+def low_bits_share(model: Any) -> float:
+    """The share that bitsandbytes holds in low bits, or would hold of a skeleton without weights (torch's meta device).
+
+    As `transformers.integrations.bitsandbytes` chooses: linear layers proper, not subclasses, and GPT-2's.
+    """
+    matrices = list(_matrices(model, "", False, _outer(model)))
+    total = sum(matrix.numbers for matrix in matrices)
+    return sum(matrix.numbers for matrix in matrices if matrix.low_bits) / total if total else 1.0
+
+
 def check_low_bits(what: str, settings: Tuning, model: Any) -> None:
     """Raise `SettingsError` where quantising the base would leave, or has left, most of it whole.
 
@@ -79,9 +89,7 @@ def check_low_bits(what: str, settings: Tuning, model: Any) -> None:
     """
     if not settings.quantized:
         return
-    matrices = list(_matrices(model, "", False, _outer(model)))
-    total = sum(matrix.numbers for matrix in matrices) or 1
-    share = sum(matrix.numbers for matrix in matrices if matrix.low_bits) / total
+    share, matrices = low_bits_share(model), list(_matrices(model, "", False, _outer(model)))
     if share >= settings.min_low_bits:
         return
     whole = max((matrix for matrix in matrices if not matrix.low_bits), key=lambda matrix: matrix.numbers)
@@ -136,4 +144,4 @@ def _in_low_bits(module: Any, weight: Any) -> bool:
         return not weight.is_floating_point()
     from transformers.pytorch_utils import Conv1D
 
-    return type(module) is torch.nn.Linear or isinstance(module, Conv1D)  # not a subclass, as bitsandbytes has it
+    return type(module) is torch.nn.Linear or isinstance(module, Conv1D)
