@@ -71,6 +71,7 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._prepare_inputs"),
     Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),
     Private(PEFT, "peft.utils.other", "AuxiliaryTrainingWrapper"),
+    Private(PEFT, "peft.utils", "get_peft_model_state_dict"),
     Private(PEFT, "peft.tuners.lora.layer", "Linear"),
     Private(PEFT, "peft.tuners.lora.layer", "ParamWrapper.merge"),
     *(

@@ -15,6 +15,13 @@ def wrappers() -> tuple[type, ...]:
     return BaseTunerLayer, AuxiliaryTrainingWrapper
 
 
+def adapter_keys(model: Any) -> set[str]:
+    """Names under which the adapter on `model` is saved; embeddings only where it trains them."""
+    from peft.utils import get_peft_model_state_dict
+
+    return set(get_peft_model_state_dict(model, save_embedding_layers=False))
+
+
 def lora_linear() -> Any:
     """The class of a linear layer with plain LoRA on it."""
     from peft.tuners.lora.layer import Linear

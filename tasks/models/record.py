@@ -30,7 +30,7 @@ class _Record(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    kind: Literal["folder", "hub", "trained", "converted"]
+    kind: Literal["folder", "hub", "trained", "converted", "scaled"]
     location: Annotated[str, Field(min_length=1)]
     revision: str | None = None
     files: dict[Annotated[str, Field(pattern=r"^[^/\x00]+$")], _File]

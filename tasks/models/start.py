@@ -10,6 +10,7 @@ from tasks.core.paths import PATHS, Paths
 from tasks.models.adapter_files import CONFIG, adapter_config, training_record
 from tasks.models.compact import shown_wide, widen_trained
 from tasks.models.origin import check_origin
+from tasks.models.private_peft import adapter_keys
 from tasks.models.record import base_folder, base_record
 from tasks.models.skeleton import configured_base
 from tasks.named.names import inside
@@ -63,7 +64,6 @@ def load(what: str, settings: Tuning, name: str, model: Any, paths: Paths, grown
     adapter, `ModelError` where it is of another base, or not all of its weights find a place.
     """
     from peft import PeftConfig, PeftModel
-    from peft.utils import get_peft_model_state_dict
     from safetensors import SafetensorError, safe_open
 
     from tasks.models.loading import keep_packing
@@ -94,7 +94,7 @@ def load(what: str, settings: Tuning, name: str, model: Any, paths: Paths, grown
     except (ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{adapter}: the adapter does not fit the base: {reason}") from None
-    held = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
+    held = adapter_keys(tuned)
     if other := sorted(held ^ stored):
         lacking = "has no place for" if other[0] in stored else "lacks"
         subject = "the base" if other[0] in stored else "the adapter"
@@ -155,9 +155,10 @@ def _check_agreement(what: str, settings: Tuning, adapter: Path) -> dict[str, An
             "null there."
         )
     if differing := _differing(settings, config):
+        held, wanted = ("; ".join(f"{name} {values[side]}" for name, *values in differing) for side in (0, 1))
         raise SettingsError(
-            f"{key}.start: the adapter in {adapter} has {'; '.join(f'{n} {a}' for n, a, _ in differing)}, and {what} "
-            f"says {'; '.join(f'{n} {b}' for n, _, b in differing)}; set these keys to what the adapter has."
+            f"{key}.start: the adapter in {adapter} has {held}, and {what} says {wanted}; set these keys to what the "
+            "adapter has."
         )
     recorded = training_record(adapter)
     scheme = recorded.quantization.scheme if recorded.quantization else None
@@ -169,7 +170,12 @@ def _check_agreement(what: str, settings: Tuning, adapter: Path) -> dict[str, An
     return config
 
 
-def _differing(settings: Tuning, config: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def _shown(value: Any) -> str:
+    """As people write it in params.yaml: 8, where it was read as 8.0."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _differing(settings: Tuning, config: dict[str, Any]) -> list[tuple[str, str, str]]:
     """Keys of which the adapter has another value than the settings: name, value there, value here."""
     method = METHODS[settings.method]
     pairs: list[tuple[str, Any, Any]] = []
@@ -184,4 +190,4 @@ def _differing(settings: Tuning, config: dict[str, Any]) -> list[tuple[str, Any,
             wanted = {**method.preset, **settings.peft}.get(field, False)
             pairs.append((f"{field} (method {name})", bool(config.get(field)), bool(wanted)))
     pairs += [(f"peft.{name}", config.get(name), value) for name, value in settings.peft.items() if name in config]
-    return [(name, there, here) for name, there, here in pairs if there != here]
+    return [(name, _shown(there), _shown(here)) for name, there, here in pairs if there != here]

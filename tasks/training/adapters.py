@@ -5,6 +5,7 @@ Shapes: `B` rows of a batch, `T` tokens of the longest one.
 
 import dataclasses
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,8 @@ def attach(
         _train_embeddings(what, settings.method, config, model)
     _keep_packing(model)
     try:
-        with shown_wide(model, getattr(config, "modules_to_save", None) or ()):
+        with warnings.catch_warnings(), shown_wide(model, getattr(config, "modules_to_save", None) or ()):
+            warnings.filterwarnings("ignore", message="Unsupported layer type")  # norms, which peft tunes all the same
             tuned = get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, AssertionError, RuntimeError, ImportError) as error:
         key = "lora.target_modules" if METHODS[settings.method].lora and "target" in str(error).lower() else "peft"

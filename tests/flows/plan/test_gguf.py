@@ -29,7 +29,11 @@ def test_a_base_that_llama_cpp_does_not_convert(
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
     params = load(model(), ROOT / PARAMS)
-    params.base.folder, params.quantize.schemes, params.export.formats = str(tmp_path), schemes, formats
-    sentences = list(faults(params))
+    sections = {
+        "base": params.base.model_copy(update={"folder": str(tmp_path)}),
+        "quantize": params.quantize.model_copy(update={"schemes": schemes}),
+        "export": params.export.model_copy(update={"formats": formats}),
+    }
+    sentences = list(faults(params.model_copy(update=sections)))
     assert len(sentences) == (expected is not None)
     assert expected is None or (sentences[0].startswith(f"{tmp_path}: llama.cpp ") and expected in sentences[0])
