@@ -17,6 +17,9 @@ CHAT = Path(__file__).parent / "chat"
 FILES = ("tokenizer.json", "vocab*", "*.model")
 """Of which a folder with a tokenizer has at least one."""
 
+LARGEST_TEMPLATE = 2**19
+"""Bytes of the largest file that is read as a chat template: four for each character that is compiled."""
+
 LONGEST = 10**9
 """Above this a tokenizer's model_max_length is a placeholder for none (transformers: 1e30)."""
 
@@ -173,6 +176,8 @@ def jinja(file: Path) -> str:
     """The chat template in a file. Raises `InputError` where there is none, or no text."""
     if not file.is_file():
         raise InputError(f"{file}: no such file; give a chat template in jinja.")
+    if (size := file.stat().st_size) > LARGEST_TEMPLATE:
+        raise InputError(f"{file}: {size:,} bytes are more than a chat template has; give a chat template in jinja.")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
