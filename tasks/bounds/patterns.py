@@ -41,7 +41,7 @@ def usable(expression: str) -> str:
         find = re.compile(expression).search
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"it is no regular expression ({error})") from None
-    for text in _texts(expression):
+    for text in difficult_texts(expression):
         try:
             with Bounds(TRIED, _TooSlow):
                 find(text)
@@ -78,7 +78,7 @@ def searcher(expression: str, key: str, flags: int = 0) -> Callable[[str], re.Ma
     return search
 
 
-def _texts(expression: str) -> Iterator[str]:
+def difficult_texts(expression: str) -> Iterator[str]:
     """Texts that bring out a pattern that repeats what repeats: its own letters and words, many times over."""
     words = re.findall(r"\w+", expression)[:12]
     letters = sorted({*"a0A _.-\n", *re.sub(r"\\.", "", expression)[:60]})

@@ -9,6 +9,7 @@ from tasks.core.json_files import read_object
 from tasks.models.foreign import foreign
 from tasks.models.loading import check_ids
 from tasks.models.text_config import text_part, text_value
+from tasks.models.tokenizer_bounds import check_file, try_out
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -56,8 +57,10 @@ def read(folder: Path | str, settings: Settings, **options: bool) -> Any:
     if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
         raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
     with foreign(Path(folder), "restore its files", "the tokenizer cannot be loaded"):
+        patterns = check_file(Path(folder))
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     check_ids(tokenizer, str(folder))
+    try_out(tokenizer, patterns, Path(folder))
     longest = tokenizer.model_max_length
     if not isinstance(longest, int | float) or longest != longest:
         raise ModelError(
