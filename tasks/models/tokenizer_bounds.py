@@ -53,7 +53,7 @@ def check_file(folder: Path) -> list[str]:
     file = folder / FILE
     if not file.exists():
         return []
-    described = read_object(file, ModelError, "restore it")
+    described = read_object(file, ModelError, "restore it, for the tokenizer cannot be loaded")
     for part, name in ((described.get("normalizer"), "normalizer"), (described.get("decoder"), "decoder")):
         factor, extra = _growth(part)
         if factor + extra > GROWTH:
