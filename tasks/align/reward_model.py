@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.align import guides
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
+from tasks.models.foreign import foreign
 from tasks.models.loading import load_tokenizer
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "RewardFu
             f"{folder}: the tokens of this reward model are not those of the base, so it cannot read what the base "
             f"writes; train one with align.objective: reward on the same base."
         )
-    model: Any = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-    )
+    with foreign(folder, "put a reward model there that the stage align has trained"):
+        model: Any = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
     model.config.pad_token_id = tokenizer.pad_token_id
     model.eval().requires_grad_(False)
     if torch.cuda.is_available():
