@@ -20,15 +20,22 @@ def auto_class(config: Any) -> Any:
     return AutoModelForImageTextToText if multimodal and config.model_type in OF_IMAGES else AutoModelForCausalLM
 
 
+def model_config(folder: Path) -> Any:
+    """transformers' configuration of the model in `folder`. Raises `ModelError` where config.json is none."""
+    from transformers import AutoConfig
+
+    with foreign(folder / CONFIG, "restore the files of the model"):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
 def from_pretrained(folder: Path, **options: Any) -> Any:
     """The model in `folder`, from safetensors alone and with no code of its own; `options` as transformers has them.
 
     Raises `ModelError` where its files are not what they say.
     """
-    from transformers import AutoConfig
-
+    config = model_config(folder)
     with foreign(folder / CONFIG, "restore the files of the model"):
-        kind = auto_class(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        kind = auto_class(config)
         return kind.from_pretrained(folder, trust_remote_code=False, use_safetensors=True, **options)
 
 

@@ -9,6 +9,7 @@ from tasks.core.errors import InputError, ModelError
 from tasks.models.classes import from_pretrained
 from tasks.models.foreign import foreign
 from tasks.models.private_transformers import gguf_tokenizer
+from tasks.models.tokenizer_bounds import check_file, try_out
 
 MOST_TOKENS = 2**22
 """Ids from here on belong to no token: the largest vocabularies have some 260,000."""
@@ -67,12 +68,14 @@ def load_tokenizer(folder: Path) -> Any:
 
     file = gguf_file(folder)
     with foreign(folder, "restore its files", "there is no tokenizer that can be loaded"):
+        patterns = check_file(folder)
         if file is None or (folder / "tokenizer_config.json").is_file():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         else:
             loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=file.name)
             tokenizer = _as_llama_cpp(loaded, file)
         check_ids(tokenizer, str(folder))
+        try_out(tokenizer, patterns, folder)
     return tokenizer
 
 

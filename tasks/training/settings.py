@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from tasks.bounds.patterns import Pattern
+from tasks.bounds.patterns import NamePattern, check_names
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
@@ -113,7 +113,7 @@ class LoRA(Section):
     """Scale: the update is multiplied by alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the adapter's inputs set to zero in training."""
-    target_modules: Pattern | list[str] = "all-linear"
+    target_modules: NamePattern | list[str] = "all-linear"
     """Names of the layers that get an adapter; all-linear: every linear layer but the head."""
     b_ratio: Annotated[float, Field(ge=1)] | None = None
     """Learning rate of the matrix B as a multiple of that of A (LoRA+, arXiv:2402.12354); null: 16 for the method
@@ -184,6 +184,7 @@ class Tuning(Section):
             raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set it there")
         if missing := [name for name in method.needs if name not in value]:
             raise ValueError(f"the method needs {', '.join(missing)} here, which nobody else can know")
+        check_names(value)
         return value
 
     @field_validator("quantization")
