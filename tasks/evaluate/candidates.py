@@ -80,7 +80,10 @@ def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> An
     model: Any
     if file := gguf_file(first):
         from tasks.models.gguf.model import LlamaCpp
+        from tasks.models.gguf.proof import check_file
 
+        if candidate in settings.models:  # from elsewhere; those of the stage quantize are proved
+            check_file(file)
         model = LlamaCpp(file)
     else:
         model = load_model(first, device=device)

@@ -5,6 +5,7 @@ what a newer header appends keeps its default.
 """
 
 import ctypes
+import os
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,6 +111,7 @@ def library() -> ctypes.CDLL:
     for name, (result, takes) in FUNCTIONS.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, takes
+    os.environ["GGML_NO_BACKTRACE"] = "1"  # where it ends the process, it would start a debugger first, for ten seconds
     loaded.llama_log_set(_log, None)
     loaded.llama_backend_init()
     defaults = loaded.llama_context_default_params()

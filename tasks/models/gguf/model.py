@@ -5,6 +5,7 @@ far its logits are from those of transformers.
 """
 
 import ctypes
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,19 @@ SHORT = 256
 """Tokens of the smallest context; a longer row gets a larger one."""
 
 
+@dataclass(frozen=True)
+class Config:
+    """What stages ask of a model's configuration."""
+
+    vocab_size: int
+    max_position_embeddings: int
+    """Tokens."""
+
+    def get_text_config(self) -> "Config":
+        """Itself: a file holds a model of text."""
+        return self
+
+
 class LlamaCpp:
     """The model in `file`. Raises `ModelError` where llama.cpp cannot load it."""
 
@@ -35,7 +49,7 @@ class LlamaCpp:
         if not self._model:
             raise ModelError(f"{file}: llama.cpp cannot load it ({'; '.join(errors[-2:])[:300]}).")
         self._vocabulary = self._library.llama_model_get_vocab(self._model)
-        self.config = SimpleNamespace(
+        self.config = Config(
             vocab_size=self._library.llama_vocab_n_tokens(self._vocabulary),
             max_position_embeddings=self._library.llama_model_n_ctx_train(self._model),
         )

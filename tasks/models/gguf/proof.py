@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.chat.stops import stop_ids
-from tasks.core.errors import CheckFailed
+from tasks.core.errors import CheckFailed, ModelError, TemperError
 from tasks.models.apart import apart
 from tasks.models.gguf.model import LlamaCpp
 from tasks.models.gguf.stops import named_stops
@@ -49,6 +49,19 @@ class Proof:
 def read_back(file: Path, rows: list[list[int]], texts: list[str], ends: list[int]) -> Reading:
     """Have llama.cpp compute `rows` and read `texts`, in a process of its own: it ends where it meets a fault."""
     return apart(file.name, _read, file, rows, texts, ends)
+
+
+def check_file(file: Path) -> None:
+    """Raise `ModelError` where llama.cpp cannot load `file` and compute a token."""
+    try:
+        apart(file.name, _compute, file)
+    except TemperError as error:
+        reason = str(error).removeprefix(f"{file.name}: ").removeprefix(f"{file}: ").rstrip(".")
+        raise ModelError(f"{file}: llama.cpp does not run it: {reason}; restore the file.") from None
+
+
+def _compute(file: Path) -> None:
+    LlamaCpp(file).logits([0])
 
 
 def _read(file: Path, rows: list[list[int]], texts: list[str], ends: list[int]) -> Reading:
