@@ -30,12 +30,18 @@ PATIENCE = 10.0
 
 @contextmanager
 def workspace(
-    name: str, revision: str = "HEAD", tell: Callable[[str], None] = lambda line: None, *, keep: bool = False
+    name: str,
+    revision: str = "HEAD",
+    tell: Callable[[str], None] = lambda line: None,
+    *,
+    remote: str | None = None,
+    keep: bool = False,
 ) -> Iterator[str]:
     """Work in a fresh worktree of `revision`; yield its commit. The current folder is the worktree within the block.
 
-    Afterwards the worktree is removed, unless `keep`. What of its inputs is not to be had, and can be made again, is
-    said through `tell`. Raises `Busy` where a live process has one of this name.
+    Afterwards the worktree is removed, unless `keep`. Inputs that the cache lacks come from the DVC remote of the name
+    `remote` (None: the default one); what is not to be had, and can be made again, is said through `tell`. Raises
+    `Busy` where a live process has one of this name.
 
     Example:
 
@@ -55,7 +61,7 @@ def workspace(
             configure_worktree(main)
             _adopt_checkpoints(main)
             responses.link(main)
-            checkout_inputs(tell)
+            checkout_inputs(tell, remote)
             yield baseline
         finally:
             os.chdir(here)
