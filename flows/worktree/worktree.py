@@ -20,9 +20,7 @@ from flows.system.git import checkout, git
 from flows.worktree import responses
 from tasks.core.errors import Busy, MachineError
 from tasks.core.paths import Paths
-
-KEPT = 14 * 24 * 3600.0
-"""Seconds that checkpoints of unfinished stages are kept; nobody came back for older ones."""
+from tasks.core.temporary import KEPT
 
 PATIENCE = 10.0
 """Seconds to wait for a run of the same name before this one gives up."""
@@ -75,7 +73,10 @@ def home() -> Path:
 
 
 def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Remove the worktrees whose process has died; return their names. Checkpoints older than `KEPT` go as well."""
+    """Remove the worktrees whose process has died; return their names.
+
+    Checkpoints of unfinished stages that are older than `KEPT` go as well: nobody came back for them.
+    """
     main, removed = home(), []
     for lock in sorted(Paths(main).worktrees.glob("*.lock")):
         worktree = lock.with_suffix("")
