@@ -84,7 +84,7 @@ def _run(
     claim_flow_run()
     reap(log.info)
     policies = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
-    checkout = workspace(name, revision, log.info, remote=policies.share and policies.share.dvc)
+    checkout = workspace(name, revision, log.info, remote=policies.share.dvc if policies.share else None)
     # temporary files not in its worker's folder, which may go while the run goes on
     with temporary_files(Paths(home())), checkout as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
