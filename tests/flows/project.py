@@ -80,7 +80,8 @@ class Toy:
         change(list(assignments), path=self.path / "params.yaml")
 
     def hold(self, stage: str) -> Path:
-        """Make `stage` wait while the returned file exists."""
+        """Make `stage` wait while the returned file exists. Who waited before is forgotten."""
+        (self.gate / f"pid-{stage}").unlink(missing_ok=True)
         gate = self.gate / f"hold-{stage}"
         gate.touch()
         return gate
