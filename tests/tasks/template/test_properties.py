@@ -142,7 +142,7 @@ def test_what_is_trained_is_what_was_said(kind: str, written: str, turns: Turns)
 def test_a_letter_that_a_tokenizer_keeps_for_the_space_is_noticed() -> None:
     """sentencepiece writes spaces as U+2581, so a text that holds that letter reads as another one."""
     turns = [{"role": "user", "content": "docker stop"}, {"role": "assistant", "content": "▁"}]
-    (outcome,) = stage("phi-3", "own").outcomes([row(turns)])
+    (outcome,) = stage("pieces", "marked").outcomes([row(turns)])
     assert outcome.reason == "unknown"
 
 
