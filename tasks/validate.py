@@ -5,6 +5,7 @@ An error a stage, as `tasks.core.reporting` reports it; exit code 1 where there 
 
 import io
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -27,17 +28,28 @@ def main() -> int:
                 stage.validate(load(stage.settings, Path(PARAMS), stage.name), Paths())
         except Exception as error:
             faults.append(explained(error, stage.name))
-    if configured_base() is not None and not faults:
-        from tasks.rehearsal.run import faults as refusals
-
+    if not faults:
         with redirect_stdout(io.StringIO()):  # of stages that are tried on a copy
             try:
-                faults += refusals()
+                faults += _refusals()
             except Exception as error:
                 faults.append(explained(error, "check"))
     for fault in faults:
         report(fault)
     return 1 if faults else 0
+
+
+def _refusals() -> Iterator[TemperError]:
+    """What stages would refuse of the base: of the one that is there, or of the one that a seed will become."""
+    if configured_base() is not None:
+        from tasks.rehearsal import run
+
+        yield from run.faults()
+    else:
+        from tasks.rehearsal import seed
+
+        if seed.names_parts():
+            yield from seed.faults()
 
 
 if __name__ == "__main__":

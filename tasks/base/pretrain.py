@@ -97,11 +97,12 @@ def rows_of(tokenizer: Any, lines: list[str], context: int) -> tuple[Any, Ledger
     return Dataset.from_dict({"input_ids": rows, "labels": rows}), ledger
 
 
-def _model(architecture: Architecture, tokenizer: Any) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
+def configuration(architecture: Architecture, vocabulary: int, **special: int | None) -> Any:
+    """transformers' configuration of a Llama with so many tokens; `special`: the ids of special tokens."""
+    from transformers import LlamaConfig
 
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
+    return LlamaConfig(
+        vocab_size=vocabulary,
         hidden_size=architecture.hidden_size,
         intermediate_size=architecture.intermediate_size,
         num_hidden_layers=architecture.layers,
@@ -109,12 +110,16 @@ def _model(architecture: Architecture, tokenizer: Any) -> Any:
         num_key_value_heads=architecture.heads,
         max_position_embeddings=architecture.context,
         tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
         use_cache=False,
+        **{"bos_token_id": None, "eos_token_id": None, "pad_token_id": None, **special},
     )
-    return LlamaForCausalLM(config)
+
+
+def _model(architecture: Architecture, tokenizer: Any) -> Any:
+    from transformers import LlamaForCausalLM
+
+    special = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    return LlamaForCausalLM(configuration(architecture, len(tokenizer), **special))
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:

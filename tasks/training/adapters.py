@@ -134,8 +134,15 @@ def check_tuning(what: str, settings: Tuning, *, scores: bool = False) -> None:
         return
     from tasks.models.skeleton import base_skeleton
 
-    if (skeleton := base_skeleton(scores=scores)) is None:
-        return
+    if (skeleton := base_skeleton(scores=scores)) is not None:
+        check_parts(what, settings, skeleton)
+
+
+def check_parts(what: str, settings: Tuning, skeleton: Any) -> None:
+    """Raise `SettingsError` for parts named in `settings` that the base does not have, or layers that stay whole.
+
+    `skeleton`: the base without weights (torch's meta device).
+    """
     if settings.method == "freeze":
         unfreeze(what, skeleton, settings.freeze)
     elif METHODS[settings.method].kind is not None:
