@@ -195,7 +195,7 @@ class ColumnSurvey:
         shown = [f"{number} is {self._shown(name)!r}" for number, name in enumerate(classes[:CLASSES])]
         further = f" and {len(classes) - CLASSES} more" if len(classes) > CLASSES else ""
         known = f" ({', '.join(shown)}{further}, as {file} says)" if classes else ""
-        worst_shown = worst._replace(name=self._shown(worst.name))
+        worst_shown = Unread(worst.shape, self._shown(worst.name), *worst[2:])
         raise InputError(
             f"{where}: {sentence(worst_shown, self._first[worst], known)} It stands in {count} rows.{more}"
         )
