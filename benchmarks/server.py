@@ -21,7 +21,7 @@ from benchmarks.checkout import HERE, Failed
 from flows.server import credentials
 from flows.server.connect import answers
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds until a server that does not answer counts as failed; it takes about 11 on 2 cores."""
 
 

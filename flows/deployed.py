@@ -83,15 +83,16 @@ def _run(
     log, name = get_run_logger(), label(flow_run.name or "run")
     claim_flow_run()
     reap(log.info)
+    policies = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
+    checkout = workspace(name, revision, log.info, remote=policies.share.dvc if policies.share else None)
     # temporary files not in its worker's folder, which may go while the run goes on
-    with temporary_files(Paths(home())), workspace(name, revision, log.info) as baseline:
+    with temporary_files(Paths(home())), checkout as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
         for line in change([], values=changed_settings(settings)):
             log.info("%s: %s", PATHS.params, line)
         prepare()
         quick()
         check_stage_settings(home())
-        policies = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
         if policies.share:
             remotes.check(policies.share)
             remotes.fetch(policies.share, log.warning)

@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from flows.bridge import find
+from flows.history.committed import object_at
 from flows.params.model import nested
 from flows.run.pruning import PruningRule
 from flows.search import Method, Values, space, trials
@@ -152,7 +153,7 @@ def _rule(done: list[Trial]) -> PruningRule | None:
 
 
 def _score(experiment: str, metric: str) -> float:
-    value = json.loads(git("show", f"{find(experiment)}:./{PATHS.comparison}"))
+    value: Any = object_at(find(experiment), str(PATHS.comparison))
     for key in metric.split("."):
         try:
             value = value[key]

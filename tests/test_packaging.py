@@ -23,12 +23,13 @@ EXTRAS = [
 """Packages that may be missing; a module of theirs has the start of the name."""
 OURS = {"benchmarks", "flows", "tasks", "tests"}
 PEERS = {
+    "tasks": {"conversion"},  # in tasks/models/gguf/converter.zip
     "benchmarks": {
         *("datasketch", "datatrove", "duckdb", "FastSketchLSH", "gaoya", "polars", "rensa"),
         *("datafog", "detect_secrets", "presidio_analyzer", "scrubadub", "tldextract"),
-    }
+    },
 }
-"""What benchmarks compare with, in an environment of its own."""
+"""What benchmarks compare with, in an environment of its own, and what an archive of ours holds."""
 
 
 def locked(name: str) -> dict[str, str]:

@@ -23,7 +23,10 @@ DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 UNLISTED = {
     **dict.fromkeys(("prefect.server", "prefect.cli", "prefect.events.clients", "prefect.events.worker"), PREFECT),
-    **dict.fromkeys(("transformers.conversion_mapping", "transformers.integrations"), TRANSFORMERS),
+    **dict.fromkeys(
+        ("transformers.conversion_mapping", "transformers.core_model_loading", "transformers.integrations"),
+        TRANSFORMERS,
+    ),
     "transformers.utils.chat_template_utils": TRANSFORMERS,
     **dict.fromkeys(("peft.tuners", "peft.utils"), PEFT),
     "trl.experimental": TRL,
@@ -56,12 +59,21 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "render_jinja_template"),
     Private(TRANSFORMERS, "transformers.integrations.gguf", "get_gguf_tokenizer"),
     Private(TRANSFORMERS, "transformers.conversion_mapping", "get_model_conversion_mapping"),
+    Private(TRANSFORMERS, "transformers.core_model_loading", "WeightConverter.convert"),
+    Private(TRANSFORMERS, "transformers.core_model_loading", "WeightRenaming"),
+    Private(TRANSFORMERS, "transformers.core_model_loading", "dot_natural_key"),
+    Private(TRANSFORMERS, "transformers.core_model_loading", "rename_source_key"),
+    Private(TRANSFORMERS, "transformers.core_model_loading", "revert_weight_conversion"),
+    Private(TRANSFORMERS, "transformers.modeling_utils", "PreTrainedModel._weight_conversions"),
     Private(TRANSFORMERS, "transformers.configuration_utils", "PreTrainedConfig._name_or_path"),
+    Private(TRANSFORMERS, "transformers.configuration_utils", "PreTrainedConfig._attn_implementation"),
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._get_train_sampler"),
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._prepare_inputs"),
     Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),
     Private(PEFT, "peft.utils.other", "AuxiliaryTrainingWrapper"),
+    Private(PEFT, "peft.utils", "get_peft_model_state_dict"),
     Private(PEFT, "peft.tuners.lora.layer", "Linear"),
+    Private(PEFT, "peft.tuners.lora.layer", "ParamWrapper.merge"),
     *(
         Private(TRL, f"trl.experimental.{module}", f"{name}{kind}")
         for module, name in {"cpo": "CPO", "orpo": "ORPO", "gkd": "GKD", "online_dpo": "OnlineDPO"}.items()
@@ -87,15 +99,18 @@ NAMES = [
     Private("flows/bridge/storage/objects.py", "dvc_data.hashfile.state", "State._get"),
     Private("flows/bridge/storage/objects.py", "dvc_data.hashfile.state", "_checksum"),
     Private("flows/bridge/storage/restore.py", "dvc.stage.cache", "StageCache._create_stage"),
-    Private("flows/bridge/status.py", "dvc.stage.cache", "_get_cache_hash"),
-    Private("flows/bridge/status.py", "dvc.stage.cache", "StageCache._get_cache_dir"),
-    Private("flows/bridge/status.py", "dvc.stage.cache", "StageCache._create_stage"),
+    Private("flows/bridge/storage/run_cache.py", "dvc.stage.cache", "_get_cache_hash"),
+    Private("flows/bridge/storage/run_cache.py", "dvc.stage.cache", "StageCache._get_cache_dir"),
+    Private("flows/bridge/storage/run_cache.py", "dvc.stage.cache", "StageCache._create_stage"),
     Private("flows/bridge/survey.py", "dvc.stage.cache", "StageCache._create_stage"),
     Private("tasks/generate/pipeline.py", "distilabel.pipeline.local", "Pipeline._teardown"),
     Private("tasks/generate/teacher/model.py", "distilabel.models.llms.base", "LLM._logger"),
+    Private("tasks/memory/private_torch.py", "torch._subclasses.fake_tensor", "FakeTensorMode"),
+    Private("tasks/memory/private_torch.py", "torch.utils._python_dispatch", "TorchDispatchMode"),
     Private("tasks/training/arguments.py", "torch.cpu", "_is_avx512_bf16_supported"),
     Private("tasks/merge/layers.py", "torch.nn", "Module._parameters"),
     Private("tasks/merge/modules.py", "torch.nn", "Module._parameters"),
+    Private("tasks/training/coverage.py", "torch.nn", "Module._parameters"),
 ]
 
 

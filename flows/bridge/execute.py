@@ -16,6 +16,7 @@ from dvc.stage.serialize import to_single_stage_lockfile
 
 from flows.bridge.repo import claimed, forget_dead_claims, link_outputs, locked, opened
 from flows.bridge.status import StatusCache, hashes, only_missing, reasons
+from flows.bridge.storage import run_cache
 from flows.bridge.storage.objects import damages, intact
 from flows.bridge.storage.restore import check_out_missing, download, recorded, restore
 from flows.system.file_lock import file_lock
@@ -145,8 +146,7 @@ def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
             "neither version; dvc.lock is as it was. Run again."
         )
     _store(stage)
-    if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):
-        stage.repo.stage_cache.save(stage)
+    run_cache.keep(stage)
     stage.dump(update_pipeline=False)
 
 

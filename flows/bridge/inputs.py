@@ -29,12 +29,12 @@ def configure_worktree(main: Path) -> None:
         local["core"]["site_cache_dir"] = str(private_folder(site_cache(Path.cwd())))
 
 
-def checkout_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
-    """Check out what the project tracks by .dvc files, and the records of stages: from the cache, else from the remote.
+def checkout_inputs(tell: Callable[[str], None] = lambda line: None, remote: str | None = None) -> None:
+    """Check out what the project tracks by .dvc files, and the records of stages: from the cache, else from a remote.
 
-    A record (`persist` in dvc.yaml) goes into its stage as well as it comes out: with it, nothing is paid for twice.
-    Where it cannot be had `tell` hears of it, as of what is damaged. Raises `MachineError` where neither cache nor
-    remote has another one whole.
+    `remote` is the name of a DVC remote; None: the default one. A record (`persist` in dvc.yaml) goes into its stage as
+    well as it comes out: with it, nothing is paid for twice. Where it cannot be had `tell` hears of it, as of what is
+    damaged. Raises `MachineError` where neither cache nor remote has another one whole.
     """
     with opened() as repo:
         with locked(repo):
@@ -42,12 +42,12 @@ def checkout_inputs(tell: Callable[[str], None] = lambda line: None) -> None:
             kept = [out for stage in repo.index.stages for out in stage.outs if out.persist and out.hash_info]
             inputs = [out for stage in tracked for out in stage.outs if out.use_cache]
             lost, gone = _lacking(repo, inputs, tell), _lacking(repo, kept, tell)
-        remote = repo.config["core"].get("remote")
+        remote = remote or repo.config["core"].get("remote")
         if lost and not remote:
             raise MachineError(f"{', '.join(lost)}: not in DVC's cache, and no remote is configured to take it from.")
         targets = [stage.addressing for stage in tracked]
         if lost or (gone and remote):
-            repo.fetch([*targets, *gone])
+            repo.fetch([*targets, *gone], remote=remote)
             with locked(repo):
                 lost, gone = _lacking(repo, inputs, tell), _lacking(repo, kept, tell)
             if lost:

@@ -10,10 +10,15 @@ from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.serialize import ParseError, dump_yaml, parse_yaml, parse_yaml_for_update
 from voluptuous import Invalid
 
+from tasks.core.errors import MachineError
 from tasks.core.files import written
+from tasks.core.yaml_files import parse as bounded
 
 LOCK = Path("dvc.lock")
 """Relative to the project's folder."""
+
+LARGEST = 2**21
+"""Characters of the longest one that is read: some hundred for each file that a stage names."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +42,19 @@ class StageRecord:
 
 
 def parse(text: str) -> dict[str, StageRecord]:
-    """Stage -> what dvc.lock, whose content is `text`, records of it; nothing for an empty text."""
-    document: dict[str, Any] = parse_yaml(text, str(LOCK)) or {}
-    return {
-        name: StageRecord(_items(entry.get("deps", [])), _items(entry.get("outs", [])))
-        for name, entry in document.get("stages", {}).items()
-    }
+    """Stage -> what dvc.lock, whose content is `text`, records of it; nothing for an empty text.
+
+    Raises `MachineError` where it is no dvc.lock, or beyond the bounds of a file of settings.
+    """
+    try:
+        document: dict[str, Any] = bounded(text, "safe", LARGEST) or {}
+        return {
+            str(name): StageRecord(_items(entry.get("deps", [])), _items(entry.get("outs", [])))
+            for name, entry in document.get("stages", {}).items()
+        }
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        why = str(error) if isinstance(error, ValueError) else "not what DVC writes there"
+        raise MachineError(f"{LOCK}: {why}; take it from git, or name another revision.") from None
 
 
 def _items(entries: list[dict[str, Any]]) -> dict[str, Item]:

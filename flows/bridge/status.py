@@ -1,8 +1,6 @@
 """What changed about a stage, as DVC sees it, and whether the run cache knows its outputs."""
 
-import re
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import reduce
 from operator import getitem
@@ -11,14 +9,11 @@ from typing import Any
 
 from dvc.dependency import Dependency, ParamsDependency
 from dvc.output import Output
-from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
 from dvc.stage import PipelineStage
-from dvc.stage.cache import _get_cache_hash
-from dvc.stage.serialize import to_single_stage_lockfile
-from dvc.utils.serialize import ParseError, load_path, parse_yaml
-from voluptuous import Invalid
+from dvc.utils.serialize import load_path
 
 from flows.bridge.lockfile import LOCK
+from flows.bridge.storage import run_cache
 from flows.bridge.storage.objects import complete, looking_at
 from flows.params.diff import parameters
 
@@ -71,13 +66,15 @@ def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredO
 
 
 def only_missing(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None = None) -> bool:
-    """Whether dvc.lock holds but for outputs that are not there, and the cache has those: `dvc repro --pull` asks so.
-
-    The run cache knows nothing of stages with an output that stays when they run again (`persist`); dvc.lock does.
-    """
+    """Whether dvc.lock holds but for missing outputs, and the cache has those; `dvc repro --pull` asks so."""
     if _inputs(stage, status_cache, restored) or not all(out.hash_info for out in stage.outs) or _cut_off(stage):
         return False
     return all((not out.exists and out.use_cache and complete(out)) or not out.status() for out in stage.outs)
+
+
+def edited_record(stage: PipelineStage) -> bool:
+    """Whether a record that stays when the stage runs again (`persist`) is there and is not what dvc.lock says."""
+    return any(out.persist and out.exists and out.hash_info and out.status() for out in stage.outs)
 
 
 def _cut_off(stage: PipelineStage) -> bool:
@@ -127,6 +124,8 @@ def restorable(stage: PipelineStage, status_cache: StatusCache, restored: Restor
     if only_missing(stage, status_cache, restored):
         restored.update({out.def_path: out for out in stage.outs})
         return True
+    if edited_record(stage) and not _inputs(stage, status_cache, restored):
+        return False
     for dep in stage.deps:
         if dep.def_path in restored:
             dep.hash_info, dep.meta = restored[dep.def_path].hash_info, restored[dep.def_path].meta
@@ -134,42 +133,11 @@ def restorable(stage: PipelineStage, status_cache: StatusCache, restored: Restor
             return False
         else:
             dep.save()  # in memory
-    for record in run_cache(stage):
+    for record in run_cache.entries(stage):
         if all(complete(out) for out in record.outs):
             restored.update({out.def_path: out for out in record.outs})
             return True
     return False
-
-
-def run_cache(stage: PipelineStage) -> Iterator[PipelineStage]:
-    """What the run cache has of a stage with these inputs, the newest first: stages with the hashes of their outputs.
-
-    The names of an entry follow from what stands in it. One that was cut off, or changed, is put aside.
-    """
-    cache = stage.repo.stage_cache
-    key = _get_cache_hash(to_single_stage_lockfile(stage), key=True)
-    files = [file for file in Path(cache._get_cache_dir(key)).glob("*") if _ENTRY.fullmatch(file.name)]
-    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-        entry = _entry(file)
-        if entry and _get_cache_hash(entry) == file.name and _get_cache_hash({**entry}, key=True) == key:
-            yield cache._create_stage(entry, wdir=stage.wdir)
-        else:
-            with looking_at(stage.repo, stage.name):
-                stage.repo.cache.local.put_aside(file, "an entry of the run cache that is not what its name says")
-
-
-_ENTRY = re.compile("[0-9a-f]{64}")
-"""The name of an entry; others are of entries that somebody writes."""
-
-
-def _entry(file: Path) -> dict[str, Any]:
-    """An entry of the run cache; empty where DVC cannot read it, or where its last line has no end."""
-    try:
-        text = file.read_text()
-        entry: dict[str, Any] = COMPILED_LOCK_FILE_STAGE_SCHEMA(parse_yaml(text, str(file)))
-    except (ParseError, Invalid, UnicodeDecodeError):
-        return {}
-    return entry if text.endswith("\n") else {}
 
 
 def hashes(stage: PipelineStage) -> dict[str, str]:

@@ -19,6 +19,8 @@ from tasks.core.paths import PATHS
 from tasks.core.reporting import report
 from tasks.core.temporary import temporary_files
 
+CARD = "what training takes on a card of this memory, such as 24GB; without SIZE, on the cards of this machine"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; return the exit code."""
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say everything that is wrong before a run, and what it takes")
     check.set_defaults(act=_check)
     check.add_argument("--time", action="store_true", help="train some steps, to say how long all will take")
+    check.add_argument("--card", nargs="?", const="", metavar="SIZE", help=CARD)
     plan = commands.add_parser("plan", help="what would run, and why")
     plan.set_defaults(act=_plan)
     plan.add_argument("--json", action="store_true", help="for programs")
@@ -188,6 +191,8 @@ def _push(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from flows.plan import preflight
 
+    if options.card is not None:
+        return _card(options.card)
     faults = preflight.faults()
     if not faults:
         from flows.plan.estimate import lines, probe_faults
@@ -203,6 +208,17 @@ def _check(options: argparse.Namespace) -> int:
         print(note)
     if not faults:
         print("Everything is in place. Next: temper run")
+    return 1 if faults else 0
+
+
+def _card(size: str) -> int:
+    """Before there are weights, data or a card: the rest of a check would ask for them."""
+    from flows.plan.estimate import card
+
+    report, faults = card(size)
+    print("\n".join(report))
+    for fault in faults:
+        print(fault, file=sys.stderr)
     return 1 if faults else 0
 
 

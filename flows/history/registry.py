@@ -1,18 +1,16 @@
 """Models registered by GTO: annotated git tags that `gto show` and DVC's own tools list. No service is needed."""
 
-import json
 import re
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from flows.bridge import LOCK, find
-from flows.history.snapshot import file_at
+from flows.history.committed import decision_at
 from flows.results.decision import allowed
 from flows.system.git import commit, git
 from flows.system.process import ask
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
+from tasks.core.settings import read
 from tasks.statistics.p_value import describe_p_value
 
 
@@ -29,8 +27,7 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
     from gto.exceptions import GTOException
 
     full = find(revision)
-    text = file_at(full, str(PATHS.decided))
-    decision = allowed(json.loads(text) if text else None, revision, force=force)
+    decision = allowed(decision_at(full) or None, revision, force=force)
     name, _ = model()
     message = _message(decision, overruled=force and not decision["promote"])
     try:
@@ -85,11 +82,11 @@ def _versions(name: str, full: str) -> list[str]:
 
 def model() -> tuple[str, str]:
     """Name and path of the artifact of dvc.yaml that is a model."""
-    declared: dict[str, Any] = YAML(typ="safe").load(PATHS.pipeline) or {}
+    artifacts = read(PATHS.pipeline, "safe").get("artifacts")
     models = [
         (name, artifact)
-        for name, artifact in (declared.get("artifacts") or {}).items()
-        if artifact.get("type") == "model"
+        for name, artifact in (artifacts.items() if isinstance(artifacts, dict) else ())
+        if isinstance(artifact, dict) and artifact.get("type") == "model" and artifact.get("path")
     ]
     if not models:
         raise MachineError(f"{PATHS.pipeline} declares no artifact of type model; add one, with the path of the model.")

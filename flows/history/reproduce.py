@@ -1,6 +1,5 @@
 """`temper reproduce RUN`: rebuild a run from nothing in a fresh worktree by `dvc repro`, and compare every output."""
 
-import json
 import os
 import re
 import subprocess
@@ -17,6 +16,7 @@ from flows.system.git import git
 from flows.system.guardian import guarded
 from flows.worktree.worktree import label, workspace
 from tasks.core.errors import InputError, StageFailed
+from tasks.core.json_files import json_value, read_object
 from tasks.core.paths import PATHS
 
 NOTHING = StageRecord({}, {})
@@ -100,7 +100,11 @@ def _environment(revision: str) -> Iterator[str]:
     if not (recorded := re.search(r"^Environment: (\{.*\})$", text, re.MULTILINE)):
         yield "the revision does not say on what machine it was made."
         return
-    then, now = json.loads(recorded[1]), environment(LOCKED)
+    try:
+        then, now = json_value(recorded[1]), environment(LOCKED)
+    except ValueError:
+        yield "what the revision says of its machine is not valid JSON."
+        return
     for name, value in then.items():
         if value != now.get(name):
             yield f"environment: {name} was {value}, is {now.get(name, 'unknown')} here"
@@ -112,7 +116,7 @@ def _committed() -> list[Path]:
 
 
 def _numbers(files: list[Path]) -> dict[str, dict[str, float]]:
-    return {str(file): dict(_leaves(json.loads(file.read_text()), "")) for file in files}
+    return {str(file): dict(_leaves(read_object(file), "")) for file in files}
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, float]]:

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from flows.bridge import LOCK, names
-from flows.history.snapshot import Snapshot, file_at
+from flows.history.committed import decision_at, settings_at
 from flows.params.diff import parameters
 from flows.system.git import git
 from tasks.core.errors import MachineError
@@ -62,13 +60,17 @@ def runs(most: int = 50) -> list[Line]:
     experiments = names()
     log = git("log", f"-{most}", "--date-order", f"--format={LOG_FORMAT}", "HEAD", *experiments, "--", str(LOCK))
     lines: list[Line] = []
-    for line in log.splitlines():
+    for line in log.split("\n") if log else ():  # a subject may hold what `splitlines` takes for the end of a line
         hashes, subject, flow_run = line.split("\0")
         revision, *before = hashes.split()
-        old, new = (file_at(one, str(PATHS.params)) if one else "" for one in ((before or [""])[0], revision))
-        changed = parameters(_values(old), _values(new)) if old else []
-        name = experiments.get(revision, subject)
-        lines.append(Line(name, revision, Snapshot(revision).decision, changed, flow_run))
+        name, decision = experiments.get(revision, subject), {}
+        try:
+            decision = decision_at(revision)
+            old = settings_at(before[0]) if before else {}
+            changed = parameters(old, settings_at(revision)) if old else []
+        except MachineError as error:  # of a commit that nobody can mend, among others that can be shown
+            changed = [str(error)]
+        lines.append(Line(name, revision, decision, changed, flow_run))
     if not lines:
         raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
     return lines
@@ -95,7 +97,3 @@ def _linked(line: Line) -> list[str]:
     if (report := PATHS.pages / line.name / PATHS.page.name).is_file():
         name = f'<a href="{escape(str(report.relative_to(PATHS.runs.parent)))}">{name}</a>'
     return [f'{name} (<a href="{escape(line.flow_run)}">flow run</a>)', *others]
-
-
-def _values(text: str) -> dict[str, Any]:
-    return YAML(typ="safe").load(text) or {} if text else {}

@@ -1,6 +1,5 @@
 """A run of the past as git and DVC keep it: its parameters, the hashes of its data, its scores, its predictions."""
 
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,26 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from flows.bridge import LOCK, StageRecord, cached_file, find, parse
+from flows.history.committed import HERE, decision_at, file_at, object_at, settings_at
 from flows.params.diff import parameters
-from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
 from tasks.named.names import inside
-
-HERE = "."
-
-
-def file_at(revision: str, path: str) -> str:
-    """A file of this folder at `revision`, or as it is now for `.`; "" where there is none."""
-    if revision == HERE:
-        return Path(path).read_text(encoding="utf-8") if Path(path).is_file() else ""
-    try:
-        return git("show", f"{revision}:./{path}")
-    except MachineError:
-        return ""
 
 
 class Snapshot:
@@ -48,8 +33,7 @@ class Snapshot:
     @cached_property
     def decision(self) -> dict[str, Any]:
         """What the stage `decide` wrote; empty where it did not run."""
-        written: dict[str, Any] = json.loads(file_at(self.revision, str(PATHS.decided)) or "{}")
-        return written
+        return decision_at(self.revision)
 
     @property
     def candidate(self) -> str:
@@ -62,7 +46,7 @@ class Snapshot:
 
     def differences(self, other: "Snapshot") -> list[str]:
         """What differs from this run to `other`: parameters, outputs, scores, verdict."""
-        old, new = (YAML(typ="safe").load(file_at(run.revision, str(PATHS.params))) or {} for run in (self, other))
+        old, new = (settings_at(run.revision) for run in (self, other))
         lines = [f"{self.name} -> {other.name}", "", "parameters", *_indented(parameters(old, new))]
         one, two = self.outs(), other.outs()
         paths = [path for path in sorted({*one, *two}) if one.get(path) != two.get(path)]
@@ -92,8 +76,12 @@ class Snapshot:
             yield link
 
     def _scores(self) -> dict[str, dict[str, Any]]:
-        scores: dict[str, Any] = json.loads(file_at(self.revision, str(PATHS.comparison)) or "{}").get("candidates", {})
-        return scores
+        candidates = object_at(self.revision, str(PATHS.comparison)).get("candidates")
+        return {
+            name: {metric: each for metric, each in of.items() if isinstance(each, dict) and _number(each.get("value"))}
+            for name, of in (candidates.items() if isinstance(candidates, dict) else ())
+            if isinstance(of, dict)
+        }
 
     def _verdict(self) -> str:
         if not self.decision:
@@ -101,11 +89,15 @@ class Snapshot:
         return f"{'promoted' if self.decision['promote'] else 'not promoted'}: {self.decision['reason']}"
 
 
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _scores(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> list[str]:
     lines = []
     for name in [*old, *(name for name in new if name not in old)]:
         one, two = old.get(name, {}), new.get(name, {})
-        for metric in [key for key in {**one, **two} if key != "slices"]:
+        for metric in {**one, **two}:
             values = [f"{run[metric]['value']:.4f}" if metric in run else "none" for run in (one, two)]
             lines.append(f"{name} {metric} {values[0]} -> {values[1]}")
     return lines

@@ -11,13 +11,15 @@ from safetensors import SafetensorError
 
 from flows.params.model import Params, model
 from flows.system.process import ask
-from flows.system.resources import available_memory
+from flows.system.resources import available_memory, card_memory
 from tasks.base.ready import form, is_model
 from tasks.core.paths import Paths
 from tasks.core.settings import PARAMS, load
 from tasks.models.record import DERIVED
 from tasks.stages import stages
 from tasks.training import estimate, usage
+from tasks.training.methods import METHODS
+from tasks.training.schedule import resolved
 from tasks.training.settings import Optimization
 from tasks.training.usage import format_duration
 
@@ -37,16 +39,23 @@ def lines() -> tuple[list[str], list[str]]:
     most, free = sum(disk.values()), shutil.disk_usage(Path()).free
     report.append(f"disk: {_size(most)} ({', '.join(f'{name} {_size(size)}' for name, size in disk.items())})")
     report[-1] += f"; {_size(free)} are free"
-    memory, available = _memory(base, params), available_memory()
-    report.append(f"memory: {_size(memory)} for weights, gradients and optimiser; {_size(available)} are available")
+    memory, free_on_card = _memory(base, params), card_memory()
+    available, where = (available_memory(), "") if free_on_card is None else (free_on_card, " on the card")
+    report.append(f"memory: {_size(memory)} for weights, gradients and optimiser")
+    report[-1] += f"; {_size(available)} are available{where}"
     report.append(f"time: {'; '.join(_times(params, paths)) or 'nothing is trained'}")
     faults = []
     if most > free:
         faults.append(f"{report[1]}. Free some space, or {_cheaper_disk(disk, params)}.")
     if memory > available:
-        way = "train.method to qlora" if params.train.method != "full" else "train.method to lora or qlora"
-        faults.append(f"{report[2]}. Set {way}, or take a machine with more.")
+        faults.append(f"{report[2]}. {_less_memory(params, where)}")
     return report, faults
+
+
+def card(size: str) -> tuple[list[str], list[str]]:
+    """What training takes on a card of `size`, such as 24GB ("": the ones here), a line each; and what does not fit."""
+    answer = ask("tasks.memory.card", size)
+    return [line for line in answer.lines if line], [str(error) for error in answer.errors]
 
 
 def probe_faults() -> list[str]:
@@ -108,13 +117,32 @@ def _memory(base: estimate.Base, params: Params) -> int:
     return max(ask(params, base) for stage in stages() if (ask := stage.resources.memory))
 
 
+def _less_memory(params: Params, where: str) -> str:
+    """What to change; nothing that is set already."""
+    larger = "take a larger card" if where else "take a machine with more"
+    if params.train.enabled and METHODS[params.train.method].kind is None:
+        return f"Set train.method to lora or qlora, or {larger}."
+    if params.train.enabled and not params.train.quantized:
+        return f"Set train.method to qlora, or {larger}."
+    return f"Name a smaller base, or {larger}."
+
+
 def _steps(params: Params, paths: Paths) -> str:
     train = params.train
     batch = train.batch_size * train.gradient_accumulation
     unit = "packs" if params.template.packing else "rows"
-    text = f"train: {train.steps} steps of {batch} {unit}"
+    if train.steps is None and (items := estimate.items(paths.audit)):
+        train = resolved("train", train, items)
+    asked = f"{train.epochs:g} epochs" if train.epochs else ""
+    text = f"train: {asked}, in steps of {batch} {unit}"
+    if train.steps is not None:
+        text = f"train: {train.steps} steps of {batch} {unit}" + (f", {asked}" if asked else "")
     if rows := estimate.rows(paths.audit):
-        epochs = "" if unit == "packs" else f", {train.steps * batch / rows['rows']:.1f} epochs"
+        epochs = (
+            ""
+            if unit == "packs" or train.epochs or train.steps is None
+            else f", {train.steps * batch / rows['rows']:.1f} epochs"
+        )
         tokens, learned = (f"{rows[name]:,}" for name in ("tokens", "supervised_tokens"))
         text += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"
     return text

@@ -35,19 +35,23 @@ MEMORY = 2 * 2**30
 def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
     if problems := [
-        fault for check in (_python, _pipeline, _params, _late_refusals, _cache) for fault in _faults_of(check)
+        fault for check in (_python, _pipeline, _params, _late_refusals, _gguf, _cache) for fault in _faults_of(check)
     ]:
         raise MachineError("\n".join(problems))
 
 
 def check_stage_settings(folder: Path) -> None:
-    """Raise `MachineError` with what stages would refuse of their settings, which loading libraries for some tells.
+    """Raise `MachineError` with what stages would refuse of their settings and of the base, which libraries tell.
 
-    Settings that passed are not asked again: they are on record in `folder`, a project's.
+    Settings that passed with a base are not asked again: they are on record in `folder`, a project's.
     """
     from tasks.core.settings import PARAMS
+    from tasks.models.skeleton import configured_base
 
-    texts = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in (PARAMS, LOCK)]
+    files, base = [str(PARAMS), str(LOCK)], configured_base()
+    if base is not None:
+        files += [str(base[1] / name) for name in ("config.json", "tokenizer_config.json", "chat_template.jinja")]
+    texts = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in files]
     record, state = Paths(folder).accepted, fingerprint(texts)
     if record.is_file() and record.read_text() == state:
         return
@@ -69,8 +73,8 @@ def faults() -> list[str]:
     except TemperError as error:
         return [*_faults_of(_python), str(error)]
     checks = (
-        _python, _versions, _pipeline, _params, _late_refusals, _refused, _base, _disk, _memory, _cache, _sharing,
-        _data,
+        _python, _versions, _pipeline, _params, _late_refusals, _refused, _base, _gguf, _disk, _memory, _cache,
+        _sharing, _data,
     )  # fmt: skip
     return [fault for check in checks for fault in _faults_of(check)]
 
@@ -206,6 +210,13 @@ def _base() -> Iterator[str]:
         check(folder, params.base.folder)
         if not has_template(folder) and params.template.chat_template is None:
             yield f"{folder}: the base has no chat template; name one in template.chat_template, such as plain."
+
+
+def _gguf() -> Iterator[str]:
+    from flows.plan.gguf import faults
+
+    if (params := _read()) is not None:
+        yield from faults(params)
 
 
 def _disk() -> Iterator[str]:

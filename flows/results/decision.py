@@ -1,9 +1,9 @@
 """What the stage `decide` wrote: read, put into words, and asked whether it allows a promotion."""
 
-import json
 from typing import Any
 
 from tasks.core.errors import CheckFailed, MachineError
+from tasks.core.json_files import read_object
 from tasks.core.paths import PATHS
 
 
@@ -11,8 +11,7 @@ def decision() -> dict[str, Any] | None:
     """The decision of this checkout; None where there is none yet."""
     if not PATHS.decided.is_file():
         return None
-    decided: dict[str, Any] = json.loads(PATHS.decided.read_text(encoding="utf-8"))
-    return decided
+    return read_object(PATHS.decided, MachineError, "restore it, or run `dvc repro decide`")
 
 
 def sentence() -> str | None:

@@ -1,6 +1,8 @@
 """What this machine has: cores, free memory, a graphics card."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 MEMORY = 3 * 2**30
@@ -17,6 +19,22 @@ def at_once() -> int:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def card_memory() -> int | None:
+    """Free bytes of the graphics card that has the fewest, as NVIDIA's driver tells; None where there is no card.
+
+    torch could tell too, but takes seconds to load, and half a GiB of the card for asking.
+    """
+    if (program := shutil.which("nvidia-smi")) is None:
+        return None
+    question = [program, "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(question, capture_output=True, text=True, check=False, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    free = [int(line) for line in done.stdout.split() if line.isdecimal()]
+    return min(free) * 2**20 if free and not done.returncode else None
 
 
 def available_memory() -> int:

@@ -20,9 +20,7 @@ from flows.system.git import checkout, git
 from flows.worktree import responses
 from tasks.core.errors import Busy, MachineError
 from tasks.core.paths import Paths
-
-KEPT = 14 * 24 * 3600.0
-"""Seconds that checkpoints of unfinished stages are kept; nobody came back for older ones."""
+from tasks.core.temporary import KEPT
 
 PATIENCE = 10.0
 """Seconds to wait for a run of the same name before this one gives up."""
@@ -30,12 +28,18 @@ PATIENCE = 10.0
 
 @contextmanager
 def workspace(
-    name: str, revision: str = "HEAD", tell: Callable[[str], None] = lambda line: None, *, keep: bool = False
+    name: str,
+    revision: str = "HEAD",
+    tell: Callable[[str], None] = lambda line: None,
+    *,
+    remote: str | None = None,
+    keep: bool = False,
 ) -> Iterator[str]:
     """Work in a fresh worktree of `revision`; yield its commit. The current folder is the worktree within the block.
 
-    Afterwards the worktree is removed, unless `keep`. What of its inputs is not to be had, and can be made again, is
-    said through `tell`. Raises `Busy` where a live process has one of this name.
+    Afterwards the worktree is removed, unless `keep`. Inputs that the cache lacks come from the DVC remote of the name
+    `remote` (None: the default one); what is not to be had, and can be made again, is said through `tell`. Raises
+    `Busy` where a live process has one of this name.
 
     Example:
 
@@ -55,7 +59,7 @@ def workspace(
             configure_worktree(main)
             _adopt_checkpoints(main)
             responses.link(main)
-            checkout_inputs(tell)
+            checkout_inputs(tell, remote)
             yield baseline
         finally:
             os.chdir(here)
@@ -69,7 +73,10 @@ def home() -> Path:
 
 
 def recover(tell: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Remove the worktrees whose process has died; return their names. Checkpoints older than `KEPT` go as well."""
+    """Remove the worktrees whose process has died; return their names.
+
+    Checkpoints of unfinished stages that are older than `KEPT` go as well: nobody came back for them.
+    """
     main, removed = home(), []
     for lock in sorted(Paths(main).worktrees.glob("*.lock")):
         worktree = lock.with_suffix("")

@@ -40,14 +40,12 @@ from flows.worktree.worktree import home, recover
 from tasks.core.files import write_json
 from tasks.core.identity import Identity, current
 from tasks.core.paths import Paths
+from tasks.core.temporary import KEPT
 
 MESSAGE = "The process of this run died. What it finished is kept; start it again to go on."
 
 PATIENCE = 10.0
 """Seconds for which an entry may be held by a process that only looks into it."""
-
-KEPT = 14 * 24 * 3600.0
-"""Seconds that the entry of a run is kept which the server in use does not know: it was another server's."""
 
 STARTING = 180.0
 """Seconds that a server may take to start."""
@@ -80,7 +78,10 @@ def _count() -> int:
 
 
 def reap(tell: Callable[[str], None]) -> None:
-    """Remove what dead runs left behind; those that the server takes for running end as *Crashed* or *Cancelled*."""
+    """Remove what dead runs left behind; those that the server takes for running end as *Crashed* or *Cancelled*.
+
+    A run that the server does not know was another server's: its entry is kept for `KEPT`.
+    """
     recover(tell)
     for entry in Paths(home()).flow_runs.glob("*.json"):
         with file_lock(entry.with_suffix(".lock")) as free:

@@ -11,6 +11,7 @@ from tasks.align.settings import Settings
 from tasks.core.paths import Paths
 from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments
+from tasks.training.schedule import assumed, resolved, with_passes
 
 
 def trl_configuration(
@@ -52,12 +53,22 @@ def trl_configuration(
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what the stage would raise for its settings alone."""
+    settings = assumed(settings)
     objective = OBJECTIVES[settings.objective]
     if objective.uses_teacher:
         guides.model(paths, settings.teacher or "", "align.teacher")
     if objective.uses_rewards:
         check_rewards(settings, paths)
     peft_configuration("align", settings)
-    if settings.start == "base" or objective.trains_reward_model:
+    if settings.start != "train" or objective.trains_reward_model:
         check_tuning("align", settings, scores=objective.trains_reward_model)
     trl_configuration(settings, paths.scratch("align"), 1, has_validation=not objective.sampled)
+
+
+def scheduled(settings: Settings, items: int) -> Settings:
+    """`settings` with the number of steps that its epochs are on `items`: rows, or prompts that the model answers."""
+    if OBJECTIVES[settings.objective].grouped:
+        from tasks.align.sampling import passes_an_epoch
+
+        return with_passes("align", settings, passes_an_epoch(settings, items))
+    return resolved("align", settings, items)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tasks.align import guides
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
+from tasks.models.foreign import foreign
+from tasks.models.loading import load_tokenizer
 
 if TYPE_CHECKING:
     from tasks.align.rewards import RewardFunction
@@ -16,17 +18,18 @@ if TYPE_CHECKING:
 def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "RewardFunction":
     """Scores by the model `name`; raises `InputError` where its tokens are not those of `tokenizer`."""
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
     folder = guides.model(paths, name, f"{key}.name")
-    if AutoTokenizer.from_pretrained(folder, trust_remote_code=False).get_vocab() != tokenizer.get_vocab():
+    if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise InputError(
             f"{folder}: the tokens of this reward model are not those of the base, so it cannot read what the base "
             f"writes; train one with align.objective: reward on the same base."
         )
-    model: Any = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
-    )
+    with foreign(folder, "put a reward model there that the stage align has trained"):
+        model: Any = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
     model.config.pad_token_id = tokenizer.pad_token_id
     model.eval().requires_grad_(False)
     if torch.cuda.is_available():

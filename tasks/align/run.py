@@ -19,6 +19,7 @@ from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
+from tasks.models import start
 from tasks.models.adapter_files import training_record
 from tasks.models.compact import widen_trained
 from tasks.models.loading import grow
@@ -46,16 +47,19 @@ def align(settings: Settings, paths: Paths) -> None:
     record = base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     data = _training_data(settings, paths, tokenizer)
+    adapter = {"start": start.hashes("align", settings.adapter, paths)} if settings.adapter else {}
     identity = {
         "settings": settings.model_dump(mode="json"),
         "base": record["sha256"],
         "start": {file.name: sha256(file) for file in sorted(paths.fitted.glob("*")) if settings.start == "train"},
+        "adapter": adapter,
         "rows": [sha256(file) for file in data.files],
         "guides": _guides(settings, paths),
     }
     scratch = checkpoints.folder(paths.scratch("align"), identity, Path(__file__).parent)
-    model, tuning = starting_model(settings, paths, tokenizer, scratch)
-    result = fit(settings, paths, data, model, tokenizer, scratch)
+    scheduled = arguments.scheduled(settings, len(data.train))
+    model, tuning = starting_model(scheduled, paths, tokenizer, scratch)
+    result = fit(scheduled, paths, data, model, tokenizer, scratch)
     with written(paths.aligned) as out:
         out.mkdir()
         model_folder = out
@@ -68,7 +72,7 @@ def align(settings: Settings, paths: Paths) -> None:
             save(result.model, out, record["location"], initial(tuning, scratch))
             copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
-        facts = {**result.facts, **described(tuning), "base": record["sha256"], "objective": name}
+        facts = {**result.facts, **described(tuning), **adapter, "base": record["sha256"], "objective": name}
         write_json(model_folder / "training.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     usage.save(paths, "align", settings, result.usage, paths.aligned)
@@ -135,19 +139,22 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
     if not starts_from_tuned:
         model = load(base, settings, settings)
         grown = grow(model, tokenizer)
+        if settings.adapter:
+            return start.load("align", settings, settings.adapter, model, paths, grown), settings
         rows = load_rows(paths.tokens("train"))
         return attach("align", settings, model, rows, scratch, grown), settings
     quantization = training_record(paths.fitted).quantization
     scheme = quantization.scheme if quantization else None
     if not adapter.is_file():
-        tuning = Tuning(method="full", weights=settings.weights)
+        tuning = Tuning(method="full", weights=settings.weights, attention=settings.attention)
         return load(paths.fitted, tuning, settings), tuning
     from peft import PeftModel
 
-    tuning = Tuning(method="lora", quantization=scheme)
+    tuning = Tuning(method="lora", quantization=scheme, attention=settings.attention)
     model = load(base, tuning, settings)
     grow(model, tokenizer)
     tuned = PeftModel.from_pretrained(model, paths.fitted, is_trainable=True)
+    tuned.peft_config["default"].base_model_name_or_path = model.name_or_path  # peft asks the hub at each checkpoint
     widen_trained(tuned)
     return tuned, tuning
 
@@ -209,7 +216,12 @@ def _reward_model(settings: Settings, paths: Paths, base: Path, tokenizer: Any, 
     if settings.start == "train" and not (paths.fitted / "adapter_config.json").is_file():
         folder = paths.fitted
     model = AutoModelForSequenceClassification.from_pretrained(
-        folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        folder,
+        num_labels=1,
+        dtype=torch.float32,
+        trust_remote_code=False,
+        use_safetensors=True,
+        **settings.attention_options,
     )
     if settings.start == "train" and folder == base:
         body = model.base_model_prefix

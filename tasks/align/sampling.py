@@ -110,6 +110,16 @@ def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
     }
 
 
+def passes_an_epoch(settings: Settings, prompts: int) -> int:
+    """Forward passes of grpo and rloo in which each of `prompts` is answered once, and its answers are used."""
+    further = settings.arguments
+    together = further.get("generation_batch_size") or settings.batch_size * (
+        further.get("steps_per_generation") or settings.gradient_accumulation
+    )
+    rounds = -(-prompts // (together // settings.answers))
+    return int(rounds * (together // settings.batch_size) * further.get("num_iterations", 1))
+
+
 def check(configuration: Any, settings: Settings) -> None:
     """Raise `SettingsError` where a run that goes on from a checkpoint would have to give answers anew."""
     passes = getattr(configuration, "steps_per_generation", 1) * getattr(configuration, "num_iterations", 1)

@@ -10,6 +10,7 @@ from tasks.align.rewards import REWARDS
 from tasks.core.paths import PATHS
 from tasks.core.settings import Choice, check_keys, hint
 from tasks.core.settings import Settings as Section
+from tasks.named.names import Name
 from tasks.training.pass_through import check_arguments, check_effect
 from tasks.training.settings import Optimization, Positive, Tuning
 
@@ -46,11 +47,12 @@ class Settings(Optimization, Tuning):
 
     objective: Objective = "off"
     """What is learned from; several have more than one loss, by arguments: {loss_type: ...}."""
-    start: Literal["train", "base"] = "train"
+    start: Name = "train"
     """train: what the stage train made goes on being trained, adapter or model, and `method` and what belongs to it
-    have no effect. base: the base, tuned by `method`. A reward model is always tuned by `method`."""
-    steps: Positive = 100
-    """Optimiser steps."""
+    have no effect. base: the base, tuned by `method`. Else a folder in data/starts: the adapter of the base in it, as
+    for `train.start`. A reward model starts from train or base, and is always tuned by `method`."""
+    steps: Positive | None = 100
+    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
     batch_size: Positive = 8
     """Pairs or judged answers a forward pass; for grpo and rloo answers of the model, `answers` to each prompt; for
     online_dpo prompts, each with two answers; for gkd rows."""
@@ -80,6 +82,11 @@ class Settings(Optimization, Tuning):
     """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1. One
     that would have no effect is refused."""
 
+    @property
+    def adapter(self) -> str | None:
+        """The folder in data/starts that is started from."""
+        return None if self.start in ("train", "base") else self.start
+
     @field_validator("arguments")
     @classmethod
     def _loss(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -108,6 +115,8 @@ class Settings(Optimization, Tuning):
     @model_validator(mode="after")
     def _fits(self) -> "Settings":
         objective = OBJECTIVES[self.objective]
+        if objective.trains_reward_model and self.adapter:
+            raise ValueError("a reward model starts from train or base; set start to one of them")
         check_effect(self.arguments, self)
         check_passes(self.arguments, self.batch_size, self.gradient_accumulation)
         if objective.uses_teacher and not self.teacher:

@@ -2,9 +2,10 @@
 
     python -m tasks align
 
-In: data/base, data/trained, data/templated (preferences, judged, tokenizer). Out: data/aligned: as data/trained, and
-the stages below use it in its place; with `objective: reward` the reward model in `reward/` beside the curve, with
-`objective: off` nothing but `settings.json` and a curve without points, and those stages use data/trained.
+In: data/base, data/starts, data/trained, data/templated (preferences, judged, tokenizer). Out: data/aligned: as
+data/trained, and the stages below use it in its place; with `objective: reward` the reward model in `reward/` beside
+the curve, with `objective: off` nothing but `settings.json` and a curve without points, and those stages use
+data/trained.
 """
 
 import os
@@ -29,8 +30,16 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
+    if settings.objective != "off" and settings.attention != "auto":
+        from tasks.models.attention import check_attention
+
+        check_attention("align", settings, settings)
     sampled = OBJECTIVES[settings.objective].sampled
     particular = settings.arguments or settings.particular or settings.scheduler in PARTICULAR
+    if settings.objective != "off" and settings.adapter:
+        from tasks.models import start
+
+        start.check("align", settings, settings.adapter, paths)
     if settings.objective == "off" or not (particular or sampled):
         return  # all else is known to fit, without seconds of imports
     from tasks.align import arguments
@@ -87,6 +96,7 @@ STAGE = Stage(
                 PATHS.tokenizer,
                 PATHS.tokens("train"),
                 PATHS.fitted,
+                PATHS.starts,
             ),
             outputs=(PATHS.aligned,),
         ),

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import TemperError, advice
+from tasks.core.errors import TemperError, advice, is_fault
 from tasks.core.imports import collect_seldom, without_torch
 from tasks.core.library_warnings import tell_warnings
 
@@ -28,12 +28,14 @@ def main(arguments: list[str]) -> int:
         print(f"temper audit: {error}", file=sys.stderr)
     except OSError as error:
         print(f"temper audit: {advice(error)}", file=sys.stderr)
-    except Exception as error:  # nobody foresaw it
+    except BaseException as error:  # nobody foresaw it
+        if not is_fault(error):
+            raise
         print(f"temper audit: {_unforeseen(error)}", file=sys.stderr)
     return BAD_USE
 
 
-def _unforeseen(error: Exception) -> str:
+def _unforeseen(error: BaseException) -> str:
     """One sentence on an error that nobody foresaw; the traceback goes to a file, for there may be no project here."""
     from tasks.core.unforeseen import LONGEST, library
 

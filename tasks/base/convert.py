@@ -15,6 +15,7 @@ from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.models.llama.names import shape
 from tasks.models.llama.pickled import Pickled
+from tasks.models.loading import load_tokenizer
 from tasks.models.record import describe, identity
 from tasks.models.writing import PlannedTensor, write
 
@@ -81,11 +82,9 @@ def _files(planned: dict[str, PlannedTensor]) -> dict[str, dict[str, PlannedTens
 
 def _tokenizer(folder: Path, location: str, rows: int) -> Any:
     """The tokenizer beside the weights. Raises `ModelError` where it cannot be read, or has more tokens than `rows`."""
-    from transformers import AutoTokenizer
-
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # whatever its library raises
+        tokenizer = load_tokenizer(folder)
+    except ModelError as error:
         raise ModelError(
             f"{location}: the tokenizer there cannot be read ({' '.join(str(error).split())[:200]}); put the "
             "tokenizer.json of the model there."

@@ -24,7 +24,7 @@ def pretrain(settings: Settings, paths: Paths) -> None:
     lines = pretraining_lines(paths.root / settings.folder, settings.lines, settings.pretraining.seed)
     if not lines:
         raise InputError(f"{settings.folder}: the seed gives no pretraining text.")
-    from tasks.training import checkpoints, trainer
+    from tasks.training import checkpoints, schedule, trainer
 
     trainer.prepare(settings.pretraining)
     tokenizer = train_tokenizer(lines, settings.architecture)
@@ -32,7 +32,8 @@ def pretrain(settings: Settings, paths: Paths) -> None:
     model = _model(settings.architecture, tokenizer)
     identifiers = {"settings": settings.model_dump(mode="json"), "lines": fingerprint(lines)}
     scratch = checkpoints.folder(paths.scratch("base"), identifiers, Path(__file__).parent)
-    result = trainer.fit("base.pretraining", model, tokenizer, rows, settings.pretraining, scratch)
+    pretraining_settings = schedule.resolved("base.pretraining", settings.pretraining, len(rows))
+    result = trainer.fit("base.pretraining", model, tokenizer, rows, pretraining_settings, scratch)
     with written(paths.base) as out:
         _save(result.model, tokenizer, out / "model")
         pretraining = out / "pretraining"
@@ -96,11 +97,12 @@ def rows_of(tokenizer: Any, lines: list[str], context: int) -> tuple[Any, Ledger
     return Dataset.from_dict({"input_ids": rows, "labels": rows}), ledger
 
 
-def _model(architecture: Architecture, tokenizer: Any) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
+def configuration(architecture: Architecture, vocabulary: int, **special: int | None) -> Any:
+    """transformers' configuration of a Llama with so many tokens; `special`: the ids of special tokens."""
+    from transformers import LlamaConfig
 
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
+    return LlamaConfig(
+        vocab_size=vocabulary,
         hidden_size=architecture.hidden_size,
         intermediate_size=architecture.intermediate_size,
         num_hidden_layers=architecture.layers,
@@ -108,12 +110,16 @@ def _model(architecture: Architecture, tokenizer: Any) -> Any:
         num_key_value_heads=architecture.heads,
         max_position_embeddings=architecture.context,
         tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
         use_cache=False,
+        **{"bos_token_id": None, "eos_token_id": None, "pad_token_id": None, **special},
     )
-    return LlamaForCausalLM(config)
+
+
+def _model(architecture: Architecture, tokenizer: Any) -> Any:
+    from transformers import LlamaForCausalLM
+
+    special = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    return LlamaForCausalLM(configuration(architecture, len(tokenizer), **special))
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:

@@ -2,14 +2,27 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
+from tasks.core.settings import hint
 from tasks.models.hub import Pinned
-from tasks.training.settings import Batched
+from tasks.training.settings import Batched, absent
 
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _scaling(value: str) -> str:
+    """`value`; `ValueError` with the reason where positions are not scaled that way here."""
+    if value == "dynamic":
+        raise ValueError(
+            "not offered: what it makes of a row depends on the longest one beside it, and in transformers it begins "
+            "beyond max_position_embeddings; take yarn"
+        )
+    if value not in ("yarn", "linear", "llama3"):
+        raise ValueError(f"unknown way; {hint(value, ('yarn', 'linear', 'llama3'))}")
+    return value
 
 
 class Architecture(Section):
@@ -35,6 +48,15 @@ class Architecture(Section):
         return self
 
 
+class Rope(Section):
+    """Rotary positions of the base stretched for rows that are longer than it was made for."""
+
+    type: Annotated[str, AfterValidator(_scaling)] = "yarn"
+    """yarn (arXiv:2309.00071), linear (arXiv:2306.15595), or llama3, as Llama 3.1 does it."""
+    factor: Annotated[float, Field(gt=1, le=128)] = 2.0
+    """Times that the context gets longer: max_position_embeddings is multiplied by it."""
+
+
 class Settings(Section):
     """The section `base`."""
 
@@ -43,6 +65,9 @@ class Settings(Section):
     a small base from."""
     hub: Pinned | None = None
     """A hub model with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of the folder."""
+    rope: Annotated[Rope | None, Field(exclude_if=absent)] = None
+    """Its rotary positions stretched, for longer rows: data/base then holds a copy of the base with the same weights,
+    which everything is compared with. Rows beyond the old context have to be there. null: as they are."""
     architecture: Architecture = Architecture()
     """Shape of the base that is trained from the seed; without effect for a ready model."""
     lines: Positive = 38400

@@ -4,21 +4,42 @@
 
 In: the folder `base.folder` (a model, or the seed). Out: data/base (`base.json`; `model/` and `pretraining/` where it
 was made here). A model that lies in a folder or in the hub's cache as transformers has it is never copied; one of Meta,
-torchtune or litgpt (tasks/contract/llama) is written anew, in safetensors.
+torchtune or litgpt (tasks/models/llama) is written anew, in safetensors; with `rope` data/base holds a copy.
 """
 
 from tasks.base.settings import Settings
 from tasks.core.declaration import Entry, Resources, Stage
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, SettingsError
 from tasks.core.paths import PATHS, Paths
 
-__all__ = ["STAGE", "Settings", "run"]
+__all__ = ["STAGE", "Settings", "run", "validate"]
+
+
+def validate(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the settings and the base's configuration."""
+    if settings.rope is None:
+        return
+    from tasks.base.ready import form, is_model
+    from tasks.models.skeleton import configured_base
+
+    folder = paths.root / settings.folder
+    if not settings.hub and not form(folder) and not is_model(folder) and (folder / "assistant.yaml").is_file():
+        raise SettingsError(
+            f"{PATHS.params}: base.rope has no effect on a base that is trained from a seed; set it to null, and "
+            "base.architecture.context to the length."
+        )
+    if (configured := configured_base()) is not None:
+        from tasks.base.rope import stretched
+
+        stretched(settings.rope, configured[1])
 
 
 def run(settings: Settings, paths: Paths) -> None:
     """Record or train the base; see the module's docstring."""
     from tasks.base.ready import form, is_model
 
+    if settings.rope:
+        validate(settings, paths)
     if settings.hub:
         from tasks.base.record import record_hub
 
@@ -40,6 +61,10 @@ def run(settings: Settings, paths: Paths) -> None:
         from tasks.base.pretrain import pretrain
 
         pretrain(settings, paths)
+    if settings.rope:
+        from tasks.base.rope import stretch
+
+        stretch(settings.rope, paths)
 
 
 STAGE = Stage(
@@ -47,6 +72,7 @@ STAGE = Stage(
     about="The base model.",
     settings=Settings,
     run=run,
+    validate=validate,
     entries=(Entry(inputs=("${base.folder}",), outputs=(PATHS.base,)),),
     resources=Resources(gpu=True),
 )

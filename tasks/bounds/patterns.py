@@ -5,8 +5,8 @@ for n letters, so that one answer of a model stops a run for good.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Annotated
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -23,6 +23,9 @@ LENGTH, REPEATS = 500, 40
 """Characters of a long text that a pattern is tried on, and how often a word stands in one: more than enough for two
 repetitions of one another, and few enough for patterns that are only slow."""
 
+NAME = 150
+"""Characters of a long name of a layer."""
+
 END = "\0"
 """Ends these texts: matched by few patterns, so that they look for another way to match what is before it."""
 
@@ -37,11 +40,31 @@ def usable(expression: str) -> str:
     >>> usable("[0-9]+")
     '[0-9]+'
     """
+    _try(_compiled(expression).search, difficult_texts(expression))
+    return expression
+
+
+def usable_for_names(expression: str) -> str:
+    """`expression`, which names of layers are to match whole or from a dot to a dot; raises as `usable`.
+
+    >>> usable_for_names("(q|v)_proj")
+    '(q|v)_proj'
+    """
+    _compiled(expression)
+    whole = _compiled(rf"(?:.*\.)?(?:{expression})(?:\..*)?").fullmatch
+    _try(whole, (text[:NAME].removesuffix(END) + END for text in difficult_texts(expression)))
+    return expression
+
+
+def _compiled(expression: str) -> re.Pattern[str]:
     try:
-        find = re.compile(expression).search
+        return re.compile(expression)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"it is no regular expression ({error})") from None
-    for text in _texts(expression):
+
+
+def _try(find: Callable[[str], object], texts: Iterable[str]) -> None:
+    for text in texts:
         try:
             with Bounds(TRIED, _TooSlow):
                 find(text)
@@ -50,11 +73,28 @@ def usable(expression: str) -> str:
                 f"it takes more than {TRIED:g} second to search {len(text)} characters such as {text[:6]!r}; write it "
                 "so that nothing that repeats is repeated"
             ) from None
-    return expression
 
 
-Pattern = Annotated[str, AfterValidator(usable)]
-"""A setting that is a regular expression."""
+def check_names(fields: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for a regular expression for names of layers among peft's `fields` that is not usable.
+
+    Patterns are keys or texts of the fields `..._pattern`; a text of those called `...modules...`, which else list ends
+    of names; and all of `modules_to_save`.
+    """
+    for field, value in fields.items():
+        if field.endswith("_pattern") or field == "modules_to_save":
+            texts = list(value) if isinstance(value, dict | list | tuple) else [value]
+        else:
+            texts = [value] if "modules" in field else []
+        for text in texts:
+            try:
+                usable_for_names(text) if isinstance(text, str) else None
+            except ValueError as error:
+                raise ValueError(f"{field}: {text[:80]!r}: {error}") from None
+
+
+NamePattern = Annotated[str, AfterValidator(usable_for_names)]
+"""A setting that is a regular expression for names of layers."""
 
 
 def searcher(expression: str, key: str, flags: int = 0) -> Callable[[str], re.Match[str] | None]:
@@ -78,7 +118,7 @@ def searcher(expression: str, key: str, flags: int = 0) -> Callable[[str], re.Ma
     return search
 
 
-def _texts(expression: str) -> Iterator[str]:
+def difficult_texts(expression: str) -> Iterator[str]:
     """Texts that bring out a pattern that repeats what repeats: its own letters and words, many times over."""
     words = re.findall(r"\w+", expression)[:12]
     letters = sorted({*"a0A _.-\n", *re.sub(r"\\.", "", expression)[:60]})

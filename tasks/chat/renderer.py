@@ -24,6 +24,9 @@ TODAY = datetime(2025, 1, 1)
 RENDERING = COMPILING = 5.0
 """Seconds of computing for a dialogue, and for the template itself; the usual ones take milliseconds."""
 
+LARGEST = 2**17
+"""Characters of the longest template that is compiled; those of published models have up to some 30,000."""
+
 SHORT, GROWTH = 10**6, 20
 """Characters that any dialogue may come out long, and how many for each that it has; beyond both a template grows."""
 
@@ -63,6 +66,11 @@ class Renderer:
 
     def __init__(self, tokenizer: Any) -> None:
         self.template: str = tokenizer.chat_template
+        if len(self.template) > LARGEST:
+            raise ModelError(
+                f"the chat template is too large: {len(self.template):,} characters, and {LARGEST:,} are compiled; "
+                "give the model's own one as template.chat_template."
+            )
         self._variables = dict(tokenizer.special_tokens_map)
         self.takes_parts = False
         """Whether contents go in as lists of parts, for the template writes no plain texts."""

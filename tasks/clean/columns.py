@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.clean.classes import class_names
 from tasks.clean.content import Content
 from tasks.clean.names import Kind, is_empty, kind_of
 from tasks.clean.settings import Columns
@@ -51,6 +53,9 @@ BESIDE = {
 MOST = 200
 """Names that are kept for a shape; there are data in which every row has others."""
 
+CLASSES = 10
+"""Names of classes that are listed."""
+
 FATAL: frozenset[Kind] = frozenset({"answer", "switch"})
 """Kinds of columns without which the rows would be trained as something else."""
 
@@ -62,6 +67,8 @@ class Unread(NamedTuple):
     name: str
     kind: Kind
     of_turns: bool
+    numbers: bool = False
+    """Whether it holds whole numbers, as columns of classes do."""
 
 
 def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, str]:
@@ -120,7 +127,7 @@ class ColumnSurvey:
         """What of a row is not read though it looks like a part of it. `content`: what was read, as it came."""
         read, ignored, shape = self._reading(value, content.shape), self._columns.ignored, content.shape
         missed = [
-            Unread(shape, name, kind, False)
+            Unread(shape, name, kind, False, kind == "answer" and _is_number(kept))
             for name, kept in value.items()
             if name not in read and name not in ignored and name not in self._keys
             if (kind := kind_of(name, kept, shape)) and not _repeats(kept, content)
@@ -173,7 +180,7 @@ class ColumnSurvey:
                 summary[name]["further_not_read"] = shape.others
         return summary
 
-    def check(self, where: object) -> None:
+    def check(self, where: Path) -> None:
         """Raise `InputError` where a column is not read that the rows would be trained wrongly without.
 
         `where`: the file or folder that the rows are from.
@@ -184,8 +191,14 @@ class ColumnSurvey:
         (worst, count), *others = fatal
         names = ", ".join(dict.fromkeys(self._shown(one.name) for one, _ in others[:8]))
         more = f" Also not read: {names}." if others else ""
-        worst_shown = Unread(worst.shape, self._shown(worst.name), worst.kind, worst.of_turns)
-        raise InputError(f"{where}: {sentence(worst_shown, self._first[worst])} It stands in {count} rows.{more}")
+        classes, file = class_names(where, worst.name) if worst.numbers else ([], "")
+        shown = [f"{number} is {self._shown(name)!r}" for number, name in enumerate(classes[:CLASSES])]
+        further = f" and {len(classes) - CLASSES} more" if len(classes) > CLASSES else ""
+        known = f" ({', '.join(shown)}{further}, as {file} says)" if classes else ""
+        worst_shown = Unread(worst.shape, self._shown(worst.name), *worst[2:])
+        raise InputError(
+            f"{where}: {sentence(worst_shown, self._first[worst], known)} It stands in {count} rows.{more}"
+        )
 
 
 def lines(summary: dict[str, Any]) -> Iterator[str]:
@@ -197,13 +210,17 @@ def lines(summary: dict[str, Any]) -> Iterator[str]:
         yield f"{about['rows']} rows of the shape {shape}; read: {read}; not read: {unread}{more}"
 
 
-def sentence(unread: Unread, first: str) -> str:
-    """What is not read, where, and what to write into section `clean`. `first`: file and line of a row that has it."""
+def sentence(unread: Unread, first: str, classes: str = "") -> str:
+    """What is not read, where, and what to write into section `clean`.
+
+    `first`: file and line of a row that has it; `classes`: in brackets, what the numbers that it holds stand for.
+    """
     what = f"the key '{unread.name}' of turns" if unread.of_turns else f"the column '{unread.name}'"
     means = "may switch their loss" if unread.kind == "switch" else "looks like an answer"
+    numbers = f"it holds numbers, and answers are texts: put the names of the classes in their place{classes}; then "
     return (
-        f"{what} {means} and is not read in rows of the shape {unread.shape}, such as {first}; in section clean of "
-        f"{PATHS.params} write {advice(unread)}."
+        f"{what} {means} and is not read in rows of the shape {unread.shape}, such as {first}; "
+        f"{numbers if unread.numbers else ''}in section clean of {PATHS.params} write {advice(unread)}."
     )
 
 
@@ -216,7 +233,14 @@ def advice(unread: Unread) -> str:
     if unread.kind == "switch":
         return f"remove the rows that it switches off, give them weight: 0, or write {ignore}"
     question = "text" if unread.shape == "text" else "NAME"
-    return f"columns: {{question: {question}, answer: {unread.name}}} to train it (answers are texts), or {ignore}"
+    texts = "" if unread.numbers else " (answers are texts)"
+    return f"columns: {{question: {question}, answer: {unread.name}}} to train it{texts}, or {ignore}"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a whole number, or a list of them."""
+    values = value if isinstance(value, list) else [value]
+    return bool(values) and all(isinstance(one, int) and not isinstance(one, bool) for one in values)
 
 
 def _repeats(value: Any, content: Content) -> bool:

@@ -75,6 +75,15 @@ TREE: dict[str, type[TemperError]] = {kind.__name__: kind for kind in _KINDS}
 """The classes above, by name."""
 
 
+PANIC = "PanicException"
+"""What a library written in Rust raises where it would end the process; no `Exception`, and in no module."""
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether `error` says that something went wrong, rather than that the process shall end."""
+    return isinstance(error, Exception) or type(error).__name__ == PANIC
+
+
 def as_json(error: TemperError) -> dict[str, str | bool]:
     """Return `class` (the nearest one of `TREE`), `sentence` (the whole text) and `again` (whether to try again)."""
     kind = next(kind for parent in type(error).__mro__ if (kind := TREE.get(parent.__name__)) is parent)

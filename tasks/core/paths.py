@@ -137,6 +137,11 @@ class Paths(State):
         return self.data / "adapters"
 
     @property
+    def starts(self) -> Path:
+        """Adapters that the stages train and align may go on from, a folder each."""
+        return self.data / "starts"
+
+    @property
     def merged(self) -> Path:
         """The tuned model as one Hugging Face folder."""
         return self.data / "merged"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tasks.core.errors import AGAIN, MachineError, StageFailed, TemperError, Unavailable, advice, as_json
+from tasks.core.errors import AGAIN, MachineError, StageFailed, TemperError, Unavailable, advice, as_json, is_fault
 from tasks.core.progress import end_bar
 from tasks.core.protocol import asked, send
 from tasks.core.unforeseen import sentence
@@ -24,20 +24,22 @@ def guarded(
     """
     try:
         work()
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):  # ends as it would without Python: a shell knows, no traceback
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+        if not is_fault(error):
+            raise
         known = explained(error, stage, command, values)
         if command:
             text = str(known).removeprefix(f"{stage}: ")  # of steps that name their stage themselves
             known = type(known)(f"{command}: {text}")
         return report(known)
-    except KeyboardInterrupt:  # ends as it would without Python, so that a shell knows, but without a traceback
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
     return 0
 
 
 def explained(
-    error: Exception, stage: str, command: str = "", values: Callable[[], Mapping[str, Any]] = dict
+    error: BaseException, stage: str, command: str = "", values: Callable[[], Mapping[str, Any]] = dict
 ) -> TemperError:
     """Return `error` as one that a user is meant to read; for `command` and `values` see `guarded`."""
     if isinstance(error, TemperError):

@@ -22,7 +22,7 @@ SHORT = "/tmp/temper-"
 """Before the identity: a link to a folder whose own name is longer than `LONGEST`."""
 
 KEPT = 14 * 24 * 3600.0
-"""Seconds after which the folder of a process goes of which nobody here can tell whether it lives."""
+"""Seconds that what a process left is kept where nobody came back for it, or can tell here whether it lives."""
 
 
 @contextmanager

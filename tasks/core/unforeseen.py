@@ -26,7 +26,9 @@ _PACKAGES = {"site-packages", "dist-packages"}
 _OWN = Path(__file__).parents[1]
 
 
-def sentence(error: Exception, stage: str, command: str = "", values: Callable[[], Mapping[str, Any]] = dict) -> str:
+def sentence(
+    error: BaseException, stage: str, command: str = "", values: Callable[[], Mapping[str, Any]] = dict
+) -> str:
     """Return one sentence on `error`, raised in `stage`, and keep the whole traceback in a file.
 
     `command` (such as "quantize nf4") names the file; `values` returns the settings of the stage, and may fail.
@@ -84,7 +86,7 @@ def _holds(message: str, text: str) -> bool:
     return re.search(rf"(?<![\w.]){pattern}(?!\w)(?!\.\w)", message, re.IGNORECASE) is not None
 
 
-def _kept(error: Exception, command: str) -> str:
+def _kept(error: BaseException, command: str) -> str:
     """Where the traceback is; a disk that cannot be written must not hide the error itself."""
     name = re.sub(r"[^\w.-]+", "-", f"{command} {os.environ.get(RANK, '')}".strip())
     file = PATHS.scratch("failures") / f"{name}.txt"

@@ -6,6 +6,7 @@ An alias stands for what its anchor holds, so that a few lines can stand for a b
 """
 
 from collections.abc import Set
+from datetime import date
 from typing import Any, Literal
 
 LARGEST = 2**17
@@ -44,6 +45,8 @@ def parse(text: str, kind: Kind = "rt", largest: int = LARGEST) -> Any:
 
 def _measure(value: Any, known: dict[int, int | None], most: int, level: int) -> int:
     """How many values there are within `value`; `known`: by their ids, None for those that it is within."""
+    if isinstance(value, date):
+        raise ValueError(f"not of texts, numbers, lists and sections alone: {value} is a date; put it into quotes")
     if isinstance(value, bytes | Set | tuple):
         raise ValueError(f"not of texts, numbers, lists and sections alone: it holds a {type(value).__name__}")
     if not isinstance(value, dict | list):

@@ -10,7 +10,7 @@ from tasks.core.settings import hint
 from tasks.evaluate.settings import BASES, KNOWN, Settings
 from tasks.models.adapter_files import adapter_config
 from tasks.models.foreign import foreign
-from tasks.models.loading import grow, load_model, load_tokenizer
+from tasks.models.loading import gguf_file, grow, load_model, load_tokenizer
 from tasks.models.record import base_folder, hub_folder
 from tasks.named.names import inside
 
@@ -70,14 +70,23 @@ def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> An
 
     Every candidate gets the same generation settings: some bases bring a repetition penalty or sampling of their own,
     and some a wrong eos, which would let an answer run on. It stops at the tokenizer's eos and at every token that the
-    folders of its model and of its tokenizer name.
+    folders of its model and of its tokenizer name. A GGUF file is run by llama.cpp, as its users run it.
     """
     import torch
     from transformers import GenerationConfig
 
     device = "cuda" if torch.cuda.is_available() else None
     first, *more = every = folders(candidate, settings, paths)
-    model = load_model(first, device=device)
+    model: Any
+    if file := gguf_file(first):
+        from tasks.models.gguf.model import LlamaCpp
+        from tasks.models.gguf.proof import check_file
+
+        if candidate in settings.models:  # from elsewhere; those of the stage quantize are proved
+            check_file(file)
+        model = LlamaCpp(file)
+    else:
+        model = load_model(first, device=device)
     if candidate in (*BASES, "adapter"):
         grow(model, tokenizer)
     if len(more) > 1:

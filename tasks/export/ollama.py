@@ -11,8 +11,8 @@ from tasks.core.paths import PATHS, Paths
 from tasks.export.dialogues import accepted
 from tasks.export.gotemplate import Frame, translate
 from tasks.export.settings import Settings
-from tasks.models.gguf import write_gguf
-from tasks.models.text_config import text_part
+from tasks.models.gguf.convert import write_gguf
+from tasks.models.gguf.proof import prove
 
 
 def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
@@ -27,13 +27,21 @@ def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
     frame = translate(tokenizer)
     file = f"model-{settings.gguf}.gguf"
     write_gguf(paths.merged, out / file, settings.gguf)
-    write_text(out / "Modelfile", modelfile(file, frame, stops(paths.merged, tokenizer), settings, paths))
-    return {"gguf": settings.gguf, "dialogues_rendered_alike": len(accepted(tokenizer))}
+    dialogues = accepted(tokenizer)
+    chats = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in dialogues]
+    ends = stops(paths.merged, tokenizer)
+    proof = prove(paths.merged, out / file, chats, f"export ollama: {file}")
+    write_text(out / "Modelfile", modelfile(file, frame, ends, settings, proof.context))
+    return {
+        "gguf": settings.gguf,
+        "dialogues_rendered_alike": len(dialogues),
+        "same_token_ids": True,
+        **proof.difference.as_dict(),
+    }
 
 
-def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, paths: Paths) -> str:
-    """The Modelfile's text."""
-    context = text_part(json.loads((paths.merged / "config.json").read_text()))["max_position_embeddings"]
+def modelfile(file: str, frame: Frame, stop: list[str], settings: Settings, context: int) -> str:
+    """The Modelfile's text; `context` in tokens, as the file says it."""
     lines = [f"FROM ./{file}", f'TEMPLATE """{frame.go()}"""', f"PARAMETER num_ctx {context}"]
     lines += [f"PARAMETER stop {json.dumps(token, ensure_ascii=False)}" for token in stop]
     return "\n".join([*lines, f"PARAMETER temperature {settings.temperature:g}"]) + "\n"

@@ -28,6 +28,9 @@ UNMERGEABLE = {
 FROM_BASE = {"pissa", "pissa_niter", "olora", "corda", "loftq", "lora_ga"}
 """Ways to start LoRA that change the base itself, from its own weights: peft has to see all of it."""
 
+FACTORS = (".lora_A.", ".lora_B.", ".lora_embedding_A", ".lora_embedding_B", ".lora_magnitude_vector")
+"""Parts of the names of the tensors that LoRA trains; other kinds also save whole numbers, such as indices."""
+
 WHOLE = {
     "OSF": "it takes the base's weights apart",
     "PSOFT": "it takes the base's weights apart",
@@ -56,8 +59,6 @@ class Adapter:
         start = self.config.get("init_lora_weights")
         if isinstance(start, str) and start.split("_niter")[0] in FROM_BASE:
             return f"init_lora_weights: {start} changes the base's own weights"
-        if self.config.get("target_parameters"):
-            return "it tunes parameters inside of layers (target_parameters)"
         return WHOLE.get(str(self.config["peft_type"]))
 
     def vocabulary(self, embedding: str) -> int | None:
@@ -86,6 +87,11 @@ def read(folder: Path, base: dict[str, Any]) -> Adapter:
     check_ranks(folder, config, max((side for tensor in adapter.tensors.values() for side in tensor.shape), default=0))
     _same_base(adapter, base)
     for name, tensor in adapter.tensors.items():
+        if not tensor.dtype.is_floating_point and any(part in name for part in FACTORS):
+            raise ModelError(
+                f"{folder}: the tensor {name} holds {str(tensor.dtype).removeprefix('torch.')}, and LoRA trains "
+                "floating-point numbers; restore the files of the adapter."
+            )
         if tensor.dtype.is_floating_point and not torch.isfinite(tensor.read()).all():
             raise ModelError(
                 f"{folder}: the tensor {name} holds numbers that are not finite (NaN or infinity): training went "

@@ -18,10 +18,12 @@ import torch
 
 from tasks.core.errors import CheckFailed, ModelError
 from tasks.core.paths import PATHS
-from tasks.merge.modules import bare, blocks, fitting, merge_layer, merges
+from tasks.merge.modules import bare, blocks, fitting, merge_layer, merge_parameter, merges, tuned_parameters
 from tasks.merge.source import Source
 from tasks.models.classes import auto_class
+from tasks.models.conversion import Group, Layout
 from tasks.models.foreign import CONFIG, check_sizes, foreign
+from tasks.models.shards import StoredTensor
 
 
 class OffloadedModel:
@@ -52,8 +54,9 @@ class OffloadedModel:
             name: buffer for name, buffer in self.model.named_buffers() if name in stored
         }
         """What the model keeps in its files beside weights, such as Gemma 4's `layer_scalar`; here as it is stored."""
-        for name in self.buffers.keys() & source.tensors.keys():
-            self.buffers[name].copy_(source.tensors[name].read())
+        self.layout = Layout(self.model, source.tensors)
+        for name in self.buffers.keys() & self.layout.by_weight.keys():
+            self.buffers[name].copy_(self.layout.by_weight[name].read()[name])
         self.paths = {
             f"{path}.{leaf}".lstrip("."): self.names[id(weight)]
             for path, module in self.model.named_modules()
@@ -66,12 +69,17 @@ class OffloadedModel:
         """By the name of a layer's weight: two of its tensors, or those tied to it, are not merged at once."""
         self.tuned: Any = None
 
-    def stored_name(self, name: str) -> str | None:
-        """Under which name the base stores the weight `name`: its own, or that of a weight tied to it."""
-        if name in self.source.tensors:
-            return name
-        tied = [path for path, of in self.paths.items() if of == name and path in self.source.tensors]
-        return tied[0] if tied else None
+    def group(self, name: str) -> tuple[Group, str] | None:
+        """The tensors of the base that become the weight `name`, and what it is called there: it, or one tied to it."""
+        for path in (name, *(path for path, of in self.paths.items() if of == name)):
+            if path in self.layout.by_weight:
+                return self.layout.by_weight[path], path
+        return None
+
+    def stored(self, name: str) -> StoredTensor | None:
+        """The tensor of the base that is the weight `name` as it lies in the file; None where it is made of others."""
+        group = self.group(name)
+        return group[0].plain if group else None
 
     def attach(self, folder: Path, held: set[str], name: str = "default") -> None:
         """Put the adapter in `folder`, whose file holds the tensors `held`, on the model.
@@ -104,7 +112,10 @@ class OffloadedModel:
                     if weight is not None and id(weight) not in self.names
                 }
         for path, module in wrapped.items():
-            paths |= {f"{path}.{leaf}" for leaf, _ in bare(module).named_parameters() if "." not in leaf}
+            leaves = tuned_parameters(module) or {
+                leaf for leaf, _ in bare(module).named_parameters() if "." not in leaf
+            }
+            paths |= {f"{path}.{leaf}" for leaf in leaves}
         return paths
 
     def merged(self, path: str) -> torch.Tensor:
@@ -114,6 +125,9 @@ class OffloadedModel:
         if not merges(module):
             plain: torch.Tensor = module._parameters[leaf]
             return self._value(plain) if id(plain) in self.names else plain.detach()
+        if leaves := tuned_parameters(module):
+            weight = bare(module)._parameters[leaf]
+            return self._merged_parameter(module, path, weight) if leaf in leaves else self._value(weight)
         with self.locks[self.paths.get(f"{module_path}.weight", module_path)], torch.no_grad(), self.present(module):
             brought = {weight: weight.data for weight in bare(module).parameters() if id(weight) not in self.names}
             for weight, own in brought.items():  # merging adds to them in place
@@ -125,11 +139,17 @@ class OffloadedModel:
                     inner.merged_adapters.clear()
             for weight, own in brought.items():
                 weight.data = own
-        if not torch.isfinite(value.sum()):  # one pass, and nothing of the tensor's size beside it
-            raise CheckFailed(
-                f"{path}: merging gives numbers that are not finite (NaN or infinity); base or adapter is broken there."
-            )
-        return value
+        return _finite(path, value)
+
+    def _merged_parameter(self, module: Any, path: str, weight: torch.Tensor) -> torch.Tensor:
+        """The parameter `weight`, to which an adapter was put and not to its layer, after merging."""
+        with self.locks[path.rpartition(".")[0]], torch.no_grad():
+            weight.data = self._value(weight)
+            try:
+                merge_parameter(module, path)
+                return _finite(path, weight.data)
+            finally:
+                self._let_go(weight)
 
     @contextmanager
     def present(self, module: Any) -> Iterator[None]:
@@ -155,15 +175,19 @@ class OffloadedModel:
     def _release(self, module: Any) -> None:
         for weight in module.parameters():
             if id(weight) in self.names:
-                weight.data = torch.zeros(()).expand(self.shapes[self.names[id(weight)]])
+                self._let_go(weight)
+
+    def _let_go(self, weight: torch.Tensor) -> None:
+        weight.data = torch.zeros(()).expand(self.shapes[self.names[id(weight)]])
 
     def _value(self, weight: torch.Tensor) -> torch.Tensor:
         """What is stored, in float32; rows of new tokens, which the base lacks, are zero."""
         name = self.names[id(weight)]
-        stored = self.stored_name(name)
+        stored = self.group(name)
         if stored is None:
             raise ModelError(f"{self.source.folder}: the tensor {name} is missing; restore the files of the model.")
-        value = self.source.read(stored)
+        group, path = stored
+        value = self.source.passed(name, group.read()[path].float())
         shape = self.shapes[name]
         if value.shape[1:] == shape[1:] and len(value) < shape[0] and value.shape[0] == self.stored_vocabulary:
             value = torch.cat([value, value.new_zeros(shape[0] - len(value), *shape[1:])])
@@ -204,6 +228,14 @@ def check_names(folder: Path, offloaded: OffloadedModel, name: str, held: set[st
             if names
         ]
         raise ModelError(f"{folder}: the adapter does not fit the base in {PATHS.base}: {' and '.join(parts)}.")
+
+
+def _finite(path: str, value: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(value.sum()):  # one pass, and nothing of the tensor's size beside it
+        raise CheckFailed(
+            f"{path}: merging gives numbers that are not finite (NaN or infinity); base or adapter is broken there."
+        )
+    return value
 
 
 def _empty(model: Any) -> None:

@@ -71,10 +71,10 @@ def plain_lora(offloaded: OffloadedModel, path: str) -> PlainLora | None:
     if name not in module.lora_A or name in module.lora_variant or module.lora_bias[name] or module.fan_in_fan_out:
         return None
     a, b = module.lora_A[name].weight, module.lora_B[name].weight
-    stored = offloaded.stored_name(offloaded.names[id(weight)]) if id(weight) in offloaded.names else None
-    if stored is None or offloaded.source.alters(stored) or not a.dtype == b.dtype == torch.float32:
+    own = offloaded.names.get(id(weight))
+    stored_weight = offloaded.stored(own) if own else None
+    if stored_weight is None or offloaded.source.alters(str(own)) or not a.dtype == b.dtype == torch.float32:
         return None
-    stored_weight = offloaded.source.tensors[stored]
     if stored_weight.shape != (len(b), a.shape[1]) or stored_weight.dtype not in EXACT:
         return None
     return PlainLora(path, stored_weight, a.detach(), b.detach(), float(module.scaling[name]))

@@ -10,7 +10,7 @@ import torch
 from tasks.core.errors import ModelError
 from tasks.core.paths import PATHS
 from tasks.models.foreign import foreign
-from tasks.models.private_peft import wrappers
+from tasks.models.private_peft import parameter_wrappers, wrappers
 
 
 def fitting(folder: Path) -> AbstractContextManager[None]:
@@ -36,6 +36,19 @@ def merge_layer(module: Any, path: str) -> Any:
             "as it is, and loads as an adapter with peft."
         ) from None
     return module.get_base_layer()
+
+
+def tuned_parameters(module: Any) -> set[str]:
+    """Names of the parameters to which adapters were put and not to their layer, such as fused experts."""
+    return {inner.parameter_name for inner in parameter_wrappers(module)}
+
+
+def merge_parameter(module: Any, path: str) -> None:
+    """Let peft merge what it put on the parameter at `path`, and leave the adapter as it was."""
+    for inner in parameter_wrappers(module):
+        if inner.parameter_name == path.rpartition(".")[2]:
+            inner.merge(safe_merge=False)
+            inner.merged_adapters.clear()
 
 
 def bare(module: Any) -> Any:

@@ -11,13 +11,14 @@ from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
 from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
 from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
-from tasks.merge.origin import check_origin
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
 from tasks.merge.trained import MergeOptions, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
 from tasks.models.equivalence import Difference, compare, digits, probes
+from tasks.models.foreign import foreign
 from tasks.models.loading import load_tokenizer
+from tasks.models.origin import check_origin
 from tasks.models.record import base_folder, base_record
 from tasks.models.reload import Reloader
 
@@ -36,7 +37,8 @@ def merge(settings: Settings, paths: Paths) -> None:
     with Reloader() as reloader, written(paths.merged) as out:
         trained = open_trained(base, adapter, paths.trained, how)
         check_tokenizer(tokenizer, trained.rows)
-        before, expected = trained.live(rows)
+        with foreign(paths.trained, "restore the files of both, or train again", "the trained model cannot be run"):
+            before, expected = trained.live(rows)
         effect = compare(before, expected, "the trained model")
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)

@@ -48,11 +48,10 @@ class Source:
     tensors: dict[str, StoredTensor]
     quantization: Quantization | None = None
     quantized: dict[str, bool] = field(default_factory=dict)
-    """Names of the weights that were quantised, and whether they were turned over for it."""
+    """Names, in the model, of the weights that were quantised, and whether they were turned over for it."""
 
-    def read(self, name: str) -> torch.Tensor:
-        """A weight in float32, as it was in training."""
-        value = self.tensors[name].read().float()
+    def passed(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """What the weight `name` of the model, `value` in float32 as it is stored, was in training."""
         if self.quantization is None or name not in self.quantized:
             return value
         return _through(self.quantization, value, self.quantized[name])

@@ -13,8 +13,8 @@ from typing import Any
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.paths import PATHS, Paths
 from tasks.merge.combine import other_adapters
-from tasks.merge.origin import check_configured
 from tasks.merge.settings import Settings
+from tasks.models.origin import check_configured
 from tasks.training import estimate
 from tasks.training.estimate import Base
 

@@ -26,6 +26,7 @@ from tasks.merge.plan import misfit, plan
 from tasks.merge.source import Quantization, pass_through, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
 from tasks.models.equivalence import logits
+from tasks.models.loading import grow
 from tasks.models.shards import stored_tensors
 from tasks.models.writing import write
 
@@ -143,6 +144,8 @@ class Whole:
             before, self.model = logits(self.model, rows), load_whole(self.tuned)
             return before, logits(self.model, rows)
         quantized = None
+        if self.brought is not None:
+            grow(self.model, range(self.brought))
         if self.how.quantization:
             quantized = quantized_model(self.base, self.how.quantization)
             pass_through(self.model, self.how.quantization, quantized)
@@ -189,6 +192,8 @@ def _live(
     model: Any, vocabulary: int | None, adapter: Adapter, how: MergeOptions, rows: list[list[int]]
 ) -> tuple[Logits, Logits]:
     """Logits of `model`, a base in memory, before and after its adapters are put on it."""
+    if vocabulary is not None:  # rows may have new tokens, and a base that lacks their embeddings fails on them
+        grow(model, range(vocabulary))
     before = logits(model, rows)
     return before, logits(_with_all(model, vocabulary, adapter, how), rows)
 

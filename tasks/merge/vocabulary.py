@@ -46,6 +46,5 @@ def _used(file: Path) -> set[int]:
 
 def _row(offloaded: OffloadedModel, number: int) -> torch.Tensor | None:
     """The stored embedding of a token; None where there is no such row."""
-    name = offloaded.stored_name(offloaded.names[id(offloaded.embeddings.weight)])
-    embeddings = offloaded.source.tensors[name] if name else None
+    embeddings = offloaded.stored(offloaded.names[id(offloaded.embeddings.weight)])
     return embeddings.row(number) if embeddings and number < embeddings.shape[0] else None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.bounds.patterns import Pattern
+from tasks.bounds.patterns import check_names
 from tasks.core.errors import InputError, ModelError
 from tasks.core.json_files import read_as
 
@@ -17,7 +17,7 @@ CONFIG, TRAINING = "adapter_config.json", "training.json"
 Rank = Annotated[int, Field(ge=1, le=2**20, strict=True)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Truth = Annotated[bool, Field(strict=True)]
-Names = list[str] | Pattern | None
+Names = list[str] | str | None
 """Names of modules, or a pattern that they match whole."""
 
 
@@ -36,8 +36,8 @@ class AdapterConfig(BaseModel):
     target_modules: Names = None
     exclude_modules: Names = None
     modules_to_save: list[str] | None = None
-    rank_pattern: dict[Pattern, Rank] | None = None
-    alpha_pattern: dict[Pattern, Finite] | None = None
+    rank_pattern: dict[str, Rank] | None = None
+    alpha_pattern: dict[str, Finite] | None = None
     layers_to_transform: list[int] | int | None = None
     layers_pattern: Names = None
     target_parameters: list[str] | None = None
@@ -78,7 +78,12 @@ def adapter_config(folder: Path) -> dict[str, Any]:
         config = read_as(AdapterConfig, folder / CONFIG, ModelError, "restore the file")
     except FileNotFoundError:
         raise InputError(f"{folder}: no {CONFIG}; give the folder of an adapter that peft saved.") from None
-    return config.model_dump(exclude_unset=True)
+    fields = config.model_dump(exclude_unset=True)
+    try:
+        check_names(fields)
+    except ValueError as error:
+        raise ModelError(f"{folder / CONFIG}: {error}; restore the file.") from None
+    return fields
 
 
 def training_record(folder: Path) -> TrainingRecord:

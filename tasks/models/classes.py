@@ -13,11 +13,19 @@ from tasks.models.foreign import CONFIG, foreign
 def auto_class(config: Any) -> Any:
     """transformers' Auto class for a model with this configuration: of text, or of text and images."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as OF_TEXT
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as OF_IMAGES
 
-    multimodal = config.get_text_config() is not config
-    several = multimodal and config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
-    return AutoModelForImageTextToText if several else AutoModelForCausalLM
+    multimodal = config.get_text_config() is not config or config.model_type not in OF_TEXT
+    return AutoModelForImageTextToText if multimodal and config.model_type in OF_IMAGES else AutoModelForCausalLM
+
+
+def model_config(folder: Path) -> Any:
+    """transformers' configuration of the model in `folder`. Raises `ModelError` where config.json is none."""
+    from transformers import AutoConfig
+
+    with foreign(folder / CONFIG, "restore the files of the model"):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
 def from_pretrained(folder: Path, **options: Any) -> Any:
@@ -25,10 +33,9 @@ def from_pretrained(folder: Path, **options: Any) -> Any:
 
     Raises `ModelError` where its files are not what they say.
     """
-    from transformers import AutoConfig
-
+    config = model_config(folder)
     with foreign(folder / CONFIG, "restore the files of the model"):
-        kind = auto_class(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        kind = auto_class(config)
         return kind.from_pretrained(folder, trust_remote_code=False, use_safetensors=True, **options)
 
 

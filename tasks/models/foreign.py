@@ -12,7 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
-from tasks.core.errors import ModelError, TemperError
+from tasks.core.errors import ModelError, TemperError, is_fault
 from tasks.core.json_files import read_object
 
 CONFIG = "config.json"
@@ -51,8 +51,12 @@ def foreign(path: Path, remedy: str = "restore the file", what: str = "it cannot
         raise
     except MemoryError:
         raise ModelError(f"{path}: it asks for more memory than there is; {remedy}.") from None
-    except Exception as error:
-        if (isinstance(error, OSError) and error.errno) or type(error).__name__ == "OutOfMemoryError":
+    except BaseException as error:
+        if (
+            not is_fault(error)
+            or (isinstance(error, OSError) and error.errno)
+            or type(error).__name__ == "OutOfMemoryError"
+        ):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
         shown = reason if len(reason) <= 300 else f"{reason[:300]}..."

@@ -1,6 +1,7 @@
 """A causal language model and its tokenizer from a folder, whatever the format. Heavy libraries load when called."""
 
 import json
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -8,48 +9,32 @@ from tasks.core.errors import InputError, ModelError
 from tasks.models.classes import from_pretrained
 from tasks.models.foreign import foreign
 from tasks.models.private_transformers import gguf_tokenizer
+from tasks.models.tokenizer_bounds import check_file, try_out
 
 MOST_TOKENS = 2**22
 """Ids from here on belong to no token: the largest vocabularies have some 260,000."""
 
 
 def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> Any:
-    """The model in `folder`, ready to generate: Hugging Face safetensors (bitsandbytes included) or one GGUF file.
+    """The model in `folder`, ready to generate: Hugging Face safetensors, bitsandbytes included.
 
-    `dtype`: a torch type, or auto for the one it is stored in; GGUF is expanded to float32 by auto.
-    `device`: where it goes, such as cuda; None for the CPU.
+    `dtype`: a torch type, or auto for the one it is stored in. `device`: where it goes, such as cuda; None for the CPU.
+    Raises `InputError` where there is no folder, `ModelError` for a GGUF file: `tasks.models.gguf.model` runs those.
     """
-    from transformers import AutoModelForCausalLM
-
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
-    gguf = gguf_file(folder)
-    if gguf:
-        with foreign(gguf, "restore the files of the model"):
-            _check_layers(gguf)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                folder, dtype=dtype, device_map=device, trust_remote_code=False, gguf_file=gguf.name
-            )
-    else:
-        model = from_pretrained(folder, dtype=dtype, device_map=device)
+    if gguf_file(folder):
+        raise ModelError(
+            f"{folder}: a GGUF file, which llama.cpp runs and transformers does not; serve it there and give the "
+            "endpoint, or give the model as safetensors."
+        )
+    model = from_pretrained(folder, dtype=dtype, device_map=device)
     if getattr(model, "is_loaded_in_4bit", False):
         keep_packing(model)
     return model.eval()
 
 
-def _check_layers(file: Path) -> None:
-    """Raise `ModelError` where a GGUF file says that it has more layers than tensors: all of them would be built."""
-    from gguf import GGUFReader
-
-    reader = GGUFReader(file)
-    for name, field in reader.fields.items():
-        if name.endswith(".block_count") and int(field.contents()) > len(reader.tensors):
-            raise ModelError(
-                f"{file}: {name} = {field.contents()}, and there are {len(reader.tensors)} tensors; restore the file."
-            )
-
-
-def grow(model: Any, tokenizer: Any) -> bool:
+def grow(model: Any, tokenizer: Sized) -> bool:
     """Give `model` a row of embeddings for each token that it lacks, the mean of those it has; whether it lacked any.
 
     The mean, as the expectation of what transformers draws (Hewitt 2021, "Initializing New Word Embeddings for
@@ -83,12 +68,14 @@ def load_tokenizer(folder: Path) -> Any:
 
     file = gguf_file(folder)
     with foreign(folder, "restore its files", "there is no tokenizer that can be loaded"):
+        patterns = check_file(folder)
         if file is None or (folder / "tokenizer_config.json").is_file():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         else:
             loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=file.name)
             tokenizer = _as_llama_cpp(loaded, file)
         check_ids(tokenizer, str(folder))
+        try_out(tokenizer, patterns, folder)
     return tokenizer
 
 

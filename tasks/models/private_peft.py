@@ -3,6 +3,7 @@
 Nothing of peft is imported before a function is called.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -14,8 +15,25 @@ def wrappers() -> tuple[type, ...]:
     return BaseTunerLayer, AuxiliaryTrainingWrapper
 
 
+def adapter_keys(model: Any) -> set[str]:
+    """Names under which the adapter on `model` is saved; embeddings only where it trains them."""
+    from peft.utils import get_peft_model_state_dict
+
+    return set(get_peft_model_state_dict(model, save_embedding_layers=False))
+
+
 def lora_linear() -> Any:
     """The class of a linear layer with plain LoRA on it."""
     from peft.tuners.lora.layer import Linear
 
     return Linear
+
+
+def parameter_wrappers(module: Any) -> Iterator[Any]:
+    """What stands at `module` in the place of a layer of which parameters are tuned and not the layer, one in the
+    other; nothing where an adapter, or none, is on the layer itself."""
+    from peft.tuners.lora.layer import ParamWrapper
+
+    while isinstance(module, ParamWrapper):
+        yield module
+        module = module.base_layer

@@ -3,6 +3,9 @@
 Nothing of transformers is imported before a function is called.
 """
 
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,16 +49,72 @@ def gguf_tokenizer(file: Path) -> dict[str, Any]:
     return dict(described)
 
 
-def renames_weights(model: Any) -> bool:
-    """Whether weights of `model` have other names than in its files: by its type, its class, or a part's."""
-    from transformers.conversion_mapping import get_model_conversion_mapping
+@dataclass(frozen=True)
+class Conversion:
+    """Tensors of a model's files that become weights of the model together, by transformers' rule for its family."""
 
-    return bool(get_model_conversion_mapping(model, add_legacy=False))
+    first: str
+    """Name of the weight, or of the first one."""
+    parts: tuple[tuple[str, str], ...]
+    """Names in the files, each behind the pattern of the rule that it matches, in the order of the rule."""
+    rule: Any
+    """None where the tensor is the weight as it is, at most under another name."""
+
+    def convert(self, tensors: dict[str, Any], layout: Any) -> dict[str, Any]:
+        """The weights that `tensors`, by their names in the files, become; see `conversions` for `layout`."""
+        if self.rule is None:
+            return {self.first: tensors[self.parts[0][1]]}
+        rule = deepcopy(self.rule)
+        for pattern, name in self.parts:
+            rule.add_tensor(self.first, name, pattern, tensors.pop(name))
+        converted = rule.convert(self.first, model=layout, config=layout.config)
+        return {name: value[0] if isinstance(value, list) else value for name, value in converted.items()}
+
+
+def conversions(model: Any, names: Iterable[str], layout: Any) -> list[Conversion]:
+    """How the tensors called `names` become the weights of `model`, as its `from_pretrained` does it.
+
+    `layout` stands for the model afterwards, whatever is put on it: it has `config` and `get_parameter`, and is told
+    here which rules apply, so that `revert` knows them. Names that the model does not read are left out.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
+
+    rules = get_model_conversion_mapping(model)
+    renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
+    converters = [rule for rule in rules if isinstance(rule, WeightConverter)]
+    by_pattern = {pattern: rule for rule in converters for pattern in rule.source_patterns}
+    prefix, known = model.base_model_prefix, model.state_dict()
+    parts: dict[str, list[tuple[str, str]]] = {}
+    by_weight: dict[str, Any] = {}
+    for name in sorted(names, key=dot_natural_key):
+        weight, pattern = rename_source_key(name, renamings, converters, prefix, known)
+        if weight not in known and name in known:
+            weight, pattern = rename_source_key(name, [], [], prefix, known)
+        if weight in known and (pattern is not None or weight not in parts):
+            parts.setdefault(weight, []).append((pattern or name, name))
+            by_weight[weight] = by_pattern.get(pattern)
+    layout._weight_conversions = [rule for rule in rules if rule.was_used()]
+    return [Conversion(weight, tuple(members), by_weight[weight]) for weight, members in parts.items()]
+
+
+def revert(weights: dict[str, Any], layout: Any) -> dict[str, Any]:
+    """What `weights`, by their names in the model, are in its files: the reverse of `Conversion.convert`."""
+    from transformers.core_model_loading import revert_weight_conversion
+
+    return dict(revert_weight_conversion(layout, weights))
 
 
 def locate(model: Any, folder: Path) -> None:
     """Have a model say that it was loaded from `folder`."""
     model.config._name_or_path = model.name_or_path = str(folder)
+
+
+def attention(model: Any) -> str:
+    """By what `model` computes attention, such as sdpa."""
+    while hasattr(model, "get_base_model"):
+        model = model.get_base_model()
+    return str(model.config.get_text_config()._attn_implementation)
 
 
 class Ordered:

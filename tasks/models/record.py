@@ -14,7 +14,7 @@ SMALL = 16 * 2**20
 """Bytes. Larger files are compared by size here; DVC compares their hash, since the folder is a dependency."""
 
 
-DERIVED = ("trained", "converted")
+DERIVED = ("trained", "converted", "scaled")
 """Kinds of base that lie in data/base, and not where the user put them."""
 
 
@@ -30,7 +30,7 @@ class _Record(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    kind: Literal["folder", "hub", "trained", "converted"]
+    kind: Literal["folder", "hub", "trained", "converted", "scaled"]
     location: Annotated[str, Field(min_length=1)]
     revision: str | None = None
     files: dict[Annotated[str, Field(pattern=r"^[^/\x00]+$")], _File]

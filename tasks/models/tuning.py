@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from tasks.core.files import write_json
-from tasks.models.classes import auto_class, from_pretrained
+from tasks.models.classes import auto_class, from_pretrained, model_config
 from tasks.models.compact import HALVES, compact
 from tasks.models.loading import bits_and_bytes
 from tasks.models.shards import stored_tensors
@@ -22,16 +22,14 @@ from tasks.training.settings import Optimization, Tuning
 
 def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     """The model in `folder`, held as `tasks.training.dtypes` says; `attach` widens what is to be trained."""
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = model_config(folder)
     halved = bfloat16(settings.dtype, not torch.cuda.is_available(), width(config))
     stored = {tensor.dtype for tensor in stored_tensors(folder).values() if tensor.dtype.is_floating_point}
     halves = [kind for kind in HALVES if kind in stored]
     rounded = METHODS[tuning.method].kind is None and tuning.weights != "float32"
     alike = len(stored) == len(halves) == 1 and not tuning.quantized
     kind = torch.bfloat16 if rounded else halves[0] if halves and keeps_halves(tuning) else None
-    options = _quantization(tuning.quantized, halved) if tuning.quantized else {}
+    options = tuning.attention_options | (_quantization(tuning.quantized, halved) if tuning.quantized else {})
     model = from_pretrained(folder, dtype=kind if kind and alike else torch.float32, **options)
     if kind:
         compact(model, kind, experts=halved, rounding=rounded)

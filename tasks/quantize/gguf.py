@@ -1,8 +1,8 @@
-"""GGUF in the types that the gguf package itself can write; `tasks.models.gguf` says how."""
+"""One GGUF file, as `tasks.models.gguf` converts it."""
 
 from pathlib import Path
 
-from tasks.models.gguf import write_gguf
+from tasks.models.gguf.convert import write_gguf
 from tasks.quantize.schemes import Rows
 
 

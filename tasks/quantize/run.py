@@ -9,7 +9,9 @@ from tasks.core.errors import CheckFailed
 from tasks.core.files import write_json, written
 from tasks.core.paths import PATHS, Paths
 from tasks.models.equivalence import Difference, compare, logits, probes, training_rows
-from tasks.models.loading import load_model, load_tokenizer
+from tasks.models.gguf.proof import check_reading, read_back
+from tasks.models.gguf.stops import named_stops
+from tasks.models.loading import gguf_file, load_model, load_tokenizer
 from tasks.quantize.schemes import SCHEMES
 from tasks.quantize.settings import Settings
 from tasks.quantize.share import low_bits_share
@@ -32,9 +34,9 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
         SCHEMES[scheme].write(paths.merged, out, lambda: training_rows(paths.templated, settings.calibration))
-        difference = compare(expected, logits(load_model(out), rows), str(PATHS.quantized(scheme)), stops)
+        measured, same_ids = _read_back(paths.merged, out, scheme, rows, stops)
+        difference = compare(expected, measured, str(PATHS.quantized(scheme)), stops)
         before, after = weight_bytes(paths.merged), weight_bytes(out)
-        same_ids = _same_token_ids(paths.merged, out, rows)
         share = low_bits_share(paths.merged, out, vocabulary) if SCHEMES[scheme].bits < WHOLE_BITS else 1.0
         _judge(settings, scheme, difference, same_ids, share)
         facts = {
@@ -99,9 +101,19 @@ def weight_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir() if file.suffix in {".safetensors", ".gguf"})
 
 
-def _same_token_ids(merged: Path, out: Path, rows: list[list[int]]) -> bool:
-    """Whether the tokenizer in `out` gives the ids of the merged model's on the texts of the probes."""
-    merged_tokenizer, reloaded = load_tokenizer(merged), load_tokenizer(out)
-    texts = merged_tokenizer.batch_decode(rows)
-    ids: list[list[int]] = merged_tokenizer(texts, add_special_tokens=False)["input_ids"]
-    return bool(ids == reloaded(texts, add_special_tokens=False)["input_ids"])
+def _read_back(
+    merged: Path, out: Path, scheme: str, rows: list[list[int]], stops: set[int]
+) -> tuple[list[torch.Tensor], bool]:
+    """Logits of `rows` by what lies in `out`, and whether its tokenizer gives the ids of the merged model's.
+
+    llama.cpp itself computes and reads a GGUF file.
+    """
+    tokenizer = load_tokenizer(merged)
+    texts = tokenizer.batch_decode(rows)
+    ids: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    if file := gguf_file(out):
+        reading = read_back(file, rows, texts, named_stops(tokenizer, stops).known)
+        check_reading(reading, ids, str(PATHS.quantized(scheme)))
+        return list(map(torch.from_numpy, reading.logits)), True
+    reloaded = load_tokenizer(out)(texts, add_special_tokens=False)["input_ids"]
+    return logits(load_model(out), rows), bool(ids == reloaded)

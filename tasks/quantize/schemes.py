@@ -48,12 +48,12 @@ class Scheme:
         importlib.import_module(f"tasks.quantize.{self.writer}").write(self.kind, merged, out, rows)
 
 
-def _gguf(kind: str, bits: float, writer: str = "gguf", **needs: str) -> Scheme:
-    return Scheme(writer, kind, bits, rest=8.5, **needs)
+def _gguf(kind: str, bits: float, rest: float = 8.5) -> Scheme:
+    return Scheme("gguf", kind, bits, rest=rest)
 
 
 def _k_quant(kind: str, bits: float) -> Scheme:
-    return _gguf(kind, bits, "llamacpp", package="llama_cpp", extra="llama")
+    return _gguf(kind, bits, rest=6.57)
 
 
 SCHEMES = {

@@ -1,12 +1,20 @@
 """The model card's parts that are no plain text: the front matter, which the hub reads, and code in fences."""
 
 import re
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from tasks.report.gather import RunResults
 from tasks.report.render import TUNED
 from tasks.report.settings import Settings
+
+
+def _on_hub(base: dict[str, Any]) -> str | None:
+    """The name of the base on the hub; None where it came from elsewhere."""
+    if base["kind"] == "hub":
+        return str(base["location"])
+    return str(base["from"]) if base["kind"] == "scaled" and base["revision"] else None
 
 
 def front_matter(settings: Settings, results: RunResults) -> str:
@@ -16,7 +24,7 @@ def front_matter(settings: Settings, results: RunResults) -> str:
     method = results.merge["method"]
     data = ModelCardData(
         model_name=settings.title,
-        base_model=results.base["location"] if results.base["kind"] == "hub" else None,
+        base_model=_on_hub(results.base),
         language=settings.language,
         license=settings.licence,
         library_name="transformers",

@@ -104,7 +104,7 @@ def quantising(results: RunResults) -> list[dict[str, Any]]:
 def method(results: RunResults) -> str:
     if results.merge["method"] == "full":
         return "Full fine-tuning"
-    section = "align" if results.settings.get("align", {}).get("start") == "base" else "train"
+    section = "align" if results.settings.get("align", {}).get("start", "train") != "train" else "train"
     rank = results.settings.get(section, {}).get("lora.r")
     name = "LoRA" if results.merge["method"] == "lora" else str(results.merge["method"])
     return f"{name} fine-tuning (rank {rank})" if rank else f"{name} fine-tuning"
@@ -116,6 +116,9 @@ def base_name(results: RunResults) -> str:
         return "a base trained from scratch"
     if record["kind"] == "converted":
         return str(record["from"])
+    if record["kind"] == "scaled":
+        revision = f"@{record['revision'][:8]}" if record["revision"] else ""
+        return f"{record['from']}{revision}, its context stretched to {record['rope']['length']} tokens"
     return f"{record['location']}@{record['revision'][:8]}" if record["kind"] == "hub" else str(record["location"])
 
 

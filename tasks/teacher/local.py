@@ -8,11 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tasks.bounds.limits import Bounds
 from tasks.chat.reasoning import ReasoningReader, Split
+from tasks.chat.renderer import RENDERING
 from tasks.chat.special_tokens import special_tokens, token_pattern
-from tasks.core.errors import TemperError
+from tasks.core.errors import ModelError, TemperError
 from tasks.core.files import fingerprint
-from tasks.models.loading import load_model
+from tasks.models.loading import load_model, load_tokenizer
 from tasks.models.record import describe, identity
 from tasks.teacher.errors import FatalError, RequestError
 from tasks.teacher.request import Request, Response
@@ -30,14 +32,13 @@ class LocalBackend:
     def __init__(self, settings: Teacher) -> None:
         """Load the model. Raises `FatalError` where the folder holds none."""
         import torch
-        from transformers import AutoTokenizer
 
         self._torch = torch
         folder = Path(str(settings.model))
         device = "cuda" if torch.cuda.is_available() else None
         try:
             self._model = load_model(folder, device=device)
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            self._tokenizer = load_tokenizer(folder)
         except (TemperError, OSError, ValueError) as error:
             raise FatalError(f"{folder}: no model that can be loaded ({error})", "input") from None
         self.model = local_name(folder)
@@ -92,8 +93,11 @@ class LocalBackend:
         tools: Any = request.sampling.get("tools")
         messages = json.loads(json.dumps(request.content))
         try:
-            return str(
-                self._tokenizer.apply_chat_template(messages, tools=tools, tokenize=False, add_generation_prompt=True)
-            )
+            with Bounds(RENDERING, ModelError):
+                return str(
+                    self._tokenizer.apply_chat_template(
+                        messages, tools=tools, tokenize=False, add_generation_prompt=True
+                    )
+                )
         except Exception as error:  # templates raise whatever they like
             raise FatalError(f"{self.model}: its chat template cannot render a request: {error}", "input") from None

@@ -31,7 +31,9 @@ SPEAKERS = ("assistant", "system", "developer")
 SAMPLED = 64
 """One row in so many is rendered turn by turn as well, to see that its markup tells the truth about it."""
 
-_LITERAL = re.compile(r"""['"]([^'"\n]*[^\w\s'"][^'"\n]*)['"]""")
+_LITERAL = re.compile(r"""['"](?=(?:\w|[^\S\n])*+[^\w\s'"])([^'"\n]*+)['"]""")
+"""A quoted text with a character that is neither of a word nor blank. Nothing is tried twice: who wrote the template
+decides how long it is."""
 
 
 @dataclass(frozen=True)

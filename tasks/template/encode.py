@@ -8,13 +8,16 @@ stand-ins that nobody writes, and all the others are then read as plain text.
 
 import copy
 from collections.abc import Sequence as Rows
+from contextlib import AbstractContextManager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tasks.chat.special_tokens import added_control_tokens, is_tag, special_tokens, token_pattern
 from tasks.core.errors import InputError
+from tasks.models.foreign import foreign
 from tasks.template.offsets import ByteOffsets, CharacterOffsets, Span, TokenBytes, TokenizedText, id_array
 
 PRIVATE = range(0xF0000, 0x10FFFE)
@@ -53,7 +56,9 @@ class Encoder:
         if self._pieces is None:
             return [TokenizedText(ids := one.ids, id_array(ids), CharacterOffsets(one)) for one in self.encode(texts)]
         reads = []
-        for text, encoding in zip(texts, self._rust.encode_batch_fast(texts, add_special_tokens=False), strict=True):
+        with self._reading():
+            encodings = self._rust.encode_batch_fast(texts, add_special_tokens=False)
+        for text, encoding in zip(texts, encodings, strict=True):
             ids = encoding.ids
             if b"".join(map(self._pieces.__getitem__, ids)) == text.encode():
                 tokens = id_array(ids)
@@ -65,12 +70,19 @@ class Encoder:
 
     def encode(self, texts: list[str]) -> list[Any]:
         """An encoding (of the library tokenizers) for each text."""
-        encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
+        with self._reading():
+            encodings: list[Any] = self._rust.encode_batch(texts, add_special_tokens=False)
         return encodings
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """Around what reads rows: raises `ModelError` where the tokenizer breaks on a text that it was not tried on."""
+        folder = Path(self.tokenizer.name_or_path)
+        return foreign(folder, "mend the patterns in tokenizer.json", "the tokenizer breaks on a text")
 
     def decode(self, rows: list[list[int]]) -> list[str]:
         """The text of each list of ids, control tokens included."""
-        texts: list[str] = self._rust.decode_batch(rows, skip_special_tokens=False)
+        with self._reading():
+            texts: list[str] = self._rust.decode_batch(rows, skip_special_tokens=False)
         return texts
 
     def control_positions(self, ids: Any) -> list[int]:
@@ -118,7 +130,8 @@ class Encoder:
                 at = match.end()
                 moved.append((at, length))
         pieces.append(text[at:])
-        encoding = plain.encode("".join(pieces), add_special_tokens=False)
+        with self._reading():
+            encoding = plain.encode("".join(pieces), add_special_tokens=False)
         ids = [real.get(token, token) for token in encoding.ids]
         return TokenizedText(ids, id_array(ids), CharacterOffsets(encoding, moved))
 

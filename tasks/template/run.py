@@ -13,7 +13,7 @@ from tasks.core.errors import InputError, LossError
 from tasks.core.files import write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
-from tasks.models.record import base_folder
+from tasks.models.record import base_folder, base_record
 from tasks.template import preview
 from tasks.template.audit import Account
 from tasks.template.checks import CHECKS, REQUESTED
@@ -55,6 +55,7 @@ def write(settings: Settings, paths: Paths) -> None:
     trained = accounts[0].trained
     if not trained["rows"] + trained["preference"] + trained["judged"]:
         raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see {PATHS.ledger}.")
+    _check_stretched(base_record(paths).get("rope"), max(accounts[0].lengths, default=0))
     packs = _pack(out / "train.arrow", longest) if settings.packing else None
     with written(out / "tokenizer") as folder:
         tokenizer.save_pretrained(folder)
@@ -91,6 +92,16 @@ def write(settings: Settings, paths: Paths) -> None:
         for finding in audited["findings"]:
             line = f"{finding['severity']}: {finding['check']}: {finding['rows']} rows: {finding['message']}"
             print(f"template: {name}: {line}")
+
+
+def _check_stretched(rope: dict[str, Any] | None, longest: int) -> None:
+    """Raise `InputError` where the base was stretched for longer rows (`rope` of base.json) than there are."""
+    if rope and longest <= rope["original"]:
+        raise InputError(
+            f"base.rope stretches the context from {rope['original']} to {rope['length']} tokens, and the longest row "
+            f"has {longest}: no position beyond would be trained, and shorter rows get worse; set base.rope to null, "
+            "or give longer rows."
+        )
 
 
 def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:

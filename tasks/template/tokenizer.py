@@ -9,6 +9,7 @@ from tasks.core.json_files import read_object
 from tasks.models.foreign import foreign
 from tasks.models.loading import check_ids
 from tasks.models.text_config import text_part, text_value
+from tasks.models.tokenizer_bounds import check_file, try_out
 from tasks.template.settings import Settings
 
 CHAT = Path(__file__).parent / "chat"
@@ -16,6 +17,9 @@ CHAT = Path(__file__).parent / "chat"
 
 FILES = ("tokenizer.json", "vocab*", "*.model")
 """Of which a folder with a tokenizer has at least one."""
+
+LARGEST_TEMPLATE = 2**19
+"""Bytes of the largest file that is read as a chat template: four for each character that is compiled."""
 
 LONGEST = 10**9
 """Above this a tokenizer's model_max_length is a placeholder for none (transformers: 1e30)."""
@@ -53,8 +57,10 @@ def read(folder: Path | str, settings: Settings, **options: bool) -> Any:
     if Path(folder).is_dir() and not any(next(Path(folder).glob(name), None) for name in FILES):
         raise ModelError(f"{folder}: there is no tokenizer in this folder (no tokenizer.json).")
     with foreign(Path(folder), "restore its files", "the tokenizer cannot be loaded"):
+        patterns = check_file(Path(folder))
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
     check_ids(tokenizer, str(folder))
+    try_out(tokenizer, patterns, Path(folder))
     longest = tokenizer.model_max_length
     if not isinstance(longest, int | float) or longest != longest:
         raise ModelError(
@@ -173,6 +179,8 @@ def jinja(file: Path) -> str:
     """The chat template in a file. Raises `InputError` where there is none, or no text."""
     if not file.is_file():
         raise InputError(f"{file}: no such file; give a chat template in jinja.")
+    if (size := file.stat().st_size) > LARGEST_TEMPLATE:
+        raise InputError(f"{file}: {size:,} bytes are more than a chat template has; give a chat template in jinja.")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

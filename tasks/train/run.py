@@ -7,12 +7,15 @@ from pathlib import Path
 from tasks.chat.stops import copy_stop_ids
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import Paths
+from tasks.models import start
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
 from tasks.train.settings import Settings
 from tasks.training import checkpoints, distributed, rows, usage
 from tasks.training.adapters import attach
+from tasks.training.packs import Packs
+from tasks.training.schedule import resolved
 from tasks.training.trainer import TrainingResult, fit, prepare
 
 
@@ -30,7 +33,10 @@ def tune(settings: Settings, paths: Paths) -> None:
         save(result.model, out, record["location"], initial(settings, scratch))
         copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
-        write_json(out / "training.json", {**result.facts, **described(settings), "base": record["sha256"]})
+        facts = {**result.facts, **described(settings), "base": record["sha256"]}
+        if settings.start:
+            facts["start"] = start.hashes("train", settings.start, paths)
+        write_json(out / "training.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     usage.save(paths, "train", settings, result.usage, paths.fitted)
     shutil.rmtree(scratch)
@@ -58,9 +64,14 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
             "settings": settings.model_dump(mode="json"),
             "base": record["sha256"],
             "rows": [sha256(paths.tokens(split)) for split in ("train", "validation")],
+            "start": start.hashes("train", settings.start, paths) if settings.start else None,
         }
         with distributed.first():
             scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
-    model = attach("train", settings, model, train, scratch, grown)
+    settings = resolved("train", settings, len(Packs(train)))
+    if settings.start:
+        model = start.load("train", settings, settings.start, model, paths, grown)
+    else:
+        model = attach("train", settings, model, train, scratch, grown)
     evaluated = validation if len(validation) else None
     return fit("train", model, tokenizer, train, settings, scratch, validation=evaluated), scratch

@@ -2,9 +2,9 @@
 
     python -m tasks train
 
-In: data/base, data/templated. Out: data/trained (the adapter, or the whole model; `loss.csv`, `training.json`,
-`settings.json`; with `enabled: false` only that, and a curve without points). A run that was killed goes on from its
-last checkpoint and ends in the same bytes.
+In: data/base, data/templated, data/starts where `start` names an adapter there. Out: data/trained (the adapter, or the
+whole model; `loss.csv`, `training.json`, `settings.json`; with `enabled: false` only that, and a curve without points).
+A run that was killed goes on from its last checkpoint and ends in the same bytes.
 """
 
 from typing import Any
@@ -22,6 +22,14 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
+    if settings.enabled and settings.attention != "auto":
+        from tasks.models.attention import check_attention
+
+        check_attention("train", settings, settings)
+    if settings.start:
+        from tasks.models import start
+
+        start.check("train", settings, settings.start, paths)
     if not settings.enabled or not (settings.arguments or settings.particular or settings.scheduler in PARTICULAR):
         return  # all else is known to fit, without seconds of imports
     from tasks.training import trainer
@@ -68,7 +76,14 @@ STAGE = Stage(
     validate=validate,
     entries=(
         Entry(
-            inputs=(PATHS.base, PATHS.audit, PATHS.tokenizer, PATHS.tokens("train"), PATHS.tokens("validation")),
+            inputs=(
+                PATHS.base,
+                PATHS.audit,
+                PATHS.tokenizer,
+                PATHS.tokens("train"),
+                PATHS.tokens("validation"),
+                PATHS.starts,
+            ),
             outputs=(PATHS.fitted,),
         ),
     ),

@@ -5,6 +5,7 @@ Shapes: `B` rows of a batch, `T` tokens of the longest one.
 
 import dataclasses
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tasks.core.paths import PATHS
 from tasks.core.settings import hint
 from tasks.models.classes import beside_text
 from tasks.models.compact import shown_wide, widen_trained
+from tasks.training.coverage import check_low_bits
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
 from tasks.training.targets import check_targets
@@ -63,7 +65,7 @@ def peft_configuration(what: str, settings: Tuning, task: str = "CAUSAL_LM") -> 
             "target_modules": lora.target_modules,
         }
     if method.kind == "ADALORA":
-        fields_set.setdefault("total_step", getattr(settings, "steps", 1))
+        fields_set.setdefault("total_step", getattr(settings, "steps", None) or 1)
     if settings.method == "eva":
         from peft import EvaConfig
 
@@ -102,12 +104,14 @@ def attach(
 
     config = peft_configuration(what, settings, task)
     check_targets(what, settings, model)
+    check_low_bits(what, settings, model)
     _spare(config, model, apart)
     if grown:
         _train_embeddings(what, settings.method, config, model)
     _keep_packing(model)
     try:
-        with shown_wide(model, getattr(config, "modules_to_save", None) or ()):
+        with warnings.catch_warnings(), shown_wide(model, getattr(config, "modules_to_save", None) or ()):
+            warnings.filterwarnings("ignore", message="Unsupported layer type")  # norms, which peft tunes all the same
             tuned = get_peft_model(model, config)
     except (ValueError, TypeError, KeyError, AssertionError, RuntimeError, ImportError) as error:
         key = "lora.target_modules" if METHODS[settings.method].lora and "target" in str(error).lower() else "peft"
@@ -126,16 +130,24 @@ def check_tuning(what: str, settings: Tuning, *, scores: bool = False) -> None:
 
     `scores`: it is tuned as a reward model.
     """
-    if not settings.particular:
+    if not (settings.particular or settings.quantized):
         return
     from tasks.models.skeleton import base_skeleton
 
-    if (skeleton := base_skeleton(scores=scores)) is None:
-        return
+    if (skeleton := base_skeleton(scores=scores)) is not None:
+        check_parts(what, settings, skeleton)
+
+
+def check_parts(what: str, settings: Tuning, skeleton: Any) -> None:
+    """Raise `SettingsError` for parts named in `settings` that the base does not have, or layers that stay whole.
+
+    `skeleton`: the base without weights (torch's meta device).
+    """
     if settings.method == "freeze":
         unfreeze(what, skeleton, settings.freeze)
     elif METHODS[settings.method].kind is not None:
         check_targets(what, settings, skeleton)
+        check_low_bits(what, settings, skeleton)
 
 
 def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
@@ -194,6 +206,13 @@ def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:
             "them on this base; set it to lora, freeze or full."
         )
     layers = {id(layer): layer for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
+    rows = model.get_input_embeddings().num_embeddings
+    for name, layer in model.named_modules():  # such as Gemma 4's embeddings for each layer, which grow with the others
+        if isinstance(layer, torch.nn.Embedding) and id(layer) not in layers and layer.num_embeddings == rows:
+            raise SettingsError(
+                f"{PATHS.params}: template.new_tokens makes rows in {name} too, and {what}.method {method} would not "
+                "save them; set it to full, or take the new tokens out."
+            )
     names = [name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if id(layer) in layers]
     config.modules_to_save = sorted({*(config.modules_to_save or ()), *names})
     if hasattr(config, "ensure_weight_tying"):

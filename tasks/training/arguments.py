@@ -13,6 +13,7 @@ from tasks.core.paths import PATHS
 from tasks.training import distributed
 from tasks.training.estimate import checkpoints_kept
 from tasks.training.optimizers import PROJECTING
+from tasks.training.pass_through import OWNED
 from tasks.training.passed_values import check_optimizer, check_scheduler, check_types
 from tasks.training.settings import Optimization
 
@@ -49,7 +50,10 @@ def arguments(
     for name in further:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-            advice = f"did you mean '{near[0]}'?" if near else "see its documentation."
+            key = OWNED.get(near[0]) if near else None
+            advice = f"did you mean '{near[0]}'" if near else "see its documentation."
+            if near:
+                advice += f", which is the key {what}.{key}?" if key else "?"
             raise SettingsError(
                 f"{PATHS.params}: unknown key '{what}.arguments.{name}': {kind.__name__} of trl has no such argument; "
                 f"{advice}"
@@ -61,7 +65,7 @@ def arguments(
     check_types(what, kind, further)
     values = {
         "output_dir": str(scratch),
-        "max_steps": settings.steps,
+        "max_steps": settings.step_count,
         "per_device_train_batch_size": settings.batch_size,
         "per_device_eval_batch_size": settings.batch_size,
         "gradient_accumulation_steps": settings.gradient_accumulation,
@@ -72,6 +76,7 @@ def arguments(
         "adam_beta2": settings.adam_beta2,
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
+        "neftune_noise_alpha": getattr(settings, "neftune", None),
         "seed": settings.seed,
         "bf16": bfloat16(settings.dtype, cpu, width),
         "use_cpu": cpu,

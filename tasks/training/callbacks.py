@@ -27,7 +27,7 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
     """Called by the trainer at each log, checkpoint and end."""
 
     def __init__(self, what: str, settings: Optimization) -> None:
-        self.report = reporter(what, settings.steps, "steps")
+        self.report = reporter(what, settings.step_count, "steps")
         self.what = what
         self.max_spike = settings.max_spike
         self.shown: dict[str, float] = {}

@@ -24,7 +24,8 @@ INPUTS = "inputs.json"
 ROOM = Path(__file__).parent
 
 LOADING = [
-    ROOM.parent / "models" / f"{name}.py" for name in ("tuning", "compact", "private_peft", "private_transformers")
+    ROOM.parent / "models" / f"{name}.py"
+    for name in ("start", "tuning", "compact", "private_peft", "private_transformers")
 ]
 """Code beside this room that decides what is trained: how the model is loaded, and what of the libraries is used."""
 

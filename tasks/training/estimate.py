@@ -86,6 +86,8 @@ def checkpoints_kept(settings: Optimization) -> int:
     every = settings.checkpoint_steps
     if getattr(settings, "patience", None):
         every = settings.eval_steps  # type: ignore[attr-defined]
+    if settings.steps is None:
+        return KEPT  # epochs, of rows that are not counted yet
     return 0 if every > settings.steps else min(KEPT, -(-settings.steps // every))
 
 
@@ -97,12 +99,18 @@ def training(base: Base, tuning: Tuning, settings: Optimization) -> tuple[int, i
 
 def memory(base: Base, tuning: Tuning, settings: Optimization) -> int:
     """Bytes of weights, gradients and optimiser states: without what a forward pass keeps, and without the program."""
-    weights, tuned = sum(shape.count for shape in base.values()), trained_weights(base, tuning)
-    held = 4.0 * weights
+    tuned, packed = trained_weights(base, tuning), layers(base) if tuning.quantized else {}
+    held = sum(shape.count * _held(shape, tuning) for name, shape in base.items() if name not in packed)
     if tuning.quantized:
-        held -= sum(shape.count for shape in layers(base).values()) * (4 - QUANTIZED_BITS[tuning.quantized] / 8)
+        held += sum(shape.count for shape in packed.values()) * QUANTIZED_BITS[tuning.quantized] / 8
     adapter = 4 * tuned if METHODS[tuning.method].kind else 0
     return round(held + adapter + (4 + state_bytes(settings.optimizer)) * tuned)
+
+
+def _held(shape: Shape, tuning: Tuning) -> float:
+    """Bytes of a weight while it is trained: of 16 bits where an adapter leaves it as it is stored, else float32."""
+    halved = METHODS[tuning.method].kind is not None and shape.kind in ("F16", "BF16")
+    return 2.0 if halved else 4.0
 
 
 def merged(base: Base, dtype: str) -> int:
@@ -127,3 +135,13 @@ def rows(audit: Path) -> dict[str, int]:
         return dict(counts["splits"]["train"]["trained"])
     except (OSError, ValueError, KeyError):
         return {}
+
+
+def items(audit: Path) -> int | None:
+    """What a batch of `train` counts: rows, or packs, as data/templated/audit.json has them; None without it."""
+    try:
+        counts = json.loads(audit.read_text())
+        packing = counts.get("packing")
+        return int(packing["packs"] if packing else counts["splits"]["train"]["trained"]["rows"])
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None

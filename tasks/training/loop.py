@@ -18,8 +18,8 @@ from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
-from tasks.models.private_transformers import on_device
-from tasks.training import checkpoints, distributed, memory_estimate
+from tasks.models.private_transformers import attention, on_device
+from tasks.training import checkpoints, coverage, distributed, memory_estimate
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import effective
 from tasks.training.callbacks import ALIKE
@@ -79,6 +79,7 @@ def train(
     trainer.remove_callback(PrinterCallback)  # MonitorCallback tells the same in one line
     if patience:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
+    covered = coverage.coverage(trainer.model)
     trainable = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
     if not trainable:
         raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and what it tunes.")
@@ -87,15 +88,18 @@ def train(
         checkpoint = checkpoints.latest(scratch)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _print_summary(what, settings, workload, batch, trainable, trainer.args, checkpoint)
+    coverage.report(what, covered)
     at_once = settings.batch_size if workload.forward else min(settings.batch_size, workload.items)
     needs = memory_estimate.measure(
         trainer, settings, workload.forward or partial(_forward, trainer, workload.longest), at_once
     )
     memory_estimate.report(what, needs)
-    memory_estimate.check_resources(what, needs, settings, scratch, hasattr(trainer.model, "peft_config"))
+    adapter = hasattr(trainer.model, "peft_config")
+    memory_estimate.check_resources(what, needs, settings, scratch, adapter)
     pace = PaceCallback(what, _evaluated_rows(trainer, batch))
     trainer.add_callback(pace)
-    with checkpoints.report_full_disk(what, scratch):
+    full_memory = memory_estimate.report_full_memory(what, needs, settings, adapter)
+    with full_memory, checkpoints.report_full_disk(what, scratch):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps_done = trainer.state.global_step
     usage = memory_estimate.summarize(what, needs, pace, (steps_done - pace.start) * batch)
@@ -113,12 +117,14 @@ def train(
         "steps": steps_done,
         workload.unit: workload.counts.get(workload.unit, workload.items),
         f"effective_batch_{workload.unit}": batch,
-        "epochs": round(steps_done * batch / workload.items, 3),
+        "epochs": round(trainer.state.epoch if settings.epochs else steps_done * batch / workload.items, 3),
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
         "trainable_parameters": sum(value.numel() for value in trainable.values()),
+        **covered,
         "tensors_changed": changed,
         "device": trainer.args.device.type,
         "dtype": "bfloat16" if trainer.args.bf16 else "float32",
+        "attention": attention(trainer.model),
         "arguments": effective(trainer.args),
     }
     return TrainingResult(trainer.model, curve(trainer.state.log_history), facts, usage)
@@ -196,8 +202,9 @@ def _print_summary(
     """One line of derived facts, before the first step."""
     counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in workload.counts.items())
     weights = sum(value.numel() for value in trainable.values())
+    epochs = f" ({settings.epochs:g} epochs)" if settings.epochs else ""
     print(
-        f"{what}: {counts}, {settings.steps} steps of {batch} {workload.unit}, "
+        f"{what}: {counts}, {settings.step_count} steps of {batch} {workload.unit}{epochs}, "
         f"{weights} trainable weights, {'bfloat16' if values.bf16 else 'float32'} on {values.device.type}, "
         f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
         flush=True,

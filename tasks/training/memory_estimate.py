@@ -19,10 +19,11 @@ import torch
 
 from tasks.core.errors import MachineError
 from tasks.training.estimate import checkpoints_kept
+from tasks.training.methods import METHODS
 from tasks.training.optimizers import state_bytes
 from tasks.training.pace import PaceCallback
 from tasks.training.private_trl import forget_figures
-from tasks.training.settings import Optimization
+from tasks.training.settings import Optimization, Tuning
 from tasks.training.usage import Amounts, Usage, format_duration
 
 
@@ -59,7 +60,7 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
     held, checkpoints = state_bytes(settings.optimizer), checkpoints_kept(settings)
     gradients = sum(value.numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs)
+        model.activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
     loaded = in_use()
     most = measure_pass(trainer, forward, 1) - loaded
     count = min(at_once, max(1, available() // 2 // max(most, 1)))
@@ -150,22 +151,56 @@ def check_resources(what: str, needs: MemoryEstimate, settings: Optimization, sc
     free_memory, needed = available(), needs.memory - needs.loaded
     if needed <= free_memory:
         return
-    ways = []
-    if settings.batch_size > 1:
-        fitting = max(
-            1, int(settings.batch_size * (free_memory - needed + needs.activations) // max(needs.activations, 1))
-        )
-        ways.append(
-            f"{what}.batch_size to {min(fitting, settings.batch_size // 2)} with {what}.gradient_accumulation raised"
-        )
-    if not settings.gradient_checkpointing:
-        ways.append(f"{what}.gradient_checkpointing to true")
-    ways.append(f"{what}.method to qlora" if adapter else f"{what}.method to lora, or {what}.optimizer to adafactor")
+    ways = ways_out(what, needs, settings, free_memory, adapter)
     raise MachineError(
         f"{what}: {_size(needed)} of memory are needed besides what is loaded (gradients {_size(needs.gradients)}, "
         f"optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}), "
-        f"{_size(free_memory)} are available; set {', or '.join(ways)}."
+        f"{_size(free_memory)} are available; {ways}."
     )
+
+
+def ways_out(what: str, needs: MemoryEstimate, settings: Optimization, free: int, adapter: bool) -> str:
+    """The two cheapest changes that take less than `free` bytes besides what is loaded; none that is set already."""
+    ways, constant = [], needs.gradients + needs.optimizer
+    sizes = [size for size in range(settings.batch_size // 2, 0, -1) if settings.batch_size % size == 0]
+    for size in sizes:
+        if (less := constant + needs.activations * size // settings.batch_size) <= free:
+            passes = settings.gradient_accumulation * (settings.batch_size // size)
+            ways.append(
+                f"{what}.batch_size to {size} and {what}.gradient_accumulation to {passes} (about {_size(less)})"
+            )
+            break
+    if not settings.gradient_checkpointing and constant < free:
+        ways.append(f"{what}.gradient_checkpointing to true")
+    if not adapter and isinstance(settings, Tuning):
+        ways.append(f"{what}.method to lora")
+    elif isinstance(settings, Tuning) and not settings.quantized and METHODS[settings.method].quantized:
+        ways.append(f"{what}.method to qlora")
+    return f"set {', or '.join(ways[:2])}" if ways else "take a larger card or machine, a smaller base, or shorter rows"
+
+
+@contextmanager
+def report_full_memory(what: str, needs: MemoryEstimate, settings: Optimization, adapter: bool) -> Iterator[None]:
+    """Turn torch's error of a full card into a `MachineError`: what was taken, what was free, what to do."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        taken, (free, total) = in_use(), _card()
+        release_cache()
+        ways = ways_out(what, needs, settings, int(0.9 * (total - needs.loaded)), adapter)
+        raise MachineError(
+            f"{what}: the card is full: training took {_size(taken)} of {_size(total)}, {_size(free)} were free, and "
+            f"{_size(needs.memory)} were estimated; other programs may share the card; {ways}."
+        ) from None
+
+
+def _card() -> tuple[int, int]:
+    """Bytes that are free and that there are, of the card, or of the host where there is none."""
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return int(free), int(total)
+    memory = psutil.virtual_memory()
+    return int(memory.available), int(memory.total)
 
 
 def report(what: str, needs: MemoryEstimate) -> None:

@@ -37,8 +37,8 @@ def use_padding_free(what: str, settings: Batched, model: Any, rows: Any) -> boo
 
     Raises `CheckFailed` where it is asked for and the model mixes the rows: recurrent models do, silently.
     """
-    if settings.padding_free is False:
-        return False
+    if settings.padding_free is False or getattr(settings, "neftune", None):
+        return False  # NEFTune's noise is by the tokens of a line
     if settings.padding_free == "auto":
         longest = pc.max(pc.list_value_length(rows.data.column("input_ids"))).as_py() or 0
         return bool(longest * settings.batch_size <= DENSE) and rows_stay_apart(model, rows, FLAT_COLLATOR)

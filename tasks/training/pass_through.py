@@ -12,10 +12,11 @@ from tasks.training.optimizers import PROJECTING
 OWNED: dict[str, str | None] = {
     "output_dir": None,
     "max_steps": "steps",
-    "num_train_epochs": "steps",
+    "num_train_epochs": "epochs",
     "per_device_train_batch_size": "batch_size",
     "per_device_eval_batch_size": "batch_size",
     "auto_find_batch_size": "batch_size",
+    "neftune_noise_alpha": "neftune",
     "gradient_accumulation_steps": "gradient_accumulation",
     "learning_rate": "learning_rate",
     "lr_scheduler_type": "scheduler",
@@ -57,7 +58,7 @@ OWNED: dict[str, str | None] = {
 """Arguments that temper sets, and the key that stands for each; None: what it sets has to be so."""
 
 ACTING = (
-    "adam_beta1", "adam_epsilon", "optim_args", "optim_target_modules", "lr_scheduler_kwargs", "neftune_noise_alpha",
+    "adam_beta1", "adam_epsilon", "optim_args", "optim_target_modules", "lr_scheduler_kwargs",
     "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs", "dataloader_drop_last",
     "dataloader_num_workers", "dataloader_prefetch_factor", "dataloader_persistent_workers",
     "dataloader_multiprocessing_context", "tf32", "torch_empty_cache_steps",

@@ -64,12 +64,13 @@ def check_scheduler(what: str, settings: Optimization, chosen: Any) -> None:
         if name not in known:
             advice = hint(str(name), known) if known else "it takes none, so remove it."
             raise SettingsError(f"{key}: {settings.scheduler} has no {name!r}; {advice}")
+    total = settings.step_count
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
     try:
         scheduler = get_scheduler(
-            settings.scheduler, optimizer, settings.warmup_steps, settings.steps, scheduler_specific_kwargs=dict(kwargs)
+            settings.scheduler, optimizer, settings.warmup_steps, total, scheduler_specific_kwargs=dict(kwargs)
         )
-        steps = sorted({settings.steps * part // SAMPLED for part in range(SAMPLED + 1)} | {settings.warmup_steps})
+        steps = sorted({total * part // SAMPLED for part in range(SAMPLED + 1)} | {settings.warmup_steps})
         rates = [float(scheduler.lr_lambdas[0](step)) for step in steps]
     except (TypeError, ValueError, ZeroDivisionError, OverflowError, KeyError) as error:
         reason = " ".join(str(error).split())

@@ -4,22 +4,34 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from tasks.bounds.patterns import Pattern
+from tasks.bounds.patterns import NamePattern, check_names
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
 from tasks.training import optimizers
-from tasks.training.methods import METHODS, known
+from tasks.training.methods import METHODS, REFUSED, known
 from tasks.training.pass_through import check_arguments, check_effect
 
 Positive = Annotated[int, Field(ge=1)]
 
 
+Attention = Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"]
+"""Implementations of attention, by transformers' names; its flex_attention is compiled at run time, as nothing is."""
+
+
+def absent(value: Any) -> bool:
+    """Whether a key was left out: it does not stand in the record of settings, which older versions wrote without."""
+    return value is None
+
+
 class Optimization(Section):
     """How many steps, of how many rows, by which optimiser. Passed to trl's SFTConfig."""
 
-    steps: Positive = 300
-    """Optimiser steps."""
+    steps: Positive | None = 300
+    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
+    epochs: Annotated[Annotated[float, Field(gt=0, le=10_000)] | None, Field(exclude_if=absent)] = None
+    """Times that each row is trained on, in the place of `steps`: so many times the batches of all rows or packs,
+    divided by `gradient_accumulation`, rounded up. null: `steps` says how long."""
     batch_size: Positive = 32
     """Rows a forward pass, or packs where rows are packed. The effective batch: this times `gradient_accumulation`."""
     gradient_accumulation: Positive = 1
@@ -55,6 +67,30 @@ class Optimization(Section):
     checkpoint_steps: Positive = 100
     """Steps between two checkpoints; a run that was killed goes on from the last one. More than `steps`: none."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_alone(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("epochs") is not None and "steps" not in values:
+            return {**values, "steps": None}
+        return values
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Optimization":
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError(
+                f"steps = {self.steps} and epochs = {self.epochs:g} both say how long to train; set one of them to null"
+            )
+        if self.steps is None and self.epochs is None:
+            raise ValueError("neither steps nor epochs says how long to train; set one of them")
+        return self
+
+    @property
+    def step_count(self) -> int:
+        """Optimiser steps; where epochs are asked for, known of what `tasks.training.schedule.resolved` returns."""
+        if self.steps is None:
+            raise ValueError("the steps of these epochs are not known before the rows")
+        return self.steps
+
 
 class Batched(Optimization):
     """How rows with labels stand in a batch."""
@@ -77,7 +113,7 @@ class LoRA(Section):
     """Scale: the update is multiplied by alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the adapter's inputs set to zero in training."""
-    target_modules: Pattern | list[str] = "all-linear"
+    target_modules: NamePattern | list[str] = "all-linear"
     """Names of the layers that get an adapter; all-linear: every linear layer but the head."""
     b_ratio: Annotated[float, Field(ge=1)] | None = None
     """Learning rate of the matrix B as a multiple of that of A (LoRA+, arXiv:2402.12354); null: 16 for the method
@@ -105,6 +141,9 @@ class Tuning(Section):
     """Fields of peft's configuration of the method by their names there, over the ones that temper sets."""
     freeze: Freeze = Freeze()
     """For `method: freeze`, without effect for others."""
+    attention: Attention = "auto"
+    """By what attention is computed in training, where the base's class has it: auto leaves it to transformers (sdpa
+    for most); sdpa and eager run everywhere; the flash ones need a graphics card and a package."""
     quantization: Literal["nf4", "fp4", "int8"] | None = None
     """The base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, slower. null: as they are; nf4
     for the method qlora."""
@@ -112,6 +151,14 @@ class Tuning(Section):
     """In what the weights of the methods full and freeze are held while they are trained. Bytes a weight, gradient
     included: float32 8; bfloat16_kahan 6, with what rounding leaves over kept beside it (compensated sum, Kahan 1965);
     bfloat16_stochastic 4, rounded up or down at random, so that small steps count on average (arXiv:2010.06192)."""
+    min_low_bits: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Least share of the base's weights (those in matrices, embeddings and head apart) that a quantised base has to
+    hold in low bits: bitsandbytes leaves the fused experts of a mixture whole."""
+
+    neftune: Annotated[Annotated[float, Field(gt=0)] | None, Field(exclude_if=absent)] = None
+    """Noise on the embeddings while training (NEFTune, arXiv:2310.05914): each number of a batch of rows of T tokens
+    gets one between plus and minus this divided by the square root of T times the width; 5 is usual. None at
+    evaluation. null: no noise."""
 
     @field_validator("method")
     @classmethod
@@ -126,11 +173,18 @@ class Tuning(Section):
             return value
         if value and method.kind is None:
             raise ValueError("it has no effect on a method without an adapter; remove it")
+        named = value.get("init_lora_weights")
+        initial = named.lower().split("_niter")[0] if isinstance(named, str) else ""
+        if initial in REFUSED:
+            raise ValueError(f"init_lora_weights {initial} is not offered: {REFUSED[initial]}")
+        if method.lora and initial in METHODS and initial != info.data["method"]:
+            raise ValueError(f"init_lora_weights {initial} is the method {initial}; set method to it, and remove this")
         lora = {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"}
         if method.lora and (twice := sorted(set(lora) & set(value))):
             raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set it there")
         if missing := [name for name in method.needs if name not in value]:
             raise ValueError(f"the method needs {', '.join(missing)} here, which nobody else can know")
+        check_names(value)
         return value
 
     @field_validator("quantization")
@@ -164,6 +218,11 @@ class Tuning(Section):
         return bool(self.peft) or self.method == "freeze" or self.lora.target_modules != "all-linear"
 
     @property
+    def attention_options(self) -> dict[str, str]:
+        """What transformers is given when it loads a model, for the key `attention`."""
+        return {} if self.attention == "auto" else {"attn_implementation": self.attention}
+
+    @property
     def quantized(self) -> str | None:
         """In what the base's weights are held while it is trained; None: as they are."""
         return self.quantization or ("nf4" if self.method == "qlora" else None)
@@ -181,6 +240,12 @@ def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
             f"{PATHS.params}: {what}.group_by_length is for rows that are not packed; set it to false, or "
             "template.packing to false."
         )
+    if isinstance(settings, Tuning) and settings.neftune and (packed or settings.padding_free is True):
+        key = "template.packing" if packed else f"{what}.padding_free"
+        raise SettingsError(
+            f"{PATHS.params}: {key} puts several rows into one line, and {what}.neftune would be weaker the more there "
+            f"are; set {key} to false, or {what}.neftune to null."
+        )
     alone = isinstance(settings, Tuning) and not METHODS[settings.method].side_by_side
     if alone and (packed or settings.padding_free is True):
         key = "template.packing" if packed else f"{what}.padding_free"
@@ -194,8 +259,8 @@ class Supervised(Batched, Tuning):
     """Training on rows with labels, watched on a validation split."""
 
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
-    """Further arguments of trl's SFTConfig by their names there, such as neftune_noise_alpha: 5,
-    dataloader_num_workers: 2, lr_scheduler_kwargs: {min_lr: 1e-5}. One that would have no effect is refused."""
+    """Further arguments of trl's SFTConfig by their names there, such as dataloader_num_workers: 2,
+    lr_scheduler_kwargs: {min_lr: 1e-5}. One that would have no effect is refused."""
     processes: Positive = 1
     """Processes that train together, one a GPU, or on the CPU with `threads` each; `batch_size` is that of each, so the
     effective batch is so many times as large. Gradients are averaged (DDP)."""

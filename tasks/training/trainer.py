@@ -25,6 +25,7 @@ from tasks.training.packs import Packs, choose_collator
 from tasks.training.pass_through import SUPERVISED
 from tasks.training.rows import count
 from tasks.training.samplers import LengthGroupedSampler
+from tasks.training.schedule import assumed
 from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
 from tasks.training.validation import TokenMean
 
@@ -139,6 +140,7 @@ def fit(
 
 def validate(settings: Supervised, scratch: Path) -> None:
     """Raise what the stage would raise for its settings alone."""
+    settings = assumed(settings)
     peft_configuration("train", settings)
     check_tuning("train", settings)
     _arguments("train", settings, scratch, evaluated=True)

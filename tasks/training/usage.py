@@ -12,12 +12,14 @@ from typing import Any
 
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
+from tasks.training.estimate import items
+from tasks.training.schedule import resolved
 from tasks.training.settings import Optimization
 
 WITHOUT_EFFECT = {
-    "enabled", "steps", "batch_size", "gradient_accumulation", "learning_rate", "scheduler", "warmup_steps", "seed",
-    "adam_beta2", "weight_decay", "max_grad_norm", "max_spike", "logging_steps", "checkpoint_steps", "eval_steps",
-    "patience", "max_start",
+    "enabled", "steps", "epochs", "batch_size", "gradient_accumulation", "learning_rate", "scheduler", "warmup_steps",
+    "seed", "adam_beta2", "weight_decay", "max_grad_norm", "max_spike", "logging_steps", "checkpoint_steps",
+    "eval_steps", "patience", "max_start",
 }  # fmt: skip
 """Settings that do not change, or hardly, how long a row takes."""
 
@@ -77,8 +79,14 @@ def estimate_seconds(paths: Paths, what: str, settings: Optimization) -> float |
     last = load(paths, what)
     if not last or last["like"] != conditions(paths, settings) or not last["used"]["seconds"]:
         return None
-    items = settings.steps * settings.batch_size * settings.gradient_accumulation * getattr(settings, "processes", 1)
-    return float(last["used"]["seconds"] / last["items"] * items)
+    if settings.steps is None:
+        count = items(paths.audit) if what == "train" else None
+        if count is None:
+            return None
+        settings = resolved(what, settings, count)
+    processes = getattr(settings, "processes", 1)
+    trained = settings.step_count * settings.batch_size * settings.gradient_accumulation * processes
+    return float(last["used"]["seconds"] / last["items"] * trained)
 
 
 def conditions(paths: Paths, settings: Optimization) -> dict[str, Any]:

@@ -65,9 +65,12 @@ def _lora(chain: Chain) -> Iterator[Step]:
         yield from _after(chain.stage("evaluate", "merged"), "evaluate", answered)
         for scheme in ("nf4", "int8"):
             yield from _after(chain.stage("quantize", scheme), scheme, partial(bits, scheme))
-        yield "gguf", chain.stage("quantize", "gguf-q8_0")
+        yield from _after(chain.stage("quantize", "gguf-q8_0"), "gguf", run)
         yield "ollama", chain.stage("export", "ollama", export__formats=["ollama"])
         chain.remove(chain.paths.schemes, chain.paths.data / "exported")
+
+    def run() -> Iterator[Step]:
+        yield "gguf: evaluate", chain.stage("evaluate", "gguf-q8_0")
 
     def answered() -> Iterator[Step]:
         yield "evaluate: answers", chain.oracle("answers")

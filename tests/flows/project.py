@@ -11,6 +11,7 @@ from flows.server import credentials
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
+TEMPER = (sys.executable, "-m", "flows.cli.main")
 STAGES = {
     *("base", "generate", "clean", "train", "merge", "report"),
     *(f"{kind}@{scheme}" for kind in ("quantize", "evaluate") for scheme in ("nf4", "int8", "gguf-q8_0")),
@@ -48,13 +49,14 @@ class Toy:
     @property
     def admitted(self) -> dict[str, str]:
         """The environment of a program that is no command of temper: those find the server's password themselves."""
-        return {**self.environment, "PREFECT_API_AUTH_STRING": credentials.known(self.environment["PREFECT_API_URL"])}
+        known = credentials.known(self.environment["PREFECT_API_URL"])
+        return {"PREFECT_API_AUTH_STRING": known, **self.environment}
 
     def call(self, *command: str, check: bool = True) -> str:
         """Run a command here to its end; return what it printed."""
-        own = command[0] == sys.executable
+        stranger = command[0] == sys.executable and command[: len(TEMPER)] != TEMPER
         done = subprocess.run(
-            command, cwd=self.path, env=self.admitted if own else self.environment, capture_output=True, text=True,
+            command, cwd=self.path, env=self.admitted if stranger else self.environment, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stdout + done.stderr
@@ -62,13 +64,12 @@ class Toy:
 
     def temper(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start `temper` as a process of its own."""
-        command = [sys.executable, "-m", "flows.cli.main", *arguments]
-        pipe = subprocess.PIPE
+        pipe, command = subprocess.PIPE, [*TEMPER, *arguments]
         return subprocess.Popen(command, cwd=self.path, env=self.environment, stdout=pipe, stderr=pipe, text=True)
 
     def command(self, *arguments: str) -> str:
         """Run `temper` to its end; return what it printed."""
-        return self.call(sys.executable, "-m", "flows.cli.main", *arguments)
+        return self.call(*TEMPER, *arguments)
 
     def dvc(self, *arguments: str) -> str:
         return self.call("dvc", *arguments)
@@ -79,7 +80,8 @@ class Toy:
         change(list(assignments), path=self.path / "params.yaml")
 
     def hold(self, stage: str) -> Path:
-        """Make `stage` wait while the returned file exists."""
+        """Make `stage` wait while the returned file exists. Who waited before is forgotten."""
+        (self.gate / f"pid-{stage}").unlink(missing_ok=True)
         gate = self.gate / f"hold-{stage}"
         gate.touch()
         return gate

@@ -62,9 +62,11 @@ class Site:
         return worker
 
     def dismiss(self) -> None:
-        """End the worker and what it started."""
-        for process in (*psutil.Process(self.worker.pid).children(recursive=True), psutil.Process(self.worker.pid)):
-            process.terminate()
+        """End the worker and what it started, where a test that failed has not."""
+        with suppress(psutil.NoSuchProcess):
+            family = psutil.Process(self.worker.pid).children(recursive=True)
+            for process in (*family, psutil.Process(self.worker.pid)):
+                process.terminate()
         self.worker.wait(60)
 
     def _workers(self) -> list[Worker]:

@@ -139,14 +139,17 @@ def test_what_was_paid_for_is_not_paid_for_again(toy: Toy) -> None:
 
     gate = toy.gate / "fail-train"
     gate.touch()
-    for _ in range(2):  # what the first paid for stands in no experiment
-        with pytest.raises(StageFailed, match="train: the toy was told to fail"):
-            isolated(settings={"generate": {"rows": 7}})
-        assert len(paid.read_text().splitlines()) == 1
+    with pytest.raises(StageFailed, match="train: the toy was told to fail"):
+        isolated(settings={"generate": {"rows": 7}})
+    assert len(paid.read_text().splitlines()) == 1
     gate.unlink()
+    with Path("work.py").open("a") as program:  # generate runs again; what it needs stands in no experiment
+        program.write("# changed\n")
+    toy.call("git", "commit", "--quiet", "--all", "--message", "changed")
     facts = isolated(settings={"generate": {"rows": 7}})
     assert facts["stages"]["generate"] == "ran"
     assert len(paid.read_text().splitlines()) == 1
+    assert isolated(settings={"generate": {"rows": 7}})["stages"]["generate"] == "restored"
 
     toy.dvc("exp", "apply", facts["experiment"])
     mine = Path("data/responses.jsonl").read_text()

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -102,7 +103,9 @@ def test_a_second_worker_on_one_run_leaves_it_alone(site: Site, held: Callable[[
     gate = held("train")
     name = site.start("train.learning_rate=4e-4")
     site.toy.held("train")
-    site.toy.call("python", "-m", "prefect", "flow-run", "execute", str(site.run(name).id), check=False)
+    site.toy.environment["TEMPER_PROJECT"] = str(site.toy.path)  # as the worker has it for its runs
+    output = site.toy.call(sys.executable, "-m", "prefect", "flow-run", "execute", str(site.run(name).id), check=False)
+    assert "aborted by orchestrator" in output  # Prefect's words, whoever refused it
     assert site.state(name) == "Running"
     gate.unlink()
     assert site.ended(name) == "Completed"

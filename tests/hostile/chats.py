@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -103,7 +104,11 @@ TEMPLATES: dict[str, str | bytes] = {
     "good": PLAIN, "empty": "", "blank": "   \n", "unclosed": "{% for m in messages %}", "bytes": bytes(range(256)),
     "latin-1": "{{ 'é' }}".encode("latin-1"), "comment": "{# x #}", "constant": "hello", "surrogate": "\ud800" + PLAIN,
     "10 MB": PLAIN + "{# " + "x" * 10_000_000 + " #}", "2000 ifs": "{% if a %}" * 2000 + "{% endif %}" * 2000 + PLAIN,
-    "20,000 tags": PLAIN + "{{ bos_token }}" * 20_000,
+    "20,000 tags": PLAIN + "{{ bos_token }}" * 20_000, "8000 tags": PLAIN + "{{ bos_token }}" * 8000,
+    "a quote without end": PLAIN + "{# '" + "|" * 100_000 + " #}", "apostrophes": PLAIN + "{# " + "'" * 100_000 + " #}",
+    "15,000 literals": PLAIN + "{# " + "".join(f"'{n:x}|'" for n in range(15_000)) + " #}",
+    "filters": PLAIN + "{{ a" + "|e" * 60_000 + " }}", "signs": PLAIN + "{{ " + "-" * 120_000 + "1 }}",
+    "comparisons": PLAIN + "{{ " + "a<" * 60_000 + "a }}", "calls": PLAIN + "{{ a" + "()" * 60_000 + " }}",
     "break": PLAIN.replace("{% endfor %}", "{% break %}{% endfor %}"),
     "deep brackets": "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "deep lists": "{{ " + "[" * 300 + "]" * 300 + " }}",
     "long chain": "{{ " + "1 + " * 20_000 + "1 }}", "deep ifs": "{% if a %}" * 90 + "x" + "{% endif %}" * 90,
@@ -144,7 +149,44 @@ def only_sizes(folder: Path) -> None:
             file.unlink()
 
 
+def normalized(steps: list[Any], value: Any) -> None:
+    value["normalizer"] = {"type": "Sequence", "normalizers": steps}
+
+
+def replace(kind: str, pattern: str, content: str) -> dict[str, Any]:
+    return {"type": "Replace", "pattern": {kind: pattern}, "content": content}
+
+
+def around(times: int, value: Any) -> None:
+    """The text itself, many times over."""
+    both = [{"Sequence": {"id": name, "type_id": 0}} for name in "AB"]
+    value["post_processor"] = {
+        "type": "TemplateProcessing", "single": both[:1] * times, "pair": both, "special_tokens": {},
+    }  # fmt: skip
+
+
+NORMALIZERS: dict[str, list[Any]] = {
+    "a chain": [replace("String", old, new * 10) for old, new in ("ef", "fg", "gh")],
+    "every letter": [replace("Regex", ".", "x" * 1000)], "between letters": [replace("Regex", "(?=e)", "x" * 1000)],
+    "nothing": [replace("String", "", "x" * 100_000)], "a word": [replace("String", "docker", "x" * 10**6)],
+    "before": [{"type": "Prepend", "prepend": "x" * 1000}] * 4,
+    "before, then": [{"type": "Prepend", "prepend": "e" * 1000}, *[replace("String", "e", "e" * 1000)] * 3],
+    "a table": [{"type": "Precompiled", "precompiled_charsmap": b64encode(bytes(4) + b"x" * 100_000).decode()}],
+    "for ever": [replace("Regex", "(a|aa)+$", "x")], "for ever in digits": [replace("Regex", r"(\d+)*\.x", "x")],
+}  # fmt: skip
+
+CLASSES = ("T5", "XLMRoberta", "CLIP", "Gemma", "ByT5", "Whisper", "LayoutLMv2", "Esm", "BertJapanese", "Canine")
+
 TOKENIZERS: dict[str, Change] = {
+    **{f"grows by {name}": partial(normalized, steps) for name, steps in NORMALIZERS.items()},
+    "text a thousand times": partial(around, 1000),
+    "long suffix": lambda v: v["model"].update(end_of_word_suffix="x" * 10**6),
+    "decoder grows": lambda v: v.update(decoder=replace("String", "e", "e" * 10**6)),
+    "long unknown": lambda v: v["model"].update(unk_token="x" * 10**6),
+    "words": lambda v: v.update(model={"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "[UNK]"}),
+    "long words": lambda v: v.update(model={"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "a",
+        "continuing_subword_prefix": "##", "max_input_chars_per_word": 10**9}),
+    "no unknown": lambda v: v.update(model={"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": None}),
     "no vocabulary": lambda v: v["model"].update(vocab={}),
     "no merges": lambda v: v["model"].update(merges=[]),
     "a bad merge": lambda v: v["model"].update(merges=[["a", "nope"]]),
@@ -180,7 +222,8 @@ TOKENIZERS: dict[str, Change] = {
 KEYS: dict[str, dict[str, list[Any]]] = {
     "tokenizer_config.json": {
         "eos_token": [None, "<nope>", 3, {"a": 1}, "", ["x"]],
-        "tokenizer_class": ["NopeTokenizer", "../../x", 3, None, "BertTokenizer"],
+        "tokenizer_class": ["NopeTokenizer", "../../x", 3, None, "BertTokenizer",
+            *(f"{name}Tokenizer" for name in CLASSES)],
         "auto_map": [{"AutoTokenizer": ["evil.Evil", None]}, "x"],
         "model_max_length": ["x", 0, -5, float("nan"), 1e30, None, [1], 10**30],
         "chat_template": [[{"name": "default", "template": PLAIN}, {"name": "t", "template": PLAIN}], 5, [],

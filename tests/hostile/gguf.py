@@ -1,5 +1,6 @@
 """GGUF files that lie, before `evaluate` loads them."""
 
+import multiprocessing
 import random
 import shutil
 import struct
@@ -19,7 +20,6 @@ def prepare(project: Path) -> None:
     """A project whose evaluation asks a GGUF file, `m`, about two rows."""
     import tasks.evaluate.run
     from tasks.core.paths import Paths
-    from tasks.quantize import stage as quantize
     from tests.flows.project import ROOT
     from tests.tasks import tiny
 
@@ -28,7 +28,10 @@ def prepare(project: Path) -> None:
     tokenizer = tiny.tokenizer()
     tiny.model(paths.merged, vocabulary=len(tokenizer))
     tokenizer.save_pretrained(paths.merged)
-    quantize.run(quantize.Settings(schemes=["gguf-q8_0"]), paths, "gguf-q8_0")
+    # apart, for a server of processes that is started here would not be the children's own
+    written = multiprocessing.get_context("spawn").Process(target=_quantize, args=(project,))
+    written.start()
+    written.join()
     text = (ROOT / "params.yaml").read_text()
     for old, new in (("  models: {}", "  models: {x: m}"), ("  limit: null", "  limit: 2")):
         text = text.replace(old, new, 1)
@@ -41,6 +44,13 @@ def prepare(project: Path) -> None:
     made = next(Paths(project).quantized("gguf-q8_0").glob("*.gguf"))
     _whole.append(made.read_bytes())
     shutil.rmtree(project / "data/quantized")
+
+
+def _quantize(project: Path) -> None:
+    from tasks.core.paths import Paths
+    from tasks.quantize import stage as quantize
+
+    quantize.run(quantize.Settings(schemes=["gguf-q8_0"]), Paths(project), "gguf-q8_0")
 
 
 @cache

@@ -1,6 +1,7 @@
 """Outputs from DVC's cache, or from a remote, in place of a run: each is read before anybody takes it for restored."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from dvc.exceptions import CheckoutError
 from dvc.output import Output
@@ -9,31 +10,39 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from dvc_data.hashfile.tree import Tree
 
 from flows.bridge.repo import locked, opened
-from flows.bridge.status import run_cache
+from flows.bridge.status import edited_record
+from flows.bridge.storage import run_cache
 from flows.bridge.storage.objects import intact
+from flows.bridge.storage.records import join
 
 
 def recorded(stage: PipelineStage) -> list[PipelineStage]:
     """What is on record of this stage with the inputs that it has now, the best first: stages with hashes of outputs.
 
     That is dvc.lock's entry, where its inputs are these, then the run cache's entries. Hashes the dependencies of
-    `stage`, so call it while they are as dvc.lock has them. Of a stage with an output that stays when it runs again
-    (`persist`) DVC keeps no record.
+    `stage`, so call it while they are as dvc.lock has them. None where somebody edited a record of responses, and
+    nothing else: the stage replays it.
     """
-    if stage.is_callback or stage.always_changed or any(out.persist for out in stage.outs):
+    if stage.is_callback or stage.always_changed:
         return []
     records = []
     if not stage.changed_stage() and stage.deps_cached() and all(out.hash_info for out in stage.outs):
+        if edited_record(stage):
+            return []
         entry = to_single_stage_lockfile(stage)
         records.append(stage.repo.stage_cache._create_stage(entry, wdir=stage.wdir))
     stage.save_deps()
-    return [*records, *run_cache(stage)]
+    return [*records, *run_cache.entries(stage)]
 
 
 def restore(stage: PipelineStage, records: list[PipelineStage]) -> bool:
-    """Remove the outputs of `stage`, and check out those of the first record that the cache has whole, if any."""
+    """Remove the outputs of `stage`, and check out those of the first record that the cache has whole, if any.
+
+    A record of responses that lies there stays, and gets what the other has: nobody pays for those again.
+    """
     stage.remove_outs()
-    if not any(_checked_out(record.outs) for record in records):
+    staying = {out.def_path for out in stage.outs if out.persist and out.exists}
+    if not any(_taken(record.outs, staying) for record in records):
         return False
     for out in stage.outs:
         if not out.use_cache:
@@ -44,6 +53,16 @@ def restore(stage: PipelineStage, records: list[PipelineStage]) -> bool:
 def check_out_missing(stage: PipelineStage) -> bool:
     """Check out those outputs of `stage` that are not there; whether the cache had them whole."""
     return _checked_out([out for out in stage.outs if not out.exists])
+
+
+def _taken(outs: list[Output], staying: set[str]) -> bool:
+    """Check out `outs`, but those of the paths `staying`, which are joined with what is there; whether that went."""
+    if [out for out in outs if not intact(out)]:
+        return False
+    edited = [out for out in outs if out.def_path in staying and out.changed_checksum()]
+    if any(out.hash_info.isdir or not join(Path(out.fs_path), Path(out.cache_path)) for out in edited):
+        return False
+    return _checked_out([out for out in outs if out.def_path not in staying])
 
 
 def _checked_out(outs: list[Output]) -> bool:

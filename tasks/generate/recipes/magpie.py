@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import InputError
+from tasks.chat.renderer import Renderer
+from tasks.core.errors import InputError, ModelError, TemperError
 from tasks.core.paths import Paths
 from tasks.generate.recipes import Lookup, Outcome, Row
 from tasks.generate.recipes.chain import conversation, first_fault, request_keys
@@ -56,13 +57,14 @@ def outcomes(settings: Settings, row: Row, answered: list[Row], lookup: Lookup) 
 
 def _opening(folder: Path) -> str:
     """What the model's own chat template puts before a user's text."""
-    from transformers import AutoTokenizer
+    from tasks.models.loading import load_tokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        messages = [{"role": "user", "content": MARK}]
-        before, mark, _ = str(tokenizer.apply_chat_template(messages, tokenize=False)).partition(MARK)
-    except (OSError, ValueError) as error:
+        tokenizer = load_tokenizer(folder)
+        if not isinstance(tokenizer.chat_template, str):
+            raise ModelError("there is none, or several")
+        before, mark, _ = Renderer(tokenizer).render([{"role": "user", "content": MARK}]).partition(MARK)
+    except (TemperError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"generate.teacher.model = {folder}: its chat template cannot be read ({reason}).") from None
     if not mark:

@@ -19,24 +19,33 @@ stages:
   report: {cmd: report, deps: [data/model], outs: [data/report.txt]}
 """
 
+ASKED = """\
+  asked:
+    cmd: asked
+    deps: [seed.txt]
+    params: [rate]
+    outs: [data/asked.txt, data/record.jsonl: {persist: true}]
+"""
+"""One more stage, with a record of responses: what it has on none it pays for."""
+
 OUTS = {"rows": ["data/rows.txt", "data/ledger.json"], "model": ["data/model"], "report": ["data/report.txt"]}
 
 
 class Project:
-    """The project in a folder, the current one of the test; all of its stages have run."""
+    """The project in a folder, the current one of the test; all of its stages have run. `more` are further stages."""
 
-    def __init__(self, path: Path, link: str) -> None:
+    def __init__(self, path: Path, link: str, more: str = "") -> None:
         self.path = path
         self.told: list[str] = []
         """What people were told in the last run."""
         (path / "data").mkdir()
-        (path / "dvc.yaml").write_text(PIPELINE)
+        (path / "dvc.yaml").write_text(PIPELINE + more)
         (path / "params.yaml").write_text("rate: 0.1\n")
         (path / "seed.txt").write_text("seed\n")
         subprocess.run(["git", "init", "--quiet"], cwd=path, check=True)
         with Repo.init(str(path)) as repo, repo.config.edit("repo") as config:
             config["cache"] = {"type": [link]}
-        assert self.run() == dict.fromkeys(OUTS, "ran")
+        assert self.run() == dict.fromkeys([*OUTS, "asked"] if more else OUTS, "ran")
         self.lock = Path("dvc.lock").read_bytes()
         self.bytes = self.written()
 
@@ -84,9 +93,20 @@ def work(command: Command) -> float:
         Path("data/model/deep").mkdir(parents=True)
         Path("data/model/weights.bin").write_text(_text("data/rows.txt", "params.yaml"))
         Path("data/model/deep/config.json").write_text(json.dumps({"layers": 2}))
-    else:
+    elif command.stage == "report":
         Path("data/report.txt").write_text(_text("data/model/weights.bin"))
+    else:
+        _ask(Path("data/record.jsonl"))
     return 0.1
+
+
+def _ask(record: Path) -> None:
+    """Write what is on record of one request, which the rate names, or answer it."""
+    key = hashlib.sha256(Path("params.yaml").read_bytes()).hexdigest()
+    known = {line[9:73]: line for line in record.read_text().splitlines(keepends=True)} if record.exists() else {}
+    known.setdefault(key, json.dumps({"key": key, "response": {"text": Path("params.yaml").read_text()}}) + "\n")
+    record.write_text("".join(known[key] for key in sorted(known)))
+    Path("data/asked.txt").write_text(known[key])
 
 
 def _text(*paths: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from flows.plan import preflight
 from tasks.core.errors import MachineError
+from tests.families.build import build
 from tests.flows.project import ROOT, Toy
 
 
@@ -47,11 +48,15 @@ def test_a_base_that_lacks_something(toy: Toy, monkeypatch: pytest.MonkeyPatch) 
     for name, sentence in (
         ("config.json", "model: a base needs its weights as *.safetensors; it holds none."),
         ("model.safetensors", "model: the base has no tokenizer"),
-        ("tokenizer.json", "model: the base has no chat template; name one in template.chat_template"),
+        ("tokenizer.json", "model: a model of the type None: transformers cannot read its config.json"),
     ):
         (model / name).write_text("{}")
-        (fault,) = preflight.faults()
-        assert sentence in fault
+        assert sentence in preflight.faults()[0]
+    shutil.rmtree(model)
+    build("qwen3", model)
+    (model / "chat_template.jinja").unlink()
+    (fault,) = preflight.faults()
+    assert "model: the base has no chat template; name one in template.chat_template" in fault
     toy.set("template.chat_template=plain")
     assert preflight.faults() == []
     toy.set(f"base.hub=some/model@{'0' * 40}")

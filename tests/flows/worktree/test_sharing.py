@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flows.plan.preflight import faults
+from tasks.core.paths import Paths
 from tests.flows.project import STAGES, Toy
 
 SHARE = "share: {retries: 0}\n"
@@ -20,13 +21,13 @@ def deployed(**options: Any) -> tuple[str, dict[str, str]]:
     return facts["experiment"], dict(facts["stages"])
 
 
-@pytest.mark.timeout(900)  # three runs in worktrees, with what `dvc` takes to push and to fetch
+@pytest.mark.timeout(900)  # four runs in worktrees, with what `dvc` takes to push and to fetch
 def test_what_one_machine_made_the_other_restores(new: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The revision has no dvc.lock: what was made is found by its inputs."""
-    origin = tmp_path / "origin"
-    new.dvc("remote", "add", "--default", "store", str(tmp_path / "store"))
+    """The revision has no dvc.lock: what was made is found by its inputs, and nobody pays a teacher again."""
+    origin, paid = tmp_path / "origin", new.gate / "paid"
+    new.dvc("remote", "add", "store", str(tmp_path / "store"))
     Path("infra").mkdir()
-    Path("infra/stages.yaml").write_text(SHARE)
+    Path("infra/stages.yaml").write_text("share: {retries: 0, dvc: store}\n")
     new.call("git", "add", "--all")
     new.call("git", "commit", "--quiet", "--message", "share")
     new.call("git", "clone", "--quiet", "--bare", ".", str(origin))
@@ -39,15 +40,22 @@ def test_what_one_machine_made_the_other_restores(new: Toy, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path / "other")
     assert not Path(".dvc/cache").exists()
     _, stages = deployed()
-    assert {stage for stage, how in stages.items() if how == "ran"} == {"generate"}  # DVC keeps no run cache for it
-    assert {stage for stage, how in stages.items() if how == "restored"} == STAGES - {"generate"}
-    again = {file for file in worked if file.read_text() != worked[file]}
-    assert again == {new.gate / "count-generate"}
+    assert stages == dict.fromkeys(STAGES, "restored")
+    assert {file: file.read_text() for file in worked} == worked
+    assert len(paid.read_text().splitlines()) == 1
 
     shutil.rmtree(".dvc/cache")
     new.call("git", "-C", str(Path.cwd()), "fetch", "--quiet", "origin", "refs/exps/*:refs/exps/*")
     _, stages = deployed(revision=name)
-    assert stages == dict.fromkeys(STAGES, "restored"), "where the revision has a dvc.lock, generate is found by it"
+    assert stages == dict.fromkeys(STAGES, "restored"), "the revision has a dvc.lock"
+
+    shutil.rmtree(".dvc/cache")
+    records = Paths(Path.cwd()).responses_of_runs
+    shutil.rmtree(records)
+    _, stages = deployed(revision=name, settings={"generate": {"rows": 7}})
+    assert stages["generate"] == "ran"
+    (record,) = records.glob("*.jsonl")
+    assert sorted(record.read_text().splitlines()) == sorted(paid.read_text().splitlines()), "what both paid for"
 
 
 def test_a_remote_that_nobody_configured_is_said_before_a_run(new: Toy) -> None:

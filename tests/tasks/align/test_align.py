@@ -220,3 +220,10 @@ def test_arguments_that_trl_refuses_are_told_as_a_sentence(
 def test_what_is_not_offered_is_refused_with_the_reason(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         settings_with(**values)
+
+
+def test_epochs_are_so_many_batches_of_pairs(project: Paths) -> None:
+    stage.run(settings_with(steps=None, epochs=1.5, batch_size=10, checkpoint_steps=99), project)
+    facts = tiny.read(project.aligned / "training.json")
+    assert facts["steps"] == 5  # 24 pairs are three batches
+    assert facts["epochs"] == pytest.approx(5 / 3, abs=1e-3)

@@ -181,3 +181,18 @@ def test_a_reward_model_of_other_tokens_is_refused(project: Paths) -> None:
     coder.save_pretrained(model)
     with pytest.raises(InputError, match="the tokens of this reward model are not those of the base"):
         reward_functions(settings_with(rewards=[{"kind": "model", "name": "teacher"}]), project, tiny.tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("values", "steps"),
+    [
+        ({}, 24),  # 24 prompts; a step answers one, eight times
+        ({"batch_size": 16, "gradient_accumulation": 2}, 6),
+        ({"batch_size": 16, "arguments": {"num_iterations": 2}, "checkpoint_steps": 98}, 24),
+        ({"objective": "online_dpo", "batch_size": 5, "answer_tokens": 3}, 5),
+    ],
+)
+def test_epochs_are_rounds_of_all_prompts(project: Paths, values: dict[str, Any], steps: int) -> None:
+    stage.run(settings_with(steps=None, epochs=1, prompts="pairs", **{"checkpoint_steps": 99, **values}), project)
+    facts = tiny.read(project.aligned / "training.json")
+    assert (facts["steps"], facts["epochs"]) == (steps, 1)

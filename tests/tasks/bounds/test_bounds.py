@@ -3,13 +3,16 @@
 import os
 import re
 import time
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tasks.bounds.child import in_child
 from tasks.bounds.limits import Bounds
-from tasks.bounds.patterns import searcher, usable
+from tasks.bounds.patterns import check_names, searcher, usable, usable_for_names
 from tasks.core.errors import InputError
+from tasks.train.settings import Settings
 
 MEBIBYTE = 2**20
 
@@ -123,3 +126,43 @@ def test_a_search_that_takes_too_long_names_key_and_text(monkeypatch: pytest.Mon
         InputError, match=r"^align\.rewards\.0\.pattern = '\(b\+\)\+\$': it takes more than 0\.1 seconds"
     ):
         search("b" * 60 + "!")
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["q_proj", r".*\.(q|v)_proj", r".*\..*\.(q|v)_proj", r"^(?!.*visual).*(?:q_proj|k_proj)$", r"(?:[^.]+\.)*q_proj"],
+)
+def test_patterns_for_names_of_layers_that_are_in_use_pass(expression: str) -> None:
+    assert usable_for_names(expression) == expression
+
+
+@pytest.mark.parametrize("expression", ["(a+)+", "(a|a)*", r"(\w+\s?)*!", "(.*)*(.*)*x$"])
+def test_a_pattern_for_names_is_tried_as_it_is_used(expression: str) -> None:
+    """Of a text that it has to match whole `(a+)+` goes through every part; searching, it takes the first."""
+    with pytest.raises(ValueError, match="takes more than 1 second"):
+        usable_for_names(expression)
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"target_modules": "(a+)+x"}, "target_modules: '"),
+        ({"exclude_modules": "(a+)+x"}, "exclude_modules: '"),
+        ({"feedforward_modules": "(a+)+x"}, "feedforward_modules: '"),
+        ({"target_modules_bd_a": "(a+)+x"}, "target_modules_bd_a: '"),
+        ({"modules_to_save": ["lm_head", "(a+)+x"]}, "modules_to_save: '"),
+        ({"layers_pattern": "(a+)+x"}, "layers_pattern: '"),
+        ({"layers_pattern": ["layers", "(a+)+x"]}, "layers_pattern: '"),
+        ({"rank_pattern": {"q_proj": 2, "(a+)+x": 3}}, "rank_pattern: '"),
+        ({"alpha_pattern": {"(a+)+x": 3}}, "alpha_pattern: '"),
+        ({"n_frequency_pattern": {"(a+)+x": 3}}, "n_frequency_pattern: '"),
+        ({"rank_pattern": {"(": 3}}, "rank_pattern: '"),
+    ],
+)
+def test_every_field_of_peft_that_holds_patterns_is_looked_at(fields: dict[str, Any], where: str) -> None:
+    check_names({"target_modules": ["(a+)+x"], "r": 4, "rank_pattern": {"q_proj": 2}, "bias": "(a+)+x"})
+    with pytest.raises(ValueError, match=where):
+        check_names(fields)
+    if "bd_a" not in str(fields):
+        with pytest.raises(ValidationError, match=where):
+            Settings.model_validate({"method": "lora" if "target_modules" not in fields else "vera", "peft": fields})

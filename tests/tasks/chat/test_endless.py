@@ -3,8 +3,11 @@
 import pytest
 
 from tasks.chat import renderer
-from tasks.chat.renderer import Endless, Renderer
+from tasks.chat.renderer import LARGEST, Endless, Renderer
+from tasks.chat.special_tokens import token_pattern
 from tasks.core.errors import ModelError
+from tasks.template.dialogue import DialogueRenderer
+from tasks.template.markers import TurnEnds
 from tests.tasks import tiny
 
 LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
@@ -32,6 +35,20 @@ def test_a_template_that_never_ends_is_refused_at_once(
     monkeypatch.setattr(renderer, "RENDERING", 0.2 if template == LOOP else 5.0)
     with pytest.raises(ModelError, match=f"loops or grows without end: {why}"):
         templated(template)
+
+
+def test_a_template_is_refused_by_its_length_before_it_is_compiled() -> None:
+    room = LARGEST - len(tiny.CHATML)
+    assert "docker" in templated("{#" + "x" * (room - 4) + "#}").render(tiny.conversations()[0])
+    with pytest.raises(ModelError, match=r"too large: 131,073 characters, and 131,072 are compiled"):
+        templated("x" * (room + 1))
+
+
+def test_a_quote_without_an_end_is_looked_for_once() -> None:
+    endless = templated("{# '" + "|" * 100_000 + " #}")
+    control = token_pattern(["<|im_start|>", "<|im_end|>"])
+    ends = TurnEnds(control, frozenset({"<|im_end|>"}), control)
+    assert DialogueRenderer(endless, ends, "assistant").render(tiny.conversations()[0]).turns
 
 
 def test_only_the_row_that_makes_it_loop_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -242,6 +242,86 @@ def test_the_stage_stops_with_the_column_the_place_and_the_line_to_add(paths: Pa
     assert ledger["columns"]["columns"] == {"not_read": {}, "read": {"label": "answer", "text": "question"}, "rows": 40}
 
 
+CARD = """---
+license: mit
+dataset_info:
+- config_name: other
+  features: [{name: text, dtype: string}]
+- config_name: default
+  features:
+  - name: text
+    dtype: string
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': no
+          '2': yes, please
+          '1': maybe
+---
+# Rows
+"""
+INFO = {"features": {"text": {"_type": "Value"}, "label": {"names": ["no", "maybe", "yes, please"]}}}
+LIST = {"features": {"label": {"feature": {"names": ["no", "maybe", "yes, please"], "_type": "ClassLabel"}}}}
+
+
+def table(path: Path) -> None:
+    """A table with the classes in its schema, as `datasets` writes it."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    note = {"huggingface": json.dumps({"info": INFO})}
+    rows = pa.table({"text": ["a", "b"], "label": [2, 0]}).replace_schema_metadata(note)
+    parquet.write_table(rows, path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("rows/README.md", CARD, "README.md"),
+        ("README.md", CARD, "README.md"),
+        ("rows/dataset_info.json", json.dumps(INFO), "dataset_info.json"),
+        ("rows/part/dataset_info.json", json.dumps(LIST), "dataset_info.json"),
+        ("rows/b.parquet", "", "b.parquet"),
+    ],
+)
+@pytest.mark.parametrize("value", [2, [2, 0]])
+def test_of_classes_that_are_numbers_the_names_are_given(
+    paths: Paths, file: str, content: str, says: str, value: Any
+) -> None:
+    (paths.root / "rows/part").mkdir(parents=True)
+    (paths.root / "rows" / "a.jsonl").write_text(json.dumps({"text": "my card is lost", "label": value}) + "\n")
+    if content:
+        (paths.root / file).write_text(content)
+    else:
+        table(paths.root / file)
+    with pytest.raises(InputError) as refused:
+        validate(Settings.model_validate({"input": "rows"}), paths)
+    assert (
+        "it holds numbers, and answers are texts: put the names of the classes in their place (0 is 'no', 1 is "
+        f"'maybe', 2 is 'yes, please', as {says} says); then in section clean of params.yaml write columns: "
+        "{question: text, answer: label} to train it, or columns: {ignored: [label]} to go without it."
+    ) in str(refused.value).replace("rows/part/", "").replace("part/", "").replace("rows/README", "README")
+
+
+@pytest.mark.parametrize("card", [None, "# Rows", "---\n{\n---\n", "---\ndataset_info: 3\n---\n", "---\n- 1\n---\n"])
+def test_classes_that_nobody_names_are_called_numbers(paths: Paths, card: str | None) -> None:
+    (paths.root / "rows.jsonl").write_text(json.dumps({"text": "my card is lost", "label": 3}) + "\n")
+    (paths.root / "dataset_info.json").write_text("[]")
+    if card is not None:
+        (paths.root / "README.md").write_text(card)
+    with pytest.raises(InputError, match=r"put the names of the classes in their place; then in section clean"):
+        validate(Settings.model_validate({"input": "rows.jsonl"}), paths)
+
+
+def test_of_many_classes_ten_are_named(paths: Paths) -> None:
+    (paths.root / "rows.jsonl").write_text(json.dumps({"text": "my card is lost", "label": 3}) + "\n")
+    names = [f"intent_{number}" for number in range(77)]
+    (paths.root / "dataset_info.json").write_text(json.dumps({"features": {"label": {"names": names}}}))
+    with pytest.raises(InputError, match=r"9 is 'intent_9' and 67 more, as dataset_info\.json says"):
+        validate(Settings.model_validate({"input": "rows.jsonl"}), paths)
+
+
 def test_the_first_rows_are_looked_at_before_a_run(paths: Paths) -> None:
     settings = Settings.model_validate({"input": "rows"})
     validate(settings, paths)  # no such folder yet

@@ -113,6 +113,16 @@ def test_numbers_that_are_none(project: Paths, where: str) -> None:
     assert not project.merged.exists()
 
 
+def test_an_adapter_of_whole_numbers(project: Paths) -> None:
+    def rounded(tensors: dict[str, Any]) -> None:
+        name = next(name for name in sorted(tensors) if "lora_B" in name)
+        tensors[name] = tensors[name].to(torch.int32)
+
+    edit(project.trained / "adapter_model.safetensors", rounded)
+    with pytest.raises(ModelError, match=r"the tensor .*lora_B.* holds int32, and LoRA trains floating-point numbers"):
+        run(Settings(), project)
+
+
 def test_keys_that_do_not_match(project: Paths) -> None:
     """peft warns, and goes on with a layer as it was before training."""
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.core.errors import CheckFailed, MachineError, ModelError, SettingsError
+from tasks.core.errors import CheckFailed, MachineError, SettingsError
 from tasks.core.paths import Paths
-from tasks.models.loading import load_model
+from tasks.models.loading import gguf_file, load_model
 from tasks.quantize.schemes import SCHEMES
 from tasks.quantize.settings import Settings
 from tasks.quantize.stage import run
@@ -51,6 +51,14 @@ def quantized(request: pytest.FixtureRequest, merged: Paths) -> tuple[str, Paths
     return request.param, merged
 
 
+def reload(folder: Path) -> Any:
+    """The model in `folder`: a GGUF file as llama.cpp runs it."""
+    from tasks.models.gguf.model import LlamaCpp
+
+    file = gguf_file(folder)
+    return LlamaCpp(file) if file else load_model(folder)
+
+
 def test_loads_back_near_the_merged_model(quantized: tuple[str, Paths]) -> None:
     import torch
 
@@ -58,7 +66,7 @@ def test_loads_back_near_the_merged_model(quantized: tuple[str, Paths]) -> None:
     ids = torch.arange(3, 60).unsqueeze(0)
     with torch.no_grad():
         expected = load_model(paths.merged)(ids).logits
-        reloaded = load_model(paths.quantized(scheme))(ids).logits.float()
+        reloaded = reload(paths.quantized(scheme))(ids).logits.float()
     apart = ((expected - reloaded).norm() / expected.norm()).item()
     assert apart < APART[scheme]
     assert apart > 0 or scheme == "gguf-f32"
@@ -124,7 +132,7 @@ def test_gguf_tensors(tmp_path: Path, tied: bool) -> None:
     """Against the format's own reader: every weight is there once, close to what it was, heads reordered."""
     from gguf import GGUFReader, dequantize
 
-    from tasks.models.gguf import write_gguf
+    from tasks.models.gguf.convert import write_gguf
 
     tokenizer = tiny.tokenizer()
     folder = tiny.model(tmp_path / "model", vocabulary=len(tokenizer) + 5, tied=tied, intermediate_size=100)
@@ -165,7 +173,6 @@ def test_gguf_metadata(quantized: tuple[str, Paths]) -> None:
     assert field(reader, "tokenizer.chat_template") == tiny.CHATML
     assert field(reader, "tokenizer.ggml.eos_token_id") == tokenizer.eos_token_id
     assert field(reader, "tokenizer.ggml.padding_token_id") == tokenizer.pad_token_id
-    assert field(reader, "tokenizer.ggml.add_bos_token") is False
     assert field(reader, "llama.attention.head_count_kv") == 2
     kinds = dict(zip(field(reader, "tokenizer.ggml.tokens"), field(reader, "tokenizer.ggml.token_type"), strict=True))
     assert kinds["<|im_end|>"] == 3, "control"
@@ -178,39 +185,19 @@ def test_gguf_of_a_sentencepiece_like_model(tmp_path: Path) -> None:
     import torch
     from transformers import AutoTokenizer
 
-    from tasks.models.gguf import write_gguf
+    from tasks.models.gguf.convert import write_gguf
+    from tasks.models.gguf.model import LlamaCpp
 
     folder = DATA / "models" / "stories260K-hf"
     write_gguf(folder, tmp_path / "model.gguf", "q8_0")
     known = AutoTokenizer.from_pretrained(folder)
-    reloaded = AutoTokenizer.from_pretrained(tmp_path, gguf_file="model.gguf")
+    running = LlamaCpp(tmp_path / "model.gguf")
     for text in ("Once upon a time, there was a little girl.", "Straße 東京\n\ttab", "It's 12  o'clock"):
-        assert reloaded(text)["input_ids"] == known(text)["input_ids"]
+        assert running.tokenize(text) == known(text, add_special_tokens=False)["input_ids"]
     ids = torch.tensor([known("Once upon a time, there was a")["input_ids"]])
-    options = {"max_new_tokens": 30, "do_sample": False, "pad_token_id": 0}
-    expected = load_model(folder).generate(ids, **options)
-    assert torch.equal(load_model(tmp_path).generate(ids, **options), expected)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"architectures": ["GPT2LMHeadModel"]}, "architecture GPT2LMHeadModel"),
-        ({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}, "rope scaling 'yarn'"),
-        ({"hidden_act": "gelu"}, "activation 'gelu'"),
-    ],
-)
-def test_gguf_refuses_what_it_cannot_say(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    from tasks.core.files import write_json
-    from tasks.models.gguf import write_gguf
-
-    tokenizer = tiny.tokenizer()
-    folder = tiny.model(tmp_path / "model", vocabulary=len(tokenizer))
-    tokenizer.save_pretrained(folder)
-    write_json(folder / "config.json", {**tiny.read(folder / "config.json"), **change})
-    with pytest.raises(ModelError, match=message):
-        write_gguf(folder, tmp_path / "model.gguf", "q8_0")
-    assert not (tmp_path / "model.gguf").exists()
+    expected = load_model(folder).generate(ids, max_new_tokens=30, do_sample=False, pad_token_id=0)
+    answer = running.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=30, stopping_criteria=[])
+    assert torch.equal(answer, expected)
 
 
 def test_too_far_from_merged_is_refused(merged: Paths) -> None:
@@ -237,8 +224,8 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     from tasks.quantize import schemes
 
     monkeypatch.setattr(schemes, "find_spec", lambda _: None)
-    with pytest.raises(MachineError, match=r"gguf-q4_k_m: it needs the package llama_cpp.*temper\[llama\]"):
-        run(Settings(), Paths(), "gguf-q4_k_m")
+    with pytest.raises(MachineError, match=r"torchao-int8: it needs the package torchao.*temper\[torchao\]"):
+        run(Settings(), Paths(), "torchao-int8")
 
 
 def test_unknown_scheme() -> None:

@@ -309,6 +309,25 @@ def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(projec
     assert "<h3>Loss, alignment</h3>" in page(project)
 
 
+def test_what_an_adapter_leaves_alone_and_shares_of_low_bits_are_in_page_and_card(project: Paths) -> None:
+    training = read_json(project.trained / "training.json", "train")
+    experts = ["model.layers.*.mlp.experts.gate_up_proj 46.0%", "model.layers.*.mlp.gate 1.5%"]
+    write_json(
+        project.trained / "training.json",
+        {**training, "tuned_share": 0.525, "left_out": experts, "low_bits_share": 0.875},
+    )
+    quantization = project.quantized(SCHEMES[0]) / "quantization.json"
+    write_json(quantization, {**read_json(quantization, "quantize"), "low_bits": 0.625})
+    run(Settings(), project)
+    card = (project.report / "model_card.md").read_text()
+    assert f"| the adapter leaves alone | 47.5 % of the layers' weights: {', '.join(experts)} |" in card
+    assert "| base in low bits while training | 87.5 % of the layers' weights |" in card
+    assert f"leaves 47.5 % of the weights in matrices alone, embeddings and head apart: {', '.join(experts)}." in page(
+        project
+    )
+    assert all("62.5 %" in text for text in (card, page(project)))
+
+
 def test_unfinished_run(project: Paths) -> None:
     shutil.rmtree(project.evaluation("merged"))
     with pytest.raises(InputError, match="no scores of merged; run the stage evaluate first"):

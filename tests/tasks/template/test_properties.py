@@ -46,7 +46,7 @@ ODD = st.sampled_from(
     (" ", "  ", "\n", "\n\n", "\t", "\r\n", "\u00a0", "e\u0301", "\u202eabc", "👩‍👩‍👧", "שלום", "\ufeff", "\ufffd")
 )
 PLAIN = st.one_of(
-    st.text(st.characters(codec="utf-8", exclude_characters="<"), max_size=12), ODD, st.just("docker stop")
+    st.text(st.characters(codec="utf-8", exclude_characters="<▁"), max_size=12), ODD, st.just("docker stop")
 )
 
 
@@ -137,6 +137,13 @@ def test_what_is_trained_is_what_was_said(kind: str, written: str, turns: Turns)
             assert part.ids[:start] == before.ids
     if not outcome.notes["quoted"] and templater.renderer.takes_system:
         assert part.ids == coder.apply_chat_template(turns)["input_ids"]
+
+
+def test_a_letter_that_a_tokenizer_keeps_for_the_space_is_noticed() -> None:
+    """sentencepiece writes spaces as U+2581, so a text that holds that letter reads as another one."""
+    turns = [{"role": "user", "content": "docker stop"}, {"role": "assistant", "content": "▁"}]
+    (outcome,) = stage("pieces", "marked").outcomes([row(turns)])
+    assert outcome.reason == "unknown"
 
 
 @BOTH

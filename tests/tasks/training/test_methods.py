@@ -73,6 +73,8 @@ def test_every_optimiser_of_transformers_is_offered_or_refused() -> None:
         ({"method": "loftq"}, "not offered: peft computes it on CUDA only"),
         ({"method": "bottleneck-adapter"}, "not offered: the library adapters works with transformers up to 4.57"),
         ({"method": "lorra"}, "did you mean 'lora'"),
+        ({"method": "lora", "peft": {"init_lora_weights": "loftq"}}, "loftq is not offered: peft computes it on CUDA"),
+        ({"method": "lora", "peft": {"init_lora_weights": "pissa_niter_4"}}, "is the method pissa; set method to it"),
         ({"method": "full", "peft": {"r": 4}}, "no effect on a method without an adapter"),
         ({"method": "dora", "peft": {"lora_alpha": 4}}, "lora_alpha is the key lora.alpha"),
         ({"method": "trainable_tokens"}, "needs token_indices"),

@@ -48,7 +48,7 @@ def losses(project: Paths, folder: Path, padding_free: bool) -> list[float]:
 
 def test_losses_are_those_of_padded_batches(project: Paths, tmp_path: Path) -> None:
     padded, free = (losses(project, tmp_path / str(kind), kind) for kind in (False, True))
-    assert len(padded) >= SMALL.steps
+    assert len(padded) >= SMALL.step_count
     assert free == pytest.approx(padded, rel=1e-5)
 
 

@@ -13,6 +13,10 @@ from tests.flows.bridge.small import OUTS, Project
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return cloned(tmp_path, monkeypatch)
+
+
+def cloned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> Project:
     """A project that has pushed all it made; the current folder is a clone of it that has no cache.
 
     git has its files and no dvc.lock, as where the run was another experiment.
@@ -20,7 +24,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     mine, other = tmp_path / "mine", tmp_path / "other"
     mine.mkdir()
     monkeypatch.chdir(mine)
-    project = Project(mine, "copy")
+    project = Project(mine, "copy", more)
     with Repo() as repo:
         with repo.config.edit("repo") as config:
             config["remote"], config["core"]["remote"] = {"store": {"url": str(tmp_path / "store")}}, "store"

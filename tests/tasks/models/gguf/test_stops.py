@@ -14,7 +14,7 @@ gguf = pytest.importorskip("gguf")
 def written(folder: Path, *controls: str) -> dict[str, Any]:
     """The texts of the special ids in a file of a model that stops at `controls` too."""
     from tasks.chat.stops import save_stop_ids
-    from tasks.models.gguf import write_gguf
+    from tasks.models.gguf.convert import write_gguf
 
     tokenizer = tiny.tokenizer()
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", *controls]})

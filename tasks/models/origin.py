@@ -15,12 +15,15 @@ from tasks.models.skeleton import configured_base
 UNNAMED = "unnamed"
 """What `merge.base_names` calls the base of an adapter that names none."""
 
+NAMED = "add {name!r} to merge.base_names"
 
-def check_origin(folder: Path, location: str, base: Path, names: Collection[str]) -> None:
+
+def check_origin(folder: Path, location: str, base: Path, names: Collection[str], remedy: str = NAMED) -> None:
     """Raise `ModelError` unless the adapter in `folder` was trained on the model in `base`, as far as it tells.
 
     `location`: what the base is called: a name on the hub, or a folder. `names`: what else it is called, by the key
-    merge.base_names. An adapter that temper trained is told by the hash of its base, see `tasks.merge.adapter`.
+    merge.base_names. `remedy`: what to do where it is the very same model by another name. An adapter that temper
+    trained is told by the hash of its base, see `tasks.merge.adapter`.
     """
     if _recorded(folder):
         return
@@ -31,7 +34,8 @@ def check_origin(folder: Path, location: str, base: Path, names: Collection[str]
     named = "names no base" if name == UNNAMED else f"was trained on {name}"
     raise ModelError(
         f"{folder}: the adapter {named} by its adapter_config.json, has no training.json, and the base is {location}. "
-        f"If that is the very same model, add {name!r} to merge.base_names; else put the adapter's own base there."
+        f"If that is the very same model, {remedy.format(name=name, location=location)}; else put the adapter's own "
+        "base there."
     )
 
 

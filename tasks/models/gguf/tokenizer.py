@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Collection
 from typing import Any
 
 import gguf
@@ -14,23 +13,24 @@ WORDS = {
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+    r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen35",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+": "tekken",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+": "gpt-4o",
 }
 """How text is cut into words before merging: the regular expression, and llama.cpp's name for it."""
 
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
-ENDS = frozenset({
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
-    "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>",
-})  # fmt: skip
-"""Tokens at which llama.cpp stops whatever the file says (`special_eog_ids` in llama-vocab.cpp)."""
-
-
-def add_tokenizer(writer: Any, tokenizer: Any, size: int, stops: Collection[int]) -> None:
+def add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
     """Write vocabulary, merges or scores, kinds of tokens, special ids and chat template.
 
-    `size`: rows of embeddings. `stops`: ids at which generation ends.
+    `size`: rows of embeddings.
     """
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     model = backend["model"]
@@ -41,7 +41,7 @@ def add_tokenizer(writer: Any, tokenizer: Any, size: int, stops: Collection[int]
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
     if byte_level:
         writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre(_words(backend))
+        writer.add_tokenizer_pre(words(backend))
     else:
         writer.add_tokenizer_model("llama")
         writer.add_tokenizer_pre("default")
@@ -55,27 +55,11 @@ def add_tokenizer(writer: Any, tokenizer: Any, size: int, stops: Collection[int]
     for name in ("bos", "eos", "pad", "unk"):
         if (number := getattr(tokenizer, f"{name}_token_id")) is not None:
             getattr(writer, f"add_{name}_token_id")(number)
-    _add_stops(writer, tokenizer, stops)
     plain = tokenizer("a")["input_ids"]
     writer.add_add_bos_token(tokenizer.bos_token_id is not None and plain[0] == tokenizer.bos_token_id)
     writer.add_add_eos_token(plain[-1] == tokenizer.eos_token_id)
     if tokenizer.chat_template:
         writer.add_chat_template(tokenizer.chat_template)
-
-
-def _add_stops(writer: Any, tokenizer: Any, stops: Collection[int]) -> None:
-    """Beside the end token the format has room for two stops: end of turn and end of message.
-
-    Those go first that llama.cpp does not know by name. Where there are more of them, it says so.
-    """
-    others = sorted({*stops} - {tokenizer.eos_token_id})
-    unknown = [number for number in others if tokenizer.convert_ids_to_tokens(number) not in ENDS]
-    first, second, *left_out = [*unknown, *[number for number in others if number not in unknown], None, None]
-    writer.add_eot_token_id(tokenizer.eos_token_id if second is None else second)
-    if first is not None:
-        writer.add_eom_token_id(first)
-    if lost := [str(tokenizer.convert_ids_to_tokens(number)) for number in left_out if number in unknown]:
-        print(f"gguf: the format has no room for further stops, so llama.cpp runs on behind {', '.join(lost)}")
 
 
 def _tokens(tokenizer: Any, size: int) -> list[str]:
@@ -110,7 +94,7 @@ def _scores(tokens: list[str], merges: list[str]) -> list[float]:
     return [-float(ranks.get(token, len(merges))) for token in tokens]
 
 
-def _words(backend: dict[str, Any]) -> str:
+def words(backend: dict[str, Any]) -> str:
     """llama.cpp's name for the way this byte-level tokenizer cuts text into words."""
     steps = backend["pre_tokenizer"] or {}
     steps = steps.get("pretokenizers", [steps])

@@ -1,0 +1,93 @@
+"""What the numbers in a column of classes stand for, as the data say: a features file, a table's schema, a card."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import TemperError
+from tasks.core.json_files import read_object
+from tasks.core.yaml_files import parse
+
+INFO, CARD = "dataset_info.json", "README.md"
+"""What `datasets` writes beside rows, and the card of a data set of the hub."""
+
+FILES = 20
+"""Files of each kind that are looked at."""
+
+
+DEEPEST = 8
+"""Levels of a description within which names are looked for."""
+
+
+def class_names(data: Path, column: str) -> tuple[list[str], str]:
+    """The names of the classes in `column`, in the order of their numbers, and the file that has them; [] and "".
+
+    `data`: the file or folder that the rows are from. A card may stand a folder above it, as on the hub.
+    """
+    folder = data if data.is_dir() else data.parent
+    for file, features in _features(data, folder):
+        described = features.get(column)
+        if names := _names(described):
+            return names, file.relative_to(folder.parent).as_posix() if file.parent != folder else file.name
+    return [], ""
+
+
+def _features(data: Path, folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Files, each with the features (column -> description) that it lists. What cannot be read lists none."""
+    tables, infos = [data], [folder / INFO]
+    if data.is_dir():
+        tables, infos = sorted(data.rglob("*.parquet"))[:FILES], sorted(data.rglob(INFO))[:FILES]
+    for file in infos:
+        with suppress(TemperError, OSError):
+            yield file, _by_column(read_object(file).get("features"))
+    for file in tables:
+        if file.suffix == ".parquet":
+            yield file, _by_column(_schema(file))
+    for card in (folder / CARD, folder.parent / CARD):
+        info = _front_matter(card).get("dataset_info")
+        for part in info if isinstance(info, list) else [info]:  # a list where there are several configurations
+            if isinstance(part, dict):
+                yield card, _by_column(part.get("features"))
+
+
+def _schema(file: Path) -> Any:
+    """The features that `datasets` notes in the schema of a table."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        metadata = parquet.read_schema(file).metadata or {}
+        return json.loads(metadata.get(b"huggingface", b"{}"))["info"]["features"]
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _front_matter(card: Path) -> dict[str, Any]:
+    """The YAML between the first two lines of `---`."""
+    try:
+        start, *more = card.read_text(encoding="utf-8").split("---\n", 2)
+        value = parse(more[0], "safe") if len(more) == 2 and not start.strip() else None
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _by_column(features: Any) -> dict[str, Any]:
+    """Features as a mapping: cards have a list of them, each with its name."""
+    if isinstance(features, list):
+        return {str(one.get("name")): one for one in features if isinstance(one, dict)}
+    return features if isinstance(features, dict) else {}
+
+
+def _names(described: Any, level: int = 0) -> list[str]:
+    """The `names` in the description of a feature, which may be a list of classes; by number where they are mapped."""
+    if not isinstance(described, dict) or level > DEEPEST:
+        return []
+    names = described.get("names")
+    if isinstance(names, list):
+        return [str(name) for name in names]
+    if isinstance(names, dict) and all(str(number).isdecimal() for number in names):
+        return [str(names[number]) for number in sorted(names, key=int)]
+    return next((inner for value in described.values() if (inner := _names(value, level + 1))), [])

@@ -1,0 +1,131 @@
+"""A pass forward and back of a model without numbers: the most memory that PyTorch has in use at one time in it.
+
+    skeleton = build("train", folder, Tuning(), bfloat16=True)
+    measure_pass(skeleton, Batch(lines=4, tokens=2048, labelled=2048)).peak
+
+Shapes: `B` lines of a batch, `T` tokens of a line, `K` labelled positions of a line, `H` hidden size, `V` vocabulary.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from tasks.memory.private_torch import LiveBytes
+from tasks.memory.skeleton import Skeleton
+from tasks.training.methods import METHODS
+from tasks.training.settings import Batched
+
+TILE_TOKENS, TILE_WIDTH = 4096, 32768
+"""Logits that trl 1.16 makes at one time where it computes the loss in tiles: tokens, and entries of the vocabulary."""
+
+DENSE = 4096
+"""Tokens up to which rows stand one after the other; see `tasks.training.padding`."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What goes through the model at one time."""
+
+    lines: int
+    """B; 1 where rows stand one after the other."""
+    tokens: int
+    """T."""
+    labelled: int
+    """K: positions of a line for which logits are made."""
+    masked: bool = False
+    """Whether attention goes by a mask of the shape (B, 1, T, T): where lines are padded, or hold several rows."""
+    tiled: bool = False
+    """Whether the loss is computed in tiles, without the logits of all positions at one time."""
+    scores: bool = False
+    """Whether a number is made of a line, and no logits."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Bytes at the moment at which most are in use, weights and optimiser states left out."""
+
+    peak: int
+    """All."""
+    logits: int
+    """Logits, their copies and their gradients."""
+
+
+class _TiledLoss(torch.autograd.Function):
+    """The loss as trl's tiles take memory for it; its value says nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Any, weight: Any, tile_type: Any) -> Any:
+        ctx.save_for_backward(hidden, weight)
+        ctx.tile_type = tile_type
+        _tile(hidden, weight, tile_type)
+        return hidden.new_zeros((), dtype=torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        hidden, weight = ctx.saved_tensors
+        total = torch.zeros(hidden.shape, dtype=torch.float32)
+        of_weight = torch.zeros(weight.shape, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        _tile(hidden, weight, ctx.tile_type)
+        return total.to(hidden.dtype), of_weight, None
+
+
+def _tile(hidden: Any, weight: Any, tile_type: Any) -> None:
+    width = min(TILE_WIDTH, weight.shape[0])
+    tile = torch.empty((min(len(hidden), TILE_TOKENS), width), dtype=tile_type)
+    part = weight[:width].to(tile_type)
+    del tile, part
+
+
+def measure_pass(skeleton: Skeleton, batch: Batch, *, accumulated: bool = False) -> Pass:
+    """What a pass of the model takes for `batch`. `accumulated`: gradients of an earlier pass are there already."""
+    model, bfloat16 = skeleton.model, skeleton.bfloat16
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    vocabulary = model.config.get_text_config().vocab_size
+    widths = () if batch.scores else (vocabulary, min(TILE_WIDTH, vocabulary))
+    live = LiveBytes([*model.parameters(), *model.buffers()], widths)
+    with skeleton.mode, live:
+        if accumulated:
+            for weight in trained:
+                weight.grad = torch.zeros_like(weight)
+        computing: Any = torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext()
+        with computing:
+            loss = _loss(model, batch, torch.bfloat16 if bfloat16 else torch.float32)
+        loss.backward()
+        del loss
+        for weight in trained:
+            weight.grad = None
+    return Pass(live.peak, live.logits)
+
+
+def _loss(model: Any, batch: Batch, tile_type: Any) -> Any:
+    lines, tokens = batch.lines, batch.tokens
+    inputs: dict[str, Any] = {"input_ids": torch.zeros(lines, tokens, dtype=torch.long)}  # (B, T)
+    if batch.masked:
+        inputs["attention_mask"] = torch.ones(lines, 1, tokens, tokens, dtype=torch.bool)
+    inputs["position_ids"] = torch.arange(tokens).expand(lines, tokens)
+    if batch.scores:
+        return model(**inputs, use_cache=False).logits.float().sum()
+    targets = torch.zeros(lines * batch.labelled, dtype=torch.long)
+    if not batch.tiled:
+        logits = model(**inputs, use_cache=False, logits_to_keep=batch.labelled).logits  # (B, K, V)
+        return cross_entropy(logits.flatten(0, 1).float(), targets, reduction="sum")
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = inner.base_model(**inputs, use_cache=False).last_hidden_state  # (B, T, H)
+    head = inner.get_output_embeddings()
+    tiled: Any = _TiledLoss.apply
+    return tiled(hidden[:, -batch.labelled :].flatten(0, 1), head.weight, tile_type)
+
+
+def batch_of(settings: Batched, longest: int, labelled: int, *, packed: bool, card: bool) -> Batch:
+    """The batch with the most tokens that training by `settings` makes of rows, or packs, of `longest` tokens.
+
+    `labelled`: positions with a loss in the longest one. `card`: it goes through a graphics card.
+    """
+    lines = settings.batch_size
+    alone = settings.padding_free is True or (settings.padding_free == "auto" and longest * lines <= DENSE)
+    if not packed and alone and lines > 1 and METHODS[getattr(settings, "method", "full")].side_by_side:
+        return Batch(1, longest * lines, labelled * lines, masked=True, tiled=card)
+    return Batch(lines, longest, labelled, masked=packed, tiled=card)

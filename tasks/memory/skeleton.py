@@ -1,0 +1,118 @@
+"""The base with what shall be tuned on it, without numbers: made from its configuration alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from tasks.memory.private_torch import fake_tensors
+from tasks.models.classes import auto_class
+from tasks.training.adapters import attach
+from tasks.training.estimate import QUANTIZED_BITS
+from tasks.training.methods import METHODS
+from tasks.training.settings import Tuning
+
+HALVED = (torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """A model of fake tensors, and what its weights take."""
+
+    model: Any
+    mode: Any
+    """The context in which its tensors were made; work with it there."""
+    bfloat16: bool
+    """Whether it computes in bfloat16, and not in float32."""
+    weights: int
+    """Bytes of all weights as they are held while it is trained."""
+    trained: int
+    """Weights that are trained; each is held in float32, and so is its gradient."""
+    largest: int
+    """The most numbers in a trained tensor."""
+    unpacked: int
+    """Bytes of the largest quantised layer as it is unpacked to compute with it; 0 where none is quantised."""
+
+
+def build(
+    what: str, config: Any, tuning: Tuning, *, bfloat16: bool, checkpointed: bool, scores: bool = False
+) -> Skeleton:
+    """The model with transformers' configuration `config`, tuned by `tuning` as the section `what` says.
+
+    `checkpointed`: activations are computed again in the backward pass. `scores`: with the head of a reward model.
+    Raises `SettingsError` where the method does not fit the model.
+    """
+    held, quantized = frozen_type(config, tuning), tuning.quantized
+    with torch.device("meta"), TemporaryDirectory(prefix="temper-") as scratch:
+        model = _empty(config, held, scores)
+        layers = _quantized_layers(model) if quantized else []
+        for layer in layers:  # unpacked layer by layer to what is computed in
+            layer.to(torch.bfloat16 if bfloat16 else torch.float32)
+        model = attach(
+            what, plain(tuning), model, None, Path(scratch), False, task="SEQ_CLS" if scores else "CAUSAL_LM"
+        )
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.data = weight.data.float()
+    mode = fake_tensors()
+    with mode:
+        _fill(model)
+    if checkpointed:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    model.train()
+    of_layers = [layer.weight for layer in layers]
+    inside = {id(weight) for weight in of_layers}
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    rest = sum(weight.numel() * weight.element_size() for weight in model.parameters() if id(weight) not in inside)
+    packed = sum(weight.numel() for weight in of_layers) * QUANTIZED_BITS[quantized] / 8 if quantized else 0.0
+    return Skeleton(
+        model=model,
+        mode=mode,
+        bfloat16=bfloat16,
+        weights=rest + round(packed),
+        trained=sum(weight.numel() for weight in trained),
+        largest=max((weight.numel() for weight in trained), default=0),
+        unpacked=max((weight.numel() * weight.element_size() for weight in of_layers), default=0),
+    )
+
+
+def _fill(model: Any) -> None:
+    """Put fake tensors on the CPU, for which autocast works, in the place of those on the meta device."""
+    fakes: dict[int, Any] = {}
+    for module in model.modules():
+        for name, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+            if id(tensor) not in fakes:
+                empty: Any = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+                weight = isinstance(tensor, torch.nn.Parameter)
+                fakes[id(tensor)] = torch.nn.Parameter(empty, requires_grad=tensor.requires_grad) if weight else empty
+            setattr(module, name, fakes[id(tensor)])
+
+
+def frozen_type(config: Any, tuning: Tuning) -> Any:
+    """In what the weights are held that are not trained: a base of 16 bits stays so under an adapter."""
+    stored = config.dtype or getattr(config.get_text_config(), "dtype", None)
+    if isinstance(stored, str):
+        stored = getattr(torch, stored)
+    return stored if METHODS[tuning.method].kind is not None and stored in HALVED else torch.float32
+
+
+def plain(tuning: Tuning) -> Tuning:
+    """`tuning` without what looks at numbers before training; it takes the same memory afterwards."""
+    method = METHODS[tuning.method]
+    looks = method.lora and method.preset.get("init_lora_weights")
+    return tuning.model_copy(update={"method": "lora"}) if looks else tuning
+
+
+def _empty(config: Any, held: Any, scores: bool) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    kind = AutoModelForSequenceClassification if scores else auto_class(config)
+    return kind.from_config(config, dtype=held, trust_remote_code=False)
+
+
+def _quantized_layers(model: Any) -> list[Any]:
+    """Its linear layers but the head, which bitsandbytes packs."""
+    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    return [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer is not head]

@@ -1,0 +1,164 @@
+"""What is trained, on what batches, as params.yaml and what is there of the data say: for pricing it beforehand."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tasks.align.objectives import OBJECTIVES
+from tasks.align.settings import Settings as Align
+from tasks.core.errors import InputError
+from tasks.core.paths import PATHS, Paths
+from tasks.core.settings import load, read
+from tasks.memory.passes import Batch, batch_of
+from tasks.memory.price import Price, price
+from tasks.models.record import base_folder
+from tasks.models.skeleton import configured_base
+from tasks.template.settings import Settings as Template
+from tasks.train.settings import Settings as Train
+from tasks.training.methods import METHODS
+from tasks.training.settings import Tuning
+
+ASSUMED = 2048
+"""Tokens of the longest row where neither the data nor a setting tell."""
+
+PAIRED = ("dpo", "kto", "orpo", "cpo", "simpo", "reward", "online_dpo")
+"""Objectives for which two answers an item go through the model at one time."""
+
+WHOLE = ("orpo", "cpo", "simpo", "online_dpo", "gkd")
+"""Objectives for which trl 1.16 makes the logits of all positions at one time."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of the longest row or pack, and positions with a loss in it; `source`: where the numbers come from."""
+
+    longest: int
+    labelled: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """A stage that trains."""
+
+    what: str
+    section: str
+    """Of params.yaml, whose keys change what it takes."""
+    settings: Any
+    """How long, and in what batches."""
+    tuned: Any
+    """`settings` with the method by which it tunes."""
+    config: Any
+    """transformers' configuration of the base."""
+    lengths: Lengths
+    packed: bool = False
+    card: bool = True
+
+    def batch(self, settings: Any) -> Batch:
+        """What goes through the model at one time."""
+        longest, labelled = self.lengths.longest, self.lengths.labelled
+        if self.what == "train":
+            return batch_of(settings, longest, labelled, packed=self.packed, card=self.card)
+        name = settings.objective
+        lines = settings.batch_size * (2 if name in PAIRED else 1)
+        scores = OBJECTIVES[name].trains_reward_model
+        return Batch(lines, longest, labelled, masked=lines > 1, tiled=name not in WHOLE, scores=scores)
+
+    def price(self, settings: Any = None) -> Price:
+        """What it takes by its settings, or by changed ones."""
+        settings = settings or self.tuned
+        bfloat16 = settings.dtype != "float32" if self.card else _computes_in_bfloat16(settings, self.config)
+        cost = price(
+            self.what, self.config, settings, settings, self.batch(settings), bfloat16=bfloat16, card=self.card
+        )
+        whole = METHODS[settings.method].kind is None
+        compared = self.what == "align" and OBJECTIVES[settings.objective].uses_reference
+        return replace(cost, weights=2 * cost.weights) if whole and compared else cost  # with a copy of itself
+
+    def about(self) -> str:
+        """What the numbers hold for."""
+        settings, batch = self.tuned, self.batch(self.tuned)
+        loss = "scores" if batch.scores else "loss in tiles" if batch.tiled else "loss on all logits at one time"
+        kept = "activations computed again" if settings.gradient_checkpointing else "activations kept"
+        return (
+            f"{settings.method}, {settings.optimizer}, batches of {batch.lines} x {batch.tokens} tokens "
+            f"({self.lengths.source}), attention {attention(self.config)}, {loss}, {kept}"
+        )
+
+
+def _computes_in_bfloat16(settings: Any, config: Any) -> bool:
+    from tasks.training.arguments import bfloat16, width
+
+    return bfloat16(settings.dtype, True, width(config))
+
+
+def attention(config: Any) -> str:
+    """The kernel of attention that transformers takes for the base."""
+    return str(getattr(config, "_attn_implementation", None) or "sdpa")
+
+
+def trainings(params: Path, paths: Paths, card: bool = True) -> list[Training]:
+    """The stages that train by the file `params`. Raises `InputError` where the base's configuration is not there."""
+    train, align = load(Train, params, "train"), load(Align, params, "align")
+    template = load(Template, params, "template")
+    if not train.enabled and align.objective == "off":
+        return []
+    config = base_config(params, paths)
+    lengths = row_lengths(paths, template, config)
+    stages = []
+    if train.enabled:
+        stages.append(Training("train", "train", train, train, config, lengths, template.packing, card))
+    if align.objective != "off":
+        goes_on = align.start == "train" and not OBJECTIVES[align.objective].trains_reward_model and train.enabled
+        tuned = (
+            align.model_copy(update={name: getattr(train, name) for name in Tuning.model_fields}) if goes_on else align
+        )
+        stages.append(Training("align", "align", align, tuned, config, lengths, card=card))
+    return stages
+
+
+def base_config(params: Path, paths: Paths) -> Any:
+    """transformers' configuration of the base: of the project's folder, of the one that was trained, or of the hub."""
+    from transformers import AutoConfig
+
+    folder: Any = None
+    options: dict[str, Any] = {}
+    if (configured := configured_base()) is not None:
+        folder = configured[1]
+    elif hub := (read(params, "safe").get("base") or {}).get("hub"):
+        folder, _, options["revision"] = str(hub).partition("@")
+    elif (paths.base / "base.json").is_file():
+        folder = base_folder(paths)
+    if folder is None:
+        raise InputError(
+            "check --card: the base is trained from a seed and is not there yet, so nobody knows its size; run "
+            "temper run base first."
+        )
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{PATHS.params}: the configuration of the base {folder} cannot be read "
+            f"({' '.join(str(error).split())[:200]}); check base.folder or base.hub, and the network."
+        ) from None
+
+
+def row_lengths(paths: Paths, template: Template, config: Any) -> Lengths:
+    """Of the data as the stage template left them; before that, what its settings allow."""
+    context = getattr(config.get_text_config(), "max_position_embeddings", None) or ASSUMED
+    try:
+        audit = json.loads(paths.audit.read_text())
+        counts, longest = audit["splits"]["train"]["trained"], audit["splits"]["train"]["lengths"]["max"]
+        if template.packing:
+            longest = template.max_length or audit["max_length"]["tokens"]
+        share = counts["supervised_tokens"] / max(counts["tokens"], 1) or 1.0
+        return Lengths(int(longest), max(1, round(longest * min(share, 1.0))), "the longest of your data")
+    except (OSError, ValueError, KeyError):
+        pass
+    if template.max_length:
+        return Lengths(template.max_length, template.max_length, "template.max_length")
+    if template.packing:
+        return Lengths(context, context, "the context of the base, which packs fill")
+    longest = min(context, ASSUMED)
+    return Lengths(longest, longest, "assumed; template.max_length or your data say more")

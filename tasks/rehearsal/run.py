@@ -1,0 +1,97 @@
+"""What would be refused of the base that params.yaml names, all of it before any stage has run.
+
+    for fault in faults(): ...
+
+Reads configuration, tokenizer and the headers of the weights; what neither tells is tried on a small copy. Takes some
+seconds, and nothing where there is no base yet.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.base.ready import check, is_model
+from tasks.core.errors import ModelError, TemperError
+from tasks.core.settings import PARAMS, load
+from tasks.models.skeleton import configured_base
+from tasks.rehearsal.kind import check_forward, known_configuration
+from tasks.rehearsal.smaller import check_shares
+from tasks.rehearsal.weights import full_size
+from tasks.stages import stage
+
+
+def faults() -> Iterator[TemperError]:
+    """What stages would refuse of the base; nothing where its folder is no model, or lacks what a model needs."""
+    if (configured := configured_base()) is None:
+        return
+    location, folder = configured
+    try:
+        if is_model(folder):
+            check(folder, location)
+    except ModelError:
+        return  # said of its files by whoever looks at those
+    try:
+        config = known_configuration(folder, location)
+        skeleton = full_size(folder, config, location)
+        check_forward(skeleton, location)
+    except TemperError as error:
+        yield error
+        return
+    yield from _of(lambda: _check_vocabulary(folder, location))
+    quantize = _section("quantize")
+    yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
+    yield from _tried(folder, config, skeleton, location)
+
+
+def _of(check: Callable[[], None]) -> Iterator[TemperError]:
+    try:
+        check()
+    except TemperError as error:
+        yield error
+
+
+def _section(name: str) -> Any:
+    return load(stage(name).settings, Path(PARAMS), name)
+
+
+def _check_vocabulary(folder: Path, location: str) -> None:
+    """Raise `InputError` and `ModelError` for what the stage template would refuse of the base alone."""
+    from tasks.template.tokenizer import load as load_tokenizer
+    from tasks.template.tokenizer import max_length
+
+    settings = _section("template")
+    tokenizer, _ = load_tokenizer(folder, settings)
+    max_length(tokenizer, folder, settings.max_length)
+
+
+def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[TemperError]:
+    """What a small copy of the base cannot do."""
+    import torch
+    from transformers import AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    from tasks.rehearsal import trial
+    from tasks.rehearsal.miniature import miniature
+    from tasks.training.coverage import check_low_bits
+
+    torch.set_num_threads(1)
+    disable_progress_bar()
+
+    train, align, template = (_section(name) for name in ("train", "align", "template"))
+    options = train.attention_options if train.attention in ("sdpa", "eager") else {}
+    if (model := miniature(config, **options)) is None:
+        return
+    before = list(_of(lambda: trial.check_causal(model, location)))
+    if before:
+        yield from before
+        return
+    if train.enabled:
+        yield from _of(lambda: trial.check_rows_apart(model, train, template.packing))
+    what, tuning = ("train", train) if train.enabled else ("align", align)
+    yield from _of(lambda: check_low_bits(what, tuning, skeleton))
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    new = bool(template.new_tokens)
+    quantize = _section("quantize")
+    held = tuning.quantized if tuning.method != "full" else None
+    yield from _of(lambda: trial.check_bits(lambda: miniature(config), quantize.schemes, held, tokenizer, location))
+    yield from _of(lambda: trial.rehearse(what, lambda: miniature(config), tuning, new, tokenizer, location))

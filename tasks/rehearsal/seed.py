@@ -1,0 +1,50 @@
+"""Names of layers and weights in the settings, looked up in the model that a seed will become, before it is trained."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.align.objectives import OBJECTIVES
+from tasks.core.errors import SettingsError
+from tasks.core.settings import PARAMS, load
+from tasks.stages import stage
+
+
+def names_parts() -> bool:
+    """Whether settings name parts of a base that is trained from a seed."""
+    base = _section("base")
+    seed = not base.hub and (Path(base.folder) / "assistant.yaml").is_file()
+    return seed and any(settings.particular for _, settings, _ in _tunings())
+
+
+def faults() -> Iterator[SettingsError]:
+    """What the stages train and align would refuse of such names."""
+    import torch
+    from transformers import LlamaForCausalLM, LlamaForSequenceClassification
+
+    from tasks.base.pretrain import configuration
+    from tasks.training.adapters import check_parts
+
+    architecture = _section("base").architecture
+    for what, settings, scores in _tunings():
+        with torch.device("meta"):
+            kind: Any = LlamaForSequenceClassification if scores else LlamaForCausalLM
+            skeleton = kind(configuration(architecture, architecture.vocabulary))
+        try:
+            check_parts(what, settings, skeleton)
+        except SettingsError as error:
+            yield error
+
+
+def _tunings() -> Iterator[tuple[str, Any, bool]]:
+    """Stages that tune the base, their settings, and whether as a reward model."""
+    train, align = _section("train"), _section("align")
+    if train.enabled:
+        yield "train", train, False
+    objective = OBJECTIVES[align.objective]
+    if align.objective != "off" and (align.start == "base" or objective.trains_reward_model):
+        yield "align", align, objective.trains_reward_model
+
+
+def _section(name: str) -> Any:
+    return load(stage(name).settings, Path(PARAMS), name)

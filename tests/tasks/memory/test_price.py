@@ -1,0 +1,50 @@
+"""Weights, gradients and optimiser states are what they are by hand, and shallow models stand for a deep one."""
+
+from typing import Any
+
+import pytest
+
+from tasks.memory.passes import Batch
+from tasks.memory.price import price
+from tasks.training.settings import LoRA, Optimization, Tuning
+
+
+def llama(layers: int) -> Any:
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=1000, tie_word_embeddings=False, dtype="bfloat16",
+    )  # fmt: skip
+
+
+LAYER = 64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128  # q and o, k and v, gate, up and down
+WEIGHTS = 2 * 1000 * 64 + 64 + 6 * (LAYER + 2 * 64)
+ADAPTER = 6 * 4 * (2 * (64 + 64) + 2 * (64 + 32) + 3 * (64 + 128))  # rank 4
+
+
+def test_a_frozen_base_stays_in_16_bits_and_what_is_trained_is_float32() -> None:
+    tuning = Tuning(method="lora", lora=LoRA(r=4))
+    paid = price("train", llama(6), tuning, Optimization(), Batch(2, 32, 32), bfloat16=True, card=True)
+    assert paid.weights == 2 * WEIGHTS + 4 * ADAPTER
+    assert (paid.gradients, paid.optimizer) == (4 * ADAPTER, 8 * ADAPTER)
+    assert paid.logits >= 2 * 32 * 1000 * 4
+
+
+def test_full_training_holds_sixteen_bytes_a_weight() -> None:
+    tuning = Tuning(method="full")
+    paid = price("train", llama(6), tuning, Optimization(), Batch(2, 32, 32), bfloat16=True, card=True)
+    assert paid.weights + paid.gradients + paid.optimizer == 16 * WEIGHTS
+
+
+def test_the_need_grows_with_the_batch_and_shrinks_with_checkpointing() -> None:
+    tuning = Tuning(method="lora")
+
+    def activations(lines: int, **settings: Any) -> int:
+        one = Optimization(**settings)
+        return price(
+            "train", llama(6), tuning, one, Batch(lines, 64, 64, tiled=True), bfloat16=True, card=True
+        ).activations
+
+    assert activations(8) == pytest.approx(2 * activations(4), rel=0.1)
+    assert activations(8, gradient_checkpointing=True) < activations(8) / 2
