@@ -26,7 +26,8 @@ def stand_in(key: str) -> Any:
     The registration ends with the object that is returned; the cache holds it. Autograd and autocast stand above a
     kernel, so both treat it as they treat PyTorch's own.
     """
-    library: Any = torch.library.Library("aten", "IMPL")
+    kind: Any = torch.library.Library  # torch gives it no types
+    library = kind("aten", "IMPL")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "(?s).*Overriding a previously registered kernel")  # which is meant here
         library.impl("histc", count_bins, key)

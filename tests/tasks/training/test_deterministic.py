@@ -27,7 +27,8 @@ FAMILIES = {"mixtral": "histc", "qwen3_moe": "histc", "mamba2": "cumsum", "qwen3
 @contextmanager
 def _refusing() -> Iterator[None]:
     """The processor refuses as CUDA does: counts in bins, and running sums of floats."""
-    library: Any = torch.library.Library("aten", "IMPL")
+    kind: Any = torch.library.Library
+    library = kind("aten", "IMPL")
 
     def count(numbers: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
         raise RuntimeError(f"_histc_cuda {REFUSAL}")
