@@ -45,6 +45,16 @@ def smaller(settings: Any, pricing: Pricing, memory: int) -> list[Way]:
     return ways
 
 
+def largest(settings: Any, pricing: Pricing, memory: int) -> Way | None:
+    """The most items at one time that fit into `memory` bytes and divide the effective batch, which stays as it is.
+
+    None where not one does.
+    """
+    effective = settings.batch_size * settings.gradient_accumulation
+    whole = {"batch_size": effective, "gradient_accumulation": 1}
+    return _fitting(settings.model_copy(update=whole), whole, pricing, memory)
+
+
 def _fitting(changed: Any, changes: dict[str, Any], pricing: Pricing, memory: int) -> Way | None:
     """`changes` as they are where they fit; else with a smaller batch and as many more passes a step."""
     price = pricing(changed)

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from benchmarks.gpu import run, table
+from benchmarks.gpu import run
 from benchmarks.gpu.project import Clock, StepFailed
-from benchmarks.gpu.sizes import NARROW, SMALL, WIDE, size_for
-from benchmarks.gpu.steps import STEPS, Bench, Step, chosen
+from benchmarks.gpu.sizes import SMALL
+from benchmarks.gpu.steps import STEPS, Bench
 from benchmarks.gpu.work import WAYS
 from tasks.core.errors import TemperError
 from tasks.core.paths import Paths
