@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,11 @@ def bare(form: str, lines: str) -> dict[str, Any]:
         optimizer.step()
         optimizer.zero_grad()
 
-    prepared = list(batches(Path(), form, int(lines)))
-    for batch in prepared[:WARM]:
+    for batch in islice(batches(Path(), form, int(lines)), WARM):
         step(batch)
     wait()
     start = time.perf_counter()
-    for batch in prepared:
+    for batch in batches(Path(), form, int(lines)):
         step(batch)
     wait()
     seconds = time.perf_counter() - start
