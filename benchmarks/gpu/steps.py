@@ -114,7 +114,7 @@ def _evaluate(candidate: str) -> Callable[[Bench], Facts]:
         project = bench.project("rows")
         project.stage("evaluate", candidate)
         scores = json.loads((project.paths.data / "evaluation" / candidate / "scores.json").read_text())
-        return {"remark": f"{scores['rows']} rows answered"}
+        return {"remark": f"{scores['cut']} answers cut, {scores['empty']} empty"}
 
     return run
 
