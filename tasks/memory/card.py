@@ -75,7 +75,8 @@ def compare(training: Training, name: str, memory: int) -> Iterator[str]:
         print(f"{training.what}: fits, {gib(memory - price.total)} are left")
         print(most_at_once(training, memory))
         return
-    ways = [way.sentence(training.section) for way in smaller(training.tuned, training.price, memory)]
+    changes = smaller(training.tuned, training.price, memory, divides=not training.looks_at_whole_batch())
+    ways = [way.sentence(training.section) for way in changes]
     advice = f"{', or '.join(ways)}" if ways else (
         "no setting of batch, checkpointing, optimiser or method makes it fit; take a larger card, a smaller base, or "
         "shorter rows (template.max_length)"

@@ -60,7 +60,7 @@ def build(
     with mode:
         _fill(model)
     if checkpointed:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
     of_layers = [layer.weight for layer in layers]
     inside = {id(weight) for weight in of_layers}

@@ -84,6 +84,13 @@ def test_a_loss_that_looks_at_a_whole_batch_is_not_split(
     assert ("no more than 4 fit at one time" in line) == (not whole)
 
 
+def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() -> None:
+    one = training("align", Align(objective="kto", batch_size=64))
+    (sentence,) = compare(one, "a card", one.price().total - 1)
+    assert "align.gradient_checkpointing to true" in sentence
+    assert "batch_size" not in sentence
+
+
 @pytest.mark.parametrize("section", [Train, Align])
 def test_auto_is_refused_with_the_way_to_the_number(section: Any) -> None:
     with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card says how many fit"):

@@ -49,6 +49,15 @@ def test_a_way_may_need_two_changes() -> None:
     ]
 
 
+def test_a_batch_that_the_loss_looks_at_as_a_whole_is_not_divided() -> None:
+    settings = Settings(method="lora", batch_size=16)
+    ways = smaller(settings, pricing, 24 * GIB, divides=False)
+    assert [way.changes for way in ways] == [
+        {"gradient_checkpointing": True},
+        {"gradient_checkpointing": True, "method": "qlora"},
+    ]
+
+
 def test_where_nothing_fits_nothing_is_advised() -> None:
     assert advice(4, method="qlora", batch_size=8) == []
 
