@@ -76,6 +76,13 @@ class Training:
         compared = self.what == "align" and OBJECTIVES[settings.objective].uses_reference
         return replace(cost, weights=2 * cost.weights) if whole and compared else cost  # with a copy of itself
 
+    def looks_at_whole_batch(self) -> bool:
+        """Whether the loss of a batch is another than that of its parts, so that passes cannot be split or joined."""
+        if self.what == "train":
+            return False
+        objective = OBJECTIVES[self.settings.objective]
+        return objective.measures_alone({**objective.preset, **self.settings.arguments}.get("loss_type"))
+
     def about(self) -> str:
         """What the numbers hold for."""
         settings, batch = self.tuned, self.batch(self.tuned)
