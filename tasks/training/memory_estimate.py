@@ -60,7 +60,8 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
     held, checkpoints = state_bytes(settings.optimizer), checkpoints_kept(settings)
     gradients = sum(value.numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs)
+        options = trainer.args.gradient_checkpointing_kwargs
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
     loaded = in_use()
     most = measure_pass(trainer, forward, 1) - loaded
     count = min(at_once, max(1, available() // 2 // max(most, 1)))
