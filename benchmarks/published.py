@@ -47,9 +47,13 @@ STEPPED = (
 )
 SHORT = "batch and length are not stated; 15 GiB of both are the weights"
 OFFLOADED = "Unsloth keeps what the backward pass needs in the host's memory"
+FLOAT32 = (
+    "what goes from layer to layer is float32 in temper (1 GiB more), and their figure leaves out what CUDA itself "
+    "holds (0.6 GiB)"
+)
 COPIES = (
-    "likely peft's recipe, which makes embeddings and head float32 (2 GiB more), and a further copy of all logits, which "
-    "transformers made then"
+    "likely peft's recipe, which makes embeddings and head float32 (2 GiB more), and a further copy of all logits, "
+    "which transformers made then"
 )
 
 
@@ -135,7 +139,7 @@ ROWS = [
     Row("torchtune", "Llama 3.1 8B", "full, bfloat16, 8-bit optimiser", 2048, 18.9,
         {**PURE, "optimizer": "paged_adamw_8bit"}, lines=2, why=STEPPED),
     Row("torchtune", "Llama 3.1 8B", "LoRA", 2048, 16.2, _lora(8), lines=2),
-    Row("torchtune", "Llama 3.1 8B", "QLoRA, 4 bits", 2048, 7.4, _qlora(8), lines=2),
+    Row("torchtune", "Llama 3.1 8B", "QLoRA, 4 bits", 2048, 7.4, _qlora(8), lines=2, why=FLOAT32),
 ]  # fmt: skip
 """Each with activations computed again in the backward pass, as these sources have it."""
 

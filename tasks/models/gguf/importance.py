@@ -99,7 +99,7 @@ def measure(file: Path, rows: list[list[int]]) -> Importance:
     sums = _Sums()
     model = LlamaCpp(file, watch=sums)
     for row in rows:
-        model.logits(row, 1)
+        model.compute(row)  # of a token without logits the last layer is left out
     result = {}
     for name, squares in sums.squares.items():
         means = squares / np.maximum(sums.counts[name], 1)[:, None]

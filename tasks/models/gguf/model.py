@@ -83,6 +83,12 @@ class LlamaCpp:
             self._decode(row[start : start + CHUNK], start, len(row) - last) for start in range(0, len(row), CHUNK)
         ])  # fmt: skip
 
+    def compute(self, row: list[int]) -> None:
+        """Compute `row` up to the logits after each token, and keep none: for what is watched meanwhile."""
+        self._prepare(len(row))
+        for start in range(0, len(row), CHUNK):
+            self._decode(row[start : start + CHUNK], start)
+
     def forward(self, input_ids: Any, attention_mask: Any = None, logits_to_keep: int = 0, **_: Any) -> Any:
         """As transformers: `.logits` (B, T, V), or (B, logits_to_keep, V); those of padding on the left are 0."""
         masks = torch.ones_like(input_ids) if attention_mask is None else attention_mask

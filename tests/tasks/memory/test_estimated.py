@@ -7,8 +7,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks import estimated  # noqa: E402
-from tasks.training import memory_estimate  # noqa: E402
+from benchmarks import estimated
+from tasks.training import memory_estimate
 
 
 @pytest.mark.parametrize(
