@@ -90,7 +90,7 @@ def _quantized(
     block, size = gguf.GGML_QUANT_SIZES[kind]
     out = np.empty((len(numbers), width // block * size), np.uint8)
     pointers = [_pointer(array) for array in (numbers, out)]
-    columns = importance.get(tensor.name, [None])
+    columns: list[Any] = list(importance.get(tensor.name, [None]))  # of each matrix
     each = len(numbers) // len(columns)  # rows of a matrix; there are several where experts share a tensor
     edges = np.linspace(0, each, min(each, -(-64 // len(columns))) + 1).astype(int).tolist()
 
