@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings as Align
+from tasks.base.settings import Settings as Base
 from tasks.core.errors import InputError
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import load, read
@@ -138,10 +139,10 @@ def base_config(params: Path, paths: Paths) -> Any:
     elif (paths.base / "base.json").is_file():
         folder = base_folder(paths)
     if folder is None:
-        raise InputError(
-            "check --card: the base is trained from a seed and is not there yet, so nobody knows its size; run "
-            "temper run base first."
-        )
+        from tasks.base.pretrain import configuration
+
+        architecture = load(Base, params, "base").architecture
+        return configuration(architecture, architecture.vocabulary)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError) as error:
