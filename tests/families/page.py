@@ -48,7 +48,7 @@ REASONS = {
     PER_LAYER: "New tokens would make rows in embeddings of each layer, which an adapter does not save; train with the "
     "tokens that there are.",
     REWARDS: "The model gives two answers for the same row, so a preference loss has no reference.",
-    BITS: "bitsandbytes ends in an error that nobody foresaw.",
+    BITS: "bitsandbytes cannot hold a model of this kind; `temper check` finds it on a small copy.",
 }
 """Parts of the sentences that steps are refused with, and what the page says of each."""
 
