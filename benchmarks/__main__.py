@@ -3,6 +3,7 @@
 python -m benchmarks NAME            the small configuration; the last line is the result as JSON
 python -m benchmarks NAME --full     the configuration in params.yaml, as it is here
 python -m benchmarks --full          all, then a table
+python -m benchmarks gpu             what a CUDA card does (benchmarks/gpu); not one of all, and with options of its own
 """
 
 import argparse
@@ -29,6 +30,7 @@ from benchmarks import (
     train,
     trigger,
 )
+from benchmarks.gpu.run import main as gpu
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -53,11 +55,13 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
 
 def main() -> int:
     """Return 0 where every goal is reached."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that servers and folders are put away
+    if sys.argv[1:2] == ["gpu"]:
+        return gpu(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What temper costs beside the work.")
     parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="default: all")
     parser.add_argument("--full", action="store_true", help="on params.yaml as it is; default: a small configuration")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exception, so that servers and folders are put away
     results = []
     for name in [options.name] if options.name else BENCHMARKS:
         start = time.perf_counter()

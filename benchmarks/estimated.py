@@ -1,9 +1,10 @@
 """One training whose memory is estimated and then measured, in a process of its own: the last line has both, as JSON.
 
-    python -m benchmarks.estimated METHOD FORM LENGTH BATCH WIDTH LAYERS
+    python -m benchmarks.estimated METHOD FORM LENGTH BATCH WIDTH LAYERS [checkpointed]
 
-FORM: rows or packs. The model is a random Llama. What training takes is the weights and the most that PyTorch's
-profiler saw allocated at one time besides; the process's own peak is beside it, less what it held before the model.
+FORM: rows or packs. The model is a random Llama, stored in bfloat16. What training takes is the weights and the most
+that PyTorch's profiler saw allocated at one time besides, in two steps: in the second there are optimiser states while
+a pass goes. The process's own peak is beside it, less what it held before the model.
 """
 
 import json
@@ -15,18 +16,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 VOCABULARY = 32_000
-STEPS = 1
+STEPS = 2
 
 
 def main() -> None:
     """Train; see the module's docstring."""
     warnings.simplefilter("ignore")
-    method, form, *numbers = sys.argv[1:]
+    method, form, *numbers = sys.argv[1:7]
     length, lines, width, layers = map(int, numbers)
+    checkpointed = sys.argv[7:] == ["checkpointed"]
     import bitsandbytes  # noqa: F401
     import psutil
     from torch.profiler import ProfilerActivity, profile
-    from transformers import AutoConfig, PreTrainedTokenizerFast
+    from transformers import AutoConfig
 
     from tasks.memory.passes import batch_of
     from tasks.memory.price import price
@@ -40,13 +42,14 @@ def main() -> None:
     module.measure_pass = lambda *_: memory_estimate.in_use()  # it would train twice more
     settings = Settings.model_validate(
         {"method": method, "steps": STEPS, "batch_size": lines, "checkpoint_steps": STEPS + 1, "lora": {"r": 16},
-         "padding_free": False, "warmup_steps": 0, "threads": 1, "learning_rate": 1e-3}
+         "padding_free": False, "warmup_steps": 0, "threads": 1, "learning_rate": 1e-3,
+         "gradient_checkpointing": checkpointed}
     )  # fmt: skip
     with TemporaryDirectory(prefix="temper-") as name:
         folder = Path(name)
-        _save_base(folder / "base", width, layers)
+        save_base(folder / "base", width, layers)
         loop.prepare(settings)
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=_tokenizer(), pad_token="0", eos_token="1")
+        tokenizer = word_tokenizer()
         rows = _rows(length, lines, form == "packs")
         start = psutil.Process().memory_info().rss
         model = load(folder / "base", settings, settings)
@@ -64,7 +67,8 @@ def main() -> None:
     print(json.dumps({"taken": taken, "process": process, "estimated": sum(parts.values()), "parts": parts}))
 
 
-def _save_base(folder: Path, width: int, layers: int) -> None:
+def save_base(folder: Path, width: int, layers: int) -> None:
+    """Save a random Llama with tied embeddings in bfloat16."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -74,13 +78,16 @@ def _save_base(folder: Path, width: int, layers: int) -> None:
         tie_word_embeddings=True, pad_token_id=0, bos_token_id=None, eos_token_id=1,
     )  # fmt: skip
     torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
 
 
-def _tokenizer() -> Any:
+def word_tokenizer() -> Any:
+    """A tokenizer whose words are the numbers of its tokens."""
     from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
 
-    return Tokenizer(models.WordLevel({str(number): number for number in range(VOCABULARY)}, unk_token="0"))
+    words = models.WordLevel({str(number): number for number in range(VOCABULARY)}, unk_token="0")
+    return PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), pad_token="0", eos_token="1")
 
 
 def _rows(length: int, lines: int, packed: bool) -> Any:

@@ -104,19 +104,19 @@ def rows_of(place: Path, form: str) -> Any:
     return load(place / form / "data" / "templated" / "train.arrow")
 
 
-def tuned(place: Path) -> Any:
-    """The model with LoRA on every linear layer but the head."""
+def tuned(folder: Path, dtype: str = "float32") -> Any:
+    """The model in `folder`, held in `dtype`, with LoRA on every linear layer but the head."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(place / "base" / "model", dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
     return get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear"))
 
 
-def batches(place: Path, form: str) -> Iterator[dict[str, Any]]:
-    """Batches in the order of the file, filled up to the longest, as a person would write it.
+def batches(place: Path, form: str, lines: int = BATCH) -> Iterator[dict[str, Any]]:
+    """Batches of `lines` in the order of the file, filled up to the longest, as a person would write it.
 
     In a pack the position of a token is that within its row, by which the model keeps rows apart; a row's first token
     has no loss, for the row before it would foretell it.
@@ -129,20 +129,20 @@ def batches(place: Path, form: str) -> Iterator[dict[str, Any]]:
     if form == "packs":
         packs = np.array(rows["pack"])
         items = [[rows[int(row)] for row in np.flatnonzero(packs == pack)] for pack in range(packs.max() + 1)]
-    for start in range(0, len(items), BATCH):
-        chosen = items[start : start + BATCH]
-        lines = {
+    for start in range(0, len(items), lines):
+        chosen = items[start : start + lines]
+        columns = {
             "input_ids": ([np.concatenate([row["input_ids"] for row in item]) for item in chosen], 0),
             "labels": ([np.concatenate([[-100, *row["labels"][1:]] for row in item]) for item in chosen], -100),
         }
         if form == "packs":
             places = [np.concatenate([np.arange(len(row["labels"])) for row in item]) for item in chosen]
-            lines["position_ids"] = (places, 0)
+            columns["position_ids"] = (places, 0)
         else:
-            lines["attention_mask"] = ([np.ones(len(item[0]["labels"]), int) for item in chosen], 0)
+            columns["attention_mask"] = ([np.ones(len(item[0]["labels"]), int) for item in chosen], 0)
         yield {
             name: pad_sequence([torch.from_numpy(line) for line in values], batch_first=True, padding_value=fill).long()
-            for name, (values, fill) in lines.items()
+            for name, (values, fill) in columns.items()
         }
 
 
@@ -152,7 +152,7 @@ def bare(place: Path) -> Iterator[str]:
 
     torch.set_num_threads(THREADS)
     for form in FORMS:
-        model = tuned(place).train()
+        model = tuned(place / "base" / "model").train()
         optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-4)
         note(begins=True)
         for batch in batches(place, form):
@@ -216,7 +216,7 @@ def trl(place: Path) -> Iterator[str]:
             activation_checkpointing=False, dataloader_pin_memory=False, **packing,
         )  # fmt: skip
         SFTTrainer(
-            model=tuned(place),
+            model=tuned(place / "base" / "model"),
             args=arguments,
             train_dataset=rows_of(place, "rows").select_columns(["input_ids", "labels"]),
             processing_class=PreTrainedTokenizerFast(tokenizer_object=_coder(), **_ENDS),

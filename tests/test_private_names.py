@@ -67,6 +67,7 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.modeling_utils", "PreTrainedModel._weight_conversions"),
     Private(TRANSFORMERS, "transformers.configuration_utils", "PreTrainedConfig._name_or_path"),
     Private(TRANSFORMERS, "transformers.configuration_utils", "PreTrainedConfig._attn_implementation"),
+    Private(TRANSFORMERS, "transformers.training_args", "TrainingArguments._n_gpu"),
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._get_train_sampler"),
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._prepare_inputs"),
     Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),

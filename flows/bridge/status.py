@@ -54,7 +54,7 @@ def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredO
     A dependency in `restored` counts as having the hash it would have there, whatever lies on disk.
     """
     if not any(item.hash_info for item in (*stage.deps, *stage.outs)):
-        return ["it has no entry in dvc.lock yet"]
+        return ["it has not run yet"]
     if _cut_off(stage):
         return ["its entry in dvc.lock was cut off"]
     lines = _inputs(stage, status_cache, restored)

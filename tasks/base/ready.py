@@ -6,6 +6,7 @@ from tasks.core.errors import InputError, ModelError
 from tasks.core.json_files import read_object
 from tasks.models.foreign import read_config
 from tasks.models.llama import FORMS
+from tasks.models.tokenizer_bounds import check_file
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model")
 PICKLES = ("*.bin", "*.pth", "*.pt")
@@ -27,7 +28,8 @@ def form(folder: Path) -> str | None:
 
 
 def check(folder: Path, location: str) -> None:
-    """Raise `ModelError` where the folder lacks its sizes (config.json), weights that can be read, or a tokenizer."""
+    """Raise `ModelError` where the folder lacks its sizes (config.json), weights that can be read, or a tokenizer whose
+    texts stay within bounds."""
     if foreign := form(folder):
         if not (folder / FORMS[foreign][1]).is_file():
             raise ModelError(
@@ -46,6 +48,7 @@ def check(folder: Path, location: str) -> None:
         raise ModelError(
             f"{location}: the base has no tokenizer ({' or '.join(TOKENIZERS)}); put the one it was trained with there."
         )
+    check_file(folder)
 
 
 def has_template(folder: Path) -> bool:

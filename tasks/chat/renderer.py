@@ -80,7 +80,12 @@ class Renderer:
         except ModelError:
             raise
         except Exception as error:  # jinja's own family, and what its lexer lets through
-            raise ModelError(f"the chat template is no valid jinja: {' '.join(str(error).split())[:200]}") from None
+            line = getattr(error, "lineno", None)
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            raise ModelError(
+                f"the chat template{f', line {line}' if line else ''}: no valid Jinja ({reason}); mend it, or name "
+                "another one in template.chat_template."
+            ) from None
         environment = self._compiled.environment
         environment.globals["strftime_now"] = self._compiled.globals["strftime_now"] = TODAY.strftime
         if not isinstance(environment.filters["tojson"], CachedToJson):

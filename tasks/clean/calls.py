@@ -119,7 +119,7 @@ def results_fault(turns: list[Turn]) -> str | None:
     more than there are calls).
     """
     for start, end in _groups(turns):
-        ids, answered = _ids(turns[start]), [_extra(turn).get("tool_call_id") for turn in turns[start + 1 : end]]
+        ids, answered = _ids(turns[start]), [_answered(turn, "tool_call_id") for turn in turns[start + 1 : end]]
         if Counter(name for name in answered if name is not None) - Counter(ids) and all(ids):
             return "result_without_call" if set(answered) - {None} - set(ids) else "duplicate_result"
         if len(answered) != len(ids):
@@ -168,8 +168,8 @@ def _order(turns: list[Turn], notes: dict[str, str]) -> None:
                 return _order(turns, notes)  # places behind it have moved
             continue
         for keys, answered in (
-            (_ids(turns[start]), [_extra(turn).get("tool_call_id") for turn in results]),
-            ([call["function"]["name"] for call in calls], [_extra(turn).get("name") for turn in results]),
+            (_ids(turns[start]), [_answered(turn, "tool_call_id") for turn in results]),
+            ([call["function"]["name"] for call in calls], [_answered(turn, "name") for turn in results]),
         ):
             if len(set(keys)) == len(keys) and set(keys) == set(answered) and len(keys) == len(answered):
                 ordered = [results[answered.index(key)] for key in keys]
@@ -206,6 +206,14 @@ def _groups(turns: list[Turn]) -> Iterator[tuple[int, int]]:
 
 def _ids(turn: Turn) -> list[Any]:
     return [call.get("id") for call in _extra(turn)["tool_calls"]]
+
+
+def _answered(turn: Turn, key: str) -> Any:
+    """The id or the name by which a result says which call it answers."""
+    value = _extra(turn).get(key)
+    if isinstance(value, dict | list):
+        raise Unusable("bad_tool_call")
+    return value
 
 
 def _extra(turn: Turn) -> dict[str, Any]:

@@ -1,5 +1,6 @@
-"""A look at the first rows of each file, before a run: whether an answer or a switch would go unread."""
+"""A look at the first rows of each file, before a run: whether there are any, and an answer or a switch goes unread."""
 
+from collections import Counter
 from itertools import islice
 
 from tasks.clean.columns import ColumnSurvey
@@ -9,6 +10,7 @@ from tasks.clean.privacy.filter import PrivacyFilter
 from tasks.clean.read import records
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
+from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 
 FILES, ROWS = 20, 200
@@ -16,7 +18,7 @@ FILES, ROWS = 20, 200
 
 
 def check_columns(settings: Settings, paths: Paths) -> None:
-    """Raise `InputError` where the first rows have an answer or a switch that is not read.
+    """Raise `InputError` where the first rows have an answer or a switch that is not read, or no row can be used.
 
     Rows that a stage has yet to make, or that are to be downloaded, are not looked at.
     """
@@ -25,12 +27,22 @@ def check_columns(settings: Settings, paths: Paths) -> None:
         return
     shown, keys = PrivacyFilter(settings.privacy).redact_name, filter(None, (settings.group, settings.stratify))
     survey = ColumnSurvey(settings.columns, keys, lambda name: shown(name) or "")
-    for source in sources(where, settings.splits, settings.mix)[:FILES]:
-        for record in islice(records(source), ROWS):
+    files = sources(where, settings.splits, settings.mix)
+    whole, usable, reasons = len(files) <= FILES, 0, Counter[str]()
+    for source in files[:FILES]:
+        rows = records(source)
+        for record in islice(rows, ROWS):
             try:
                 content = to_content(record.value or {}, settings.shape, settings.alpaca_instruction, settings.columns)
-            except (Unusable, RecursionError):
-                continue  # the stage counts it and says why
+            except (Unusable, RecursionError) as error:  # the stage counts it and says why
+                reasons[str(error) if isinstance(error, Unusable) and record.value is not None else "unreadable"] += 1
+                continue
+            usable += 1
             value = record.value or {}
             survey.add(value, content.shape, survey.missed(value, content), f"{source.name}:{record.line}")
+        whole = whole and next(rows, None) is None
     survey.check(where)
+    if whole and not usable:
+        counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        state = f"none of {reasons.total()} rows can be used ({counts})" if reasons else "the data has no rows"
+        raise InputError(f"{where}: {state}; set clean.input to data with rows that can be trained on.")

@@ -94,7 +94,10 @@ def recognise(path: Path) -> Format:
     if head.startswith(_UTF16):
         raise InputError(f"{path}: the text is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
     if _is_binary(head):
-        raise InputError(f"{path}: the content is no text: most lines have NUL bytes or are no UTF-8; remove the file.")
+        raise InputError(
+            f"{path}: the content is no text: most lines have NUL bytes or are no UTF-8; "
+            "convert it to UTF-8, or take it out of the data."
+        )
     return Format(_text(head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip(), kind), compression)
 
 

@@ -119,7 +119,10 @@ def _alpaca(value: dict[str, Any], keep_instruction: bool) -> list[Turn]:
         asked = f"{instruction}\n\n{more}" if keep_instruction else more
     answer = value.get("output") if value.get("output") is not None else value.get("response")
     history: list[Any] = []
-    for pair in value.get("history") or []:
+    past = value.get("history") or []
+    if not isinstance(past, list | tuple):
+        raise Unusable("unknown_shape")
+    for pair in past:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise Unusable("unknown_shape")
         history += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]

@@ -218,6 +218,8 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
     if fault["type"] == "missing":
         return f"{where}: the key '{key}' is missing; add it."
     message = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "string_pattern_mismatch":
+        message = "letters, digits, dots, dashes and underscores make a name here, and the first is a letter or a digit"
     # A section has too many values to be shown, and what is a secret is none to be shown.
     shown = "" if isinstance(fault["input"], dict) or fault["type"] == SECRET else f" = {_short(fault['input'])}"
     end = "" if message.endswith(("?", ".")) else "."

@@ -5,6 +5,7 @@
 An alias stands for what its anchor holds, so that a few lines can stand for a billion values, or for themselves.
 """
 
+import re
 from collections.abc import Set
 from datetime import date
 from typing import Any, Literal
@@ -38,9 +39,21 @@ def parse(text: str, kind: Kind = "rt", largest: int = LARGEST) -> Any:
     except RecursionError:
         raise ValueError(f"nested deeper than {DEEPEST} levels") from None
     except Exception as error:  # its own family, and what dates, numbers and tags raise that are none
-        raise ValueError(f"not valid YAML: {' '.join(str(error).split()) or type(error).__name__}") from None
+        raise ValueError(f"not valid YAML: {_reason(error)}") from None
     _measure(value, {}, max(MOST, len(text)), 0)
     return value
+
+
+def _reason(error: Exception) -> str:
+    """What the parser says, without what it quotes around and advises its programmers."""
+    mark = getattr(error, "problem_mark", None)
+    problem = " ".join(str(getattr(error, "problem", None) or error).split()) or type(error).__name__
+    problem = problem.removesuffix("; use sys.set_int_max_str_digits() to increase the limit")
+    if double := re.match(r'found duplicate key "(.*?)" with value', problem):
+        problem = f"the key {double[1]} stands there twice; keep one of both"
+    elif tag := re.match(r"could not determine a constructor for the tag '(.*)'", problem):
+        problem = f"the tag {tag[1]} makes no setting; write texts, numbers, lists and sections alone"
+    return f"line {mark.line + 1}: {problem}" if mark else problem
 
 
 def _measure(value: Any, known: dict[int, int | None], most: int, level: int) -> int:

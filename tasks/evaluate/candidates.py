@@ -10,6 +10,7 @@ from tasks.core.settings import hint
 from tasks.evaluate.settings import BASES, KNOWN, Settings
 from tasks.models.adapter_files import adapter_config
 from tasks.models.foreign import foreign
+from tasks.models.gguf.whole import check_whole
 from tasks.models.loading import gguf_file, grow, load_model, load_tokenizer
 from tasks.models.record import base_folder, hub_folder
 from tasks.named.names import inside
@@ -59,6 +60,8 @@ def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
 
 def chat_tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`; raises `ModelError` where it has no chat template to ask by."""
+    if file := gguf_file(folder):
+        check_whole(file)
     tokenizer = load_tokenizer(folder)
     if not tokenizer.chat_template:
         raise ModelError(f"{folder}: the tokenizer has no chat template, so the model cannot be asked; add one.")

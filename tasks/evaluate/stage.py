@@ -38,8 +38,12 @@ def validate(settings: Settings, paths: Paths) -> None:
             check(name, settings)
     for metric in settings.metrics:
         check_files(metric, paths.scoring)
+    from tasks.models.gguf.whole import check_whole
+    from tasks.models.loading import gguf_file
+
     for name, folder in settings.models.items():
-        inside(paths.root, folder, f"evaluate.models.{name}")
+        if file := gguf_file(inside(paths.root, folder, f"evaluate.models.{name}")):
+            check_whole(file)
     for benchmark in settings.benchmarks:
         from tasks.evaluate.benchmark_checks import check as check_benchmark
 

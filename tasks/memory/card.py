@@ -15,7 +15,7 @@ from tasks.core.errors import MachineError, SettingsError
 from tasks.core.paths import Paths
 from tasks.core.reporting import guarded
 from tasks.core.settings import PARAMS
-from tasks.memory.ways import smaller
+from tasks.memory.ways import largest, smaller
 from tasks.memory.workloads import Training, trainings
 
 UNITS = {"": 2**30, "gb": 2**30, "gib": 2**30, "g": 2**30, "mb": 2**20, "mib": 2**20, "m": 2**20}
@@ -73,13 +73,37 @@ def compare(training: Training, name: str, memory: int) -> Iterator[str]:
     print(f"{training.what}: {gib(price.total)} on {name}: {told}; {training.about()}")
     if fits:
         print(f"{training.what}: fits, {gib(memory - price.total)} are left")
+        print(most_at_once(training, memory))
         return
-    ways = [way.sentence(training.section) for way in smaller(training.tuned, training.price, memory)]
+    changes = smaller(training.tuned, training.price, memory, divides=not training.looks_at_whole_batch())
+    ways = [way.sentence(training.section) for way in changes]
     advice = f"{', or '.join(ways)}" if ways else (
         "no setting of batch, checkpointing, optimiser or method makes it fit; take a larger card, a smaller base, or "
         "shorter rows (template.max_length)"
     )  # fmt: skip
     yield f"{training.what}: {gib(price.total)} are needed, {name} has less; {advice}."
+
+
+def most_at_once(training: Training, memory: int) -> str:
+    """How much of the effective batch of `training` fits into `memory` bytes at one time, and the command that sets it.
+
+    A value that each machine chose for itself would be no setting: by what stands in params.yaml a run is repeated.
+    """
+    what, section, settings = training.what, training.section, training.tuned
+    effective = settings.batch_size * settings.gradient_accumulation
+    if training.looks_at_whole_batch():
+        return (
+            f"{what}: the loss of {settings.objective} looks at a whole batch, so {section}.batch_size is part of what "
+            "is learned; whether another one fits, you see by setting it"
+        )
+    way = largest(settings, training.price, memory)
+    if way is None or way.changes["batch_size"] == settings.batch_size:
+        return f"{what}: of an effective batch of {effective} no more than {settings.batch_size} fit at one time"
+    values = " ".join(f"--set {section}.{name}={value}" for name, value in way.changes.items())
+    return (
+        f"{what}: of an effective batch of {effective} {way.changes['batch_size']} fit at one time "
+        f"({gib(way.price.total)}): temper run {values}"
+    )
 
 
 def gib(size: int) -> str:

@@ -16,10 +16,15 @@ SHALLOW = (2, 4)
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes of weights, of the most in use in a pass, and of logits then; trained weights, and the most in a tensor."""
+    """Bytes of weights, gradients, what rounding left over, the most in use in a pass, and logits then.
+
+    `trained`, `largest`: weights that are trained, and the most of them in a tensor.
+    """
 
     weights: int
     trained: int
+    gradients: int
+    remainders: int
     largest: int
     peak: int
     logits: int

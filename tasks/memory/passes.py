@@ -107,6 +107,8 @@ def _loss(model: Any, batch: Batch, tile_type: Any) -> Any:
         inputs["attention_mask"] = torch.ones(lines, 1, tokens, tokens, dtype=torch.bool)
     inputs["position_ids"] = torch.arange(tokens).expand(lines, tokens)
     if batch.scores:
+        text = model.config.get_text_config()
+        text.pad_token_id = text.pad_token_id or 0  # that of the tokenizer in training; without one there is no batch
         return model(**inputs, use_cache=False).logits.float().sum()
     targets = torch.zeros(lines * batch.labelled, dtype=torch.long)
     if not batch.tiled:

@@ -58,12 +58,21 @@ def price(
         )
         single = measure_pass(skeleton, batch, accumulated=settings.gradient_accumulation > 1)
         return Need(
-            skeleton.weights, skeleton.trained, skeleton.largest, single.peak + skeleton.unpacked, single.logits
+            weights=skeleton.weights,
+            trained=skeleton.trained,
+            gradients=skeleton.gradients,
+            remainders=skeleton.remainders,
+            largest=skeleton.largest,
+            peak=single.peak + skeleton.unpacked,
+            logits=single.logits,
         )
 
     need = by_layers(config, tuning, at)
-    gradients = 4 * need.trained
-    step = 4 * need.trained if card and settings.optimizer in EACH else 8 * need.largest
+    gradients = need.gradients
+    if gradients < 4 * need.trained:  # each weight of 16 bits is stepped alone, with its gradient, in float32
+        step = 16 * need.largest
+    else:
+        step = 4 * need.trained if card and settings.optimizer in EACH else 8 * need.largest
     working = max(need.peak - gradients, step)
     logits = min(need.logits, working)
     if getattr(settings, "processes", 1) > 1:  # buckets in which they exchange gradients
@@ -71,7 +80,7 @@ def price(
     return Price(
         weights=need.weights,
         gradients=gradients,
-        optimizer=round(state_bytes(settings.optimizer) * need.trained),
+        optimizer=round(state_bytes(settings.optimizer) * need.trained) + need.remainders,
         activations=working - logits,
         logits=logits,
         overhead=CONTEXT + round(FRAGMENTS * working) if card else PROGRAM,

@@ -9,12 +9,12 @@ import torch
 
 from tasks.memory.private_torch import fake_tensors
 from tasks.models.classes import auto_class
+from tasks.models.compact import HALVES, compact
 from tasks.training.adapters import attach
+from tasks.training.dtypes import holding, keeps_halves
 from tasks.training.estimate import QUANTIZED_BITS
 from tasks.training.methods import METHODS
 from tasks.training.settings import Tuning
-
-HALVED = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,11 @@ class Skeleton:
     weights: int
     """Bytes of all weights as they are held while it is trained."""
     trained: int
-    """Weights that are trained; each is held in float32, and so is its gradient."""
+    """Weights that are trained."""
+    gradients: int
+    """Bytes of their gradients, each of the type of its weight."""
+    remainders: int
+    """Bytes of what rounding them left over; see `train.weights`."""
     largest: int
     """The most numbers in a trained tensor."""
     unpacked: int
@@ -44,35 +48,38 @@ def build(
     `checkpointed`: activations are computed again in the backward pass. `scores`: with the head of a reward model.
     Raises `SettingsError` where the method does not fit the model.
     """
-    held, quantized = frozen_type(config, tuning), tuning.quantized
+    half, quantized = half_type(config, tuning), tuning.quantized
     with torch.device("meta"), TemporaryDirectory(prefix="temper-") as scratch:
-        model = _empty(config, held, scores)
+        model = _empty(config, half or torch.float32, scores)
         layers = _quantized_layers(model) if quantized else []
-        for layer in layers:  # unpacked layer by layer to what is computed in
+        if half is not None:
+            compact(model, half, experts=bfloat16)
+        for layer in layers:  # bitsandbytes' own, which unpack one after the other to what is computed in
+            layer.__class__ = torch.nn.Linear
             layer.to(torch.bfloat16 if bfloat16 else torch.float32)
         model = attach(
             what, plain(tuning), model, None, Path(scratch), False, task="SEQ_CLS" if scores else "CAUSAL_LM"
         )
-        for weight in model.parameters():
-            if weight.requires_grad:
-                weight.data = weight.data.float()
     mode = fake_tensors()
     with mode:
         _fill(model)
     if checkpointed:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     model.train()
     of_layers = [layer.weight for layer in layers]
     inside = {id(weight) for weight in of_layers}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     rest = sum(weight.numel() * weight.element_size() for weight in model.parameters() if id(weight) not in inside)
     packed = sum(weight.numel() for weight in of_layers) * QUANTIZED_BITS[quantized] / 8 if quantized else 0.0
+    rounded = sum(weight.numel() for weight in trained if weight.dtype in HALVES)
     return Skeleton(
         model=model,
         mode=mode,
         bfloat16=bfloat16,
         weights=rest + round(packed),
         trained=sum(weight.numel() for weight in trained),
+        gradients=sum(weight.numel() * weight.element_size() for weight in trained),
+        remainders=round(holding("BF16", tuning, trained=True).remainder * rounded),
         largest=max((weight.numel() for weight in trained), default=0),
         unpacked=max((weight.numel() * weight.element_size() for weight in of_layers), default=0),
     )
@@ -90,12 +97,17 @@ def _fill(model: Any) -> None:
             setattr(module, name, fakes[id(tensor)])
 
 
-def frozen_type(config: Any, tuning: Tuning) -> Any:
-    """In what the weights are held that are not trained: a base of 16 bits stays so under an adapter."""
+def half_type(config: Any, tuning: Tuning) -> Any:
+    """The type of 16 bits in which layers are held that `tuning` leaves as they are stored, or rounds; None: float32.
+
+    As `tasks.models.tuning` loads the base, whose type in its files is taken to be that of the configuration.
+    """
+    if METHODS[tuning.method].kind is None and tuning.weights != "float32":
+        return torch.bfloat16
     stored = config.dtype or getattr(config.get_text_config(), "dtype", None)
     if isinstance(stored, str):
         stored = getattr(torch, stored)
-    return stored if METHODS[tuning.method].kind is not None and stored in HALVED else torch.float32
+    return stored if stored in HALVES and keeps_halves(tuning) else None
 
 
 def plain(tuning: Tuning) -> Tuning:

@@ -33,25 +33,38 @@ class Way:
         return f"set {' and '.join(parts)} ({self.price.total / 2**30:.2f} GiB)"
 
 
-def smaller(settings: Any, pricing: Pricing, memory: int) -> list[Way]:
-    """Up to two ways to fit into `memory` bytes, the cheapest first; none is what `settings` say already."""
+def smaller(settings: Any, pricing: Pricing, memory: int, *, divides: bool = True) -> list[Way]:
+    """Up to two ways to fit into `memory` bytes, the cheapest first; none is what `settings` say already.
+
+    `divides`: whether a batch may become several smaller ones, which the loss has to allow.
+    """
     ways: list[Way] = []
     for changes in _variants(settings):
         if len(ways) == WANTED:
             break
         changed = settings.model_copy(update=changes)
-        if (way := _fitting(changed, changes, pricing, memory)) is not None:
+        if (way := _fitting(changed, changes, pricing, memory, divides)) is not None:
             ways.append(way)
     return ways
 
 
-def _fitting(changed: Any, changes: dict[str, Any], pricing: Pricing, memory: int) -> Way | None:
-    """`changes` as they are where they fit; else with a smaller batch and as many more passes a step."""
+def largest(settings: Any, pricing: Pricing, memory: int) -> Way | None:
+    """The most items at one time that fit into `memory` bytes and divide the effective batch, which stays as it is.
+
+    None where not one does.
+    """
+    effective = settings.batch_size * settings.gradient_accumulation
+    whole = {"batch_size": effective, "gradient_accumulation": 1}
+    return _fitting(settings.model_copy(update=whole), whole, pricing, memory, divides=True)
+
+
+def _fitting(changed: Any, changes: dict[str, Any], pricing: Pricing, memory: int, divides: bool) -> Way | None:
+    """`changes` as they are where they fit; else, where that `divides`, a smaller batch and as many more passes."""
     price = pricing(changed)
     if changes and price.total <= memory:
         return Way(changes, price)
     size = changed.batch_size
-    if size == 1 or (one := pricing(changed.model_copy(update={"batch_size": 1}))).total > memory:
+    if not divides or size == 1 or (one := pricing(changed.model_copy(update={"batch_size": 1}))).total > memory:
         return None
     each = max(1, (price.total - one.total) // (size - 1))
     most = 1 + (memory - one.total) // each

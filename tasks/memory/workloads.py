@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings as Align
+from tasks.base.settings import Settings as Base
 from tasks.core.errors import InputError
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import load, read
@@ -76,6 +77,13 @@ class Training:
         compared = self.what == "align" and OBJECTIVES[settings.objective].uses_reference
         return replace(cost, weights=2 * cost.weights) if whole and compared else cost  # with a copy of itself
 
+    def looks_at_whole_batch(self) -> bool:
+        """Whether the loss of a batch is another than that of its parts, so that passes cannot be split or joined."""
+        if self.what == "train":
+            return False
+        objective = OBJECTIVES[self.settings.objective]
+        return objective.measures_alone({**objective.preset, **self.settings.arguments}.get("loss_type"))
+
     def about(self) -> str:
         """What the numbers hold for."""
         settings, batch = self.tuned, self.batch(self.tuned)
@@ -131,10 +139,10 @@ def base_config(params: Path, paths: Paths) -> Any:
     elif (paths.base / "base.json").is_file():
         folder = base_folder(paths)
     if folder is None:
-        raise InputError(
-            "check --card: the base is trained from a seed and is not there yet, so nobody knows its size; run "
-            "temper run base first."
-        )
+        from tasks.base.pretrain import configuration
+
+        architecture = load(Base, params, "base").architecture
+        return configuration(architecture, architecture.vocabulary)
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
     except (OSError, ValueError, KeyError) as error:

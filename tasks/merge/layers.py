@@ -56,7 +56,9 @@ class OffloadedModel:
         """What the model keeps in its files beside weights, such as Gemma 4's `layer_scalar`; here as it is stored."""
         self.layout = Layout(self.model, source.tensors)
         for name in self.buffers.keys() & self.layout.by_weight.keys():
-            self.buffers[name].copy_(self.layout.by_weight[name].read()[name])
+            stored_buffer = self.layout.by_weight[name].read()[name].reshape(self.buffers[name].shape)
+            wide = torch.float32 if stored_buffer.is_floating_point() else stored_buffer.dtype
+            self.buffers[name].data = stored_buffer.to(wide)  # as from_pretrained, whatever type its class starts with
         self.paths = {
             f"{path}.{leaf}".lstrip("."): self.names[id(weight)]
             for path, module in self.model.named_modules()
@@ -258,4 +260,4 @@ def _uncollected() -> Iterator[None]:
 
 
 def _absent(weight: torch.Tensor) -> bool:
-    return weight.numel() > 1 and not any(weight.stride())
+    return not any(weight.stride())  # a weight without dimensions is read each time

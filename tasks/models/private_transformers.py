@@ -131,3 +131,12 @@ class Ordered:
 def on_device(trainer: Any, batch: Any) -> Any:
     """A batch on the device where `trainer` trains."""
     return trainer._prepare_inputs(batch)
+
+
+def use_one_device(arguments: Any) -> None:
+    """Have a trainer with these arguments compute on one card, or the processor, however many cards it sees.
+
+    transformers would share a batch out among all cards (torch's DataParallel), and make it so many times as large.
+    """
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1

@@ -38,6 +38,9 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     text = model.config.get_text_config()
     if hasattr(text, "num_local_experts") and not hasattr(text, "num_experts"):
         text.num_experts = text.num_local_experts  # trl 1.16 asks every mixture for it by this name
+    if tuning.quantized and getattr(text, "altup_coef_clip", None) is not None:
+        # Gemma 3n clips weights as numbers while it trains, which here are frozen and packed; its class wants a number
+        text.__dict__["altup_coef_clip"] = None
     return model
 
 

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from tasks.core.errors import SettingsError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+Name = Annotated[str, Field(pattern=PATTERN)]
 """A name that stands in paths, in commands of dvc.yaml and on pages."""
 
 

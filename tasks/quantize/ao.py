@@ -5,10 +5,10 @@ from typing import Any
 
 from tasks.models.classes import from_pretrained
 from tasks.quantize.bits import save_folder
-from tasks.quantize.schemes import Rows
+from tasks.quantize.schemes import Calibration
 
 
-def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
+def write(kind: str, merged: Path, out: Path, calibration: Calibration) -> None:
     """Load `merged` quantised by `kind` (int8, float8; weights only) and save it into `out`, tokenizer included."""
     from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig
     from transformers import TorchAoConfig

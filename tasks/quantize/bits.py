@@ -9,10 +9,10 @@ import torch
 from tasks.core.files import write_json
 from tasks.models.classes import from_pretrained
 from tasks.models.loading import bits_and_bytes, keep_packing
-from tasks.quantize.schemes import Rows
+from tasks.quantize.schemes import Calibration
 
 
-def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
+def write(kind: str, merged: Path, out: Path, calibration: Calibration) -> None:
     """Load `merged` quantised by `kind` (nf4, fp4 or int8) and save it into `out`, tokenizer included."""
     stored = json.loads((merged / "config.json").read_text())["dtype"]
     model = from_pretrained(merged, quantization_config=bits_and_bytes(kind, getattr(torch, stored)))

@@ -9,21 +9,21 @@ from pathlib import Path
 from tasks.core.errors import ModelError
 from tasks.models.classes import from_pretrained
 from tasks.quantize.bits import save_folder
-from tasks.quantize.schemes import Rows
+from tasks.quantize.schemes import Calibration
 
 GROUP = 128
 """Numbers of a row that share a scale in W4A16."""
 
 
-def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
-    """Quantise `merged` by `kind` (a scheme of compressed-tensors), calibrated on `rows`, into `out`."""
+def write(kind: str, merged: Path, out: Path, calibration: Calibration) -> None:
+    """Quantise `merged` by `kind` (a scheme of compressed-tensors), calibrated on its rows, into `out`."""
     from datasets import Dataset
     from llmcompressor import oneshot
     from llmcompressor.modifiers.gptq import GPTQModifier
     from llmcompressor.modifiers.quantization import QuantizationModifier
     from transformers import AutoTokenizer
 
-    calibration = rows()
+    rows = calibration.rows()
     model = from_pretrained(merged)
     width = min(model.config.get_text_config().hidden_size, model.config.get_text_config().intermediate_size)
     if kind == "W4A16" and width % GROUP:
@@ -34,10 +34,10 @@ def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
     oneshot(
         model=model,
         tokenizer=AutoTokenizer.from_pretrained(merged, trust_remote_code=False),
-        dataset=Dataset.from_dict({"input_ids": calibration}) if rounding is GPTQModifier else None,
+        dataset=Dataset.from_dict({"input_ids": rows}) if rounding is GPTQModifier else None,
         recipe=rounding(targets="Linear", scheme=kind, ignore=["lm_head"]),
-        max_seq_length=max(map(len, calibration)),
-        num_calibration_samples=len(calibration),
+        max_seq_length=max(map(len, rows)),
+        num_calibration_samples=len(rows),
         shuffle_calibration_samples=False,
     )
     save_folder(model, merged, out, save_compressed=True)

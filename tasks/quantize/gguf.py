@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from tasks.models.gguf.convert import write_gguf
-from tasks.quantize.schemes import Rows
+from tasks.quantize.schemes import Calibration
 
 
-def write(kind: str, merged: Path, out: Path, rows: Rows) -> None:
+def write(kind: str, merged: Path, out: Path, calibration: Calibration) -> None:
     """Write `merged` into `out` as one GGUF file, its matrices as `kind`."""
-    write_gguf(merged, out / f"model-{kind}.gguf", kind)
+    write_gguf(merged, out / f"model-{kind}.gguf", kind, calibration.rows() if calibration.importance else [])

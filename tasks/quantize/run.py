@@ -12,7 +12,7 @@ from tasks.models.equivalence import Difference, compare, logits, probes, traini
 from tasks.models.gguf.proof import check_reading, read_back
 from tasks.models.gguf.stops import named_stops
 from tasks.models.loading import gguf_file, load_model, load_tokenizer
-from tasks.quantize.schemes import SCHEMES
+from tasks.quantize.schemes import SCHEMES, Calibration
 from tasks.quantize.settings import Settings
 from tasks.quantize.share import low_bits_share
 
@@ -33,7 +33,9 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     del model
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
-        SCHEMES[scheme].write(paths.merged, out, lambda: training_rows(paths.templated, settings.calibration))
+        weighs = settings.imatrix and SCHEMES[scheme].weighs
+        calibration = Calibration(lambda: training_rows(paths.templated, settings.calibration), weighs)
+        SCHEMES[scheme].write(paths.merged, out, calibration)
         measured, same_ids = _read_back(paths.merged, out, scheme, rows, stops)
         difference = compare(expected, measured, str(PATHS.quantized(scheme)), stops)
         before, after = weight_bytes(paths.merged), weight_bytes(out)
@@ -45,6 +47,7 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
             "merged_bytes": before,
             "ratio": round(after / before, 4),
             "low_bits": round(share, 4),
+            "imatrix": weighs,
             "same_token_ids": same_ids,
             "max_divergence": _limit(settings, scheme),
             **difference.as_dict(),

@@ -1,8 +1,8 @@
 """Every scheme by its name, one entry each: what writes it, its size, and the package that it needs.
 
 To add one: an entry here. Where none of the writers makes it, also a module in this folder with
-`write(kind, merged, out, rows)`: it writes the model in the folder `merged` into the folder `out`, in a form that
-`tasks.models.loading.load_model` loads; `rows()` gives token ids of training rows to calibrate on.
+`write(kind, merged, out, calibration)`: it writes the model in the folder `merged` into the folder `out`, in a form
+that `tasks.models.loading.load_model` loads; `calibration.rows()` gives token ids of training rows.
 """
 
 import importlib
@@ -14,8 +14,15 @@ from pathlib import Path
 from tasks.core.errors import MachineError
 from tasks.training.estimate import QUANTIZED_BITS
 
-Rows = Callable[[], list[list[int]]]
-"""Gives token ids of training rows, which are read only where a scheme calibrates on them."""
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a scheme may measure on the model before it rounds."""
+
+    rows: Callable[[], list[list[int]]]
+    """Gives token ids of training rows, which are read only where a scheme calibrates on them."""
+    importance: bool = False
+    """Whether schemes that can do without rows use them too; see `quantize.imatrix`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Scheme:
     """What it needs beyond what temper always has; "" for nothing."""
     extra: str = ""
     """The extra of temper that brings the package."""
+    weighs: bool = False
+    """Whether it can round with regard to the importance of columns."""
 
     def check(self, name: str) -> None:
         """Raise `MachineError` where the package that it needs is not installed."""
@@ -43,13 +52,13 @@ class Scheme:
                 f"`pip install 'temper[{self.extra}]'`, or take {name} out of quantize.schemes."
             )
 
-    def write(self, merged: Path, out: Path, rows: Rows) -> None:
+    def write(self, merged: Path, out: Path, calibration: Calibration) -> None:
         """Write the model in `merged` into the folder `out`."""
-        importlib.import_module(f"tasks.quantize.{self.writer}").write(self.kind, merged, out, rows)
+        importlib.import_module(f"tasks.quantize.{self.writer}").write(self.kind, merged, out, calibration)
 
 
 def _gguf(kind: str, bits: float, rest: float = 8.5) -> Scheme:
-    return Scheme("gguf", kind, bits, rest=rest)
+    return Scheme("gguf", kind, bits, rest=rest, weighs=bits < 8)
 
 
 def _k_quant(kind: str, bits: float) -> Scheme:

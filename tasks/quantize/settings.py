@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tasks.core.settings import Settings as Section
 from tasks.quantize.schemes import SCHEMES
@@ -18,7 +18,11 @@ class Settings(Section):
     probes: Annotated[int, Field(ge=1)] = 16
     """Rows of the validation split (of the training split where there is none) on which the models are compared."""
     calibration: Annotated[int, Field(ge=1)] = 128
-    """Rows of the training split on which gptq is calibrated, the first ones."""
+    """Rows of the training split on which gptq is calibrated, and importance is measured: the first ones."""
+    imatrix: bool = False
+    """Whether gguf schemes below 8 bits round with regard to what each column of a matrix is multiplied with on
+    `calibration` rows (llama.cpp's importance matrix): nearer to the merged model at the same size, for a pass of
+    llama.cpp over these rows."""
     max_divergence: Annotated[float, Field(gt=0)] = 1.0
     """Largest mean Kullback-Leibler divergence from the merged model, in nats a token, before the stage fails; for
     schemes that `limits` does not name."""
@@ -47,3 +51,10 @@ class Settings(Section):
         if unknown := [scheme for scheme in limits if scheme not in SCHEMES]:
             raise ValueError(f"unknown scheme {', '.join(unknown)}; known: {', '.join(SCHEMES)}")
         return limits
+
+    @model_validator(mode="after")
+    def _weighs(self) -> "Settings":
+        if self.imatrix and not any(SCHEMES[scheme].weighs for scheme in self.schemes):
+            known = ", ".join(name for name, scheme in SCHEMES.items() if scheme.weighs)
+            raise ValueError(f"imatrix has no effect on these schemes; set it to false, or add one of {known}")
+        return self

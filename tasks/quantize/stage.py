@@ -9,7 +9,7 @@ that loads alone, `quantization.json`, `settings.json`). Schemes:
     int8       LLM.int8() by bitsandbytes (Dettmers et al. 2022, arXiv:2208.07339)
     gguf-*     one GGUF file for llama.cpp, Ollama and the like, by llama.cpp's own converter: f32, f16, bf16 whole;
                q8_0, q5_1, q5_0, q4_1, q4_0 in blocks of 32; the k-quants q6_k, q5_k_m, q5_k_s, q4_k_m, q4_k_s, q3_k_l,
-               q3_k_m, q3_k_s, q2_k
+               q3_k_m, q3_k_s, q2_k; below 8 bits with an importance matrix where `imatrix` says so
     torchao-*  int8, float8: weights only (extra `torchao`)
     gptq-*     w4a16, w8a8 by llm-compressor, calibrated on training rows (extra `compress`); fp8: without calibration
 

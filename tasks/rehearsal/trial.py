@@ -13,7 +13,7 @@ from tasks.merge.adapter import Adapter, read
 from tasks.merge.trained import MergeOptions, open_trained
 from tasks.models.loading import grow, load_model
 from tasks.models.tuning import save
-from tasks.quantize.schemes import SCHEMES
+from tasks.quantize.schemes import SCHEMES, Calibration
 from tasks.training.adapters import attach
 from tasks.training.settings import Tuning
 
@@ -180,7 +180,7 @@ def _bits_failure(model: Any, scheme: str, tokenizer: Any) -> str | None:
         try:
             model.save_pretrained(whole)
             tokenizer.save_pretrained(whole)
-            SCHEMES[scheme].write(whole, small, list)
+            SCHEMES[scheme].write(whole, small, Calibration(list))
             with torch.no_grad():
                 load_model(small)(input_ids=ids, use_cache=False)
         except Exception as error:  # of libraries: they raise anything where a model is not what they expect

@@ -10,6 +10,7 @@ import torch
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
+from tasks.models.private_transformers import use_one_device
 from tasks.training import distributed
 from tasks.training.estimate import checkpoints_kept
 from tasks.training.optimizers import PROJECTING
@@ -103,6 +104,7 @@ def arguments(
     except (ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of {what}: {reason}") from None
+    use_one_device(chosen)
     check_optimizer(what, settings, chosen)
     return chosen
 

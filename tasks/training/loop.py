@@ -23,6 +23,7 @@ from tasks.training import checkpoints, coverage, distributed, memory_estimate
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import effective
 from tasks.training.callbacks import ALIKE
+from tasks.training.deterministic import stand_in
 from tasks.training.dtypes import holding
 from tasks.training.loss_curve import curve
 from tasks.training.methods import METHODS
@@ -63,6 +64,7 @@ def prepare(settings: Optimization) -> None:
     """Fix what would make two runs differ: threads, seeds, and kernels whose order of addition varies."""
     torch.set_num_threads(settings.threads)
     torch.use_deterministic_algorithms(True)
+    stand_in("CUDA")
     # That also fills every new buffer with NaN, against reads of what was never written; trl's loss makes buffers of
     # hundreds of megabytes at each step, and the filling took a third of the time. Bytes are the same without.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

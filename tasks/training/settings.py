@@ -67,6 +67,16 @@ class Optimization(Section):
     checkpoint_steps: Positive = 100
     """Steps between two checkpoints; a run that was killed goes on from the last one. More than `steps`: none."""
 
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _a_number(cls, value: Any) -> Any:
+        if value == "auto":
+            raise ValueError(
+                "auto is not offered, as the number is part of the result and a machine that repeats the run has to "
+                "find it here; set it to the effective batch, and temper check --card says how many fit at one time"
+            )
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _epochs_alone(cls, values: Any) -> Any:

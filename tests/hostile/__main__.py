@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         project.mkdir()
         kind.prepare(project)
         cases = [case for case in kind.fixed() if draw.random() < options.fixed and not (options.light and case.heavy)]
-        cases += islice(kind.drawn(draw), options.drawn)
+        cases += islice((case for case in kind.drawn(draw) if not (options.light and case.heavy)), options.drawn)
         for case in cases:
             if options.only not in case.name:
                 continue

@@ -20,8 +20,10 @@ from tasks.models.loading import load_tokenizer
 ADVICE = "take the gguf schemes out of quantize.schemes and ollama out of export.formats"
 
 
-def write_gguf(merged: Path, path: Path, kind: str) -> None:
+def write_gguf(merged: Path, path: Path, kind: str, rows: list[list[int]] | None = None) -> None:
     """Write the model in the folder `merged` to `path`, its matrices as `kind`.
+
+    `rows`: token ids on which the importance of columns is measured; for kinds of `MIXTURES`.
 
     Raises `ModelError` for an architecture that llama.cpp does not convert, `CheckFailed` where converting fails.
     """
@@ -37,7 +39,7 @@ def write_gguf(merged: Path, path: Path, kind: str) -> None:
     whole = path.with_name(f".{path.name}")
     try:
         apart(f"gguf-{kind}", convert, merged, whole, "f32")
-        apart(f"gguf-{kind}", requantize, whole, path, kind)
+        apart(f"gguf-{kind}", requantize, whole, path, kind, rows or [])
     finally:
         whole.unlink(missing_ok=True)
 

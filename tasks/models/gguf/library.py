@@ -64,6 +64,9 @@ class Batch(ctypes.Structure):
 
 Log = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 
+Watch = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_bool, ctypes.c_void_p)
+"""ggml_backend_sched_eval_callback: a tensor, and whether it is still to be computed."""
+
 POINTER, INT, LONG, FLAG = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_bool
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -87,6 +90,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "llama_batch_free": (None, [Batch]),
     "llama_decode": (INT, [POINTER, Batch]),
     "llama_get_logits_ith": (ctypes.POINTER(ctypes.c_float), [POINTER, INT]),
+    "ggml_op_desc": (ctypes.c_char_p, [POINTER]),
+    "ggml_get_name": (ctypes.c_char_p, [POINTER]),
+    "ggml_get_data": (POINTER, [POINTER]),
     "ggml_quantize_chunk": (ctypes.c_size_t, [INT, POINTER, POINTER, LONG, LONG, LONG, POINTER]),
 }
 """What is called: by its name in the header, what it returns and what it takes."""

@@ -5,6 +5,7 @@ far its logits are from those of transformers.
 """
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from tasks.core.errors import ModelError
-from tasks.models.gguf.library import F32, errors, library
+from tasks.models.gguf.library import F32, Watch, errors, library
 
 CHUNK = 512
 """Tokens that are computed at once."""
@@ -38,10 +39,14 @@ class Config:
 
 
 class LlamaCpp:
-    """The model in `file`. Raises `ModelError` where llama.cpp cannot load it."""
+    """The model in `file`. Raises `ModelError` where llama.cpp cannot load it.
 
-    def __init__(self, file: Path) -> None:
+    `watch` is called for each tensor that is computed; see `tasks.models.gguf.importance`.
+    """
+
+    def __init__(self, file: Path, watch: Callable[[int, bool, Any], bool] | None = None) -> None:
         self._library, self._size = library(), 0
+        self._watch = Watch(watch) if watch else None
         self._context: Any = None
         self._model = self._library.llama_model_load_from_file(
             str(file).encode(), self._library.llama_model_default_params()
@@ -91,6 +96,12 @@ class LlamaCpp:
         return np.concatenate([
             self._decode(row[start : start + CHUNK], start, len(row) - last) for start in range(0, len(row), CHUNK)
         ])  # fmt: skip
+
+    def compute(self, row: list[int]) -> None:
+        """Compute `row` up to the logits after each token, and keep none: for what is watched meanwhile."""
+        self._prepare(len(row))
+        for start in range(0, len(row), CHUNK):
+            self._decode(row[start : start + CHUNK], start)
 
     def forward(self, input_ids: Any, attention_mask: Any = None, logits_to_keep: int = 0, **_: Any) -> Any:
         """As transformers: `.logits` (B, T, V), or (B, logits_to_keep, V); those of padding on the left are 0."""
@@ -146,6 +157,7 @@ class LlamaCpp:
             params.n_threads = params.n_threads_batch = torch.get_num_threads()
             params.type_k = params.type_v = F32
             params.flash_attn_type = 0
+            params.cb_eval = ctypes.cast(self._watch, ctypes.c_void_p) if self._watch else None
             self._context = self._library.llama_init_from_model(self._model, params)
             if not self._context:
                 raise ModelError(f"llama.cpp has no room for {tokens} tokens ({'; '.join(errors[-2:])[:300]}).")

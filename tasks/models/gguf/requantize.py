@@ -3,7 +3,7 @@
 import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import pairwise, product
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,17 @@ import numpy.typing as npt
 
 from tasks.core.errors import CheckFailed
 from tasks.models.gguf import converter
+from tasks.models.gguf.importance import Importance, measure
 from tasks.models.gguf.library import library
 from tasks.models.gguf.mixture import MIXTURES, Shape, types
 
 
-def requantize(whole: Path, path: Path, kind: str) -> None:
-    """Write the file `whole` (float32) to `path` as the mixture `kind`; only in a process that ends then."""
+def requantize(whole: Path, path: Path, kind: str, rows: list[list[int]]) -> None:
+    """Write the file `whole` (float32) to `path` as the mixture `kind`; only in a process that ends then.
+
+    Token ids `rows`, if any, say which columns count: see `tasks.models.gguf.importance`.
+    """
+    importance = measure(whole, rows) if rows else {}
     converter.enter()
     import gguf
 
@@ -44,7 +49,10 @@ def requantize(whole: Path, path: Path, kind: str) -> None:
         for tensor in reader.tensors:
             stored = _type(gguf, tensor, chosen)
             same = stored == tensor.tensor_type
-            writer.write_tensor_data(tensor.data if same else _quantized(gguf, tensor, stored, threads))
+            if same:
+                writer.write_tensor_data(tensor.data)
+            else:
+                writer.write_tensor_data(_quantized(gguf, tensor, stored, importance, threads))
     writer.close()
 
 
@@ -69,7 +77,9 @@ def _model(reader: Any) -> Shape:
     )
 
 
-def _quantized(gguf: Any, tensor: Any, kind: Any, threads: ThreadPoolExecutor) -> npt.NDArray[np.uint8]:
+def _quantized(
+    gguf: Any, tensor: Any, kind: Any, importance: Importance, threads: ThreadPoolExecutor
+) -> npt.NDArray[np.uint8]:
     """The bytes of a tensor of float32, in blocks of `kind`."""
     width = int(tensor.shape[0])
     numbers = np.ascontiguousarray(tensor.data, np.float32).reshape(-1, width)
@@ -79,12 +89,20 @@ def _quantized(gguf: Any, tensor: Any, kind: Any, threads: ThreadPoolExecutor) -
         return numbers.astype(np.float16).view(np.uint8)
     block, size = gguf.GGML_QUANT_SIZES[kind]
     out = np.empty((len(numbers), width // block * size), np.uint8)
-    pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (numbers, out)]
-    edges = np.linspace(0, len(numbers), min(len(numbers), 64) + 1).astype(int).tolist()
+    pointers = [_pointer(array) for array in (numbers, out)]
+    columns: list[Any] = list(importance.get(tensor.name, [None]))  # of each matrix
+    each = len(numbers) // len(columns)  # rows of a matrix; there are several where experts share a tensor
+    edges = np.linspace(0, each, min(each, -(-64 // len(columns))) + 1).astype(int).tolist()
 
-    def part(edge: tuple[int, int]) -> None:
-        start, end = edge
-        library().ggml_quantize_chunk(int(kind), *pointers, start * width, end - start, width, None)
+    def part(one: tuple[int, tuple[int, int]]) -> None:
+        matrix, (start, end) = one
+        first = matrix * each + start
+        weights = None if columns[matrix] is None else _pointer(columns[matrix])
+        library().ggml_quantize_chunk(int(kind), *pointers, first * width, end - start, width, weights)
 
-    list(threads.map(part, pairwise(edges)))
+    list(threads.map(part, product(range(len(columns)), pairwise(edges))))
     return out
+
+
+def _pointer(array: npt.NDArray[Any]) -> ctypes.c_void_p:
+    return array.ctypes.data_as(ctypes.c_void_p)

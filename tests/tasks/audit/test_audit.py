@@ -123,7 +123,7 @@ SPOILT = {
         "tok/config.json: max_position_embeddings = 'many' is no number of tokens.",
     ),
     "generation_config.json": ("[1", "tok/generation_config.json: not valid JSON"),
-    "chat_template.jinja": ("{% if %}", "the chat template is no valid jinja"),
+    "chat_template.jinja": ("{% if %}", "no valid Jinja"),
 }
 
 

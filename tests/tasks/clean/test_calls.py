@@ -234,3 +234,11 @@ def test_equal_rows_in_two_shapes_are_one() -> None:
         {"from": "function_call", "value": json.dumps({"name": "rain", "arguments": {"city": "Oslo"}})},
         {"from": "observation", "value": "no"}, {"from": "gpt", "value": "No, and noon."}]}  # fmt: skip
     assert to_content(new).identity() == to_content(old).identity()
+
+
+@pytest.mark.parametrize("number", [{"a": 1}, ["x"]])
+def test_a_result_whose_id_is_no_id(number: Any) -> None:
+    for one in ({"tool_call_id": number}, {"name": number}):
+        value = row(calls(call("1")), {"role": "tool", "content": "no", **one})
+        with pytest.raises(Unusable, match="bad_tool_call"):
+            read(value)

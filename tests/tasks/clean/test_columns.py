@@ -334,6 +334,24 @@ def test_the_first_rows_are_looked_at_before_a_run(paths: Paths) -> None:
     validate(Settings.model_validate({"input": "rows", "columns": {"ignored": ["label"]}}), paths)
 
 
+def test_data_without_a_row_that_can_be_used_is_refused_before_a_run(paths: Paths) -> None:
+    settings = Settings.model_validate({"input": "rows.jsonl"})
+    picture = {
+        "messages": [{"role": "user", "content": [{"type": "image"}]}, {"role": "assistant", "content": "a cat"}]
+    }
+    for content, message in (
+        ("", "the data has no rows"),
+        ("\n \n\n", "the data has no rows"),
+        (f"{json.dumps(picture)}\n" * 40, r"none of 40 rows can be used \(has_image 40\)"),
+        ("{broken\n" * 3, r"none of 3 rows can be used \(unreadable 3\)"),
+    ):
+        (paths.root / "rows.jsonl").write_text(content)
+        with pytest.raises(InputError, match=rf"rows\.jsonl: {message}; set clean\.input to data with rows that can"):
+            validate(settings, paths)
+    (paths.root / "rows.jsonl").write_text(f"{json.dumps(picture)}\n" * 1000 + json.dumps(CHAT))
+    validate(settings, paths)  # more rows than are looked at
+
+
 def test_the_stage_says_what_it_reads_and_what_it_does_not(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [{**ALPACA, "instruction": f"ask {at} of {at * 7}", "page": at, "label": 3} for at in range(40)]
     ledger = cleaned(paths, rows, columns={"ignored": ["label"]})

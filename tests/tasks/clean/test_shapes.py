@@ -205,3 +205,9 @@ def test_public_data_are_recognised_and_whole(name: str, shape: str) -> None:
             [{**{k: v for k, v in turn.items() if v is not None}, "content": turn["content"] or ""}
              for turn in row["messages"]] for row in rows
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("history", [3, True, 1.5, {"user": "a"}, "nope", [["a"]]])
+def test_a_history_that_is_no_list_of_pairs(history: Any) -> None:
+    with pytest.raises(Unusable, match="unknown_shape"):
+        to_content({"instruction": "a", "output": "b", "history": history})

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.chat.renderer import Renderer
-from tasks.core.errors import InputError, SettingsError
+from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
 from tasks.evaluate.questions import build_question, rows, shots
 from tasks.evaluate.settings import Settings
@@ -279,6 +279,24 @@ def test_a_further_model_with_nothing_but_a_gguf_file(project: Paths) -> None:
     assert tiny.read(project.evaluation("other") / "scores.json")["kind"] == "other"
     outputs = [[row["output"] for row in predictions(project, name)] for name in ("other", "gguf-q8_0")]
     assert outputs[0] == outputs[1]
+
+
+def test_a_gguf_file_that_was_cut_off_is_refused_before_a_run(project: Paths) -> None:
+    from tasks.evaluate.stage import validate
+
+    folder = project.root / "cut"
+    folder.mkdir()
+    whole = next(project.quantized("gguf-q8_0").glob("*.gguf")).read_bytes()
+    settings = QUICK.model_copy(update={"models": {"cut": "cut"}})
+    (folder / "model.gguf").write_bytes(whole)
+    validate(settings, project)
+    message = r"cut/model\.gguf: it is no whole GGUF file .*; restore the file"
+    for size in (0, 8, 2000, len(whole) // 2, len(whole) - 1):
+        (folder / "model.gguf").write_bytes(whole[:size])
+        with pytest.raises(ModelError, match=message):
+            validate(settings, project)
+        with pytest.raises(ModelError, match=message):
+            run(settings, project, "cut")
 
 
 def test_unknown_candidate(project: Paths) -> None:

@@ -1,8 +1,16 @@
-"""Sizes of cards as people write them, and layers that stand for all."""
+"""Sizes of cards as people write them, and the largest batch that fits into one."""
+
+import re
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
+from transformers import LlamaConfig
 
-from tasks.memory.card import parse
+from tasks.align.settings import Settings as Align
+from tasks.memory.card import compare, parse
+from tasks.memory.workloads import Lengths, Training
+from tasks.train.settings import Settings as Train
 
 
 @pytest.mark.parametrize(
@@ -23,3 +31,67 @@ def test_sizes_are_read_as_cards_are_sold(text: str, size: int) -> None:
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no memory of a card"):
         parse(text)
+
+
+def training(what: str, settings: Any) -> Training:
+    """Rows of 64 tokens on a Llama of two layers."""
+    config = LlamaConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        vocab_size=1000, dtype="bfloat16",
+    )  # fmt: skip
+    return Training(what, what, settings, settings, config, Lengths(64, 64, "drawn"))
+
+
+def test_the_largest_batch_that_fits_is_a_command_to_paste(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Train(batch_size=2, gradient_accumulation=12, padding_free=False)
+    one = training("train", settings)
+    room = one.price(settings.model_copy(update={"batch_size": 7, "gradient_accumulation": 4})).total
+    assert not list(compare(one, "a card", room))
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert re.fullmatch(
+        r"train: of an effective batch of 24 6 fit at one time \(0\.\d\d GiB\): "
+        "temper run --set train.batch_size=6 --set train.gradient_accumulation=4",
+        line,
+    )
+
+
+def test_a_batch_that_is_the_largest_already_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Train(batch_size=4, gradient_accumulation=2, padding_free=False)
+    one = training("train", settings)
+    assert not list(compare(one, "a card", one.price(settings).total))
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == "train: of an effective batch of 8 no more than 4 fit at one time"
+
+
+@pytest.mark.parametrize(
+    ("objective", "arguments", "whole"),
+    [
+        ("dpo", {}, False),
+        ("dpo", {"loss_type": "aot"}, True),
+        ("dpo", {"loss_type": ["sigmoid", "bco_pair"]}, True),
+        ("kto", {}, True),
+        ("orpo", {}, True),
+        ("reward", {}, False),
+    ],
+)
+def test_a_loss_that_looks_at_a_whole_batch_is_not_split(
+    objective: str, arguments: dict[str, Any], whole: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = training("align", Align(objective=objective, arguments=arguments, batch_size=4))
+    assert not list(compare(one, "a card", 2**40))
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert ("looks at a whole batch, so align.batch_size is part of what is learned" in line) == whole
+    assert ("no more than 4 fit at one time" in line) == (not whole)
+
+
+def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() -> None:
+    one = training("align", Align(objective="kto", batch_size=64))
+    (sentence,) = compare(one, "a card", one.price().total - 1)
+    assert "align.gradient_checkpointing to true" in sentence
+    assert "batch_size" not in sentence
+
+
+@pytest.mark.parametrize("section", [Train, Align])
+def test_auto_is_refused_with_the_way_to_the_number(section: Any) -> None:
+    with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card says how many fit"):
+        section.model_validate({"batch_size": "auto"})

@@ -19,14 +19,15 @@ def llama(layers: int) -> Any:
 
 
 LAYER = 64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128  # q and o, k and v, gate, up and down
-WEIGHTS = 2 * 1000 * 64 + 64 + 6 * (LAYER + 2 * 64)
+NORMS = 64 + 6 * 2 * 64
+WEIGHTS = 2 * 1000 * 64 + 6 * LAYER + NORMS
 ADAPTER = 6 * 4 * (2 * (64 + 64) + 2 * (64 + 32) + 3 * (64 + 128))  # rank 4
 
 
 def test_a_frozen_base_stays_in_16_bits_and_what_is_trained_is_float32() -> None:
     tuning = Tuning(method="lora", lora=LoRA(r=4))
     paid = price("train", llama(6), tuning, Optimization(), Batch(2, 32, 32), bfloat16=True, card=True)
-    assert paid.weights == 2 * WEIGHTS + 4 * ADAPTER
+    assert paid.weights == 2 * (WEIGHTS - NORMS) + 4 * (NORMS + ADAPTER)
     assert (paid.gradients, paid.optimizer) == (4 * ADAPTER, 8 * ADAPTER)
     assert paid.logits >= 2 * 32 * 1000 * 4
 
@@ -35,6 +36,24 @@ def test_full_training_holds_sixteen_bytes_a_weight() -> None:
     tuning = Tuning(method="full")
     paid = price("train", llama(6), tuning, Optimization(), Batch(2, 32, 32), bfloat16=True, card=True)
     assert paid.weights + paid.gradients + paid.optimizer == 16 * WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("weights", "held", "kept"), [("bfloat16_kahan", 2, 2), ("bfloat16_stochastic", 2, 0), ("float32", 4, 0)]
+)
+def test_trained_weights_of_16_bits_are_priced_as_such(weights: str, held: int, kept: int) -> None:
+    tuning = Tuning.model_validate({"method": "full", "weights": weights})
+    paid = price("train", llama(6), tuning, Optimization(), Batch(2, 32, 32), bfloat16=True, card=True)
+    matrices = WEIGHTS - NORMS
+    assert paid.weights == paid.gradients == held * matrices + 4 * NORMS
+    assert paid.optimizer == 8 * WEIGHTS + kept * matrices
+
+
+def test_a_method_that_reads_the_weights_of_its_layers_has_them_in_float32() -> None:
+    tuning = Tuning(method="dora", lora=LoRA(r=4))
+    paid = price("train", llama(6), tuning, Optimization(), Batch(2, 32, 32), bfloat16=True, card=True)
+    magnitudes = 6 * (64 + 64 + 2 * 32 + 2 * 128 + 64)  # a number for each row of each matrix
+    assert paid.weights == 4 * (WEIGHTS + ADAPTER + magnitudes)
 
 
 def test_the_need_grows_with_the_batch_and_shrinks_with_checkpointing() -> None:

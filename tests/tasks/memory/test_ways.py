@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from tasks.memory.price import Price
-from tasks.memory.ways import smaller
+from tasks.memory.ways import largest, smaller
 from tasks.train.settings import Settings
 
 GIB = 2**30
@@ -47,5 +49,39 @@ def test_a_way_may_need_two_changes() -> None:
     ]
 
 
+def test_a_batch_that_the_loss_looks_at_as_a_whole_is_not_divided() -> None:
+    settings = Settings(method="lora", batch_size=16)
+    ways = smaller(settings, pricing, 24 * GIB, divides=False)
+    assert [way.changes for way in ways] == [
+        {"gradient_checkpointing": True},
+        {"gradient_checkpointing": True, "method": "qlora"},
+    ]
+
+
 def test_where_nothing_fits_nothing_is_advised() -> None:
     assert advice(4, method="qlora", batch_size=8) == []
+
+
+@pytest.mark.parametrize(
+    ("memory", "asked", "at_once", "passes"),
+    [
+        (24, {"batch_size": 8, "gradient_accumulation": 8}, 4, 16),  # 17 GiB and one a row: 7 fit, 4 divide 64
+        (24, {"batch_size": 64}, 4, 16),
+        (24, {"batch_size": 1, "gradient_accumulation": 35}, 7, 5),
+        (24, {"batch_size": 1, "gradient_accumulation": 11}, 1, 11),
+        (100, {"batch_size": 2, "gradient_accumulation": 16}, 32, 1),
+        (49, {"batch_size": 1, "gradient_accumulation": 32}, 32, 1),  # 17 + 32 GiB: to the byte
+        (18, {"batch_size": 6}, 1, 6),
+    ],
+)
+def test_the_most_rows_at_one_time_divide_the_effective_batch(
+    memory: int, asked: dict[str, int], at_once: int, passes: int
+) -> None:
+    way = largest(Settings.model_validate({"method": "lora", **asked}), pricing, memory * GIB)
+    assert way is not None
+    assert way.changes == {"batch_size": at_once, "gradient_accumulation": passes}
+    assert way.price.total == (17 + at_once) * GIB
+
+
+def test_where_not_one_row_fits_there_is_no_largest_batch() -> None:
+    assert largest(Settings(method="lora", batch_size=8), pricing, 17 * GIB) is None

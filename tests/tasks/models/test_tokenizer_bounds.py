@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.base.ready import check
 from tasks.core.errors import ModelError
 from tasks.models.loading import load_tokenizer
 from tasks.models.tokenizer_bounds import check_file
@@ -69,6 +70,16 @@ def test_a_normalizer_that_lets_a_text_grow_is_refused(folder: Path, steps: list
     normalized(folder, *steps)
     with pytest.raises(ModelError, match=rf"tokenizer\.json: the normalizer makes up to {most} characters of one"):
         load_tokenizer(folder)
+
+
+def test_a_base_with_such_a_tokenizer_is_refused_before_anything_runs(folder: Path) -> None:
+    """`temper check` asks so, and the stage base."""
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").touch()
+    check(folder, "model")
+    normalized(folder, replace("e", "x" * 21))
+    with pytest.raises(ModelError, match="the normalizer makes up to 21 characters of one"):
+        check(folder, "model")
 
 
 def test_what_tokenizers_usually_do_is_read(folder: Path) -> None:

@@ -129,8 +129,7 @@ def test_page_is_one_whole_file_without_outside_resources(project: Paths) -> Non
     read = outline(text)
     assert not read.tags & {"script", "link", "img", "iframe", "object"}
     assert {value for key, value in read.attributes if key in ("href", "src") and not str(value).startswith("#")} == {
-        "predictions.html",
-        "runs.html",
+        "predictions.html"
     }, "the files beside it"
     assert not re.search(r"https?://|@import|url\(", text)
     assert "prefers-color-scheme: dark" in text and "@media print" in text
