@@ -272,5 +272,11 @@ def _data() -> Iterator[str]:
 
     if _faults_of(_pipeline) or _faults_of(_readable):
         return
-    for stage, path in missing():
+    try:
+        lacking = missing()
+    except (AttributeError, TypeError, ValueError):  # of DVC, where a value of params.yaml cannot be a path
+        if _read() is None:
+            return
+        raise
+    for stage, path in lacking:
         yield f"{path} is missing, which the stage {stage} reads and no stage makes; put it there, or name another."

@@ -1,5 +1,6 @@
 """`temper check` and the sentences for a machine or a folder that is not ready."""
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -112,6 +113,14 @@ def test_bad_params_stop_the_run_and_set_leaves_them_as_they_were(toy: Toy) -> N
     assert process.returncode == 1
     assert "params.yaml: as it was" in stderr
     assert Path("params.yaml").read_text() == before
+
+
+def test_a_number_that_stands_for_a_path(toy: Toy) -> None:
+    """dvc.yaml has `${clean.input}` among its paths, and DVC takes no float there."""
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(re.sub(r"(?m)^(clean:.*\n(?:  .*\n)*?  input:).*$", r"\1 .inf", text, count=1))
+    assert ".inf" in Path("params.yaml").read_text()
+    assert any("clean.input = inf" in fault for fault in preflight.faults())
 
 
 def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
