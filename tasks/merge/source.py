@@ -95,8 +95,7 @@ def _quantized(model: Any) -> dict[str, bool]:
 def quantized_model(folder: Path, quantization: Quantization) -> Any:
     """The base as training had it in memory, by transformers and bitsandbytes."""
     model = from_pretrained(folder, quantization_config=quantization.config(), dtype=torch.float32)
-    if quantization.scheme != "int8":
-        keep_packing(model)
+    keep_packing(model)
     return model.eval()
 
 

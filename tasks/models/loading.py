@@ -29,8 +29,7 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
             "endpoint, or give the model as safetensors."
         )
     model = from_pretrained(folder, dtype=dtype, device_map=device)
-    if getattr(model, "is_loaded_in_4bit", False):
-        keep_packing(model)
+    keep_packing(model)
     return model.eval()
 
 
@@ -135,11 +134,13 @@ def bits_and_bytes(scheme: str, compute: Any, *, double: bool = True) -> Any:
 
 
 def keep_packing(model: Any) -> None:
-    """Stop bitsandbytes from repacking 4-bit weights in place at the first forward.
+    """Stop bitsandbytes from repacking weights in place at the first forward; models not in 4 bits stay as they are.
 
     On processors with AVX512-BF16 it does so in evaluation mode without gradients; training and saving afterwards use
     the repacked bytes as if they were not, without a word (bitsandbytes 0.50).
     """
+    if not getattr(model, "is_loaded_in_4bit", False):
+        return
     import bitsandbytes as bnb
 
     for module in model.modules():

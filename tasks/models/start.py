@@ -82,8 +82,7 @@ def load(what: str, settings: Tuning, name: str, model: Any, paths: Paths, grown
     config.base_model_name_or_path = model.name_or_path  # peft asks the hub for it at each checkpoint
     if METHODS[settings.method].lora:
         config.lora_dropout = settings.lora.dropout
-    if getattr(model, "is_loaded_in_4bit", False):
-        keep_packing(model)
+    keep_packing(model)
     try:
         with warnings.catch_warnings(), shown_wide(model, config.modules_to_save or ()):
             warnings.filterwarnings("ignore", message="Found missing adapter keys")  # named below

@@ -12,12 +12,11 @@ from typing import Any
 
 from tasks.base.ready import check, is_model
 from tasks.core.errors import ModelError, TemperError
-from tasks.core.settings import PARAMS, load
 from tasks.models.skeleton import configured_base
 from tasks.rehearsal.kind import check_forward, known_configuration
+from tasks.rehearsal.sections import section
 from tasks.rehearsal.smaller import check_shares
 from tasks.rehearsal.weights import full_size
-from tasks.stages import stage
 
 
 def faults() -> Iterator[TemperError]:
@@ -38,7 +37,7 @@ def faults() -> Iterator[TemperError]:
         yield error
         return
     yield from _of(lambda: _check_vocabulary(folder, location))
-    quantize = _section("quantize")
+    quantize = section("quantize")
     yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
     yield from _tried(folder, config, skeleton, location)
 
@@ -50,16 +49,12 @@ def _of(check: Callable[[], None]) -> Iterator[TemperError]:
         yield error
 
 
-def _section(name: str) -> Any:
-    return load(stage(name).settings, Path(PARAMS), name)
-
-
 def _check_vocabulary(folder: Path, location: str) -> None:
     """Raise `InputError` and `ModelError` for what the stage template would refuse of the base alone."""
     from tasks.template.tokenizer import load as load_tokenizer
     from tasks.template.tokenizer import max_length
 
-    settings = _section("template")
+    settings = section("template")
     tokenizer, _ = load_tokenizer(folder, settings)
     max_length(tokenizer, folder, settings.max_length)
 
@@ -77,7 +72,7 @@ def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[
     torch.set_num_threads(1)
     disable_progress_bar()
 
-    train, align, template = (_section(name) for name in ("train", "align", "template"))
+    train, align, template = (section(name) for name in ("train", "align", "template"))
     options = train.attention_options if train.attention in ("sdpa", "eager") else {}
     if (model := miniature(config, **options)) is None:
         return
@@ -91,7 +86,7 @@ def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[
     yield from _of(lambda: check_low_bits(what, tuning, skeleton))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     new = bool(template.new_tokens)
-    quantize = _section("quantize")
+    quantize = section("quantize")
     held = tuning.quantized if tuning.method != "full" else None
     yield from _of(lambda: trial.check_bits(lambda: miniature(config), quantize.schemes, held, tokenizer, location))
     yield from _of(lambda: trial.rehearse(what, lambda: miniature(config), tuning, new, tokenizer, location))

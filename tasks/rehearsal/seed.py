@@ -6,13 +6,12 @@ from typing import Any
 
 from tasks.align.objectives import OBJECTIVES
 from tasks.core.errors import SettingsError
-from tasks.core.settings import PARAMS, load
-from tasks.stages import stage
+from tasks.rehearsal.sections import section
 
 
 def names_parts() -> bool:
     """Whether settings name parts of a base that is trained from a seed."""
-    base = _section("base")
+    base = section("base")
     seed = not base.hub and (Path(base.folder) / "assistant.yaml").is_file()
     return seed and any(settings.particular for _, settings, _ in _tunings())
 
@@ -25,7 +24,7 @@ def faults() -> Iterator[SettingsError]:
     from tasks.base.pretrain import configuration
     from tasks.training.adapters import check_parts
 
-    architecture = _section("base").architecture
+    architecture = section("base").architecture
     for what, settings, scores in _tunings():
         with torch.device("meta"):
             kind: Any = LlamaForSequenceClassification if scores else LlamaForCausalLM
@@ -38,13 +37,9 @@ def faults() -> Iterator[SettingsError]:
 
 def _tunings() -> Iterator[tuple[str, Any, bool]]:
     """Stages that tune the base, their settings, and whether as a reward model."""
-    train, align = _section("train"), _section("align")
+    train, align = section("train"), section("align")
     if train.enabled:
         yield "train", train, False
     objective = OBJECTIVES[align.objective]
     if align.objective != "off" and (align.start == "base" or objective.trains_reward_model):
         yield "align", align, objective.trains_reward_model
-
-
-def _section(name: str) -> Any:
-    return load(stage(name).settings, Path(PARAMS), name)

@@ -16,6 +16,7 @@ from tasks.core.paths import PATHS
 from tasks.core.settings import hint
 from tasks.models.classes import beside_text
 from tasks.models.compact import shown_wide, widen_trained
+from tasks.models.loading import keep_packing
 from tasks.training.coverage import check_low_bits
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
@@ -108,7 +109,7 @@ def attach(
     _spare(config, model, apart)
     if grown:
         _train_embeddings(what, settings.method, config, model)
-    _keep_packing(model)
+    keep_packing(model)
     try:
         with warnings.catch_warnings(), shown_wide(model, getattr(config, "modules_to_save", None) or ()):
             warnings.filterwarnings("ignore", message="Unsupported layer type")  # norms, which peft tunes all the same
@@ -217,14 +218,6 @@ def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:
     config.modules_to_save = sorted({*(config.modules_to_save or ()), *names})
     if hasattr(config, "ensure_weight_tying"):
         config.ensure_weight_tying = tied
-
-
-def _keep_packing(model: Any) -> None:
-    """Stop bitsandbytes from repacking the weights of a 4-bit base (see `tasks.models.loading.keep_packing`)."""
-    if getattr(model, "is_loaded_in_4bit", False):
-        from tasks.models.loading import keep_packing
-
-        keep_packing(model)
 
 
 def _initialize_eva(what: str, tuned: Any, rows: Any) -> None:

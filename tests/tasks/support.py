@@ -162,7 +162,7 @@ def project(root: Path) -> Paths:
 
 def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
     """Try `case` in the project `paths`; an error that temper raises on purpose is a limit, any other is a failure."""
-    from tests.tasks.train.test_train import Killed, killed_at
+    from tests.tasks.train.test_train import kill_and_continue
 
     try:
         if case.part == "objective":
@@ -188,10 +188,7 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
         if difference > EXACT:
             limits.append(f"what loads back differs by {difference:.2g} in a logit")
         if resumed:
-            with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-                killed_at(4, patch)
-                carry_out(asked, paths)
-            carry_out(asked, paths)
+            kill_and_continue(lambda: carry_out(asked, paths), 4)
             if {file.name: sha256(file) for file in sorted(place.iterdir())} != first:
                 limits.append("killed and continued it ends in other bytes")
         return Result(
@@ -240,8 +237,7 @@ def compare(asked: Any, paths: Paths, place: Path, trained: list[Any]) -> float:
     from tasks.models.tuning import load
 
     model = load(base_folder(paths) if adapter else place, tuning, asked)
-    if getattr(model, "is_loaded_in_4bit", False):
-        keep_packing(model)
+    keep_packing(model)
     if adapter:
         model = PeftModel.from_pretrained(model, place)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=asked.dtype == "bfloat16"):

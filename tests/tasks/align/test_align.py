@@ -19,7 +19,7 @@ from tasks.core.paths import Paths
 from tasks.template.shards import JUDGED, PREFERENCES
 from tasks.training import usage
 from tests.tasks import tiny
-from tests.tasks.train.test_train import Killed, killed_at
+from tests.tasks.train.test_train import kill_and_continue
 
 SMALL = Settings(
     objective="dpo", steps=6, batch_size=4, learning_rate=1e-2, warmup_steps=1, threads=1, logging_steps=1,
@@ -108,14 +108,11 @@ def test_dpo_goes_on_with_the_adapter_and_starts_at_ln_2(project: Paths) -> None
 
 
 @pytest.mark.parametrize("objective", ["dpo", "kto"])
-def test_the_same_bytes_twice_and_after_a_kill(project: Paths, objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bytes_twice_and_after_a_kill(project: Paths, objective: str) -> None:
     settings = settings_with(objective=objective)
     stage.run(settings, project)
     first = hashes(project)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(5, patch)
-        stage.run(settings, project)
-    stage.run(settings, project)
+    kill_and_continue(lambda: stage.run(settings, project), 5)
     assert hashes(project) == first
 
 

@@ -14,7 +14,7 @@ from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.paths import Paths
 from tests.tasks import support, tiny
 from tests.tasks.align.test_align import hashes
-from tests.tasks.train.test_train import Killed, killed_at
+from tests.tasks.train.test_train import kill_and_continue
 
 SMALL = Settings.model_validate(
     {
@@ -32,9 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return support.project(tmp_path_factory.mktemp("sampling")).root
 
 
-def test_grpo_is_rewarded_more_and_ends_in_the_same_bytes_after_a_kill(
-    project: Paths, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_grpo_is_rewarded_more_and_ends_in_the_same_bytes_after_a_kill(project: Paths) -> None:
     settings = settings_with(steps=12, batch_size=64, learning_rate=3e-2, arguments={"beta": 0.01})
     stage.run(settings, project)
     rewards = support.column(project.aligned / "loss.csv", "reward")
@@ -44,10 +42,7 @@ def test_grpo_is_rewarded_more_and_ends_in_the_same_bytes_after_a_kill(
     assert facts["effective_batch_answers"] == 64
     assert facts["rows_without_prompt"] == 0
     first = hashes(project)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(7, patch)
-        stage.run(settings, project)
-    stage.run(settings, project)
+    kill_and_continue(lambda: stage.run(settings, project), 7)
     assert hashes(project) == first
 
 

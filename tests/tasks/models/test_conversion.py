@@ -10,13 +10,14 @@ from tasks.merge.plan import misfit, plan
 from tasks.merge.source import source
 from tasks.models.shards import StoredTensor
 from tests.families.build import build
+from tests.tasks.merge.test_methods import adapt
 from tests.tasks.tiny import loaded
 
 torch = pytest.importorskip("torch")
 
 
 def test_experts_in_one_parameter_are_read_merged_and_stored_each_by_itself(tmp_path: Path) -> None:
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import LoraConfig
 
     base = build("mixtral", tmp_path / "base", "bfloat16")
     weights = loaded(base).state_dict()
@@ -28,14 +29,7 @@ def test_experts_in_one_parameter_are_read_merged_and_stored_each_by_itself(tmp_
         assert torch.equal(group.read()[name].float(), weights[name].float())
 
     config = LoraConfig(r=2, target_modules=[], target_parameters=["experts.down_proj"])
-    torch.manual_seed(1)
-    tuned = get_peft_model(loaded(base), config)
-    with torch.no_grad():
-        for weight in tuned.parameters():
-            if weight.requires_grad:
-                weight.add_(torch.randn_like(weight) * 0.05)
-    tuned.save_pretrained(tmp_path / "adapter")
-    merged = PeftModel.from_pretrained(loaded(base), tmp_path / "adapter").merge_and_unload().bfloat16()
+    merged = adapt(base, tmp_path / "adapter", config).merge_and_unload().bfloat16()
     merged.save_pretrained(tmp_path / "peft")
 
     adapter = source(tmp_path / "adapter").tensors

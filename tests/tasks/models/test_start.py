@@ -20,7 +20,7 @@ from tasks.train import run, stage
 from tasks.train.settings import Settings
 from tasks.training import rows
 from tests.tasks import tiny
-from tests.tasks.train.test_train import SMALL, Killed, hashes, killed_at
+from tests.tasks.train.test_train import SMALL, Killed, hashes, kill_and_continue, killed_at
 
 FITS: dict[str, Any] = {"lora": {"r": 4, "alpha": 8}, "method": "lora"}
 """What tiny.adapter has."""
@@ -74,10 +74,7 @@ def test_the_same_bytes_after_a_kill_and_other_ones_of_another_adapter(
 ) -> None:
     run.tune(starting(), project)
     first = hashes(project)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(5, patch)
-        run.tune(starting(), project)
-    run.tune(starting(), project)
+    kill_and_continue(lambda: run.tune(starting(), project), 5)
     assert hashes(project) == first
     with monkeypatch.context() as patch, pytest.raises(Killed):
         killed_at(5, patch)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise Killed
 
     monkeypatch.setattr(callbacks.MonitorCallback, "on_step_end", on_step_end)
+
+
+def kill_and_continue(carry_out: Callable[[], object], step: int) -> None:
+    """Have a run end abruptly after `step` steps, and carry it out again, from the checkpoint that it left."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        killed_at(step, patch)
+        carry_out()
+    carry_out()
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

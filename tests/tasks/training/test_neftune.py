@@ -15,7 +15,7 @@ from tasks.train import run
 from tasks.train.settings import Settings
 from tasks.training.trainer import Trainer
 from tests.tasks import tiny
-from tests.tasks.train.test_train import SMALL, Killed, hashes, killed_at
+from tests.tasks.train.test_train import SMALL, hashes, kill_and_continue
 
 ALPHA = 5.0
 
@@ -63,13 +63,10 @@ def test_noise_has_the_size_of_the_paper_and_there_is_none_at_evaluation(
     assert evaluated and set(evaluated) == {0.0}
 
 
-def test_it_acts_and_ends_in_the_same_bytes_after_a_kill(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_acts_and_ends_in_the_same_bytes_after_a_kill(project: Paths) -> None:
     run.tune(noisy(), project)
     first = hashes(project)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(5, patch)
-        run.tune(noisy(), project)
-    run.tune(noisy(), project)
+    kill_and_continue(lambda: run.tune(noisy(), project), 5)
     assert hashes(project) == first
     run.tune(noisy(neftune=None), project)
     assert hashes(project)["adapter_model.safetensors"] != first["adapter_model.safetensors"]

@@ -23,7 +23,7 @@ from tasks.training.packs import Packs, StackedCollator, choose_collator
 from tasks.training.padding import FLAT_COLLATOR, Collator
 from tasks.training.settings import LoRA
 from tests.tasks import tiny
-from tests.tasks.train.test_train import Killed, hashes, killed_at
+from tests.tasks.train.test_train import hashes, kill_and_continue
 from tests.tasks.training.test_padding import recurrent
 
 CAPACITY = 100
@@ -208,7 +208,7 @@ def test_the_form_of_a_batch_is_one_in_which_the_model_keeps_rows_apart(model: A
 
 @pytest.mark.parametrize("grouped", [False, True], ids=["packed", "grouped"])
 def test_the_same_bytes_twice_and_after_a_kill_in_a_later_epoch(
-    project: Paths, plain: Paths, grouped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Paths, plain: Paths, grouped: bool, tmp_path: Path
 ) -> None:
     shutil.copytree((plain if grouped else project).root / "data", tmp_path / "data")
     paths = Paths(tmp_path)
@@ -222,10 +222,7 @@ def test_the_same_bytes_twice_and_after_a_kill_in_a_later_epoch(
     assert ("packs" in facts) is not grouped
     rows_of_table = tiny.read(paths.templated / "audit.json")["splits"]["train"]["trained"]
     assert {name: facts[name] for name in rows_of_table} == rows_of_table
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(6, patch)
-        run.tune(asked, paths)
-    run.tune(asked, paths)
+    kill_and_continue(lambda: run.tune(asked, paths), 6)
     assert hashes(paths) == first
 
 

@@ -18,7 +18,7 @@ from tasks.training import estimate, schedule, usage
 from tasks.training import rows as rows_of
 from tasks.training.trainer import Trainer
 from tests.tasks import tiny
-from tests.tasks.train.test_train import SMALL, Killed, hashes, killed_at
+from tests.tasks.train.test_train import SMALL, hashes, kill_and_continue
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +106,11 @@ def test_packs_are_counted_where_rows_are_packed(project: Paths) -> None:
     assert facts["steps"] == 3 * -(-packs // 2)
 
 
-def test_the_same_bytes_after_a_kill_in_the_second_epoch(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_bytes_after_a_kill_in_the_second_epoch(project: Paths) -> None:
     settings = for_epochs(2, batch_size=8)
     run.tune(settings, project)
     first = hashes(project)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_at(5, patch)
-        run.tune(settings, project)
-    run.tune(settings, project)
+    kill_and_continue(lambda: run.tune(settings, project), 5)
     assert hashes(project) == first
 
 
