@@ -10,6 +10,7 @@ from typing import Any
 from tasks.audit.reasons import slug_of, slug_of_unread
 from tasks.clean.calls import ARGUMENTS, NULL_KEYS, RESULT_ORDER, RESULTS
 from tasks.clean.checks import fault
+from tasks.clean.classes import with_names
 from tasks.clean.columns import FATAL, ColumnSurvey, sentence
 from tasks.clean.content import Content, Unusable
 from tasks.clean.files import sources
@@ -17,6 +18,7 @@ from tasks.clean.read import records
 from tasks.clean.record import Record
 from tasks.clean.settings import Columns, Splits
 from tasks.clean.shapes import to_content
+from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.json_files import json_value
 from tasks.rows.canonical import turns
 from tasks.template.audit import Account
@@ -44,8 +46,9 @@ def audit(
         audit(Path("chats.jsonl"), templater, "sft", account)  # {"messages": {"rows": 2, "read": {...}, ...}}
         account.as_dict(ALL)["findings"]
     """
-    survey = ColumnSurvey(columns or Columns())
-    waiting = rows(data, objective, account, columns or Columns(), survey)
+    columns = with_names(columns or Columns(), data)
+    survey = ColumnSurvey(columns)
+    waiting = rows(data, objective, account, columns, survey)
     for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
         for outcome in outcomes:
             account.add(outcome)
@@ -95,6 +98,8 @@ def _content(record: Record, columns: Columns) -> tuple[Content | None, str | No
     try:
         parsed = to_content(record.value, columns=columns)
     except Unusable as unusable:
+        if isinstance(unusable, Ambiguous):
+            return None, slug_of(unusable.reason), f"line {record.line}: {choice(unusable.candidates)}"
         keys = ", ".join(list(record.value)[:KEYS])
         known = f"; its keys are {keys}: map them in clean.columns" if unusable.reason == "unknown_shape" else ""
         return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}{known}"

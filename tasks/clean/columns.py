@@ -11,6 +11,7 @@ from tasks.clean.content import Content
 from tasks.clean.names import Kind, is_empty, kind_of
 from tasks.clean.settings import Columns
 from tasks.clean.switches import UNCLEAR
+from tasks.clean.tabular import table
 from tasks.core.errors import InputError
 from tasks.core.paths import PATHS
 
@@ -84,8 +85,12 @@ def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, st
         first = [(what, name if name in value else name.split(".")[0]) for what, name in parts if name]
         named: Parts = tuple((what, (name,)) for what, name in first)
         named = named if columns.text else (*named, _TOOLS)
-    else:
+    elif shape in PARTS:
         named = PARTS[shape]
+    else:
+        there = {name: kept for name, kept in value.items() if kept is not None}
+        by_part = read_as.columns if (read_as := table(there)) else {}
+        named = (*((part, (name,)) for part, name in by_part.items()), _SYSTEM, _TOOLS)
     parts_read = {}
     for what, names in named:
         if name := next((name for name in names if value.get(name) is not None), None):

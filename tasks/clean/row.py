@@ -16,6 +16,7 @@ from tasks.clean.repair import repair
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
 from tasks.clean.split import SPLITS, assigned_split
+from tasks.clean.tabular import Ambiguous
 from tasks.clean.write import OPTIONAL
 from tasks.rows.canonical import row_id
 
@@ -41,6 +42,8 @@ class RowBuilder:
         """Columns that some row has."""
         self.unknown_keys: tuple[str, ...] | None = None
         """Keys of the first row of no known shape."""
+        self.candidates: tuple[str, ...] = ()
+        """What to write into section `clean`, one of them, for the first row that can be read in several ways."""
         self.seen_keys: set[str] = set()
         """Keys of the settings `group` and `stratify` that some row has."""
 
@@ -61,7 +64,9 @@ class RowBuilder:
             split = assigned_split(record.source.split, record.value)
         except Unusable as unusable:
             if self.unknown_keys is None and unusable.reason in {"unknown_shape", "missing_column"}:
-                self.unknown_keys = tuple(self.privacy.redact_name(_named(key)) or "" for key in record.value)
+                self.unknown_keys = tuple(self._shown(key) for key in record.value)
+            if isinstance(unusable, Ambiguous) and not self.candidates:
+                self.candidates = tuple(map(self._shown, unusable.candidates))
             return self._left(record, unusable.reason)
         except ValueError:
             return self._left(record, "unknown_split")

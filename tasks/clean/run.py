@@ -16,6 +16,7 @@ import numpy as np
 
 from tasks.clean import cross_row, keys
 from tasks.clean.benchmarks import questions
+from tasks.clean.classes import unnamed, with_names
 from tasks.clean.columns import lines
 from tasks.clean.contamination import Ngrams
 from tasks.clean.duplicates import HeldOut
@@ -26,6 +27,7 @@ from tasks.clean.read import records
 from tasks.clean.row import RowBuilder
 from tasks.clean.settings import Settings
 from tasks.clean.split import SPLITS, assign_splits
+from tasks.clean.tabular import choice
 from tasks.clean.write import Scratch, open_split_writers, report_rows
 from tasks.core.errors import InputError, LossError
 from tasks.core.paths import PATHS, Paths
@@ -59,6 +61,7 @@ def clean(settings: Settings, paths: Paths) -> None:
     """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`."""
     where = input_path(settings.input, settings.hub, paths)
     files = sources(where, settings.splits, settings.mix)
+    settings = settings.model_copy(update={"columns": with_names(settings.columns, where)})
     aside = paths.scratch("clean")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -102,7 +105,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         _decontaminate("benchmark", asked, scratch, splits, known, reasons, settings)
     for start, batch in scratch.batches(["reason", "file", "line"]):
         _count(batch, _reasons_for(batch, reasons[start:]), splits[start:], tally)
-    _check(tally, settings, where, builder.unknown_keys)
+    _check(tally, settings, where, builder)
     names, profile = cross_row.repeated_ids(known, reasons), Profile()
     with open_split_writers(paths.clean, builder.optional_columns) as writers:
         for start, batch in scratch.batches():
@@ -205,17 +208,20 @@ def _check_keys(builder: RowBuilder, settings: Settings, where: Path) -> None:
             raise InputError(f"clean.{name}: no row in {where} has the key '{key}'; name another, or null for none.")
 
 
-def _check(tally: Tally, settings: Settings, where: Path, strange: tuple[str, ...] | None) -> None:
-    """`strange`: the keys of the first row of no known shape, where there is one."""
-    ledger = tally.ledger
+def _check(tally: Tally, settings: Settings, where: Path, builder: RowBuilder) -> None:
+    ledger, unknown = tally.ledger, builder.unknown_keys
     examples = ", ".join(tally.examples[reason] for reason in sorted(tally.examples))
     hint = f" For example: {examples}." if examples else ""
-    if strange is not None:
-        shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in strange[:MOST_KEYS])
+    if unknown is not None:
+        shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in unknown[:MOST_KEYS])
         hint += (
-            f" The first row of no known shape has {f'the keys {shown}' if strange else 'no keys'}: "
+            f" The first row of no known shape has {f'the keys {shown}' if unknown else 'no keys'}: "
             "say in clean.columns which of a row's keys is the question and which the answer."
         )
+    if builder.candidates:
+        hint += f" {choice(builder.candidates)}"
+    if ledger.left["unnamed_class"]:
+        hint += f" {unnamed(where)}"
     try:
         ledger.check("clean", settings.max_loss, "clean.max_loss", REQUESTED)
     except LossError as error:

@@ -57,6 +57,9 @@ class Columns(Section):
     """Column with what the assistant answers."""
     text: str | None = None
     """Column with raw text; instead of question and answer."""
+    labels: tuple[str, ...] = ()
+    """Names of classes, in the order of their numbers from 0, where the answers are such numbers: [negative, positive].
+    Empty: as a features file, the schema of a table or a card within the data names them."""
     trained: str | None = None
     """Key of a turn that is true where the turn is trained, beside those that are known, such as `loss` and `train`."""
     masked: str | None = None
