@@ -16,7 +16,7 @@ from tasks.clean.content import Content, Unusable
 from tasks.clean.files import sources
 from tasks.clean.read import records
 from tasks.clean.record import Record
-from tasks.clean.settings import Columns, Splits
+from tasks.clean.settings import Settings, Splits
 from tasks.clean.shapes import to_content
 from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.json_files import json_value
@@ -36,19 +36,21 @@ OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text"
 
 
 def audit(
-    data: Path, templater: Templater, objective: str | None, account: Account, columns: Columns | None = None
+    data: Path, templater: Templater, objective: str | None, account: Account, how: Settings | None = None
 ) -> dict[str, Any]:
     """Examine every row of a file or folder, note it in `account`, and return which columns each shape is read from.
 
-    Raises `InputError` for what cannot be read. `columns`: as `clean.columns` has them. For example:
+    Raises `InputError` for what cannot be read. `how`: shape and columns as
+    section `clean` has them. For example:
 
         account = Account("rows")
         audit(Path("chats.jsonl"), templater, "sft", account)  # {"messages": {"rows": 2, "read": {...}, ...}}
         account.as_dict(ALL)["findings"]
     """
-    columns = with_names(columns or Columns(), data)
-    survey = ColumnSurvey(columns)
-    waiting = rows(data, objective, account, columns, survey)
+    how = how or Settings()
+    how = how.model_copy(update={"columns": with_names(how.columns, data)})
+    survey = ColumnSurvey(how.columns)
+    waiting = rows(data, objective, account, how, survey)
     for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
         for outcome in outcomes:
             account.add(outcome)
@@ -57,7 +59,7 @@ def audit(
 
 
 def rows(
-    data: Path, objective: str | None, account: Account, columns: Columns, survey: ColumnSurvey
+    data: Path, objective: str | None, account: Account, how: Settings, survey: ColumnSurvey
 ) -> Iterator[dict[str, Any]]:
     """Rows that can be examined; what is wrong with the others is noted, and they count as having left."""
     number = 0
@@ -65,7 +67,7 @@ def rows(
         for record in records(source):
             number += 1
             name = _name(record, number)
-            parsed, slug, detail = _content(record, columns)
+            parsed, slug, detail = _content(record, how)
             if parsed is not None:
                 unread = _look(parsed, record, name, account, survey)
                 if slug is None and unread:
@@ -92,11 +94,11 @@ def _name(record: Record, number: int) -> str:
     return str(row_id) if isinstance(row_id, str | int) and row_id != "" else str(number)
 
 
-def _content(record: Record, columns: Columns) -> tuple[Content | None, str | None, str | None]:
+def _content(record: Record, how: Settings) -> tuple[Content | None, str | None, str | None]:
     if record.value is None:
         return None, slug_of(str(record.fault)), f"{record.fault} in line {record.line}"
     try:
-        parsed = to_content(record.value, columns=columns)
+        parsed = to_content(record.value, how.shape, how.alpaca_instruction, how.columns)
     except Unusable as unusable:
         if isinstance(unusable, Ambiguous):
             return None, slug_of(unusable.reason), f"line {record.line}: {choice(unusable.candidates)}"
