@@ -25,7 +25,7 @@ CARD = "what training takes on a card of this memory, such as 24GB; without SIZE
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; return the exit code."""
     options, more = _parser().parse_known_args(arguments)
-    if more and options.command != "audit":
+    if more and options.command not in ("audit", "look"):
         _parser().error(f"unknown: {' '.join(more)}")
     options.more = more
     with signals.stopping(), temporary_files(PATHS):
@@ -72,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     plan.add_argument("--json", action="store_true", help="for programs")
     audit = "say everything that would go wrong with data, or a chat template, under a tokenizer"
     commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit)
+    look = "see what data are, in seconds: shape, lengths, labels, and rows as they would be trained"
+    commands.add_parser("look", help=look, add_help=False).set_defaults(act=_look)
     push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
     push.set_defaults(act=_push)
     push.add_argument("repository", metavar="ORGANISATION/NAME")
@@ -233,8 +235,16 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    """Everything else of the line is for the audit itself: a process of its own, which needs no project."""
-    command = [sys.executable, "-P", "-m", "tasks.audit", *options.more]
+    return _alone("tasks.audit", options)
+
+
+def _look(options: argparse.Namespace) -> int:
+    return _alone("tasks.look", options)
+
+
+def _alone(module: str, options: argparse.Namespace) -> int:
+    """Everything else of the line is for a process of its own, which needs no project."""
+    command = [sys.executable, "-P", "-m", module, *options.more]
     return subprocess.run(command, env={**os.environ, **guarded()}, check=False).returncode
 
 

@@ -166,6 +166,10 @@ class ColumnSurvey:
             read = self._read[present] = reading(there, shape, self._columns)
         return read
 
+    def unread(self) -> list[tuple[Unread, str]]:
+        """What seems to hold a part of the rows and is not read, the most frequent first, each with its first place."""
+        return [(one, self._first[one]) for one, _ in self._unread.most_common()]
+
     @property
     def shapes(self) -> dict[str, int]:
         """How many rows each shape has."""
