@@ -117,13 +117,13 @@ def _rows(source: Path, place: Path, most: int | None) -> None:
 
     from tasks.audit.data import rows
     from tasks.clean.columns import ColumnSurvey
-    from tasks.clean.settings import Columns
+    from tasks.clean.settings import Columns, Settings
     from tasks.clean.write import OPTIONAL
     from tasks.clean.write import ROWS as COLUMNS
     from tasks.template.audit import Account
 
     schema = pa.schema([*COLUMNS, OPTIONAL.field("tools")])
-    known = list(rows(source, "sft", Account("rows"), Columns(), ColumnSurvey(Columns())))
+    known = list(rows(source, "sft", Account("rows"), Settings(), ColumnSurvey(Columns())))
 
     def repeated() -> Iterator[dict[str, Any]]:
         while True:

@@ -10,7 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from flows.cli import operations, promote
+from flows.cli import config, operations, promote
 from flows.system import signals
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, TemperError, advice
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(act=_run)
     run.add_argument("stages", nargs="*", metavar="STAGE", help="this one and what it needs; default: every stage")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change {PATHS.params} before")
-    run.add_argument("--recipe", type=Path, metavar="FILE", help=f"a YAML file with values to put over {PATHS.params}")
+    run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values to put over the defaults")
     run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run it even where nothing changed")
     run.add_argument("--jobs", type=_count, metavar="N", help="stages at once; default: what the machine allows")
     run.add_argument("--no-wait", action="store_true", help="fail if another run holds this checkout")
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
     ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
+    config.declare(commands)
     promote.declare(commands)
     operations.declare(commands)
     return parser
@@ -108,6 +109,7 @@ def _run(options: argparse.Namespace) -> int:
     preflight.project()
     with checkout_lock(tell, wait=not options.no_wait):
         if options.set or options.recipe:
+            from flows.params.config import keep
             from flows.params.model import change
 
             before = PATHS.params.read_text(encoding="utf-8") if PATHS.params.is_file() else ""
@@ -120,6 +122,8 @@ def _run(options: argparse.Namespace) -> int:
                     write_text(PATHS.params, before)
                     tell(f"{PATHS.params}: as it was")
                 raise
+            if lines:
+                keep(before)
             for line in lines:
                 tell(f"{PATHS.params}: {line}")
         else:

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from flows.params.defaults import defaults, reset
 from flows.params.diff import parameters
 from tasks.core.errors import SettingsError
 from tasks.core.files import written
@@ -78,6 +79,8 @@ def change(
 ) -> list[str]:
     """Apply a recipe, `values` and `key=value` assignments to params.yaml; return a line for each key that changed.
 
+    A recipe starts from the defaults: every key that it does not name goes back to its own.
+
     The new file is verified first; where it has faults, the old one stays. Values are YAML 1.2.
 
     Example:
@@ -89,11 +92,20 @@ def change(
     document = read(path)
     before = copy.deepcopy(document)
     if recipe is not None:
+        reset(document, defaults(model()))  # so that a recipe gives the same settings whatever was set before
         overlay(document, read(recipe))
     if values is not None:
         overlay(document, values)
     for assignment in assignments:
         _assign(document, assignment)
+    return save(document, before, path, verify)
+
+
+def save(document: Any, before: Any, path: Path = Path(PARAMS), verify: Callable[[Path], None] = check) -> list[str]:
+    """Write `document` to params.yaml where it differs from `before`; returns a line for each key that changed.
+
+    It is verified first; where it has faults, the old file stays. `temper config undo` brings `before` back.
+    """
     _restore_floats(document, before)
     changes = parameters(before, document)
     if not changes:

@@ -48,6 +48,19 @@ class Architecture(Section):
         return self
 
 
+class Pretraining(Batched):
+    """Optimisation of the small base, on its lines of text; ignored for a model that exists."""
+
+    steps: Positive | None = 1500
+    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    """Peak learning rate, after warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    """Steps in which the learning rate rises linearly from zero."""
+    checkpoint_steps: Positive = 200
+    """Steps between checkpoints."""
+
+
 class Rope(Section):
     """Rotary positions of the base stretched for rows that are longer than it was made for."""
 
@@ -72,5 +85,5 @@ class Settings(Section):
     """Shape of the base that is trained from the seed; without effect for a ready model."""
     lines: Positive = 38400
     """Lines of pretraining text made from the seed; each is a row."""
-    pretraining: Batched = Batched()
+    pretraining: Pretraining = Pretraining()
     """Optimisation of the pretraining."""

@@ -22,6 +22,7 @@ from tasks.clean.settings import Settings, Splits
 from tasks.clean.shapes import to_content
 from tasks.clean.split import assigned_split
 from tasks.clean.tabular import Ambiguous, choice
+from tasks.core.paths import PATHS
 
 TEMPLATED = 2000
 """Rows whose tokens are counted, spread over those that are read."""
@@ -143,7 +144,7 @@ def _nearest(value: dict[str, Any]) -> str:
     lacks = ", ".join(" or ".join(names) for names in missing[:3])
     return (
         f"No known shape has the keys {', '.join(list(value)[:12])}. The nearest is {shape}, which lacks {lacks}. Name "
-        "the columns: --column question=NAME --column answer=NAME here, clean.columns in params.yaml."
+        f"the columns: --column question=NAME --column answer=NAME here, clean.columns in {PATHS.params}."
     )
 
 
