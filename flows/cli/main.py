@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
-from flows.cli import config, operations, promote
+from flows.cli import config, operations, project, promote
 from flows.system import signals
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, TemperError, advice
@@ -52,6 +53,7 @@ def _stopped(command: str, number: signal.Signals) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="temper", description="From data to a fine-tuned model, and the proof.")
+    parser.add_argument("--version", action="version", version=f"temper {version('temper')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="make every stage current: run what changed, and only that")
@@ -83,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
     ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
+    project.declare(commands)
     config.declare(commands)
     promote.declare(commands)
     operations.declare(commands)
@@ -233,6 +236,7 @@ def _plan(options: argparse.Namespace) -> int:
     from flows.plan.plan import as_json, as_text, plan
 
     preflight.project()
+    preflight.quick()
     steps = plan()
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
     return 0

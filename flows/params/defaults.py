@@ -13,6 +13,18 @@ def defaults(whole: type[Settings]) -> dict[str, Any]:
     return values
 
 
+def own_settings(document: Mapping[str, Any], values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What `document` has other than the defaults `values`: the names of a key, joined by NUL -> its value."""
+    own: dict[str, Any] = {}
+    for key, value in document.items():
+        default, name = values.get(key), f"{prefix}{key}"
+        if isinstance(value, Mapping) and value and isinstance(default, Mapping):
+            own |= own_settings(value, default, f"{name}\0")
+        elif key not in values or value != default:
+            own[name] = value
+    return own
+
+
 def reset(document: Any, values: Mapping[str, Any], keys: tuple[str, ...] = ()) -> None:
     """Put every key that `document` names at its default, or those below `keys` (dotted); comments stay.
 
@@ -28,7 +40,7 @@ def reset(document: Any, values: Mapping[str, Any], keys: tuple[str, ...] = ()) 
             default = default.get(section) if isinstance(default, Mapping) else None
             part = part.get(section) if isinstance(part, Mapping) else None
         if not isinstance(default, Mapping) or last not in default:
-            raise SettingsError(f"temper config reset {key}: there is no such key; docs/params.md lists them.")
+            raise SettingsError(f"{key}: there is no such key; docs/params.md lists them.")
         if isinstance(part, MutableMapping) and last in part:
             only = {last: part[last]}
             _reset(only, {last: default[last]})

@@ -274,7 +274,7 @@ def _data() -> Iterator[str]:
         return
     try:
         lacking = missing()
-    except (AttributeError, TypeError, ValueError):  # of DVC, where a value of params.yaml cannot be a path
+    except (AssertionError, AttributeError, TypeError, ValueError):  # of DVC, where a value cannot be a path
         if _read() is None:
             return
         raise

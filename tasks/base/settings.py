@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from tasks.core.paths import PATHS
+from tasks.core.settings import Location, hint
 from tasks.core.settings import Settings as Section
-from tasks.core.settings import hint
 from tasks.models.hub import Pinned
 from tasks.training.settings import Batched, absent
 
@@ -73,7 +73,7 @@ class Rope(Section):
 class Settings(Section):
     """The section `base`."""
 
-    folder: str = str(PATHS.seed)
+    folder: Location = str(PATHS.seed)
     """A model folder (config.json, safetensors, tokenizer; or a Llama of Meta, torchtune or litgpt), or a seed to train
     a small base from."""
     hub: Pinned | None = None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from tasks.core.paths import PATHS
+from tasks.core.settings import Location
 from tasks.core.settings import Settings as Section
 from tasks.models.hub import Pinned
 
@@ -177,7 +178,7 @@ class Privacy(Section):
 class Settings(Section):
     """Section `clean` of params.yaml."""
 
-    input: str = str(PATHS.generated)
+    input: Location = str(PATHS.generated)
     """Folder or file with the rows; a path from the project's root."""
     hub: Pinned | None = None
     """A data set of the hub with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of input."""

@@ -4,9 +4,17 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
@@ -56,6 +64,16 @@ class Settings(BaseModel):
                 raise ValueError("a number is expected")
         return value
 
+
+def _named(value: str) -> str:
+    """`value`, a path; `ValueError` where it names nothing, at which DVC breaks."""
+    if not value.strip() or "\0" in value:
+        raise ValueError("a path is expected, and this names none")
+    return value
+
+
+Location = Annotated[str, AfterValidator(_named)]
+"""A path from the project's root."""
 
 Model = TypeVar("Model", bound=BaseModel)
 

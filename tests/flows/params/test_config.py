@@ -68,7 +68,7 @@ def test_undo_goes_back_and_forth(params: Path, capsys: pytest.CaptureFixture[st
 
 def test_what_is_reset_must_be_a_key(params: Path) -> None:
     for key in ("train.stepps", "nothing", "train.steps.more"):
-        with pytest.raises(SettingsError, match=f"reset {key}: there is no such key"):
+        with pytest.raises(SettingsError, match=f"{key}: there is no such key"):
             reset_file((key,), params)
 
 
