@@ -128,9 +128,10 @@ def test_a_path_that_names_nothing(toy: Toy, command: str) -> None:
     text = Path("params.yaml").read_text()
     Path("params.yaml").write_text(re.sub(r"(?m)^(clean:.*\n(?:  .*\n)*?  input:).*$", r"\1 ''", text, count=1))
     process = toy.temper(command)
+    error = process.communicate()[1]
     assert process.returncode == 1
-    assert "clean.input = '': a path is expected, and this names none." in process.stderr
-    assert "Traceback" not in process.stderr
+    assert "clean.input = '': a path is expected, and this names none." in error
+    assert "Traceback" not in error
 
 
 
