@@ -11,7 +11,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.cli import config, operations, project, promote
+from flows.cli import config, migrate, operations, project, promote
 from flows.system import signals
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, TemperError, advice
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
     project.declare(commands)
+    migrate.declare(commands)
     config.declare(commands)
     promote.declare(commands)
     operations.declare(commands)
