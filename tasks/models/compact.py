@@ -101,12 +101,15 @@ def _compact_class(module: Any) -> type | None:
     return COMPACT.get(type(module))
 
 
-def compact(model: Any, kind: torch.dtype, *, experts: bool = False, rounding: bool = False) -> Any:
+def compact(
+    model: Any, kind: torch.dtype, *, experts: bool = False, rounding: bool = False, shared: bool = False
+) -> Any:
     """`model` with the weights of `COMPACT` layers in 16 bits, and with all other weights and buffers in float32.
 
     Weights that are wider become `kind` where that loses nothing, or all of them with `rounding`. `experts`: those that
     are stored as one tensor for all may have bfloat16 too; transformers multiplies them in the type that they have, so
-    this is for arithmetic in bfloat16. A weight that a layer of another class shares is wide.
+    this is for arithmetic in bfloat16. A weight that a layer of another class shares is wide. `shared`: processes share
+    the weights, which then stay as they were loaded: torch's FSDP2 takes one type for those of a block.
     """
     layers = {module: own for module in model.modules() if (own := _compact_class(module))}
     shared = {id(weight) for module in model.modules() if module not in layers for weight in _own(module)}
@@ -117,7 +120,7 @@ def compact(model: Any, kind: torch.dtype, *, experts: bool = False, rounding: b
     if experts:
         stacks = (weight for module in model.modules() for weight in _own(module) if _is_stack(module, weight))
         small |= {id(weight) for weight in stacks}
-    for weight in model.parameters():
+    for weight in () if shared else model.parameters():
         if id(weight) not in small:
             weight.data = widened(weight.data)
         elif weight.dtype == torch.float32 and (rounding or torch.equal(weight.data.to(kind).float(), weight.data)):
@@ -161,7 +164,7 @@ def widened(values: torch.Tensor) -> torch.Tensor:
 def widen_trained(model: Any) -> None:
     """Give the weights of `model` that are trained 32 bits: in 16, most steps are too small to change them."""
     for weight in model.parameters():
-        if weight.requires_grad:
+        if weight.requires_grad and weight.dtype in HALVES:
             weight.data = widened(weight.data)
 
 

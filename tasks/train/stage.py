@@ -47,8 +47,7 @@ def run(settings: Settings, paths: Paths) -> None:
         print("train: off; what the stage align makes of the base is what goes on")
         return
 
-    if settings.processes > 1 and not distributed.started():
-        distributed.together("train", settings.processes)
+    if distributed.run("train", settings.launch):
         return
     from tasks.train.run import tune
 

@@ -17,6 +17,7 @@ from tasks.training.optimizers import PROJECTING
 from tasks.training.pass_through import OWNED
 from tasks.training.passed_values import check_optimizer, check_scheduler, check_types
 from tasks.training.settings import Optimization
+from tasks.training.sharding import shares_weights
 
 WIDE = 512
 """Numbers for a token from which on a processor gains by bfloat16: of narrower models the products are so small that
@@ -88,6 +89,7 @@ def arguments(
         "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is no number
         "save_strategy": "steps" if checkpoints_kept(settings) else "no",
         "save_steps": eval_steps if patience else settings.checkpoint_steps,
+        "save_only_model": shares_weights(settings),  # `private_sharding` writes the rest
         "save_total_limit": 2,  # the older one stays valid until the manifest of the newer one is written
         "eval_strategy": "steps" if eval_steps else "no",
         "eval_steps": eval_steps,

@@ -29,8 +29,8 @@ LOADING = [
 ]
 """Code beside this room that decides what is trained: how the model is loaded, and what of the libraries is used."""
 
-NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
-"""State without which a resumed run would go on, silently, with other results."""
+NEEDED = (("trainer_state.json",), ("optimizer.pt", "optimizer/.metadata"), ("scheduler.pt",))
+"""State, one file or the other, without which a resumed run would go on, silently, with other results."""
 
 
 NO_ROOM = ("No space left", "StorageFull", "file write failed", "unexpected pos")
@@ -150,7 +150,7 @@ def _fault(checkpoint: Path) -> str | None:
         return "it has no manifest, so it was not finished"
     except json.JSONDecodeError:
         return "its manifest cannot be read"
-    missing = [name for name in NEEDED if name not in files]
+    missing = [names[0] for names in NEEDED if not any(name in files for name in names)]
     if not any(name.startswith("rng_state") for name in files):
         missing.append("rng_state")
     missing += [name for name in files if not (checkpoint / name).is_file()]

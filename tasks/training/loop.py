@@ -19,7 +19,7 @@ from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
 from tasks.models.private_transformers import attention, on_device
-from tasks.training import checkpoints, coverage, distributed, memory_estimate
+from tasks.training import checkpoints, coverage, distributed, memory_estimate, sharding
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import effective
 from tasks.training.callbacks import ALIKE
@@ -105,7 +105,7 @@ def train(
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps_done = trainer.state.global_step
     usage = memory_estimate.summarize(what, needs, pace, (steps_done - pace.start) * batch)
-    changed = sum(before[name] != digest(value) for name, value in trainable.items())
+    changed = sum(sharding.somewhere([before[name] != digest(value) for name, value in trainable.items()]))
     if not changed:
         equal_rewards = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
         if equal_rewards and min(equal_rewards) == 1:
@@ -187,8 +187,8 @@ def _rounded(settings: Any, model: Any, values: Any) -> RoundedOptimizer:
 
 
 def digest(weight: Any) -> bytes:
-    """Hash of the bytes of a tensor, which costs no copy of it."""
-    flat = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
+    """Hash of the bytes of a tensor, or of what this process holds of it, which costs no copy."""
+    flat = sharding.local(weight.detach()).cpu().contiguous().flatten().view(torch.uint8)
     return hashlib.blake2b(flat.numpy().data, digest_size=16).digest()
 
 

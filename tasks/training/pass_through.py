@@ -7,6 +7,7 @@ their fields, so that an argument which a new version brings is refused until so
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.training.launch import world
 from tasks.training.optimizers import PROJECTING
 
 OWNED: dict[str, str | None] = {
@@ -173,7 +174,7 @@ def check_effect(value: Mapping[str, Any], settings: Any) -> None:
             raise ValueError(f"arguments.{name} has no effect without dataloader_num_workers; set that, or remove it")
         if name in RECOMPUTING and not settings.gradient_checkpointing:
             raise ValueError(f"arguments.{name} has no effect without gradient_checkpointing: true; remove it")
-        if name in TOGETHER and getattr(settings, "processes", 1) == 1:
+        if name in TOGETHER and world(settings) == 1:
             raise ValueError(f"arguments.{name} has no effect on one process; remove it")
         if name in ("adam_beta1", "adam_epsilon") and settings.optimizer.startswith(WITHOUT_MOMENTS):
             raise ValueError(f"arguments.{name} has no effect on the optimizer {settings.optimizer}; remove it")

@@ -50,10 +50,10 @@ def train(paths: Paths, **values: Any) -> dict[str, Any]:
 
 
 def test_two_processes_do_what_one_does(project: Paths) -> None:
-    both = train(project, processes=2)
+    both = train(project, launch={"processes": 2})
     facts = json.loads((project.trained / "training.json").read_text())
     assert facts["effective_batch_rows"] == 4
-    again = train(project, processes=2)
+    again = train(project, launch={"processes": 2})
     assert all((both[name] == again[name]).all() for name in both)
     alone = train(project, batch_size=4)
     for name, value in alone.items():
@@ -61,7 +61,7 @@ def test_two_processes_do_what_one_does(project: Paths) -> None:
 
 
 def test_one_that_fails_ends_all(project: Paths) -> None:
-    process = start(project, processes=2, steps=10_000, checkpoint_steps=10)
+    process = start(project, launch={"processes": 2}, steps=10_000, checkpoint_steps=10)
     assert process.stdout
     for line in process.stdout:
         if '"done": ' in line:
