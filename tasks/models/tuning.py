@@ -100,6 +100,8 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
         warnings.filterwarnings("ignore", message="(PiSSA|OLoRA) changes the base weights")
         if sharding.is_shared(model) and not hasattr(model, "peft_config"):
             _save_shared(model, out)
+        elif sharding.is_shared(model):  # peft would gather the base, for which all processes have to meet
+            model.save_pretrained(out, state_dict=sharding.own_weights(model), **options)
         else:
             model.save_pretrained(out, **options)
     (out / "README.md").unlink(missing_ok=True)

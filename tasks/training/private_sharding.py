@@ -31,12 +31,11 @@ class SharedCheckpoints:
             super().save_model(output_dir, _internal_call)  # type: ignore[misc]
             return
         import torch.distributed.checkpoint as dcp
-        from transformers.distributed import save_optimizer_distributed
 
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         dcp.save(self._trained(), checkpoint_id=folder / WEIGHTS)
-        save_optimizer_distributed(self.model, _inner(self.optimizer), str(folder / STATES))
+        dcp.save(self._states(), checkpoint_id=folder / STATES)
         if self.args.should_save:
             torch.save(self.lr_scheduler.state_dict(), folder / SCHEDULER)
         self._save_rng_state(str(folder))
@@ -54,9 +53,12 @@ class SharedCheckpoints:
         if not self.shared or checkpoint is None:
             super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
             return
-        from transformers.distributed import load_optimizer_distributed
+        import torch.distributed.checkpoint as dcp
+        from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
 
-        load_optimizer_distributed(self.model, _inner(self.optimizer), str(Path(checkpoint) / STATES))
+        states = self._states()
+        dcp.load(states, checkpoint_id=Path(checkpoint) / STATES)
+        set_optimizer_state_dict(self.model, _inner(self.optimizer), states)
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
 
     def _load_best_model(self) -> None:
@@ -70,6 +72,12 @@ class SharedCheckpoints:
         from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
         return dict(get_model_state_dict(self.model, options=StateDictOptions(ignore_frozen_params=True)))
+
+    def _states(self) -> dict[str, Any]:
+        """The optimiser's states, this process's shares of them, by the names of the weights."""
+        from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+        return dict(get_optimizer_state_dict(self.model, _inner(self.optimizer)))
 
     def _read_weights(self, folder: Path) -> None:
         import torch.distributed.checkpoint as dcp

@@ -45,6 +45,11 @@ def is_shared(model: Any) -> bool:
     return any(local(value) is not value for value in model.parameters())
 
 
+def own_weights(model: Any) -> dict[str, torch.Tensor]:
+    """The weights that each process holds whole, such as an adapter's, by name."""
+    return {name: value for name, value in model.state_dict().items() if local(value) is value}
+
+
 def put_back(model: Any) -> None:
     """Free the whole weights that a forward pass without a backward one has left behind; else `model` shows those."""
     if not torch.distributed.is_available() or not torch.distributed.is_initialized():
