@@ -26,8 +26,7 @@ def tune(settings: Settings, paths: Paths) -> None:
     """
     result, scratch = train_rows(settings, paths)
     if distributed.rank():
-        if sharding.is_shared(result.model) and not hasattr(result.model, "peft_config"):
-            sharding.send_weights(result.model)
+        sharding.send_weights(result.model)
         return
     record = base_record(paths)
     with written(paths.fitted) as out:
@@ -60,6 +59,7 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     model = load(base, settings, settings)
+    sharding.check_tokens("train", model, tokenizer)
     grown = grow(model, tokenizer)
     if scratch is None:
         identity = {

@@ -11,7 +11,7 @@ import torch
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.models.private_transformers import use_one_device
-from tasks.training import distributed
+from tasks.training import distributed, zero
 from tasks.training.estimate import checkpoints_kept
 from tasks.training.optimizers import PROJECTING
 from tasks.training.pass_through import OWNED
@@ -65,6 +65,7 @@ def arguments(
                 f"{PATHS.params}: {what}.arguments.{name} is not offered: nothing here reads it; remove it."
             )
     check_types(what, kind, further)
+    halved = bfloat16(settings.dtype, cpu, width)
     values = {
         "output_dir": str(scratch),
         "max_steps": settings.step_count,
@@ -80,8 +81,9 @@ def arguments(
         "max_grad_norm": settings.max_grad_norm,
         "neftune_noise_alpha": getattr(settings, "neftune", None),
         "seed": settings.seed,
-        "bf16": bfloat16(settings.dtype, cpu, width),
+        "bf16": halved and not zero.stage(settings),  # DeepSpeed would round the weights themselves
         "use_cpu": cpu,
+        "deepspeed": zero.configuration(settings, halved),
         "ddp_backend": "gloo" if cpu and distributed.started() else None,
         "activation_checkpointing": settings.gradient_checkpointing,
         "logging_steps": settings.logging_steps,
@@ -121,6 +123,11 @@ def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:
     if not cpu:
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported()) and (width is None or width >= WIDE)
+
+
+def computes_in(values: Any) -> str:
+    """The type of the products of a trainer with these arguments, as PyTorch names it."""
+    return "bfloat16" if values.bf16 or zero.AUTOCAST in (values.deepspeed or {}) else "float32"
 
 
 def width(config: Any) -> int | None:

@@ -29,7 +29,7 @@ LOADING = [
 ]
 """Code beside this room that decides what is trained: how the model is loaded, and what of the libraries is used."""
 
-NEEDED = (("trainer_state.json",), ("optimizer.pt", "optimizer/.metadata"), ("scheduler.pt",))
+NEEDED = (("trainer_state.json",), ("optimizer.pt", "optimizer/.metadata", "latest"), ("scheduler.pt",))
 """State, one file or the other, without which a resumed run would go on, silently, with other results."""
 
 

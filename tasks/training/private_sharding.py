@@ -19,6 +19,7 @@ class SharedCheckpoints:
     """Before a `Trainer` among the bases: where `shared` is set, processes write and read their shares."""
 
     shared = False
+    is_deepspeed_enabled: bool
     args: Any
     model: Any
     optimizer: Any
@@ -27,6 +28,9 @@ class SharedCheckpoints:
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """All that a run needs to go on: trained weights, optimiser, scheduler, random numbers."""
+        if self.is_deepspeed_enabled and _internal_call:
+            Path(output_dir or "").mkdir(parents=True, exist_ok=True)  # the engine writes the weights with the states
+            return
         if not self.shared:
             super().save_model(output_dir, _internal_call)  # type: ignore[misc]
             return

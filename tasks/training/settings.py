@@ -12,6 +12,7 @@ from tasks.training import optimizers
 from tasks.training.launch import Launch, alone
 from tasks.training.methods import METHODS, REFUSED, known
 from tasks.training.pass_through import check_arguments, check_effect
+from tasks.training.strategies import check_strategy
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -284,6 +285,7 @@ class Supervised(Batched, Tuning):
     @model_validator(mode="after")
     def _effect(self) -> "Supervised":
         check_effect(self.arguments, self)
+        check_strategy(self)
         loss = self.arguments.get("loss_type", "nll")
         if loss not in ("nll", "dft"):
             raise ValueError(f"arguments.loss_type is nll or dft, not {loss}")

@@ -9,7 +9,10 @@ from typing import Any
 
 import torch
 
+from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
 from tasks.models.writing import PlannedTensor, order, write
+from tasks.training import zero
 from tasks.training.launch import Launch, world
 
 LARGEST = 50 * 10**9
@@ -31,8 +34,21 @@ def loading(settings: Any) -> dict[str, Any]:
     return {"distributed_config": DistributedConfig(fsdp_size=world(settings))}
 
 
+def check_tokens(what: str, model: Any, tokenizer: Any) -> None:
+    """Raise `SettingsError` where processes share the weights of `model` and it lacks tokens of `tokenizer`."""
+    if is_shared(model) and len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        raise SettingsError(
+            f"{PATHS.params}: the tokenizer has {len(tokenizer)} tokens and the base embeddings for "
+            f"{model.get_input_embeddings().num_embeddings}; {what}.launch.strategy fsdp2 cannot add rows to weights "
+            "that processes share; set it to ddp, or take the new tokens out of template.new_tokens."
+        )
+
+
 def local(value: torch.Tensor) -> torch.Tensor:
     """What this process holds of a weight."""
+    if zero.is_share(value):
+        share: torch.Tensor = value.ds_tensor  # type: ignore[attr-defined]
+        return share
     if not torch.distributed.is_available():
         return value
     from torch.distributed.tensor import DTensor
@@ -46,8 +62,12 @@ def is_shared(model: Any) -> bool:
 
 
 def own_weights(model: Any) -> dict[str, torch.Tensor]:
-    """The weights that each process holds whole, such as an adapter's, by name."""
-    return {name: value for name, value in model.state_dict().items() if local(value) is value}
+    """The weights of an adapter by name, whole; with ZeRO-3 the processes meet for them, so each calls it."""
+    weights = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        if (zero.is_share(value) and value.requires_grad) or local(value) is value:
+            weights[name] = _Gather(value)()
+    return weights
 
 
 def put_back(model: Any) -> None:
@@ -92,7 +112,12 @@ def save_weights(model: Any, out: Path) -> None:
 
 
 def send_weights(model: Any) -> None:
-    """Give the first process this one's share of each weight, as `save_weights` asks for them."""
+    """Give the first process this one's share of each weight that is saved, as it asks for them."""
+    if not is_shared(model):
+        return
+    if hasattr(model, "peft_config"):
+        own_weights(model)
+        return
     for tensors in _files(model).values():
         for name in order(tensors):
             make: Any = tensors[name].make
@@ -102,11 +127,12 @@ def send_weights(model: Any) -> None:
 def _files(model: Any) -> dict[str, dict[str, PlannedTensor]]:
     """The weights by file and name, none twice where two layers share one."""
     tied = getattr(model, "all_tied_weights_keys", None) or {}
-    weights = {name: value for name, value in model.state_dict().items() if name not in tied}
+    states = model.state_dict(keep_vars=True)  # ZeRO-3 knows its shares by the parameters themselves
+    weights = {name: value for name, value in states.items() if name not in tied}
     files: list[dict[str, PlannedTensor]] = [{}]
     size = 0
     for name, value in weights.items():
-        planned = PlannedTensor(value.dtype, tuple(value.shape), _Gather(value))
+        planned = PlannedTensor(value.dtype, tuple(getattr(value, "ds_shape", value.shape)), _Gather(value))
         if files[-1] and size + planned.size > LARGEST:
             files.append({})
             size = 0
@@ -121,10 +147,13 @@ class _Gather:
     """Makes a whole weight of the shares."""
 
     def __init__(self, value: torch.Tensor) -> None:
-        self.value = value.detach()
+        self.value = value if zero.is_share(value) else value.detach()
 
     def __call__(self) -> torch.Tensor:
         from torch.distributed.tensor import DTensor
 
+        if zero.is_share(self.value):
+            with zero.gathered(self.value) as all_of_it:
+                return all_of_it.detach().cpu().clone()
         whole = self.value.full_tensor() if isinstance(self.value, DTensor) else self.value
         return whole.cpu()

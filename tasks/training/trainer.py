@@ -18,6 +18,7 @@ from tasks.training import loop, padding
 from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments, width
 from tasks.training.callbacks import MonitorCallback
+from tasks.training.launch import world
 from tasks.training.loop import TrainingResult, Workload, prepare
 from tasks.training.loss import accepts_logits_to_keep, loss
 from tasks.training.methods import METHODS, Method
@@ -129,7 +130,7 @@ def fit(
         trainer.train_dataset = Packs(rows)
         trainer.eval_dataset = Packs(validation) if validation is not None else None
     if settings.group_by_length:
-        trainer.order = LengthGroupedSampler(rows, settings.batch_size, settings.seed)
+        trainer.order = LengthGroupedSampler(rows, settings.batch_size * world(settings), settings.seed)
     counted, expected = count(trainer.train_dataset), count(rows)
     if counted != expected:
         raise CheckFailed(
