@@ -70,6 +70,7 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
         }
         with distributed.first():
             scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
+        distributed.check_shared("train", scratch, settings.launch)
     settings = resolved("train", settings, len(Packs(train)))
     if settings.start:
         model = start.load("train", settings, settings.start, model, paths, grown)
