@@ -9,7 +9,9 @@ import pytest
 from tasks.align.run import align
 from tasks.align.settings import Settings
 from tasks.core.paths import Paths
+from tests.tasks import support
 from tests.tasks.align.test_align import SMALL, made  # noqa: F401
+from tests.tasks.align.test_sampling import SMALL as SAMPLED
 from tests.tasks.training.test_strategies import points
 from tests.tasks.training.together import KILLED, together
 
@@ -45,13 +47,13 @@ def test_two_processes_learn_from_pairs_as_one_does(project: Paths, strategy: st
 
 
 @pytest.mark.long
-def test_two_processes_answer_prompts_to_the_same_bytes_after_a_kill(project: Paths) -> None:
-    settings = changed(
-        objective="grpo", answers=2, answer_tokens=4, prompts="pairs", rewards=[{"kind": "similarity"}], **BOTH
-    )
-    undisturbed = aligned(project, settings)
-    assert together(align, project, settings, dies_at=5)[-1] == KILLED
-    assert aligned(project, settings) == undisturbed
+def test_two_processes_answer_prompts_to_the_same_bytes_after_a_kill(tmp_path: Path) -> None:
+    paths = support.project(tmp_path)
+    settings = Settings.model_validate({**SAMPLED.model_dump(), "batch_size": 4, "arguments": {"beta": 0.01}, **BOTH})
+    undisturbed = aligned(paths, settings)
+    assert b'"effective_batch_answers": 8' in undisturbed["training.json"]
+    assert together(align, paths, settings, dies_at=5)[-1] == KILLED
+    assert aligned(paths, settings) == undisturbed
 
 
 @pytest.mark.parametrize(
