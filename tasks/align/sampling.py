@@ -41,7 +41,7 @@ class Grouped(Ordered, PromptIds, PreparedTrainer):
 
     def sampler(self) -> RepeatedPromptSampler:
         """Each prompt as often as it is answered, batch by batch."""
-        args: Any = self.args  # type: ignore[attr-defined]
+        args: Any = self.args
         repeats = args.num_iterations * args.steps_per_generation
         prompts_per_batch = args.generation_batch_size // args.num_generations
         prompts = len(self.train_dataset)  # type: ignore[attr-defined]

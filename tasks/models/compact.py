@@ -102,14 +102,14 @@ def _compact_class(module: Any) -> type | None:
 
 
 def compact(
-    model: Any, kind: torch.dtype, *, experts: bool = False, rounding: bool = False, shared: bool = False
+    model: Any, kind: torch.dtype, *, experts: bool = False, rounding: bool = False, divided: bool = False
 ) -> Any:
     """`model` with the weights of `COMPACT` layers in 16 bits, and with all other weights and buffers in float32.
 
     Weights that are wider become `kind` where that loses nothing, or all of them with `rounding`. `experts`: those that
     are stored as one tensor for all may have bfloat16 too; transformers multiplies them in the type that they have, so
-    this is for arithmetic in bfloat16. A weight that a layer of another class shares is wide. `shared`: processes share
-    the weights, which then stay as they were loaded: torch's FSDP2 takes one type for those of a block.
+    this is for arithmetic in bfloat16. A weight that a layer of another class shares is wide. `divided`: each process
+    holds a part of the weights, which stay as they were loaded: torch's FSDP2 takes one type for those of a block.
     """
     layers = {module: own for module in model.modules() if (own := _compact_class(module))}
     shared = {id(weight) for module in model.modules() if module not in layers for weight in _own(module)}
@@ -120,7 +120,7 @@ def compact(
     if experts:
         stacks = (weight for module in model.modules() for weight in _own(module) if _is_stack(module, weight))
         small |= {id(weight) for weight in stacks}
-    for weight in () if shared else model.parameters():
+    for weight in () if divided else model.parameters():
         if id(weight) not in small:
             weight.data = widened(weight.data)
         elif weight.dtype == torch.float32 and (rounding or torch.equal(weight.data.to(kind).float(), weight.data)):

@@ -34,7 +34,7 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     options |= sharding.loading(settings)
     model = from_pretrained(folder, dtype=kind if kind and alike else torch.float32, **options)
     if kind:
-        compact(model, kind, experts=halved, rounding=rounded, shared=sharding.is_shared(model))
+        compact(model, kind, experts=halved, rounding=rounded, divided=sharding.is_shared(model))
     if next(model.parameters()).dtype in HALVES:
         _compute_buffers(model, config)
     text = model.config.get_text_config()

@@ -29,9 +29,13 @@ LOADING = [
 ]
 """Code beside this room that decides what is trained: how the model is loaded, and what of the libraries is used."""
 
-NEEDED = (("trainer_state.json",), ("optimizer.pt", "optimizer/.metadata", "latest"), ("scheduler.pt",))
-"""State, one file or the other, without which a resumed run would go on, silently, with other results."""
+NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
+"""State without which a resumed run would go on, silently, with other results."""
 
+
+SHARED_OUT = {"optimizer.pt": ("optimizer/.metadata", "latest")}
+"""What stands for one of them where each process writes its share: of torch's distributed checkpoint, and DeepSpeed's.
+The manifest has the shares themselves."""
 
 DIVISION = ("settings.launch", "settings.batch_size", "settings.gradient_accumulation")
 """Inputs that say how the rows of a step are divided among processes and passes."""
@@ -189,7 +193,7 @@ def _fault(checkpoint: Path) -> str | None:
         return "it has no manifest, so it was not finished"
     except json.JSONDecodeError:
         return "its manifest cannot be read"
-    missing = [names[0] for names in NEEDED if not any(name in files for name in names)]
+    missing = [name for name in NEEDED if not any(each in files for each in (name, *SHARED_OUT.get(name, ())))]
     if not any(name.startswith("rng_state") for name in files):
         missing.append("rng_state")
     missing += [name for name in files if not (checkpoint / name).is_file()]

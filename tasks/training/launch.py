@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from tasks.core.settings import Settings as Section
 
@@ -15,16 +15,15 @@ and optimiser states (ZeRO-2, Rajbhandari et al. 2020, arXiv:1910.02054)."""
 
 UNTRIED: Mapping[str, str] = {
     "tensor_parallel": "accelerate 1.15 refuses to divide matrices among processes on a CPU",
-    "context_parallel": "accelerate 1.15 refuses to divide a row's tokens among processes on a CPU",
-    "offload": "on a CPU there is nowhere to move weights to",
+    "context_parallel": "accelerate 1.15 refuses to divide the tokens of a row among processes on a CPU",
 }
-"""Keys that are not offered yet, and why they could not be tried: temper offers nothing untested."""
+"""Keys that others have and nobody could try here, and why; temper offers nothing untested."""
 
 
 class Launch(Section):
     """Processes that train together, started by torchrun's agent."""
 
-    offered: ClassVar[Mapping[str, Any]] = {"tensor_parallel": 1, "context_parallel": 1, "offload": False}
+    retired: ClassVar = dict.fromkeys(UNTRIED, (1,))
 
     processes: Positive = 1
     """Processes a host, one a GPU, or on the CPU with `threads` each. `batch_size` is that of each process, so the
@@ -38,24 +37,25 @@ class Launch(Section):
     """What each process holds. ddp: the whole model. fsdp2, zero3: its share of weights, gradients and optimiser
     states. zero2: the whole weights, its share of the rest. zero2 and zero3 need the extra `deepspeed`."""
     offload: bool = False
-    """Whether weights and optimiser states that are not at work wait in the host's memory. Only false is offered."""
-    tensor_parallel: Positive = 1
-    """Processes among which each matrix is divided. Only 1 is offered."""
-    context_parallel: Positive = 1
-    """Processes among which the tokens of a row are divided. Only 1 is offered."""
+    """Whether, with zero2 and zero3, optimiser states (and with zero3 weights) wait in the host's memory."""
 
-    @field_validator(*UNTRIED)
+    @model_validator(mode="before")
     @classmethod
-    def _tried(cls, value: Any, info: Any) -> Any:
-        if value != (only := cls.offered[info.field_name]):
-            shown = str(only).lower()
-            raise ValueError(f"not offered, as it could not be tried: {UNTRIED[info.field_name]}; set it to {shown}")
-        return value
+    def _tried(cls, values: Any) -> Any:
+        for key in UNTRIED if isinstance(values, dict) else ():
+            if values.get(key, 1) != 1:
+                raise ValueError(f"{key} is not offered, as it could not be tried: {UNTRIED[key]}; remove it")
+        return values
 
     @model_validator(mode="after")
     def _meets(self) -> "Launch":
         if self.rendezvous and self.nodes == 1:
             raise ValueError("rendezvous has no effect on one host; set it to null, or nodes to the number of hosts")
+        if self.offload and not self.strategy.startswith("zero"):
+            raise ValueError(
+                f"offload is for zero2 and zero3; with {self.strategy} it could not be tried, as on a CPU there is "
+                "nowhere to move weights to; set it to false, or strategy to zero3"
+            )
         if self.rendezvous and not 0 < int(self.rendezvous.rpartition(":")[2]) < 2**16:
             raise ValueError(f"rendezvous: {self.rendezvous} has no port from 1 to 65535 behind the colon")
         return self

@@ -34,12 +34,12 @@ class SharedCheckpoints:
         if not self.shared:
             super().save_model(output_dir, _internal_call)  # type: ignore[misc]
             return
-        import torch.distributed.checkpoint as dcp
+        from torch.distributed.checkpoint.state_dict_saver import save
 
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        dcp.save(self._trained(), checkpoint_id=folder / WEIGHTS)
-        dcp.save(self._states(), checkpoint_id=folder / STATES)
+        save(self._trained(), checkpoint_id=folder / WEIGHTS)
+        save(self._states(), checkpoint_id=folder / STATES)
         if self.args.should_save:
             torch.save(self.lr_scheduler.state_dict(), folder / SCHEDULER)
         self._save_rng_state(str(folder))
@@ -57,11 +57,11 @@ class SharedCheckpoints:
         if not self.shared or checkpoint is None:
             super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
             return
-        import torch.distributed.checkpoint as dcp
         from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
+        from torch.distributed.checkpoint.state_dict_loader import load
 
         states = self._states()
-        dcp.load(states, checkpoint_id=Path(checkpoint) / STATES)
+        load(states, checkpoint_id=Path(checkpoint) / STATES)
         set_optimizer_state_dict(self.model, _inner(self.optimizer), states)
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
 
@@ -84,11 +84,11 @@ class SharedCheckpoints:
         return dict(get_optimizer_state_dict(self.model, _inner(self.optimizer)))
 
     def _read_weights(self, folder: Path) -> None:
-        import torch.distributed.checkpoint as dcp
         from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+        from torch.distributed.checkpoint.state_dict_loader import load
 
         weights = self._trained()
-        dcp.load(weights, checkpoint_id=folder / WEIGHTS)
+        load(weights, checkpoint_id=folder / WEIGHTS)
         set_model_state_dict(self.model, weights, options=StateDictOptions(strict=False))
 
 

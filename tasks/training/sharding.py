@@ -154,6 +154,7 @@ class _Gather:
 
         if zero.is_share(self.value):
             with zero.gathered(self.value) as all_of_it:
-                return all_of_it.detach().cpu().clone()
+                copied: torch.Tensor = all_of_it.detach().cpu().clone()
+            return copied
         whole = self.value.full_tensor() if isinstance(self.value, DTensor) else self.value
         return whole.cpu()

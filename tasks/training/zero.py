@@ -4,6 +4,7 @@ Weights stay float32 as temper loads them, and the optimiser is torch's own, so 
 process. Each process loads the whole model before ZeRO-3 takes all but its share away.
 """
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -14,6 +15,9 @@ from tasks.core.paths import PATHS
 from tasks.training.launch import Launch, world
 
 STAGES = {"zero2": 2, "zero3": 3}
+
+OFFLOADED = {2: ("offload_optimizer",), 3: ("offload_optimizer", "offload_param")}
+"""DeepSpeed's keys for what of a stage can wait in the host's memory."""
 
 AUTOCAST = "torch_autocast"
 """DeepSpeed's key for torch's autocast: products in bfloat16, weights as they are."""
@@ -40,7 +44,11 @@ def configuration(settings: Any, halved: bool) -> dict[str, Any] | None:
     if number is None:
         return None
     return {
-        "zero_optimization": {"stage": number, "stage3_gather_16bit_weights_on_model_save": False},
+        "zero_optimization": {
+            "stage": number,
+            "stage3_gather_16bit_weights_on_model_save": False,
+            **({part: {"device": "cpu"} for part in OFFLOADED[number]} if settings.launch.offload else {}),
+        },
         "train_micro_batch_size_per_gpu": settings.batch_size,
         "train_batch_size": settings.batch_size * settings.gradient_accumulation * world(settings),
         "gradient_accumulation_steps": settings.gradient_accumulation,
@@ -59,7 +67,6 @@ def is_share(value: Any) -> bool:
 @contextmanager
 def gathered(value: Any) -> Iterator[Any]:
     """The whole weight, for a moment; all processes ask for it together."""
-    import deepspeed
-
-    with deepspeed.zero.GatheredParameters([value]):
+    zero = importlib.import_module("deepspeed").zero  # an extra; its import takes seconds
+    with zero.GatheredParameters([value]):
         yield value.data

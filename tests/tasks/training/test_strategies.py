@@ -11,9 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load, load_file
+from transformers import LlamaForCausalLM
 
+from tasks.core.files import write_json
 from tasks.core.paths import Paths
+from tasks.models.record import base_record, describe, identity
 from tasks.template import stage as template
 from tasks.train.run import tune
 from tasks.train.settings import Settings
@@ -139,3 +143,19 @@ def test_more_rows_a_step_begin_anew(tmp_path: Path) -> None:
     said = (paths.root / "output-0.txt").read_text()
     assert "does not go on from the checkpoints in" in said
     assert "from checkpoint-4" not in said
+
+
+def test_with_what_waits_in_the_hosts_memory_the_losses_are_the_same(tmp_path: Path, alone: dict[str, Any]) -> None:
+    launch = {"processes": 2, "strategy": "zero3", "offload": True}
+    settings = Settings.model_validate({**by("zero3", method="full").model_dump(), "launch": launch})
+    assert_alike(alone["full"], trained(project(tmp_path), settings))
+
+
+def test_an_adapter_on_a_shared_base_of_16_bits_learns_what_it_does_on_a_whole_one(tmp_path: Path) -> None:
+    paths = project(tmp_path)
+    folder = paths.base / "model"
+    LlamaForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).save_pretrained(folder)
+    files = describe(folder)
+    write_json(paths.base / "base.json", {**base_record(paths), "files": files, "sha256": identity(files)})
+    one = trained(paths, by("ddp", 1))
+    assert_alike(one, trained(paths, by("fsdp2")))
