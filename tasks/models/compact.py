@@ -94,11 +94,21 @@ COMPACT = {torch.nn.Linear: CompactLinear, Conv1D: CompactConv1D, torch.nn.Embed
 
 def _compact_class(module: Any) -> type | None:
     """The class that takes the place of the module's own; None where there is none."""
-    if type(module) in (*COMPACT.values(), CompactScaledEmbedding):
-        return type(module)
-    if isinstance(module, torch.nn.Embedding) and type(module).__name__.endswith("ScaledWordEmbedding"):
+    kind = type(module)
+    if kind.__name__.startswith("FSDP"):  # torch has put a class of its own before the layer's
+        from torch.distributed.fsdp import FSDPModule  # takes a second
+
+        inner = _compact_of(kind.__mro__[kind.__mro__.index(FSDPModule) + 1])
+        return type(f"FSDP{inner.__name__}", (FSDPModule, inner), {}) if inner else None
+    return _compact_of(kind)
+
+
+def _compact_of(kind: type) -> type | None:
+    if kind in (*COMPACT.values(), CompactScaledEmbedding):
+        return kind
+    if issubclass(kind, torch.nn.Embedding) and kind.__name__.endswith("ScaledWordEmbedding"):
         return CompactScaledEmbedding
-    return COMPACT.get(type(module))
+    return COMPACT.get(kind)
 
 
 def compact(

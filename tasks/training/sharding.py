@@ -49,11 +49,16 @@ def local(value: torch.Tensor) -> torch.Tensor:
     if zero.is_share(value):
         share: torch.Tensor = value.ds_tensor  # type: ignore[attr-defined]
         return share
-    if not torch.distributed.is_available():
+    if not _several():
         return value
     from torch.distributed.tensor import DTensor
 
     return value.to_local() if isinstance(value, DTensor) else value
+
+
+def _several() -> bool:
+    """Whether this process has met others; torch takes a second to import what they need."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def is_shared(model: Any) -> bool:
@@ -72,7 +77,7 @@ def own_weights(model: Any) -> dict[str, torch.Tensor]:
 
 def put_back(model: Any) -> None:
     """Free the whole weights that a forward pass without a backward one has left behind; else `model` shows those."""
-    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+    if not _several():
         return
     from torch.distributed.fsdp import FSDPModule
 
@@ -83,7 +88,7 @@ def put_back(model: Any) -> None:
 
 def lowest(count: int) -> int:
     """The lowest of the counts that the processes have; each calls it."""
-    if not torch.distributed.is_initialized():
+    if not _several():
         return count
     number = torch.tensor(count)
     if torch.cuda.is_available():
@@ -94,7 +99,7 @@ def lowest(count: int) -> int:
 
 def somewhere(flags: list[bool]) -> list[bool]:
     """For each flag whether it is set in any of the processes; each calls it."""
-    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+    if not _several():
         return flags
     numbers = torch.tensor(flags, dtype=torch.int32)
     if torch.cuda.is_available():
@@ -150,11 +155,10 @@ class _Gather:
         self.value = value if zero.is_share(value) else value.detach()
 
     def __call__(self) -> torch.Tensor:
-        from torch.distributed.tensor import DTensor
-
         if zero.is_share(self.value):
             with zero.gathered(self.value) as all_of_it:
                 copied: torch.Tensor = all_of_it.detach().cpu().clone()
             return copied
-        whole = self.value.full_tensor() if isinstance(self.value, DTensor) else self.value
+        shown: Any = self.value
+        whole: torch.Tensor = shown if local(shown) is shown else shown.full_tensor()
         return whole.cpu()
