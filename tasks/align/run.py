@@ -25,7 +25,7 @@ from tasks.models.compact import widen_trained
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
-from tasks.training import checkpoints, loop, usage
+from tasks.training import checkpoints, distributed, loop, sharding, usage
 from tasks.training.adapters import attach
 from tasks.training.arguments import width
 from tasks.training.callbacks import MonitorCallback
@@ -43,6 +43,7 @@ def align(settings: Settings, paths: Paths) -> None:
     from transformers import AutoTokenizer
 
     name = settings.objective
+    distributed.join("align", settings.launch)
     loop.prepare(settings)
     record = base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
@@ -56,10 +57,15 @@ def align(settings: Settings, paths: Paths) -> None:
         "rows": [sha256(file) for file in data.files],
         "guides": _guides(settings, paths),
     }
-    scratch = checkpoints.folder(paths.scratch("align"), identity, Path(__file__).parent)
+    with distributed.first():
+        scratch = checkpoints.folder(paths.scratch("align"), identity, Path(__file__).parent)
+    distributed.check_shared("align", scratch, settings.launch)
     scheduled = arguments.scheduled(settings, len(data.train))
     model, tuning = starting_model(scheduled, paths, tokenizer, scratch)
     result = fit(scheduled, paths, data, model, tokenizer, scratch)
+    if distributed.rank():
+        sharding.send_weights(result.model)
+        return
     with written(paths.aligned) as out:
         out.mkdir()
         model_folder = out
@@ -138,6 +144,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         return _reward_model(settings, paths, base, tokenizer, scratch), settings
     if not starts_from_tuned:
         model = load(base, settings, settings)
+        sharding.check_tokens("align", model, tokenizer)
         grown = grow(model, tokenizer)
         if settings.adapter:
             return start.load("align", settings, settings.adapter, model, paths, grown), settings
@@ -145,6 +152,11 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         return attach("align", settings, model, rows, scratch, grown), settings
     quantization = training_record(paths.fitted).quantization
     scheme = quantization.scheme if quantization else None
+    if scheme and settings.launch.strategy != "ddp":
+        raise SettingsError(
+            f"{PATHS.params}: {paths.fitted} was tuned on a base in low bits, whose weights cannot be shared out; set "
+            "align.launch.strategy to ddp."
+        )
     if not adapter.is_file():
         tuning = Tuning(method="full", weights=settings.weights, attention=settings.attention)
         return load(paths.fitted, tuning, settings), tuning
@@ -152,6 +164,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
 
     tuning = Tuning(method="lora", quantization=scheme, attention=settings.attention)
     model = load(base, tuning, settings)
+    sharding.check_tokens("align", model, tokenizer)
     grow(model, tokenizer)
     tuned = PeftModel.from_pretrained(model, paths.fitted, is_trainable=True)
     tuned.peft_config["default"].base_model_name_or_path = model.name_or_path  # peft asks the hub at each checkpoint
@@ -169,6 +182,11 @@ def fit(
         settings, scratch, longest, has_validation=bool(data.validation), width=width(model.config)
     )
     trainer_class, _, _ = objective.load()
+    if objective.uses_reference and settings.launch.strategy != "ddp" and not hasattr(model, "peft_config"):
+        raise SettingsError(
+            f"{PATHS.params}: {settings.objective} compares a whole model with a second one, which align.launch."
+            f"strategy {settings.launch.strategy} does not share out; tune an adapter, or set it to ddp."
+        )
     options: dict[str, Any] = {}
     if sampled:
         from tasks.align import sampling
@@ -195,7 +213,9 @@ def fit(
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {reason}") from None
     for value, dtype in trainable:
-        value.data = value.data.to(dtype)
+        if value.dtype != dtype:
+            value.data = value.data.to(dtype)
+    trainer.shared = sharding.shares_weights(settings)
     if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
@@ -203,7 +223,7 @@ def fit(
     if hasattr(trainer, "probe"):
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
     result = loop.train("align", trainer, settings, scratch, work)
-    if any(not torch.isfinite(value).all() for value in result.model.parameters()):
+    if any(not torch.isfinite(sharding.local(value)).all() for value in result.model.parameters()):
         raise CheckFailed("align: a weight is no number after the last step; lower align.learning_rate.")
     return result
 

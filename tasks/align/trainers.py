@@ -10,10 +10,11 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from tasks.align import items
 from tasks.core.errors import CheckFailed
+from tasks.training.private_sharding import SharedCheckpoints
 from tasks.training.private_trl import CPOTrainer, ORPOTrainer, Prepared
 
 
-class PreparedTrainer(Prepared):
+class PreparedTrainer(SharedCheckpoints, Prepared):
     """Has a trainer of trl take rows as they are, and stop where the loss is no number."""
 
     def tokenize_row(self, feature: items.Row, model: Any = None) -> items.Row:

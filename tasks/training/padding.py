@@ -13,6 +13,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tasks.core.errors import CheckFailed
 from tasks.training.settings import Batched
+from tasks.training.sharding import put_back
 
 DENSE = 4096
 """Tokens of a batch up to which attention over all of it costs less than padding short rows would."""
@@ -76,6 +77,7 @@ def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
             return False
         finally:
             model.train(training)
+            put_back(model)
     behind = logits[0, len(first) : len(both)]
     beside = logits[0, len(both) :] if len(logits) == 1 else logits[1, : len(second)]
     difference = torch.cat([behind - alone, beside - alone]).abs().max()
