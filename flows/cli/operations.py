@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tasks.core.errors import StageFailed
+from tasks.core.errors import MachineError, StageFailed
 from tasks.core.paths import PATHS
 
 
@@ -136,9 +136,24 @@ def _sweep(options: argparse.Namespace) -> int:
     )
     Console(highlight=False).print(table(rows))
     if best := next((row for row in rows if row["score"] is not None), None):
-        print(f"The best: dvc exp apply {best['trial']}")
+        print(f"The best: {_bring(best['trial'])}")
         return 0
     raise StageFailed("no trial came to a score; the page of each run says why.")
+
+
+def _bring(experiment: str) -> str:
+    """How to have an experiment in this folder, which the machine of its worker may have alone."""
+    from flows.bridge import find
+    from flows.run.policies import operation
+
+    try:
+        find(experiment)
+        return f"dvc exp apply {experiment}"
+    except MachineError:
+        if share := operation().share:
+            more = f" --remote {share.dvc}" if share.dvc else ""
+            return f"dvc exp pull{more} {share.git} {experiment}; dvc exp apply {experiment}"
+        return f"{experiment}, on the machine of its worker alone; see `share` in {PATHS.policies}."
 
 
 def _reproduce(options: argparse.Namespace) -> int:

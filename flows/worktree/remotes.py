@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from flows.bridge import remotes, upload
+from flows import bridge
 from flows.run.policies import Share
 from flows.system.git import git
 from tasks.core.errors import MachineError, Unavailable
@@ -16,7 +16,7 @@ from tasks.core.settings import hint
 
 def check(share: Share) -> None:
     """Raise `MachineError` where runs are to be shared by remotes that nobody configured, before one starts."""
-    default, known = remotes()
+    default, known = bridge.remotes()
     if not (wanted := share.dvc or default):
         raise MachineError(
             f"{PATHS.policies}: runs are to be shared, and DVC has no default remote that their outputs could go to; "
@@ -40,6 +40,26 @@ def fetch(share: Share, tell: Callable[[str], None]) -> None:
         tell(f"the remote did not answer; stages that others have run may run again: {error}")
 
 
+def find(revision: str, share: Share | None) -> str:
+    """The commit of an experiment, or of a revision of git; where it is unknown here, as the git remote has it.
+
+    Who queues a run, or ran what another one starts from, may have another clone. What is here stays as it is.
+    """
+    try:
+        return bridge.find(revision)
+    except MachineError:
+        if share is None or revision.startswith("-"):
+            raise
+    try:
+        lines = git("ls-remote", share.git, f"refs/exps/*/{revision}").splitlines()
+        git("fetch", "--quiet", share.git, *(f"{ref}:{ref}" for ref in (line.split()[1] for line in lines)))
+        return bridge.find(revision)
+    except MachineError as error:
+        raise MachineError(
+            f"git knows no revision '{revision}' here, nor has {share.git} it; push it from where it is. ({error})"
+        ) from None
+
+
 def push(name: str, share: Share, tell: Callable[[str], None]) -> None:
     """Push the outputs of this checkout, then the experiment `name`: who sees it can have all of it.
 
@@ -47,7 +67,7 @@ def push(name: str, share: Share, tell: Callable[[str], None]) -> None:
     """
     steps = (
         partial(_dvc, "push", "--run-cache", *_remote(share)),
-        partial(upload, share.dvc),
+        partial(bridge.upload, share.dvc),
         partial(_dvc, "exp", "push", "--force", "--no-cache", share.git, name),
     )
     for number in range(share.retries + 1):

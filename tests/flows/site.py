@@ -41,18 +41,18 @@ once, where several processes write to it on busy cores."""
 class Site:
     """A toy project that is deployed, with a worker at work, and the server that both know."""
 
-    def __init__(self, toy: Toy, client: SyncPrefectClient, server: Server) -> None:
+    def __init__(self, toy: Toy, client: SyncPrefectClient, server: Server, *options: str) -> None:
         self.toy = toy
         self.client = client
         self.server = server
-        self.worker = self.hire()
+        self.worker = self.hire(*options)
 
-    def hire(self) -> "subprocess.Popen[bytes]":
+    def hire(self, *options: str) -> "subprocess.Popen[bytes]":
         """Start a worker, and return when it is at work."""
         before = {worker.last_heartbeat_time for worker in self._workers()}
         with (self.toy.path.parent / "worker.log").open("a") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli.main", "worker"],
+                [sys.executable, "-m", "flows.cli.main", "worker", *options],
                 cwd=self.toy.path,
                 env=self.toy.environment,
                 stdout=log,
