@@ -16,6 +16,7 @@ from flows.params.model import change
 from flows.plan.preflight import LOCKED, check_stage_settings, quick
 from flows.results import artifacts, pages
 from flows.results.decision import sentence
+from flows.run.elsewhere import Elsewhere
 from flows.run.policies import operation
 from flows.run.pruning import PruningRule
 from flows.run.run import Run
@@ -101,7 +102,8 @@ def _run(
             f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
             "temper data add FILE"
         )
-        run = carry_out(force, jobs, policies, pruning, lacks=lacks)
+        machines = Elsewhere(share, log.info) if share else None
+        run = carry_out(force, jobs, policies, pruning, lacks=lacks, elsewhere=machines)
         saved = "" if run.failed else save(name, baseline, _message(name))
         retry(lambda: artifacts.publish(run, name, name if saved else "", home()))
         if run.pruned:

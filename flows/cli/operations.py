@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tasks.core.errors import MachineError, StageFailed
+from tasks.core.errors import MachineError, SettingsError, StageFailed
 from tasks.core.paths import PATHS
+from tasks.core.settings import hint
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,6 +21,9 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
     worker = commands.add_parser("worker", help="carry out deployed runs in this folder")
     worker.add_argument("--limit", type=int, metavar="N", help="runs at once; default: as the deployments say")
+    worker.add_argument(
+        "--queue", action="append", default=[], metavar="NAME", help="carry out the stages of this work queue instead"
+    )
     worker.set_defaults(act=_worker)
 
     start = commands.add_parser("start", help="queue a deployed run of finetune")
@@ -82,11 +86,23 @@ def _worker(options: argparse.Namespace) -> int:
     from flows.plan import preflight
 
     preflight.project()
+    _check_queues(options.queue)
     url = deployments.server(**deployments.PATIENT)
     _reap()
     print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)
-    deployments.work(options.limit)
+    deployments.work(options.limit, options.queue)
     return 0
+
+
+def _check_queues(queues: list[str]) -> None:
+    """Raise `SettingsError` for a queue that infra/stages.yaml does not have: no stage would ever come from it."""
+    from flows.run.policies import operation
+
+    if queues:
+        known = operation().queues
+        for queue in queues:
+            if queue not in known:
+                raise SettingsError(f"{PATHS.policies} has no queue {queue!r}; {hint(queue, known)}")
 
 
 def _reap() -> None:

@@ -41,8 +41,11 @@ once, where several processes write to it on busy cores."""
 class Site:
     """A toy project that is deployed, with a worker at work, and the server that both know."""
 
-    def __init__(self, toy: Toy, client: SyncPrefectClient, server: Server, *options: str) -> None:
+    def __init__(
+        self, toy: Toy, client: SyncPrefectClient, server: Server, *options: str, pool: str = "temper"
+    ) -> None:
         self.toy = toy
+        self.pool = pool
         self.client = client
         self.server = server
         self.worker = self.hire(*options)
@@ -58,7 +61,7 @@ class Site:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        until(lambda: {one.last_heartbeat_time for one in self._workers()} - before)
+        until(lambda: {one.last_heartbeat_time for one in self._workers()} - before, PATIENCE, POLL)
         return worker
 
     def dismiss(self) -> None:
@@ -70,7 +73,7 @@ class Site:
         self.worker.wait(60)
 
     def _workers(self) -> list[Worker]:
-        return [one for one in self.client.read_workers_for_work_pool("temper") if one.status == "ONLINE"]
+        return [one for one in self.client.read_workers_for_work_pool(self.pool) if one.status == "ONLINE"]
 
     def start(self, *changes: str) -> str:
         """Queue a run; return its name."""

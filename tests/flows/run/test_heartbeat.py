@@ -1,0 +1,29 @@
+"""A run that beats lives; one that is silent does not, whatever the clocks of two machines say."""
+
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Running, Scheduled
+
+from flows.run import heartbeat
+from flows.run.heartbeat import LABEL, SILENCE, Listener
+
+
+def test_a_run_without_a_beat_counts_as_dead_and_one_that_waits_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(heartbeat.time, "monotonic", lambda: now)
+    listener, state = Listener(), Running()
+    run = FlowRun(flow_id=uuid4(), state=Scheduled())
+    now += 10 * SILENCE
+    assert not listener.silent(run), "nobody has begun it"
+    run = run.model_copy(update={"state": state, "labels": {LABEL: 1}})
+    assert not listener.silent(run)
+    now += 0.75 * SILENCE
+    assert not listener.silent(run)
+    run = run.model_copy(update={"labels": {LABEL: 2}})
+    assert not listener.silent(run)
+    now += 0.75 * SILENCE
+    assert not listener.silent(run), "the second beat counts from when it was heard"
+    now += 0.3 * SILENCE
+    assert listener.silent(run)
