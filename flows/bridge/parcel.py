@@ -26,15 +26,20 @@ from tasks.core.paths import PATHS
 def pack(name: str, remote: str | None) -> str:
     """Push the outputs that the stage `name` reads to a DVC remote (None: the default one); return the commit.
 
-    Inputs that .dvc files track go along, for each checkout wants them. Raises `Unavailable` where the remote does not
-    take them.
+    Inputs that .dvc files track go along, for each checkout wants them, and records of responses. Raises `Unavailable`
+    where the remote does not take them.
     """
     with opened() as repo:
         with locked(repo):  # nobody writes dvc.lock meanwhile
             reads = _reads(repo, repo.stage.load_one(name=name))
-            tracked = [out for stage in repo.index.stages if not isinstance(stage, PipelineStage) for out in stage.outs]
+            others = [
+                out
+                for stage in repo.index.stages
+                for out in stage.outs
+                if not isinstance(stage, PipelineStage) or (out.persist and out.hash_info)
+            ]
             objects = set()
-            for out in {*reads, *tracked}:
+            for out in {*reads, *others}:
                 if out.use_cache and intact(out):
                     obj = out.get_obj()
                     objects |= {out.hash_info, *((entry for _, _, entry in obj) if isinstance(obj, Tree) else ())}

@@ -86,8 +86,8 @@ def _worker(options: argparse.Namespace) -> int:
     from flows.plan import preflight
 
     preflight.project()
-    _check_queues(options.queue)
     url = deployments.server(**deployments.PATIENT)
+    _check_queues(options.queue)
     _reap()
     print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)
     deployments.work(options.limit, options.queue)
@@ -96,13 +96,13 @@ def _worker(options: argparse.Namespace) -> int:
 
 def _check_queues(queues: list[str]) -> None:
     """Raise `SettingsError` for a queue that infra/stages.yaml does not have: no stage would ever come from it."""
-    from flows.run.policies import operation
+    from flows.run.policies import operation  # with Prefect, which reads its environment when it is imported
 
-    if queues:
-        known = operation().queues
-        for queue in queues:
-            if queue not in known:
-                raise SettingsError(f"{PATHS.policies} has no queue {queue!r}; {hint(queue, known)}")
+    known = operation().queues
+    for queue in queues:
+        if queue not in known:
+            advice = hint(queue, known) if known else "name it there, in `queues`."
+            raise SettingsError(f"{PATHS.policies} has no queue {queue!r}; {advice}")
 
 
 def _reap() -> None:

@@ -108,8 +108,9 @@ def _queue(stage: str, key: str, commit: str, queue: str, force: bool) -> FlowRu
             flow_run_name=f"{label(flow_run.name or 'run')}-{label(stage)}",
             parameters={"stage": stage, "commit": commit, "key": key, "force": force},
             timeout=0,
-            tags=[_tag(key)],
+            tags=[_tag(key), f"run:{flow_run.name}"],
             work_queue_name=queue,
+            as_subflow=False,  # it may outlive this run, and serve another one
         )
     except ObjectNotFound:
         raise MachineError(f"the server knows no deployment {DEPLOYMENT}; run: temper deploy") from None

@@ -50,12 +50,12 @@ class Site:
         self.server = server
         self.worker = self.hire(*options)
 
-    def hire(self, *options: str) -> "subprocess.Popen[bytes]":
-        """Start a worker, and return when it is at work."""
+    def hire(self, *options: str, under: tuple[str, ...] = ()) -> "subprocess.Popen[bytes]":
+        """Start a worker, by the command `under` where there is one, and return when it is at work."""
         before = {worker.last_heartbeat_time for worker in self._workers()}
         with (self.toy.path.parent / "worker.log").open("a") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli.main", "worker", *options],
+                [*under, sys.executable, "-m", "flows.cli.main", "worker", *options],
                 cwd=self.toy.path,
                 env=self.toy.environment,
                 stdout=log,
