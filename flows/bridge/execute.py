@@ -56,7 +56,7 @@ def ensure_current(
     remote of the name `remote`, "" for the default one; None: from nowhere. What a person should know is said through
     `tell`: objects of the cache that were damaged, a remote that does not answer. With `elsewhere` another machine runs
     the command, not `run`: it is called with what identifies the stage and its inputs (`stage_key`), and returns, with
-    the seconds it took, when the outputs are in the remote and the index of the run cache is here.
+    the seconds it took, when its outputs are in the remote, and entered in its run cache.
 
     Raises:
         InputError: a dependency is not there.
@@ -101,6 +101,7 @@ def ensure_current(
             away = None
             if elsewhere and not restored and (key := _key(stage)):
                 away = elsewhere(key)
+                run_cache.fetch(repo, key, remote or "")
                 with locked(repo):
                     repo._reset()
                     stage = repo.stage.load_one(name=name)  # `recorded` wants the inputs as dvc.lock has them

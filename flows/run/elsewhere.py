@@ -1,4 +1,4 @@
-"""A stage on another machine: what it reads is sent, a run of its own is queued and waited for, what it made comes."""
+"""A stage on another machine: what it reads is sent, and a run of its own is queued and waited for."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,7 @@ PASSING = {"Crashed", "NotShared"}
 
 
 class Elsewhere:
-    """Runs stages on workers of queues, and brings what they made within reach: into the remotes that `share` names."""
+    """Runs stages on workers of queues; what they make is then in the remotes that `share` names."""
 
     def __init__(self, share: Share, tell: Callable[[str], None]) -> None:
         self.share = share
@@ -67,7 +67,6 @@ class Elsewhere:
             end = state.name if state else "nowhere"
             kind = Unavailable if end in PASSING else StageFailed
             raise kind(f"{state.message if state else ''} ({stage} ran as {child.name} and ended {end}.)".strip())
-        remotes.fetch(self.share, self._tell)
         return time.perf_counter() - start
 
     def _ended(self, child_id: UUID, stage: str, queue: str, wait: Callable[[], None]) -> FlowRun:

@@ -1,5 +1,6 @@
 """What a stage reads, sent to another clone: just that, by the remotes of git and DVC, and read before it counts."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -81,14 +82,24 @@ def test_what_another_machine_made_is_taken_for_what_ran(sent: Path) -> None:
 
     def elsewhere(key: str) -> float:
         keys.append(key)
+        _push_run_cache()
         return 7.0
 
     outcome = ensure_current("model", _never, force=True, elsewhere=elsewhere)
     assert (outcome.how, outcome.seconds, keys) == ("ran", 7.0, [stage_key("model")])
     assert Path("data/model/weights.bin").read_bytes() == made
+    shutil.rmtree(".dvc/cache")
+    assert ensure_current("model", _never, force=True, remote="store", elsewhere=lambda key: 1.0).how == "ran"
+    assert Path("data/model/weights.bin").read_bytes() == made
+    assert len(list(Path(".dvc/cache/runs").glob("*/*/*"))) == 1, "of one key, not of all"
     Path("params.yaml").write_text("rate: 0.3\n")
     with pytest.raises(Unavailable, match="model ran on another machine, and what it made did not come here whole"):
         ensure_current("model", _never, remote="", elsewhere=elsewhere)
+
+
+def _push_run_cache() -> None:
+    with Repo() as repo:
+        repo.push(run_cache=True)
 
 
 def _never(command: object) -> float:
