@@ -114,3 +114,51 @@ def test_who_cancels_a_run_cancels_its_stage_elsewhere(machines: Machines, runs:
     finally:
         gate.unlink()
         site.dismiss()
+
+
+def test_a_run_that_died_leaves_its_stage_at_work_and_the_next_one_waits_for_it(machines: Machines, runs: Site) -> None:
+    there = machines.there
+    before = worked(there).get("train", 0)
+    gate = there.hold("train")
+    site = card(machines)
+    try:
+        name = runs.start("train.learning_rate=3e-4")
+        there.held("train")
+        for process in runs.processes(name):
+            os.kill(process.pid, signal.SIGKILL)
+        assert runs.ended(name) == "Crashed"
+        again = runs.start("train.learning_rate=3e-4")
+        line = f"train is for a worker of the queue gpu, as the run {name}-train"
+        until(lambda: line in runs.logs(runs.run(again).id), 300.0, 1.0)
+        gate.unlink()
+        assert runs.ended(again) == "Completed", runs.logs(runs.run(again).id)
+    finally:
+        gate.unlink(missing_ok=True)
+        site.dismiss()
+    assert worked(there)["train"] == before + 1
+
+
+def test_a_remote_that_goes_away_while_a_stage_works_elsewhere_gets_its_outputs_later(
+    machines: Machines, runs: Site
+) -> None:
+    there, store = machines.there, machines.store
+    before = worked(there).get("train", 0)
+    gate = there.hold("train")
+    site = card(machines)
+    try:
+        name = runs.start("train.learning_rate=4e-4")
+        there.held("train")
+        store.rename(store.with_name("away"))
+        store.write_text("no folder")
+        gate.unlink()
+        assert runs.ended(name) == "Failed"
+        state = str(runs.run(name).state)
+        assert "what train made is kept on this machine, but could not be shared" in state
+        store.unlink()
+        store.with_name("away").rename(store)
+        again = runs.start("train.learning_rate=4e-4")
+        assert runs.ended(again) == "Completed", runs.logs(runs.run(again).id)
+    finally:
+        gate.unlink(missing_ok=True)
+        site.dismiss()
+    assert worked(there)["train"] == before + 1, "what was made before is pushed, and not made again"
