@@ -18,7 +18,7 @@ from flows.results import artifacts, pages
 from flows.results.decision import sentence
 from flows.run.elsewhere import Elsewhere
 from flows.run.policies import operation
-from flows.run.pruning import PruningRule
+from flows.run.pruning import STOPPED, PruningRule
 from flows.run.run import Run
 from flows.server.logs import log_failures_once
 from flows.server.retry import retry
@@ -107,7 +107,7 @@ def _run(
         saved = "" if run.failed else save(name, baseline, _message(name))
         retry(lambda: artifacts.publish(run, name, name if saved else "", home()))
         if run.pruned:
-            return Failed(name="Stopped", message=run.pruned)
+            return Failed(name=STOPPED, message=run.pruned)
         run.check()
         log.info("saved as experiment %s (%s)", name, saved[:12])
         conclude(saved)

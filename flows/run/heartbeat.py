@@ -25,6 +25,10 @@ SILENCE = 180.0
 """Seconds without a beat after which a run counts as dead; a server that stands still comes back sooner."""
 
 
+STARTING = 3600.0
+"""The same for a run that a worker has taken, and that has not begun: a machine for it may have to be started."""
+
+
 @contextmanager
 def beating() -> Iterator[None]:
     """Within the block, the current flow run beats."""
@@ -56,9 +60,9 @@ class Listener:
         self._since = time.monotonic()
 
     def silent(self, run: FlowRun) -> bool:
-        """Whether `run`, as the server has it now, is under way and has not beaten for `SILENCE` seconds."""
+        """Whether `run`, as the server has it now, is under way and has not beaten for so long that it is dead."""
         state = run.state
         beat = (run.labels.get(LABEL), run.run_count, state and state.id)
         if beat != self._last or state is None or state.is_scheduled():
             self._last, self._since = beat, time.monotonic()
-        return time.monotonic() - self._since > SILENCE
+        return time.monotonic() - self._since > (STARTING if state and state.is_pending() else SILENCE)

@@ -11,7 +11,7 @@ from flows.bridge import Outcome, StageStatus, chosen, ensure_current
 from flows.run.observer import observer
 from flows.run.policies import Operation
 from flows.run.progress import Bars
-from flows.run.pruning import PruningRule
+from flows.run.pruning import Pruned, PruningRule
 from flows.run.secrets import with_secrets
 from flows.system.process import Children, Command
 from flows.system.resources import at_once
@@ -124,7 +124,13 @@ class Run:
         def run(key: str) -> float:
             self._observer.started(name)
             wait = partial(self._children.check, name)
-            return self._tried(name, log, partial(machines.run, name, key, queue, wait, force=force))
+            work = partial(machines.run, name, key, queue, wait, force=force, pruning=self._rule)
+            try:
+                return self._tried(name, log, work)
+            except Pruned as error:
+                self.pruned = str(error)
+                self._children.stop()
+                raise
 
         return run
 

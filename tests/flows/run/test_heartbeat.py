@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Running, Scheduled
+from prefect.states import Pending, Running, Scheduled
 
 from flows.run import heartbeat
-from flows.run.heartbeat import LABEL, SILENCE, Listener
+from flows.run.heartbeat import LABEL, SILENCE, STARTING, Listener
 
 
 def test_a_run_without_a_beat_counts_as_dead_and_one_that_waits_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,4 +26,15 @@ def test_a_run_without_a_beat_counts_as_dead_and_one_that_waits_does_not(monkeyp
     now += 0.75 * SILENCE
     assert not listener.silent(run), "the second beat counts from when it was heard"
     now += 0.3 * SILENCE
+    assert listener.silent(run)
+
+
+def test_a_run_that_a_worker_has_taken_has_longer_until_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(heartbeat.time, "monotonic", lambda: now)
+    listener, run = Listener(), FlowRun(flow_id=uuid4(), state=Pending())
+    assert not listener.silent(run)
+    now += STARTING
+    assert not listener.silent(run)
+    now += 1.0
     assert listener.silent(run)
