@@ -246,7 +246,8 @@ def _cache() -> Iterator[str]:
 def _sharing() -> Iterator[str]:
     from tasks.core.settings import read
 
-    if PATHS.policies.is_file() and (read(PATHS.policies, "safe") or {}).get("share"):
+    policies = (read(PATHS.policies, "safe") if PATHS.policies.is_file() else None) or {}
+    if policies.get("share") or policies.get("queues"):
         from flows.run.policies import operation  # brings Prefect, which a check does without where it can
         from flows.worktree.remotes import check
 

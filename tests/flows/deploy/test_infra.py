@@ -40,6 +40,15 @@ def test_stages_are_carried_out_as_they_declare() -> None:
     assert (otherwise.of("judge").retries, otherwise.of("judge").timeout) == (9, 86_400.0)
 
 
+def test_stages_that_compute_go_to_the_queue_of_cards_where_there_is_one() -> None:
+    policies = Operation.model_validate(
+        {"share": {}, "queues": ["gpu", "memory"], "stages": {"clean": {"queue": "memory"}, "merge": {"queue": None}}}
+    )
+    queues = {stage: policies.of(stage).queue for stage in ("train", "quantize@nf4", "merge", "clean", "report")}
+    assert queues == {"train": "gpu", "quantize@nf4": "gpu", "merge": None, "clean": "memory", "report": None}
+    assert operation(INFRA / "stages.yaml").of("train").queue is None
+
+
 def test_the_first_pattern_that_fits_counts() -> None:
     policies = Operation.model_validate(
         {"limits": {"gpu": {"slots": 1}}, "stages": {"a*": {"limits": {"gpu": 1}}, "ab": {"retries": 1}}}
@@ -54,6 +63,9 @@ def test_the_first_pattern_that_fits_counts() -> None:
     [
         ("stages: {train: {limits: {gpu: 1}}}", "train takes slots of 'gpu', which is not among the limits"),
         ("limits: {gpu: {slots: 1}}\nstages: {train: {limits: {gpu: 2}}}", "takes 2 slots of 'gpu', which has 1"),
+        ("queues: [gpu]", "set share"),
+        ("stages: {clean: {queue: big}}", "clean is for the queue 'big', which is not among the queues"),
+        ("share: {}\nqueues: [a/b]", "queues.0 = 'a/b'"),
         ("stages: {train: {timeout: 0}}", "stages.train.timeout = 0: input should be greater than 0"),
         ("stages: {train: {retrys: 1}}", "unknown key 'stages.train.retrys'"),
     ],
