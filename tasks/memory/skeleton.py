@@ -1,5 +1,6 @@
 """The base with what shall be tuned on it, without numbers: made from its configuration alone."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 
 from tasks.memory.private_torch import fake_tensors
+from tasks.memory.tensors import Parts, divide
 from tasks.models.classes import auto_class
 from tasks.models.compact import HALVES, compact
 from tasks.training.adapters import attach
@@ -38,6 +40,8 @@ class Skeleton:
     """The most numbers in a trained tensor."""
     unpacked: int
     """Bytes of the largest quantised layer as it is unpacked to compute with it; 0 where none is quantised."""
+    parts: Parts
+    """Its tensors, as cards divide them among each other."""
 
 
 def build(
@@ -70,7 +74,8 @@ def build(
     inside = {id(weight) for weight in of_layers}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     rest = sum(weight.numel() * weight.element_size() for weight in model.parameters() if id(weight) not in inside)
-    packed = sum(weight.numel() for weight in of_layers) * QUANTIZED_BITS[quantized] / 8 if quantized else 0.0
+    bits = QUANTIZED_BITS[quantized] if quantized else 0.0
+    packed = sum(weight.numel() for weight in of_layers) * bits / 8
     rounded = sum(weight.numel() for weight in trained if weight.dtype in HALVES)
     return Skeleton(
         model=model,
@@ -82,6 +87,7 @@ def build(
         remainders=round(holding("BF16", tuning, trained=True).remainder * rounded),
         largest=max((weight.numel() for weight in trained), default=0),
         unpacked=max((weight.numel() * weight.element_size() for weight in of_layers), default=0),
+        parts=divide(model, dict.fromkeys(inside, bits)),
     )
 
 
@@ -108,6 +114,15 @@ def half_type(config: Any, tuning: Tuning) -> Any:
     if isinstance(stored, str):
         stored = getattr(torch, stored)
     return stored if stored in HALVES and keeps_halves(tuning) else None
+
+
+def in_halves(config: Any, tuning: Tuning) -> tuple[Any, Tuning]:
+    """Both, so that matrices are held in bfloat16: as they are gathered where it is what is computed in."""
+    if METHODS[tuning.method].kind is None:
+        return config, tuning.model_copy(update={"weights": "bfloat16_stochastic"})
+    changed = copy.deepcopy(config)
+    changed.dtype = torch.bfloat16
+    return changed, tuning
 
 
 def plain(tuning: Tuning) -> Tuning:
