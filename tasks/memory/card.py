@@ -31,7 +31,7 @@ def cards() -> list[tuple[str, int]]:
     return [(card.name, int(card.total_memory)) for card in each]
 
 
-def check(text: str, ram: str = "") -> Iterator[str]:
+def check(text: str = "", ram: str = "") -> Iterator[str]:
     """Print a line, or a table, a stage; yield a sentence for each that does not fit."""
     host = _memory(ram) if ram else 0
     if text:

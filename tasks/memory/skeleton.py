@@ -13,6 +13,7 @@ from tasks.memory.tensors import Parts, divide
 from tasks.models.classes import auto_class
 from tasks.models.compact import HALVES, compact
 from tasks.training.adapters import attach
+from tasks.training.coverage import quantizable
 from tasks.training.dtypes import holding, keeps_halves
 from tasks.training.estimate import QUANTIZED_BITS
 from tasks.training.methods import METHODS
@@ -55,12 +56,12 @@ def build(
     half, quantized = half_type(config, tuning), tuning.quantized
     with torch.device("meta"), TemporaryDirectory(prefix="temper-") as scratch:
         model = _empty(config, half or torch.float32, scores)
-        layers = _quantized_layers(model) if quantized else []
+        layers = _quantized_layers(model) if quantized else {}
         if half is not None:
             compact(model, half, experts=bfloat16)
-        for layer in layers:  # bitsandbytes' own, which unpack one after the other to what is computed in
-            layer.__class__ = torch.nn.Linear
-            layer.to(torch.bfloat16 if bfloat16 else torch.float32)
+        for layer, kind in layers.items():  # bitsandbytes' own, which unpack one after the other to what is computed in
+            layer.__class__ = kind
+            layer.weight.data = layer.weight.data.to(torch.bfloat16 if bfloat16 else torch.float32)
         model = attach(
             what, plain(tuning), model, None, Path(scratch), False, task="SEQ_CLS" if scores else "CAUSAL_LM"
         )
@@ -139,7 +140,7 @@ def _empty(config: Any, held: Any, scores: bool) -> Any:
     return kind.from_config(config, dtype=held, trust_remote_code=False)
 
 
-def _quantized_layers(model: Any) -> list[Any]:
-    """Its linear layers but the head, which bitsandbytes packs."""
+def _quantized_layers(model: Any) -> dict[Any, type]:
+    """The layers that bitsandbytes packs, and their classes: all that it can but the head."""
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    return [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer is not head]
+    return {layer: type(layer) for layer in model.modules() if quantizable(layer) and layer is not head}

@@ -26,7 +26,7 @@ FIRST, OTHER = 18, 10
 """Characters of the first column, and of each other one."""
 
 
-def table(plans: Mapping[str, Plan], memory: int) -> Iterator[str]:
+def table(plans: Mapping[Strategy, Plan], memory: int) -> Iterator[str]:
     """The lines of a table in GiB: a row a part that is there, a column a strategy. Under 80 characters wide."""
     prices = [plan.price for plan in plans.values()]
     yield _row("GiB a card", list(plans))
@@ -57,7 +57,7 @@ def arithmetic(training: Training, cards: int) -> Iterator[str]:
     yield f"  zero3  ({computing} W + {own}) / N; gathered {live} at most, or the largest part and the next"
 
 
-def fitting(plans: Mapping[str, Plan], memory: int) -> list[str]:
+def fitting(plans: Mapping[Strategy, Plan], memory: int) -> list[Strategy]:
     """The strategies that fit into `memory` bytes a card, in the order of the table."""
     return [name for name, plan in plans.items() if plan.price.total <= memory]
 

@@ -8,6 +8,7 @@ Writes OUT/RANK.json with the bytes of weights, gradients and optimiser states. 
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,7 @@ def fsdp2(tuned: Any) -> dict[str, int]:
 
 def zero(tuned: Any, stage: int) -> dict[str, int]:
     """One step by DeepSpeed, whose optimiser holds the trained weights once more."""
-    import deepspeed
-
+    deepspeed: Any = import_module("deepspeed")
     deepspeed.init_distributed(dist_backend="gloo")
     trained = [weight for weight in tuned.parameters() if weight.requires_grad]
     settings = {
