@@ -65,6 +65,8 @@ def build(
         model = attach(
             what, plain(tuning), model, None, Path(scratch), False, task="SEQ_CLS" if scores else "CAUSAL_LM"
         )
+    for layer in layers:
+        layer.register_forward_hook(_in_type_of_input)
     mode = fake_tensors()
     with mode:
         _fill(model)
@@ -90,6 +92,11 @@ def build(
         unpacked=max((weight.numel() * weight.element_size() for weight in of_layers), default=0),
         parts=divide(model, dict.fromkeys(inside, bits)),
     )
+
+
+def _in_type_of_input(_layer: Any, inputs: Any, output: Any) -> Any:
+    """As bitsandbytes' layers answer: float32 to float32, whatever they compute in (`Linear4bit.forward`)."""
+    return output.to(inputs[0].dtype)
 
 
 def _fill(model: Any) -> None:
