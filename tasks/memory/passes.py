@@ -110,8 +110,11 @@ def measure_pass(skeleton: Skeleton, batch: Batch, *, accumulated: bool = False)
     return Pass(live.peak, live.logits)
 
 
-def measure_stages(skeleton: Skeleton, batch: Batch) -> Stages:
-    """What a pass of the model takes for `batch` where a gradient goes to its card as soon as it is there."""
+def measure_stages(skeleton: Skeleton, batch: Batch, *, cached: bool) -> Stages:
+    """What a pass of the model takes for `batch` where a gradient goes to its card as soon as it is there.
+
+    `cached`: autocast keeps the 16 bits that it makes of a weight till the end of the pass forward.
+    """
     live = _counter(skeleton.model, batch)
     ends: list[Any] = []
     stages: list[Pass] = []
@@ -135,7 +138,7 @@ def measure_stages(skeleton: Skeleton, batch: Batch) -> Stages:
     of_blocks = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks]
     of_blocks += [block.register_forward_hook(leave) for block in blocks]
     with skeleton.mode, live:
-        loss = _forward(skeleton, batch)
+        loss = _forward(skeleton, batch, cached)
         for hook in of_blocks:
             hook.remove()
         hooks += [end.register_hook(arrive) for end in ends if end.requires_grad]
@@ -159,8 +162,8 @@ def _counter(model: Any, batch: Batch) -> LiveBytes:
     return LiveBytes([*model.parameters(), *model.buffers()], widths)
 
 
-def _forward(skeleton: Skeleton, batch: Batch) -> Any:
-    computing: Any = torch.autocast("cpu", torch.bfloat16) if skeleton.bfloat16 else nullcontext()
+def _forward(skeleton: Skeleton, batch: Batch, cached: bool = True) -> Any:
+    computing: Any = torch.autocast("cpu", torch.bfloat16, cache_enabled=cached) if skeleton.bfloat16 else nullcontext()
     with computing:
         return _loss(skeleton.model, batch, torch.bfloat16 if skeleton.bfloat16 else torch.float32)
 

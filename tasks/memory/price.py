@@ -118,17 +118,29 @@ def measure(what: str, config: Any, tuning: Tuning, settings: Optimization, batc
 
 
 def measure_divided(
-    what: str, config: Any, tuning: Tuning, settings: Optimization, batch: Batch, *, bfloat16: bool
+    what: str,
+    config: Any,
+    tuning: Tuning,
+    settings: Optimization,
+    batch: Batch,
+    *,
+    bfloat16: bool,
+    halves: bool,
+    cached: bool,
 ) -> Stages:
-    """What passes take where cards divide the weights, and gather them in the type that is computed in."""
-    if bfloat16:
+    """What passes take of which no gradient stays; further arguments are those of `price`.
+
+    `halves`: weights are gathered in 16 bits where that is computed in. `cached`: else autocast keeps what it makes of
+    them till the end of the pass forward.
+    """
+    if bfloat16 and halves:
         config, tuning = in_halves(config, tuning)
 
     def at(layers: Any) -> Stages:
         skeleton = build(
             what, layers, tuning, bfloat16=bfloat16, checkpointed=settings.gradient_checkpointing, scores=batch.scores
         )
-        return measure_stages(skeleton, batch)
+        return measure_stages(skeleton, batch, cached=cached)
 
     return by_layers(config, tuning, at)
 

@@ -2,22 +2,23 @@
 
     plan("fsdp2", Work(need, stages, "adamw_torch", cards=8, computing=2, card=True)).price.total
 
-ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054, section 3): with AdamW and arithmetic in 16 bits a card holds of W
-weights 2 W for weights, 2 W for gradients and 12 W for the optimiser (weights in float32 and two states). ZeRO-2
-divides the last two among N cards, ZeRO-3 all. FSDP2 divides weights, gradients and states as they are held, and
-gathers them in 16 bits (MixedPrecisionPolicy; https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html).
+ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054, section 3) divides the states of the optimiser among N cards, then
+gradients (ZeRO-2), then weights (ZeRO-3), which are gathered where they are needed. FSDP2 divides all of them too, by
+rows (https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html). Weights and gradients have the types that
+they have on one card, as `tasks.training` trains by all strategies; DeepSpeed's optimiser keeps what is trained once
+more, and gathers what autocast makes 16 bits of in 16 bits.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.memory.passes import Pass, Stages
 from tasks.memory.price import Need, Price, overhead, step_bytes
-from tasks.memory.tensors import Division, Tensors, count, gathered, held, numbers, rows
+from tasks.memory.tensors import Division, count, held, numbers, padded, rows
 from tasks.training.optimizers import state_bytes
 
 REDUCED = 4
-"""Bytes of a number in which gradients are added up among cards (MixedPrecisionPolicy.reduce_dtype)."""
+"""Bytes of a number of the gradients that autocast leaves wide, as DeepSpeed adds them up among cards."""
 
 BUCKET, PREFETCHED, LIVE, PERSISTENT, GROUP = 500_000_000, 50_000_000, 1_000_000_000, 100_000, 1_000_000_000
 """DeepSpeed 0.19 unless its configuration says otherwise: reduce_bucket_size, stage3_prefetch_bucket_size,
@@ -26,17 +27,24 @@ stage3_max_live_parameters, stage3_param_persistence_threshold, sub_group_size; 
 
 @dataclass(frozen=True)
 class Moment:
-    """What is there at one time of a step besides what is always there, in bytes."""
+    """What is there at one time of a step besides weights and optimiser states, in bytes."""
 
+    gradients: int
+    """That have come to this card."""
     gathered: int = 0
     buckets: int = 0
     activations: int = 0
     logits: int = 0
 
     @property
+    def passing(self) -> int:
+        """What comes and goes within a pass."""
+        return self.gathered + self.buckets + self.activations + self.logits
+
+    @property
     def total(self) -> int:
         """All of it."""
-        return self.gathered + self.buckets + self.activations + self.logits
+        return self.gradients + self.passing
 
 
 @dataclass(frozen=True)
@@ -44,14 +52,13 @@ class Shares:
     """What a card holds all the time, in bytes, and the moments of a step that may be the fullest."""
 
     weights: int
-    gradients: int
     optimizer: int
     passes: tuple[Moment, ...]
     """Of the pass forward and back."""
     step: Moment
-    """Of the optimiser's step, which goes with what it holds."""
+    """Of the optimiser's step, where the gradients are."""
     waiting: int
-    """What of it waits in the host's memory under offload."""
+    """What waits in the host's memory under offload, gradients with it."""
     stays: int = 0
     """Bytes of `weights` that stay on the card then."""
 
@@ -77,6 +84,8 @@ class Work:
     """Bytes of a number in the type that is computed in."""
     card: bool
     """Whether training goes on graphics cards."""
+    accumulated: bool = False
+    """Whether gradients of an earlier pass are there already."""
     copies: int = 1
     """2 where a copy of the model is there to compare with."""
 
@@ -99,20 +108,22 @@ def plan(strategy: str, work: Work, *, offload: bool = False) -> Plan:
     optimiser steps too. ZeRO-2 keeps its weights on the card.
     """
     shares = {"fsdp2": _fsdp2, "zero2": _zero2, "zero3": _zero3}[strategy](work)
-    weights, gradients, optimizer, host = work.copies * shares.weights, shares.gradients, shares.optimizer, 0
+    weights, optimizer, host = work.copies * shares.weights, shares.optimizer, 0
     moments = [*shares.passes, shares.step]
     if offload:
         host = shares.waiting + (work.copies - 1) * (shares.weights - shares.stays)
-        weights, gradients, optimizer = work.copies * shares.stays, 0, 0
-        moments = list(shares.passes)
+        weights, optimizer = work.copies * shares.stays, 0
+        moments = [replace(moment, gradients=0) for moment in shares.passes]
+    elif work.accumulated:
+        moments = [replace(moment, gradients=shares.step.gradients) for moment in moments]
     fullest = max(moments, key=lambda moment: moment.total)
     price = Price(
         weights=weights,
-        gradients=gradients,
+        gradients=fullest.gradients,
         optimizer=optimizer,
         activations=fullest.activations,
         logits=fullest.logits,
-        overhead=overhead(fullest.total, work.card),
+        overhead=overhead(fullest.passing, work.card),
         gathered=fullest.gathered,
         buckets=fullest.buckets,
     )
@@ -122,72 +133,69 @@ def plan(strategy: str, work: Work, *, offload: bool = False) -> Plan:
 def _fsdp2(work: Work) -> Shares:
     """Weights, gradients and states in rows; a block whole while it computes, and the next one on its way.
 
-    The head stays whole from the end of the pass forward to its gradients. Gradients of a block are there in the type
-    of the arithmetic, then once more in float32 while they are added up: torch keeps one such bucket until the next.
+    The head stays whole from the end of the pass forward to its gradients. Gradients of a block are there as autograd
+    makes them, then once more in the bucket in which they are added up: torch keeps one bucket until the next. Those of
+    a head that is the embedding too wait for the other half, to the end of the pass.
     """
-    parts, cards, computing = work.need.parts, work.cards, work.computing
-
-    def unsharded(tensors: Tensors) -> int:
-        return gathered(tensors, cards, rows, computing)
-
-    def trained(tensors: Tensors) -> int:
-        return sum(many * rows(one, cards) * cards for one, many in tensors.items() if one.trained)
-
-    reduced = max(REDUCED, computing)
-    head, block, embedding = trained(parts.head), trained(parts.block), trained(parts.embedding)
-    weights, gradients = held(parts.everything, cards, rows), _gradients(parts.everything, cards)
-    stages, at_head = work.stages, unsharded(parts.head) + unsharded(parts.block)
+    parts, cards, stages, weights = work.need.parts, work.cards, work.stages, work.need.parts.everything
+    last = parts.embedding or parts.head
+    head, block, end = (padded(part, cards, rows) for part in (parts.head, parts.block, last))
+    of_head, of_block, of_end = (padded(part, cards, rows, trained=True) for part in (parts.head, parts.block, last))
+    gradients = held(weights, cards, rows, trained=True)
+    late = gradients - held(last, cards, rows, trained=True)
+    early = held(parts.head, cards, rows, trained=True) if parts.embedding else 0
+    one_block = max(stages.blocks.peak - stages.kept, 0)
     return Shares(
-        weights=weights,
-        gradients=gradients,
+        weights=held(weights, cards, rows),
         optimizer=work.states(rows),
-        waiting=weights + gradients + work.states(rows),
         passes=(
-            Moment(at_head, 0, *_split(stages.loss)),
-            Moment(at_head, (computing + reduced) * head, stages.kept),
-            Moment(2 * unsharded(parts.block), computing * block + reduced * max(block, head), *_split(stages.blocks)),
-            Moment(unsharded(parts.embedding), reduced * (embedding + block), *_split(stages.embedding)),
+            Moment(0, head + block, 0, *_split(stages.loss)),
+            Moment(early, head + block, 2 * of_head if parts.embedding else of_head, stages.kept),
+            Moment(early, 2 * block, of_block + max(of_block, of_head), *_split(stages.blocks)),
+            Moment(late, 2 * block, 2 * of_block, one_block),
+            Moment(late, end, of_block, *_split(stages.embedding)),
+            Moment(late, end, 2 * of_end),
         ),
-        step=Moment(activations=work.step(gradients, rows)),
+        step=Moment(gradients, activations=work.step(gradients, rows)),
+        waiting=held(weights, cards, rows) + gradients + work.states(rows),
     )
 
 
 def _zero2(work: Work) -> Shares:
-    """Weights whole, in the type of the arithmetic; a share of gradients, and of weights and states in float32."""
-    parts = work.need.parts
-    return _zero(work, held(parts.everything, computing=work.computing), 0, stays=True)
+    """Weights whole; a share of gradients and states, and of what is trained once more."""
+    return _zero(work, held(work.need.parts.everything), 0, stays=True)
 
 
 def _zero3(work: Work) -> Shares:
     """A share of weights, gradients and states; of the whole weights as many numbers as DeepSpeed lets live."""
     parts, computing = work.need.parts, work.computing
     small = Counter({one: many for one, many in parts.everything.items() if one.numbers < PERSISTENT})
-    largest = max(gathered(unit, 1, numbers, computing) for unit in (parts.block, parts.head, parts.embedding))
-    everything = gathered(parts.everything, 1, numbers, computing)
-    live = max(largest + PREFETCHED * computing, LIVE * computing) + gathered(small, 1, numbers, computing)
-    weights = held(parts.everything, work.cards, computing=computing)
-    return _zero(work, weights, min(live, everything), stays=False)
+    largest = max(padded(part, 1, numbers, most=computing) for part in (parts.block, parts.head, parts.embedding))
+    live = max(largest + PREFETCHED * computing, LIVE * computing) + padded(small, 1, numbers, most=computing)
+    everything = padded(parts.everything, 1, numbers, most=computing)
+    return _zero(work, held(parts.everything, work.cards), min(live, everything), stays=False)
 
 
 def _zero(work: Work, weights: int, live: int, *, stays: bool) -> Shares:
-    """Both: a bucket of gradients; in the step those of a card in float32, as they wait in the host's memory too."""
-    own = count(work.need.parts.everything, work.cards, numbers, trained=True)
+    """Both: buckets of gradients, one for each type in which they travel; a step over all numbers of a group."""
+    parts = work.need.parts
+    own, gradients = (
+        count(parts.everything, work.cards, trained=True),
+        held(parts.everything, work.cards, trained=True),
+    )
     group = own if stays else min(own, GROUP)
-    bucket = work.computing * max(BUCKET, work.need.largest)
+    wide = any(one.trained for one in (*parts.head, *parts.embedding))  # beside those of the linear layers
+    bucket = max(BUCKET, work.need.largest) * sum({work.computing, REDUCED} if wide else {work.computing})
+    step = step_bytes(work.optimizer, 4 * group, group, group, card=work.card)
+    loss, blocks = _split(work.stages.loss), _split(work.stages.blocks)
     return Shares(
         weights=weights,
-        gradients=work.computing * own,
         optimizer=4 * own + work.states(numbers),
-        passes=tuple(Moment(live, bucket, *_split(stage)) for stage in (work.stages.loss, work.stages.blocks)),
-        step=Moment(activations=4 * group + step_bytes(work.optimizer, 4 * group, group, group, card=work.card)),
-        waiting=(0 if stays else weights) + 8 * own + work.states(numbers),
+        passes=(Moment(0, live, bucket, *loss), Moment(gradients, live, bucket, *blocks)),
+        step=Moment(gradients, activations=step),
+        waiting=(0 if stays else weights) + gradients + 4 * own + work.states(numbers),
         stays=weights if stays else 0,
     )
-
-
-def _gradients(tensors: Tensors, cards: int) -> int:
-    """Bytes of the gradients of a card under FSDP2, each in the type in which its weight is held."""
-    return round(sum(many * rows(one, cards) * one.held for one, many in tensors.items() if one.trained))
 
 
 def _split(stage: Pass) -> tuple[int, int]:

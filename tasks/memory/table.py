@@ -50,11 +50,9 @@ def arithmetic(training: Training, cards: int) -> Iterator[str]:
     yield f"  B = {block} in the largest block, H = {head} in the head"
     own = f"{of_gradient:.3g} T + {state:g} T"
     yield f"  ddp    {held:.3g} W + {own}, and {of_gradient:.3g} T in buckets"
-    yield f"  fsdp2  ({held:.3g} W + {own}) / N; gathered {computing} (H + B) or 2 x {computing} B"
-    own = f"{computing} T + 4 T + {state:g} T"
-    yield f"  zero2  {computing} W + ({own}) / N; 4 T: trained weights once more, in float32"
-    live = f"{computing} x {LIVE / 1e9:g}e9"
-    yield f"  zero3  ({computing} W + {own}) / N; gathered {live} at most, or the largest part and the next"
+    yield f"  fsdp2  ({held:.3g} W + {own}) / N; gathered {held:.3g} (H + B) or 2 x {held:.3g} B"
+    yield f"  zero2  {held:.3g} W + ({own} + 4 T) / N; 4 T: what is trained once more, in float32"
+    yield f"  zero3  ({held:.3g} W + {own} + 4 T) / N; gathered {computing} x {LIVE / 1e9:g}e9, or all if that is less"
 
 
 def fitting(plans: Mapping[Strategy, Plan], memory: int) -> list[Strategy]:

@@ -34,11 +34,6 @@ class Tensor(NamedTuple):
         """How many there are in it."""
         return self.rows * self.width
 
-    @property
-    def packed(self) -> bool:
-        """Whether it is quantised, and goes from card to card as it is."""
-        return self.held < 2
-
 
 Tensors = Counter[Tensor]
 """How many there are of each."""
@@ -81,22 +76,25 @@ def count(tensors: Tensors, cards: int = 1, division: Division = numbers, *, tra
     return sum(many * division(tensor, cards) for tensor, many in tensors.items() if tensor.trained or not trained)
 
 
-def held(tensors: Tensors, cards: int = 1, division: Division = numbers, *, computing: int | None = None) -> int:
-    """Bytes that the fullest of `cards` holds of them.
-
-    `computing`: bytes a number where they are held in the type that is computed in; quantised ones stay as they are.
-    """
+def held(tensors: Tensors, cards: int = 1, division: Division = numbers, *, trained: bool = False) -> int:
+    """Bytes that the fullest of `cards` holds of them, or of a gradient of each that is trained."""
     size = 0.0
     for tensor, many in tensors.items():
-        each = tensor.held if computing is None or tensor.packed else computing
-        size += many * (division(tensor, cards) * each + tensor.numbers * tensor.scales)
+        if tensor.trained or not trained:
+            size += many * (division(tensor, cards) * tensor.held + tensor.numbers * tensor.scales)
     return round(size)
 
 
-def gathered(tensors: Tensors, cards: int, division: Division, computing: int) -> int:
-    """Bytes of them whole on one card, with what fills them up to a multiple of `cards`."""
-    sizes = ((division(tensor, cards) * cards, tensor.held if tensor.packed else computing) for tensor in tensors)
-    return round(sum(many * size * each for many, (size, each) in zip(tensors.values(), sizes, strict=True)))
+def padded(tensors: Tensors, cards: int, division: Division, *, trained: bool = False, most: int = 4) -> int:
+    """Bytes of them whole on one card, with what fills them up to a multiple of `cards`; `trained`: of those that are.
+
+    `most`: bytes of a number at most, as where they are gathered in the type that is computed in.
+    """
+    size = 0.0
+    for tensor, many in tensors.items():
+        if tensor.trained or not trained:
+            size += many * division(tensor, cards) * cards * min(tensor.held, most)
+    return round(size)
 
 
 def divide(model: Any, quantized: Mapping[int, float]) -> Parts:

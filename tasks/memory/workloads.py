@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +34,14 @@ PAIRED = ("dpo", "kto", "orpo", "cpo", "simpo", "reward", "online_dpo")
 
 WHOLE = ("orpo", "cpo", "simpo", "online_dpo", "gkd")
 """Objectives for which trl 1.16 makes the logits of all positions at one time."""
+
+
+PASSES = {
+    "fsdp2": {"halves": False, "cached": False},
+    "zero2": {"halves": False, "cached": True},
+    "zero3": {"halves": True, "cached": True},
+}
+"""How each strategy has the weights of a pass: gathered in 16 bits, or cast by autocast, which keeps them or not."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +94,27 @@ class Training:
         if strategy == "ddp":
             cost = whole(need, settings.optimizer, card=self.card, processes=cards)
             return Plan(replace(cost, weights=copies * cost.weights))
-        computing = self.computing(settings)
-        work = Work(need, self.stages(settings), settings.optimizer, cards, computing, self.card, copies)
+        work = Work(
+            need=need,
+            stages=self.stages(strategy, settings),
+            optimizer=settings.optimizer,
+            cards=cards,
+            computing=self.computing(settings),
+            card=self.card,
+            accumulated=settings.gradient_accumulation > 1,
+            copies=copies,
+        )
         return plan(strategy, work, offload=offload)
 
     def need(self, settings: Any) -> Need:
         """What it takes on one card; known after the first call."""
-        return self._once("need", measure, settings)
+        return self._once("", settings, measure)
 
-    def stages(self, settings: Any) -> Stages:
-        """What its passes take where the weights are divided; known after the first call."""
-        return self._once("stages", measure_divided, settings)
+    def stages(self, strategy: str, settings: Any) -> Stages:
+        """What its passes take where cards divide what `strategy` divides; known after the first call."""
+        return self._once(strategy, settings, partial(measure_divided, **PASSES[strategy]))
 
-    def _once(self, name: str, measuring: Callable[..., Measured], settings: Any) -> Measured:
+    def _once(self, name: str, settings: Any, measuring: Callable[..., Measured]) -> Measured:
         key = f"{name} {settings.model_copy(update={'optimizer': ''}).model_dump_json()}"  # passes do not know it
         if key not in self._measured:
             self._measured[key] = measuring(
