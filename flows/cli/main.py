@@ -4,6 +4,7 @@ import argparse
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,18 +15,22 @@ from pathlib import Path
 from flows.cli import config, migrate, operations, project, promote
 from flows.system import signals
 from flows.system.guardian import guarded
-from tasks.core.errors import MachineError, TemperError, advice
+from tasks.core.errors import MachineError, SettingsError, TemperError, advice
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS
 from tasks.core.reporting import report
 from tasks.core.temporary import temporary_files
 
-CARD = "what training takes on a card of this memory, such as 24GB; without SIZE, on the cards of this machine"
+CARD = (
+    "what training takes on cards, such as 24GB, 80GB x 8, or 80GB x 8 x 2 for two hosts of eight; without SIZE, on "
+    "those of this machine"
+)
+RAM = "memory of each host, such as 1TB: price too what may wait there (offload)"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; return the exit code."""
-    options, more = _parser().parse_known_args(arguments)
+    options, more = _parser().parse_known_args(_negatives_joined(sys.argv[1:] if arguments is None else arguments))
     if more and options.command not in ("audit", "look"):
         _parser().error(f"unknown: {' '.join(more)}")
     options.more = more
@@ -68,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say everything that is wrong before a run, and what it takes")
     check.set_defaults(act=_check)
     check.add_argument("--time", action="store_true", help="train some steps, to say how long all will take")
-    check.add_argument("--card", nargs="?", const="", metavar="SIZE", help=CARD)
+    check.add_argument("--card", nargs="*", metavar="SIZE", help=CARD)
+    check.add_argument("--ram", metavar="SIZE", help=RAM)
     plan = commands.add_parser("plan", help="what would run, and why")
     plan.set_defaults(act=_plan)
     plan.add_argument("--json", action="store_true", help="for programs")
@@ -91,6 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     promote.declare(commands)
     operations.declare(commands)
     return parser
+
+
+def _negatives_joined(words: list[str]) -> list[str]:
+    """`words` with what is no memory, such as -3GB, as the value of its option: the sentence about it is ours."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in ("--card", "--ram") and re.match(r"-\d", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _count(text: str) -> int:
@@ -201,8 +218,10 @@ def _push(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from flows.plan import preflight
 
+    if options.ram and options.card is None:
+        raise SettingsError("check --ram goes with --card; say which cards are meant, as in --card 80GB x 8 --ram 1TB.")
     if options.card is not None:
-        return _card(options.card)
+        return _card(" ".join(options.card), options.ram or "")
     faults = preflight.faults()
     if not faults:
         from flows.plan.estimate import lines, probe_faults
@@ -221,11 +240,11 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _card(size: str) -> int:
+def _card(size: str, ram: str) -> int:
     """Before there are weights, data or a card: the rest of a check would ask for them."""
     from flows.plan.estimate import card
 
-    report, faults = card(size)
+    report, faults = card(size, ram)
     print("\n".join(report))
     for fault in faults:
         print(fault, file=sys.stderr)

@@ -5,6 +5,7 @@ from typing import Any
 
 from flows.migrate import trainer
 from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
+from tasks.core.paths import PATHS
 
 MARKS = frozenset({"base_model", "micro_batch_size", "sequence_len", "num_epochs", "base_model_config", "val_set_size"})
 """Keys that show the form."""
@@ -105,7 +106,7 @@ def _template(conversion: Conversion, key: str, value: Any) -> None:
     elif value == "chatml":
         conversion.set(key, value, "template.chat_template", "chatml")
     else:
-        conversion.same(key, value, "the tokenizer's own; another one is a file in data/templates")
+        conversion.same(key, value, f"the tokenizer's own; another one is a file in {PATHS.templates}")
 
 
 def _objective(conversion: Conversion, key: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +49,19 @@ class Conversion:
         for name in names:
             section = section.setdefault(name, {})
         section[last] = value
+
+    def take_back(self, target: str, verdict: Verdict, why: str) -> None:
+        """Give `target` no value after all; the lines that gave it one say why."""
+        target = target.replace("STAGE", self.stage)
+        *names, last = target.split(".")
+        section = self.values
+        for name in names:
+            section = section.get(name, {})
+        section.pop(last, None)
+        self.lines = [
+            replace(line, verdict=verdict, what=why) if line.what.startswith(f"{target}: ") else line
+            for line in self.lines
+        ]
 
     def same(self, key: str, value: Any, why: str) -> None:
         """Say that params.yaml says the same by default."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from flows.migrate import trainer
 from flows.migrate.conversion import Conversion, Rule, aside, off, to
+from tasks.core.paths import PATHS
 
 MARKS = frozenset({"training_file", "model", "hyperparameters", "method"})
 
@@ -37,12 +38,12 @@ def _type(conversion: Conversion, key: str, value: Any) -> None:
         conversion.put("train.enabled", False)
         conversion.put("align.start", "base")
     else:
-        conversion.refuse(key, value, "a grader becomes a function in data/guides: align.objective grpo, align.rewards")
+        conversion.refuse(key, value, f"a grader becomes a function in {PATHS.guides}: align.rewards of grpo")
 
 
 def _unless_auto(rule: Rule) -> Rule:
     return lambda conversion, key, value: (
-        conversion.same(key, value, "left open: the default of params.yaml")
+        conversion.same(key, value, "left open: the default stands")
         if value == "auto"
         else rule(conversion, key, value)
     )

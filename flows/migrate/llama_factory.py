@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.migrate import trainer
 from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
+from tasks.core.paths import PATHS
 
 MARKS = frozenset(
     {"finetuning_type", "stage", "template", "cutoff_len", "dataset_dir", "infer_backend", "sample_backend"}
@@ -185,7 +186,7 @@ RULES: dict[str, Rule] = {
     "rope_scaling": to("base.rope.type", str),
     "resize_vocab": aside("new tokens are named in template.new_tokens"),
     "ddp_timeout": aside("a process that dies ends the others within seconds"),
-    "export_dir": aside("the merged model is in data/merged"),
+    "export_dir": aside(f"the merged model is in {PATHS.merged}"),
     "export_size": aside("files are cut as those of the base"),
     "export_device": aside("merging takes the memory of a few tensors"),
     "export_legacy_format": off("safetensors alone"),

@@ -43,7 +43,19 @@ def convert(path: Path, tool: str | None = None) -> Conversion:
         TOOLS[known].convert(given, conversion)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise InputError(f"{path}: a value is of no kind that {known} has there ({error}); mend the file.") from None
+    _settle(conversion)
     return conversion
+
+
+def _settle(conversion: Conversion) -> None:
+    """Take back what does not go together here, with a line that says so."""
+    section = conversion.values.get(conversion.stage, {})
+    strategy = section.get("launch", {}).get("strategy")
+    if strategy and (section.get("method") == "qlora" or section.get("quantization")):
+        why = f"{strategy} cannot share out a base in low bits: each process holds all of it (ddp)"
+        conversion.take_back("STAGE.launch.strategy", "refused", why)
+        if not section["launch"]:
+            section.pop("launch")
 
 
 def _read(path: Path, text: str, tool: str | None) -> tuple[dict[str, Any], str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from flows.migrate import trainer
 from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
+from tasks.core.paths import PATHS
 
 MARKS = frozenset({"tokenizer", "checkpointer", "model"})
 
@@ -151,7 +152,7 @@ PARTS: dict[str, dict[str, Rule]] = {
         "checkpoint_dir": trainer.base,
         "checkpoint_files": aside("all files of the folder are read"),
         "recipe_checkpoint": aside(trainer.RESUME),
-        "output_dir": aside("results are in data/"),
+        "output_dir": aside(f"results are in {PATHS.data}"),
         "model_type": aside("found out from config.json"),
         "safe_serialization": always("safetensors alone"),
         "adapter_checkpoint": aside("an adapter to go on from is train.start"),

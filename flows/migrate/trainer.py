@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.migrate.conversion import Conversion, Rule, always, aside, off, to
+from tasks.core.paths import PATHS
 from tasks.training import optimizers
 from tasks.training.pass_through import REFUSED, SUPERVISED
 
@@ -40,7 +41,7 @@ def steps(conversion: Conversion, key: str, value: Any) -> None:
         conversion.same(key, value, "not limited")
         return
     conversion.set(key, value, "STAGE.steps", int(value))
-    conversion.values[conversion.stage].pop("epochs", None)
+    conversion.take_back("STAGE.epochs", "same", "the number of steps says how long")
 
 
 def warmup(conversion: Conversion, key: str, value: Any) -> None:
@@ -124,7 +125,7 @@ def _cached(name: str, kind: str) -> str:
 def adapter(conversion: Conversion, key: str, value: Any) -> None:
     """An adapter to go on from, which has a name of its own here."""
     name = re.sub(r"[^\w.-]+", "-", str(value)).strip("-.") or "adapter"
-    conversion.set(key, value, "STAGE.start", name, f"put it into data/starts/{name}")
+    conversion.set(key, value, "STAGE.start", name, f"put it into {PATHS.starts / name}")
 
 
 def saved(conversion: Conversion, key: str, value: Any) -> None:
@@ -180,7 +181,7 @@ RULES: dict[str, Rule] = {
     "use_liger_kernel": off(LIGER),
     "torch_compile": off(COMPILE),
     "trust_remote_code": off(CODE),
-    "output_dir": aside("results are in data/: data/trained, data/merged and their kind"),
+    "output_dir": aside(f"results are in {PATHS.data}, such as {PATHS.merged}"),
     "overwrite_output_dir": always("what is out of date is made anew, all else is kept"),
     "resume_from_checkpoint": off(RESUME),
     "save_strategy": saved,

@@ -6,6 +6,7 @@ from typing import Any
 
 from flows.migrate import trainer
 from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
+from tasks.core.paths import PATHS
 
 COMMANDS = {"sft": "", "dpo": "dpo", "kto": "kto", "grpo": "grpo", "rloo": "rloo", "reward": "reward", "gkd": "gkd"}
 MARKS = frozenset({"model_name_or_path", "dataset_name", "per_device_train_batch_size"})
@@ -88,8 +89,8 @@ RULES: dict[str, Rule] = {
     "num_generations": to("align.answers", int),
     "max_completion_length": to("align.answer_tokens", int),
     "max_prompt_length": aside("prompts are what rows have; template.max_length is for prompt and answer"),
-    "reward_model_name_or_path": aside("a reward model lies in data/guides and is named in align.rewards"),
-    "reward_funcs": aside("functions of yours lie in data/guides and are named in align.rewards"),
+    "reward_model_name_or_path": aside(f"a reward model lies in {PATHS.guides} and is named in align.rewards"),
+    "reward_funcs": aside(f"functions of yours lie in {PATHS.guides} and are named in align.rewards"),
     "config": aside("read it by a temper import of its own"),
     "eos_token": aside("what turns end with is read from the chat template"),
 }

@@ -51,7 +51,6 @@ AXOLOTL_VALUES = {
         "method": "qlora", "lora": {"r": 32, "alpha": 16.0, "target_modules": "all-linear"}, "batch_size": 2,
         "gradient_accumulation": 4, "steps": 200, "learning_rate": 2e-4, "scheduler": "cosine",
         "optimizer": "paged_adamw_8bit", "warmup_steps": 20, "attention": "flash_attention_2",
-        "launch": {"strategy": "fsdp2"},
     },
 }  # fmt: skip
 FACTORY = """
@@ -218,7 +217,12 @@ def test_what_is_refused_or_unknown_says_why() -> None:
     )
     assert lines["odd_new_key"] == ("without", "not known here, or of a version of axolotl that is not")
     assert lines["wandb_project"][0] == "refused"
-    assert lines["num_epochs"][0] == "mapped"
+    assert lines["num_epochs"] == ("same", "the number of steps says how long")
+    assert lines["fsdp"][0] == "refused" and "base in low bits" in lines["fsdp"][1]
+    Path("axolotl.yml").write_text(
+        AXOLOTL.replace("adapter: qlora", "adapter: lora").replace("4bit: true", "4bit: false")
+    )
+    assert convert(Path("axolotl.yml")).values["train"]["launch"] == {"strategy": "fsdp2"}
     assert all(what for _, what in lines.values())
 
 
