@@ -14,7 +14,7 @@ from tasks.align import arguments, prompts
 from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
-from tasks.align.trainers import ReferenceCheck
+from tasks.align.trainers import LossAboveStart, ReferenceCheck
 from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
@@ -205,6 +205,7 @@ def fit(
             callbacks=[
                 MonitorCallback("align", settings),
                 *([ReferenceCheck(settings.max_start)] if objective.uses_reference else []),
+                *([LossAboveStart()] if _sigmoid(settings) else []),
             ],
             optimizers=(loop.optimizer(settings, model, configuration), None),
             **options,
@@ -268,3 +269,9 @@ def _merged(settings: Settings, paths: Paths, base: Path, tokenizer: Any) -> Any
 def _save_whole(model: Any, out: Path) -> None:
     merged = model.merge_and_unload() if hasattr(model, "peft_config") else model
     save(merged, out, "")
+
+
+def _sigmoid(settings: Settings) -> bool:
+    """Whether the loss is DPO's own, which begins at ln 2."""
+    plain = not settings.arguments.get("label_smoothing") and not settings.arguments.get("loss_weights")
+    return settings.objective == "dpo" and settings.arguments.get("loss_type", "sigmoid") == "sigmoid" and plain
