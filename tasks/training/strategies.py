@@ -28,6 +28,11 @@ def check_strategy(settings: Any) -> None:
         )
     if method not in PLAIN:
         raise ValueError(f"{key} was not shown to train {method} right; take one of {', '.join(PLAIN)}, or ddp")
+    if strategy != "fsdp2" and (method == "lora_plus" or (settings.lora.b_ratio or 1) != 1):
+        raise ValueError(
+            f"{key} gives all weights one learning rate, and lora_plus needs two; set method to lora and lora.b_ratio "
+            "to null, or strategy to fsdp2"
+        )
     if settings.weights != "float32":
         raise ValueError(f"{key} does not work with weights {settings.weights}; set weights to float32, or take ddp")
     if settings.optimizer not in OPTIMIZERS:

@@ -41,6 +41,10 @@ def test_what_deepspeed_alone_does_not_do_is_refused(strategy: str) -> None:
         settings(strategy, processes=1)
     with pytest.raises(ValueError, match="does not go back to the best checkpoint"):
         settings(strategy, patience=2)
+    for values in ({"method": "lora_plus"}, {"lora": {"b_ratio": 16}}):
+        with pytest.raises(ValueError, match="gives all weights one learning rate, and lora_plus needs two"):
+            settings(strategy, **values)
+        assert settings("fsdp2", **values).launch.world == 2
     assert settings("fsdp2", processes=1, patience=2).launch.world == 1
 
 
