@@ -59,7 +59,7 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     model = load(base, settings, settings)
-    sharding.check_tokens("train", model, tokenizer)
+    sharding.check_base("train", settings, model, tokenizer)
     grown = grow(model, tokenizer)
     if scratch is None:
         identity = {
