@@ -43,7 +43,7 @@ def align(settings: Settings, paths: Paths) -> None:
     from transformers import AutoTokenizer
 
     name = settings.objective
-    distributed.join("align", settings.launch)
+    distributed.join("align", settings.launch, settings.threads)
     loop.prepare(settings)
     record = base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)

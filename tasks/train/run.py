@@ -54,7 +54,7 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     train = rows.load(paths.tokens("train"))
     validation = rows.load(paths.tokens("validation"))
     rows.check(rows.count(train), audit["splits"]["train"]["trained"], "train")
-    distributed.join("train", settings.launch)
+    distributed.join("train", settings.launch, settings.threads)
     prepare(settings)
     base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)

@@ -97,6 +97,7 @@ def test_two_processes_have_the_losses_of_one(
 ) -> None:
     two = trained(project(tmp_path), by(strategy, method=method))
     assert_alike(alone[method], two)
+    assert "float32 on cpu, 1 of " in (tmp_path / "output-0.txt").read_text(), "threads are those of the settings"
     if method == "full":
         assert alone[method]["config.json"] == two["config.json"]
 
