@@ -50,11 +50,17 @@ def check_base(what: str, settings: Any, model: Any, tokenizer: Any) -> None:
             f"{what}.launch.strategy {strategy} cannot add rows to weights that processes share; set it to ddp, or "
             "take the new tokens out of template.new_tokens."
         )
-    if strategy in ("fsdp2", "zero3") and METHODS[settings.method].kind is None and is_converted(model):
-        raise SettingsError(
-            f"{PATHS.params}: the files of the base have other tensors than the model, and {what}.launch.strategy "
-            f"{strategy} saves a whole model weight by weight; set it to zero2 or ddp, or {what}.method to lora."
-        )
+    if strategy in ("fsdp2", "zero3") and is_converted(model):
+        if METHODS[settings.method].kind is None:
+            raise SettingsError(
+                f"{PATHS.params}: the files of the base have other tensors than the model, and {what}.launch.strategy "
+                f"{strategy} saves a whole model weight by weight; set it to zero2 or ddp, or {what}.method to lora."
+            )
+        if strategy == "zero3":
+            raise SettingsError(
+                f"{PATHS.params}: the base keeps all experts of a layer in one weight, and an adapter on that does not "
+                f"find its share under zero3 (peft 0.21, DeepSpeed 0.19); set {what}.launch.strategy to fsdp2."
+            )
 
 
 def local(value: torch.Tensor) -> torch.Tensor:
