@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str,
 WAYS = [
     pytest.param(strategy, method, marks=() if (strategy, method) == ("fsdp2", "full") else pytest.mark.long)
     for strategy in STRATEGIES
-    for method in ("full", "lora")
+    for method in ("full", "lora", *(("qlora", "dora") if strategy in ("ddp", "zero2") else ()))
 ]
 """Every strategy with every weight and with an adapter, one of them among the quick tests."""
 
@@ -117,8 +118,9 @@ def test_two_processes_have_the_gradient_of_one(tmp_path: Path, whole: Any, stra
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    ("strategy", "method"), [*product(STRATEGIES, ("full", "lora")), ("ddp", "qlora"), ("zero2", "qlora")]
+)
 def test_killed_they_go_on_to_the_same_bytes(tmp_path: Path, strategy: str, method: str) -> None:
     paths = project(tmp_path)
     settings = by(strategy, method=method)
