@@ -45,13 +45,14 @@ def run(what: str, launch: Launch) -> None:
     place = meeting(launch, os.environ) if launch.nodes > 1 else None
     if place and place.node:
         print(f"{what}: host {place.node} of {launch.nodes} takes part; host 0 tells how it goes", flush=True)
+    ended_by = None
     with tempfile.TemporaryDirectory(prefix="temper-torchrun-") as logs, _environment(launch):
         try:
             launch_agent(_configuration(launch, place, logs), sys.executable, ["-m", "tasks", what])
         except ChildFailedError as failed:
             raise _told(what, launch, place, failed, Path(logs)) from None
         except SignalException as stopped:
-            _end_by(stopped.sigval)
+            ended_by = stopped.sigval
         except (TimeoutError, RuntimeError) as error:  # torch's DistStoreError is one
             if place is None:
                 raise
@@ -61,6 +62,8 @@ def run(what: str, launch: Launch) -> None:
                 f"within {minutes:g} minutes ({' '.join(str(error).split())[:200]}); start all hosts, and see that "
                 "this port of the first one can be reached."
             ) from None
+    if ended_by:
+        _end_by(ended_by)
 
 
 def _configuration(launch: Launch, place: Meeting | None, logs: str) -> Any:
