@@ -43,7 +43,7 @@ def align(settings: Settings, paths: Paths) -> None:
     from transformers import AutoTokenizer
 
     name = settings.objective
-    distributed.join("align", settings.launch)
+    distributed.join("align", settings.launch, settings.threads)
     loop.prepare(settings)
     record = base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
@@ -144,7 +144,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         return _reward_model(settings, paths, base, tokenizer, scratch), settings
     if not starts_from_tuned:
         model = load(base, settings, settings)
-        sharding.check_tokens("align", model, tokenizer)
+        sharding.check_base("align", settings, model, tokenizer)
         grown = grow(model, tokenizer)
         if settings.adapter:
             return start.load("align", settings, settings.adapter, model, paths, grown), settings
@@ -159,12 +159,14 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         )
     if not adapter.is_file():
         tuning = Tuning(method="full", weights=settings.weights, attention=settings.attention)
-        return load(paths.fitted, tuning, settings), tuning
+        whole = load(paths.fitted, tuning, settings)
+        sharding.check_base("align", settings.model_copy(update={"method": "full"}), whole, tokenizer)
+        return whole, tuning
     from peft import PeftModel
 
     tuning = Tuning(method="lora", quantization=scheme, attention=settings.attention)
     model = load(base, tuning, settings)
-    sharding.check_tokens("align", model, tokenizer)
+    sharding.check_base("align", settings.model_copy(update={"method": "lora"}), model, tokenizer)
     grow(model, tokenizer)
     tuned = PeftModel.from_pretrained(model, paths.fitted, is_trainable=True)
     tuned.peft_config["default"].base_model_name_or_path = model.name_or_path  # peft asks the hub at each checkpoint

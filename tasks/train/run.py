@@ -54,12 +54,12 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     train = rows.load(paths.tokens("train"))
     validation = rows.load(paths.tokens("validation"))
     rows.check(rows.count(train), audit["splits"]["train"]["trained"], "train")
-    distributed.join("train", settings.launch)
+    distributed.join("train", settings.launch, settings.threads)
     prepare(settings)
     base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     model = load(base, settings, settings)
-    sharding.check_tokens("train", model, tokenizer)
+    sharding.check_base("train", settings, model, tokenizer)
     grown = grow(model, tokenizer)
     if scratch is None:
         identity = {

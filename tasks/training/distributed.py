@@ -36,8 +36,8 @@ def run(what: str, launch: Launch) -> bool:
     return True
 
 
-def join(what: str, launch: Launch) -> None:
-    """Meet the other processes, if there are any.
+def join(what: str, launch: Launch, threads: int) -> None:
+    """Meet the other processes, if there are any; each computes with so many `threads`.
 
     Raises `MachineError` where torchrun started another number of them, or there are fewer GPUs.
     """
@@ -55,6 +55,7 @@ def join(what: str, launch: Launch) -> None:
     local = int(os.environ.get("LOCAL_WORLD_SIZE", launch.processes))
     if cards and cards < local:
         raise MachineError(f"{what}.launch.processes is {local}, and there are {cards} GPUs; set it to that.")
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # accelerate would share out the cores by itself
     PartialState(cpu=not cards)
 
 

@@ -11,9 +11,11 @@ import torch
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
+from tasks.models.private_transformers import is_converted
 from tasks.models.writing import PlannedTensor, order, write
 from tasks.training import zero
 from tasks.training.launch import Launch, world
+from tasks.training.methods import METHODS
 
 LARGEST = 50 * 10**9
 """Bytes of a file of weights, as transformers has it."""
@@ -34,14 +36,31 @@ def loading(settings: Any) -> dict[str, Any]:
     return {"distributed_config": DistributedConfig(fsdp_size=world(settings))}
 
 
-def check_tokens(what: str, model: Any, tokenizer: Any) -> None:
-    """Raise `SettingsError` where processes share the weights of `model` and it lacks tokens of `tokenizer`."""
-    if is_shared(model) and len(tokenizer) > model.get_input_embeddings().num_embeddings:
+def check_base(what: str, settings: Any, model: Any, tokenizer: Any) -> None:
+    """Raise `SettingsError` where the weights of `model` cannot be shared out as `settings` ask for it.
+
+    Its tokenizer has tokens that it lacks; or its files have other tensors than it, such as each expert's own, and all
+    of it is to be saved.
+    """
+    strategy = settings.launch.strategy
+    rows = model.get_input_embeddings().num_embeddings
+    if is_shared(model) and len(tokenizer) > rows:
         raise SettingsError(
-            f"{PATHS.params}: the tokenizer has {len(tokenizer)} tokens and the base embeddings for "
-            f"{model.get_input_embeddings().num_embeddings}; {what}.launch.strategy fsdp2 cannot add rows to weights "
-            "that processes share; set it to ddp, or take the new tokens out of template.new_tokens."
+            f"{PATHS.params}: the tokenizer has {len(tokenizer)} tokens and the base embeddings for {rows}; "
+            f"{what}.launch.strategy {strategy} cannot add rows to weights that processes share; set it to ddp, or "
+            "take the new tokens out of template.new_tokens."
         )
+    if strategy in ("fsdp2", "zero3") and is_converted(model):
+        if METHODS[settings.method].kind is None:
+            raise SettingsError(
+                f"{PATHS.params}: the files of the base have other tensors than the model, and {what}.launch.strategy "
+                f"{strategy} saves a whole model weight by weight; set it to zero2 or ddp, or {what}.method to lora."
+            )
+        if strategy == "zero3":
+            raise SettingsError(
+                f"{PATHS.params}: the base keeps all experts of a layer in one weight, and an adapter on that does not "
+                f"find its share under zero3 (peft 0.21, DeepSpeed 0.19); set {what}.launch.strategy to fsdp2."
+            )
 
 
 def local(value: torch.Tensor) -> torch.Tensor:

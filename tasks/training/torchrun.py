@@ -28,6 +28,10 @@ PATIENCE = 10
 ARRIVAL = timedelta(minutes=10)
 """How long a host waits for the others."""
 
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(2**18)}
+"""Has GNU's allocator give back each large tensor at once. By itself it keeps those up to 32 MB in heaps that fragment:
+two processes that share 100 million weights then take 2.1 GB each at their peak, in the place of 1.7."""
+
 LOST = ("Connection closed by peer", "Connection reset by peer", "Socket closed", "Broken pipe", "Connection refused")
 """What the libraries say in a process that another one has left."""
 
@@ -45,13 +49,14 @@ def run(what: str, launch: Launch) -> None:
     place = meeting(launch, os.environ) if launch.nodes > 1 else None
     if place and place.node:
         print(f"{what}: host {place.node} of {launch.nodes} takes part; host 0 tells how it goes", flush=True)
+    ended_by = None
     with tempfile.TemporaryDirectory(prefix="temper-torchrun-") as logs, _environment(launch):
         try:
             launch_agent(_configuration(launch, place, logs), sys.executable, ["-m", "tasks", what])
         except ChildFailedError as failed:
             raise _told(what, launch, place, failed, Path(logs)) from None
         except SignalException as stopped:
-            _end_by(stopped.sigval)
+            ended_by = stopped.sigval
         except (TimeoutError, RuntimeError) as error:  # torch's DistStoreError is one
             if place is None:
                 raise
@@ -61,6 +66,8 @@ def run(what: str, launch: Launch) -> None:
                 f"within {minutes:g} minutes ({' '.join(str(error).split())[:200]}); start all hosts, and see that "
                 "this port of the first one can be reached."
             ) from None
+    if ended_by:
+        _end_by(ended_by)
 
 
 def _configuration(launch: Launch, place: Meeting | None, logs: str) -> Any:
@@ -94,7 +101,7 @@ def _configuration(launch: Launch, place: Meeting | None, logs: str) -> Any:
 @contextmanager
 def _environment(launch: Launch) -> Iterator[None]:
     """What the processes find in their environment besides."""
-    extra = {**INNER, "PYTHONUNBUFFERED": "1"}
+    extra = {**INNER, **ALLOCATOR, "PYTHONUNBUFFERED": "1"}
     if launch.nodes == 1:
         extra |= {"GLOO_SOCKET_IFNAME": "lo"}  # nobody outside takes part, and a host's own name may lead nowhere
     before = {name: os.environ.get(name) for name in extra}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
@@ -89,7 +90,7 @@ def test_one_that_fails_ends_all(project: Paths) -> None:
     for line in process.stdout:
         if '"done": ' in line:
             break
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    children = _children(process.pid)
     assert len(children) == 2
     os.kill(int(children[1]), signal.SIGKILL)
     _, wrong = process.communicate()
@@ -117,7 +118,7 @@ def test_a_process_that_dies_ends_both_hosts(project: Paths) -> None:
     for line in first.stdout:
         if '"done": ' in line:
             break
-    (child,) = Path(f"/proc/{second.pid}/task/{second.pid}/children").read_text().split()
+    (child,) = _children(second.pid)
     os.kill(int(child), signal.SIGKILL)
     wrong = [process.communicate()[1] for process in (first, second)]
     assert [first.returncode, second.returncode] == [1, 1]
@@ -150,3 +151,26 @@ def test_an_error_is_said_once(project: Paths) -> None:
     assert wrong.startswith("train: process ")
     assert wrong.count("ended with code 1, and the others were ended: ") == 1
     assert "Traceback" not in wrong + said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_signal_ends_all(project: Paths, number: int) -> None:
+    process = start(project, {"TMPDIR": str(project.root)}, launch={"processes": 2}, steps=10_000, checkpoint_steps=10)
+    assert process.stdout
+    for line in process.stdout:
+        if '"done": ' in line:
+            break
+    children = [psutil.Process(int(child)) for child in _children(process.pid)]
+    assert len(children) == 2
+    process.send_signal(number)
+    _, wrong = process.communicate()
+    assert process.returncode == -number
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+    assert "Traceback" not in wrong
+    if number != signal.SIGKILL:
+        assert not list(project.root.glob("**/temper-torchrun-*"))
+
+
+def _children(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()

@@ -17,9 +17,7 @@ def settings(strategy: str, processes: int = 2, **values: Any) -> Settings:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "qlora"}, "does not work on a base in low bits: bitsandbytes packs weights"),
         ({"quantization": "int8"}, "set quantization to null and method to lora, or strategy to ddp"),
-        ({"method": "dora"}, "was not shown to train dora right; take one of full, freeze, lora"),
         ({"method": "prompt_tuning"}, "was not shown to train prompt_tuning right"),
         ({"optimizer": "muon"}, "does not share out the states of muon; take one of adamw_torch"),
         ({"optimizer": "adamw_8bit"}, "does not share out the states of adamw_8bit"),
@@ -35,12 +33,26 @@ def test_what_was_not_shown_to_work_is_refused(strategy: str, values: dict[str, 
         assert settings("ddp", **values).launch.world == 2
 
 
+@pytest.mark.parametrize("strategy", ["fsdp2", "zero3"])
+def test_what_needs_all_weights_is_refused_where_they_are_shared_out(strategy: str) -> None:
+    with pytest.raises(ValueError, match="does not work on a base in low bits: bitsandbytes packs weights"):
+        settings(strategy, method="qlora")
+    with pytest.raises(ValueError, match="was not shown to train dora right; take one of full, freeze, lora"):
+        settings(strategy, method="dora")
+    assert settings("zero2", method="qlora").quantized == settings("zero2", quantization="nf4").quantized == "nf4"
+    assert settings("zero2", method="dora").launch.world == 2
+
+
 @pytest.mark.parametrize("strategy", ["zero2", "zero3"])
 def test_what_deepspeed_alone_does_not_do_is_refused(strategy: str) -> None:
     with pytest.raises(ValueError, match="has no effect on one process"):
         settings(strategy, processes=1)
     with pytest.raises(ValueError, match="does not go back to the best checkpoint"):
         settings(strategy, patience=2)
+    for values in ({"method": "lora_plus"}, {"lora": {"b_ratio": 16}}):
+        with pytest.raises(ValueError, match="gives all weights one learning rate, and lora_plus needs two"):
+            settings(strategy, **values)
+        assert settings("fsdp2", **values).launch.world == 2
     assert settings("fsdp2", processes=1, patience=2).launch.world == 1
 
 

@@ -6,6 +6,9 @@ processes' shares.
 
 import csv
 import io
+from collections.abc import Callable
+from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +28,6 @@ from tasks.training.launch import Launch
 from tasks.training.settings import LoRA
 from tests.tasks import tiny
 from tests.tasks.training.together import KILLED, together
-
-pytestmark = pytest.mark.long
 
 STRATEGIES = ("ddp", "fsdp2", "zero2", "zero3")
 
@@ -80,36 +81,46 @@ def gradient(paths: Paths, settings: Settings) -> "np.ndarray[Any, np.dtype[np.f
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What one process does on all rows of a step."""
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, bytes]]:
+    """What one process makes of all rows of a step by a method."""
     paths = project(tmp_path_factory.mktemp("alone"))
-    return {
-        "full": trained(paths, by("ddp", 1, method="full")),
-        "lora": trained(paths, by("ddp", 1, method="lora")),
-        "gradient": gradient(paths, by("ddp", 1)),
-    }
+    return cache(lambda method: trained(paths, by("ddp", 1, method=method)))
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_processes_have_the_losses_of_one(
-    tmp_path: Path, alone: dict[str, Any], strategy: str, method: str
-) -> None:
+WAYS = [
+    pytest.param(strategy, method, marks=() if (strategy, method) == ("fsdp2", "full") else pytest.mark.long)
+    for strategy in STRATEGIES
+    for method in ("full", "lora", *(("qlora", "dora") if strategy in ("ddp", "zero2") else ()))
+]
+"""Every strategy with every weight and with an adapter, one of them among the quick tests."""
+
+
+@pytest.mark.parametrize(("strategy", "method"), WAYS)
+def test_two_processes_have_the_losses_of_one(tmp_path: Path, alone: Any, strategy: str, method: str) -> None:
     two = trained(project(tmp_path), by(strategy, method=method))
-    assert_alike(alone[method], two)
+    assert_alike(alone(method), two)
+    assert "float32 on cpu, 1 of " in (tmp_path / "output-0.txt").read_text(), "threads are those of the settings"
     if method == "full":
-        assert alone[method]["config.json"] == two["config.json"]
+        assert alone(method)["config.json"] == two["config.json"]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return gradient(project(tmp_path_factory.mktemp("whole")), by("ddp", 1))
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_processes_have_the_gradient_of_one(tmp_path: Path, alone: dict[str, Any], strategy: str) -> None:
-    whole, shared = alone["gradient"], gradient(project(tmp_path), by(strategy))
+def test_two_processes_have_the_gradient_of_one(tmp_path: Path, whole: Any, strategy: str) -> None:
+    shared = gradient(project(tmp_path), by(strategy))
     assert np.linalg.norm(whole) > 1
     assert np.linalg.norm(shared - whole) <= 1e-6 * np.linalg.norm(whole)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("strategy", "method"), [*product(STRATEGIES, ("full", "lora")), ("ddp", "qlora"), ("zero2", "qlora")]
+)
 def test_killed_they_go_on_to_the_same_bytes(tmp_path: Path, strategy: str, method: str) -> None:
     paths = project(tmp_path)
     settings = by(strategy, method=method)
@@ -120,6 +131,7 @@ def test_killed_they_go_on_to_the_same_bytes(tmp_path: Path, strategy: str, meth
     assert "from checkpoint-4" in (paths.root / "output-0.txt").read_text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("strategy", "before", "after"), [("fsdp2", 2, 4), ("fsdp2", 2, 1), ("fsdp2", 1, 2), ("ddp", 1, 2)]
 )
@@ -136,6 +148,7 @@ def test_another_number_of_processes_goes_on(tmp_path: Path, strategy: str, befo
     assert_alike(undisturbed, other)
 
 
+@pytest.mark.long
 def test_more_rows_a_step_begin_anew(tmp_path: Path) -> None:
     paths = project(tmp_path)
     assert together(tune, paths, by("fsdp2", 2, method="full"), dies_at=5)[-1] == KILLED
@@ -145,12 +158,14 @@ def test_more_rows_a_step_begin_anew(tmp_path: Path) -> None:
     assert "from checkpoint-4" not in said
 
 
-def test_with_what_waits_in_the_hosts_memory_the_losses_are_the_same(tmp_path: Path, alone: dict[str, Any]) -> None:
+@pytest.mark.long
+def test_with_what_waits_in_the_hosts_memory_the_losses_are_the_same(tmp_path: Path, alone: Any) -> None:
     launch = {"processes": 2, "strategy": "zero3", "offload": True}
     settings = Settings.model_validate({**by("zero3", method="full").model_dump(), "launch": launch})
-    assert_alike(alone["full"], trained(project(tmp_path), settings))
+    assert_alike(alone("full"), trained(project(tmp_path), settings))
 
 
+@pytest.mark.long
 def test_an_adapter_on_a_shared_base_of_16_bits_learns_what_it_does_on_a_whole_one(tmp_path: Path) -> None:
     paths = project(tmp_path)
     folder = paths.base / "model"
