@@ -15,7 +15,7 @@ from tasks.memory.strategies import Plan
 from tasks.memory.table import STRATEGIES, arithmetic, fitting, gib, table
 from tasks.memory.ways import smaller
 from tasks.memory.workloads import Training, launch_of
-from tasks.training.launch import Strategy
+from tasks.training.launch import Launch, Strategy
 
 WIDE = 96
 """Characters of a line."""
@@ -34,14 +34,18 @@ def compare(training: Training, cluster: Cluster, ram: int) -> Iterator[str]:
     plans = _plans(training, count)
     for line in [*table(plans, memory), *arithmetic(training, count)]:
         print(line)
-    fits = [name for name in fitting(plans, memory) if _offered(training, name, cluster)]
+    refusals = {name: _refusal(training, training.tuned, name, cluster) for name in plans}
+    for name, why in refusals.items():
+        if why:
+            print(fill(f"  {name} is not offered here: {why}", WIDE, subsequent_indent="    "))
+    fits = [name for name in fitting(plans, memory) if not refusals[name]]
     offloaded = _offloaded(training, cluster, ram) if ram else []
     launch = launch_of(training.tuned)
     if launch.world == count > 1 and launch.strategy not in fits:
         needed = gib(plans[launch.strategy].price.total)
         fault = f"{training.section}.launch.strategy is {launch.strategy}, which needs {needed}"
     elif not fits:
-        fault = "no strategy fits"
+        fault = f"no strategy {'that is offered here ' if any(refusals.values()) else ''}fits"
     else:
         print(f"{training.what}: fits by {', '.join(fits)}: {_command(training, fits[0], cluster)}")
         return
@@ -49,12 +53,12 @@ def compare(training: Training, cluster: Cluster, ram: int) -> Iterator[str]:
     yield f"{training.what}: {fault}, a card has {gib(memory)}; {', or '.join(ways)}."
 
 
-def cheapest(training: Training, cards: int) -> Callable[[Any], Price]:
+def cheapest(training: Training, cards: int, hosts: int = 1) -> Callable[[Any], Price]:
     """The price of training by some settings on so many cards, by the strategy that takes the least of each."""
 
     def pricing(settings: Any) -> Price:
-        plans = (training.plan(name, cards, settings).price for name in STRATEGIES)
-        return min(plans, key=lambda price: price.total)
+        offered = (name for name in STRATEGIES if not _refusal(training, settings, name, Cluster(0, cards, hosts)))
+        return min((training.plan(name, cards, settings).price for name in offered), key=lambda price: price.total)
 
     return pricing
 
@@ -93,6 +97,11 @@ def _offloaded(training: Training, cluster: Cluster, ram: int) -> list[str]:
         each = f"{cluster.cards_a_host} x {gib(plans[name].host)} = {gib(need)}"
         print(f"  each host, {name}: {each}, {'fits' if need <= ram else 'does not fit'} into {gib(ram)}")
     fits = [name for name in fitting(plans, cluster.memory) if needs[name] <= ram]
+    try:
+        Launch(offload=True)
+    except ValidationError as error:  # priced all the same, for plans on paper
+        print(fill(f"  launch.offload is {_reasons(error)}", WIDE, subsequent_indent="    "))
+        return []
     return [f"offload to the hosts by {', '.join(fits)}"] if fits else []
 
 
@@ -112,17 +121,21 @@ def _ways(training: Training, cluster: Cluster) -> Iterator[str]:
         yield f"take {count:,} such cards in the place of {cluster.world:,} ({gib(price.total)} of each)"
 
 
-def _offered(training: Training, strategy: Strategy, cluster: Cluster) -> bool:
-    """Whether the settings of the stage take this strategy."""
+def _refusal(training: Training, settings: Any, strategy: Strategy, cluster: Cluster) -> str:
+    """Why the stage does not take this strategy with `settings`; "" where it does."""
     kind = type(training.settings)
-    if "launch" not in kind.model_fields:
-        return True
+    if "launch" not in kind.model_fields or strategy == "ddp":
+        return ""
     launch = {"processes": cluster.cards_a_host, "nodes": cluster.hosts, "strategy": strategy}
     try:
-        kind.model_validate({**training.settings.model_dump(), "launch": launch})
-    except ValidationError:
-        return False
-    return True
+        kind.model_validate({**settings.model_dump(), "launch": launch})
+    except ValidationError as error:
+        return _reasons(error)
+    return ""
+
+
+def _reasons(error: ValidationError) -> str:
+    return "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
 
 
 def _command(training: Training, strategy: Strategy, cluster: Cluster) -> str:

@@ -36,12 +36,9 @@ WHOLE = ("orpo", "cpo", "simpo", "online_dpo", "gkd")
 """Objectives for which trl 1.16 makes the logits of all positions at one time."""
 
 
-PASSES = {
-    "fsdp2": {"halves": False, "cached": False},
-    "zero2": {"halves": False, "cached": True},
-    "zero3": {"halves": True, "cached": True},
-}
-"""How each strategy has the weights of a pass: gathered in 16 bits, or cast by autocast, which keeps them or not."""
+PASSES = {"fsdp2": (False, False), "zero2": (False, True), "zero3": (True, True)}
+"""How a strategy has weights that are computed with in 16 bits: whether it gathers them so, and whether autocast, which
+makes them so else, keeps what it makes to the end of the pass forward."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,8 @@ class Training:
 
     def stages(self, strategy: str, settings: Any) -> Stages:
         """What its passes take where cards divide what `strategy` divides; known after the first call."""
-        return self._once(strategy, settings, partial(measure_divided, **PASSES[strategy]))
+        halves, cached = PASSES[strategy]
+        return self._once(strategy, settings, partial(measure_divided, halves=halves, cached=cached))
 
     def _once(self, name: str, settings: Any, measuring: Callable[..., Measured]) -> Measured:
         key = f"{name} {settings.model_copy(update={'optimizer': ''}).model_dump_json()}"  # passes do not know it

@@ -5,13 +5,16 @@ from functools import cache
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from transformers import LlamaConfig
 
 from benchmarks.published import MODELS
+from tasks.memory import plans
 from tasks.memory.cluster import parse
 from tasks.memory.plans import compare, least_cards
 from tasks.memory.workloads import Lengths, Training
 from tasks.train.settings import Settings
+from tasks.training.launch import Launch
 
 GIB = 2**30
 
@@ -36,6 +39,13 @@ def verdict(plan: Training, cards: str, capsys: pytest.CaptureFixture[str], ram:
     """The lines that are printed, and the sentence of what does not fit."""
     faults = list(compare(plan, parse(cards), ram))
     return capsys.readouterr().out.splitlines(), "".join(faults)
+
+
+def offload_is_offered() -> bool:
+    try:
+        return Launch(offload=True).offload
+    except ValidationError:
+        return False
 
 
 def fits(lines: list[str]) -> list[str]:
@@ -82,7 +92,8 @@ def test_70b_in_full_on_sixteen_cards_of_80_gib_does_not_fit_and_on_seventeen_it
     shares = plan.plan("fsdp2", 16)
     assert shares.price.weights + shares.price.gradients + shares.price.optimizer == LLAMA_70B  # 65.71 GiB
     assert shares.price.activations == 4 * LLAMA_70B // 16  # AdamW for all weights of a card at one time: 16.43 GiB
-    assert "no strategy fits, a card has 80.00 GiB; offload to the hosts by fsdp2, zero3, or set train." in fault
+    assert fault.startswith("train: no strategy fits, a card has 80.00 GiB; ")
+    assert ("offload to the hosts by fsdp2, zero3" in fault) == offload_is_offered()
     assert "take 17 such cards in the place of 16" in fault
     assert f"  each host, fsdp2: 8 x 65.71 GiB = {8 * LLAMA_70B / GIB:.2f} GiB, fits into 1024.00 GiB" in lines
     assert least_cards(plan, 80 * GIB) == 17
@@ -103,6 +114,17 @@ def test_what_makes_70b_in_full_fit_on_sixteen_cards_is_fewer_bytes_a_weight_and
     norms = 161 * 8192
     assert shares.weights == (2 * (LLAMA_70B - norms) + 4 * norms) // 16
     assert shares.total < 80 * GIB
+
+
+def test_what_the_settings_refuse_is_no_way_out(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = training("Llama 3.1 8B", "full")
+    monkeypatch.setattr(plans, "_refusal", lambda _training, _settings, strategy, _cluster: strategy != "ddp" and "no")
+    lines, fault = verdict(plan, "24GB x 8", capsys)
+    assert "  fsdp2 is not offered here: no" in lines
+    assert "no strategy that is offered here fits" in fault
+    assert "no number of such cards would do" in fault  # by ddp each holds all
 
 
 def test_where_the_parts_at_work_do_not_fit_no_number_of_cards_does() -> None:
