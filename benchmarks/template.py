@@ -123,7 +123,7 @@ def _rows(source: Path, place: Path, most: int | None) -> None:
     from tasks.template.audit import Account
 
     schema = pa.schema([*COLUMNS, OPTIONAL.field("tools")])
-    known = list(rows(source, "sft", Account("rows"), Columns(), ColumnSurvey(Columns())))
+    known = list(rows(source, "sft", Account("rows"), Columns(), ColumnSurvey(Columns(), shown=str)))
 
     def repeated() -> Iterator[dict[str, Any]]:
         while True:
@@ -192,7 +192,7 @@ def _memory(place: Path, base: Path, rows: int) -> dict[str, Any]:
     from tasks.models.record import describe, identity
     from tasks.template.settings import Settings
     from tasks.template.stage import run
-    from tasks.template.workers import cores
+    from tasks.engine.local import cores
 
     paths = Paths(place)
     files = describe(base)

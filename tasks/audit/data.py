@@ -18,6 +18,7 @@ from tasks.clean.record import Record
 from tasks.clean.settings import Columns, Splits
 from tasks.clean.shapes import to_content
 from tasks.core.json_files import json_value
+from tasks.engine.chosen import Local
 from tasks.rows.canonical import turns
 from tasks.template.audit import Account
 from tasks.template.pairs import flipped
@@ -44,9 +45,9 @@ def audit(
         audit(Path("chats.jsonl"), templater, "sft", account)  # {"messages": {"rows": 2, "read": {...}, ...}}
         account.as_dict(ALL)["findings"]
     """
-    survey = ColumnSurvey(columns or Columns())
+    survey = ColumnSurvey(columns or Columns(), shown=str)
     waiting = rows(data, objective, account, columns or Columns(), survey)
-    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
+    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), []), Local()):
         for outcome in outcomes:
             account.add(outcome)
         account.count(templater.encoder, outcomes)
