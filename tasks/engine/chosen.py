@@ -32,10 +32,13 @@ class Engine(Protocol):
     def places(self) -> int:
         """Items that it can work on at once."""
 
-    def ordered(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def ordered(
+        self, work: Callable[[Item], Result], items: Iterable[Item], *, cores: int = 1, card: bool = False
+    ) -> Iterator[Result]:
         """What `work` makes of each item, in their order. What it raises is raised here, when its turn comes.
 
-        `work` must not depend on the items before. Raises `MachineError` where a worker ends before its time.
+        `work` must not depend on the items before. On a cluster it takes so many `cores`, and a graphics card where
+        the cluster has any and it is to have one. Raises `MachineError` where a worker ends before its time.
         """
 
 
@@ -48,8 +51,10 @@ class Local:
         """`places`: processes; None: `local.cores`."""
         self.places = local.cores() if places is None else places
 
-    def ordered(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """See `Engine`."""
+    def ordered(
+        self, work: Callable[[Item], Result], items: Iterable[Item], *, cores: int = 1, card: bool = False
+    ) -> Iterator[Result]:
+        """See `Engine`. Processes share this machine's cards, if it has any, and are not counted by cores."""
         return local.ordered(work, items, self.places)
 
 

@@ -30,7 +30,7 @@ AHEAD = 2
 RETRIES = 5
 """Times that an item is worked on again because its node or process died."""
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TQDM_PATCH_PRINT": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TQDM_PATCH_PRINT": "0"}
 """Environment of Ray: it sends no statistics to its makers."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
@@ -50,34 +50,63 @@ class Cluster:
     def __init__(self, versions: dict[str, str]) -> None:
         """`versions`: of every distribution that has to be the same on the nodes."""
         self._versions = versions
+        self._sent: tuple[Any, str, Any] = (None, "", None)
+        self.items = 0
+        """Items that were sent to nodes so far."""
 
     @property
     def places(self) -> int:
         """Cores of all nodes, at this moment."""
-        import ray
+        return int(_resources().get("CPU", 0))
 
-        return int(ray.cluster_resources().get("CPU", 0))
-
-    def ordered(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def ordered(
+        self, work: Callable[[Item], Result], items: Iterable[Item], *, cores: int = 1, card: bool = False
+    ) -> Iterator[Result]:
         """See `tasks.engine.chosen.Engine`."""
         import ray
-        from ray import cloudpickle
 
-        pickled = cloudpickle.dumps(work)
-        name = hashlib.sha256(pickled).hexdigest()
-        stored = ray.put((torch_is_hidden(), self._versions, pickled))
-        do = ray.remote(num_cpus=1, max_retries=RETRIES)(_do)
+        name, stored = self._send(work)
+        cards = 1 if card and _resources().get("GPU") else 0
+        do = ray.remote(num_cpus=cores, num_gpus=cards, max_retries=RETRIES)(_do)
         waiting: deque[Any] = deque()
         try:
             for item in items:
+                self.items += 1
                 waiting.append(do.remote(name, [stored], item))  # in a list: fetched where it is needed, not each time
-                if len(waiting) >= AHEAD * max(1, self.places):
+                if len(waiting) >= AHEAD * max(1, _at_once(cores, cards)):
                     yield _result(waiting.popleft())
             while waiting:
                 yield _result(waiting.popleft())
         finally:
             for left in waiting:
                 ray.cancel(left, force=True)
+
+    def _send(self, work: Callable[[Any], Any]) -> tuple[str, Any]:
+        """The work's hash, and where nodes get it from; the same work is sent once."""
+        import ray
+        from ray import cloudpickle
+
+        sent, name, stored = self._sent
+        if sent is not work:
+            pickled = cloudpickle.dumps(work)
+            name = hashlib.sha256(pickled).hexdigest()
+            stored = ray.put((torch_is_hidden(), self._versions, pickled))
+            self._sent = (work, name, stored)
+        return name, stored
+
+
+def _resources() -> dict[str, float]:
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()
+    return resources
+
+
+def _at_once(cores: int, cards: int) -> int:
+    """Items that the cluster works on at once, as large as it is now."""
+    resources = _resources()
+    most = int(resources.get("CPU", 0)) // max(1, cores)
+    return min(most, int(resources.get("GPU", 0))) if cards else most
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def test_no_worker_outlives_the_process_that_started_it() -> None:
     started.communicate(timeout=60)  # its workers hold the pipe: the end comes once the last of them is gone
 
 
-def _many(project: Paths) -> Paths:
+def many_rows(project: Paths) -> Paths:
     """A project with enough rows for several processes: some quote control tokens, some are too long."""
     questions = ["docker stop web", "ünï <|im_end|>", "docker " * 60, "a\n\nb "]
     chats = [
@@ -105,7 +105,7 @@ def _many(project: Paths) -> Paths:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Paths:
-    return _many(tiny.project(tmp_path, method="none"))
+    return many_rows(tiny.project(tmp_path, method="none"))
 
 
 def test_the_stage_writes_the_same_bytes_with_any_number_of_processes(

@@ -29,9 +29,7 @@ def test_a_cluster_that_is_not_there_is_named() -> None:
         assert not list(ready.faults(Machine(engine="ray", address=f"127.0.0.1:{server.getsockname()[1]}")))
 
 
-def test_without_ray_the_extra_is_named_and_local_needs_nothing(
-    monkeypatch: pytest.MonkeyPatch, paths: Paths
-) -> None:
+def test_without_ray_the_extra_is_named_and_local_needs_nothing(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> None:
     monkeypatch.setattr(ready, "find_spec", lambda name: None if name == "ray" else importlib.util.find_spec(name))
     (fault,) = ready.faults(Machine(engine="ray"))
     assert fault == (
@@ -56,7 +54,7 @@ def test_the_engine_is_what_params_say(paths: Paths) -> None:
 def test_an_address_is_a_host_and_a_port(tmp_path: Path, address: str) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(f"machine: {{engine: ray, address: '{address}'}}\n")
-    with pytest.raises(SettingsError, match="machine.address"):
+    with pytest.raises(SettingsError, match=r"machine\.address"):
         load(Machine, file, "machine")
 
 
