@@ -75,12 +75,12 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     notes = Notes(ColumnSurvey(settings.columns, filter(None, (settings.group, settings.stratify)), builder.shown))
     report = reporter("clean: files read", len(files), "files")
     with scratch, (aside / "keys").open("wb") as numbers:
-        for number, part in built(files, settings, engine):
-            tally.ledger.came += part.rows.num_rows
+        for number, piece in built(files, settings, engine):
+            tally.ledger.came += piece.rows.num_rows
             report(number - 1, rows=tally.ledger.came)
-            scratch.add(part.rows, part.characters)
-            part.keys.tofile(numbers)
-            notes.add(part.notes)
+            scratch.add(piece.rows, piece.characters)
+            piece.keys.tofile(numbers)
+            notes.add(piece.notes)
     report(len(files), rows=tally.ledger.came)
     if not tally.ledger.came:
         raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")

@@ -56,7 +56,8 @@ def forks(model: Any, settings: Settings, places: int) -> int:
     config = model.config.get_text_config()
     token = 2 * config.num_hidden_layers * config.hidden_size * next(model.parameters()).element_size()
     batch = max(1, COPIES * token * settings.batch_tokens)
-    return max(1, min(places, int(SHARE * psutil.virtual_memory().available) // batch))
+    able = int(SHARE * psutil.virtual_memory().available) // int(batch)
+    return max(1, min(places, able))
 
 
 class Sent:
@@ -91,5 +92,12 @@ def _loaded(
         tokenizer = candidates.chat_tokenizer(folders[-1])
         model = candidates.load(candidate, settings, folders, tokenizer)
         store = AnswerStore(Path(place) / "answers", "0" * 32)  # nothing is ever asked of it
-    limits = {"batch_size": settings.batch_size, "batch_tokens": settings.batch_tokens}
-    return Engine(model, tokenizer, context=context, store=store, **limits).compute
+    engine = Engine(
+        model,
+        tokenizer,
+        context=context,
+        batch_size=settings.batch_size,
+        batch_tokens=settings.batch_tokens,
+        store=store,
+    )
+    return engine.compute
