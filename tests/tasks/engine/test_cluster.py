@@ -24,7 +24,7 @@ from tests.tasks import tiny
 from tests.tasks.engine.test_local import many_rows
 from tests.tasks.tiny import contents
 
-os.environ.update(cluster.QUIET, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
+os.environ.update(cluster.ENVIRONMENT, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
 
 ray: Any = pytest.importorskip("ray")
 
