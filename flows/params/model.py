@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError, create_model
 from ruamel.yaml import YAML
@@ -23,23 +23,17 @@ from tasks.core.errors import SettingsError
 from tasks.core.files import written
 from tasks.core.settings import PARAMS, Settings, load, read
 from tasks.core.yaml_files import parse
+from tasks.engine.settings import Machine
 from tasks.stages import stages
 
 SCHEMA = "params.schema.json"
-
-
-class Machine(Settings):
-    """The machine that runs this. No stage depends on it."""
-
-    price: Annotated[float, Field(ge=0)] = 0.0
-    """Of an hour, in any currency, for what training will cost and did; 0: cost is not told."""
 
 
 class Params(Settings):
     """All settings of a run: a section for each stage that is declared, and the machine's."""
 
     machine: Machine = Machine()
-    """What it costs."""
+    """What carries a run out, and what it costs."""
 
     if TYPE_CHECKING:
 

@@ -20,6 +20,7 @@ from tasks.clean.settings import Settings, Splits
 from tasks.clean.shapes import to_content
 from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.json_files import json_value
+from tasks.engine.chosen import Local
 from tasks.rows.canonical import turns
 from tasks.template.audit import Account
 from tasks.template.pairs import flipped
@@ -49,9 +50,9 @@ def audit(
     """
     how = how or Settings()
     how = how.model_copy(update={"columns": with_names(how.columns, data)})
-    survey = ColumnSurvey(how.columns)
+    survey = ColumnSurvey(how.columns, shown=str)
     waiting = rows(data, objective, account, how, survey)
-    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
+    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), []), Local()):
         for outcome in outcomes:
             account.add(outcome)
         account.count(templater.encoder, outcomes)

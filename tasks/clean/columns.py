@@ -1,5 +1,6 @@
 """Which columns the rows of each shape are read from, and which are not read: none is passed over in silence."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -119,10 +120,14 @@ class ColumnSurvey:
         survey.as_dict()  # {"text": {"rows": 1, "read": {"text": "text"}, "not_read": {"label": 1}}}
     """
 
-    def __init__(self, columns: Columns, keys: Iterable[str] = (), shown: Callable[[str], str] = str) -> None:
-        """`keys`: columns that settings name, such as `clean.group`; `shown`: gives a name as it may stand in a log."""
+    def __init__(self, columns: Columns, keys: Iterable[str] = (), shown: Callable[[str], str] | None = None) -> None:
+        """`keys`: columns that settings name, such as `clean.group`; `shown`: gives a name as it may stand in a log.
+
+        Without `shown` it is a part of a survey, and keeps every name for `merge`.
+        """
         self._columns = columns
-        self._keys, self._shown = frozenset(keys), shown
+        self._keys, self._shown = frozenset(keys), shown or str
+        self._most = MOST if shown else sys.maxsize
         self._shapes: dict[str, _Shape] = {}
         self._read: dict[tuple[str, ...], dict[str, str]] = {}
         self._unread: Counter[Unread] = Counter()
@@ -146,15 +151,28 @@ class ColumnSurvey:
         about.rows += 1
         about.read.update(read)
         for name, kept in value.items():
-            if name in read or is_empty(kept):
-                continue
-            if name in about.unread or len(about.unread) < MOST:
-                about.unread[name] += 1
-            else:
-                about.others += 1
+            if name not in read and not is_empty(kept):
+                self._add_unread(about, name, 1)
         for one in missed:
             self._unread[one] += 1
             self._first.setdefault(one, where)
+
+    def merge(self, later: "ColumnSurvey") -> None:
+        """Take in a part, of the rows that follow, as if they had been added one by one."""
+        for shape, part in later._shapes.items():
+            about = self._shapes.setdefault(shape, _Shape())
+            about.rows += part.rows
+            about.read.update(part.read)
+            for name, count in part.unread.items():
+                self._add_unread(about, name, count)
+        self._unread.update(later._unread)
+        self._first = later._first | self._first
+
+    def _add_unread(self, about: _Shape, name: str, count: int) -> None:
+        if name in about.unread or len(about.unread) < self._most:
+            about.unread[name] += count
+        else:
+            about.others += count
 
     def _reading(self, value: dict[str, Any], shape: str) -> dict[str, str]:
         present = (shape, *(name for name, kept in value.items() if kept is not None))

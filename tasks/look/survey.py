@@ -73,7 +73,7 @@ def look(data: Path, how: Settings, subject: Subject | None, most: int, shown: i
     Raises `InputError` for what cannot be read at all.
     """
     how = how.model_copy(update={"columns": with_names(how.columns, data)})
-    view, survey, kept = View(), ColumnSurvey(how.columns), list[dict[str, Any]]()
+    view, survey, kept = View(), ColumnSurvey(how.columns, shown=str), list[dict[str, Any]]()
     rows = _records(data)
     answers: Counter[str] = Counter()
     known: dict[bytes, set[bytes]] = {}

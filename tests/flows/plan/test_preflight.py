@@ -134,7 +134,6 @@ def test_a_path_that_names_nothing(toy: Toy, command: str) -> None:
     assert "Traceback" not in error
 
 
-
 def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "DISK", 2**60)
     monkeypatch.setattr(preflight, "MEMORY", 2**60)
