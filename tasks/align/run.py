@@ -218,7 +218,7 @@ def fit(
     for value, dtype in trainable:
         if value.dtype != dtype:
             value.data = value.data.to(dtype)
-    trainer.shared = sharding.shares_weights(settings)
+    sharding.mark(trainer, settings)
     if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation

@@ -36,6 +36,18 @@ def loading(settings: Any) -> dict[str, Any]:
     return {"distributed_config": DistributedConfig(fsdp_size=world(settings))}
 
 
+def mark(trainer: Any, settings: Any) -> None:
+    """Tell the trainer whether it shares weights; then autocast keeps no copy of them in 16 bits.
+
+    What it casts it keeps by default until the forward pass ends: 2 bytes for each weight of the model, on every card.
+    """
+    trainer.shared = shares_weights(settings)
+    if trainer.shared:
+        from accelerate.utils import AutocastKwargs
+
+        trainer.accelerator.autocast_handler = AutocastKwargs(cache_enabled=False)
+
+
 def check_base(what: str, settings: Any, model: Any, tokenizer: Any) -> None:
     """Raise `SettingsError` where the weights of `model` cannot be shared out as `settings` ask for it.
 

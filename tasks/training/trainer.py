@@ -29,7 +29,7 @@ from tasks.training.rows import count
 from tasks.training.samplers import LengthGroupedSampler
 from tasks.training.schedule import assumed
 from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
-from tasks.training.sharding import shares_weights
+from tasks.training.sharding import mark
 from tasks.training.validation import TokenMean
 
 __all__ = ["TrainingResult", "fit", "prepare"]
@@ -125,7 +125,8 @@ def fit(
     for value, dtype in trainable:  # trl rounds adapters on a quantised base to bfloat16, in which small steps are lost
         if value.dtype != dtype:
             value.data = value.data.to(dtype)
-    trainer.what, trainer.method, trainer.shared = what, method, shares_weights(settings)
+    trainer.what, trainer.method = what, method
+    mark(trainer, settings)
     if packed:  # trl wants a datasets.Dataset above, and reads one row of it
         trainer.train_dataset = Packs(rows)
         trainer.eval_dataset = Packs(validation) if validation is not None else None
