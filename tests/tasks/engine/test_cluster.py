@@ -19,6 +19,8 @@ from tasks.core.paths import Paths
 from tasks.engine import cluster, local
 from tasks.engine.cluster import Cluster, connected
 from tasks.evaluate import stage as evaluate
+from tasks.generate.recipes import documents
+from tasks.generate.settings import Settings
 from tasks.template import stage as template
 from tests.tasks import tiny
 from tests.tasks.engine.test_local import many_rows
@@ -154,6 +156,21 @@ def test_template(same: Any, tmp_path: Path) -> None:
         return contents(paths.templated)
 
     assert b"quoted" in same(paths, made)["audit.json"]
+
+
+@pytest.mark.long
+def test_documents(same: Any, paths: Paths) -> None:
+    folder = paths.root / "input"
+    for number in range(6):
+        (folder / f"{number}.md").write_text(f"# Part {number}\n\n{'some words ' * 200}\n\n## More\n\nand {number}\n")
+    (folder / "empty.html").write_text("<html></html>")
+    teacher = {"kind": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+    settings = Settings.model_validate({"recipe": "documents", "input": "input", "teacher": teacher})
+    chunks = same(paths, lambda: list(documents.order(settings, paths)))
+    assert len({chunk["source"] for chunk in chunks}) == len(chunks) > 6
+    (folder / "3.md").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"input/3\.md"):
+        list(documents.order(settings, paths))
 
 
 @pytest.mark.long
