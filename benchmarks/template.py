@@ -117,13 +117,13 @@ def _rows(source: Path, place: Path, most: int | None) -> None:
 
     from tasks.audit.data import rows
     from tasks.clean.columns import ColumnSurvey
-    from tasks.clean.settings import Columns
+    from tasks.clean.settings import Columns, Settings
     from tasks.clean.write import OPTIONAL
     from tasks.clean.write import ROWS as COLUMNS
     from tasks.template.audit import Account
 
     schema = pa.schema([*COLUMNS, OPTIONAL.field("tools")])
-    known = list(rows(source, "sft", Account("rows"), Columns(), ColumnSurvey(Columns())))
+    known = list(rows(source, "sft", Account("rows"), Settings(), ColumnSurvey(Columns(), shown=str)))
 
     def repeated() -> Iterator[dict[str, Any]]:
         while True:
@@ -144,6 +144,7 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
 
     from tasks.chat.stops import stop_ids
     from tasks.core.paths import Paths
+    from tasks.engine.chosen import Local
     from tasks.rows.canonical import turns
     from tasks.template.preview import Preview
     from tasks.template.rows import Templater
@@ -158,7 +159,7 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
     def ours() -> int:
         templater = Templater(coder, settings, stop_ids(base, coder), 131_072, None)
         with pq.ParquetWriter(place / "lost.parquet", LOST) as lost:
-            return split("train", templater, paths, Preview(coder, 8), lost).tokens.came
+            return split("train", templater, paths, Preview(coder, 8), lost, Local()).tokens.came
 
     renderer = Templater(coder, settings, set(), 131_072, None).renderer
     known = pq.read_table(paths.clean / "train.parquet").to_pylist()
@@ -189,10 +190,10 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
 def _memory(place: Path, base: Path, rows: int) -> dict[str, Any]:
     from tasks.core.files import write_json
     from tasks.core.paths import Paths
+    from tasks.engine.local import cores
     from tasks.models.record import describe, identity
     from tasks.template.settings import Settings
     from tasks.template.stage import run
-    from tasks.template.workers import cores
 
     paths = Paths(place)
     files = describe(base)

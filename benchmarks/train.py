@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks.checkout import HERE
 from benchmarks.result import Result
 from benchmarks.trainings import FORMS, NARROW, WIDE
-from tasks.__main__ import FIXED
+from tasks.core.fixed import FIXED
 
 GOAL = 0.9
 """Share of the bare loop's tokens a second, at least, with rows and with packs."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.__main__ import FIXED
+from tasks.core.fixed import FIXED
 
 BATCH = 4
 CAPACITY = 512

@@ -16,8 +16,9 @@ from flows.params.model import change
 from flows.plan.preflight import LOCKED, check_stage_settings, quick
 from flows.results import artifacts, pages
 from flows.results.decision import sentence
+from flows.run.elsewhere import Elsewhere
 from flows.run.policies import operation
-from flows.run.pruning import PruningRule, half_way
+from flows.run.pruning import STOPPED, PruningRule
 from flows.run.run import Run
 from flows.server.logs import log_failures_once
 from flows.server.retry import retry
@@ -84,7 +85,8 @@ def _run(
     claim_flow_run()
     reap(log.info)
     policies = operation(Paths(home()).policies)  # of the checkout, not the revision: it is about this machine
-    checkout = workspace(name, revision, log.info, remote=policies.share.dvc if policies.share else None)
+    share = policies.share
+    checkout = workspace(name, remotes.find(revision, share), log.info, remote=share.dvc if share else None)
     # temporary files not in its worker's folder, which may go while the run goes on
     with temporary_files(Paths(home())), checkout as baseline:
         log.info("%s: worktree of %s", name, baseline[:12])
@@ -93,24 +95,25 @@ def _run(
         prepare()
         quick()
         check_stage_settings(home())
-        if policies.share:
-            remotes.check(policies.share)
-            remotes.fetch(policies.share, log.warning)
+        if share:
+            remotes.check(share)
+            remotes.fetch(share, log.warning)
         lacks = (
             f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
             "temper data add FILE"
         )
-        run = carry_out(force, jobs, policies, pruning, lacks=lacks)
+        machines = Elsewhere(share, log.info) if share else None
+        run = carry_out(force, jobs, policies, pruning, lacks=lacks, elsewhere=machines)
         saved = "" if run.failed else save(name, baseline, _message(name))
         retry(lambda: artifacts.publish(run, name, name if saved else "", home()))
         if run.pruned:
-            return Failed(name="Stopped", message=run.pruned)
+            return Failed(name=STOPPED, message=run.pruned)
         run.check()
         log.info("saved as experiment %s (%s)", name, saved[:12])
         conclude(saved)
-        if policies.share:
+        if share:
             try:
-                remotes.push(name, policies.share, log.warning)
+                remotes.push(name, share, log.warning)
             except Unavailable as error:
                 return Failed(name="NotShared", message=str(error))
         facts = {"experiment": name, "commit": saved, "stages": {one: out.how for one, out in run.outcomes.items()}}
@@ -121,8 +124,6 @@ def _run(
 def _message(name: str) -> str:
     """The commit message of the experiment: where to look at its run, and on what it was made."""
     lines = [f"Run {name}", "", f"Flow-Run: {flow_run.id}", f"Environment: {json.dumps(environment(LOCKED))}"]
-    if (loss := half_way()) is not None:
-        lines.append(f"Loss-Half-Way: {loss}")
     if page := pages.address():
         lines.insert(2, f"Page: {page}")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ outputs, the task is *Cached*; else the stage's own command runs as a child proc
 log. When a stage fails, those that do not need it still finish.
 """
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -27,6 +27,9 @@ from flows.system.checkout_lock import checkout_lock
 from flows.worktree.worktree import label
 from flows.worktree.zombies import claim_flow_run
 from tasks.core.errors import InputError, TemperError
+
+if TYPE_CHECKING:
+    from flows.run.elsewhere import Elsewhere
 
 RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=500))
 """More threads than stages: a stage that waits for others holds one too. How many work at once is `Run`'s business."""
@@ -71,10 +74,12 @@ def carry_out(
     pruning: PruningRule | None = None,
     stages: list[str] | None = None,
     lacks: str = "not there, and no stage makes it; put it there, or name another.",
+    elsewhere: "Elsewhere | None" = None,
 ) -> Run:
     """Bring the stages of the current checkout, each as a task of the flow run that calls; failures are in the run.
 
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
+    `elsewhere` runs the stages of queues.
     """
     log = get_run_logger()
 
@@ -86,7 +91,7 @@ def carry_out(
         statuses = upstream(survey(tell), stages or [])
         if lost := [f"{path} (for {status.name})" for status in statuses for path in status.missing]:
             raise InputError(f"{', '.join(lost)}: {lacks}")
-        run = Run(statuses, force, jobs, operation, pruning)
+        run = Run(statuses, force, jobs, operation, pruning, elsewhere)
         submitted: dict[str, PrefectFuture[Any]] = {}
         with run:
             for status in run.statuses:

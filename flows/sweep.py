@@ -1,10 +1,10 @@
 """The flow `sweep`: a run of `finetune` for each trial, carried out by workers; what trials share runs once."""
 
 import json
-import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
 from typing import Any
@@ -12,24 +12,27 @@ from typing import Any
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelling
 
-from flows.bridge import find
-from flows.history.committed import object_at
+from flows.deploy.own_slot import OwnSlot
 from flows.params.model import nested
+from flows.results.scores import HALF_WAY, NUMBERS
+from flows.run.policies import operation
 from flows.run.pruning import PruningRule
 from flows.search import Method, Values, space, trials
 from flows.server.logs import log_failures_once
 from flows.server.retry import retry
-from flows.system.git import git
-from flows.worktree.worktree import label
+from flows.worktree import remotes
+from flows.worktree.worktree import home, label
 from flows.worktree.zombies import claim_flow_run
 from tasks.charts.parallel import parallel_chart
 from tasks.core.errors import MachineError
-from tasks.core.paths import PATHS
+from tasks.core.paths import PATHS, Paths
+from tasks.core.settings import hint
 
 DEPLOYMENT = "finetune/temper"
 POLL = 1.0
@@ -47,6 +50,8 @@ class Trial:
     values: Values
     run: FlowRun
     state: str = ""
+    numbers: dict[str, float] = field(default_factory=dict)
+    """What its run published, by dotted path; empty where it came to none."""
     score: float | None = None
 
 
@@ -64,6 +69,8 @@ def sweep(
 ) -> list[dict[str, Any]]:
     """Run `finetune` for many values of params.yaml, and say which did best.
 
+    Workers carry the trials out, wherever they are; where this is a deployed run, one at a time in its own slot.
+
     Args:
         values: One line for each key: `train.learning_rate=1e-4,2e-4`, or `train.lora.r=4..64` for a range.
         method: Every combination (grid), combinations drawn at random, or proposed by Optuna.
@@ -77,12 +84,15 @@ def sweep(
     """
     log_failures_once()
     claim_flow_run()
-    log, name, baseline = get_run_logger(), label(flow_run.name or "sweep"), find(revision)
+    log, name = get_run_logger(), label(flow_run.name or "sweep")
+    baseline = remotes.find(revision, operation(Paths(home()).policies).share)
     proposed = trials(method, space(values), count, seed, maximize)
     done: list[Trial] = []
     running: list[Trial] = []
-    with get_client(sync_client=True) as client:
-        _check(client)
+    with get_client(sync_client=True) as client, ExitStack() as held:
+        slot = held.enter_context(OwnSlot()) if deployment.id else None
+        if slot is None:
+            _check(client)
         try:
             while True:
                 while len(running) < at_once and (chosen := proposed.propose()) is not None:
@@ -93,10 +103,12 @@ def sweep(
                     log.info("trial %d: %s (%s)", number, _words(chosen), running[-1].run.name)
                 if not running:
                     break
-                for trial in _ended(client, running):
+                if slot and (mine := retry(lambda: slot.take(client, [trial.run.id for trial in running]))):
+                    log.info("%s is carried out in the slot of this sweep", mine.name)
+                for trial in retry(lambda: list(_ended(client, running))):
                     running.remove(trial)
                     done.append(trial)
-                    trial.score = _score(trial.run.name, metric) if trial.state == "Completed" else None
+                    trial.score = _score(trial, metric) if trial.numbers or trial.state == "Completed" else None
                     proposed.tell(trial.values, trial.score)
                     log.info("trial %d: %s, %s", trial.number, trial.state, trial.score)
                 time.sleep(POLL)
@@ -139,27 +151,30 @@ def _ended(client: SyncPrefectClient, running: list[Trial]) -> Iterator[Trial]:
     for trial in list(running):
         state = client.read_flow_run(trial.run.id).state
         if state and state.is_final():
-            trial.state = str(state.name)
+            trial.state, trial.numbers = str(state.name), _numbers(client, trial.run)
             yield trial
+
+
+def _numbers(client: SyncPrefectClient, run: FlowRun) -> dict[str, float]:
+    """What a run published: the server has it, whichever machine carried the run out, and wherever its files are."""
+    key = ArtifactFilter(key=ArtifactFilterKey(any_=[NUMBERS]))
+    mine = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+    tables = client.read_artifacts(artifact_filter=key, flow_run_filter=mine)
+    return {row["number"]: row["value"] for table in tables for row in json.loads(str(table.data))}
 
 
 def _rule(done: list[Trial]) -> PruningRule | None:
     """Half way, a loss above the median of the finished trials at that point ends the trial."""
-    messages = [git("log", "-1", "--format=%B", find(trial.run.name)) for trial in done if trial.state == "Completed"]
-    losses = [
-        float(match[1]) for text in messages if (match := re.search(r"^Loss-Half-Way: (\S+)$", text, re.MULTILINE))
-    ]
+    losses = [trial.numbers[HALF_WAY] for trial in done if HALF_WAY in trial.numbers]
     return PruningRule(loss=median(losses)) if len(losses) >= TRIED else None
 
 
-def _score(experiment: str, metric: str) -> float:
-    value: Any = object_at(find(experiment), str(PATHS.comparison))
-    for key in metric.split("."):
-        try:
-            value = value[key]
-        except (KeyError, TypeError):
-            raise MachineError(f"{experiment}: {PATHS.comparison} has no {metric}.") from None
-    return float(value)
+def _score(trial: Trial, metric: str) -> float:
+    try:
+        return trial.numbers[metric]
+    except KeyError:
+        known = hint(metric, trial.numbers)
+        raise MachineError(f"{trial.run.name}: {PATHS.comparison} has no {metric}; {known}") from None
 
 
 def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:

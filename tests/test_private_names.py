@@ -70,6 +70,15 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.training_args", "TrainingArguments._n_gpu"),
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._get_train_sampler"),
     Private(TRANSFORMERS, "transformers.trainer", "Trainer._prepare_inputs"),
+    *(
+        Private("tasks/training/private_sharding.py", "transformers.trainer", f"Trainer.{name}")
+        for name in (
+            "_load_best_model",
+            "_load_from_checkpoint",
+            "_load_optimizer_and_scheduler",
+            "_save_rng_state",
+        )
+    ),
     Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),
     Private(PEFT, "peft.utils.other", "AuxiliaryTrainingWrapper"),
     Private(PEFT, "peft.utils", "get_peft_model_state_dict"),

@@ -6,10 +6,11 @@ does not document, and this package relies on, was read in DVC 3.67; tests/flows
 command.
 """
 
-from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks
+from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, stage_key
 from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse
+from flows.bridge.parcel import pack, unpack
 from flows.bridge.repo import cache, cached_file, remotes, sort_lockfile
 from flows.bridge.storage.restore import upload
 from flows.bridge.survey import StageStatus, chosen, missing, survey, upstream
@@ -31,13 +32,16 @@ __all__ = [
     "find",
     "missing",
     "names",
+    "pack",
     "parse",
     "remotes",
     "remove_stale_locks",
     "save",
     "sort_lockfile",
+    "stage_key",
     "survey",
     "track",
+    "unpack",
     "upload",
     "upstream",
 ]

@@ -21,7 +21,7 @@ from flows.bridge.storage.objects import damages, intact
 from flows.bridge.storage.restore import check_out_missing, download, recorded, restore
 from flows.system.file_lock import file_lock
 from flows.system.process import Command
-from tasks.core.errors import InputChanged, InputError, MachineError, StageFailed
+from tasks.core.errors import InputChanged, InputError, MachineError, StageFailed, Unavailable
 
 How = Literal["unchanged", "restored", "ran"]
 
@@ -47,13 +47,16 @@ def ensure_current(
     wait: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] = lambda line: None,
     remote: str | None = None,
+    elsewhere: Callable[[str], float] | None = None,
 ) -> Outcome:
     """Make one stage current; `run` carries out its command where it must, and returns the seconds it took.
 
     Where another worktree with the same cache runs the very same stage with the same inputs, wait for its outputs;
     `wait` is called again and again meanwhile, and may raise to give up. What the cache lacks is taken from the DVC
     remote of the name `remote`, "" for the default one; None: from nowhere. What a person should know is said through
-    `tell`: objects of the cache that were damaged, a remote that does not answer.
+    `tell`: objects of the cache that were damaged, a remote that does not answer. With `elsewhere` another machine runs
+    the command, not `run`: it is called with what identifies the stage and its inputs (`stage_key`), and returns, with
+    the seconds it took, when its outputs are in the remote, and entered in its run cache.
 
     Raises:
         InputError: a dependency is not there.
@@ -61,6 +64,7 @@ def ensure_current(
         StageFailed: the command failed, or an output is missing; dvc.lock is as it was.
         MachineError: the outputs could not be stored; they stay where they are, dvc.lock is as it was.
         Busy: another process works on these paths.
+        Unavailable: it ran elsewhere, and the remote does not have what it made.
 
     Example, within a run:
 
@@ -94,6 +98,19 @@ def ensure_current(
                 restored = restore(stage, records)
             for line in damages(repo):
                 tell(line)
+            away = None
+            if elsewhere and not restored and (key := _key(stage)):
+                away = elsewhere(key)
+                run_cache.fetch(repo, key, remote or "")
+                with locked(repo):
+                    repo._reset()
+                    stage = repo.stage.load_one(name=name)  # `recorded` wants the inputs as dvc.lock has them
+                    records = recorded(stage)
+                download(name, records, remote or "", tell)
+                with locked(repo):
+                    stage.save_deps()
+                    if not (restored := restore(stage, records)):
+                        raise Unavailable(f"{name} ran on another machine, and what it made did not come here whole.")
             with file_lock(_running_lock(stage), wait) as first:
                 if not (first or restored or force):
                     with locked(repo):
@@ -107,14 +124,25 @@ def ensure_current(
                     _record(stage, before)
                 for line in damages(repo):
                     tell(line)
-        how: How = "restored" if restored else "ran"
-        return Outcome(name, how, why, hashes(stage), seconds or time.perf_counter() - start)
+        how: How = "restored" if restored and away is None else "ran"
+        return Outcome(name, how, why, hashes(stage), seconds or away or time.perf_counter() - start)
 
 
 def _running_lock(stage: PipelineStage) -> Path:
     """A file beside the run cache, named by what goes into the stage: who shares the cache shares it."""
-    key: str = _get_cache_hash(to_single_stage_lockfile(stage), key=True) or stage.name
-    return _running(stage.repo) / key
+    return _running(stage.repo) / (_key(stage) or stage.name)
+
+
+def stage_key(name: str) -> str:
+    """What identifies a stage with its command, inputs and parameters as they are here; "" where DVC has none."""
+    with opened() as repo, locked(repo):
+        stage = repo.stage.load_one(name=name)
+        stage.save_deps()
+        return _key(stage)
+
+
+def _key(stage: PipelineStage) -> str:
+    return _get_cache_hash(to_single_stage_lockfile(stage), key=True) or ""
 
 
 def _running(repo: Repo) -> Path:

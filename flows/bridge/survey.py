@@ -103,7 +103,7 @@ def _missing(stage: PipelineStage, produced: list[Path]) -> list[str]:
     return [
         str(dep)
         for dep in stage.deps
-        if not dep.exists and not any(_overlap(Path(dep.fs_path), out) for out in produced)
+        if not dep.exists and not any(overlap(Path(dep.fs_path), out) for out in produced)
     ]
 
 
@@ -116,7 +116,7 @@ def _status(
     restored_paths = [Path(path) for path in restored or {}]
     reads = [Path(dep.def_path) for dep in stage.deps]
     uncertain = any(
-        path != restored_path and _overlap(path, restored_path) for path in reads for restored_path in restored_paths
+        path != restored_path and overlap(path, restored_path) for path in reads for restored_path in restored_paths
     )
     comes_back = bool(why) and restored is not None and not uncertain and restorable(stage, status_cache, restored)
     return StageStatus(stage.name, stage.cmd, after, why, comes_back, uncertain, outs, tuple(_missing(stage, produced)))
@@ -137,7 +137,7 @@ def _put_away(repo: Repo, stages: list[PipelineStage], tell: Callable[[str], Non
     for entry in recorded.values():
         for out in repo.stage_cache._create_stage({"outs": [], **entry}).outs:
             path = Path(out.fs_path)
-            if path in declared or not out.exists or not any(_overlap(path, stray) for stray in strays):
+            if path in declared or not out.exists or not any(overlap(path, stray) for stray in strays):
                 continue
             if out.status():
                 raise InputError(f"{out} is of no stage any more, and was edited; move it out of {path.parent.name}.")
@@ -156,5 +156,6 @@ def _strays(folder: Path, declared: set[Path]) -> Iterator[Path]:
             yield path
 
 
-def _overlap(one: Path, other: Path) -> bool:
+def overlap(one: Path, other: Path) -> bool:
+    """Whether one of two paths is the other, or lies in it."""
     return one.is_relative_to(other) or other.is_relative_to(one)

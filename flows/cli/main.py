@@ -4,28 +4,34 @@ import argparse
 import gc
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
-from flows.cli import operations, promote
+from flows.cli import config, migrate, operations, project, promote
 from flows.system import signals
 from flows.system.guardian import guarded
-from tasks.core.errors import MachineError, TemperError, advice
+from tasks.core.errors import MachineError, SettingsError, TemperError, advice
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS
 from tasks.core.reporting import report
 from tasks.core.temporary import temporary_files
 
-CARD = "what training takes on a card of this memory, such as 24GB; without SIZE, on the cards of this machine"
+CARD = (
+    "what training takes on cards, such as 24GB, 80GB x 8, or 80GB x 8 x 2 for two hosts of eight; without SIZE, on "
+    "those of this machine"
+)
+RAM = "memory of each host, such as 1TB: price too what may wait there (offload)"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; return the exit code."""
-    options, more = _parser().parse_known_args(arguments)
-    if more and options.command != "audit":
+    options, more = _parser().parse_known_args(_negatives_joined(sys.argv[1:] if arguments is None else arguments))
+    if more and options.command not in ("audit", "look"):
         _parser().error(f"unknown: {' '.join(more)}")
     options.more = more
     with signals.stopping(), temporary_files(PATHS):
@@ -52,13 +58,14 @@ def _stopped(command: str, number: signal.Signals) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="temper", description="From data to a fine-tuned model, and the proof.")
+    parser.add_argument("--version", action="version", version=f"temper {version('temper')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="make every stage current: run what changed, and only that")
     run.set_defaults(act=_run)
     run.add_argument("stages", nargs="*", metavar="STAGE", help="this one and what it needs; default: every stage")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change {PATHS.params} before")
-    run.add_argument("--recipe", type=Path, metavar="FILE", help=f"a YAML file with values to put over {PATHS.params}")
+    run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values to put over the defaults")
     run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run it even where nothing changed")
     run.add_argument("--jobs", type=_count, metavar="N", help="stages at once; default: what the machine allows")
     run.add_argument("--no-wait", action="store_true", help="fail if another run holds this checkout")
@@ -66,12 +73,15 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="say everything that is wrong before a run, and what it takes")
     check.set_defaults(act=_check)
     check.add_argument("--time", action="store_true", help="train some steps, to say how long all will take")
-    check.add_argument("--card", nargs="?", const="", metavar="SIZE", help=CARD)
+    check.add_argument("--card", nargs="*", metavar="SIZE", help=CARD)
+    check.add_argument("--ram", metavar="SIZE", help=RAM)
     plan = commands.add_parser("plan", help="what would run, and why")
     plan.set_defaults(act=_plan)
     plan.add_argument("--json", action="store_true", help="for programs")
     audit = "say everything that would go wrong with data, or a chat template, under a tokenizer"
     commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit)
+    look = "see what data are, in seconds: shape, lengths, labels, and rows as they would be trained"
+    commands.add_parser("look", help=look, add_help=False).set_defaults(act=_look)
     push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
     push.set_defaults(act=_push)
     push.add_argument("repository", metavar="ORGANISATION/NAME")
@@ -81,9 +91,23 @@ def _parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
     ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
+    project.declare(commands)
+    migrate.declare(commands)
+    config.declare(commands)
     promote.declare(commands)
     operations.declare(commands)
     return parser
+
+
+def _negatives_joined(words: list[str]) -> list[str]:
+    """`words` with what is no memory, such as -3GB, as the value of its option: the sentence about it is ours."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] in ("--card", "--ram") and re.match(r"-\d", word):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def _count(text: str) -> int:
@@ -106,6 +130,7 @@ def _run(options: argparse.Namespace) -> int:
     preflight.project()
     with checkout_lock(tell, wait=not options.no_wait):
         if options.set or options.recipe:
+            from flows.params.config import keep
             from flows.params.model import change
 
             before = PATHS.params.read_text(encoding="utf-8") if PATHS.params.is_file() else ""
@@ -118,6 +143,8 @@ def _run(options: argparse.Namespace) -> int:
                     write_text(PATHS.params, before)
                     tell(f"{PATHS.params}: as it was")
                 raise
+            if lines:
+                keep(before)
             for line in lines:
                 tell(f"{PATHS.params}: {line}")
         else:
@@ -191,8 +218,10 @@ def _push(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from flows.plan import preflight
 
+    if options.ram and options.card is None:
+        raise SettingsError("check --ram goes with --card; say which cards are meant, as in --card 80GB x 8 --ram 1TB.")
     if options.card is not None:
-        return _card(options.card)
+        return _card(" ".join(options.card), options.ram or "")
     faults = preflight.faults()
     if not faults:
         from flows.plan.estimate import lines, probe_faults
@@ -211,11 +240,11 @@ def _check(options: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
-def _card(size: str) -> int:
+def _card(size: str, ram: str) -> int:
     """Before there are weights, data or a card: the rest of a check would ask for them."""
     from flows.plan.estimate import card
 
-    report, faults = card(size)
+    report, faults = card(size, ram)
     print("\n".join(report))
     for fault in faults:
         print(fault, file=sys.stderr)
@@ -227,14 +256,23 @@ def _plan(options: argparse.Namespace) -> int:
     from flows.plan.plan import as_json, as_text, plan
 
     preflight.project()
+    preflight.quick()
     steps = plan()
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
     return 0
 
 
 def _audit(options: argparse.Namespace) -> int:
-    """Everything else of the line is for the audit itself: a process of its own, which needs no project."""
-    command = [sys.executable, "-P", "-m", "tasks.audit", *options.more]
+    return _alone("tasks.audit", options)
+
+
+def _look(options: argparse.Namespace) -> int:
+    return _alone("tasks.look", options)
+
+
+def _alone(module: str, options: argparse.Namespace) -> int:
+    """Everything else of the line is for a process of its own, which needs no project."""
+    command = [sys.executable, "-P", "-m", module, *options.more]
     return subprocess.run(command, env={**os.environ, **guarded()}, check=False).returncode
 
 

@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from tasks.core.errors import StageFailed
+from tasks.core.errors import MachineError, SettingsError, StageFailed
 from tasks.core.paths import PATHS
+from tasks.core.settings import hint
 
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,6 +21,9 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
     worker = commands.add_parser("worker", help="carry out deployed runs in this folder")
     worker.add_argument("--limit", type=int, metavar="N", help="runs at once; default: as the deployments say")
+    worker.add_argument(
+        "--queue", action="append", default=[], metavar="NAME", help="carry out the stages of this work queue instead"
+    )
     worker.set_defaults(act=_worker)
 
     start = commands.add_parser("start", help="queue a deployed run of finetune")
@@ -83,10 +87,22 @@ def _worker(options: argparse.Namespace) -> int:
 
     preflight.project()
     url = deployments.server(**deployments.PATIENT)
+    _check_queues(options.queue)
     _reap()
     print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)
-    deployments.work(options.limit)
+    deployments.work(options.limit, options.queue)
     return 0
+
+
+def _check_queues(queues: list[str]) -> None:
+    """Raise `SettingsError` for a queue that infra/stages.yaml does not have: no stage would ever come from it."""
+    from flows.run.policies import operation  # with Prefect, which reads its environment when it is imported
+
+    known = operation().queues
+    for queue in queues:
+        if queue not in known:
+            advice = hint(queue, known) if known else "name it there, in `queues`."
+            raise SettingsError(f"{PATHS.policies} has no queue {queue!r}; {advice}")
 
 
 def _reap() -> None:
@@ -136,9 +152,24 @@ def _sweep(options: argparse.Namespace) -> int:
     )
     Console(highlight=False).print(table(rows))
     if best := next((row for row in rows if row["score"] is not None), None):
-        print(f"The best: dvc exp apply {best['trial']}")
+        print(f"The best: {_bring(best['trial'])}")
         return 0
     raise StageFailed("no trial came to a score; the page of each run says why.")
+
+
+def _bring(experiment: str) -> str:
+    """How to have an experiment in this folder, which the machine of its worker may have alone."""
+    from flows.bridge import find
+    from flows.run.policies import operation
+
+    try:
+        find(experiment)
+        return f"dvc exp apply {experiment}"
+    except MachineError:
+        if share := operation().share:
+            more = f" --remote {share.dvc}" if share.dvc else ""
+            return f"dvc exp pull{more} {share.git} {experiment}; dvc exp apply {experiment}"
+        return f"{experiment}, on the machine of its worker alone; see `share` in {PATHS.policies}."
 
 
 def _reproduce(options: argparse.Namespace) -> int:

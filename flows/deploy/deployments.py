@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,9 @@ from tasks.core.paths import PATHS
 from tasks.core.settings import read
 
 POOL = "temper"
+
+STAGES_POOL = "temper-stages"
+"""The pool whose queues have single stages, for workers that have what these need. Nothing there waits for others."""
 
 PATIENT = {
     "PREFECT_CLIENT_MAX_RETRIES": "6",  # two minutes for a server that is started again
@@ -43,7 +48,8 @@ def deploy() -> None:
     """Create the work pool where it is missing, then every deployment of infra/prefect.yaml, its triggers included."""
     if not PATHS.deployments.is_file():
         raise MachineError(f"{PATHS.deployments} is missing: it says what is deployed; take it from git.")
-    _pool()
+    _pool(POOL)
+    _pool(STAGES_POOL)
     command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PATHS.deployments)]
     environment = _environment()
     del environment["TEMPER_PROJECT"]  # else the deployments would name this folder, where each worker has its own
@@ -54,14 +60,21 @@ def deploy() -> None:
     _limit_queues()
 
 
-def work(limit: int | None) -> None:
-    """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return."""
-    _pool()
+def work(limit: int | None, queues: Sequence[str] = ()) -> None:
+    """Become a worker that carries out runs in this project's folder, `limit` at once. Does not return.
+
+    With `queues` it carries out, instead of whole runs, the stages of these queues, for runs of any machine.
+    """
+    pool = STAGES_POOL if queues else POOL
+    _pool(pool)
+    for queue in queues:
+        _queue(queue, pool)
     os.environ.update(_environment())
     # Prefect turns SIGTERM into SIGINT, which shells have what they start in the background ignore
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     more = ["--limit", str(limit)] if limit else []
-    command = ["-m", "flows.deploy.worker", "worker", "start", "--pool", POOL, "--type", "process", *more]
+    more += [word for queue in queues for word in ("--work-queue", queue)]
+    command = ["-m", "flows.deploy.worker", "worker", "start", "--pool", pool, "--type", "process", *more]
     os.execv(sys.executable, [sys.executable, *command])
 
 
@@ -87,8 +100,17 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
     return run.name, str(run.id)
 
 
-def _pool() -> None:
-    """Create the work pool where it is missing; an existing one keeps all but what its jobs may name."""
+def _queue(name: str, pool: str) -> None:
+    """Create a work queue of `pool` where it is missing."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectAlreadyExists
+
+    with get_client(sync_client=True) as client, suppress(ObjectAlreadyExists):
+        client.create_work_queue(name, work_pool_name=pool)
+
+
+def _pool(name: str) -> None:
+    """Create a work pool where it is missing; an existing one keeps all but what its jobs may name."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
@@ -97,12 +119,12 @@ def _pool() -> None:
 
     with get_client(sync_client=True) as client:
         try:
-            pool = client.read_work_pool(POOL)
+            pool = client.read_work_pool(name)
             if pool.type == "process" and pool.base_job_template != template():
-                client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template()))
+                client.update_work_pool(name, WorkPoolUpdate(base_job_template=template()))
         except ObjectNotFound:
             try:
-                client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template()))
+                client.create_work_pool(WorkPoolCreate(name=name, type="process", base_job_template=template()))
             except ObjectAlreadyExists:
                 return  # another worker was first
 

@@ -10,35 +10,30 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError, create_model
 from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from flows.params.defaults import defaults, reset
 from flows.params.diff import parameters
 from tasks.core.errors import SettingsError
 from tasks.core.files import written
 from tasks.core.settings import PARAMS, Settings, load, read
 from tasks.core.yaml_files import parse
+from tasks.engine.settings import Machine
 from tasks.stages import stages
 
 SCHEMA = "params.schema.json"
-
-
-class Machine(Settings):
-    """The machine that runs this. No stage depends on it."""
-
-    price: Annotated[float, Field(ge=0)] = 0.0
-    """Of an hour, in any currency, for what training will cost and did; 0: cost is not told."""
 
 
 class Params(Settings):
     """All settings of a run: a section for each stage that is declared, and the machine's."""
 
     machine: Machine = Machine()
-    """What it costs."""
+    """What carries a run out, and what it costs."""
 
     if TYPE_CHECKING:
 
@@ -78,6 +73,8 @@ def change(
 ) -> list[str]:
     """Apply a recipe, `values` and `key=value` assignments to params.yaml; return a line for each key that changed.
 
+    A recipe starts from the defaults: every key that it does not name goes back to its own.
+
     The new file is verified first; where it has faults, the old one stays. Values are YAML 1.2.
 
     Example:
@@ -89,11 +86,20 @@ def change(
     document = read(path)
     before = copy.deepcopy(document)
     if recipe is not None:
+        reset(document, defaults(model()))  # so that a recipe gives the same settings whatever was set before
         overlay(document, read(recipe))
     if values is not None:
         overlay(document, values)
     for assignment in assignments:
         _assign(document, assignment)
+    return save(document, before, path, verify)
+
+
+def save(document: Any, before: Any, path: Path = Path(PARAMS), verify: Callable[[Path], None] = check) -> list[str]:
+    """Write `document` to params.yaml where it differs from `before`; returns a line for each key that changed.
+
+    It is verified first; where it has faults, the old file stays. `temper config undo` brings `before` back.
+    """
     _restore_floats(document, before)
     changes = parameters(before, document)
     if not changes:

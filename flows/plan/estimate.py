@@ -52,9 +52,12 @@ def lines() -> tuple[list[str], list[str]]:
     return report, faults
 
 
-def card(size: str) -> tuple[list[str], list[str]]:
-    """What training takes on a card of `size`, such as 24GB ("": the ones here), a line each; and what does not fit."""
-    answer = ask("tasks.memory.card", size)
+def card(size: str, ram: str = "") -> tuple[list[str], list[str]]:
+    """What training takes on cards of `size` ("": the ones here), a line each; and what does not fit.
+
+    `size`: such as 24GB, or 80GB x 8. `ram`: memory of each host, where offload shall be priced too.
+    """
+    answer = ask("tasks.memory.card", size, ram)
     return [line for line in answer.lines if line], [str(error) for error in answer.errors]
 
 

@@ -35,7 +35,9 @@ MEMORY = 2 * 2**30
 def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
     if problems := [
-        fault for check in (_python, _pipeline, _params, _late_refusals, _gguf, _cache) for fault in _faults_of(check)
+        fault
+        for check in (_python, _pipeline, _params, _late_refusals, _gguf, _engine, _cache)
+        for fault in _faults_of(check)
     ]:
         raise MachineError("\n".join(problems))
 
@@ -73,8 +75,8 @@ def faults() -> list[str]:
     except TemperError as error:
         return [*_faults_of(_python), str(error)]
     checks = (
-        _python, _versions, _pipeline, _params, _late_refusals, _refused, _base, _gguf, _disk, _memory, _cache,
-        _sharing, _data,
+        _python, _versions, _pipeline, _params, _late_refusals, _refused, _base, _gguf, _engine, _disk, _memory,
+        _cache, _sharing, _data,
     )  # fmt: skip
     return [fault for check in checks for fault in _faults_of(check)]
 
@@ -219,6 +221,13 @@ def _gguf() -> Iterator[str]:
         yield from faults(params)
 
 
+def _engine() -> Iterator[str]:
+    from tasks.engine.ready import faults
+
+    if (params := _read()) is not None:
+        yield from faults(params.machine)
+
+
 def _disk() -> Iterator[str]:
     free = shutil.disk_usage(Path()).free
     if free < DISK:
@@ -246,7 +255,8 @@ def _cache() -> Iterator[str]:
 def _sharing() -> Iterator[str]:
     from tasks.core.settings import read
 
-    if PATHS.policies.is_file() and (read(PATHS.policies, "safe") or {}).get("share"):
+    policies = (read(PATHS.policies, "safe") if PATHS.policies.is_file() else None) or {}
+    if policies.get("share") or policies.get("queues"):
         from flows.run.policies import operation  # brings Prefect, which a check does without where it can
         from flows.worktree.remotes import check
 
@@ -274,7 +284,7 @@ def _data() -> Iterator[str]:
         return
     try:
         lacking = missing()
-    except (AttributeError, TypeError, ValueError):  # of DVC, where a value of params.yaml cannot be a path
+    except (AssertionError, AttributeError, TypeError, ValueError):  # of DVC, where a value cannot be a path
         if _read() is None:
             return
         raise

@@ -13,7 +13,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from flows.bridge import LOCK
 from flows.plan.estimate import actual_usage
 from flows.results import pages
-from flows.results.scores import equivalence, rows
+from flows.results.scores import NUMBERS, equivalence, numbers, rows
 from flows.run.run import Run
 from tasks.charts.line import line_chart
 from tasks.core.paths import PATHS
@@ -36,6 +36,8 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
     create_markdown_artifact(key="run", markdown=table, description="How each stage became current.")
     if PATHS.comparison.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
+        if not run.failed:  # else they are those of the revision
+            create_table_artifact(key=NUMBERS, table=numbers(), description="Every number of the comparison.")
     trained = [name for name, outcome in run.outcomes.items() if name in TRAINING and outcome.how == "ran"]
     if price := actual_usage(trained):
         create_table_artifact(key="price", table=price, description="What training was foretold to take, and took.")

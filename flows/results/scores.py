@@ -1,8 +1,10 @@
 """What the terminal and the UI show of the scores and of the proofs that models are what they should be."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+from flows.run.pruning import half_way
 from tasks.core.paths import PATHS
 
 MERGE, QUANTIZATION = "merge.json", "quantization.json"
@@ -16,6 +18,9 @@ MEASURES = {
     "tokens": "tokens",
 }
 """Keys of merge.json and quantization.json, and their titles."""
+
+NUMBERS, HALF_WAY = "numbers", "loss half way"
+"""The artifact with all numbers of a run, and what the training loss half way is called there."""
 
 
 def rows() -> list[dict[str, Any]]:
@@ -36,6 +41,22 @@ def rows() -> list[dict[str, Any]]:
             row[part.replace("_", " ")] = f"{values[metric]['value']:.3f}"
         table.append(row)
     return table
+
+
+def numbers() -> list[dict[str, Any]]:
+    """One row a number of the comparison, by its dotted path, as sweeps name it; and the training loss half way."""
+    table = [{"number": path, "value": value} for path, value in _leaves(json.loads(PATHS.comparison.read_text()))]
+    loss = half_way()
+    return table if loss is None else [*table, {"number": HALF_WAY, "value": loss}]
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers in an object of objects, each by the keys that lead to it."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _leaves(part, f"{path}.{key}" if path else key)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield path, value
 
 
 def equivalence() -> list[dict[str, Any]]:

@@ -2,12 +2,12 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -26,10 +26,13 @@ from tasks.stages import entries
 FILE = PATHS.policies
 
 GPU = "gpu"
-"""The limit whose slots are graphics cards."""
+"""The limit whose slots are graphics cards, and the queue of workers that have them."""
 
 DAY = 86_400.0
 """Seconds until a stage that asks a teacher is ended, unless infra/stages.yaml says otherwise."""
+
+QueueName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")]
+"""A name that can stand in an address of the server."""
 
 PAUSE = 1.0
 """Seconds between two questions for a slot; between them the run may be told to stop."""
@@ -58,6 +61,8 @@ class StagePolicy(Settings):
     """Longest time that its command may take, seconds; null: no limit."""
     limits: dict[str, int] = Field(default={})
     """Slots that it takes of each limit while its command runs; a cached stage takes none."""
+    queue: QueueName | None = None
+    """Work queue whose workers run its command, on machines of their own; null: it runs where its run does."""
 
 
 class Share(Settings):
@@ -78,6 +83,8 @@ class Operation(Settings):
 
     share: Share | None = None
     """Where runs are shared; null: they stay on the machine of their worker."""
+    queues: list[QueueName] = Field(default=[])
+    """Work queues for stages: the workers of each (`temper worker --queue NAME`) have what their stages need."""
     limits: dict[str, Limit] = Field(default={})
     """Limits by name."""
     stages: dict[str, StagePolicy] = Field(default={})
@@ -85,7 +92,11 @@ class Operation(Settings):
 
     @model_validator(mode="after")
     def _known(self) -> "Operation":
+        if self.queues and self.share is None:
+            raise ValueError("stages of a queue run on other machines, which share must name remotes for: set share")
         for stage, policy in self.stages.items():
+            if policy.queue not in {None, *self.queues}:
+                raise ValueError(f"{stage} is for the queue '{policy.queue}', which is not among the queues")
             for name, slots in policy.limits.items():
                 if name not in self.limits:
                     raise ValueError(f"{stage} takes slots of '{name}', which is not among the limits")
@@ -95,7 +106,7 @@ class Operation(Settings):
 
     def of(self, stage: str) -> StagePolicy:
         """How `stage` is carried out: as its declaration says, with what the first pattern that fits says otherwise."""
-        policy = _declared(stage, self.limits)
+        policy = _declared(stage, self.limits, self.queues)
         pattern = next((one for name, one in self.stages.items() if fnmatchcase(stage, name)), StagePolicy())
         return policy.model_copy(update={key: getattr(pattern, key) for key in pattern.model_fields_set})
 
@@ -131,16 +142,20 @@ class Operation(Settings):
         return f"temper-{limit}-{socket.gethostname()}" if self.limits[limit].each == "host" else f"temper-{limit}"
 
 
-def _declared(stage: str, limits: Mapping[str, Limit]) -> StagePolicy:
-    """Stages that compute on a card share none, where there is a limit for it; who asks a teacher asks again."""
+def _declared(stage: str, limits: Mapping[str, Limit], queues: Sequence[str]) -> StagePolicy:
+    """Stages that compute on a card share none, where there is a limit for it, and go to its queue, where there is one.
+
+    Who asks a teacher asks again.
+    """
     declared = entries().get(stage.partition("@")[0])
     if declared is None:
         return StagePolicy()
-    asks = declared[0].asks_teacher
+    asks, gpu = declared[0].asks_teacher, declared[0].resources.gpu
     return StagePolicy(
         retries=3 if asks else 0,
         timeout=DAY if asks else None,
-        limits={GPU: 1} if declared[0].resources.gpu and GPU in limits else {},
+        limits={GPU: 1} if gpu and GPU in limits else {},
+        queue=GPU if gpu and GPU in queues else None,
     )
 
 

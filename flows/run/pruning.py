@@ -6,12 +6,20 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tasks.core.errors import StageFailed
 from tasks.core.paths import PATHS
 
 LOSS = PATHS.loss(PATHS.fitted)
 
+STOPPED = "Stopped"
+"""The state of a run that was given up."""
+
 SHARE = 0.5
 """Part of the training after which a trial is judged."""
+
+
+class Pruned(StageFailed):
+    """A stage on another machine was given up by the rule."""
 
 
 class PruningRule(BaseModel):

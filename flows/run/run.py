@@ -3,18 +3,22 @@
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from flows.bridge import Outcome, StageStatus, chosen, ensure_current
 from flows.run.observer import observer
 from flows.run.policies import Operation
 from flows.run.progress import Bars
-from flows.run.pruning import PruningRule
+from flows.run.pruning import Pruned, PruningRule
 from flows.run.secrets import with_secrets
 from flows.system.process import Children, Command
 from flows.system.resources import at_once
 from tasks.core.errors import StageFailed, TemperError, Unavailable, advice
+
+if TYPE_CHECKING:
+    from flows.run.elsewhere import Elsewhere
 
 
 class Run:
@@ -36,15 +40,18 @@ class Run:
         jobs: int | None = None,
         operation: Operation | None = None,
         pruning: PruningRule | None = None,
+        elsewhere: "Elsewhere | None" = None,
     ) -> None:
         """Take the survey `statuses`; `force` names stages to run in any case; `jobs` work at once, at most.
 
-        `operation` says how stages are carried out, `pruning` when a training is not worth its end.
+        `operation` says how stages are carried out, `pruning` when a training is not worth its end. With `elsewhere`
+        the workers of queues run the stages that are for them, else this process does.
         """
         self.operation = operation or Operation()
         self.pruned = ""
         """Why the run was given up; "" where it was not."""
         self._rule = pruning
+        self._elsewhere = elsewhere
         self.statuses = statuses
         self.outcomes: dict[str, Outcome] = {}
         self.failures: dict[str, str] = {}
@@ -73,6 +80,7 @@ class Run:
                     wait=lambda: self._children.check(name),
                     tell=lambda line: self._tell(line, log),
                     remote=(share.dvc or "") if share else None,
+                    elsewhere=self._by_queue(name, log),
                 )
         except Exception as error:
             self.failures[name] = _sentence(name, error)
@@ -104,6 +112,28 @@ class Run:
         log.warning("%s", line)
         self._observer.message(line)
 
+    def _by_queue(self, name: str, log: Any) -> Callable[[str], float] | None:
+        """What has a worker of another machine run the stage, by its key; None where it runs here.
+
+        It takes no slots here: those are of the machine that works.
+        """
+        machines, queue, force = self._elsewhere, self.operation.of(name).queue, name in self._force
+        if machines is None or queue is None:
+            return None
+
+        def run(key: str) -> float:
+            self._observer.started(name)
+            wait = partial(self._children.check, name)
+            work = partial(machines.run, name, key, queue, wait, force=force, pruning=self._rule)
+            try:
+                return self._tried(name, log, work)
+            except Pruned as error:
+                self.pruned = str(error)
+                self._children.stop()
+                raise
+
+        return run
+
     def _work(self, command: Command, log: Any) -> float:
         stage = command.stage
         with self.operation.slots(stage, lambda: self._children.check(stage), log.info), self._slots:
@@ -118,26 +148,27 @@ class Run:
                     self._children.stop()
 
             try:
-                return self._tried(with_secrets(command), log, progress)
+                ready, timeout = with_secrets(command), self.operation.of(stage).timeout
+                return self._tried(stage, log, partial(self._children.run, ready, log.info, progress, timeout))
             except StageFailed:
                 if self.pruned:
                     raise StageFailed(self.pruned) from None
                 raise
 
-    def _tried(self, command: Command, log: Any, progress: Callable[[dict[str, Any]], None]) -> float:
-        """Run the command, again where the reason of its failure may pass.
+    def _tried(self, stage: str, log: Any, work: Callable[[], float]) -> float:
+        """Call `work`, again where the reason of its failure may pass.
 
         Not a matter of Prefect's retries: those sleep through a cancellation.
         """
-        policy = self.operation.of(command.stage)
+        policy = self.operation.of(stage)
         for number in range(policy.retries):
             try:
-                return self._children.run(command, log.info, progress, policy.timeout)
+                return work()
             except Unavailable as error:
                 delay = policy.delay * 2**number
-                log.warning("%s: try %d of %d in %g s: %s", command.stage, number + 2, policy.retries + 1, delay, error)
-                self._children.pause(command.stage, delay)
-        return self._children.run(command, log.info, progress, policy.timeout)
+                log.warning("%s: try %d of %d in %g s: %s", stage, number + 2, policy.retries + 1, delay, error)
+                self._children.pause(stage, delay)
+        return work()
 
     def __enter__(self) -> Self:
         return self

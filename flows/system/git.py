@@ -10,8 +10,10 @@ SOMEBODY = {f"GIT_{who}_{what}": "temper@localhost" for who in ("AUTHOR", "COMMI
 """Who commits where git knows nobody, as on a worker that only runs flows."""
 
 
-def git(*arguments: str, folder: Path | None = None, text: str | None = None) -> str:
+def git(*arguments: str, folder: Path | None = None, text: str | None = None, index: Path | None = None) -> str:
     """Run git in `folder` (default: here) with `text` on its input; return what it printed, stripped.
+
+    `index` is a file that takes the place of the checkout's own index.
 
     Raises `MachineError` with git's own words.
 
@@ -19,8 +21,9 @@ def git(*arguments: str, folder: Path | None = None, text: str | None = None) ->
 
         git("rev-parse", "HEAD")  # the full hash of the commit
     """
+    environment = _environment() | ({"GIT_INDEX_FILE": str(index)} if index else {})
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, input=text, capture_output=True, text=True, check=False, env=_environment()
+        ["git", *arguments], cwd=folder, input=text, capture_output=True, text=True, check=False, env=environment
     )
     if done.returncode:
         message = " ".join((done.stderr or done.stdout).split())

@@ -17,8 +17,8 @@ from typing import IO, Any
 import psutil
 
 from flows.system.guardian import guarded
-from tasks.__main__ import FIXED
 from tasks.core.errors import AGAIN, StageFailed, TemperError, Unavailable, from_json
+from tasks.core.fixed import FIXED
 from tasks.core.paths import PATHS
 from tasks.core.protocol import ASK, parse
 

@@ -3,10 +3,11 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
-from flows.bridge import remotes, upload
+from flows import bridge
 from flows.run.policies import Share
 from flows.system.git import git
 from tasks.core.errors import MachineError, Unavailable
@@ -16,7 +17,7 @@ from tasks.core.settings import hint
 
 def check(share: Share) -> None:
     """Raise `MachineError` where runs are to be shared by remotes that nobody configured, before one starts."""
-    default, known = remotes()
+    default, known = bridge.remotes()
     if not (wanted := share.dvc or default):
         raise MachineError(
             f"{PATHS.policies}: runs are to be shared, and DVC has no default remote that their outputs could go to; "
@@ -40,6 +41,26 @@ def fetch(share: Share, tell: Callable[[str], None]) -> None:
         tell(f"the remote did not answer; stages that others have run may run again: {error}")
 
 
+def find(revision: str, share: Share | None) -> str:
+    """The commit of an experiment, or of a revision of git; where it is unknown here, as the git remote has it.
+
+    Who queues a run, or ran what another one starts from, may have another clone. What is here stays as it is.
+    """
+    try:
+        return bridge.find(revision)
+    except MachineError:
+        if share is None or revision.startswith("-"):
+            raise
+    try:
+        lines = git("ls-remote", share.git, f"refs/exps/*/{revision}").splitlines()
+        git("fetch", "--quiet", share.git, *(f"{ref}:{ref}" for ref in (line.split()[1] for line in lines)))
+        return bridge.find(revision)
+    except MachineError as error:
+        raise MachineError(
+            f"git knows no revision '{revision}' here, nor has {share.git} it; push it from where it is. ({error})"
+        ) from None
+
+
 def push(name: str, share: Share, tell: Callable[[str], None]) -> None:
     """Push the outputs of this checkout, then the experiment `name`: who sees it can have all of it.
 
@@ -47,22 +68,69 @@ def push(name: str, share: Share, tell: Callable[[str], None]) -> None:
     """
     steps = (
         partial(_dvc, "push", "--run-cache", *_remote(share)),
-        partial(upload, share.dvc),
+        partial(bridge.upload, share.dvc),
         partial(_dvc, "exp", "push", "--force", "--no-cache", share.git, name),
     )
+    if error := _tried(steps, name, share, tell):
+        more = f" --remote {share.dvc}" if share.dvc else ""
+        raise Unavailable(
+            f"the experiment {name} is kept on this machine, but could not be shared: {error} "
+            f"When the remote answers: dvc exp push --run-cache{more} {share.git} {name}"
+        )
+
+
+def push_stage(stage: str, share: Share, tell: Callable[[str], None]) -> None:
+    """Push the outputs of one stage of this checkout, with the index of the run cache, by which others find them.
+
+    Raises `Unavailable` where the remote is away for longer than the tries take.
+    """
+    steps = (partial(_dvc, "push", "--run-cache", *_remote(share), stage), partial(bridge.upload, share.dvc))
+    if error := _tried(steps, stage, share, tell):
+        raise Unavailable(f"what {stage} made is kept on this machine, but could not be shared: {error} Run again.")
+
+
+def send(commit: str, share: Share) -> None:
+    """Push a commit that is on no branch; raises `Unavailable` where the git remote does not take it."""
+    try:
+        git("push", "--quiet", share.git, f"{commit}:{_ref(commit)}")
+    except MachineError as error:
+        raise Unavailable(f"{share.git} does not take what another machine is to work on: {error}") from None
+
+
+def receive(commit: str, share: Share) -> str:
+    """Fetch what another machine sent, unless it is here; return its name. Raises `Unavailable` where it is not had."""
+    try:
+        return bridge.find(commit)
+    except MachineError:
+        pass
+    try:
+        git("fetch", "--quiet", share.git, _ref(commit))
+        return bridge.find(commit)
+    except MachineError as error:
+        raise Unavailable(f"{share.git} does not have what is to be worked on: {error}") from None
+
+
+def forget(commit: str, share: Share) -> None:
+    """Remove from the git remote what was sent; where it is away, the name of a small commit stays there."""
+    with suppress(MachineError):
+        git("push", "--quiet", share.git, f":{_ref(commit)}")
+
+
+def _ref(commit: str) -> str:
+    return f"refs/temper/stages/{commit}"
+
+
+def _tried(steps: Sequence[Callable[[], str]], name: str, share: Share, tell: Callable[[str], None]) -> str:
+    """Take all steps, again from the first where one fails; return why the last try failed, "" where it did not."""
+    error = ""
     for number in range(share.retries + 1):
-        error = next((line for step in steps if (line := step())), "")
-        if not error:
-            return
+        if not (error := next((line for step in steps if (line := step())), "")):
+            break
         if number < share.retries:
             delay = share.delay * 2**number
             tell(f"sharing {name}: try {number + 2} of {share.retries + 1} in {delay:g} s: {error}")
             time.sleep(delay)
-    more = f" --remote {share.dvc}" if share.dvc else ""
-    raise Unavailable(
-        f"the experiment {name} is kept on this machine, but could not be shared: {error} "
-        f"When the remote answers: dvc exp push --run-cache{more} {share.git} {name}"
-    )
+    return error
 
 
 def _remote(share: Share) -> list[str]:

@@ -83,9 +83,12 @@ def _saved_whole(settings: "Settings") -> None:
 
 
 def _whole_groups(settings: "Settings") -> None:
-    if (answers := settings.batch_size * settings.gradient_accumulation) % settings.answers:
+    world = settings.launch.world
+    if (answers := settings.batch_size * settings.gradient_accumulation * world) % settings.answers:
+        processes = f" times {world} processes" if world > 1 else ""
         raise ValueError(
-            f"batch_size times gradient_accumulation is {answers}, and no multiple of answers, {settings.answers}"
+            f"batch_size times gradient_accumulation{processes} is {answers}, and no multiple of answers, "
+            f"{settings.answers}"
         )
 
 

@@ -14,7 +14,7 @@ from tasks.align import arguments, prompts
 from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
-from tasks.align.trainers import ReferenceCheck
+from tasks.align.trainers import LossAboveStart, ReferenceCheck
 from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
@@ -25,7 +25,7 @@ from tasks.models.compact import widen_trained
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
-from tasks.training import checkpoints, loop, usage
+from tasks.training import checkpoints, distributed, loop, sharding, usage
 from tasks.training.adapters import attach
 from tasks.training.arguments import width
 from tasks.training.callbacks import MonitorCallback
@@ -43,6 +43,7 @@ def align(settings: Settings, paths: Paths) -> None:
     from transformers import AutoTokenizer
 
     name = settings.objective
+    distributed.join("align", settings.launch, settings.threads)
     loop.prepare(settings)
     record = base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
@@ -56,10 +57,15 @@ def align(settings: Settings, paths: Paths) -> None:
         "rows": [sha256(file) for file in data.files],
         "guides": _guides(settings, paths),
     }
-    scratch = checkpoints.folder(paths.scratch("align"), identity, Path(__file__).parent)
+    with distributed.first():
+        scratch = checkpoints.folder(paths.scratch("align"), identity, Path(__file__).parent)
+    distributed.check_shared("align", scratch, settings.launch)
     scheduled = arguments.scheduled(settings, len(data.train))
     model, tuning = starting_model(scheduled, paths, tokenizer, scratch)
     result = fit(scheduled, paths, data, model, tokenizer, scratch)
+    if distributed.rank():
+        sharding.send_weights(result.model)
+        return
     with written(paths.aligned) as out:
         out.mkdir()
         model_folder = out
@@ -138,6 +144,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         return _reward_model(settings, paths, base, tokenizer, scratch), settings
     if not starts_from_tuned:
         model = load(base, settings, settings)
+        sharding.check_base("align", settings, model, tokenizer)
         grown = grow(model, tokenizer)
         if settings.adapter:
             return start.load("align", settings, settings.adapter, model, paths, grown), settings
@@ -145,13 +152,21 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         return attach("align", settings, model, rows, scratch, grown), settings
     quantization = training_record(paths.fitted).quantization
     scheme = quantization.scheme if quantization else None
+    if scheme and settings.launch.strategy != "ddp":
+        raise SettingsError(
+            f"{PATHS.params}: {paths.fitted} was tuned on a base in low bits, whose weights cannot be shared out; set "
+            "align.launch.strategy to ddp."
+        )
     if not adapter.is_file():
         tuning = Tuning(method="full", weights=settings.weights, attention=settings.attention)
-        return load(paths.fitted, tuning, settings), tuning
+        whole = load(paths.fitted, tuning, settings)
+        sharding.check_base("align", settings.model_copy(update={"method": "full"}), whole, tokenizer)
+        return whole, tuning
     from peft import PeftModel
 
     tuning = Tuning(method="lora", quantization=scheme, attention=settings.attention)
     model = load(base, tuning, settings)
+    sharding.check_base("align", settings.model_copy(update={"method": "lora"}), model, tokenizer)
     grow(model, tokenizer)
     tuned = PeftModel.from_pretrained(model, paths.fitted, is_trainable=True)
     tuned.peft_config["default"].base_model_name_or_path = model.name_or_path  # peft asks the hub at each checkpoint
@@ -169,6 +184,11 @@ def fit(
         settings, scratch, longest, has_validation=bool(data.validation), width=width(model.config)
     )
     trainer_class, _, _ = objective.load()
+    if objective.uses_reference and settings.launch.strategy != "ddp" and not hasattr(model, "peft_config"):
+        raise SettingsError(
+            f"{PATHS.params}: {settings.objective} compares a whole model with a second one, which align.launch."
+            f"strategy {settings.launch.strategy} does not share out; tune an adapter, or set it to ddp."
+        )
     options: dict[str, Any] = {}
     if sampled:
         from tasks.align import sampling
@@ -187,6 +207,7 @@ def fit(
             callbacks=[
                 MonitorCallback("align", settings),
                 *([ReferenceCheck(settings.max_start)] if objective.uses_reference else []),
+                *([LossAboveStart()] if _sigmoid(settings) else []),
             ],
             optimizers=(loop.optimizer(settings, model, configuration), None),
             **options,
@@ -195,7 +216,9 @@ def fit(
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {reason}") from None
     for value, dtype in trainable:
-        value.data = value.data.to(dtype)
+        if value.dtype != dtype:
+            value.data = value.data.to(dtype)
+    sharding.mark(trainer, settings)
     if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
@@ -203,7 +226,7 @@ def fit(
     if hasattr(trainer, "probe"):
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
     result = loop.train("align", trainer, settings, scratch, work)
-    if any(not torch.isfinite(value).all() for value in result.model.parameters()):
+    if any(not torch.isfinite(sharding.local(value)).all() for value in result.model.parameters()):
         raise CheckFailed("align: a weight is no number after the last step; lower align.learning_rate.")
     return result
 
@@ -248,3 +271,9 @@ def _merged(settings: Settings, paths: Paths, base: Path, tokenizer: Any) -> Any
 def _save_whole(model: Any, out: Path) -> None:
     merged = model.merge_and_unload() if hasattr(model, "peft_config") else model
     save(merged, out, "")
+
+
+def _sigmoid(settings: Settings) -> bool:
+    """Whether the loss is DPO's own, which begins at ln 2."""
+    plain = not settings.arguments.get("label_smoothing") and not settings.arguments.get("loss_weights")
+    return settings.objective == "dpo" and settings.arguments.get("loss_type", "sigmoid") == "sigmoid" and plain

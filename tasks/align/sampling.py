@@ -21,6 +21,7 @@ from tasks.core.paths import PATHS, Paths
 from tasks.models.classes import from_pretrained
 from tasks.models.private_transformers import Ordered, locate
 from tasks.rows.canonical import IGNORED
+from tasks.training import distributed
 from tasks.training.private_trl import (
     GKDTrainer,
     OnlineDPOTrainer,
@@ -40,7 +41,7 @@ class Grouped(Ordered, PromptIds, PreparedTrainer):
 
     def sampler(self) -> RepeatedPromptSampler:
         """Each prompt as often as it is answered, batch by batch."""
-        args: Any = self.args  # type: ignore[attr-defined]
+        args: Any = self.args
         repeats = args.num_iterations * args.steps_per_generation
         prompts_per_batch = args.generation_batch_size // args.num_generations
         prompts = len(self.train_dataset)  # type: ignore[attr-defined]
@@ -113,11 +114,12 @@ def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
 def passes_an_epoch(settings: Settings, prompts: int) -> int:
     """Forward passes of grpo and rloo in which each of `prompts` is answered once, and its answers are used."""
     further = settings.arguments
-    together = further.get("generation_batch_size") or settings.batch_size * (
+    at_once = settings.batch_size * settings.launch.world
+    together = further.get("generation_batch_size") or at_once * (
         further.get("steps_per_generation") or settings.gradient_accumulation
     )
     rounds = -(-prompts // (together // settings.answers))
-    return int(rounds * (together // settings.batch_size) * further.get("num_iterations", 1))
+    return int(rounds * (together // at_once) * further.get("num_iterations", 1))
 
 
 def check(configuration: Any, settings: Settings) -> None:
@@ -142,7 +144,9 @@ def options(
         return {"teacher_model": teacher, "data_collator": collate(tokenizer.pad_token_id)}
     if objective.grouped and configuration.beta and not hasattr(model, "peft_config"):
         # trl loads the reference from where the model says it came from, which lacks tokens that were added since
-        model.save_pretrained(scratch / REFERENCE)
+        with distributed.first():
+            if not distributed.rank():
+                model.save_pretrained(scratch / REFERENCE)
         locate(model, scratch / REFERENCE)
     rewards: dict[str, Any] = {"reward_funcs": reward_functions(settings, paths, tokenizer)}
     return rewards if objective.grouped else {**rewards, "data_collator": _columns}

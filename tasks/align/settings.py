@@ -11,8 +11,10 @@ from tasks.core.paths import PATHS
 from tasks.core.settings import Choice, check_keys, hint
 from tasks.core.settings import Settings as Section
 from tasks.named.names import Name
+from tasks.training.launch import Launch, alone
 from tasks.training.pass_through import check_arguments, check_effect
 from tasks.training.settings import Optimization, Positive, Tuning
+from tasks.training.strategies import check_strategy
 
 OBJECTIVE, REWARD = Choice("objective", OBJECTIVES), Choice("reward", REWARDS)
 Objective = Annotated[str, AfterValidator(OBJECTIVE.known), Field(json_schema_extra=OBJECTIVE.describe)]
@@ -78,6 +80,8 @@ class Settings(Optimization, Tuning):
     """Answers to each prompt that grpo and rloo compare; `batch_size` times `gradient_accumulation` is a multiple."""
     answer_tokens: Positive = 64
     """Largest length of an answer of the model, in tokens."""
+    launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
+    """Processes that train together, as for `train.launch`."""
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1. One
     that would have no effect is refused."""
@@ -118,7 +122,8 @@ class Settings(Optimization, Tuning):
         if objective.trains_reward_model and self.adapter:
             raise ValueError("a reward model starts from train or base; set start to one of them")
         check_effect(self.arguments, self)
-        check_passes(self.arguments, self.batch_size, self.gradient_accumulation)
+        check_passes(self.arguments, self.batch_size * self.launch.world, self.gradient_accumulation)
+        _check_launch(self)
         if objective.uses_teacher and not self.teacher:
             raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
         if objective.uses_rewards and not self.rewards:
@@ -126,3 +131,15 @@ class Settings(Optimization, Tuning):
         if objective.check:
             objective.check(self)
         return self
+
+
+def _check_launch(settings: Settings) -> None:
+    """Raise `ValueError` where several processes cannot learn by the objective together."""
+    if settings.launch == Launch():
+        return
+    name, strategy, objective = settings.objective, settings.launch.strategy, OBJECTIVES[settings.objective]
+    if objective.sampled and not objective.grouped:
+        raise ValueError(f"{name} was not shown to learn right in several processes; remove launch")
+    if strategy != "ddp" and (objective.sampled or objective.trains_reward_model):
+        raise ValueError(f"{name} works with launch.strategy ddp only; set it to that")
+    check_strategy(settings)

@@ -15,7 +15,7 @@ from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.paths import PATHS, Paths
-from tasks.training import estimate, usage
+from tasks.training import estimate, usage, zero
 from tasks.training.estimate import Base
 from tasks.training.loss_curve import write_untrained
 from tasks.training.optimizers import PARTICULAR
@@ -34,6 +34,8 @@ def validate(settings: Settings, paths: Paths) -> None:
         from tasks.models.attention import check_attention
 
         check_attention("align", settings, settings)
+    if settings.objective != "off":
+        zero.check_installed("align", settings)
     sampled = OBJECTIVES[settings.objective].sampled
     particular = settings.arguments or settings.particular or settings.scheduler in PARTICULAR
     if settings.objective != "off" and settings.adapter:
@@ -53,6 +55,11 @@ def run(settings: Settings, paths: Paths) -> None:
         write_untrained(paths.aligned, settings)
         usage.remove(paths, "align")
         print("align: off; what the stage train made is what goes on")
+        return
+    from tasks.training import distributed
+
+    zero.check_installed("align", settings)
+    if distributed.run("align", settings.launch):
         return
     from tasks.align.run import align
 

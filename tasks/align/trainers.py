@@ -10,10 +10,11 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from tasks.align import items
 from tasks.core.errors import CheckFailed
+from tasks.training.private_sharding import SharedCheckpoints
 from tasks.training.private_trl import CPOTrainer, ORPOTrainer, Prepared
 
 
-class PreparedTrainer(Prepared):
+class PreparedTrainer(SharedCheckpoints, Prepared):
     """Has a trainer of trl take rows as they are, and stop where the loss is no number."""
 
     def tokenize_row(self, feature: items.Row, model: Any = None) -> items.Row:
@@ -70,3 +71,32 @@ class ReferenceCheck(TrainerCallback):  # type: ignore[misc]
                     "reference is not the model that is trained, because of dropout, rounding, or a method whose "
                     f"copies differ. Set align.dtype to float32, or raise align.max_start = {self.largest:g}."
                 )
+
+
+class LossAboveStart(TrainerCallback):  # type: ignore[misc]
+    """Says, once, that pairs are told apart worse than before the first step, when every one of them had the loss ln 2.
+
+    Of DPO's loss `sigmoid` alone (Rafailov et al. 2023, arXiv:2305.18290, equation 7).
+    """
+
+    START = math.log(2)
+    LAST, MARGIN = 5, 0.01
+    """Logged losses whose mean is looked at, and nats by which it may exceed the start."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Look at the last losses; those of before an interruption are among them."""
+        if "loss" not in (logs or {}) or self.told(state.log_history[:-1]) or not self.told(state.log_history):
+            return
+        print(
+            f"align: the loss is above ln 2 = 0.693 at step {state.global_step}: the model tells chosen answers from "
+            "rejected ones worse than before the first step. Lower align.learning_rate, or raise "
+            "align.arguments.beta.",
+            flush=True,
+        )
+
+    @classmethod
+    def told(cls, history: list[dict[str, Any]]) -> bool:
+        """Whether the loss was ever above the start for long, as far as `history` goes."""
+        losses = [float(entry["loss"]) for entry in history if "loss" in entry]
+        windows = (losses[at : at + cls.LAST] for at in range(len(losses) - cls.LAST + 1))
+        return any(math.fsum(window) / cls.LAST > cls.START + cls.MARGIN for window in windows)

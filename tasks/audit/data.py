@@ -10,14 +10,17 @@ from typing import Any
 from tasks.audit.reasons import slug_of, slug_of_unread
 from tasks.clean.calls import ARGUMENTS, NULL_KEYS, RESULT_ORDER, RESULTS
 from tasks.clean.checks import fault
+from tasks.clean.classes import with_names
 from tasks.clean.columns import FATAL, ColumnSurvey, sentence
 from tasks.clean.content import Content, Unusable
 from tasks.clean.files import sources
 from tasks.clean.read import records
 from tasks.clean.record import Record
-from tasks.clean.settings import Columns, Splits
+from tasks.clean.settings import Settings, Splits
 from tasks.clean.shapes import to_content
+from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.json_files import json_value
+from tasks.engine.chosen import Local
 from tasks.rows.canonical import turns
 from tasks.template.audit import Account
 from tasks.template.pairs import flipped
@@ -34,19 +37,22 @@ OBJECTIVES = {"sft": {"messages"}, "dpo": {"preference"}, "kto": {"kto"}, "text"
 
 
 def audit(
-    data: Path, templater: Templater, objective: str | None, account: Account, columns: Columns | None = None
+    data: Path, templater: Templater, objective: str | None, account: Account, how: Settings | None = None
 ) -> dict[str, Any]:
     """Examine every row of a file or folder, note it in `account`, and return which columns each shape is read from.
 
-    Raises `InputError` for what cannot be read. `columns`: as `clean.columns` has them. For example:
+    Raises `InputError` for what cannot be read. `how`: shape and columns as
+    section `clean` has them. For example:
 
         account = Account("rows")
         audit(Path("chats.jsonl"), templater, "sft", account)  # {"messages": {"rows": 2, "read": {...}, ...}}
         account.as_dict(ALL)["findings"]
     """
-    survey = ColumnSurvey(columns or Columns())
-    waiting = rows(data, objective, account, columns or Columns(), survey)
-    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), [])):
+    how = how or Settings()
+    how = how.model_copy(update={"columns": with_names(how.columns, data)})
+    survey = ColumnSurvey(how.columns, shown=str)
+    waiting = rows(data, objective, account, how, survey)
+    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), []), Local()):
         for outcome in outcomes:
             account.add(outcome)
         account.count(templater.encoder, outcomes)
@@ -54,7 +60,7 @@ def audit(
 
 
 def rows(
-    data: Path, objective: str | None, account: Account, columns: Columns, survey: ColumnSurvey
+    data: Path, objective: str | None, account: Account, how: Settings, survey: ColumnSurvey
 ) -> Iterator[dict[str, Any]]:
     """Rows that can be examined; what is wrong with the others is noted, and they count as having left."""
     number = 0
@@ -62,7 +68,7 @@ def rows(
         for record in records(source):
             number += 1
             name = _name(record, number)
-            parsed, slug, detail = _content(record, columns)
+            parsed, slug, detail = _content(record, how)
             if parsed is not None:
                 unread = _look(parsed, record, name, account, survey)
                 if slug is None and unread:
@@ -89,12 +95,14 @@ def _name(record: Record, number: int) -> str:
     return str(row_id) if isinstance(row_id, str | int) and row_id != "" else str(number)
 
 
-def _content(record: Record, columns: Columns) -> tuple[Content | None, str | None, str | None]:
+def _content(record: Record, how: Settings) -> tuple[Content | None, str | None, str | None]:
     if record.value is None:
         return None, slug_of(str(record.fault)), f"{record.fault} in line {record.line}"
     try:
-        parsed = to_content(record.value, columns=columns)
+        parsed = to_content(record.value, how.shape, how.alpaca_instruction, how.columns)
     except Unusable as unusable:
+        if isinstance(unusable, Ambiguous):
+            return None, slug_of(unusable.reason), f"line {record.line}: {choice(unusable.candidates)}"
         keys = ", ".join(list(record.value)[:KEYS])
         known = f"; its keys are {keys}: map them in clean.columns" if unusable.reason == "unknown_shape" else ""
         return None, slug_of(unusable.reason), f"{unusable.reason} in line {record.line}{known}"

@@ -114,6 +114,11 @@ ALL = {**REASONS, **CHECKS}
 STRICT = frozenset({"quoted"})
 """Warnings of the stage, where temper makes them right, that are errors of the data for every other trainer."""
 
+SHAPELESS = frozenset(
+    {"unknown_role", "not_text", "no_prompt", "bad_label", "ambiguous_shape", "unnamed_class", "unranked"}
+)
+"""Reasons of the stage `clean` that say: the row is not of a form that can be read."""
+
 
 def slug_of(reason: str) -> str:
     """The check that a reason of the stage `clean` belongs to."""
@@ -125,7 +130,7 @@ def slug_of(reason: str) -> str:
         return "result_without_call"
     if reason.startswith("has_"):
         return "modality"
-    return "unknown_shape" if reason in {"unknown_role", "not_text", "no_prompt", "bad_label"} else "unreadable"
+    return "unknown_shape" if reason in SHAPELESS else "unreadable"
 
 
 def slug_of_unread(unread: Unread) -> str:

@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from tasks.core.paths import PATHS
+from tasks.core.settings import Location, hint
 from tasks.core.settings import Settings as Section
-from tasks.core.settings import hint
 from tasks.models.hub import Pinned
 from tasks.training.settings import Batched, absent
 
@@ -48,6 +48,19 @@ class Architecture(Section):
         return self
 
 
+class Pretraining(Batched):
+    """Optimisation of the small base, on its lines of text; ignored for a model that exists."""
+
+    steps: Positive | None = 1500
+    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    """Peak learning rate, after warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    """Steps in which the learning rate rises linearly from zero."""
+    checkpoint_steps: Positive = 200
+    """Steps between checkpoints."""
+
+
 class Rope(Section):
     """Rotary positions of the base stretched for rows that are longer than it was made for."""
 
@@ -60,7 +73,7 @@ class Rope(Section):
 class Settings(Section):
     """The section `base`."""
 
-    folder: str = str(PATHS.seed)
+    folder: Location = str(PATHS.seed)
     """A model folder (config.json, safetensors, tokenizer; or a Llama of Meta, torchtune or litgpt), or a seed to train
     a small base from."""
     hub: Pinned | None = None
@@ -72,5 +85,5 @@ class Settings(Section):
     """Shape of the base that is trained from the seed; without effect for a ready model."""
     lines: Positive = 38400
     """Lines of pretraining text made from the seed; each is a row."""
-    pretraining: Batched = Batched()
+    pretraining: Pretraining = Pretraining()
     """Optimisation of the pretraining."""

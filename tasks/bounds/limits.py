@@ -3,7 +3,8 @@
     with Bounds(10.0, lambda why: InputError(f"{path}: {why}; take the file out.")):
         convert(path)
 
-Time is what the process computes, not what passes, so that a busy machine refuses nothing that a quiet one takes.
+Time is what the process computes, the system's work for it (memory for a text that grows) included, and not what
+passes, so that a busy machine refuses nothing that a quiet one takes.
 """
 
 import os
@@ -44,7 +45,7 @@ class Bounds:
         if self._timed:
             _listen()
             self._start = time.process_time()
-            self._outer, _ = signal.setitimer(signal.ITIMER_VIRTUAL, self._seconds)
+            self._outer, _ = signal.setitimer(signal.ITIMER_PROF, self._seconds)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -52,12 +53,12 @@ class Bounds:
         if self._space:
             resource.setrlimit(resource.RLIMIT_AS, self._space)
         if self._timed:
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
             if self._outer:  # by the clock of the process: the timer's own counts in steps of some milliseconds
                 left = self._outer - (time.process_time() - self._start)
                 if left <= 0 and error is None:
                     raise _Alarm
-                signal.setitimer(signal.ITIMER_VIRTUAL, max(1e-3, left))
+                signal.setitimer(signal.ITIMER_PROF, max(1e-3, left))
         if isinstance(error, _Alarm):
             raise self._refuse(f"it takes more than {self._seconds:g} seconds of computing") from None
         if isinstance(error, MemoryError):
@@ -75,7 +76,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def _listen() -> None:
     if not _listens:
-        signal.signal(signal.SIGVTALRM, _ring)
+        signal.signal(signal.SIGPROF, _ring)
         _listens.append(True)
 
 

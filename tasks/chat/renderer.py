@@ -24,6 +24,9 @@ TODAY = datetime(2025, 1, 1)
 RENDERING = COMPILING = 5.0
 """Seconds of computing for a dialogue, and for the template itself; the usual ones take milliseconds."""
 
+PROBING = 0.5
+"""Seconds of computing for a dialogue of two words: there are some twenty of them, and then every row."""
+
 LARGEST = 2**17
 """Characters of the longest template that is compiled; those of published models have up to some 30,000."""
 
@@ -111,8 +114,14 @@ class Renderer:
 
     def render_adapted(self, fed: list[Message], tools: list[Any] | None, *, generation_prompt: bool = False) -> str:
         """As `render`, of messages that were `adapt`ed."""
+        return self._render(fed, tools, generation_prompt, RENDERING)
+
+    def _render_probe(self, fed: list[Message], tools: list[Any] | None, generation_prompt: bool = False) -> str:
+        return self._render(fed, tools, generation_prompt, PROBING)
+
+    def _render(self, fed: list[Message], tools: list[Any] | None, generation_prompt: bool, seconds: float) -> str:
         self._to_json.keep(tools)
-        with _errors(), Bounds(RENDERING, _endless):
+        with _errors(), Bounds(seconds, _endless):
             text: str = self._compiled.render(
                 messages=in_parts(fed) if self.takes_parts else fed,
                 tools=tools or None,
@@ -150,18 +159,18 @@ class Renderer:
         Raises `Unrenderable` for a template that cannot render even that.
         """
         try:
-            return self.render_adapted(PROBE_DIALOGUE, None)
+            return self._render_probe(PROBE_DIALOGUE, None)
         except Unrenderable:
-            return self.render_adapted(PROBE_DIALOGUE, [PROBE_TOOL])
+            return self._render_probe(PROBE_DIALOGUE, [PROBE_TOOL])
 
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template takes a system prompt; where it refuses one, the first user turn begins with it."""
         for tools in (None, [PROBE_TOOL]):
             with suppress(Unrenderable):
-                self.render_adapted(PROBE_DIALOGUE, tools)
+                self._render_probe(PROBE_DIALOGUE, tools)
                 try:
-                    self.render_adapted([{"role": "system", "content": "sq"}, *PROBE_DIALOGUE], tools)
+                    self._render_probe([{"role": "system", "content": "sq"}, *PROBE_DIALOGUE], tools)
                 except Unrenderable:
                     return False
                 return True
@@ -175,7 +184,7 @@ class Renderer:
         filter `safe` on the object makes jinja write all that stands beside it in the escapes of HTML.
         """
         try:
-            text = self.render_adapted([with_objects(message) for message in PROBE_CALL], [PROBE_TOOL])
+            text = self._render_probe([with_objects(message) for message in PROBE_CALL], [PROBE_TOOL])
             return not any(wrong in text for wrong in ("'kq'", "&#34;", "&#39;"))
         except Unrenderable:
             return False
@@ -192,7 +201,7 @@ class Renderer:
             named = {**call, "tool_calls": [{key: calls[0][key] for key in ("type", "function")} | call_id]}
             answered = bare_result | ({"tool_call_id": call_id["id"]} if call_id else {})
             try:
-                self.render_adapted([user, named, answered, answer], [PROBE_TOOL])
+                self._render_probe([user, named, answered, answer], [PROBE_TOOL])
             except Unrenderable:
                 return False
             return True
@@ -249,7 +258,7 @@ class Renderer:
     def _probe(self, messages: list[Message], *, generation_prompt: bool = False) -> str | None:
         for tools in (None, [PROBE_TOOL]):
             try:
-                return self.render_adapted(messages, tools, generation_prompt=generation_prompt)
+                return self._render_probe(messages, tools, generation_prompt)
             except Endless as error:
                 raise ModelError(f"{error} It does so with a dialogue of two words; mend the template.") from None
             except Unrenderable:

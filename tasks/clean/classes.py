@@ -6,12 +6,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tasks.clean.settings import Columns
+from tasks.clean.tabular import CLASSES
 from tasks.core.errors import TemperError
 from tasks.core.json_files import read_object
+from tasks.core.paths import PATHS
 from tasks.core.yaml_files import parse
 
 INFO, CARD = "dataset_info.json", "README.md"
 """What `datasets` writes beside rows, and the card of a data set of the hub."""
+
+LISTED = 100
+"""Names of classes that are shown."""
 
 FILES = 20
 """Files of each kind that are looked at."""
@@ -21,17 +27,45 @@ DEEPEST = 8
 """Levels of a description within which names are looked for."""
 
 
+def with_names(columns: Columns, data: Path) -> Columns:
+    """`columns` with the names of the classes that the data themselves give, where settings name none.
+
+    `data`: the file or folder with the rows. What stands beside a file, or above a folder, is no part of the stage's
+    input, so it is only told.
+    """
+    for column in () if columns.labels else (columns.answer, *CLASSES):
+        names, file = _described(data, column) if column else ([], data)
+        if names and file.is_relative_to(data):
+            return columns.model_copy(update={"labels": tuple(names)})
+    return columns
+
+
+def unnamed(data: Path) -> str:
+    """The sentence that asks for the names of classes, with those that stand beside the data."""
+    names = next((names for column in CLASSES if (names := class_names(data, column)[0])), [])
+    shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "") if names else "NAME, NAME, ..."
+    return (
+        f"Classes stand there as numbers without names; in section clean of {PATHS.params} write columns: {{labels: "
+        f"[{shown}]}}, in the order of the numbers from 0."
+    )
+
+
 def class_names(data: Path, column: str) -> tuple[list[str], str]:
-    """The names of the classes in `column`, in the order of their numbers, and the file that has them; [] and "".
+    """The names of the classes in `column`, in the order of their numbers, and the file that has them, else [].
 
     `data`: the file or folder that the rows are from. A card may stand a folder above it, as on the hub.
     """
+    names, file = _described(data, column)
     folder = data if data.is_dir() else data.parent
-    for file, features in _features(data, folder):
-        described = features.get(column)
-        if names := _names(described):
-            return names, file.relative_to(folder.parent).as_posix() if file.parent != folder else file.name
-    return [], ""
+    return names, file.relative_to(folder.parent).as_posix() if file.parent != folder else file.name
+
+
+def _described(data: Path, column: str) -> tuple[list[str], Path]:
+    """The names of the classes in `column`, and the file that has them; [] and `data`."""
+    for file, features in _features(data, data if data.is_dir() else data.parent):
+        if names := _names(features.get(column)):
+            return names, file
+    return [], data
 
 
 def _features(data: Path, folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

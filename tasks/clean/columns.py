@@ -1,5 +1,6 @@
 """Which columns the rows of each shape are read from, and which are not read: none is passed over in silence."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from tasks.clean.content import Content
 from tasks.clean.names import Kind, is_empty, kind_of
 from tasks.clean.settings import Columns
 from tasks.clean.switches import UNCLEAR
+from tasks.clean.tabular import table
 from tasks.core.errors import InputError
 from tasks.core.paths import PATHS
 
@@ -84,8 +86,12 @@ def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, st
         first = [(what, name if name in value else name.split(".")[0]) for what, name in parts if name]
         named: Parts = tuple((what, (name,)) for what, name in first)
         named = named if columns.text else (*named, _TOOLS)
-    else:
+    elif shape in PARTS:
         named = PARTS[shape]
+    else:
+        there = {name: kept for name, kept in value.items() if kept is not None}
+        by_part = read_as.columns if (read_as := table(there)) else {}
+        named = (*((part, (name,)) for part, name in by_part.items()), _SYSTEM, _TOOLS)
     parts_read = {}
     for what, names in named:
         if name := next((name for name in names if value.get(name) is not None), None):
@@ -114,10 +120,14 @@ class ColumnSurvey:
         survey.as_dict()  # {"text": {"rows": 1, "read": {"text": "text"}, "not_read": {"label": 1}}}
     """
 
-    def __init__(self, columns: Columns, keys: Iterable[str] = (), shown: Callable[[str], str] = str) -> None:
-        """`keys`: columns that settings name, such as `clean.group`; `shown`: gives a name as it may stand in a log."""
+    def __init__(self, columns: Columns, keys: Iterable[str] = (), shown: Callable[[str], str] | None = None) -> None:
+        """`keys`: columns that settings name, such as `clean.group`; `shown`: gives a name as it may stand in a log.
+
+        Without `shown` it is a part of a survey, and keeps every name for `merge`.
+        """
         self._columns = columns
-        self._keys, self._shown = frozenset(keys), shown
+        self._keys, self._shown = frozenset(keys), shown or str
+        self._most = MOST if shown else sys.maxsize
         self._shapes: dict[str, _Shape] = {}
         self._read: dict[tuple[str, ...], dict[str, str]] = {}
         self._unread: Counter[Unread] = Counter()
@@ -141,15 +151,28 @@ class ColumnSurvey:
         about.rows += 1
         about.read.update(read)
         for name, kept in value.items():
-            if name in read or is_empty(kept):
-                continue
-            if name in about.unread or len(about.unread) < MOST:
-                about.unread[name] += 1
-            else:
-                about.others += 1
+            if name not in read and not is_empty(kept):
+                self._add_unread(about, name, 1)
         for one in missed:
             self._unread[one] += 1
             self._first.setdefault(one, where)
+
+    def merge(self, later: "ColumnSurvey") -> None:
+        """Take in a part, of the rows that follow, as if they had been added one by one."""
+        for shape, part in later._shapes.items():
+            about = self._shapes.setdefault(shape, _Shape())
+            about.rows += part.rows
+            about.read.update(part.read)
+            for name, count in part.unread.items():
+                self._add_unread(about, name, count)
+        self._unread.update(later._unread)
+        self._first = later._first | self._first
+
+    def _add_unread(self, about: _Shape, name: str, count: int) -> None:
+        if name in about.unread or len(about.unread) < self._most:
+            about.unread[name] += count
+        else:
+            about.others += count
 
     def _reading(self, value: dict[str, Any], shape: str) -> dict[str, str]:
         present = (shape, *(name for name, kept in value.items() if kept is not None))
@@ -160,6 +183,10 @@ class ColumnSurvey:
             there = {name: kept for name, kept in value.items() if name not in self._columns.ignored}
             read = self._read[present] = reading(there, shape, self._columns)
         return read
+
+    def unread(self) -> list[tuple[Unread, str]]:
+        """What seems to hold a part of the rows and is not read, the most frequent first, each with its first place."""
+        return [(one, self._first[one]) for one, _ in self._unread.most_common()]
 
     @property
     def shapes(self) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import islice
 
+from tasks.clean.classes import unnamed, with_names
 from tasks.clean.columns import ColumnSurvey
 from tasks.clean.content import Unusable
 from tasks.clean.files import sources
@@ -10,6 +11,7 @@ from tasks.clean.privacy.filter import PrivacyFilter
 from tasks.clean.read import records
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
+from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 
@@ -25,16 +27,20 @@ def check_columns(settings: Settings, paths: Paths) -> None:
     where = paths.root / settings.input
     if settings.hub is not None or not where.exists() or where.resolve().is_relative_to(paths.generated.resolve()):
         return
+    columns = with_names(settings.columns, where)
     shown, keys = PrivacyFilter(settings.privacy).redact_name, filter(None, (settings.group, settings.stratify))
     survey = ColumnSurvey(settings.columns, keys, lambda name: shown(name) or "")
     files = sources(where, settings.splits, settings.mix)
     whole, usable, reasons = len(files) <= FILES, 0, Counter[str]()
+    candidates: tuple[str, ...] = ()
     for source in files[:FILES]:
         rows = records(source)
         for record in islice(rows, ROWS):
             try:
-                content = to_content(record.value or {}, settings.shape, settings.alpaca_instruction, settings.columns)
+                content = to_content(record.value or {}, settings.shape, settings.alpaca_instruction, columns)
             except (Unusable, RecursionError) as error:  # the stage counts it and says why
+                if isinstance(error, Ambiguous) and not candidates:
+                    candidates = error.candidates
                 reasons[str(error) if isinstance(error, Unusable) and record.value is not None else "unreadable"] += 1
                 continue
             usable += 1
@@ -42,7 +48,11 @@ def check_columns(settings: Settings, paths: Paths) -> None:
             survey.add(value, content.shape, survey.missed(value, content), f"{source.name}:{record.line}")
         whole = whole and next(rows, None) is None
     survey.check(where)
-    if whole and not usable:
+    if not usable and candidates:
+        raise InputError(f"{where}: {choice([shown(one) or '' for one in candidates])}")
+    if not usable and reasons["unnamed_class"]:
+        raise InputError(f"{where}: {unnamed(where)}")
+    if not usable and (whole or set(reasons) == {"unknown_shape"}):
         counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
         state = f"none of {reasons.total()} rows can be used ({counts})" if reasons else "the data has no rows"
         raise InputError(f"{where}: {state}; set clean.input to data with rows that can be trained on.")

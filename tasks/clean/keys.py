@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,31 +46,6 @@ DTYPE = np.dtype(
 def hash64(text: str) -> int:
     """64 bits of the hash of `text`, the same everywhere."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
-class Writer:
-    """Appends records' numbers to a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("wb")
-        self._keys: list[Key] = []
-
-    def add(self, key: Key) -> None:
-        """Append the numbers of a record."""
-        self._keys.append(key)
-        if len(self._keys) == 4096:
-            self._flush()
-
-    def __enter__(self) -> "Writer":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._flush()
-        self._file.close()
-
-    def _flush(self) -> None:
-        np.array(self._keys, dtype=DTYPE).tofile(self._file)
-        self._keys.clear()
 
 
 def load(path: Path) -> Any:

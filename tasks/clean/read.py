@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.clean import tables
 from tasks.clean.csv import from_csv
@@ -20,8 +20,21 @@ BLANK = 5 * 10**6
 """Blank lines that may follow each other: a file that is packed can hold any number of them."""
 
 
+class Line(NamedTuple):
+    """A line of JSON that is yet to be parsed."""
+
+    number: int
+    content: bytes
+
+
 def records(source: Source) -> Iterator[Record]:
     """Every record of one file. Faulty ones come with a `fault`; a file that is unreadable as a whole is an error."""
+    for part in unparsed(source):
+        yield from parsed(source, part)
+
+
+def unparsed(source: Source) -> Iterator[Line | tables.TableRows | Record]:
+    """What `parsed` makes the records of, as it is quickly read."""
     format = recognise(source.path)
     match format.kind:
         case "parquet":
@@ -38,7 +51,17 @@ def records(source: Source) -> Iterator[Record]:
             yield from _lines(source, format)
 
 
-def _lines(source: Source, format: Format) -> Iterator[Record]:
+def parsed(source: Source, part: Line | tables.TableRows | Record) -> Iterator[Record]:
+    """The records of a part; the file itself is not needed any more."""
+    if isinstance(part, Line):
+        yield _parsed(source, part.number, part.content)
+    elif isinstance(part, tables.TableRows):
+        yield from tables.rows(source, part)
+    else:
+        yield part
+
+
+def _lines(source: Source, format: Format) -> Iterator[Line | Record]:
     """JSON Lines; blank lines are no records."""
     with open_decompressed(source.path, format.compression) as file:
         number = blank = 0
@@ -58,7 +81,7 @@ def _lines(source: Source, format: Format) -> Iterator[Record]:
             if blank > BLANK:
                 raise InputError(f"{source.path}: more than {BLANK:,} blank lines up to line {number:,}; remove them.")
             if not blank:
-                yield _parsed(source, number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
+                yield Line(number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line)
 
 
 def _parsed(source: Source, number: int, line: bytes) -> Record:

@@ -9,6 +9,7 @@ from tasks.clean.columns import ColumnSurvey
 from tasks.clean.content import Content, Finding, Unusable
 from tasks.clean.duplicates import normalise
 from tasks.clean.keys import Key, hash64
+from tasks.clean.notes import Notes
 from tasks.clean.privacy.filter import PrivacyFilter
 from tasks.clean.quality import Filters
 from tasks.clean.record import Record
@@ -16,6 +17,7 @@ from tasks.clean.repair import repair
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
 from tasks.clean.split import SPLITS, assigned_split
+from tasks.clean.tabular import Ambiguous
 from tasks.clean.write import OPTIONAL
 from tasks.rows.canonical import row_id
 
@@ -36,13 +38,16 @@ class RowBuilder:
         self._settings = settings
         self._filters = Filters(settings.quality)
         self.privacy = PrivacyFilter(settings.privacy)
-        self.columns = ColumnSurvey(settings.columns, filter(None, (settings.group, settings.stratify)), self._shown)
-        self.optional_columns: set[str] = set()
-        """Columns that some row has."""
-        self.unknown_keys: tuple[str, ...] | None = None
-        """Keys of the first row of no known shape."""
-        self.seen_keys: set[str] = set()
-        """Keys of the settings `group` and `stratify` that some row has."""
+        self.notes = self.fresh_notes()
+
+    def fresh_notes(self) -> Notes:
+        """Notes of no row yet."""
+        columns = filter(None, (self._settings.group, self._settings.stratify))
+        return Notes(ColumnSurvey(self._settings.columns, columns))
+
+    def shown(self, name: str) -> str:
+        """The name of a column as it may stand in a log."""
+        return self.privacy.redact_name(_named(name)) or ""
 
     def build(self, record: Record) -> KeyedRow:
         """The row of a record; or the record with the reason why it leaves.
@@ -60,18 +65,20 @@ class RowBuilder:
             )
             split = assigned_split(record.source.split, record.value)
         except Unusable as unusable:
-            if self.unknown_keys is None and unusable.reason in {"unknown_shape", "missing_column"}:
-                self.unknown_keys = tuple(self.privacy.redact_name(_named(key)) or "" for key in record.value)
+            if self.notes.unknown_keys is None and unusable.reason in {"unknown_shape", "missing_column"}:
+                self.notes.unknown_keys = tuple(map(self.shown, record.value))
+            if isinstance(unusable, Ambiguous) and not self.notes.candidates:
+                self.notes.candidates = tuple(map(self.shown, unusable.candidates))
             return self._left(record, unusable.reason)
         except ValueError:
             return self._left(record, "unknown_split")
         except RecursionError:
             return self._left(record, "too_deep")
-        missed = self.columns.missed(record.value, content)  # first: texts change below
+        missed = self.notes.columns.missed(record.value, content)  # first: texts change below
         repaired = repair(content, self._settings.repair) if self._settings.repair else []
         findings = [*content.findings, *repaired]
         try:
-            private = self.privacy.scan(content)
+            private = self.privacy.scan(content, self.notes.private_rows, self.notes.private_findings)
         except RecursionError:
             return self._left(record, "too_deep")
         if private:
@@ -84,14 +91,14 @@ class RowBuilder:
         findings += self._filters.check(content, record.value)
         if findings and findings[-1].drops:
             return self._left(record, findings[-1].name)
-        self.columns.add(record.value, content.shape, missed, f"{record.source.name}:{record.line}")
+        self.notes.columns.add(record.value, content.shape, missed, f"{record.source.name}:{record.line}")
         return self._row(record, record.value, content, split, findings)
 
     def _row(
         self, record: Record, value: dict[str, Any], content: Content, split: str | None, findings: list[Finding]
     ) -> KeyedRow:
         more = {name: kept for name in _SOMETIMES if (kept := getattr(content, name)) is not None}
-        self.optional_columns.update(more)
+        self.notes.optional_columns.update(more)
         source = self.privacy.redact_name(_named(value.get("source"))) or record.source.name
         name, turns = row_id(source, content.identity()), [normalise(turn) for turn in content.request()]
         row = {
@@ -108,7 +115,9 @@ class RowBuilder:
         if findings:
             row["found"] = [{"finding": finding.name, "shown": finding.shown} for finding in findings]
         asked, group = hash64(request), self._settings.group
-        self.seen_keys.update(key for key in (group, self._settings.stratify) if key and value.get(key) is not None)
+        self.notes.seen_keys.update(
+            key for key in (group, self._settings.stratify) if key and value.get(key) is not None
+        )
         key = Key(
             id=int(name, 16),
             content=hash64(_identity(content, turns)),
@@ -121,10 +130,6 @@ class RowBuilder:
             dialogue=content.messages is not None,
         )
         return KeyedRow(row, key)
-
-    def _shown(self, name: str) -> str:
-        """The name of a column as it may stand in a log."""
-        return self.privacy.redact_name(_named(name)) or ""
 
     def _left(self, record: Record, reason: str) -> KeyedRow:
         return KeyedRow({**self._origin(record), "reason": reason}, Key(left=True))

@@ -16,21 +16,24 @@ import numpy as np
 
 from tasks.clean import cross_row, keys
 from tasks.clean.benchmarks import questions
-from tasks.clean.columns import lines
-from tasks.clean.contamination import Ngrams
-from tasks.clean.duplicates import HeldOut
+from tasks.clean.build import built
+from tasks.clean.classes import unnamed, with_names
+from tasks.clean.columns import ColumnSurvey, lines
 from tasks.clean.files import Source, input_path, sources
+from tasks.clean.held_out import Comparison, compared
+from tasks.clean.notes import Notes
 from tasks.clean.privacy.filter import redact_all
 from tasks.clean.profile import MOST, SHOWN, Profile
-from tasks.clean.read import records
 from tasks.clean.row import RowBuilder
 from tasks.clean.settings import Settings
 from tasks.clean.split import SPLITS, assign_splits
+from tasks.clean.tabular import choice
 from tasks.clean.write import Scratch, open_split_writers, report_rows
 from tasks.core.errors import InputError, LossError
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.dedup.memmap import blocks, create, indices_of, zeros_like_rows
+from tasks.engine.chosen import Engine, chosen
 from tasks.rows.ledger import Ledger
 
 REQUESTED = frozenset({"not_sampled"})
@@ -59,36 +62,39 @@ def clean(settings: Settings, paths: Paths) -> None:
     """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`."""
     where = input_path(settings.input, settings.hub, paths)
     files = sources(where, settings.splits, settings.mix)
+    settings = settings.model_copy(update={"columns": with_names(settings.columns, where)})
     aside = paths.scratch("clean")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     try:
-        _clean(settings, paths, where, files, aside)
+        with chosen(paths) as engine:
+            _clean(settings, paths, where, files, aside, engine)
     finally:
         shutil.rmtree(aside)
 
 
-def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path) -> None:
+def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path, engine: Engine) -> None:
     tally, builder, scratch = Tally(), RowBuilder(settings), Scratch(aside / "records.arrow")
+    notes = Notes(ColumnSurvey(settings.columns, filter(None, (settings.group, settings.stratify)), builder.shown))
     report = reporter("clean: files read", len(files), "files")
-    with scratch, keys.Writer(aside / "keys") as numbers:
-        for done, source in enumerate(files, 1):
-            for record in records(source):
-                tally.ledger.came += 1
-                row, key = builder.build(record)
-                scratch.add(row)
-                numbers.add(key)
-            report(done, rows=tally.ledger.came)
+    with scratch, (aside / "keys").open("wb") as numbers:
+        for number, piece in built(files, settings, engine):
+            tally.ledger.came += piece.rows.num_rows
+            report(number - 1, rows=tally.ledger.came)
+            scratch.add(piece.rows, piece.characters)
+            piece.keys.tofile(numbers)
+            notes.add(piece.notes)
+    report(len(files), rows=tally.ledger.came)
     if not tally.ledger.came:
         raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
-    summary = builder.columns.as_dict()
+    summary = notes.columns.as_dict()
     for line in lines(summary):
         print(f"clean: {line}")
-    builder.columns.check(where)
-    _check_keys(builder, settings, where)
+    notes.columns.check(where)
+    _check_keys(notes, settings, where)
     known = keys.load(aside / "keys")
     reasons = cross_row.sample_mix(known, settings.mix)
-    clusters = _clusters(scratch, known, reasons, settings, aside)
+    clusters = _clusters(scratch, known, reasons, settings, aside, engine)
     splits = assign_splits(known, settings, clusters, cross_row.remaining(known, reasons))
     if settings.duplicates:
         cross_row.mark_duplicates(known, splits, reasons)
@@ -96,15 +102,15 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     conflicting = cross_row.mark_conflicts(known, splits, reasons, drop=settings.conflicts == "drop")
     test = SPLITS.index("test")
     tests = scratch.texts("request", cross_row.remaining(known, reasons, lambda block: splits[block] == test))
-    _decontaminate("test", tests, scratch, splits, known, reasons, settings)
+    _decontaminate("test", tests, scratch, splits, known, reasons, settings, engine)
     if settings.benchmarks:
         asked = questions(settings.benchmarks, paths.scoring)
-        _decontaminate("benchmark", asked, scratch, splits, known, reasons, settings)
+        _decontaminate("benchmark", asked, scratch, splits, known, reasons, settings, engine)
     for start, batch in scratch.batches(["reason", "file", "line"]):
         _count(batch, _reasons_for(batch, reasons[start:]), splits[start:], tally)
-    _check(tally, settings, where, builder.unknown_keys)
+    _check(tally, settings, where, notes)
     names, profile = cross_row.repeated_ids(known, reasons), Profile()
-    with open_split_writers(paths.clean, builder.optional_columns) as writers:
+    with open_split_writers(paths.clean, notes.optional_columns) as writers:
         for start, batch in scratch.batches():
             leaving, part = _reasons_for(batch, reasons[start:]), splits[start : start + batch.num_rows]
             ids = batch.column("id")
@@ -117,10 +123,10 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     tally.ledger.write(
         paths.ledger,
         files=[source.name for source in files],
-        shapes=builder.columns.shapes,
+        shapes=notes.columns.shapes,
         columns=summary,
         reported=dict(tally.reported),
-        privacy=builder.privacy.counts(),
+        privacy=builder.privacy.counts(notes.private_rows, notes.private_findings),
         settings=settings.model_dump(mode="json"),
     )
     ledger = tally.ledger
@@ -134,7 +140,7 @@ def _reasons_for(batch: Any, reasons: Any) -> list[str | None]:
     return [before or cross_row.REASONS[number] or None for before, number in zip(alone, reasons, strict=False)]
 
 
-def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, aside: Path) -> Any:
+def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, aside: Path, engine: Engine) -> Any:
     """For each record the first record of its cluster of near-duplicates; None where they are not looked for."""
     if settings.near_duplicates_within is None:
         return None
@@ -145,7 +151,9 @@ def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, as
     report = reporter("clean: near-duplicates looked for", count, "rows")
     texts = scratch.texts("whole", stay)
     batches = iter(lambda: list(islice(texts, BATCH)), [])
-    cluster_of = clusters(batches, settings.near_duplicates_within, scratch=aside, report=report)
+    cluster_of = clusters(
+        batches, settings.near_duplicates_within, scratch=aside, report=report, in_order=engine.ordered
+    )
     staying, first = create(aside / "staying", np.int64, count), create(aside / "clusters", np.int64, len(known))
     done = 0
     for block in blocks(len(known), stay, staying, first, cluster_of):
@@ -167,23 +175,28 @@ def _largest(scratch: Scratch, known: Any, sizes: dict[int, int]) -> list[dict[s
 
 
 def _decontaminate(
-    what: str, held_out: Iterable[str], scratch: Scratch, splits: Any, known: Any, reasons: Any, settings: Settings
+    what: str,
+    held_out: Iterable[str],
+    scratch: Scratch,
+    splits: Any,
+    known: Any,
+    reasons: Any,
+    settings: Settings,
+    engine: Engine,
 ) -> None:
     """Leave out what is not of the test and is too like one of the `held_out` texts, or repeats a passage of one.
 
     `what`: the last word of the reasons.
     """
-    near, long = settings.near_duplicate, settings.passage
-    texts = list(held_out)
-    tests = None if near is None else HeldOut(texts, near)
-    passages = None if long is None else Ngrams(texts, long)
+    numbers = np.array([0, *(cross_row.REASONS.index(f"{kind}_of_{what}") for kind in ("near_duplicate", "passage"))])
+    comparison = Comparison(list(held_out), settings.near_duplicate, settings.passage)
     wanted = cross_row.remaining(known, reasons, lambda block: splits[block] != SPLITS.index("test"))
     report = reporter(f"clean: compared with the {what}", int(wanted.sum()), "rows")
-    for done, (at, text) in enumerate(zip(indices_of(wanted), scratch.texts("request", wanted), strict=True), 1):
-        if tests and tests.is_near_duplicate(text):
-            reasons[at] = cross_row.REASONS.index(f"near_duplicate_of_{what}")
-        elif passages and passages.any_in(text):
-            reasons[at] = cross_row.REASONS.index(f"passage_of_{what}")
+    places, done = indices_of(wanted), 0
+    for kinds in compared(comparison, scratch.some_texts("request", wanted), engine):
+        at = np.array(list(islice(places, len(kinds))))
+        reasons[at[kinds > 0]] = numbers[kinds[kinds > 0]]
+        done += len(kinds)
         report(done)
 
 
@@ -197,25 +210,28 @@ def _count(batch: Any, reasons: list[str | None], splits: Any, tally: Tally) -> 
             tally.examples[reason] = f"{batch.column('file')[at]}:{batch.column('line')[at]} ({reason})"
 
 
-def _check_keys(builder: RowBuilder, settings: Settings, where: Path) -> None:
+def _check_keys(notes: Notes, settings: Settings, where: Path) -> None:
     """Raise `InputError` where rows are to be drawn by a key that none of them has."""
     for name in ("group", "stratify"):
         key = getattr(settings, name)
-        if key and key != "source" and builder.columns.shapes and key not in builder.seen_keys:
+        if key and key != "source" and notes.columns.shapes and key not in notes.seen_keys:
             raise InputError(f"clean.{name}: no row in {where} has the key '{key}'; name another, or null for none.")
 
 
-def _check(tally: Tally, settings: Settings, where: Path, strange: tuple[str, ...] | None) -> None:
-    """`strange`: the keys of the first row of no known shape, where there is one."""
-    ledger = tally.ledger
+def _check(tally: Tally, settings: Settings, where: Path, notes: Notes) -> None:
+    ledger, unknown = tally.ledger, notes.unknown_keys
     examples = ", ".join(tally.examples[reason] for reason in sorted(tally.examples))
     hint = f" For example: {examples}." if examples else ""
-    if strange is not None:
-        shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in strange[:MOST_KEYS])
+    if unknown is not None:
+        shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in unknown[:MOST_KEYS])
         hint += (
-            f" The first row of no known shape has {f'the keys {shown}' if strange else 'no keys'}: "
+            f" The first row of no known shape has {f'the keys {shown}' if unknown else 'no keys'}: "
             "say in clean.columns which of a row's keys is the question and which the answer."
         )
+    if notes.candidates:
+        hint += f" {choice(notes.candidates)}"
+    if ledger.left["unnamed_class"]:
+        hint += f" {unnamed(where)}"
     try:
         ledger.check("clean", settings.max_loss, "clean.max_loss", REQUESTED)
     except LossError as error:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from tasks.core.paths import PATHS
+from tasks.core.settings import Location
 from tasks.core.settings import Settings as Section
 from tasks.models.hub import Pinned
 
@@ -57,6 +58,9 @@ class Columns(Section):
     """Column with what the assistant answers."""
     text: str | None = None
     """Column with raw text; instead of question and answer."""
+    labels: tuple[str, ...] = ()
+    """Names of classes, in the order of their numbers from 0, where the answers are such numbers: [negative, positive].
+    Empty: as a features file, the schema of a table or a card within the data names them."""
     trained: str | None = None
     """Key of a turn that is true where the turn is trained, beside those that are known, such as `loss` and `train`."""
     masked: str | None = None
@@ -174,7 +178,7 @@ class Privacy(Section):
 class Settings(Section):
     """Section `clean` of params.yaml."""
 
-    input: str = str(PATHS.generated)
+    input: Location = str(PATHS.generated)
     """Folder or file with the rows; a path from the project's root."""
     hub: Pinned | None = None
     """A data set of the hub with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of input."""

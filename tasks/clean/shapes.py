@@ -10,6 +10,7 @@ from tasks.clean.flags import as_flag, as_number
 from tasks.clean.modality import check_texts, spoken, system_text
 from tasks.clean.settings import Columns
 from tasks.clean.switches import prepared
+from tasks.clean.tabular import Table, answer_text, are_texts, best_and_worst, inner_turns, table
 from tasks.clean.turns import conversation, turns
 from tasks.rows.tool_call import as_value
 
@@ -19,7 +20,17 @@ HEAVIEST = 1e6
 
 def recognise(value: dict[str, Any]) -> str | None:
     """The name of the shape that `value` has by its keys, or None."""
-    return _by(_present(value)) or _by(value)
+    present = _present(value)
+    name = _by(present)
+    read = table(present) if _may_be_table(name, present) else None
+    return read.shape if read else name or _by(value)
+
+
+def _may_be_table(name: str | None, present: dict[str, Any]) -> bool:
+    """Whether the shape's own column may hold something else: a text that has a class, or turns without roles."""
+    if name in ("messages", "sharegpt"):
+        return any(are_texts(present.get(key)) for key in ("messages", "conversations"))
+    return name is None or name == "text"
 
 
 def _present(value: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +77,8 @@ def to_content(
     else:
         value = present
     name = name if shape == "auto" else shape
+    if shape == "auto" and _may_be_table(name, present) and (read := table(present)) is not None:
+        return settle(_tabular(value, read, columns))
     match name:
         case "messages" | "sharegpt":
             parsed = _whole(name, conversation(value), value)
@@ -180,6 +193,44 @@ def _kto(value: dict[str, Any]) -> Content:
     return Content("kto", prompt=prompt, completion=completion, label=label, tools=_tools(value), weight=_weight(value))
 
 
+def _tabular(value: dict[str, Any], read: Table, columns: Columns) -> Content:
+    """A row of a table, as `table` reads it."""
+    at = read.columns
+    if read.shape == "dialogue":
+        return _whole(read.shape, [*_system(value), *_dialogue(value[at["dialogue"]], columns)], value)
+    if read.shape == "classification":
+        texts = [as_text(value[at[part]]) for part in ("text", "second text") if part in at]
+        question, answer = "\n\n".join(texts), class_name(value[at["class"]], columns)
+    else:
+        texts = [as_text(value[at[part]]) for part in ("context", "question") if part in at]
+        question, answer = "\n\n".join(texts), answer_text(value.get(at.get("answer", "")))
+    prompt = [*_system(value), *spoken(question, "user")]
+    if "answer" in at or "class" in at:
+        return _whole(read.shape, [*prompt, *spoken(answer, "assistant")], value)
+    pair = best_and_worst(value, at) if "responses" in at else (value[at["chosen"]], value[at["rejected"]])
+    chosen, rejected = (spoken(answer_text(one), "assistant") for one in pair)
+    return Content(
+        read.shape, prompt=prompt, chosen=chosen, rejected=rejected, tools=_tools(value), weight=_weight(value)
+    )
+
+
+def _dialogue(value: Any, columns: Columns) -> list[Turn]:
+    """Turns with roles that stand somewhere in `value`, or texts that user and assistant say in turn."""
+    if (inner := inner_turns(value)) is None:
+        inner = [{"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(value)]
+    return turns(prepared({"messages": inner}, columns)["messages"], "user")
+
+
+def class_name(value: Any, columns: Columns) -> str:
+    """The name of a class, which may be given by its number. Raises `Unusable` where the number has no name."""
+    number = as_number(value)
+    if number is None or isinstance(value, bool):
+        return as_text(value)
+    if not number.is_integer() or not 0 <= number < len(columns.labels):
+        raise Unusable("unnamed_class")
+    return columns.labels[int(number)]
+
+
 def _mapped(value: dict[str, Any], columns: Columns) -> Content:
     """A row of no known shape, by the names of its columns."""
     if columns.text:
@@ -188,9 +239,14 @@ def _mapped(value: dict[str, Any], columns: Columns) -> Content:
     dialogue = [
         *_system({"system": system}),
         *spoken(_column(value, columns.question or ""), "user"),
-        *spoken(_column(value, columns.answer or ""), "assistant"),
+        *spoken(_answer(_column(value, columns.answer or ""), columns), "assistant"),
     ]
     return _whole("columns", dialogue, value)
+
+
+def _answer(value: Any, columns: Columns) -> Any:
+    """An answer under a name of the user's; a number stands for its class."""
+    return class_name(value, columns) if columns.labels and as_number(value) is not None else value
 
 
 def _column(value: dict[str, Any], name: str) -> Any:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from tasks.bounds.child import in_child
@@ -30,7 +31,30 @@ Batches = Callable[[], AbstractContextManager[Iterator[Any]]]
 """Opens a file and yields its batches, as pyarrow has them."""
 
 
-def from_parquet(source: Source) -> Iterator[Record]:
+@dataclass(frozen=True)
+class TableRows:
+    """Some rows of a table, as pyarrow has them."""
+
+    first: int
+    """Number of the first one, from 1."""
+    batch: Any
+
+    @property
+    def rows(self) -> int:
+        return int(self.batch.num_rows)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the rest of the batch, which would go with its slice."""
+        return _read_rows, (self.first, self.batch.serialize(), self.batch.schema)
+
+
+def _read_rows(first: int, serialized: Any, schema: Any) -> TableRows:
+    import pyarrow as pa
+
+    return TableRows(first, pa.ipc.read_record_batch(serialized, schema))
+
+
+def from_parquet(source: Source) -> Iterator[TableRows]:
     """The rows of a Parquet file; `InputError` where it is none, lies, or unpacks to far too much."""
     from pyarrow import parquet
 
@@ -42,7 +66,7 @@ def from_parquet(source: Source) -> Iterator[Record]:
     return _records(source, batches, "Parquet")
 
 
-def from_arrow(source: Source, format: Format) -> Iterator[Record]:
+def from_arrow(source: Source, format: Format) -> Iterator[TableRows]:
     """The rows of an Arrow file or stream; `InputError` where it is none, lies, or unpacks to far too much."""
     import pyarrow as pa
 
@@ -58,7 +82,7 @@ def from_arrow(source: Source, format: Format) -> Iterator[Record]:
     return _records(source, batches, "Arrow")
 
 
-def _records(source: Source, batches: Batches, kind: str) -> Iterator[Record]:
+def _records(source: Source, batches: Batches, kind: str) -> Iterator[TableRows]:
     """The rows, after a look through the file in another process: pyarrow dies of some files that lie."""
     import pyarrow as pa
 
@@ -70,7 +94,7 @@ def _records(source: Source, batches: Batches, kind: str) -> Iterator[Record]:
     in_child(lambda: _look_through(source, batches, size), SECONDS + size / SPEED, refuse, MEMORY)
     try:
         with batches() as opened:
-            yield from _rows(source, opened)
+            yield from _parts(opened)
     except (pa.ArrowException, OSError) as error:
         raise refuse(str(error)) from None
 
@@ -119,20 +143,24 @@ def _unpacked(column: Any) -> int:
     return int(column.nbytes)
 
 
-def _rows(source: Source, batches: Any) -> Iterator[Record]:
-    number = 0
+def _parts(batches: Any) -> Iterator[TableRows]:
+    number = 1
     for batch in batches:
         for start in range(0, batch.num_rows, BATCH):
             rows = batch.slice(start, BATCH)
-            try:
-                values = rows.to_pylist()
-            except UnicodeDecodeError:
-                yield from (_encoded(source, number + at + 1, rows.slice(at, 1)) for at in range(rows.num_rows))
-                number += rows.num_rows
-                continue
-            for value in values:
-                number += 1
-                yield Record(source, number, value)
+            yield TableRows(number, rows)
+            number += rows.num_rows
+
+
+def rows(source: Source, part: TableRows) -> Iterator[Record]:
+    """The records of some rows."""
+    try:
+        values = part.batch.to_pylist()
+    except UnicodeDecodeError:
+        yield from (_encoded(source, part.first + at, part.batch.slice(at, 1)) for at in range(part.rows))
+        return
+    for number, value in enumerate(values, part.first):
+        yield Record(source, number, value)
 
 
 def _encoded(source: Source, number: int, row: Any) -> Record:

@@ -77,15 +77,24 @@ class Scratch:
         self._path = path
         options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
         self._writer = pa.ipc.new_file(str(path), SCRATCH, options=options)
-        self._rows: list[dict[str, Any]] = []
-        self._characters = 0
+        self._waiting: list[pa.RecordBatch] = []
+        self._rows = self._characters = 0
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Append a record."""
-        self._rows.append(row)
-        self._characters += len(row["row"])
-        if len(self._rows) == MOST_ROWS or self._characters > MOST_CHARACTERS:
-            self._flush()
+    def add(self, rows: pa.RecordBatch, characters: Any) -> None:
+        """Append records; `characters`, `[n]`, are those of each as it came.
+
+        Batches of the file end at the same records however the records came: what is read of it does not tell.
+        """
+        while rows.num_rows:
+            room = MOST_ROWS - self._rows
+            beyond = np.searchsorted(np.cumsum(characters[:room]), MOST_CHARACTERS - self._characters, "right")
+            taken = min(int(beyond) + 1, room, rows.num_rows)
+            self._waiting.append(rows.slice(0, taken))
+            self._rows += taken
+            self._characters += int(characters[:taken].sum())
+            rows, characters = rows.slice(taken), characters[taken:]
+            if self._rows == MOST_ROWS or self._characters > MOST_CHARACTERS:
+                self._flush()
 
     def __enter__(self) -> "Scratch":
         return self
@@ -97,10 +106,15 @@ class Scratch:
 
     def texts(self, column: str, wanted: Any) -> Iterator[str]:
         """The texts in `column` of the records that are `wanted` (a boolean for each record), in order."""
+        for texts in self.some_texts(column, wanted):
+            yield from texts.to_pylist()
+
+    def some_texts(self, column: str, wanted: Any) -> Iterator[pa.Array]:
+        """The same, some at a time, as pyarrow has them."""
         for start, batch in self.batches([column]):
-            texts = batch.column(column)
-            for at in np.flatnonzero(wanted[start : start + batch.num_rows]):
-                yield texts[int(at)].as_py()
+            chosen = wanted[start : start + batch.num_rows]
+            if chosen.any():
+                yield batch.column(column).combine_chunks().filter(pa.array(np.asarray(chosen)))
 
     def batches(self, columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
         """The records in order, some at a time, each time with the place of the first."""
@@ -114,9 +128,11 @@ class Scratch:
                 start += batch.num_rows
 
     def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._rows, SCRATCH))
-        self._rows, self._characters = [], 0
+        if self._waiting:
+            (whole,) = pa.Table.from_batches(self._waiting).combine_chunks().to_batches()
+            self._writer.write_batch(whole)
+        self._waiting = []
+        self._rows = self._characters = 0
 
 
 @contextmanager

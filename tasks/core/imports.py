@@ -20,3 +20,8 @@ def without_torch() -> None:
     of the process's start.
     """
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # None: it cannot be imported, by the language
+
+
+def torch_is_hidden() -> bool:
+    """Whether `without_torch` was called."""
+    return sys.modules.get("torch", ...) is None

@@ -10,7 +10,9 @@ from typing import TextIO
 
 from tasks.core.progress import end_bar
 
-LIBRARIES = frozenset({"transformers", "datasets", "trl", "peft", "accelerate", "bitsandbytes", "lm_eval", "lm-eval"})
+LIBRARIES = frozenset(
+    {"transformers", "datasets", "trl", "peft", "accelerate", "bitsandbytes", "lm_eval", "lm-eval", "DeepSpeed"}
+)
 """Whose loggers are listened to."""
 
 HARMLESS = {
@@ -24,6 +26,7 @@ HARMLESS = {
     "None of PyTorch, TensorFlow >= 2.0, or Flax|PyTorch was not found": "stages about texts load no torch on purpose",
     "`torch_dtype` is deprecated": "of a name, not of a value",
     "Failed to load CPU gemm_4bit_forward": "another way to compute the same",
+    "Setting accelerator to CPU": "accelerate loads DeepSpeed wherever it is installed, and it looks for a card",
     "mtime may not be reliable": "checkpoints are then ordered by their number, as they should be",
 }
 """Part of a message (a regular expression) -> why it means nothing here."""

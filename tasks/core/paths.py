@@ -21,6 +21,11 @@ class Paths(State):
         return self.root / "dvc.yaml"
 
     @property
+    def own(self) -> Path:
+        """Rows of a project's own, where nothing else is said."""
+        return self.data / "own"
+
+    @property
     def requirements(self) -> Path:
         """Every version that the results depend on."""
         return self.root / "requirements.lock"

@@ -9,13 +9,23 @@ Who reads them asks for them by an environment variable; without it, a process s
 import json
 import os
 import re
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
+
+from tasks.core.errors import StageFailed, TemperError, as_json, from_json
 
 Kind = Literal["progress", "error"]
 
 ASK: dict[Kind, dict[str, str]] = {"progress": {"TEMPER_PROGRESS": "json"}, "error": {"TEMPER_ERRORS": "json"}}
 """What to put into the environment of a process to get its lines of a kind."""
+
+ERROR_FILE = "TORCHELASTIC_ERROR_FILE"
+"""Environment variable with the file for the error of one of several processes (torchrun's own name and format)."""
+
+INNER = {"TEMPER_ERRORS": "file"}
+"""What to put into the environment of processes whose errors are read in `ERROR_FILE`, and printed by nobody else."""
 
 _LINE = re.compile(r"::(progress|error) (\{.*\})\s*")
 
@@ -39,3 +49,20 @@ def parse(line: str) -> tuple[Kind, dict[str, Any]] | None:
     except json.JSONDecodeError:
         return None
     return ("error" if match[1] == "error" else "progress"), value
+
+
+def write_error(error: TemperError) -> None:
+    """Leave `error` where torchrun looks for it, if torchrun started this process."""
+    if file := os.environ.get(ERROR_FILE):
+        now = time.time()
+        value = {"message": str(error), "timestamp": int(now), "time": now, **as_json(error)}
+        Path(file).write_text(json.dumps(value))
+
+
+def read_error(file: Path) -> tuple[float, TemperError]:
+    """When `write_error` left an error in `file`, in seconds since the epoch, and the error."""
+    try:
+        value = json.loads(file.read_text())
+        return float(value["time"]), from_json(value)
+    except (OSError, ValueError, KeyError, TypeError):
+        return time.time(), StageFailed("it could not say why.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.core.errors import AGAIN, MachineError, StageFailed, TemperError, Unavailable, advice, as_json, is_fault
 from tasks.core.progress import end_bar
-from tasks.core.protocol import asked, send
+from tasks.core.protocol import INNER, asked, send, write_error
 from tasks.core.unforeseen import sentence
 
 
@@ -52,7 +52,13 @@ def explained(
 
 
 def report(error: TemperError, speaker: str = "") -> int:
-    """Send `error` to who asked for lines, else print it on standard error, after `speaker`; return the exit code."""
+    """Send `error` to who asked for lines, else print it on standard error, after `speaker`; return the exit code.
+
+    One of several processes leaves it in a file; the one that started them says it.
+    """
+    write_error(error)
+    if any(os.environ.get(name) == value for name, value in INNER.items()):
+        return AGAIN if isinstance(error, Unavailable) else 1
     if asked("error"):
         print()  # a library may have left a line unfinished
         send("error", as_json(error))

@@ -4,9 +4,17 @@ import difflib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
@@ -56,6 +64,16 @@ class Settings(BaseModel):
                 raise ValueError("a number is expected")
         return value
 
+
+def _named(value: str) -> str:
+    """`value`, a path; `ValueError` where it names nothing, at which DVC breaks."""
+    if not value.strip() or "\0" in value:
+        raise ValueError("a path is expected, and this names none")
+    return value
+
+
+Location = Annotated[str, AfterValidator(_named)]
+"""A path from the project's root."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -213,7 +231,10 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
     where = f"{path}:{line}" if (line := _line(document, location)) else f"{path}"
     if fault["type"] == "extra_forbidden":
         known = _known(model, fault["loc"][:-1])
+        below = _below(model, fault["loc"])
         advice = hint(str(location[-1]), known, "known keys here") if known else "remove it."
+        if below:
+            advice = f"did you mean '{'.'.join(map(str, (*location[:-1], below, location[-1])))}'?"
         return f"{where}: unknown key '{key}'; {advice}"
     if fault["type"] == "missing":
         return f"{where}: the key '{key}' is missing; add it."
@@ -244,13 +265,23 @@ def _line(document: Any, location: tuple[Any, ...]) -> int | None:
     return line
 
 
-def _known(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
-    """Field names of the model that `location` points into."""
+def _below(model: type[BaseModel], location: tuple[Any, ...]) -> str | None:
+    """The only section beside an unknown key that knows a key of this name."""
+    sections = [
+        name
+        for name, field in _known(model, location[:-1]).items()
+        if [str(location[-1]) in nested.model_fields for nested in models_in(field.annotation)] == [True]
+    ]
+    return sections[0] if len(sections) == 1 else None
+
+
+def _known(model: type[BaseModel], location: tuple[Any, ...]) -> dict[str, Any]:
+    """Fields, by name, of the model that `location` points into."""
     for part in location:
         if (field := model.model_fields.get(str(part))) is None:
             continue  # the number of an item, or a name in a mapping
         nested = models_in(field.annotation)
         if len(nested) != 1:
-            return []
+            return {}
         model = nested[0]
-    return list(model.model_fields)
+    return dict(model.model_fields)

@@ -26,6 +26,11 @@ class State:
         return self.state / "accepted"
 
     @property
+    def params_before(self) -> Path:
+        """params.yaml as it was before temper last changed it."""
+        return self.state / "params.before.yaml"
+
+    @property
     def worktrees(self) -> Path:
         """Checkouts of deployed runs, a folder each, with their locks."""
         return self.state / "runs"

@@ -9,6 +9,7 @@ Words alone suit short rows: one word changed in a request of ten leaves a simil
 three. They are blind to order, which tells long documents apart; there `shingle: 3` or `5` is stricter.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from tasks.dedup.link import link_clusters
 from tasks.dedup.minhash import MinHash
-from tasks.dedup.store import Store
+from tasks.dedup.store import InOrder, Store, by_threads
 
 
 def clusters(
@@ -29,6 +30,7 @@ def clusters(
     shingle: int = 1,
     seed: int = 0,
     threads: int | None = None,
+    in_order: InOrder | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> npt.NDArray[np.int64]:
     """For each of N texts the number (from 0) of the first text of its cluster: its own where it is alone or the first.
@@ -47,6 +49,7 @@ def clusters(
         shingle: Number of neighbouring words that are compared as one.
         seed: Chooses the hash functions; another seed may miss other pairs.
         threads: Workers that hash; default: one a processor that this process may use.
+        in_order: Carries the hashing out in place of threads, such as `ordered` of an engine.
         report: Called with the number of texts read so far.
     """
     if not 0 < threshold <= 1:
@@ -56,5 +59,11 @@ def clusters(
     scratch.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="near-", dir=scratch) as folder:
         store = Store(Path(folder))
-        store.fill(batches, MinHash.at(threshold, seed), shingle, threads, report)
+        store.fill(
+            batches,
+            MinHash.at(threshold, seed),
+            shingle,
+            in_order or by_threads(threads or len(os.sched_getaffinity(0))),
+            report,
+        )
         return link_clusters(store, threshold)

@@ -23,6 +23,25 @@ Rows = npt.NDArray[np.int64]
 
 Hashed = tuple[Bags, npt.NDArray[np.uint64]]
 
+InOrder = Callable[[Callable[[list[str]], Hashed], Iterable[list[str]]], Iterator[Hashed]]
+"""`map`, carried out by threads, processes or a cluster."""
+
+
+class Signing:
+    """Makes the sets and the bands' keys of some texts."""
+
+    def __init__(self, minhash: MinHash, shingle: int) -> None:
+        self._minhash, self._hasher = minhash, Hasher(shingle)
+
+    def __call__(self, texts: list[str]) -> Hashed:
+        """The sets, and the keys `[1 + bands, n]`."""
+        bags = self._hasher.bags(texts)
+        full = np.flatnonzero(bags.sizes)
+        keys = np.zeros((1 + self._minhash.bands, len(texts)), np.uint64)
+        if len(full):
+            keys[:, full] = self._minhash.keys(bags.words, np.cumsum(bags.sizes[full]) - bags.sizes[full])
+        return bags, keys
+
 
 class Store:
     """Files in a folder of its own, in the order of texts: `words` (uint32); `starts` (int64, where each text's words
@@ -81,28 +100,19 @@ class Store:
         batches: Iterable[list[str]],
         minhash: MinHash,
         shingle: int,
-        threads: int | None,
+        in_order: InOrder,
         report: Callable[[int], None],
     ) -> None:
-        """Hash every text and keep what `linked` needs; the files are the same for any number of threads."""
-        hasher = Hasher(shingle)
+        """Hash every text and keep what `linked` needs; the files are the same whoever carries that out."""
         self.bands = [self.folder / f"band-{number}" for number in range(1 + minhash.bands)]
         done, end = 0, 0
-
-        def work(texts: list[str]) -> Hashed:
-            bags = hasher.bags(texts)
-            full = np.flatnonzero(bags.sizes)
-            keys = np.zeros((1 + minhash.bands, len(texts)), np.uint64)
-            if len(full):
-                keys[:, full] = minhash.keys(bags.words, np.cumsum(bags.sizes[full]) - bags.sizes[full])
-            return bags, keys
 
         with ExitStack() as stack:
             words = stack.enter_context((self.folder / "words").open("wb"))
             starts = stack.enter_context((self.folder / "starts").open("wb"))
             np.zeros(1, np.int64).tofile(starts)
             bands = [stack.enter_context(path.open("wb")) for path in self.bands]
-            for bags, keys in _in_order(work, _blocks(batches), threads or len(os.sched_getaffinity(0))):
+            for bags, keys in in_order(Signing(minhash, shingle), _blocks(batches)):
                 bags.words.tofile(words)
                 for band, key in zip(bands, keys, strict=True):
                     key.tofile(band)
@@ -128,13 +138,17 @@ def _blocks(batches: Iterable[list[str]]) -> Iterator[list[str]]:
         yield block
 
 
-def _in_order(work: Callable[[list[str]], Hashed], blocks: Iterable[list[str]], threads: int) -> Iterator[Hashed]:
-    """`map` over a few blocks ahead, results in the order of blocks."""
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Hashed]] = deque()
-        for block in blocks:
-            waiting.append(pool.submit(work, block))
-            if len(waiting) > threads:
+def by_threads(threads: int) -> InOrder:
+    """`map` by so many threads over a few blocks ahead, results in the order of blocks."""
+
+    def in_order(work: Callable[[list[str]], Hashed], blocks: Iterable[list[str]]) -> Iterator[Hashed]:
+        with ThreadPoolExecutor(threads) as pool:
+            waiting: deque[Future[Hashed]] = deque()
+            for block in blocks:
+                waiting.append(pool.submit(work, block))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+
+    return in_order

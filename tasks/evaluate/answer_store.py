@@ -1,8 +1,9 @@
 """What is answered already, so that an evaluation that was killed goes on where it was.
 
-Rows are recorded as soon as their batch is done, and never asked again; at most one batch is. Its rows that were done
-before the kill are asked once more with it: it takes as long as its longest row either way, and without them the others
-would be computed in another shape, which may turn a close decision, so that the outputs would tell of the kill.
+Rows are recorded as soon as their batch is done, and never asked again; at most those batches are that were worked on.
+Rows of such a batch that were done before the kill are asked once more with it: it takes as long as its longest row
+either way, and without them the others would be computed in another shape, which may turn a close decision, so that the
+outputs would tell of the kill.
 
 A batch's key is the hash of its token ids and of all that decides its answers; the record's name is the hash of the
 model, the tokenizer and the machinery. Nothing else can be answered from it, and the stage removes it at its end: no
@@ -11,7 +12,7 @@ later run finds a stale answer.
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,20 +44,22 @@ class AnswerStore:
             self._known[entry["key"]] = entry["answers"]
         os.truncate(self._file, complete_bytes)
 
-    def get_or_compute(self, batch: Any, compute: Callable[[], list[Any]]) -> list[Any]:
-        """The answers to `batch` (a JSON value): those on record, or what `compute` gives, which is then recorded.
+    def each(self, batches: list[Any], compute: Callable[[list[Any]], Iterator[list[Any]]]) -> Iterator[list[Any]]:
+        """The answers to each of `batches` (JSON values): those on record, or what `compute` gives of the others.
 
-            store.get_or_compute([[1, 2, 3]], lambda: [["an answer", 2, "stop"]])
+            store.each([[[1, 2, 3]]], lambda unknown: iter([[["an answer", 2, "stop"]]]))
 
-        Answers are JSON values, so a tuple comes back as a list.
+        They are recorded as they come. Answers are JSON values, so a tuple comes back as a list.
         """
-        key = fingerprint(batch)
-        if key not in self._known:
-            self._known[key] = json.loads(json.dumps(compute()))
-            with self._file.open("ab") as file:
-                file.write(json.dumps({"key": key, "answers": self._known[key]}).encode() + b"\n")
-        answers: list[Any] = self._known[key]
-        return answers
+        keys = [fingerprint(batch) for batch in batches]
+        unknown = {key: batch for key, batch in zip(keys, batches, strict=True) if key not in self._known}
+        computed = compute(list(unknown.values())) if unknown else iter(())
+        for key in keys:
+            if key not in self._known:
+                self._known[key] = json.loads(json.dumps(next(computed)))
+                with self._file.open("ab") as file:
+                    file.write(json.dumps({"key": key, "answers": self._known[key]}).encode() + b"\n")
+            yield self._known[key]
 
 
 def identity(folders: list[Path], facts: Any) -> str:

@@ -68,8 +68,8 @@ def chat_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> Any:
-    """The candidate's model on the best device, set to decode greedily and to stop where turns end.
+def load(candidate: str, settings: Settings, every: list[Path], tokenizer: Any) -> Any:
+    """The model in the candidate's `folders`, on the best device, set to decode greedily and to stop where turns end.
 
     Every candidate gets the same generation settings: some bases bring a repetition penalty or sampling of their own,
     and some a wrong eos, which would let an answer run on. It stops at the tokenizer's eos and at every token that the
@@ -79,7 +79,7 @@ def load(candidate: str, settings: Settings, paths: Paths, tokenizer: Any) -> An
     from transformers import GenerationConfig
 
     device = "cuda" if torch.cuda.is_available() else None
-    first, *more = every = folders(candidate, settings, paths)
+    first, *more = every
     model: Any
     if file := gguf_file(first):
         from tasks.models.gguf.model import LlamaCpp

@@ -6,9 +6,8 @@ Shapes: `B` rows of a batch, `T` tokens, `V` vocabulary. Ids and masks are (B, T
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -50,13 +49,27 @@ class Answer:
     """The answer with its control tokens, of which calls of tools are made; of an endpoint its calls, as JSON."""
 
 
+CarriedOut = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+"""`map`, carried out by processes or a cluster."""
+
+
 class Engine:
     """A model on its device, with the limits of a batch and the record of what is done."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, *, context: int, batch_size: int, batch_tokens: int, store: AnswerStore
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        context: int,
+        batch_size: int,
+        batch_tokens: int,
+        store: AnswerStore,
+        carried_out: CarriedOut | None = None,
     ) -> None:
+        """`carried_out`: has the batches worked on; None: this process works on one after the other."""
         self.model, self.tokenizer, self.context, self.store = model, tokenizer, context, store
+        self._carried_out: CarriedOut = carried_out or map
         self._rows, self._tokens = batch_size, batch_tokens
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
         plain = model.get_base_model() if hasattr(model, "peft_config") else model
@@ -76,11 +89,9 @@ class Engine:
         Answers come in the order of `prompts`.
         """
         answers: dict[int, Answer] = {}
-        for indices in batches([len(ids) + max_new_tokens for ids in prompts], self._rows, self._tokens):
-            batch = [prompts[index] for index in indices]
-            rows = self.store.get_or_compute(
-                ["answers", batch, max_new_tokens, list(stops)], partial(self._generate, batch, max_new_tokens, stops)
-            )
+        parts = list(batches([len(ids) + max_new_tokens for ids in prompts], self._rows, self._tokens))
+        asked = [["answers", [prompts[index] for index in part], max_new_tokens, list(stops)] for part in parts]
+        for indices, rows in zip(parts, self.store.each(asked, self._computed), strict=True):
             answers.update({index: Answer(*answer) for index, answer in zip(indices, rows, strict=True)})
             report(len(answers))
         return [answers[index] for index in range(len(prompts))]
@@ -100,12 +111,23 @@ class Engine:
             max(len(context) + len(continuation), len(continuation) * vocabulary // LOGITS)
             for context, continuation in fitting
         ]
-        for indices in batches(sizes, self._rows, self._tokens):
-            batch = [fitting[index] for index in indices]
-            scored = self.store.get_or_compute(["likelihoods", batch], partial(self._score, batch))
+        parts = list(batches(sizes, self._rows, self._tokens))
+        asked = [["likelihoods", [fitting[index] for index in part]] for part in parts]
+        for indices, scored in zip(parts, self.store.each(asked, self._computed), strict=True):
             likelihoods.update({index: (value, greedy) for index, (value, greedy) in zip(indices, scored, strict=True)})
             report(len(likelihoods))
         return [likelihoods[index] for index in range(len(pairs))]
+
+    def compute(self, asked: list[Any]) -> list[Any]:
+        """Work on one batch, as `answers` or `likelihoods` put it."""
+        kind, batch, *limits = asked
+        if kind == "likelihoods":
+            return self._score(batch)
+        max_new_tokens, stops = limits
+        return self._generate(batch, max_new_tokens, tuple(stops))
+
+    def _computed(self, asked: list[Any]) -> Iterator[list[Any]]:
+        return iter(self._carried_out(self.compute, asked))
 
     @torch.inference_mode()
     def _generate(self, batch: list[Ids], max_new_tokens: int, stops: tuple[str, ...]) -> list[Decoded]:

@@ -11,6 +11,8 @@ from tasks.core.errors import InputError
 from tasks.core.files import write_json, written
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
+from tasks.engine.chosen import Engine as Machinery
+from tasks.engine.chosen import chosen
 from tasks.evaluate import candidates
 from tasks.evaluate.answer_store import AnswerStore, identity
 from tasks.evaluate.calls import CallReader
@@ -20,6 +22,7 @@ from tasks.evaluate.prompting import ask_all, build_questions
 from tasks.evaluate.questions import Question, answer_room, rows, shots_used
 from tasks.evaluate.scores import scores
 from tasks.evaluate.settings import Settings
+from tasks.evaluate.spread import Origin, carried_out
 
 CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence."""
@@ -52,11 +55,11 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     candidates.check(candidate, settings, paths)
     held_out, not_asked = rows(paths.rows("test"), settings.limit)
     servers = settings.teachers(candidate)
-    results = (
-        ask_endpoint(held_out, candidate, settings, paths)
-        if servers
-        else ask_model(held_out, candidate, settings, paths)
-    )
+    if servers:
+        results = ask_endpoint(held_out, candidate, settings, paths)
+    else:
+        with chosen(paths) as machinery:
+            results = ask_model(held_out, candidate, settings, paths, machinery)
     columns = prediction_columns(
         held_out,
         results.questions,
@@ -115,11 +118,13 @@ def ask_endpoint(held_out: list[dict[str, Any]], candidate: str, settings: Setti
     return CandidateAnswers(questions, answers, {}, server.max_new_tokens, ReasoningReader(), CallReader())
 
 
-def ask_model(held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths) -> CandidateAnswers:
-    """A candidate that is a model here."""
+def ask_model(
+    held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths, machinery: Machinery
+) -> CandidateAnswers:
+    """A candidate that is a model here, or is sent from here to the nodes of a cluster."""
     *_, folder = folders = candidates.folders(candidate, settings, paths)
     tokenizer = candidates.chat_tokenizer(folder)
-    model = candidates.load(candidate, settings, paths, tokenizer)
+    model = candidates.load(candidate, settings, folders, tokenizer)
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
     max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
     questions = build_questions(held_out, candidate, settings, paths, tokenizer, context - max_new_tokens)
@@ -137,6 +142,7 @@ def ask_model(held_out: list[dict[str, Any]], candidate: str, settings: Settings
         store=AnswerStore(
             paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), context])
         ),
+        carried_out=carried_out(machinery, model, Origin(candidate, settings, folders, context)),
     )
     results = CandidateAnswers(
         questions,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tasks.core.settings import Choice, check_keys
+from tasks.core.settings import Choice, Location, check_keys
 from tasks.core.settings import Settings as Section
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.models.hub import Pinned
@@ -115,7 +115,7 @@ class Settings(Section):
     """Rows that are asked, the first ones of the test split; null for all."""
     threads: Positive = 1
     """CPU threads. Part of the result: another number adds in another order and may turn a close decision."""
-    models: dict[Name, str] = Field(default_factory=dict)
+    models: dict[Name, Location] = Field(default_factory=dict)
     """Further models to compare with, as NAME: FOLDER below the project's."""
     hosted: dict[Name, Hosted] = Field(default_factory=dict)
     """Further models to compare with, on the hub or behind an endpoint, by name."""

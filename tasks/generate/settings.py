@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.core.paths import PATHS
+from tasks.core.settings import Location
 from tasks.core.settings import Settings as Section
 from tasks.teacher.settings import Budget, Teacher
 
@@ -79,7 +80,7 @@ class Settings(Section):
     recipe: Recipe = "program"
     """`program`: rows from the grammar in the input. `instructions`, `documents`, `dialogues`, `preferences`, `magpie`:
     rows that a teacher makes. `none`: no rows, for those who bring their own data."""
-    input: str = str(PATHS.seed)
+    input: Location = str(PATHS.seed)
     """Folder that the recipe reads: the grammar's seed, seed tasks, documents, scenarios or prompts."""
     rows: int = Field(3000, ge=1)
     """Rows to ask for (rows); for `program` training rows, while other recipes leave the splits to `clean`. Without

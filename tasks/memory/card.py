@@ -1,36 +1,26 @@
-"""What the stages train and align take of a card's memory, by params.yaml and the configuration of the base alone.
+"""What the stages train and align take of the memory of cards, by params.yaml and the configuration of the base alone.
 
-    python -m tasks.memory.card           the cards of this machine
-    python -m tasks.memory.card 24GB      a card of 24 GiB
+    python -m tasks.memory.card                     the cards of this machine, each with a process of its own
+    python -m tasks.memory.card 24GB                a card of 24 GiB
+    python -m tasks.memory.card "80GB x 8 x 2" 1TB  two hosts of eight cards and 1 TiB of memory each, by each strategy
 
-A line a stage; an error for each that does not fit.
+A line a stage, or a table; an error for each that does not fit.
 """
 
-import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.core.errors import MachineError, SettingsError
 from tasks.core.paths import Paths
 from tasks.core.reporting import guarded
 from tasks.core.settings import PARAMS
+from tasks.memory import plans
+from tasks.memory.cluster import Cluster, parse, size
+from tasks.memory.table import ALWAYS, NAMES, gib
 from tasks.memory.ways import largest, smaller
-from tasks.memory.workloads import Training, trainings
-
-UNITS = {"": 2**30, "gb": 2**30, "gib": 2**30, "g": 2**30, "mb": 2**20, "mib": 2**20, "m": 2**20}
-"""Bytes of what cards are sold by: their GB are GiB, but for what the driver holds."""
-
-
-def parse(text: str) -> int:
-    """Bytes of `text`, such as 24GB, 80 GiB or 24564MiB; `ValueError` where it is no size."""
-    lowered = text.strip().lower().replace(" ", "")
-    number = lowered.rstrip("gmib")
-    unit = UNITS.get(lowered[len(number) :], 0)
-    size = float(number) * unit if re.fullmatch(r"\d{1,6}(\.\d+)?", number) else 0.0
-    if not 2**20 <= size < 2**50:
-        raise ValueError(f"{text!r} is no memory of a card")
-    return round(size)
+from tasks.memory.workloads import Training, launch_of, trainings
 
 
 def cards() -> list[tuple[str, int]]:
@@ -41,14 +31,12 @@ def cards() -> list[tuple[str, int]]:
     return [(card.name, int(card.total_memory)) for card in each]
 
 
-def check(size: str) -> Iterator[str]:
-    """Print a line a stage; yield a sentence for each that does not fit."""
-    if size:
-        try:
-            memory = parse(size)
-        except ValueError as error:
-            raise SettingsError(f"check --card: {error}; say it as in --card 24GB.") from None
-        name = f"a card of {gib(memory)}"
+def check(text: str = "", ram: str = "") -> Iterator[str]:
+    """Print a line, or a table, a stage; yield a sentence for each that does not fit."""
+    host = _memory(ram) if ram else 0
+    if text:
+        cluster = parse(text)
+        name = f"a card of {gib(cluster.memory)}"
     else:
         here = cards()
         if not here:
@@ -56,21 +44,29 @@ def check(size: str) -> Iterator[str]:
                 "check --card: this machine has no card that torch can use; say which one is meant, as in --card 24GB."
             )
         name, memory = min(here, key=lambda card: card[1])  # each process takes one
-        name = f"{name} of {gib(memory)}"
+        name, cluster = f"{name} of {gib(memory)}", Cluster(memory)
     for training in trainings(Path(PARAMS), Paths()):
-        yield from compare(training, name, memory)
+        launch = launch_of(training.tuned)
+        ours = cluster if cluster.cards else replace(cluster, cards=launch.processes, hosts=launch.nodes)
+        if ours.world == 1 and not host:
+            yield from compare(training, name, ours.memory)
+        else:
+            yield from plans.compare(training, ours, host)
+
+
+def _memory(text: str) -> int:
+    try:
+        return size(text, "memory of a host")
+    except ValueError as error:
+        raise SettingsError(f"check --ram: {error}; say it as in --ram 512GB.") from None
 
 
 def compare(training: Training, name: str, memory: int) -> Iterator[str]:
     """Print what `training` takes; yield a sentence where that is more than the `memory` bytes of the card `name`."""
     price = training.price()
-    parts = {
-        "weights": price.weights, "gradients": price.gradients, "optimiser": price.optimizer,
-        "activations": price.activations, "logits": price.logits, "overhead": price.overhead,
-    }  # fmt: skip
-    told = ", ".join(f"{part} {gib(size)}" for part, size in parts.items())
+    parts = ", ".join(f"{NAMES[part]} {gib(size)}" for part, size in price.parts.items() if part in ALWAYS or size)
     fits = price.total <= memory
-    print(f"{training.what}: {gib(price.total)} on {name}: {told}; {training.about()}")
+    print(f"{training.what}: {gib(price.total)} on {name}: {parts}; {training.about()}")
     if fits:
         print(f"{training.what}: fits, {gib(memory - price.total)} are left")
         print(most_at_once(training, memory))
@@ -106,17 +102,11 @@ def most_at_once(training: Training, memory: int) -> str:
     )
 
 
-def gib(size: int) -> str:
-    """`size` bytes for a person."""
-    return f"{size / 2**30:.2f} GiB"
-
-
 def main() -> int:
     """Return 0, or 1 where something does not fit."""
-    size = "".join(sys.argv[1:])
 
     def work() -> None:
-        if faults := list(check(size)):
+        if faults := list(check(*sys.argv[1:])):
             raise MachineError("\n".join(faults))
 
     return guarded("train", work)

@@ -4,40 +4,40 @@ A pass of 80 layers takes a minute even without numbers, one of 2 and one of 4 t
 """
 
 import copy
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from tasks.training.settings import Tuning
+
+Need = TypeVar("Need")
 
 SHALLOW = (2, 4)
 """Layers of the models that are looked at."""
 
 
-@dataclass(frozen=True)
-class Need:
-    """Bytes of weights, gradients, what rounding left over, the most in use in a pass, and logits then.
-
-    `trained`, `largest`: weights that are trained, and the most of them in a tensor.
-    """
-
-    weights: int
-    trained: int
-    gradients: int
-    remainders: int
-    largest: int
-    peak: int
-    logits: int
-
-
 def by_layers(config: Any, tuning: Tuning, need: Callable[[Any], Need]) -> Need:
-    """`need` of transformers' `config`: of shallow copies where its layers are alike, else of the whole."""
+    """`need` of transformers' `config`: of shallow copies where its layers are alike, else of the whole.
+
+    Need: a dataclass of numbers, of `Counter`s, and of dataclasses of them.
+    """
     count = getattr(config, "num_hidden_layers", 0)
     if count <= SHALLOW[1] or not alike(config, tuning):
         return need(config)
-    few, more = (asdict(need(shallow(config, layers))) for layers in SHALLOW)
-    steps = (count - SHALLOW[0]) / (SHALLOW[1] - SHALLOW[0])
-    return Need(**{name: round(few[name] + (more[name] - few[name]) * steps) for name in few})
+    few, more = (need(shallow(config, layers)) for layers in SHALLOW)
+    extended: Need = _extended(few, more, (count - SHALLOW[0]) / (SHALLOW[1] - SHALLOW[0]))
+    return extended
+
+
+def _extended(few: Any, more: Any, steps: float) -> Any:
+    """`few`, and `steps` times what `more` has beyond it."""
+    if isinstance(few, int):
+        return round(few + (more - few) * steps)
+    if isinstance(few, Counter):
+        return Counter({key: _extended(few[key], more[key], steps) for key in few | more})
+    names = [field.name for field in fields(few)]
+    return type(few)(**{name: _extended(getattr(few, name), getattr(more, name), steps) for name in names})
 
 
 def alike(config: Any, tuning: Tuning) -> bool:

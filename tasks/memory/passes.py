@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from tasks.memory.private_torch import LiveBytes
 from tasks.memory.skeleton import Skeleton
+from tasks.memory.tensors import blocks_of
 from tasks.training.methods import METHODS
 from tasks.training.settings import Batched
 
@@ -53,6 +54,20 @@ class Pass:
     """Logits, their copies and their gradients."""
 
 
+@dataclass(frozen=True)
+class Stages:
+    """A pass of which no gradient stays, as where each goes to its card as soon as it is there."""
+
+    loss: Pass
+    """Until the gradient comes to the last of the model's blocks."""
+    kept: int
+    """Bytes in use then."""
+    blocks: Pass
+    """While it goes through the blocks."""
+    embedding: Pass
+    """Afterwards; as `blocks` where it stops at the first one."""
+
+
 class _TiledLoss(torch.autograd.Function):
     """The loss as trl's tiles take memory for it; its value says nothing."""
 
@@ -81,23 +96,76 @@ def _tile(hidden: Any, weight: Any, tile_type: Any) -> None:
 
 def measure_pass(skeleton: Skeleton, batch: Batch, *, accumulated: bool = False) -> Pass:
     """What a pass of the model takes for `batch`. `accumulated`: gradients of an earlier pass are there already."""
-    model, bfloat16 = skeleton.model, skeleton.bfloat16
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    vocabulary = model.config.get_text_config().vocab_size
-    widths = () if batch.scores else (vocabulary, min(TILE_WIDTH, vocabulary))
-    live = LiveBytes([*model.parameters(), *model.buffers()], widths)
+    trained = [weight for weight in skeleton.model.parameters() if weight.requires_grad]
+    live = _counter(skeleton.model, batch)
     with skeleton.mode, live:
         if accumulated:
             for weight in trained:
                 weight.grad = torch.zeros_like(weight)
-        computing: Any = torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext()
-        with computing:
-            loss = _loss(model, batch, torch.bfloat16 if bfloat16 else torch.float32)
+        loss = _forward(skeleton, batch)
         loss.backward()
         del loss
         for weight in trained:
             weight.grad = None
     return Pass(live.peak, live.logits)
+
+
+def measure_stages(skeleton: Skeleton, batch: Batch, *, cached: bool) -> Stages:
+    """What a pass of the model takes for `batch` where a gradient goes to its card as soon as it is there.
+
+    `cached`: autocast keeps the 16 bits that it makes of a weight till the end of the pass forward.
+    """
+    live = _counter(skeleton.model, batch)
+    ends: list[Any] = []
+    stages: list[Pass] = []
+    kept: list[int] = []
+
+    def enter(_block: Any, inputs: Any, named: Any) -> None:
+        ends[1:] = []
+        ends[:1] = ends[:1] or [named["hidden_states"] if "hidden_states" in named else inputs[0]]
+
+    def leave(_block: Any, _inputs: Any, output: Any) -> None:
+        ends[1:] = [output[0] if isinstance(output, tuple) else output]
+
+    def arrive(_gradient: Any) -> None:
+        stages.append(Pass(live.peak, live.logits))
+        kept.append(live.now)
+        live.begin_anew()
+
+    trained = [weight for weight in skeleton.model.parameters() if weight.requires_grad]
+    hooks = [weight.register_post_accumulate_grad_hook(_drop) for weight in trained]
+    blocks = blocks_of(skeleton.model)
+    of_blocks = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks]
+    of_blocks += [block.register_forward_hook(leave) for block in blocks]
+    with skeleton.mode, live:
+        loss = _forward(skeleton, batch, cached)
+        for hook in of_blocks:
+            hook.remove()
+        hooks += [end.register_hook(arrive) for end in ends if end.requires_grad]
+        ends.clear()
+        loss.backward()
+        del loss
+    for hook in hooks:
+        hook.remove()
+    last = Pass(live.peak, live.logits)
+    first, then = stages[:1] or [last], stages[1:] or [last]
+    return Stages(loss=first[0], kept=(kept or [0])[0], blocks=then[0], embedding=last)
+
+
+def _drop(weight: Any) -> None:
+    weight.grad = None
+
+
+def _counter(model: Any, batch: Batch) -> LiveBytes:
+    vocabulary = model.config.get_text_config().vocab_size
+    widths = () if batch.scores else (vocabulary, min(TILE_WIDTH, vocabulary))
+    return LiveBytes([*model.parameters(), *model.buffers()], widths)
+
+
+def _forward(skeleton: Skeleton, batch: Batch, cached: bool = True) -> Any:
+    computing: Any = torch.autocast("cpu", torch.bfloat16, cache_enabled=cached) if skeleton.bfloat16 else nullcontext()
+    with computing:
+        return _loss(skeleton.model, batch, torch.bfloat16 if skeleton.bfloat16 else torch.float32)
 
 
 def _loss(model: Any, batch: Batch, tile_type: Any) -> Any:

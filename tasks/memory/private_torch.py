@@ -35,6 +35,10 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._logits = self.logits = 0
         """Bytes of logits among those of `peak`."""
 
+    def begin_anew(self) -> None:
+        """Forget the most so far: `peak` and `logits` are of what comes."""
+        self.peak, self.logits = self.now, self._logits
+
     def __torch_dispatch__(
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -1,5 +1,6 @@
 """The base with what shall be tuned on it, without numbers: made from its configuration alone."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,9 +9,11 @@ from typing import Any
 import torch
 
 from tasks.memory.private_torch import fake_tensors
+from tasks.memory.tensors import Parts, divide
 from tasks.models.classes import auto_class
 from tasks.models.compact import HALVES, compact
 from tasks.training.adapters import attach
+from tasks.training.coverage import quantizable
 from tasks.training.dtypes import holding, keeps_halves
 from tasks.training.estimate import QUANTIZED_BITS
 from tasks.training.methods import METHODS
@@ -38,6 +41,8 @@ class Skeleton:
     """The most numbers in a trained tensor."""
     unpacked: int
     """Bytes of the largest quantised layer as it is unpacked to compute with it; 0 where none is quantised."""
+    parts: Parts
+    """Its tensors, as cards divide them among each other."""
 
 
 def build(
@@ -51,15 +56,17 @@ def build(
     half, quantized = half_type(config, tuning), tuning.quantized
     with torch.device("meta"), TemporaryDirectory(prefix="temper-") as scratch:
         model = _empty(config, half or torch.float32, scores)
-        layers = _quantized_layers(model) if quantized else []
+        layers = _quantized_layers(model) if quantized else {}
         if half is not None:
             compact(model, half, experts=bfloat16)
-        for layer in layers:  # bitsandbytes' own, which unpack one after the other to what is computed in
-            layer.__class__ = torch.nn.Linear
-            layer.to(torch.bfloat16 if bfloat16 else torch.float32)
+        for layer, kind in layers.items():  # bitsandbytes' own, which unpack one after the other to what is computed in
+            layer.__class__ = kind
+            layer.weight.data = layer.weight.data.to(torch.bfloat16 if bfloat16 else torch.float32)
         model = attach(
             what, plain(tuning), model, None, Path(scratch), False, task="SEQ_CLS" if scores else "CAUSAL_LM"
         )
+    for layer in layers:
+        layer.register_forward_hook(_in_type_of_input)
     mode = fake_tensors()
     with mode:
         _fill(model)
@@ -70,7 +77,8 @@ def build(
     inside = {id(weight) for weight in of_layers}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
     rest = sum(weight.numel() * weight.element_size() for weight in model.parameters() if id(weight) not in inside)
-    packed = sum(weight.numel() for weight in of_layers) * QUANTIZED_BITS[quantized] / 8 if quantized else 0.0
+    bits = QUANTIZED_BITS[quantized] if quantized else 0.0
+    packed = sum(weight.numel() for weight in of_layers) * bits / 8
     rounded = sum(weight.numel() for weight in trained if weight.dtype in HALVES)
     return Skeleton(
         model=model,
@@ -82,7 +90,13 @@ def build(
         remainders=round(holding("BF16", tuning, trained=True).remainder * rounded),
         largest=max((weight.numel() for weight in trained), default=0),
         unpacked=max((weight.numel() * weight.element_size() for weight in of_layers), default=0),
+        parts=divide(model, dict.fromkeys(inside, bits)),
     )
+
+
+def _in_type_of_input(_layer: Any, inputs: Any, output: Any) -> Any:
+    """As bitsandbytes' layers answer: float32 to float32, whatever they compute in (`Linear4bit.forward`)."""
+    return output.to(inputs[0].dtype)
 
 
 def _fill(model: Any) -> None:
@@ -110,6 +124,15 @@ def half_type(config: Any, tuning: Tuning) -> Any:
     return stored if stored in HALVES and keeps_halves(tuning) else None
 
 
+def in_halves(config: Any, tuning: Tuning) -> tuple[Any, Tuning]:
+    """Both, so that matrices are held in bfloat16: as they are gathered where it is what is computed in."""
+    if METHODS[tuning.method].kind is None:
+        return config, tuning.model_copy(update={"weights": "bfloat16_stochastic"})
+    changed = copy.deepcopy(config)
+    changed.dtype = torch.bfloat16
+    return changed, tuning
+
+
 def plain(tuning: Tuning) -> Tuning:
     """`tuning` without what looks at numbers before training; it takes the same memory afterwards."""
     method = METHODS[tuning.method]
@@ -124,7 +147,7 @@ def _empty(config: Any, held: Any, scores: bool) -> Any:
     return kind.from_config(config, dtype=held, trust_remote_code=False)
 
 
-def _quantized_layers(model: Any) -> list[Any]:
-    """Its linear layers but the head, which bitsandbytes packs."""
+def _quantized_layers(model: Any) -> dict[Any, type]:
+    """The layers that bitsandbytes packs, and their classes: all that it can but the head."""
     head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    return [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) and layer is not head]
+    return {layer: type(layer) for layer in model.modules() if quantizable(layer) and layer is not head}

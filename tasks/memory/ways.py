@@ -42,6 +42,8 @@ def smaller(settings: Any, pricing: Pricing, memory: int, *, divides: bool = Tru
     for changes in _variants(settings):
         if len(ways) == WANTED:
             break
+        if any(way.changes.items() < changes.items() and changes.keys() - way.changes == {"optimizer"} for way in ways):
+            continue  # it fits without
         changed = settings.model_copy(update=changes)
         if (way := _fitting(changed, changes, pricing, memory, divides)) is not None:
             ways.append(way)
@@ -86,6 +88,10 @@ def _variants(settings: Any) -> Iterator[dict[str, Any]]:
     if method is None:
         return
     own = METHODS[method].kind is None
+    if own and settings.optimizer == "adamw_torch":  # the same steps, without a number a weight for a moment
+        yield {"optimizer": "adamw_torch_fused"}
+        if cheaper:
+            yield {**cheaper, "optimizer": "adamw_torch_fused"}
     if own and state_bytes(settings.optimizer) > state_bytes("adamw_8bit"):
         yield {**cheaper, "optimizer": "adamw_8bit"}
     if own:

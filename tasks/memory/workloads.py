@@ -1,9 +1,11 @@
 """What is trained, on what batches, as params.yaml and what is there of the data say: for pricing it beforehand."""
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings as Align
@@ -11,14 +13,18 @@ from tasks.base.settings import Settings as Base
 from tasks.core.errors import InputError
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import load, read
-from tasks.memory.passes import Batch, batch_of
-from tasks.memory.price import Price, price
+from tasks.memory.passes import Batch, Stages, batch_of
+from tasks.memory.price import Need, Price, measure, measure_divided, whole
+from tasks.memory.strategies import Plan, Work, plan
 from tasks.models.record import base_folder
 from tasks.models.skeleton import configured_base
 from tasks.template.settings import Settings as Template
 from tasks.train.settings import Settings as Train
+from tasks.training.launch import Launch
 from tasks.training.methods import METHODS
 from tasks.training.settings import Tuning
+
+Measured = TypeVar("Measured")
 
 ASSUMED = 2048
 """Tokens of the longest row where neither the data nor a setting tell."""
@@ -28,6 +34,11 @@ PAIRED = ("dpo", "kto", "orpo", "cpo", "simpo", "reward", "online_dpo")
 
 WHOLE = ("orpo", "cpo", "simpo", "online_dpo", "gkd")
 """Objectives for which trl 1.16 makes the logits of all positions at one time."""
+
+
+PASSES = {"fsdp2": (False, False), "zero2": (False, True), "zero3": (True, True)}
+"""How a strategy has weights that are computed with in 16 bits: whether it gathers them so, and whether autocast, which
+makes them so else, keeps what it makes to the end of the pass forward."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class Training:
     lengths: Lengths
     packed: bool = False
     card: bool = True
+    _measured: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def batch(self, settings: Any) -> Batch:
         """What goes through the model at one time."""
@@ -67,15 +79,59 @@ class Training:
         return Batch(lines, longest, labelled, masked=lines > 1, tiled=name not in WHOLE, scores=scores)
 
     def price(self, settings: Any = None) -> Price:
-        """What it takes by its settings, or by changed ones."""
+        """What each process takes by its settings, or by changed ones."""
         settings = settings or self.tuned
-        bfloat16 = settings.dtype != "float32" if self.card else _computes_in_bfloat16(settings, self.config)
-        cost = price(
-            self.what, self.config, settings, settings, self.batch(settings), bfloat16=bfloat16, card=self.card
+        launch = launch_of(settings)
+        return self.plan(launch.strategy, launch.world, settings, offload=launch.offload).price
+
+    def plan(self, strategy: str, cards: int, settings: Any = None, *, offload: bool = False) -> Plan:
+        """What each of `cards` takes under `strategy`, by its settings or by changed ones. DDP offloads nothing."""
+        settings = settings or self.tuned
+        need, copies = self.need(settings), 2 if self._compares(settings) else 1
+        if strategy == "ddp":
+            cost = whole(need, settings.optimizer, card=self.card, processes=cards)
+            return Plan(replace(cost, weights=copies * cost.weights))
+        work = Work(
+            need=need,
+            stages=self.stages(strategy, settings),
+            optimizer=settings.optimizer,
+            cards=cards,
+            computing=self.computing(settings),
+            card=self.card,
+            accumulated=settings.gradient_accumulation > 1,
+            copies=copies,
         )
-        whole = METHODS[settings.method].kind is None
-        compared = self.what == "align" and OBJECTIVES[settings.objective].uses_reference
-        return replace(cost, weights=2 * cost.weights) if whole and compared else cost  # with a copy of itself
+        return plan(strategy, work, offload=offload)
+
+    def need(self, settings: Any) -> Need:
+        """What it takes on one card; known after the first call."""
+        return self._once("", settings, measure)
+
+    def stages(self, strategy: str, settings: Any) -> Stages:
+        """What its passes take where cards divide what `strategy` divides; known after the first call."""
+        halves, cached = PASSES[strategy]
+        return self._once(strategy, settings, partial(measure_divided, halves=halves, cached=cached))
+
+    def _once(self, name: str, settings: Any, measuring: Callable[..., Measured]) -> Measured:
+        key = f"{name} {settings.model_copy(update={'optimizer': ''}).model_dump_json()}"  # passes do not know it
+        if key not in self._measured:
+            self._measured[key] = measuring(
+                self.what, self.config, settings, settings, self.batch(settings), bfloat16=self._bfloat16(settings)
+            )
+        measured: Measured = self._measured[key]
+        return measured
+
+    def computing(self, settings: Any) -> int:
+        """Bytes of a number in the type that is computed in."""
+        return 2 if self._bfloat16(settings) else 4
+
+    def _bfloat16(self, settings: Any) -> bool:
+        return settings.dtype != "float32" if self.card else _computes_in_bfloat16(settings, self.config)
+
+    def _compares(self, settings: Any) -> bool:
+        """Whether a copy of the model is there to compare with."""
+        own = METHODS[settings.method].kind is None
+        return own and self.what == "align" and OBJECTIVES[settings.objective].uses_reference
 
     def looks_at_whole_batch(self) -> bool:
         """Whether the loss of a batch is another than that of its parts, so that passes cannot be split or joined."""
@@ -93,6 +149,11 @@ class Training:
             f"{settings.method}, {settings.optimizer}, batches of {batch.lines} x {batch.tokens} tokens "
             f"({self.lengths.source}), attention {attention(self.config)}, {loss}, {kept}"
         )
+
+
+def launch_of(settings: Any) -> Launch:
+    """How many processes train by `settings`, and what each of them holds."""
+    return getattr(settings, "launch", None) or Launch(processes=getattr(settings, "processes", 1))
 
 
 def _computes_in_bfloat16(settings: Any, config: Any) -> bool:

@@ -94,19 +94,32 @@ COMPACT = {torch.nn.Linear: CompactLinear, Conv1D: CompactConv1D, torch.nn.Embed
 
 def _compact_class(module: Any) -> type | None:
     """The class that takes the place of the module's own; None where there is none."""
-    if type(module) in (*COMPACT.values(), CompactScaledEmbedding):
-        return type(module)
-    if isinstance(module, torch.nn.Embedding) and type(module).__name__.endswith("ScaledWordEmbedding"):
+    kind = type(module)
+    if kind.__name__.startswith("FSDP"):  # torch has put a class of its own before the layer's
+        from torch.distributed.fsdp import FSDPModule  # takes a second
+
+        inner = _compact_of(kind.__mro__[kind.__mro__.index(FSDPModule) + 1])
+        return type(f"FSDP{inner.__name__}", (FSDPModule, inner), {}) if inner else None
+    return _compact_of(kind)
+
+
+def _compact_of(kind: type) -> type | None:
+    if kind in (*COMPACT.values(), CompactScaledEmbedding):
+        return kind
+    if issubclass(kind, torch.nn.Embedding) and kind.__name__.endswith("ScaledWordEmbedding"):
         return CompactScaledEmbedding
-    return COMPACT.get(type(module))
+    return COMPACT.get(kind)
 
 
-def compact(model: Any, kind: torch.dtype, *, experts: bool = False, rounding: bool = False) -> Any:
+def compact(
+    model: Any, kind: torch.dtype, *, experts: bool = False, rounding: bool = False, divided: bool = False
+) -> Any:
     """`model` with the weights of `COMPACT` layers in 16 bits, and with all other weights and buffers in float32.
 
     Weights that are wider become `kind` where that loses nothing, or all of them with `rounding`. `experts`: those that
     are stored as one tensor for all may have bfloat16 too; transformers multiplies them in the type that they have, so
-    this is for arithmetic in bfloat16. A weight that a layer of another class shares is wide.
+    this is for arithmetic in bfloat16. A weight that a layer of another class shares is wide. `divided`: each process
+    holds a part of the weights, which stay as they were loaded: torch's FSDP2 takes one type for those of a block.
     """
     layers = {module: own for module in model.modules() if (own := _compact_class(module))}
     shared = {id(weight) for module in model.modules() if module not in layers for weight in _own(module)}
@@ -117,7 +130,7 @@ def compact(model: Any, kind: torch.dtype, *, experts: bool = False, rounding: b
     if experts:
         stacks = (weight for module in model.modules() for weight in _own(module) if _is_stack(module, weight))
         small |= {id(weight) for weight in stacks}
-    for weight in model.parameters():
+    for weight in () if divided else model.parameters():
         if id(weight) not in small:
             weight.data = widened(weight.data)
         elif weight.dtype == torch.float32 and (rounding or torch.equal(weight.data.to(kind).float(), weight.data)):
@@ -161,7 +174,7 @@ def widened(values: torch.Tensor) -> torch.Tensor:
 def widen_trained(model: Any) -> None:
     """Give the weights of `model` that are trained 32 bits: in 16, most steps are too small to change them."""
     for weight in model.parameters():
-        if weight.requires_grad:
+        if weight.requires_grad and weight.dtype in HALVES:
             weight.data = widened(weight.data)
 
 

@@ -105,6 +105,13 @@ def revert(weights: dict[str, Any], layout: Any) -> dict[str, Any]:
     return dict(revert_weight_conversion(layout, weights))
 
 
+def is_converted(model: Any) -> bool:
+    """Whether weights of `model` are put together of several tensors of its files, or taken apart."""
+    from transformers.core_model_loading import WeightConverter
+
+    return any(isinstance(rule, WeightConverter) for rule in getattr(model, "_weight_conversions", None) or ())
+
+
 def locate(model: Any, folder: Path) -> None:
     """Have a model say that it was loaded from `folder`."""
     model.config._name_or_path = model.name_or_path = str(folder)

@@ -13,6 +13,7 @@ from tasks.models.classes import auto_class, from_pretrained, model_config
 from tasks.models.compact import HALVES, compact
 from tasks.models.loading import bits_and_bytes
 from tasks.models.shards import stored_tensors
+from tasks.training import sharding
 from tasks.training.adapters import INITIAL
 from tasks.training.arguments import bfloat16, width
 from tasks.training.dtypes import keeps_halves
@@ -30,9 +31,10 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     alike = len(stored) == len(halves) == 1 and not tuning.quantized
     kind = torch.bfloat16 if rounded else halves[0] if halves and keeps_halves(tuning) else None
     options = tuning.attention_options | (_quantization(tuning.quantized, halved) if tuning.quantized else {})
+    options |= sharding.loading(settings)
     model = from_pretrained(folder, dtype=kind if kind and alike else torch.float32, **options)
     if kind:
-        compact(model, kind, experts=halved, rounding=rounded)
+        compact(model, kind, experts=halved, rounding=rounded, divided=sharding.is_shared(model))
     if next(model.parameters()).dtype in HALVES:
         _compute_buffers(model, config)
     text = model.config.get_text_config()
@@ -96,7 +98,12 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
     with warnings.catch_warnings():
         # said of the copy as it was before training, which peft loads for the difference and puts away again
         warnings.filterwarnings("ignore", message="(PiSSA|OLoRA) changes the base weights")
-        model.save_pretrained(out, **options)
+        if sharding.is_shared(model) and not hasattr(model, "peft_config"):
+            _save_shared(model, out)
+        elif sharding.is_shared(model):  # peft would gather the base, for which all processes have to meet
+            model.save_pretrained(out, state_dict=sharding.own_weights(model), **options)
+        else:
+            model.save_pretrained(out, **options)
     (out / "README.md").unlink(missing_ok=True)
     config = out / "adapter_config.json"
     if config.exists():
@@ -108,6 +115,16 @@ def save(model: Any, out: Path, base: str, start: Path | None = None) -> None:
         if values.get("ensure_weight_tying") and (saved := values.get("modules_to_save")):
             values["modules_to_save"] = _tied_again(saved, model)
         write_json(config, values)
+
+
+def _save_shared(model: Any, out: Path) -> None:
+    """As transformers' `save_pretrained`, with no process that holds all weights at one time."""
+    model.config.dtype = str(model.dtype).partition(".")[2]
+    model.config.architectures = [type(model).__name__.removeprefix("FSDP")]
+    model.config.save_pretrained(out)
+    if model.can_generate():
+        model.generation_config.save_pretrained(out)
+    sharding.save_weights(model, out)
 
 
 def _tied_again(saved: list[str], model: Any) -> list[str]:

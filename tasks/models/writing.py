@@ -48,11 +48,15 @@ class PlannedTensor(TensorSpec):
 
 
 def write(
-    folder: Path, files: dict[str, dict[str, PlannedTensor]], done: Callable[[int], None] = lambda _: None
+    folder: Path,
+    files: dict[str, dict[str, PlannedTensor]],
+    done: Callable[[int], None] = lambda _: None,
+    workers: int = WORKERS,
 ) -> None:
     """Write `files` (name of the file, then of the tensor) into `folder`, with an index where they are several.
 
-    `done` gets the bytes written so far. Raises `MachineError` at once where the disk has too little room.
+    `done` gets the bytes written so far. With one of `workers` the tensors are made in the order of `order`. Raises
+    `MachineError` at once where the disk has too little room.
     """
     needed = sum(tensor.size for tensors in files.values() for tensor in tensors.values())
     free = shutil.disk_usage(folder).free
@@ -64,7 +68,7 @@ def write(
     total = 0
     pending: deque[tuple[_Job, Future[None]]] = deque()
     synced: list[Future[None]] = []
-    with ExitStack() as opened, ThreadPoolExecutor(WORKERS) as makers, ThreadPoolExecutor(1) as syncer:
+    with ExitStack() as opened, ThreadPoolExecutor(workers) as makers, ThreadPoolExecutor(1) as syncer:
         jobs: Iterator[_Job | None] = chain(_jobs(folder, files, opened), [None])
         for job in jobs:
             while len(pending) == AHEAD or (pending and job is None):
@@ -130,7 +134,7 @@ def _jobs(folder: Path, files: dict[str, dict[str, PlannedTensor]], opened: Exit
     """Every tensor in the order of its place; a file is opened, and its header written, when its first one comes."""
     for file, tensors in files.items():
         target = opened.enter_context((folder / file).open("wb", buffering=0)).fileno()
-        head, names = _head(tensors), _order(tensors)
+        head, names = _head(tensors), order(tensors)
         _put(target, memoryview(head), 0)
         at = len(head)
         for name in names:
@@ -138,7 +142,8 @@ def _jobs(folder: Path, files: dict[str, dict[str, PlannedTensor]], opened: Exit
             at += tensors[name].size
 
 
-def _order(tensors: dict[str, PlannedTensor]) -> list[str]:
+def order(tensors: dict[str, PlannedTensor]) -> list[str]:
+    """The names of `tensors` as they stand in their file."""
     kinds = list(TYPES.values())
     return sorted(tensors, key=lambda name: (-kinds.index(tensors[name].dtype), name))
 
@@ -146,7 +151,7 @@ def _order(tensors: dict[str, PlannedTensor]) -> list[str]:
 def _head(tensors: dict[str, PlannedTensor]) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
-    for name in _order(tensors):
+    for name in order(tensors):
         tensor = tensors[name]
         offsets = [offset, offset + tensor.size]
         header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": offsets}

@@ -1,5 +1,7 @@
 """The report's figures: its numbers as charts, which follow the page's colours in light, dark and print."""
 
+import math
+from statistics import fmean
 from typing import Any
 
 from markupsafe import Markup
@@ -59,6 +61,32 @@ def curve(rows: list[dict[str, float | None]]) -> Markup:
         return Markup("")
     drawn = {name: points for name, points in lines.items() if points}
     return _inline(line_chart(drawn, "step", what, f"{what.capitalize()} over training steps"))
+
+
+def pairs(rows: list[dict[str, float | None]]) -> Markup:
+    """The share of pairs in which the chosen answer gained on the rejected one, in training and on held-out pairs."""
+    lines = {"training": _points(rows, "accuracy"), "validation": _points(rows, "eval_accuracy")}
+    if not lines["training"]:
+        return Markup("")
+    drawn = {name: points for name, points in lines.items() if points}
+    return _inline(line_chart(drawn, "step", "accuracy", "Share of pairs told apart over training steps"))
+
+
+def last(rows: list[dict[str, float | None]]) -> dict[str, float]:
+    """The last margin and accuracy that were measured, by column."""
+    columns = ("margin", "accuracy", "eval_margin", "eval_accuracy")
+    return {name: points[-1][1] for name in columns if (points := _points(rows, name))}
+
+
+def above_start(rows: list[dict[str, float | None]], align: dict[str, Any]) -> float | None:
+    """The mean of DPO's last losses where it is above ln 2, at which every pair begins; else None.
+
+    `align`: its settings, flat; other losses begin elsewhere.
+    """
+    losses = [loss for _, loss in _points(rows, "loss")][-5:]
+    own = align.get("objective") == "dpo" and align.get("arguments.loss_type", "sigmoid") == "sigmoid"
+    mean = fmean(losses) if losses and own else 0.0
+    return mean if mean > math.log(2) + 0.01 else None
 
 
 def _interval(numbers: dict[str, Any]) -> Interval:

@@ -2,7 +2,6 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,10 @@ import pyarrow as pa
 from tasks.chat.environment import MOST_TOOLS
 from tasks.chat.renderer import Renderer, Unrenderable
 from tasks.core.json_files import json_value
+from tasks.engine.chosen import Engine
 from tasks.rows.canonical import Message, turns
 from tasks.template import sequence
+from tasks.template.arrow import Batch, alone, from_arrow
 from tasks.template.checks import ERRORS
 from tasks.template.dialogue import DialogueRenderer
 from tasks.template.encode import Encoder
@@ -23,10 +24,6 @@ from tasks.template.probe import reconcile
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.shorten import POLICIES
-from tasks.template.workers import cores, ordered
-
-Batch = Any
-"""Canonical rows, as records or as they stand in a file."""
 
 PART = 25
 """Rows that one process templates at a time: many enough to be worth the way, few enough to end together."""
@@ -36,6 +33,8 @@ class Templater:
     """A tokenizer and settings, for any number of rows."""
 
     def __init__(self, tokenizer: Any, settings: Settings, stops: set[int], limit: int, vocabulary: int | None) -> None:
+        self._before = (tokenizer.eos_token, tokenizer.pad_token, set(stops))
+        self._reconciled = False
         self.encoder = Encoder(tokenizer)
         self.renderer = Renderer(tokenizer)
         stop_tokens = frozenset(tokenizer.convert_ids_to_tokens(sorted(stops)))
@@ -64,18 +63,18 @@ class Templater:
         of_texts = iter(sequence.text_sequences(self.encoder, raw_texts, self._bos))
         return [self._outcome(plan, of_dialogues, of_texts) for plan in plans]
 
-    def stream(self, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """What becomes of each row, batch by batch, by as many processes as there are cores."""
+    def stream(self, batches: Iterable[Batch], engine: Engine) -> Iterator[list[Outcome]]:
+        """What becomes of each row, batch by batch, as the engine works them out."""
         lengths: deque[int] = deque()
 
         def parts() -> Iterator[Batch]:
             for batch in batches:
                 lengths.append(len(batch))
                 for start in range(0, len(batch), PART):
-                    yield _alone(batch[start : start + PART])
+                    yield alone(batch[start : start + PART])
 
         outcomes: list[Outcome] = []
-        for outcomes_of_part in ordered(self.outcomes, parts(), cores()):
+        for outcomes_of_part in engine.ordered(self.outcomes, parts()):
             outcomes += outcomes_of_part
             if len(outcomes) == lengths[0]:
                 yield outcomes
@@ -84,7 +83,13 @@ class Templater:
 
     def reconcile(self) -> dict[str, str]:
         """Learn from a probe how the template ends turns and wants to be fed; returns what was made right, by slug."""
+        self._reconciled = True
         return reconcile(self.encoder, self.dialogue_renderer, self.stops, self.vocabulary)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew where it is sent, for a compiled template cannot travel."""
+        state = (self._before, self.settings, self.limit, self.vocabulary, self._reconciled)
+        return _remade, (self.encoder.tokenizer, *state)
 
     def examine(self, name: str, messages: list[Message], tools: list[Any] | None) -> Outcome:
         """What becomes of one dialogue."""
@@ -228,25 +233,17 @@ class Templater:
         self._judge(outcome)
 
 
-def _alone(part: Batch) -> Batch:
-    """The rows without the rest of the batch, which would go to a worker with them."""
-    return pa.ipc.read_record_batch(part.serialize(), part.schema) if isinstance(part, pa.RecordBatch) else part
-
-
-def from_arrow(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch, as `to_pylist` gives them, at a fraction of its time."""
-    columns = [_values(column) for column in batch.columns]
-    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _values(column: Any) -> list[Any]:
-    if pa.types.is_string(column.type):
-        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
-        return values
-    if not pa.types.is_list(column.type) or not pa.types.is_struct(column.type.value_type):
-        return list(column.to_pylist())
-    inner = column.flatten()
-    names = [field.name for field in column.type.value_type]
-    fields = [_values(part) for part in inner.flatten()]
-    turns = iter([dict(zip(names, turn, strict=True)) for turn in zip(*fields, strict=True)])
-    return [None if length is None else list(islice(turns, length)) for length in column.value_lengths().to_pylist()]
+def _remade(
+    tokenizer: Any,
+    before: tuple[str | None, str | None, set[int]],
+    settings: Settings,
+    limit: int,
+    vocabulary: int | None,
+    reconciled: bool,
+) -> Templater:
+    """The templater as it was first made, and then `reconciled` with the template if it had been."""
+    tokenizer.eos_token, tokenizer.pad_token, stops = before
+    templater = Templater(tokenizer, settings, set(stops), limit, vocabulary)
+    if reconciled:
+        templater.reconcile()
+    return templater

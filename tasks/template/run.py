@@ -13,6 +13,7 @@ from tasks.core.errors import InputError, LossError
 from tasks.core.files import write_json, write_text, written
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
+from tasks.engine.chosen import Engine, chosen
 from tasks.models.record import base_folder, base_record
 from tasks.template import preview
 from tasks.template.audit import Account
@@ -50,8 +51,8 @@ def write(settings: Settings, paths: Paths) -> None:
     notes = eos_mismatch(base, tokenizer) | settled | notes
     out = paths.templated
     shown = preview.Preview(tokenizer, settings.preview_rows)
-    with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost:
-        accounts = [split(name, templater, paths, shown, lost) for name in ("train", "validation")]
+    with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost, chosen(paths) as engine:
+        accounts = [split(name, templater, paths, shown, lost, engine) for name in ("train", "validation")]
     trained = accounts[0].trained
     if not trained["rows"] + trained["preference"] + trained["judged"]:
         raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see {PATHS.ledger}.")
@@ -104,7 +105,7 @@ def _check_stretched(rope: dict[str, Any] | None, longest: int) -> None:
         )
 
 
-def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any) -> Account:
+def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any, engine: Engine) -> Account:
     """Template one split and write its shards, what left or was cut into `lost`; stop where too much is."""
     source = paths.rows(name)
     if not source.is_file():
@@ -113,7 +114,7 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
     account = Account(name)
     report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
     with Shards(paths.templated, name) as shards:
-        for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False)):
+        for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False), engine):
             gone = [row for outcome in outcomes if (row := account.add(outcome))]
             if gone:
                 lost.write_table(pa.Table.from_pylist(gone, schema=LOST))

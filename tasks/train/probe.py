@@ -16,6 +16,7 @@ from tasks.core.reporting import guarded
 from tasks.core.settings import PARAMS, load
 from tasks.train.settings import Settings
 from tasks.training import usage
+from tasks.training.launch import Launch
 
 
 def sample(settings: Settings, paths: Paths) -> None:
@@ -25,7 +26,7 @@ def sample(settings: Settings, paths: Paths) -> None:
 
     steps = pace.FIRST + pace.MEASURED
     never = {"checkpoint_steps": steps + 1, "eval_steps": steps + 1, "patience": None}
-    few = settings.model_copy(update={"steps": steps, "processes": 1, **never})
+    few = settings.model_copy(update={"steps": steps, "launch": Launch(), **never})
     with TemporaryDirectory(prefix="temper-") as scratch:
         took = run.train_rows(few, paths, Path(scratch))[0].usage
     assert took.step is not None

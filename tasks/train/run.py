@@ -12,7 +12,7 @@ from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
 from tasks.train.settings import Settings
-from tasks.training import checkpoints, distributed, rows, usage
+from tasks.training import checkpoints, distributed, rows, sharding, usage
 from tasks.training.adapters import attach
 from tasks.training.packs import Packs
 from tasks.training.schedule import resolved
@@ -26,6 +26,7 @@ def tune(settings: Settings, paths: Paths) -> None:
     """
     result, scratch = train_rows(settings, paths)
     if distributed.rank():
+        sharding.send_weights(result.model)
         return
     record = base_record(paths)
     with written(paths.fitted) as out:
@@ -53,11 +54,12 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     train = rows.load(paths.tokens("train"))
     validation = rows.load(paths.tokens("validation"))
     rows.check(rows.count(train), audit["splits"]["train"]["trained"], "train")
-    distributed.join(settings.processes)
+    distributed.join("train", settings.launch, settings.threads)
     prepare(settings)
     base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     model = load(base, settings, settings)
+    sharding.check_base("train", settings, model, tokenizer)
     grown = grow(model, tokenizer)
     if scratch is None:
         identity = {
@@ -68,6 +70,7 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
         }
         with distributed.first():
             scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
+        distributed.check_shared("train", scratch, settings.launch)
     settings = resolved("train", settings, len(Packs(train)))
     if settings.start:
         model = start.load("train", settings, settings.start, model, paths, grown)

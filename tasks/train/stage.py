@@ -12,7 +12,7 @@ from typing import Any
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.paths import PATHS, Paths
 from tasks.train.settings import Settings
-from tasks.training import estimate, usage
+from tasks.training import estimate, usage, zero
 from tasks.training.estimate import Base
 from tasks.training.loss_curve import write_untrained
 from tasks.training.optimizers import PARTICULAR
@@ -26,6 +26,8 @@ def validate(settings: Settings, paths: Paths) -> None:
         from tasks.models.attention import check_attention
 
         check_attention("train", settings, settings)
+    if settings.enabled:
+        zero.check_installed("train", settings)
     if settings.start:
         from tasks.models import start
 
@@ -47,8 +49,8 @@ def run(settings: Settings, paths: Paths) -> None:
         print("train: off; what the stage align makes of the base is what goes on")
         return
 
-    if settings.processes > 1 and not distributed.started():
-        distributed.together("train", settings.processes)
+    zero.check_installed("train", settings)
+    if distributed.run("train", settings.launch):
         return
     from tasks.train.run import tune
 

@@ -11,12 +11,13 @@ import torch
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.models.private_transformers import use_one_device
-from tasks.training import distributed
+from tasks.training import distributed, zero
 from tasks.training.estimate import checkpoints_kept
 from tasks.training.optimizers import PROJECTING
 from tasks.training.pass_through import OWNED
 from tasks.training.passed_values import check_optimizer, check_scheduler, check_types
 from tasks.training.settings import Optimization
+from tasks.training.sharding import shares_weights
 
 WIDE = 512
 """Numbers for a token from which on a processor gains by bfloat16: of narrower models the products are so small that
@@ -64,6 +65,7 @@ def arguments(
                 f"{PATHS.params}: {what}.arguments.{name} is not offered: nothing here reads it; remove it."
             )
     check_types(what, kind, further)
+    halved = bfloat16(settings.dtype, cpu, width)
     values = {
         "output_dir": str(scratch),
         "max_steps": settings.step_count,
@@ -79,8 +81,9 @@ def arguments(
         "max_grad_norm": settings.max_grad_norm,
         "neftune_noise_alpha": getattr(settings, "neftune", None),
         "seed": settings.seed,
-        "bf16": bfloat16(settings.dtype, cpu, width),
+        "bf16": halved and not zero.stage(settings),  # DeepSpeed would round the weights themselves
         "use_cpu": cpu,
+        "deepspeed": zero.configuration(settings, halved),
         "ddp_backend": "gloo" if cpu and distributed.started() else None,
         "activation_checkpointing": settings.gradient_checkpointing,
         "logging_steps": settings.logging_steps,
@@ -88,6 +91,7 @@ def arguments(
         "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is no number
         "save_strategy": "steps" if checkpoints_kept(settings) else "no",
         "save_steps": eval_steps if patience else settings.checkpoint_steps,
+        "save_only_model": shares_weights(settings),  # `private_sharding` writes the rest
         "save_total_limit": 2,  # the older one stays valid until the manifest of the newer one is written
         "eval_strategy": "steps" if eval_steps else "no",
         "eval_steps": eval_steps,
@@ -119,6 +123,11 @@ def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:
     if not cpu:
         return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported()) and (width is None or width >= WIDE)
+
+
+def computes_in(values: Any) -> str:
+    """The type of the products of a trainer with these arguments, as PyTorch names it."""
+    return "bfloat16" if values.bf16 or zero.AUTOCAST in (values.deepspeed or {}) else "float32"
 
 
 def width(config: Any) -> int | None:

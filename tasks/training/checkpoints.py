@@ -33,6 +33,13 @@ NEEDED = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 """State without which a resumed run would go on, silently, with other results."""
 
 
+SHARED_OUT = {"optimizer.pt": ("optimizer/.metadata", "latest")}
+"""What stands for one of them where each process writes its share: of torch's distributed checkpoint, and DeepSpeed's.
+The manifest has the shares themselves."""
+
+DIVISION = ("settings.launch", "settings.batch_size", "settings.gradient_accumulation")
+"""Inputs that say how the rows of a step are divided among processes and passes."""
+
 NO_ROOM = ("No space left", "StorageFull", "file write failed", "unexpected pos")
 """What libraries say where a disk is full: the system, safetensors, torch, and torch where it closes the file."""
 
@@ -48,11 +55,23 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
     Training never goes on from what was made of something else. Checkpoints of other inputs stay where they are, so
     that a change taken back goes on from them, but those of one other work only, the last one; the
     function prints which, and what differs.
+
+    The same work by another number of processes goes on from its checkpoints where a step has as many rows as before:
+    the rows come in the same order, and sums differ in their last bits.
     """
     known = _known(inputs, packages)
     target = scratch.with_name(f"{scratch.name}-{key(inputs, *packages)}")
     others = [other for other in scratch.parent.glob(f"{scratch.name}-*") if other != target]
     others.sort(key=_made, reverse=True)
+    if not target.exists() and (same := next((other for other in others if _shared_out(other, known)), None)):
+        others.remove(same)
+        same.rename(target)
+        before = _processes(_read(target / INPUTS))
+        print(
+            f"{scratch.name}: goes on from checkpoints of {before} processes with {_processes(known)}, as many rows a "
+            "step: the result differs from an undisturbed one in its last bits",
+            flush=True,
+        )
     kept = None
     for other in others:
         if kept or not list(other.glob("checkpoint-*")):
@@ -71,6 +90,30 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
     if not distributed.rank():  # the others would write the same file at the same time
         write_json(target / INPUTS, known)
     return target
+
+
+def _shared_out(other: Path, known: dict[str, Any]) -> bool:
+    """Whether the checkpoints in `other` are of the same work, by another number of processes."""
+    old = _read(other / INPUTS)
+    differing = [name for name in _differing(old, known) if not name.startswith(DIVISION)]
+    if not old or differing or not list(other.glob("checkpoint-*")) or _processes(old) == _processes(known):
+        return False
+    strategies = {_launch(inputs).get("strategy", "ddp") for inputs in (old, known)}
+    return strategies in ({"ddp"}, {"fsdp2"}) and _rows_a_step(old) == _rows_a_step(known)
+
+
+def _launch(inputs: dict[str, Any]) -> dict[str, Any]:
+    launch: dict[str, Any] = inputs["inputs"]["settings"].get("launch", {})
+    return launch
+
+
+def _processes(inputs: dict[str, Any]) -> int:
+    return int(_launch(inputs).get("processes", 1) * _launch(inputs).get("nodes", 1))
+
+
+def _rows_a_step(inputs: dict[str, Any]) -> int:
+    settings = inputs["inputs"]["settings"]
+    return int(settings["batch_size"] * settings["gradient_accumulation"] * _processes(inputs))
 
 
 def _made(target: Path) -> float:
@@ -150,7 +193,7 @@ def _fault(checkpoint: Path) -> str | None:
         return "it has no manifest, so it was not finished"
     except json.JSONDecodeError:
         return "its manifest cannot be read"
-    missing = [name for name in NEEDED if name not in files]
+    missing = [name for name in NEEDED if not any(each in files for each in (name, *SHARED_OUT.get(name, ())))]
     if not any(name.startswith("rng_state") for name in files):
         missing.append("rng_state")
     missing += [name for name in files if not (checkpoint / name).is_file()]

@@ -140,8 +140,11 @@ def _shape(module: Any, leaf: str, weight: Any) -> tuple[int, ...]:
 
 def _in_low_bits(module: Any, weight: Any) -> bool:
     """Whether a weight is in low bits, or would be, where the model has no weights yet."""
-    if weight.device.type != "meta":
-        return not weight.is_floating_point()
+    return quantizable(module) if weight.device.type == "meta" else not weight.is_floating_point()
+
+
+def quantizable(module: Any) -> bool:
+    """Whether transformers lets bitsandbytes pack the weight of a layer: no subclass of `Linear`, such as Falcon's."""
     from transformers.pytorch_utils import Conv1D
 
     return type(module) is torch.nn.Linear or isinstance(module, Conv1D)

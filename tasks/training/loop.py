@@ -19,9 +19,9 @@ from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
 from tasks.models.private_transformers import attention, on_device
-from tasks.training import checkpoints, coverage, distributed, memory_estimate
+from tasks.training import checkpoints, coverage, distributed, memory_estimate, sharding, zero
 from tasks.training.adapters import b_ratio
-from tasks.training.arguments import effective
+from tasks.training.arguments import computes_in, effective
 from tasks.training.callbacks import ALIKE
 from tasks.training.deterministic import stand_in
 from tasks.training.dtypes import holding
@@ -86,6 +86,10 @@ def train(
     if not trainable:
         raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and what it tunes.")
     before = {name: digest(value) for name, value in trainable.items()}
+    sizes = {
+        "parameters": sum(value.numel() for value in trainer.model.parameters()),
+        "trainable_parameters": sum(value.numel() for value in trainable.values()),
+    }
     with distributed.first():
         checkpoint = checkpoints.latest(scratch)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
@@ -105,7 +109,7 @@ def train(
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps_done = trainer.state.global_step
     usage = memory_estimate.summarize(what, needs, pace, (steps_done - pace.start) * batch)
-    changed = sum(before[name] != digest(value) for name, value in trainable.items())
+    changed = sum(sharding.somewhere([before[name] != digest(value) for name, value in trainable.items()]))
     if not changed:
         equal_rewards = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
         if equal_rewards and min(equal_rewards) == 1:
@@ -120,12 +124,11 @@ def train(
         workload.unit: workload.counts.get(workload.unit, workload.items),
         f"effective_batch_{workload.unit}": batch,
         "epochs": round(trainer.state.epoch if settings.epochs else steps_done * batch / workload.items, 3),
-        "parameters": sum(value.numel() for value in trainer.model.parameters()),
-        "trainable_parameters": sum(value.numel() for value in trainable.values()),
+        **sizes,
         **covered,
         "tensors_changed": changed,
         "device": trainer.args.device.type,
-        "dtype": "bfloat16" if trainer.args.bf16 else "float32",
+        "dtype": computes_in(trainer.args),
         "attention": attention(trainer.model),
         "arguments": effective(trainer.args),
     }
@@ -187,8 +190,11 @@ def _rounded(settings: Any, model: Any, values: Any) -> RoundedOptimizer:
 
 
 def digest(weight: Any) -> bytes:
-    """Hash of the bytes of a tensor, which costs no copy of it."""
-    flat = weight.detach().cpu().contiguous().flatten().view(torch.uint8)
+    """Hash of the bytes of a tensor, or of what this process holds of it, which costs no copy."""
+    if zero.is_share(weight):
+        with zero.gathered(weight) as whole:
+            return digest(whole)
+    flat = sharding.local(weight.detach()).cpu().contiguous().flatten().view(torch.uint8)
     return hashlib.blake2b(flat.numpy().data, digest_size=16).digest()
 
 
@@ -207,7 +213,7 @@ def _print_summary(
     epochs = f" ({settings.epochs:g} epochs)" if settings.epochs else ""
     print(
         f"{what}: {counts}, {settings.step_count} steps of {batch} {workload.unit}{epochs}, "
-        f"{weights} trainable weights, {'bfloat16' if values.bf16 else 'float32'} on {values.device.type}, "
+        f"{weights} trainable weights, {computes_in(values)} on {values.device.type}, "
         f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
         flush=True,
     )

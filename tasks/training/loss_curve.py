@@ -15,6 +15,14 @@ REWARD = ("reward", "objective/scores")
 """What trl calls the mean reward of answers; where there is one, it is another column, reward."""
 
 
+PAIRS = {
+    "rewards/margins": "margin", "rewards/accuracies": "accuracy",
+    "eval_rewards/margins": "eval_margin", "eval_rewards/accuracies": "eval_accuracy",
+}  # fmt: skip
+"""What trl measures of pairs -> its column: by how much the chosen answer gained on the rejected one (nats times beta),
+and the share of pairs (0 to 1) in which it gained; in training, and on held-out pairs."""
+
+
 def write_untrained(target: Path, settings: BaseModel) -> None:
     """Write into `target` what a training leaves that was off: its settings, and a curve without points."""
     with written(target) as out:
@@ -34,9 +42,12 @@ def curve(history: list[dict[str, Any]]) -> str:
         for name in REWARD:
             if name in entry:
                 points.setdefault(step, {"step": step})["reward"] = repr(float(entry[name]))
-    rewarded = ("reward",) if any("reward" in point for point in points.values()) else ()
+        for name, column in PAIRS.items():
+            if name in entry:
+                points.setdefault(step, {"step": step})[column] = repr(float(entry[name]))
+    further = [name for name in ("reward", *PAIRS.values()) if any(name in point for point in points.values())]
     text = io.StringIO()
-    table = csv.DictWriter(text, (*COLUMNS, *rewarded), lineterminator="\n")
+    table = csv.DictWriter(text, (*COLUMNS, *further), lineterminator="\n")
     table.writeheader()
     table.writerows(points[step] for step in sorted(points))
     return text.getvalue()

@@ -24,6 +24,7 @@ from tasks.training.optimizers import state_bytes
 from tasks.training.pace import PaceCallback
 from tasks.training.private_trl import forget_figures
 from tasks.training.settings import Optimization, Tuning
+from tasks.training.sharding import is_shared, local, lowest, put_back
 from tasks.training.usage import Amounts, Usage, format_duration
 
 
@@ -54,16 +55,18 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
     """
     model = trainer.model
     trained = [value for value in model.parameters() if value.requires_grad]
-    weights = sum(value.numel() for value in trained)
+    weights = sum(local(value).numel() for value in trained)
+    shared = sum(value.numel() for value in trained) > weights
     whole = not hasattr(model, "peft_config")
-    saved = 4 * (sum(value.numel() for value in model.parameters()) if whole else weights)
+    saved = 4 * (sum(local(value).numel() for value in model.parameters()) if whole else weights)
     held, checkpoints = state_bytes(settings.optimizer), checkpoints_kept(settings)
-    gradients = sum(value.numel() * value.element_size() for value in trained)
+    gradients = sum(local(value).numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
         model.activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
     loaded = in_use()
     most = measure_pass(trainer, forward, 1) - loaded
     count = min(at_once, max(1, available() // 2 // max(most, 1)))
+    count = lowest(count) if is_shared(model) else count  # all make the same passes
     each = max(most - gradients, 0)
     if count > 1:
         one, most = most, measure_pass(trainer, forward, count) - loaded
@@ -71,7 +74,7 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
     most += each * (at_once - count)
     step = gradients + 2 * max(value.numel() * value.element_size() for value in trained)  # of Adam on one tensor
     peak = max(most, step, saved)  # a copy of what is saved is made, when there are no gradients any more
-    buckets = gradients if trainer.args.world_size > 1 else 0  # in which processes exchange them
+    buckets = gradients if trainer.args.world_size > 1 and not shared else 0  # in which processes exchange them
     return MemoryEstimate(
         loaded=loaded,
         gradients=gradients,
@@ -95,6 +98,7 @@ def measure_pass(trainer: Any, forward: Callable[[int], Any], count: int) -> int
     most = peak()
     model.zero_grad(set_to_none=True)
     model.train(training)
+    put_back(model)
     release_cache()
     return most
 

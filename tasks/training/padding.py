@@ -13,6 +13,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tasks.core.errors import CheckFailed
 from tasks.training.settings import Batched
+from tasks.training.sharding import put_back
 
 DENSE = 4096
 """Tokens of a batch up to which attention over all of it costs less than padding short rows would."""
@@ -55,7 +56,10 @@ def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
     A model that refuses such a batch, as recurrent ones do without kernels of their own, would mix the rows.
     """
     device = next(model.parameters()).device
-    first, second = (np.array(rows[index]["input_ids"][:PROBE]) for index in (0, min(1, len(rows) - 1)))
+    # Short rows are repeated: kernels of low bits are chosen by the number of tokens, and round differently below 64.
+    context = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    tokens = min(PROBE, context or PROBE)
+    first, second = (np.resize(rows[index]["input_ids"], tokens) for index in (0, min(1, len(rows) - 1)))
     both = np.concatenate([first, second])
     packs = [
         {"input_ids": ids, "labels": ids, "seq_lengths": [len(row) for row in parts]}
@@ -76,6 +80,7 @@ def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
             return False
         finally:
             model.train(training)
+            put_back(model)
     behind = logits[0, len(first) : len(both)]
     beside = logits[0, len(both) :] if len(logits) == 1 else logits[1, : len(second)]
     difference = torch.cat([behind - alone, beside - alone]).abs().max()

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
+from tasks.training.launch import world
 from tasks.training.settings import Optimization
 
 NOMINAL = 1000
@@ -40,7 +41,7 @@ def resolved(what: str, settings: Settings, items: int) -> Settings:
     Raises `SettingsError` where an epoch is without a batch.
     """
     drop_last = bool(getattr(settings, "arguments", {}).get("dataloader_drop_last"))
-    batch = settings.batch_size * getattr(settings, "processes", 1)
+    batch = settings.batch_size * world(settings)
     return with_passes(what, settings, passes(items, batch, drop_last))
 
 

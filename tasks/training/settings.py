@@ -9,8 +9,10 @@ from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
 from tasks.training import optimizers
+from tasks.training.launch import Launch, alone
 from tasks.training.methods import METHODS, REFUSED, known
 from tasks.training.pass_through import check_arguments, check_effect
+from tasks.training.strategies import check_strategy
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -271,9 +273,8 @@ class Supervised(Batched, Tuning):
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's SFTConfig by their names there, such as dataloader_num_workers: 2,
     lr_scheduler_kwargs: {min_lr: 1e-5}. One that would have no effect is refused."""
-    processes: Positive = 1
-    """Processes that train together, one a GPU, or on the CPU with `threads` each; `batch_size` is that of each, so the
-    effective batch is so many times as large. Gradients are averaged (DDP)."""
+    launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
+    """Processes that train together."""
     eval_steps: Positive = 100
     """Steps between two losses on the validation split: nats a labelled token, over all its tokens, whatever
     batch_size is."""
@@ -284,6 +285,7 @@ class Supervised(Batched, Tuning):
     @model_validator(mode="after")
     def _effect(self) -> "Supervised":
         check_effect(self.arguments, self)
+        check_strategy(self)
         loss = self.arguments.get("loss_type", "nll")
         if loss not in ("nll", "dft"):
             raise ValueError(f"arguments.loss_type is nll or dft, not {loss}")

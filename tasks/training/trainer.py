@@ -18,21 +18,24 @@ from tasks.training import loop, padding
 from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments, width
 from tasks.training.callbacks import MonitorCallback
+from tasks.training.launch import world
 from tasks.training.loop import TrainingResult, Workload, prepare
 from tasks.training.loss import accepts_logits_to_keep, loss
 from tasks.training.methods import METHODS, Method
 from tasks.training.packs import Packs, choose_collator
 from tasks.training.pass_through import SUPERVISED
+from tasks.training.private_sharding import SharedCheckpoints
 from tasks.training.rows import count
 from tasks.training.samplers import LengthGroupedSampler
 from tasks.training.schedule import assumed
 from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
+from tasks.training.sharding import mark
 from tasks.training.validation import TokenMean
 
 __all__ = ["TrainingResult", "fit", "prepare"]
 
 
-class Trainer(Ordered, TokenMean, SFTTrainer):  # type: ignore[misc]
+class Trainer(SharedCheckpoints, Ordered, TokenMean, SFTTrainer):  # type: ignore[misc]
     """trl's trainer; rows come in the order `order` where it is set, else in a random one."""
 
     order: LengthGroupedSampler | None = None
@@ -120,13 +123,15 @@ def fit(
         reason = " ".join(str(error).split())
         raise SettingsError(f"{PATHS.params}: trl refuses these settings of {what}: {reason}") from None
     for value, dtype in trainable:  # trl rounds adapters on a quantised base to bfloat16, in which small steps are lost
-        value.data = value.data.to(dtype)
+        if value.dtype != dtype:
+            value.data = value.data.to(dtype)
     trainer.what, trainer.method = what, method
+    mark(trainer, settings)
     if packed:  # trl wants a datasets.Dataset above, and reads one row of it
         trainer.train_dataset = Packs(rows)
         trainer.eval_dataset = Packs(validation) if validation is not None else None
     if settings.group_by_length:
-        trainer.order = LengthGroupedSampler(rows, settings.batch_size, settings.seed)
+        trainer.order = LengthGroupedSampler(rows, settings.batch_size * world(settings), settings.seed)
     counted, expected = count(trainer.train_dataset), count(rows)
     if counted != expected:
         raise CheckFailed(

@@ -13,6 +13,7 @@ from typing import Any
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
 from tasks.training.estimate import items
+from tasks.training.launch import world
 from tasks.training.schedule import resolved
 from tasks.training.settings import Optimization
 
@@ -84,8 +85,7 @@ def estimate_seconds(paths: Paths, what: str, settings: Optimization) -> float |
         if count is None:
             return None
         settings = resolved(what, settings, count)
-    processes = getattr(settings, "processes", 1)
-    trained = settings.step_count * settings.batch_size * settings.gradient_accumulation * processes
+    trained = settings.step_count * settings.batch_size * settings.gradient_accumulation * world(settings)
     return float(last["used"]["seconds"] / last["items"] * trained)
 
 

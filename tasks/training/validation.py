@@ -6,13 +6,15 @@ rows share its batch: another batch size gave another loss, and `patience` compa
 Shapes: `B` lines of a batch, `T` tokens of a line.
 """
 
+from math import ceil
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
 from tasks.rows.canonical import IGNORED
+from tasks.training.sharding import put_back
 
 
 class TokenMean:
@@ -41,9 +43,14 @@ class TokenMean:
         over tokens: it is left out.
         """
         args, rows = self.args, dataloader.dataset
-        share = Subset(rows, range(args.process_index, len(rows), args.world_size))
+        share = range(args.process_index, len(rows), args.world_size)
+        own = [list(share[at : at + args.eval_batch_size]) for at in range(0, len(share), args.eval_batch_size)]
+        passes = ceil(ceil(len(rows) / args.world_size) / args.eval_batch_size)
         batches = DataLoader(
-            share, args.eval_batch_size, collate_fn=self.data_collator, num_workers=args.dataloader_num_workers
+            rows,
+            batch_sampler=own + [[0]] * (passes - len(own)),  # processes that share weights make the same passes
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
         )
         self.model.eval()
         if callable(switch := getattr(self.optimizer, "eval", None)):
@@ -51,13 +58,14 @@ class TokenMean:
         sums = torch.zeros(2, dtype=torch.float64)  # of losses, and the tokens that they are of
         balanced, self.aux_loss_enabled = self.aux_loss_enabled, False
         try:
-            for batch in batches:
-                tokens = int((batch["labels"][:, 1:] != IGNORED).sum())  # (B, T - 1)
+            for number, batch in enumerate(batches):
+                tokens = int((batch["labels"][:, 1:] != IGNORED).sum()) if number < len(own) else 0  # (B, T - 1)
                 loss, _, _ = self.prediction_step(self.model, batch, True)  # type: ignore[attr-defined]
                 sums += torch.tensor([float(loss) * tokens, tokens], dtype=torch.float64)
                 self.control = self.callback_handler.on_prediction_step(args, self.state, self.control)
         finally:
             self.aux_loss_enabled = balanced
+            put_back(self.model)
         if args.world_size > 1:
             sums = sums.to(args.device)
             torch.distributed.all_reduce(sums)

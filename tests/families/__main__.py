@@ -12,8 +12,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tasks.__main__ import FIXED
 from tasks.core.files import write_text
+from tasks.core.fixed import FIXED
 from tests.families.configurations import FAMILIES
 from tests.families.page import PAGE, page
 

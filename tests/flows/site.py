@@ -41,24 +41,27 @@ once, where several processes write to it on busy cores."""
 class Site:
     """A toy project that is deployed, with a worker at work, and the server that both know."""
 
-    def __init__(self, toy: Toy, client: SyncPrefectClient, server: Server) -> None:
+    def __init__(
+        self, toy: Toy, client: SyncPrefectClient, server: Server, *options: str, pool: str = "temper"
+    ) -> None:
         self.toy = toy
+        self.pool = pool
         self.client = client
         self.server = server
-        self.worker = self.hire()
+        self.worker = self.hire(*options)
 
-    def hire(self) -> "subprocess.Popen[bytes]":
-        """Start a worker, and return when it is at work."""
+    def hire(self, *options: str, under: tuple[str, ...] = ()) -> "subprocess.Popen[bytes]":
+        """Start a worker, by the command `under` where there is one, and return when it is at work."""
         before = {worker.last_heartbeat_time for worker in self._workers()}
         with (self.toy.path.parent / "worker.log").open("a") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli.main", "worker"],
+                [*under, sys.executable, "-m", "flows.cli.main", "worker", *options],
                 cwd=self.toy.path,
                 env=self.toy.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        until(lambda: {one.last_heartbeat_time for one in self._workers()} - before)
+        until(lambda: {one.last_heartbeat_time for one in self._workers()} - before, PATIENCE, POLL)
         return worker
 
     def dismiss(self) -> None:
@@ -70,7 +73,7 @@ class Site:
         self.worker.wait(60)
 
     def _workers(self) -> list[Worker]:
-        return [one for one in self.client.read_workers_for_work_pool("temper") if one.status == "ONLINE"]
+        return [one for one in self.client.read_workers_for_work_pool(self.pool) if one.status == "ONLINE"]
 
     def start(self, *changes: str) -> str:
         """Queue a run; return its name."""

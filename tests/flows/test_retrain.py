@@ -114,7 +114,10 @@ def test_what_is_deployed_can_be_imported(name: str) -> None:
     from ruamel.yaml import YAML
 
     document = YAML(typ="safe").load(Path(__file__).parents[2] / name)
-    deployed = {"flows.deployed.deployed": "finetune", "flows.retrain.retrain": "retrain", "flows.sweep.sweep": "sweep"}
+    deployed = {
+        "flows.deployed.deployed": "finetune", "flows.one_stage.one_stage": "stage", "flows.retrain.retrain": "retrain",
+        "flows.sweep.sweep": "sweep",
+    }  # fmt: skip
     assert {deployment["entrypoint"] for deployment in document["deployments"]} == set(deployed)
     for deployment in document["deployments"]:
         module, _, function = deployment["entrypoint"].rpartition(".")

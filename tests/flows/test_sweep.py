@@ -1,17 +1,22 @@
 """Sweeps: what is proposed, what runs, what is stopped early, and what a person sees of it."""
 
 import base64
+import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.objects import FlowRun
 
+from flows.results.scores import HALF_WAY, numbers
 from flows.run.pruning import PruningRule, half_way
 from flows.search import Range, space, trials
-from flows.sweep import _plot
-from tasks.core.errors import SettingsError
+from flows.sweep import Trial, _plot, _rule, _score
+from tasks.core.errors import MachineError, SettingsError
+from tasks.core.paths import PATHS
 from tests.flows.site import Site
 
 
@@ -76,6 +81,34 @@ def test_a_training_is_hopeless_half_way_and_not_before(tmp_path: Path) -> None:
     curve.write_text("step,loss\n10,3.0\n20,2.0\n30,\n40,1.0\n")
     assert half_way(curve) == 2.0
     assert half_way(tmp_path / "none.csv") is None
+
+
+def test_the_numbers_of_a_run_are_those_of_its_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    PATHS.comparison.parent.mkdir(parents=True)
+    slices = {"long": {"exact_match": {"value": 0.25}}}
+    scores = {"exact_match": {"value": 0.1 + 0.2, "n": 10}, "slices": slices, "best": True, "name": "x"}
+    PATHS.comparison.write_text(json.dumps({"candidates": {"gguf-q8_0": scores}}))
+    values = {
+        "candidates.gguf-q8_0.exact_match.value": 0.30000000000000004,
+        "candidates.gguf-q8_0.exact_match.n": 10,
+        "candidates.gguf-q8_0.slices.long.exact_match.value": 0.25,
+    }
+    assert {row["number"]: row["value"] for row in numbers()} == values
+    PATHS.loss(PATHS.fitted).parent.mkdir(parents=True)
+    PATHS.loss(PATHS.fitted).write_text("step,loss\n1,2.0\n2,1.0\n")
+    assert {row["number"]: row["value"] for row in numbers()} == {**values, HALF_WAY: 2.0}
+
+
+def test_trials_are_judged_by_what_their_runs_published() -> None:
+    run = FlowRun(flow_id=uuid4(), name="brave-otter-01")
+    losses = (3.0, 1.0, 2.0)
+    done = [Trial(number, {}, run, numbers={"a.b": 0.5, HALF_WAY: loss}) for number, loss in enumerate(losses)]
+    assert _rule(done[:2]) is None
+    assert _rule([*done, Trial(4, {}, run)]) == PruningRule(loss=2.0)
+    assert _score(done[0], "a.b") == 0.5
+    with pytest.raises(MachineError, match=r"brave-otter-01: .*comparison.json has no a.c; did you mean 'a.b'"):
+        _score(done[0], "a.c")
 
 
 def test_the_plot_is_a_picture_with_a_line_for_each_trial() -> None:

@@ -16,7 +16,7 @@ from collections import Counter
 from itertools import islice
 from pathlib import Path
 
-from tasks.__main__ import FIXED
+from tasks.core.fixed import FIXED
 
 KINDS = ("models", "chats", "rows", "documents", "params", "gguf")
 

@@ -52,7 +52,7 @@ def restore(stage: PipelineStage, records: list[PipelineStage]) -> bool:
 
 def check_out_missing(stage: PipelineStage) -> bool:
     """Check out those outputs of `stage` that are not there; whether the cache had them whole."""
-    return _checked_out([out for out in stage.outs if not out.exists])
+    return checked_out([out for out in stage.outs if not out.exists])
 
 
 def _taken(outs: list[Output], staying: set[str]) -> bool:
@@ -62,10 +62,10 @@ def _taken(outs: list[Output], staying: set[str]) -> bool:
     edited = [out for out in outs if out.def_path in staying and out.changed_checksum()]
     if any(out.hash_info.isdir or not join(Path(out.fs_path), Path(out.cache_path)) for out in edited):
         return False
-    return _checked_out([out for out in outs if out.def_path not in staying])
+    return checked_out([out for out in outs if out.def_path not in staying])
 
 
-def _checked_out(outs: list[Output]) -> bool:
+def checked_out(outs: list[Output]) -> bool:
     """Check out outputs of which the cache has every object whole; whether it had. Where not, none of them is there.
 
     What is no link to its object is read as well: it is a copy, and copying may fail.
@@ -95,7 +95,7 @@ def download(stage: str, records: list[PipelineStage], remote: str, tell: Callab
         lacking = [out for out in record.outs if not intact(out)]
         try:
             for out in lacking:
-                _pull(out, remote)
+                pull(out, remote)
         except Exception as error:  # whatever the client of a store comes up with
             tell(f"{stage}: the DVC remote did not answer, so what others made may be made again: {_line(error)}")
             return
@@ -106,7 +106,7 @@ def download(stage: str, records: list[PipelineStage], remote: str, tell: Callab
             tell(f"{stage}: what the DVC remote has of it is damaged; remove it there, and push again.")
 
 
-def _pull(out: Output, remote: str) -> None:
+def pull(out: Output, remote: str) -> None:
     """Bring the objects of an output into the cache; of a folder its list first, which says what the others are.
 
     DVC's own way swallows errors with lists, and its notes of what a remote has are shared by all that pull at once.

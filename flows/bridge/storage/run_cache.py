@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dvc.repo import Repo
 from dvc.schema import COMPILED_LOCK_FILE_STAGE_SCHEMA
 from dvc.stage import PipelineStage
 from dvc.stage.cache import _get_cache_hash
@@ -13,6 +14,8 @@ from dvc.utils.serialize import ParseError, parse_yaml
 from voluptuous import Invalid
 
 from flows.bridge.storage.objects import looking_at
+from tasks.core.errors import Unavailable
+from tasks.core.files import written
 
 _ENTRY = re.compile("[0-9a-f]{64}")
 """The name of an entry; others are of entries that somebody writes."""
@@ -52,6 +55,23 @@ def entries(stage: PipelineStage) -> Iterator[PipelineStage]:
         else:
             with looking_at(stage.repo, stage.name):
                 stage.repo.cache.local.put_aside(file, "an entry of the run cache that is not what its name says")
+
+
+def fetch(repo: Repo, key: str, remote: str) -> None:
+    """Bring what the DVC remote (its name, "" for the default one) has of the entries under one key, and no others.
+
+    `dvc fetch --run-cache` brings the entries of all runs, each time. Raises `Unavailable` where the remote is away.
+    """
+    folder = Path(repo.stage_cache._get_cache_dir(key))
+    try:
+        odb = repo.cloud.get_remote_odb(remote or None, "fetch --run-cache", hash_name="md5-dos2unix")
+        there = odb.fs.join(odb.path, "runs", key[:2], key)
+        for source in odb.fs.find(there) if odb.fs.exists(there) else ():
+            if not (entry := folder / odb.fs.name(source)).exists():
+                with written(entry) as aside:
+                    odb.fs.get_file(source, str(aside))
+    except Exception as error:  # whatever the client of a store comes up with
+        raise Unavailable(f"the DVC remote did not answer: {' '.join(str(error).split())}") from None
 
 
 def _entry(file: Path) -> dict[str, Any]:

@@ -32,11 +32,11 @@ class PrivacyFilter:
         self._regions = settings.phone_regions
         self._looked = self._of("report", "redact", "drop")
         self._hidden = self._of("redact", "drop")
-        self._rows: Counter[Kind] = Counter()
-        self._findings: Counter[Kind] = Counter()
 
-    def scan(self, row: Content) -> list[Found]:
-        """Count what `row` holds and redact it in place; return what was found, by kind, without the values.
+    def scan(self, row: Content, rows: Counter[str], found: Counter[str]) -> list[Found]:
+        """Redact what `row` holds in place; return what was found, by kind, without the values.
+
+        `rows`, `found`: are added to, rows with a value and values, by kind.
 
         `private_<kind>`, which drops the row where the settings say so, or `redacted_<kind>`. Raises `RecursionError`
         for JSON that is nested too deep.
@@ -47,8 +47,8 @@ class PrivacyFilter:
         passages: dict[Kind, str] = {}
         _rewrite(row, self._collect(values, self._looked, passages))
         counts = Counter(kind for kind, _ in values)
-        self._findings.update(counts)
-        self._rows.update(set(counts))
+        found.update(counts)
+        rows.update(set(counts))
         kinds = self._of("redact")
         if any(counts[kind] for kind in kinds):
             _rewrite(row, self._redact(placeholders(values), kinds))
@@ -76,10 +76,10 @@ class PrivacyFilter:
         """The name that a row gives to its source or slice, without values that are redacted or dropped."""
         return redacted(name, find(name, self._hidden, self._regions)) if name and self._hidden else name
 
-    def counts(self) -> dict[str, dict[str, Any]]:
-        """By kind: what was done, the rows that it was found in, and how often."""
+    def counts(self, rows: Counter[str], found: Counter[str]) -> dict[str, dict[str, Any]]:
+        """By kind: what was done, the `rows` that it was found in, and how often it was `found`."""
         return {
-            kind: {"action": action, "rows": self._rows[kind], "findings": self._findings[kind]}
+            kind: {"action": action, "rows": rows[kind], "findings": found[kind]}
             for kind, action in self._actions.items()
             if action != "off"
         }

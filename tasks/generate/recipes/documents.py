@@ -12,7 +12,8 @@ from typing import Any
 
 from tasks.core.paths import Paths
 from tasks.dedup.similarity import words
-from tasks.generate.documents import Chunk, chunks, documents
+from tasks.engine.chosen import chosen
+from tasks.generate.documents import Chunk, cut
 from tasks.generate.quality import REFUSALS, echoes, rejection_reason
 from tasks.generate.recipes import Lookup, Outcome, Row
 from tasks.generate.recipes.chain import conversation
@@ -42,24 +43,21 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     """A row a chunk, with what it is asked; chunks with too little text are passed over, and a limit spreads evenly."""
     how = settings.documents
     left: Counter[str] = Counter()
-    selected: Iterable[Chunk] = (
-        chunk
-        for document in documents(paths.root / settings.input, settings.input, left)
-        for chunk in chunks(document, how.chunk)
-        if len(chunk.text.strip()) >= how.shortest
-    )
-    if how.limit is not None:
-        every = list(selected)
-        most = min(how.limit, len(every))
-        selected = [every[number * len(every) // most] for number in range(most)]
-    for chunk in selected:
-        yield {
-            "asked": how.questions,
-            "requests": 1,
-            "prompt": json.dumps(prompt(chunk, how.questions), ensure_ascii=False),
-            "chunk": chunk.text,
-            "source": json.dumps(chunk.source(), ensure_ascii=False),
-        }
+    with chosen(paths) as engine:
+        pieces = cut(paths.root / settings.input, settings.input, how.chunk, left, engine)
+        selected: Iterable[Chunk] = (chunk for chunk in pieces if len(chunk.text.strip()) >= how.shortest)
+        if how.limit is not None:
+            every = list(selected)
+            most = min(how.limit, len(every))
+            selected = [every[number * len(every) // most] for number in range(most)]
+        for chunk in selected:
+            yield {
+                "asked": how.questions,
+                "requests": 1,
+                "prompt": json.dumps(prompt(chunk, how.questions), ensure_ascii=False),
+                "chunk": chunk.text,
+                "source": json.dumps(chunk.source(), ensure_ascii=False),
+            }
     if left:
         skipped = ", ".join(f"{name} {count}" for name, count in sorted(left.items()))
         print(f"generate: files of {settings.input} passed over: {skipped}", flush=True)

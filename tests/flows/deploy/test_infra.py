@@ -40,6 +40,15 @@ def test_stages_are_carried_out_as_they_declare() -> None:
     assert (otherwise.of("judge").retries, otherwise.of("judge").timeout) == (9, 86_400.0)
 
 
+def test_stages_that_compute_go_to_the_queue_of_cards_where_there_is_one() -> None:
+    policies = Operation.model_validate(
+        {"share": {}, "queues": ["gpu", "memory"], "stages": {"clean": {"queue": "memory"}, "merge": {"queue": None}}}
+    )
+    queues = {stage: policies.of(stage).queue for stage in ("train", "quantize@nf4", "merge", "clean", "report")}
+    assert queues == {"train": "gpu", "quantize@nf4": "gpu", "merge": None, "clean": "memory", "report": None}
+    assert operation(INFRA / "stages.yaml").of("train").queue is None
+
+
 def test_the_first_pattern_that_fits_counts() -> None:
     policies = Operation.model_validate(
         {"limits": {"gpu": {"slots": 1}}, "stages": {"a*": {"limits": {"gpu": 1}}, "ab": {"retries": 1}}}
@@ -54,6 +63,9 @@ def test_the_first_pattern_that_fits_counts() -> None:
     [
         ("stages: {train: {limits: {gpu: 1}}}", "train takes slots of 'gpu', which is not among the limits"),
         ("limits: {gpu: {slots: 1}}\nstages: {train: {limits: {gpu: 2}}}", "takes 2 slots of 'gpu', which has 1"),
+        ("queues: [gpu]", "set share"),
+        ("stages: {clean: {queue: big}}", "clean is for the queue 'big', which is not among the queues"),
+        ("share: {}\nqueues: [a/b]", "queues.0 = 'a/b'"),
         ("stages: {train: {timeout: 0}}", "stages.train.timeout = 0: input should be greater than 0"),
         ("stages: {train: {retrys: 1}}", "unknown key 'stages.train.retrys'"),
     ],
@@ -118,3 +130,32 @@ def test_kubernetes_pool_declares_what_its_job_takes_and_asks_for_cards() -> Non
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "{{ gpus }}"
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
     assert defaults["claim"] == documents("kubernetes.yaml")[0]["metadata"]["name"]
+
+
+def test_a_ray_cluster_has_the_locked_version_listens_inside_only_and_sends_no_statistics() -> None:
+    (cluster,) = documents("ray.yaml")
+    version = re.findall(r"^ray==(\S+)$", (ROOT / "requirements-dev.lock").read_text(), re.MULTILINE)
+    assert [cluster["spec"]["rayVersion"]] == version
+    head, (workers,) = cluster["spec"]["headGroupSpec"], cluster["spec"]["workerGroupSpecs"]
+    assert head["serviceType"] == "ClusterIP"
+    assert head["rayStartParams"] == {"num-cpus": "0", "include-dashboard": "false"}
+    assert 1 <= workers["minReplicas"] <= workers["replicas"] <= workers["maxReplicas"]
+    containers = [group["template"]["spec"]["containers"] for group in (head, workers)]
+    for (container,) in containers:
+        assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
+        assert container["readinessProbe"] == container["livenessProbe"]
+    assert len({container["image"] for (container,) in containers}) == 1, "nodes need equal versions"
+    probed = [container["readinessProbe"]["tcpSocket"]["port"] for (container,) in containers]
+    served = containers[0][0]["ports"][0]["containerPort"], int(workers["rayStartParams"]["node-manager-port"])
+    assert tuple(probed) == served
+
+
+def test_rented_nodes_join_the_ray_of_the_first_one_whose_version_is_that_of_the_extra() -> None:
+    from tomllib import loads
+
+    (task,) = documents("sky-ray.yaml")
+    assert task["num_nodes"] > 1 and task["envs"]["RAY_USAGE_STATS_ENABLED"] == "0"
+    (extra,) = loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["ray"]
+    assert f"'{extra}'" in task["setup"] and extra in (INFRA / "ray.yaml").read_text()
+    assert task["run"].count("ray start") == task["run"].count("--disable-usage-stats") == 2
+    assert "--include-dashboard false" in task["run"]

@@ -1,6 +1,7 @@
 """What a worker carries out of what the server says: the flows of infra/prefect.yaml, and no command of anybody's."""
 
 import asyncio
+import signal
 from typing import Any
 from uuid import uuid4
 
@@ -103,6 +104,15 @@ def test_a_pool_offers_nothing_that_names_a_command() -> None:
     assert set(template()["variables"]["properties"]) == {"name", "labels", "stream_output"}
     assert template()["job_configuration"]["command"] == COMMAND
     assert not {"env", "working_dir"} & set(template()["job_configuration"])
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_a_worker_that_was_started_to_ignore_ctrl_c_ends_by_one_sigterm(site: Site) -> None:
+    """As shells start what runs in the background, and `nohup` what is to stay."""
+    worker = site.hire(under=("/bin/sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"))
+    worker.terminate()
+    assert worker.wait(300) in {0, 128 + signal.SIGTERM, -signal.SIGTERM}
 
 
 @pytest.mark.long

@@ -123,6 +123,17 @@ def test_a_number_that_stands_for_a_path(toy: Toy) -> None:
     assert any("clean.input = inf" in fault for fault in preflight.faults())
 
 
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_a_path_that_names_nothing(toy: Toy, command: str) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(re.sub(r"(?m)^(clean:.*\n(?:  .*\n)*?  input:).*$", r"\1 ''", text, count=1))
+    process = toy.temper(command)
+    error = process.communicate()[1]
+    assert process.returncode == 1
+    assert "clean.input = '': a path is expected, and this names none." in error
+    assert "Traceback" not in error
+
+
 def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "DISK", 2**60)
     monkeypatch.setattr(preflight, "MEMORY", 2**60)

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from flows.plan.preflight import faults
+from flows.run.policies import Share
+from flows.worktree.remotes import find
+from tasks.core.errors import MachineError
 from tasks.core.paths import Paths
 from tests.flows.project import STAGES, Toy
 
@@ -56,6 +59,25 @@ def test_what_one_machine_made_the_other_restores(new: Toy, tmp_path: Path, monk
     assert stages["generate"] == "ran"
     (record,) = records.glob("*.jsonl")
     assert sorted(record.read_text().splitlines()) == sorted(paid.read_text().splitlines()), "what both paid for"
+
+
+def test_a_revision_that_only_the_git_remote_has_is_fetched(new: Toy, tmp_path: Path) -> None:
+    """A commit, a tag and an experiment that another clone pushed; what nobody pushed is named."""
+    share, origin, other = Share(), tmp_path / "origin", Toy(tmp_path / "other", new.environment["PREFECT_API_URL"])
+    new.call("git", "clone", "--quiet", "--bare", ".", str(origin))
+    new.call("git", "remote", "add", "origin", str(origin))
+    new.call("git", "clone", "--quiet", str(origin), str(other.path))
+    other.call("git", "commit", "--quiet", "--allow-empty", "--message", "later")
+    later = other.call("git", "rev-parse", "HEAD").strip()
+    other.call("git", "update-ref", "refs/exps/ab/cdef/brave-otter", later)
+    with pytest.raises(MachineError, match=f"git knows no revision '{later}' here, nor has origin it; push it"):
+        find(later, share)
+    other.call("git", "push", "--quiet", "origin", "HEAD", "refs/exps/ab/cdef/brave-otter", "HEAD:refs/tags/v2")
+    with pytest.raises(MachineError, match=f"git knows no revision '{later}' here;"):
+        find(later, None)
+    assert {find(name, share) for name in (later, "brave-otter", "v2", later[:12])} == {later}
+    head = new.call("git", "rev-parse", "HEAD").strip()
+    assert find("HEAD", share) == head != later, "what is here stays"
 
 
 def test_a_remote_that_nobody_configured_is_said_before_a_run(new: Toy) -> None:

@@ -6,6 +6,7 @@ import math
 import shutil
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pytest
 
 from tasks.align import stage
 from tasks.align.settings import Settings
+from tasks.align.trainers import LossAboveStart
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256
 from tasks.core.paths import Paths
@@ -101,10 +103,26 @@ def test_dpo_goes_on_with_the_adapter_and_starts_at_ln_2(project: Paths) -> None
     facts = tiny.read(project.aligned / "training.json")
     assert facts["rows"] == 24
     assert facts["objective"] == "dpo"
+    points = list(csv.DictReader((project.aligned / "loss.csv").read_text().splitlines()))
+    assert {"margin", "accuracy"} <= points[0].keys()
+    assert float(points[0]["margin"]) == pytest.approx(0, abs=1e-5)
+    assert float(points[-1]["accuracy"]) == 1
     config = tiny.read(project.aligned / "adapter_config.json")
     assert config["r"] == tiny.read(project.fitted / "adapter_config.json")["r"]
     assert config["base_model_name_or_path"] == "model"
     assert not (project.aligned / "ref").exists()
+
+
+def test_a_loss_above_the_start_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    history: list[dict[str, float]] = []
+    callback, state = LossAboveStart(), SimpleNamespace(log_history=history, global_step=0)
+    for loss in (0.6931, 0.70, 0.69, 0.71, 0.69, 0.72, 0.80, 0.85, 0.90, 0.96):
+        state.global_step += 1
+        history.append({"loss": loss})
+        callback.on_log(None, state, None, logs={"loss": loss})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("align: the loss is above ln 2 = 0.693 at step 7:")  # mean of 0.69 ... 0.80: 0.722
 
 
 @pytest.mark.parametrize("objective", ["dpo", "kto"])

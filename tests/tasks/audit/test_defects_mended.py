@@ -15,7 +15,7 @@ from tasks.clean.shapes import to_content
 from tasks.core.errors import InputError, LossError
 from tasks.core.paths import Paths
 from tasks.evaluate import stage as evaluate
-from tasks.evaluate.candidates import load
+from tasks.evaluate.candidates import folders, load
 from tasks.models.loading import grow, load_model
 from tasks.models.record import base_folder
 from tasks.template import stage as template
@@ -249,7 +249,9 @@ def test_v01_v02_rows_of_new_tokens_are_trained_and_saved_with_the_adapter(tied:
     ids = coder.convert_tokens_to_ids(list(new))
     before = load_model(base_folder(paths))
     grow(before, coder)
-    after = [load("adapter", evaluate.Settings(), paths, coder) for _ in range(2)]
+    after = [
+        load("adapter", evaluate.Settings(), folders("adapter", evaluate.Settings(), paths), coder) for _ in range(2)
+    ]
     rows = after[0].get_input_embeddings()
     assert len(coder) == rows.weight.shape[0]
     moved = (rows.weight[ids] - before.get_input_embeddings().weight[ids]).norm(dim=1)

@@ -45,6 +45,16 @@ def loop() -> None:
         spin()
 
 
+def test_the_work_of_the_system_counts() -> None:
+    buffer, zeros = bytearray(2**28), os.open("/dev/zero", os.O_RDONLY)
+    try:
+        with pytest.raises(InputError, match="seconds of computing"), Bounds(0.1, refuse):
+            for _ in range(100):
+                os.readv(zeros, [buffer])
+    finally:
+        os.close(zeros)
+
+
 def test_no_except_of_a_library_stops_the_end_of_a_loop() -> None:
     with pytest.raises(InputError, match="seconds of computing"), Bounds(0.1, refuse):
         try:

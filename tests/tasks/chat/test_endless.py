@@ -32,9 +32,15 @@ def templated(template: str) -> Renderer:
 def test_a_template_that_never_ends_is_refused_at_once(
     template: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(renderer, "RENDERING", 0.2 if template == LOOP else 5.0)
+    monkeypatch.setattr(renderer, "PROBING", 0.2 if template == LOOP else 5.0)
     with pytest.raises(ModelError, match=f"loops or grows without end: {why}"):
         templated(template)
+
+
+def test_a_dialogue_of_two_words_gets_less_time_than_a_row() -> None:
+    """A template that takes seconds a time is refused at the first probe, not after twenty of them and all rows."""
+    with pytest.raises(ModelError, match=r"it takes more than 0\.5 seconds .* It does so with a dialogue of two words"):
+        templated(LOOP)
 
 
 def test_a_template_is_refused_by_its_length_before_it_is_compiled() -> None:

@@ -16,7 +16,7 @@ from tasks.clean.read import records
 from tasks.clean.settings import Columns, Settings, Splits
 from tasks.clean.shapes import to_content
 from tasks.clean.stage import run, validate
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, LossError
 from tasks.core.paths import Paths
 
 CHAT = {"messages": [{"role": "user", "content": "ask"}, {"role": "assistant", "content": "answer"}]}
@@ -34,13 +34,11 @@ def unread(row: dict[str, Any], columns: Columns | None = None) -> set[tuple[str
 @pytest.mark.parametrize(
     ("row", "name"),
     [
-        ({"text": "my card is lost", "label": 11}, "label"),
-        ({"text": "my card is lost", "label": 0}, "label"),
-        ({"text": "my card is lost", "label_text": "lost_card"}, "label_text"),
+        ({"text": "my card is lost", "label": ["lost_card", "card_arrival"]}, "label"),
         ({"text": "ask", "output": "answer"}, "output"),
         ({"text": "ask", "finalAnswer": "answer"}, "finalAnswer"),
-        ({"text": "a b c", "category": "letters"}, "category"),
-        ({"text": "a b c", "Sentiment": "good"}, "Sentiment"),
+        ({"text": "a b c", "category": "of letters " * 20}, "category"),
+        ({"text": "a b c", "Sentiment": ["good"]}, "Sentiment"),
         ({"text": "a long story", "summary": "a story"}, "summary"),
         ({"text": "answer", "instruction": "ask"}, "instruction"),
         ({"text": "answer", "question": "ask"}, "question"),
@@ -232,14 +230,15 @@ def cleaned(paths: Paths, rows: list[dict[str, Any]], **settings: Any) -> dict[s
 
 
 def test_the_stage_stops_with_the_column_the_place_and_the_line_to_add(paths: Paths) -> None:
-    rows: list[dict[str, Any]] = [{"text": f"request number {at}", "label": f"class {at % 3}"} for at in range(40)]
+    rows: list[dict[str, Any]] = [{"text": f"request number {at}", "output": f"class {at % 3}"} for at in range(40)]
     with pytest.raises(
-        InputError, match=r"'label' looks like an answer.*rows\.jsonl:1.*answer: label.*ignored: \[label\].*40 rows"
+        InputError, match=r"'output' looks like an answer.*rows\.jsonl:1.*answer: output.*ignored: \[output\].*40 rows"
     ):
         cleaned(paths, rows)
     assert not paths.clean.exists() or not any(paths.clean.glob("*.parquet"))
-    ledger = cleaned(paths, rows, columns={"question": "text", "answer": "label"}, duplicates=False, passage=None)
-    assert ledger["columns"]["columns"] == {"not_read": {}, "read": {"label": "answer", "text": "question"}, "rows": 40}
+    ledger = cleaned(paths, rows, columns={"question": "text", "answer": "output"}, duplicates=False, passage=None)
+    read = {"output": "answer", "text": "question"}
+    assert ledger["columns"]["columns"] == {"not_read": {}, "read": read, "rows": 40}
 
 
 CARD = """---
@@ -276,49 +275,64 @@ def table(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "says"),
+    ("file", "content"),
     [
-        ("rows/README.md", CARD, "README.md"),
-        ("README.md", CARD, "README.md"),
-        ("rows/dataset_info.json", json.dumps(INFO), "dataset_info.json"),
-        ("rows/part/dataset_info.json", json.dumps(LIST), "dataset_info.json"),
-        ("rows/b.parquet", "", "b.parquet"),
+        ("rows/README.md", CARD),
+        ("rows/dataset_info.json", json.dumps(INFO)),
+        ("rows/part/dataset_info.json", json.dumps(LIST)),
+        ("rows/b.parquet", ""),
     ],
 )
-@pytest.mark.parametrize("value", [2, [2, 0]])
-def test_of_classes_that_are_numbers_the_names_are_given(
-    paths: Paths, file: str, content: str, says: str, value: Any
+def test_classes_that_are_numbers_are_trained_by_the_names_that_the_data_give(
+    paths: Paths, file: str, content: str
 ) -> None:
     (paths.root / "rows/part").mkdir(parents=True)
-    (paths.root / "rows" / "a.jsonl").write_text(json.dumps({"text": "my card is lost", "label": value}) + "\n")
+    rows = [{"text": f"request number {at}", "label": at % 3} for at in range(40)]
+    (paths.root / "rows" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if content:
         (paths.root / file).write_text(content)
     else:
         table(paths.root / file)
-    with pytest.raises(InputError) as refused:
-        validate(Settings.model_validate({"input": "rows"}), paths)
-    assert (
-        "it holds numbers, and answers are texts: put the names of the classes in their place (0 is 'no', 1 is "
-        f"'maybe', 2 is 'yes, please', as {says} says); then in section clean of params.yaml write columns: "
-        "{question: text, answer: label} to train it, or columns: {ignored: [label]} to go without it."
-    ) in str(refused.value).replace("rows/part/", "").replace("part/", "").replace("rows/README", "README")
+    settings = Settings.model_validate({"input": "rows", "test_share": 0.3, "passage": None, "near_duplicate": None})
+    validate(settings, paths)
+    run(settings, paths)
+    kept = [*read_rows(paths, "train"), *read_rows(paths, "test"), *read_rows(paths, "validation")]
+    answers = {row["messages"][0]["content"]: row["messages"][1]["content"] for row in kept}
+    names = ("no", "maybe", "yes, please")
+    assert {f"request number {at}": names[at % 3] for at in range(40)}.items() <= answers.items()
+
+
+def read_rows(paths: Paths, split: str) -> list[dict[str, Any]]:
+    from pyarrow import parquet
+
+    rows: list[dict[str, Any]] = parquet.read_table(paths.clean / f"{split}.parquet").to_pylist()
+    return rows
 
 
 @pytest.mark.parametrize("card", [None, "# Rows", "---\n{\n---\n", "---\ndataset_info: 3\n---\n", "---\n- 1\n---\n"])
-def test_classes_that_nobody_names_are_called_numbers(paths: Paths, card: str | None) -> None:
-    (paths.root / "rows.jsonl").write_text(json.dumps({"text": "my card is lost", "label": 3}) + "\n")
+@pytest.mark.parametrize("value", [3, "3", 0.0])
+def test_classes_that_nobody_names_are_asked_for(paths: Paths, card: str | None, value: Any) -> None:
+    (paths.root / "rows.jsonl").write_text(json.dumps({"text": "my card is lost", "label": value}) + "\n")
     (paths.root / "dataset_info.json").write_text("[]")
     if card is not None:
         (paths.root / "README.md").write_text(card)
-    with pytest.raises(InputError, match=r"put the names of the classes in their place; then in section clean"):
+    sentence = (
+        r"numbers without names; in section clean of params\.yaml write columns: \{labels: \[NAME, NAME, \.\.\.\]\}"
+    )
+    with pytest.raises(InputError, match=sentence):
         validate(Settings.model_validate({"input": "rows.jsonl"}), paths)
+    with pytest.raises(LossError, match=sentence):
+        run(Settings.model_validate({"input": "rows.jsonl"}), paths)
+    named = {"labels": ["no", "maybe", "yes", "never"]}
+    validate(Settings.model_validate({"input": "rows.jsonl", "columns": named}), paths)
 
 
-def test_of_many_classes_ten_are_named(paths: Paths) -> None:
+def test_names_that_stand_beside_the_data_are_no_input_and_only_shown(paths: Paths) -> None:
+    """What lies beside a file does not change the hash of the stage's input, so it must not change the rows."""
     (paths.root / "rows.jsonl").write_text(json.dumps({"text": "my card is lost", "label": 3}) + "\n")
     names = [f"intent_{number}" for number in range(77)]
     (paths.root / "dataset_info.json").write_text(json.dumps({"features": {"label": {"names": names}}}))
-    with pytest.raises(InputError, match=r"9 is 'intent_9' and 67 more, as dataset_info\.json says"):
+    with pytest.raises(InputError, match=r"columns: \{labels: \[intent_0, intent_1, .*, intent_76\]\}"):
         validate(Settings.model_validate({"input": "rows.jsonl"}), paths)
 
 
@@ -328,10 +342,10 @@ def test_the_first_rows_are_looked_at_before_a_run(paths: Paths) -> None:
     (paths.root / "rows").mkdir()
     (paths.root / "rows" / "a.jsonl").write_text("{broken\n" + json.dumps(CHAT))
     validate(settings, paths)
-    (paths.root / "rows" / "b.csv").write_text("text,label\nmy card is lost,11\n")
-    with pytest.raises(InputError, match=r"'label' looks like an answer.*b\.csv:2.*answer: label"):
+    (paths.root / "rows" / "b.csv").write_text("text,output\nmy card is lost,11\n")
+    with pytest.raises(InputError, match=r"'output' looks like an answer.*b\.csv:2.*answer: output"):
         validate(settings, paths)
-    validate(Settings.model_validate({"input": "rows", "columns": {"ignored": ["label"]}}), paths)
+    validate(Settings.model_validate({"input": "rows", "columns": {"ignored": ["output"]}}), paths)
 
 
 def test_data_without_a_row_that_can_be_used_is_refused_before_a_run(paths: Paths) -> None:

@@ -172,14 +172,14 @@ def test_a_perfect_model_scores_one(project: Paths, tmp_path: Path) -> None:
 def test_wrong_end_of_generation_is_mended(project: Paths, tmp_path: Path) -> None:
     """A base whose own settings never stop and penalise repetition is still decoded like every candidate."""
     from tasks.core.files import write_json
-    from tasks.evaluate.candidates import load
+    from tasks.evaluate.candidates import folders, load
 
     tokenizer = tiny.tokenizer()
     other = Paths(tmp_path)
     folder = tiny.model(other.base / "model", vocabulary=len(tokenizer))
     write_json(folder / "generation_config.json", {"eos_token_id": 999, "repetition_penalty": 1.5, "do_sample": True})
     tiny.record(other, folder, "trained", "model")
-    settings = load("base", QUICK, other, tokenizer).generation_config
+    settings = load("base", QUICK, folders("base", QUICK, other), tokenizer).generation_config
     assert (settings.eos_token_id, settings.do_sample) == (tokenizer.eos_token_id, False)
     assert settings.repetition_penalty in (None, 1.0)
 

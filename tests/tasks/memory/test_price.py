@@ -67,3 +67,45 @@ def test_the_need_grows_with_the_batch_and_shrinks_with_checkpointing() -> None:
 
     assert activations(8) == pytest.approx(2 * activations(4), rel=0.1)
     assert activations(8, gradient_checkpointing=True) < activations(8) / 2
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")
+def test_only_what_bitsandbytes_packs_is_priced_in_four_bits() -> None:
+    """It packs `Linear` itself and GPT-2's `Conv1D`, and no subclass, such as that of every layer of a Falcon."""
+    from transformers import FalconConfig, GPT2Config
+
+    tuning = Tuning(method="qlora", lora=LoRA(r=4), min_low_bits=0)
+    batch = Batch(1, 16, 16)
+
+    def weights(config: Any) -> int:
+        return price("train", config, tuning, Optimization(), batch, bfloat16=True, card=True).weights
+
+    width, layers, inner = 64, 2, 4 * 64
+    gpt = GPT2Config(
+        n_embd=width,
+        n_layer=layers,
+        n_head=4,
+        vocab_size=500,
+        n_positions=128,
+        dtype="bfloat16",
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    matrices = layers * (3 * width * width + width * width + 2 * width * inner)
+    embeddings = (500 + 128) * width
+    small = layers * (3 * width + width + inner + width + 4 * width) + 2 * width  # biases and norms
+    adapter = layers * 4 * ((width + 3 * width) + 2 * width + 2 * (width + inner))
+    assert weights(gpt) == round(matrices * 4.13 / 8) + 2 * embeddings + 4 * (small + adapter)
+
+    falcon = FalconConfig(
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        vocab_size=500,
+        dtype="bfloat16",
+        bos_token_id=1,
+        eos_token_id=1,
+    )
+    lora = tuning.model_copy(update={"method": "lora"})
+    whole = price("train", falcon, lora, Optimization(), batch, bfloat16=True, card=True).weights
+    assert weights(falcon) == whole

@@ -308,6 +308,22 @@ def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(projec
     assert "<h3>Loss, alignment</h3>" in page(project)
 
 
+def test_pairs_are_told_apart_by_margin_and_accuracy_and_a_loss_above_the_start_is_told(project: Paths) -> None:
+    shutil.copytree(project.fitted, project.aligned)
+    write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": {}})
+    head = "step,loss,learning_rate,grad_norm,eval_loss,margin,accuracy,eval_margin,eval_accuracy"
+    rows = "10,0.69,0.1,1,,0.0,0.5,,\n20,0.95,0.1,1,0.9,0.25,0.75,0.125,0.625\n"
+    write_text(project.aligned / "loss.csv", f"{head}\n{rows}")
+    run(Settings(), project)
+    text = " ".join(page(project).split())
+    assert 'aria-label="Share of pairs told apart over training steps"' in text
+    assert "margin 0.25, accuracy 0.75, held-out margin 0.125, held-out accuracy 0.625" in text
+    assert "ended at 0.82, above ln 2" in text
+    write_text(project.aligned / "loss.csv", f"{head}\n{rows.replace('0.95', '0.4')}")
+    run(Settings(), project)
+    assert "above ln 2" not in page(project)
+
+
 def test_what_an_adapter_leaves_alone_and_shares_of_low_bits_are_in_page_and_card(project: Paths) -> None:
     training = read_json(project.trained / "training.json", "train")
     experts = ["model.layers.*.mlp.experts.gate_up_proj 46.0%", "model.layers.*.mlp.gate 1.5%"]

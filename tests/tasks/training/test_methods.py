@@ -86,7 +86,7 @@ def test_every_optimiser_of_transformers_is_offered_or_refused() -> None:
         ({"arguments": {"learning_rate": 1}}, "set by the key learning_rate"),
         ({"arguments": {"packing": True}}, "packing is not offered: rows are rendered, tokenised, cut and packed by"),
         ({"arguments": {"output_dir": "x"}}, "has to be what temper sets it to"),
-        ({"arguments": {"fsdp": True}}, "fsdp is not offered: accelerate shards on accelerators only"),
+        ({"arguments": {"fsdp": True}}, "fsdp is not offered: weights are shared out by the key launch.strategy"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str, Any], message: str) -> None:

@@ -16,6 +16,7 @@ from tasks.train import run
 from tasks.train.settings import Settings
 from tasks.training import estimate, schedule, usage
 from tasks.training import rows as rows_of
+from tasks.training.launch import Launch
 from tasks.training.trainer import Trainer
 from tests.tasks import tiny
 from tests.tasks.train.test_train import SMALL, hashes, kill_and_continue
@@ -51,7 +52,7 @@ def test_steps_of_epochs(
 
 
 def test_processes_share_the_batches() -> None:
-    asked = Settings(epochs=2, batch_size=4, processes=2, gradient_accumulation=2)
+    asked = Settings(epochs=2, batch_size=4, launch=Launch(processes=2), gradient_accumulation=2)
     assert schedule.resolved("train", asked, 20).steps == 4  # 8, 8 and 4 rows a pass, two passes a step
 
 

@@ -19,6 +19,7 @@ from tasks.template import stage as template
 from tasks.train import run
 from tasks.train.settings import Settings
 from tasks.training import rows
+from tasks.training.launch import Launch
 from tasks.training.settings import LoRA
 from tests.flows.project import ROOT
 from tests.tasks import tiny
@@ -126,7 +127,7 @@ def test_a_tuned_whole_model_and_a_loss_of_its_own_are_measured_alike(templated:
 def test_each_row_counts_once_where_several_processes_share_them(templated: Path, tmp_path: Path) -> None:
     paths = project(templated, tmp_path)
     wanted = by_hand(paths)
-    process = start(paths, **SETTINGS.model_copy(update={"processes": 3, "batch_size": 2}).model_dump())
+    process = start(paths, **SETTINGS.model_copy(update={"launch": Launch(processes=3), "batch_size": 2}).model_dump())
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     assert eval_loss(paths.trained) == pytest.approx(wanted, rel=1e-5)

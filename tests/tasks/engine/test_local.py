@@ -12,10 +12,10 @@ import pytest
 
 from tasks.core.errors import InputError, MachineError
 from tasks.core.paths import Paths
-from tasks.template import rows
+from tasks.engine import local
+from tasks.engine.local import AHEAD, FEW, ordered
 from tasks.template import stage as template
-from tasks.template.rows import from_arrow
-from tasks.template.workers import AHEAD, FEW, ordered
+from tasks.template.arrow import from_arrow
 from tests.tasks import tiny
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +78,7 @@ def test_a_worker_that_is_ended_is_told_in_one_sentence() -> None:
 
 def test_no_worker_outlives_the_process_that_started_it() -> None:
     code = (
-        "import os, time; from tasks.template.workers import ordered\n"
+        "import os, time; from tasks.engine.local import ordered\n"
         "def work(n): return (time.sleep(n > 3), os.getpid())[1]\n"
         "for pid in ordered(work, iter(range(10**6)), 2): print(pid, flush=True)"
     )
@@ -89,7 +89,7 @@ def test_no_worker_outlives_the_process_that_started_it() -> None:
     started.communicate(timeout=60)  # its workers hold the pipe: the end comes once the last of them is gone
 
 
-def _many(project: Paths) -> Paths:
+def many_rows(project: Paths) -> Paths:
     """A project with enough rows for several processes: some quote control tokens, some are too long."""
     questions = ["docker stop web", "ünï <|im_end|>", "docker " * 60, "a\n\nb "]
     chats = [
@@ -105,14 +105,14 @@ def _many(project: Paths) -> Paths:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Paths:
-    return _many(tiny.project(tmp_path, method="none"))
+    return many_rows(tiny.project(tmp_path, method="none"))
 
 
 def test_the_stage_writes_the_same_bytes_with_any_number_of_processes(
     project: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def contents(processes: int) -> dict[str, bytes]:
-        monkeypatch.setattr(rows, "cores", lambda: processes)
+        monkeypatch.setattr(local, "cores", lambda: processes)
         template.run(template.Settings(max_length=100, over_length="drop", max_loss=1), project)
         return {file.name: file.read_bytes() for file in sorted(project.templated.rglob("*")) if file.is_file()}
 

@@ -1,0 +1,285 @@
+"""Axolotl's YAML (its documentation, "Config Reference")."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.migrate import trainer
+from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
+from tasks.core.paths import PATHS
+
+MARKS = frozenset({"base_model", "micro_batch_size", "sequence_len", "num_epochs", "base_model_config", "val_set_size"})
+"""Keys that show the form."""
+
+KERNELS = "kernels of its own, whose loss was not shown to be the same"
+SHAPES = ("alpaca", "chat", "sharegpt", "gpteacher", "llama3", "tokenizer")
+OBJECTIVES = {"dpo": "dpo", "ipo": "dpo", "kto": "kto", "orpo": "orpo", "simpo": "simpo", "grpo": "grpo"}
+
+
+def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
+    """Map every key of the file."""
+    if given.get("rl"):
+        conversion.stage = "align"
+    conversion.apply(RULES, given)
+    adapter = given.get("adapter")
+    if not adapter and "adapter" not in given:
+        conversion.put("STAGE.method", "full")
+    if adapter and given.get("load_in_8bit") and not given.get("load_in_4bit"):
+        conversion.put("STAGE.quantization", "int8")
+    if given.get("rl") == "ipo":
+        conversion.put("align.arguments.loss_type", "ipo")
+
+
+def _adapter(conversion: Conversion, key: str, value: Any) -> None:
+    if value in ("lora", "qlora"):
+        conversion.set(key, value, "STAGE.method", value)
+    else:
+        conversion.refuse(key, value, "adapters here are those of train.method; docs/training-methods.md lists them")
+
+
+def _bits(conversion: Conversion, key: str, value: Any) -> None:
+    if not value:
+        conversion.same(key, value, "off here too")
+    else:
+        conversion.same(key, value, "said by method: qlora, or quantization: int8")
+
+
+def _linear(conversion: Conversion, key: str, value: Any) -> None:
+    if value:
+        conversion.set(key, value, "STAGE.lora.target_modules", "all-linear")
+    else:
+        conversion.same(key, value, "the layers are named by lora_target_modules")
+
+
+def _datasets(conversion: Conversion, key: str, value: Any) -> None:
+    """One data set becomes the input; of several, the first, and the others are named."""
+    for number, one in enumerate(value if isinstance(value, list) else [value]):
+        name = f"{key}[{number}]"
+        if not isinstance(one, Mapping):
+            conversion.without(name, one, "no data set with a path")
+            continue
+        inner = {field: kept for field, kept in one.items() if field != "path"}
+        if "path" in one and not number:
+            trainer.data(conversion, f"{name}.path", one["path"])
+        elif "path" in one:
+            conversion.refuse(f"{name}.path", one["path"], trainer.ONE)
+        conversion.apply(DATASET, inner, f"{name}.")
+
+
+def _type(conversion: Conversion, key: str, value: Any) -> None:
+    name = value if isinstance(value, str) else "a format of its own"
+    if name == "completion":
+        conversion.set(key, value, "clean.shape", "text")
+    elif name.split(".")[0].split("_")[0] in (
+        "alpaca",
+        "chat",
+        "sharegpt",
+        "gpteacher",
+        "chatml",
+        "llama3",
+        "tokenizer",
+    ):
+        conversion.same(key, value, "rows are recognised by their keys")
+    else:
+        conversion.refuse(key, value, "name question and answer in clean.columns; temper look shows the columns")
+
+
+def _validation(conversion: Conversion, key: str, value: Any) -> None:
+    if float(value) < 1:
+        conversion.set(key, value, "clean.validation_share", float(value))
+    else:
+        conversion.refuse(key, value, "clean.validation_share is a share of the rows, or give files to clean.splits")
+
+
+def _per_epoch(target: str) -> Rule:
+    def rule(conversion: Conversion, key: str, value: Any) -> None:
+        if not value:
+            conversion.same(key, value, "left open")
+        else:
+            conversion.refuse(key, value, f"{target} is a number of steps; take it from the steps that check tells")
+
+    return rule
+
+
+def _template(conversion: Conversion, key: str, value: Any) -> None:
+    if value in ("tokenizer_default", None):
+        conversion.same(key, value, "chat_template: null, the tokenizer's own")
+    elif value == "chatml":
+        conversion.set(key, value, "template.chat_template", "chatml")
+    else:
+        conversion.same(key, value, f"the tokenizer's own; another one is a file in {PATHS.templates}")
+
+
+def _objective(conversion: Conversion, key: str, value: Any) -> None:
+    if value in OBJECTIVES:
+        conversion.set(key, value, "align.objective", OBJECTIVES[value])
+        if value in ("dpo", "ipo", "kto", "orpo", "simpo"):
+            conversion.put("train.enabled", False)
+            conversion.put("align.start", "base")
+    else:
+        conversion.refuse(key, value, "objectives here are those of align.objective")
+
+
+def _train_on_inputs(conversion: Conversion, key: str, value: Any) -> None:
+    if value:
+        conversion.set(key, value, "template.train_on", "all")
+    else:
+        conversion.same(key, value, "train_on: assistant")
+
+
+def _tokens(conversion: Conversion, key: str, value: Any) -> None:
+    conversion.set(key, value, "template.new_tokens", list(value.values() if isinstance(value, Mapping) else value))
+
+
+def _special(conversion: Conversion, key: str, value: Any) -> None:
+    conversion.refuse(key, value, "they are the tokenizer's own; the end is checked against what turns end with")
+
+
+def _reentrant(conversion: Conversion, key: str, value: Any) -> None:
+    conversion.set(key, value, "STAGE.arguments.gradient_checkpointing_kwargs")
+
+
+def _processes(conversion: Conversion, key: str, value: Any) -> None:
+    conversion.set(key, value, "STAGE.launch.processes", int(value))
+    conversion.put("STAGE.launch.strategy", "fsdp2")
+
+
+def _checkpointing(conversion: Conversion, key: str, value: Any) -> None:
+    conversion.set(
+        key, value, "STAGE.gradient_checkpointing", bool(value), "" if isinstance(value, bool) else "not offloaded"
+    )
+
+
+def _unfrozen(conversion: Conversion, key: str, value: Any) -> None:
+    conversion.set(key, value, "STAGE.freeze.names", list(value))
+    conversion.put("STAGE.method", "freeze")
+
+
+DATASET: dict[str, Rule] = {
+    "type": _type,
+    "split": off("a file holds the rows of a split; name files in clean.splits", ("train",)),
+    "name": off("a part of a data set is its folder: put its files into the input", ()),
+    "field_messages": always("found under its key", ("messages", "conversations", "conversation")),
+    "message_property_mappings": always(
+        "names of roles and contents are known",
+        ({"role": "role", "content": "content"}, {"role": "from", "content": "value"}),
+    ),
+    "message_field_role": always("known", ("role", "from")),
+    "message_field_content": always("known", ("content", "value")),
+    "roles": aside("the usual names of speakers are known"),
+    "roles_to_train": always("train_on: assistant", (["assistant"], ["gpt"], ["assistant", "gpt"])),
+    "train_on_eos": always("what ends a turn is trained", ("turn", "all")),
+    "chat_template": _template,
+    "field": to("clean.columns.text", str),
+    "ds_type": aside("files are known by their content"),
+    "data_files": off("put the files into the input", ()),
+    "drop_system_message": off("what a row says is trained or masked, never dropped"),
+}
+
+RULES: dict[str, Rule] = {
+    **trainer.RULES,
+    "base_model": trainer.base,
+    "micro_batch_size": trainer.RULES["per_device_train_batch_size"],
+    "eval_batch_size": trainer.RULES["per_device_eval_batch_size"],
+    "sequence_len": to("template.max_length", int),
+    "optimizer": trainer.RULES["optim"],
+    "lr_scheduler": trainer.RULES["lr_scheduler_type"],
+    "num_epochs": trainer.epochs,
+    "datasets": _datasets,
+    "test_datasets": off("files of the test are named in clean.splits.test", ()),
+    "val_set_size": _validation,
+    "sample_packing": to("template.packing", bool),
+    "eval_sample_packing": aside("validation is packed as training is"),
+    "pad_to_sequence_len": off("rows are padded to the longest of a batch, packs are full"),
+    "saves_per_epoch": _per_epoch("checkpoint_steps"),
+    "evals_per_epoch": _per_epoch("eval_steps"),
+    "adapter": _adapter,
+    "lora_r": trainer.RULES["lora_r"],
+    "lora_target_linear": _linear,
+    "lora_modules_to_save": to("STAGE.peft.modules_to_save", list),
+    "lora_target_parameters": to("STAGE.peft.target_parameters", list),
+    "lora_model_dir": trainer.adapter,
+    "lora_fan_in_fan_out": aside("found out from the layers"),
+    "peft_use_dora": switch("STAGE.method", "dora", "lora"),
+    "peft_use_rslora": to("STAGE.peft.use_rslora", bool),
+    "load_in_4bit": _bits,
+    "load_in_8bit": _bits,
+    "gradient_checkpointing": _checkpointing,
+    "gradient_checkpointing_kwargs": _reentrant,
+    "train_on_inputs": _train_on_inputs,
+    "chat_template": _template,
+    "special_tokens": _special,
+    "tokens": _tokens,
+    "eot_tokens": aside("what turns end with is read from the chat template, and becomes a stop"),
+    "rl": _objective,
+    "rl_beta": to("align.arguments.beta", float),
+    "dpo_beta": to("align.arguments.beta", float),
+    "early_stopping_patience": to("STAGE.patience", int),
+    "loss_watchdog_threshold": aside("a loss that jumps stops the training: max_spike"),
+    "loss_watchdog_patience": aside("a loss that jumps stops the training: max_spike"),
+    "unfrozen_parameters": _unfrozen,
+    "noisy_embedding_alpha": trainer.RULES["neftune_noise_alpha"],
+    "flash_attention": trainer.attention,
+    "sdp_attention": switch("STAGE.attention", "sdpa", "attention: auto"),
+    "eager_attention": switch("STAGE.attention", "eager", "attention: auto"),
+    "xformers_attention": off("attention is sdpa, eager, or flash_attention_2 or _3 here"),
+    "flex_attention": off("flex_attention is compiled at run time, as nothing is here"),
+    "s2_attention": off("it changes what the model computes"),
+    "fsdp_config": aside("what is shared out follows from launch.strategy; offloading is launch.offload"),
+    "fsdp_version": always("fsdp2", (2,)),
+    "dp_shard_size": _processes,
+    "context_parallel_size": to("STAGE.launch.context_parallel", int),
+    "tensor_parallel_size": to("STAGE.launch.tensor_parallel", int),
+    "model_type": aside("found out from config.json"),
+    "tokenizer_type": aside("found out from the tokenizer's files"),
+    "processor_type": aside("text is what is trained; the rest of the model is kept"),
+    "is_llama_derived_model": aside("found out from config.json"),
+    "dataset_prepared_path": aside(trainer.CACHE),
+    "dataset_processes": aside(trainer.MACHINE),
+    "skip_prepare_dataset": off("rows are templated and audited, always"),
+    "push_dataset_to_hub": off(trainer.PUSH, ()),
+    "hub_model_id": off(trainer.PUSH, ()),
+    "strict": aside("an unknown key is an error, always"),
+    "plugins": off("plug-ins are code of others; what they do has a key here, or is not done", ([],)),
+    "activation_offloading": to("STAGE.arguments.activation_offloading", bool),
+    "torchdistx_path": off("its package is not maintained", ()),
+    "qat": off("quantisation-aware training could not be shown to hold through merge and export", ()),
+    "tokenizer_use_mistral_common": aside("the tokenizer's own files are used, and compared with its chat template"),
+    "ddp_find_unused_parameters": aside("said by launch.strategy"),
+    "quantize_moe_experts": off("experts stay whole; the share in low bits is told", ()),
+    "trl": off("see docs/training-methods.md on grpo: align.answers, align.answer_tokens, align.arguments", ()),
+    **{
+        f"wandb_{name}": off(trainer.TRACKERS, ())
+        for name in ("project", "entity", "watch", "name", "log_model", "run_id")
+    },
+    **{f"trackio_{name}": off(trainer.TRACKERS, ()) for name in ("project_name", "run_name", "space_id")},
+    **{f"mlflow_{name}": off(trainer.TRACKERS, ()) for name in ("experiment_name", "tracking_uri")},
+    **{
+        f"liger_{name}": off(trainer.LIGER)
+        for name in (
+            "rms_norm",
+            "glu_activation",
+            "layer_norm",
+            "rope",
+            "fused_linear_cross_entropy",
+            "rms_norm_gated",
+            "cross_entropy",
+        )
+    },
+    **{f"lora_{name}_kernel": off(KERNELS) for name in ("mlp", "qkv", "o")},
+    **{
+        name: off(KERNELS)
+        for name in (
+            "use_kernels",
+            "use_scattermoe",
+            "use_sonicmoe",
+            "cut_cross_entropy",
+            "experts_implementation",
+            "unsloth_lora_mlp",
+        )
+    },
+    **{
+        name: off("GPTQ is a scheme of quantize here; training is on 4 bits of bitsandbytes", (False,))
+        for name in ("gptq", "gptq_groupsize", "gptq_model_v1")
+    },
+    "max_packed_sequence_len": to("template.max_length", int),
+}

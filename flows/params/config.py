@@ -1,0 +1,47 @@
+"""What a project sets, beside what it leaves at its default; back to the defaults, and one change back."""
+
+from pathlib import Path
+
+from flows.params.defaults import defaults, reset
+from flows.params.diff import parameters
+from flows.params.model import model, save
+from tasks.core.errors import SettingsError
+from tasks.core.files import write_text
+from tasks.core.paths import PATHS
+from tasks.core.settings import load, read
+
+
+def differences(path: Path = PATHS.params) -> list[str]:
+    """A line for each key that is not at its default: `train.steps 300 -> 450`."""
+    return parameters(defaults(model()), load(model(), path).model_dump(mode="json"))
+
+
+def reset_file(keys: tuple[str, ...] = (), path: Path = PATHS.params) -> list[str]:
+    """Put params.yaml, or the keys in it, back to their defaults; returns a line for each key that changed."""
+    document, before = read(path), read(path)
+    text = path.read_text(encoding="utf-8")
+    reset(document, defaults(model()), keys)
+    lines = save(document, before, path)
+    if lines:
+        keep(text)
+    return lines
+
+
+def keep(text: str) -> None:
+    """Keep what stood in params.yaml, for `undo`."""
+    PATHS.params_before.parent.mkdir(parents=True, exist_ok=True)
+    write_text(PATHS.params_before, text)
+
+
+def undo(path: Path = PATHS.params) -> list[str]:
+    """Put params.yaml back as it was before temper last changed it; once more: forth. A line for each key that changes.
+
+    Raises `SettingsError` where temper changed nothing yet.
+    """
+    if not PATHS.params_before.is_file():
+        raise SettingsError(f"temper has not changed {path} here yet; git has its older versions.")
+    new, old = read(PATHS.params_before), read(path)
+    text, current = PATHS.params_before.read_text(encoding="utf-8"), path.read_text(encoding="utf-8")
+    write_text(path, text)
+    keep(current)
+    return parameters(old, new)

@@ -1,0 +1,91 @@
+"""A project of one's own: a clone of the release, its params.yaml at the defaults for a task, its data out of git."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from flows.params.defaults import defaults, reset
+from flows.params.model import change, model, save
+from flows.system.git import git
+from tasks.core.errors import InputError, MachineError
+from tasks.core.files import write_text
+from tasks.core.paths import PATHS, Paths
+from tasks.core.settings import read
+
+UPSTREAM = "temper"
+"""The name of the git remote that upgrades come from."""
+
+DATA = PATHS.own
+"""Where the rows of a project lie: tracked by DVC as one folder, left alone by git."""
+
+TASKS = Path("recipes/tasks")
+
+
+def release() -> Path:
+    """The checkout that this temper runs from. Raises `MachineError` where it was installed without one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists() or not Paths(root).pipeline.is_file():
+        raise MachineError(
+            "temper new copies a clone of temper, and this one was installed without; name one by --source."
+        )
+    return root
+
+
+def tasks(source: Path) -> list[str]:
+    """The tasks that there are settings for."""
+    return sorted(path.stem for path in (source / TASKS).glob("*.yaml"))
+
+
+def make(folder: Path, task: str | None, source: Path) -> None:
+    """Make a project in `folder`, which appears when it is whole; it is a commit of its own.
+
+    Raises `InputError` for a folder that is there already, or a task without settings.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is there already and not empty; name a new folder.")
+    if task and task not in tasks(source):
+        raise InputError(f"--task {task}: no such task; it is one of {', '.join(tasks(source))}.")
+    if not folder.absolute().parent.is_dir():
+        raise InputError(f"{folder.parent}: no such folder; make it first.")
+    aside = folder.absolute().with_name(f".{folder.name}.writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        git("clone", "--quiet", "--origin", UPSTREAM, str(source), str(aside))
+        _settle(aside, folder.name, task, source)
+        if folder.exists():
+            folder.rmdir()
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
+    """Point upgrades to where the release comes from, and put the settings to the task."""
+    origin = subprocess.run(
+        ["git", "remote", "get-url", "origin"], cwd=source, capture_output=True, text=True, check=False
+    )
+    if not origin.returncode:
+        git("remote", "set-url", UPSTREAM, origin.stdout.strip(), folder=project)
+    params = Paths(project).params
+    document = read(params)
+    reset(document, defaults(model()))
+    save(document, read(params), params)
+    if task:
+        change([], project / TASKS / f"{task}.yaml", path=params)
+    change([f"report.title={name}"], path=params)
+    (project / DATA).mkdir(parents=True)
+    ignored = Paths(project).data / ".gitignore"
+    write_text(ignored, f"{ignored.read_text()}# Your rows: DVC keeps them (temper data add {DATA}).\n/{DATA.name}\n")
+    git("add", "--all", folder=project)
+    git(
+        "commit",
+        "--quiet",
+        "--message",
+        f"A project of its own{f' for the task {task}' if task else ''}",
+        folder=project,
+    )
+
+
+def setup(project: Path) -> bool:
+    """Install the locked versions into the project, from the cache that all projects share; False where that fails."""
+    return subprocess.run(["make", "--quiet", "setup"], cwd=project, check=False).returncode == 0

@@ -1,0 +1,167 @@
+"""A stage on another machine: what it reads is sent, and a run of its own is queued and waited for."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Cancelling, Crashed
+
+from flows.bridge import pack
+from flows.run.heartbeat import SILENCE, Listener
+from flows.run.policies import Share
+from flows.run.pruning import STOPPED, Pruned, PruningRule
+from flows.server.retry import retry
+from flows.worktree import remotes
+from flows.worktree.worktree import label
+from tasks.core.errors import MachineError, StageFailed, Unavailable
+
+DEPLOYMENT = "stage/temper"
+
+POLL = 1.0
+"""Seconds between two looks at the run of a stage."""
+
+UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+
+PASSING = {"Crashed", "NotShared"}
+"""Ends of a stage's run that another try may do without."""
+
+
+class Elsewhere:
+    """Runs stages on workers of queues; what they make is then in the remotes that `share` names."""
+
+    def __init__(self, share: Share, tell: Callable[[str], None]) -> None:
+        self.share = share
+        self._tell = tell
+
+    def run(
+        self,
+        stage: str,
+        key: str,
+        queue: str,
+        wait: Callable[[], None],
+        *,
+        force: bool = False,
+        pruning: PruningRule | None = None,
+    ) -> float:
+        """Have `stage`, which `key` identifies with its inputs, run by a worker of `queue`; return the seconds it took.
+
+        Where the same is under way for another run, or for one that died, that one is waited for. `wait` is called now
+        and then, and may raise to give up: what was queued here is then cancelled. Raises `StageFailed` as the stage
+        did, `Pruned` where `pruning` ended it, `Unavailable` where its worker died, or a remote was away.
+        """
+        start, mine = time.perf_counter(), False
+        child = retry(partial(_under_way, key), wait)
+        if child is None:
+            commit = pack(stage, self.share.dvc)
+            remotes.send(commit, self.share)
+            parameters = {
+                "stage": stage,
+                "commit": commit,
+                "key": key,
+                "force": force,
+                "pruning": pruning.model_dump() if pruning else None,
+            }
+            child, mine = retry(partial(_queue, parameters, queue, str(uuid4())), wait), True
+        self._tell(f"{stage} is for a worker of the queue {queue}, as the run {child.name}")
+        try:
+            child = self._ended(child.id, stage, queue, wait)
+        except BaseException:
+            if mine:
+                retry(partial(_cancel, child.id))
+                remotes.forget(child.parameters["commit"], self.share)
+            raise
+        remotes.forget(child.parameters["commit"], self.share)
+        _check(stage, child)
+        return time.perf_counter() - start
+
+    def _ended(self, child_id: UUID, stage: str, queue: str, wait: Callable[[], None]) -> FlowRun:
+        listener, reported = Listener(), False
+        while True:
+            wait()
+            child = retry(partial(_read, child_id), wait)
+            if child.state and child.state.is_final():
+                return child
+            if listener.silent(child):
+                died = f"{stage} ran as {child.name} on a machine that was not heard of for {SILENCE:.0f} s."
+                retry(partial(_end, child_id, Crashed(message=died)))
+                raise Unavailable(f"{died} Run again to go on.")
+            if not reported and child.state and child.state.is_scheduled() and not retry(partial(_served, child), wait):
+                self._tell(
+                    f"{stage} waits: no worker of the queue {queue} is at work. Start one in a clone on a machine that "
+                    f"has what it needs: temper worker --queue {queue}"
+                )
+                reported = True
+            time.sleep(POLL)
+
+
+def _check(stage: str, child: FlowRun) -> None:
+    """Raise what the end of a stage's run was, where it was no good one."""
+    state = child.state
+    if state is None or state.is_completed():
+        return
+    if state.name == STOPPED:
+        raise Pruned(state.message or "")
+    kind = Unavailable if state.name in PASSING else StageFailed
+    raise kind(f"{state.message or ''} ({stage} ran as {child.name}, and ended {state.name}.)".strip())
+
+
+def _under_way(key: str) -> FlowRun | None:
+    """The run of a stage with these inputs that is queued or at work."""
+    state = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNFINISHED))
+    same = FlowRunFilter(tags=FlowRunFilterTags(all_=[_tag(key)]), state=state)
+    with get_client(sync_client=True) as client:
+        return next(iter(client.read_flow_runs(flow_run_filter=same, limit=1)), None)
+
+
+def _queue(parameters: dict[str, Any], queue: str, attempt: str) -> FlowRun:
+    """Queue the run of a stage; asked again for the same attempt, the server gives the first one."""
+    from prefect.deployments import run_deployment
+
+    ask: Any = run_deployment  # typed for coroutines; in a task that is none it waits
+    try:
+        run: FlowRun = ask(
+            DEPLOYMENT,
+            flow_run_name=f"{label(flow_run.name or 'run')}-{label(parameters['stage'])}",
+            parameters=parameters,
+            timeout=0,
+            idempotency_key=attempt,
+            tags=[_tag(parameters["key"]), f"run:{flow_run.name}"],
+            work_queue_name=queue,
+            as_subflow=False,  # it may outlive this run, and serve another one
+        )
+    except ObjectNotFound:
+        raise MachineError(f"the server knows no deployment {DEPLOYMENT}; run: temper deploy") from None
+    return run
+
+
+def _tag(key: str) -> str:
+    return f"stage:{key}"
+
+
+def _read(flow_run_id: UUID) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(flow_run_id)
+
+
+def _served(child: FlowRun) -> bool:
+    """Whether a worker asked lately for runs of the queue that this one is in."""
+    with get_client(sync_client=True) as client:
+        return client.read_work_queue_by_name(str(child.work_queue_name), child.work_pool_name).status == "READY"
+
+
+def _cancel(flow_run_id: UUID) -> None:
+    state = _read(flow_run_id).state
+    if state and not state.is_final():
+        _end(flow_run_id, Cancelled() if state.is_scheduled() else Cancelling())
+
+
+def _end(flow_run_id: UUID, state: Any) -> None:
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, state, force=True)

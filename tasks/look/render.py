@@ -1,0 +1,112 @@
+"""A view of data as tables: a title, columns, and rows, from which the terminal and the page are drawn."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.look.survey import View
+
+BARS = 12
+"""Bars of a histogram, and labels that are shown one by one."""
+
+WIDTH = 28
+"""Characters of the longest bar in a terminal."""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Counts under a title."""
+
+    title: str
+    counts: tuple[tuple[str, int], ...]
+    note: str = ""
+
+
+def facts(view: View) -> Iterator[str]:
+    """One sentence each on rows, their shapes and columns, and what is odd about them."""
+    beginning = "" if view.whole else " (the first ones; --rows reads more)"
+    yield f"{view.rows:,} rows read{beginning}, {view.usable:,} can be used."
+    for reason, count in view.unusable.most_common():
+        yield f"{count:,} leave: {reason}."
+    for shape, about in view.shapes.items():
+        read = ", ".join(f"{name} is the {part}" if name != part else name for name, part in about["read"].items())
+        unread = ", ".join(about["not_read"])
+        yield f"{about['rows']:,} have the shape {shape}: {read}{f'; not read: {unread}' if unread else ''}."
+    yield from view.hints
+    if view.duplicates:
+        yield f"{view.duplicates:,} repeat another row word for word; clean keeps one of each."
+    if view.conflicts:
+        yield f"{view.conflicts:,} ask what another row asks and answer otherwise; see clean.conflicts."
+    if view.tokens and view.outcomes:
+        tokens = sum(view.lengths)
+        share = f"{view.trained / max(1, tokens):.0%}"
+        yield f"{view.trained:,} of {tokens:,} tokens are trained ({share}), of {len(view.lengths):,} rows."
+    for reason, count in view.left.most_common():
+        yield f"{count:,} rows would leave in template: {reason}."
+
+
+def charts(view: View, longest: int | None) -> Iterator[Bars]:
+    """Splits, lengths and labels, as far as there are some."""
+    if view.splits:
+        yield Bars("Splits", tuple(sorted(view.splits.items())))
+    if view.lengths:
+        unit = "tokens" if view.tokens else "characters"
+        note = "; ".join(f"{name} {_quantile(view.lengths, part):,}" for name, part in QUANTILES)
+        if longest:
+            above = sum(length > longest for length in view.lengths)
+            note += f"; limit {longest:,}, {above:,} above"
+        yield Bars(f"Length of a row, {unit}", tuple(histogram(view.lengths)), note)
+    if view.labels:
+        yield _labels(view.labels)
+
+
+QUANTILES = (("half up to", 0.5), ("90 % up to", 0.9), ("longest", 1.0))
+
+
+def _quantile(lengths: list[int], part: float) -> int:
+    ordered = sorted(lengths)
+    return ordered[min(len(ordered) - 1, max(0, round(part * len(ordered)) - 1))]
+
+
+def histogram(lengths: list[int]) -> Iterator[tuple[str, int]]:
+    """Rows by their length, in bars whose edges are round numbers.
+
+    >>> list(histogram([1, 2, 30]))
+    [('1-10', 2), ('11-20', 0), ('21-30', 1)]
+    """
+    step = 10
+    while max(lengths) > BARS * step:
+        step = step * 5 // 2 if str(step).startswith("2") else step * 2
+    counts = Counter((length - 1) // step for length in lengths)
+    for bar in range(max(0, min(counts)), max(counts) + 1):
+        yield f"{bar * step + 1:,}-{(bar + 1) * step:,}", counts[bar]
+
+
+def _labels(labels: Counter[str]) -> Bars:
+    ordered = labels.most_common()
+    shown, others = ordered[:BARS], ordered[BARS:]
+    rows = [(" ".join(name.split())[:40] or '""', count) for name, count in shown]
+    if others:
+        rows.append((f"{len(others)} other labels", sum(count for _, count in others)))
+    most, least = ordered[0][1], ordered[-1][1]
+    note = f"{len(labels)} labels; the most frequent has {most / least:.3g} times the rows of the least frequent"
+    return Bars("Labels", tuple(rows), note)
+
+
+def bar(count: int, most: int) -> str:
+    """A bar of blocks, at least a thin one where there is something."""
+    return "█" * round(count / most * WIDTH) or ("▏" if count else "")
+
+
+def pieces(outcome: Any, tokenizer: Any, most: int) -> Iterator[tuple[str, bool]]:
+    """The text of a row's sequences in turn, with whether it is trained; at most `most` tokens of each."""
+    for sequence in outcome.sequences:
+        ids, at = sequence.ids[:most], 0
+        for start, stop in sequence.runs:
+            yield tokenizer.decode(ids[at:start], skip_special_tokens=False), False
+            yield tokenizer.decode(ids[start:stop], skip_special_tokens=False), True
+            at = min(stop, len(ids))
+        yield tokenizer.decode(ids[at:], skip_special_tokens=False), False
+        more = len(sequence) - len(ids)
+        yield (f" … {more:,} tokens more\n" if more else "\n"), False

@@ -1,0 +1,77 @@
+"""What a project sets, and the ways back: to the defaults, and to what stood there before."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from flows.cli.main import main
+from flows.params.config import differences, reset_file
+from flows.params.defaults import defaults
+from flows.params.model import change, check, model
+from tasks.core.errors import SettingsError
+from tests.flows.project import ROOT
+
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def params(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's params.yaml, alone."""
+    monkeypatch.chdir(tmp_path)
+    Path(".dvc").mkdir()
+    return Path(shutil.copy(ROOT / "params.yaml", "params.yaml"))
+
+
+def test_the_shipped_file_differs_from_the_defaults_in_what_is_said_of_the_example(params: Path) -> None:
+    names = {line.split(" ")[0] for line in differences(params)}
+    texts = {f"report.{name}" for name in ("title", "purpose", "licence", "base_licence", "data_licence", "limits")}
+    assert names == {"train.steps", *texts}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_gives_the_same_settings_whatever_was_set_before(params: Path, recipe: Path) -> None:
+    change([], recipe, path=params)
+    fresh = differences(params)
+    shutil.copy(ROOT / "params.yaml", params)
+    change(["train.method=full", "train.lora.r=3", "clean.columns.labels=[a, b]", "report.title=Mine"], path=params)
+    for other in RECIPES:
+        change([], other, path=params)
+    change([], recipe, path=params)
+    assert sorted(differences(params)) == sorted(fresh)
+    check(params)
+
+
+def test_reset_puts_keys_back_and_keeps_comments(params: Path) -> None:
+    change(["train.lora.r=3", "train.steps=7", "align.objective=dpo"], path=params)
+    lines = reset_file(("train.lora", "align.objective"), params)
+    assert lines == ["train.lora.r 3 -> 16", "align.objective dpo -> off"]
+    assert "train.steps 300 -> 7" in differences(params)
+    reset_file((), params)
+    assert differences(params) == []
+    assert "# peak" in params.read_text()
+
+
+def test_undo_goes_back_and_forth(params: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = params.read_bytes()
+    assert main(["config", "undo"]) == 1
+    assert "has not changed params.yaml here yet" in capsys.readouterr().err
+    assert main(["config", "reset", "train"]) == 0
+    after = params.read_bytes()
+    assert main(["config", "undo"]) == 0
+    assert params.read_bytes() == before
+    assert "train.steps 300 -> 450" in capsys.readouterr().out
+    assert main(["config", "undo"]) == 0
+    assert params.read_bytes() == after
+
+
+def test_what_is_reset_must_be_a_key(params: Path) -> None:
+    for key in ("train.stepps", "nothing", "train.steps.more"):
+        with pytest.raises(SettingsError, match=f"{key}: there is no such key"):
+            reset_file((key,), params)
+
+
+def test_defaults_are_every_key(params: Path) -> None:
+    schema = YAML(typ="safe").load(params.read_text())
+    assert schema.keys() <= defaults(model()).keys()

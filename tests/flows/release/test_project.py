@@ -1,0 +1,165 @@
+"""A project made from a release, and brought to the next one: nothing of its own is lost, all or nothing happens."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.params.config import differences
+from flows.params.defaults import defaults
+from flows.params.model import change, check, model
+from flows.release import new
+from flows.system.git import git
+from tasks.core.errors import InputError, MachineError, TemperError
+from tests.flows.project import ROOT
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release: the working tree as one commit, without the history."""
+    folder = tmp_path_factory.mktemp("release") / "temper"
+    folder.mkdir()
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
+    for file in (os.fsdecode(name) for name in files if name):
+        if (ROOT / file).is_file() and not file.startswith(("tests/", "docs/", "benchmarks/")):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            os.link(ROOT / file, folder / file)
+    git("init", "--quiet", "--initial-branch=main", folder=folder)
+    release(folder, "v1")
+    return folder
+
+
+def release(folder: Path, tag: str) -> None:
+    git("add", "--all", folder=folder)
+    git("commit", "--quiet", "--message", tag, folder=folder)
+    git("tag", tag, folder=folder)
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.unlink()  # it is a link to the tree under test
+    file.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def project(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project, the current folder."""
+    folder = tmp_path / "mine"
+    new.make(folder, "classify", source)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_project_says_nothing_of_the_example_and_keeps_rows_out_of_git(project: Path) -> None:
+    check(project / "params.yaml")
+    values = {line.split(" ")[0]: line.rpartition(" -> ")[2] for line in differences(project / "params.yaml")}
+    assert values["report.title"] == "mine"
+    assert values["clean.input"] == "data/own"
+    assert {name for name in values if name.startswith("report.")} == {"report.title"}
+    assert "ocker" not in defaults(model())["report"]["purpose"] + defaults(model())["report"]["limits"]
+    (project / "data/own/rows.csv").write_text("text,label\nmy card is lost,lost\n")
+    git("add", "--all")
+    assert git("status", "--porcelain") == ""
+    assert git("remote") == "temper"
+
+
+def test_rows_are_tracked_as_one_folder_whose_hash_is_of_the_rows_alone(project: Path) -> None:
+    from flows.deploy.events import add
+
+    (project / "data/own/rows.csv").write_text("text,label\nmy card is lost,lost\n")
+    assert add([new.DATA])
+    assert sorted(path.name for path in new.DATA.iterdir()) == ["rows.csv"]
+    assert git("ls-files", "data/own*") == "data/own.dvc"
+    assert git("status", "--porcelain") == ""
+    assert add([new.DATA]) == ""
+
+
+@pytest.mark.parametrize("task", new.tasks(ROOT))
+def test_settings_of_each_task_are_valid(task: str, tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_bytes((ROOT / "params.yaml").read_bytes())
+    assert change([], ROOT / new.TASKS / f"{task}.yaml", path=params)
+    check(params)
+
+
+def test_what_is_in_the_way_is_told_and_nothing_is_left(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").write_text("")
+    (tmp_path / "name").write_text("")
+    for name, task, sentence in (
+        ("full", None, "is there already and not empty"),
+        ("name", None, "is there already and not empty"),
+        ("new", "translate", "no such task; it is one of answer, chat, classify, code, continue, preference"),
+        ("gone/new", None, "no such folder; make it first"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            new.make(tmp_path / name, task, source)
+    with pytest.raises(MachineError, match="git clone"):
+        new.make(tmp_path / "new", None, tmp_path / "full")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "name"]
+
+
+def upgrade(*tag: str) -> list[str]:
+    """What the command says, in a process with the project's own code; what it fails with is raised."""
+    command = [sys.executable, "-m", "flows.cli.main", "upgrade", *tag]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        assert done.returncode == 1 and "Traceback" not in done.stderr
+        raise TemperError(done.stderr)
+    return done.stdout.splitlines()
+
+
+def test_an_upgrade_keeps_what_the_project_set(source: Path, project: Path) -> None:
+    """The next release renames a key, adds one, changes a default that the file shows, and mends code."""
+    change(["decide.gain=0.25", "train.learning_rate=0.0007"], path=project / "params.yaml")
+    (project / "data/scoring/mine.py").write_text("def score(output, reference, row):\n    return 1.0\n")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "mine")
+    assert upgrade() == ["v1 is in this project already."]
+
+    settings = source / "tasks/decide/settings.py"
+    edit(settings, "    gain:", '    patience: int = 3\n    """Decisions to wait for (decisions)."""\n    margin:')
+    edit(settings, "class Settings(Section):", 'class Settings(Section):\n    moved: ClassVar = {"gain": "margin"}')
+    edit(settings, "from typing import", "from typing import ClassVar  # noqa: F811\nfrom typing import")
+    edit(source / "params.yaml", "  gain: 0.0 ", "  patience: 3  # decisions to wait for\n  margin: 0.0 ")
+    edit(source / "params.yaml", "  rows: 3000", "  rows: 4000")
+    release(source, "v2")
+
+    lines = upgrade()
+    assert lines[0] == "Now at v2."
+    assert "params.yaml: decide.gain is now called decide.margin" in lines
+    text = (project / "params.yaml").read_text()
+    assert "margin: 0.25" in text and "gain: 0.25" not in text
+    assert "patience: 3  # decisions to wait for" in text
+    assert "learning_rate: 0.0007" in text and "title: mine" in text and "input: data/own" in text
+    assert "rows: 3000" in text, "what the release's example sets is none of the project's"
+    assert (project / "data/scoring/mine.py").is_file()
+    assert git("status", "--porcelain") == ""
+    assert upgrade("v2") == ["v2 is in this project already."]
+
+    changed = git("diff", "--name-only", "HEAD^", "HEAD").split("\n")
+    assert changed == ["params.yaml", "tasks/decide/settings.py"], "no other stage has other code, so none runs again"
+
+    edit(source / "README.md", "# temper", "# temper, once more")
+    release(source, "v3")
+    (project / "README.md").write_text("# Mine\n")
+    git("add", "--all")
+    with pytest.raises(TemperError, match="files that git tracks have changed here; commit them first"):
+        upgrade()
+    git("commit", "--quiet", "--message", "readme")
+    before = git("rev-parse", "HEAD")
+    with pytest.raises(TemperError, match=r"have both changed README\.md; nothing was changed here"):
+        upgrade()
+    assert (git("rev-parse", "HEAD"), git("status", "--porcelain")) == (before, "")
+
+    edit(source / "README.md", "# temper, once more", "# temper")
+    edit(settings, "margin: ", "margin: Annotated[float, Field(le=0.1)] = 0.0\n    unused: ")
+    release(source, "v4")
+    with pytest.raises(TemperError, match=r"v4 refuses a setting of this project:.*decide\.margin"):
+        upgrade()
+    assert (git("rev-parse", "HEAD"), git("status", "--porcelain")) == (before, "")

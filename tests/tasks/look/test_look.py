@@ -1,0 +1,141 @@
+"""A first look at data: what it says is true of them, in a terminal and on the page."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.look.__main__ import main
+from tasks.look.render import histogram
+from tests.tasks import tiny
+
+CHAT = {"id": "a", "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in, with a tokenizer: no project."""
+    monkeypatch.chdir(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path / "tok")
+    return tmp_path
+
+
+def write(name: str, *rows: dict[str, Any]) -> None:
+    Path(name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def look(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, what is printed in one line, and what is said of errors."""
+    try:
+        code = main(list(arguments))
+    except SystemExit as exit:  # of argparse
+        code = int(exit.code or 0)
+    out, error = capsys.readouterr()
+    return code, " ".join(out.split()), error
+
+
+def test_labels_balance_duplicates_and_splits(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": f"my card number {at}", "label": "lost" if at % 4 else "found"} for at in range(40)]
+    again, otherwise = dict(rows[0]), {**rows[1], "label": "found"}
+    write("rows.jsonl", *rows, again, {**otherwise, "split": "test"})
+    code, out, error = look(capsys, "rows.jsonl")
+    assert (code, error) == (0, "")
+    assert "42 rows read, 42 can be used." in out
+    assert "42 have the shape classification: text, label is the class, split." in out
+    assert "1 repeat another row word for word" in out
+    assert "1 ask what another row asks and answer otherwise" in out
+    assert "drawn by hash 41" in out and "test 1" in out
+    assert "2 labels; the most frequent has 2.5 times the rows of the least frequent" in out
+    assert "lost 30" in out and "found 12" in out
+
+
+def test_rows_are_shown_as_they_are_trained(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("rows.jsonl", CHAT)
+    _, out, _ = look(capsys, "rows.jsonl", "--tokenizer", "tok")
+    tokenizer = tiny.tokenizer()
+    whole = tokenizer.apply_chat_template(CHAT["messages"], tokenize=False)
+    count = len(tokenizer(whole, add_special_tokens=False)["input_ids"])
+    trained = len(tokenizer("hello<|im_end|>", add_special_tokens=False)["input_ids"])
+    assert f"Row a: {trained} of {count} tokens are trained" in out
+    assert " ".join(whole.replace("hello<|im_end|>", "[[hello<|im_end|>]]").split()) in out
+    _, out, _ = look(capsys, "rows.jsonl", "--tokenizer", "tok", "--train-on", "all")
+    assert f"Row a: {count}" in out or "[[<|im_start|>user hi" in out
+
+
+def test_the_page_holds_the_same(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(
+        "rows.jsonl",
+        CHAT,
+        {"messages": [{"role": "user", "content": "<script>alert(1)</script>"}, *CHAT["messages"][1:]]},
+    )
+    code, out, _ = look(capsys, "rows.jsonl", "--tokenizer", "tok", "--page", "look.html")
+    page = Path("look.html").read_text()
+    assert code == 0 and out.endswith("Page: look.html")
+    assert "2 rows read, 2 can be used." in page and "<mark>hello" in page
+    assert "<script" not in page and "&lt;script&gt;" in page
+
+
+def test_what_leaves_is_told_with_what_to_do(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("rows.jsonl", {"frage": "hi", "antwort": "hello"}, CHAT)
+    code, out, _ = look(capsys, "rows.jsonl")
+    assert code == 0
+    assert "1 leave: unknown_shape." in out
+    assert "No known shape has the keys frage, antwort." in out and "The nearest is" in out
+    write("rows.jsonl", {"problem": "ask", "solution": "a", "answer": "b"})
+    code, out, _ = look(capsys, "rows.jsonl")
+    assert code == 1
+    assert "columns: {question: problem, answer: solution, ignored: [answer]}" in out
+    code, out, _ = look(capsys, "rows.jsonl", "--columns", "question=problem,answer=solution,ignored=answer")
+    assert code == 0
+    assert "1 have the shape columns: problem is the question, solution is the answer; not read: answer." in out
+
+
+def test_the_first_rows_are_said_to_be_the_first(workdir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write("rows.jsonl", *[{"question": f"ask {at}", "answer": f"say {at}"} for at in range(30)])
+    assert "20 rows read (the first ones; --rows reads more)" in look(capsys, "rows.jsonl", "--rows", "20")[1]
+    assert "30 rows read, 30 can be used." in look(capsys, "rows.jsonl", "--rows", "30")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["none.jsonl"], "none.jsonl: no such file or folder."),
+        (["rows.jsonl", "--tokenizer", "none"], "none: no local folder, and the hub cannot give it"),
+        (["rows.jsonl", "--shape", "parquet"], "--shape parquet: no such shape; it is one of auto, messages"),
+        (["rows.jsonl", "--column", "colour=a"], "--column colour=a: write ROLE=NAME"),
+        (["rows.jsonl", "--page", "."], "--page .: a folder; name a file"),
+        (["rows.jsonl", "--rows", "-3"], "a whole number of rows, at least 1"),
+    ],
+)
+def test_bad_use_is_one_sentence(
+    workdir: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    sentence: str,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    write("rows.jsonl", CHAT)
+    code, _, error = look(capsys, *arguments)
+    assert code == 2
+    assert sentence in error and "Traceback" not in error
+
+
+def test_bars_have_round_edges_and_hold_every_row() -> None:
+    lengths = [3, 10, 11, 99, 100, 512, 4068]
+    bars = list(histogram(lengths))
+    assert sum(count for _, count in bars) == len(lengths)
+    assert len(bars) <= 13
+    edges = [tuple(int(edge.replace(",", "")) for edge in label.split("-")) for label, _ in bars]
+    assert all(low == before[1] + 1 for before, low in zip(edges, (edge[0] for edge in edges[1:]), strict=False))
+
+
+def test_the_command_of_temper_passes_it_on(workdir: Path) -> None:
+    write("rows.jsonl", CHAT)
+    command = [sys.executable, "-m", "flows.cli.main", "look", "rows.jsonl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 rows read, 1 can be used." in done.stdout
