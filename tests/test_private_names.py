@@ -58,6 +58,7 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_alias_reasoning_fields"),
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "render_jinja_template"),
     Private(TRANSFORMERS, "transformers.integrations.gguf", "get_gguf_tokenizer"),
+    Private(TRANSFORMERS, "transformers.integrations.moe", "_can_use_grouped_mm"),
     Private(TRANSFORMERS, "transformers.conversion_mapping", "get_model_conversion_mapping"),
     Private(TRANSFORMERS, "transformers.core_model_loading", "WeightConverter.convert"),
     Private(TRANSFORMERS, "transformers.core_model_loading", "WeightRenaming"),

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from tasks.memory.private_torch import LiveBytes
 from tasks.memory.skeleton import Skeleton
 from tasks.memory.tensors import blocks_of
+from tasks.models.private_transformers import experts_on_paper
 from tasks.training.methods import METHODS
 from tasks.training.settings import Batched
 
@@ -98,7 +99,7 @@ def measure_pass(skeleton: Skeleton, batch: Batch, *, accumulated: bool = False)
     """What a pass of the model takes for `batch`. `accumulated`: gradients of an earlier pass are there already."""
     trained = [weight for weight in skeleton.model.parameters() if weight.requires_grad]
     live = _counter(skeleton.model, batch)
-    with skeleton.mode, live:
+    with skeleton.mode, live, experts_on_paper():
         if accumulated:
             for weight in trained:
                 weight.grad = torch.zeros_like(weight)
@@ -137,7 +138,7 @@ def measure_stages(skeleton: Skeleton, batch: Batch, *, cached: bool) -> Stages:
     blocks = blocks_of(skeleton.model)
     of_blocks = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks]
     of_blocks += [block.register_forward_hook(leave) for block in blocks]
-    with skeleton.mode, live:
+    with skeleton.mode, live, experts_on_paper():
         loss = _forward(skeleton, batch, cached)
         for hook in of_blocks:
             hook.remove()

@@ -68,3 +68,17 @@ def test_a_model_that_mixes_rows_is_refused_where_it_is_asked_for(project: Paths
     with pytest.raises(CheckFailed, match=r"set train\.padding_free to auto or false"):
         padding.use_padding_free("train", asked, recurrent(vocabulary), train)
     assert not padding.use_padding_free("train", SMALL.model_copy(update={"padding_free": False}), None, train)
+
+
+def test_short_rows_on_four_bits_are_not_taken_for_mixed(tmp_path: Path) -> None:
+    """Kernels of low bits round differently for few tokens: rows of eight differed by more than `TOLERANCE`."""
+    import numpy as np
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2, "num_attention_heads": 4}
+    LlamaForCausalLM(LlamaConfig(vocab_size=500, max_position_embeddings=256, **sizes)).save_pretrained(tmp_path)
+    four_bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=four_bits, dtype=torch.bfloat16)
+    ids = [np.random.RandomState(seed).randint(0, 500, 8) for seed in range(2)]
+    assert padding.rows_stay_apart(model, [{"input_ids": row} for row in ids], padding.FLAT_COLLATOR)

@@ -8,6 +8,7 @@ import csv
 import io
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def project(root: Path, **values: Any) -> Paths:
 
 def by(strategy: Any, processes: int = 2, **values: Any) -> Settings:
     """Settings for so many processes that take four rows a step together."""
+    if strategy.startswith("zero") and find_spec("deepspeed") is None:
+        pytest.skip("the extra deepspeed is not installed")
     division = {"launch": Launch(processes=processes, strategy=strategy), "batch_size": 4 // processes}
     return Settings.model_validate({**SMALL.model_dump(), **values, **division})
 
