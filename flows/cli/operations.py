@@ -1,7 +1,9 @@
 """Commands for what runs elsewhere and what ran before: data add, deploy, worker, start, reproduce, sweep."""
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tasks.core.errors import MachineError, SettingsError, StageFailed
@@ -55,16 +57,29 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def _data(options: argparse.Namespace) -> int:
     from flows.deploy import deployments, events
 
-    if not options.quiet:
-        deployments.server()
+    absent = "" if options.quiet else _absent(deployments.server)
     if not (revision := events.add(options.paths)):
         print("Nothing changed: DVC and git have it already.")
         return 0
     print(f"Tracked and committed as {revision[:12]}.")
-    if not options.quiet:
+    if absent:
+        print(f"No server was told: {absent}")
+    elif not options.quiet:
         events.tell(options.paths, revision)
         print(f"The server knows ({events.EVENT}); deployments that wait for it start.")
     return 0
+
+
+def _absent(server: Callable[[], str]) -> str:
+    """Why there is no server to tell; "" where there is one. A server that PREFECT_API_URL names has to answer."""
+    named = "PREFECT_API_URL" in os.environ
+    try:
+        server()
+    except MachineError as error:
+        if named:
+            raise
+        return str(error)
+    return ""
 
 
 def _deploy(options: argparse.Namespace) -> int:

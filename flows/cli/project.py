@@ -29,7 +29,7 @@ def _new(options: argparse.Namespace) -> int:
     print(f"{options.folder} is a project of its own. Next:\n")
     print(f"    cd {options.folder}{'' if ready and not options.no_setup else ' && make setup'}")
     print("    . .venv/bin/activate")
-    print(f"    cp YOUR_ROWS {new.DATA}/ && temper look {new.DATA} && temper data add --quiet {new.DATA}")
+    print(f"    cp YOUR_ROWS {new.DATA}/ && temper look {new.DATA} && temper data add {new.DATA}")
     print(f"    temper config diff                       (what is set; {PATHS.params} has the rest)")
     print("    temper run --set base.folder=YOUR_MODEL  (or base.hub=organisation/name@REVISION)")
     return 0 if ready else 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.main import main
 from flows.params.config import differences
 from flows.params.defaults import defaults
 from flows.params.model import change, check, model
@@ -76,6 +77,20 @@ def test_rows_are_tracked_as_one_folder_whose_hash_is_of_the_rows_alone(project:
     assert git("ls-files", "data/own*") == "data/own.dvc"
     assert git("status", "--porcelain") == ""
     assert add([new.DATA]) == ""
+
+
+def test_without_a_server_rows_are_just_tracked(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr("flows.deploy.deployments.answers", lambda url: False)
+    (project / "data/own/rows.csv").write_text("text,label\nmy card is lost,lost\n")
+    assert main(["data", "add", "data/own"]) == 0
+    out = capsys.readouterr().out
+    assert "Tracked and committed as" in out and "No server was told: no Prefect server answers" in out
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert main(["data", "add", "data/own"]) == 1
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("task", new.tasks(ROOT))
