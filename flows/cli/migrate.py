@@ -54,8 +54,13 @@ def _recipe(conversion: "Conversion", name: str) -> str:
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     yaml.dump(conversion.values, text)
-    left = [f"# {line.key}: {line.what}\n" for line in conversion.lines if line.verdict == "refused"]
+    left = [f"# {_plain(f'{line.key}: {line.what}')}\n" for line in conversion.lines if line.verdict == "refused"]
     return f"# From {name}, settings of {conversion.tool}. Not taken over:\n{''.join(left)}{text.getvalue()}"
+
+
+def _plain(text: str) -> str:
+    """A text of strangers on one line, so that no comment of a recipe becomes a key."""
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
 
 
 def _check(text: str) -> None:
@@ -67,14 +72,16 @@ def _check(text: str) -> None:
     from tasks.core.yaml_files import parse
 
     values = defaults(model())
-    overlay(values, parse(text, "safe"))
     try:
+        overlay(values, parse(text, "safe"))
         model().model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         reason = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{key} (as it would be): {reason}; mend the file, then import it again.") from None
+    except ValueError as error:
+        raise InputError(f"the recipe (as it would be) is {error}; mend the file, then import it again.") from None
 
 
 def _print(conversion: "Conversion") -> None:

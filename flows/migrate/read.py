@@ -35,13 +35,13 @@ def convert(path: Path, tool: str | None = None) -> Conversion:
         raise InputError(f"{path}: no text in UTF-8.") from None
     try:
         given, known = _read(path, text, tool)
-    except (TypeError, ValueError, SyntaxError, RecursionError) as error:
+    except (AttributeError, TypeError, ValueError, SyntaxError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: not read as settings of {tool or 'any tool that is known'} ({reason}).") from None
     conversion = Conversion(known, path.parent)
     try:
         TOOLS[known].convert(given, conversion)
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: a value is of no kind that {known} has there ({error}); mend the file.") from None
     _settle(conversion)
     return conversion

@@ -246,6 +246,14 @@ def test_the_command_prints_a_table_and_writes_a_recipe(capsys: pytest.CaptureFi
     assert "axolotl.recipe.yaml: is there already" in capsys.readouterr().err
 
 
+def test_no_text_of_the_file_becomes_a_key_of_the_recipe() -> None:
+    """Names stand in comments where they are refused; one with a line break must not leave its comment."""
+    job = {"training_file": "file-1\ntrain:\n  steps: 1", "suffix": "a\x00b\nreport: {}"}
+    Path("job.json").write_text(json.dumps(job))
+    assert main(["import", "job.json"]) == 0
+    assert parse(Path("job.recipe.yaml").read_text(), "safe") == {"report": {"title": "a\x00b\nreport: {}"}}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
@@ -256,6 +264,8 @@ def test_the_command_prints_a_table_and_writes_a_recipe(capsys: pytest.CaptureFi
         ("a.json", "{", "not read as settings of any tool"),
         ("a.ipynb", '{"cells": 3}', "of no kind that|not read as"),
         ("a.py", "def (", "not read as settings of any tool"),
+        ("a.ipynb", '{"cells": ["a"]}', "not read as settings of any tool"),
+        ("axolotl.yml", "base_model: x\nsequence_len: .inf\n", "is of no kind that axolotl has there"),
         ("axolotl.yml", "base_model: x\nsequence_len: long\n", "."),
         ("axolotl.yml", "base_model: x\nsequence_len: [1]\n", "is of no kind that axolotl has there"),
         (
