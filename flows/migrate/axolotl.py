@@ -113,8 +113,7 @@ def _objective(conversion: Conversion, key: str, value: Any) -> None:
     if value in OBJECTIVES:
         conversion.set(key, value, "align.objective", OBJECTIVES[value])
         if value in ("dpo", "ipo", "kto", "orpo", "simpo"):
-            conversion.put("train.enabled", False)
-            conversion.put("align.start", "base")
+            conversion.start_from_base()
     else:
         conversion.refuse(key, value, "objectives here are those of align.objective")
 

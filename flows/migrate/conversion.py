@@ -50,6 +50,11 @@ class Conversion:
             section = section.setdefault(name, {})
         section[last] = value
 
+    def start_from_base(self) -> None:
+        """Leave out `train`: what is learned from preferences or rewards starts from the base."""
+        self.put("train.enabled", False)
+        self.put("align.start", "base")
+
     def take_back(self, target: str, verdict: Verdict, why: str) -> None:
         """Give `target` no value after all; the lines that gave it one say why."""
         target = target.replace("STAGE", self.stage)

@@ -35,8 +35,7 @@ def _type(conversion: Conversion, key: str, value: Any) -> None:
         conversion.same(key, value, "train, on rows with answers")
     elif value == "dpo":
         conversion.set(key, value, "align.objective", "dpo")
-        conversion.put("train.enabled", False)
-        conversion.put("align.start", "base")
+        conversion.start_from_base()
     else:
         conversion.refuse(key, value, f"a grader becomes a function in {PATHS.guides}: align.rewards of grpo")
 

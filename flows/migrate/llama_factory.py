@@ -37,8 +37,7 @@ def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
 def _stage(conversion: Conversion, key: str, value: Any) -> None:
     if value in OBJECTIVES:
         conversion.set(key, value, "align.objective", OBJECTIVES[value])
-        conversion.put("train.enabled", False)
-        conversion.put("align.start", "base")
+        conversion.start_from_base()
     elif value == "sft":
         conversion.same(key, value, "train, on rows with answers")
     elif value == "pt":

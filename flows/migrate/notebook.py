@@ -80,8 +80,7 @@ def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
             if call.startswith(word):
                 conversion.stage = "align"
                 conversion.put("align.objective", objective)
-                conversion.put("train.enabled", False)
-                conversion.put("align.start", "base")
+                conversion.start_from_base()
     four_bits = given.get("from_pretrained.load_in_4bit", False)
     adapted = any(key.startswith("get_peft_model.") for key in given)
     for key, value in given.items():

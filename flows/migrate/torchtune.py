@@ -39,8 +39,7 @@ def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
     if "DPO" in loss or "RSO" in loss:
         conversion.stage = "align"
         conversion.put("align.objective", "dpo")
-        conversion.put("train.enabled", False)
-        conversion.put("align.start", "base")
+        conversion.start_from_base()
     for key, value in given.items():
         if isinstance(value, Mapping) and "_component_" in value and key in PARTS:
             conversion.apply(PARTS[key], {**value, "_component_": _name(value)}, f"{key}.")

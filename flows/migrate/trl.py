@@ -18,8 +18,7 @@ def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
     if objective:
         conversion.stage = "align"
         conversion.put("align.objective", objective)
-        conversion.put("train.enabled", False)
-        conversion.put("align.start", "base")
+        conversion.start_from_base()
     conversion.apply(RULES, {key: value for key, value in given.items() if key != "command"})
     adapted = given.get("use_peft") or given.get("lora_r") or given.get("peft_config")
     conversion.put("STAGE.method", "qlora" if adapted and given.get("load_in_4bit") else "lora" if adapted else "full")

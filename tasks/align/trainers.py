@@ -1,6 +1,7 @@
 """trl's trainers for answers that are there, as they take rows that are ready: with the ids that template made."""
 
 import math
+from itertools import islice
 from typing import Any
 
 from transformers import TrainerCallback
@@ -10,6 +11,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from tasks.align import items
 from tasks.core.errors import CheckFailed
+from tasks.training.loss_curve import LAST, above_start
 from tasks.training.private_sharding import SharedCheckpoints
 from tasks.training.private_trl import CPOTrainer, ORPOTrainer, Prepared
 
@@ -74,29 +76,27 @@ class ReferenceCheck(TrainerCallback):  # type: ignore[misc]
 
 
 class LossAboveStart(TrainerCallback):  # type: ignore[misc]
-    """Says, once, that pairs are told apart worse than before the first step, when every one of them had the loss ln 2.
+    """Says, once, that pairs are told apart worse than before the first step."""
 
-    Of DPO's loss `sigmoid` alone (Rafailov et al. 2023, arXiv:2305.18290, equation 7).
-    """
+    def __init__(self) -> None:
+        self.told = False
 
-    START = math.log(2)
-    LAST, MARGIN = 5, 0.01
-    """Logged losses whose mean is looked at, and nats by which it may exceed the start."""
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Whether it was said before an interruption."""
+        losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
+        self.told = any(above_start(losses[:end]) for end in range(LAST, len(losses) + 1))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Look at the last losses; those of before an interruption are among them."""
-        if "loss" not in (logs or {}) or self.told(state.log_history[:-1]) or not self.told(state.log_history):
+        if self.told or "loss" not in (logs or {}):
             return
-        print(
-            f"align: the loss is above ln 2 = 0.693 at step {state.global_step}: the model tells chosen answers from "
-            "rejected ones worse than before the first step. Lower align.learning_rate, or raise "
-            "align.arguments.beta.",
-            flush=True,
-        )
-
-    @classmethod
-    def told(cls, history: list[dict[str, Any]]) -> bool:
-        """Whether the loss was ever above the start for long, as far as `history` goes."""
-        losses = [float(entry["loss"]) for entry in history if "loss" in entry]
-        windows = (losses[at : at + cls.LAST] for at in range(len(losses) - cls.LAST + 1))
-        return any(math.fsum(window) / cls.LAST > cls.START + cls.MARGIN for window in windows)
+        latest = (float(entry["loss"]) for entry in reversed(state.log_history) if "loss" in entry)
+        losses = list(islice(latest, LAST))
+        self.told = len(losses) == LAST and above_start(losses) is not None
+        if self.told:
+            print(
+                f"align: the loss is above ln 2 = 0.693 at step {state.global_step}: the model tells chosen answers "
+                "from rejected ones worse than before the first step. Lower align.learning_rate, or raise "
+                "align.arguments.beta.",
+                flush=True,
+            )

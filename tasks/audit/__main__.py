@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,6 @@ from tasks.core.library_warnings import tell_warnings
 
 def main(arguments: list[str]) -> int:
     """Audit data or a template; returns the exit code."""
-    os.environ.update(
-        {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "warning", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    )
     options = parser().parse_args(arguments)
     return carry_out("temper audit", lambda: _audit(options))
 

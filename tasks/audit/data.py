@@ -48,8 +48,7 @@ def audit(
         audit(Path("chats.jsonl"), templater, "sft", account)  # {"messages": {"rows": 2, "read": {...}, ...}}
         account.as_dict(ALL)["findings"]
     """
-    how = how or Settings()
-    how = how.model_copy(update={"columns": with_names(how.columns, data)})
+    how = with_names(how or Settings(), data)
     survey = ColumnSurvey(how.columns, shown=str)
     waiting = rows(data, objective, account, how, survey)
     for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), []), Local()):
@@ -67,7 +66,7 @@ def rows(
     for source in sources(data, Splits()):
         for record in records(source):
             number += 1
-            name = _name(record, number)
+            name = name_of(record, number)
             parsed, slug, detail = _content(record, how)
             if parsed is not None:
                 unread = _look(parsed, record, name, account, survey)
@@ -89,7 +88,7 @@ COLUMNS = ("messages", "text", "prompt", "chosen", "rejected", "completion", "la
 """Columns of a canonical row that templating reads."""
 
 
-def _name(record: Record, number: int) -> str:
+def name_of(record: Record, number: int) -> str:
     """The row's own id, or its number in the data, from 1."""
     row_id = (record.value or {}).get("id")
     return str(row_id) if isinstance(row_id, str | int) and row_id != "" else str(number)

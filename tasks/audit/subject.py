@@ -1,6 +1,7 @@
 """What data are looked at with: columns as settings would name them, a tokenizer, and the longest row that is right."""
 
 import argparse
+import os
 import sys
 import tempfile
 import traceback
@@ -55,6 +56,9 @@ def declare(command: argparse.ArgumentParser) -> None:
 
 def carry_out(name: str, work: Callable[[], int]) -> int:
     """What `work` returns, or `BAD_USE` with one sentence on standard error. `name`: the command's."""
+    os.environ.update(
+        {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "warning", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    )
     try:
         return work()
     except TemperError as error:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tasks.clean.settings import Columns
+from tasks.clean.settings import Settings
 from tasks.clean.tabular import CLASSES
 from tasks.core.errors import TemperError
 from tasks.core.json_files import read_object
@@ -27,17 +27,18 @@ DEEPEST = 8
 """Levels of a description within which names are looked for."""
 
 
-def with_names(columns: Columns, data: Path) -> Columns:
-    """`columns` with the names of the classes that the data themselves give, where settings name none.
+def with_names(settings: Settings, data: Path) -> Settings:
+    """`settings` with the names of the classes that the data themselves give, where settings name none.
 
     `data`: the file or folder with the rows. What stands beside a file, or above a folder, is no part of the stage's
     input, so it is only told.
     """
+    columns = settings.columns
     for column in () if columns.labels else (columns.answer, *CLASSES):
         names, file = _described(data, column) if column else ([], data)
         if names and file.is_relative_to(data):
-            return columns.model_copy(update={"labels": tuple(names)})
-    return columns
+            return settings.model_copy(update={"columns": columns.model_copy(update={"labels": tuple(names)})})
+    return settings
 
 
 def unnamed(data: Path) -> str:

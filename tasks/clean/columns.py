@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from tasks.clean.classes import class_names
 from tasks.clean.content import Content
+from tasks.clean.modality import is_turn
 from tasks.clean.names import Kind, is_empty, kind_of
 from tasks.clean.settings import Columns
 from tasks.clean.switches import UNCLEAR
@@ -285,7 +286,7 @@ def _unclear(value: dict[str, Any], columns: Columns) -> set[str]:
         key
         for kept in value.values()
         for turn in (kept if isinstance(kept, list) else [kept])
-        if isinstance(turn, dict) and ("role" in turn or "from" in turn)
+        if is_turn(turn)
         for key in UNCLEAR.intersection(turn) - clear
         if not is_empty(turn[key])
     }

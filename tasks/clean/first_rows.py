@@ -27,7 +27,7 @@ def check_columns(settings: Settings, paths: Paths) -> None:
     where = paths.root / settings.input
     if settings.hub is not None or not where.exists() or where.resolve().is_relative_to(paths.generated.resolve()):
         return
-    columns = with_names(settings.columns, where)
+    settings = with_names(settings, where)
     shown, keys = PrivacyFilter(settings.privacy).redact_name, filter(None, (settings.group, settings.stratify))
     survey = ColumnSurvey(settings.columns, keys, lambda name: shown(name) or "")
     files = sources(where, settings.splits, settings.mix)
@@ -37,7 +37,7 @@ def check_columns(settings: Settings, paths: Paths) -> None:
         rows = records(source)
         for record in islice(rows, ROWS):
             try:
-                content = to_content(record.value or {}, settings.shape, settings.alpaca_instruction, columns)
+                content = to_content(record.value or {}, settings.shape, settings.alpaca_instruction, settings.columns)
             except (Unusable, RecursionError) as error:  # the stage counts it and says why
                 if isinstance(error, Ambiguous) and not candidates:
                     candidates = error.candidates

@@ -25,7 +25,7 @@ def check_texts(value: dict[str, Any]) -> None:
     _check_names(value)
     for kept in value.values():
         for turn in kept if isinstance(kept, list) else (kept,):
-            if isinstance(turn, dict) and ("role" in turn or "from" in turn):
+            if is_turn(turn):
                 _check_names(turn)
                 content = turn.get("content", turn.get("value"))
                 if isinstance(content, list):
@@ -38,10 +38,10 @@ def spoken(value: Any, role: str) -> list[Turn]:
     >>> spoken(["Paris"], "assistant") == spoken("Paris", "assistant")
     True
     """
-    if isinstance(value, list) and value and not any(_is_turn(one) for one in value):
+    if isinstance(value, list) and value and not any(is_turn(one) for one in value):
         _check_parts(value)
         value = {"role": role, "content": value}
-    elif value is not None and not isinstance(value, str | list) and not _is_turn(value):
+    elif value is not None and not isinstance(value, str | list) and not is_turn(value):
         raise Unusable("not_text")
     return turns(value, role)
 
@@ -53,7 +53,8 @@ def system_text(value: Any) -> str | None:
     return value if isinstance(value, str) else str(spoken(value, "system")[0]["content"])
 
 
-def _is_turn(value: Any) -> bool:
+def is_turn(value: Any) -> bool:
+    """Whether it says who speaks."""
     return isinstance(value, dict) and ("role" in value or "from" in value)
 
 

@@ -62,7 +62,7 @@ def clean(settings: Settings, paths: Paths) -> None:
     """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`."""
     where = input_path(settings.input, settings.hub, paths)
     files = sources(where, settings.splits, settings.mix)
-    settings = settings.model_copy(update={"columns": with_names(settings.columns, where)})
+    settings = with_names(settings, where)
     aside = paths.scratch("clean")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tasks.clean.content import Unusable
 from tasks.clean.flags import as_number
+from tasks.clean.modality import is_turn
 from tasks.core.paths import PATHS
 
 QUESTIONS = frozenset({
@@ -179,8 +180,7 @@ def inner_turns(value: Any) -> list[Any] | None:
         return lists[0] if len(lists) == 1 else None
     if not isinstance(value, list | tuple) or not value:
         return None
-    turns = all(isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in value)
-    return list(value) if turns else None
+    return list(value) if all(map(is_turn, value)) else None
 
 
 _KINDS = (

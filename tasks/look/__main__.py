@@ -1,7 +1,6 @@
 """The command; see the package's docstring."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -20,9 +19,6 @@ NARROW = 100
 
 def main(arguments: list[str]) -> int:
     """Look at data; returns the exit code."""
-    os.environ.update(
-        {"TOKENIZERS_PARALLELISM": "true", "TRANSFORMERS_VERBOSITY": "warning", "HF_HUB_DISABLE_TELEMETRY": "1"}
-    )
     options = parser().parse_args(arguments)
     return carry_out("temper look", lambda: _look(options))
 

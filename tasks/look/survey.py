@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tasks.audit.data import COLUMNS
+from tasks.audit.data import COLUMNS, name_of
 from tasks.audit.subject import Subject
 from tasks.clean.checks import fault
 from tasks.clean.classes import with_names
@@ -72,7 +72,7 @@ def look(data: Path, how: Settings, subject: Subject | None, most: int, shown: i
 
     Raises `InputError` for what cannot be read at all.
     """
-    how = how.model_copy(update={"columns": with_names(how.columns, data)})
+    how = with_names(how, data)
     view, survey, kept = View(), ColumnSurvey(how.columns, shown=str), list[dict[str, Any]]()
     rows = _records(data)
     answers: Counter[str] = Counter()
@@ -90,7 +90,7 @@ def look(data: Path, how: Settings, subject: Subject | None, most: int, shown: i
             answers[content.answer()] += 1
         if content.messages or content.text:
             _compare(content, known, view)
-        kept.append({**{column: getattr(content, column) for column in COLUMNS}, "id": _name(record, view.rows)})
+        kept.append({**{column: getattr(content, column) for column in COLUMNS}, "id": name_of(record, view.rows)})
         if not subject:
             view.lengths.append(len(content.whole()))
     view.whole = next(rows, None) is None
@@ -167,11 +167,6 @@ def _compare(content: Content, known: dict[bytes, set[bytes]], view: View) -> No
 
 def _hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
-
-
-def _name(record: Record, number: int) -> str:
-    name = (record.value or {}).get("id")
-    return str(name) if isinstance(name, str | int) and name != "" else str(number)
 
 
 def _template(rows: list[dict[str, Any]], subject: Subject, view: View, shown: int) -> None:

@@ -153,7 +153,7 @@ class Training:
 
 def launch_of(settings: Any) -> Launch:
     """How many processes train by `settings`, and what each of them holds."""
-    return getattr(settings, "launch", None) or Launch(processes=getattr(settings, "processes", 1))
+    return getattr(settings, "launch", None) or Launch()
 
 
 def _computes_in_bfloat16(settings: Any, config: Any) -> bool:

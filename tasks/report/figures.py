@@ -1,7 +1,5 @@
 """The report's figures: its numbers as charts, which follow the page's colours in light, dark and print."""
 
-import math
-from statistics import fmean
 from typing import Any
 
 from markupsafe import Markup
@@ -9,6 +7,7 @@ from markupsafe import Markup
 from tasks.charts.bars import Bar, Interval, bars, dots, histogram
 from tasks.charts.line import line_chart
 from tasks.charts.svg import Picture, Point
+from tasks.training.loss_curve import above_start
 
 SPLITS = ("train", "validation", "test")
 """Splits in the order of their colours."""
@@ -78,15 +77,13 @@ def last(rows: list[dict[str, float | None]]) -> dict[str, float]:
     return {name: points[-1][1] for name in columns if (points := _points(rows, name))}
 
 
-def above_start(rows: list[dict[str, float | None]], align: dict[str, Any]) -> float | None:
-    """The mean of DPO's last losses where it is above ln 2, at which every pair begins; else None.
+def dpo_above_start(rows: list[dict[str, float | None]], align: dict[str, Any]) -> float | None:
+    """The mean of DPO's last losses where it is above where they began; else None.
 
     `align`: its settings, flat; other losses begin elsewhere.
     """
-    losses = [loss for _, loss in _points(rows, "loss")][-5:]
     own = align.get("objective") == "dpo" and align.get("arguments.loss_type", "sigmoid") == "sigmoid"
-    mean = fmean(losses) if losses and own else 0.0
-    return mean if mean > math.log(2) + 0.01 else None
+    return above_start([loss for _, loss in _points(rows, "loss")]) if own else None
 
 
 def _interval(numbers: dict[str, Any]) -> Interval:

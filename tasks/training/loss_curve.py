@@ -2,7 +2,10 @@
 
 import csv
 import io
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,6 +24,19 @@ PAIRS = {
 }  # fmt: skip
 """What trl measures of pairs -> its column: by how much the chosen answer gained on the rejected one (nats times beta),
 and the share of pairs (0 to 1) in which it gained; in training, and on held-out pairs."""
+
+
+LAST, ABOVE = 5, 0.01
+"""Logged losses of DPO whose mean is looked at, and nats by which it may exceed ln 2."""
+
+
+def above_start(losses: Sequence[float]) -> float | None:
+    """The mean of the last losses where it is above ln 2, which every pair has before the first step; else None.
+
+    Of DPO's loss `sigmoid` alone (Rafailov et al. 2023, arXiv:2305.18290, equation 7).
+    """
+    mean = fmean(losses[-LAST:]) if losses else 0.0
+    return mean if mean > math.log(2) + ABOVE else None
 
 
 def write_untrained(target: Path, settings: BaseModel) -> None:
