@@ -158,6 +158,7 @@ def _read() -> "Params | None":
 
 def _late_refusals() -> Iterator[str]:
     """What late stages would refuse, after everything before them had run."""
+    from tasks.align import starts
     from tasks.core.settings import hint
     from tasks.evaluate.settings import BASES
     from tasks.template.tokenizer import check_tracked, template_text
@@ -182,9 +183,12 @@ def _late_refusals() -> Iterator[str]:
     metrics, decisive = [metric.column for metric in params.evaluate.metrics], params.decide.metric
     if decisive is not None and decisive not in metrics:
         yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
-    if params.train.enabled:
+    for together in (
+        lambda: starts.check(params.align, params.train),
+        lambda: check_row_sharing("train", params.train, params.template.packing) if params.train.enabled else None,
+    ):
         try:
-            check_row_sharing("train", params.train, params.template.packing)
+            together()
         except SettingsError as error:
             yield str(error)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from tasks.align import arguments, prompts
+from tasks.align import arguments, prompts, starts
 from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
@@ -152,11 +152,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         return attach("align", settings, model, rows, scratch, grown), settings
     quantization = training_record(paths.fitted).quantization
     scheme = quantization.scheme if quantization else None
-    if scheme and settings.launch.strategy != "ddp":
-        raise SettingsError(
-            f"{PATHS.params}: {paths.fitted} was tuned on a base in low bits, whose weights cannot be shared out; set "
-            "align.launch.strategy to ddp."
-        )
+    starts.check_sharing(settings, whole=not adapter.is_file(), scheme=scheme)
     if not adapter.is_file():
         tuning = Tuning(method="full", weights=settings.weights, attention=settings.attention)
         whole = load(paths.fitted, tuning, settings)
@@ -184,11 +180,7 @@ def fit(
         settings, scratch, longest, has_validation=bool(data.validation), width=width(model.config)
     )
     trainer_class, _, _ = objective.load()
-    if objective.uses_reference and settings.launch.strategy != "ddp" and not hasattr(model, "peft_config"):
-        raise SettingsError(
-            f"{PATHS.params}: {settings.objective} compares a whole model with a second one, which align.launch."
-            f"strategy {settings.launch.strategy} does not share out; tune an adapter, or set it to ddp."
-        )
+    starts.check_sharing(settings, whole=not hasattr(model, "peft_config"), scheme=None)
     options: dict[str, Any] = {}
     if sampled:
         from tasks.align import sampling

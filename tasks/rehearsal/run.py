@@ -16,6 +16,7 @@ from tasks.models.skeleton import configured_base
 from tasks.rehearsal.kind import check_forward, known_configuration
 from tasks.rehearsal.sections import section
 from tasks.rehearsal.smaller import check_shares
+from tasks.rehearsal.starting import checks
 from tasks.rehearsal.weights import full_size
 
 
@@ -36,7 +37,13 @@ def faults() -> Iterator[TemperError]:
     except TemperError as error:
         yield error
         return
-    yield from _of(lambda: _check_vocabulary(folder, location))
+    try:
+        tokenizer = _vocabulary(folder)
+    except TemperError as error:
+        yield error
+    else:
+        for refuse in checks(skeleton, tokenizer):
+            yield from _of(refuse)
     quantize = section("quantize")
     yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
     yield from _tried(folder, config, skeleton, location)
@@ -49,14 +56,15 @@ def _of(check: Callable[[], None]) -> Iterator[TemperError]:
         yield error
 
 
-def _check_vocabulary(folder: Path, location: str) -> None:
-    """Raise `InputError` and `ModelError` for what the stage template would refuse of the base alone."""
+def _vocabulary(folder: Path) -> Any:
+    """The tokenizer as the stage template makes it; `InputError` and `ModelError` for what it would refuse."""
     from tasks.template.tokenizer import load as load_tokenizer
     from tasks.template.tokenizer import max_length
 
     settings = section("template")
     tokenizer, _ = load_tokenizer(folder, settings)
     max_length(tokenizer, folder, settings.max_length)
+    return tokenizer
 
 
 def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[TemperError]:

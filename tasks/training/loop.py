@@ -19,7 +19,7 @@ from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
 from tasks.models.private_transformers import attention, on_device
-from tasks.training import checkpoints, coverage, distributed, memory_estimate, sharding, zero
+from tasks.training import checkpoints, coverage, distributed, memory_estimate, sharding, universal, zero
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import computes_in, effective
 from tasks.training.callbacks import ALIKE
@@ -92,6 +92,11 @@ def train(
     }
     with distributed.first():
         checkpoint = checkpoints.latest(scratch)
+        recut = universal.is_needed(settings, checkpoint, trainer.args.world_size)
+        if recut and not distributed.rank():
+            universal.convert(checkpoint)
+    if recut:
+        universal.choose(trainer)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _print_summary(what, settings, workload, batch, trainable, trainer.args, checkpoint)
     coverage.report(what, covered)
