@@ -23,6 +23,7 @@ from tasks.generate.recipes import Outcome, Recipe, Row, load_recipe
 from tasks.generate.settings import Settings
 from tasks.rows.canonical import row_id
 from tasks.rows.ledger import Ledger
+from tasks.teacher.nodes import nodes
 from tasks.teacher.response_store import DATABASE, ResponseStore
 
 SOURCE = "generate"
@@ -97,8 +98,13 @@ def _make_rows(settings: Settings, paths: Paths, work: Path, store: ResponseStor
     run = _identity(settings, work / "order.jsonl")
     attempt = uuid4().hex
     store.start_run(run)
-    with (work / "outcomes.jsonl").open("w", encoding="utf-8") as file:
-        for outcome in _outcomes(recipe, settings, work, store, run, attempt, requests):
+    with (
+        nodes(settings.teachers(), paths) as where,
+        (work / "outcomes.jsonl").open("w", encoding="utf-8") as file,
+    ):
+        order = {"run": run, "attempt": attempt, "input": str((paths.root / settings.input).resolve())}
+        order |= {"address": where.address, "root": str(where.root.resolve())} if where else {}
+        for outcome in _outcomes(recipe, settings, work, store, order, requests):
             file.write(json.dumps(vars(outcome), ensure_ascii=False) + "\n")
     diversity = Diversity()
     with (
@@ -144,9 +150,9 @@ def _order(recipe: Recipe, settings: Settings, paths: Paths, path: Path) -> int:
 
 
 def _outcomes(
-    recipe: Recipe, settings: Settings, work: Path, store: ResponseStore, run: str, attempt: str, requests: int
+    recipe: Recipe, settings: Settings, work: Path, store: ResponseStore, order: dict[str, str], requests: int
 ) -> Iterator[Outcome]:
-    """What became of every row, a piece of the order after the other."""
+    """What became of every row, a piece of the order after the other; `order`: what is the same for all pieces."""
     report = reporter("generate", requests, "requests")
 
     def report_used(used: int) -> None:
@@ -158,9 +164,8 @@ def _outcomes(
         if not piece:
             report_used(requests)
             return
-        order_fields = {"run": run, "attempt": attempt, "input": str((work.parents[2] / settings.input).resolve())}
-        place_order(work, settings, start, start + PIECE, **order_fields)
-        Watched(work, settings, partial(store.count_uses, run), store.__len__, report_used).run()
+        place_order(work, settings, start, start + PIECE, **order)
+        Watched(work, settings, partial(store.count_uses, order["run"]), store.__len__, report_used).run()
         answered: dict[int, list[Row]] = {}
         for row in _lines(work / "answers.jsonl"):
             answered.setdefault(row["place"], []).append(row)

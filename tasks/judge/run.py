@@ -15,6 +15,7 @@ from tasks.judge.tally import tally
 from tasks.rows.canonical import dialogue
 from tasks.teacher.cached_client import ask_all
 from tasks.teacher.errors import FatalError
+from tasks.teacher.nodes import nodes
 from tasks.teacher.request import Response
 from tasks.teacher.response_store import DATABASE, ResponseStore
 
@@ -111,7 +112,8 @@ def _asked(settings: Settings, paths: Paths, candidate: str, pairs: list[Pair]) 
         store.forget_failures()
         run = fingerprint([settings.teacher.name, chats])
         report = reporter(f"judge {candidate}", len(chats), "verdicts")
-        responses = ask_all(settings.teacher, chats, store, run, budget=settings.budget, report=report)
+        with nodes([settings.teacher], paths) as where:
+            responses = ask_all(settings.teacher, chats, store, run, budget=settings.budget, report=report, where=where)
     except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
         raise kind(f"judge.teacher: {error}. What arrived is kept; mend it and run again.") from None
