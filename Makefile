@@ -19,8 +19,11 @@ PASSED_ON := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(subst $(space),$(comma),$(s
 	$(if $(PIP_INDEX_URL),UV_DEFAULT_INDEX="$(PIP_INDEX_URL)") \
 	$(if $(PIP_CERT),SSL_CERT_FILE="$(PIP_CERT)")
 INSTALL := $(PASSED_ON) UV_HTTP_TIMEOUT=180 $(BIN)/uv pip install --python $(BIN)/python
-COMPILE := $(PASSED_ON) $(BIN)/uv pip compile --quiet --no-header --no-annotate \
-	--python-version 3.11 --python-platform x86_64-manylinux_2_28
+# For every Python at once, each version the same for all where one is for all. Wheels of one machine decide nothing.
+COMPILE := $(PASSED_ON) UV_FIND_LINKS= $(BIN)/uv pip compile --quiet --no-header --no-annotate \
+	--universal --fork-strategy fewest --python-version 3.11
+# Out of a lock: what a CUDA build of torch pins itself, what is for other systems, and the name of a CPU build.
+LOCKED := sed -E '/^(cuda|nvidia|triton)/d; / or /!{/sys_platform == .(win32|emscripten)/d}; s/\+cpu( ;|$$)/\1/'
 
 # Tests wait for servers and children for a part of their time: one more than there are cores keeps the cores busy.
 WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
@@ -53,11 +56,11 @@ bench: $(VENV)/.run .state ## run the benchmarks and print their ratios
 lock: $(VENV)/.uv ## resolve the versions anew into requirements.lock and requirements-dev.lock
 	@{ echo '# Every version of the product, exact. Made by `make lock`; the stages depend on this file.'; \
 	  echo '# What a CUDA build of torch needs (cuda-*, nvidia-*, triton) is pinned by torch itself and comes with it.'; \
-	  $(COMPILE) pyproject.toml | sed -E '/^(cuda|nvidia|triton)/d; s/\+cpu$$//'; } > requirements.lock.new
+	  $(COMPILE) pyproject.toml | $(LOCKED); } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 	@{ echo '# What the tests and linters need beyond requirements.lock. Made by `make lock`.'; \
 	  $(COMPILE) --extra dev --constraints requirements.lock pyproject.toml \
-	  | sed -E '/^(cuda|nvidia|triton)/d; s/\+cpu$$//' | grep -vxF -f requirements.lock; } > requirements-dev.lock.new
+	  | $(LOCKED) | grep -vxF -f requirements.lock; } > requirements-dev.lock.new
 	@mv requirements-dev.lock.new requirements-dev.lock
 	@wc -l requirements.lock requirements-dev.lock
 
