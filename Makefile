@@ -6,8 +6,9 @@ SHELL := bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-UV := uv==0.13.8
 ARGS ?=
+# make PYTHON=3.13 takes that one; otherwise the first of 3.11, 3.12 and 3.13 that is here, or one that uv fetches.
+PYTHON :=
 
 # Without bytecode on disk every process compiles torch and its kind anew: a stage would start in 25 s, not in 10.
 unexport PYTHONDONTWRITEBYTECODE
@@ -67,9 +68,7 @@ lock: $(VENV)/.uv ## resolve the versions anew into requirements.lock and requir
 # The virtual environment, made once; remade by hand when Python itself changes (remove .venv).
 $(VENV)/.uv:
 	@command -v git >/dev/null || { echo 'git is missing: install it (Debian: apt-get install git) and run make again.'; exit 1; }
-	@command -v python3.11 >/dev/null || { echo 'Python 3.11 is missing: temper is tried with 3.11 only; put a python3.11 on the PATH and run make again.'; exit 1; }
-	@python3.11 -m venv $(VENV) || { echo 'python3.11 cannot make virtual environments: install its venv module (Debian: apt-get install python3.11-venv) and run make again.'; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(UV)
+	@$(PASSED_ON) infra/venv $(VENV) $(PYTHON)
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.uv requirements.lock pyproject.toml
