@@ -116,7 +116,7 @@ def _python() -> Iterator[str]:
     here = ".".join(map(str, sys.version_info[:2]))
     if here not in PYTHONS:
         known = f"{', '.join(PYTHONS[:-1])} and {PYTHONS[-1]}"
-        yield f"Python {here} runs this, but the locked versions are for {known}; make the environment with one of them."
+        yield f"Python {here} runs this, but the locked versions are for {known}; make the environment with one."
 
 
 def _versions() -> Iterator[str]:
@@ -267,7 +267,10 @@ def _sharing() -> Iterator[str]:
 
 
 def _pipeline() -> Iterator[str]:
+    from flows.bridge import unclosed
+
     yield from _readable(PATHS.pipeline)
+    yield from unclosed()
 
 
 def _readable(path: Path = PATHS.params) -> Iterator[str]:
