@@ -11,6 +11,7 @@ from rich.text import Text
 
 from flows.bridge import Outcome, StageStatus
 from flows.run.observer import Observer
+from tasks.core.progress import described
 
 
 class Terminal(Observer):
@@ -47,8 +48,7 @@ class Terminal(Observer):
             self._line(f"{stage.ljust(self._width)}  runs")
 
     def progressed(self, stage: str, progress: dict[str, Any]) -> None:
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in list(progress.get("figures", {}).items())[:2])
-        text = f"{progress['done']}/{progress['total']} {progress['unit']}  {figures}"
+        text = described(progress, figures=2)
         self._bars.update(self._tasks[stage], completed=progress["done"], total=progress["total"], text=text)
         tenth = 10 * progress["done"] // max(progress["total"], 1)
         work = stage, progress["what"]

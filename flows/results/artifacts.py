@@ -16,6 +16,7 @@ from flows.results import pages
 from flows.results.scores import NUMBERS, equivalence, numbers, rows
 from flows.run.run import Run
 from tasks.charts.line import line_chart
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS
 
 CURVES = {"loss": PATHS.loss(PATHS.fitted), "alignment": PATHS.loss(PATHS.aligned)}
@@ -148,5 +149,5 @@ def _curve(path: Path) -> str:
     if not lines:
         return ""
     what = "reward" if "reward" in lines else "loss"
-    last = ", ".join(f"{name} {points[-1][1]:.4g}" for name, points in lines.items())
+    last = ", ".join(f"{name} {shown(points[-1][1])}" for name, points in lines.items())
     return f"{line_chart(lines, 'step', what, f'{what} curve').markdown()}\n\nLast: {last}."
