@@ -11,6 +11,7 @@ from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse
 from flows.bridge.parcel import pack, unpack
+from flows.bridge.refusals import unclosed
 from flows.bridge.repo import cache, cached_file, remotes, sort_lockfile
 from flows.bridge.storage.restore import upload
 from flows.bridge.survey import StageStatus, chosen, missing, survey, upstream
@@ -41,6 +42,7 @@ __all__ = [
     "stage_key",
     "survey",
     "track",
+    "unclosed",
     "unpack",
     "upload",
     "upstream",

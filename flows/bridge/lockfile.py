@@ -84,15 +84,34 @@ def mend(path: Path) -> str:
     """Replace half a dvc.lock by the one in git's HEAD, or remove it; return what was done.
 
     DVC writes it in place, so a kill in that moment leaves half of it; half of it may well be readable. Nothing is lost
-    either way: every finished stage is in DVC's run cache, which restores it.
+    either way: every finished stage is in DVC's run cache, which restores it. So it is with one that people broke.
     """
+    why = "was cut off (a run was killed while DVC wrote it)"
+    if path.read_bytes().endswith(b"\n") and (fault := _fault(path)):
+        why = f"cannot be read ({fault})"
     kept = subprocess.run(["git", "show", f"HEAD:./{path.name}"], cwd=path.parent, capture_output=True, check=False)
     if kept.returncode == 0 and _whole(kept.stdout):
         with written(path) as aside:
             aside.write_bytes(kept.stdout)
-        return f"{path.name} was cut off (a run was killed while DVC wrote it): taken from git; stages are restored."
+        return f"{path.name} {why}: taken from git; stages are restored."
     path.unlink()
-    return f"{path.name} was cut off (a run was killed while DVC wrote it): removed; finished stages are restored."
+    return f"{path.name} {why}: removed; finished stages are restored."
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with its text as YAML, or as a dvc.lock."""
+    try:
+        COMPILED_LOCKFILE_SCHEMA(parse_yaml(path.read_text(encoding="utf-8"), str(LOCK)))
+    except ParseError:
+        try:
+            bounded(path.read_text(encoding="utf-8"), "safe", LARGEST)
+        except ValueError as error:
+            return str(error)
+    except Invalid as error:
+        return f"{'.'.join(map(str, error.path)) or 'the file'}: {error.error_message}"
+    except UnicodeDecodeError as error:
+        return f"no UTF-8 at byte {error.start}"
+    return ""
 
 
 def _whole(content: bytes, *, read: bool = True) -> bool:

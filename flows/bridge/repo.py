@@ -13,17 +13,16 @@ import networkx as nx
 import psutil
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
-from dvc.parsing import ResolveError
 from dvc.repo import Repo
 from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError, _edit_rwlock, rwlock
 from dvc.scm import SCMError
 from dvc.stage import PipelineStage
-from dvc.utils.serialize import ParseError
 
 from flows.bridge.lockfile import LOCK, cut_off, mend, sort
+from flows.bridge.refusals import one_line, refusal, unread
 from flows.bridge.storage.objects import damages, looking_at, read_first
 from flows.bridge.storage.site_cache import keep_private
-from tasks.core.errors import Busy, MachineError, SettingsError
+from tasks.core.errors import Busy, MachineError
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
 
@@ -44,10 +43,13 @@ def opened() -> Iterator[Repo]:
     except SCMError:
         raise MachineError("this folder is no git repository; run: git init && dvc init") from None
     except LockError as error:
-        raise Busy(f"another DVC command works here: {_one_line(error)}") from None
+        raise Busy(f"another DVC command works here: {one_line(error)}") from None
     except DvcException as error:
-        kind = SettingsError if isinstance(error, ResolveError | ParseError) else MachineError
-        raise kind(_one_line(error)) from error
+        raise refusal(error) from error
+    except (KeyError, UnicodeDecodeError):
+        if fault := unread(Path(Repo.find_root())):
+            raise fault from None
+        raise
 
 
 @contextmanager
@@ -152,8 +154,3 @@ def cached_file(md5: str, name: str, owner: str) -> Path | None:
         if lines := damages(repo):
             raise MachineError(" ".join(lines))
         return path
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if text.endswith(".") else f"{text}."

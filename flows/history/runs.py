@@ -10,6 +10,7 @@ from flows.params.diff import parameters
 from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.files import write_text
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS
 
 COLUMNS = ("run", "commit", "metric", "score", "95 % interval", "rows", "gain over base", "p", "decision", "changed")
@@ -49,7 +50,7 @@ class Line:
             f"{decision['low']:.4f} to {decision['high']:.4f}",
             str(decision["n"]),
             f"{decision['gain']:+.4f}",
-            f"{decision['p']:.4g}",
+            shown(decision["p"]),
             "promoted" if decision["promote"] else f"not promoted: {decision['reason']}",
             "; ".join(self.changed),
         ]

@@ -17,8 +17,8 @@ from tasks.core.paths import PATHS, Paths
 if TYPE_CHECKING:
     from flows.params.model import Params
 
-PYTHON = (3, 11)
-"""The Python that the locked versions were tried with."""
+PYTHONS = ("3.11", "3.12", "3.13")
+"""The Pythons that the locked versions are for."""
 
 LOCKED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "dvc", "prefect")
 """Distributions whose version decides over results or over this program; compared with requirements.lock."""
@@ -113,9 +113,10 @@ def _faults_of(check: Callable[[], Iterator[str]]) -> list[str]:
 
 
 def _python() -> Iterator[str]:
-    if sys.version_info[:2] != PYTHON:
-        here = ".".join(map(str, sys.version_info[:2]))
-        yield f"Python {here} runs this, but the locked versions are for 3.{PYTHON[1]}; make the environment with it."
+    here = ".".join(map(str, sys.version_info[:2]))
+    if here not in PYTHONS:
+        known = f"{', '.join(PYTHONS[:-1])} and {PYTHONS[-1]}"
+        yield f"Python {here} runs this, but the locked versions are for {known}; make the environment with one."
 
 
 def _versions() -> Iterator[str]:
@@ -270,7 +271,10 @@ def _sharing() -> Iterator[str]:
 
 
 def _pipeline() -> Iterator[str]:
+    from flows.bridge import unclosed
+
     yield from _readable(PATHS.pipeline)
+    yield from unclosed()
 
 
 def _readable(path: Path = PATHS.params) -> Iterator[str]:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from flows.params.comments import editable
 from flows.params.defaults import defaults, reset
 from flows.params.model import change, model, save
 from flows.system.git import git
@@ -67,7 +68,7 @@ def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
     if not origin.returncode:
         git("remote", "set-url", UPSTREAM, origin.stdout.strip(), folder=project)
     params = Paths(project).params
-    document = read(params)
+    document = editable(params)
     reset(document, defaults(model()))
     save(document, read(params), params)
     if task:

@@ -14,12 +14,12 @@ from flows.bridge import LOCK
 from flows.plan.estimate import actual_usage
 from flows.results import pages
 from flows.results.scores import NUMBERS, equivalence, numbers, rows
+from flows.run.progress import CURVES, NAMES, picture, show_markdown
 from flows.run.run import Run
-from tasks.charts.line import line_chart
 from tasks.core.paths import PATHS
 
-CURVES = {"loss": PATHS.loss(PATHS.fitted), "alignment": PATHS.loss(PATHS.aligned)}
-"""Curves by the key under which they are shown; they have no points where a stage is off."""
+LOSSES = {"train": PATHS.loss(PATHS.fitted), "align": PATHS.loss(PATHS.aligned)}
+"""Curves by stage; they have no points where a stage is off."""
 
 TRAINING = ("train", "align")
 """Stages whose price is told before their first step."""
@@ -46,9 +46,9 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
         create_table_artifact(key="ledger", table=_ledger(), description="Rows in, out, and left out by reason.")
     if PATHS.audit.exists() and str(PATHS.audit) in changed:
         create_markdown_artifact(key="audit", markdown=_audit(), description="What is trained, token by token.")
-    for key, path in CURVES.items():
-        if path.exists() and not changed.isdisjoint({str(path), str(path.parent)}) and (picture := _curve(path)):
-            create_markdown_artifact(key=key, markdown=picture, description="Loss, or reward, by step.")
+    for stage, path in LOSSES.items():
+        if path.exists() and not changed.isdisjoint({str(path), str(path.parent)}) and (shown_curve := _curve(path)):
+            show_markdown(run.pictures, CURVES[stage], shown_curve, "Loss, or reward, by step.")
     if any(Path(path).is_relative_to(PATHS.schemes) or Path(path) == PATHS.merged for path in changed) and (
         proofs := equivalence()
     ):
@@ -137,16 +137,9 @@ def _curve(path: Path) -> str:
     """Reward where the model's own answers were rewarded, for there the loss says nothing; else loss. "" of none."""
     with path.open(newline="") as file:
         table = list(csv.DictReader(file))
-    columns = {"training": "loss", "validation": "eval_loss"}
-    if any(row.get("reward") for row in table):
-        columns = {"reward": "reward"}
     lines = {
         name: points
-        for name, column in columns.items()
+        for column, name in NAMES.items()
         if (points := [(float(row["step"]), float(row[column])) for row in table if row.get(column)])
     }
-    if not lines:
-        return ""
-    what = "reward" if "reward" in lines else "loss"
-    last = ", ".join(f"{name} {points[-1][1]:.4g}" for name, points in lines.items())
-    return f"{line_chart(lines, 'step', what, f'{what} curve').markdown()}\n\nLast: {last}."
+    return picture(lines) if lines else ""

@@ -18,6 +18,8 @@ from flows.system.resources import at_once
 from tasks.core.errors import StageFailed, TemperError, Unavailable, advice
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from flows.run.elsewhere import Elsewhere
 
 
@@ -90,6 +92,11 @@ class Run:
         self.failures.pop(name, None)  # of an earlier try
         self._observer.finished(outcome)
         return outcome
+
+    @property
+    def pictures(self) -> "dict[str, UUID]":
+        """The curves that the UI shows of this run, by key."""
+        return self._bars.pictures
 
     @property
     def moved(self) -> bool:

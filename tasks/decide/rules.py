@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.errors import SettingsError
+from tasks.core.numbers import shown
 from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import FREE, Candidate
@@ -79,7 +80,7 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
     says = (
         f"{settings.candidate} against {result['against']}: {result['difference']:+.4f} in {metric} (95 % interval "
         f"{result['low']:.4f} to {result['high']:.4f}, {describe_p_value(result['p_adjusted'])} over all metrics); "
-        f"wanted: at least {settings.gain:g} with p below {settings.level:g}"
+        f"wanted: at least {shown(settings.gain)} with p below {shown(settings.level)}"
     )
     if result["difference"] < settings.gain:
         says += f", {settings.gain - result['difference']:.4f} more"
@@ -87,7 +88,7 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
         needed = rows_needed(result["spread"], settings.detect, settings.level)
         says += (
             f"; {result['n']} rows show a difference of {result['detectable']:.4f} or more, and one of "
-            f"{settings.detect:g} would take {needed:,}"
+            f"{shown(settings.detect)} would take {needed:,}"
         )
     return Verdict(f"gain over {result['against']}", passed, result["difference"], settings.gain, says)
 
@@ -104,7 +105,7 @@ def _worst(rule: str, limit: float | None, comparisons: list[Comparison], agains
     interval = f"(95 % interval of the difference {worst['low']:.4f} to {worst['high']:.4f})"
     if limit is None:
         return Verdict(rule, None, loss, None, f"not judged, as the limit is null: {what} {interval}")
-    says = f"{what} {interval}; allowed: {limit:g}"
+    says = f"{what} {interval}; allowed: {shown(limit)}"
     return Verdict(rule, loss <= limit, loss, limit, says if loss <= limit else f"{says}, {loss - limit:.4f} too much")
 
 
@@ -120,7 +121,7 @@ def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:
     if limit is None:
         return Verdict("judged", None, result["value"], None, f"not judged, as the limit is null: {says}")
     passed = result["value"] >= limit
-    says = f"{says}; wanted: {limit:g}"
+    says = f"{says}; wanted: {shown(limit)}"
     return Verdict(
         "judged",
         passed,

@@ -7,6 +7,7 @@ import torch
 from tasks.chat.stops import config_stop_ids
 from tasks.core.errors import CheckFailed
 from tasks.core.files import write_json, written
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS, Paths
 from tasks.models.equivalence import Difference, compare, logits, probes, training_rows
 from tasks.models.gguf.proof import check_reading, read_back
@@ -57,7 +58,7 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     print(
         f"quantize {scheme}: {after:,} bytes, {facts['ratio']:.0%} of merged; {share:.0%} of the layers' weights in "
         f"fewer bits; "
-        f"{difference.divergence:.2g} nats a token from it, same next token in {difference.agreement:.1%}",
+        f"{shown(difference.divergence, 2)} nats a token from it, same next token in {difference.agreement:.1%}",
         flush=True,
     )
 
@@ -73,15 +74,15 @@ def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bo
     if share < settings.min_low_bits:
         raise CheckFailed(
             f"{where}: {scheme} stores only {share:.0%} of the layers' weights in fewer bits, less than "
-            f"quantize.min_low_bits = {settings.min_low_bits:g} asks for: its library does not quantise the other "
+            f"quantize.min_low_bits = {shown(settings.min_low_bits)} asks for: its library does not quantise the other "
             f"layers of this model, such as experts; {advice} lower the limit."
         )
     if difference.divergence > _limit(settings, scheme):
         key = f"limits.{scheme}" if scheme in settings.limits else "max_divergence"
         raise CheckFailed(
-            f"{where}: diverges from the merged model by {difference.divergence:.3g} nats a token, more than "
-            f"quantize.{key} = {_limit(settings, scheme):g} allows (same next token in {difference.agreement:.1%}); "
-            f"{advice} raise the limit."
+            f"{where}: diverges from the merged model by {shown(difference.divergence, 3)} nats a token, more than "
+            f"quantize.{key} = {shown(_limit(settings, scheme))} allows (same next token in "
+            f"{difference.agreement:.1%}); {advice} raise the limit."
         )
     for share, least, key, what in (
         (difference.agreement, settings.min_same_tokens, "min_same_tokens", "the next token"),
@@ -90,7 +91,7 @@ def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bo
         if share < least:
             raise CheckFailed(
                 f"{where}: agrees with the merged model on {what} in {share:.1%} of {difference.tokens} positions, "
-                f"less than quantize.{key} = {least:g} asks for; {advice} lower the limit."
+                f"less than quantize.{key} = {shown(least)} asks for; {advice} lower the limit."
             )
     if not same_ids:
         raise CheckFailed(

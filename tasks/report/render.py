@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from tasks.core import numbers
 from tasks.report.gather import RunResults
 
 TUNED = "merged"
@@ -42,7 +43,7 @@ def score(results: RunResults, candidate: str) -> dict[str, Any]:
 
 def shown(value: float, better: str) -> str:
     """A score for a person: a share in percent; a perplexity as it is."""
-    return percent(value) if better == "higher" else f"{value:.3g}"
+    return percent(value) if better == "higher" else numbers.shown(value, 3)
 
 
 def summary(results: RunResults) -> list[str]:
@@ -66,7 +67,9 @@ def summary(results: RunResults) -> list[str]:
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}
     if lost:
         worst = max(lost, key=lambda key: lost[key])
-        unit = f"{100 * lost[worst]:.1f} points" if better == "higher" else f"{lost[worst]:.3g} nats a token"
+        unit = (
+            f"{100 * lost[worst]:.1f} points" if better == "higher" else f"{numbers.shown(lost[worst], 3)} nats a token"
+        )
         sentences.append(
             f"Quantising costs at most {unit} ({worst})."
             if lost[worst] > 0

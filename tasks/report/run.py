@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tasks.core import numbers
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
 from tasks.report import figures, predictions, render
@@ -122,17 +123,13 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         shown=render.shown,
         p_value=format_p_value,
         name=render.display_name,
-        number=_number,
+        number=numbers.shown,
+        counted=numbers.counted,
         value=_value,
         cell=_cell,
         size=_size,
     )
     return environment.get_template(template).render(**values)
-
-
-def _number(value: float) -> str:
-    """Digits in groups of three; a fraction with 4 significant digits."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _value(value: Any) -> str:
@@ -149,5 +146,5 @@ def _size(count: int) -> str:
     """Bytes in the unit that keeps it short."""
     for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
         if count >= 1000**power:
-            return f"{count / 1000**power:.3g} {unit}"
+            return f"{numbers.shown(count / 1000**power, 3)} {unit}"
     return f"{count} bytes"

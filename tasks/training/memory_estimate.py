@@ -18,6 +18,7 @@ import psutil
 import torch
 
 from tasks.core.errors import MachineError
+from tasks.core.numbers import duration, storage
 from tasks.training.estimate import checkpoints_kept
 from tasks.training.methods import METHODS
 from tasks.training.optimizers import state_bytes
@@ -25,7 +26,7 @@ from tasks.training.pace import PaceCallback
 from tasks.training.private_trl import forget_figures
 from tasks.training.settings import Optimization, Tuning
 from tasks.training.sharding import is_shared, local, lowest, put_back
-from tasks.training.usage import Amounts, Usage, format_duration
+from tasks.training.usage import Amounts, Usage
 
 
 @dataclass(frozen=True)
@@ -149,17 +150,17 @@ def check_resources(what: str, needs: MemoryEstimate, settings: Optimization, sc
     free = shutil.disk_usage(scratch).free
     if needs.disk > free:
         raise MachineError(
-            f"{what}: {_size(needs.disk)} of disk are needed for {checkpoints_kept(settings)} checkpoints and the "
-            f"result, {_size(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
+            f"{what}: {storage(needs.disk)} of disk are needed for {checkpoints_kept(settings)} checkpoints and the "
+            f"result, {storage(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
         )
     free_memory, needed = available(), needs.memory - needs.loaded
     if needed <= free_memory:
         return
     ways = ways_out(what, needs, settings, free_memory, adapter)
     raise MachineError(
-        f"{what}: {_size(needed)} of memory are needed besides what is loaded (gradients {_size(needs.gradients)}, "
-        f"optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}), "
-        f"{_size(free_memory)} are available; {ways}."
+        f"{what}: {storage(needed)} of memory are needed besides what is loaded (gradients {storage(needs.gradients)}, "
+        f"optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}), "
+        f"{storage(free_memory)} are available; {ways}."
     )
 
 
@@ -171,7 +172,7 @@ def ways_out(what: str, needs: MemoryEstimate, settings: Optimization, free: int
         if (less := constant + needs.activations * size // settings.batch_size) <= free:
             passes = settings.gradient_accumulation * (settings.batch_size // size)
             ways.append(
-                f"{what}.batch_size to {size} and {what}.gradient_accumulation to {passes} (about {_size(less)})"
+                f"{what}.batch_size to {size} and {what}.gradient_accumulation to {passes} (about {storage(less)})"
             )
             break
     if not settings.gradient_checkpointing and constant < free:
@@ -193,8 +194,8 @@ def report_full_memory(what: str, needs: MemoryEstimate, settings: Optimization,
         release_cache()
         ways = ways_out(what, needs, settings, int(0.9 * (total - needs.loaded)), adapter)
         raise MachineError(
-            f"{what}: the card is full: training took {_size(taken)} of {_size(total)}, {_size(free)} were free, and "
-            f"{_size(needs.memory)} were estimated; other programs may share the card; {ways}."
+            f"{what}: the card is full: training took {storage(taken)} of {storage(total)}, {storage(free)} were free, "
+            f"and {storage(needs.memory)} were estimated; other programs may share the card; {ways}."
         ) from None
 
 
@@ -210,9 +211,9 @@ def _card() -> tuple[int, int]:
 def report(what: str, needs: MemoryEstimate) -> None:
     """Print one line of the estimate."""
     print(
-        f"{what}: needs {_size(needs.memory)} of memory (loaded {_size(needs.loaded)}, gradients "
-        f"{_size(needs.gradients)}, optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}) and "
-        f"{_size(needs.disk)} of disk",
+        f"{what}: needs {storage(needs.memory)} of memory (loaded {storage(needs.loaded)}, gradients "
+        f"{storage(needs.gradients)}, optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}) "
+        f"and {storage(needs.disk)} of disk",
         flush=True,
     )
 
@@ -220,14 +221,10 @@ def report(what: str, needs: MemoryEstimate) -> None:
 def summarize(what: str, needs: MemoryEstimate, pace: PaceCallback, items: int) -> Usage:
     """Print one line of what it took, beside what was estimated. `items` were trained on."""
     peak_memory = peak()
-    text = f"{what}: took {_size(peak_memory)} of memory, {needs.memory / peak_memory - 1:+.0%} priced"
+    text = f"{what}: took {storage(peak_memory)} of memory, {needs.memory / peak_memory - 1:+.0%} priced"
     if pace.seconds:
-        text += f", and {format_duration(pace.seconds)}"
+        text += f", and {duration(pace.seconds)}"
         text += f", {pace.estimated / pace.seconds - 1:+.0%} foretold" if pace.estimated else ""
     print(text, flush=True)
     estimated = Amounts(needs.memory, needs.disk, pace.estimated)
     return Usage(estimated, Amounts(peak_memory, pace.disk, pace.seconds), items, pace.step)
-
-
-def _size(amount: int) -> str:
-    return f"{amount / 2**30:.2f} GiB" if amount >= 2**30 else f"{amount / 2**20:.0f} MiB"

@@ -137,11 +137,11 @@ def test_a_path_that_names_nothing(toy: Toy, command: str) -> None:
 def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "DISK", 2**60)
     monkeypatch.setattr(preflight, "MEMORY", 2**60)
-    monkeypatch.setattr(preflight, "PYTHON", (3, 12))
+    monkeypatch.setattr(preflight, "PYTHONS", ("3.8", "3.9", "3.10"))
     faults = "\n".join(preflight.faults())
     assert "GiB are free on this disk" in faults
     assert "GiB of memory are available" in faults
-    assert "runs this, but the locked versions are for 3.12" in faults
+    assert "runs this, but the locked versions are for 3.8, 3.9 and 3.10; make the environment with one" in faults
 
 
 def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
