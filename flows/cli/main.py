@@ -123,8 +123,7 @@ def _run(options: argparse.Namespace) -> int:
 
     def ready() -> None:
         preflight.quick()
-        if not options.stages:  # who wants some of them may mend the others later
-            preflight.check_stage_settings(Path())
+        preflight.check_stage_settings(Path(), options.stages)  # of others who wants some may mend them later
 
     gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
     preflight.project()

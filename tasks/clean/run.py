@@ -58,10 +58,13 @@ class Tally:
     """Reason -> the first place it was found at."""
 
 
-def clean(settings: Settings, paths: Paths) -> None:
-    """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`."""
+def clean(settings: Settings, paths: Paths, files: list[Source] | None = None) -> None:
+    """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`.
+
+    `files`: those to read; by default all of the input.
+    """
     where = input_path(settings.input, settings.hub, paths)
-    files = sources(where, settings.splits, settings.mix)
+    files = sources(where, settings.splits, settings.mix) if files is None else files
     settings = with_names(settings, where)
     aside = paths.scratch("clean")
     shutil.rmtree(aside, ignore_errors=True)

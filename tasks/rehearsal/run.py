@@ -18,10 +18,15 @@ from tasks.rehearsal.sections import section
 from tasks.rehearsal.smaller import check_shares
 from tasks.rehearsal.starting import checks
 from tasks.rehearsal.weights import full_size
+from tasks.stages import names
 
 
-def faults() -> Iterator[TemperError]:
-    """What stages would refuse of the base; nothing where its folder is no model, or lacks what a model needs."""
+def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
+    """What stages would refuse of the base; nothing where its folder is no model, or lacks what a model needs.
+
+    `needed`: the stages that are asked; None: all.
+    """
+    needed = set(names()) if needed is None else needed
     if (configured := configured_base()) is None:
         return
     location, folder = configured
@@ -37,16 +42,19 @@ def faults() -> Iterator[TemperError]:
     except TemperError as error:
         yield error
         return
-    try:
-        tokenizer = _vocabulary(folder)
-    except TemperError as error:
-        yield error
-    else:
-        for refuse in checks(skeleton, tokenizer):
-            yield from _of(refuse)
-    quantize = section("quantize")
-    yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
-    yield from _tried(folder, config, skeleton, location)
+    if not needed.isdisjoint(("template", "train", "align")):
+        try:
+            tokenizer = _vocabulary(folder)
+        except TemperError as error:
+            yield error
+        else:
+            for refuse in checks(skeleton, tokenizer, needed):
+                yield from _of(refuse)
+    if "quantize" in needed:
+        quantize = section("quantize")
+        yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
+    if not needed.isdisjoint(("train", "align", "merge", "quantize")):
+        yield from _tried(folder, config, skeleton, location)
 
 
 def _of(check: Callable[[], None]) -> Iterator[TemperError]:

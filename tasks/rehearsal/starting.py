@@ -29,13 +29,15 @@ class Tuned:
     """Whether it goes on with what the stage train has tuned, new tokens and all."""
 
 
-def checks(skeleton: Any, tokenizer: Any) -> Iterator[Callable[[], None]]:
+def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable[[], None]]:
     """Functions that raise `SettingsError` where a stage would refuse the base `skeleton` with this `tokenizer`.
 
-    `tokenizer`: as the stage template leaves it.
+    `tokenizer`: as the stage template leaves it. `needed`: the stages that are asked.
     """
     new = len(tokenizer) > skeleton.get_input_embeddings().num_embeddings
     for tuned in _tuned():
+        if tuned.what not in needed:
+            continue
         grown = new and not (tuned.goes_on and METHODS[tuned.settings.method].kind is None)
         yield partial(sharding.check_base, tuned.what, tuned.settings, skeleton, tokenizer if grown else ())
         if tuned.adapter:
