@@ -6,7 +6,10 @@ trl has no counterpart to what was trained, there are no lines, and the reason s
 
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from tasks.core.paths import PATHS
 
 WIDTH = 100
 """Characters of a line."""
@@ -20,9 +23,9 @@ OWN_METHODS = {
 """Methods that need more than peft's configuration, and why."""
 
 PACKS = """\
-packs = {}
-for row in Dataset.from_file("data/templated/train.arrow"):
-    pack = packs.setdefault(row["pack"], {"input_ids": [], "labels": [], "seq_lengths": []})
+packs = {{}}
+for row in Dataset.from_file({rows}):
+    pack = packs.setdefault(row["pack"], {{"input_ids": [], "labels": [], "seq_lengths": []}})
     pack["input_ids"] += row["input_ids"]
     pack["labels"] += row["labels"]
     pack["seq_lengths"].append(len(row["input_ids"]))
@@ -106,8 +109,8 @@ def _code(
     pairs = stage == "align"
     trainer, configuration = ("TokenIds", "DPOConfig") if pairs else ("SFTTrainer", "SFTConfig")
     tuned = pairs and values.get("start") == "train"
-    whole = tuned and not (trainings["train"].get("changes") or {}).get("peft")
-    start = "data/trained" if tuned and not whole else _start(stage, values)
+    whole = tuned and not (trainings.get("train", {}).get("changes") or {}).get("peft")
+    start = PATHS.fitted if tuned and not whole else _start(stage, values)
     new = adapter if adapter and not start else None
     lines = ["from datasets import Dataset"]
     if adapter:
@@ -116,20 +119,19 @@ def _code(
         "from transformers import AutoModelForCausalLM, AutoTokenizer",
         f"from trl import {configuration}, {'DPOTrainer' if pairs else trainer}",
         "",
-        'tokenizer = AutoTokenizer.from_pretrained("data/templated/tokenizer")',
+        f"tokenizer = AutoTokenizer.from_pretrained({_quoted(PATHS.tokenizer)})",
     ]
-    source = '"data/trained"' if whole else _location(base)
+    source = _quoted(PATHS.fitted) if whole else _location(base)
     attention = values.get("attention", "auto")
     options = "" if attention == "auto" else f", attn_implementation={attention!r}"
     load = f'AutoModelForCausalLM.from_pretrained({source}, dtype="float32"{options})'
     lines.append(f"model = {load}")
     if start:
         lines.append(f"model = PeftModel.from_pretrained(model, {_quoted(start)}, is_trainable=True)")
+    file = _quoted(PATHS.templated / "preferences" / "train.arrow" if pairs else PATHS.tokens("train"))
+    lines.append(PACKS.format(rows=file) if packed and not pairs else f"rows = Dataset.from_file({file})")
     if pairs:
-        lines.append('rows = Dataset.from_file("data/templated/preferences/train.arrow")')
         lines.append('rows = rows.select_columns(["prompt_ids", "chosen_ids", "rejected_ids"])')
-    else:
-        lines.append(PACKS if packed else 'rows = Dataset.from_file("data/templated/train.arrow")')
     arguments = {"output_dir": "plain_trl", **facts["changes"]["arguments"]}
     if packed and not pairs:
         arguments["padding_free"] = True
@@ -149,17 +151,17 @@ def _code(
     return "\n".join(lines)
 
 
-def _start(stage: str, values: dict[str, Any]) -> str:
-    """The folder of the adapter that it went on from; "" for a new one."""
+def _start(stage: str, values: dict[str, Any]) -> Path | None:
+    """The folder of the adapter that it went on from; None for a new one."""
     name = values.get("start")
-    return f"data/starts/{name}" if name and not (stage == "align" and name in ("base", "train")) else ""
+    return PATHS.starts / name if name and not (stage == "align" and name in ("base", "train")) else None
 
 
 def _location(base: dict[str, Any]) -> str:
     """The base as an argument of `from_pretrained`."""
     if base["kind"] == "hub":
         return f"{_quoted(base['location'])}, revision={_quoted(base['revision'])}"
-    return _quoted(base["location"] if base["kind"] == "folder" else f"data/base/{base['location']}")
+    return _quoted(base["location"] if base["kind"] == "folder" else PATHS.base / base["location"])
 
 
 def _call(name: str, function: str, values: dict[str, Any]) -> str:
@@ -177,6 +179,8 @@ def _wrapped(name: str, function: str, code: dict[str, str]) -> str:
 
 def _quoted(value: Any) -> str:
     """`value` as Python writes it, strings in double quotes where that is the same."""
+    if isinstance(value, Path):
+        return _quoted(value.as_posix())
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_quoted(key)}: {_quoted(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
