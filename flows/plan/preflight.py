@@ -185,9 +185,15 @@ def _late_refusals() -> Iterator[str]:
         known = ", ".join(tuned)
         yield f"decide.candidate = {params.decide.candidate!r}: nothing of that name will be evaluated; known: {known}."
     for name in params.evaluate.benchmarked:
-        if params.evaluate.benchmarks and name not in (*tuned, *BASES):
+        if params.evaluate.benchmarks and name not in (*tuned, *BASES, "trained"):
             known = ", ".join((*BASES, *tuned))
             yield f"evaluate.benchmarked: nothing of the name {name!r} will be evaluated; known: {known}."
+    asked = (*params.evaluate.benchmarked, *params.judge.candidates, params.judge.against)
+    if "trained" in asked and not _aligned_after_training(params):
+        yield (
+            "the candidate trained is asked where both train and align are on; take it out of evaluate.benchmarked, "
+            "judge.candidates and judge.against, or set align.objective."
+        )
     metrics, decisive = [metric.column for metric in params.evaluate.metrics], params.decide.metric
     if decisive is not None and decisive not in metrics:
         yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
@@ -199,6 +205,10 @@ def _late_refusals() -> Iterator[str]:
             together()
         except SettingsError as error:
             yield str(error)
+
+
+def _aligned_after_training(params: "Params") -> bool:
+    return params.train.enabled and params.align.objective not in ("off", "reward")
 
 
 def _refused(wanted: Sequence[str] = ()) -> Iterator[str]:

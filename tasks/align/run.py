@@ -29,6 +29,7 @@ from tasks.training import checkpoints, distributed, loop, sharding, usage
 from tasks.training.adapters import attach
 from tasks.training.arguments import width
 from tasks.training.callbacks import MonitorCallback
+from tasks.training.loss_curve import starts_at_ln_2
 from tasks.training.rows import load as load_rows
 from tasks.training.settings import Tuning
 
@@ -199,7 +200,7 @@ def fit(
             callbacks=[
                 MonitorCallback("align", settings),
                 *([ReferenceCheck(settings.max_start)] if objective.uses_reference else []),
-                *([LossAboveStart()] if _sigmoid(settings) else []),
+                *([LossAboveStart()] if starts_at_ln_2(settings.objective, settings.arguments) else []),
             ],
             optimizers=(loop.optimizer(settings, model, configuration), None),
             **options,
@@ -263,9 +264,3 @@ def _merged(settings: Settings, paths: Paths, base: Path, tokenizer: Any) -> Any
 def _save_whole(model: Any, out: Path) -> None:
     merged = model.merge_and_unload() if hasattr(model, "peft_config") else model
     save(merged, out, "")
-
-
-def _sigmoid(settings: Settings) -> bool:
-    """Whether the loss is DPO's own, which begins at ln 2."""
-    plain = not settings.arguments.get("label_smoothing") and not settings.arguments.get("loss_weights")
-    return settings.objective == "dpo" and settings.arguments.get("loss_type", "sigmoid") == "sigmoid" and plain

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.decide.evidence import FREE, Candidate
+from tasks.decide.evidence import BEFORE, FREE, Candidate
 from tasks.statistics.paired import compare, holm
 
 Comparison = dict[str, Any]
@@ -16,9 +16,13 @@ REFERENCE = "merged"
 
 
 def pairs(names: list[str]) -> list[tuple[str, str]]:
-    """Who is compared with whom: all but the free ones with each of these, and with the merged model."""
+    """Who is compared with whom: all but the free ones with each of these, and with the merged model.
+
+    What align made is compared with what train had made, in the place of that with the merged model.
+    """
     against = [(name, free) for name in names if name not in FREE for free in FREE]
-    return against + [(name, REFERENCE) for name in names if name not in (*FREE, REFERENCE)]
+    steps = [("adapter", BEFORE)] if BEFORE in names else []
+    return against + steps + [(name, REFERENCE) for name in names if name not in (*FREE, BEFORE, REFERENCE)]
 
 
 def compare_candidates(candidates: dict[str, Candidate], level: float, resamples: int) -> list[Comparison]:

@@ -15,6 +15,9 @@ Score = dict[str, Any]
 FREE = ("base", "base_system", "base_few_shot")
 """What is to be had without tuning."""
 
+BEFORE = "trained"
+"""What train made, before align; evaluated where align is on."""
+
 TUNED = ("adapter", "merged")
 
 
@@ -56,7 +59,7 @@ def load_candidates(paths: Paths) -> dict[str, Candidate]:
     names = sorted(folder_of.name for folder_of in folder.glob("[!.]*") if (folder_of / "scores.json").is_file())
     if missing := [name for name in (*FREE, *TUNED) if name not in names]:
         raise InputError(f"{folder}: no scores of {', '.join(missing)}; run the stage evaluate first.")
-    first = [*FREE, *TUNED]
+    first = [*FREE, *([BEFORE] if BEFORE in names else []), *TUNED]
     by_name = {
         name: _candidate(name, folder / name) for name in [*first, *(name for name in names if name not in first)]
     }

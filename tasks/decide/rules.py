@@ -7,7 +7,7 @@ from tasks.core.errors import SettingsError
 from tasks.core.numbers import shown
 from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
-from tasks.decide.evidence import FREE, Candidate
+from tasks.decide.evidence import BEFORE, FREE, Candidate
 from tasks.decide.settings import Settings
 from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import rows_needed
@@ -42,6 +42,8 @@ def verdicts(
         if comparison["metric"] == metric
     }
     results = [_gain(settings, metric, of[settings.candidate, free]) for free in FREE]
+    if step := of.get(("adapter", BEFORE)):
+        results.append(_alignment(metric, step))
     quantised = [
         comparison
         for (name, against), comparison in of.items()
@@ -91,6 +93,18 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
             f"{shown(settings.detect)} would take {needed:,}"
         )
     return Verdict(f"gain over {result['against']}", passed, result["difference"], settings.gain, says)
+
+
+def _alignment(metric: str, result: Comparison) -> Verdict:
+    """What align made of what train had made; for the reader, since the gain over the base decides."""
+    difference = result["difference"]
+    sure = "" if result["low"] > 0 or result["high"] < 0 else "; it may be chance"
+    says = (
+        f"not judged, but told: what align made against what train had made, {difference:+.4f} in {metric} (95 % "
+        f"interval {result['low']:.4f} to {result['high']:.4f}, {describe_p_value(result['p_adjusted'])} over all "
+        f"metrics){sure}"
+    )
+    return Verdict("alignment", None, difference, None, says)
 
 
 def _worst(rule: str, limit: float | None, comparisons: list[Comparison], against: str, none: str) -> Verdict:

@@ -6,8 +6,8 @@ from typing import Any
 from tasks.chat.stops import setting, stop_ids
 from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
-from tasks.core.settings import hint
-from tasks.evaluate.settings import BASES, KNOWN, Settings
+from tasks.core.settings import hint, read
+from tasks.evaluate.settings import BASES, KNOWN, TUNED, Settings
 from tasks.models.adapter_files import adapter_config
 from tasks.models.foreign import foreign
 from tasks.models.gguf.whole import check_whole
@@ -35,18 +35,25 @@ def kind(candidate: str, settings: Settings) -> str:
     return "other" if candidate in settings.models or candidate in settings.hosted else "quantised"
 
 
+def is_apart(candidate: str, paths: Paths) -> bool:
+    """Whether `candidate` is a model of its own: `trained` is one where train made a model and align another of it."""
+    if candidate != "trained":
+        return True
+    objective = (read(paths.params, "safe").get("align") or {}).get("objective", "off")
+    return objective not in ("off", "reward") and (paths.fitted / "training.json").is_file()
+
+
 def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
     """The folders that a candidate's answers come from, its tokenizer's last."""
     tokenizer_folder = paths.tokenizer
     if candidate in BASES:
         return [base_folder(paths), tokenizer_folder]
-    if candidate == "adapter":
-        whole_model = not (paths.trained / "adapter_config.json").is_file()
-        if whole_model and not (paths.trained / "config.json").is_file():
-            raise InputError(f"{paths.trained}: neither an adapter nor a model; run the stage train first.")
-        return (
-            [paths.trained, tokenizer_folder] if whole_model else [base_folder(paths), paths.trained, tokenizer_folder]
-        )
+    if candidate in TUNED:
+        tuned = paths.fitted if candidate == "trained" else paths.trained
+        whole_model = not (tuned / "adapter_config.json").is_file()
+        if whole_model and not (tuned / "config.json").is_file():
+            raise InputError(f"{tuned}: neither an adapter nor a model; run the stage train first.")
+        return [tuned, tokenizer_folder] if whole_model else [base_folder(paths), tuned, tokenizer_folder]
     if candidate == "merged":
         return [paths.merged, tokenizer_folder]
     if candidate in settings.models:
@@ -90,7 +97,7 @@ def load(candidate: str, settings: Settings, every: list[Path], tokenizer: Any) 
         model = LlamaCpp(file)
     else:
         model = load_model(first, device=device)
-    if candidate in (*BASES, "adapter"):
+    if candidate in (*BASES, *TUNED):
         grow(model, tokenizer)
     if len(more) > 1:
         from peft import PeftModel

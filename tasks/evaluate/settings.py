@@ -19,8 +19,12 @@ Kind = Annotated[str, AfterValidator(METRIC.known), Field(json_schema_extra=METR
 BASES = ("base", "base_system", "base_few_shot")
 """The base, asked in three ways: what is to be had without tuning."""
 
-KNOWN = (*BASES, "adapter", "merged")
-"""Candidates that every run has; all others are quantised models, named by their scheme, or models of the settings."""
+TUNED = ("trained", "adapter")
+"""The base with what train made of it, and with what align made of that: one and the same where align is off."""
+
+KNOWN = (*BASES, *TUNED, "merged")
+"""Candidates that every run has, `trained` where align is on; all others are quantised models, named by their scheme,
+or models of the settings."""
 
 
 class Metric(Section):

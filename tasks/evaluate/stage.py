@@ -9,18 +9,21 @@ data/evaluation/CANDIDATE (`scores.json`, `predictions.parquet`, `settings.json`
     base           the base model, asked as the tuned one is
     base_system    the base model with a system prompt
     base_few_shot  the base model, with rows of the training split as earlier turns
-    adapter        base with the live adapter (or the model that was tuned whole)
+    trained        base with the adapter that train made, before align (or the model that was tuned whole)
+    adapter        base with the live adapter, align's where it is on (or the model that was tuned whole)
     merged         the merged model
     SCHEME         a quantised model: nf4, int8, gguf-q8_0
     NAME           any other model of evaluate.models or evaluate.hosted
 
 Prompts are rendered as they were in training, decoding is greedy, rows of similar length share a batch. Batches that
-are answered are kept until the stage ends, so that a killed evaluation goes on where it was.
+are answered are kept until the stage ends, so that a killed evaluation goes on where it was. Unless train and align are
+both on, `trained` would be `adapter` again: nothing is asked, and its folder holds settings only.
 """
 
 from pathlib import Path
 
 from tasks.core.declaration import ITEM, KEY, Entry, Resources, Stage, tracked
+from tasks.core.files import write_json, written
 from tasks.core.paths import PATHS, Paths
 from tasks.evaluate.metrics.registry import check_files
 from tasks.evaluate.settings import Settings
@@ -52,12 +55,20 @@ def validate(settings: Settings, paths: Paths) -> None:
 
 def run(settings: Settings, paths: Paths, candidate: str = "") -> None:
     """Answer and score; see the module's docstring."""
+    from tasks.evaluate.candidates import is_apart
+
+    if not is_apart(candidate, paths):
+        with written(paths.evaluation(candidate)) as out:
+            out.mkdir()
+            write_json(out / "settings.json", settings.effective())
+        print(f"evaluate {candidate}: train and align are not both on, so adapter is what there is to ask")
+        return
     from tasks.evaluate.run import evaluate
 
     evaluate(settings, paths, candidate)
 
 
-def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "") -> Entry:
+def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "", also: tuple[str, ...] = ()) -> Entry:
     """The candidates differ in what they need, so each is an entry of its own."""
     own = (f"{foreach}.{KEY}",) if candidate == KEY else ()
     return Entry(
@@ -66,7 +77,7 @@ def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "") -> 
         foreach=foreach,
         inputs=(*model, PATHS.rows("test"), PATHS.scoring),
         outputs=(PATHS.evaluation(candidate),),
-        params=(*tracked("evaluate", Settings, but=("models", "hosted")), *own),
+        params=(*tracked("evaluate", Settings, but=("models", "hosted")), *own, *also),
     )
 
 
@@ -80,6 +91,7 @@ STAGE = Stage(
         _entry("evaluate-base", "base", PATHS.base, PATHS.tokenizer),
         _entry("evaluate-system", "base_system", PATHS.base, PATHS.tokenizer),
         _entry("evaluate-few-shot", "base_few_shot", PATHS.base, PATHS.rows("train"), PATHS.tokenizer),
+        _entry("evaluate-trained", "trained", PATHS.base, PATHS.tokenizer, PATHS.fitted, also=("align.objective",)),
         _entry("evaluate-adapter", "adapter", PATHS.aligned, PATHS.base, PATHS.tokenizer, PATHS.fitted),
         _entry("evaluate-merged", "merged", PATHS.merged, PATHS.tokenizer),
         _entry("evaluate-quantized", ITEM, PATHS.quantized(ITEM), PATHS.tokenizer, foreach="quantize.schemes"),

@@ -15,6 +15,7 @@ def display_name(candidate: str) -> str:
     return {
         "base_system": "base with system prompt",
         "base_few_shot": "base with examples",
+        "trained": "tuned, before align",
         "adapter": "tuned (adapter)",
         "merged": "tuned (merged)",
     }.get(candidate, candidate)
@@ -62,6 +63,7 @@ def summary(results: RunResults) -> list[str]:
         f"{shown(tuned['low'], better)} to {shown(tuned['high'], better)}); the base {shown(base['value'], better)}, "
         f"{shown(system['value'], better)} with a system prompt, and {shown(shots['value'], better)} with examples in "
         "its prompt.",
+        *([step] if (step := aligning(results)) else []),
         verdict(results),
     ]
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}
@@ -86,11 +88,29 @@ def verdict(results: RunResults) -> str:
 
 
 def against(results: RunResults) -> list[dict[str, Any]]:
-    """What the tables of comparisons show: the candidate that may be shipped against the free ones, then all against
-    merged, by every metric."""
+    """What the tables of comparisons show: the candidate that may be shipped against the free ones, what align made
+    against what train had made, then all against merged, by every metric."""
     comparisons = results.comparisons["comparisons"]
-    mine = [one for one in comparisons if one["candidate"] == results.decision["candidate"] and one["against"] != TUNED]
-    return mine + [one for one in comparisons if one["against"] == TUNED]
+    others = ("trained", TUNED)
+    mine = [
+        one for one in comparisons if one["candidate"] == results.decision["candidate"] and one["against"] not in others
+    ]
+    return mine + [one for name in others for one in comparisons if one["against"] == name]
+
+
+def aligning(results: RunResults) -> str:
+    """What align made of what train had made, in a sentence; "" where there was one step only."""
+    name = metric(results)
+    for one in results.comparisons["comparisons"]:
+        if (one["candidate"], one["against"], one["metric"]) == ("adapter", "trained", name):
+            before, after = score(results, "trained"), score(results, "adapter")
+            better = before["better"]
+            sure = "" if one["low"] > 0 or one["high"] < 0 else ", which may be chance"
+            return (
+                f"Alignment took {name.replace('_', ' ')} from {shown(before['value'], better)} to "
+                f"{shown(after['value'], better)}{sure}."
+            )
+    return ""
 
 
 def quantising(results: RunResults) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from tasks.core.paths import Paths
 from tasks.report import figures, predictions, render
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
+from tasks.report.plain_trl import plain_trainings
 from tasks.report.settings import Settings
 from tasks.statistics.p_value import format_p_value
 
@@ -69,6 +70,7 @@ def page(settings: Settings, results: RunResults) -> str:
         against=render.against(results),
         curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},
         pairs=figures.pairs(results.curves.get("alignment", [])),
+        rewards=figures.rewards(results.curves.get("alignment", [])),
         pairs_last=figures.last(results.curves.get("alignment", [])),
         above_start=figures.dpo_above_start(results.curves.get("alignment", []), results.settings.get("align", {})),
         preview=Markup(results.preview),
@@ -106,6 +108,12 @@ def card(settings: Settings, results: RunResults) -> str:
         chat_template=fenced(results.chat_template, "jinja") if results.chat_template else None,
         base=render.base_name(results),
         method=render.method(results),
+        plain=[
+            (training.stage, fenced(training.code, "python") if training.code else "", training.reasons)
+            for training in plain_trainings(
+                results.base, results.settings, results.trainings, bool(results.audit.get("packing"))
+            )
+        ],
     )
 
 

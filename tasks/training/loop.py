@@ -24,6 +24,7 @@ from tasks.training import checkpoints, coverage, distributed, memory_estimate, 
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import computes_in, effective
 from tasks.training.callbacks import ALIKE
+from tasks.training.changes import changes
 from tasks.training.deterministic import stand_in
 from tasks.training.dtypes import holding
 from tasks.training.loss_curve import curve
@@ -137,6 +138,7 @@ def train(
         "dtype": computes_in(trainer.args),
         "attention": attention(trainer.model),
         "arguments": effective(trainer.args),
+        "changes": changes(trainer, getattr(settings, "arguments", {})),
     }
     return TrainingResult(trainer.model, curve(trainer.state.log_history), facts, usage)
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,15 +19,28 @@ REWARD = ("reward", "objective/scores")
 
 
 PAIRS = {
-    "rewards/margins": "margin", "rewards/accuracies": "accuracy",
-    "eval_rewards/margins": "eval_margin", "eval_rewards/accuracies": "eval_accuracy",
+    f"{split}rewards/{name}": f"{split}{column}"
+    for split in ("", "eval_")
+    for name, column in {
+        "margins": "margin", "accuracies": "accuracy", "chosen": "chosen_reward", "rejected": "rejected_reward",
+    }.items()
 }  # fmt: skip
-"""What trl measures of pairs -> its column: by how much the chosen answer gained on the rejected one (nats times beta),
-and the share of pairs (0 to 1) in which it gained; in training, and on held-out pairs."""
+"""What trl measures of pairs -> its column: by how much the chosen answer gained on the rejected one, what each of them
+gained by itself (nats times beta), and the share of pairs (0 to 1) in which the chosen one gained more; in training,
+and on held-out pairs."""
 
 
 LAST, ABOVE = 5, 0.01
 """Logged losses of DPO whose mean is looked at, and nats by which it may exceed ln 2."""
+
+
+def starts_at_ln_2(objective: str, arguments: Mapping[str, Any]) -> bool:
+    """Whether the loss of alignment is DPO's own, which begins at ln 2 (Rafailov et al. 2023, equation 7).
+
+    `arguments`: those of trl that params.yaml names. Other losses, and mixtures or smoothings of it, begin elsewhere.
+    """
+    other = arguments.get("label_smoothing") or arguments.get("loss_weights")
+    return objective == "dpo" and arguments.get("loss_type", "sigmoid") == "sigmoid" and not other
 
 
 def above_start(losses: Sequence[float]) -> float | None:

@@ -177,7 +177,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
         "align.rewards=[{kind: function, name: 'worth.py:polite'}]",
         "merge.combine={weights: {trained: 1, other: 1}}",
         "evaluate.benchmarks=[{task: nope}]",
-        "evaluate.benchmarked=[base, nf5]",
+        "evaluate.benchmarked=[base, nf5, trained]",
         "decide.metric=bleu",
         "template.packing=true",
         "train.group_by_length=true",

@@ -104,7 +104,10 @@ def test_dpo_goes_on_with_the_adapter_and_starts_at_ln_2(project: Paths) -> None
     assert facts["rows"] == 24
     assert facts["objective"] == "dpo"
     points = list(csv.DictReader((project.aligned / "loss.csv").read_text().splitlines()))
-    assert {"margin", "accuracy"} <= points[0].keys()
+    rewards = {f"{split}{name}_reward" for split in ("", "eval_") for name in ("chosen", "rejected")}
+    assert {"margin", "accuracy", *rewards} <= points[0].keys()
+    margins = [float(point["chosen_reward"]) - float(point["rejected_reward"]) for point in points]
+    assert margins == pytest.approx([float(point["margin"]) for point in points], abs=1e-5)
     assert float(points[0]["margin"]) == pytest.approx(0, abs=1e-5)
     assert float(points[-1]["accuracy"]) == 1
     config = tiny.read(project.aligned / "adapter_config.json")

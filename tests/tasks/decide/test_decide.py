@@ -61,6 +61,24 @@ def test_a_good_run_is_promoted(run: Paths) -> None:
     }
 
 
+def test_what_align_made_is_told_beside_what_train_had_made(run: Paths) -> None:
+    """It judges nothing: the gain over the base does. Six of 40 rows lost: exact sign test 2 * 0.5**6 = 0.03125."""
+    evaluated(run, "trained", hits(36))
+    decision = tiny.decided(run)
+    assert decision["promote"] is True
+    rule = decision["rules"]["alignment"]
+    assert (rule["passed"], rule["value"], rule["limit"]) == (None, -0.15, None)
+    assert "-0.1500 in exact_match (95 % interval " in rule["says"] and "p = 0.031" in rule["says"]
+    comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
+    (step,) = (one for one in comparisons if one["against"] == "trained")
+    assert (step["candidate"], step["against"], step["wins"], step["losses"], step["ties"]) == (
+        "adapter", "trained", 0, 6, 34,
+    )  # fmt: skip
+    assert step["low"] < -0.15 < step["high"] < 0
+    replaced(run, "trained", hits(31))
+    assert tiny.decided(run)["rules"]["alignment"]["says"].endswith("it may be chance")
+
+
 def test_what_was_free_must_be_beaten_in_each_way(run: Paths) -> None:
     replaced(run, "base_few_shot", hits(29))
     decision = tiny.decided(run)

@@ -1,5 +1,6 @@
 """Evaluating: every candidate is asked exactly as in training, scored, and gives the same bytes every time."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,37 @@ def test_adapter_and_merged_agree_and_differ_from_base(project: Paths) -> None:
     )
     assert adapter == merged
     assert adapter != base
+
+
+def test_what_train_made_is_asked_beside_what_align_made_of_it(project: Paths, tmp_path: Path) -> None:
+    """Where align is off both are one model, which is asked once."""
+    here = Paths(tmp_path)
+    here.data.mkdir()
+    for name in ("base", "clean", "templated"):
+        (here.data / name).symlink_to(getattr(project, name))
+    shutil.copytree(project.fitted, here.fitted)
+    (here.fitted / "training.json").write_text("{}")
+    here.params.write_text('align:\n  objective: "off"\n')
+    run(QUICK, here, "trained")
+    assert [file.name for file in here.evaluation("trained").iterdir()] == ["settings.json"]
+
+    here.params.write_text("align:\n  objective: dpo\n")
+    tiny.adapter(here.aligned, here.base / "model", scale=0.2)
+    (here.aligned / "training.json").write_text("{}")
+    for candidate in ("trained", "adapter"):
+        run(QUICK, here, candidate)
+    run(QUICK, project, "adapter")
+    assert tiny.read(here.evaluation("trained") / "scores.json")["kind"] == "tuned"
+    assert predictions(here, "trained") == predictions(project, "adapter")
+    assert predictions(here, "adapter") != predictions(here, "trained")
+
+    here.params.write_text("align:\n  objective: reward\n")
+    run(QUICK, here, "trained")
+    assert [file.name for file in here.evaluation("trained").iterdir()] == ["settings.json"], "it answers nothing"
+    here.params.write_text("align:\n  objective: dpo\n  start: base\n")
+    (here.fitted / "training.json").unlink()
+    run(QUICK, here, "trained")
+    assert [file.name for file in here.evaluation("trained").iterdir()] == ["settings.json"], "train is off"
 
 
 def test_few_shot_prompts_hold_rows_of_train_only(project: Paths) -> None:

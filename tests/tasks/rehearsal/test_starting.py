@@ -45,7 +45,7 @@ def refusals(base: Path, **sections: dict[str, Any]) -> list[str]:
     Path("params.yaml").write_text(json.dumps(values))
     skeleton = full_size(base, AutoConfig.from_pretrained(base), str(base))
     faults = []
-    for refuse in starting.checks(skeleton, run._vocabulary(base)):
+    for refuse in starting.checks(skeleton, run._vocabulary(base), {"train", "align"}):
         try:
             refuse()
         except TemperError as error:

@@ -32,9 +32,13 @@ def evaluation(paths: Paths, candidate: str, right: int, output: str = EVIL) -> 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Paths:
-    """A finished run, written by hand: no model is needed to tell about it."""
+    return finished(tmp_path)
 
-    paths = Paths(tmp_path)
+
+def finished(root: Path) -> Paths:
+    """A finished run in `root`, written by hand: no model is needed to tell about it."""
+
+    paths = Paths(root)
     write_json(
         paths.base / "base.json",
         {"kind": "trained", "location": "model", "revision": None, "files": {}, "sha256": "ab" * 32},
@@ -312,16 +316,42 @@ def test_pairs_are_told_apart_by_margin_and_accuracy_and_a_loss_above_the_start_
     shutil.copytree(project.fitted, project.aligned)
     write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": {}})
     head = "step,loss,learning_rate,grad_norm,eval_loss,margin,accuracy,eval_margin,eval_accuracy"
-    rows = "10,0.69,0.1,1,,0.0,0.5,,\n20,0.95,0.1,1,0.9,0.25,0.75,0.125,0.625\n"
+    head += ",eval_chosen_reward,eval_rejected_reward"
+    rows = "10,0.69,0.1,1,,0.0,0.5,,,,\n20,0.95,0.1,1,0.9,0.25,0.75,0.125,0.625,-0.5,-0.625\n"
     write_text(project.aligned / "loss.csv", f"{head}\n{rows}")
     run(Settings(), project)
     text = " ".join(page(project).split())
     assert 'aria-label="Share of pairs told apart over training steps"' in text
-    assert "margin 0.25, accuracy 0.75, held-out margin 0.125, held-out accuracy 0.625" in text
+    assert (
+        "margin 0.25, accuracy 0.75, held-out chosen reward -0.5, held-out rejected reward -0.625, held-out margin"
+        in text
+    )
+    assert 'aria-label="Rewards of chosen and rejected answers on held-out pairs"' in text
     assert "ended at 0.82, above ln 2" in text
+    for other in ({"loss_type": "robust", "label_smoothing": 0.1}, {"loss_weights": [1.0]}, {"loss_type": "ipo"}):
+        write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": other})
+        run(Settings(), project)
+        assert "above ln 2" not in page(project), "another loss begins elsewhere"
+    write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": {}})
     write_text(project.aligned / "loss.csv", f"{head}\n{rows.replace('0.95', '0.4')}")
     run(Settings(), project)
     assert "above ln 2" not in page(project)
+
+
+def test_what_train_made_stands_beside_what_align_made_of_it(project: Paths) -> None:
+    write_json(project.evaluation("trained") / "settings.json", {})  # what the stage leaves where align is off
+    run(Settings(), project)
+    assert "before align" not in page(project) and "Alignment took" not in page(project)
+    shutil.rmtree(project.evaluation("trained"))
+    evaluation(project, "trained", 3)
+    tiny.decided(project)
+    run(Settings(), project)
+    for text in (" ".join(page(project).split()), project.card.read_text()):
+        assert "Alignment took exact match from 37.5 % to 87.5 %, which may be chance." in text
+        assert "what align made against what train had made, +0.5000 in exact_match" in text
+    assert "| adapter | trained | exact_match | 0.5 |" in project.card.read_text()
+    order = re.findall(r"<tr><td><code>(\w+)</code></td><td class=\"n strong\">", page(project))
+    assert order[:6] == ["base", "base_system", "base_few_shot", "trained", "adapter", "merged"]
 
 
 def test_what_an_adapter_leaves_alone_and_shares_of_low_bits_are_in_page_and_card(project: Paths) -> None:
