@@ -179,7 +179,8 @@ def _late_refusals() -> Iterator[str]:
         if params.evaluate.benchmarks and name not in (*tuned, *BASES):
             known = ", ".join((*BASES, *tuned))
             yield f"evaluate.benchmarked: nothing of the name {name!r} will be evaluated; known: {known}."
-    metrics, decisive = [metric.column for metric in params.evaluate.metrics], params.decide.metric
+    metrics = [name for metric in params.evaluate.metrics for name in metric.scores]
+    decisive = params.decide.metric
     if decisive is not None and decisive not in metrics:
         yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
     if params.train.enabled:
