@@ -94,19 +94,21 @@ def _reach(settings: Settings, result: Comparison) -> str:
     n, detect = result["n"], f"a difference of {settings.detect:g}"
     if not result["differ"]:
         most = result["differ_at_most"]
-        says = f"not one of {n:,} rows differs, so at most {most:.1%} of all rows do (95 % certain)"
+        says = f"not one of {n:,} rows differs, so at most {100 * most:.1f} % of all rows do (95 % certain)"
         if result["better"] == "lower":
             return says
-        rows = rows_for_mcnemar(settings.detect, most, settings.level)
-        return f"{says}; {detect} would take {rows:,} rows if {max(most, min(1, settings.detect)):.1%} of them differed"
+        supposed = max(most, min(1, settings.detect))
+        rows = rows_for_mcnemar(settings.detect, supposed, settings.level)
+        return f"{says}; {detect} would take {rows:,} rows if {100 * supposed:.1f} % of them differed"
     shows = f"{n:,} rows are too few to show any difference"
     if result["detectable"] is not None:
         shows = f"{n:,} rows show a difference of {result['detectable']:.4f} or more"
     if not result["binary"]:
         return f"{shows}, and {detect} would take {rows_needed(result['spread'], settings.detect, settings.level):,}"
-    share = max(result["differ"] / n, min(1, settings.detect))
+    differ = result["differ"]
+    share = max(differ / n, min(1, settings.detect))
     rows = rows_for_mcnemar(settings.detect, share, settings.level)
-    return f"{shows}, and {detect} would take {rows:,} if {share:.1%} of them differ ({result['differ']} of {n:,} do)"
+    return f"{shows}, and {detect} would take {rows:,} if {100 * share:.1f} % of them differ ({differ} of {n:,} do)"
 
 
 def _worst(rule: str, limit: float | None, comparisons: list[Comparison], against: str, none: str) -> Verdict:

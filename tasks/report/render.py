@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from tasks.report.gather import RunResults
+from tasks.statistics.confusion import describe_confusion
 
 TUNED = "merged"
 """The candidate that stands for the tuned model: what is shipped."""
@@ -62,6 +63,11 @@ def summary(results: RunResults) -> list[str]:
         f"{shown(system['value'], better)} with a system prompt, and {shown(shots['value'], better)} with examples in "
         "its prompt.",
         verdict(results),
+        *(
+            sentence
+            for facts in results.scores[results.decision["candidate"]].get("classes", {}).values()
+            for sentence in describe_confusion(facts)
+        ),
     ]
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}
     if lost:

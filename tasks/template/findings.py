@@ -29,7 +29,10 @@ class Findings:
             self.details.setdefault(slug, detail)
 
     def as_list(self, known: Mapping[str, Check] = CHECKS) -> list[dict[str, Any]]:
-        """`{"check", "severity", "rows", "examples", "message"}` each, in the order of the checks that are known."""
+        """`{"check", "severity", "rows", "examples", "message", "stays"}` each, in the order of the checks known.
+
+        `stays`: whether rows with an error are trained; all others left, no more than the settings allow.
+        """
         listed = []
         for slug, check in known.items():
             if self.rows[slug]:
@@ -41,6 +44,7 @@ class Findings:
                         "rows": self.rows[slug],
                         "examples": self.examples[slug],
                         "message": check.meaning + detail,
+                        "stays": check.severity == "warning" or check.stays,
                     }
                 )
         return listed
