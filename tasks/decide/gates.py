@@ -23,8 +23,8 @@ def _before(paths: Paths) -> list[str]:
     if lost:
         sentences.append(f"clean lost {lost} rows without a reason")
     for split, split_audit in read_json(paths.audit, "template").get("splits", {}).items():
-        errors = [finding for finding in split_audit["findings"] if finding["severity"] == "error" and finding["stays"]]
-        sentences += [f"template, {split}: {finding['rows']} rows: {finding['check']}" for finding in errors]
+        errors = split_audit["trained_errors"]
+        sentences += [f"template, {split}: {rows} rows: {check}" for check, rows in errors.items()]
     return sentences
 
 

@@ -29,10 +29,7 @@ class Findings:
             self.details.setdefault(slug, detail)
 
     def as_list(self, known: Mapping[str, Check] = CHECKS) -> list[dict[str, Any]]:
-        """`{"check", "severity", "rows", "examples", "message", "stays"}` each, in the order of the checks known.
-
-        `stays`: whether rows with an error are trained; all others left, no more than the settings allow.
-        """
+        """`{"check", "severity", "rows", "examples", "message"}` each, in the order of the checks that are known."""
         listed = []
         for slug, check in known.items():
             if self.rows[slug]:
@@ -44,7 +41,10 @@ class Findings:
                         "rows": self.rows[slug],
                         "examples": self.examples[slug],
                         "message": check.meaning + detail,
-                        "stays": check.severity == "warning" or check.stays,
                     }
                 )
         return listed
+
+    def trained_errors(self) -> dict[str, int]:
+        """Rows by the errors that they have and are trained with; those of all other errors left, as settings allow."""
+        return {slug: self.rows[slug] for slug, check in CHECKS.items() if check.stays and self.rows[slug]}

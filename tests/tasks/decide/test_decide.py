@@ -129,7 +129,7 @@ def audited(paths: Paths, *slugs: str) -> None:
         findings.add(slug, "row1")
         findings.add(slug, "row2")
     audit = tiny.read(paths.templated / "audit.json")
-    audit["splits"]["train"]["findings"] = findings.as_list()
+    audit["splits"]["train"] |= {"findings": findings.as_list(), "trained_errors": findings.trained_errors()}
     write_json(paths.templated / "audit.json", audit)
 
 
