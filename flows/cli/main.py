@@ -156,7 +156,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     import httpx
     from rich.console import Console
 
-    from flows.cli.progress import Terminal, table
+    from flows.cli.progress import Terminal, tables
     from flows.finetune import finetune
     from flows.results.decision import sentence
     from flows.results.scores import rows
@@ -186,8 +186,9 @@ def _flow(options: argparse.Namespace, page: str) -> int:
         console.print("\nNext:    temper run   (every other stage)")
         return 0
     if PATHS.comparison.exists():
-        console.print()
-        console.print(table(rows()))
+        for block in tables(rows(), console.width):
+            console.print()
+            console.print(block)
     if decided := sentence():
         console.print()
         console.print(decided)

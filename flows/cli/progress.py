@@ -17,6 +17,9 @@ from tasks.core.progress import described
 EVERY = 60.0
 """Seconds after which a running stage has another line where there is no terminal."""
 
+GAP = 2
+"""Spaces between the columns of a table."""
+
 
 class Terminal(Observer):
     """A context. On a terminal, running stages have a live bar; elsewhere a line for each tenth of it, and each minute.
@@ -95,8 +98,21 @@ class Terminal(Observer):
         self.console.print(Text(line, no_wrap=True, overflow="ellipsis"))
 
 
+def tables(rows: list[dict[str, Any]], width: int) -> list[Table]:
+    """Rows with equal keys as tables of at most `width` columns of text: what does not fit stands in a further one,
+    beside the first key."""
+    names = list(rows[0]) if rows else []
+    wide = {name: max(len(name), *(len(str(row.get(name, ""))) for row in rows)) for name in names}
+    blocks: list[list[str]] = [names[:1]]
+    for name in names[1:]:
+        if sum(wide[one] + GAP for one in blocks[-1]) + wide[name] > width and len(blocks[-1]) > 1:
+            blocks.append(names[:1])
+        blocks[-1].append(name)
+    return [table([{name: row.get(name, "") for name in block} for row in rows]) for block in blocks]
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
-    """Rows with equal keys as a table that fits 80 columns; numbers to the right."""
+    """Rows with equal keys as a table; numbers to the right."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(rows[0] if rows else []):
         shown.add_column(name, justify="right" if index else "left")

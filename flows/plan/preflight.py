@@ -194,7 +194,8 @@ def _late_refusals() -> Iterator[str]:
             "the candidate trained is asked where both train and align are on; take it out of evaluate.benchmarked, "
             "judge.candidates and judge.against, or set align.objective."
         )
-    metrics, decisive = [metric.column for metric in params.evaluate.metrics], params.decide.metric
+    metrics = [name for metric in params.evaluate.metrics for name in metric.scores]
+    decisive = params.decide.metric
     if decisive is not None and decisive not in metrics:
         yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
     for together in (

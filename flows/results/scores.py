@@ -24,7 +24,8 @@ NUMBERS, HALF_WAY = "numbers", "loss half way"
 
 
 def rows() -> list[dict[str, Any]]:
-    """One row a candidate: the metric that decides, its 95 % interval and number of rows, then its slices."""
+    """One row a candidate: the metric that decides, its 95 % interval and number of rows; then all other metrics, and
+    the slices by the metric that decides."""
     table = []
     decision = json.loads(PATHS.decided.read_text()) if PATHS.decided.is_file() else {}
     main = decision.get("metric", "exact_match")
@@ -37,6 +38,8 @@ def rows() -> list[dict[str, Any]]:
             "95 % interval": f"{score['low']:.3f} - {score['high']:.3f}",
             "rows": score["n"],
         }
+        others = {name: value for name, value in scores.items() if name not in (metric, "slices")}
+        row |= {name.replace("_", " "): f"{value['value']:.3f}" for name, value in others.items()}
         for part, values in scores.get("slices", {}).items():
             row[part.replace("_", " ")] = f"{values[metric]['value']:.3f}"
         table.append(row)

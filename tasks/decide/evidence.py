@@ -9,6 +9,7 @@ import numpy as np
 
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
+from tasks.rows.columns import class_columns
 
 Score = dict[str, Any]
 
@@ -51,6 +52,32 @@ class Candidate:
             return values
         tokens = np.array(self.columns[f"{metric}_tokens"], float)
         return -values * tokens / tokens[tokens > 0].mean()
+
+    def scored(self, metric: str) -> "Scored":
+        """Its rows by `metric`, to be compared with another's."""
+        return scored_rows(self.columns, self.goodness(metric), self.scores["metrics"][metric].get("classes"))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows by one metric."""
+
+    values: Any
+    """More being better; `nan` for a row that was not asked."""
+    classes: tuple[Any, Any] | None
+    """For a score of classes, which is no mean over rows: the classes of each reference and answer (or None)."""
+
+    def at(self, rows: Any) -> "Scored":
+        """Some of the rows, by their indices or a mask."""
+        return Scored(self.values[rows], self.classes and (self.classes[0][rows], self.classes[1][rows]))
+
+
+def scored_rows(columns: dict[str, list[Any]], goodness: Any, classes: str | None) -> Scored:
+    """`classes`: the metric whose columns have the classes of the rows, for a score of classes."""
+    if classes is None:
+        return Scored(goodness, None)
+    truth, answers = (np.array(columns[name], object) for name in class_columns(classes))
+    return Scored(goodness, (truth, answers))
 
 
 def load_candidates(paths: Paths) -> dict[str, Candidate]:

@@ -15,15 +15,16 @@ def failed_gates(paths: Paths, candidates: dict[str, Candidate], benchmarks: lis
 
 
 def _before(paths: Paths) -> list[str]:
-    """What the stages clean and template left."""
+    """What the stages clean and template left. Rows that left as the settings allow (a loss, a length, a filter, a
+    sample) were asked to: more of them would have stopped the stage."""
     sentences = []
     ledger = read_json(paths.ledger, "clean")
     lost = ledger["in"] - sum(ledger["out"].values()) - sum(ledger["left"].values())
     if lost:
         sentences.append(f"clean lost {lost} rows without a reason")
     for split, split_audit in read_json(paths.audit, "template").get("splits", {}).items():
-        errors = [finding for finding in split_audit["findings"] if finding["severity"] == "error"]
-        sentences += [f"template, {split}: {finding['rows']} rows: {finding['check']}" for finding in errors]
+        errors = split_audit["trained_errors"]
+        sentences += [f"template, {split}: {rows} rows: {check}" for check, rows in errors.items()]
     return sentences
 
 

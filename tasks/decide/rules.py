@@ -11,6 +11,7 @@ from tasks.decide.evidence import BEFORE, FREE, Candidate
 from tasks.decide.settings import Settings
 from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import rows_needed
+from tasks.statistics.power import rows_for_mcnemar
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,30 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
     if result["difference"] < settings.gain:
         says += f", {settings.gain - result['difference']:.4f} more"
     if not passed and result["p_adjusted"] >= settings.level:
-        needed = rows_needed(result["spread"], settings.detect, settings.level)
-        says += (
-            f"; {result['n']} rows show a difference of {result['detectable']:.4f} or more, and one of "
-            f"{shown(settings.detect)} would take {needed:,}"
-        )
+        says += f"; {_reach(settings, result)}"
     return Verdict(f"gain over {result['against']}", passed, result["difference"], settings.gain, says)
+
+
+def _reach(settings: Settings, result: Comparison) -> str:
+    """What so many rows can tell, and how many would tell a difference of `decide.detect`."""
+    n, detect = result["n"], f"a difference of {shown(settings.detect)}"
+    if not result["differ"]:
+        most = result["differ_at_most"]
+        says = f"not one of {n:,} rows differs, so at most {100 * most:.1f} % of all rows do (95 % certain)"
+        if result["better"] == "lower":
+            return says
+        supposed = max(most, min(1, settings.detect))
+        rows = rows_for_mcnemar(settings.detect, supposed, settings.level)
+        return f"{says}; {detect} would take {rows:,} rows if {100 * supposed:.1f} % of them differed"
+    shows = f"{n:,} rows are too few to show any difference"
+    if result["detectable"] is not None:
+        shows = f"{n:,} rows show a difference of {result['detectable']:.4f} or more"
+    if not result["binary"]:
+        return f"{shows}, and {detect} would take {rows_needed(result['spread'], settings.detect, settings.level):,}"
+    differ = result["differ"]
+    share = max(differ / n, min(1, settings.detect))
+    rows = rows_for_mcnemar(settings.detect, share, settings.level)
+    return f"{shows}, and {detect} would take {rows:,} if {100 * share:.1f} % of them differ ({differ} of {n:,} do)"
 
 
 def _alignment(metric: str, result: Comparison) -> Verdict:

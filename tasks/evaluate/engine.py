@@ -17,6 +17,7 @@ from tasks.chat.reasoning import Markers, ReasoningReader
 from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.evaluate.answer_store import AnswerStore
 from tasks.evaluate.batches import batches
+from tasks.evaluate.shared_prompt import shared_likelihoods
 from tasks.evaluate.stops import Stop, cut_at_stop
 
 Ids = list[int]
@@ -25,6 +26,9 @@ Decoded = tuple[str, int, str, str, bool, str]
 
 PROMPT_END = 32
 """Tokens at the end of a prompt in which it may open reasoning."""
+
+SHARED = 8
+"""Texts after one prompt from which on it is computed once for all of them; fewer are quicker beside other rows'."""
 
 LOGITS = 2048
 """Logits that count as one token where a batch is bounded: with 65,536 tokens they take at most half a gibibyte."""
@@ -118,11 +122,30 @@ class Engine:
             report(len(likelihoods))
         return [likelihoods[index] for index in range(len(pairs))]
 
+    def options(self, prompts: list[Ids], texts: list[list[Ids]], report: Callable[[int], None]) -> list[list[float]]:
+        """The log-likelihood in nats of each of the `texts` that may follow each of `prompts`, all within the context.
+
+        ((good, bad),) = engine.options([prompt], [[good_ids, bad_ids]], lambda done: None)
+        """
+        if max(map(len, texts), default=0) < SHARED:
+            pairs = [(ids, text) for ids, options in zip(prompts, texts, strict=True) for text in options]
+            scored = self.likelihoods(pairs, lambda done: report(done * len(prompts) // len(pairs)))
+            values = iter([value for value, _ in scored])
+            return [[next(values) for _ in options] for options in texts]
+        asked = [["options", [ids], options] for ids, options in zip(prompts, texts, strict=True)]
+        likelihoods: list[list[float]] = []
+        for options in self.store.each(asked, self._computed):
+            likelihoods.append([float(value) for value in options])
+            report(len(likelihoods))
+        return likelihoods
+
     def compute(self, asked: list[Any]) -> list[Any]:
-        """Work on one batch, as `answers` or `likelihoods` put it."""
+        """Work on one batch, as `answers`, `likelihoods` or `options` put it."""
         kind, batch, *limits = asked
         if kind == "likelihoods":
             return self._score(batch)
+        if kind == "options":
+            return self._options(batch[0], limits[0])
         max_new_tokens, stops = limits
         return self._generate(batch, max_new_tokens, tuple(stops))
 
@@ -178,6 +201,15 @@ class Engine:
         log_likelihoods = torch.where(target_mask.bool(), log_probabilities, 0.0).sum(1)
         greedy = ((logits.argmax(2) == target) | ~target_mask.bool()).all(1)
         return list(zip(log_likelihoods.tolist(), greedy.tolist(), strict=True))
+
+    @torch.inference_mode()
+    def _options(self, prompt: Ids, texts: list[Ids]) -> list[float]:
+        longest = len(prompt) + max(map(len, texts))
+        rows = max(1, min(self._rows, self._tokens // longest))
+        if (shared := shared_likelihoods(self.model, prompt, texts, rows, self._pad)) is not None:
+            return shared
+        parts = (texts[start : start + rows] for start in range(0, len(texts), rows))
+        return [value for part in parts for value, _ in self._score([(prompt, text) for text in part])]
 
     def _padded(self, batch: list[Ids], longest: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and mask (B, T), padded on the left to the longest row, or to `longest` if that is more."""

@@ -86,7 +86,7 @@ def answer_room(held_out: list[dict[str, Any]], tokenizer: Any, stop_ids: set[in
     renderer = Renderer(tokenizer)
     longest = 0
     for row in held_out:
-        turn = ids(tokenizer, _turn_text(row, row["messages"][-1], renderer, tokenizer))
+        turn = ids(tokenizer, turn_text(row, row["messages"][-1], renderer, tokenizer))
         longest = max(longest, next((at for at, token in enumerate(turn) if token in stop_ids), len(turn)))
     return min(longest + SPARE_TOKENS, context // 2)
 
@@ -128,7 +128,11 @@ def continuation_ids(
     row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer: Any, question: Question, stop_ids: set[int]
 ) -> list[int]:
     """Token ids of `turn` as it follows the question in training, the token that ends it (of `stop_ids`) included."""
-    continuation = _turn_text(row, turn, renderer, tokenizer)
+    return ids_after(question, turn_text(row, turn, renderer, tokenizer), tokenizer, stop_ids)
+
+
+def ids_after(question: Question, continuation: str, tokenizer: Any, stop_ids: set[int]) -> list[int]:
+    """Token ids of a text that follows the question, up to the first token of `stop_ids`."""
     token_ids = ids(tokenizer, question.prompt + continuation)
     start = len(question.ids)
     answer_ids = token_ids[start:] if tuple(token_ids[:start]) == question.ids else ids(tokenizer, continuation)
@@ -136,7 +140,7 @@ def continuation_ids(
     return answer_ids[: end + 1]
 
 
-def _turn_text(row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer: Any) -> str:
+def turn_text(row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer: Any) -> str:
     """What follows the prompt of a row in training where `turn` is its answer."""
     system, turns, _ = parts(row)
     tools = json.loads(row["tools"]) if row.get("tools") else None

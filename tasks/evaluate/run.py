@@ -16,13 +16,17 @@ from tasks.engine.chosen import chosen
 from tasks.evaluate import candidates
 from tasks.evaluate.answer_store import AnswerStore, identity
 from tasks.evaluate.calls import CallReader
+from tasks.evaluate.classes import Classes
 from tasks.evaluate.engine import Answer, Engine, stop_ids
 from tasks.evaluate.predictions import prediction_columns, write
-from tasks.evaluate.prompting import ask_all, build_questions
+from tasks.evaluate.prompting import ask_all, build_questions, generates
 from tasks.evaluate.questions import Question, answer_room, rows, shots_used
-from tasks.evaluate.scores import scores
+from tasks.evaluate.scores import left_out, scores
 from tasks.evaluate.settings import Settings
 from tasks.evaluate.spread import Origin, carried_out
+from tasks.rows.columns import class_columns
+from tasks.rows.draw import Drawable, draw
+from tasks.statistics.confusion import confusion, describe_confusion
 
 CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence."""
@@ -53,13 +57,22 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     """
     torch.set_num_threads(settings.threads)
     candidates.check(candidate, settings, paths)
-    held_out, not_asked = rows(paths.rows("test"), settings.limit)
+    every_row, not_asked = rows(paths.rows("test"))
+    indices, drawn = draw(
+        [
+            Drawable(row["id"], str(row["messages"][-1].get("content") or ""), (row["slice"], row["source"]))
+            for row in every_row
+        ],
+        settings.limit,
+    )
+    held_out = [every_row[index] for index in indices]
+    classes = {metric.column: Classes.of(metric, every_row) for metric in settings.metrics if metric.classes}
     servers = settings.teachers(candidate)
     if servers:
         results = ask_endpoint(held_out, candidate, settings, paths)
     else:
         with chosen(paths) as machinery:
-            results = ask_model(held_out, candidate, settings, paths, machinery)
+            results = ask_model(held_out, classes, candidate, settings, paths, machinery)
     columns = prediction_columns(
         held_out,
         results.questions,
@@ -69,6 +82,7 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         paths.scoring,
         results.reader,
         results.calls,
+        classes,
     )
     fitting = [question for question in results.questions if question]
     ends = [answer.finish for answer in results.answers]
@@ -79,6 +93,13 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         "max_new_tokens": results.max_new_tokens,
         "too_long": len(held_out) - len(fitting),
         "not_asked": not_asked,
+        "drawn": drawn,
+        "left_out": left_out(settings.metrics, columns),
+        "classes": {
+            metric.column: confusion(*(columns[name] for name in class_columns(metric.column)))
+            for metric in settings.metrics
+            if metric.classes
+        },
         "cut": ends.count("length"),
         "no_answer": ends.count("no_answer"),
         "empty": sum(not answer.text.strip() for answer in results.answers),
@@ -93,19 +114,34 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     with written(paths.evaluation(candidate)) as out:
         out.mkdir()
         write_json(out / "scores.json", facts)
-        write(out / "predictions.parquet", columns)
+        write(out / "predictions.parquet", columns, settings.metrics)
         write_json(out / "settings.json", settings.effective())
         if results.benchmarks:
             results.benchmarks.write(out)
     shutil.rmtree(paths.scratch(f"evaluate-{candidate}"))
     if not_asked:
         print(f"evaluate {candidate}: {not_asked} rows of the test are texts or bad answers, and not asked", flush=True)
+    _tell(facts)
+
+
+def _tell(facts: dict[str, Any]) -> None:
+    """Print the scores, and what they do not say."""
+    candidate = facts["candidate"]
     for name, score in facts["metrics"].items():
         print(
             f"evaluate {candidate}: {name.replace('_', ' ')} {score['value']:.3f} "
             f"({score['low']:.3f} to {score['high']:.3f})",
             flush=True,
         )
+    for name, rows_of in facts["left_out"].items():
+        print(
+            f"evaluate {candidate}: {name.replace('_', ' ')} leaves out {rows_of['rows']} rows, longer with their "
+            f"reference than the model's context ({', '.join(rows_of['ids'][:5])})",
+            flush=True,
+        )
+    for name, classes in facts["classes"].items():
+        for sentence in describe_confusion(classes):
+            print(f"evaluate {candidate}: {name.replace('_', ' ')}: {sentence}", flush=True)
 
 
 def ask_endpoint(held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths) -> CandidateAnswers:
@@ -119,7 +155,12 @@ def ask_endpoint(held_out: list[dict[str, Any]], candidate: str, settings: Setti
 
 
 def ask_model(
-    held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths, machinery: Machinery
+    held_out: list[dict[str, Any]],
+    classes: dict[str, Classes],
+    candidate: str,
+    settings: Settings,
+    paths: Paths,
+    machinery: Machinery,
 ) -> CandidateAnswers:
     """A candidate that is a model here, or is sent from here to the nodes of a cluster."""
     *_, folder = folders = candidates.folders(candidate, settings, paths)
@@ -127,7 +168,11 @@ def ask_model(
     model = candidates.load(candidate, settings, folders, tokenizer)
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
     max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
-    questions = build_questions(held_out, candidate, settings, paths, tokenizer, context - max_new_tokens)
+    room = context - (max_new_tokens if generates(settings.metrics) else 1)
+    questions = build_questions(held_out, candidate, settings, paths, tokenizer, room)
+    whole = questions
+    if None in questions and any(metric.asks != "answer" for metric in settings.metrics):
+        whole = build_questions(held_out, candidate, settings, paths, tokenizer, context - 1)
     if not any(questions):
         raise InputError(
             f"{paths.clean / 'test.parquet'}: none of {len(held_out)} rows fits into the model's context of {context} "
@@ -146,7 +191,7 @@ def ask_model(
     )
     results = CandidateAnswers(
         questions,
-        *ask_all(held_out, questions, settings.metrics, engine, max_new_tokens, candidate),
+        *ask_all(held_out, questions, settings.metrics, classes, engine, max_new_tokens, candidate, whole),
         max_new_tokens,
         engine.reader,
         CallReader(tokenizer, engine.reader),

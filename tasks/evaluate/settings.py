@@ -9,7 +9,7 @@ from tasks.core.settings import Settings as Section
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.models.hub import Pinned
 from tasks.named.names import Name
-from tasks.rows.columns import RESERVED
+from tasks.rows.columns import RESERVED, class_columns
 from tasks.teacher.settings import Teacher
 
 Positive = Annotated[int, Field(ge=1)]
@@ -44,7 +44,14 @@ class Metric(Section):
     function: str | None = None
     """`function`: FILE.py:NAME in data/scoring, called with output, reference and row; gives a number or a bool."""
     choices: list[str] = Field(default_factory=list)
-    """`multiple_choice`: the answers to choose from; empty: the key `choices` of a row's last message."""
+    """`multiple_choice`: the answers to choose from; empty: the key `choices` of a row's last message.
+    `classification`: the classes; empty: the references of all rows of the test split."""
+    by: Literal["answer", "likelihood"] = "answer"
+    """`classification`: whether the class is what the model answers, or the likeliest of the classes, each with the
+    token that ends it, as for `multiple_choice`; then nothing is generated."""
+    length_normalised: bool = False
+    """`multiple_choice`, and `classification` by likelihood: whether a log-likelihood counts by the characters of its
+    text (lm-eval's `acc_norm`), which keeps long names from losing for their length; false: as it is (`acc`)."""
     timeout: float = Field(5.0, gt=0)
     """`code`: seconds that an answer may run."""
     memory: int = Field(512, ge=64)
@@ -52,18 +59,49 @@ class Metric(Section):
 
     @property
     def column(self) -> str:
-        """Name of the column and of the score."""
+        """Name of the metric, and of its column and score where it has one score."""
         return self.name or self.kind
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of its scores, each that of a column as well; the first decides where the metric does."""
+        names = METRICS[self.kind].scores or (self.column,)
+        return tuple(f"{self.name}_{name}" for name in names) if self.name and len(names) > 1 else names
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All its columns of predictions.parquet."""
+        if self.classes:
+            return (*self.scores, *class_columns(self.column))
+        return (self.column, f"{self.column}_tokens") if self.asks == "loss" else (self.column,)
+
+    @property
+    def classes(self) -> bool:
+        """Whether answers are classes."""
+        return bool(METRICS[self.kind].scores)
+
+    @property
+    def asks(self) -> Literal["answer", "choice", "loss"]:
+        """What the model is asked: for an answer, which of some texts is the likeliest, or how likely one is."""
+        return "choice" if self.by == "likelihood" else METRICS[self.kind].asks
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         check_keys(self, "metric", self.kind, METRICS)
-        if self.of == "reasoning" and METRICS[self.kind].asks_likelihood:
-            raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; take `of` out")
+        if self.by == "likelihood" and not self.classes:
+            raise ValueError(
+                f"the key by is for the metric classification; it has no effect on {self.kind}, so remove it"
+            )
+        if self.length_normalised and self.asks != "choice":
+            raise ValueError(
+                "length_normalised is for multiple_choice, and for classification with by: likelihood; remove it"
+            )
+        if self.of == "reasoning" and (self.asks != "answer" or self.classes):
+            raise ValueError(f"the metric {self.kind} looks at answers, or at whole turns; take `of` out")
         if check := METRICS[self.kind].check:
             check(self)
-        if self.column in RESERVED:
-            raise ValueError(f"the name {self.column} is that of a column of the predictions; choose another")
+        if taken := sorted(RESERVED & {*self.columns}):
+            raise ValueError(f"the name {taken[0]} is that of a column of the predictions; choose another")
         return self
 
 
@@ -116,7 +154,8 @@ class Settings(Section):
     max_new_tokens: Positive | None = None
     """Most tokens of an answer; null: the longest reference and 8 more, at most half of the model's context."""
     limit: Positive | None = None
-    """Rows that are asked, the first ones of the test split; null for all."""
+    """Rows that are asked, drawn so that each class, or else each slice and source, keeps its share; always the same
+    ones. null for all."""
     threads: Positive = 1
     """CPU threads. Part of the result: another number adds in another order and may turn a close decision."""
     models: dict[Name, Location] = Field(default_factory=dict)
@@ -130,7 +169,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        names = [metric.column for metric in self.metrics]
+        names = [name for metric in self.metrics for name in metric.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two metrics are named {twice[0]}; give one of them another name")
         if wrong := sorted((set(KNOWN) & {*self.models, *self.hosted}) | (set(self.models) & set(self.hosted))):

@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.core import numbers
 from tasks.report.gather import RunResults
+from tasks.statistics.confusion import describe_confusion
 
 TUNED = "merged"
 """The candidate that stands for the tuned model: what is shipped."""
@@ -65,6 +66,11 @@ def summary(results: RunResults) -> list[str]:
         "its prompt.",
         *([step] if (step := aligning(results)) else []),
         verdict(results),
+        *(
+            sentence
+            for facts in results.scores[results.decision["candidate"]].get("classes", {}).values()
+            for sentence in describe_confusion(facts)
+        ),
     ]
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}
     if lost:

@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from tasks.core import numbers
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
-from tasks.report import figures, predictions, render
+from tasks.report import classes, figures, predictions, render
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
 from tasks.report.plain_trl import plain_trainings
@@ -51,6 +51,8 @@ def page(settings: Settings, results: RunResults) -> str:
             "not_asked": scores["not_asked"],
             "no_answer": scores["no_answer"],
             "shots": scores.get("shots"),
+            "drawn": scores.get("drawn"),
+            "left_out": scores.get("left_out", {}),
         }
         for key, scores in results.scores.items()
     ]
@@ -67,6 +69,7 @@ def page(settings: Settings, results: RunResults) -> str:
         metric=metric,
         comparison=figures.intervals(lines) if lines[0]["better"] == "higher" else None,
         by_slice=figures.slices(lines, names) if names and lines[0]["better"] == "higher" else None,
+        class_sections=classes.sections(results),
         against=render.against(results),
         curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},
         pairs=figures.pairs(results.curves.get("alignment", [])),

@@ -123,6 +123,7 @@ class Account:
             "lengths": summary(self._array(self.lengths)),
             "lengths_before": summary(self._array(self.came)),
             "findings": self.findings.as_list(known),
+            "trained_errors": self.findings.trained_errors(),
         }
 
     @staticmethod

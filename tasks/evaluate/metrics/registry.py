@@ -40,11 +40,8 @@ class Kind:
     asks: Literal["answer", "choice", "loss"] = "answer"
     """What the model is asked: for an answer, which of some texts is the likeliest, or how likely the reference is."""
     lower_is_better: bool = False
-
-    @property
-    def asks_likelihood(self) -> bool:
-        """Whether the model is asked about given texts, not for an answer; an endpoint cannot be."""
-        return self.asks != "answer"
+    scores: tuple[str, ...] = ()
+    """Names of its scores where it has several: those of classes, which are no mean over rows."""
 
 
 def compare(about: str, function: Callable[[str, str], float], *, whole: bool = False) -> Kind:
@@ -122,6 +119,10 @@ METRICS = {
     "tool_calls": Kind("the answer makes the calls of the reference, and none where it has none", lambda *_: _calls),
     "json_schema": Kind("the answer fits the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
     "multiple_choice": Kind("the reference is the likeliest of the choices", asks="choice"),
+    "classification": Kind(
+        "the answer is the class of the reference: macro-F1, accuracy, and each class by itself",
+        scores=("macro_f1", "accuracy"),
+    ),
     "perplexity": Kind("perplexity of the reference; less is better", asks="loss", lower_is_better=True),
     "code": Kind(
         "the answer is Python code that passes its tests",

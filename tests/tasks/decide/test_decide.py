@@ -138,6 +138,37 @@ def test_gates_before(run: Paths) -> None:
     assert decision["rules"]["gates"]["says"] == "failed before: clean lost 4 rows without a reason"
 
 
+def audited(paths: Paths, *slugs: str) -> None:
+    """Two rows of the training split with each of these findings."""
+    from tasks.template.findings import Findings
+
+    findings = Findings()
+    for slug in slugs:
+        findings.add(slug, "row1")
+        findings.add(slug, "row2")
+    audit = tiny.read(paths.templated / "audit.json")
+    audit["splits"]["train"] |= {"findings": findings.as_list(), "trained_errors": findings.trained_errors()}
+    write_json(paths.templated / "audit.json", audit)
+
+
+def test_rows_that_left_as_the_settings_allow_are_no_obstacle(run: Paths) -> None:
+    """`over_length: drop` within `max_loss`, rows that fail a check within it, and what `mix` and filters leave out."""
+    ledger = tiny.read(run.clean / "ledger.json")
+    left = {**ledger["left"], "not_sampled": 3, "short_answer": 1}
+    write_json(run.clean / "ledger.json", {**ledger, "in": ledger["in"] + 4, "left": left})
+    audited(run, "too_long", "coverage", "untrained", "trimmed")
+    assert failed(tiny.decided(run)) == []
+
+
+def test_rows_that_are_trained_with_an_error_are(run: Paths) -> None:
+    audited(run, "too_long", "contradiction", "one_label")
+    decision = tiny.decided(run)
+    assert failed(decision) == ["gates"]
+    assert decision["rules"]["gates"]["says"] == (
+        "failed before: template, train: 2 rows: contradiction; template, train: 2 rows: one_label"
+    )
+
+
 def test_candidates_that_were_asked_in_other_words(run: Paths) -> None:
     """Scores of a stale evaluation, or a template that changed between two of them."""
     import pyarrow as pa
@@ -210,3 +241,84 @@ def test_unknown_names(run: Paths) -> None:
         tiny.decided(run, candidate="base")
     with pytest.raises(SettingsError, match=r"metric = 'bleu': not in evaluate.metrics; known: exact_match"):
         tiny.decided(run, metric="bleu")
+
+
+def classified(paths: Paths, candidate: str, answers: list[str | None]) -> None:
+    """Predictions of the classes of 40 rows: 30 of `often`, 6 of `rare`, 4 of `rarest`."""
+    import shutil
+
+    shutil.rmtree(paths.evaluation(candidate), ignore_errors=True)
+    tiny.evaluation(paths, candidate, {}, [str(answer) for answer in answers], (CLASSES, answers))
+
+
+CLASSES = ["often"] * 30 + ["rare"] * 6 + ["rarest"] * 4
+
+
+def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
+    """By hand: always `often` is right in 30 of 40 rows, and F1 is 2 * 30 / 70 of one class and 0 of two."""
+    often: list[str | None] = ["often"] * 40
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
+        classified(run, candidate, often)
+    classified(run, "merged", ["often"] * 24 + ["rare"] * 3 + ["rarest"] * 3 + ["rare"] * 6 + ["rarest"] * 4)
+    decision = tiny.decided(run, quantised_loss=None)
+    macro = (2 * 24 / 54 + 2 * 6 / 15 + 2 * 4 / 11) / 3
+    assert (decision["metric"], decision["value"]) == ("macro_f1", round(macro, 4))
+    assert decision["gain"] == round(macro - 60 / 70 / 3, 4)
+    assert decision["promote"] is True
+    by_metric = {
+        one["metric"]: one
+        for one in tiny.read(run.decision / "comparisons.json")["comparisons"]
+        if (one["candidate"], one["against"]) == ("merged", "base")
+    }
+    assert by_metric["accuracy"]["difference"] == round(34 / 40 - 30 / 40, 4)
+    assert by_metric["macro_f1"]["differ"] == 16, "rows with another answer, right or not"
+    assert (by_metric["macro_f1"]["wins"], by_metric["macro_f1"]["losses"]) == (10, 6)
+    assert failed(tiny.decided(run, metric="accuracy", quantised_loss=None)) == [
+        f"gain over {name}" for name in ("base", "base_few_shot", "base_system")
+    ]
+
+
+def test_macro_f1_against_the_run_promoted_last(run: Paths) -> None:
+    from tasks.decide.best import save_scores
+
+    always: list[str | None] = ["often"] * 40
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
+        classified(run, candidate, always)
+    classified(run, "merged", list(CLASSES))
+    run.best.mkdir()
+    save_scores(run, "merged")
+    classified(run, "merged", ["often"] * 30 + ["rare"] * 6 + [None] * 4)
+    assert failed(tiny.decided(run, best_loss=0.1, quantised_loss=None)) == ["best_loss"]
+    assert tiny.read(run.decision / "comparisons.json")["best"]["difference"] == round(2 / 3 - 1, 4)
+
+
+def test_rows_that_do_not_differ_say_how_little_they_show(run: Paths) -> None:
+    """By hand: 1 - 0.05 ** (1 / 40) of all rows, and the first n whose sum over all outcomes finds 4 of 5 times."""
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", "nf4"):
+        replaced(run, candidate, hits(8))
+    says = tiny.decided(run)["rules"]["gain over base"]["says"]
+    assert "not one of 40 rows differs, so at most 7.2 % of all rows do (95 % certain)" in says
+    assert "a difference of 0.05 would take 236 rows if 7.2 % of them differed" in says
+    assert "0.0000 or more" not in says
+
+
+def test_few_rows_that_differ_say_what_they_show(run: Paths) -> None:
+    replaced(run, "merged", hits(10))
+    says = tiny.decided(run)["rules"]["gain over base"]["says"]
+    assert "40 rows show a difference of 0.1905 or more" in says
+    assert "would take 157 if 5.0 % of them differ (2 of 40 do)" in says
+
+
+def test_scores_that_differ_by_nothing_but_losses(run: Paths) -> None:
+    """A perplexity is no share: where no row differs, nothing is said of rows that would."""
+    from tasks.decide.rules import _reach
+    from tasks.decide.settings import Settings
+    from tasks.statistics.paired import compare
+
+    result = {**compare([-2.0] * 10, [-2.0] * 10), "better": "lower"}
+    assert _reach(Settings(detect=0.05), result) == (
+        "not one of 10 rows differs, so at most 25.9 % of all rows do (95 % certain)"
+    )
+    assert _reach(Settings(), {**compare([1.0] * 4, [0.0, 1.0, 1.0, 1.0]), "better": "higher"}).startswith(
+        "4 rows are too few to show any difference, and "
+    )
