@@ -72,9 +72,8 @@ def _act(options: argparse.Namespace) -> int:
 
         async def tell() -> None:
             await ready.wait()
-            print(
-                f"Ready: {server.url}   (base_url of OpenAI's clients; model: {', '.join(server.loaded.service.voices)})"
-            )
+            names = ", ".join(server.loaded.service.voices)
+            print(f"Ready: {server.url}   (base_url of OpenAI's clients; model: {names})")
             print(f"Page:  {server.page}   (Ctrl-C ends the server)", flush=True)
 
         telling = asyncio.create_task(tell())

@@ -92,9 +92,9 @@ def build(service: Service) -> FastAPI:
 
     @app.post("/collected")
     async def collected(request: Request) -> JSONResponse:
-        if not secrets.compare_digest(request.headers.get("x-temper", ""), service.word):
+        if not secrets.compare_digest(request.headers.get("x-temper", "").encode(), service.word.encode()):
             raise RequestError(
-                "open the page by the address that `temper serve` printed: it has the word for this", 403
+                "open the page by the address that `temper serve` printed: it ends in a word for this", 403
             )
         try:
             return JSONResponse({"saved": service.collector.save(await _body(request))})

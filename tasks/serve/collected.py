@@ -64,7 +64,7 @@ class Collector:
             context = [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in before]
             rows = {KTO: {"prompt": before, "completion": [answer], "label": good}}
             rows |= {SFT: {"messages": [*context, answer]}} if good else {}
-        provenance = self._provenance(marked)
+        provenance = self._provenance(marked, before)
         lines = {
             name: json.dumps({**row, **tools, "provenance": provenance}, ensure_ascii=False, allow_nan=False)
             for name, row in rows.items()
@@ -87,12 +87,8 @@ class Collector:
 
     def _before(self, marked: Row) -> list[Row]:
         turns = marked.get("messages")
-        if (
-            not isinstance(turns, list)
-            or not turns
-            or not all(map(_is_turn, turns))
-            or turns[-1]["role"] == "assistant"
-        ):
+        well_formed = isinstance(turns, list) and turns and all(map(_is_turn, turns))
+        if not well_formed or turns[-1]["role"] == "assistant":
             raise InputError("`messages` is no dialogue that waits for an answer.")
         if self._system and turns[0]["role"] != "system":
             turns = [{"role": "system", "content": self._system}, *turns]
@@ -107,7 +103,7 @@ class Collector:
         more = {"reasoning_content": reasoning} if reasoning else {}
         return {"role": "assistant", "content": text, **more, **({"tool_calls": calls} if calls else {})}
 
-    def _provenance(self, marked: Row) -> Row:
+    def _provenance(self, marked: Row, before: list[Row]) -> Row:
         model = self._models[marked["model"]]
         rejected = marked.get("rejected")
         against = self._models[rejected["model"]] if rejected else None
@@ -116,6 +112,7 @@ class Collector:
             "sha256": model.sha256,
             **({"rejected_candidate": against.name, "rejected_sha256": against.sha256} if against else {}),
             "commit": _commit(self._root),
+            "system": next((turn["content"] for turn in before if turn["role"] == "system"), ""),
             "sampling": marked.get("sampling") or {},
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "marked_by": _user(),

@@ -107,7 +107,7 @@ def _adapters(paths: Paths) -> list[str]:
 def _exported(name: str, paths: Paths) -> Model:
     if name != OLLAMA:
         raise SettingsError(
-            f"{name} is a form of {DEFAULT} or of adapters for other programs; serve {DEFAULT}, or the adapters by name."
+            f"{name} is {DEFAULT}, or adapters, in the form of another program; serve {DEFAULT}, or adapters by name."
         )
     folder = paths.exported(name)
     if not gguf_file(folder):

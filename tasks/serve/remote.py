@@ -41,9 +41,8 @@ def _models(url: str, key_variable: str | None) -> list[dict[str, Any]]:
     except httpx.HTTPError as error:
         raise MachineError(f"{url} cannot be reached: {error or type(error).__name__}.") from None
     if reply.status_code in (401, 403):
-        raise InputError(
-            f"{url} refuses {'the key in ' + key_variable if key_variable else 'a request without a key'}."
-        )
+        which = f"the key in {key_variable}" if key_variable else "a request without a key (--key-variable)"
+        raise InputError(f"{url} refuses {which}.")
     try:
         data = reply.json().get("data")
     except (ValueError, AttributeError):

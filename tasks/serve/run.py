@@ -47,9 +47,8 @@ class Options:
 def listen(host: str, port: int) -> socket.socket:
     """A socket at that address. Raises `MachineError` where the port is taken."""
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
-        )
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise MachineError(
@@ -100,7 +99,7 @@ def load_server(options: Options, paths: Paths = PATHS) -> Server:
 
 
 def load_models(chosen: list[Model], settings: Settings, system: str | None, paths: Paths = PATHS) -> Loaded:
-    """Load models, and say what runs them. `system`: the system prompt of requests without one; None: `shared_system`."""
+    """Load models, and say what runs them. `system` is that of requests without one; None: `shared_system`."""
     tokenizers = {model.name: tokenizer_of(model) for model in chosen}
     by_name = engines(chosen, settings, tokenizers)
     for engine in {id(engine): engine for engine in by_name.values()}.values():
@@ -129,7 +128,7 @@ def shared_system(settings: Settings, paths: Paths) -> str:
 
 
 async def serve(server: Server, ready: asyncio.Event | None = None) -> None:
-    """Answer until a signal. Raises `CheckFailed` where the answers are not the evaluated ones; sets `ready` when so."""
+    """Answer until a signal; set `ready` once the answers are the evaluated ones. Raises `CheckFailed` if not."""
     import uvicorn
 
     names = _names(server.options.host)
