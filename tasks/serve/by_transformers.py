@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.cli.serving.utils import GenerateManager
 
 from tasks.chat.stops import setting, stop_ids
 from tasks.evaluate import candidates
@@ -24,23 +23,10 @@ from tasks.models.adapter_files import adapter_config
 from tasks.models.foreign import foreign
 from tasks.serve.engine import Ask, EngineError, Piece
 from tasks.serve.models import Model
+from tasks.serve.private_transformers import GenerateManager, Raw
 
 CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence, as in evaluation."""
-
-
-class _Raw:
-    """Takes the place of a parser of responses: text goes through as it is, special tokens included."""
-
-    initial_events: tuple[dict[str, Any], ...] = ()
-
-    def feed(self, text: str) -> list[dict[str, Any]]:
-        """One event with the text."""
-        return [{"type": "region_chunk", "field": "content", "text": text}]
-
-    def finalize(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Nothing more."""
-        return {}, []
 
 
 class _View:
@@ -107,7 +93,7 @@ class Transformers:
         config = _sampling(view.generation_config, ask)
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         queue, streamer = self._managers[name].generate_streaming(
-            view.seeded(ask.seed), tokenizer, inputs, config, "", _Raw()
+            view.seeded(ask.seed), tokenizer, inputs, config, "", Raw()
         )
         ends = _texts(config.eos_token_id, tokenizer)
         finish = ""

@@ -92,7 +92,7 @@ class Collector:
             raise InputError("`messages` is no dialogue that waits for an answer.")
         if self._system and turns[0]["role"] != "system":
             turns = [{"role": "system", "content": self._system}, *turns]
-        return turns
+        return turns[1:] if turns[0] == {"role": "system", "content": ""} else turns  # the person took it out
 
     def _answer(self, marked: Row) -> Row:
         if marked.get("model") not in self._models:

@@ -5,6 +5,7 @@ of a stop string, of a call.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from tasks.evaluate.calls import CallReader
 from tasks.evaluate.engine import Answer
 from tasks.evaluate.stops import cut_at_stop
 from tasks.serve.prompts import Prompt
+
+_LEAD = re.compile(r"\s*(<[^<>\s]+>|\[[A-Z_]+\]|\S)")
 
 
 @dataclass
@@ -48,8 +51,12 @@ class FieldReader:
         return self._pattern.sub("", text)
 
     def opening(self, tools: list[Any]) -> str:
-        """What a call begins with; "" where there are no tools, or the template writes no calls."""
-        return self._format.opening if tools else ""
+        """What a call begins with, its first tag or bracket; "" without tools, or where the template writes no calls.
+
+        Not more of it, as models space what follows in other ways, and order it in other ways.
+        """
+        start = _LEAD.match(self._format.opening) if tools else None
+        return start[1] if start else ""
 
     def calls(self, raw: str, tools: list[Any]) -> list[dict[str, Any]]:
         """The calls in an answer with its special tokens."""
@@ -77,12 +84,13 @@ class Stream:
         self._raw += text
         reasoning, answer, ended = self._split()
         if not ended:
-            return self._new(_held(reasoning, [self._markers_end()]), "")
+            return self._new(_held(reasoning, [self._markers_end()]).rstrip(), "")
         if self._may_be_head(answer):
             return Fields()
-        if self._opening and self._opening in answer:
-            return self._new(reasoning, self._reader.plain(answer.partition(self._opening)[0]))
-        watched = [*self._reader.specials, *self._prompt.stops, *filter(None, [self._opening])]
+        watched = [*self._reader.specials, *self._prompt.stops]
+        if self._opening:
+            before, _, _ = answer.partition(self._opening)
+            return self._new(reasoning, self._reader.plain(_held(before, [*watched, self._opening])).rstrip())
         return self._new(reasoning, self._reader.plain(_held(answer, watched)))
 
     def end(self) -> Fields:

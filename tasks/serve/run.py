@@ -76,6 +76,7 @@ class Server:
     loaded: Loaded
     socket: socket.socket
     options: Options
+    paths: Paths
 
     @property
     def url(self) -> str:
@@ -95,7 +96,7 @@ def load_server(options: Options, paths: Paths = PATHS) -> Server:
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     chosen = models(options.names, settings, paths)
     listening = listen(options.host, options.port)
-    return Server(load_models(chosen, settings, options.system, paths), listening, options)
+    return Server(load_models(chosen, settings, options.system, paths), listening, options, paths)
 
 
 def load_models(chosen: list[Model], settings: Settings, system: str | None, paths: Paths = PATHS) -> Loaded:
@@ -144,7 +145,7 @@ async def serve(server: Server, ready: asyncio.Event | None = None) -> None:
             server.loaded.service.ready = True
             if ready:
                 ready.set()
-            await running
+            await asyncio.shield(running)
     finally:
         http.should_exit = True
         await asyncio.wait({running})
@@ -152,9 +153,9 @@ async def serve(server: Server, ready: asyncio.Event | None = None) -> None:
             await voice.engine.close()
 
 
-def held(server: Server, paths: Paths = PATHS) -> None:
+def held(server: Server) -> None:
     """Ask each model some held-out rows over HTTP, and say what differs. Raises `CheckFailed`."""
-    failed = []
+    paths, failed = server.paths, []
     for model in server.loaded.models:
         against = _evaluated(model, paths)
         try:
