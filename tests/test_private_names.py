@@ -17,6 +17,7 @@ FILES = [file for top in ("flows", "tasks") for file in sorted((ROOT / top).rglo
 PREFECT = "flows/server/prefect_private.py"
 TRANSFORMERS = "tasks/models/private_transformers.py"
 PEFT = "tasks/models/private_peft.py"
+SERVING = "tasks/serve/private_transformers.py"
 TRL = "tasks/training/private_trl.py"
 
 DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -28,6 +29,7 @@ UNLISTED = {
         TRANSFORMERS,
     ),
     "transformers.utils.chat_template_utils": TRANSFORMERS,
+    "transformers.cli": SERVING,
     **dict.fromkeys(("peft.tuners", "peft.utils"), PEFT),
     "trl.experimental": TRL,
 }
@@ -57,6 +59,7 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_compile_jinja_template"),
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_alias_reasoning_fields"),
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "render_jinja_template"),
+    Private(SERVING, "transformers.cli.serving.utils", "GenerateManager.generate_streaming"),
     Private(TRANSFORMERS, "transformers.integrations.gguf", "get_gguf_tokenizer"),
     Private(TRANSFORMERS, "transformers.integrations.moe", "_can_use_grouped_mm"),
     Private(TRANSFORMERS, "transformers.conversion_mapping", "get_model_conversion_mapping"),

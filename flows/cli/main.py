@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.cli import config, migrate, operations, project, promote
+from flows.cli import config, migrate, operations, project, promote, serve
 from flows.system import signals
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, SettingsError, TemperError, advice
@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate.declare(commands)
     config.declare(commands)
     promote.declare(commands)
+    serve.declare(commands)
     operations.declare(commands)
     return parser
 

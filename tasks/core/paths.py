@@ -26,6 +26,11 @@ class Paths(State):
         return self.data / "own"
 
     @property
+    def collected(self) -> Path:
+        """Answers that a person marked while talking to a model: rows for the next run."""
+        return self.data / "collected"
+
+    @property
     def requirements(self) -> Path:
         """Every version that the results depend on."""
         return self.root / "requirements.lock"
