@@ -3,7 +3,7 @@
 What comes from data stands in a block of JSON and reaches the page as text only; the policy in the head lets the page
 run nothing but its own script, and fetch nothing.
 
-    text = document("Runs", "<main>...</main>", script=script, data={"runs": []})
+    text = document("Runs", "<main>...</main>", script=script_of(Path("runs.js")), data={"runs": []})
 """
 
 import base64
@@ -16,6 +16,9 @@ from typing import Any
 STYLE = Path(__file__).parent / "style.css"
 """Of every page."""
 
+ELEMENTS = Path(__file__).parent / "elements.js"
+"""What scripts begin with: `data`, and functions that make elements."""
+
 
 def document(title: str, body: str, *, script: str = "", data: Any = None) -> str:
     """The page around `body`, which is HTML already. `script` finds `data` in the element with the id `data`."""
@@ -26,6 +29,11 @@ def document(title: str, body: str, *, script: str = "", data: Any = None) -> st
             f"<script>{script}</script>\n",
         ]
     return "".join([*parts, "</body>\n</html>\n"])
+
+
+def script_of(*files: Path) -> str:
+    """The script of a page: what all share, then `files` in turn."""
+    return "\n".join(file.read_text(encoding="utf-8") for file in (ELEMENTS, *files))
 
 
 def head(title: str, script: str = "") -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.pages.document import embedded, head
+from tasks.pages.document import embedded, head, script_of
 from tasks.report.gather import RunResults
 from tasks.report.render import display_name, metric
 from tasks.report.settings import Settings
@@ -16,7 +16,7 @@ DIMENSIONS = ("slice", "source", "length")
 
 def context(settings: Settings, results: RunResults) -> dict[str, Any]:
     """What the template predictions.html.jinja wants."""
-    script = SCRIPT.read_text(encoding="utf-8")
+    script = script_of(SCRIPT)
     rows = worst_first(results)[: settings.predictions]
     return {
         "settings": settings,
