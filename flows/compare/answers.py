@@ -97,7 +97,7 @@ def _fetch(folders: set[str]) -> None:
 def forget(runs: Sequence[Run]) -> None:
     """Remove what is kept of runs that are gone."""
     wanted = {_kept(hash_).name for run in runs if (hash_ := _folder(run))}
-    for file in PATHS.answers.glob("*.json"):
+    for file in PATHS.answers.glob("*"):
         if file.name not in wanted:
             file.unlink(missing_ok=True)
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.compare.runs import Run, Settings
-from flows.compare.scores import Key, Score, Scores
+from flows.compare.runs import TRAINING, Run, Settings
+from flows.compare.scores import Key, Score, Scores, from_numbers
+from flows.results.scores import SECONDS
 from tasks.core.paths import PATHS
 
 BASE = "base."
@@ -64,14 +65,42 @@ class Leaderboard:
         }
 
 
+def cells(board: Leaderboard) -> list[dict[str, Any]]:
+    """A line a base, as a table of Prefect has it."""
+    return [
+        {
+            "base": entry.base,
+            "run": entry.run,
+            **{
+                f"{' '.join(filter(None, task))}, {when}": ""
+                if score is None
+                else f"{score.value:.3f} ({score.low:.3f} - {score.high:.3f})"
+                for task in board.tasks
+                for when, score in zip(("base", "tuned"), board.cell(entry, task), strict=True)
+            },
+            "training seconds": entry.training,
+            "cost": entry.cost,
+        }
+        for entry in board.entries
+    ]
+
+
 def numbers(score: Score | None) -> list[float | None] | None:
     """Value, low and high; None where there is none."""
     return None if score is None else [value if value == value else None for value in score[:3]]  # NaN is not itself
 
 
-def leaderboard(entries: Sequence[Entry], metric: str, rows: str = "") -> Leaderboard | None:
-    """The best run of each base by `metric` on the held-out rows; None for fewer than two bases."""
-    ranked = sorted((entry for entry in entries if _score(entry, metric)), key=lambda entry: _rank(entry, metric))
+def leaderboard(entries: Sequence[Entry], metric: str, rows: str = "", *, lower: bool = False) -> Leaderboard | None:
+    """The best run of each base by `metric` on the held-out rows; None for fewer than two bases.
+
+    `lower`: whether less is better also where the scores do not say so.
+    """
+
+    def rank(entry: Entry) -> float:
+        score = entry.scores[Key(AFTER, "", metric)]
+        return score.value if lower or score.lower else -score.value
+
+    ranked = sorted((entry for entry in entries if Key(AFTER, "", metric) in entry.scores), key=rank)
     best: dict[str, Entry] = {}
     for entry in ranked:
         best.setdefault(entry.base, entry)
@@ -97,6 +126,25 @@ def leaderboards(runs: Sequence[Run]) -> list[Leaderboard]:
     return [board for board in boards if board]
 
 
+def of_trials(
+    trials: Sequence[tuple[str, Settings, Mapping[str, float]]], metric: str, maximize: bool, price: float | None
+) -> Leaderboard | None:
+    """Of a sweep's trials: name, values and published numbers of each; `metric`: the dotted path of its score.
+
+    A trial that found its training done has no seconds of it.
+    """
+    entries = []
+    for name, values, published in trials:
+        known = [published[number] for stage in TRAINING if (number := f"{SECONDS}{stage}") in published]
+        training = sum(known) if known else None
+        cost = training / 3600 * price if price and training is not None else None
+        entries.append(Entry(base_name(values), name, from_numbers(published, (BEFORE, AFTER)), training, cost))
+    own = metric.removeprefix(f"candidates.{AFTER}.").removesuffix(".value")
+    metrics = [key.metric for entry in entries for key in entry.scores if key.candidate == AFTER and not key.task]
+    by = own if own in metrics else next(iter(metrics), "")
+    return leaderboard(entries, by, lower=not maximize)
+
+
 def base_name(settings: Mapping[str, Any] | Settings) -> str:
     """What a person calls the base: a model of the hub without its revision, or a folder."""
     return str(settings.get("base.hub") or settings.get("base.folder") or "base").partition("@")[0]
@@ -105,13 +153,3 @@ def base_name(settings: Mapping[str, Any] | Settings) -> str:
 def of_bases(keys: Sequence[str]) -> bool:
     """Whether a sweep over these parameters compares bases."""
     return any(key in (f"{BASE}hub", f"{BASE}folder") for key in keys)
-
-
-def _score(entry: Entry, metric: str) -> Score | None:
-    return entry.scores.get(Key(AFTER, "", metric))
-
-
-def _rank(entry: Entry, metric: str) -> float:
-    score = _score(entry, metric)
-    assert score
-    return score.value if score.lower else -score.value

@@ -23,10 +23,15 @@ SCRIPTS = ("columns.js", "query.js", "table.js", "difference.js", "scales.js", "
 
 def write_page(all_runs: Sequence[Run]) -> None:
     """Write data/report/runs.html."""
+    write_text(PATHS.runs, html(page_data(all_runs)))
+    forget(all_runs)
+
+
+def html(data: dict[str, Any]) -> str:
+    """The page of what `page_data` gives."""
     body = (PARTS / "runs.html").read_text(encoding="utf-8")
     script = script_of(*(PARTS / name for name in SCRIPTS))
-    write_text(PATHS.runs, document(f"Runs · {Path.cwd().name}", body, script=script, data=page_data(all_runs)))
-    forget(all_runs)
+    return document(f"Runs of {data['project']}", body, script=script, data=data)
 
 
 def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
@@ -72,7 +77,9 @@ def _run(run: Run) -> dict[str, Any]:
         "who": run.who,
         "when": run.when,
         "address": run.address if run.address.startswith(("http://", "https://")) else "",
-        "report": f"{PATHS.pages.name}/{quote(run.name)}/{PATHS.page.name}" if _own(run.name) and report.is_file() else "",
+        "report": f"{PATHS.pages.name}/{quote(run.name)}/{PATHS.page.name}"
+        if _own(run.name) and report.is_file()
+        else "",
         "verdict": run.verdict,
         **known,
         "score": [decision[name] for name in ("value", "low", "high")] if decision else None,

@@ -11,7 +11,9 @@ from typing import Any
 from flows.history.registry import model
 from flows.system.git import git
 
-FIELDS = "%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(taggername)%00%(taggerdate:iso-strict)%00%(contents)%01"
+FIELDS = (
+    "%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(taggername)%00%(taggerdate:iso-strict)%00%(contents)%01"
+)
 ASSIGNMENT = re.compile(r"(?P<stage>[^#!]+)(?P<revoked>!?)#(?P<number>\d+)")
 
 

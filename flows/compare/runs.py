@@ -1,6 +1,5 @@
 """All runs that git keeps: commits of this branch, and experiments, in which dvc.lock changed."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from flows.bridge import LOCK, names, scan
 from flows.compare.scores import Scores, from_comparison
 from flows.history.committed import as_decision, as_object, as_settings, files_at
 from flows.params.diff import parameters
+from flows.results import durations
 from flows.system.git import git
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
@@ -17,7 +17,10 @@ from tasks.core.paths import PATHS
 MOST = 2_000
 """Runs that are read, the newest first."""
 
-FORMAT = "%H%x00%P%x00%s%x00%an%x00%aI%x00%(trailers:key=Page,valueonly,separator=%x20)%x00%(trailers:key=Took,valueonly,separator=%x20)"
+FIELDS = (
+    "%H", "%P", "%s", "%an", "%aI",
+    *(f"%(trailers:key={name},valueonly,separator=%x20)" for name in ("Page", durations.TRAILER)),
+)  # fmt: skip
 """Of a commit: its hash, those before it, subject, author, date, and what a deployed run wrote below its message."""
 
 TRAINING = ("train", "align")
@@ -80,9 +83,11 @@ class Run:
 def runs(most: int = MOST) -> list[Run]:
     """The newest runs first. Raises `MachineError` where there is none."""
     experiments = names()
-    log = git("log", f"-{most}", "--date-order", f"--format={FORMAT}", "HEAD", "--stdin", "--", str(LOCK),
+    log = git("log", f"-{most}", "--date-order", f"--format={'%x00'.join(FIELDS)}", "HEAD", "--stdin", "--", str(LOCK),
               text="".join(f"{commit}\n" for commit in experiments))  # fmt: skip
-    heads = [line.split("\0") for line in log.split("\n")] if log else []  # a subject may hold what `splitlines` ends at
+    heads = (
+        [line.split("\0") for line in log.split("\n")] if log else []
+    )  # a subject may hold what `splitlines` ends at
     if not heads:
         raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
     settings = _settings({commit for head in heads for commit in (head[0], *head[1].split()[:1])})
@@ -90,7 +95,7 @@ def runs(most: int = MOST) -> list[Run]:
     files = files_at([head[0] for head in heads], paths)
     result = []
     for (commit, before, subject, who, when, address, took), texts in zip(heads, files, strict=True):
-        run = Run(experiments.get(commit, subject), commit, who, when, address, seconds=_seconds(took))
+        run = Run(experiments.get(commit, subject), commit, who, when, address, seconds=durations.in_trailer(took))
         try:
             decision, comparison, lock = _readable(texts)
             run.outs = scan(lock)
@@ -102,21 +107,19 @@ def runs(most: int = MOST) -> list[Run]:
         except MachineError as error:  # of a commit that nobody can mend, among others that can be shown
             run.changed = [str(error)]
         result.append(run)
-    share_seconds(result)
+    share_seconds(result, durations.kept())
     return result
 
 
-def share_seconds(all_runs: list[Run]) -> None:
+def share_seconds(all_runs: list[Run], known: dict[durations.Key, float]) -> None:
     """Give each run the seconds of those stages whose outputs another run made: a model costs what it cost once."""
-    known = {(stage, key): seconds for run in all_runs for stage, seconds in run.seconds.items() if (key := _key(run, stage))}
+    known = known | {
+        durations.key(stage, run.outs.get(stage, {})): run.seconds[stage] for run in all_runs for stage in run.seconds
+    }
     for run in all_runs:
-        for stage in run.outs:
-            if stage not in run.seconds and (stage, key := _key(run, stage)) in known:
-                run.seconds[stage] = known[stage, key]
-
-
-def _key(run: Run, stage: str) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(run.outs.get(stage, {}).items()))
+        for stage, outs in run.outs.items():
+            if outs and stage not in run.seconds and (key := durations.key(stage, outs)) in known:
+                run.seconds[stage] = known[key]
 
 
 def flat(values: Mapping[Any, Any], prefix: str = "") -> Settings:
@@ -156,16 +159,3 @@ def _readable(texts: list[str | MachineError]) -> Iterator[str]:
         if isinstance(text, MachineError):
             raise text
         yield text
-
-
-def _seconds(text: str) -> dict[str, float]:
-    """Seconds by stage, as a commit's message has them; nothing where it says something else."""
-    try:
-        values = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {}
-    return {
-        str(stage): float(seconds)
-        for stage, seconds in (values.items() if isinstance(values, dict) else ())
-        if isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
-    }

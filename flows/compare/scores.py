@@ -52,7 +52,7 @@ def from_numbers(numbers: Mapping[str, float], candidates: tuple[str, ...]) -> S
     """The same for `candidates`, of numbers by their dotted paths: names may hold dots themselves."""
     document: dict[str, Any] = {"candidates": {}, "benchmarks": {}}
     for candidate in candidates:
-        own = {path: value for path, value in _below(f"candidates.{candidate}.", numbers)}
+        own = dict(_below(f"candidates.{candidate}.", numbers))
         metrics = {path.rpartition(".")[0] for path in own if not path.startswith("slices.") and _leaf(path)}
         top = document["candidates"].setdefault(candidate, {"slices": {}})
         for path, value in own.items():

@@ -36,6 +36,11 @@ class State:
         return self.state / "answers"
 
     @property
+    def durations(self) -> Path:
+        """How long stages took that ran on this machine, a line each."""
+        return self.state / "durations.jsonl"
+
+    @property
     def worktrees(self) -> Path:
         """Checkouts of deployed runs, a folder each, with their locks."""
         return self.state / "runs"
