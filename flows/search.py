@@ -58,7 +58,7 @@ def space(assignments: list[str]) -> dict[str, list[Any] | Range]:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip() or not text.strip():
             raise SettingsError(f"{assignment}: expected KEY=VALUE,VALUE,... or KEY=LOW..HIGH.")
-        low, dots, high = text.partition("..")
+        low, dots, high = text.partition("..") if "/" not in text else ("", "", "")  # ../bases/a is a folder
         try:
             choices[key] = Range(_number(low), _number(high)) if dots else list(parse(f"[{text}]", "safe"))
         except ValueError as error:

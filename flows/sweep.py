@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -18,8 +18,9 @@ from prefect.deployments import run_deployment
 from prefect.runtime import deployment, flow_run
 from prefect.states import Cancelling
 
+from flows.compare.leaderboard import Leaderboard, cells, of_bases, of_trials
 from flows.deploy.own_slot import OwnSlot
-from flows.params.model import nested
+from flows.params.model import model, nested
 from flows.results.scores import HALF_WAY, NUMBERS
 from flows.run.policies import operation
 from flows.run.pruning import PruningRule
@@ -32,7 +33,7 @@ from flows.worktree.zombies import claim_flow_run
 from tasks.charts.parallel import parallel_chart
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS, Paths
-from tasks.core.settings import hint
+from tasks.core.settings import hint, load
 
 DEPLOYMENT = "finetune/temper"
 POLL = 1.0
@@ -55,6 +56,15 @@ class Trial:
     score: float | None = None
 
 
+class Swept(NamedTuple):
+    """What a sweep gave."""
+
+    rows: list[dict[str, Any]]
+    """Trials, the best first, with values and score."""
+    board: Leaderboard | None
+    """Bases side by side; None for a sweep over something else."""
+
+
 @flow(name="sweep")
 def sweep(
     values: list[str],
@@ -66,7 +76,7 @@ def sweep(
     stop_hopeless: bool = True,
     revision: str = "HEAD",
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> Swept:
     """Run `finetune` for many values of params.yaml, and say which did best.
 
     Workers carry the trials out, wherever they are; where this is a deployed run, one at a time in its own slot.
@@ -116,9 +126,12 @@ def sweep(
             for trial in running:
                 client.set_flow_run_state(trial.run.id, Cancelling(message="the sweep was ended"), force=True)
             raise
-    rows = _table(done, maximize)
-    retry(lambda: _publish(rows, metric))
-    return rows
+    rows, board = _table(done, maximize), None
+    if done and of_bases(list(done[0].values)):
+        price = load(model(), Paths(home()).params).machine.price
+        board = of_trials([(trial.run.name, trial.values, trial.numbers) for trial in done], metric, maximize, price)
+    retry(lambda: _publish(rows, metric, board))
+    return Swept(rows, board)
 
 
 def _check(client: SyncPrefectClient) -> None:
@@ -188,7 +201,9 @@ def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _publish(rows: list[dict[str, Any]], metric: str) -> None:
+def _publish(rows: list[dict[str, Any]], metric: str, board: Leaderboard | None) -> None:
+    if board:
+        create_table_artifact(key="leaderboard", table=cells(board), description="Bases by task, base and tuned.")
     create_table_artifact(key="sweep", table=rows, description=f"Trials, the best first, by {metric}.")
     values = [{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows]
     create_markdown_artifact(

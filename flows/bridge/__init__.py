@@ -9,10 +9,10 @@ command.
 from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, stage_key
 from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
-from flows.bridge.lockfile import LOCK, Item, StageRecord, parse
+from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
 from flows.bridge.refusals import unclosed
-from flows.bridge.repo import cache, cached_file, remotes, sort_lockfile
+from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
 from flows.bridge.storage.restore import upload
 from flows.bridge.survey import StageStatus, chosen, missing, survey, upstream
 
@@ -25,6 +25,7 @@ __all__ = [
     "StageStatus",
     "cache",
     "cached_file",
+    "cached_files",
     "checkout_inputs",
     "chosen",
     "configure_worktree",
@@ -38,6 +39,7 @@ __all__ = [
     "remotes",
     "remove_stale_locks",
     "save",
+    "scan",
     "sort_lockfile",
     "stage_key",
     "survey",

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,11 +146,23 @@ def cached_file(md5: str, name: str, owner: str) -> Path | None:
     Both are read. Raises `MachineError`, which names the folder `owner`, where one is damaged.
     """
     with opened() as repo, locked(repo), looking_at(repo, owner):
-        objects, path = repo.cache.local, None
-        if objects.whole(md5):
-            entries = json.loads(Path(objects.oid_to_path(md5)).read_text())
-            oid = next(entry["md5"] for entry in entries if entry["relpath"] == name)
-            path = Path(objects.oid_to_path(oid)) if objects.whole(oid) else None
+        path = _in_cache(repo, md5, name)
         if lines := damages(repo):
             raise MachineError(" ".join(lines))
         return path
+
+
+def cached_files(folders: Iterable[str], name: str) -> dict[str, Path]:
+    """Where DVC's cache keeps the file `name` of folders, by their hashes; those that it lacks are left out."""
+    with opened() as repo, locked(repo), looking_at(repo, name):
+        paths = {md5: _in_cache(repo, md5, name) for md5 in folders}
+    return {md5: path for md5, path in paths.items() if path}
+
+
+def _in_cache(repo: Repo, md5: str, name: str) -> Path | None:
+    objects = repo.cache.local
+    if not objects.whole(md5):
+        return None
+    entries = json.loads(Path(objects.oid_to_path(md5)).read_text())
+    oid = next((entry["md5"] for entry in entries if entry["relpath"] == name), None)
+    return Path(objects.oid_to_path(oid)) if oid and objects.whole(oid) else None

@@ -12,7 +12,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.bridge import LOCK
 from flows.plan.estimate import actual_usage
-from flows.results import pages
+from flows.results import durations, pages
 from flows.results.scores import NUMBERS, equivalence, numbers, rows
 from flows.run.progress import CURVES, NAMES, picture, show_markdown
 from flows.run.run import Run
@@ -31,13 +31,16 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
     `name` is the run's, `experiment` what it was saved as; "" for a run in a checkout, or one that failed. `folder` is
     that of the project, where its page is kept; by default the current one.
     """
+    durations.keep(folder or Path.cwd(), run.outcomes)
     page = None if run.failed else pages.write(folder or Path.cwd(), name, experiment)
     table = _run(run, experiment, page)
     create_markdown_artifact(key="run", markdown=table, description="How each stage became current.")
     if PATHS.comparison.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
         if not run.failed:  # else they are those of the revision
-            create_table_artifact(key=NUMBERS, table=numbers(), description="Every number of the comparison.")
+            create_table_artifact(
+                key=NUMBERS, table=numbers(run.outcomes), description="Every number of the comparison."
+            )
     trained = [name for name, outcome in run.outcomes.items() if name in TRAINING and outcome.how == "ran"]
     if price := actual_usage(trained):
         create_table_artifact(key="price", table=price, description="What training was foretold to take, and took.")

@@ -1,9 +1,11 @@
 """What the terminal and the UI show of the scores and of the proofs that models are what they should be."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flows.bridge import Outcome
+from flows.results import durations
 from flows.run.pruning import half_way
 from tasks.core.paths import PATHS
 
@@ -19,8 +21,9 @@ MEASURES = {
 }
 """Keys of merge.json and quantization.json, and their titles."""
 
-NUMBERS, HALF_WAY = "numbers", "loss half way"
-"""The artifact with all numbers of a run, and what the training loss half way is called there."""
+NUMBERS, HALF_WAY, SECONDS = "numbers", "loss half way", "seconds."
+"""The artifact with all numbers of a run; what the training loss half way is called there; and what the seconds of a
+stage begin with."""
 
 
 def rows() -> list[dict[str, Any]]:
@@ -46,11 +49,15 @@ def rows() -> list[dict[str, Any]]:
     return table
 
 
-def numbers() -> list[dict[str, Any]]:
-    """One row a number of the comparison, by its dotted path, as sweeps name it; and the training loss half way."""
-    table = [{"number": path, "value": value} for path, value in _leaves(json.loads(PATHS.comparison.read_text()))]
-    loss = half_way()
-    return table if loss is None else [*table, {"number": HALF_WAY, "value": loss}]
+def numbers(outcomes: Mapping[str, Outcome] | None = None) -> list[dict[str, Any]]:
+    """One row a number of the comparison, by its dotted path, as sweeps name it; the training loss half way; and the
+    seconds that each stage took which ran.
+    """
+    values = dict(_leaves(json.loads(PATHS.comparison.read_text())))
+    if (loss := half_way()) is not None:
+        values[HALF_WAY] = loss
+    values |= {f"{SECONDS}{stage}": seconds for stage, seconds in durations.ran(outcomes or {}).items()}
+    return [{"number": path, "value": value} for path, value in values.items()]
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:

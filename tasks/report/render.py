@@ -192,7 +192,11 @@ def comparison(results: RunResults) -> dict[str, Any]:
         "candidates": {
             key: {**scores["metrics"], "slices": scores["slices"].get("slice", {})}
             for key, scores in results.scores.items()
-        }
+        },
+        "benchmarks": {
+            key: {task: benchmark["metrics"] for task, benchmark in tasks.items()}
+            for key, tasks in results.benchmarks.items()
+        },
     }
 
 

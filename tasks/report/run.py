@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from tasks.core import numbers
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
+from tasks.pages.document import head
 from tasks.report import classes, figures, predictions, render
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
@@ -60,6 +61,7 @@ def page(settings: Settings, results: RunResults) -> str:
     return _render(
         "report.html.jinja",
         autoescape=True,
+        head=Markup(head(settings.title)),
         settings=settings,
         results=results,
         summary=render.summary(results),

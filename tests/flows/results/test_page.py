@@ -14,16 +14,10 @@ import pytest
 
 from benchmarks.server import ask
 from flows.server import credentials
+from tests.browser import CHROMIUM, FLAGS, WITHOUT
 from tests.flows.project import STAGES, Toy, states, until
 
-CHROMIUM = shutil.which("chromium")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)")
-
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 
 PATIENCE = 30_000.0
 """Milliseconds until something that does not appear counts as missing."""
