@@ -100,6 +100,10 @@ NAMES = [
     Private(TRL, "trl.trainer.rloo_trainer", "RLOOTrainer._tokenize_prompts"),
     Private(TRL, "trl.trainer.grpo_trainer", "GRPOTrainer._get_per_token_logps_and_entropies"),
     Private(TRL, "trl.trainer.rloo_trainer", "RLOOTrainer._get_per_token_logps_and_entropies"),
+    *(
+        Private(TRL, "trl.trainer.rloo_trainer", f"RLOOTrainer.{name}")
+        for name in ("_generate", "_generate_and_score_completions", "_calculate_rewards", "_compute_loss", "_metrics")
+    ),
     Private(TRL, "trl.experimental.online_dpo", "OnlineDPOTrainer._generate"),
     Private(TRL, "trl.experimental.online_dpo", "OnlineDPOTrainer._forward"),
     Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._metrics"),

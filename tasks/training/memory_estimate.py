@@ -55,11 +55,12 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
     the memory that is there; what more would take is extrapolated.
     """
     model = trainer.model
-    trained = [value for value in model.parameters() if value.requires_grad]
+    beside = tuple(getattr(trainer, "beside", ()))
+    trained = [value for value in (*model.parameters(), *beside) if value.requires_grad]
     weights = sum(local(value).numel() for value in trained)
     shared = sum(value.numel() for value in trained) > weights
     whole = not hasattr(model, "peft_config")
-    saved = 4 * (sum(local(value).numel() for value in model.parameters()) if whole else weights)
+    saved = 4 * (sum(local(value).numel() for value in (*model.parameters(), *beside)) if whole else weights)
     held, checkpoints = state_bytes(settings.optimizer), checkpoints_kept(settings)
     gradients = sum(local(value).numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
@@ -98,6 +99,8 @@ def measure_pass(trainer: Any, forward: Callable[[int], Any], count: int) -> int
     del loss
     most = peak()
     model.zero_grad(set_to_none=True)
+    for weight in getattr(trainer, "beside", ()):  # trained, and no part of the model
+        weight.grad = None
     model.train(training)
     put_back(model)
     release_cache()

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flows.history.runs import runs
 
 from flows.bridge import parse
 from flows.history.committed import decision_at, file_at, object_at, settings_at
-from flows.history.runs import runs
 from flows.history.snapshot import Snapshot
 from tasks.core.errors import MachineError
 
