@@ -22,8 +22,8 @@ from tasks.merge.adapter import Adapter
 from tasks.merge.combine import Combine, combine_adapters
 from tasks.merge.folder import save_beside
 from tasks.merge.layers import OffloadedModel
-from tasks.merge.plan import misfit, plan
 from tasks.merge.models import combined_source
+from tasks.merge.plan import misfit, plan
 from tasks.merge.source import Quantization, Source, pass_through, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
 from tasks.models.equivalence import logits

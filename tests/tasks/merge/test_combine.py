@@ -33,7 +33,8 @@ def by_peft(paths: Paths, combine: Combine) -> Any:
     tuned.load_adapter(paths.adapters / "other", "other")
     torch.manual_seed(combine.seed)
     tuned.add_weighted_adapter(
-        ["default", "other"], list(combine.weights.values()), "both", combination_type="cat" if combine.method == "linear" else combine.method,
+        ["default", "other"], list(combine.weights.values()), "both",
+        combination_type="cat" if combine.method == "linear" else combine.method,
         density=combine.density, svd_rank=combine.rank, svd_full_matrices=False,
     )  # fmt: skip
     tuned.set_adapter("both")
