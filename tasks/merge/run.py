@@ -10,12 +10,13 @@ from tasks.core.files import write_json, written
 from tasks.core.numbers import shown
 from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
-from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
+from tasks.merge.combine import TRAINED, adapter_folders, check_combinable, other_adapters
 from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
 from tasks.merge.trained import MergeOptions, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
+from tasks.models.adapter_files import training_record
 from tasks.models.equivalence import Difference, compare, digits, probes
 from tasks.models.foreign import foreign
 from tasks.models.loading import load_tokenizer
@@ -85,11 +86,13 @@ def _adapter(paths: Paths, record: dict[str, Any]) -> Adapter | None:
 def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adapter | None) -> MergeOptions:
     """Raises `InputError` and `ModelError` where adapters cannot be combined as the settings ask."""
     if adapter is None:
-        if settings.combine:
-            raise ModelError(
-                f"{paths.trained}: every weight was tuned, so there is no adapter; set merge.combine to null."
-            )
-        return MergeOptions()
+        if settings.combine is None:
+            return MergeOptions()
+        models = other_adapters(settings.combine, paths.adapters)
+        for folder in models.values():
+            if training_record(folder).base not in (None, record["sha256"]):
+                raise ModelError(f"merge.combine.weights: {folder} was tuned from another base; leave it out.")
+        return MergeOptions(combine=settings.combine, models=models)
     quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
     recorded = trained_on("auto", settings.double_quant, paths.trained)
     reference = recorded if (paths.trained / "training.json").is_file() else quantization

@@ -191,7 +191,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
             "params.yaml: clean.privacy.phone_regions: XX is no country with a plan of telephone numbers",
             "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
             "worth.py: align.rewards.0.name: there is no such file; put it there.",
-            "merge.combine.weights: data/adapters/other is no adapter; there are: none.",
+            "merge.combine.weights: data/adapters/other is neither an adapter nor a model; there are: none.",
             "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
         ),
         faults,
