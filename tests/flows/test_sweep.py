@@ -119,7 +119,7 @@ def test_trials_are_judged_by_what_their_runs_published() -> None:
 
 def test_what_no_trial_can_come_to_is_refused_before_the_first(toy: Toy) -> None:
     """By the settings of each trial at its start, the last one's too; of the working tree they know nothing."""
-    toy.set("evaluate.metrics=[{kind: token_f1}]")
+    toy.set("evaluate.metrics=[{kind: f1}]")
     metric = "candidates.merged.exact_match.value"
 
     def refused(*values: str, metric: str = metric) -> None:

@@ -32,8 +32,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(elsewhere.time, "sleep", clock.sleep)
-    monkeypatch.setattr(elsewhere.time, "monotonic", lambda: clock.now)
+    monkeypatch.setattr("flows.run.elsewhere.time.sleep", clock.sleep)
+    monkeypatch.setattr("flows.run.elsewhere.time.monotonic", lambda: clock.now)
     monkeypatch.setattr("flows.server.retry.sleep", clock.sleep)
     monkeypatch.setattr("flows.server.retry.monotonic", lambda: clock.now)
     return clock
