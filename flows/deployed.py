@@ -17,6 +17,7 @@ from flows.plan.preflight import LOCKED, check_stage_settings, quick
 from flows.results import artifacts, durations, pages
 from flows.results.decision import sentence
 from flows.run.elsewhere import Elsewhere
+from flows.run.heartbeat import beating
 from flows.run.policies import operation
 from flows.run.pruning import STOPPED, PruningRule
 from flows.run.run import Run
@@ -66,7 +67,8 @@ def run_isolated(
     """
     log_failures_once()
     try:
-        return _run(settings, revision, force, jobs, pruning, prepare, conclude)
+        with beating():
+            return _run(settings, revision, force, jobs, pruning, prepare, conclude)
     except TemperError as error:
         get_run_logger().error("%s", error, exc_info=error)
         return Failed(message=str(error), data=error)

@@ -77,6 +77,16 @@ def trials(method: Method, choices: Space, count: int, seed: int, maximize: bool
     return _Optuna(choices, count, seed, maximize)
 
 
+def foreseen(method: Method, choices: Space, count: int, seed: int) -> Iterator[Values]:
+    """The values of all trials that are known before the first one ends; where Optuna proposes them, a first one."""
+    if method == "optuna":
+        yield {key: choice.low if isinstance(choice, Range) else choice[0] for key, choice in choices.items()}
+        return
+    listed = trials(method, choices, count, seed, maximize=True)
+    while (values := listed.propose()) is not None:
+        yield values
+
+
 class _Listed:
     def __init__(self, values: Iterator[Values]) -> None:
         self._values = values

@@ -6,7 +6,7 @@ does not document, and this package relies on, was read in DVC 3.67; tests/flows
 command.
 """
 
-from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, stage_key
+from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, shared, stage_key
 from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
 from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
@@ -40,6 +40,7 @@ __all__ = [
     "remove_stale_locks",
     "save",
     "scan",
+    "shared",
     "sort_lockfile",
     "stage_key",
     "survey",

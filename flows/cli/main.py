@@ -254,11 +254,11 @@ def _card(size: str, ram: str) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     from flows.plan import preflight
-    from flows.plan.plan import as_json, as_text, plan
+    from flows.plan.plan import as_json, as_text, asked, plan
 
     preflight.project()
     preflight.quick()
-    steps = plan()
+    steps = asked(plan())
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
     return 0
 

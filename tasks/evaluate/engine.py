@@ -8,7 +8,7 @@ Shapes: `B` rows of a batch, `T` tokens, `V` vocabulary. Ids and masks are (B, T
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers import StoppingCriteriaList
@@ -17,6 +17,7 @@ from tasks.chat.reasoning import Markers, ReasoningReader
 from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.evaluate.answer_store import AnswerStore
 from tasks.evaluate.batches import batches
+from tasks.evaluate.settings import Settings
 from tasks.evaluate.shared_prompt import shared_likelihoods
 from tasks.evaluate.stops import Stop, cut_at_stop
 
@@ -81,6 +82,27 @@ class Engine:
         self.reader = ReasoningReader.of(tokenizer)
         self._specials = token_pattern(special_tokens(tokenizer))
         self._trims_logits = "logits_to_keep" in inspect.signature(plain.forward).parameters
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        model: Any,
+        tokenizer: Any,
+        context: int,
+        store: AnswerStore,
+        carried_out: CarriedOut | None = None,
+    ) -> Self:
+        """An engine with the batches of the section `evaluate`."""
+        return cls(
+            model,
+            tokenizer,
+            context=context,
+            batch_size=settings.batch_size,
+            batch_tokens=settings.batch_tokens,
+            store=store,
+            carried_out=carried_out,
+        )
 
     def answers(
         self, prompts: list[Ids], max_new_tokens: int, report: Callable[[int], None], stops: tuple[str, ...] = ()

@@ -178,17 +178,11 @@ def ask_model(
             f"{paths.clean / 'test.parquet'}: none of {len(held_out)} rows fits into the model's context of {context} "
             f"tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the rows."
         )
-    engine = Engine(
-        model,
-        tokenizer,
-        context=context,
-        batch_size=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-        store=AnswerStore(
-            paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), context])
-        ),
-        carried_out=carried_out(machinery, model, Origin(candidate, settings, folders, context)),
+    store = AnswerStore(
+        paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), context])
     )
+    work = carried_out(machinery, model, Origin(candidate, settings, folders, context))
+    engine = Engine.of(settings, model, tokenizer, context, store, work)
     results = CandidateAnswers(
         questions,
         *ask_all(held_out, questions, settings.metrics, classes, engine, max_new_tokens, candidate, whole),

@@ -86,12 +86,4 @@ def _loaded(
         tokenizer = candidates.chat_tokenizer(folders[-1])
         model = candidates.load(candidate, settings, folders, tokenizer)
         store = AnswerStore(Path(place) / "answers", "0" * 32)  # nothing is ever asked of it
-    engine = Engine(
-        model,
-        tokenizer,
-        context=context,
-        batch_size=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-        store=store,
-    )
-    return engine.compute
+    return Engine.of(settings, model, tokenizer, context, store).compute

@@ -13,6 +13,8 @@ from typing import Any
 
 from tasks.core.errors import MachineError
 from tasks.core.paths import Paths
+from tasks.engine import ready
+from tasks.engine.settings import Machine
 from tasks.models.sent import packed, unpack
 from tasks.teacher.errors import FatalError
 from tasks.teacher.local import LocalBackend, local_name
@@ -39,6 +41,8 @@ class SpreadBackend:
         self._cores = settings.threads or torch.get_num_threads()
         self._work = Sent(settings.model_copy(update={"threads": self._cores}))
         self._held = ExitStack()
+        if faults := list(ready.faults(Machine(engine="ray", address=where.address))):
+            raise FatalError("\n".join(faults).removesuffix("."), "machine")  # Ray itself would try for minutes
         try:
             self._cluster = self._held.enter_context(connected(where.address, Paths(where.root)))
         except MachineError as error:
