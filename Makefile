@@ -29,8 +29,11 @@ LOCKED := sed -E '/^(cuda|nvidia|triton)/d; / or /!{/sys_platform == .(win32|ems
 # Tests wait for servers and children for a part of their time: one more than there are cores keeps the cores busy.
 WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 
+QUICK := tests/tasks/core tests/tasks/rows tests/tasks/chat tests/tasks/decide tests/tasks/dedup tests/tasks/teacher \
+	tests/flows/params tests/flows/bridge/test_refusals.py tests/test_house.py tests/test_packaging.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test lint bench lock
+.PHONY: help setup run ui test quick lint bench lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +48,10 @@ ui: $(VENV)/.run .state ## start a local Prefect server and say where its page i
 
 test: $(VENV)/.dev .state ## run the tests
 	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
+
+# make quick VENV=.venv/other PYTHON=3.13 runs it with another Python, in an environment of its own.
+quick: $(VENV)/.dev .state ## run the quick part of the tests: what differs first with another Python
+	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile $(QUICK)
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .

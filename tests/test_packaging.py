@@ -47,7 +47,7 @@ def locked(name: str, python: str = "") -> dict[str, str]:
     pins = [Requirement(line) for line in lines]
     there = {"python_version": python, "python_full_version": f"{python}.9"} if python else {}
     here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate(there)]
-    versions = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in here}
+    versions: dict[str, str] = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in here}
     assert len(versions) == len(here), f"{name} has two versions of one distribution for one machine"
     return versions
 

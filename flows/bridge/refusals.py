@@ -165,7 +165,7 @@ def _side_by_side(document: Any, entry: tuple[Any, ...]) -> bool:
 def _fault(path: Path, document: Any, location: tuple[Any, ...], one: Invalid) -> str:
     where, key, message = _place(path, location), _key(location), one.error_message
     if message == "extra keys not allowed":
-        known = [str(name) for name in _known(path, document, location[:-1])]
+        known = _known(path, document, location[:-1])
         return f"{where}: unknown key '{key}'; {hint(str(location[-1]), known) if known else 'remove it.'}"
     if message == "required key not provided":
         return f"{where}: the key '{key}' is missing; add it."
@@ -176,17 +176,20 @@ def _fault(path: Path, document: Any, location: tuple[Any, ...], one: Invalid) -
     return f"{where}: {key or 'the file'}{shown}: {message}."
 
 
-def _known(path: Path, document: Any, location: tuple[Any, ...]) -> Collection[Any]:
+def _known(path: Path, document: Any, location: tuple[Any, ...]) -> list[str]:
     """The keys that DVC knows at `location`."""
-    if path.name != PATHS.pipeline.name:
-        return OUTPUT if location[:1] == ("outs",) and len(location) == 2 else () if location else SINGLE_STAGE_SCHEMA
-    if not location:
-        return MULTI_STAGE_SCHEMA
+    keys: Iterable[Any] = ()
     below = location[3:] if location[2:3] == ("do",) else location[2:]
-    if location[0] == "stages" and len(location) > 1 and not below:
+    if path.name != PATHS.pipeline.name:
+        keys = SINGLE_STAGE_SCHEMA if not location else OUTPUT if location[0] == "outs" and len(location) == 2 else ()
+    elif not location:
+        keys = MULTI_STAGE_SCHEMA
+    elif location[0] == "stages" and len(location) > 1 and not below:
         many = not location[2:] and {"foreach", "do"} & set(_value(document, location) or ())
-        return FOREACH_IN if many else STAGE_DEFINITION
-    return OUT_PSTAGE_DETAILED_SCHEMA[str] if below[:1] in (("outs",), ("metrics",), ("plots",)) else ()
+        keys = FOREACH_IN if many else STAGE_DEFINITION
+    elif below[:1] in (("outs",), ("metrics",), ("plots",)):
+        keys = OUT_PSTAGE_DETAILED_SCHEMA[str]
+    return list(map(str, keys))
 
 
 def _unresolved(error: ResolveError) -> str:

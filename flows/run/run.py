@@ -144,7 +144,7 @@ class Run:
     def _work(self, command: Command, log: Any) -> float:
         stage = command.stage
         with self.operation.slots(stage, lambda: self._children.check(stage), log.info), self._slots:
-            log.info("> %s", command.text)
+            log.debug("> %s", command.text)
             self._observer.started(stage)
 
             def progress(state: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """A broken dvc.yaml, dvc.lock, .dvc file or params.yaml is one sentence with file, line and key, whatever is wrong."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ TRACKED = "outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: rows.csv\n"
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("refusals")
-    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(command, cwd=folder, check=True)
     return folder
 
