@@ -50,7 +50,8 @@ def compare_slices(
             rows = (labels == value) & ~np.isnan(one) & ~np.isnan(two)
             if rows.any():
                 comparisons.append(
-                    {"slice": f"{dimension}: {value}", **_compare_scores(one[rows], two[rows], level, resamples)}
+                    {"slice": f"{dimension}: {value}", "better": candidates[name].better[metric]}
+                    | _compare_scores(one[rows], two[rows], level, resamples)
                 )
     for comparison, p in zip(comparisons, holm([comparison["p"] for comparison in comparisons]), strict=True):
         comparison["p_adjusted"] = p
@@ -94,7 +95,8 @@ def compare_with_best(candidate: Candidate, best: Path, metric: str, level: floa
     if not shared:
         return None
     one, two = [mine[row] for row in shared], [earlier[row] for row in shared]
-    return {"candidate": candidate.name, "against": "best", "metric": metric, **compare(one, two, level, resamples)}
+    names = {"candidate": candidate.name, "against": "best", "metric": metric, "better": candidate.better[metric]}
+    return {**names, **compare(one, two, level, resamples)}
 
 
 def _compare_scores(one: Any, two: Any, level: float, resamples: int) -> Comparison:
