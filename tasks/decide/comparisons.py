@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.core.progress import counting
 from tasks.decide.evidence import FREE, Candidate
 from tasks.statistics.paired import compare, holm
 
@@ -24,7 +25,7 @@ def pairs(names: list[str]) -> list[tuple[str, str]]:
 def compare_candidates(candidates: dict[str, Candidate], level: float, resamples: int) -> list[Comparison]:
     """Every pair by every metric; `p_adjusted` holds over all metrics of a pair (Holm)."""
     comparisons = []
-    for name, against in pairs(list(candidates)):
+    for name, against in counting("decide: compared", pairs(list(candidates)), "pairs"):
         family: list[Comparison] = []
         for metric, better in candidates[name].better.items():
             one, two = candidates[name].goodness(metric), candidates[against].goodness(metric)
