@@ -44,7 +44,7 @@ def compare_slices(
 ) -> list[Comparison]:
     """The candidate `name` against the base in each slice; p adjusted over the slices (Holm)."""
     one, two = candidates[name].goodness(metric), candidates["base"].goodness(metric)
-    comparisons = []
+    comparisons: list[Comparison] = []
     for dimension, values in candidates["base"].scores["slices"].items():
         labels = np.array(candidates["base"].columns[dimension], object)
         for value in values:

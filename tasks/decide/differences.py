@@ -45,12 +45,11 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
 def _compared(metric: str, one: list[dict[str, Any]], two: list[dict[str, Any]]) -> str:
     """The same rows of both runs by `metric`; of losses, which have their tokens beside them, the perplexities."""
     scores = [[row[metric] for row in rows] for rows in (one, two)]
-    tokens = [row.get(f"{metric}_tokens") for row in one]
-    is_loss = None not in tokens and sum(tokens) > 0
+    tokens = [row[f"{metric}_tokens"] for row in one if row.get(f"{metric}_tokens") is not None]
+    is_loss = len(tokens) == len(one) and sum(tokens) > 0
     if not is_loss:
         said = {"better": "higher"} | compare(scores[1], scores[0])
-        change, more, less = effect(said), "higher", "lower"
-        start = ""
+        change, more, less, start = effect(said), "higher", "lower", ""
     else:
         goodness = [-np.array(losses, float) * weights(tokens) for losses in scores]
         said = {"better": "lower"} | compare(goodness[1], goodness[0])
