@@ -160,7 +160,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     from flows.cli.progress import Terminal, tables
     from flows.finetune import finetune
     from flows.results.decision import sentence
-    from flows.results.scores import rows
+    from flows.results.scores import legend, rows
     from flows.run.observer import observed_by
     from flows.server import connect
     from flows.worktree.zombies import reap
@@ -190,6 +190,8 @@ def _flow(options: argparse.Namespace, page: str) -> int:
         for block in tables(rows(), console.width):
             console.print()
             console.print(block)
+        for line in legend():
+            console.print(line)
     if decided := sentence():
         console.print()
         console.print(decided)

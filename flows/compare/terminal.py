@@ -9,6 +9,7 @@ from flows.compare.leaderboard import Entry, Leaderboard
 from flows.compare.production import Promotion
 from flows.compare.runs import Run
 from flows.compare.scores import Score
+from tasks.statistics.effect import gained
 from tasks.training.usage import format_duration
 
 WIDTH = 80
@@ -40,7 +41,7 @@ def run_lines(all_runs: Sequence[Run]) -> Iterator[str]:
         score, gain = ABSENT, ABSENT
         if decision := run.decision:
             score = _interval(Score(decision["value"], decision["low"], decision["high"]))
-            gain = f"{decision['gain']:+.3f}"
+            gain = gained(decision["gain"], str(decision.get("better")))
         yield _columns((run.name, run.commit[:8], score, gain, run.verdict), RUN_WIDTHS)
         if run.changed:
             yield f"  {cut('; '.join(run.changed), WIDTH - 2)}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.core.progress import counting
 from tasks.decide.evidence import BEFORE, FREE, Candidate, Scored, scored_rows
 from tasks.rows.columns import class_columns
 from tasks.statistics.macro_f1 import compare_macro_f1, numbered
@@ -30,7 +31,7 @@ def pairs(names: list[str]) -> list[tuple[str, str]]:
 def compare_candidates(candidates: dict[str, Candidate], level: float, resamples: int) -> list[Comparison]:
     """Every pair by every metric; `p_adjusted` holds over all metrics of a pair (Holm)."""
     comparisons = []
-    for name, against in pairs(list(candidates)):
+    for name, against in counting("decide: compared", pairs(list(candidates)), "pairs"):
         family: list[Comparison] = []
         for metric, better in candidates[name].better.items():
             family.append(
@@ -48,14 +49,15 @@ def compare_slices(
 ) -> list[Comparison]:
     """The candidate `name` against the base in each slice; p adjusted over the slices (Holm)."""
     one, two = candidates[name].scored(metric), candidates["base"].scored(metric)
-    comparisons = []
+    comparisons: list[Comparison] = []
     for dimension, values in candidates["base"].scores["slices"].items():
         labels = np.array(candidates["base"].columns[dimension], object)
         for value in values:
             rows = (labels == value) & ~np.isnan(one.values) & ~np.isnan(two.values)
             if rows.any():
                 comparisons.append(
-                    {"slice": f"{dimension}: {value}", **_compare_scores(one.at(rows), two.at(rows), level, resamples)}
+                    {"slice": f"{dimension}: {value}", "better": candidates[name].better[metric]}
+                    | _compare_scores(one.at(rows), two.at(rows), level, resamples)
                 )
     for comparison, p in zip(comparisons, holm([comparison["p"] for comparison in comparisons]), strict=True):
         comparison["p_adjusted"] = p
@@ -101,7 +103,8 @@ def compare_with_best(candidate: Candidate, best: Path, metric: str, level: floa
         return None
     rows, others = (list(part) for part in zip(*pairs, strict=True))
     result = _compare_scores(candidate.scored(metric).at(rows), earlier.at(others), level, resamples)
-    return {"candidate": candidate.name, "against": "best", "metric": metric, **result} if result else None
+    names = {"candidate": candidate.name, "against": "best", "metric": metric, "better": candidate.better[metric]}
+    return {**names, **result} if result else None
 
 
 def _compare_scores(one: Scored, two: Scored, level: float, resamples: int) -> Comparison:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tasks.align.objectives import OBJECTIVES
 from tasks.clean.files import Source, sources
@@ -82,7 +83,13 @@ def _losses(aside: Paths, limit: float, what: str) -> list[str]:
 
 def _put_base(folder: Path, aside: Paths) -> None:
     """Record the base as the stage base does, but for the hashes of its files."""
-    record = {"kind": "folder", "location": str(folder.resolve()), "revision": None, "files": {}, "sha256": ""}
+    record: dict[str, Any] = {
+        "kind": "folder",
+        "location": str(folder.resolve()),
+        "revision": None,
+        "files": {},
+        "sha256": "",
+    }
     aside.base.mkdir(parents=True)
     write_json(aside.base / "base.json", record)
 

@@ -16,6 +16,7 @@ from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
 from tasks.report.plain_trl import plain_trainings
 from tasks.report.settings import Settings
+from tasks.statistics.effect import amount, effect
 from tasks.statistics.p_value import format_p_value
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -138,6 +139,8 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         name=render.display_name,
         number=numbers.shown,
         counted=numbers.counted,
+        effect=effect,
+        detectable=_detectable,
         value=_value,
         cell=_cell,
         size=_size,
@@ -161,3 +164,8 @@ def _size(count: int) -> str:
         if count >= 1000**power:
             return f"{numbers.shown(count / 1000**power, 3)} {unit}"
     return f"{count} bytes"
+
+
+def _detectable(comparison: dict[str, Any]) -> str:
+    """The difference that the rows of `comparison` show; a dash where they are too few to show any."""
+    return "–" if comparison["detectable"] is None else amount(comparison["detectable"], comparison)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from tasks.chat.stops import GENERATION, ordered, save_stop_ids, stop_ids
 from tasks.core.errors import InputError, LossError
 from tasks.core.files import write_json, write_text, written
-from tasks.core.numbers import counted
+from tasks.core.numbers import counted, listed
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine, chosen
@@ -97,7 +97,7 @@ def write(settings: Settings, paths: Paths) -> None:
         print(f"template: {line}")
     for name, audited in splits.items():
         lengths = {key: value for key, value in audited["lengths"].items() if key != "histogram"}
-        print(f"template: {name}: {audited['trained']}, lengths {lengths}")
+        print(f"template: {name}: {listed(audited['trained'])}; lengths: {listed(lengths)}")
         for finding in audited["findings"]:
             line = (
                 f"{finding['severity']}: {finding['check']}: {counted(finding['rows'], 'rows')}: {finding['message']}"

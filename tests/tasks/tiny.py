@@ -350,7 +350,8 @@ def evaluation(
     from tasks.rows.columns import class_columns
     from tasks.statistics.confusion import confusion
 
-    metrics = [Metric.model_validate({"kind": name}) for name in [*scored, *(["classification"] if classes else [])]]
+    names = [*(name for name in scored if not name.endswith("_tokens")), *(["classification"] if classes else [])]
+    metrics = [Metric.model_validate({"kind": name}) for name in names]
     by_class: dict[str, list[Any]] = {}
     if classes:
         right = [float(one == other) for one, other in zip(*classes, strict=True)]
