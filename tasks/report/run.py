@@ -168,4 +168,4 @@ def _size(count: int) -> str:
 
 def _detectable(comparison: dict[str, Any]) -> str:
     """The difference that the rows of `comparison` show; a dash where they are too few to show any."""
-    return "–" if comparison["detectable"] is None else amount(comparison["detectable"], comparison)
+    return "-" if comparison["detectable"] is None else amount(comparison["detectable"], comparison)
