@@ -90,7 +90,13 @@ NAMES = [
     Private(PEFT, "peft.tuners.lora.layer", "ParamWrapper.merge"),
     *(
         Private(TRL, f"trl.experimental.{module}", f"{name}{kind}")
-        for module, name in {"cpo": "CPO", "orpo": "ORPO", "gkd": "GKD", "online_dpo": "OnlineDPO"}.items()
+        for module, name in {
+            "cpo": "CPO",
+            "gmpo": "GMPO",
+            "orpo": "ORPO",
+            "gkd": "GKD",
+            "online_dpo": "OnlineDPO",
+        }.items()
         for kind in ("Config", "Trainer")
     ),
     Private(TRL, "trl.trainer.dpo_trainer", "DPOTrainer._prepare_dataset"),

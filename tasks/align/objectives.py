@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tasks.align.settings import Settings
 
 NOT_OFFERED = {
+    "dapo": "it is a loss of grpo: take grpo with arguments: {loss_type: dapo, epsilon_high: 0.28, num_iterations: 2}",
+    "dr_grpo": "it is a loss of grpo: take grpo with arguments: {loss_type: dr_grpo, scale_rewards: none}",
+    "gspo": "it is grpo with arguments: {importance_sampling_level: sequence, loss_type: grpo, num_iterations: 2}",
+    "reinforce": "rloo is REINFORCE with the other answers to a prompt as its baseline",
     "bco": "trl 1.16 has no BCO any more; take dpo with arguments: {loss_type: bco_pair}",
     "ipo": "it is a loss of dpo: take dpo with arguments: {loss_type: ipo}",
     "xpo": "trl 1.16 has no XPO any more; take online_dpo",
@@ -167,6 +171,15 @@ OBJECTIVES = {
         "tasks.align.sampling:GRPO",
         "trl.trainer.grpo_config:GRPOConfig",
         losses=("dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+        uses_reference=True,
+        grouped=True,
+        uses_rewards=True,
+        check=_whole_groups,
+    ),
+    "gmpo": Objective(
+        "as grpo, by the geometric mean of an answer's probability ratios: steadier where answers are used again",
+        "tasks.align.sampling:GMPO",
+        "tasks.training.private_trl:GMPOConfig",
         uses_reference=True,
         grouped=True,
         uses_rewards=True,

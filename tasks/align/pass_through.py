@@ -48,6 +48,10 @@ ALIGNED: dict[str, tuple[str, ...]] = {
         "entropy_target", "sapo_temperature_neg", "sapo_temperature_pos", "vespo_k_neg", "vespo_k_pos",
         "vespo_lambda_neg", "vespo_lambda_pos",
     ),
+    "gmpo": (
+        *(name for name in _GROUPS if name != "router_aux_loss_coef"), "scale_rewards", "multi_objective_aggregation",
+        "top_entropy_quantile",
+    ),
     "rloo": (*_GROUPS, "normalize_advantages", "reward_clip_range"),
     "ppo": (
         *(name for name in _GROUPS if name not in ("pad_to_multiple_of", "router_aux_loss_coef")),

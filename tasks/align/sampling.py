@@ -24,6 +24,7 @@ from tasks.rows.canonical import IGNORED
 from tasks.training import distributed
 from tasks.training.private_trl import (
     GKDTrainer,
+    GMPOTrainer,
     OnlineDPOTrainer,
     PaddedPrompts,
     PromptIds,
@@ -59,6 +60,10 @@ class Grouped(Ordered, PromptIds, PreparedTrainer):
 
 class GRPO(Grouped, GRPOTrainer):  # type: ignore[misc]
     """Group relative policy optimisation (Shao 2024, arXiv:2402.03300) and what became of it."""
+
+
+class GMPO(Grouped, GMPOTrainer):  # type: ignore[misc]
+    """GRPO with the geometric mean of an answer's probability ratios (Zhao 2025, arXiv:2507.20673)."""
 
 
 class RLOO(Grouped, RLOOTrainer):  # type: ignore[misc]

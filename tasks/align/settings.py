@@ -59,8 +59,8 @@ class Settings(Optimization, Tuning):
     steps: Positive | None = 100
     """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
     batch_size: Positive = 8
-    """Pairs or judged answers a forward pass; for grpo, rloo and ppo answers of the model, `answers` to each prompt;
-    for online_dpo prompts, each with two answers; for gkd rows."""
+    """Pairs or judged answers a forward pass; for grpo, gmpo, rloo and ppo answers of the model, `answers` to each
+    prompt; for online_dpo prompts, each with two answers; for gkd rows."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
     """Peak learning rate, after warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
@@ -70,17 +70,17 @@ class Settings(Optimization, Tuning):
     the mean over its rows, whatever batch_size is: where a loss looks at a whole batch, each row is measured alone."""
     max_start: Annotated[float, Field(gt=0)] = 1e-3
     """Largest reward (absolute, in nats times beta) of an answer in the first step of dpo and kto, and largest
-    divergence (nats) of grpo, rloo, ppo and online_dpo, in which model and reference are the same: so near the loss
-    has to start to its value there, for dpo's sigmoid ln 2."""
+    divergence (nats) of objectives by rewards, in which model and reference are the same: so near the loss has to
+    start to its value there, for dpo's sigmoid ln 2."""
     prompts: Literal["rows", "pairs"] = "rows"
-    """Where prompts and references of grpo, rloo, ppo, online_dpo and gkd come from. rows: the rows that are trained,
-    up to their last answer. pairs: the prompts of pairs, with what was chosen."""
+    """Where prompts and references come from where the model answers. rows: the rows that are trained, up to their
+    last answer. pairs: the prompts of pairs, with what was chosen."""
     rewards: tuple[Reward, ...] = (Reward(kind="exact_match"),)
-    """What an answer is worth to grpo, rloo, ppo and online_dpo; without effect for others."""
+    """What an answer is worth to grpo, gmpo, rloo, ppo and online_dpo; without effect for other objectives."""
     teacher: str | None = None
     """Folder in data/guides of the model that gkd learns from; its tokens have to be those of the base."""
     answers: Annotated[int, Field(ge=2)] = 4
-    """Answers to each prompt that grpo and rloo compare, and ppo learns from; `batch_size` times
+    """Answers to each prompt that grpo, gmpo and rloo compare, and ppo learns from; `batch_size` times
     `gradient_accumulation` is a multiple."""
     answer_tokens: Positive = 64
     """Largest length of an answer of the model, in tokens."""

@@ -7,7 +7,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-EXPERIMENTAL = {"CPO": "cpo", "ORPO": "orpo", "GKD": "gkd", "OnlineDPO": "online_dpo"}
+EXPERIMENTAL = {"CPO": "cpo", "GMPO": "gmpo", "ORPO": "orpo", "GKD": "gkd", "OnlineDPO": "online_dpo"}
 """Modules of `trl.experimental`, which trl may move in any release, by the prefix of the names taken from each."""
 
 
