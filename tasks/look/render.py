@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.core.numbers import counted
+from tasks.core.numbers import counted, shown
 from tasks.look.survey import View
 
 BARS = 12
