@@ -91,7 +91,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     report(len(files), rows=tally.ledger.came)
     if not tally.ledger.came:
         raise InputError(
-            f"{where}: {counted(len(files), 'data files')} without rows; set clean.input to data with rows."
+            f"{where}: no rows in {counted(len(files), 'data files')}; set clean.input to data with rows."
         )
     summary = notes.columns.as_dict()
     for line in lines(summary):
