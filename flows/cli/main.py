@@ -124,7 +124,7 @@ def _run(options: argparse.Namespace) -> int:
 
     def ready() -> None:
         preflight.quick()
-        preflight.check_stage_settings(Path(), options.stages)  # of others who wants some may mend them later
+        preflight.check_stage_settings(Path(), options.stages, tell)  # others may be mended later
 
     gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
     preflight.project()

@@ -46,11 +46,13 @@ def quick() -> None:
         raise MachineError("\n".join(problems))
 
 
-def check_stage_settings(folder: Path, wanted: Sequence[str] = ()) -> None:
+def check_stage_settings(
+    folder: Path, wanted: Sequence[str] = (), tell: Callable[[str], None] = lambda line: None
+) -> None:
     """Raise `MachineError` with what stages would refuse of their settings, of the base and of the first rows.
 
     `wanted`: stages that are to run, with those that they need; by default all. Settings that passed with a base are
-    not asked again: they are on record in `folder`, a project's.
+    not asked again: they are on record in `folder`, a project's. `tell`: told before seconds of silence.
     """
     from tasks.core.settings import PARAMS
     from tasks.models.skeleton import configured_base
@@ -63,6 +65,7 @@ def check_stage_settings(folder: Path, wanted: Sequence[str] = ()) -> None:
     record, whole, state = Paths(folder).accepted, fingerprint(texts), fingerprint([*texts, sorted(needed(wanted))])
     if record.is_file() and record.read_text() in (whole, state):
         return
+    tell("Looking at settings, base and first rows, which takes some seconds; then the stages begin.")
     if problems := _faults_of(partial(_refused, wanted)):
         raise MachineError("\n".join(problems))
     write_text(record, state if wanted else whole)

@@ -90,9 +90,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
             notes.add(piece.notes)
     report(len(files), rows=tally.ledger.came)
     if not tally.ledger.came:
-        raise InputError(
-            f"{where}: {counted(len(files), 'data files')} without rows; set clean.input to data with rows."
-        )
+        raise InputError(f"{where}: no rows in {counted(len(files), 'data files')}; set clean.input to data with rows.")
     summary = notes.columns.as_dict()
     for line in lines(summary):
         print(f"clean: {line}")
