@@ -85,8 +85,8 @@ def histogram(lengths: list[int]) -> Iterator[tuple[str, int]]:
 
 def _labels(labels: Counter[str]) -> Bars:
     ordered = labels.most_common()
-    shown, others = ordered[:BARS], ordered[BARS:]
-    rows = [(" ".join(name.split())[:40] or '""', count) for name, count in shown]
+    first, others = ordered[:BARS], ordered[BARS:]
+    rows = [(" ".join(name.split())[:40] or '""', count) for name, count in first]
     if others:
         rows.append((f"{len(others)} other labels", sum(count for _, count in others)))
     most, least = ordered[0][1], ordered[-1][1]

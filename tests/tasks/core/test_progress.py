@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from tasks.core import progress
 from tasks.core.progress import counting, described, reporter
 
 
 class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr("tasks.core.progress.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture
