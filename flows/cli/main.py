@@ -123,8 +123,7 @@ def _run(options: argparse.Namespace) -> int:
 
     def ready() -> None:
         preflight.quick()
-        if not options.stages:  # who wants some of them may mend the others later
-            preflight.check_stage_settings(Path())
+        preflight.check_stage_settings(Path(), options.stages, tell)  # others may be mended later
 
     gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
     preflight.project()
@@ -160,7 +159,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     from flows.cli.progress import Terminal, table
     from flows.finetune import finetune
     from flows.results.decision import sentence
-    from flows.results.scores import rows
+    from flows.results.scores import legend, rows
     from flows.run.observer import observed_by
     from flows.server import connect
     from flows.worktree.zombies import reap
@@ -189,6 +188,8 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     if PATHS.comparison.exists():
         console.print()
         console.print(table(rows()))
+        for line in legend():
+            console.print(line)
     if decided := sentence():
         console.print()
         console.print(decided)

@@ -12,6 +12,7 @@ from tasks.core.errors import MachineError
 from tasks.core.files import write_text
 from tasks.core.numbers import shown
 from tasks.core.paths import PATHS
+from tasks.statistics.effect import gained
 
 COLUMNS = ("run", "commit", "metric", "score", "95 % interval", "rows", "gain over base", "p", "decision", "changed")
 
@@ -46,10 +47,10 @@ class Line:
             self.name,
             self.revision[:10],
             f"{decision['candidate']} {decision['metric'].replace('_', ' ')}",
-            f"{decision['value']:.4f}",
-            f"{decision['low']:.4f} to {decision['high']:.4f}",
-            str(decision["n"]),
-            f"{decision['gain']:+.4f}",
+            shown(decision["value"]),
+            f"{shown(decision['low'])} to {shown(decision['high'])}",
+            shown(decision["n"]),
+            gained(decision["gain"], str(decision.get("better"))),
             shown(decision["p"]),
             "promoted" if decision["promote"] else f"not promoted: {decision['reason']}",
             "; ".join(self.changed),

@@ -13,7 +13,7 @@ from flows.params.model import Params, model
 from flows.system.process import ask
 from flows.system.resources import available_memory, card_memory
 from tasks.base.ready import form, is_model
-from tasks.core.numbers import duration, shown, storage
+from tasks.core.numbers import counted, duration, shown, storage
 from tasks.core.paths import Paths
 from tasks.core.settings import PARAMS, load
 from tasks.models.record import DERIVED
@@ -136,10 +136,10 @@ def _steps(params: Params, paths: Paths) -> str:
     unit = "packs" if params.template.packing else "rows"
     if train.steps is None and (items := estimate.items(paths.audit)):
         train = resolved("train", train, items)
-    asked = f"{shown(train.epochs)} epochs" if train.epochs else ""
+    asked = f"{shown(train.epochs)} {'epoch' if train.epochs == 1 else 'epochs'}" if train.epochs else ""
     text = f"train: {asked}, in steps of {batch} {unit}"
     if train.steps is not None:
-        text = f"train: {train.steps} steps of {batch} {unit}" + (f", {asked}" if asked else "")
+        text = f"train: {counted(train.steps, 'steps')} of {counted(batch, unit)}" + (f", {asked}" if asked else "")
     if rows := estimate.rows(paths.audit):
         epochs = (
             ""
@@ -147,7 +147,7 @@ def _steps(params: Params, paths: Paths) -> str:
             else f", {train.steps * batch / rows['rows']:.1f} epochs"
         )
         tokens, learned = (f"{rows[name]:,}" for name in ("tokens", "supervised_tokens"))
-        text += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"
+        text += f"{epochs} of {counted(rows['rows'], 'rows')} with {tokens} tokens, {learned} with a loss"
     return text
 
 

@@ -5,7 +5,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,9 @@ DISK = 5 * 2**30
 MEMORY = 2 * 2**30
 """Bytes of available memory below which a run is likely to fail."""
 
+_remarks: list[str] = []
+"""What stages remarked when they were asked last."""
+
 
 def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
@@ -42,24 +46,29 @@ def quick() -> None:
         raise MachineError("\n".join(problems))
 
 
-def check_stage_settings(folder: Path) -> None:
-    """Raise `MachineError` with what stages would refuse of their settings and of the base, which libraries tell.
+def check_stage_settings(
+    folder: Path, wanted: Sequence[str] = (), tell: Callable[[str], None] = lambda line: None
+) -> None:
+    """Raise `MachineError` with what stages would refuse of their settings, of the base and of the first rows.
 
-    Settings that passed with a base are not asked again: they are on record in `folder`, a project's.
+    `wanted`: stages that are to run, with those that they need; by default all. Settings that passed with a base are
+    not asked again: they are on record in `folder`, a project's. `tell`: told before seconds of silence.
     """
     from tasks.core.settings import PARAMS
     from tasks.models.skeleton import configured_base
+    from tasks.stages import needed
 
     files, base = [str(PARAMS), str(LOCK)], configured_base()
     if base is not None:
         files += [str(base[1] / name) for name in ("config.json", "tokenizer_config.json", "chat_template.jinja")]
     texts = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in files]
-    record, state = Paths(folder).accepted, fingerprint(texts)
-    if record.is_file() and record.read_text() == state:
+    record, whole, state = Paths(folder).accepted, fingerprint(texts), fingerprint([*texts, sorted(needed(wanted))])
+    if record.is_file() and record.read_text() in (whole, state):
         return
-    if problems := _faults_of(_refused):
+    tell("Looking at settings, base and first rows, which takes some seconds; then the stages begin.")
+    if problems := _faults_of(partial(_refused, wanted)):
         raise MachineError("\n".join(problems))
-    write_text(record, state)
+    write_text(record, state if wanted else whole)
 
 
 def inputs() -> None:
@@ -82,12 +91,13 @@ def faults() -> list[str]:
 
 
 def notes() -> list[str]:
-    """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name."""
+    """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name; and
+    what `faults` saw in the first rows."""
     from flows.params.model import model
     from tasks.core.settings import PARAMS, outdated
 
     try:
-        return outdated(model(), Path(PARAMS))
+        return [*outdated(model(), Path(PARAMS)), *_remarks]
     except SettingsError:
         return []
 
@@ -190,13 +200,15 @@ def _late_refusals() -> Iterator[str]:
             yield str(error)
 
 
-def _refused() -> Iterator[str]:
+def _refused(wanted: Sequence[str] = ()) -> Iterator[str]:
     """What stages themselves say of their settings, in a process of its own: some need libraries of models for it."""
     from flows.system.process import ask
 
     if _read() is None:
         return
-    for error in ask("tasks.validate").errors:
+    answer = ask("tasks.validate", *wanted)
+    _remarks[:] = filter(None, answer.lines)
+    for error in answer.errors:
         yield from str(error).splitlines()
 
 

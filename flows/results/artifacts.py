@@ -16,6 +16,7 @@ from flows.results import pages
 from flows.results.scores import NUMBERS, equivalence, numbers, rows
 from flows.run.progress import CURVES, NAMES, picture, show_markdown
 from flows.run.run import Run
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 
 LOSSES = {"train": PATHS.loss(PATHS.fitted), "align": PATHS.loss(PATHS.aligned)}
@@ -110,7 +111,7 @@ def _ledger() -> list[dict[str, Any]]:
 def _audit() -> str:
     """The accounts and findings of templating, and rows with ⟦trained tokens⟧ marked."""
     audit = json.loads(PATHS.audit.read_text())
-    lines = [f"At most {audit['max_length']['tokens']} tokens a row ({audit['max_length']['source']})."]
+    lines = [f"At most {counted(audit['max_length']['tokens'], 'tokens')} a row ({audit['max_length']['source']})."]
     lines += ["", "| split | rows | tokens | with loss | p50 | p99 | longest |", "|---|---|---|---|---|---|---|"]
     for split, summary in audit["splits"].items():
         trained, lengths = summary["trained"], summary["lengths"]
@@ -119,7 +120,10 @@ def _audit() -> str:
         lines.append(f"| {split} | {counts} | {ranks} |")
     lines += ["", *(f"- {line}" for line in audit["made_right"].values())]
     for split, summary in audit["splits"].items():
-        lines += [f"- {split}: {one['severity']}: {one['rows']} rows: {one['message']}" for one in summary["findings"]]
+        lines += [
+            f"- {split}: {one['severity']}: {counted(one['rows'], 'rows')}: {one['message']}"
+            for one in summary["findings"]
+        ]
     if PATHS.preview.exists():
         rows = re.findall(r'<div class="row">(.*?)</div>', PATHS.preview.read_text(), re.DOTALL)
         marked = [row.replace("<mark>", "⟦").replace("</mark>", "⟧") for row in rows]

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from flows.run.pruning import half_way
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS
+from tasks.evaluate.metrics.registry import explained
+from tasks.evaluate.settings import Metric
 
 MERGE, QUANTIZATION = "merge.json", "quantization.json"
 """What the stages write of a model beside it."""
@@ -33,14 +36,30 @@ def rows() -> list[dict[str, Any]]:
         score = scores[metric]
         row = {
             "candidate": name,
-            metric.replace("_", " "): f"{score['value']:.3f}",
-            "95 % interval": f"{score['low']:.3f} - {score['high']:.3f}",
-            "rows": score["n"],
+            metric.replace("_", " "): _shown(score, "value"),
+            "95 % interval": f"{_shown(score, 'low')} - {_shown(score, 'high')}",
+            "rows": shown(score["n"]),
         }
         for part, values in scores.get("slices", {}).items():
-            row[part.replace("_", " ")] = f"{values[metric]['value']:.3f}"
+            row[part.replace("_", " ")] = _shown(values[metric], "value")
         table.append(row)
     return table
+
+
+def _shown(score: dict[str, Any], key: str) -> str:
+    """A share with three decimals, so that they stand below each other; a perplexity as it is."""
+    return shown(score[key]) if score.get("better") == "lower" else f"{score[key]:.3f}"
+
+
+def legend() -> list[str]:
+    """What the metrics of the evaluation are, a line each."""
+    if not (file := PATHS.evaluation("base") / "settings.json").is_file():
+        return []
+    try:
+        metrics = [Metric.model_validate(one) for one in json.loads(file.read_text())["metrics"]]
+    except (ValueError, KeyError, TypeError):  # of another version, whose metrics are not those of this one
+        return []
+    return [f"{metric.column.replace('_', ' ')}: {explained(metric)}" for metric in metrics]
 
 
 def numbers() -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ def stretch(rope: Rope, paths: Paths) -> None:
         }  # fmt: skip
         write_json(out / "base.json", scaled)
         write_json(out / "settings.json", settings)
-    print(f"base: {rope.type} by {shown(rope.factor)}: {original} to {length} tokens", flush=True)
+    print(f"base: {rope.type} by {shown(rope.factor)}: {original:,} to {length:,} tokens", flush=True)
 
 
 def stretched(rope: Rope, folder: Path) -> tuple[dict[str, Any], int, int]:

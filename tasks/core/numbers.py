@@ -9,6 +9,7 @@
 """
 
 import math
+from collections.abc import Mapping
 
 PLAIN, LARGEST = 1e-4, 1e15
 """Sizes between which no power of ten is written."""
@@ -50,6 +51,11 @@ def singular(plural: str) -> str:
     if plural.endswith(("ches", "shes", "sses", "xes")):
         return plural[:-2]
     return plural.removesuffix("s")
+
+
+def listed(counts: Mapping[str, float]) -> str:
+    """Numbers by their names: `train 2,350, test 240`."""
+    return ", ".join(f"{name} {shown(count)}" for name, count in counts.items()) or "none"
 
 
 def duration(seconds: float) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.core.progress import counting
 from tasks.decide.evidence import FREE, Candidate
 from tasks.statistics.paired import compare, holm
 
@@ -24,7 +25,7 @@ def pairs(names: list[str]) -> list[tuple[str, str]]:
 def compare_candidates(candidates: dict[str, Candidate], level: float, resamples: int) -> list[Comparison]:
     """Every pair by every metric; `p_adjusted` holds over all metrics of a pair (Holm)."""
     comparisons = []
-    for name, against in pairs(list(candidates)):
+    for name, against in counting("decide: compared", pairs(list(candidates)), "pairs"):
         family: list[Comparison] = []
         for metric, better in candidates[name].better.items():
             one, two = candidates[name].goodness(metric), candidates[against].goodness(metric)
@@ -43,14 +44,15 @@ def compare_slices(
 ) -> list[Comparison]:
     """The candidate `name` against the base in each slice; p adjusted over the slices (Holm)."""
     one, two = candidates[name].goodness(metric), candidates["base"].goodness(metric)
-    comparisons = []
+    comparisons: list[Comparison] = []
     for dimension, values in candidates["base"].scores["slices"].items():
         labels = np.array(candidates["base"].columns[dimension], object)
         for value in values:
             rows = (labels == value) & ~np.isnan(one) & ~np.isnan(two)
             if rows.any():
                 comparisons.append(
-                    {"slice": f"{dimension}: {value}", **_compare_scores(one[rows], two[rows], level, resamples)}
+                    {"slice": f"{dimension}: {value}", "better": candidates[name].better[metric]}
+                    | _compare_scores(one[rows], two[rows], level, resamples)
                 )
     for comparison, p in zip(comparisons, holm([comparison["p"] for comparison in comparisons]), strict=True):
         comparison["p_adjusted"] = p
@@ -94,7 +96,8 @@ def compare_with_best(candidate: Candidate, best: Path, metric: str, level: floa
     if not shared:
         return None
     one, two = [mine[row] for row in shared], [earlier[row] for row in shared]
-    return {"candidate": candidate.name, "against": "best", "metric": metric, **compare(one, two, level, resamples)}
+    names = {"candidate": candidate.name, "against": "best", "metric": metric, "better": candidate.better[metric]}
+    return {**names, **compare(one, two, level, resamples)}
 
 
 def _compare_scores(one: Any, two: Any, level: float, resamples: int) -> Comparison:

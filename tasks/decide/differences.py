@@ -5,9 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tasks.core.errors import InputError
+from tasks.core.numbers import counted, shown
 from tasks.core.reporting import guarded
 from tasks.rows.columns import RESERVED
+from tasks.statistics.effect import effect
+from tasks.statistics.intervals import perplexity, weights
 from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import compare
 
@@ -24,14 +29,9 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
     for metric in metrics:
         both = [row for row in shared if one[row][metric] is not None and two[row][metric] is not None]
         if both:
-            diff = compare([two[row][metric] for row in both], [one[row][metric] for row in both])
-            yield (
-                f"  {metric}: {diff['difference']:+.4f} (95 % interval {diff['low']:+.4f} to {diff['high']:+.4f}, "
-                f"{describe_p_value(diff['p'])}); {diff['wins']} rows higher, {diff['losses']} lower, "
-                f"{diff['ties']} level"
-            )
+            yield f"  {metric}: {_compared(metric, [one[row] for row in both], [two[row] for row in both])}"
     unlike = [row for row in shared if one[row]["output"] != two[row]["output"]]
-    yield f"  {len(unlike)} answers differ"
+    yield f"  {counted(len(unlike), 'answers')} {'differs' if len(unlike) == 1 else 'differ'}"
     unlike.sort(
         key=lambda row: tuple(two[row][metric] - one[row][metric] for metric in metrics if _known(one, two, row))
     )
@@ -40,6 +40,26 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
         yield f"    reference  {_line(one[row]['reference'])}"
         yield f"    first      {_line(one[row]['output'])}"
         yield f"    second     {_line(two[row]['output'])}"
+
+
+def _compared(metric: str, one: list[dict[str, Any]], two: list[dict[str, Any]]) -> str:
+    """The same rows of both runs by `metric`; of losses, which have their tokens beside them, the perplexities."""
+    scores = [[row[metric] for row in rows] for rows in (one, two)]
+    tokens = [row[f"{metric}_tokens"] for row in one if row.get(f"{metric}_tokens") is not None]
+    is_loss = len(tokens) == len(one) and sum(tokens) > 0
+    if not is_loss:
+        said = {"better": "higher"} | compare(scores[1], scores[0])
+        change, more, less, start = effect(said), "higher", "lower", ""
+    else:
+        goodness = [-np.array(losses, float) * weights(tokens) for losses in scores]
+        said = {"better": "lower"} | compare(goodness[1], goodness[0])
+        change, more, less = effect(said), "lower", "higher"
+        values = [shown(perplexity(losses, tokens)["value"]) for losses in scores]
+        start = f"{values[0]} -> {values[1]}, "
+    return (
+        f"{start}{change.value} (95 % interval {change.low} to {change.high}, {describe_p_value(said['p'])}); "
+        f"{counted(said['wins'], 'rows')} {more}, {said['losses']:,} {less}, {said['ties']:,} level"
+    )
 
 
 def _rows(file: Path) -> dict[str, dict[str, Any]]:

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.errors import SettingsError
-from tasks.core.numbers import shown
+from tasks.core.numbers import counted, shown
 from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
 from tasks.decide.evidence import FREE, Candidate
 from tasks.decide.settings import Settings
+from tasks.statistics.effect import amount, effect, is_ratio
 from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import rows_needed
 
@@ -77,18 +78,19 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
     passed = (
         result["difference"] >= settings.gain and result["difference"] > 0 and result["p_adjusted"] < settings.level
     )
+    measured, least = effect(result), "at most" if is_ratio(result) else "at least"
     says = (
-        f"{settings.candidate} against {result['against']}: {result['difference']:+.4f} in {metric} (95 % interval "
-        f"{result['low']:.4f} to {result['high']:.4f}, {describe_p_value(result['p_adjusted'])} over all metrics); "
-        f"wanted: at least {shown(settings.gain)} with p below {shown(settings.level)}"
+        f"{settings.candidate} against {result['against']}: {measured.value} in {metric} (95 % interval "
+        f"{measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics); "
+        f"wanted: {least} {amount(settings.gain, result)} with p below {shown(settings.level)}"
     )
-    if result["difference"] < settings.gain:
-        says += f", {settings.gain - result['difference']:.4f} more"
+    if result["difference"] < settings.gain and not is_ratio(result):
+        says += f", {shown(settings.gain - result['difference'])} more"
     if not passed and result["p_adjusted"] >= settings.level:
         needed = rows_needed(result["spread"], settings.detect, settings.level)
         says += (
-            f"; {result['n']} rows show a difference of {result['detectable']:.4f} or more, and one of "
-            f"{shown(settings.detect)} would take {needed:,}"
+            f"; {counted(result['n'], 'rows')} show a difference of {amount(result['detectable'], result)} or more, "
+            f"and one of {amount(settings.detect, result)} would take {needed:,}"
         )
     return Verdict(f"gain over {result['against']}", passed, result["difference"], settings.gain, says)
 
@@ -100,13 +102,18 @@ def _worst(rule: str, limit: float | None, comparisons: list[Comparison], agains
     worst = min(comparisons, key=lambda one: one["difference"])
     loss = round(-worst["difference"], 4)
     name = worst.get("candidate") or f"{worst['task']} ({worst['metric']})"
-    what = f"{name} loses {loss:.4f} against {worst['against'] if against == 'against' else 'the base'}"
+    whom = worst["against"] if against == "against" else "the base"
+    measured, interval = effect(worst), "(95 % interval of the difference {} to {})"
+    what = f"{name} loses {shown(loss)} against {whom}"
+    if is_ratio(worst):
+        what, interval = f"perplexity of {name} against {whom}: {measured.value}", "(95 % interval {} to {})"
     what = what if loss > 0 else f"{name} loses nothing"
-    interval = f"(95 % interval of the difference {worst['low']:.4f} to {worst['high']:.4f})"
+    interval = interval.format(measured.low, measured.high)
     if limit is None:
         return Verdict(rule, None, loss, None, f"not judged, as the limit is null: {what} {interval}")
-    says = f"{what} {interval}; allowed: {shown(limit)}"
-    return Verdict(rule, loss <= limit, loss, limit, says if loss <= limit else f"{says}, {loss - limit:.4f} too much")
+    says = f"{what} {interval}; allowed: {amount(-limit if is_ratio(worst) else limit, worst)}"
+    excess = "" if loss <= limit or is_ratio(worst) else f", {shown(loss - limit)} too much"
+    return Verdict(rule, loss <= limit, loss, limit, f"{says}{excess}")
 
 
 def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:
@@ -115,8 +122,8 @@ def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:
         says = "not judged: no judge was asked of it (judge.candidates)"
         return Verdict("judged", None if limit is None else False, None, limit, says)
     says = (
-        f"{result['judge']} gives it {result['value']:.4f} of the points against {result['against']} (95 % interval "
-        f"{result['low']:.4f} to {result['high']:.4f})"
+        f"{result['judge']} gives it {shown(result['value'])} of the points against {result['against']} (95 % interval "
+        f"{shown(result['low'])} to {shown(result['high'])})"
     )
     if limit is None:
         return Verdict("judged", None, result["value"], None, f"not judged, as the limit is null: {says}")
@@ -127,7 +134,7 @@ def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:
         passed,
         result["value"],
         limit,
-        says if passed else f"{says}, {limit - result['value']:.4f} more",
+        says if passed else f"{says}, {shown(limit - result['value'])} more",
     )
 
 

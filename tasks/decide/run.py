@@ -50,7 +50,7 @@ def decide(settings: Settings, paths: Paths) -> None:
             "reason": reason,
             "candidate": chosen.name,
             "metric": metric,
-            **{key: score[key] for key in ("value", "low", "high", "n")},
+            **{key: score[key] for key in ("value", "low", "high", "n", "better")},
             "gain": main["difference"],
             "p": main["p_adjusted"],
             "rules": {verdict.rule: as_json(verdict) for verdict in results},

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.evaluate.call_format import common_start
 from tasks.rows.canonical import Message, dialogue
@@ -48,8 +49,8 @@ def rows(file: Path, limit: int | None = None) -> tuple[list[dict[str, Any]], in
     dialogues = [{**row, "messages": messages} for row in all_rows if (messages := dialogue(row))]
     if not dialogues:
         raise InputError(
-            f"{file}: each of {len(all_rows)} rows is a text or an answer that was judged bad, so there is nothing to "
-            "ask; bring a test split with dialogues, or with pairs."
+            f"{file}: each of {counted(len(all_rows), 'rows')} is a text or an answer that was judged bad, so there is "
+            "nothing to ask; bring a test split with dialogues, or with pairs."
         )
     for row in dialogues:
         if row["messages"][-1]["role"] != "assistant":

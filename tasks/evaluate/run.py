@@ -9,6 +9,7 @@ import torch
 from tasks.chat.reasoning import ReasoningReader
 from tasks.core.errors import InputError
 from tasks.core.files import write_json, written
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine as Machinery
@@ -99,7 +100,10 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
             results.benchmarks.write(out)
     shutil.rmtree(paths.scratch(f"evaluate-{candidate}"))
     if not_asked:
-        print(f"evaluate {candidate}: {not_asked} rows of the test are texts or bad answers, and not asked", flush=True)
+        print(
+            f"evaluate {candidate}: not asked, as texts or bad answers: {counted(not_asked, 'rows')} of the test",
+            flush=True,
+        )
     for name, score in facts["metrics"].items():
         print(
             f"evaluate {candidate}: {name.replace('_', ' ')} {score['value']:.3f} "
@@ -130,8 +134,9 @@ def ask_model(
     questions = build_questions(held_out, candidate, settings, paths, tokenizer, context - max_new_tokens)
     if not any(questions):
         raise InputError(
-            f"{paths.clean / 'test.parquet'}: none of {len(held_out)} rows fits into the model's context of {context} "
-            f"tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the rows."
+            f"{paths.clean / 'test.parquet'}: none of {counted(len(held_out), 'rows')} fits into the model's context "
+            f"of {context} tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the "
+            "rows."
         )
     engine = Engine(
         model,

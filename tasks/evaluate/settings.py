@@ -34,7 +34,10 @@ class Metric(Section):
     """What is scored of the output and of its reference: the answer, or the reasoning before it, which the markers of
     the chat template tell apart."""
     pattern: str | None = None
-    """`regex`: what the answer must hold; with a group, what it finds must equal what it finds in the reference."""
+    """`regex`: a regular expression as Python has it, searched for in the answer, in which ^ and $ are ends of lines.
+    Without a group, `(...)`, the answer is right where it is found. With one, what the first group finds in the answer
+    must be what it finds in the reference, white space aside, or the whole reference where it finds nothing there:
+    `answer is (\\d+)` scores the number alone. Further groups do not count; `(?:...)` is none."""
     schema_file: str | None = None
     """`json_schema`: a file in data/scoring with a JSON Schema."""
     function: str | None = None

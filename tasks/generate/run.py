@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from tasks.core.errors import InputError
 from tasks.core.files import fingerprint, sha256, write_json, written
-from tasks.core.numbers import shown
+from tasks.core.numbers import counted, shown
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.generate.child import Watched, place_order
@@ -85,7 +85,7 @@ def generate(settings: Settings, paths: Paths) -> None:
     store.close()
     shutil.rmtree(work)
     counts = f": {dict(ledger.outs)}, left {dict(ledger.left)}" if ledger.came else ""
-    print(f"generate: {ledger.outs.total()} rows of {ledger.came} asked for{counts}", flush=True)
+    print(f"generate: {counted(ledger.outs.total(), 'rows')} of {ledger.came:,} asked for{counts}", flush=True)
     if "requests" in facts:
         tokens = f"{facts['input_tokens']:,} tokens sent, {facts['output_tokens']:,} answered"
         print(f"generate: {facts['requests']:,} responses used, {tokens}, cost {shown(facts['cost'])}", flush=True)

@@ -9,6 +9,7 @@ from tasks.core.errors import CheckFailed
 from tasks.core.files import write_json, written
 from tasks.core.numbers import shown
 from tasks.core.paths import PATHS, Paths
+from tasks.core.progress import reporter
 from tasks.models.equivalence import Difference, compare, logits, probes, training_rows
 from tasks.models.gguf.proof import check_reading, read_back
 from tasks.models.gguf.stops import named_stops
@@ -27,17 +28,22 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     quantize(Settings(schemes=["nf4"]), Paths(), "nf4")
     """
     torch.set_num_threads(1)
+    report = reporter(f"quantize {scheme}", 4, "steps")
+    report(0)
     model = load_model(paths.merged, torch.float32)
     rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
     expected, stops = logits(model, rows), config_stop_ids(paths.merged)
     vocabulary = model.get_input_embeddings().num_embeddings
     del model
+    report(1)
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
         weighs = settings.imatrix and SCHEMES[scheme].weighs
         calibration = Calibration(lambda: training_rows(paths.templated, settings.calibration), weighs)
         SCHEMES[scheme].write(paths.merged, out, calibration)
+        report(2)
         measured, same_ids = _read_back(paths.merged, out, scheme, rows, stops)
+        report(3)
         difference = compare(expected, measured, str(PATHS.quantized(scheme)), stops)
         before, after = weight_bytes(paths.merged), weight_bytes(out)
         share = low_bits_share(paths.merged, out, vocabulary) if SCHEMES[scheme].bits < WHOLE_BITS else 1.0
@@ -55,10 +61,11 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
         }
         write_json(out / "quantization.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"schemes"}))
+    report(4)
     print(
         f"quantize {scheme}: {after:,} bytes, {facts['ratio']:.0%} of merged; {share:.0%} of the layers' weights in "
-        f"fewer bits; "
-        f"{shown(difference.divergence, 2)} nats a token from it, same next token in {difference.agreement:.1%}",
+        f"fewer bits; {shown(difference.divergence, 2)} nats a token from it, same next token in "
+        f"{difference.agreement:.1%}",
         flush=True,
     )
 

@@ -17,10 +17,15 @@ from tasks.rehearsal.kind import check_forward, known_configuration
 from tasks.rehearsal.sections import section
 from tasks.rehearsal.smaller import check_shares
 from tasks.rehearsal.weights import full_size
+from tasks.stages import names
 
 
-def faults() -> Iterator[TemperError]:
-    """What stages would refuse of the base; nothing where its folder is no model, or lacks what a model needs."""
+def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
+    """What stages would refuse of the base; nothing where its folder is no model, or lacks what a model needs.
+
+    `needed`: the stages that are asked; None: all.
+    """
+    needed = set(names()) if needed is None else needed
     if (configured := configured_base()) is None:
         return
     location, folder = configured
@@ -36,10 +41,13 @@ def faults() -> Iterator[TemperError]:
     except TemperError as error:
         yield error
         return
-    yield from _of(lambda: _check_vocabulary(folder, location))
-    quantize = section("quantize")
-    yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
-    yield from _tried(folder, config, skeleton, location)
+    if "template" in needed:
+        yield from _of(lambda: _check_vocabulary(folder, location))
+    if "quantize" in needed:
+        quantize = section("quantize")
+        yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
+    if not needed.isdisjoint(("train", "align", "merge", "quantize")):
+        yield from _tried(folder, config, skeleton, location)
 
 
 def _of(check: Callable[[], None]) -> Iterator[TemperError]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.core import numbers
 from tasks.report.gather import RunResults
+from tasks.statistics.effect import ratio
 
 TUNED = "merged"
 """The candidate that stands for the tuned model: what is shipped."""
@@ -67,13 +68,11 @@ def summary(results: RunResults) -> list[str]:
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}
     if lost:
         worst = max(lost, key=lambda key: lost[key])
-        unit = (
-            f"{100 * lost[worst]:.1f} points" if better == "higher" else f"{numbers.shown(lost[worst], 3)} nats a token"
-        )
+        costs = f"at most {100 * lost[worst]:.1f} points ({worst})"
+        if better == "lower":
+            costs = f"most with {worst}, whose perplexity is {ratio(-lost[worst])} times that of the merged model"
         sentences.append(
-            f"Quantising costs at most {unit} ({worst})."
-            if lost[worst] > 0
-            else "No quantised model does worse than the merged one."
+            f"Quantising costs {costs}." if lost[worst] > 0 else "No quantised model does worse than the merged one."
         )
     return sentences
 

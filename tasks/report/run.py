@@ -14,6 +14,7 @@ from tasks.report import figures, predictions, render
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
 from tasks.report.settings import Settings
+from tasks.statistics.effect import amount, effect
 from tasks.statistics.p_value import format_p_value
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -125,6 +126,8 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         name=render.display_name,
         number=numbers.shown,
         counted=numbers.counted,
+        effect=effect,
+        detectable=lambda comparison: amount(comparison["detectable"], comparison),
         value=_value,
         cell=_cell,
         size=_size,

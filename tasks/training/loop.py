@@ -18,7 +18,7 @@ from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
-from tasks.core.numbers import shown
+from tasks.core.numbers import counted, shown
 from tasks.models.private_transformers import attention, on_device
 from tasks.training import checkpoints, coverage, distributed, memory_estimate, sharding, zero
 from tasks.training.adapters import b_ratio
@@ -209,12 +209,12 @@ def _print_summary(
     start: Any,
 ) -> None:
     """One line of derived facts, before the first step."""
-    counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in workload.counts.items())
+    counts = ", ".join(counted(number, name.replace("_", " ")) for name, number in workload.counts.items())
     weights = sum(value.numel() for value in trainable.values())
     epochs = f" ({shown(settings.epochs)} epochs)" if settings.epochs else ""
     print(
-        f"{what}: {counts}, {settings.step_count} steps of {batch} {workload.unit}{epochs}, "
-        f"{weights} trainable weights, {computes_in(values)} on {values.device.type}, "
+        f"{what}: {counts}, {counted(settings.step_count, 'steps')} of {counted(batch, workload.unit)}{epochs}, "
+        f"{weights:,} trainable weights, {computes_in(values)} on {values.device.type}, "
         f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
         flush=True,
     )

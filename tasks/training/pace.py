@@ -55,7 +55,7 @@ class PaceCallback(TrainerCallback):  # type: ignore[misc]
         if left > 2 * len(self.marks):
             self.estimated = left * self.step * (1 + FORWARD * self.evaluated)
             print(
-                f"{self.what}: {shown(self.step, 2)} s a step; {left} steps take about {duration(self.estimated)}",
+                f"{self.what}: {shown(self.step, 2)} s a step; {left:,} steps take about {duration(self.estimated)}",
                 flush=True,
             )
 

@@ -338,7 +338,7 @@ def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], out
     from tasks.evaluate.scores import scores
     from tasks.evaluate.settings import Metric, Settings
 
-    metrics = [Metric.model_validate({"kind": name}) for name in scored]
+    metrics = [Metric.model_validate({"kind": name}) for name in scored if not name.endswith("_tokens")]
     chats = [conversations()[24 + number % 8] for number in range(len(outputs))]
     columns: dict[str, list[Any]] = {
         "id": [f"row{number}" for number in range(len(chats))],

@@ -4,6 +4,7 @@ To add one: an entry here. All else reads it: the settings, their JSON schema, t
 decision. `compare` makes an entry of a function of output and reference.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -81,6 +82,19 @@ def check_files(metric: "Metric", scoring: Path) -> None:
         look(metric, scoring)
 
 
+def explained(metric: "Metric") -> str:
+    """What scores well by `metric`, in a phrase, with what its keys say."""
+    about = METRICS[metric.kind].about
+    if metric.kind == "regex":
+        about = f"1 where {metric.pattern} is found in the answer"
+        if re.compile(str(metric.pattern)).groups:
+            about = (
+                f"1 where the first group of {metric.pattern} finds the same in the answer as in the reference (or, "
+                "where it finds nothing there, the whole reference)"
+            )
+    return f"{about}, of the reasoning" if metric.of == "reasoning" else about
+
+
 def _regex(metric: "Metric", scoring: Path) -> Score:
     find = text.pattern(str(metric.pattern), "evaluate.metrics: pattern")
     return lambda output, reference, row: find(output, reference)
@@ -122,7 +136,12 @@ METRICS = {
     "tool_calls": Kind("the answer makes the calls of the reference, and none where it has none", lambda *_: _calls),
     "json_schema": Kind("the answer fits the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
     "multiple_choice": Kind("the reference is the likeliest of the choices", asks="choice"),
-    "perplexity": Kind("perplexity of the reference; less is better", asks="loss", lower_is_better=True),
+    "perplexity": Kind(
+        "perplexity of the reference, e to its loss in nats a token: 1 at best, less is better; two are compared by "
+        "their ratio",
+        asks="loss",
+        lower_is_better=True,
+    ),
     "code": Kind(
         "the answer is Python code that passes its tests",
         lambda metric, scoring: partial(code.passes, timeout=metric.timeout, memory=metric.memory),

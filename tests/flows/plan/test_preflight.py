@@ -3,7 +3,7 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -231,8 +231,8 @@ def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch
     calls: list[str] = []
 
     def refused(*refusals: str) -> None:
-        def ask() -> Iterator[str]:
-            calls.append("asked")
+        def ask(wanted: Sequence[str]) -> Iterator[str]:
+            calls.append(" ".join(wanted))
             yield from refusals
 
         monkeypatch.setattr(preflight, "_refused", ask)
@@ -245,9 +245,12 @@ def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch
     preflight.check_stage_settings(toy.path)
     preflight.check_stage_settings(toy.path)
     assert len(calls) == 3
+    preflight.check_stage_settings(toy.path, ["clean"])
+    assert len(calls) == 3, "all took them, so the stage and what it needs did"
     toy.set("train.steps=7")
-    preflight.check_stage_settings(toy.path)
-    assert len(calls) == 4
+    for wanted in (["clean"], ["clean"], ["template"], []):
+        preflight.check_stage_settings(toy.path, wanted)
+    assert calls[3:] == ["clean", "template", ""]
 
 
 def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> None:

@@ -65,13 +65,13 @@ def test_what_was_free_must_be_beaten_in_each_way(run: Paths) -> None:
     replaced(run, "base_few_shot", hits(29))
     decision = tiny.decided(run)
     assert failed(decision) == ["gain over base_few_shot"]
-    assert "merged against base_few_shot: +0.0250" in decision["rules"]["gain over base_few_shot"]["says"]
+    assert "merged against base_few_shot: +0.025 " in decision["rules"]["gain over base_few_shot"]["says"]
 
 
 def test_a_gain_that_is_sure_but_small(run: Paths) -> None:
     decision = tiny.decided(run, gain=0.5)
     assert failed(decision) == ["gain over base_few_shot"], "0.45 there, 0.55 over base"
-    assert decision["rules"]["gain over base_few_shot"]["says"].endswith("with p below 0.05, 0.0500 more")
+    assert decision["rules"]["gain over base_few_shot"]["says"].endswith("with p below 0.05, 0.05 more")
 
 
 @pytest.mark.parametrize(("right", "limit", "rules"), [(29, 0.05, []), (27, 0.05, ["quantised_loss"]), (0, None, [])])
@@ -80,8 +80,8 @@ def test_quantised_models_may_lose_so_much(run: Paths, right: int, limit: float 
     decision = tiny.decided(run, quantised_loss=limit)
     assert failed(decision) == rules
     if rules:
-        assert "nf4 loses 0.0750 against merged" in decision["rules"]["quantised_loss"]["says"]
-        assert "allowed: 0.05, 0.0250 too much" in decision["rules"]["quantised_loss"]["says"]
+        assert "nf4 loses 0.075 against merged" in decision["rules"]["quantised_loss"]["says"]
+        assert "allowed: 0.05, 0.025 too much" in decision["rules"]["quantised_loss"]["says"]
 
 
 def test_forgetting(run: Paths) -> None:
@@ -89,7 +89,7 @@ def test_forgetting(run: Paths) -> None:
     tiny.benchmark(run, "merged", 26)
     decision = tiny.decided(run)
     assert failed(decision) == ["forgetting"]
-    assert "arc (acc) loses 0.1000 against the base" in decision["rules"]["forgetting"]["says"]
+    assert "arc (acc) loses 0.1 against the base" in decision["rules"]["forgetting"]["says"]
     assert failed(tiny.decided(run, forgetting=0.1)) == []
     (comparisons,) = tiny.read(run.decision / "comparisons.json")["benchmarks"]
     assert (comparisons["before"], comparisons["after"], comparisons["wins"], comparisons["losses"]) == (
@@ -98,6 +98,26 @@ def test_forgetting(run: Paths) -> None:
         0,
         4,
     )
+
+
+def test_perplexities_are_compared_by_their_ratio(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    tiny.ledgers(paths)
+    tokens = [float(1 + number % 4) for number in range(ROWS)]
+    losses = {"base": 1.25, "base_system": 1.25, "base_few_shot": 1.25, "adapter": 1.0, "merged": 1.0, "nf4": 1.02}
+    for number, (candidate, loss) in enumerate(losses.items()):
+        varied = [loss + 0.01 * ((row * 7 + number) % 3 - 1) for row in range(ROWS)]
+        evaluated(paths, candidate, {"perplexity": varied, "perplexity_tokens": tokens})
+    decision = tiny.decided(paths, gain=0.1)
+    says = decision["rules"]["gain over base"]["says"]
+    assert says.startswith("merged against base: times 0.77")  # e^-0.25 = 0.7788
+    assert "wanted: at most times 0.9048 with p below 0.05" in says  # e^-0.1
+    low, high = (float(bound) for bound in says.partition("interval ")[2].partition(",")[0].split(" to "))
+    assert 0.7 < low < 0.7788 < high < 0.85
+    assert (decision["metric"], decision["better"], decision["promote"]) == ("perplexity", "lower", True)
+    nf4 = decision["rules"]["quantised_loss"]["says"]
+    assert nf4.startswith("perplexity of nf4 against merged: times 1.02")
+    assert nf4.endswith("allowed: times 1.051")  # e^0.05
 
 
 def test_the_run_promoted_last(run: Paths) -> None:

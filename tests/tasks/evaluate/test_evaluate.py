@@ -227,7 +227,7 @@ def test_rows_that_do_not_fit_count_as_wrong(project: Paths, tmp_path: Path) -> 
     assert (scores["too_long"], scores["metrics"]["exact_match"]["n"]) == (1, 2)
     assert [row["prompt"] is None for row in predictions(other, "merged")] == [False, True]
     pq.write_table(tiny.rows("test", [long]), other.clean / "test.parquet")
-    with pytest.raises(InputError, match="none of 1 rows fits into the model's context of 256 tokens"):
+    with pytest.raises(InputError, match="none of 1 row fits into the model's context of 256 tokens"):
         run(QUICK, other, "merged")
 
 

@@ -159,7 +159,7 @@ def test_summary_names_the_result_and_what_was_free(project: Paths) -> None:
     assert "answers 87.5 % of 8 held-out rows exactly" in text
     assert "52.9 % to 97.8 %); the base 0.0 %, 0.0 % with a system prompt, and 12.5 % with examples" in text
     assert "Every rule holds: the model is worth shipping." not in text, "a scheme loses 12.5 points"
-    assert "nf4 loses 0.1250 against merged" in text
+    assert "nf4 loses 0.125 against merged" in text
     assert "Quantising costs at most 12.5 points (nf4)." in text
 
 
@@ -168,7 +168,7 @@ def test_a_gain_within_chance_is_called_so(project: Paths) -> None:
     evaluation(project, "base_few_shot", 6)
     tiny.decided(project)
     run(Settings(), project)
-    assert "Not promoted: merged against base_few_shot: +0.1250" in page(project)
+    assert "Not promoted: merged against base_few_shot: +0.125 " in page(project)
     assert "8 rows show a difference of" in page(project)
 
 
@@ -236,7 +236,7 @@ def test_what_tuning_made_it_forget_is_shown(project: Paths) -> None:
     tiny.decided(project)
     run(Settings(), project)
     cells = re.findall(r"<tr><td>arc</td><td>acc</td>(.*?)</tr>", page(project))
-    assert [re.findall(r">([^<>]+)</td>", row)[:3] for row in cells] == [["0.75", "0.65", "-0.100"]]
+    assert [re.findall(r">([^<>]+)</td>", row)[:3] for row in cells] == [["0.75", "0.65", "-0.1"]]
     outline(page(project))
 
 
