@@ -60,7 +60,8 @@ class Bars:
             text = f"{state['what']}: {described(state)} ({share:.0f} %)"
             self._put(lambda: self._bar(stage, share, text))
         lines = self._lines.setdefault((stage, state["what"]), {})
-        if add_points(lines, state) and (self._due(("curve", stage), DRAWN) or share >= 100.0):
+        grown = add_points(lines, state)
+        if lines and (share >= 100.0 or (grown and self._due(("curve", stage), DRAWN))):
             drawn = {name: list(points) for name, points in lines.items()}
             self._put(lambda: self._curve(stage, state, drawn))
 
