@@ -85,7 +85,11 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
     )
     if result["difference"] < settings.gain:
         says += f", {settings.gain - result['difference']:.4f} more"
-    if not passed and result["p_adjusted"] >= settings.level:
+    if not result["spread"] and not result["difference"]:
+        says += (
+            f"; on each of {result['n']} rows both score alike, so nothing tells how many rows would show a difference"
+        )
+    elif not passed and result["p_adjusted"] >= settings.level:
         needed = rows_needed(result["spread"], settings.detect, settings.level)
         says += (
             f"; {result['n']} rows show a difference of {result['detectable']:.4f} or more, and one of "
