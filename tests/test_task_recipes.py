@@ -57,7 +57,8 @@ def made(task: str) -> Rows:
             {"instruction": f"Paint the {t} {c}.", "output": f"paint('{t}', colour='{c}')"} for c, t in pairs
         ],
         "continue": [
-            {"text": f"Once a {t} was {c}. It stood by {number} others."} for number, (c, t) in enumerate(pairs)
+            {"text": "".join(f"Once a {c} {t} stood by {number + more} others. " for more in range(1 if number else 99))}
+            for number, (c, t) in enumerate(pairs)
         ],
         "preference": [
             {"prompt": f"Is the {t} {c}?", "chosen": f"Yes, the {t} is {c}.", "rejected": f"No {number} idea."}
@@ -85,13 +86,19 @@ def real(task: str, count: int) -> Rows:
             "preference": "preference/preference_dpo_demo.jsonl",
         }  # fmt: skip
         rows = lines(files[task])
-        rows = (
-            rows
-            if task == "continue"
-            else [row for row in rows if len(json.dumps(row)) < 2500 + 3500 * (task == "chat")]
-        )
+        if task == "chat":  # up to the first call of a tool, which the model's template has no words for
+            rows = [{"messages": row["messages"][: _plain(row["messages"])]} for row in rows]
+            rows = [row for row in rows if len(row["messages"]) > 1]
+        if task == "preference":
+            rows = [row for row in rows if len(json.dumps(row)) <= 2500]
     random.Random(3).shuffle(rows)
     return rows[:count]
+
+
+def _plain(messages: list[dict[str, Any]]) -> int:
+    """Turns before the first that calls a tool, of user and assistant in turn."""
+    calls = next((number for number, turn in enumerate(messages) if turn.get("tool_calls")), len(messages))
+    return calls - calls % 2
 
 
 def project(task: str, rows: Rows, *changes: str) -> Paths:
@@ -176,6 +183,8 @@ def test_a_recipe_goes_to_its_report_on_real_rows(task: str, here: Path) -> None
     changes = ["base.rope={type: linear, factor: 8}", "evaluate.limit=8", "evaluate.max_new_tokens=24"]
     if task == "preference":
         changes += ["align.epochs=null", "align.steps=6"]
+    if task in ("chat", "continue"):
+        changes += ["train.gradient_accumulation=1"]  # a pack is 2,048 or 4,096 tokens
     paths = project(task, real(task, 120), *changes)
     carry_out(paths)
     card = paths.card.read_text(encoding="utf-8")
