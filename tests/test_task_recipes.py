@@ -57,8 +57,8 @@ def made(task: str) -> Rows:
             {"instruction": f"Paint the {t} {c}.", "output": f"paint('{t}', colour='{c}')"} for c, t in pairs
         ],
         "continue": [
-            {"text": "".join(f"Once a {c} {t} stood by {number + more} others. " for more in range(1 if number else 99))}
-            for number, (c, t) in enumerate(pairs)
+            {"text": "".join(f"Once a {c} {t} stood by {at + more} others. " for more in range(1 if at else 99))}
+            for at, (c, t) in enumerate(pairs)
         ],
         "preference": [
             {"prompt": f"Is the {t} {c}?", "chosen": f"Yes, the {t} is {c}.", "rejected": f"No {number} idea."}
