@@ -10,7 +10,7 @@ from flows.params.model import change, model, save
 from flows.system.git import git
 from tasks.core.errors import InputError, MachineError
 from tasks.core.files import write_text
-from tasks.core.paths import PATHS, Paths
+from tasks.core.paths import PATHS, TRACKED, Paths
 from tasks.core.settings import read
 
 UPSTREAM = "temper"
@@ -97,7 +97,7 @@ def _keep_out_of_git(project: Path) -> None:
     known = {Path(file).parts[1] for file in tracked if len(Path(file).parts) > 2}
     known |= set(re.findall(r"^!/(\w+)/", text, re.MULTILINE))
     reason = f"# Your rows, wherever they lie here: DVC keeps them (temper data add {DATA})."
-    kept = ["!/.gitignore", "!/*.dvc", *(f"!/{name}/" for name in sorted(known))]
+    kept = ["!/.gitignore", f"!/{TRACKED}", *(f"!/{name}/" for name in sorted(known))]
     write_text(ignored, text + "".join(f"{line}\n" for line in [reason, f"/{DATA.name}", "/*", *kept]))
     root = project / ".gitignore"
     write_text(root, f"{root.read_text()}# Models that you put here for base.folder.\n/{MODELS}/\n")
