@@ -89,8 +89,8 @@ def real(task: str, count: int) -> Rows:
         if task == "chat":  # up to the first call of a tool, which the model's template has no words for
             rows = [{"messages": row["messages"][: _plain(row["messages"])]} for row in rows]
             rows = [row for row in rows if len(row["messages"]) > 1]
-        if task == "preference":
-            rows = [row for row in rows if len(json.dumps(row)) <= 2500]
+        if longest := {"chat": 800, "preference": 2500}.get(task):  # characters
+            rows = [row for row in rows if len(json.dumps(row)) <= longest]
     random.Random(3).shuffle(rows)
     return rows[:count]
 
