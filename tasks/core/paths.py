@@ -5,6 +5,9 @@ from pathlib import Path
 
 from tasks.core.state import State
 
+TRACKED = "*.dvc"
+"""Names of the files that stand beside what DVC tracks, and that git keeps in its place."""
+
 
 @dataclass(frozen=True)
 class Paths(State):

@@ -64,7 +64,7 @@ class Account:
             self._go_on(outcome)
         if not outcome.reason and not outcome.cut:
             return None
-        self.cut += outcome.reason is None
+        self.cut += outcome.reason is None and outcome.cut != "windows"  # which hold every token of a text
         examples = self.long if outcome.reason in (None, "too_long") else self.refused
         if len(examples) < EXAMPLES and outcome.reason not in REQUESTED:
             examples.append(f"{outcome.id} with {outcome.tokens}")

@@ -62,10 +62,19 @@ def test_a_project_says_nothing_of_the_example_and_keeps_rows_out_of_git(project
     assert values["clean.input"] == "data/own"
     assert {name for name in values if name.startswith("report.")} == {"report.title"}
     assert "ocker" not in defaults(model())["report"]["purpose"] + defaults(model())["report"]["limits"]
-    (project / "data/own/rows.csv").write_text("text,label\nmy card is lost,lost\n")
+    rows = ("data/own/rows.csv", "data/own/a b/.hidden/rows.jsonl", "data/mine/rows.csv", "data/rows.jsonl")
+    for file in (*rows, "models/big/model.gguf"):
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        (project / file).write_text("text,label\nmy card is lost,lost\n")
     git("add", "--all")
     assert git("status", "--porcelain") == ""
     assert git("remote") == "temper"
+    kept = ["data/clean/ledger.json", "data/decision/decision.json", "data/mine.dvc", "data/scoring/near.py"]
+    for file in kept:
+        (project / file).parent.mkdir(exist_ok=True)
+        (project / file).write_text("{}")
+    listed = git("status", "--porcelain", "--untracked-files=all").splitlines()
+    assert listed == [f"?? {file}" for file in kept]
 
 
 def test_rows_are_tracked_as_one_folder_whose_hash_is_of_the_rows_alone(project: Path) -> None:

@@ -61,6 +61,17 @@ def test_a_good_run_is_promoted(run: Paths) -> None:
     }
 
 
+def test_where_no_row_differs_no_number_of_rows_is_named(run: Paths) -> None:
+    """Without a spread the formula would say that two rows are enough."""
+    for candidate in ("base", "adapter", "merged"):
+        replaced(run, candidate, hits(0))
+    says = tiny.decided(run)["rules"]["gain over base"]["says"]
+    assert says.endswith(
+        "; on each of 40 rows both score alike, so nothing tells how many rows would show a difference"
+    )
+    assert "would take" not in says
+
+
 def test_what_align_made_is_told_beside_what_train_had_made(run: Paths) -> None:
     """It judges nothing: the gain over the base does. Six of 40 rows lost: exact sign test 2 * 0.5**6 = 0.03125."""
     evaluated(run, "trained", hits(36))

@@ -177,8 +177,8 @@ def test_where_plain_trl_has_no_counterpart_the_reason_stands(
 
 
 def test_what_align_goes_on_from_counts_too() -> None:
-    trainings = {"train": {**FACTS, "quantization": {"scheme": "nf4"}}, "align": FACTS}
-    settings = {"align": {"objective": "dpo", "start": "train", "lora.b_ratio": None}}
+    trainings: dict[str, dict[str, Any]] = {"train": {**FACTS, "quantization": {"scheme": "nf4"}}, "align": FACTS}
+    settings: dict[str, dict[str, Any]] = {"align": {"objective": "dpo", "start": "train", "lora.b_ratio": None}}
     assert [len(plain.reasons) for plain in plain_trainings(HUB, settings, trainings, packed=False)] == [1, 1]
     settings["align"]["objective"] = "grpo"
     settings["template"] = {"new_tokens": ["<|im_start|>"]}
