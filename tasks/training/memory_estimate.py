@@ -204,9 +204,10 @@ def report_full_memory(what: str, needs: MemoryEstimate, ways: Callable[[int], s
     except torch.OutOfMemoryError:
         taken, (free, total) = in_use(), _card()
         release_cache()
+        advice = ways(int(0.9 * (total - needs.loaded)))
         raise MachineError(
             f"{what}: the card is full: training took {storage(taken)} of {storage(total)}, {storage(free)} were free, "
-            f"and {storage(needs.memory)} were estimated; other programs may share the card; {ways(int(0.9 * (total - needs.loaded)))}."
+            f"and {storage(needs.memory)} were estimated; other programs may share the card; {advice}."
         ) from None
 
 
