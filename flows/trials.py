@@ -29,7 +29,7 @@ from tasks.core.errors import SettingsError
 from tasks.core.files import fingerprint
 from tasks.core.paths import PATHS
 from tasks.core.settings import load
-from tasks.report.numbers import fault
+from tasks.evaluate.score_paths import fault
 
 DEPLOYMENT = "finetune/temper"
 

@@ -40,7 +40,7 @@ def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
     if problems := [
         fault
-        for check in (_python, _pipeline, _params, _late_refusals, _gguf, _engine, _cache)
+        for check in (_python, _pipeline, _params, _late_refusals, _starts, _gguf, _engine, _cache)
         for fault in _faults_of(check)
     ]:
         raise MachineError("\n".join(problems))
@@ -84,8 +84,8 @@ def faults() -> list[str]:
     except TemperError as error:
         return [*_faults_of(_python), str(error)]
     checks = (
-        _python, _versions, _pipeline, _params, _late_refusals, _refused, _base, _gguf, _engine, _disk, _memory,
-        _cache, _sharing, _data,
+        _python, _versions, _pipeline, _params, _late_refusals, _starts, _refused, _base, _gguf, _engine, _disk,
+        _memory, _cache, _sharing, _data,
     )  # fmt: skip
     return [fault for check in checks for fault in _faults_of(check)]
 
@@ -169,7 +169,6 @@ def _read() -> "Params | None":
 
 def _late_refusals() -> Iterator[str]:
     """What late stages would refuse, after everything before them had run."""
-    from tasks.align import starts
     from tasks.core.settings import hint
     from tasks.evaluate.settings import BASES
     from tasks.template.tokenizer import check_tracked, template_text
@@ -201,18 +200,24 @@ def _late_refusals() -> Iterator[str]:
     decisive = params.decide.metric
     if decisive is not None and decisive not in metrics:
         yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
-    for together in (
-        lambda: starts.check(params.align, params.train),
-        lambda: check_row_sharing("train", params.train, params.template.packing) if params.train.enabled else None,
-    ):
+    if params.train.enabled:
         try:
-            together()
+            check_row_sharing("train", params.train, params.template.packing)
         except SettingsError as error:
             yield str(error)
 
 
 def _aligned_after_training(params: "Params") -> bool:
     return params.train.enabled and params.align.objective not in ("off", "reward")
+
+
+def _starts() -> Iterator[str]:
+    """Whether what is aligned can start from what is trained."""
+    from tasks.align.starts import check
+
+    if (params := _read()) is not None:
+        check(params.align, params.train)
+    yield from ()
 
 
 def _refused(wanted: Sequence[str] = ()) -> Iterator[str]:

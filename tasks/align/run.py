@@ -215,7 +215,8 @@ def fit(
     if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
-    work = data.work
+    loss = {**objective.preset, **settings.arguments}.get("loss_type")
+    work = replace(data.work, divides=not objective.measures_alone(loss))
     if hasattr(trainer, "probe"):
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
     result = loop.train("align", trainer, settings, scratch, work)

@@ -14,7 +14,7 @@ from tasks.core.errors import CheckFailed
 from tasks.core.numbers import shown
 from tasks.training.loss_curve import LAST, above_start
 from tasks.training.private_sharding import SharedCheckpoints
-from tasks.training.private_trl import CPOTrainer, ORPOTrainer, Prepared
+from tasks.training.private_trl import CPOTrainer, ORPOTrainer, OwnDivergence, Prepared
 
 
 class PreparedTrainer(SharedCheckpoints, Prepared):
@@ -40,7 +40,7 @@ class DPO(PreparedTrainer, DPOTrainer):  # type: ignore[misc]
     """Direct preference optimisation (Rafailov 2023, arXiv:2305.18290) and its many losses."""
 
 
-class KTO(PreparedTrainer, KTOTrainer):  # type: ignore[misc]
+class KTO(OwnDivergence, PreparedTrainer, KTOTrainer):  # type: ignore[misc]
     """Kahneman-Tversky optimisation (Ethayarajh 2024, arXiv:2402.01306)."""
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from tasks.align import guides
 from tasks.align.objectives import OBJECTIVES
+from tasks.align.reward_model import check_tokens
 from tasks.core.paths import Paths
 from tasks.models import start
 from tasks.models.adapter_files import adapter_config
@@ -30,7 +32,7 @@ class Tuned:
 
 
 def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable[[], None]]:
-    """Functions that raise `SettingsError` where a stage would refuse the base `skeleton` with this `tokenizer`.
+    """Functions that raise `TemperError` where a stage would refuse the base `skeleton` with this `tokenizer`.
 
     `tokenizer`: as the stage template leaves it. `needed`: the stages that are asked.
     """
@@ -44,6 +46,11 @@ def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable
             yield partial(_check_adapter, tuned.what, tuned.adapter, grown)
         elif not tuned.goes_on:
             yield partial(_check_method, tuned.what, tuned.settings, skeleton, grown)
+    align = section("align")
+    for index, reward in enumerate(align.rewards if OBJECTIVES[align.objective].uses_rewards else ()):
+        if reward.kind == "model":
+            folder = guides.model(Paths(), reward.name or "", f"align.rewards.{index}.name")
+            yield partial(check_tokens, folder, tokenizer)
 
 
 def _tuned() -> Iterator[Tuned]:

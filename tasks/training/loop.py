@@ -58,6 +58,8 @@ class Workload:
     """The item with the most tokens."""
     unit: str = "rows"
     """What the items are."""
+    divides: bool = True
+    """Whether a batch may become several smaller ones, which the loss has to allow."""
     forward: Callable[[int], Any] | None = None
     """A loss of so many items like the longest one, where the trainer does not make it of the item alone."""
 
@@ -94,11 +96,10 @@ def train(
     }
     with distributed.first():
         checkpoint = checkpoints.latest(scratch)
-        recut = universal.is_needed(settings, checkpoint, trainer.args.world_size)
-        if recut and not distributed.rank():
-            universal.convert(checkpoint)
-    if recut:
-        universal.choose(trainer)
+        if checkpoint and universal.is_needed(settings, checkpoint, trainer.args.world_size):
+            universal.choose(trainer)
+            if not distributed.rank():
+                universal.convert(checkpoint)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _print_summary(what, settings, workload, batch, trainable, trainer.args, checkpoint)
     coverage.report(what, covered)
@@ -108,10 +109,11 @@ def train(
     )
     memory_estimate.report(what, needs)
     adapter = hasattr(trainer.model, "peft_config")
-    memory_estimate.check_resources(what, needs, settings, scratch, adapter)
+    ways = partial(memory_estimate.ways_out, what, needs, settings, adapter=adapter, divides=workload.divides)
+    memory_estimate.check_resources(what, needs, settings, scratch, adapter, ways)
     pace = PaceCallback(what, _evaluated_rows(trainer, batch))
     trainer.add_callback(pace)
-    full_memory = memory_estimate.report_full_memory(what, needs, settings, adapter)
+    full_memory = memory_estimate.report_full_memory(what, needs, ways)
     with full_memory, checkpoints.report_full_disk(what, scratch):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps_done = trainer.state.global_step

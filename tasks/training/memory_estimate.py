@@ -27,6 +27,7 @@ from tasks.training.private_trl import forget_figures
 from tasks.training.settings import Optimization, Tuning
 from tasks.training.sharding import is_shared, local, lowest, put_back
 from tasks.training.usage import Amounts, Usage
+from tasks.training.zero import not_shared_yet
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,14 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
         model.activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
     loaded = in_use()
-    most = measure_pass(trainer, forward, 1) - loaded
-    count = min(at_once, max(1, available() // 2 // max(most, 1)))
-    count = lowest(count) if is_shared(model) else count  # all make the same passes
-    each = max(most - gradients, 0)
-    if count > 1:
-        one, most = most, measure_pass(trainer, forward, count) - loaded
-        each = max(most - one, 0) // (count - 1)
+    with not_shared_yet(settings, model):
+        most = measure_pass(trainer, forward, 1) - loaded
+        count = min(at_once, max(1, available() // 2 // max(most, 1)))
+        count = lowest(count) if is_shared(model) else count  # all make the same passes
+        each = max(most - gradients, 0)
+        if count > 1:
+            one, most = most, measure_pass(trainer, forward, count) - loaded
+            each = max(most - one, 0) // (count - 1)
     most += each * (at_once - count)
     step = gradients + 2 * max(value.numel() * value.element_size() for value in trained)  # of Adam on one tensor
     peak = max(most, step, saved)  # a copy of what is saved is made, when there are no gradients any more
@@ -148,8 +150,10 @@ def release_cache() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def check_resources(what: str, needs: MemoryEstimate, settings: Optimization, scratch: Path, adapter: bool) -> None:
-    """Raise `MachineError` where memory or disk will not do; says what would cost the least."""
+def check_resources(
+    what: str, needs: MemoryEstimate, settings: Optimization, scratch: Path, adapter: bool, ways: Callable[[int], str]
+) -> None:
+    """Raise `MachineError` where memory or disk will not do; `ways`: what would cost the least, by `ways_out`."""
     free = shutil.disk_usage(scratch).free
     if needs.disk > free:
         raise MachineError(
@@ -159,19 +163,24 @@ def check_resources(what: str, needs: MemoryEstimate, settings: Optimization, sc
     free_memory, needed = available(), needs.memory - needs.loaded
     if needed <= free_memory:
         return
-    ways = ways_out(what, needs, settings, free_memory, adapter)
     raise MachineError(
         f"{what}: {storage(needed)} of memory are needed besides what is loaded (gradients {storage(needs.gradients)}, "
         f"optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}), "
-        f"{storage(free_memory)} are available; {ways}."
+        f"{storage(free_memory)} are available; {ways(free_memory)}."
     )
 
 
-def ways_out(what: str, needs: MemoryEstimate, settings: Optimization, free: int, adapter: bool) -> str:
-    """The two cheapest changes that take less than `free` bytes besides what is loaded; none that is set already."""
+def ways_out(
+    what: str, needs: MemoryEstimate, settings: Optimization, free: int, *, adapter: bool, divides: bool
+) -> str:
+    """The two cheapest changes that take less than `free` bytes besides what is loaded; none that is set already.
+
+    `divides`: whether a batch may become several smaller ones. Before a run, `tasks.memory.ways` prices more of them,
+    by the shapes of a skeleton; here only what was measured counts, and the code of a training stays small.
+    """
     ways, constant = [], needs.gradients + needs.optimizer
     sizes = [size for size in range(settings.batch_size // 2, 0, -1) if settings.batch_size % size == 0]
-    for size in sizes:
+    for size in sizes if divides else ():
         if (less := constant + needs.activations * size // settings.batch_size) <= free:
             passes = settings.gradient_accumulation * (settings.batch_size // size)
             ways.append(
@@ -188,17 +197,16 @@ def ways_out(what: str, needs: MemoryEstimate, settings: Optimization, free: int
 
 
 @contextmanager
-def report_full_memory(what: str, needs: MemoryEstimate, settings: Optimization, adapter: bool) -> Iterator[None]:
+def report_full_memory(what: str, needs: MemoryEstimate, ways: Callable[[int], str]) -> Iterator[None]:
     """Turn torch's error of a full card into a `MachineError`: what was taken, what was free, what to do."""
     try:
         yield
     except torch.OutOfMemoryError:
         taken, (free, total) = in_use(), _card()
         release_cache()
-        ways = ways_out(what, needs, settings, int(0.9 * (total - needs.loaded)), adapter)
         raise MachineError(
             f"{what}: the card is full: training took {storage(taken)} of {storage(total)}, {storage(free)} were free, "
-            f"and {storage(needs.memory)} were estimated; other programs may share the card; {ways}."
+            f"and {storage(needs.memory)} were estimated; other programs may share the card; {ways(int(0.9 * (total - needs.loaded)))}."
         ) from None
 
 

@@ -77,6 +77,28 @@ class PaddedPrompts:
             self.processing_class = tokenizer
 
 
+class OwnDivergence:
+    """Before KTO's trainer among the bases: validation compares each row with its own divergence, as one process does.
+
+    trl takes the mean over what all processes have in hand, so the number would depend on how many they are. Of what it
+    gathers for a batch that comes first.
+    """
+
+    def _compute_loss(self: Any, *args: Any, **kwargs: Any) -> Any:
+        gather = self.accelerator.gather_for_metrics
+
+        def keep_the_first(value: Any) -> Any:
+            self.accelerator.gather_for_metrics = gather
+            return value
+
+        if self.calculate_KL and not self.model.training:
+            self.accelerator.gather_for_metrics = keep_the_first
+        try:
+            return super()._compute_loss(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            vars(self.accelerator).pop("gather_for_metrics", None)
+
+
 def answer_log_probabilities(trainer: Any, ids: Any, mask: Any, answer: int) -> Any:
     """Of the last `answer` tokens in each row of `ids` (B, T), by GRPO's or RLOO's trainer: (B, answer), in nats."""
     return trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, answer)[0]

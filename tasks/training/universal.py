@@ -37,9 +37,9 @@ def written_by(checkpoint: Path) -> int:
     return len(list((checkpoint / (checkpoint / LATEST).read_text().strip()).glob(SHARES)))
 
 
-def is_needed(settings: Any, checkpoint: Path | None, processes: int) -> bool:
+def is_needed(settings: Any, checkpoint: Path, processes: int) -> bool:
     """Whether `checkpoint` has shares for another number of processes than the run by `settings` has."""
-    return checkpoint is not None and zero.stage(settings) is not None and written_by(checkpoint) != processes
+    return zero.stage(settings) is not None and written_by(checkpoint) != processes
 
 
 def convert(checkpoint: Path) -> None:

@@ -268,10 +268,10 @@ def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> 
 
 def test_alignment_that_could_not_start_is_refused_before_anything_runs(toy: Toy) -> None:
     toy.set("align.objective=dpo", "align.launch={processes: 2, strategy: fsdp2}", "train.method=full")
-    (fault,) = preflight._late_refusals()
+    (fault,) = preflight._faults_of(preflight._starts)
     assert "dpo compares a whole model with a second one, which align.launch.strategy fsdp2 does not share out" in fault
     toy.set("align.launch={processes: 2}", "train.enabled=false")
-    (fault,) = preflight._late_refusals()
+    (fault,) = preflight._faults_of(preflight._starts)
     assert "align.start is train, and train.enabled is false" in fault
     toy.set("align.start=base")
-    assert list(preflight._late_refusals()) == []
+    assert preflight._faults_of(preflight._starts) == []

@@ -1,6 +1,7 @@
 """What train and align refuse as they start is known of a base before any stage has run."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,18 @@ def test_an_adapter_without_rows_for_new_tokens(bases: Path, tmp_path: Path, mon
             said = refusals(bases / "llama", template=NEW, **train, **stage)
             assert len(said) == len(expected)
             assert all(part in one for part, one in zip(expected, said, strict=True))
+
+
+def test_a_reward_model_of_other_tokens(bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(bases / "llama", "data/guides/worth")
+    rewards = [{"kind": "model", "name": "worth"}]
+    for template, count in (({}, 0), (NEW, 1)):
+        align = {"objective": "grpo", "rewards": rewards}
+        said = refusals(bases / "llama", template=template, align=align)
+        assert len(said) == count
+        assert all("the tokens of this reward model are not those of the base" in one for one in said)
+        assert refusals(bases / "llama", template=template, align={"objective": "dpo", "rewards": rewards}) == []
 
 
 def test_a_check_asks_for_it(bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,10 +44,14 @@ def project(root: Path, **values: Any) -> Paths:
     return paths
 
 
-def by(strategy: Any, processes: int = 2, **values: Any) -> Settings:
-    """Settings for so many processes that take four rows a step together."""
+def skip_without_deepspeed(strategy: str) -> None:
     if strategy.startswith("zero") and find_spec("deepspeed") is None:
         pytest.skip("the extra deepspeed is not installed")
+
+
+def by(strategy: Any, processes: int = 2, **values: Any) -> Settings:
+    """Settings for so many processes that take four rows a step together."""
+    skip_without_deepspeed(strategy)
     division = {"launch": Launch(processes=processes, strategy=strategy), "batch_size": 4 // processes}
     return Settings.model_validate({**SMALL.model_dump(), **values, **division})
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tasks.evaluate.score_paths import fault
 from tasks.evaluate.settings import Settings
-from tasks.report.numbers import fault
 
 EVALUATE = Settings.model_validate(
     {
