@@ -27,7 +27,7 @@ TAIL = 24
 def references(
     held_out: list[Row], questions: list[Question | None], engine: Engine, report: Callable[[int], None]
 ) -> list[Scored | None]:
-    """The reference of each row, or its text; None where a reference does not fit into the context with its question."""
+    """The reference of each row, or its text; None where a reference does not fit behind its question."""
     renderer = Renderer(engine.tokenizer)
     pairs: list[tuple[list[int], list[int]]] = []
     origins: list[tuple[int, str]] = []
