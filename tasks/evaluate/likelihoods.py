@@ -13,6 +13,7 @@ from tasks.evaluate.classes import Classes
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.questions import Question, continuation_ids, extras, ids_after, turn_text
 from tasks.evaluate.settings import Metric
+from tasks.evaluate.texts import is_text, windows
 
 Row = dict[str, Any]
 Scored = dict[str, Any]
@@ -26,11 +27,16 @@ TAIL = 24
 def references(
     held_out: list[Row], questions: list[Question | None], engine: Engine, report: Callable[[int], None]
 ) -> list[Scored | None]:
-    """The reference of each row; None where it does not fit into the context with its question."""
+    """The reference of each row, or its text; None where a reference does not fit behind its question."""
     renderer = Renderer(engine.tokenizer)
-    pairs, origins = [], []
+    pairs: list[tuple[list[int], list[int]]] = []
+    origins: list[tuple[int, str]] = []
     for index, (row, question) in enumerate(zip(held_out, questions, strict=True)):
-        if question:
+        if is_text(row):
+            parts = windows(row, engine.tokenizer, engine.context)
+            pairs += parts
+            origins += [(index, row["text"])] * len(parts)
+        elif question:
             turn = row["messages"][-1]
             continuation = continuation_ids(row, turn, renderer, engine.tokenizer, question, engine.stop_ids)
             if len(question.ids) + len(continuation) <= engine.context:
@@ -40,7 +46,9 @@ def references(
     for (index, text), (_, continuation), (value, _) in zip(
         origins, pairs, engine.likelihoods(pairs, report), strict=True
     ):
-        scored[index] = {"value": value, "text": text, "tokens": len(continuation)}
+        before = scored[index] or {"value": 0.0, "tokens": 0}
+        tokens = before["tokens"] + len(continuation)
+        scored[index] = {"value": before["value"] + value, "text": text, "tokens": tokens}
     return scored
 
 

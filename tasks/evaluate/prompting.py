@@ -10,6 +10,7 @@ from tasks.evaluate.engine import Answer, Engine
 from tasks.evaluate.likelihoods import Scored, likeliest, references
 from tasks.evaluate.questions import Question, build_question, rows, shots
 from tasks.evaluate.settings import Metric, Settings
+from tasks.evaluate.texts import as_question, is_text
 
 Row = dict[str, Any]
 
@@ -20,10 +21,13 @@ def build_questions(
     """Each row as this candidate is asked it, in at most `room` tokens; None where it does not fit."""
     earlier = []
     if candidate == "base_few_shot":
-        earlier = shots(rows(paths.rows("train"))[0], held_out, settings.shots)
+        earlier = shots(rows(paths.rows("train"), texts=likelihoods_alone(settings))[0], held_out, settings.shots)
     system_prompt = settings.system if candidate == "base_system" else None
     renderer = Renderer(tokenizer)
-    return [build_question(row, earlier, renderer, tokenizer, room, system_prompt) for row in held_out]
+    return [
+        as_question(row) if is_text(row) else build_question(row, earlier, renderer, tokenizer, room, system_prompt)
+        for row in held_out
+    ]
 
 
 def ask_all(
@@ -53,6 +57,11 @@ def ask_all(
     fitting = [list(question.ids) for question in questions if question]
     answers = iter(engine.answers(fitting, max_new_tokens, reporter(f"evaluate {candidate}", len(fitting), "rows")))
     return [next(answers) if question else Answer("", 0, "too_long") for question in questions], scored
+
+
+def likelihoods_alone(settings: Settings) -> bool:
+    """Whether every metric asks how likely the reference is, which texts can be asked too."""
+    return all(metric.asks == "loss" for metric in settings.metrics) and not settings.benchmarks
 
 
 def generates(metrics: list[Metric]) -> bool:

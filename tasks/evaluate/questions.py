@@ -32,9 +32,9 @@ class Question:
     """Rows of the training split that stand before it."""
 
 
-def rows(file: Path, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
+def rows(file: Path, limit: int | None = None, *, texts: bool = False) -> tuple[list[dict[str, Any]], int]:
     """Rows of a canonical Parquet file that can be asked, at most `limit`, their dialogue under `messages`; and how
-    many others there are: texts, and answers that were judged bad.
+    many others there are: texts, unless `texts` are wanted too, and answers that were judged bad.
 
     Raises `InputError` where none can be asked, or where a dialogue does not end with the assistant.
     """
@@ -46,11 +46,18 @@ def rows(file: Path, limit: int | None = None) -> tuple[list[dict[str, Any]], in
             f"{file}: no rows, so there is nothing to evaluate on; bring data with a test split, or raise the share of "
             f"test rows in the section clean of {PATHS.params}."
         )
-    dialogues = [{**row, "messages": messages} for row in all_rows if (messages := dialogue(row))]
+    dialogues = [
+        {**row, "messages": messages}
+        for row in all_rows
+        if (
+            messages := dialogue(row) or (texts and row.get("text") and [{"role": "assistant", "content": row["text"]}])
+        )
+    ]
     if not dialogues:
         raise InputError(
             f"{file}: each of {counted(len(all_rows), 'rows')} is a text or an answer that was judged bad, so there is "
-            "nothing to ask; bring a test split with dialogues, or with pairs."
+            "nothing to ask; bring a test split with dialogues, or with pairs, or have evaluate.metrics ask of texts "
+            "what can be told of them, [{kind: perplexity}] alone."
         )
     for row in dialogues:
         if row["messages"][-1]["role"] != "assistant":

@@ -20,7 +20,7 @@ from tasks.evaluate.calls import CallReader
 from tasks.evaluate.classes import Classes
 from tasks.evaluate.engine import Answer, Engine, stop_ids
 from tasks.evaluate.predictions import prediction_columns, write
-from tasks.evaluate.prompting import ask_all, build_questions, generates
+from tasks.evaluate.prompting import ask_all, build_questions, generates, likelihoods_alone
 from tasks.evaluate.questions import Question, answer_room, rows, shots_used
 from tasks.evaluate.scores import left_out, scores
 from tasks.evaluate.settings import Settings
@@ -58,7 +58,7 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     """
     torch.set_num_threads(settings.threads)
     candidates.check(candidate, settings, paths)
-    every_row, not_asked = rows(paths.rows("test"))
+    every_row, not_asked = rows(paths.rows("test"), texts=likelihoods_alone(settings))
     indices, drawn = draw(
         [
             Drawable(row["id"], str(row["messages"][-1].get("content") or ""), (row["slice"], row["source"]))
