@@ -6,7 +6,7 @@ from typing import Any
 from tasks.core.errors import SettingsError
 from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
-from tasks.decide.evidence import FREE, Candidate
+from tasks.decide.evidence import Candidate
 from tasks.decide.settings import Settings
 from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import rows_needed
@@ -41,7 +41,8 @@ def verdicts(
         for comparison in comparisons
         if comparison["metric"] == metric
     }
-    results = [_gain(settings, metric, of[settings.candidate, free]) for free in FREE]
+    free = [name for name, candidate in candidates.items() if candidate.is_free]
+    results = [_gain(settings, metric, of[settings.candidate, name]) for name in free]
     quantised = [
         comparison
         for (name, against), comparison in of.items()
@@ -61,9 +62,9 @@ def verdicts(
 
 def deciding_metric(settings: Settings, candidates: dict[str, Candidate]) -> str:
     """The metric that decides; raises `SettingsError` where candidate or metric are unknown."""
-    known = [name for name in candidates if name not in FREE]
+    known = [name for name, candidate in candidates.items() if not candidate.is_free]
     if settings.candidate not in known:
-        why = "the base is what is to be beaten" if settings.candidate in FREE else "not evaluated"
+        why = "the base is what is to be beaten" if settings.candidate in candidates else "not evaluated"
         raise SettingsError(f"decide.candidate = {settings.candidate!r}: {why}; {hint(settings.candidate, known)}")
     metrics = list(candidates["base"].better)
     if settings.metric is not None and settings.metric not in metrics:

@@ -19,9 +19,10 @@ def shared_likelihoods(model: Any, prompt: Ids, texts: list[Ids], rows: int, pad
     """
     if not isinstance(model, torch.nn.Module):
         return None
-    ids = torch.tensor([prompt], device=model.device)
+    device: Any = model.device
+    ids = torch.tensor([prompt], device=device)
     computed = model(input_ids=ids, use_cache=True)
-    memory = getattr(computed, "past_key_values", None)
+    memory: Any = getattr(computed, "past_key_values", None)
     if type(memory) is not DynamicCache or any(
         type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in memory.layers
     ):

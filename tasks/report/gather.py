@@ -16,7 +16,7 @@ from tasks.core.files import read_json
 from tasks.core.paths import Paths
 
 ORDER = ("base", "base_system", "base_few_shot", "adapter", "merged")
-"""Candidates in the order of the page; quantised ones follow by name."""
+"""Candidates in the order of the page; further baselines follow the base, quantised models the merged one, by name."""
 
 PACKAGES = (
     "torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors", "gguf",
@@ -121,7 +121,11 @@ def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
         raise InputError(
             f"{paths.data / 'evaluation'}: no scores of {', '.join(missing)}; run the stage evaluate first."
         )
-    return {name: by_name[name] for name in (*ORDER, *sorted(set(by_name) - set(ORDER)))}
+    more = sorted(set(by_name) - set(ORDER))
+    free = [name for name in more if by_name[name]["kind"] == "free"]
+    first = [name for name in ORDER if by_name[name]["kind"] == "free"]
+    order = dict.fromkeys([*first, *free, *ORDER, *more])
+    return {name: by_name[name] for name in order}
 
 
 def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,9 @@ from typing import Any
 from tasks.report.gather import RunResults
 from tasks.statistics.confusion import describe_confusion
 
+BASELINES = ("merged_retrieved",)
+"""Tuned models that are asked with more than the question."""
+
 TUNED = "merged"
 """The candidate that stands for the tuned model: what is shipped."""
 
@@ -15,6 +18,10 @@ def display_name(candidate: str) -> str:
     return {
         "base_system": "base with system prompt",
         "base_few_shot": "base with examples",
+        "base_retrieved": "base with retrieved rows",
+        "base_documents": "base with documents",
+        "base_best_prompt": "base with the best prompt",
+        "merged_retrieved": "tuned with retrieved rows",
         "adapter": "tuned (adapter)",
         "merged": "tuned (merged)",
     }.get(candidate, candidate)
@@ -79,6 +86,17 @@ def summary(results: RunResults) -> list[str]:
             else "No quantised model does worse than the merged one."
         )
     return sentences
+
+
+def cost(results: RunResults) -> str:
+    """What a question costs the tuned model and each way of asking the base, in tokens; "" where nobody counted."""
+    shown = [TUNED, *(key for key in results.scores if key in BASELINES or group(results, key) == "before")]
+    parts = []
+    for key in dict.fromkeys(shown):
+        tokens = results.scores[key].get("cost", {})
+        if tokens.get("prompt_tokens") is not None:
+            parts.append(f"{display_name(key)} {tokens['prompt_tokens']:.0f} + {tokens['answer_tokens'] or 0:.0f}")
+    return f"Mean tokens of a question and its answer: {', '.join(parts)}." if parts else ""
 
 
 def verdict(results: RunResults) -> str:

@@ -17,7 +17,8 @@ def confusion(truth: list[str], answers: list[str | None]) -> dict[str, Any]:
     A class has `support` (rows), `precision`, `recall`, `f1` (0 where nothing was so, as in scikit-learn), `answers`,
     its row of the confusion matrix without zeros, and `no_class`.
     """
-    by_class: dict[str, Counter[str | None]] = {name: Counter() for name in sorted({*truth, *answers} - {None})}  # type: ignore[type-var]
+    named = {*truth, *(answer for answer in answers if answer is not None)}
+    by_class: dict[str, Counter[str | None]] = {name: Counter() for name in sorted(named)}
     for name, answer in zip(truth, answers, strict=True):
         by_class[name][answer] += 1
     answered = Counter(answers)

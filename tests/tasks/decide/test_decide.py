@@ -266,7 +266,7 @@ def test_macro_f1_against_the_run_promoted_last(run: Paths) -> None:
     always: list[str | None] = ["often"] * 40
     for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
         classified(run, candidate, always)
-    classified(run, "merged", list(CLASSES))
+    classified(run, "merged", [*CLASSES])
     run.best.mkdir()
     save_scores(run, "merged")
     classified(run, "merged", ["often"] * 30 + ["rare"] * 6 + [None] * 4)
