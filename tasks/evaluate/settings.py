@@ -98,8 +98,10 @@ class Metric(Section):
             raise ValueError(
                 "length_normalised is for multiple_choice, and for classification with by: likelihood; remove it"
             )
-        if self.of == "reasoning" and (self.asks != "answer" or self.classes):
-            raise ValueError(f"the metric {self.kind} looks at answers, or at whole turns; take `of` out")
+        if self.of == "reasoning" and self.classes:
+            raise ValueError(f"the metric {self.kind} looks at answers alone; take `of` out")
+        if self.of == "reasoning" and self.asks != "answer":
+            raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; take `of` out")
         if check := METRICS[self.kind].check:
             check(self)
         if taken := sorted(RESERVED & {*self.columns}):

@@ -54,10 +54,10 @@ def describe_confusion(facts: dict[str, Any]) -> list[str]:
         sentences.append(f"{first} and {second} are confused most: {count} of their {rows} rows.")
     if facts["no_class"]:
         worst = max(asked, key=lambda name: (asked[name]["no_class"], name))
-        sentences.append(
-            f"{facts['no_class']} of {facts['n']} answers are no class at all, most of them "
-            f"({asked[worst]['no_class']}) in rows of {worst}."
-        )
+        most = asked[worst]["no_class"]
+        where = f", {most} of them in rows of {worst}" if most > 1 else ""
+        verb = "is" if facts["no_class"] == 1 else "are"
+        sentences.append(f"{facts['no_class']} of {facts['n']} answers {verb} no class at all{where}.")
     return sentences
 
 
