@@ -111,8 +111,8 @@ def _compare_scores(one: Scored, two: Scored, level: float, resamples: int) -> C
         return {}
     one, two, left_out = one.at(both), two.at(both), int((~both).sum())
     if one.classes and two.classes:
-        numbers = numbered(*one.classes, two.classes[1])
-        return {**compare_macro_f1(*numbers, level=level, resamples=resamples), "left_out": left_out}
+        truth, mine, theirs, classes = numbered(*one.classes, two.classes[1])
+        return {**compare_macro_f1(truth, mine, theirs, classes, level, resamples), "left_out": left_out}
     return {**compare(one.values, two.values, level, resamples), "left_out": left_out}
 
 

@@ -77,7 +77,8 @@ def ask_model(
         ),
         carried_out=carried_out(machinery, model, Origin(candidate, settings, folders, context)),
     )
-    best, tried = None, []
+    best: str | None = None
+    tried: list[dict[str, Any]] = []
     if candidate in settings.prompts:
         best, tried = best_prompt(candidate, settings, paths, engine, max_new_tokens, room)
     questions = build_questions(held_out, candidate, settings, paths, tokenizer, room, best)

@@ -1,5 +1,6 @@
 """Deciding: rows are compared in pairs, each rule can fail by itself, and says by how much."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -225,12 +226,12 @@ def test_unknown_names(run: Paths) -> None:
         tiny.decided(run, metric="bleu")
 
 
-def classified(paths: Paths, candidate: str, answers: list[str | None]) -> None:
+def classified(paths: Paths, candidate: str, answers: Sequence[str | None]) -> None:
     """Predictions of the classes of 40 rows: 30 of `often`, 6 of `rare`, 4 of `rarest`."""
     import shutil
 
     shutil.rmtree(paths.evaluation(candidate), ignore_errors=True)
-    tiny.evaluation(paths, candidate, {}, [str(answer) for answer in answers], (CLASSES, answers))
+    tiny.evaluation(paths, candidate, {}, [str(answer) for answer in answers], (CLASSES, list(answers)))
 
 
 CLASSES = ["often"] * 30 + ["rare"] * 6 + ["rarest"] * 4
@@ -238,7 +239,7 @@ CLASSES = ["often"] * 30 + ["rare"] * 6 + ["rarest"] * 4
 
 def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
     """By hand: always `often` is right in 30 of 40 rows, and F1 is 2 * 30 / 70 of one class and 0 of two."""
-    often: list[str | None] = ["often"] * 40
+    often = ["often"] * 40
     for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
         classified(run, candidate, often)
     classified(run, "merged", ["often"] * 24 + ["rare"] * 3 + ["rarest"] * 3 + ["rare"] * 6 + ["rarest"] * 4)
@@ -263,10 +264,10 @@ def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
 def test_macro_f1_against_the_run_promoted_last(run: Paths) -> None:
     from tasks.decide.best import save_scores
 
-    always: list[str | None] = ["often"] * 40
+    always = ["often"] * 40
     for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
         classified(run, candidate, always)
-    classified(run, "merged", [*CLASSES])
+    classified(run, "merged", CLASSES)
     run.best.mkdir()
     save_scores(run, "merged")
     classified(run, "merged", ["often"] * 30 + ["rare"] * 6 + [None] * 4)

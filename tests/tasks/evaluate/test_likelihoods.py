@@ -44,7 +44,7 @@ def test_texts_that_share_a_prompt_are_as_likely_as_alone(tmp_path: Path, monkey
     prompts = [[5, 6, 7, 8], [9, 10]]
     texts = [[[at + 20, *range(30, 30 + at % 5)] for at in range(11)], [[at + 40] for at in range(9)]]
     shared = engine(tmp_path / "one").options(prompts, texts, lambda done: None)
-    monkeypatch.setattr("tasks.evaluate.engine.shared_likelihoods", lambda *_: None)
+    monkeypatch.setattr("tasks.evaluate.engine.shared_likelihoods", lambda *_, **limits: None)
     alone = engine(tmp_path / "two").options(prompts, texts, lambda done: None)
     for one, other in zip(shared, alone, strict=True):
         assert one == pytest.approx(other, abs=1e-4)
