@@ -305,3 +305,16 @@ def test_scores_that_differ_by_nothing_but_losses(run: Paths) -> None:
     assert _reach(Settings(), {**compare([1.0] * 4, [0.0, 1.0, 1.0, 1.0]), "better": "higher"}).startswith(
         "4 rows are too few to show any difference, and "
     )
+
+
+def test_baselines_that_are_listed_must_be_beaten_too(run: Paths) -> None:
+    """Retrieval without tuning does as well as tuning; beside it, it is compared as any model is."""
+    evaluated(run, "base_retrieved", hits(31))
+    evaluated(run, "merged_retrieved", hits(36))
+    decision = tiny.decided(run)
+    assert failed(decision) == ["gain over base_retrieved"]
+    assert "merged against base_retrieved: -0.0250" in decision["reason"]
+    comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
+    against = {one["against"] for one in comparisons if one["candidate"] == "merged_retrieved"}
+    assert against == {"base", "base_system", "base_few_shot", "base_retrieved", "merged"}
+    assert "base_retrieved" not in {one["candidate"] for one in comparisons}

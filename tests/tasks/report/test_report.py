@@ -404,6 +404,21 @@ def test_many_classes_are_drawn_small(project: Paths) -> None:
     assert "class 0, answered no class: 1 of 4" in picture.body
 
 
+def test_baselines_stand_behind_the_base(project: Paths) -> None:
+    for candidate in ("base_retrieved", "merged_retrieved"):
+        evaluation(project, candidate, 2)
+    file = project.evaluation("base_retrieved") / "scores.json"
+    prompts = [{"prompt": f"a {EVIL}", "metric": "exact_match", "value": 0.5, "better": "higher", "chosen": True}]
+    write_json(file, {**tiny.read(file), "prompts": prompts})
+    tiny.decided(project)
+    run(Settings(), project)
+    text = page(project)
+    names = re.findall(r"<tr><td><code>(\w[\w-]*)</code></td><td class=\"n strong\">", text)
+    assert names[:6] == ["base", "base_system", "base_few_shot", "base_retrieved", "adapter", "merged"]
+    assert "tuned with retrieved rows" in text and EVIL not in text
+    assert "chosen on the validation split, by exact match: <strong>50.0 %</strong>" in text
+
+
 def test_what_each_way_of_asking_costs_is_said(project: Paths) -> None:
     for candidate, prompt in (("base", 30.4), ("base_few_shot", 210.0), ("merged", 30.4)):
         file = project.evaluation(candidate) / "scores.json"
