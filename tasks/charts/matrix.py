@@ -37,7 +37,7 @@ def matrix(names: Sequence[str], counts: Mapping[tuple[int, int], int], last: st
     for at, name in enumerate(names):
         middle = TOP + edge * (at + 0.5)
         shown = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-        body.append(_sized(f"{shown}  {at + 1}", (LEFT - 6, middle + size * 0.35), size, "end"))
+        body.append(_sized(f"{shown} · {at + 1}", (LEFT - 6, middle + size * 0.35), size, "end"))
         if (at + 1) % every == 0 or at == 0:
             body.append(text(str(at + 1), (x(at) + edge / 2, TOP - 8), "tick"))
     body.append(text(last, (x(len(names)) + edge / 2, TOP - 20), "tick", "end"))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tasks.core.progress import counting
-from tasks.decide.evidence import BEFORE, FREE, Candidate, Scored, scored_rows
+from tasks.decide.evidence import BEFORE, Candidate, Scored, scored_rows
 from tasks.rows.columns import class_columns
 from tasks.statistics.macro_f1 import compare_macro_f1, numbered
 from tasks.statistics.paired import compare, holm
@@ -18,20 +18,22 @@ REFERENCE = "merged"
 """What quantised models are compared with."""
 
 
-def pairs(names: list[str]) -> list[tuple[str, str]]:
+def pairs(candidates: dict[str, Candidate]) -> list[tuple[str, str]]:
     """Who is compared with whom: all but the free ones with each of these, and with the merged model.
 
     What align made is compared with what train had made, in the place of that with the merged model.
     """
-    against = [(name, free) for name in names if name not in FREE for free in FREE]
-    steps = [("adapter", BEFORE)] if BEFORE in names else []
-    return against + steps + [(name, REFERENCE) for name in names if name not in (*FREE, BEFORE, REFERENCE)]
+    free = [name for name, candidate in candidates.items() if candidate.is_free]
+    others = [name for name in candidates if name not in free]
+    steps = [("adapter", BEFORE)] if BEFORE in candidates else []
+    against = [(name, one) for name in others for one in free]
+    return against + steps + [(name, REFERENCE) for name in others if name not in (BEFORE, REFERENCE)]
 
 
 def compare_candidates(candidates: dict[str, Candidate], level: float, resamples: int) -> list[Comparison]:
     """Every pair by every metric; `p_adjusted` holds over all metrics of a pair (Holm)."""
     comparisons = []
-    for name, against in counting("decide: compared", pairs(list(candidates)), "pairs"):
+    for name, against in counting("decide: compared", pairs(candidates), "pairs"):
         family: list[Comparison] = []
         for metric, better in candidates[name].better.items():
             family.append(
@@ -115,8 +117,8 @@ def _compare_scores(one: Scored, two: Scored, level: float, resamples: int) -> C
         return {}
     one, two, left_out = one.at(both), two.at(both), int((~both).sum())
     if one.classes and two.classes:
-        numbers = numbered(*one.classes, two.classes[1])
-        return {**compare_macro_f1(*numbers, level, resamples), "left_out": left_out}
+        truth, mine, theirs, classes = numbered(*one.classes, two.classes[1])
+        return {**compare_macro_f1(truth, mine, theirs, classes, level, resamples), "left_out": left_out}
     return {**compare(one.values, two.values, level, resamples), "left_out": left_out}
 
 

@@ -14,7 +14,7 @@ from tasks.rows.columns import class_columns
 Score = dict[str, Any]
 
 FREE = ("base", "base_system", "base_few_shot")
-"""What is to be had without tuning."""
+"""What is to be had without tuning, in every run; further baselines are as the settings list them."""
 
 BEFORE = "trained"
 """What train made, before align; evaluated where align is on."""
@@ -35,6 +35,11 @@ class Candidate:
     """benchmarks.json; empty where none was asked."""
     samples: list[dict[str, Any]]
     """samples.parquet."""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is to be had without tuning."""
+        return bool(self.scores["kind"] == "free")
 
     @property
     def better(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ from tasks.core.errors import SettingsError
 from tasks.core.numbers import counted, shown
 from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
-from tasks.decide.evidence import BEFORE, FREE, Candidate
+from tasks.decide.evidence import BEFORE, Candidate
 from tasks.decide.settings import Settings
 from tasks.statistics.effect import amount, effect, is_ratio
 from tasks.statistics.p_value import describe_p_value
@@ -43,7 +43,8 @@ def verdicts(
         for comparison in comparisons
         if comparison["metric"] == metric
     }
-    results = [_gain(settings, metric, of[settings.candidate, free]) for free in FREE]
+    free = [name for name, candidate in candidates.items() if candidate.is_free]
+    results = [_gain(settings, metric, of[settings.candidate, name]) for name in free]
     if step := of.get(("adapter", BEFORE)):
         results.append(_alignment(metric, step))
     quantised = [
@@ -65,9 +66,9 @@ def verdicts(
 
 def deciding_metric(settings: Settings, candidates: dict[str, Candidate]) -> str:
     """The metric that decides; raises `SettingsError` where candidate or metric are unknown."""
-    known = [name for name in candidates if name not in FREE]
+    known = [name for name, candidate in candidates.items() if not candidate.is_free]
     if settings.candidate not in known:
-        why = "the base is what is to be beaten" if settings.candidate in FREE else "not evaluated"
+        why = "the base is what is to be beaten" if settings.candidate in candidates else "not evaluated"
         raise SettingsError(f"decide.candidate = {settings.candidate!r}: {why}; {hint(settings.candidate, known)}")
     metrics = list(candidates["base"].better)
     if settings.metric is not None and settings.metric not in metrics:

@@ -228,7 +228,8 @@ class Engine:
     def _options(self, prompt: Ids, texts: list[Ids]) -> list[float]:
         longest = len(prompt) + max(map(len, texts))
         rows = max(1, min(self._rows, self._tokens // longest))
-        if (shared := shared_likelihoods(self.model, prompt, texts, rows, self._pad)) is not None:
+        limits = {"logits_to_keep": 1} if self._trims_logits else {}
+        if (shared := shared_likelihoods(self.model, prompt, texts, rows, self._pad, **limits)) is not None:
             return shared
         parts = (texts[start : start + rows] for start in range(0, len(texts), rows))
         return [value for part in parts for value, _ in self._score([(prompt, text) for text in part])]

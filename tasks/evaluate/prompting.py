@@ -1,5 +1,6 @@
 """What a candidate is asked of each row, and what it says: an answer, or how likely given ones are."""
 
+from dataclasses import replace
 from typing import Any
 
 from tasks.chat.renderer import Renderer
@@ -9,25 +10,53 @@ from tasks.evaluate.classes import Classes
 from tasks.evaluate.engine import Answer, Engine
 from tasks.evaluate.likelihoods import Scored, likeliest, references
 from tasks.evaluate.questions import Question, build_question, rows, shots
-from tasks.evaluate.settings import Metric, Settings
+from tasks.evaluate.retrieval import check_documents, nearest_passages, nearest_rows, with_passages
+from tasks.evaluate.settings import RETRIEVED, Metric, Settings
 from tasks.evaluate.texts import as_question, is_text
 
 Row = dict[str, Any]
 
 
 def build_questions(
-    held_out: list[Row], candidate: str, settings: Settings, paths: Paths, tokenizer: Any, room: int
+    held_out: list[Row],
+    candidate: str,
+    settings: Settings,
+    paths: Paths,
+    tokenizer: Any,
+    room: int,
+    best_prompt: str | None = None,
 ) -> list[Question | None]:
-    """Each row as this candidate is asked it, in at most `room` tokens; None where it does not fit."""
-    earlier = []
-    if candidate == "base_few_shot":
-        earlier = shots(rows(paths.rows("train"), texts=likelihoods_alone(settings))[0], held_out, settings.shots)
-    system_prompt = settings.system if candidate == "base_system" else None
+    """Each row as this candidate is asked it, in at most `room` tokens; None where it does not fit.
+
+    `best_prompt`: the system prompt of a candidate of evaluate.prompts.
+    """
     renderer = Renderer(tokenizer)
+    if candidate in settings.documents:
+        found = nearest_passages(check_documents(candidate, settings, paths), held_out, settings.shots)
+        return [
+            _with_passages(row, passages, renderer, tokenizer, room)
+            for row, passages in zip(held_out, found, strict=True)
+        ]
+    texts = likelihoods_alone(settings)
+    earlier: list[list[Row]] = [[]] * len(held_out)
+    if candidate in RETRIEVED:
+        earlier = nearest_rows(rows(paths.rows("train"), texts=texts)[0], held_out, settings.shots)
+    elif candidate == "base_few_shot":
+        earlier = [shots(rows(paths.rows("train"), texts=texts)[0], held_out, settings.shots)] * len(held_out)
+    system_prompt = settings.system if candidate == "base_system" else best_prompt
     return [
-        as_question(row) if is_text(row) else build_question(row, earlier, renderer, tokenizer, room, system_prompt)
-        for row in held_out
+        as_question(row)
+        if is_text(row)
+        else build_question(row, before, renderer, tokenizer, room, system_prompt, nearest_first=candidate in RETRIEVED)
+        for row, before in zip(held_out, earlier, strict=True)
     ]
+
+
+def _with_passages(row: Row, passages: list[str], renderer: Renderer, tokenizer: Any, room: int) -> Question | None:
+    for kept in range(len(passages), -1, -1):
+        if question := build_question(row, [], renderer, tokenizer, room, with_passages(passages[:kept])):
+            return replace(question, shots=kept)
+    return None
 
 
 def ask_all(

@@ -12,6 +12,7 @@ from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.evaluate.call_format import common_start
 from tasks.rows.canonical import Message, dialogue
+from tasks.rows.draw import Drawable, draw
 
 SPARE_TOKENS = 8
 """Tokens an answer may be longer than the longest reference, the end token included."""
@@ -29,12 +30,12 @@ class Question:
     ids: tuple[int, ...]
     """The prompt's tokens."""
     shots: int
-    """Rows of the training split that stand before it."""
+    """Rows of the training split, or passages of documents, that stand before it."""
 
 
-def rows(file: Path, limit: int | None = None, *, texts: bool = False) -> tuple[list[dict[str, Any]], int]:
-    """Rows of a canonical Parquet file that can be asked, at most `limit`, their dialogue under `messages`; and how
-    many others there are: texts, unless `texts` are wanted too, and answers that were judged bad.
+def rows(file: Path, *, texts: bool = False) -> tuple[list[dict[str, Any]], int]:
+    """Rows of a canonical Parquet file that can be asked, their dialogue under `messages`; and how many others there
+    are: texts, unless `texts` are wanted too, and answers that were judged bad.
 
     Raises `InputError` where none can be asked, or where a dialogue does not end with the assistant.
     """
@@ -62,7 +63,17 @@ def rows(file: Path, limit: int | None = None, *, texts: bool = False) -> tuple[
     for row in dialogues:
         if row["messages"][-1]["role"] != "assistant":
             raise InputError(f"{file}: the row {row['id']} does not end with a turn of the assistant to compare with.")
-    return dialogues[:limit], len(all_rows) - len(dialogues)
+    return dialogues, len(all_rows) - len(dialogues)
+
+
+def drawn_rows(dialogues: list[dict[str, Any]], limit: int | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """At most `limit` of the rows, drawn so that they stand for all, and what is on record of it."""
+    drawable = [
+        Drawable(row["id"], str(row["messages"][-1].get("content") or ""), (row.get("slice"), row.get("source")))
+        for row in dialogues
+    ]
+    indices, record = draw(drawable, limit)
+    return [dialogues[index] for index in indices], record
 
 
 def shots(train: list[dict[str, Any]], held_out: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
@@ -106,16 +117,19 @@ def build_question(
     tokenizer: Any,
     room: int,
     system_prompt: str | None = None,
+    nearest_first: bool = False,
 ) -> Question | None:
     """`row` as a question of at most `room` tokens, after as many of the rows `earlier` as fit.
 
-    Returns None where the question alone is longer than that. A system message of the row stays in front, behind the
-    system prompt `system_prompt` where there is one.
+    Those behind leave first; `nearest_first`: so that the nearest stay, and stand last, beside the question. Returns
+    None where the question alone is longer than that. A system message of the row stays in front, behind the system
+    prompt `system_prompt` where there is one.
     """
     system, turns, reference = parts(row, system_prompt)
     tools = json.loads(row["tools"]) if row.get("tools") else None
     for kept in range(len(earlier), -1, -1):
-        before = [turn for shot in earlier[:kept] for turn in shot["messages"] if turn["role"] != "system"]
+        shown = reversed(earlier[:kept]) if nearest_first else earlier[:kept]
+        before = [turn for shot in shown for turn in shot["messages"] if turn["role"] != "system"]
         text = renderer.render([*system, *before, *turns], tools, generation_prompt=True)
         prompt_ids = ids(tokenizer, text)
         if len(prompt_ids) <= room:

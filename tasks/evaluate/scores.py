@@ -36,7 +36,7 @@ def scores(metrics: list[Metric], columns: dict[str, list[Any]]) -> dict[str, An
 
 def metric_scores(metrics: list[Metric], columns: dict[str, list[Any]], rows: list[int]) -> dict[str, Any]:
     """Each metric over `rows` by name: value, low, high, n, and which way is better."""
-    scores = {}
+    scores: dict[str, Any] = {}
     for metric in metrics:
         if metric.classes:
             scores |= _class_scores(metric, columns, rows)

@@ -24,7 +24,13 @@ TUNED = ("trained", "adapter")
 
 KNOWN = (*BASES, *TUNED, "merged")
 """Candidates that every run has, `trained` where align is on; all others are quantised models, named by their scheme,
-or models of the settings."""
+or of the settings."""
+
+RETRIEVED = {"base_retrieved": "base", "merged_retrieved": "merged"}
+"""Candidates that see the training rows nearest to each question, and the model that each of them is."""
+
+LISTS = ("models", "hosted", "retrieved", "documents", "prompts")
+"""Keys that say which candidates there are beside those of every run, and what they are."""
 
 
 class Metric(Section):
@@ -99,8 +105,10 @@ class Metric(Section):
             raise ValueError(
                 "length_normalised is for multiple_choice, and for classification with by: likelihood; remove it"
             )
-        if self.of == "reasoning" and (self.asks != "answer" or self.classes):
-            raise ValueError(f"the metric {self.kind} looks at answers, or at whole turns; take `of` out")
+        if self.of == "reasoning" and self.classes:
+            raise ValueError(f"the metric {self.kind} looks at answers alone; take `of` out")
+        if self.of == "reasoning" and self.asks != "answer":
+            raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; take `of` out")
         if check := METRICS[self.kind].check:
             check(self)
         if taken := sorted(RESERVED & {*self.columns}):
@@ -149,7 +157,8 @@ class Settings(Section):
     system: str = "Answer with nothing but the answer."
     """System prompt of base_system; a row's own system prompt follows it."""
     shots: Positive = 3
-    """Rows of the training split that base_few_shot sees as earlier turns; fewer where the context is short."""
+    """Rows of the training split that base_few_shot sees as earlier turns; also the nearest ones, or passages, that
+    further candidates see. Fewer where the context is short."""
     batch_size: Positive = 32
     """Rows answered at once, at most; they are sorted by length."""
     batch_tokens: Positive = 65536
@@ -165,6 +174,15 @@ class Settings(Section):
     """Further models to compare with, as NAME: FOLDER below the project's."""
     hosted: dict[Name, Hosted] = Field(default_factory=dict)
     """Further models to compare with, on the hub or behind an endpoint, by name."""
+    retrieved: list[Literal["base", "merged"]] = Field(default_factory=list)
+    """Models that are asked a further time, as base_retrieved and merged_retrieved: after the rows of the training
+    split nearest to the question (BM25), as many as shots says."""
+    documents: dict[Name, Location] = Field(default_factory=dict)
+    """The base with the passages nearest to the question in its prompt, as many as shots says, as NAME: FOLDER with
+    documents (Markdown, text, HTML, DOCX, PDF), such as base_documents: data/manuals."""
+    prompts: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
+    """The base with the system prompt that does best on rows of the validation split, as NAME: [PROMPT, ...], such as
+    base_best_prompt."""
     benchmarks: list[Benchmark] = Field(default_factory=list)
     """Tasks of lm-eval, asked of the candidates named in benchmarked; their losses are what tuning made it forget."""
     benchmarked: list[Name] = Field(default_factory=lambda: ["base", "merged"])
@@ -175,8 +193,11 @@ class Settings(Section):
         names = [name for metric in self.metrics for name in metric.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two metrics are named {twice[0]}; give one of them another name")
-        if wrong := sorted((set(KNOWN) & {*self.models, *self.hosted}) | (set(self.models) & set(self.hosted))):
+        taken = [*KNOWN, *RETRIEVED, *self.models, *self.hosted, *self.documents, *self.prompts]
+        if wrong := sorted({name for name in taken if taken.count(name) > 1}):
             raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
+        if len(set(self.retrieved)) < len(self.retrieved):
+            raise ValueError(f"retrieved lists {self.retrieved[-1]} twice; take one out")
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:
@@ -186,4 +207,4 @@ class Settings(Section):
 
     def effective(self) -> dict[str, Any]:
         """What decides any candidate's scores; which other models there are does not."""
-        return self.model_dump(mode="json", exclude={"models", "hosted"})
+        return self.model_dump(mode="json", exclude={*LISTS})

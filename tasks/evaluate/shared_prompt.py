@@ -12,16 +12,20 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 Ids = list[int]
 
 
-def shared_likelihoods(model: Any, prompt: Ids, texts: list[Ids], rows: int, pad: int) -> list[float] | None:
+def shared_likelihoods(
+    model: Any, prompt: Ids, texts: list[Ids], rows: int, pad: int, **limits: int
+) -> list[float] | None:
     """Log-likelihood in nats of each of `texts` after `prompt`, at most `rows` of them at once.
 
+    `limits`: `logits_to_keep=1`, for a model that can leave out the logits within the prompt, which nobody reads.
     None where the model's memory of a prompt cannot be copied: it is no attention's, or no model of transformers.
     """
     if not isinstance(model, torch.nn.Module):
         return None
-    ids = torch.tensor([prompt], device=model.device)
-    computed = model(input_ids=ids, use_cache=True)
-    memory = getattr(computed, "past_key_values", None)
+    device: Any = model.device
+    ids = torch.tensor([prompt], device=device)
+    computed = model(input_ids=ids, use_cache=True, **limits)
+    memory: Any = getattr(computed, "past_key_values", None)
     if type(memory) is not DynamicCache or any(
         type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer) for layer in memory.layers
     ):

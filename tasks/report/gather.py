@@ -16,7 +16,7 @@ from tasks.core.files import read_json
 from tasks.core.paths import Paths
 
 ORDER = ("base", "base_system", "base_few_shot", "trained", "adapter", "merged")
-"""Candidates in the order of the page; quantised ones follow by name."""
+"""Candidates in the order of the page; further baselines follow the base, quantised models the merged one, by name."""
 
 OPTIONAL = ("trained",)
 """Those of them that only some runs have: `trained` is asked where align is on."""
@@ -136,7 +136,11 @@ def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
         raise InputError(
             f"{paths.data / 'evaluation'}: no scores of {', '.join(missing)}; run the stage evaluate first."
         )
-    return {name: by_name[name] for name in (*ORDER, *sorted(set(by_name) - set(ORDER))) if name in by_name}
+    more = sorted(set(by_name) - set(ORDER))
+    free = [name for name in more if by_name[name]["kind"] == "free"]
+    first = [name for name in ORDER if name in by_name and by_name[name]["kind"] == "free"]
+    order = dict.fromkeys([*first, *free, *ORDER, *more])
+    return {name: by_name[name] for name in order if name in by_name}
 
 
 def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -8,6 +8,9 @@ from tasks.report.gather import RunResults
 from tasks.statistics.confusion import describe_confusion
 from tasks.statistics.effect import ratio
 
+BASELINES = ("merged_retrieved",)
+"""Tuned models that are asked with more than the question."""
+
 TUNED = "merged"
 """The candidate that stands for the tuned model: what is shipped."""
 
@@ -18,6 +21,10 @@ def display_name(candidate: str) -> str:
         "base_system": "base with system prompt",
         "base_few_shot": "base with examples",
         "trained": "tuned, before align",
+        "base_retrieved": "base with retrieved rows",
+        "base_documents": "base with documents",
+        "base_best_prompt": "base with the best prompt",
+        "merged_retrieved": "tuned with retrieved rows",
         "adapter": "tuned (adapter)",
         "merged": "tuned (merged)",
     }.get(candidate, candidate)
@@ -83,6 +90,17 @@ def summary(results: RunResults) -> list[str]:
             f"Quantising costs {costs}." if lost[worst] > 0 else "No quantised model does worse than the merged one."
         )
     return sentences
+
+
+def cost(results: RunResults) -> str:
+    """What a question costs the tuned model and each way of asking the base, in tokens; "" where nobody counted."""
+    shown = [TUNED, *(key for key in results.scores if key in BASELINES or group(results, key) == "before")]
+    parts = []
+    for key in dict.fromkeys(shown):
+        tokens = results.scores[key].get("cost", {})
+        if tokens.get("prompt_tokens") is not None:
+            parts.append(f"{display_name(key)} {tokens['prompt_tokens']:.0f} + {tokens['answer_tokens'] or 0:.0f}")
+    return f"Mean tokens of a question and its answer: {', '.join(parts)}." if parts else ""
 
 
 def verdict(results: RunResults) -> str:

@@ -53,6 +53,8 @@ def page(settings: Settings, results: RunResults) -> str:
             "not_asked": scores["not_asked"],
             "no_answer": scores["no_answer"],
             "shots": scores.get("shots"),
+            "shown": scores.get("shown", "examples"),
+            "prompts": scores.get("prompts", []),
             "drawn": scores.get("drawn"),
             "left_out": scores.get("left_out", {}),
         }
@@ -72,6 +74,7 @@ def page(settings: Settings, results: RunResults) -> str:
         metric=metric,
         comparison=figures.intervals(lines) if lines[0]["better"] == "higher" else None,
         by_slice=figures.slices(lines, names) if names and lines[0]["better"] == "higher" else None,
+        cost=render.cost(results),
         class_sections=classes.sections(results),
         against=render.against(results),
         curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},

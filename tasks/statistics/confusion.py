@@ -17,7 +17,8 @@ def confusion(truth: list[str], answers: list[str | None]) -> dict[str, Any]:
     A class has `support` (rows), `precision`, `recall`, `f1` (0 where nothing was so, as in scikit-learn), `answers`,
     its row of the confusion matrix without zeros, and `no_class`.
     """
-    by_class: dict[str, Counter[str | None]] = {name: Counter() for name in sorted({*truth, *answers} - {None})}  # type: ignore[type-var]
+    named = {*truth, *(answer for answer in answers if answer is not None)}
+    by_class: dict[str, Counter[str | None]] = {name: Counter() for name in sorted(named)}
     for name, answer in zip(truth, answers, strict=True):
         by_class[name][answer] += 1
     answered = Counter(answers)
@@ -53,10 +54,10 @@ def describe_confusion(facts: dict[str, Any]) -> list[str]:
         sentences.append(f"{first} and {second} are confused most: {count} of their {rows} rows.")
     if facts["no_class"]:
         worst = max(asked, key=lambda name: (asked[name]["no_class"], name))
-        sentences.append(
-            f"{facts['no_class']} of {facts['n']} answers are no class at all, most of them "
-            f"({asked[worst]['no_class']}) in rows of {worst}."
-        )
+        most = asked[worst]["no_class"]
+        where = f", {most} of them in rows of {worst}" if most > 1 else ""
+        verb = "is" if facts["no_class"] == 1 else "are"
+        sentences.append(f"{facts['no_class']} of {facts['n']} answers {verb} no class at all{where}.")
     return sentences
 
 

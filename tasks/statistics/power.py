@@ -83,7 +83,7 @@ def rows_for_mcnemar(difference: float, discordance: float, level: float = 0.05)
     difference = min(1.0, difference)
     discordance = min(1.0, max(discordance, difference))
     reach = ndtri(1 - level / 2) * discordance**0.5 + ndtri(POWER) * (discordance - difference**2) ** 0.5
-    rows = ceil((reach / difference) ** 2)
+    rows = ceil((float(reach) / difference) ** 2)
     if rows > EXACT_ROWS:
         return rows
     low, high = 0, max(2, rows)

@@ -1,5 +1,6 @@
 """Deciding: rows are compared in pairs, each rule can fail by itself, and says by how much."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -274,12 +275,12 @@ def test_unknown_names(run: Paths) -> None:
         tiny.decided(run, metric="bleu")
 
 
-def classified(paths: Paths, candidate: str, answers: list[str | None]) -> None:
+def classified(paths: Paths, candidate: str, answers: Sequence[str | None]) -> None:
     """Predictions of the classes of 40 rows: 30 of `often`, 6 of `rare`, 4 of `rarest`."""
     import shutil
 
     shutil.rmtree(paths.evaluation(candidate), ignore_errors=True)
-    tiny.evaluation(paths, candidate, {}, [str(answer) for answer in answers], (CLASSES, answers))
+    tiny.evaluation(paths, candidate, {}, [str(answer) for answer in answers], (CLASSES, list(answers)))
 
 
 CLASSES = ["often"] * 30 + ["rare"] * 6 + ["rarest"] * 4
@@ -287,7 +288,7 @@ CLASSES = ["often"] * 30 + ["rare"] * 6 + ["rarest"] * 4
 
 def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
     """By hand: always `often` is right in 30 of 40 rows, and F1 is 2 * 30 / 70 of one class and 0 of two."""
-    often: list[str | None] = ["often"] * 40
+    often = ["often"] * 40
     for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
         classified(run, candidate, often)
     classified(run, "merged", ["often"] * 24 + ["rare"] * 3 + ["rarest"] * 3 + ["rare"] * 6 + ["rarest"] * 4)
@@ -312,10 +313,10 @@ def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
 def test_macro_f1_against_the_run_promoted_last(run: Paths) -> None:
     from tasks.decide.best import save_scores
 
-    always: list[str | None] = ["often"] * 40
+    always = ["often"] * 40
     for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
         classified(run, candidate, always)
-    classified(run, "merged", list(CLASSES))
+    classified(run, "merged", CLASSES)
     run.best.mkdir()
     save_scores(run, "merged")
     classified(run, "merged", ["often"] * 30 + ["rare"] * 6 + [None] * 4)
@@ -353,3 +354,16 @@ def test_scores_that_differ_by_nothing_but_losses(run: Paths) -> None:
     assert _reach(Settings(), {**compare([1.0] * 4, [0.0, 1.0, 1.0, 1.0]), "better": "higher"}).startswith(
         "4 rows are too few to show any difference, and "
     )
+
+
+def test_baselines_that_are_listed_must_be_beaten_too(run: Paths) -> None:
+    """Retrieval without tuning does as well as tuning; beside it, it is compared as any model is."""
+    evaluated(run, "base_retrieved", hits(31))
+    evaluated(run, "merged_retrieved", hits(36))
+    decision = tiny.decided(run)
+    assert failed(decision) == ["gain over base_retrieved"]
+    assert "merged against base_retrieved: -0.0250" in decision["reason"]
+    comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
+    against = {one["against"] for one in comparisons if one["candidate"] == "merged_retrieved"}
+    assert against == {"base", "base_system", "base_few_shot", "base_retrieved", "merged"}
+    assert "base_retrieved" not in {one["candidate"] for one in comparisons}

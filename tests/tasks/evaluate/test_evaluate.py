@@ -9,7 +9,7 @@ import pytest
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
-from tasks.evaluate.questions import build_question, rows, shots
+from tasks.evaluate.questions import build_question, drawn_rows, rows, shots
 from tasks.evaluate.settings import Settings
 from tasks.evaluate.stage import run
 from tests.tasks import tiny
@@ -295,7 +295,7 @@ def test_pairs_are_asked_for_the_chosen_answer_and_what_cannot_be_asked_is_count
         (name, prompt + good) for name in ("dialogue", "pair", "liked")
     ]
     assert others == 2
-    assert len(rows(file, 1)[0]) == 1
+    assert len(drawn_rows(rows(file)[0], 1)[0]) == 1
     pq.write_table(pa.table({name: pa.array([row.get(name) for row in canonical_rows[3:]]) for name in columns}), file)
     with pytest.raises(InputError, match="each of 2 rows is a text or an answer that was judged bad"):
         rows(file)

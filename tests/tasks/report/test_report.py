@@ -401,3 +401,60 @@ def test_rows_of_a_teacher_are_told_with_what_they_took_and_its_terms(project: P
         assert number in page(project)
         assert number in card
     assert EVIL not in page(project) + card
+
+
+def test_classes_have_their_section(project: Paths) -> None:
+    """Sentences at the head, each class, and a picture of the answers; names of classes are escaped."""
+    truth = ["often"] * 20 + [EVIL] * 4
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", *SCHEMES):
+        shutil.rmtree(project.evaluation(candidate))
+        answers: list[str | None] = ["often"] * 23 + [None] if candidate == "merged" else [None] * 24
+        tiny.evaluation(project, candidate, {}, [str(answer) for answer in answers], (truth, answers))
+    tiny.decided(project)
+    run(Settings(), project)
+    text = page(project)
+    outline(text)
+    assert text.count("1 of 2 classes is at 0.00: ") == 2, "at the head, and in the section"
+    assert text.count(" are confused most: 3 of their 24 rows.") == 2
+    assert EVIL not in text
+    assert text.count('class="cell right"') == 1 and text.count('class="cell wrong"') == 2
+    (section,) = re.findall(r"<h3>Classes</h3>.*?<h3>Decision</h3>", text, re.DOTALL)
+    assert "often, answered often: 20 of 20" in section
+    assert "(1 of 24; the base 24)" in section
+    assert "macro f1" in text and "accuracy" in text
+
+
+def test_many_classes_are_drawn_small(project: Paths) -> None:
+    from tasks.charts.matrix import matrix
+
+    names = [f"class {at}" for at in range(77)]
+    picture = matrix(names, {(at, at): 3 for at in range(77)} | {(0, 77): 1}, "no class", "Rows")
+    right = max(float(x) + float(w) for x, w in re.findall(r'x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', picture.body))
+    assert right <= picture.width == 760
+    assert "class 0, answered no class: 1 of 4" in picture.body
+
+
+def test_baselines_stand_behind_the_base(project: Paths) -> None:
+    for candidate in ("base_retrieved", "merged_retrieved"):
+        evaluation(project, candidate, 2)
+    file = project.evaluation("base_retrieved") / "scores.json"
+    prompts = [{"prompt": f"a {EVIL}", "metric": "exact_match", "value": 0.5, "better": "higher", "chosen": True}]
+    write_json(file, {**tiny.read(file), "prompts": prompts})
+    tiny.decided(project)
+    run(Settings(), project)
+    text = page(project)
+    names = re.findall(r"<tr><td><code>(\w[\w-]*)</code></td><td class=\"n strong\">", text)
+    assert names[:6] == ["base", "base_system", "base_few_shot", "base_retrieved", "adapter", "merged"]
+    assert "tuned with retrieved rows" in text and EVIL not in text
+    assert "chosen on the validation split, by exact match: <strong>50.0 %</strong>" in text
+
+
+def test_what_each_way_of_asking_costs_is_said(project: Paths) -> None:
+    for candidate, prompt in (("base", 30.4), ("base_few_shot", 210.0), ("merged", 30.4)):
+        file = project.evaluation(candidate) / "scores.json"
+        write_json(file, {**tiny.read(file), "cost": {"prompt_tokens": prompt, "answer_tokens": 9.0}})
+    run(Settings(), project)
+    sentence = (
+        "Mean tokens of a question and its answer: tuned (merged) 30 + 9, base 30 + 9, base with examples 210 + 9."
+    )
+    assert sentence in page(project)

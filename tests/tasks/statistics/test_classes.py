@@ -38,9 +38,11 @@ def test_sentences_say_what_a_mean_hides() -> None:
     assert describe_confusion(confusion(truth, answers)) == [
         "1 of 4 classes is at 0.00: d.",
         "b and c are confused most: 5 of their 9 rows.",
-        "2 of 16 answers are no class at all, most of them (1) in rows of d.",
+        "2 of 16 answers are no class at all.",
     ]
     assert describe_confusion(confusion(["a", "b"], ["a", "b"])) == []
+    nothing = confusion(["a", "b", "b", "b"], ["a", "b", None, None])
+    assert describe_confusion(nothing) == ["2 of 4 answers are no class at all, 2 of them in rows of b."]
 
 
 def answered(truth: np.ndarray, classes: int, right: float, draw: np.random.Generator) -> np.ndarray:
