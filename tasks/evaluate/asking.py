@@ -5,6 +5,7 @@ from typing import Any
 
 from tasks.chat.reasoning import ReasoningReader
 from tasks.core.errors import InputError
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine as Machinery
@@ -66,17 +67,11 @@ def ask_model(
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
     max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
     room = context - (max_new_tokens if generates(settings.metrics) else 1)
-    engine = Engine(
-        model,
-        tokenizer,
-        context=context,
-        batch_size=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-        store=AnswerStore(
-            paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), context])
-        ),
-        carried_out=carried_out(machinery, model, Origin(candidate, settings, folders, context)),
+    store = AnswerStore(
+        paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), context])
     )
+    work = carried_out(machinery, model, Origin(candidate, settings, folders, context))
+    engine = Engine.of(settings, model, tokenizer, context, store, work)
     best: str | None = None
     tried: list[dict[str, Any]] = []
     if candidate in settings.prompts:
@@ -87,8 +82,9 @@ def ask_model(
         whole = build_questions(held_out, candidate, settings, paths, tokenizer, context - 1, best)
     if not any(questions):
         raise InputError(
-            f"{paths.clean / 'test.parquet'}: none of {len(held_out)} rows fits into the model's context of {context} "
-            f"tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the rows."
+            f"{paths.clean / 'test.parquet'}: none of {counted(len(held_out), 'rows')} fits into the model's context "
+            f"of {context} tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the "
+            "rows."
         )
     results = CandidateAnswers(
         questions,
