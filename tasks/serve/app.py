@@ -4,7 +4,8 @@
     /health                             200 once the answers were found to be the evaluated ones
     /, /collected                       the page, and what a person marks on it
 
-Requests of other web pages are refused (`tasks.core.guard`); `/collected` wants the word that the page was opened with.
+Requests of other web pages are refused (`tasks.serve.guard`); `/collected` wants the word that the page was opened
+with.
 """
 
 import json

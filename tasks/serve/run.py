@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import CheckFailed, InputError, MachineError, SettingsError
-from tasks.core.guard import LOOPBACK, Guard
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import PARAMS, load
 from tasks.evaluate.questions import rows
@@ -19,6 +18,7 @@ from tasks.serve.app import Service, Voice, build
 from tasks.serve.collected import Collector
 from tasks.serve.engine import engines
 from tasks.serve.fields import FieldReader
+from tasks.serve.guard import LOOPBACK, Guard
 from tasks.serve.models import DEFAULT, Model, models, tokenizer_of
 from tasks.serve.prompts import Prompter
 from tasks.teacher.settings import Teacher
@@ -46,8 +46,10 @@ class Options:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket at that address. Raises `MachineError` where the port is taken."""
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"--port {port}: a number from 0 to 65535 is wanted.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -55,8 +57,6 @@ def listen(host: str, port: int) -> socket.socket:
                 f"port {port} of {host} is in use; give another one with --port, or --port 0 for any that is free."
             ) from None
         raise MachineError(f"cannot listen at {host}, port {port}: {error.strerror or error}.") from None
-    except OverflowError:
-        raise SettingsError(f"--port {port}: a number from 0 to 65535 is wanted.") from None
 
 
 @dataclass
@@ -96,7 +96,17 @@ def load_server(options: Options, paths: Paths = PATHS) -> Server:
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     chosen = models(options.names, settings, paths)
     listening = listen(options.host, options.port)
-    return Server(load_models(chosen, settings, options.system, paths), listening, options, paths)
+    if options.host not in LOOPBACK:
+        print(
+            f"Whoever reaches {options.host} may ask these models: there is no password and no encryption. "
+            "Put a proxy that has both before it.",
+            flush=True,
+        )
+    try:
+        return Server(load_models(chosen, settings, options.system, paths), listening, options, paths)
+    except BaseException:
+        listening.close()
+        raise
 
 
 def load_models(chosen: list[Model], settings: Settings, system: str | None, paths: Paths = PATHS) -> Loaded:

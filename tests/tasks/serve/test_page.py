@@ -11,7 +11,10 @@ from tests.tasks.serve.serving import project, served
 
 CHROMIUM = shutil.which("chromium")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)"),
+]
 
 
 def test_side_by_side_and_marked(tmp_path: Path) -> None:

@@ -211,6 +211,7 @@ def test_a_port_in_use_is_one_sentence(paths: Paths) -> None:
         listen("127.0.0.1", 70000)
 
 
+@pytest.mark.long
 def test_a_signal_ends_it_cleanly(paths: Paths) -> None:
     command = [sys.executable, "-P", "-m", "tasks.serve", "serve", "merged", "--port", "0", "--rows", "2"]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(paths.root), "PYTHONPATH": str(ROOT)}
