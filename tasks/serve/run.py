@@ -15,8 +15,8 @@ from tasks.evaluate.questions import rows
 from tasks.evaluate.settings import Settings
 from tasks.serve import gate
 from tasks.serve.app import Service, Voice, build
+from tasks.serve.choice import engines
 from tasks.serve.collected import Collector
-from tasks.serve.engine import engines
 from tasks.serve.fields import FieldReader
 from tasks.serve.guard import LOOPBACK, Guard
 from tasks.serve.models import DEFAULT, Model, models, tokenizer_of

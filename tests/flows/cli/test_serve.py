@@ -13,7 +13,12 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """What would have taken the place of this process."""
     words: list[tuple[str, ...]] = []
     monkeypatch.setattr("flows.plan.preflight.project", lambda: None)
-    monkeypatch.setattr(serve, "_become", lambda *all_of_them: words.append(all_of_them) or 0)
+
+    def become(*line: str) -> int:
+        words.append(line)
+        return 0
+
+    monkeypatch.setattr(serve, "_become", become)
     return words
 
 

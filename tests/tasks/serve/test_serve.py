@@ -19,7 +19,7 @@ from tasks.core.paths import Paths
 from tasks.evaluate.settings import Settings
 from tasks.serve.models import model, models
 from tasks.serve.run import Server, check, listen, load_server
-from tests.flows.project import ROOT, until
+from tests.flows.project import ROOT
 from tests.tasks import tiny
 from tests.tasks.serve.serving import project, served
 
@@ -218,8 +218,9 @@ def test_a_signal_ends_it_cleanly(paths: Paths) -> None:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=paths.root, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout and process.stderr
-        lines: list[str] = []
-        until(lambda: lines.append(str(process.stdout and process.stdout.readline())) or "Page:" in lines[-1])
+        lines = [process.stdout.readline()]
+        while "Page:" not in lines[-1] and lines[-1]:
+            lines.append(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert "merged: 2 of 2 held-out rows answered as in the evaluation\n" in lines
