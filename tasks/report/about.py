@@ -26,6 +26,12 @@ NO_LIMITS = (
 )
 
 
+def lacks_limits(params: Any) -> bool:
+    """Whether the card will say nothing of limits. `params`: the whole of params.yaml."""
+    of_seed = params.generate.recipe == "program" and params.clean.input == str(PATHS.generated)
+    return params.report.limits is None and not of_seed
+
+
 def described(settings: Settings, results: RunResults) -> Settings:
     """The settings with a text for each that is null.
 

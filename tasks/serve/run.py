@@ -212,7 +212,7 @@ def _names(host: str) -> set[str]:
 
 def check(url: str, candidate: str, model: str | None, key_variable: str | None, count: int, paths: Paths) -> int:
     """Compare a running server with the evaluation of `candidate`; print the outcome; 1 where something differs."""
-    from tasks.serve.remote import served_model
+    from tasks.serve.remote import served_model, teacher
 
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     name, own = served_model(url, candidate, model, key_variable)
@@ -227,7 +227,6 @@ def check(url: str, candidate: str, model: str | None, key_variable: str | None,
 
         folder = Path(settings.models[candidate]) if candidate in settings.models else paths.tokenizer
         tokenizer = candidates.chat_tokenizer(paths.root / folder if candidate in settings.models else folder)
-    teacher = Teacher(kind="openai", base_url=url, model=name, key_variable=key_variable)
-    result = gate.verdict(candidate, asked, teacher, tokenizer, paths)
+    result = gate.verdict(candidate, asked, teacher(url, name, key_variable), tokenizer, paths)
     print("\n".join(told(f"{name} at {url}", candidate, result)), flush=True)
     return 1 if result.differences else 0

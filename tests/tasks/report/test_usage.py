@@ -77,6 +77,25 @@ def test_a_project_says_itself_what_its_model_is(project: Paths, capsys: pytest.
     assert "report.limits" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("change", "lacks"),
+    [([], False), (["generate.recipe=none", "clean.input=data/own"], True), (["clean.input=data/own"], True),
+     (["clean.input=data/own", "report.limits=Knows nothing of cats."], False)],
+)  # fmt: skip
+def test_the_check_says_that_limits_are_missing(
+    change: list[str], lacks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.params.model import change as set_to
+    from flows.plan.preflight import notes
+    from tasks.report.about import NO_LIMITS
+    from tests.flows.project import ROOT
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    set_to(change, verify=lambda path: None)
+    assert (NO_LIMITS in notes()) == lacks
+
+
 def test_the_seed_speaks_for_rows_of_its_own_only(project: Paths) -> None:
     ledger = read_json(project.generated / "ledger.json", "generate")
     write_json(project.generated / "ledger.json", {**ledger, "card": SEED})

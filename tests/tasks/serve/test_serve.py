@@ -164,6 +164,9 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
     assert check(server.url, "base_system", None, None, 8, paths) == 0
     with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(there are those of adapter, "):
         check(server.url, "french", None, None, 8, paths)
+    for url, told in (("ftp://x", "begins with http"), ("http://me:pw@x/v1", "holds a password")):
+        with pytest.raises(SettingsError, match=told):
+            check(url, "merged", None, None, 8, paths)
     with pytest.raises(MachineError, match="cannot be reached"):
         check("http://127.0.0.1:9/v1", "merged", None, None, 8, paths)
 
