@@ -203,6 +203,14 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         model("merged", settings, Paths(tmp_path))
 
 
+def test_open_to_others_with_a_warning(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    with served(paths, "merged", host="0.0.0.0", rows=1) as server:
+        assert "Whoever reaches 0.0.0.0 may ask these models: there is no password" in capsys.readouterr().out
+        port = server.socket.getsockname()[1]
+        for host, status in ((f"{socket.gethostname()}:{port}", 200), (f"evil.example:{port}", 403)):
+            assert httpx.get(f"{server.url}/models", headers={"Host": host}).status_code == status
+
+
 def test_a_port_in_use_is_one_sentence(paths: Paths) -> None:
     from tasks.serve.run import Options
 
@@ -212,6 +220,20 @@ def test_a_port_in_use_is_one_sentence(paths: Paths) -> None:
             load_server(Options(["merged"], port=port), paths)
     with pytest.raises(SettingsError, match="--port 70000"):
         listen("127.0.0.1", 70000)
+
+
+@pytest.mark.long
+def test_chat_in_a_terminal(paths: Paths, tmp_path: Path) -> None:
+    other = copied(paths, tmp_path)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tasks.serve", "chat", "merged"], cwd=other.root, env=environment,
+        input="show logs of web\n/save good\n", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Talking to merged. /help lists the commands." in done.stdout
+    assert "temper data add data/collected" in done.stdout
+    assert done.stderr == ""
+    assert len((other.collected / "sft.jsonl").read_text().splitlines()) == 1
 
 
 @pytest.mark.long
