@@ -5,7 +5,6 @@ import errno
 import socket
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import CheckFailed, InputError, MachineError, SettingsError
@@ -225,8 +224,9 @@ def check(url: str, candidate: str, model: str | None, key_variable: str | None,
     if not (hosted and hosted.server):
         from tasks.evaluate import candidates
 
-        folder = Path(settings.models[candidate]) if candidate in settings.models else paths.tokenizer
-        tokenizer = candidates.chat_tokenizer(paths.root / folder if candidate in settings.models else folder)
+        elsewhere = candidate in {*settings.models, *settings.hosted}
+        folder = candidates.folders(candidate, settings, paths)[-1] if elsewhere else paths.tokenizer
+        tokenizer = candidates.chat_tokenizer(folder)
     result = gate.verdict(candidate, asked, teacher(url, name, key_variable), tokenizer, paths)
     print("\n".join(told(f"{name} at {url}", candidate, result)), flush=True)
     return 1 if result.differences else 0
