@@ -78,6 +78,21 @@ def test_a_project_says_itself_what_its_model_is(project: Paths, capsys: pytest.
     assert "report.limits" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("place", ["/home/me/models/smol", "/data/smol/", "~/models/smol", "C:\\models\\smol"])
+def test_no_path_of_a_machine_stands_in_page_or_card(project: Paths, place: str) -> None:
+    base = read_json(project.base / "base.json", "base")
+    write_json(project.base / "base.json", {**base, "kind": "folder", "location": place})
+    write_json(project.base / "settings.json", {"folder": place, "rope": {"files": [place]}})
+    cleaned = read_json(project.ledger, "clean")
+    write_json(project.ledger, {**cleaned, "settings": {"input": place, "note": "/think and /no_think"}})
+    run(Settings(), project)
+    for file in (project.card, project.page):
+        text = file.read_text()
+        assert place.rstrip("/") not in text
+        assert ".../smol" in text
+        assert "/think and /no_think" in text
+
+
 @pytest.mark.parametrize(
     ("change", "lacks"),
     [([], False), (["generate.recipe=none", "clean.input=data/own"], True), (["clean.input=data/own"], True),
