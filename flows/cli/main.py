@@ -209,11 +209,13 @@ def tell(line: str) -> None:
 
 
 def _push(options: argparse.Namespace) -> int:
-    from flows.history.hub import prepare_upload, push
+    from flows.history.hub import ask_hub, prepare_upload, push
 
     upload = prepare_upload(options.repository, options.folder)
     print(upload.summary())
     if not options.dry_run:
+        for note in ask_hub(upload, private=not options.public):
+            tell(note)
         print(push(upload, private=not options.public))
     return 0
 

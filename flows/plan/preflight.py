@@ -91,13 +91,15 @@ def faults() -> list[str]:
 
 
 def notes() -> list[str]:
-    """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name; and
-    what `faults` saw in the first rows."""
+    """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name; what
+    `faults` saw in the first rows; and a card without limits."""
     from flows.params.model import model
-    from tasks.core.settings import PARAMS, outdated
+    from tasks.core.settings import PARAMS, load, outdated
+    from tasks.report.about import NO_LIMITS, lacks_limits
 
     try:
-        return [*outdated(model(), Path(PARAMS)), *_remarks]
+        lines = [*outdated(model(), Path(PARAMS)), *_remarks]
+        return [*lines, NO_LIMITS] if lacks_limits(load(model(), Path(PARAMS))) else lines
     except SettingsError:
         return []
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from flows.system.private import private_text, write_private_text
 from tasks.core.errors import MachineError
-from tasks.core.guard import LOOPBACK
+from tasks.serve.guard import LOOPBACK
 
 CLIENT, SERVER = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 """What Prefect's clients send and what its server wants: NAME:PASSWORD."""

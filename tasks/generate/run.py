@@ -124,8 +124,9 @@ def _make_rows(settings: Settings, paths: Paths, work: Path, store: ResponseStor
                 expected = {"expected": row.pop("expected")} if "expected" in row else {}
                 row, file = {"reason": outcome.reason, **expected, **row}, left
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    card = _card(settings, paths)
     if settings.teacher.kind == "program":
-        return {"teacher": settings.teacher.name}
+        return {"teacher": settings.teacher.name, **card}
     totals = store.totals(run, attempt)
     return {
         "teacher": settings.teacher.name,
@@ -135,7 +136,18 @@ def _make_rows(settings: Settings, paths: Paths, work: Path, store: ResponseStor
         "output_tokens": totals.output_tokens,
         "cost": totals.cost,
         "diversity": diversity.facts(),
+        **card,
     }
+
+
+def _card(settings: Settings, paths: Paths) -> dict[str, Any]:
+    """What the seed has the model card say, if the rows come from one that does."""
+    if settings.recipe != "program":
+        return {}
+    from tasks.generate.program import load
+
+    card = load(paths.root / settings.input).card
+    return {"card": card} if card else {}
 
 
 def _order(recipe: Recipe, settings: Settings, paths: Paths, path: Path) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 from tasks.core.errors import InputError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
+from tasks.report.places import without_machine
 
 ORDER = ("base", "base_system", "base_few_shot", "trained", "adapter", "merged")
 """Candidates in the order of the page; further baselines follow the base, quantised models the merged one, by name."""
@@ -88,13 +89,13 @@ def gather(paths: Paths) -> RunResults:
         "alignment": _curve(paths.loss(paths.aligned)),
     }
     return RunResults(
-        base={name: value for name, value in base.items() if name != "files"},
-        settings=_settings(paths, audit),
+        base=without_machine({name: value for name, value in base.items() if name != "files"}),
+        settings=without_machine(_settings(paths, audit)),
         ledgers=_ledgers(paths, audit),
         generated=_optional(paths.generated / "ledger.json"),
         audit=audit,
         preview=_text(paths.preview),
-        training=training,
+        training=without_machine(training),
         trainings=_trainings(paths),
         curves={name: rows for name, rows in curves.items() if rows},
         merge=read_json(paths.merged / "merge.json", "merge"),

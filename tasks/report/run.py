@@ -12,10 +12,12 @@ from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
 from tasks.pages.document import head
 from tasks.report import classes, figures, predictions, render
+from tasks.report.about import NO_LIMITS, described
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
 from tasks.report.plain_trl import plain_trainings
 from tasks.report.settings import Settings
+from tasks.report.usage import usage
 from tasks.statistics.effect import amount, effect
 from tasks.statistics.p_value import format_p_value
 
@@ -28,12 +30,15 @@ def write(settings: Settings, paths: Paths) -> None:
     write(Settings(title="Docker assistant"), Paths())
     """
     results = gather(paths)
+    settings = described(settings, results)
     write_text(paths.page, page(settings, results))
     reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, results))
     write_text(paths.predictions, reading)
     write_text(paths.card, card(settings, results))
     write_json(paths.comparison, render.comparison(results))
     print(" ".join(render.summary(results)[1:2]), flush=True)
+    if not settings.limits:
+        print(f"report: {NO_LIMITS}", flush=True)
 
 
 def page(settings: Settings, results: RunResults) -> str:
@@ -115,6 +120,7 @@ def card(settings: Settings, results: RunResults) -> str:
         against=render.against(results),
         front_matter=front_matter(settings, results),
         chat_template=fenced(results.chat_template, "jinja") if results.chat_template else None,
+        usage=usage(results),
         base=render.base_name(results),
         method=render.method(results),
         plain=[

@@ -43,7 +43,7 @@ class Alike:
         """How `response` differs from the evaluated answer, in a phrase; "" where it does not."""
         if response.failed is not None:
             return f"the server refused it: {response.failed}"
-        expected, served = _whole(question.output), _whole(response.text)
+        expected, served = whole(question.output), whole(response.text)
         if response.tool_calls:
             return "" if self._same_calls(question, response) else "other calls"
         if question.finish == "length":  # evaluation cut it; the server had one token more
@@ -79,7 +79,7 @@ class Alike:
         return bool(expected) and _counted(expected) == _counted(served)
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """A text without space around it, and without a part of a character at its end, which no stream can show."""
     return text.strip().rstrip("\ufffd").rstrip()
 

@@ -4,7 +4,8 @@
     /health                             200 once the answers were found to be the evaluated ones
     /, /collected                       the page, and what a person marks on it
 
-Requests of other web pages are refused (`tasks.core.guard`); `/collected` wants the word that the page was opened with.
+Requests of other web pages are refused (`tasks.serve.guard`); `/collected` wants the word that the page was opened
+with.
 """
 
 import json
@@ -24,6 +25,7 @@ from tasks.serve.collected import Collector
 from tasks.serve.engine import Engine, EngineError, Piece
 from tasks.serve.fields import FieldReader, Stream
 from tasks.serve.prompts import Prompt, Prompter, RequestError
+from tasks.serve.remote import OWNER
 
 PAGE = Path(__file__).with_name("page.html")
 
@@ -68,7 +70,7 @@ def build(service: Service) -> FastAPI:
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         return {"object": "list", "data": [
-            {"id": name, "object": "model", "created": 0, "owned_by": "temper"} for name in service.voices
+            {"id": name, "object": "model", "created": 0, "owned_by": OWNER} for name in service.voices
         ]}  # fmt: skip
 
     @app.post("/v1/chat/completions", response_model=None)

@@ -86,9 +86,8 @@ class Collector:
             )
 
     def _before(self, marked: Row) -> list[Row]:
-        turns = marked.get("messages")
-        well_formed = isinstance(turns, list) and turns and all(map(_is_turn, turns))
-        if not well_formed or turns[-1]["role"] == "assistant":
+        turns: list[Row] = marked["messages"] if isinstance(marked.get("messages"), list) else []
+        if not turns or not all(map(_is_turn, turns)) or turns[-1]["role"] == "assistant":
             raise InputError("`messages` is no dialogue that waits for an answer.")
         if self._system and turns[0]["role"] != "system":
             turns = [{"role": "system", "content": self._system}, *turns]

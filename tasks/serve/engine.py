@@ -1,14 +1,8 @@
-"""Who computes: an engine goes on from token ids and gives text as it comes. Which one is chosen by what is there."""
+"""What an engine is: it goes on from token ids, and gives text as it comes."""
 
-import importlib.util
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
-
-from tasks.core.errors import SettingsError
-from tasks.evaluate.settings import Settings
-from tasks.serve.models import Model
 
 
 @dataclass(frozen=True)
@@ -54,37 +48,3 @@ class Engine(Protocol):
 
 class EngineError(Exception):
     """The engine could not go on; the message says why."""
-
-
-def engines(models: list[Model], settings: Settings, tokenizers: dict[str, object]) -> dict[str, Engine]:
-    """The engine of each of `models`, loaded: llama.cpp for GGUF, vLLM on a card, else transformers.
-
-    Raises `SettingsError` or `ModelError` for what no engine here can serve.
-    """
-    by_name: dict[str, Engine] = {}
-    files = [model for model in models if model.gguf]
-    folders = [model for model in models if not model.gguf]
-    for model in files:
-        from tasks.serve.by_llama import LlamaCpp
-
-        by_name[model.name] = LlamaCpp(model, settings.threads, tokenizers[model.name])
-    if folders and vllm_fits(folders):
-        from tasks.serve.by_vllm import Vllm
-
-        by_name |= dict.fromkeys([model.name for model in folders], Vllm(folders))
-    elif folders:
-        from tasks.serve.by_transformers import Transformers
-
-        by_name |= dict.fromkeys([model.name for model in folders], Transformers(folders, settings, tokenizers))
-    if not by_name:
-        raise SettingsError("nothing to serve: name a candidate.")
-    return by_name
-
-
-def vllm_fits(models: list[Model]) -> bool:
-    """Whether vLLM is installed, a card is there, and the models share one base, the only thing a vLLM serves."""
-    if not (shutil.which("vllm") or importlib.util.find_spec("vllm")) or len({model.base for model in models}) > 1:
-        return False
-    import torch
-
-    return torch.cuda.is_available()

@@ -15,7 +15,7 @@ from tasks.core.files import read_json
 from tasks.core.paths import Paths
 from tasks.evaluate.questions import parts, rows
 from tasks.evaluate.settings import BASES, Settings
-from tasks.serve.alike import Alike, Question
+from tasks.serve.alike import Alike, Question, whole
 from tasks.teacher.backends import create_backend
 from tasks.teacher.errors import FatalError, RequestError, TransientError
 from tasks.teacher.request import Request, Response
@@ -68,6 +68,10 @@ def questions(candidate: str, count: int, settings: Settings, paths: Paths, syst
     `system` stands before each row's own system prompt. Raises `NotEvaluated`.
     """
     predictions = _predictions(candidate, paths)
+    if not paths.rows("test").is_file():
+        raise NotEvaluated(
+            f"{candidate}: {paths.rows('test')} is not there, so no row can be asked; run `dvc checkout`."
+        )
     held_out = {row["id"]: row for row in rows(paths.rows("test"), settings.limit)[0]}
     usable = [row for row in predictions if row["finish"] in ("stop", "length") and row["id"] in held_out]
     if not usable:
@@ -129,13 +133,18 @@ def _whose(candidate: str, differences: list[Difference], asked: int, paths: Pat
     same = []
     for folder in sorted(paths.evaluation("").glob("[!.]*")):
         outputs = _outputs(folder.name, paths) if folder.name != candidate else {}
-        if outputs and all(outputs.get(one.question.id, "").strip() == one.served.strip() for one in differences):
+        if outputs and all(_is(outputs.get(one.question.id, ""), one.served) for one in differences):
             same.append(folder.name)
     if same:
         return [f"these are the answers of {' and of '.join(same)}: is that what is served?"]
     if len(differences) == asked > 1:
         return ["not one row is answered as in evaluation: another model, or another chat template."]
     return []
+
+
+def _is(output: str, served: str) -> bool:
+    """Whether a server gave an answer that is on record, or went on where the record was cut."""
+    return bool(whole(output)) and whole(served).startswith(whole(output))
 
 
 async def _ask(asked: list[Question], limit: int, teacher: Teacher) -> list[Response]:

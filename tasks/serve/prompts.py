@@ -124,7 +124,7 @@ def _message(message: Any, number: int) -> Message:
         raise RequestError(f"{where} has the role {role!r}; known: {', '.join(sorted(ROLES))}", param="messages")
     content = message.get("content")
     if isinstance(content, list):
-        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
+        parts: list[Any] = [part.get("text") if isinstance(part, dict) else part for part in content]
         if not all(isinstance(part, str) for part in parts):
             raise RequestError(f"{where} has a part that is no text; the model reads text only", param="messages")
         content = "".join(parts)

@@ -4,8 +4,10 @@ import os
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
 
 from tasks.core.errors import InputError, MachineError, SettingsError
+from tasks.teacher.settings import Teacher
 
 OWNER = "temper"
 """Who owns a model of `temper serve`, in its list of models."""
@@ -16,8 +18,7 @@ def served_model(url: str, candidate: str, name: str | None, key_variable: str |
 
     Raises `MachineError` where nobody answers, `InputError` where it is not clear which model is meant.
     """
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"--check {url}: an address begins with http:// or https://, as http://127.0.0.1:8000/v1.")
+    teacher(url, "any", key_variable)
     listed = _models(url.rstrip("/"), key_variable)
     names = [str(one.get("id")) for one in listed]
     own = any(one.get("owned_by") == OWNER for one in listed)
@@ -29,6 +30,14 @@ def served_model(url: str, candidate: str, name: str | None, key_variable: str |
         there = f"it serves {', '.join(names[:20])}" if names else "it does not say what it serves"
         raise InputError(f"{url}: which model is {candidate}? {there}; name it with --model.")
     return name, own
+
+
+def teacher(url: str, name: str, key_variable: str | None) -> Teacher:
+    """How the server is asked. Raises `SettingsError` for an address or a variable that cannot be."""
+    try:
+        return Teacher(kind="openai", base_url=url, model=name, key_variable=key_variable)
+    except ValidationError as error:
+        raise SettingsError(f"--check {url}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
 
 
 def _models(url: str, key_variable: str | None) -> list[dict[str, Any]]:

@@ -5,20 +5,19 @@ import errno
 import socket
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import CheckFailed, InputError, MachineError, SettingsError
-from tasks.core.guard import LOOPBACK, Guard
 from tasks.core.paths import PATHS, Paths
 from tasks.core.settings import PARAMS, load
 from tasks.evaluate.questions import rows
 from tasks.evaluate.settings import Settings
 from tasks.serve import gate
 from tasks.serve.app import Service, Voice, build
+from tasks.serve.choice import engines
 from tasks.serve.collected import Collector
-from tasks.serve.engine import engines
 from tasks.serve.fields import FieldReader
+from tasks.serve.guard import LOOPBACK, Guard
 from tasks.serve.models import DEFAULT, Model, models, tokenizer_of
 from tasks.serve.prompts import Prompter
 from tasks.teacher.settings import Teacher
@@ -46,8 +45,10 @@ class Options:
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket at that address. Raises `MachineError` where the port is taken."""
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"--port {port}: a number from 0 to 65535 is wanted.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=128)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -55,8 +56,6 @@ def listen(host: str, port: int) -> socket.socket:
                 f"port {port} of {host} is in use; give another one with --port, or --port 0 for any that is free."
             ) from None
         raise MachineError(f"cannot listen at {host}, port {port}: {error.strerror or error}.") from None
-    except OverflowError:
-        raise SettingsError(f"--port {port}: a number from 0 to 65535 is wanted.") from None
 
 
 @dataclass
@@ -96,7 +95,17 @@ def load_server(options: Options, paths: Paths = PATHS) -> Server:
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     chosen = models(options.names, settings, paths)
     listening = listen(options.host, options.port)
-    return Server(load_models(chosen, settings, options.system, paths), listening, options, paths)
+    if options.host not in LOOPBACK:
+        print(
+            f"Whoever reaches {options.host} may ask these models: there is no password and no encryption. "
+            "Put a proxy that has both before it.",
+            flush=True,
+        )
+    try:
+        return Server(load_models(chosen, settings, options.system, paths), listening, options, paths)
+    except BaseException:
+        listening.close()
+        raise
 
 
 def load_models(chosen: list[Model], settings: Settings, system: str | None, paths: Paths = PATHS) -> Loaded:
@@ -202,7 +211,7 @@ def _names(host: str) -> set[str]:
 
 def check(url: str, candidate: str, model: str | None, key_variable: str | None, count: int, paths: Paths) -> int:
     """Compare a running server with the evaluation of `candidate`; print the outcome; 1 where something differs."""
-    from tasks.serve.remote import served_model
+    from tasks.serve.remote import served_model, teacher
 
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     name, own = served_model(url, candidate, model, key_variable)
@@ -215,9 +224,9 @@ def check(url: str, candidate: str, model: str | None, key_variable: str | None,
     if not (hosted and hosted.server):
         from tasks.evaluate import candidates
 
-        folder = Path(settings.models[candidate]) if candidate in settings.models else paths.tokenizer
-        tokenizer = candidates.chat_tokenizer(paths.root / folder if candidate in settings.models else folder)
-    teacher = Teacher(kind="openai", base_url=url, model=name, key_variable=key_variable)
-    result = gate.verdict(candidate, asked, teacher, tokenizer, paths)
+        elsewhere = candidate in {*settings.models, *settings.hosted}
+        folder = candidates.folders(candidate, settings, paths)[-1] if elsewhere else paths.tokenizer
+        tokenizer = candidates.chat_tokenizer(folder)
+    result = gate.verdict(candidate, asked, teacher(url, name, key_variable), tokenizer, paths)
     print("\n".join(told(f"{name} at {url}", candidate, result)), flush=True)
     return 1 if result.differences else 0

@@ -1,6 +1,7 @@
 """`temper chat`: talk to one or more models in the terminal, and mark answers as rows for the next run."""
 
 import asyncio
+import readline  # noqa: F401 - `input` then edits lines, and has the earlier ones
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Dialogue:
     turns: dict[str, list[Turn]] = field(default_factory=dict)
     """By model: the dialogue without the system prompt."""
     system: str = ""
+    _thinks: bool = field(default=False, init=False)
+    """Whether what was shown last is what the model thinks."""
 
     def __post_init__(self) -> None:
         self.system = self.service.system
@@ -115,7 +118,7 @@ class Dialogue:
         voice = self.service.voices[name]
         body = {"model": name, "messages": self._messages(name)}
         prompt = voice.prompter.prompt({**body, "temperature": self.temperature})
-        stream = Stream(voice.reader, prompt)
+        stream, self._thinks = Stream(voice.reader, prompt), False
         async for piece in voice.engine.stream(name, prompt.ask):
             self._tell(stream.feed(piece.text))
         self._tell(stream.end())
@@ -125,8 +128,12 @@ class Dialogue:
         return [*([{"role": "system", "content": self.system}] if self.system else []), *self.turns[name]]
 
     def _tell(self, new: Fields) -> None:
+        """Show what is new of an answer: what the model thinks on lines of its own."""
         if new.reasoning:
             self.show(f"{DIM}{_shown(new.reasoning)}{PLAIN}")
+        if new.content and (self._thinks or new.reasoning):
+            self.show("\n")
+        self._thinks = not new.content and (self._thinks or bool(new.reasoning))
         self.show(_shown(new.content))
 
     def _save(self, verdict: str = "", name: str = "", *more: str) -> None:

@@ -17,7 +17,7 @@ import websockets.sync.client as sockets
 from websockets.exceptions import InvalidStatus
 
 from flows.server import credentials
-from tasks.core.guard import Guard
+from tasks.serve.guard import Guard
 
 CHROMIUM = shutil.which("chromium")
 

@@ -106,7 +106,7 @@ def test_the_terminal(paths: Paths) -> None:
         assert all(dialogue.take(line) for line in typed)
         return "".join(shown)
 
-    assert told("what runs?") == "merged> docker ps\nbase> hmno?[2J\n"
+    assert told("what runs?") == "merged> docker ps\nbase> hm\nno?[2J\n"
     assert engines["merged"].asked[0].temperature == 0.5
     assert told("/save good") == "/save good which? Give one of merged, base.\n"
     assert "sft.jsonl" in told("/save good merged")

@@ -104,7 +104,7 @@ def test_calls_in_the_formats_of_templates(name: str) -> None:
 
 def test_openais_client_reads_calls_and_reasoning(tmp_path: Path) -> None:
     hermes, text, *_ = READ["hermes"]
-    engines = {
+    engines: dict[str, Any] = {
         "calls": Scripted("I look. ", *letters(text), "<|im_end|>"),
         "thinks": Scripted("<think>", "two", "</think>", "4"),
         "cut": Scripted("docker", finish="length"),
@@ -132,7 +132,8 @@ def test_openais_client_reads_calls_and_reasoning(tmp_path: Path) -> None:
 
 async def _asked(app: Any) -> dict[str, Any]:
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport) as http:
+    async with httpx.AsyncClient(transport=transport) as known:
+        http: Any = known  # openai names its own copy of httpx
         client = openai.AsyncOpenAI(base_url="http://127.0.0.1/v1", api_key="none", http_client=http, max_retries=0)
         create: Any = client.chat.completions.create
         results = {name: await create(model=name, messages=ASKED, tools=[TOOL]) for name in ("calls", "thinks", "cut")}

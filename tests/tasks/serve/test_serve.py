@@ -19,7 +19,7 @@ from tasks.core.paths import Paths
 from tasks.evaluate.settings import Settings
 from tasks.serve.models import model, models
 from tasks.serve.run import Server, check, listen, load_server
-from tests.flows.project import ROOT, until
+from tests.flows.project import ROOT
 from tests.tasks import tiny
 from tests.tasks.serve.serving import project, served
 
@@ -164,6 +164,9 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
     assert check(server.url, "base_system", None, None, 8, paths) == 0
     with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(there are those of adapter, "):
         check(server.url, "french", None, None, 8, paths)
+    for url, told in (("ftp://x", "begins with http"), ("http://me:pw@x/v1", "holds a password")):
+        with pytest.raises(SettingsError, match=told):
+            check(url, "merged", None, None, 8, paths)
     with pytest.raises(MachineError, match="cannot be reached"):
         check("http://127.0.0.1:9/v1", "merged", None, None, 8, paths)
 
@@ -200,6 +203,14 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         model("merged", settings, Paths(tmp_path))
 
 
+def test_open_to_others_with_a_warning(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
+    with served(paths, "merged", host="0.0.0.0", rows=1) as server:
+        assert "Whoever reaches 0.0.0.0 may ask these models: there is no password" in capsys.readouterr().out
+        port = server.socket.getsockname()[1]
+        for host, status in ((f"{socket.gethostname()}:{port}", 200), (f"evil.example:{port}", 403)):
+            assert httpx.get(f"{server.url}/models", headers={"Host": host}).status_code == status
+
+
 def test_a_port_in_use_is_one_sentence(paths: Paths) -> None:
     from tasks.serve.run import Options
 
@@ -211,14 +222,30 @@ def test_a_port_in_use_is_one_sentence(paths: Paths) -> None:
         listen("127.0.0.1", 70000)
 
 
+@pytest.mark.long
+def test_chat_in_a_terminal(paths: Paths, tmp_path: Path) -> None:
+    other = copied(paths, tmp_path)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tasks.serve", "chat", "merged"], cwd=other.root, env=environment,
+        input="show logs of web\n/save good\n", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Talking to merged. /help lists the commands." in done.stdout
+    assert "temper data add data/collected" in done.stdout
+    assert done.stderr == ""
+    assert len((other.collected / "sft.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.long
 def test_a_signal_ends_it_cleanly(paths: Paths) -> None:
     command = [sys.executable, "-P", "-m", "tasks.serve", "serve", "merged", "--port", "0", "--rows", "2"]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(paths.root), "PYTHONPATH": str(ROOT)}
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=paths.root, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout and process.stderr
-        lines: list[str] = []
-        until(lambda: lines.append(str(process.stdout and process.stdout.readline())) or "Page:" in lines[-1])
+        lines = [process.stdout.readline()]
+        while "Page:" not in lines[-1] and lines[-1]:
+            lines.append(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
         assert "merged: 2 of 2 held-out rows answered as in the evaluation\n" in lines
