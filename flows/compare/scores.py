@@ -18,7 +18,7 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         """As a column of a table is called."""
         task = f"{self.task}, " if self.task else ""
-        return f"{self.candidate} {task}{self.metric}".replace("_", " ")
+        return f"{self.candidate} {task}{self.metric.replace('_', ' ')}"
 
 
 class Score(NamedTuple):

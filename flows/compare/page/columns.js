@@ -19,8 +19,10 @@ function duration(seconds) {
   return minutes < 100 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
+// A parameter as it would stand in params.yaml; of a revision, as much as tells it from others.
 function text(value) {
-  return value === null || value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value);
+  if (value === null || value === undefined) return "–";
+  return typeof value === "string" ? value.replace(/@([0-9a-f]{8})[0-9a-f]{32}$/, "@$1…") : JSON.stringify(value);
 }
 
 // Sentences fold: a line that opens.

@@ -36,10 +36,9 @@ function nameOf(commit) {
 }
 
 function promotion(one) {
-  const version = one.version ? ` ${one.version}` : "";
-  const what = one.revoked ? `taken from${version}` : `${one.stage}:${version}`;
-  const item = element("li", one.current ? "current" : "", element("strong", "", one.revoked ? `${one.stage} ${what}` : what), " ",
-    nameOf(one.commit), one.current ? element("span", "badge", "now") : "");
+  const what = `${one.version || "a commit"}${one.revoked ? " taken back" : ""}`;
+  const item = element("li", one.current ? "current" : "", element("strong", "", what), " ", nameOf(one.commit),
+    one.current ? element("span", "badge", "now") : "");
   const whose = [one.when.slice(0, 16).replace("T", " "), one.who ? `by ${one.who}` : ""].filter(Boolean).join(", ");
   item.append(element("div", "note", whose));
   if (one.replaced && one.replaced !== one.commit) item.append(element("div", "", "in the place of ", nameOf(one.replaced)));
