@@ -35,6 +35,11 @@ def test_a_grid_has_every_combination() -> None:
     assert {"train.learning_rate": 1e-4, "train.lora.r": 16, "train.method": "lora"} in proposals
 
 
+def test_folders_beside_the_project_are_no_range() -> None:
+    proposals = proposed("grid", "base.folder=../bases/a,../bases/b")
+    assert proposals == [{"base.folder": "../bases/a"}, {"base.folder": "../bases/b"}]
+
+
 @pytest.mark.parametrize("method", ["random", "optuna"])
 def test_ranges_are_kept_and_a_seed_gives_the_same_again(method: str) -> None:
     pytest.importorskip("optuna")
