@@ -62,9 +62,10 @@ class Run:
     @property
     def cost(self) -> float | None:
         """Price of the training, at machine.price an hour; None where either is not known."""
-        price = self.settings.get("machine.price")
-        known = isinstance(price, int | float) and not isinstance(price, bool) and math.isfinite(price)
-        return self.training / 3600 * price if known and self.training is not None else None
+        price, seconds = self.settings.get("machine.price"), self.training
+        if isinstance(price, bool) or not isinstance(price, int | float) or not math.isfinite(price) or seconds is None:
+            return None
+        return seconds / 3600 * price
 
     @property
     def verdict(self) -> str:
