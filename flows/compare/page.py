@@ -48,7 +48,7 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
         "project": Path.cwd().name,
         "most": len(all_runs) if len(all_runs) >= MOST else None,
         "params": params,
-        "scores": [{"name": str(key), **key._asdict(), "lower": _lower(all_runs, key)} for key in keys],
+        "scores": [{"name": str(key), **_named(key), "lower": _lower(all_runs, key)} for key in keys],
         "runs": [
             {**_run(run), "params": [_plain(run.settings.get(name)) for name in params],
              "scores": [numbers(run.scores.get(key)) for key in keys], "stages": stages.get(run.commit, []),
@@ -87,6 +87,10 @@ def _run(run: Run) -> dict[str, Any]:
         "training": run.training,
         "cost": run.cost,
     }
+
+
+def _named(key: Key) -> dict[str, str]:
+    return {"candidate": key.candidate, "task": key.task, "metric": key.metric}
 
 
 def _own(name: str) -> bool:

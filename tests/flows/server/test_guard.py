@@ -19,7 +19,6 @@ from flows.server import credentials
 from flows.server.guard import Guard
 from tests.browser import CHROMIUM, FLAGS, WITHOUT
 
-
 ATTACK = """<!doctype html><pre id=o></pre><script>
 const say = line => o.textContent += line + "\\n", json = {"content-type": "application/json"};
 (async () => {
