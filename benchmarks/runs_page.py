@@ -1,6 +1,6 @@
 """The page of `temper compare` with many runs: what it costs in Chromium, and the picture in docs/compare.md.
 
-python -m benchmarks.runs_page                           seconds of a thread for 500 runs of 200 rows: open, sort, search, pin
+python -m benchmarks.runs_page                           500 runs of 200 rows: open, sort, search, pin
 python -m benchmarks.runs_page --picture docs/compare.png
 """
 

@@ -140,3 +140,19 @@ def test_a_sweep_runs_its_trials_and_says_which_was_best(site: Site) -> None:
     names = {f"{run.name}-{number:02}" for number in range(1, 5)}
     assert {name for name in names if site.experiment(name)} == names
     assert {site.parameter(name, "learning_rate") for name in names} == {3e-3, 4e-3}
+
+
+@pytest.mark.long
+def test_a_sweep_over_bases_sets_them_side_by_side(site: Site) -> None:
+    process = site.toy.temper("sweep", "base.folder=data/bases/a,data/bases/b", "--json")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    board = json.loads(output)["leaderboard"]
+    assert {entry["base"] for entry in board["entries"]} == {"data/bases/a", "data/bases/b"}
+    assert board["tasks"] == [{"task": "", "metric": "exact_match"}]
+    for entry in board["entries"]:
+        assert entry["scores"] == [[[0.5, 0.4, 0.6], [0.5, 0.4, 0.6]]]
+        assert entry["training_seconds"] > 0 and entry["cost"] is None
+    compared = {run["name"]: run["training"] for run in json.loads(site.toy.command("compare", "--json"))["runs"]}
+    for entry in board["entries"]:
+        assert compared[entry["run"]] == entry["training_seconds"]
