@@ -19,7 +19,7 @@ MOST = 2_000
 
 FIELDS = (
     "%H", "%P", "%s", "%an", "%aI",
-    *(f"%(trailers:key={name},valueonly,separator=%x20)" for name in ("Page", durations.TRAILER)),
+    *(f"%(trailers:key={name},valueonly,unfold,separator=%x20)" for name in ("Page", durations.TRAILER)),
 )  # fmt: skip
 """Of a commit: its hash, those before it, subject, author, date, and what a deployed run wrote below its message."""
 

@@ -90,7 +90,7 @@ def test_files_are_read_together_as_one_by_one(project: Path, monkeypatch: pytes
 
 
 def test_seconds_come_from_messages_and_from_this_machine_and_go_with_what_was_made(project: Path) -> None:
-    commit(0.1, "a" * 32, 'first\n\nTook: {"train": 30.5, "merge": "x"}')
+    commit(0.1, "a" * 32, 'first\n\nTook: {"train": 30.5,\n  "merge": "x"}')
     commit(0.2, "a" * 32, "the same model")
     commit(0.3, "b" * 32, "another\n\nTook: [1]")
     commit(0.4, "c" * 32, "here")
