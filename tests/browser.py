@@ -19,7 +19,7 @@ FAULTS = Path(__file__).with_name("page_faults.js").read_text()
 """A function that names what keeps somebody from reading the page."""
 
 
-PAPER = {"width": 718, "ground": "rgb(255, 255, 255)", "heads": True}
+PAPER = {"fits": True, "ground": "rgb(255, 255, 255)", "heads": True}
 """What `Page.on_paper` says of a page that fits."""
 
 
@@ -45,12 +45,12 @@ class Page:
         self.tab.set_viewport_size({"width": 1280, "height": 900})
         return faults
 
-    def on_paper(self) -> dict[str, Any]:
-        """Pixels that the page is wide on A4 (718 fit), and its ground."""
+    def on_paper(self, width: int = 718) -> dict[str, Any]:
+        """Whether the page fits on A4, of which an upright page has 718 pixels; its ground, and whether it has heads."""
         self.tab.emulate_media(media="print", color_scheme="dark")
-        self.tab.set_viewport_size({"width": 718, "height": 1000})
+        self.tab.set_viewport_size({"width": width, "height": 1000})
         paper: dict[str, Any] = self.tab.evaluate(
-            "({width: document.documentElement.scrollWidth, ground: getComputedStyle(document.body).backgroundColor, "
+            "({fits: document.documentElement.scrollWidth <= innerWidth, ground: getComputedStyle(document.body).backgroundColor, "
             "heads: [...document.querySelectorAll('thead button')].every(one => one.checkVisibility())})"
         )
         self.tab.emulate_media(media="screen", color_scheme="light")

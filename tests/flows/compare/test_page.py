@@ -64,7 +64,7 @@ def test_it_is_for_everybody_and_nothing_of_a_run_is_html(page: Page) -> None:
         box.check()
     assert page.faults("light", 1280) == []
     assert page.faults("dark", 360) == []
-    assert page.on_paper() == browser.PAPER
+    assert page.on_paper(1047) == browser.PAPER
     assert EVIL in tab.inner_text("#table") and tab.title().startswith("Runs of ")
     assert tab.locator("main img").count() == 0
     assert all(event.startswith("file:") for event in page.events), page.events
