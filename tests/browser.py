@@ -46,11 +46,12 @@ class Page:
         return faults
 
     def on_paper(self, width: int = 718) -> dict[str, Any]:
-        """Whether the page fits on A4, of which an upright page has 718 pixels; its ground, and whether it has heads."""
+        """Whether it fits on A4 (upright, 718 pixels within the margins); its ground; whether tables have heads."""
         self.tab.emulate_media(media="print", color_scheme="dark")
         self.tab.set_viewport_size({"width": width, "height": 1000})
         paper: dict[str, Any] = self.tab.evaluate(
-            "({fits: document.documentElement.scrollWidth <= innerWidth, ground: getComputedStyle(document.body).backgroundColor, "
+            "({fits: document.documentElement.scrollWidth <= innerWidth, "
+            "ground: getComputedStyle(document.body).backgroundColor, "
             "heads: [...document.querySelectorAll('thead button')].every(one => one.checkVisibility())})"
         )
         self.tab.emulate_media(media="screen", color_scheme="light")
