@@ -64,7 +64,10 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
 def differing(all_runs: Sequence[Run]) -> list[str]:
     """Parameters that are not the same in all runs, in the order of params.yaml."""
     names = dict.fromkeys(name for run in all_runs for name in run.settings)
-    return [name for name in names if len({json.dumps(_plain(run.settings.get(name))) for run in all_runs}) > 1]
+    kinds = {
+        name: {(type(value), value) for run in all_runs for value in [_plain(run.settings.get(name))]} for name in names
+    }
+    return [name for name in names if len(kinds[name]) > 1]
 
 
 def _run(run: Run) -> dict[str, Any]:
