@@ -24,7 +24,9 @@ def test_rows_stand_there_with_their_trained_tokens(tmp_path: Path, monkeypatch:
     PATHS.preview.parent.mkdir(parents=True)
     PATHS.preview.write_text(preview.page())
     split = {"trained": {"rows": 1, "tokens": 4, "supervised_tokens": 2}, "lengths": {}, "findings": []}
-    PATHS.audit.write_text(json.dumps({"max_length": {"tokens": 9, "source": "set"}, "splits": {"train": split}}))
+    PATHS.audit.write_text(
+        json.dumps({"max_length": {"tokens": 9, "source": "set"}, "made_right": {}, "splits": {"train": split}})
+    )
     text = _audit()
     for name in ("one", "two"):
         assert f"```\n{name}: 2 of 4 tokens trained\n<user> a & b\n⟦<b> yes⟧\n```" in text
