@@ -23,7 +23,8 @@ function drawBoards() {
   if (data.leaderboards.length === 0) return;
   reveal("bases");
   const boards = document.getElementById("boards");
-  boards.append(element("p", "note", "Bases that were tuned and asked on the same held-out rows, the best first; each score with its 95 % interval."));
+  boards.append(element("p", "note", "Bases that were tuned and asked on the same held-out rows, the best first; each score with its 95 % interval. "
+    + "Where it is the best of several runs, chance flatters it: its interval is that of one run."));
   for (const each of data.leaderboards) {
     if (data.leaderboards.length > 1) boards.append(element("h3", "", `Held-out rows ${each.rows.slice(0, 10)}`));
     boards.append(board(each));
