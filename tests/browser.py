@@ -19,6 +19,10 @@ FAULTS = Path(__file__).with_name("page_faults.js").read_text()
 """A function that names what keeps somebody from reading the page."""
 
 
+PAPER = {"fits": True, "ground": "rgb(255, 255, 255)", "heads": True}
+"""What `Page.on_paper` says of a page that fits."""
+
+
 @dataclass
 class Page:
     """A tab with one file, and what it said to the console or asked for."""
@@ -40,6 +44,19 @@ class Page:
         self.tab.emulate_media(color_scheme="light")
         self.tab.set_viewport_size({"width": 1280, "height": 900})
         return faults
+
+    def on_paper(self, width: int = 718) -> dict[str, Any]:
+        """Whether it fits on A4 (upright, 718 pixels within the margins); its ground; whether tables have heads."""
+        self.tab.emulate_media(media="print", color_scheme="dark")
+        self.tab.set_viewport_size({"width": width, "height": 1000})
+        paper: dict[str, Any] = self.tab.evaluate(
+            "({fits: document.documentElement.scrollWidth <= innerWidth, "
+            "ground: getComputedStyle(document.body).backgroundColor, "
+            "heads: [...document.querySelectorAll('thead button')].every(one => one.checkVisibility())})"
+        )
+        self.tab.emulate_media(media="screen", color_scheme="light")
+        self.tab.set_viewport_size({"width": 1280, "height": 900})
+        return paper
 
 
 @contextmanager

@@ -152,10 +152,15 @@ def cached_file(md5: str, name: str, owner: str) -> Path | None:
         return path
 
 
-def cached_files(folders: Iterable[str], name: str) -> dict[str, Path]:
-    """Where DVC's cache keeps the file `name` of folders, by their hashes; those that it lacks are left out."""
+def cached_files(folders: Iterable[str], name: str, tell: Callable[[str], None]) -> dict[str, Path]:
+    """Where DVC's cache keeps the file `name` of folders, by their hashes; those that it lacks are left out.
+
+    What is damaged is put aside, and said to `tell`.
+    """
     with opened() as repo, locked(repo), looking_at(repo, name):
         paths = {md5: _in_cache(repo, md5, name) for md5 in folders}
+        for line in damages(repo):
+            tell(line)
     return {md5: path for md5, path in paths.items() if path}
 
 

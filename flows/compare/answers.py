@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,13 +86,17 @@ def _kept(folder: str) -> Path:
 
 def _fetch(folders: set[str]) -> None:
     """Keep the answers in `folders`, as far as DVC's cache has them."""
-    if not folders or not (files := cached_files(folders, "predictions.parquet")):
+    if not folders or not (files := cached_files(folders, "predictions.parquet", _tell)):
         return
     PATHS.answers.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="temper-") as folder:
         listed = Path(folder) / "list.json"
         listed.write_text(json.dumps({str(_kept(hash_)): str(file) for hash_, file in files.items()}), encoding="utf-8")
         ask("tasks.pages.answers", str(listed)).checked()
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def forget(runs: Sequence[Run]) -> None:

@@ -48,7 +48,7 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
         "project": Path.cwd().name,
         "most": len(all_runs) if len(all_runs) >= MOST else None,
         "params": params,
-        "scores": [{"name": str(key), **key._asdict(), "lower": _lower(all_runs, key)} for key in keys],
+        "scores": [{"name": str(key), **_named(key), "lower": _lower(all_runs, key)} for key in keys],
         "runs": [
             {**_run(run), "params": [_plain(run.settings.get(name)) for name in params],
              "scores": [numbers(run.scores.get(key)) for key in keys], "stages": stages.get(run.commit, []),
@@ -64,7 +64,10 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
 def differing(all_runs: Sequence[Run]) -> list[str]:
     """Parameters that are not the same in all runs, in the order of params.yaml."""
     names = dict.fromkeys(name for run in all_runs for name in run.settings)
-    return [name for name in names if len({json.dumps(_plain(run.settings.get(name))) for run in all_runs}) > 1]
+    kinds = {
+        name: {(type(value), value) for run in all_runs for value in [_plain(run.settings.get(name))]} for name in names
+    }
+    return [name for name in names if len(kinds[name]) > 1]
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -87,6 +90,10 @@ def _run(run: Run) -> dict[str, Any]:
         "training": run.training,
         "cost": run.cost,
     }
+
+
+def _named(key: Key) -> dict[str, str]:
+    return {"candidate": key.candidate, "task": key.task, "metric": key.metric}
 
 
 def _own(name: str) -> bool:

@@ -19,7 +19,7 @@ MOST = 2_000
 
 FIELDS = (
     "%H", "%P", "%s", "%an", "%aI",
-    *(f"%(trailers:key={name},valueonly,separator=%x20)" for name in ("Page", durations.TRAILER)),
+    *(f"%(trailers:key={name},valueonly,unfold,separator=%x20)" for name in ("Page", durations.TRAILER)),
 )  # fmt: skip
 """Of a commit: its hash, those before it, subject, author, date, and what a deployed run wrote below its message."""
 
@@ -62,9 +62,10 @@ class Run:
     @property
     def cost(self) -> float | None:
         """Price of the training, at machine.price an hour; None where either is not known."""
-        price = self.settings.get("machine.price")
-        known = isinstance(price, int | float) and not isinstance(price, bool) and math.isfinite(price)
-        return self.training / 3600 * price if known and self.training is not None else None
+        price, seconds = self.settings.get("machine.price"), self.training
+        if isinstance(price, bool) or not isinstance(price, int | float) or not math.isfinite(price) or seconds is None:
+            return None
+        return seconds / 3600 * price
 
     @property
     def verdict(self) -> str:

@@ -18,7 +18,7 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         """As a column of a table is called."""
         task = f"{self.task}, " if self.task else ""
-        return f"{self.candidate} {task}{self.metric}".replace("_", " ")
+        return f"{self.candidate} {task}{self.metric.replace('_', ' ')}"
 
 
 class Score(NamedTuple):
@@ -73,13 +73,18 @@ def _scores(candidate: str, task: str, by_metric: Mapping[str, Any]) -> Scores:
     return {
         Key(candidate, task, metric): Score(
             score["value"],
-            *(score[leaf] if _number(score.get(leaf)) else math.nan for leaf in ("low", "high")),
-            int(score["n"]) if _number(score.get("n")) else 0,
+            _or(score.get("low"), math.nan),
+            _or(score.get("high"), math.nan),
+            int(_or(score.get("n"), 0)),
             score.get("better") == "lower",
         )
         for metric, score in _objects(by_metric)
         if _number(score.get("value"))
     }
+
+
+def _or(value: Any, otherwise: float) -> float:
+    return float(value) if _number(value) else otherwise
 
 
 def _objects(value: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
 
 from rich.cells import cell_len, set_cell_size
 
@@ -85,7 +86,7 @@ def history_lines(history: Iterable[Promotion], names: dict[str, str]) -> Iterat
         if one.replaced and one.replaced != one.commit:
             yield f"  {cut(f'in the place of {_named(one.replaced, names)}', WIDTH - 2)}"
         for line in filter(None, (one.scores, one.why)):
-            yield f"  {cut(line, WIDTH - 2)}"
+            yield from wrap(plain(line), WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def _named(commit: str, names: dict[str, str]) -> str:

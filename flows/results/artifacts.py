@@ -128,7 +128,7 @@ def _audit() -> str:
             for one in summary["findings"]
         ]
     if PATHS.preview.exists():
-        rows = re.findall(r'<div class="row">(.*?)</div>', PATHS.preview.read_text(), re.DOTALL)
+        rows = re.findall(r'<pre class="row">(.*?)</pre>', PATHS.preview.read_text(), re.DOTALL)
         marked = [row.replace("<mark>", "⟦").replace("</mark>", "⟧") for row in rows]
         lines += ["", *(f"```\n{unescape(re.sub(r'</?b>', '', row))}\n```" for row in marked)]
     return "\n".join(lines)

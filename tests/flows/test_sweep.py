@@ -41,6 +41,11 @@ def test_a_grid_has_every_combination() -> None:
     assert {"train.learning_rate": 1e-4, "train.lora.r": 16, "train.method": "lora"} in proposals
 
 
+def test_folders_beside_the_project_are_no_range() -> None:
+    proposals = proposed("grid", "base.folder=../bases/a,../bases/b")
+    assert proposals == [{"base.folder": "../bases/a"}, {"base.folder": "../bases/b"}]
+
+
 @pytest.mark.parametrize("method", ["random", "optuna"])
 def test_ranges_are_kept_and_a_seed_gives_the_same_again(method: str) -> None:
     pytest.importorskip("optuna")
@@ -206,3 +211,19 @@ def test_a_sweep_that_is_killed_is_gone_on_with(site: Site, held: Callable[[str]
     assert re.search(rf"^{first.name} +0\.001 .*Completed$", output, re.MULTILINE), "what the killed one had queued"
     assert len(counted.read_text()) - before == 2, "each was trained once"
     assert site.state(first.name.removesuffix("-01")) == "Crashed", "the killed sweep is not shown as running"
+
+
+@pytest.mark.long
+def test_a_sweep_over_bases_sets_them_side_by_side(site: Site) -> None:
+    process = site.toy.temper("sweep", "base.folder=data/bases/a,data/bases/b", "--json")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    board = json.loads(output)["leaderboard"]
+    assert {entry["base"] for entry in board["entries"]} == {"data/bases/a", "data/bases/b"}
+    assert board["tasks"] == [{"task": "", "metric": "exact_match"}]
+    for entry in board["entries"]:
+        assert entry["scores"] == [[[0.5, 0.4, 0.6], [0.5, 0.4, 0.6]]]
+        assert entry["training_seconds"] > 0 and entry["cost"] is None
+    compared = {run["name"]: run["training"] for run in json.loads(site.toy.command("compare", "--json"))["runs"]}
+    for entry in board["entries"]:
+        assert compared[entry["run"]] == entry["training_seconds"]

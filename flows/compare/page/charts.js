@@ -3,11 +3,25 @@
 const WIDTH = 760, HEIGHT = 380, LEFT = 76, RIGHT = 736, TOP = 18, BOTTOM = 322;
 const FEW = 60; // runs up to which intervals are drawn
 
-const pinnedKind = (run) => (state.pins.includes(run.commit) ? " chosen" : "");
 const title = (run) => svg("title", {}, `${run.name}: ${main} ${run.score ? digits(run.score[0]) : "–"}`);
 
 // Five shades are told apart, by lightness; a shade of its own for runs without the value.
 const shade = (share) => (share === null ? "none" : `shade${Math.min(4, Math.floor(share * 5))}`);
+
+function clickable(run, shape) {
+  shape.dataset.commit = run.commit;
+  shape.addEventListener("click", () => pin(run));
+  return shape;
+}
+
+// What is pinned stands out, on top of the others.
+function markPins() {
+  for (const shape of document.querySelectorAll("svg [data-commit]")) {
+    const pinned = state.pins.includes(shape.dataset.commit);
+    shape.classList.toggle("chosen", pinned);
+    if (pinned) shape.parentNode.append(shape);
+  }
+}
 
 function picture(words, width, height, ...content) {
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words }, ...content);
@@ -25,15 +39,13 @@ function scatter(x, y) {
     parts.push(svg("path", { class: "grid", d: `M${LEFT},${at}H${RIGHT}` }), label(words, LEFT - 8, at + 4, "tick", "end"));
   }
   parts.push(label(x.name, (LEFT + RIGHT) / 2, BOTTOM + 42, "name"), label(y.name, LEFT - 8, TOP - 4, "name", "start"));
-  for (const run of [...runs].sort((a, b) => state.pins.includes(a.commit) - state.pins.includes(b.commit))) {
+  for (const run of runs) {
     const cx = across.place(x.value(run)), cy = down.place(y.value(run));
     const range = y.key === "score" && runs.length <= FEW ? run.score.slice(1).map(down.place) : [];
     if (range.length === 2 && range.every(Number.isFinite)) {
       parts.push(svg("path", { class: "whisker", d: `M${cx},${range[0]}V${range[1]}` }));
     }
-    const point = svg("circle", { class: `point ${shade(good(run))}${pinnedKind(run)}`, cx, cy, r: 5 }, title(run));
-    point.addEventListener("click", () => pin(run));
-    parts.push(point);
+    parts.push(clickable(run, svg("circle", { class: `point ${shade(good(run))}`, cx, cy, r: 5 }, title(run))));
   }
   const words = `${y.name} by ${x.name}, ${runs.length} runs; the table holds the same values`;
   return picture(words, WIDTH, HEIGHT, ...parts);
@@ -53,13 +65,10 @@ function parallel(columns, by) {
       return y === null ? null : `${x.toFixed(1)},${y.toFixed(1)}`;
     };
   });
-  const drawn = [...runs].sort((a, b) => (good(a) ?? -1) - (good(b) ?? -1)); // the best on top
-  drawn.sort((a, b) => state.pins.includes(a.commit) - state.pins.includes(b.commit));
-  const paths = drawn.map((run) => {
+  const ordered = [...runs].sort((a, b) => (good(a) ?? -1) - (good(b) ?? -1)); // the best on top
+  const paths = ordered.map((run) => {
     const points = axes.map((at) => at(run)).filter(Boolean);
-    const path = svg("path", { class: `run ${shade(good(run))}${pinnedKind(run)}`, d: `M${points.join("L")}` }, title(run));
-    path.addEventListener("click", () => pin(run));
-    return path;
+    return clickable(run, svg("path", { class: `run ${shade(good(run))}`, d: `M${points.join("L")}` }, title(run)));
   });
   const words = `a line for each of ${runs.length} runs over ${columns.map((column) => column.name).join(", ")}`;
   const chart = picture(words, width, 310, ...paths, ...parts);
@@ -88,4 +97,5 @@ function drawCharts() {
   const several = shown.filter((column) => values(column) > 1);
   const columns = [...several.filter((column) => column.param), ...several.filter((column) => !column.param)];
   document.getElementById("parallel").replaceChildren(parallel(columns, y));
+  markPins();
 }

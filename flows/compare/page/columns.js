@@ -19,8 +19,10 @@ function duration(seconds) {
   return minutes < 100 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
+// A parameter as it would stand in params.yaml; of a revision, as much as tells it from others.
 function text(value) {
-  return value === null || value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value);
+  if (value === null || value === undefined) return "–";
+  return typeof value === "string" ? value.replace(/@([0-9a-f]{8})[0-9a-f]{32}$/, "@$1…") : JSON.stringify(value);
 }
 
 // Sentences fold: a line that opens.
@@ -37,7 +39,7 @@ function verdict(run) {
 function changes(run) {
   if (run.changed.length === 0) return "–";
   const first = run.changed[0], rest = run.changed.length - 1;
-  const short = `${first.length > 40 ? `${first.slice(0, 39)}…` : first}${rest ? ` and ${rest} more` : ""}`;
+  const short = `${first.length > 36 ? `${first.slice(0, 35)}…` : first}${rest ? ` and ${rest} more` : ""}`;
   return folded(short, run.changed.join("; "));
 }
 
@@ -62,7 +64,12 @@ const COLUMNS = [
   ...data.params.map((name, at) => ({
     key: name, name, group: "Parameters that differ", param: true, code: true,
     number: data.runs.every((run) => run.params[at] === null || typeof run.params[at] === "number"),
-    value: (run) => run.params[at], show: (run) => element("code", "", text(run.params[at])),
+    value: (run) => run.params[at],
+    show: (run) => {
+      const cell = element("code", "", text(run.params[at]));
+      cell.title = cell.textContent; // what is too long is cut
+      return cell;
+    },
   })),
   ...data.scores.map((score, at) => ({
     key: `score ${score.name}`, name: score.name, group: "Scores", number: true, lower: score.lower,

@@ -115,18 +115,21 @@ function drawDifference() {
     const values = runs.map((run) => text(run.params[at]));
     return values[0] === values[1] ? [] : [[element("code", "", name), ...values.map((value) => element("code", "", value))]];
   });
-  const scores = data.scores.flatMap((score, at) => {
+  const scoresOf = (wanted) => data.scores.flatMap((score, at) => {
     const both = runs.map((run) => run.scores[at]);
-    if (!both[0] && !both[1]) return [];
+    if (wanted !== (score.candidate === first.candidate) || (!both[0] && !both[1])) return [];
     const change = both[0] && both[1] ? both[1][0] - both[0][0] : null;
     return [[score.name, ...both.map(interval), change === null ? "–" : `${change > 0 ? "+" : ""}${digits(change)}`]];
   });
-  const heads = [first.name, second.name];
+  const heads = [first.name, second.name], scoreHeads = ["score", ...heads, "change"];
+  const others = scoresOf(false);
   pinned.replaceChildren(
     element("p", "", element("strong", "", first.name), " and ", element("strong", "", second.name), " ", swap),
     element("h3", "", "Parameters"),
     params.length ? pairTable("Parameters that differ", ["parameter", ...heads], params)
       : element("p", "note", "The same."),
-    element("h3", "", "Scores"), pairTable("Scores", ["score", ...heads, "change"], scores),
+    element("h3", "", "Scores"), pairTable("Scores", scoreHeads, scoresOf(true)),
+    others.length ? element("details", "", element("summary", "", `Other candidates (${others.length} scores)`),
+      pairTable("Scores of other candidates", scoreHeads, others)) : "",
     ...rowsSection(first, second));
 }

@@ -1,8 +1,12 @@
 // The page begins.
 
+let waiting = 0;
+
+// The table at once, and the charts when there is time: nobody waits for them who types.
 function draw() {
   drawTable();
-  drawCharts();
+  clearTimeout(waiting);
+  waiting = setTimeout(drawCharts, 150);
   keep();
 }
 
@@ -52,7 +56,9 @@ columnList();
 chartForms();
 drawTable();
 drawDifference();
-drawCharts();
 drawBoards();
 drawHistory();
-document.body.dataset.ready = "yes";
+setTimeout(() => {
+  drawCharts();
+  document.body.dataset.ready = "yes";
+}, 0);

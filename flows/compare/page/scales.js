@@ -1,4 +1,4 @@
-// SVG, and axes: numbers by value, or by logarithm where they span a decade; all else side by side.
+// SVG, and axes: numbers by value, parameters that span a decade by their logarithm; all else side by side.
 
 function svg(tag, attributes, ...content) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -15,17 +15,17 @@ function label(words, x, y, kind, anchor) {
 function axis(column, runs, start, end) {
   const values = runs.map(column.value).filter((value) => value !== null && value !== undefined);
   if (column.number && values.every((value) => typeof value === "number")) return numeric(column, values, start, end);
-  const kinds = [...new Set(values.map(String))].sort();
+  const kinds = [...new Set(values.map(text))].sort();
   const at = new Map(kinds.map((kind, index) => [kind, start + (end - start) * (index + 0.5) / kinds.length]));
   return {
-    place: (value) => (value === null || value === undefined ? null : at.get(String(value))),
-    marks: kinds.length > 12 ? [] : kinds.map((kind) => [kind.length > 18 ? `${kind.slice(0, 17)}…` : kind, at.get(kind)]),
+    place: (value) => (value === null || value === undefined ? null : at.get(text(value))),
+    marks: kinds.length > 12 ? [] : kinds.map((kind) => [kind.length > 22 ? `${kind.slice(0, 21)}…` : kind, at.get(kind)]),
   };
 }
 
 function numeric(column, values, start, end) {
   const low = values.reduce((a, b) => Math.min(a, b), Infinity), high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-  const logarithmic = low > 0 && high / low >= 10;
+  const logarithmic = column.param && low > 0 && high / low >= 10;
   const size = logarithmic ? Math.log10 : (value) => value;
   const span = size(high) - size(low);
   const place = (value) => (value === null || value === undefined ? null
@@ -34,7 +34,7 @@ function numeric(column, values, start, end) {
 }
 
 function short(column, value) {
-  if (column.key === "training") return duration(value);
+  if (column.key === "training") return value < 100 ? `${digits(value)} s` : `${Number((value / 60).toFixed(1))} min`;
   return column.key === "when" ? new Date(value).toISOString().slice(0, 10) : String(Number(value.toPrecision(3)));
 }
 

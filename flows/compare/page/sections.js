@@ -23,7 +23,8 @@ function drawBoards() {
   if (data.leaderboards.length === 0) return;
   reveal("bases");
   const boards = document.getElementById("boards");
-  boards.append(element("p", "note", "Bases that were tuned and asked on the same held-out rows, the best first; each score with its 95 % interval."));
+  boards.append(element("p", "note", "Bases that were tuned and asked on the same held-out rows, the best first; each score with its 95 % interval. "
+    + "Where it is the best of several runs, chance flatters it: its interval is that of one run."));
   for (const each of data.leaderboards) {
     if (data.leaderboards.length > 1) boards.append(element("h3", "", `Held-out rows ${each.rows.slice(0, 10)}`));
     boards.append(board(each));
@@ -36,10 +37,9 @@ function nameOf(commit) {
 }
 
 function promotion(one) {
-  const version = one.version ? ` ${one.version}` : "";
-  const what = one.revoked ? `taken from${version}` : `${one.stage}:${version}`;
-  const item = element("li", one.current ? "current" : "", element("strong", "", one.revoked ? `${one.stage} ${what}` : what), " ",
-    nameOf(one.commit), one.current ? element("span", "badge", "now") : "");
+  const what = `${one.version || "a commit"}${one.revoked ? " taken back" : ""}`;
+  const item = element("li", one.current ? "current" : "", element("strong", "", what), " ", nameOf(one.commit),
+    one.current ? element("span", "badge", "now") : "");
   const whose = [one.when.slice(0, 16).replace("T", " "), one.who ? `by ${one.who}` : ""].filter(Boolean).join(", ");
   item.append(element("div", "note", whose));
   if (one.replaced && one.replaced !== one.commit) item.append(element("div", "", "in the place of ", nameOf(one.replaced)));

@@ -1,8 +1,9 @@
-// The table: a line a run; each is made once, and again where the columns change.
+// The table: a line a run, made once, and again where the columns change; those further down as one scrolls to them.
 
 const table = document.getElementById("table");
 const lines = new Map();
-let visible = [];
+const CHUNK = 50; // more lines than a screen has, few enough to lay out at once
+let visible = [], drawn = 0;
 
 function header(key, name, column) {
   const button = element("button", "sort", name);
@@ -12,7 +13,8 @@ function header(key, name, column) {
     if (state.sort === key && state.down !== down) state.sort = ""; // the third click: as they came
     else if (state.sort === key) state.down = !state.down;
     else Object.assign(state, { sort: key, down });
-    draw();
+    drawTable();
+    keep();
     table.querySelector(`[data-key="${CSS.escape(key)}"] button`)?.focus();
   });
   const head = element("th", column && column.number ? "n" : "", button);
@@ -64,22 +66,36 @@ function lineOf(run) {
   return row;
 }
 
+function addLines(count) {
+  table.tBodies[0].append(...visible.slice(drawn, drawn + count).map(lineOf));
+  drawn = Math.min(visible.length, drawn + count);
+}
+
 function drawTable() {
   visible = sorted(filtered());
   const heads = state.columns.map((key) => header(key, byKey.get(key).name, byKey.get(key)));
   const first = element("th", "", element("span", "hidden", "pinned"));
   first.scope = "col";
   table.tHead.replaceChildren(element("tr", "", first, header("name", "run"), ...heads));
-  table.tBodies[0].replaceChildren(...visible.map(lineOf));
+  table.tBodies[0].replaceChildren();
+  drawn = 0;
+  addLines(CHUNK);
+  table.parentElement.scrollTop = 0;
+  table.setAttribute("aria-rowcount", visible.length + 1);
   document.getElementById("count").textContent = `${visible.length} of ${data.runs.length} runs`;
 }
+
+table.parentElement.addEventListener("scroll", ({ target }) => {
+  if (target.scrollTop + 3 * target.clientHeight > target.scrollHeight) addLines(CHUNK);
+}, { passive: true });
+addEventListener("beforeprint", () => addLines(visible.length));
 
 // Two at most: a third takes the place of the older one.
 function pin(run) {
   state.pins = state.pins.includes(run.commit)
     ? state.pins.filter((commit) => commit !== run.commit) : [...state.pins, run.commit].slice(-2);
-  for (const one of visible) lineOf(one);
+  for (const known of lines.keys()) lineOf(known);
   drawDifference();
-  drawCharts();
+  markPins();
   keep();
 }

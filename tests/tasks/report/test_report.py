@@ -242,6 +242,8 @@ def test_what_tuning_made_it_forget_is_shown(project: Paths) -> None:
     cells = re.findall(r"<tr><td>arc</td><td>acc</td>(.*?)</tr>", page(project))
     assert [re.findall(r">([^<>]+)</td>", row)[:3] for row in cells] == [["0.75", "0.65", "-0.1"]]
     outline(page(project))
+    benchmarks = tiny.read(project.report / "comparison.json")["benchmarks"]
+    assert {name: tasks["arc"]["acc"]["value"] for name, tasks in benchmarks.items()} == {"base": 0.75, "merged": 0.65}
 
 
 def test_card_is_valid_for_the_hub(project: Paths) -> None:
