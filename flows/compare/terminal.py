@@ -10,8 +10,8 @@ from flows.compare.leaderboard import Entry, Leaderboard
 from flows.compare.production import Promotion
 from flows.compare.runs import Run
 from flows.compare.scores import Score
+from tasks.core.numbers import duration
 from tasks.statistics.effect import gained
-from tasks.training.usage import format_duration
 
 WIDTH = 80
 """Columns of a narrow terminal."""
@@ -73,7 +73,7 @@ def _price(entry: Entry) -> str:
     if entry.training is None:
         return "not known how long"
     cost = "" if entry.cost is None else f", {entry.cost:.2f} at machine.price"
-    return f"{format_duration(entry.training)}{cost}"
+    return f"{duration(entry.training)}{cost}"
 
 
 def history_lines(history: Iterable[Promotion], names: dict[str, str]) -> Iterator[str]:

@@ -69,7 +69,7 @@ def page(settings: Settings, results: RunResults) -> str:
     return _render(
         "report.html.jinja",
         autoescape=True,
-        head=Markup(head(settings.title)),
+        head=Markup(head(str(settings.title))),
         settings=settings,
         results=results,
         summary=render.summary(results),

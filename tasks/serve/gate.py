@@ -72,7 +72,7 @@ def questions(candidate: str, count: int, settings: Settings, paths: Paths, syst
         raise NotEvaluated(
             f"{candidate}: {paths.rows('test')} is not there, so no row can be asked; run `dvc checkout`."
         )
-    held_out = {row["id"]: row for row in rows(paths.rows("test"), settings.limit)[0]}
+    held_out = {row["id"]: row for row in rows(paths.rows("test"))[0]}
     usable = [row for row in predictions if row["finish"] in ("stop", "length") and row["id"] in held_out]
     if not usable:
         raise NotEvaluated(

@@ -129,7 +129,7 @@ def load_models(chosen: list[Model], settings: Settings, system: str | None, pat
 def shared_system(settings: Settings, paths: Paths) -> str:
     """The system prompt of all held-out rows, if all have the same one: without it the model was never asked."""
     try:
-        held_out, _ = rows(paths.rows("test"), settings.limit)
+        held_out, _ = rows(paths.rows("test"))
     except (InputError, OSError):
         return ""
     first = [row["messages"][0] for row in held_out]

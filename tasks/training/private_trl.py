@@ -106,12 +106,12 @@ def answer_log_probabilities(trainer: Any, ids: Any, mask: Any, answer: int) -> 
 
 def look(trainer: Any, model: Any, ids: Any, mask: Any, answer: int, *, entropy: bool) -> tuple[Any, Any]:
     """As `answer_log_probabilities`, by `model`; and the entropies of what might have come, where they are wanted."""
-    return tuple(trainer._get_per_token_logps_and_entropies(model, ids, mask, answer, compute_entropy=entropy)[:2])  # type: ignore[return-value]
+    return tuple(trainer._get_per_token_logps_and_entropies(model, ids, mask, answer, compute_entropy=entropy)[:2])
 
 
 def generate(trainer: Any, prompts: Any) -> tuple[Any, Any, Any]:
     """Prompts and answers as lists of ids, and answers as text, by GRPO's or RLOO's trainer."""
-    return tuple(trainer._generate(prompts))  # type: ignore[return-value]
+    return tuple(trainer._generate(prompts))
 
 
 def answer_rewards(trainer: Any, items: Any, prompts: Any, texts: Any, ids: Any) -> Any:

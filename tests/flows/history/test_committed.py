@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flows.history.runs import runs
 
 from flows.bridge import parse
 from flows.compare.runs import runs

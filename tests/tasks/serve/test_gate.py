@@ -40,7 +40,7 @@ def evaluated(paths: Paths, candidate: str, outputs: list[str], **columns: list[
     prompts = [f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n" for question in RIGHT]
     every = {"id": ids, "prompt": prompts, "output": outputs, "reasoning": [""] * rows, "finish": ["stop"] * rows}
     paths.evaluation(candidate).mkdir(parents=True)
-    write(paths.evaluation(candidate) / "predictions.parquet", {**every, **columns})
+    write(paths.evaluation(candidate) / "predictions.parquet", {**every, **columns}, [])
     write_json(paths.evaluation(candidate) / "scores.json", {"max_new_tokens": 12})
 
 

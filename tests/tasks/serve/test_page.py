@@ -1,15 +1,13 @@
 """The page in a browser: two models answer one prompt side by side, and what is marked becomes rows."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.flows.results.test_page import FLAGS, PATIENCE
+from tests.browser import CHROMIUM, FLAGS
+from tests.flows.results.test_page import PATIENCE
 from tests.tasks.serve.serving import project, served
-
-CHROMIUM = shutil.which("chromium")
 
 pytestmark = [
     pytest.mark.long,
