@@ -16,6 +16,9 @@ from tasks.models.gguf.library import F32, PACKAGE, errors, library
 from tasks.serve.engine import Ask, EngineError, Piece
 from tasks.serve.models import Model
 
+CONTEXT = 2048
+"""Tokens; assumed for a file that names none."""
+
 
 class LlamaCpp:
     """One GGUF file. Raises `ModelError` where llama.cpp cannot load it."""
@@ -91,7 +94,10 @@ def _body(ask: Ask, ends: list[str]) -> dict[str, Any]:
 
 
 def _context(model: Model) -> int:
-    from tasks.models.gguf.model import LlamaCpp as Evaluated
+    """Tokens that the model was made for, as its file says; without loading it once more."""
+    from gguf import GGUFReader, Keys
 
-    assert model.gguf
-    return Evaluated(model.gguf).config.max_position_embeddings
+    reader = GGUFReader(model.gguf)
+    architecture = reader.get_field(Keys.General.ARCHITECTURE)
+    field = reader.get_field(Keys.LLM.CONTEXT_LENGTH.format(arch=architecture.contents())) if architecture else None
+    return int(field.contents()) if field else CONTEXT
