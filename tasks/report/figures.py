@@ -81,6 +81,29 @@ def rewards(rows: list[dict[str, float | None]]) -> Markup:
     return _inline(line_chart(lines, "step", "reward", f"Rewards of chosen and rejected answers on {what}"))
 
 
+def answers(rows: list[dict[str, float | None]]) -> list[tuple[str, str, Markup]]:
+    """What was measured of the answers that the model gave in training: titles, what they mean, and charts.
+
+    `rows`: of the curve; columns `reward_*` are what single rewards gave.
+    """
+    components = sorted({name for row in rows for name in row if name.startswith("reward_")})
+    charts = [
+        *((f"Reward: {name.removeprefix('reward_').replace('_', ' ')}", "Its mean, before its weight.", name, "reward")
+          for name in components),
+        ("Divergence from the reference", "How far the model has moved, in nats a token.", "kl", "nats"),
+        ("Entropy", "How open the next token is, in nats a token; near 0 all answers are alike.", "entropy", "nats"),
+        ("Length of answers", "Their mean, in tokens.", "answer_tokens", "tokens"),
+        ("Explained variance", "How well values told what came: 1 all of it, 0 no better than their mean.",
+         "explained_variance", "share"),
+    ]  # fmt: skip
+    drawn = [(title, about, _points(rows, column), y) for title, about, column, y in charts]
+    return [
+        (title, about, _inline(line_chart({"training": points}, "step", y, f"{title} over training steps")))
+        for title, about, points, y in drawn
+        if points
+    ]
+
+
 def last(rows: list[dict[str, float | None]]) -> dict[str, float]:
     """The last rewards, margin and accuracy that were measured, by column."""
     each = ("chosen_reward", "rejected_reward", "margin", "accuracy")

@@ -85,6 +85,7 @@ def page(settings: Settings, results: RunResults) -> str:
         curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},
         pairs=figures.pairs(results.curves.get("alignment", [])),
         rewards=figures.rewards(results.curves.get("alignment", [])),
+        answers=figures.answers(results.curves.get("alignment", [])),
         pairs_last=figures.last(results.curves.get("alignment", [])),
         above_start=figures.dpo_above_start(results.curves.get("alignment", []), results.settings.get("align", {})),
         preview=Markup(results.preview),

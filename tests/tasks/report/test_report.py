@@ -302,16 +302,20 @@ def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(projec
     del training["supervised_tokens"], training["tokens"]  # its answers are not known beforehand
     write_json(project.aligned / "training.json", training)
     head = "step,loss,learning_rate,grad_norm,eval_loss"
-    write_text(project.aligned / "loss.csv", f"{head},reward\n10,-0.5,0.1,1,,-1.0\n20,0.0,0.1,1,,0.5\n")
+    write_text(
+        project.aligned / "loss.csv",
+        f"{head},reward,reward_0_a,kl\n10,-0.5,0.1,1,,-1.0,2.0,0.0\n20,0.0,0.1,1,,0.5,3.0,0.25\n",
+    )
     run(Settings(), project)
     outline(page(project))
-    for heading in ("Reward, alignment", "Loss, tuning"):
+    for heading in ("Reward, alignment", "Loss, tuning", "Reward: 0 a", "Divergence from the reference"):
         assert f"<h3>{heading}</h3>" in page(project)
     assert 'aria-label="Reward over training steps"' in page(project)
     assert "0.125" in page(project)
     write_text(project.aligned / "loss.csv", f"{head}\n10,-0.5,0.1,1,\n20,0.0,0.1,1,\n")
     run(Settings(), project)
     assert "<h3>Loss, alignment</h3>" in page(project)
+    assert "Divergence from the reference" not in page(project)
 
 
 def test_pairs_are_told_apart_by_margin_and_accuracy_and_a_loss_above_the_start_is_told(project: Paths) -> None:
