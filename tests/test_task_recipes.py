@@ -177,7 +177,7 @@ def test_a_recipe_cleans_templates_and_trains(task: str, base: Path, here: Path)
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is missing")
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "continue"])  # texts alone cannot be asked
+@pytest.mark.parametrize("task", TASKS)
 def test_a_recipe_goes_to_its_report_on_real_rows(task: str, here: Path) -> None:
     shutil.copytree(stories.SHARED, here / "model")
     changes = ["evaluate.limit=8", "evaluate.max_new_tokens=24"]
