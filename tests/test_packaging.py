@@ -29,9 +29,10 @@ PEERS = {
     "benchmarks": {
         *("datasketch", "datatrove", "duckdb", "FastSketchLSH", "gaoya", "polars", "rensa"),
         *("datafog", "detect_secrets", "presidio_analyzer", "scrubadub", "tldextract"),
+        "playwright",
     },
 }
-"""What benchmarks compare with, in an environment of its own, and what an archive of ours holds."""
+"""What benchmarks compare with, in an environment of its own, or look with; and what an archive of ours holds."""
 
 
 PYTHONS = [
