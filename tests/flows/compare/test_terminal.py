@@ -15,7 +15,7 @@ def test_a_run_is_two_lines_of_80_columns() -> None:
     assert len(lines) == 6 and all(cell_len(line) <= 80 and "\x1b" not in line for line in lines)
     assert lines[0].split() == ["run", "commit", "exact", "match", "gain", "decision"]
     assert lines[1].endswith("not promoted: gai…") and "0.200 (0.100-0.300)" in lines[1]
-    assert lines[3].startswith("run-2") and lines[3].endswith("promoted") and "+0.800" in lines[3]
+    assert lines[3].startswith("run-2") and lines[3].endswith("promoted") and "+0.8" in lines[3]
     assert lines[4].startswith("  train.learning_rate 0.1 -> 0.2; xxx") and lines[4].endswith("…")
     assert lines[5].split() == ["run-3", "00000000", "-", "-", "none"]
     assert list(run_lines(runs * SHOWN))[-1] == f"{2 * SHOWN} older runs are on the page alone."
