@@ -14,7 +14,7 @@ from flows.bridge.parcel import pack, unpack
 from flows.bridge.refusals import unclosed
 from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
 from flows.bridge.storage.restore import upload
-from flows.bridge.survey import StageStatus, chosen, missing, survey, upstream
+from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, survey, upstream
 
 __all__ = [
     "LOCK",
@@ -26,6 +26,7 @@ __all__ = [
     "cache",
     "cached_file",
     "cached_files",
+    "check_tracked_params",
     "checkout_inputs",
     "chosen",
     "configure_worktree",

@@ -94,8 +94,13 @@ def missing() -> list[tuple[str, str]]:
     with opened() as repo, locked(repo):
         stages = ordered(graph(repo))
         produced = _produced(stages)
-        check_params(stages, StatusCache().lacking)
         return [(stage.name, path) for stage in stages for path in _missing(stage, produced)]
+
+
+def check_tracked_params() -> None:
+    """Raise `SettingsError` where a stage depends on a parameter that its file does not have."""
+    with opened() as repo, locked(repo):
+        check_params(ordered(graph(repo)), StatusCache().lacking)
 
 
 def _produced(stages: list[PipelineStage]) -> list[Path]:

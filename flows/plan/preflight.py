@@ -118,10 +118,13 @@ def project() -> None:
 
 
 def _faults_of(check: Callable[[], Iterator[str]]) -> list[str]:
+    faults = []
     try:
-        return list(check())
+        for fault in check():
+            faults.append(fault)  # one by one: what came before an error is kept
     except TemperError as error:
-        return str(error).splitlines()
+        faults += str(error).splitlines()
+    return faults
 
 
 def _python() -> Iterator[str]:
@@ -316,7 +319,7 @@ def _readable(path: Path = PATHS.params) -> Iterator[str]:
 
 
 def _data() -> Iterator[str]:
-    from flows.bridge import missing
+    from flows.bridge import check_tracked_params, missing
 
     if _faults_of(_pipeline) or _faults_of(_readable):
         return
@@ -328,3 +331,4 @@ def _data() -> Iterator[str]:
         raise
     for stage, path in lacking:
         yield f"{path} is missing, which the stage {stage} reads and no stage makes; put it there, or name another."
+    check_tracked_params()
