@@ -62,17 +62,6 @@ def test_a_good_run_is_promoted(run: Paths) -> None:
     }
 
 
-def test_where_no_row_differs_no_number_of_rows_is_named(run: Paths) -> None:
-    """Without a spread the formula would say that two rows are enough."""
-    for candidate in ("base", "adapter", "merged"):
-        replaced(run, candidate, hits(0))
-    says = tiny.decided(run)["rules"]["gain over base"]["says"]
-    assert says.endswith(
-        "; on each of 40 rows both score alike, so nothing tells how many rows would show a difference"
-    )
-    assert "would take" not in says
-
-
 def test_what_align_made_is_told_beside_what_train_had_made(run: Paths) -> None:
     """It judges nothing: the gain over the base does. Six of 40 rows lost: exact sign test 2 * 0.5**6 = 0.03125."""
     evaluated(run, "trained", hits(36))
@@ -80,7 +69,7 @@ def test_what_align_made_is_told_beside_what_train_had_made(run: Paths) -> None:
     assert decision["promote"] is True
     rule = decision["rules"]["alignment"]
     assert (rule["passed"], rule["value"], rule["limit"]) == (None, -0.15, None)
-    assert "-0.1500 in exact_match (95 % interval " in rule["says"] and "p = 0.031" in rule["says"]
+    assert "-0.15 in exact_match (95 % interval " in rule["says"] and "p = 0.031" in rule["says"]
     comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
     (step,) = (one for one in comparisons if one["against"] == "trained")
     assert (step["candidate"], step["against"], step["wins"], step["losses"], step["ties"]) == (
@@ -362,7 +351,7 @@ def test_baselines_that_are_listed_must_be_beaten_too(run: Paths) -> None:
     evaluated(run, "merged_retrieved", hits(36))
     decision = tiny.decided(run)
     assert failed(decision) == ["gain over base_retrieved"]
-    assert "merged against base_retrieved: -0.0250" in decision["reason"]
+    assert "merged against base_retrieved: -0.025" in decision["reason"]
     comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
     against = {one["against"] for one in comparisons if one["candidate"] == "merged_retrieved"}
     assert against == {"base", "base_system", "base_few_shot", "base_retrieved", "merged"}
