@@ -86,6 +86,10 @@ NAMES = [
     Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),
     Private(PEFT, "peft.utils.other", "AuxiliaryTrainingWrapper"),
     Private(PEFT, "peft.utils", "get_peft_model_state_dict"),
+    *(
+        Private(PEFT, "peft.utils.merge_utils", name)
+        for name in ("task_arithmetic", "magnitude_prune", "ties", "dare_linear", "dare_ties")
+    ),
     Private(PEFT, "peft.tuners.lora.layer", "Linear"),
     Private(PEFT, "peft.tuners.lora.layer", "ParamWrapper.merge"),
     *(

@@ -71,6 +71,27 @@ NOT_READ: dict[str, str] = {
     "pad_to_multiple_of": "rows are padded to the longest of a batch",
     "router_aux_loss_coef": "the objective does not look at how evenly experts are used",
     **dict.fromkeys(("loss_type", "alpha", "label_smoothing"), "the objective has one loss, without it"),
+    **dict.fromkeys(
+        (
+            "delta",
+            "importance_sampling_level",
+            "off_policy_mask_threshold",
+            "use_bias_correction_kl",
+            "entropy_coef",
+            "use_adaptive_entropy",
+            "entropy_coef_delta",
+            "entropy_coef_max",
+            "entropy_coef_min",
+            "entropy_target",
+            "sapo_temperature_neg",
+            "sapo_temperature_pos",
+            "vespo_k_neg",
+            "vespo_k_pos",
+            "vespo_lambda_neg",
+            "vespo_lambda_pos",
+        ),
+        "the objective has one loss, without it",
+    ),
 }
 """Arguments that some objectives do not read, though their configurations have them, and why."""
 

@@ -19,6 +19,7 @@ from tasks.merge.combine import TRAINED, Combine, check_whole
 from tasks.merge.layers import OffloadedModel
 from tasks.merge.plan import misfit
 from tasks.merge.source import Source, source
+from tasks.models.private_peft import adding
 from tasks.models.shards import stored_tensors
 
 
@@ -57,11 +58,8 @@ class CombinedSource(Source):
 
 
 def _arithmetic(combine: Combine) -> tuple[Callable[..., torch.Tensor], dict[str, Any]]:
-    from peft.utils import merge_utils
-
-    if combine.method == "linear":
-        return merge_utils.task_arithmetic, {}
-    return getattr(merge_utils, combine.method), {"density": combine.density}
+    options = {} if combine.method == "linear" else {"density": combine.density}
+    return adding("task_arithmetic" if combine.method == "linear" else combine.method), options
 
 
 def combined_source(base: Path, tuned: Path, combine: Combine, folders: Mapping[str, Path]) -> CombinedSource:

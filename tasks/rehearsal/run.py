@@ -42,19 +42,20 @@ def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
     except TemperError as error:
         yield error
         return
+    refused: list[TemperError] = []
     if not needed.isdisjoint(("template", "train", "align")):
         try:
             tokenizer = _vocabulary(folder)
         except TemperError as error:
             yield error
         else:
-            for refuse in checks(skeleton, tokenizer, needed):
-                yield from _of(refuse)
+            refused = [error for refuse in checks(skeleton, tokenizer, needed) for error in _of(refuse)]
+            yield from refused
     if "quantize" in needed:
         quantize = section("quantize")
         yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
     if not needed.isdisjoint(("train", "align", "merge", "quantize")):
-        yield from _tried(folder, config, skeleton, location)
+        yield from _tried(folder, config, skeleton, location, grows=not refused)
 
 
 def _of(check: Callable[[], None]) -> Iterator[TemperError]:
@@ -75,8 +76,8 @@ def _vocabulary(folder: Path) -> Any:
     return tokenizer
 
 
-def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[TemperError]:
-    """What a small copy of the base cannot do."""
+def _tried(folder: Path, config: Any, skeleton: Any, location: str, *, grows: bool) -> Iterator[TemperError]:
+    """What a small copy of the base cannot do; `grows`: whether new tokens are tried on it."""
     import torch
     from transformers import AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -101,7 +102,7 @@ def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[
     what, tuning = ("train", train) if train.enabled else ("align", align)
     yield from _of(lambda: check_low_bits(what, tuning, skeleton))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    new = bool(template.new_tokens)
+    new = grows and bool(template.new_tokens)
     quantize = section("quantize")
     held = tuning.quantized if tuning.method != "full" else None
     yield from _of(lambda: trial.check_bits(lambda: miniature(config), quantize.schemes, held, tokenizer, location))
