@@ -6,8 +6,9 @@ SHELL := bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-UV := uv==0.13.8
 ARGS ?=
+# make PYTHON=3.13 takes that one; otherwise the first of 3.11, 3.12 and 3.13 that is here, or one that uv fetches.
+PYTHON :=
 
 # Without bytecode on disk every process compiles torch and its kind anew: a stage would start in 25 s, not in 10.
 unexport PYTHONDONTWRITEBYTECODE
@@ -19,14 +20,20 @@ PASSED_ON := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(subst $(space),$(comma),$(s
 	$(if $(PIP_INDEX_URL),UV_DEFAULT_INDEX="$(PIP_INDEX_URL)") \
 	$(if $(PIP_CERT),SSL_CERT_FILE="$(PIP_CERT)")
 INSTALL := $(PASSED_ON) UV_HTTP_TIMEOUT=180 $(BIN)/uv pip install --python $(BIN)/python
-COMPILE := $(PASSED_ON) $(BIN)/uv pip compile --quiet --no-header --no-annotate \
-	--python-version 3.11 --python-platform x86_64-manylinux_2_28
+# For every Python at once, each version the same for all where one is for all. Wheels of one machine decide nothing.
+COMPILE := $(PASSED_ON) UV_FIND_LINKS= $(BIN)/uv pip compile --quiet --no-header --no-annotate \
+	--universal --fork-strategy fewest --python-version 3.11
+# Out of a lock: what a CUDA build of torch pins itself, what is for other systems, and the name of a CPU build.
+LOCKED := sed -E '/^(cuda|nvidia|triton)/d; / or /!{/sys_platform == .(win32|emscripten)/d}; s/\+cpu( ;|$$)/\1/'
 
 # Tests wait for servers and children for a part of their time: one more than there are cores keeps the cores busy.
 WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 
+QUICK := tests/tasks/core tests/tasks/rows tests/tasks/chat tests/tasks/decide tests/tasks/dedup tests/tasks/teacher \
+	tests/flows/params tests/flows/bridge/test_refusals.py tests/test_house.py tests/test_packaging.py
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test lint bench lock
+.PHONY: help setup run ui test quick lint bench lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +49,10 @@ ui: $(VENV)/.run .state ## start a local Prefect server and say where its page i
 test: $(VENV)/.dev .state ## run the tests
 	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
+# make quick VENV=.venv/other PYTHON=3.13 runs it with another Python, in an environment of its own.
+quick: $(VENV)/.dev .state ## run the quick part of the tests: what differs first with another Python
+	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile $(QUICK)
+
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,20 +64,18 @@ bench: $(VENV)/.run .state ## run the benchmarks and print their ratios
 lock: $(VENV)/.uv ## resolve the versions anew into requirements.lock and requirements-dev.lock
 	@{ echo '# Every version of the product, exact. Made by `make lock`; the stages depend on this file.'; \
 	  echo '# What a CUDA build of torch needs (cuda-*, nvidia-*, triton) is pinned by torch itself and comes with it.'; \
-	  $(COMPILE) pyproject.toml | sed -E '/^(cuda|nvidia|triton)/d; s/\+cpu$$//'; } > requirements.lock.new
+	  $(COMPILE) pyproject.toml | $(LOCKED); } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock
 	@{ echo '# What the tests and linters need beyond requirements.lock. Made by `make lock`.'; \
 	  $(COMPILE) --extra dev --constraints requirements.lock pyproject.toml \
-	  | sed -E '/^(cuda|nvidia|triton)/d; s/\+cpu$$//' | grep -vxF -f requirements.lock; } > requirements-dev.lock.new
+	  | $(LOCKED) | grep -vxF -f requirements.lock; } > requirements-dev.lock.new
 	@mv requirements-dev.lock.new requirements-dev.lock
 	@wc -l requirements.lock requirements-dev.lock
 
 # The virtual environment, made once; remade by hand when Python itself changes (remove .venv).
 $(VENV)/.uv:
 	@command -v git >/dev/null || { echo 'git is missing: install it (Debian: apt-get install git) and run make again.'; exit 1; }
-	@command -v python3.11 >/dev/null || { echo 'Python 3.11 is missing: temper is tried with 3.11 only; put a python3.11 on the PATH and run make again.'; exit 1; }
-	@python3.11 -m venv $(VENV) || { echo 'python3.11 cannot make virtual environments: install its venv module (Debian: apt-get install python3.11-venv) and run make again.'; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check $(UV)
+	@$(PASSED_ON) infra/venv $(VENV) $(PYTHON)
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.uv requirements.lock pyproject.toml

@@ -14,9 +14,10 @@ from flows.finetune import RUNNER, carry_out
 from flows.params.form import UNCHANGED, Form, changed_settings
 from flows.params.model import change
 from flows.plan.preflight import LOCKED, check_stage_settings, quick
-from flows.results import artifacts, pages
+from flows.results import artifacts, durations, pages
 from flows.results.decision import sentence
 from flows.run.elsewhere import Elsewhere
+from flows.run.heartbeat import beating
 from flows.run.policies import operation
 from flows.run.pruning import STOPPED, PruningRule
 from flows.run.run import Run
@@ -66,7 +67,8 @@ def run_isolated(
     """
     log_failures_once()
     try:
-        return _run(settings, revision, force, jobs, pruning, prepare, conclude)
+        with beating():
+            return _run(settings, revision, force, jobs, pruning, prepare, conclude)
     except TemperError as error:
         get_run_logger().error("%s", error, exc_info=error)
         return Failed(message=str(error), data=error)
@@ -104,7 +106,7 @@ def _run(
         )
         machines = Elsewhere(share, log.info) if share else None
         run = carry_out(force, jobs, policies, pruning, lacks=lacks, elsewhere=machines)
-        saved = "" if run.failed else save(name, baseline, _message(name))
+        saved = "" if run.failed else save(name, baseline, _message(name, run))
         retry(lambda: artifacts.publish(run, name, name if saved else "", home()))
         if run.pruned:
             return Failed(name=STOPPED, message=run.pruned)
@@ -121,9 +123,10 @@ def _run(
     return Completed(message=message, data=facts)
 
 
-def _message(name: str) -> str:
-    """The commit message of the experiment: where to look at its run, and on what it was made."""
+def _message(name: str, run: Run) -> str:
+    """The commit message of the experiment: where to look at its run, on what it was made, and how long that took."""
     lines = [f"Run {name}", "", f"Flow-Run: {flow_run.id}", f"Environment: {json.dumps(environment(LOCKED))}"]
+    lines.append(durations.trailer(run.outcomes))
     if page := pages.address():
         lines.insert(2, f"Page: {page}")
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from flows.run.observer import observer
 from flows.run.policies import Operation
 from flows.run.pruning import PruningRule
 from flows.run.run import Run
+from flows.server.logs import log_results_alone
 from flows.server.retry import retry
 from flows.system.checkout_lock import checkout_lock
 from flows.worktree.worktree import label
@@ -81,6 +82,7 @@ def carry_out(
     Raises `InputError` for a file that a stage reads and nobody has; `lacks` says what it is, and what to do.
     `elsewhere` runs the stages of queues.
     """
+    log_results_alone()
     log = get_run_logger()
 
     def tell(line: str) -> None:

@@ -58,7 +58,7 @@ def space(assignments: list[str]) -> dict[str, list[Any] | Range]:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip() or not text.strip():
             raise SettingsError(f"{assignment}: expected KEY=VALUE,VALUE,... or KEY=LOW..HIGH.")
-        low, dots, high = text.partition("..")
+        low, dots, high = text.partition("..") if "/" not in text else ("", "", "")  # ../bases/a is a folder
         try:
             choices[key] = Range(_number(low), _number(high)) if dots else list(parse(f"[{text}]", "safe"))
         except ValueError as error:
@@ -75,6 +75,16 @@ def trials(method: Method, choices: Space, count: int, seed: int, maximize: bool
     if method == "random":
         return _Listed(itertools.islice(_draws(choices, random.Random(seed)), count))
     return _Optuna(choices, count, seed, maximize)
+
+
+def foreseen(method: Method, choices: Space, count: int, seed: int) -> Iterator[Values]:
+    """The values of all trials that are known before the first one ends; where Optuna proposes them, a first one."""
+    if method == "optuna":
+        yield {key: choice.low if isinstance(choice, Range) else choice[0] for key, choice in choices.items()}
+        return
+    listed = trials(method, choices, count, seed, maximize=True)
+    while (values := listed.propose()) is not None:
+        yield values
 
 
 class _Listed:

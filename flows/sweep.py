@@ -1,40 +1,34 @@
 """The flow `sweep`: a run of `finetune` for each trial, carried out by workers; what trials share runs once."""
 
-import json
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
 from prefect.runtime import deployment, flow_run
-from prefect.states import Cancelling
 
+from flows.compare.leaderboard import Leaderboard, cells, of_bases, of_trials
 from flows.deploy.own_slot import OwnSlot
-from flows.params.model import nested
-from flows.results.scores import HALF_WAY, NUMBERS
+from flows.params.model import model
+from flows.results.scores import HALF_WAY
 from flows.run.policies import operation
 from flows.run.pruning import PruningRule
-from flows.search import Method, Values, space, trials
+from flows.search import Method, Values, foreseen, space, trials
 from flows.server.logs import log_failures_once
 from flows.server.retry import retry
+from flows.trials import DEPLOYMENT, Trial, begin, check, ended, give_up
 from flows.worktree import remotes
 from flows.worktree.worktree import home, label
-from flows.worktree.zombies import claim_flow_run
+from flows.worktree.zombies import claim_flow_run, reap
 from tasks.charts.parallel import parallel_chart
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS, Paths
-from tasks.core.settings import hint
+from tasks.core.settings import hint, load
 
-DEPLOYMENT = "finetune/temper"
 POLL = 1.0
 """Seconds between two looks at the child runs."""
 
@@ -42,17 +36,13 @@ TRIED = 3
 """Trials that must have finished before others can be ended early."""
 
 
-@dataclass
-class Trial:
-    """One child run, and what came of it."""
+class Swept(NamedTuple):
+    """What a sweep gave."""
 
-    number: int
-    values: Values
-    run: FlowRun
-    state: str = ""
-    numbers: dict[str, float] = field(default_factory=dict)
-    """What its run published, by dotted path; empty where it came to none."""
-    score: float | None = None
+    rows: list[dict[str, Any]]
+    """Trials, the best first, with values and score."""
+    board: Leaderboard | None
+    """Bases side by side; None for a sweep over something else."""
 
 
 @flow(name="sweep")
@@ -66,10 +56,11 @@ def sweep(
     stop_hopeless: bool = True,
     revision: str = "HEAD",
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> Swept:
     """Run `finetune` for many values of params.yaml, and say which did best.
 
-    Workers carry the trials out, wherever they are; where this is a deployed run, one at a time in its own slot.
+    Workers carry the trials out, wherever they are; where this is a deployed run, one at a time in its own slot. What
+    an earlier sweep tried from the same start is not tried again, whatever became of that sweep.
 
     Args:
         values: One line for each key: `train.learning_rate=1e-4,2e-4`, or `train.lora.r=4..64` for a range.
@@ -85,27 +76,28 @@ def sweep(
     log_failures_once()
     claim_flow_run()
     log, name = get_run_logger(), label(flow_run.name or "sweep")
+    reap(log.info)
     baseline = remotes.find(revision, operation(Paths(home()).policies).share)
     proposed = trials(method, space(values), count, seed, maximize)
+    check(list(foreseen(method, space(values), count, seed)), metric, baseline)
     done: list[Trial] = []
     running: list[Trial] = []
     with get_client(sync_client=True) as client, ExitStack() as held:
         slot = held.enter_context(OwnSlot()) if deployment.id else None
         if slot is None:
-            _check(client)
+            _served(client)
         try:
             while True:
                 while len(running) < at_once and (chosen := proposed.propose()) is not None:
                     number = len(done) + len(running) + 1
                     rule = _rule(done) if stop_hopeless else None
-                    begin = partial(_start, name, number, chosen, baseline, rule)
-                    running.append(Trial(number, chosen, retry(begin)))
-                    log.info("trial %d: %s (%s)", number, _words(chosen), running[-1].run.name)
+                    running.append(retry(partial(begin, client, name, number, chosen, baseline, rule)))
+                    log.info("trial %d: %s (%s)", number, _words(chosen), _whose(running[-1]))
                 if not running:
                     break
                 if slot and (mine := retry(lambda: slot.take(client, [trial.run.id for trial in running]))):
                     log.info("%s is carried out in the slot of this sweep", mine.name)
-                for trial in retry(lambda: list(_ended(client, running))):
+                for trial in retry(lambda: list(ended(client, running))):
                     running.remove(trial)
                     done.append(trial)
                     trial.score = _score(trial, metric) if trial.numbers or trial.state == "Completed" else None
@@ -113,54 +105,21 @@ def sweep(
                     log.info("trial %d: %s, %s", trial.number, trial.state, trial.score)
                 time.sleep(POLL)
         except BaseException:
-            for trial in running:
-                client.set_flow_run_state(trial.run.id, Cancelling(message="the sweep was ended"), force=True)
+            give_up(client, running)
             raise
-    rows = _table(done, maximize)
-    retry(lambda: _publish(rows, metric))
-    return rows
+    rows, board = _table(done, maximize), None
+    if done and of_bases(list(done[0].values)):
+        price = load(model(), Paths(home()).params).machine.price
+        board = of_trials([(trial.run.name, trial.values, trial.numbers) for trial in done], metric, maximize, price)
+    retry(lambda: _publish(rows, metric, board))
+    return Swept(rows, board)
 
 
-def _check(client: SyncPrefectClient) -> None:
+def _served(client: SyncPrefectClient) -> None:
     pool = client.read_deployment_by_name(DEPLOYMENT).work_pool_name
     workers = client.read_workers_for_work_pool(pool or "")
     if not any(worker.status == "ONLINE" for worker in workers):
         raise MachineError(f"no worker of the pool {pool} is at work; in the project's folder: temper worker")
-
-
-def _start(name: str, number: int, values: Values, baseline: str, rule: PruningRule | None) -> FlowRun:
-    """Queue a child run. Asked again with the same number, by a retry of this flow, the server gives the first one."""
-    parameters = {
-        "settings": nested([f"{key}={json.dumps(value)}" for key, value in values.items()]),
-        "revision": baseline,
-        "pruning": rule.model_dump() if rule else None,
-    }
-    queue: Any = run_deployment  # typed for coroutines; in a flow that is none it waits
-    run: FlowRun = queue(
-        DEPLOYMENT,
-        flow_run_name=f"{name}-{number:02}",
-        parameters=parameters,
-        timeout=0,
-        idempotency_key=f"{flow_run.id}-{number}",
-        tags=[f"sweep:{name}"],
-    )
-    return run
-
-
-def _ended(client: SyncPrefectClient, running: list[Trial]) -> Iterator[Trial]:
-    for trial in list(running):
-        state = client.read_flow_run(trial.run.id).state
-        if state and state.is_final():
-            trial.state, trial.numbers = str(state.name), _numbers(client, trial.run)
-            yield trial
-
-
-def _numbers(client: SyncPrefectClient, run: FlowRun) -> dict[str, float]:
-    """What a run published: the server has it, whichever machine carried the run out, and wherever its files are."""
-    key = ArtifactFilter(key=ArtifactFilterKey(any_=[NUMBERS]))
-    mine = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-    tables = client.read_artifacts(artifact_filter=key, flow_run_filter=mine)
-    return {row["number"]: row["value"] for table in tables for row in json.loads(str(table.data))}
 
 
 def _rule(done: list[Trial]) -> PruningRule | None:
@@ -188,7 +147,9 @@ def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _publish(rows: list[dict[str, Any]], metric: str) -> None:
+def _publish(rows: list[dict[str, Any]], metric: str, board: Leaderboard | None) -> None:
+    if board:
+        create_table_artifact(key="leaderboard", table=cells(board), description="Bases by task, base and tuned.")
     create_table_artifact(key="sweep", table=rows, description=f"Trials, the best first, by {metric}.")
     values = [{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows]
     create_markdown_artifact(
@@ -198,6 +159,10 @@ def _publish(rows: list[dict[str, Any]], metric: str) -> None:
 
 def _plot(rows: list[dict[str, Any]]) -> str:
     return parallel_chart(rows, "parallel coordinates").markdown() if rows and len(rows[0]) > 1 else "No trial ended."
+
+
+def _whose(trial: Trial) -> str:
+    return trial.run.name if trial.mine else f"{trial.run.name}, of an earlier sweep"
 
 
 def _words(values: Values) -> str:

@@ -1,6 +1,7 @@
 """Every stage that is declared: a folder in `tasks` with a `stage.py`."""
 
 import importlib
+from collections.abc import Collection
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -38,6 +39,29 @@ def stages() -> tuple[Stage, ...]:
 def entries() -> dict[str, tuple[Stage, Entry]]:
     """Every entry that dvc.yaml has to have, by its name."""
     return {entry.name or one.name: (one, entry) for one in stages() for entry in one.entries}
+
+
+def needed(wanted: Collection[str]) -> set[str]:
+    """The stages that the stages or entries of dvc.yaml in `wanted`, such as quantize@nf4, are of, and those that they
+    need; all where nothing is wanted, or something that is declared elsewhere."""
+    known = entries()
+    waiting = [entry for entry, (one, _) in known.items() for name in wanted if _named(name) in (entry, one.name)]
+    if not wanted or any(_named(name) not in {*known, *names()} for name in wanted):
+        return set(names())
+    reached: set[str] = set()
+    declared = {one.name: one for one in stages()}
+    while waiting:
+        entry = waiting.pop()
+        if entry in reached:
+            continue
+        reached.add(entry)
+        read = {_place(path, declared) for path in known[entry][1].inputs}
+        waiting += [other for other, (_, one) in known.items() if _meet(read, one)]
+    return {known[entry][0].name for entry in reached}
+
+
+def _named(name: str) -> str:
+    return name.partition("@")[0]
 
 
 def _before(name: str, declared: dict[str, Stage]) -> set[str]:

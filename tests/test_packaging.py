@@ -11,6 +11,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from flows.plan import preflight
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DECLARED = [Requirement(line) for line in PROJECT["dependencies"]]
@@ -27,15 +29,28 @@ PEERS = {
     "benchmarks": {
         *("datasketch", "datatrove", "duckdb", "FastSketchLSH", "gaoya", "polars", "rensa"),
         *("datafog", "detect_secrets", "presidio_analyzer", "scrubadub", "tldextract"),
+        "playwright",
     },
 }
-"""What benchmarks compare with, in an environment of its own, and what an archive of ours holds."""
+"""What benchmarks compare with, in an environment of its own, or look with; and what an archive of ours holds."""
 
 
-def locked(name: str) -> dict[str, str]:
-    """Distribution -> version of a lock file."""
-    pins = re.findall(r"^([\w.-]+)(?:\[.*])?==(\S+)$", (ROOT / name).read_text(), re.MULTILINE)
-    return {canonicalize_name(distribution): pin for distribution, pin in pins}
+PYTHONS = [
+    tag.rsplit(" ", 1)[1]
+    for tag in PROJECT["classifiers"]
+    if re.fullmatch(r"Programming Language :: Python :: 3\.\d+", tag)
+]
+
+
+def locked(name: str, python: str = "") -> dict[str, str]:
+    """Distribution -> version of a lock file, for this machine; `python` as "3.12" is another than this one."""
+    lines = (line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#"))
+    pins = [Requirement(line) for line in lines]
+    there = {"python_version": python, "python_full_version": f"{python}.9"} if python else {}
+    here = [pin for pin in pins if pin.marker is None or pin.marker.evaluate(there)]
+    versions: dict[str, str] = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in here}
+    assert len(versions) == len(here), f"{name} has two versions of one distribution for one machine"
+    return versions
 
 
 def imported(package: str) -> set[str]:
@@ -69,6 +84,18 @@ def test_lock_holds_every_dependency_within_its_bounds() -> None:
     pins = locked("requirements.lock")
     for requirement in DECLARED:
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
+
+
+def test_every_python_that_is_promised_has_the_same_versions() -> None:
+    assert PYTHONS == ["3.11", "3.12", "3.13"] == list(preflight.PYTHONS)
+    assert PROJECT["requires-python"] == ">=3.11,<3.14"
+    versions = [locked("requirements.lock", python) for python in PYTHONS]
+    for requirement in DECLARED:
+        (version,) = {pins[canonicalize_name(requirement.name)] for pins in versions}
+        assert requirement.specifier.contains(version), requirement
+    shared = set.intersection(*({*pins} for pins in versions))
+    assert all(len({pins[name] for pins in versions}) == 1 for name in shared)
+    assert set.union(*({*pins} for pins in versions)) - shared == {"pendulum", "tzdata", "whenever"}  # Prefect's
 
 
 def test_what_is_installed_is_what_is_locked() -> None:

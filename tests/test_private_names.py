@@ -17,6 +17,7 @@ FILES = [file for top in ("flows", "tasks") for file in sorted((ROOT / top).rglo
 PREFECT = "flows/server/prefect_private.py"
 TRANSFORMERS = "tasks/models/private_transformers.py"
 PEFT = "tasks/models/private_peft.py"
+SERVING = "tasks/serve/private_transformers.py"
 TRL = "tasks/training/private_trl.py"
 
 DEFINITIONS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -28,6 +29,7 @@ UNLISTED = {
         TRANSFORMERS,
     ),
     "transformers.utils.chat_template_utils": TRANSFORMERS,
+    "transformers.cli": SERVING,
     **dict.fromkeys(("peft.tuners", "peft.utils"), PEFT),
     "trl.experimental": TRL,
 }
@@ -57,6 +59,7 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_compile_jinja_template"),
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "_alias_reasoning_fields"),
     Private(TRANSFORMERS, "transformers.utils.chat_template_utils", "render_jinja_template"),
+    Private(SERVING, "transformers.cli.serving.utils", "GenerateManager.generate_streaming"),
     Private(TRANSFORMERS, "transformers.integrations.gguf", "get_gguf_tokenizer"),
     Private(TRANSFORMERS, "transformers.integrations.moe", "_can_use_grouped_mm"),
     Private(TRANSFORMERS, "transformers.conversion_mapping", "get_model_conversion_mapping"),
@@ -83,11 +86,21 @@ NAMES = [
     Private(PEFT, "peft.tuners.tuners_utils", "BaseTunerLayer"),
     Private(PEFT, "peft.utils.other", "AuxiliaryTrainingWrapper"),
     Private(PEFT, "peft.utils", "get_peft_model_state_dict"),
+    *(
+        Private(PEFT, "peft.utils.merge_utils", name)
+        for name in ("task_arithmetic", "magnitude_prune", "ties", "dare_linear", "dare_ties")
+    ),
     Private(PEFT, "peft.tuners.lora.layer", "Linear"),
     Private(PEFT, "peft.tuners.lora.layer", "ParamWrapper.merge"),
     *(
         Private(TRL, f"trl.experimental.{module}", f"{name}{kind}")
-        for module, name in {"cpo": "CPO", "orpo": "ORPO", "gkd": "GKD", "online_dpo": "OnlineDPO"}.items()
+        for module, name in {
+            "cpo": "CPO",
+            "gmpo": "GMPO",
+            "orpo": "ORPO",
+            "gkd": "GKD",
+            "online_dpo": "OnlineDPO",
+        }.items()
         for kind in ("Config", "Trainer")
     ),
     Private(TRL, "trl.trainer.dpo_trainer", "DPOTrainer._prepare_dataset"),
@@ -97,6 +110,10 @@ NAMES = [
     Private(TRL, "trl.trainer.rloo_trainer", "RLOOTrainer._tokenize_prompts"),
     Private(TRL, "trl.trainer.grpo_trainer", "GRPOTrainer._get_per_token_logps_and_entropies"),
     Private(TRL, "trl.trainer.rloo_trainer", "RLOOTrainer._get_per_token_logps_and_entropies"),
+    *(
+        Private(TRL, "trl.trainer.rloo_trainer", f"RLOOTrainer.{name}")
+        for name in ("_generate", "_generate_and_score_completions", "_calculate_rewards", "_compute_loss", "_metrics")
+    ),
     Private(TRL, "trl.experimental.online_dpo", "OnlineDPOTrainer._generate"),
     Private(TRL, "trl.experimental.online_dpo", "OnlineDPOTrainer._forward"),
     Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._metrics"),

@@ -6,14 +6,15 @@ does not document, and this package relies on, was read in DVC 3.67; tests/flows
 command.
 """
 
-from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, stage_key
+from flows.bridge.execute import How, Outcome, ensure_current, remove_stale_locks, shared, stage_key
 from flows.bridge.experiments import experiments, find, names, save
 from flows.bridge.inputs import checkout_inputs, configure_worktree, track
-from flows.bridge.lockfile import LOCK, Item, StageRecord, parse
+from flows.bridge.lockfile import LOCK, Item, StageRecord, parse, scan
 from flows.bridge.parcel import pack, unpack
-from flows.bridge.repo import cache, cached_file, remotes, sort_lockfile
+from flows.bridge.refusals import unclosed
+from flows.bridge.repo import cache, cached_file, cached_files, remotes, sort_lockfile
 from flows.bridge.storage.restore import upload
-from flows.bridge.survey import StageStatus, chosen, missing, survey, upstream
+from flows.bridge.survey import StageStatus, check_tracked_params, chosen, missing, survey, upstream
 
 __all__ = [
     "LOCK",
@@ -24,6 +25,8 @@ __all__ = [
     "StageStatus",
     "cache",
     "cached_file",
+    "cached_files",
+    "check_tracked_params",
     "checkout_inputs",
     "chosen",
     "configure_worktree",
@@ -37,10 +40,13 @@ __all__ = [
     "remotes",
     "remove_stale_locks",
     "save",
+    "scan",
+    "shared",
     "sort_lockfile",
     "stage_key",
     "survey",
     "track",
+    "unclosed",
     "unpack",
     "upload",
     "upstream",

@@ -141,6 +141,16 @@ def stage_key(name: str) -> str:
         return _key(stage)
 
 
+def shared(key: str, remote: str | None) -> bool:
+    """Whether the run cache of the DVC remote (None: the default one) knows what came out of the stage of this key.
+
+    Raises `Unavailable` where the remote is away.
+    """
+    with opened() as repo:
+        run_cache.fetch(repo, key, remote or "")
+        return run_cache.known(repo, key)
+
+
 def _key(stage: PipelineStage) -> str:
     return _get_cache_hash(to_single_stage_lockfile(stage), key=True) or ""
 

@@ -1,5 +1,6 @@
 """dvc.lock: where it lies, what it records of each stage, and what to do where a kill has left half of it."""
 
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,11 @@ LOCK = Path("dvc.lock")
 
 LARGEST = 2**21
 """Characters of the longest one that is read: some hundred for each file that a stage names."""
+
+SCANNED_STAGE = re.compile(r"^  ([^\s:][^:\n]*):\n(?: {4}.*\n)+", re.MULTILINE)
+SCANNED_OUTS = re.compile(r"^    outs:\n((?:    - .*\n|      .*\n)+)", re.MULTILINE)
+SCANNED_OUT = re.compile(r"^    - path: (.+)\n(?:      hash: .*\n)?      md5: ([0-9a-f]{32}(?:\.dir)?)$", re.MULTILINE)
+"""Layout of a stage, of its outputs, and of one of them."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,17 @@ def parse(text: str) -> dict[str, StageRecord]:
         raise MachineError(f"{LOCK}: {why}; take it from git, or name another revision.") from None
 
 
+def scan(text: str) -> dict[str, dict[str, str]]:
+    """Stage -> hash by path of what it left, read by the layout in which DVC writes dvc.lock, and not as YAML.
+
+    A hundred times as fast as `parse`, for thousands of commits; what stands there in another layout is left out.
+    """
+    return {
+        stage[1]: dict(re.findall(SCANNED_OUT, outs[1])) if (outs := re.search(SCANNED_OUTS, stage[0])) else {}
+        for stage in re.finditer(SCANNED_STAGE, text)
+    }
+
+
 def _items(entries: list[dict[str, Any]]) -> dict[str, Item]:
     return {
         str(entry["path"]): Item(entry.get("md5", ""), entry.get("size", 0), entry.get("nfiles")) for entry in entries
@@ -84,15 +101,34 @@ def mend(path: Path) -> str:
     """Replace half a dvc.lock by the one in git's HEAD, or remove it; return what was done.
 
     DVC writes it in place, so a kill in that moment leaves half of it; half of it may well be readable. Nothing is lost
-    either way: every finished stage is in DVC's run cache, which restores it.
+    either way: every finished stage is in DVC's run cache, which restores it. So it is with one that people broke.
     """
+    why = "was cut off (a run was killed while DVC wrote it)"
+    if path.read_bytes().endswith(b"\n") and (fault := _fault(path)):
+        why = f"cannot be read ({fault})"
     kept = subprocess.run(["git", "show", f"HEAD:./{path.name}"], cwd=path.parent, capture_output=True, check=False)
     if kept.returncode == 0 and _whole(kept.stdout):
         with written(path) as aside:
             aside.write_bytes(kept.stdout)
-        return f"{path.name} was cut off (a run was killed while DVC wrote it): taken from git; stages are restored."
+        return f"{path.name} {why}: taken from git; stages are restored."
     path.unlink()
-    return f"{path.name} was cut off (a run was killed while DVC wrote it): removed; finished stages are restored."
+    return f"{path.name} {why}: removed; finished stages are restored."
+
+
+def _fault(path: Path) -> str:
+    """What is wrong with its text as YAML, or as a dvc.lock."""
+    try:
+        COMPILED_LOCKFILE_SCHEMA(parse_yaml(path.read_text(encoding="utf-8"), str(LOCK)))
+    except ParseError:
+        try:
+            bounded(path.read_text(encoding="utf-8"), "safe", LARGEST)
+        except ValueError as error:
+            return str(error)
+    except Invalid as error:
+        return f"{'.'.join(map(str, error.path)) or 'the file'}: {error.error_message}"
+    except UnicodeDecodeError as error:
+        return f"no UTF-8 at byte {error.start}"
+    return ""
 
 
 def _whole(content: bytes, *, read: bool = True) -> bool:

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,16 @@ import networkx as nx
 import psutil
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
-from dvc.parsing import ResolveError
 from dvc.repo import Repo
 from dvc.rwlock import RWLockFileCorruptedError, RWLockFileFormatError, _edit_rwlock, rwlock
 from dvc.scm import SCMError
 from dvc.stage import PipelineStage
-from dvc.utils.serialize import ParseError
 
 from flows.bridge.lockfile import LOCK, cut_off, mend, sort
+from flows.bridge.refusals import one_line, refusal, unread
 from flows.bridge.storage.objects import damages, looking_at, read_first
 from flows.bridge.storage.site_cache import keep_private
-from tasks.core.errors import Busy, MachineError, SettingsError
+from tasks.core.errors import Busy, MachineError
 
 logging.getLogger("dvc").setLevel(logging.WARNING)
 
@@ -44,10 +43,13 @@ def opened() -> Iterator[Repo]:
     except SCMError:
         raise MachineError("this folder is no git repository; run: git init && dvc init") from None
     except LockError as error:
-        raise Busy(f"another DVC command works here: {_one_line(error)}") from None
+        raise Busy(f"another DVC command works here: {one_line(error)}") from None
     except DvcException as error:
-        kind = SettingsError if isinstance(error, ResolveError | ParseError) else MachineError
-        raise kind(_one_line(error)) from error
+        raise refusal(error) from error
+    except (KeyError, UnicodeDecodeError):
+        if fault := unread(Path(Repo.find_root())):
+            raise fault from None
+        raise
 
 
 @contextmanager
@@ -144,16 +146,28 @@ def cached_file(md5: str, name: str, owner: str) -> Path | None:
     Both are read. Raises `MachineError`, which names the folder `owner`, where one is damaged.
     """
     with opened() as repo, locked(repo), looking_at(repo, owner):
-        objects, path = repo.cache.local, None
-        if objects.whole(md5):
-            entries = json.loads(Path(objects.oid_to_path(md5)).read_text())
-            oid = next(entry["md5"] for entry in entries if entry["relpath"] == name)
-            path = Path(objects.oid_to_path(oid)) if objects.whole(oid) else None
+        path = _in_cache(repo, md5, name)
         if lines := damages(repo):
             raise MachineError(" ".join(lines))
         return path
 
 
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if text.endswith(".") else f"{text}."
+def cached_files(folders: Iterable[str], name: str, tell: Callable[[str], None]) -> dict[str, Path]:
+    """Where DVC's cache keeps the file `name` of folders, by their hashes; those that it lacks are left out.
+
+    What is damaged is put aside, and said to `tell`.
+    """
+    with opened() as repo, locked(repo), looking_at(repo, name):
+        paths = {md5: _in_cache(repo, md5, name) for md5 in folders}
+        for line in damages(repo):
+            tell(line)
+    return {md5: path for md5, path in paths.items() if path}
+
+
+def _in_cache(repo: Repo, md5: str, name: str) -> Path | None:
+    objects = repo.cache.local
+    if not objects.whole(md5):
+        return None
+    entries = json.loads(Path(objects.oid_to_path(md5)).read_text())
+    oid = next((entry["md5"] for entry in entries if entry["relpath"] == name), None)
+    return Path(objects.oid_to_path(oid)) if oid and objects.whole(oid) else None

@@ -47,6 +47,11 @@ class StatusCache:
                 values[name] = reduce(getitem, name.split("."), document)
         return values if dep.params else document
 
+    def lacking(self, dep: ParamsDependency) -> list[str]:
+        """The parameters of a dependency that its file does not have."""
+        values = self.values(dep)
+        return [name for name in dep.params if name not in values]
+
 
 def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None = None) -> list[str]:
     """Why DVC would not skip this stage, asked as `Stage.changed` does but to the end; empty where it would.

@@ -9,6 +9,7 @@ from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
 from flows.bridge.inputs import separate_inputs
+from flows.bridge.refusals import check_params
 from flows.bridge.repo import claimed, graph, locked, opened, ordered
 from flows.bridge.status import RestoredOutputs, StatusCache, hashes, reasons, restorable
 from flows.bridge.storage.objects import damages
@@ -57,6 +58,7 @@ def survey(tell: Callable[[str], None] = lambda line: None, *, look_up: bool = F
                 separate_inputs(repo)
                 _put_away(repo, stages, tell)
             status_cache, produced = StatusCache(), _produced(stages)
+            check_params(stages, status_cache.lacking)
             restored: RestoredOutputs | None = {} if look_up else None
             statuses = [_status(stage, edges, status_cache, restored, produced) for stage in stages]
         for line in damages(repo):
@@ -93,6 +95,12 @@ def missing() -> list[tuple[str, str]]:
         stages = ordered(graph(repo))
         produced = _produced(stages)
         return [(stage.name, path) for stage in stages for path in _missing(stage, produced)]
+
+
+def check_tracked_params() -> None:
+    """Raise `SettingsError` where a stage depends on a parameter that its file does not have."""
+    with opened() as repo, locked(repo):
+        check_params(ordered(graph(repo)), StatusCache().lacking)
 
 
 def _produced(stages: list[PipelineStage]) -> list[Path]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.cli import config, migrate, operations, project, promote
+from flows.cli import config, migrate, operations, project, promote, serve
 from flows.system import signals
 from flows.system.guardian import guarded
 from tasks.core.errors import MachineError, SettingsError, TemperError, advice
@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate.declare(commands)
     config.declare(commands)
     promote.declare(commands)
+    serve.declare(commands)
     operations.declare(commands)
     return parser
 
@@ -123,8 +124,7 @@ def _run(options: argparse.Namespace) -> int:
 
     def ready() -> None:
         preflight.quick()
-        if not options.stages:  # who wants some of them may mend the others later
-            preflight.check_stage_settings(Path())
+        preflight.check_stage_settings(Path(), options.stages, tell)  # others may be mended later
 
     gc.disable()  # collecting while Prefect and DVC are imported takes a fifth of a run in which nothing changed
     preflight.project()
@@ -157,10 +157,10 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     import httpx
     from rich.console import Console
 
-    from flows.cli.progress import Terminal, table
+    from flows.cli.progress import Terminal, tables
     from flows.finetune import finetune
     from flows.results.decision import sentence
-    from flows.results.scores import rows
+    from flows.results.scores import legend, rows
     from flows.run.observer import observed_by
     from flows.server import connect
     from flows.worktree.zombies import reap
@@ -187,8 +187,11 @@ def _flow(options: argparse.Namespace, page: str) -> int:
         console.print("\nNext:    temper run   (every other stage)")
         return 0
     if PATHS.comparison.exists():
-        console.print()
-        console.print(table(rows()))
+        for block in tables(rows(), console.width):
+            console.print()
+            console.print(block)
+        for line in legend():
+            console.print(line)
     if decided := sentence():
         console.print()
         console.print(decided)
@@ -206,11 +209,13 @@ def tell(line: str) -> None:
 
 
 def _push(options: argparse.Namespace) -> int:
-    from flows.history.hub import prepare_upload, push
+    from flows.history.hub import ask_hub, prepare_upload, push
 
     upload = prepare_upload(options.repository, options.folder)
     print(upload.summary())
     if not options.dry_run:
+        for note in ask_hub(upload, private=not options.public):
+            tell(note)
         print(push(upload, private=not options.public))
     return 0
 
@@ -253,11 +258,11 @@ def _card(size: str, ram: str) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     from flows.plan import preflight
-    from flows.plan.plan import as_json, as_text, plan
+    from flows.plan.plan import as_json, as_text, asked, plan
 
     preflight.project()
     preflight.quick()
-    steps = plan()
+    steps = asked(plan())
     print(json.dumps(as_json(steps), indent=2) if options.json else as_text(steps))
     return 0
 

@@ -1,6 +1,7 @@
 """Commands for what runs elsewhere and what ran before: data add, deploy, worker, start, reproduce, sweep."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -51,6 +52,7 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     sweep.add_argument("--to-the-end", action="store_true", help="stop no trial early")
     sweep.add_argument("--seed", type=int, default=0, help="of what is drawn at random; default: 0")
     sweep.add_argument("--revision", default="HEAD", help="what all trials start from; default: HEAD")
+    sweep.add_argument("--json", action="store_true", help="trials, and bases side by side, for programs")
     sweep.set_defaults(act=_sweep)
 
 
@@ -151,10 +153,11 @@ def _sweep(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from flows.cli.progress import table
+    from flows.compare.terminal import board_lines
     from flows.sweep import sweep
 
     more = {"metric": options.metric} if options.metric else {}
-    rows = sweep(
+    rows, board = sweep(
         options.values,
         method="optuna" if options.optuna else "random" if options.random else "grid",
         count=options.optuna or options.random or 0,
@@ -165,9 +168,18 @@ def _sweep(options: argparse.Namespace) -> int:
         revision=options.revision,
         **more,
     )
-    Console(highlight=False).print(table(rows))
+    if options.json:
+        print(json.dumps({"trials": rows, "leaderboard": board and board.as_json()}, ensure_ascii=False, indent=2))
+    else:
+        Console(highlight=False).print(table(rows))
+    if board and not options.json:
+        print("\nBases on the same held-out rows, the best first")
+        for line in board_lines(board):
+            print(line)
+        print()
     if best := next((row for row in rows if row["score"] is not None), None):
-        print(f"The best: {_bring(best['trial'])}")
+        if not options.json:
+            print(f"The best: {_bring(best['trial'])}")
         return 0
     raise StageFailed("no trial came to a score; the page of each run says why.")
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -11,13 +12,24 @@ from rich.text import Text
 
 from flows.bridge import Outcome, StageStatus
 from flows.run.observer import Observer
+from tasks.core.progress import described
+
+EVERY = 60.0
+"""Seconds after which a running stage has another line where there is no terminal."""
+
+GAP = 2
+"""Spaces between the columns of a table."""
 
 
 class Terminal(Observer):
-    """A context. On a terminal, running stages have a live bar; elsewhere a line for each tenth of it."""
+    """A context. On a terminal, running stages have a live bar; elsewhere a line for each tenth of it, and each minute.
 
-    def __init__(self, console: Console) -> None:
+    `clock` tells seconds.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.perf_counter) -> None:
         self.console = console
+        self._clock = clock
         self._bars = Progress(
             TextColumn("  {task.description}"),
             BarColumn(bar_width=20),
@@ -29,6 +41,8 @@ class Terminal(Observer):
         )
         self._tasks: dict[str, TaskID] = {}
         self._tenths: dict[tuple[str, str], int] = {}
+        self._spoken: dict[str, float] = {}
+        """When each stage had its last line."""
         self._guard = threading.Lock()
         self._width = 8
         self._started = time.perf_counter()
@@ -44,16 +58,17 @@ class Terminal(Observer):
         with self._guard:
             self._tasks[stage] = self._bars.add_task(stage.ljust(self._width), total=None, text="")
         if not self.console.is_terminal:
+            self._spoken[stage] = self._clock()
             self._line(f"{stage.ljust(self._width)}  runs")
 
     def progressed(self, stage: str, progress: dict[str, Any]) -> None:
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in list(progress.get("figures", {}).items())[:2])
-        text = f"{progress['done']}/{progress['total']} {progress['unit']}  {figures}"
+        text = described(progress, figures=2)
         self._bars.update(self._tasks[stage], completed=progress["done"], total=progress["total"], text=text)
         tenth = 10 * progress["done"] // max(progress["total"], 1)
         work = stage, progress["what"]
-        if not self.console.is_terminal and tenth > self._tenths.get(work, 0):
-            self._tenths[work] = tenth
+        now, spoken = self._clock(), self._spoken.get(stage, 0.0)
+        if not self.console.is_terminal and (tenth > self._tenths.get(work, 0) or now - spoken >= EVERY):
+            self._tenths[work], self._spoken[stage] = tenth, now
             self._line(f"{stage.ljust(self._width)}  {text.rstrip()}")
 
     def finished(self, outcome: Outcome) -> None:
@@ -83,8 +98,21 @@ class Terminal(Observer):
         self.console.print(Text(line, no_wrap=True, overflow="ellipsis"))
 
 
+def tables(rows: list[dict[str, Any]], width: int) -> list[Table]:
+    """Rows with equal keys as tables of at most `width` columns of text: what does not fit stands in a further one,
+    beside the first key."""
+    names = list(rows[0]) if rows else []
+    wide = {name: max(len(name), *(len(str(row.get(name, ""))) for row in rows)) for name in names}
+    blocks: list[list[str]] = [names[:1]]
+    for name in names[1:]:
+        if sum(wide[one] + GAP for one in blocks[-1]) + wide[name] > width and len(blocks[-1]) > 1:
+            blocks.append(names[:1])
+        blocks[-1].append(name)
+    return [table([{name: row.get(name, "") for name in block} for row in rows]) for block in blocks]
+
+
 def table(rows: list[dict[str, Any]]) -> Table:
-    """Rows with equal keys as a table that fits 80 columns; numbers to the right."""
+    """Rows with equal keys as a table; numbers to the right."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for index, name in enumerate(rows[0] if rows else []):
         shown.add_column(name, justify="right" if index else "left")

@@ -31,7 +31,7 @@ def _new(options: argparse.Namespace) -> int:
     print("    . .venv/bin/activate")
     print(f"    cp YOUR_ROWS {new.DATA}/ && temper look {new.DATA} && temper data add {new.DATA}")
     print(f"    temper config diff                       (what is set; {PATHS.params} has the rest)")
-    print("    temper run --set base.folder=YOUR_MODEL  (or base.hub=organisation/name@REVISION)")
+    print(f"    temper run --set base.folder={new.MODELS}/YOUR_MODEL  (or base.hub=organisation/name@REVISION)")
     return 0 if ready else 1
 
 

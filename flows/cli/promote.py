@@ -1,8 +1,9 @@
-"""The commands `promote` and `compare`: register the model of a run, and set runs side by side."""
+"""The commands `promote`, `compare` and `history`: register a model, set runs side by side, say what replaced what."""
 
 import argparse
-import sys
+import json
 
+from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 
 
@@ -22,7 +23,12 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     compare.add_argument("second", nargs="?", default=".", help="default: .")
     compare.add_argument("--candidate", help="whose rows are compared; default: the one that decides")
     compare.add_argument("--rows", type=int, default=10, metavar="N", help="rows shown that differ; default: 10")
+    compare.add_argument("--json", action="store_true", help="all runs for programs, as the page has them")
     compare.set_defaults(act=_compare)
+
+    history = commands.add_parser("history", help="which model is in production, what it replaced, when and why")
+    history.add_argument("--json", action="store_true", help="for programs")
+    history.set_defaults(act=_history)
 
 
 def _promote(options: argparse.Namespace) -> int:
@@ -42,7 +48,9 @@ def _compare(options: argparse.Namespace) -> int:
 
     preflight.project()
     if options.first is None:
-        return _compare_all()
+        return _compare_all(options.json)
+    if options.json:
+        raise SettingsError("compare --json is for all runs; leave the names out.")
     first, second = Snapshot(options.first), Snapshot(options.second)
     for line in first.differences(second):
         print(line)
@@ -55,17 +63,40 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _compare_all() -> int:
-    from rich.console import Console
-    from rich.table import Table
+def _compare_all(as_json: bool) -> int:
+    from flows.compare import page, terminal
+    from flows.compare.leaderboard import leaderboards
+    from flows.compare.runs import runs
 
-    from flows.history.runs import COLUMNS, runs, write_page
-
-    lines = runs()
-    table = Table(*COLUMNS, box=None, pad_edge=False)
-    for line in lines:
-        table.add_row(*line.cells())
-    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 240).print(table)
-    write_page(lines)
+    all_runs = runs()
+    if as_json:
+        print(json.dumps(page.page_data(all_runs, rows=False), ensure_ascii=False, indent=2))
+        return 0
+    for line in terminal.run_lines(all_runs):
+        print(line)
+    for board in leaderboards(all_runs):
+        print("\nBases on the same held-out rows, the best first")
+        for line in terminal.board_lines(board):
+            print(line)
+    page.write_page(all_runs)
     print(f"\nPage:  {PATHS.runs}")
+    return 0
+
+
+def _history(options: argparse.Namespace) -> int:
+    from flows.compare.production import promotions
+    from flows.compare.runs import runs
+    from flows.compare.terminal import history_lines
+    from flows.plan import preflight
+
+    preflight.project()
+    history = promotions()
+    if options.json:
+        print(json.dumps([one.as_json() for one in history], ensure_ascii=False, indent=2))
+    elif not history:
+        print("No model was promoted yet: temper promote")
+    else:
+        names = {run.commit: run.name for run in runs()}
+        for line in history_lines(history, names):
+            print(line)
     return 0

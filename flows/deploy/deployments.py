@@ -100,6 +100,18 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
     return run.name, str(run.id)
 
 
+def served(queue: str, pool: str = STAGES_POOL) -> bool:
+    """Whether a worker asked lately for runs of a work queue; of one that nobody made yet, none did."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_work_queue_by_name(queue, pool).status == "READY"
+        except ObjectNotFound:
+            return False
+
+
 def _queue(name: str, pool: str) -> None:
     """Create a work queue of `pool` where it is missing."""
     from prefect.client.orchestration import get_client

@@ -7,15 +7,18 @@ wait for would never start: a sweep on a worker that takes one run at a time wou
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import SetStateStatus
-from prefect.states import Pending
+from prefect.states import Cancelled, Pending
 
 from flows.deploy.worker import deployment_fault
 from flows.system.guardian import guarded
@@ -24,7 +27,10 @@ from tasks.core.paths import PATHS
 from tasks.core.settings import read
 
 GRACE = 60.0
-"""Seconds that a run which was told to end has for it."""
+"""Seconds that a run has for its last words, once it has ended for the server."""
+
+SHORT = 15.0
+"""Seconds that a run which was told to end has for it: a worker kills who told it 30 seconds after."""
 
 OF_RUN = "PREFECT__"
 """How the names of variables begin by which Prefect tells a process which run it carries out."""
@@ -42,6 +48,7 @@ class OwnSlot:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._settle: Callable[[], None] = lambda: None
 
     def take(self, client: SyncPrefectClient, queued: Sequence[UUID]) -> FlowRun | None:
         """Carry out the first of these runs that nobody has begun, where this slot is free; return it.
@@ -54,20 +61,31 @@ class OwnSlot:
         for flow_run_id in queued:
             flow_run = client.read_flow_run(flow_run_id)
             if _due(flow_run) and _reserved(client, flow_run):
-                self._process = _started(flow_run)
+                self._process, self._settle = _started(flow_run), partial(_settle, client, flow_run_id)
                 return flow_run
         return None
 
     def __enter__(self) -> "OwnSlot":
         return self
 
-    def __exit__(self, *error: object) -> None:
-        if self._process:
-            try:
-                self._process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(GRACE if kind is None else SHORT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # what it started ends with this process: see `guarded`
+            self._process.wait()
+        if kind is not None:
+            self._settle()
+
+
+def _settle(client: SyncPrefectClient, flow_run_id: UUID) -> None:
+    """Tell the server that a run is over whose process had no time to; else it would be shown as running for ever."""
+    with suppress(httpx.HTTPError):  # the server is away: the next command of this project tells it
+        state = client.read_flow_run(flow_run_id).state
+        if state and not state.is_final():
+            client.set_flow_run_state(flow_run_id, Cancelled(message="ended with its sweep"), force=True)
 
 
 def _due(flow_run: FlowRun) -> bool:

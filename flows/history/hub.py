@@ -5,7 +5,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.core.errors import InputError, MachineError, SettingsError, advice
+from flows.history.hub_access import check_access, gated_base, unreachable
+from tasks.core.errors import InputError, MachineError, SettingsError
+from tasks.core.json_files import read_object
 from tasks.core.paths import PATHS
 
 PROOFS = ("merge.json", "quantization.json", "export.json", "training.json")
@@ -52,6 +54,18 @@ def prepare_upload(repository: str, folder: Path) -> Upload:
     return Upload(repository, folder, files, PATHS.card if PATHS.card.is_file() else None)
 
 
+def ask_hub(upload: Upload, *, private: bool, endpoint: str | None = None) -> list[str]:
+    """Whether it will be let in, before anything is sent; return what is worth knowing. Raises as `check_access`."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    from huggingface_hub import HfApi
+
+    hub = HfApi(endpoint=endpoint)
+    notes = check_access(hub, upload.repository, private)
+    record = PATHS.base / "base.json"
+    base = read_object(record, InputError) if record.is_file() else {}
+    return [*notes, *filter(None, [gated_base(hub, base)])]
+
+
 def push(upload: Upload, *, private: bool, endpoint: str | None = None) -> str:
     """Send it; return the address of the commit. The token comes from HF_TOKEN or the hub's own login.
 
@@ -75,8 +89,8 @@ def push(upload: Upload, *, private: bool, endpoint: str | None = None) -> str:
         ) from None
     except RuntimeError as error:  # a file that could not be uploaded
         raise MachineError(f"the upload to {upload.repository} failed: {error}; run it again.") from None
-    except OSError as error:
-        raise MachineError(f"the hub cannot be reached: {advice(error)}") from None
+    except unreachable() as error:
+        raise MachineError(f"the hub cannot be reached: {error}.") from None
     return str(done.commit_url)
 
 

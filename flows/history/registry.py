@@ -9,8 +9,10 @@ from flows.results.decision import allowed
 from flows.system.git import commit, git
 from flows.system.process import ask
 from tasks.core.errors import MachineError
+from tasks.core.numbers import counted, shown
 from tasks.core.paths import PATHS
 from tasks.core.settings import read
+from tasks.statistics.effect import gained
 from tasks.statistics.p_value import describe_p_value
 
 
@@ -102,9 +104,10 @@ def keep_scores(decision: dict[str, Any]) -> None:
 
 def _message(decision: dict[str, Any], *, overruled: bool) -> str:
     """What the tag says: scores and verdict, and that somebody overruled it."""
-    interval = f"{decision['low']:.4f} to {decision['high']:.4f}"
-    score = f"{decision['metric']} {decision['value']:.4f} ({interval}, {decision['n']} rows)"
-    gain = f"gain over base {decision['gain']:.4f}, {describe_p_value(decision['p'])}"
+    interval = f"{shown(decision['low'])} to {shown(decision['high'])}"
+    score = f"{decision['metric']} {shown(decision['value'])} ({interval}, {counted(decision['n'], 'rows')})"
+    gained_over = gained(decision["gain"], str(decision.get("better")))
+    gain = f"gain over base {gained_over}, {describe_p_value(decision['p'])}"
     verdict = "against the rules: " if overruled else ""
     return f"{decision['candidate']}: {score}; {gain}\n\n{verdict}{decision['reason']}"
 

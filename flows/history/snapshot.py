@@ -11,6 +11,7 @@ from flows.bridge import LOCK, StageRecord, cached_file, find, parse
 from flows.history.committed import HERE, decision_at, file_at, object_at, settings_at
 from flows.params.diff import parameters
 from tasks.core.errors import MachineError
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS
 from tasks.named.names import inside
 
@@ -98,7 +99,7 @@ def _scores(old: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]) -> l
     for name in [*old, *(name for name in new if name not in old)]:
         one, two = old.get(name, {}), new.get(name, {})
         for metric in {**one, **two}:
-            values = [f"{run[metric]['value']:.4f}" if metric in run else "none" for run in (one, two)]
+            values = [shown(run[metric]["value"]) if metric in run else "none" for run in (one, two)]
             lines.append(f"{name} {metric} {values[0]} -> {values[1]}")
     return lines
 

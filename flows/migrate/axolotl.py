@@ -11,6 +11,19 @@ MARKS = frozenset({"base_model", "micro_batch_size", "sequence_len", "num_epochs
 """Keys that show the form."""
 
 KERNELS = "kernels of its own, whose loss was not shown to be the same"
+OTHER_KERNELS = (
+    "use_kernels", "use_scattermoe", "use_sonicmoe", "cut_cross_entropy", "experts_implementation", "unsloth_lora_mlp",
+    "lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel",
+)  # fmt: skip
+LIGER = (
+    "liger_rms_norm", "liger_glu_activation", "liger_layer_norm", "liger_rope", "liger_fused_linear_cross_entropy",
+    "liger_rms_norm_gated", "liger_cross_entropy",
+)  # fmt: skip
+OTHER_TRACKERS = (
+    "wandb_project", "wandb_entity", "wandb_watch", "wandb_name", "wandb_log_model", "wandb_run_id",
+    "trackio_project_name", "trackio_run_name", "trackio_space_id", "mlflow_experiment_name", "mlflow_tracking_uri",
+)  # fmt: skip
+GPTQ = ("gptq", "gptq_groupsize", "gptq_model_v1")
 SHAPES = ("alpaca", "chat", "sharegpt", "gpteacher", "llama3", "tokenizer")
 OBJECTIVES = {"dpo": "dpo", "ipo": "dpo", "kto": "kto", "orpo": "orpo", "simpo": "simpo", "grpo": "grpo"}
 
@@ -192,14 +205,11 @@ RULES: dict[str, Rule] = {
     "saves_per_epoch": _per_epoch("checkpoint_steps"),
     "evals_per_epoch": _per_epoch("eval_steps"),
     "adapter": _adapter,
-    "lora_r": trainer.RULES["lora_r"],
     "lora_target_linear": _linear,
-    "lora_modules_to_save": to("STAGE.peft.modules_to_save", list),
+    **trainer.adapter_keys(modules="lora_modules_to_save", dora="peft_use_dora", rslora="peft_use_rslora"),
     "lora_target_parameters": to("STAGE.peft.target_parameters", list),
     "lora_model_dir": trainer.adapter,
     "lora_fan_in_fan_out": aside("found out from the layers"),
-    "peft_use_dora": switch("STAGE.method", "dora", "lora"),
-    "peft_use_rslora": to("STAGE.peft.use_rslora", bool),
     "load_in_4bit": _bits,
     "load_in_8bit": _bits,
     "gradient_checkpointing": _checkpointing,
@@ -246,39 +256,9 @@ RULES: dict[str, Rule] = {
     "ddp_find_unused_parameters": aside("said by launch.strategy"),
     "quantize_moe_experts": off("experts stay whole; the share in low bits is told", ()),
     "trl": off("see docs/training-methods.md on grpo: align.answers, align.answer_tokens, align.arguments", ()),
-    **{
-        f"wandb_{name}": off(trainer.TRACKERS, ())
-        for name in ("project", "entity", "watch", "name", "log_model", "run_id")
-    },
-    **{f"trackio_{name}": off(trainer.TRACKERS, ()) for name in ("project_name", "run_name", "space_id")},
-    **{f"mlflow_{name}": off(trainer.TRACKERS, ()) for name in ("experiment_name", "tracking_uri")},
-    **{
-        f"liger_{name}": off(trainer.LIGER)
-        for name in (
-            "rms_norm",
-            "glu_activation",
-            "layer_norm",
-            "rope",
-            "fused_linear_cross_entropy",
-            "rms_norm_gated",
-            "cross_entropy",
-        )
-    },
-    **{f"lora_{name}_kernel": off(KERNELS) for name in ("mlp", "qkv", "o")},
-    **{
-        name: off(KERNELS)
-        for name in (
-            "use_kernels",
-            "use_scattermoe",
-            "use_sonicmoe",
-            "cut_cross_entropy",
-            "experts_implementation",
-            "unsloth_lora_mlp",
-        )
-    },
-    **{
-        name: off("GPTQ is a scheme of quantize here; training is on 4 bits of bitsandbytes", (False,))
-        for name in ("gptq", "gptq_groupsize", "gptq_model_v1")
-    },
+    **dict.fromkeys(OTHER_TRACKERS, off(trainer.TRACKERS, ())),
+    **dict.fromkeys(OTHER_KERNELS, off(KERNELS)),
+    **dict.fromkeys(LIGER, off(trainer.LIGER)),
+    **dict.fromkeys(GPTQ, off("GPTQ is a scheme of quantize here; training is on 4 bits of bitsandbytes", (False,))),
     "max_packed_sequence_len": to("template.max_length", int),
 }

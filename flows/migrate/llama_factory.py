@@ -139,7 +139,7 @@ RULES: dict[str, Rule] = {
     "model": trainer.base,
     "stage": _stage,
     "finetuning_type": _kind,
-    "lora_rank": trainer.RULES["lora_r"],
+    **trainer.adapter_keys(rank="lora_rank", dora="use_dora", rslora="use_rslora"),
     "lora_target": _target,
     "oft_target": _target,
     "oft_block_size": to("STAGE.peft.oft_block_size", int),
@@ -148,8 +148,6 @@ RULES: dict[str, Rule] = {
     "additional_target": to(
         "STAGE.peft.modules_to_save", lambda value: value.split(",") if isinstance(value, str) else value
     ),
-    "use_dora": switch("STAGE.method", "dora", "lora"),
-    "use_rslora": to("STAGE.peft.use_rslora", bool),
     "loraplus_lr_ratio": to("STAGE.lora.b_ratio", float),
     "pissa_init": switch("STAGE.method", "pissa", "off here too"),
     "adapter_name_or_path": trainer.adapter,
@@ -223,9 +221,7 @@ RULES: dict[str, Rule] = {
 INNER: dict[str, dict[str, Rule]] = {
     "peft_config": {
         "name": _kind,
-        "r": trainer.RULES["lora_r"],
-        "lora_alpha": trainer.RULES["lora_alpha"],
-        "lora_dropout": trainer.RULES["lora_dropout"],
+        **trainer.adapter_keys(rank="r", alpha="lora_alpha", dropout="lora_dropout"),
         "target_modules": _target,
         "freeze_trainable_layers": RULES["freeze_trainable_layers"],
         "freeze_trainable_modules": RULES["freeze_trainable_modules"],

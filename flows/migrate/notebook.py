@@ -148,16 +148,14 @@ BY_CALL: dict[str, dict[str, Rule]] = {
         "gpu_memory_utilization": aside("memory is estimated by check, and measured"),
     },
     "get_peft_model": {
-        "r": trainer.RULES["lora_r"],
+        **trainer.adapter_keys(
+            rank="r", alpha="lora_alpha", dropout="lora_dropout", rslora="use_rslora", modules="modules_to_save"
+        ),
         "target_modules": trl.RULES["lora_target_modules"],
-        "lora_alpha": trainer.RULES["lora_alpha"],
-        "lora_dropout": trainer.RULES["lora_dropout"],
         "bias": off("biases are trained by peft.bias", ("none",)),
         "use_gradient_checkpointing": to("STAGE.gradient_checkpointing", bool),
         "random_state": trainer.RULES["seed"],
-        "use_rslora": to("STAGE.peft.use_rslora", bool),
         "loftq_config": off("it is computed on CUDA alone, from weights that it replaces", ()),
-        "modules_to_save": to("STAGE.peft.modules_to_save", list),
     },
     "load_dataset": {
         "path": trainer.data,

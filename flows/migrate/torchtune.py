@@ -131,13 +131,10 @@ PARTS: dict[str, dict[str, Rule]] = {
     "lr_scheduler": {"_component_": _scheduler, "num_warmup_steps": trainer.RULES["warmup_steps"]},
     "model": {
         "_component_": _model,
-        "lora_rank": trainer.RULES["lora_r"],
-        "lora_alpha": trainer.RULES["lora_alpha"],
-        "lora_dropout": trainer.RULES["lora_dropout"],
+        **trainer.adapter_keys(rank="lora_rank", alpha="lora_alpha", dropout="lora_dropout", dora="use_dora"),
         "lora_attn_modules": _modules,
         "apply_lora_to_mlp": _mlp,
         "apply_lora_to_output": off("the head is a layer of its own: peft.modules_to_save"),
-        "use_dora": switch("STAGE.method", "dora", "lora"),
     },
     "tokenizer": {
         "_component_": aside("found out from the tokenizer's files"),

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from flows.migrate.conversion import Conversion, Rule, always, aside, off, to
+from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
 from tasks.core.paths import PATHS
 from tasks.training import optimizers
 from tasks.training.pass_through import REFUSED, SUPERVISED
@@ -143,6 +143,22 @@ def evaluated(conversion: Conversion, key: str, value: Any) -> None:
         conversion.refuse(key, value, "validation is by eval_steps")
 
 
+ADAPTER: dict[str, Rule] = {
+    "rank": to("STAGE.lora.r", int),
+    "alpha": to("STAGE.lora.alpha", float),
+    "dropout": to("STAGE.lora.dropout", float),
+    "dora": switch("STAGE.method", "dora", "lora"),
+    "rslora": to("STAGE.peft.use_rslora", bool),
+    "modules": to("STAGE.peft.modules_to_save", list),
+}
+"""What LoRA's keys say, whatever they are called."""
+
+
+def adapter_keys(**names: str) -> dict[str, Rule]:
+    """Rules for LoRA's keys by their names in a tool: `adapter_keys(rank="lora_r")`."""
+    return {name: ADAPTER[what] for what, name in names.items()}
+
+
 RULES: dict[str, Rule] = {
     "model_name_or_path": base,
     "learning_rate": to("STAGE.learning_rate", float),
@@ -200,9 +216,7 @@ RULES: dict[str, Rule] = {
     "chat_template_path": to("template.chat_template", str),
     "load_in_4bit": off("", (False,)),
     "use_peft": off("", (False,)),
-    "lora_r": to("STAGE.lora.r", int),
-    "lora_alpha": to("STAGE.lora.alpha", float),
-    "lora_dropout": to("STAGE.lora.dropout", float),
+    **adapter_keys(rank="lora_r", alpha="lora_alpha", dropout="lora_dropout"),
     "lora_target_modules": to("STAGE.lora.target_modules"),
     "lora_task_type": always("a causal language model", ("CAUSAL_LM",)),
     "beta": to("STAGE.arguments.beta", float),

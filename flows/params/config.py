@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from flows.params.comments import editable
 from flows.params.defaults import defaults, reset
 from flows.params.diff import parameters
 from flows.params.model import model, save
@@ -12,13 +13,13 @@ from tasks.core.settings import load, read
 
 
 def differences(path: Path = PATHS.params) -> list[str]:
-    """A line for each key that is not at its default: `train.steps 300 -> 450`."""
+    """A line for each key that is not at its default: `train.steps 300 -> 240`."""
     return parameters(defaults(model()), load(model(), path).model_dump(mode="json"))
 
 
 def reset_file(keys: tuple[str, ...] = (), path: Path = PATHS.params) -> list[str]:
     """Put params.yaml, or the keys in it, back to their defaults; returns a line for each key that changed."""
-    document, before = read(path), read(path)
+    document, before = editable(path), read(path)
     text = path.read_text(encoding="utf-8")
     reset(document, defaults(model()), keys)
     lines = save(document, before, path)

@@ -17,11 +17,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from flows.params.comments import editable
 from flows.params.defaults import defaults, reset
 from flows.params.diff import parameters
 from tasks.core.errors import SettingsError
 from tasks.core.files import written
-from tasks.core.settings import PARAMS, Settings, load, read
+from tasks.core.settings import PARAMS, Settings, load
 from tasks.core.yaml_files import parse
 from tasks.engine.settings import Machine
 from tasks.stages import stages
@@ -83,11 +84,11 @@ def change(
     """
     if not (assignments or recipe or values):
         return []
-    document = read(path)
+    document = editable(path)
     before = copy.deepcopy(document)
     if recipe is not None:
         reset(document, defaults(model()))  # so that a recipe gives the same settings whatever was set before
-        overlay(document, read(recipe))
+        overlay(document, editable(recipe))
     if values is not None:
         overlay(document, values)
     for assignment in assignments:

@@ -13,6 +13,7 @@ from flows.params.model import Params, model
 from flows.system.process import ask
 from flows.system.resources import available_memory, card_memory
 from tasks.base.ready import form, is_model
+from tasks.core.numbers import counted, duration, shown, storage
 from tasks.core.paths import Paths
 from tasks.core.settings import PARAMS, load
 from tasks.models.record import DERIVED
@@ -21,7 +22,6 @@ from tasks.training import estimate, usage
 from tasks.training.methods import METHODS
 from tasks.training.schedule import resolved
 from tasks.training.settings import Optimization
-from tasks.training.usage import format_duration
 
 
 def lines() -> tuple[list[str], list[str]]:
@@ -37,12 +37,12 @@ def lines() -> tuple[list[str], list[str]]:
     report = [_steps(params, paths)]
     disk = disk_needed(base, params)
     most, free = sum(disk.values()), shutil.disk_usage(Path()).free
-    report.append(f"disk: {_size(most)} ({', '.join(f'{name} {_size(size)}' for name, size in disk.items())})")
-    report[-1] += f"; {_size(free)} are free"
+    report.append(f"disk: {storage(most)} ({', '.join(f'{name} {storage(size)}' for name, size in disk.items())})")
+    report[-1] += f"; {storage(free)} are free"
     memory, free_on_card = _memory(base, params), card_memory()
     available, where = (available_memory(), "") if free_on_card is None else (free_on_card, " on the card")
-    report.append(f"memory: {_size(memory)} for weights, gradients and optimiser")
-    report[-1] += f"; {_size(available)} are available{where}"
+    report.append(f"memory: {storage(memory)} for weights, gradients and optimiser")
+    report[-1] += f"; {storage(available)} are available{where}"
     report.append(f"time: {'; '.join(_times(params, paths)) or 'nothing is trained'}")
     faults = []
     if most > free:
@@ -72,7 +72,7 @@ def actual_usage(stages: Iterable[str]) -> list[dict[str, Any]]:
     for stage in stages:
         if not (record := usage.load(Paths(), stage)):
             continue
-        formats: dict[str, Callable[[Any], str]] = {"memory": _size, "disk": _size, "time": format_duration}
+        formats: dict[str, Callable[[Any], str]] = {"memory": storage, "disk": storage, "time": duration}
         if price := load(model(), Path(PARAMS)).machine.price:
             formats["cost"] = partial(_cost, price)
         for name, show in formats.items():
@@ -101,8 +101,8 @@ def _times(params: Params, paths: Paths) -> Iterator[str]:
             yield f"{what} not known before its first steps{way}"
         else:
             price = params.machine.price
-            cost = f", {_cost(price, seconds)} at {price:g} an hour" if price else ""
-            yield f"{what} about {format_duration(seconds)}{cost}, as the last steps like it took on this machine"
+            cost = f", {_cost(price, seconds)} at {shown(price)} an hour" if price else ""
+            yield f"{what} about {duration(seconds)}{cost}, as the last steps like it took on this machine"
 
 
 def _cost(price: float, seconds: float) -> str:
@@ -136,10 +136,10 @@ def _steps(params: Params, paths: Paths) -> str:
     unit = "packs" if params.template.packing else "rows"
     if train.steps is None and (items := estimate.items(paths.audit)):
         train = resolved("train", train, items)
-    asked = f"{train.epochs:g} epochs" if train.epochs else ""
+    asked = f"{shown(train.epochs)} {'epoch' if train.epochs == 1 else 'epochs'}" if train.epochs else ""
     text = f"train: {asked}, in steps of {batch} {unit}"
     if train.steps is not None:
-        text = f"train: {train.steps} steps of {batch} {unit}" + (f", {asked}" if asked else "")
+        text = f"train: {counted(train.steps, 'steps')} of {counted(batch, unit)}" + (f", {asked}" if asked else "")
     if rows := estimate.rows(paths.audit):
         epochs = (
             ""
@@ -147,7 +147,7 @@ def _steps(params: Params, paths: Paths) -> str:
             else f", {train.steps * batch / rows['rows']:.1f} epochs"
         )
         tokens, learned = (f"{rows[name]:,}" for name in ("tokens", "supervised_tokens"))
-        text += f"{epochs} of {rows['rows']:,} rows with {tokens} tokens, {learned} with a loss"
+        text += f"{epochs} of {counted(rows['rows'], 'rows')} with {tokens} tokens, {learned} with a loss"
     return text
 
 
@@ -170,7 +170,3 @@ def _cheaper_disk(disk: dict[str, int], params: Params) -> str:
     if largest == "checkpoints" and params.train.method == "full":
         return "set train.method to lora, or train.optimizer to adafactor"
     return "set merge.dtype to bfloat16" if largest in ("merge", "train") else "name fewer quantize.schemes"
-
-
-def _size(amount: int) -> str:
-    return f"{amount / 2**30:.2f} GiB" if amount >= 2**30 else f"{amount / 2**20:.1f} MiB"

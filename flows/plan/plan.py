@@ -1,10 +1,17 @@
 """`temper plan`: what a run would do and why, without doing it."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Literal
 
 from flows.bridge import StageStatus, survey
+from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
+from tasks.core.settings import read
+
+if TYPE_CHECKING:
+    from flows.run.policies import Operation
 
 Verdict = Literal["unchanged", "restored", "run", "restored or run"]
 
@@ -15,6 +22,9 @@ WORDS: dict[Verdict, str] = {
     "restored or run": "would be restored, or run",
 }
 
+ABOUT = ("stage", "verdict", "reasons")
+"""Fields of every step."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -23,6 +33,10 @@ class Step:
     stage: str
     verdict: Verdict
     reasons: tuple[str, ...]
+    queue: str | None = None
+    """The work queue whose worker runs it in a deployed run; None: it runs where the run does."""
+    worker: bool | None = None
+    """Whether a worker of that queue is at work; None where no server says."""
 
 
 def plan() -> list[Step]:
@@ -37,6 +51,34 @@ def plan() -> list[Step]:
     for status in survey(notes.append, look_up=True):
         steps[status.name] = _step(status, [steps[name] for name in status.after])
     return list(steps.values())
+
+
+def asked(steps: list[Step]) -> list[Step]:
+    """The steps, `placed` as infra/stages.yaml says, and as the server does that commands talk to."""
+    if not (PATHS.policies.is_file() and read(PATHS.policies, "safe").get("queues")):
+        return steps  # without Prefect, which takes its time to load
+    from flows.deploy import deployments
+    from flows.run.policies import operation
+
+    try:
+        deployments.server()
+    except MachineError:
+        return placed(steps, operation(), None)
+    return placed(steps, operation(), deployments.served)
+
+
+def placed(steps: list[Step], operation: "Operation", served: Callable[[str], bool] | None) -> list[Step]:
+    """The steps with the queue of each that would, or may, run its command, as `operation` says.
+
+    `served` tells whether a worker of a queue is at work, and is asked once for each; None where no server answers.
+    """
+    worker = cache(served) if served else lambda queue: None
+    return [
+        replace(step, queue=queue, worker=worker(queue))
+        if "run" in step.verdict and (queue := operation.of(step.stage).queue)
+        else step
+        for step in steps
+    ]
 
 
 def _step(status: StageStatus, above: list[Step]) -> Step:
@@ -60,8 +102,8 @@ def _below(moving: list[Step]) -> Iterator[str]:
 
 
 def as_json(steps: list[Step]) -> list[dict[str, object]]:
-    """The plan for programs: `[{"stage", "verdict", "reasons"}]`."""
-    return [asdict(step) for step in steps]
+    """The plan for programs: `[{"stage", "verdict", "reasons"}]`, with `queue` and `worker` where it has a queue."""
+    return [{key: value for key, value in asdict(step).items() if step.queue or key in ABOUT} for step in steps]
 
 
 def as_text(steps: list[Step]) -> str:
@@ -69,6 +111,14 @@ def as_text(steps: list[Step]) -> str:
     width = max((len(step.stage) for step in steps), default=0)
     lines = []
     for step in steps:
-        lines.append(f"{step.stage.ljust(width)}  {WORDS[step.verdict]}")
+        lines.append(f"{step.stage.ljust(width)}  {WORDS[step.verdict]}{_where(step)}")
         lines += [f"{' ' * width}    {reason}" for reason in step.reasons]
     return "\n".join(lines)
+
+
+def _where(step: Step) -> str:
+    if step.queue is None:
+        return ""
+    start = f"temper worker --queue {step.queue}"
+    state = {True: "one is at work", False: f"none is at work: {start}", None: "no server answers that would know"}
+    return f"; in a deployed run by a worker of the queue {step.queue} ({state[step.worker]})"

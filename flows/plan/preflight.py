@@ -5,7 +5,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ from tasks.core.paths import PATHS, Paths
 if TYPE_CHECKING:
     from flows.params.model import Params
 
-PYTHON = (3, 11)
-"""The Python that the locked versions were tried with."""
+PYTHONS = ("3.11", "3.12", "3.13")
+"""The Pythons that the locked versions are for."""
 
 LOCKED = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "bitsandbytes", "dvc", "prefect")
 """Distributions whose version decides over results or over this program; compared with requirements.lock."""
@@ -31,35 +32,43 @@ DISK = 5 * 2**30
 MEMORY = 2 * 2**30
 """Bytes of available memory below which a run is likely to fail."""
 
+_remarks: list[str] = []
+"""What stages remarked when they were asked last."""
+
 
 def quick() -> None:
     """Raise `MachineError` with the faults that can be found in an instant."""
     if problems := [
         fault
-        for check in (_python, _pipeline, _params, _late_refusals, _gguf, _engine, _cache)
+        for check in (_python, _pipeline, _params, _late_refusals, _starts, _gguf, _engine, _cache)
         for fault in _faults_of(check)
     ]:
         raise MachineError("\n".join(problems))
 
 
-def check_stage_settings(folder: Path) -> None:
-    """Raise `MachineError` with what stages would refuse of their settings and of the base, which libraries tell.
+def check_stage_settings(
+    folder: Path, wanted: Sequence[str] = (), tell: Callable[[str], None] = lambda line: None
+) -> None:
+    """Raise `MachineError` with what stages would refuse of their settings, of the base and of the first rows.
 
-    Settings that passed with a base are not asked again: they are on record in `folder`, a project's.
+    `wanted`: stages that are to run, with those that they need; by default all. Settings that passed with a base are
+    not asked again: they are on record in `folder`, a project's. `tell`: told before seconds of silence.
     """
     from tasks.core.settings import PARAMS
     from tasks.models.skeleton import configured_base
+    from tasks.stages import needed
 
     files, base = [str(PARAMS), str(LOCK)], configured_base()
     if base is not None:
         files += [str(base[1] / name) for name in ("config.json", "tokenizer_config.json", "chat_template.jinja")]
     texts = [Path(name).read_text(encoding="utf-8") if Path(name).is_file() else "" for name in files]
-    record, state = Paths(folder).accepted, fingerprint(texts)
-    if record.is_file() and record.read_text() == state:
+    record, whole, state = Paths(folder).accepted, fingerprint(texts), fingerprint([*texts, sorted(needed(wanted))])
+    if record.is_file() and record.read_text() in (whole, state):
         return
-    if problems := _faults_of(_refused):
+    tell("Looking at settings, base and first rows, which takes some seconds; then the stages begin.")
+    if problems := _faults_of(partial(_refused, wanted)):
         raise MachineError("\n".join(problems))
-    write_text(record, state)
+    write_text(record, state if wanted else whole)
 
 
 def inputs() -> None:
@@ -75,19 +84,22 @@ def faults() -> list[str]:
     except TemperError as error:
         return [*_faults_of(_python), str(error)]
     checks = (
-        _python, _versions, _pipeline, _params, _late_refusals, _refused, _base, _gguf, _engine, _disk, _memory,
-        _cache, _sharing, _data,
+        _python, _versions, _pipeline, _params, _late_refusals, _starts, _refused, _base, _gguf, _engine, _disk,
+        _memory, _cache, _sharing, _data,
     )  # fmt: skip
     return [fault for check in checks for fault in _faults_of(check)]
 
 
 def notes() -> list[str]:
-    """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name."""
+    """What need not be mended for a run: keys of params.yaml that an older version had, each with its new name; what
+    `faults` saw in the first rows; and a card without limits."""
     from flows.params.model import model
-    from tasks.core.settings import PARAMS, outdated
+    from tasks.core.settings import PARAMS, load, outdated
+    from tasks.report.about import NO_LIMITS, lacks_limits
 
     try:
-        return outdated(model(), Path(PARAMS))
+        lines = [*outdated(model(), Path(PARAMS)), *_remarks]
+        return [*lines, NO_LIMITS] if lacks_limits(load(model(), Path(PARAMS))) else lines
     except SettingsError:
         return []
 
@@ -106,16 +118,20 @@ def project() -> None:
 
 
 def _faults_of(check: Callable[[], Iterator[str]]) -> list[str]:
+    faults = []
     try:
-        return list(check())
+        for fault in check():
+            faults.append(fault)  # one by one: what came before an error is kept
     except TemperError as error:
-        return str(error).splitlines()
+        faults += str(error).splitlines()
+    return faults
 
 
 def _python() -> Iterator[str]:
-    if sys.version_info[:2] != PYTHON:
-        here = ".".join(map(str, sys.version_info[:2]))
-        yield f"Python {here} runs this, but the locked versions are for 3.{PYTHON[1]}; make the environment with it."
+    here = ".".join(map(str, sys.version_info[:2]))
+    if here not in PYTHONS:
+        known = f"{', '.join(PYTHONS[:-1])} and {PYTHONS[-1]}"
+        yield f"Python {here} runs this, but the locked versions are for {known}; make the environment with one."
 
 
 def _versions() -> Iterator[str]:
@@ -176,10 +192,17 @@ def _late_refusals() -> Iterator[str]:
         known = ", ".join(tuned)
         yield f"decide.candidate = {params.decide.candidate!r}: nothing of that name will be evaluated; known: {known}."
     for name in params.evaluate.benchmarked:
-        if params.evaluate.benchmarks and name not in (*tuned, *BASES):
+        if params.evaluate.benchmarks and name not in (*tuned, *BASES, "trained"):
             known = ", ".join((*BASES, *tuned))
             yield f"evaluate.benchmarked: nothing of the name {name!r} will be evaluated; known: {known}."
-    metrics, decisive = [metric.column for metric in params.evaluate.metrics], params.decide.metric
+    asked = (*params.evaluate.benchmarked, *params.judge.candidates, params.judge.against)
+    if "trained" in asked and not _aligned_after_training(params):
+        yield (
+            "the candidate trained is asked where both train and align are on; take it out of evaluate.benchmarked, "
+            "judge.candidates and judge.against, or set align.objective."
+        )
+    metrics = [name for metric in params.evaluate.metrics for name in metric.scores]
+    decisive = params.decide.metric
     if decisive is not None and decisive not in metrics:
         yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
     if params.train.enabled:
@@ -189,13 +212,28 @@ def _late_refusals() -> Iterator[str]:
             yield str(error)
 
 
-def _refused() -> Iterator[str]:
+def _aligned_after_training(params: "Params") -> bool:
+    return params.train.enabled and params.align.objective not in ("off", "reward")
+
+
+def _starts() -> Iterator[str]:
+    """Whether what is aligned can start from what is trained."""
+    from tasks.align.starts import check
+
+    if (params := _read()) is not None:
+        check(params.align, params.train)
+    yield from ()
+
+
+def _refused(wanted: Sequence[str] = ()) -> Iterator[str]:
     """What stages themselves say of their settings, in a process of its own: some need libraries of models for it."""
     from flows.system.process import ask
 
     if _read() is None:
         return
-    for error in ask("tasks.validate").errors:
+    answer = ask("tasks.validate", *wanted)
+    _remarks[:] = filter(None, answer.lines)
+    for error in answer.errors:
         yield from str(error).splitlines()
 
 
@@ -266,7 +304,10 @@ def _sharing() -> Iterator[str]:
 
 
 def _pipeline() -> Iterator[str]:
+    from flows.bridge import unclosed
+
     yield from _readable(PATHS.pipeline)
+    yield from unclosed()
 
 
 def _readable(path: Path = PATHS.params) -> Iterator[str]:
@@ -278,7 +319,7 @@ def _readable(path: Path = PATHS.params) -> Iterator[str]:
 
 
 def _data() -> Iterator[str]:
-    from flows.bridge import missing
+    from flows.bridge import check_tracked_params, missing
 
     if _faults_of(_pipeline) or _faults_of(_readable):
         return
@@ -290,3 +331,4 @@ def _data() -> Iterator[str]:
         raise
     for stage, path in lacking:
         yield f"{path} is missing, which the stage {stage} reads and no stage makes; put it there, or name another."
+    check_tracked_params()

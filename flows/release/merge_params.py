@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from flows.params.comments import editable
 from flows.params.defaults import defaults, reset
 from flows.params.model import model, overlay, save
 from tasks.core.errors import SettingsError, TemperError
@@ -28,7 +29,7 @@ def merge(own: Mapping[str, Any], params: Path) -> list[str]:
     `own`: as `own_settings` has it. Raises `SettingsError` where this version refuses a value of the project's.
     """
     lines: list[str] = []
-    document = read(params)
+    document = editable(params)
     reset(document, defaults(model()))
     for name, value in own.items():
         path = tuple(name.split("\0"))

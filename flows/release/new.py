@@ -1,15 +1,17 @@
 """A project of one's own: a clone of the release, its params.yaml at the defaults for a task, its data out of git."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
+from flows.params.comments import editable
 from flows.params.defaults import defaults, reset
 from flows.params.model import change, model, save
 from flows.system.git import git
 from tasks.core.errors import InputError, MachineError
 from tasks.core.files import write_text
-from tasks.core.paths import PATHS, Paths
+from tasks.core.paths import PATHS, TRACKED, Paths
 from tasks.core.settings import read
 
 UPSTREAM = "temper"
@@ -19,6 +21,9 @@ DATA = PATHS.own
 """Where the rows of a project lie: tracked by DVC as one folder, left alone by git."""
 
 TASKS = Path("recipes/tasks")
+
+MODELS = "models"
+"""The folder of a project for models that are its base, which git leaves alone."""
 
 
 def release() -> Path:
@@ -67,15 +72,14 @@ def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
     if not origin.returncode:
         git("remote", "set-url", UPSTREAM, origin.stdout.strip(), folder=project)
     params = Paths(project).params
-    document = read(params)
+    document = editable(params)
     reset(document, defaults(model()))
     save(document, read(params), params)
     if task:
         change([], project / TASKS / f"{task}.yaml", path=params)
     change([f"report.title={name}"], path=params)
     (project / DATA).mkdir(parents=True)
-    ignored = Paths(project).data / ".gitignore"
-    write_text(ignored, f"{ignored.read_text()}# Your rows: DVC keeps them (temper data add {DATA}).\n/{DATA.name}\n")
+    _keep_out_of_git(project)
     git("add", "--all", folder=project)
     git(
         "commit",
@@ -84,6 +88,20 @@ def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
         f"A project of its own{f' for the task {task}' if task else ''}",
         folder=project,
     )
+
+
+def _keep_out_of_git(project: Path) -> None:
+    """Have git leave alone rows and models of the user; `git add --all` takes settings, code and measurements."""
+    ignored = Paths(project).data / ".gitignore"
+    text = ignored.read_text()
+    tracked = git("ls-files", Paths().data.name, folder=project).splitlines()
+    known = {Path(file).parts[1] for file in tracked if len(Path(file).parts) > 2}
+    known |= set(re.findall(r"^!/(\w+)/", text, re.MULTILINE))
+    reason = f"# Your rows, wherever they lie here: DVC keeps them (temper data add {DATA})."
+    kept = ["!/.gitignore", f"!/{TRACKED}", *(f"!/{name}/" for name in sorted(known))]
+    write_text(ignored, text + "".join(f"{line}\n" for line in [reason, f"/{DATA.name}", "/*", *kept]))
+    root = project / ".gitignore"
+    write_text(root, f"{root.read_text()}# Models that you put here for base.folder.\n/{MODELS}/\n")
 
 
 def setup(project: Path) -> bool:

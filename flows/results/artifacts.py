@@ -12,14 +12,15 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.bridge import LOCK
 from flows.plan.estimate import actual_usage
-from flows.results import pages
+from flows.results import durations, pages
 from flows.results.scores import NUMBERS, equivalence, numbers, rows
+from flows.run.progress import CURVES, NAMES, picture, show_markdown
 from flows.run.run import Run
-from tasks.charts.line import line_chart
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 
-CURVES = {"loss": PATHS.loss(PATHS.fitted), "alignment": PATHS.loss(PATHS.aligned)}
-"""Curves by the key under which they are shown; they have no points where a stage is off."""
+LOSSES = {"train": PATHS.loss(PATHS.fitted), "align": PATHS.loss(PATHS.aligned)}
+"""Curves by stage; they have no points where a stage is off."""
 
 TRAINING = ("train", "align")
 """Stages whose price is told before their first step."""
@@ -31,13 +32,16 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
     `name` is the run's, `experiment` what it was saved as; "" for a run in a checkout, or one that failed. `folder` is
     that of the project, where its page is kept; by default the current one.
     """
+    durations.keep(folder or Path.cwd(), run.outcomes)
     page = None if run.failed else pages.write(folder or Path.cwd(), name, experiment)
     table = _run(run, experiment, page)
     create_markdown_artifact(key="run", markdown=table, description="How each stage became current.")
     if PATHS.comparison.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
         if not run.failed:  # else they are those of the revision
-            create_table_artifact(key=NUMBERS, table=numbers(), description="Every number of the comparison.")
+            create_table_artifact(
+                key=NUMBERS, table=numbers(run.outcomes), description="Every number of the comparison."
+            )
     trained = [name for name, outcome in run.outcomes.items() if name in TRAINING and outcome.how == "ran"]
     if price := actual_usage(trained):
         create_table_artifact(key="price", table=price, description="What training was foretold to take, and took.")
@@ -46,9 +50,9 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
         create_table_artifact(key="ledger", table=_ledger(), description="Rows in, out, and left out by reason.")
     if PATHS.audit.exists() and str(PATHS.audit) in changed:
         create_markdown_artifact(key="audit", markdown=_audit(), description="What is trained, token by token.")
-    for key, path in CURVES.items():
-        if path.exists() and not changed.isdisjoint({str(path), str(path.parent)}) and (picture := _curve(path)):
-            create_markdown_artifact(key=key, markdown=picture, description="Loss, or reward, by step.")
+    for stage, path in LOSSES.items():
+        if path.exists() and not changed.isdisjoint({str(path), str(path.parent)}) and (shown_curve := _curve(path)):
+            show_markdown(run.pictures, CURVES[stage], shown_curve, "Loss, or reward, by step.")
     if any(Path(path).is_relative_to(PATHS.schemes) or Path(path) == PATHS.merged for path in changed) and (
         proofs := equivalence()
     ):
@@ -69,8 +73,8 @@ def _run(run: Run, experiment: str, page: Path | None) -> str:
     for stage, sentence in run.failures.items():
         lines += ["", f"**{stage} failed**", "", "```", sentence, "```"]
     if page:
-        shown = PATHS.pages / page.parent.name / page.name
-        lines += ["", f"Report: [{shown}]({page.resolve().as_uri()}) on the machine that ran this; it links back here."]
+        name = PATHS.pages / page.parent.name / page.name
+        lines += ["", f"Report: [{name}]({page.resolve().as_uri()}) on the machine that ran this; it links back here."]
     return "\n".join([*lines, "", *(_kept(experiment) if experiment else _in_place())])
 
 
@@ -110,7 +114,7 @@ def _ledger() -> list[dict[str, Any]]:
 def _audit() -> str:
     """The accounts and findings of templating, and rows with ⟦trained tokens⟧ marked."""
     audit = json.loads(PATHS.audit.read_text())
-    lines = [f"At most {audit['max_length']['tokens']} tokens a row ({audit['max_length']['source']})."]
+    lines = [f"At most {counted(audit['max_length']['tokens'], 'tokens')} a row ({audit['max_length']['source']})."]
     lines += ["", "| split | rows | tokens | with loss | p50 | p99 | longest |", "|---|---|---|---|---|---|---|"]
     for split, summary in audit["splits"].items():
         trained, lengths = summary["trained"], summary["lengths"]
@@ -119,9 +123,12 @@ def _audit() -> str:
         lines.append(f"| {split} | {counts} | {ranks} |")
     lines += ["", *(f"- {line}" for line in audit["made_right"].values())]
     for split, summary in audit["splits"].items():
-        lines += [f"- {split}: {one['severity']}: {one['rows']} rows: {one['message']}" for one in summary["findings"]]
+        lines += [
+            f"- {split}: {one['severity']}: {counted(one['rows'], 'rows')}: {one['message']}"
+            for one in summary["findings"]
+        ]
     if PATHS.preview.exists():
-        rows = re.findall(r'<div class="row">(.*?)</div>', PATHS.preview.read_text(), re.DOTALL)
+        rows = re.findall(r'<pre class="row">(.*?)</pre>', PATHS.preview.read_text(), re.DOTALL)
         marked = [row.replace("<mark>", "⟦").replace("</mark>", "⟧") for row in rows]
         lines += ["", *(f"```\n{unescape(re.sub(r'</?b>', '', row))}\n```" for row in marked)]
     return "\n".join(lines)
@@ -137,16 +144,9 @@ def _curve(path: Path) -> str:
     """Reward where the model's own answers were rewarded, for there the loss says nothing; else loss. "" of none."""
     with path.open(newline="") as file:
         table = list(csv.DictReader(file))
-    columns = {"training": "loss", "validation": "eval_loss"}
-    if any(row.get("reward") for row in table):
-        columns = {"reward": "reward"}
     lines = {
         name: points
-        for name, column in columns.items()
+        for column, name in NAMES.items()
         if (points := [(float(row["step"]), float(row[column])) for row in table if row.get(column)])
     }
-    if not lines:
-        return ""
-    what = "reward" if "reward" in lines else "loss"
-    last = ", ".join(f"{name} {points[-1][1]:.4g}" for name, points in lines.items())
-    return f"{line_chart(lines, 'step', what, f'{what} curve').markdown()}\n\nLast: {last}."
+    return picture(lines) if lines else ""

@@ -1,11 +1,16 @@
 """What the terminal and the UI show of the scores and of the proofs that models are what they should be."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flows.bridge import Outcome
+from flows.results import durations
 from flows.run.pruning import half_way
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS
+from tasks.evaluate.metrics.registry import explained
+from tasks.evaluate.settings import Metric
 
 MERGE, QUANTIZATION = "merge.json", "quantization.json"
 """What the stages write of a model beside it."""
@@ -19,12 +24,14 @@ MEASURES = {
 }
 """Keys of merge.json and quantization.json, and their titles."""
 
-NUMBERS, HALF_WAY = "numbers", "loss half way"
-"""The artifact with all numbers of a run, and what the training loss half way is called there."""
+NUMBERS, HALF_WAY, SECONDS = "numbers", "loss half way", "seconds."
+"""The artifact with all numbers of a run; what the training loss half way is called there; and what the seconds of a
+stage begin with."""
 
 
 def rows() -> list[dict[str, Any]]:
-    """One row a candidate: the metric that decides, its 95 % interval and number of rows, then its slices."""
+    """One row a candidate: the metric that decides, its 95 % interval and number of rows; then all other metrics, and
+    the slices by the metric that decides."""
     table = []
     decision = json.loads(PATHS.decided.read_text()) if PATHS.decided.is_file() else {}
     main = decision.get("metric", "exact_match")
@@ -33,21 +40,43 @@ def rows() -> list[dict[str, Any]]:
         score = scores[metric]
         row = {
             "candidate": name,
-            metric.replace("_", " "): f"{score['value']:.3f}",
-            "95 % interval": f"{score['low']:.3f} - {score['high']:.3f}",
-            "rows": score["n"],
+            metric.replace("_", " "): _shown(score, "value"),
+            "95 % interval": f"{_shown(score, 'low')} - {_shown(score, 'high')}",
+            "rows": shown(score["n"]),
         }
+        others = {name: value for name, value in scores.items() if name not in (metric, "slices")}
+        row |= {name.replace("_", " "): _shown(value, "value") for name, value in others.items()}
         for part, values in scores.get("slices", {}).items():
-            row[part.replace("_", " ")] = f"{values[metric]['value']:.3f}"
+            row[part.replace("_", " ")] = _shown(values[metric], "value")
         table.append(row)
     return table
 
 
-def numbers() -> list[dict[str, Any]]:
-    """One row a number of the comparison, by its dotted path, as sweeps name it; and the training loss half way."""
-    table = [{"number": path, "value": value} for path, value in _leaves(json.loads(PATHS.comparison.read_text()))]
-    loss = half_way()
-    return table if loss is None else [*table, {"number": HALF_WAY, "value": loss}]
+def numbers(outcomes: Mapping[str, Outcome] | None = None) -> list[dict[str, Any]]:
+    """One row a number of the comparison, by its dotted path, as sweeps name it; the training loss half way; and the
+    seconds that each stage took which ran.
+    """
+    values = dict(_leaves(json.loads(PATHS.comparison.read_text())))
+    if (loss := half_way()) is not None:
+        values[HALF_WAY] = loss
+    values |= {f"{SECONDS}{stage}": seconds for stage, seconds in durations.ran(outcomes or {}).items()}
+    return [{"number": path, "value": value} for path, value in values.items()]
+
+
+def _shown(score: dict[str, Any], key: str) -> str:
+    """A share with three decimals, so that they stand below each other; a perplexity as it is."""
+    return shown(score[key]) if score.get("better") == "lower" else f"{score[key]:.3f}"
+
+
+def legend() -> list[str]:
+    """What the metrics of the evaluation are, a line each."""
+    if not (file := PATHS.evaluation("base") / "settings.json").is_file():
+        return []
+    try:
+        metrics = [Metric.model_validate(one) for one in json.loads(file.read_text())["metrics"]]
+    except (ValueError, KeyError, TypeError):  # of another version, whose metrics are not those of this one
+        return []
+    return [f"{metric.column.replace('_', ' ')}: {explained(metric)}" for metric in metrics]
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, float]]:

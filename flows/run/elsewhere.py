@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from prefect.client.orchestration import get_client
@@ -11,10 +12,12 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, Fl
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Cancelling, Crashed
+from prefect.states import Crashed
 
-from flows.bridge import pack
-from flows.run.heartbeat import SILENCE, Listener
+from flows.bridge import pack, shared
+from flows.deploy.deployments import served
+from flows.run.ending import cancel
+from flows.run.heartbeat import BEAT, SILENCE, Listener
 from flows.run.policies import Share
 from flows.run.pruning import STOPPED, Pruned, PruningRule
 from flows.server.retry import retry
@@ -22,10 +25,15 @@ from flows.worktree import remotes
 from flows.worktree.worktree import label
 from tasks.core.errors import MachineError, StageFailed, Unavailable
 
+Answer = TypeVar("Answer")
+
 DEPLOYMENT = "stage/temper"
 
 POLL = 1.0
 """Seconds between two looks at the run of a stage."""
+
+AWAY = 3600.0
+"""Seconds for which a server that is away is waited for: the stage goes on meanwhile, and may take longer than that."""
 
 UNFINISHED = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
 
@@ -54,10 +62,11 @@ class Elsewhere:
 
         Where the same is under way for another run, or for one that died, that one is waited for. `wait` is called now
         and then, and may raise to give up: what was queued here is then cancelled. Raises `StageFailed` as the stage
-        did, `Pruned` where `pruning` ended it, `Unavailable` where its worker died, or a remote was away.
+        did, `Pruned` where `pruning` ended it, `Unavailable` where its worker died, or a remote or the server was away.
+        What its worker had pushed before it died counts all the same.
         """
         start, mine = time.perf_counter(), False
-        child = retry(partial(_under_way, key), wait)
+        child = self._asked(partial(_under_way, key), stage, wait)
         if child is None:
             commit = pack(stage, self.share.dvc)
             remotes.send(commit, self.share)
@@ -68,37 +77,70 @@ class Elsewhere:
                 "force": force,
                 "pruning": pruning.model_dump() if pruning else None,
             }
-            child, mine = retry(partial(_queue, parameters, queue, str(uuid4())), wait), True
+            child, mine = self._asked(partial(_queue, parameters, queue, str(uuid4())), stage, wait), True
         self._tell(f"{stage} is for a worker of the queue {queue}, as the run {child.name}")
         try:
             child = self._ended(child.id, stage, queue, wait)
+        except Unavailable:  # the server: the stage goes on, and what it makes is in the remote for the next run
+            raise
         except BaseException:
             if mine:
                 retry(partial(_cancel, child.id))
                 remotes.forget(child.parameters["commit"], self.share)
             raise
         remotes.forget(child.parameters["commit"], self.share)
-        _check(stage, child)
+        if force or not self._pushed(stage, child, key):
+            _check(stage, child)
         return time.perf_counter() - start
 
     def _ended(self, child_id: UUID, stage: str, queue: str, wait: Callable[[], None]) -> FlowRun:
         listener, reported = Listener(), False
         while True:
             wait()
-            child = retry(partial(_read, child_id), wait)
+            asked = time.monotonic()
+            child = self._asked(partial(_read, child_id), stage, wait)
+            if time.monotonic() - asked > BEAT:
+                listener = Listener()  # no beat could come through while the server was away
             if child.state and child.state.is_final():
                 return child
             if listener.silent(child):
                 died = f"{stage} ran as {child.name} on a machine that was not heard of for {SILENCE:.0f} s."
-                retry(partial(_end, child_id, Crashed(message=died)))
-                raise Unavailable(f"{died} Run again to go on.")
-            if not reported and child.state and child.state.is_scheduled() and not retry(partial(_served, child), wait):
+                self._asked(partial(_end, child_id, Crashed(message=died)), stage, wait)
+                continue
+            waits = not reported and child.state and child.state.is_scheduled()
+            if waits and not self._asked(partial(_served, child), stage, wait):
                 self._tell(
                     f"{stage} waits: no worker of the queue {queue} is at work. Start one in a clone on a machine that "
                     f"has what it needs: temper worker --queue {queue}"
                 )
                 reported = True
             time.sleep(POLL)
+
+    def _asked(self, ask: Callable[[], Answer], stage: str, wait: Callable[[], None]) -> Answer:
+        """What the server answers, which may be away for `AWAY`; that it is, is said once."""
+        reported = False
+
+        def again() -> None:
+            nonlocal reported
+            wait()
+            if not reported:
+                self._tell(
+                    f"the Prefect server does not answer; this run waits for it, {AWAY / 60:.0f} minutes at most. "
+                    f"{stage} goes on where it works, and what it makes is kept."
+                )
+                reported = True
+
+        return retry(ask, again, AWAY)
+
+    def _pushed(self, stage: str, child: FlowRun, key: str) -> bool:
+        """Whether a run that ended without a word of success had pushed what the stage makes, before it died."""
+        if child.state is None or child.state.name not in PASSING:
+            return False
+        with suppress(Unavailable):
+            if shared(key, self.share.dvc):
+                self._tell(f"{child.name} ended {child.state.name}, and had pushed what {stage} makes: that counts.")
+                return True
+        return False
 
 
 def _check(stage: str, child: FlowRun) -> None:
@@ -151,15 +193,12 @@ def _read(flow_run_id: UUID) -> FlowRun:
 
 
 def _served(child: FlowRun) -> bool:
-    """Whether a worker asked lately for runs of the queue that this one is in."""
-    with get_client(sync_client=True) as client:
-        return client.read_work_queue_by_name(str(child.work_queue_name), child.work_pool_name).status == "READY"
+    return served(str(child.work_queue_name), str(child.work_pool_name))
 
 
 def _cancel(flow_run_id: UUID) -> None:
-    state = _read(flow_run_id).state
-    if state and not state.is_final():
-        _end(flow_run_id, Cancelled() if state.is_scheduled() else Cancelling())
+    with get_client(sync_client=True) as client:
+        cancel(client, flow_run_id)
 
 
 def _end(flow_run_id: UUID, state: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tasks.core.errors import StageFailed
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS
 
 LOSS = PATHS.loss(PATHS.fitted)
@@ -35,7 +36,7 @@ class PruningRule(BaseModel):
             return ""
         return (
             f"train was stopped by the sweep: at {state['done']} of {state['total']} {state['unit']} its loss is "
-            f"{loss:.4g}, above {self.loss:.4g}, the median of the trials before."
+            f"{shown(loss)}, above {shown(self.loss)}, the median of the trials before."
         )
 
 

@@ -18,6 +18,8 @@ from flows.system.resources import at_once
 from tasks.core.errors import StageFailed, TemperError, Unavailable, advice
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from flows.run.elsewhere import Elsewhere
 
 
@@ -92,6 +94,11 @@ class Run:
         return outcome
 
     @property
+    def pictures(self) -> "dict[str, UUID]":
+        """The curves that the UI shows of this run, by key."""
+        return self._bars.pictures
+
+    @property
     def moved(self) -> bool:
         """Whether any stage ran or was restored."""
         return any(outcome.how != "unchanged" for outcome in self.outcomes.values())
@@ -137,7 +144,7 @@ class Run:
     def _work(self, command: Command, log: Any) -> float:
         stage = command.stage
         with self.operation.slots(stage, lambda: self._children.check(stage), log.info), self._slots:
-            log.info("> %s", command.text)
+            log.debug("> %s", command.text)
             self._observer.started(stage)
 
             def progress(state: dict[str, Any]) -> None:

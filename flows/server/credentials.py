@@ -11,14 +11,13 @@ from urllib.parse import urlsplit
 
 from flows.system.private import private_text, write_private_text
 from tasks.core.errors import MachineError
+from tasks.serve.guard import LOOPBACK
 
 CLIENT, SERVER = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 """What Prefect's clients send and what its server wants: NAME:PASSWORD."""
 
 LISTENING = "0A"
 """State of a socket in Linux's table of them."""
-
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 def file() -> Path:

@@ -1,8 +1,11 @@
-"""Failures that were foreseen, in Prefect's logs: their sentence, once, where Prefect writes a traceback each time."""
+"""What of a run stands in Prefect's logs: what stages say, and of failures that were foreseen their sentence, once."""
 
 import logging
+import re
 
 from tasks.core.errors import TemperError
+
+ENDED_WELL = re.compile(r"Finished in state (Completed|Cached)\(")
 
 
 class TracebackFilter(logging.Filter):
@@ -26,10 +29,23 @@ class TracebackFilter(logging.Filter):
         return error is not previous
 
 
-_filter = TracebackFilter()
+class ResultFilter(logging.Filter):
+    """For Prefect's loggers of tasks: that a task has ended well is on the page, and what came out its stage says."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a record through that is not the end of a task that went well."""
+        return record.levelno > logging.INFO or not ENDED_WELL.match(record.getMessage())
+
+
+_filter, _results = TracebackFilter(), ResultFilter()
 
 
 def log_failures_once() -> None:
     """From now on, in this process."""
     for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.engine"):
         logging.getLogger(name).addFilter(_filter)  # one that is there already is not added again
+
+
+def log_results_alone() -> None:
+    """From now on, in this process, that a stage has ended well is no line of its own."""
+    logging.getLogger("prefect.task_runs").addFilter(_results)

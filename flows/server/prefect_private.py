@@ -7,8 +7,8 @@ import socket
 from collections.abc import Collection
 from typing import Any
 
-from flows.server.guard import Guard
 from tasks.core.errors import MachineError
+from tasks.serve.guard import Guard
 
 LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
 """The module that keeps on disk who has slots of a concurrency limit."""

@@ -18,16 +18,18 @@ PAUSE = 1.0
 """Seconds between two tries."""
 
 
-def retry(ask: Callable[[], Answer], wait: Callable[[], None] = lambda: None) -> Answer:
+def retry(ask: Callable[[], Answer], wait: Callable[[], None] = lambda: None, patience: float | None = None) -> Answer:
     """What `ask` returns; again where the server is away or fails, as long as Prefect's own clients would try.
 
-    `wait` is called before each new try, and may raise. Raises `Unavailable` in the end.
+    `wait` is called before each new try, and may raise. With `patience` it is so many seconds. Raises `Unavailable` in
+    the end.
 
     Example:
 
         deployments = retry(client.read_deployments)
     """
-    patience = 2.0 ** (get_current_settings().client.max_retries + 1)  # the sum of their waits: 2 + 4 + 8 ... seconds
+    if patience is None:  # the sum of their waits: 2 + 4 + 8 ... seconds
+        patience = 2.0 ** (get_current_settings().client.max_retries + 1)
     end = monotonic() + patience
     while True:
         try:

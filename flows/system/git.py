@@ -2,6 +2,8 @@
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tasks.core.errors import MachineError
@@ -29,6 +31,32 @@ def git(*arguments: str, folder: Path | None = None, text: str | None = None, in
         message = " ".join((done.stderr or done.stdout).split())
         raise MachineError(f"git {' '.join(arguments[:2])} failed: {message}")
     return done.stdout.strip()
+
+
+def blobs(names: Sequence[str], largest: int) -> Iterator[bytes | int | None]:
+    """What `names` (such as HEAD:./a.txt) hold, in turn; None for no such file, its bytes as a number beyond `largest`.
+
+    Two processes of git read all of them; memory holds one at a time.
+    """
+    if not names:
+        return
+    checked = git("cat-file", "--batch-check=%(objecttype) %(objectname) %(objectsize)", text="\n".join(names))
+    entries = [line.split(" ") for line in checked.split("\n")]
+    known = [(entry[1], int(entry[2])) if entry[0] == "blob" else None for entry in entries]
+    wanted = [object_name for object_name, size in filter(None, known) if size <= largest]
+    command = ["git", "cat-file", "--batch"]
+    with tempfile.TemporaryFile() as asked:
+        asked.write("".join(f"{object_name}\n" for object_name in wanted).encode())
+        asked.seek(0)
+        with subprocess.Popen(command, stdin=asked, stdout=subprocess.PIPE) as process:
+            stream = process.stdout
+            assert stream is not None
+            for entry in known:
+                if entry is None or entry[1] > largest:
+                    yield entry and entry[1]
+                    continue
+                stream.readline()
+                yield stream.read(entry[1] + 1)[:-1]
 
 
 def commit(revision: str) -> str:

@@ -7,7 +7,7 @@ from tasks.align import guides
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.pass_through import ALIGNED
 from tasks.align.rewards import check_rewards
-from tasks.align.settings import Settings
+from tasks.align.settings import TRUNK, Settings
 from tasks.core.paths import Paths
 from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments
@@ -59,6 +59,8 @@ def validate(settings: Settings, paths: Paths) -> None:
         guides.model(paths, settings.teacher or "", "align.teacher")
     if objective.uses_rewards:
         check_rewards(settings, paths)
+    if objective.uses_values and settings.value != TRUNK:
+        guides.model(paths, settings.value, "align.value")
     peft_configuration("align", settings)
     if settings.start != "train" or objective.trains_reward_model:
         check_tuning("align", settings, scores=objective.trains_reward_model)

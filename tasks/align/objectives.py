@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from tasks.align.settings import Settings
 
 NOT_OFFERED = {
-    "ppo": "trl 1.16 has no PPO any more; take rloo or grpo with rewards: [{kind: model, name: ...}], which learn from "
-    "the same reward model, or dpo, which learns from the pairs without one",
+    "dapo": "it is a loss of grpo: take grpo with arguments: {loss_type: dapo, epsilon_high: 0.28, num_iterations: 2}",
+    "dr_grpo": "it is a loss of grpo: take grpo with arguments: {loss_type: dr_grpo, scale_rewards: none}",
+    "gspo": "it is grpo with arguments: {importance_sampling_level: sequence, loss_type: grpo, num_iterations: 2}",
+    "reinforce": "rloo is REINFORCE with the other answers to a prompt as its baseline",
     "bco": "trl 1.16 has no BCO any more; take dpo with arguments: {loss_type: bco_pair}",
     "ipo": "it is a loss of dpo: take dpo with arguments: {loss_type: ipo}",
     "xpo": "trl 1.16 has no XPO any more; take online_dpo",
@@ -57,6 +59,10 @@ class Objective:
     """Whether it compares several answers of the model to a prompt, as many as `answers` says."""
     uses_rewards: bool = False
     """Whether it learns from answers of the model by `rewards`."""
+    uses_values: bool = False
+    """Whether it also learns what an answer will be worth, before each of its tokens, by `value`."""
+    one_process: bool = False
+    """Whether it was not shown to learn right in several processes."""
     uses_teacher: bool = False
     """Whether it learns from `teacher`, on answers of the model."""
     check: "Callable[[Settings], None] | None" = None
@@ -89,6 +95,15 @@ def _whole_groups(settings: "Settings") -> None:
         raise ValueError(
             f"batch_size times gradient_accumulation{processes} is {answers}, and no multiple of answers, "
             f"{settings.answers}"
+        )
+
+
+def _whole_groups_and_values(settings: "Settings") -> None:
+    _whole_groups(settings)
+    if settings.optimizer == "muon" or settings.weights != "float32":
+        raise ValueError(
+            "ppo trains what tells values beside the model, in float32 and by one optimiser; set weights to float32, "
+            "and an optimizer other than muon"
         )
 
 
@@ -161,6 +176,15 @@ OBJECTIVES = {
         uses_rewards=True,
         check=_whole_groups,
     ),
+    "gmpo": Objective(
+        "as grpo, by the geometric mean of an answer's probability ratios: steadier where answers are used again",
+        "tasks.align.sampling:GMPO",
+        "tasks.training.private_trl:GMPOConfig",
+        uses_reference=True,
+        grouped=True,
+        uses_rewards=True,
+        check=_whole_groups,
+    ),
     "rloo": Objective(
         "several answers of the model to a prompt, each compared with the others, by `rewards`",
         "tasks.align.sampling:RLOO",
@@ -170,6 +194,18 @@ OBJECTIVES = {
         uses_rewards=True,
         check=_whole_groups,
     ),
+    "ppo": Objective(
+        "answers of the model to a prompt, token by token, by `rewards` and what it expects of them",
+        "tasks.align.ppo:PPO",
+        "tasks.align.ppo:PPOConfig",
+        preset={"num_iterations": 4},
+        uses_reference=True,
+        grouped=True,
+        uses_rewards=True,
+        uses_values=True,
+        one_process=True,
+        check=_whole_groups_and_values,
+    ),
     "online_dpo": Objective(
         "two answers of the model to a prompt, ranked by `rewards`",
         "tasks.align.sampling:OnlineDPO",
@@ -177,6 +213,7 @@ OBJECTIVES = {
         losses=("sigmoid", "ipo"),
         uses_reference=True,
         uses_rewards=True,
+        one_process=True,
         check=_one_pass_a_step,
     ),
     "gkd": Objective(
@@ -184,6 +221,7 @@ OBJECTIVES = {
         "tasks.align.sampling:GKD",
         "tasks.training.private_trl:GKDConfig",
         uses_teacher=True,
+        one_process=True,
     ),
 }  # fmt: skip
 """Objectives in the order in which they are listed."""

@@ -48,7 +48,16 @@ ALIGNED: dict[str, tuple[str, ...]] = {
         "entropy_target", "sapo_temperature_neg", "sapo_temperature_pos", "vespo_k_neg", "vespo_k_pos",
         "vespo_lambda_neg", "vespo_lambda_pos",
     ),
+    "gmpo": (
+        *(name for name in _GROUPS if name != "router_aux_loss_coef"), "scale_rewards", "multi_objective_aggregation",
+        "top_entropy_quantile",
+    ),
     "rloo": (*_GROUPS, "normalize_advantages", "reward_clip_range"),
+    "ppo": (
+        *(name for name in _GROUPS if name not in ("pad_to_multiple_of", "router_aux_loss_coef")),
+        "normalize_advantages", "reward_clip_range", "gamma", "lam", "vf_coef", "cliprange_value",
+        "kl_target", "kl_horizon", "value_learning_rate",
+    ),
     "online_dpo": (*_ALIKE, *_DRAWN, *_ORDER, "beta", "loss_type", "missing_eos_penalty"),
     "gkd": (*_ALIKE, *_ORDER, "beta", "lmbda", "seq_kd", "temperature", "activation_offloading"),
 }  # fmt: skip
@@ -60,8 +69,29 @@ NOT_READ: dict[str, str] = {
     "label_smoothing_factor": "it smooths the labels of rows; dpo and cpo have label_smoothing",
     "train_sampling_strategy": "the order of its rows is fixed",
     "pad_to_multiple_of": "rows are padded to the longest of a batch",
-    "router_aux_loss_coef": "gkd does not look at how evenly experts are used",
+    "router_aux_loss_coef": "the objective does not look at how evenly experts are used",
     **dict.fromkeys(("loss_type", "alpha", "label_smoothing"), "the objective has one loss, without it"),
+    **dict.fromkeys(
+        (
+            "delta",
+            "importance_sampling_level",
+            "off_policy_mask_threshold",
+            "use_bias_correction_kl",
+            "entropy_coef",
+            "use_adaptive_entropy",
+            "entropy_coef_delta",
+            "entropy_coef_max",
+            "entropy_coef_min",
+            "entropy_target",
+            "sapo_temperature_neg",
+            "sapo_temperature_pos",
+            "vespo_k_neg",
+            "vespo_k_pos",
+            "vespo_lambda_neg",
+            "vespo_lambda_pos",
+        ),
+        "the objective has one loss, without it",
+    ),
 }
 """Arguments that some objectives do not read, though their configurations have them, and why."""
 
@@ -94,10 +124,10 @@ NEEDS: dict[str, dict[str, tuple[str, tuple[Any, ...]]]] = {
 
 
 SEVERAL_PASSES = (
-    "epsilon", "epsilon_high", "delta", "importance_sampling_level", "off_policy_mask_threshold", "vespo_k_neg",
-    "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos",
+    "cliprange_value", "epsilon", "epsilon_high", "delta", "importance_sampling_level", "off_policy_mask_threshold",
+    "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos",
 )  # fmt: skip
-"""Arguments of grpo and rloo about how far the model has moved since it gave an answer: in the only pass, nowhere."""
+"""Arguments of grpo, rloo and ppo about how far the model moved since it gave an answer: in the only pass, nowhere."""
 
 
 def check_passes(value: Mapping[str, Any], batch_size: int, gradient_accumulation: int) -> None:

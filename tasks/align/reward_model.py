@@ -3,6 +3,7 @@
 Shapes: `B` rows of a batch, here always 1, `T` tokens.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.align import guides
@@ -21,11 +22,7 @@ def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "RewardFu
     from transformers import AutoModelForSequenceClassification
 
     folder = guides.model(paths, name, f"{key}.name")
-    if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
-        raise InputError(
-            f"{folder}: the tokens of this reward model are not those of the base, so it cannot read what the base "
-            f"writes; train one with align.objective: reward on the same base."
-        )
+    check_tokens(folder, tokenizer)
     with foreign(folder, "put a reward model there that the stage align has trained"):
         model: Any = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
@@ -44,6 +41,15 @@ def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "RewardFu
         return scores
 
     return score
+
+
+def check_tokens(folder: Path, tokenizer: Any) -> None:
+    """Raise `InputError` where the reward model in `folder` has other tokens than `tokenizer`, that of the base."""
+    if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"{folder}: the tokens of this reward model are not those of the base, so it cannot read what the base "
+            f"writes; train one with align.objective: reward on the same base."
+        )
 
 
 def strip_padding(answer: list[int], tokenizer: Any) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from tasks.align import arguments, prompts
+from tasks.align import arguments, prompts, starts
 from tasks.align.items import Items, check, counts, longest, read
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
@@ -29,6 +29,7 @@ from tasks.training import checkpoints, distributed, loop, sharding, usage
 from tasks.training.adapters import attach
 from tasks.training.arguments import width
 from tasks.training.callbacks import MonitorCallback
+from tasks.training.loss_curve import starts_at_ln_2
 from tasks.training.rows import load as load_rows
 from tasks.training.settings import Tuning
 
@@ -152,11 +153,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
         return attach("align", settings, model, rows, scratch, grown), settings
     quantization = training_record(paths.fitted).quantization
     scheme = quantization.scheme if quantization else None
-    if scheme and settings.launch.strategy != "ddp":
-        raise SettingsError(
-            f"{PATHS.params}: {paths.fitted} was tuned on a base in low bits, whose weights cannot be shared out; set "
-            "align.launch.strategy to ddp."
-        )
+    starts.check_sharing(settings, whole=not adapter.is_file(), scheme=scheme)
     if not adapter.is_file():
         tuning = Tuning(method="full", weights=settings.weights, attention=settings.attention)
         whole = load(paths.fitted, tuning, settings)
@@ -184,11 +181,7 @@ def fit(
         settings, scratch, longest, has_validation=bool(data.validation), width=width(model.config)
     )
     trainer_class, _, _ = objective.load()
-    if objective.uses_reference and settings.launch.strategy != "ddp" and not hasattr(model, "peft_config"):
-        raise SettingsError(
-            f"{PATHS.params}: {settings.objective} compares a whole model with a second one, which align.launch."
-            f"strategy {settings.launch.strategy} does not share out; tune an adapter, or set it to ddp."
-        )
+    starts.check_sharing(settings, whole=not hasattr(model, "peft_config"), scheme=None)
     options: dict[str, Any] = {}
     if sampled:
         from tasks.align import sampling
@@ -207,7 +200,7 @@ def fit(
             callbacks=[
                 MonitorCallback("align", settings),
                 *([ReferenceCheck(settings.max_start)] if objective.uses_reference else []),
-                *([LossAboveStart()] if _sigmoid(settings) else []),
+                *([LossAboveStart()] if starts_at_ln_2(settings.objective, settings.arguments) else []),
             ],
             optimizers=(loop.optimizer(settings, model, configuration), None),
             **options,
@@ -222,7 +215,8 @@ def fit(
     if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation
-    work = data.work
+    loss = {**objective.preset, **settings.arguments}.get("loss_type")
+    work = replace(data.work, divides=not objective.measures_alone(loss))
     if hasattr(trainer, "probe"):
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
     result = loop.train("align", trainer, settings, scratch, work)
@@ -271,9 +265,3 @@ def _merged(settings: Settings, paths: Paths, base: Path, tokenizer: Any) -> Any
 def _save_whole(model: Any, out: Path) -> None:
     merged = model.merge_and_unload() if hasattr(model, "peft_config") else model
     save(merged, out, "")
-
-
-def _sigmoid(settings: Settings) -> bool:
-    """Whether the loss is DPO's own, which begins at ln 2."""
-    plain = not settings.arguments.get("label_smoothing") and not settings.arguments.get("loss_weights")
-    return settings.objective == "dpo" and settings.arguments.get("loss_type", "sigmoid") == "sigmoid" and plain

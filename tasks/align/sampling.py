@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.rloo_trainer import RLOOTrainer
 
-from tasks.align import guides
+from tasks.align import guides, values
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.rewards import reward_functions
 from tasks.align.settings import Settings
@@ -24,6 +24,7 @@ from tasks.rows.canonical import IGNORED
 from tasks.training import distributed
 from tasks.training.private_trl import (
     GKDTrainer,
+    GMPOTrainer,
     OnlineDPOTrainer,
     PaddedPrompts,
     PromptIds,
@@ -49,12 +50,20 @@ class Grouped(Ordered, PromptIds, PreparedTrainer):
 
     def probe(self, index: int, answer_tokens: int, copies: int) -> Any:
         """A loss of `copies` times item `index` with `answer_tokens` tokens behind it; only its memory counts."""
-        ids = _probe_ids(self, index, answer_tokens).repeat(copies, 1)
+        ids = self.probe_ids(index, answer_tokens, copies)
         return answer_log_probabilities(self, ids, torch.ones_like(ids), answer_tokens).sum()
+
+    def probe_ids(self, index: int, answer_tokens: int, copies: int) -> Any:
+        """Item `index` with `answer_tokens` tokens behind it, `copies` times."""
+        return _probe_ids(self, index, answer_tokens).repeat(copies, 1)
 
 
 class GRPO(Grouped, GRPOTrainer):  # type: ignore[misc]
     """Group relative policy optimisation (Shao 2024, arXiv:2402.03300) and what became of it."""
+
+
+class GMPO(Grouped, GMPOTrainer):  # type: ignore[misc]
+    """GRPO with the geometric mean of an answer's probability ratios (Zhao 2025, arXiv:2507.20673)."""
 
 
 class RLOO(Grouped, RLOOTrainer):  # type: ignore[misc]
@@ -89,7 +98,7 @@ class _PromptTokenizer:
         self.tokenizer, self.prompts = tokenizer, prompts
 
     def __call__(self, **kwargs: Any) -> dict[str, Any]:
-        ids, mask = _pad_left(self.prompts, self.tokenizer.pad_token_id)
+        ids, mask = padded(self.prompts, self.tokenizer.pad_token_id, "left")
         return {"input_ids": ids, "attention_mask": mask}
 
 
@@ -112,8 +121,8 @@ def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
 
 
 def passes_an_epoch(settings: Settings, prompts: int) -> int:
-    """Forward passes of grpo and rloo in which each of `prompts` is answered once, and its answers are used."""
-    further = settings.arguments
+    """Forward passes of a grouped objective in which each of `prompts` is answered once, and its answers are used."""
+    further = {**OBJECTIVES[settings.objective].preset, **settings.arguments}
     at_once = settings.batch_size * settings.launch.world
     together = further.get("generation_batch_size") or at_once * (
         further.get("steps_per_generation") or settings.gradient_accumulation
@@ -149,6 +158,8 @@ def options(
                 model.save_pretrained(scratch / REFERENCE)
         locate(model, scratch / REFERENCE)
     rewards: dict[str, Any] = {"reward_funcs": reward_functions(settings, paths, tokenizer)}
+    if objective.uses_values:
+        rewards["value"] = values.load(settings, paths, model, tokenizer)
     return rewards if objective.grouped else {**rewards, "data_collator": _columns}
 
 
@@ -156,11 +167,11 @@ def collate(pad_id: int) -> Any:
     """Items to a batch for GKD: input_ids and labels (B, T) and prompts, padded on the left with `pad_id`."""
 
     def batch(items: list[dict[str, Any]]) -> dict[str, Any]:
-        ids, mask = _pad_left([item["prompt"] + item["reference_ids"] for item in items], pad_id)
+        ids, mask = padded([item["prompt"] + item["reference_ids"] for item in items], pad_id, "left")
         labels = ids.clone()
         for row, item in enumerate(items):
             labels[row, : ids.shape[1] - len(item["reference_ids"])] = IGNORED
-        prompts, prompt_mask = _pad_left([item["prompt"] for item in items], pad_id)
+        prompts, prompt_mask = padded([item["prompt"] for item in items], pad_id, "left")
         return {
             "input_ids": ids,
             "attention_mask": mask,
@@ -176,11 +187,11 @@ def _columns(items: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {name: [item[name] for item in items] for name in items[0]}
 
 
-def _pad_left(rows: list[list[int]], pad_id: int) -> tuple[Any, Any]:
-    """Ids and mask (B, T) of `rows`, filled up on the left."""
+def padded(rows: list[list[int]], pad_id: int, side: str) -> tuple[Any, Any]:
+    """Ids and mask (B, T) of `rows`, filled up on the left or the right."""
     tensors = [torch.tensor(row) for row in rows]
-    ids = pad_sequence(tensors, batch_first=True, padding_value=pad_id, padding_side="left")
-    mask = pad_sequence([torch.ones_like(row) for row in tensors], batch_first=True, padding_side="left")
+    ids = pad_sequence(tensors, batch_first=True, padding_value=pad_id, padding_side=side)
+    mask = pad_sequence([torch.ones_like(row) for row in tensors], batch_first=True, padding_side=side)
     return ids, mask
 
 

@@ -16,6 +16,9 @@ from tasks.training.pass_through import check_arguments, check_effect
 from tasks.training.settings import Optimization, Positive, Tuning
 from tasks.training.strategies import check_strategy
 
+TRUNK = "trunk"
+"""Values of ppo come from the policy's own trunk."""
+
 OBJECTIVE, REWARD = Choice("objective", OBJECTIVES), Choice("reward", REWARDS)
 Objective = Annotated[str, AfterValidator(OBJECTIVE.known), Field(json_schema_extra=OBJECTIVE.describe)]
 Kind = Annotated[str, AfterValidator(REWARD.known), Field(json_schema_extra=REWARD.describe)]
@@ -56,8 +59,8 @@ class Settings(Optimization, Tuning):
     steps: Positive | None = 100
     """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
     batch_size: Positive = 8
-    """Pairs or judged answers a forward pass; for grpo and rloo answers of the model, `answers` to each prompt; for
-    online_dpo prompts, each with two answers; for gkd rows."""
+    """Pairs or judged answers a forward pass; for grpo, gmpo, rloo and ppo answers of the model, `answers` to each
+    prompt; for online_dpo prompts, each with two answers; for gkd rows."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
     """Peak learning rate, after warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
@@ -67,19 +70,24 @@ class Settings(Optimization, Tuning):
     the mean over its rows, whatever batch_size is: where a loss looks at a whole batch, each row is measured alone."""
     max_start: Annotated[float, Field(gt=0)] = 1e-3
     """Largest reward (absolute, in nats times beta) of an answer in the first step of dpo and kto, and largest
-    divergence (nats) of grpo, rloo and online_dpo, in which model and reference are the same: so near the loss has to
+    divergence (nats) of objectives by rewards, in which model and reference are the same: so near the loss has to
     start to its value there, for dpo's sigmoid ln 2."""
     prompts: Literal["rows", "pairs"] = "rows"
-    """Where prompts and references of grpo, rloo, online_dpo and gkd come from. rows: the rows that are trained, up to
-    their last answer. pairs: the prompts of pairs, with what was chosen."""
+    """Where prompts and references come from where the model answers. rows: the rows that are trained, up to their
+    last answer. pairs: the prompts of pairs, with what was chosen."""
     rewards: tuple[Reward, ...] = (Reward(kind="exact_match"),)
-    """What an answer is worth to grpo, rloo and online_dpo; without effect for others."""
+    """What an answer is worth to grpo, gmpo, rloo, ppo and online_dpo; without effect for other objectives."""
     teacher: str | None = None
     """Folder in data/guides of the model that gkd learns from; its tokens have to be those of the base."""
     answers: Annotated[int, Field(ge=2)] = 4
-    """Answers to each prompt that grpo and rloo compare; `batch_size` times `gradient_accumulation` is a multiple."""
+    """Answers to each prompt that grpo, gmpo and rloo compare, and ppo learns from; `batch_size` times
+    `gradient_accumulation` is a multiple."""
     answer_tokens: Positive = 64
     """Largest length of an answer of the model, in tokens."""
+    value: Name = TRUNK
+    """What tells ppo how much an answer will be worth. trunk: a head on the model that is trained, begun at 0. Else a
+    folder in data/guides: a model of its own, all of which is trained and which takes memory as full tuning does; the
+    reward model of the same base is a good start."""
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together, as for `train.launch`."""
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
@@ -122,7 +130,9 @@ class Settings(Optimization, Tuning):
         if objective.trains_reward_model and self.adapter:
             raise ValueError("a reward model starts from train or base; set start to one of them")
         check_effect(self.arguments, self)
-        check_passes(self.arguments, self.batch_size * self.launch.world, self.gradient_accumulation)
+        check_passes(
+            {**objective.preset, **self.arguments}, self.batch_size * self.launch.world, self.gradient_accumulation
+        )
         _check_launch(self)
         if objective.uses_teacher and not self.teacher:
             raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
@@ -138,7 +148,7 @@ def _check_launch(settings: Settings) -> None:
     if settings.launch == Launch():
         return
     name, strategy, objective = settings.objective, settings.launch.strategy, OBJECTIVES[settings.objective]
-    if objective.sampled and not objective.grouped:
+    if objective.one_process:
         raise ValueError(f"{name} was not shown to learn right in several processes; remove launch")
     if strategy != "ddp" and (objective.sampled or objective.trains_reward_model):
         raise ValueError(f"{name} works with launch.strategy ddp only; set it to that")

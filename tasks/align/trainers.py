@@ -11,9 +11,10 @@ from trl.trainer.reward_trainer import RewardTrainer
 
 from tasks.align import items
 from tasks.core.errors import CheckFailed
+from tasks.core.numbers import shown
 from tasks.training.loss_curve import LAST, above_start
 from tasks.training.private_sharding import SharedCheckpoints
-from tasks.training.private_trl import CPOTrainer, ORPOTrainer, Prepared
+from tasks.training.private_trl import CPOTrainer, ORPOTrainer, OwnDivergence, Prepared
 
 
 class PreparedTrainer(SharedCheckpoints, Prepared):
@@ -39,7 +40,7 @@ class DPO(PreparedTrainer, DPOTrainer):  # type: ignore[misc]
     """Direct preference optimisation (Rafailov 2023, arXiv:2305.18290) and its many losses."""
 
 
-class KTO(PreparedTrainer, KTOTrainer):  # type: ignore[misc]
+class KTO(OwnDivergence, PreparedTrainer, KTOTrainer):  # type: ignore[misc]
     """Kahneman-Tversky optimisation (Ethayarajh 2024, arXiv:2402.01306)."""
 
 
@@ -69,9 +70,9 @@ class ReferenceCheck(TrainerCallback):  # type: ignore[misc]
             reward = float(logs.get(name, 0.0))
             if abs(reward) > self.largest:
                 raise CheckFailed(
-                    f"align: in the first step {name} is {reward:.4g} and not 0 (the loss {logs.get('loss')}): the "
+                    f"align: in the first step {name} is {shown(reward)} and not 0 (the loss {logs.get('loss')}): the "
                     "reference is not the model that is trained, because of dropout, rounding, or a method whose "
-                    f"copies differ. Set align.dtype to float32, or raise align.max_start = {self.largest:g}."
+                    f"copies differ. Set align.dtype to float32, or raise align.max_start = {shown(self.largest)}."
                 )
 
 

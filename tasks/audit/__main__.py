@@ -10,6 +10,7 @@ from tasks.audit.subject import carry_out, declare, load, reading, tokenizer_fol
 from tasks.core.errors import TemperError
 from tasks.core.imports import collect_seldom, without_torch
 from tasks.core.library_warnings import tell_warnings
+from tasks.core.numbers import counted
 
 
 def main(arguments: list[str]) -> int:
@@ -61,7 +62,7 @@ def _data(options: argparse.Namespace, settings: Any) -> dict[str, Any]:
     account = Account("rows")
     shapes = data.audit(options.data, templater, options.objective, account, how)
     if not account.rows.outs["rows"]:
-        right["no_rows"] = f"{REASONS['no_rows'].meaning}: none of {account.rows.came} rows"
+        right["no_rows"] = f"{REASONS['no_rows'].meaning}: none of {counted(account.rows.came, 'rows')}"
     summary = account.as_dict(ALL)
     limit = {"max_length": longest, "source": source if longest else "none known; give --max-length"}
     above = sum(1 for length in account.came if longest and length > longest)

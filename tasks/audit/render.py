@@ -4,6 +4,7 @@ import textwrap
 from typing import Any
 
 from tasks.clean import columns
+from tasks.core.numbers import counted
 
 WIDTH = 100
 
@@ -16,7 +17,7 @@ def render(report: dict[str, Any]) -> str:
         lines += [f"{name:<{width}}  {', '.join(failed) or 'ok'}" for name, failed in report["dialogues"].items()]
         lines.append("")
     for finding in report["findings"]:
-        rows = f"{finding['rows']} rows" if finding["rows"] else "all rows"
+        rows = counted(finding["rows"], "rows") if finding["rows"] else "all rows"
         lines.append(f"{finding['severity']:<8} {finding['check']:<16} {rows}")
         lines += textwrap.wrap(finding["message"], WIDTH, initial_indent=" " * 9, subsequent_indent=" " * 9)
         if finding["examples"]:
@@ -26,8 +27,8 @@ def render(report: dict[str, Any]) -> str:
     if lengths.get("p50"):
         limit = f"{lengths['max_length']} ({lengths['source']})" if lengths["max_length"] else lengths["source"]
         lines.append(
-            f"{report['rows']} rows; tokens a row: p50 {lengths['p50']}, p90 {lengths['p90']}, p99 {lengths['p99']}, "
-            f"max {lengths['max']}; limit {limit}; {lengths['above']} above"
+            f"{counted(report['rows'], 'rows')}; tokens a row: p50 {lengths['p50']}, p90 {lengths['p90']}, "
+            f"p99 {lengths['p99']}, max {lengths['max']}; limit {limit}; {lengths['above']} above"
         )
     if "dialogues" in report:
         lines.append(f"Reasoning in a field of its own is written in: {report['reasoning']}.")

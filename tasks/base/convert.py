@@ -11,6 +11,7 @@ from tasks.base.ready import check
 from tasks.base.settings import Settings
 from tasks.core.errors import ModelError
 from tasks.core.files import write_json, written
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.models.llama.names import shape
@@ -39,7 +40,7 @@ def convert(settings: Settings, paths: Paths, form: str) -> None:
         }  # fmt: skip
         write_json(out / "base.json", record)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
-    print(f"base: {settings.folder}, {form}, {len(model.names)} tensors, sha256 {digest[:16]}", flush=True)
+    print(f"base: {settings.folder}, {form}, {counted(len(model.names), 'tensors')}, sha256 {digest[:16]}", flush=True)
 
 
 def _save(model: Pickled, tokenizer: Any, folder: Path, out: Path) -> None:

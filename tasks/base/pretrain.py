@@ -8,12 +8,16 @@ from tasks.base.settings import Architecture, Settings
 from tasks.core.errors import InputError
 from tasks.core.files import fingerprint, write_json, write_text, written
 from tasks.core.paths import Paths
+from tasks.core.progress import counting
 from tasks.generate.program.corpus import pretraining_lines
 from tasks.models.record import describe, identity
 from tasks.rows.ledger import Ledger
 
 PAD, START, STOP = "<|pad|>", "<|im_start|>", "<|im_end|>"
 """Control tokens: padding, start and stop of a line here and of a turn in a chat."""
+
+PART = 1000
+"""Lines that the tokenizer reads at a time."""
 
 
 def pretrain(settings: Settings, paths: Paths) -> None:
@@ -63,7 +67,8 @@ def train_tokenizer(lines: list[str], architecture: Architecture) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(lines, trainer)
+    parts = [lines[start : start + PART] for start in range(0, len(lines), PART)]
+    bpe.train_from_iterator(counting("base: read for the tokenizer, in parts", parts, "parts"), trainer, len(lines))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=STOP,

@@ -5,6 +5,7 @@ from pathlib import Path
 from tasks.base.ready import check
 from tasks.base.settings import Settings
 from tasks.core.files import write_json, written
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.models.foreign import check_sizes
 from tasks.models.record import describe, hub_folder, identity
@@ -33,4 +34,6 @@ def _record(settings: Settings, paths: Paths, folder: Path, kind: str, location:
         write_json(out / "base.json", record)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     size = sum(facts["bytes"] for facts in files.values())
-    print(f"base: {location}, {len(files)} files, {size} bytes, sha256 {digest[:16]}", flush=True)
+    print(
+        f"base: {location}, {counted(len(files), 'files')}, {counted(size, 'bytes')}, sha256 {digest[:16]}", flush=True
+    )

@@ -8,6 +8,7 @@ from typing import Any
 from tasks.base.settings import Rope
 from tasks.core.errors import CheckFailed, ModelError
 from tasks.core.files import write_json, written
+from tasks.core.numbers import shown
 from tasks.core.paths import Paths
 from tasks.models.record import base_folder, base_record, describe, identity
 from tasks.models.text_config import PARTS
@@ -37,7 +38,7 @@ def stretch(rope: Rope, paths: Paths) -> None:
         }  # fmt: skip
         write_json(out / "base.json", scaled)
         write_json(out / "settings.json", settings)
-    print(f"base: {rope.type} by {rope.factor:g}: {original} to {length} tokens", flush=True)
+    print(f"base: {rope.type} by {shown(rope.factor)}: {original:,} to {length:,} tokens", flush=True)
 
 
 def stretched(rope: Rope, folder: Path) -> tuple[dict[str, Any], int, int]:

@@ -8,6 +8,7 @@ from tasks.core.paths import PATHS
 from tasks.core.settings import Location, hint
 from tasks.core.settings import Settings as Section
 from tasks.models.hub import Pinned
+from tasks.training import optimizers
 from tasks.training.settings import Batched, absent
 
 Positive = Annotated[int, Field(ge=1)]
@@ -51,12 +52,14 @@ class Architecture(Section):
 class Pretraining(Batched):
     """Optimisation of the small base, on its lines of text; ignored for a model that exists."""
 
-    steps: Positive | None = 1500
+    steps: Positive | None = 400
     """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 4e-3
     """Peak learning rate, after warm-up."""
-    warmup_steps: Annotated[int, Field(ge=0)] = 50
+    warmup_steps: Annotated[int, Field(ge=0)] = 40
     """Steps in which the learning rate rises linearly from zero."""
+    optimizer: Annotated[str, AfterValidator(optimizers.optimizer)] = "muon"
+    """Optimiser, by transformers' name for it, or muon, which needs a quarter of AdamW's steps here."""
     checkpoint_steps: Positive = 200
     """Steps between checkpoints."""
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from tasks.charts.axes import Scale, below, columns, heights, ticks, title_below
 from tasks.charts.svg import Picture, element, number, path, text
+from tasks.core.numbers import shown
 
 WIDTH = 760
 LEFT, RIGHT, TOP = 190, 664, 8
@@ -69,7 +70,7 @@ def histogram(ranges: Sequence[str], counts: Mapping[int, Sequence[int]], x: str
     marks = ticks(0, max(max(values) for values in counts.values()))
     down, room = Scale(marks[0], marks[-1], bottom, top), (right - left) / len(ranges)
     width = room * 0.8 / len(counts)
-    body = [heights(down, {mark: f"{mark:,g}" for mark in marks}, left, right)]
+    body = [heights(down, {mark: shown(mark) for mark in marks}, left, right)]
     for at, words in enumerate(ranges):
         start = left + room * at
         body.append(below(start + room / 2, bottom, words))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from tasks.charts.axes import Scale, below, heights, ticks, title_below
 from tasks.charts.svg import Picture, Point, element, path, text
+from tasks.core.numbers import shown
 
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 700, 30, 254
@@ -19,8 +20,8 @@ def line_chart(lines: Mapping[str, Sequence[Point]], x: str, y: str, label: str)
     last = max(step for step, _ in points) or 1.0
     marks = ticks(min(value for _, value in points), max(value for _, value in points))
     across, down = Scale(0.0, last, LEFT, RIGHT), Scale(marks[0], marks[-1], BOTTOM, TOP)
-    body = [heights(down, {mark: f"{mark:g}" for mark in marks}, LEFT, RIGHT)]
-    body += [below(across(mark), BOTTOM, f"{mark:,g}") for mark in ticks(0.0, last) if mark <= last]
+    body = [heights(down, {mark: shown(mark) for mark in marks}, LEFT, RIGHT)]
+    body += [below(across(mark), BOTTOM, shown(mark)) for mark in ticks(0.0, last) if mark <= last]
     body += [title_below(x, LEFT, RIGHT, BOTTOM), text(y, (LEFT - 10, TOP - 14), "tick", "end")]
     for series, (name, line) in enumerate(lines.items()):
         kind, dash = f"series{series}", {"stroke_dasharray": "5 4"} if series else {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from tasks.charts.axes import Scale
 from tasks.charts.svg import Picture, element, number, path, text
+from tasks.core.numbers import shown
 
 WIDTH, HEIGHT, SIDE, TOP, BOTTOM = 760, 320, 70, 34, 296
 WORST, BEST = (224, 214, 200), (31, 78, 121)
@@ -48,5 +49,5 @@ def _axis(values: list[Any]) -> tuple[Position, list[tuple[str, float]]]:
     low, high = min(known), max(known)
     size: Callable[[float], float] = math.log if low > 0 and high / low >= 10 else float
     scale = Scale(size(low), size(high), BOTTOM, TOP)
-    marks = [(f"{value:.4g}", scale(size(value))) for value in sorted({low, high})]
+    marks = [(shown(value), scale(size(value))) for value in sorted({low, high})]
     return lambda value: None if value is None else scale(size(value)), marks

@@ -15,6 +15,7 @@ from tasks.clean.settings import Columns
 from tasks.clean.switches import UNCLEAR
 from tasks.clean.tabular import table
 from tasks.core.errors import InputError
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 
 _TOOLS = ("tools", ("tools", "functions"))
@@ -225,7 +226,7 @@ class ColumnSurvey:
         known = f" ({', '.join(shown)}{further}, as {file} says)" if classes else ""
         worst_shown = Unread(worst.shape, self._shown(worst.name), *worst[2:])
         raise InputError(
-            f"{where}: {sentence(worst_shown, self._first[worst], known)} It stands in {count} rows.{more}"
+            f"{where}: {sentence(worst_shown, self._first[worst], known)} It stands in {counted(count, 'rows')}.{more}"
         )
 
 
@@ -235,7 +236,7 @@ def lines(summary: dict[str, Any]) -> Iterator[str]:
         read = ", ".join(f"{name} ({what})" if name != what else name for name, what in about["read"].items())
         unread = ", ".join(about["not_read"]) or "none"
         more = f" and {about['further_not_read']} values under further names" if "further_not_read" in about else ""
-        yield f"{about['rows']} rows of the shape {shape}; read: {read}; not read: {unread}{more}"
+        yield f"{counted(about['rows'], 'rows')} of the shape {shape}; read: {read}; not read: {unread}{more}"
 
 
 def sentence(unread: Unread, first: str, classes: str = "") -> str:

@@ -49,6 +49,8 @@ class Source:
     """The split that the file's name decides, or None."""
     part: int
     """Number of the first part of `clean.mix` that it belongs to, or -1."""
+    most: int | None = None
+    """Rows that are read at least, the first ones, before the rest is left; None: all."""
 
 
 def input_path(input: str, hub: str | None, paths: Paths) -> Path:

@@ -13,6 +13,7 @@ from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
 from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.errors import InputError
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 
 FILES, ROWS = 20, 200
@@ -54,5 +55,7 @@ def check_columns(settings: Settings, paths: Paths) -> None:
         raise InputError(f"{where}: {unnamed(where)}")
     if not usable and (whole or set(reasons) == {"unknown_shape"}):
         counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
-        state = f"none of {reasons.total()} rows can be used ({counts})" if reasons else "the data has no rows"
+        state = (
+            f"none of {counted(reasons.total(), 'rows')} can be used ({counts})" if reasons else "the data has no rows"
+        )
         raise InputError(f"{where}: {state}; set clean.input to data with rows that can be trained on.")

@@ -47,13 +47,16 @@ class Piece:
 def pieces(source: Source) -> Iterator[Piece]:
     """Every record of a file in pieces; raises `InputError` where it is unreadable as a whole."""
     parts: list[Part] = []
-    size = rows = 0
+    size = rows = before = 0
     for part in read.unparsed(source):
         parts.append(part)
         size += _size(part)
         rows += part.rows if isinstance(part, TableRows) else 1
+        if source.most is not None and before + rows >= source.most:
+            break
         if rows >= ROWS or size >= BYTES:
             yield Piece(source, tuple(parts))
+            before += rows
             parts, size, rows = [], 0, 0
     if parts:
         yield Piece(source, tuple(parts))

@@ -30,6 +30,7 @@ from tasks.clean.split import SPLITS, assign_splits
 from tasks.clean.tabular import choice
 from tasks.clean.write import Scratch, open_split_writers, report_rows
 from tasks.core.errors import InputError, LossError
+from tasks.core.numbers import counted, listed
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.dedup.memmap import blocks, create, indices_of, zeros_like_rows
@@ -58,10 +59,13 @@ class Tally:
     """Reason -> the first place it was found at."""
 
 
-def clean(settings: Settings, paths: Paths) -> None:
-    """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`."""
+def clean(settings: Settings, paths: Paths, files: list[Source] | None = None) -> None:
+    """Run the stage. Raises `InputError` for input it cannot use, `LossError` beyond `clean.max_loss`.
+
+    `files`: those to read; by default all of the input.
+    """
     where = input_path(settings.input, settings.hub, paths)
-    files = sources(where, settings.splits, settings.mix)
+    files = sources(where, settings.splits, settings.mix) if files is None else files
     settings = with_names(settings, where)
     aside = paths.scratch("clean")
     shutil.rmtree(aside, ignore_errors=True)
@@ -86,7 +90,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
             notes.add(piece.notes)
     report(len(files), rows=tally.ledger.came)
     if not tally.ledger.came:
-        raise InputError(f"{where}: the {len(files)} data file(s) hold no rows; set clean.input to data with rows.")
+        raise InputError(f"{where}: no rows in {counted(len(files), 'data files')}; set clean.input to data with rows.")
     summary = notes.columns.as_dict()
     for line in lines(summary):
         print(f"clean: {line}")
@@ -130,8 +134,9 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         settings=settings.model_dump(mode="json"),
     )
     ledger = tally.ledger
-    print(f"clean: {ledger.came} rows in, {ledger.outs.total()} out {dict(ledger.outs)}, left {dict(ledger.left)}")
-    print(f"clean: found in rows that stay: {dict(sorted(tally.reported.items()))}")
+    out = f"{ledger.outs.total():,} out ({listed(ledger.outs)})"
+    print(f"clean: {counted(ledger.came, 'rows')} in, {out}, left: {listed(ledger.left)}")
+    print(f"clean: found in rows that stay: {listed(dict(sorted(tally.reported.items())))}")
 
 
 def _reasons_for(batch: Any, reasons: Any) -> list[str | None]:
@@ -238,8 +243,8 @@ def _check(tally: Tally, settings: Settings, where: Path, notes: Notes) -> None:
         raise LossError(f"{error}{hint}") from None
     if not ledger.outs["train"]:
         raise InputError(
-            f"{where}: none of {ledger.came} rows is left for training; see splits, shares and mix in section clean "
-            f"of {PATHS.params}.{hint}"
+            f"{where}: none of {counted(ledger.came, 'rows')} is left for training; see splits, shares and mix in "
+            f"section clean of {PATHS.params}.{hint}"
         )
     if not ledger.outs["test"]:
         raise InputError(

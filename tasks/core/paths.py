@@ -5,6 +5,9 @@ from pathlib import Path
 
 from tasks.core.state import State
 
+TRACKED = "*.dvc"
+"""Names of the files that stand beside what DVC tracks, and that git keeps in its place."""
+
 
 @dataclass(frozen=True)
 class Paths(State):
@@ -24,6 +27,11 @@ class Paths(State):
     def own(self) -> Path:
         """Rows of a project's own, where nothing else is said."""
         return self.data / "own"
+
+    @property
+    def collected(self) -> Path:
+        """Answers that a person marked while talking to a model: rows for the next run."""
+        return self.data / "collected"
 
     @property
     def requirements(self) -> Path:

@@ -86,7 +86,7 @@ def outdated(model: type[BaseModel], path: Path) -> list[str]:
     """A sentence for each key in `path` that an older version had, with the key that stands for it now."""
     document = read(path)
     return [
-        f"{path}:{_line(document, location)}: {'.'.join(location)} {what}"
+        f"{path}:{line_of(document, location)}: {'.'.join(location)} {what}"
         for location, what in _outdated(model, document, ())
     ]
 
@@ -228,7 +228,7 @@ def _plain(value: Any) -> Any:
 def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[str, ...], fault: Any) -> str:
     location = (*prefix, *(part for part in fault["loc"]))
     key = ".".join(map(str, location))
-    where = f"{path}:{line}" if (line := _line(document, location)) else f"{path}"
+    where = f"{path}:{line}" if (line := line_of(document, location)) else f"{path}"
     if fault["type"] == "extra_forbidden":
         known = _known(model, fault["loc"][:-1])
         below = _below(model, fault["loc"])
@@ -252,7 +252,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def _line(document: Any, location: tuple[Any, ...]) -> int | None:
+def line_of(document: Any, location: tuple[Any, ...]) -> int | None:
     """Line (from 1) of the deepest part of `location` that the document has."""
     line = None
     for part in location:

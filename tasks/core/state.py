@@ -31,6 +31,16 @@ class State:
         return self.state / "params.before.yaml"
 
     @property
+    def answers(self) -> Path:
+        """Answers of runs as `temper compare` shows them, a file for each folder of predictions, by its hash."""
+        return self.state / "answers"
+
+    @property
+    def durations(self) -> Path:
+        """How long stages took that ran on this machine, a line each."""
+        return self.state / "durations.jsonl"
+
+    @property
     def worktrees(self) -> Path:
         """Checkouts of deployed runs, a folder each, with their locks."""
         return self.state / "runs"

@@ -39,12 +39,20 @@ def parse(text: str, kind: Kind = "rt", largest: int = LARGEST) -> Any:
     except RecursionError:
         raise ValueError(f"nested deeper than {DEEPEST} levels") from None
     except Exception as error:  # its own family, and what dates, numbers and tags raise that are none
-        raise ValueError(f"not valid YAML: {_reason(error)}") from None
+        raise ValueError(f"not valid YAML: {_merging(text) or _reason(error, text)}") from None
     _measure(value, {}, max(MOST, len(text)), 0)
     return value
 
 
-def _reason(error: Exception) -> str:
+def _merging(text: str) -> str:
+    """Where a merge of git has left both sides; "" where none has."""
+    if not (marker := re.search(r"^(<{7}|>{7})( .*)?$", text, re.MULTILINE)):
+        return ""
+    line = text.count("\n", 0, marker.start()) + 1
+    return f"line {line}: git left both sides of a merge here ({marker[1]}); keep one of both"
+
+
+def _reason(error: Exception, text: str) -> str:
     """What the parser says, without what it quotes around and advises its programmers."""
     mark = getattr(error, "problem_mark", None)
     problem = " ".join(str(getattr(error, "problem", None) or error).split()) or type(error).__name__
@@ -53,6 +61,8 @@ def _reason(error: Exception) -> str:
         problem = f"the key {double[1]} stands there twice; keep one of both"
     elif tag := re.match(r"could not determine a constructor for the tag '(.*)'", problem):
         problem = f"the tag {tag[1]} makes no setting; write texts, numbers, lists and sections alone"
+    elif mark and "".join(text.split("\n")[mark.line : mark.line + 1]).lstrip(" ").startswith("\t"):
+        problem = "a tab, which cannot indent in YAML; write spaces"
     return f"line {mark.line + 1}: {problem}" if mark else problem
 
 

@@ -1,6 +1,7 @@
 """Keep the scores of a run, row by row, as the best so far: `python -m tasks.decide.best CANDIDATE`.
 
-Out: data/best/scores.parquet: the row's id, and a column for each metric, more being better.
+Out: data/best/scores.parquet: the row's id, and a column for each metric, more being better; for scores of classes also
+the class of each reference and answer.
 """
 
 import sys
@@ -9,6 +10,7 @@ from tasks.core.files import written
 from tasks.core.paths import Paths
 from tasks.core.reporting import guarded
 from tasks.decide.evidence import load_candidates
+from tasks.rows.columns import class_columns
 
 
 def save_scores(paths: Paths, name: str) -> None:
@@ -18,6 +20,8 @@ def save_scores(paths: Paths, name: str) -> None:
 
     candidate = load_candidates(paths)[name]
     columns = {"id": candidate.columns["id"], **{metric: candidate.goodness(metric) for metric in candidate.better}}
+    for of in sorted({score["classes"] for score in candidate.scores["metrics"].values() if "classes" in score}):
+        columns |= {name: candidate.columns[name] for name in class_columns(of)}
     with written(paths.best / "scores.parquet") as aside:
         pq.write_table(pa.table(columns), aside)
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.decide.evidence import FREE, Candidate
+from tasks.core.progress import counting
+from tasks.decide.evidence import BEFORE, Candidate, Scored, scored_rows
+from tasks.rows.columns import class_columns
+from tasks.statistics.macro_f1 import compare_macro_f1, numbered
 from tasks.statistics.paired import compare, holm
 
 Comparison = dict[str, Any]
@@ -15,22 +18,27 @@ REFERENCE = "merged"
 """What quantised models are compared with."""
 
 
-def pairs(names: list[str]) -> list[tuple[str, str]]:
-    """Who is compared with whom: all but the free ones with each of these, and with the merged model."""
-    against = [(name, free) for name in names if name not in FREE for free in FREE]
-    return against + [(name, REFERENCE) for name in names if name not in (*FREE, REFERENCE)]
+def pairs(candidates: dict[str, Candidate]) -> list[tuple[str, str]]:
+    """Who is compared with whom: all but the free ones with each of these, and with the merged model.
+
+    What align made is compared with what train had made, in the place of that with the merged model.
+    """
+    free = [name for name, candidate in candidates.items() if candidate.is_free]
+    others = [name for name in candidates if name not in free]
+    steps = [("adapter", BEFORE)] if BEFORE in candidates else []
+    against = [(name, one) for name in others for one in free]
+    return against + steps + [(name, REFERENCE) for name in others if name not in (BEFORE, REFERENCE)]
 
 
 def compare_candidates(candidates: dict[str, Candidate], level: float, resamples: int) -> list[Comparison]:
     """Every pair by every metric; `p_adjusted` holds over all metrics of a pair (Holm)."""
     comparisons = []
-    for name, against in pairs(list(candidates)):
+    for name, against in counting("decide: compared", pairs(candidates), "pairs"):
         family: list[Comparison] = []
         for metric, better in candidates[name].better.items():
-            one, two = candidates[name].goodness(metric), candidates[against].goodness(metric)
             family.append(
                 {"candidate": name, "against": against, "metric": metric, "better": better}
-                | _compare_scores(one, two, level, resamples)
+                | _compare_scores(candidates[name].scored(metric), candidates[against].scored(metric), level, resamples)
             )
         for comparison, p in zip(family, holm([comparison["p"] for comparison in family]), strict=True):
             comparison["p_adjusted"] = p
@@ -42,15 +50,16 @@ def compare_slices(
     candidates: dict[str, Candidate], name: str, metric: str, level: float, resamples: int
 ) -> list[Comparison]:
     """The candidate `name` against the base in each slice; p adjusted over the slices (Holm)."""
-    one, two = candidates[name].goodness(metric), candidates["base"].goodness(metric)
-    comparisons = []
+    one, two = candidates[name].scored(metric), candidates["base"].scored(metric)
+    comparisons: list[Comparison] = []
     for dimension, values in candidates["base"].scores["slices"].items():
         labels = np.array(candidates["base"].columns[dimension], object)
         for value in values:
-            rows = (labels == value) & ~np.isnan(one) & ~np.isnan(two)
+            rows = (labels == value) & ~np.isnan(one.values) & ~np.isnan(two.values)
             if rows.any():
                 comparisons.append(
-                    {"slice": f"{dimension}: {value}", **_compare_scores(one[rows], two[rows], level, resamples)}
+                    {"slice": f"{dimension}: {value}", "better": candidates[name].better[metric]}
+                    | _compare_scores(one.at(rows), two.at(rows), level, resamples)
                 )
     for comparison, p in zip(comparisons, holm([comparison["p"] for comparison in comparisons]), strict=True):
         comparison["p_adjusted"] = p
@@ -86,21 +95,31 @@ def compare_with_best(candidate: Candidate, best: Path, metric: str, level: floa
     if not best.is_file():
         return None
     table = pq.read_table(best).to_pydict()
-    if metric not in table:
+    classes = candidate.scores["metrics"][metric].get("classes")
+    if not {metric, *(class_columns(classes) if classes else ())} <= set(table):
         return None
-    earlier = dict(zip(table["id"], table[metric], strict=True))
-    mine = dict(zip(candidate.columns["id"], candidate.goodness(metric), strict=True))
-    shared = [row for row in mine if earlier.get(row) is not None and not np.isnan(mine[row])]
-    if not shared:
+    earlier = scored_rows(table, np.array(table[metric], float), classes)
+    mine = {row: at for at, row in enumerate(candidate.columns["id"])}
+    pairs = [(mine[row], at) for at, row in enumerate(table["id"]) if row in mine]
+    if not pairs:
         return None
-    one, two = [mine[row] for row in shared], [earlier[row] for row in shared]
-    return {"candidate": candidate.name, "against": "best", "metric": metric, **compare(one, two, level, resamples)}
+    rows, others = (list(part) for part in zip(*pairs, strict=True))
+    result = _compare_scores(candidate.scored(metric).at(rows), earlier.at(others), level, resamples)
+    names = {"candidate": candidate.name, "against": "best", "metric": metric, "better": candidate.better[metric]}
+    return {**names, **result} if result else None
 
 
-def _compare_scores(one: Any, two: Any, level: float, resamples: int) -> Comparison:
-    """Rows that only one of them could be asked count by the loss of none: they are left out, and counted."""
-    both = ~(np.isnan(one) | np.isnan(two))
-    return {**compare(one[both], two[both], level, resamples), "left_out": int((~both).sum())}
+def _compare_scores(one: Scored, two: Scored, level: float, resamples: int) -> Comparison:
+    """Rows that only one of them could be asked count by the loss of none: they are left out, and counted. Nothing
+    where no row is left."""
+    both = ~(np.isnan(one.values) | np.isnan(two.values))
+    if not both.any():
+        return {}
+    one, two, left_out = one.at(both), two.at(both), int((~both).sum())
+    if one.classes and two.classes:
+        truth, mine, theirs, classes = numbered(*one.classes, two.classes[1])
+        return {**compare_macro_f1(truth, mine, theirs, classes, level, resamples), "left_out": left_out}
+    return {**compare(one.values, two.values, level, resamples), "left_out": left_out}
 
 
 def _by_number(candidate: Candidate, task: str, metric: str) -> dict[int, float]:

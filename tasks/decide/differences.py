@@ -5,35 +5,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tasks.core.errors import InputError
+from tasks.core.numbers import counted, shown
 from tasks.core.reporting import guarded
-from tasks.rows.columns import RESERVED
+from tasks.statistics.effect import effect
+from tasks.statistics.intervals import perplexity, weights
 from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import compare
 
 
 def differences(first: Path, second: Path, most: int) -> Iterator[str]:
     """Lines for a person: each metric compared on the rows that both have, then up to `most` rows that differ."""
-    one, two = _rows(first), _rows(second)
+    (one, scores), (two, others) = _rows(first), _rows(second)
     shared = [row for row in one if row in two]
     if not shared:
         raise InputError("the two runs were asked no row in common, so their answers cannot be compared.")
     alone = f"{len(one) - len(shared)} in the first alone, {len(two) - len(shared)} in the second alone"
     yield f"  {len(shared)} in both, {alone}"
-    metrics = [name for name in one[shared[0]] if name in two[shared[0]] and _is_score(name)]
+    metrics = [name for name in scores if name in others]
     for metric in metrics:
         both = [row for row in shared if one[row][metric] is not None and two[row][metric] is not None]
         if both:
-            diff = compare([two[row][metric] for row in both], [one[row][metric] for row in both])
-            yield (
-                f"  {metric}: {diff['difference']:+.4f} (95 % interval {diff['low']:+.4f} to {diff['high']:+.4f}, "
-                f"{describe_p_value(diff['p'])}); {diff['wins']} rows higher, {diff['losses']} lower, "
-                f"{diff['ties']} level"
-            )
+            yield f"  {metric}: {_compared(metric, [one[row] for row in both], [two[row] for row in both])}"
     unlike = [row for row in shared if one[row]["output"] != two[row]["output"]]
-    yield f"  {len(unlike)} answers differ"
+    yield f"  {counted(len(unlike), 'answers')} {'differs' if len(unlike) == 1 else 'differ'}"
     unlike.sort(
-        key=lambda row: tuple(two[row][metric] - one[row][metric] for metric in metrics if _known(one, two, row))
+        key=lambda row: tuple(
+            two[row][metric] - one[row][metric] for metric in metrics if _known(one, two, row, scores, others)
+        )
     )
     for row in unlike[:most]:
         yield f"  {row}"
@@ -42,20 +43,40 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
         yield f"    second     {_line(two[row]['output'])}"
 
 
-def _rows(file: Path) -> dict[str, dict[str, Any]]:
+def _compared(metric: str, one: list[dict[str, Any]], two: list[dict[str, Any]]) -> str:
+    """The same rows of both runs by `metric`; of losses, which have their tokens beside them, the perplexities."""
+    scores = [[row[metric] for row in rows] for rows in (one, two)]
+    tokens = [row[f"{metric}_tokens"] for row in one if row.get(f"{metric}_tokens") is not None]
+    is_loss = len(tokens) == len(one) and sum(tokens) > 0
+    if not is_loss:
+        result = {"better": "higher"} | compare(scores[1], scores[0])
+        change, more, less, start = effect(result), "higher", "lower", ""
+    else:
+        goodness = [-np.array(losses, float) * weights(tokens) for losses in scores]
+        result = {"better": "lower"} | compare(goodness[1], goodness[0])
+        change, more, less = effect(result), "lower", "higher"
+        values = [shown(perplexity(losses, tokens)["value"]) for losses in scores]
+        start = f"{values[0]} -> {values[1]}, "
+    return (
+        f"{start}{change.value} (95 % interval {change.low} to {change.high}, {describe_p_value(result['p'])}); "
+        f"{counted(result['wins'], 'rows')} {more}, {result['losses']:,} {less}, {result['ties']:,} level"
+    )
+
+
+def _rows(file: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Rows by id, and the columns that are scores: numbers that are no counts."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not file.is_file():
         raise InputError(f"{file}: no such file; run the stage evaluate first.")
-    return {row["id"]: row for row in pq.read_table(file).to_pylist()}
+    table = pq.read_table(file)
+    scores = [column.name for column in table.schema if pa.types.is_floating(column.type)]
+    return {row["id"]: row for row in table.to_pylist()}, scores
 
 
-def _is_score(name: str) -> bool:
-    return name not in RESERVED and not name.endswith("_tokens")
-
-
-def _known(one: dict[str, Any], two: dict[str, Any], row: str) -> bool:
-    return all(value is not None for run in (one, two) for name, value in run[row].items() if _is_score(name))
+def _known(one: dict[str, Any], two: dict[str, Any], row: str, scores: list[str], others: list[str]) -> bool:
+    return all(run[row][name] is not None for run, names in ((one, scores), (two, others)) for name in names)
 
 
 def _line(text: str) -> str:

@@ -9,11 +9,15 @@ import numpy as np
 
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
+from tasks.rows.columns import class_columns
 
 Score = dict[str, Any]
 
 FREE = ("base", "base_system", "base_few_shot")
-"""What is to be had without tuning."""
+"""What is to be had without tuning, in every run; further baselines are as the settings list them."""
+
+BEFORE = "trained"
+"""What train made, before align; evaluated where align is on."""
 
 TUNED = ("adapter", "merged")
 
@@ -33,6 +37,11 @@ class Candidate:
     """samples.parquet."""
 
     @property
+    def is_free(self) -> bool:
+        """Whether it is to be had without tuning."""
+        return bool(self.scores["kind"] == "free")
+
+    @property
     def better(self) -> dict[str, str]:
         """`higher` or `lower` by metric, in the order of evaluate.metrics."""
         names = [name for name in self.columns if name in self.scores["metrics"]]
@@ -49,6 +58,32 @@ class Candidate:
         tokens = np.array(self.columns[f"{metric}_tokens"], float)
         return -values * tokens / tokens[tokens > 0].mean()
 
+    def scored(self, metric: str) -> "Scored":
+        """Its rows by `metric`, to be compared with another's."""
+        return scored_rows(self.columns, self.goodness(metric), self.scores["metrics"][metric].get("classes"))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Rows by one metric."""
+
+    values: Any
+    """More being better; `nan` for a row that was not asked."""
+    classes: tuple[Any, Any] | None
+    """For a score of classes, which is no mean over rows: the classes of each reference and answer (or None)."""
+
+    def at(self, rows: Any) -> "Scored":
+        """Some of the rows, by their indices or a mask."""
+        return Scored(self.values[rows], self.classes and (self.classes[0][rows], self.classes[1][rows]))
+
+
+def scored_rows(columns: dict[str, list[Any]], goodness: Any, classes: str | None) -> Scored:
+    """`classes`: the metric whose columns have the classes of the rows, for a score of classes."""
+    if classes is None:
+        return Scored(goodness, None)
+    truth, answers = (np.array(columns[name], object) for name in class_columns(classes))
+    return Scored(goodness, (truth, answers))
+
 
 def load_candidates(paths: Paths) -> dict[str, Candidate]:
     """All candidates by name, the free ones first. Raises `InputError` where they were not asked the same rows."""
@@ -56,7 +91,7 @@ def load_candidates(paths: Paths) -> dict[str, Candidate]:
     names = sorted(folder_of.name for folder_of in folder.glob("[!.]*") if (folder_of / "scores.json").is_file())
     if missing := [name for name in (*FREE, *TUNED) if name not in names]:
         raise InputError(f"{folder}: no scores of {', '.join(missing)}; run the stage evaluate first.")
-    first = [*FREE, *TUNED]
+    first = [*FREE, *([BEFORE] if BEFORE in names else []), *TUNED]
     by_name = {
         name: _candidate(name, folder / name) for name in [*first, *(name for name in names if name not in first)]
     }

@@ -1,6 +1,7 @@
 """What must not be before anything is decided: whatever the scores say, a run with one of these is not promoted."""
 
 from tasks.core.files import read_json
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.decide.comparisons import Comparison
 from tasks.decide.evidence import Candidate
@@ -15,15 +16,16 @@ def failed_gates(paths: Paths, candidates: dict[str, Candidate], benchmarks: lis
 
 
 def _before(paths: Paths) -> list[str]:
-    """What the stages clean and template left."""
+    """What the stages clean and template left. Rows that left as the settings allow (a loss, a length, a filter, a
+    sample) were asked to: more of them would have stopped the stage."""
     sentences = []
     ledger = read_json(paths.ledger, "clean")
     lost = ledger["in"] - sum(ledger["out"].values()) - sum(ledger["left"].values())
     if lost:
-        sentences.append(f"clean lost {lost} rows without a reason")
+        sentences.append(f"clean lost {counted(lost, 'rows')} without a reason")
     for split, split_audit in read_json(paths.audit, "template").get("splits", {}).items():
-        errors = [finding for finding in split_audit["findings"] if finding["severity"] == "error"]
-        sentences += [f"template, {split}: {finding['rows']} rows: {finding['check']}" for finding in errors]
+        errors = split_audit["trained_errors"]
+        sentences += [f"template, {split}: {counted(rows, 'rows')}: {check}" for check, rows in errors.items()]
     return sentences
 
 
@@ -36,7 +38,8 @@ def _other_prompts(candidates: dict[str, Candidate], benchmarks: list[Comparison
         other = sum(one != two for one, two in pairs if one is not None and two is not None)
         if other and candidate.scores["kind"] in SAME:
             sentences.append(
-                f"{name} was asked {other} of {len(prompts)} rows in other words than base; evaluate both again"
+                f"{name} was asked {other:,} of {counted(len(prompts), 'rows')} in other words than base; evaluate "
+                "both again"
             )
     tasks = sorted({benchmark["task"] for benchmark in benchmarks if not benchmark["same"]})
     return sentences + [

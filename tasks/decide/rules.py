@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.core.errors import SettingsError
+from tasks.core.numbers import counted, shown
 from tasks.core.settings import hint
 from tasks.decide.comparisons import REFERENCE, Comparison
-from tasks.decide.evidence import FREE, Candidate
+from tasks.decide.evidence import BEFORE, Candidate
 from tasks.decide.settings import Settings
+from tasks.statistics.effect import amount, effect, is_ratio
 from tasks.statistics.p_value import describe_p_value
 from tasks.statistics.paired import rows_needed
+from tasks.statistics.power import rows_for_mcnemar
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ def verdicts(
         for comparison in comparisons
         if comparison["metric"] == metric
     }
-    results = [_gain(settings, metric, of[settings.candidate, free]) for free in FREE]
+    free = [name for name, candidate in candidates.items() if candidate.is_free]
+    results = [_gain(settings, metric, of[settings.candidate, name]) for name in free]
+    if step := of.get(("adapter", BEFORE)):
+        results.append(_alignment(metric, step))
     quantised = [
         comparison
         for (name, against), comparison in of.items()
@@ -60,9 +66,9 @@ def verdicts(
 
 def deciding_metric(settings: Settings, candidates: dict[str, Candidate]) -> str:
     """The metric that decides; raises `SettingsError` where candidate or metric are unknown."""
-    known = [name for name in candidates if name not in FREE]
+    known = [name for name, candidate in candidates.items() if not candidate.is_free]
     if settings.candidate not in known:
-        why = "the base is what is to be beaten" if settings.candidate in FREE else "not evaluated"
+        why = "the base is what is to be beaten" if settings.candidate in candidates else "not evaluated"
         raise SettingsError(f"decide.candidate = {settings.candidate!r}: {why}; {hint(settings.candidate, known)}")
     metrics = list(candidates["base"].better)
     if settings.metric is not None and settings.metric not in metrics:
@@ -76,20 +82,51 @@ def _gain(settings: Settings, metric: str, result: Comparison) -> Verdict:
     passed = (
         result["difference"] >= settings.gain and result["difference"] > 0 and result["p_adjusted"] < settings.level
     )
+    measured, least = effect(result), "at most" if is_ratio(result) else "at least"
     says = (
-        f"{settings.candidate} against {result['against']}: {result['difference']:+.4f} in {metric} (95 % interval "
-        f"{result['low']:.4f} to {result['high']:.4f}, {describe_p_value(result['p_adjusted'])} over all metrics); "
-        f"wanted: at least {settings.gain:g} with p below {settings.level:g}"
+        f"{settings.candidate} against {result['against']}: {measured.value} in {metric} (95 % interval "
+        f"{measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics); "
+        f"wanted: {least} {amount(settings.gain, result)} with p below {shown(settings.level)}"
     )
-    if result["difference"] < settings.gain:
-        says += f", {settings.gain - result['difference']:.4f} more"
+    if result["difference"] < settings.gain and not is_ratio(result):
+        says += f", {shown(settings.gain - result['difference'])} more"
     if not passed and result["p_adjusted"] >= settings.level:
-        needed = rows_needed(result["spread"], settings.detect, settings.level)
-        says += (
-            f"; {result['n']} rows show a difference of {result['detectable']:.4f} or more, and one of "
-            f"{settings.detect:g} would take {needed:,}"
-        )
+        says += f"; {_reach(settings, result)}"
     return Verdict(f"gain over {result['against']}", passed, result["difference"], settings.gain, says)
+
+
+def _reach(settings: Settings, result: Comparison) -> str:
+    """What so many rows can tell, and how many would tell a difference of `decide.detect`."""
+    n, detect = result["n"], f"a difference of {amount(settings.detect, result)}"
+    if not result["differ"]:
+        most = result["differ_at_most"]
+        says = f"not one of {n:,} rows differs, so at most {100 * most:.1f} % of all rows do (95 % certain)"
+        if result["better"] == "lower":
+            return says
+        supposed = max(most, min(1, settings.detect))
+        rows = rows_for_mcnemar(settings.detect, supposed, settings.level)
+        return f"{says}; {detect} would take {rows:,} rows if {100 * supposed:.1f} % of them differed"
+    shows = f"{n:,} rows are too few to show any difference"
+    if result["detectable"] is not None:
+        shows = f"{counted(n, 'rows')} show a difference of {amount(result['detectable'], result)} or more"
+    if not result["binary"]:
+        return f"{shows}, and {detect} would take {rows_needed(result['spread'], settings.detect, settings.level):,}"
+    differ = result["differ"]
+    share = max(differ / n, min(1, settings.detect))
+    rows = rows_for_mcnemar(settings.detect, share, settings.level)
+    return f"{shows}, and {detect} would take {rows:,} if {100 * share:.1f} % of them differ ({differ} of {n:,} do)"
+
+
+def _alignment(metric: str, result: Comparison) -> Verdict:
+    """What align made of what train had made; for the reader, since the gain over the base decides."""
+    difference, measured = result["difference"], effect(result)
+    sure = "" if result["low"] > 0 or result["high"] < 0 else "; it may be chance"
+    says = (
+        f"not judged, but told: what align made against what train had made, {measured.value} in {metric} (95 % "
+        f"interval {measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all "
+        f"metrics){sure}"
+    )
+    return Verdict("alignment", None, difference, None, says)
 
 
 def _worst(rule: str, limit: float | None, comparisons: list[Comparison], against: str, none: str) -> Verdict:
@@ -99,13 +136,18 @@ def _worst(rule: str, limit: float | None, comparisons: list[Comparison], agains
     worst = min(comparisons, key=lambda one: one["difference"])
     loss = round(-worst["difference"], 4)
     name = worst.get("candidate") or f"{worst['task']} ({worst['metric']})"
-    what = f"{name} loses {loss:.4f} against {worst['against'] if against == 'against' else 'the base'}"
+    whom = worst["against"] if against == "against" else "the base"
+    measured, interval = effect(worst), "(95 % interval of the difference {} to {})"
+    what = f"{name} loses {shown(loss)} against {whom}"
+    if is_ratio(worst):
+        what, interval = f"perplexity of {name} against {whom}: {measured.value}", "(95 % interval {} to {})"
     what = what if loss > 0 else f"{name} loses nothing"
-    interval = f"(95 % interval of the difference {worst['low']:.4f} to {worst['high']:.4f})"
+    interval = interval.format(measured.low, measured.high)
     if limit is None:
         return Verdict(rule, None, loss, None, f"not judged, as the limit is null: {what} {interval}")
-    says = f"{what} {interval}; allowed: {limit:g}"
-    return Verdict(rule, loss <= limit, loss, limit, says if loss <= limit else f"{says}, {loss - limit:.4f} too much")
+    says = f"{what} {interval}; allowed: {amount(-limit if is_ratio(worst) else limit, worst)}"
+    excess = "" if loss <= limit or is_ratio(worst) else f", {shown(loss - limit)} too much"
+    return Verdict(rule, loss <= limit, loss, limit, f"{says}{excess}")
 
 
 def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:
@@ -114,19 +156,19 @@ def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:
         says = "not judged: no judge was asked of it (judge.candidates)"
         return Verdict("judged", None if limit is None else False, None, limit, says)
     says = (
-        f"{result['judge']} gives it {result['value']:.4f} of the points against {result['against']} (95 % interval "
-        f"{result['low']:.4f} to {result['high']:.4f})"
+        f"{result['judge']} gives it {shown(result['value'])} of the points against {result['against']} (95 % interval "
+        f"{shown(result['low'])} to {shown(result['high'])})"
     )
     if limit is None:
         return Verdict("judged", None, result["value"], None, f"not judged, as the limit is null: {says}")
     passed = result["value"] >= limit
-    says = f"{says}; wanted: {limit:g}"
+    says = f"{says}; wanted: {shown(limit)}"
     return Verdict(
         "judged",
         passed,
         result["value"],
         limit,
-        says if passed else f"{says}, {limit - result['value']:.4f} more",
+        says if passed else f"{says}, {shown(limit - result['value'])} more",
     )
 
 

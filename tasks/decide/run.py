@@ -3,7 +3,7 @@
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
 from tasks.decide.comparisons import compare_benchmarks, compare_candidates, compare_slices, compare_with_best
-from tasks.decide.evidence import FREE, load_candidates, load_judgements
+from tasks.decide.evidence import load_candidates, load_judgements
 from tasks.decide.gates import failed_gates
 from tasks.decide.rules import as_json, deciding_metric, verdicts
 from tasks.decide.settings import Settings
@@ -27,7 +27,9 @@ def decide(settings: Settings, paths: Paths) -> None:
     )
     failed = [verdict for verdict in results if verdict.passed is False]
     passed = not failed
-    reason = "; ".join(verdict.says for verdict in (failed or results[: len(FREE)])) + "."
+    reason = (
+        "; ".join(verdict.says for verdict in (failed or results[: sum(one.is_free for one in by_name.values())])) + "."
+    )
     main = next(
         comparison
         for comparison in comparisons
@@ -50,7 +52,7 @@ def decide(settings: Settings, paths: Paths) -> None:
             "reason": reason,
             "candidate": chosen.name,
             "metric": metric,
-            **{key: score[key] for key in ("value", "low", "high", "n")},
+            **{key: score[key] for key in ("value", "low", "high", "n", "better")},
             "gain": main["difference"],
             "p": main["p_adjusted"],
             "rules": {verdict.rule: as_json(verdict) for verdict in results},

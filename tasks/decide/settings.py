@@ -19,7 +19,7 @@ class Settings(Section):
     """Name of the metric that decides; null: the first of evaluate.metrics."""
     gain: Share = 0.0
     """How much better than the base, asked in each way, it must be at least, in the metric's unit (1 is all rows; nats
-    a token for perplexity)."""
+    a token for perplexity, which is shown as a ratio: 0.05 asks for a perplexity of at most e^-0.05 = 0.951 of its)."""
     level: float = Field(0.05, gt=0, lt=1)
     """Probability of chance, adjusted for the number of metrics, below which a gain counts as one."""
     detect: float = Field(0.05, gt=0)

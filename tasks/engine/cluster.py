@@ -5,8 +5,8 @@ The code of `tasks` and what the work needs travel through Ray. A node that dies
 another one does again.
 """
 
+import asyncio
 import hashlib
-import importlib.metadata
 import os
 import pickle
 from collections import deque
@@ -19,7 +19,9 @@ from typing import Any, TypeVar
 from tasks.core.errors import MachineError
 from tasks.core.fixed import FIXED
 from tasks.core.imports import torch_is_hidden, without_torch
-from tasks.core.paths import PATHS, Paths
+from tasks.core.paths import Paths
+from tasks.engine import versions
+from tasks.engine.keys import without_keys
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,10 +52,11 @@ class Cluster:
 
     remote = True
 
-    def __init__(self, versions: dict[str, str]) -> None:
-        """`versions`: of every distribution that has to be the same on the nodes."""
-        self._versions = versions
+    def __init__(self, wanted: dict[str, str]) -> None:
+        """`wanted`: the version of every distribution that has to be the same on the nodes."""
+        self._wanted = wanted
         self._sent: tuple[Any, str, Any] = (None, "", None)
+        self._tasks: dict[tuple[int, int], Any] = {}
         self.items = 0
         """Items that were sent to nodes so far."""
 
@@ -62,6 +65,13 @@ class Cluster:
         """Cores of all nodes, at this moment."""
         return int(_resources().get("CPU", 0))
 
+    @property
+    def address(self) -> str:
+        """Where other processes of this machine find it."""
+        import ray
+
+        return str(ray.get_runtime_context().gcs_address)
+
     def ordered(
         self, work: Callable[[Item], Result], items: Iterable[Item], *, cores: int = 1, card: bool = False
     ) -> Iterator[Result]:
@@ -69,8 +79,8 @@ class Cluster:
         import ray
 
         name, stored = self._send(work)
-        cards = 1 if card and _resources().get("GPU") else 0
-        do = ray.remote(num_cpus=cores, num_gpus=cards, max_retries=RETRIES)(_do)
+        cores, cards = _available(cores, card=card)
+        do = self._task(cores, cards)
         waiting: deque[Any] = deque()
         try:
             for item in items:
@@ -84,6 +94,30 @@ class Cluster:
             for left in waiting:
                 ray.cancel(left, force=True)
 
+    async def awaited(
+        self, work: Callable[[Item], Result], item: Item, *, cores: int = 1, card: bool = False
+    ) -> Result:
+        """What `work` makes of one item, or raises; any number of them may be waited for at once. See `ordered`."""
+        import ray
+
+        name, stored = self._send(work)
+        self.items += 1
+        reference = self._task(*_available(cores, card=card)).remote(name, [stored], item)
+        try:
+            await asyncio.wait([asyncio.wrap_future(reference.future())])
+        except asyncio.CancelledError:
+            ray.cancel(reference, force=True)
+            raise
+        return _result(reference)  # type: ignore[no-any-return]
+
+    def _task(self, cores: int, cards: int) -> Any:
+        """What Ray starts for an item; made once, as Ray sends each one to the nodes that is new to it."""
+        import ray
+
+        if (cores, cards) not in self._tasks:
+            self._tasks[cores, cards] = ray.remote(num_cpus=cores, num_gpus=cards, max_retries=RETRIES)(_do)
+        return self._tasks[cores, cards]
+
     def _send(self, work: Callable[[Any], Any]) -> tuple[str, Any]:
         """The work's hash, and where nodes get it from; the same work is sent once."""
         import ray
@@ -93,7 +127,7 @@ class Cluster:
         if sent is not work:
             pickled = cloudpickle.dumps(work)
             name = hashlib.sha256(pickled).hexdigest()
-            stored = ray.put((torch_is_hidden(), self._versions, pickled))
+            stored = ray.put((torch_is_hidden(), self._wanted, pickled))
             self._sent = (work, name, stored)
         return name, stored
 
@@ -101,8 +135,15 @@ class Cluster:
 def _resources() -> dict[str, float]:
     import ray
 
-    resources: dict[str, float] = ray.cluster_resources()
-    return resources
+    return dict(ray.cluster_resources())
+
+
+def _available(cores: int, *, card: bool) -> tuple[int, int]:
+    """Cores and cards that a task takes: no more cores than the largest node has, or it would wait for ever."""
+    import ray
+
+    largest = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+    return max(1, min(cores, int(largest))), int(card and bool(_resources().get("GPU")))
 
 
 def _at_once(cores: int, cards: int) -> int:
@@ -116,7 +157,8 @@ def _at_once(cores: int, cards: int) -> int:
 def connected(address: str | None, paths: Paths) -> Iterator[Cluster]:
     """Connect to the cluster at `address`, or start one of this machine alone that ends with the block.
 
-    Raises `MachineError` where there is none, or it has no cores.
+    Within such a block, a process has the same connection again. No process that starts here has a key of a service in
+    its environment. Raises `MachineError` where there is no cluster, or it has no cores.
     """
     os.environ.update(ENVIRONMENT)
     if address is None or address.rpartition(":")[0] in LOOPBACK:
@@ -125,19 +167,25 @@ def connected(address: str | None, paths: Paths) -> Iterator[Cluster]:
 
     import ray
 
+    if ray.is_initialized():
+        yield Cluster(versions.locked(paths))
+        return
     folder = _folder() if address is None else None
     own: dict[str, Any] = {"include_dashboard": False, "_temp_dir": str(folder)} if folder else {"address": address}
     code = {"py_modules": [str(Path(__file__).parents[1])], "env_vars": {**FIXED, **ENVIRONMENT}}
     try:
         try:
-            ray.init(**own, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True)
+            with without_keys(paths):
+                ray.init(
+                    **own, runtime_env=code, log_to_driver=False, logging_level=logging.ERROR, configure_logging=True
+                )
         except Exception as error:  # ConnectionError, RuntimeError, ValueError, and what gRPC raises
             reason = " ".join(str(error).split())[:300]
             raise MachineError(
                 f"machine.engine: Ray does not start, or no cluster is at machine.address ({reason}); see that the "
                 "cluster runs, with the same versions of Python and Ray, or set machine.engine=local."
             ) from None
-        cluster = Cluster(_versions(_locked(paths)))
+        cluster = Cluster(versions.locked(paths))
         if not cluster.places:
             raise MachineError("machine.engine: no node of the Ray cluster has a core to work on; add a node to it.")
         yield cluster
@@ -159,22 +207,6 @@ def _folder() -> Path:
     return link
 
 
-def _locked(paths: Paths) -> list[str]:
-    """The distributions that requirements.lock names."""
-    if not paths.requirements.is_file():
-        return []
-    lines = paths.requirements.read_text(encoding="utf-8").splitlines()
-    return [line.split("==")[0] for line in lines if "==" in line and not line.startswith("#")]
-
-
-def _versions(names: Iterable[str]) -> dict[str, str]:
-    versions = {}
-    for name in names:
-        with suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name).split("+")[0]
-    return versions
-
-
 def _do(name: str, stored: list[Any], item: Any) -> tuple[bool, Any]:
     """In a worker: the work's result, or what it raised, which is no fault of the node."""
     try:
@@ -193,25 +225,14 @@ def _work(name: str, stored: list[Any]) -> Callable[[Any], Any]:
         import ray
         from ray import cloudpickle
 
-        hidden, versions, pickled = ray.get(stored[0])
+        hidden, wanted, pickled = ray.get(stored[0])
         if hidden:
             without_torch()
-        _check(versions)
+        versions.check(wanted)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         _works.clear()  # of an earlier stage of the same process: a tokenizer, or a model
         _works[name] = cloudpickle.loads(pickled)
     return _works[name]
-
-
-def _check(versions: dict[str, str]) -> None:
-    """Raise `MachineError` where this node has other versions than who asks."""
-    here = _versions(versions)
-    if other := sorted(name for name, version in versions.items() if here.get(name) != version):
-        shown = ", ".join(f"{name} {here.get(name, 'missing')} for {versions[name]}" for name in other[:5])
-        raise MachineError(
-            f"machine.engine: a node of the Ray cluster has other versions than this machine ({shown}), and results "
-            f"would differ; make its image or environment from the same {PATHS.requirements}."
-        )
 
 
 def _result(reference: Any) -> Any:

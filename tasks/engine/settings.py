@@ -19,9 +19,9 @@ class Machine(Settings):
     price: Annotated[float, Field(ge=0)] = 0.0
     """Of an hour, in any currency, for what training will cost and did; 0: cost is not told."""
     engine: Literal["local", "ray"] = "local"
-    """What carries out the work of clean, template, evaluate, and the reading of documents in generate: `local`,
-    processes on all cores of this machine; `ray`, tasks on all nodes of a Ray cluster (`pip install 'temper[ray]'`).
-    Results are the same. Requests to teachers and judges are sent by one process with either."""
+    """What carries out the work of clean, template, evaluate, the reading of documents in generate, and the answers of
+    teachers and judges of the kind local: `local`, processes on all cores of this machine; `ray`, tasks on all nodes of
+    a Ray cluster (`pip install 'temper[ray]'`). Results are the same. Servers are asked by one process with either."""
     address: Annotated[str, Field(pattern=HOST)] | None = None
     """With `engine: ray`, host and port of the cluster's head, such as 10.0.0.5:6379; null: a cluster of this machine
     alone, which starts with the stage and ends with it."""

@@ -6,8 +6,8 @@ from typing import Any
 from tasks.chat.stops import setting, stop_ids
 from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
-from tasks.core.settings import hint
-from tasks.evaluate.settings import BASES, KNOWN, Settings
+from tasks.core.settings import hint, read
+from tasks.evaluate.settings import BASES, KNOWN, RETRIEVED, TUNED, Settings
 from tasks.models.adapter_files import adapter_config
 from tasks.models.foreign import foreign
 from tasks.models.gguf.whole import check_whole
@@ -18,7 +18,7 @@ from tasks.named.names import inside
 
 def check(candidate: str, settings: Settings, paths: Paths) -> None:
     """Raise `SettingsError` for a name that is neither known, nor in the settings, nor a folder in data/quantized."""
-    known = [*KNOWN, *settings.models, *settings.hosted]
+    known = [*KNOWN, *RETRIEVED, *settings.models, *settings.hosted, *settings.documents, *settings.prompts]
     if candidate in known or (candidate and paths.quantized(candidate).is_dir()):
         return
     quantized = sorted(folder.name for folder in paths.quantized("").glob("[!.]*") if folder.is_dir())
@@ -30,24 +30,39 @@ def check(candidate: str, settings: Settings, paths: Paths) -> None:
 
 def kind(candidate: str, settings: Settings) -> str:
     """`free` (no tuning), `tuned`, `quantised`, or `other` for a model to compare with."""
-    if candidate in KNOWN:
-        return "free" if candidate in BASES else "tuned"
+    if candidate in KNOWN or is_base(candidate, settings):
+        return "free" if is_base(candidate, settings) else "tuned"
+    if candidate in RETRIEVED:
+        return "other"
     return "other" if candidate in settings.models or candidate in settings.hosted else "quantised"
+
+
+def is_apart(candidate: str, paths: Paths) -> bool:
+    """Whether `candidate` is a model of its own: `trained` is one where train made a model and align another of it."""
+    if candidate != "trained":
+        return True
+    objective = (read(paths.params, "safe").get("align") or {}).get("objective", "off")
+    return objective not in ("off", "reward") and (paths.fitted / "training.json").is_file()
+
+
+def is_base(candidate: str, settings: Settings) -> bool:
+    """Whether it is the base model, however it is asked."""
+    asked = (*BASES, *settings.documents, *settings.prompts)
+    return candidate in asked or RETRIEVED.get(candidate) == "base"
 
 
 def folders(candidate: str, settings: Settings, paths: Paths) -> list[Path]:
     """The folders that a candidate's answers come from, its tokenizer's last."""
     tokenizer_folder = paths.tokenizer
-    if candidate in BASES:
+    if is_base(candidate, settings):
         return [base_folder(paths), tokenizer_folder]
-    if candidate == "adapter":
-        whole_model = not (paths.trained / "adapter_config.json").is_file()
-        if whole_model and not (paths.trained / "config.json").is_file():
-            raise InputError(f"{paths.trained}: neither an adapter nor a model; run the stage train first.")
-        return (
-            [paths.trained, tokenizer_folder] if whole_model else [base_folder(paths), paths.trained, tokenizer_folder]
-        )
-    if candidate == "merged":
+    if candidate in TUNED:
+        tuned = paths.fitted if candidate == "trained" else paths.trained
+        whole_model = not (tuned / "adapter_config.json").is_file()
+        if whole_model and not (tuned / "config.json").is_file():
+            raise InputError(f"{tuned}: neither an adapter nor a model; run the stage train first.")
+        return [tuned, tokenizer_folder] if whole_model else [base_folder(paths), tuned, tokenizer_folder]
+    if RETRIEVED.get(candidate, candidate) == "merged":
         return [paths.merged, tokenizer_folder]
     if candidate in settings.models:
         folder = inside(paths.root, settings.models[candidate], f"evaluate.models.{candidate}")
@@ -90,7 +105,7 @@ def load(candidate: str, settings: Settings, every: list[Path], tokenizer: Any) 
         model = LlamaCpp(file)
     else:
         model = load_model(first, device=device)
-    if candidate in (*BASES, "adapter"):
+    if is_base(candidate, settings) or candidate in TUNED:
         grow(model, tokenizer)
     if len(more) > 1:
         from peft import PeftModel

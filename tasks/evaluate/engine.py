@@ -8,7 +8,7 @@ Shapes: `B` rows of a batch, `T` tokens, `V` vocabulary. Ids and masks are (B, T
 import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from transformers import StoppingCriteriaList
@@ -17,6 +17,8 @@ from tasks.chat.reasoning import Markers, ReasoningReader
 from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.evaluate.answer_store import AnswerStore
 from tasks.evaluate.batches import batches
+from tasks.evaluate.settings import Settings
+from tasks.evaluate.shared_prompt import shared_likelihoods
 from tasks.evaluate.stops import Stop, cut_at_stop
 
 Ids = list[int]
@@ -25,6 +27,9 @@ Decoded = tuple[str, int, str, str, bool, str]
 
 PROMPT_END = 32
 """Tokens at the end of a prompt in which it may open reasoning."""
+
+SHARED = 8
+"""Texts after one prompt from which on it is computed once for all of them; fewer are quicker beside other rows'."""
 
 LOGITS = 2048
 """Logits that count as one token where a batch is bounded: with 65,536 tokens they take at most half a gibibyte."""
@@ -78,6 +83,27 @@ class Engine:
         self._specials = token_pattern(special_tokens(tokenizer))
         self._trims_logits = "logits_to_keep" in inspect.signature(plain.forward).parameters
 
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        model: Any,
+        tokenizer: Any,
+        context: int,
+        store: AnswerStore,
+        carried_out: CarriedOut | None = None,
+    ) -> Self:
+        """An engine with the batches of the section `evaluate`."""
+        return cls(
+            model,
+            tokenizer,
+            context=context,
+            batch_size=settings.batch_size,
+            batch_tokens=settings.batch_tokens,
+            store=store,
+            carried_out=carried_out,
+        )
+
     def answers(
         self, prompts: list[Ids], max_new_tokens: int, report: Callable[[int], None], stops: tuple[str, ...] = ()
     ) -> list[Answer]:
@@ -118,11 +144,30 @@ class Engine:
             report(len(likelihoods))
         return [likelihoods[index] for index in range(len(pairs))]
 
+    def options(self, prompts: list[Ids], texts: list[list[Ids]], report: Callable[[int], None]) -> list[list[float]]:
+        """The log-likelihood in nats of each of the `texts` that may follow each of `prompts`, all within the context.
+
+        ((good, bad),) = engine.options([prompt], [[good_ids, bad_ids]], lambda done: None)
+        """
+        if max(map(len, texts), default=0) < SHARED:
+            pairs = [(ids, text) for ids, options in zip(prompts, texts, strict=True) for text in options]
+            scored = self.likelihoods(pairs, lambda done: report(done * len(prompts) // len(pairs)))
+            values = iter([value for value, _ in scored])
+            return [[next(values) for _ in options] for options in texts]
+        asked = [["options", [ids], options] for ids, options in zip(prompts, texts, strict=True)]
+        likelihoods: list[list[float]] = []
+        for options in self.store.each(asked, self._computed):
+            likelihoods.append([float(value) for value in options])
+            report(len(likelihoods))
+        return likelihoods
+
     def compute(self, asked: list[Any]) -> list[Any]:
-        """Work on one batch, as `answers` or `likelihoods` put it."""
+        """Work on one batch, as `answers`, `likelihoods` or `options` put it."""
         kind, batch, *limits = asked
         if kind == "likelihoods":
             return self._score(batch)
+        if kind == "options":
+            return self._options(batch[0], limits[0])
         max_new_tokens, stops = limits
         return self._generate(batch, max_new_tokens, tuple(stops))
 
@@ -178,6 +223,16 @@ class Engine:
         log_likelihoods = torch.where(target_mask.bool(), log_probabilities, 0.0).sum(1)
         greedy = ((logits.argmax(2) == target) | ~target_mask.bool()).all(1)
         return list(zip(log_likelihoods.tolist(), greedy.tolist(), strict=True))
+
+    @torch.inference_mode()
+    def _options(self, prompt: Ids, texts: list[Ids]) -> list[float]:
+        longest = len(prompt) + max(map(len, texts))
+        rows = max(1, min(self._rows, self._tokens // longest))
+        limits = {"logits_to_keep": 1} if self._trims_logits else {}
+        if (shared := shared_likelihoods(self.model, prompt, texts, rows, self._pad, **limits)) is not None:
+            return shared
+        parts = (texts[start : start + rows] for start in range(0, len(texts), rows))
+        return [value for part in parts for value, _ in self._score([(prompt, text) for text in part])]
 
     def _padded(self, batch: list[Ids], longest: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and mask (B, T), padded on the left to the longest row, or to `longest` if that is more."""

@@ -6,12 +6,13 @@ from typing import Any
 from tasks.chat.reasoning import ReasoningReader
 from tasks.core.errors import InputError
 from tasks.evaluate.calls import CallReader
+from tasks.evaluate.classes import Classes
 from tasks.evaluate.engine import Answer
-from tasks.evaluate.metrics.registry import METRICS, scorer
+from tasks.evaluate.metrics.registry import scorer
 from tasks.evaluate.questions import Question, extras
 from tasks.evaluate.scores import lengths
 from tasks.evaluate.settings import Metric
-from tasks.rows.columns import RESERVED
+from tasks.rows.columns import RESERVED, class_columns
 
 Columns = dict[str, list[Any]]
 
@@ -28,13 +29,15 @@ def prediction_columns(
     scoring: Path,
     reader: ReasoningReader,
     calls: CallReader | None = None,
+    classes: dict[str, Classes] | None = None,
 ) -> Columns:
     """Columns by name, a row each in the order of the test split.
 
     id, slice, source, length (short, middle, long); prompt as asked, or None where it did not fit; reference and output
     without reasoning, and the reasoning of both; tokens of the output with its reasoning, finish (stop, length,
-    too_long, no_answer); and a column for each metric. `reader` splits the references as the answers were split, and
-    `calls` reads the calls of both (None: by the protocol of endpoints).
+    too_long, no_answer); and the columns of each metric (`Metric.columns`). `reader` splits references as the
+    answers were split, `calls` reads the calls of both (None: by the protocol of endpoints), `classes` has those of
+    each metric of classes.
     """
     calls = calls or CallReader()
     characters = [sum(len(str(turn["content"])) for turn in row["messages"][:-1]) for row in held_out]
@@ -56,10 +59,14 @@ def prediction_columns(
         "finish": [answer.finish for answer in answers],
     }
     for metric in metrics:
-        kind = METRICS[metric.kind]
-        if kind.asks == "loss":
+        if metric.asks == "loss":
             columns |= _losses(metric.column, likelihoods[metric.column])
-        elif kind.asks_likelihood:
+        elif metric.classes:
+            known = (classes or {})[metric.column]
+            chosen = likelihoods.get(metric.column)
+            outputs = [one["text"] if one else None for one in chosen] if chosen else _given(answers)
+            columns |= _classes(metric, known, held_out, outputs)
+        elif metric.asks == "choice":
             columns[metric.column] = [
                 float(likeliest is not None and likeliest["text"] == reference)
                 for likeliest, reference in zip(likelihoods[metric.column], references, strict=True)
@@ -76,17 +83,31 @@ def prediction_columns(
     return columns
 
 
-def write(file: Path, columns: Columns) -> None:
+def write(file: Path, columns: Columns, metrics: list[Metric]) -> None:
     """Write `columns` as Parquet: scores as float64, the rest as text and whole numbers."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     texts = RESERVED - {"tokens"}
+    texts |= {name for metric in metrics if metric.classes for name in class_columns(metric.column)}
     integers = {name for name in columns if name == "tokens" or name.endswith("_tokens")}
     kinds = {
         name: pa.string() if name in texts else pa.int64() if name in integers else pa.float64() for name in columns
     }
     pq.write_table(pa.table({name: pa.array(values, kinds[name]) for name, values in columns.items()}), file)
+
+
+def _given(answers: list[Answer]) -> list[str | None]:
+    return [answer.text if answer.finish not in UNANSWERED else None for answer in answers]
+
+
+def _classes(metric: Metric, known: Classes, held_out: list[dict[str, Any]], outputs: list[str | None]) -> Columns:
+    """Whether each row is right, for each score of the metric, and its class and that of the answer."""
+    named = [None if text is None else known.named(text) for text in outputs]
+    truth = [known.of_row(row) for row in held_out]
+    right = [float(one == other) for one, other in zip(truth, named, strict=True)]
+    of_reference, of_answer = class_columns(metric.column)
+    return {**dict.fromkeys(metric.scores, right), of_reference: truth, of_answer: named}
 
 
 def _losses(column: str, likelihoods: list[dict[str, Any] | None]) -> Columns:

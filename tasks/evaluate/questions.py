@@ -8,9 +8,11 @@ from typing import Any
 
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.evaluate.call_format import common_start
 from tasks.rows.canonical import Message, dialogue
+from tasks.rows.draw import Drawable, draw
 
 SPARE_TOKENS = 8
 """Tokens an answer may be longer than the longest reference, the end token included."""
@@ -28,12 +30,12 @@ class Question:
     ids: tuple[int, ...]
     """The prompt's tokens."""
     shots: int
-    """Rows of the training split that stand before it."""
+    """Rows of the training split, or passages of documents, that stand before it."""
 
 
-def rows(file: Path, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
-    """Rows of a canonical Parquet file that can be asked, at most `limit`, their dialogue under `messages`; and how
-    many others there are: texts, and answers that were judged bad.
+def rows(file: Path, *, texts: bool = False) -> tuple[list[dict[str, Any]], int]:
+    """Rows of a canonical Parquet file that can be asked, their dialogue under `messages`; and how many others there
+    are: texts, unless `texts` are wanted too, and answers that were judged bad.
 
     Raises `InputError` where none can be asked, or where a dialogue does not end with the assistant.
     """
@@ -45,16 +47,33 @@ def rows(file: Path, limit: int | None = None) -> tuple[list[dict[str, Any]], in
             f"{file}: no rows, so there is nothing to evaluate on; bring data with a test split, or raise the share of "
             f"test rows in the section clean of {PATHS.params}."
         )
-    dialogues = [{**row, "messages": messages} for row in all_rows if (messages := dialogue(row))]
+    dialogues = [
+        {**row, "messages": messages}
+        for row in all_rows
+        if (
+            messages := dialogue(row) or (texts and row.get("text") and [{"role": "assistant", "content": row["text"]}])
+        )
+    ]
     if not dialogues:
         raise InputError(
-            f"{file}: each of {len(all_rows)} rows is a text or an answer that was judged bad, so there is nothing to "
-            "ask; bring a test split with dialogues, or with pairs."
+            f"{file}: each of {counted(len(all_rows), 'rows')} is a text or an answer that was judged bad, so there is "
+            "nothing to ask; bring a test split with dialogues, or with pairs, or have evaluate.metrics ask of texts "
+            "what can be told of them, [{kind: perplexity}] alone."
         )
     for row in dialogues:
         if row["messages"][-1]["role"] != "assistant":
             raise InputError(f"{file}: the row {row['id']} does not end with a turn of the assistant to compare with.")
-    return dialogues[:limit], len(all_rows) - len(dialogues)
+    return dialogues, len(all_rows) - len(dialogues)
+
+
+def drawn_rows(dialogues: list[dict[str, Any]], limit: int | None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """At most `limit` of the rows, drawn so that they stand for all, and what is on record of it."""
+    drawable = [
+        Drawable(row["id"], str(row["messages"][-1].get("content") or ""), (row.get("slice"), row.get("source")))
+        for row in dialogues
+    ]
+    indices, record = draw(drawable, limit)
+    return [dialogues[index] for index in indices], record
 
 
 def shots(train: list[dict[str, Any]], held_out: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
@@ -86,7 +105,7 @@ def answer_room(held_out: list[dict[str, Any]], tokenizer: Any, stop_ids: set[in
     renderer = Renderer(tokenizer)
     longest = 0
     for row in held_out:
-        turn = ids(tokenizer, _turn_text(row, row["messages"][-1], renderer, tokenizer))
+        turn = ids(tokenizer, turn_text(row, row["messages"][-1], renderer, tokenizer))
         longest = max(longest, next((at for at, token in enumerate(turn) if token in stop_ids), len(turn)))
     return min(longest + SPARE_TOKENS, context // 2)
 
@@ -98,16 +117,19 @@ def build_question(
     tokenizer: Any,
     room: int,
     system_prompt: str | None = None,
+    nearest_first: bool = False,
 ) -> Question | None:
     """`row` as a question of at most `room` tokens, after as many of the rows `earlier` as fit.
 
-    Returns None where the question alone is longer than that. A system message of the row stays in front, behind the
-    system prompt `system_prompt` where there is one.
+    Those behind leave first; `nearest_first`: so that the nearest stay, and stand last, beside the question. Returns
+    None where the question alone is longer than that. A system message of the row stays in front, behind the system
+    prompt `system_prompt` where there is one.
     """
     system, turns, reference = parts(row, system_prompt)
     tools = json.loads(row["tools"]) if row.get("tools") else None
     for kept in range(len(earlier), -1, -1):
-        before = [turn for shot in earlier[:kept] for turn in shot["messages"] if turn["role"] != "system"]
+        shown = reversed(earlier[:kept]) if nearest_first else earlier[:kept]
+        before = [turn for shot in shown for turn in shot["messages"] if turn["role"] != "system"]
         text = renderer.render([*system, *before, *turns], tools, generation_prompt=True)
         prompt_ids = ids(tokenizer, text)
         if len(prompt_ids) <= room:
@@ -128,7 +150,11 @@ def continuation_ids(
     row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer: Any, question: Question, stop_ids: set[int]
 ) -> list[int]:
     """Token ids of `turn` as it follows the question in training, the token that ends it (of `stop_ids`) included."""
-    continuation = _turn_text(row, turn, renderer, tokenizer)
+    return ids_after(question, turn_text(row, turn, renderer, tokenizer), tokenizer, stop_ids)
+
+
+def ids_after(question: Question, continuation: str, tokenizer: Any, stop_ids: set[int]) -> list[int]:
+    """Token ids of a text that follows the question, up to the first token of `stop_ids`."""
     token_ids = ids(tokenizer, question.prompt + continuation)
     start = len(question.ids)
     answer_ids = token_ids[start:] if tuple(token_ids[:start]) == question.ids else ids(tokenizer, continuation)
@@ -136,7 +162,7 @@ def continuation_ids(
     return answer_ids[: end + 1]
 
 
-def _turn_text(row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer: Any) -> str:
+def turn_text(row: dict[str, Any], turn: Message, renderer: Renderer, tokenizer: Any) -> str:
     """What follows the prompt of a row in training where `turn` is its answer."""
     system, turns, _ = parts(row)
     tools = json.loads(row["tools"]) if row.get("tools") else None

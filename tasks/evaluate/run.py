@@ -1,47 +1,24 @@
 """One candidate: ask the held-out rows, score the answers, ask the benchmarks, write."""
 
 import shutil
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from tasks.chat.reasoning import ReasoningReader
-from tasks.core.errors import InputError
 from tasks.core.files import write_json, written
+from tasks.core.numbers import counted
 from tasks.core.paths import Paths
-from tasks.core.progress import reporter
-from tasks.engine.chosen import Engine as Machinery
 from tasks.engine.chosen import chosen
 from tasks.evaluate import candidates
-from tasks.evaluate.answer_store import AnswerStore, identity
-from tasks.evaluate.calls import CallReader
-from tasks.evaluate.engine import Answer, Engine, stop_ids
+from tasks.evaluate.asking import ask_endpoint, ask_model, cost
+from tasks.evaluate.classes import Classes
 from tasks.evaluate.predictions import prediction_columns, write
-from tasks.evaluate.prompting import ask_all, build_questions
-from tasks.evaluate.questions import Question, answer_room, rows, shots_used
-from tasks.evaluate.scores import scores
-from tasks.evaluate.settings import Settings
-from tasks.evaluate.spread import Origin, carried_out
-
-CONTEXT = 2048
-"""Tokens; assumed for a model whose configuration names no longest sequence."""
-
-
-@dataclass
-class CandidateAnswers:
-    """The held-out rows as one candidate was asked them, and what it said."""
-
-    questions: list[Question | None]
-    answers: list[Answer]
-    likelihoods: dict[str, list[dict[str, Any] | None]]
-    max_new_tokens: int
-    """Tokens that an answer might have."""
-    reader: ReasoningReader
-    """What told its reasoning from its answers."""
-    calls: CallReader
-    """What reads its calls of tools."""
-    benchmarks: Any = None
+from tasks.evaluate.prompting import likelihoods_alone
+from tasks.evaluate.questions import drawn_rows, rows, shots_used
+from tasks.evaluate.scores import left_out, scores
+from tasks.evaluate.settings import RETRIEVED, Settings
+from tasks.rows.columns import class_columns
+from tasks.statistics.confusion import confusion, describe_confusion
 
 
 def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
@@ -53,13 +30,15 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     """
     torch.set_num_threads(settings.threads)
     candidates.check(candidate, settings, paths)
-    held_out, not_asked = rows(paths.rows("test"), settings.limit)
+    every_row, not_asked = rows(paths.rows("test"), texts=likelihoods_alone(settings))
+    held_out, drawn = drawn_rows(every_row, settings.limit)
+    classes = {metric.column: Classes.of(metric, every_row) for metric in settings.metrics if metric.classes}
     servers = settings.teachers(candidate)
     if servers:
         results = ask_endpoint(held_out, candidate, settings, paths)
     else:
         with chosen(paths) as machinery:
-            results = ask_model(held_out, candidate, settings, paths, machinery)
+            results = ask_model(held_out, classes, candidate, settings, paths, machinery)
     columns = prediction_columns(
         held_out,
         results.questions,
@@ -69,6 +48,7 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         paths.scoring,
         results.reader,
         results.calls,
+        classes,
     )
     fitting = [question for question in results.questions if question]
     ends = [answer.finish for answer in results.answers]
@@ -79,6 +59,14 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
         "max_new_tokens": results.max_new_tokens,
         "too_long": len(held_out) - len(fitting),
         "not_asked": not_asked,
+        "drawn": drawn,
+        "cost": cost(results.questions, results.answers),
+        "left_out": left_out(settings.metrics, columns),
+        "classes": {
+            metric.column: confusion(*(columns[name] for name in class_columns(metric.column)))
+            for metric in settings.metrics
+            if metric.classes
+        },
         "cut": ends.count("length"),
         "no_answer": ends.count("no_answer"),
         "empty": sum(not answer.text.strip() for answer in results.answers),
@@ -88,71 +76,42 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
             "not_ended": sum(not answer.ended for answer in results.answers),
         },
     }
-    if candidate == "base_few_shot":
+    if candidate in (*RETRIEVED, *settings.documents, "base_few_shot"):
         facts["shots"] = shots_used(fitting)
+        facts["shown"] = "passages" if candidate in settings.documents else "examples"
+    if results.tried:
+        facts["prompts"] = results.tried
     with written(paths.evaluation(candidate)) as out:
         out.mkdir()
         write_json(out / "scores.json", facts)
-        write(out / "predictions.parquet", columns)
+        write(out / "predictions.parquet", columns, settings.metrics)
         write_json(out / "settings.json", settings.effective())
         if results.benchmarks:
             results.benchmarks.write(out)
     shutil.rmtree(paths.scratch(f"evaluate-{candidate}"))
     if not_asked:
-        print(f"evaluate {candidate}: {not_asked} rows of the test are texts or bad answers, and not asked", flush=True)
+        print(
+            f"evaluate {candidate}: not asked, as texts or bad answers: {counted(not_asked, 'rows')} of the test",
+            flush=True,
+        )
+    _tell(facts)
+
+
+def _tell(facts: dict[str, Any]) -> None:
+    """Print the scores, and what they do not say."""
+    candidate = facts["candidate"]
     for name, score in facts["metrics"].items():
         print(
             f"evaluate {candidate}: {name.replace('_', ' ')} {score['value']:.3f} "
             f"({score['low']:.3f} to {score['high']:.3f})",
             flush=True,
         )
-
-
-def ask_endpoint(held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths) -> CandidateAnswers:
-    """A candidate behind an endpoint."""
-    from tasks.evaluate.served import ask_server, check
-
-    check(candidate, settings)
-    (server,) = settings.teachers(candidate)
-    questions, answers = ask_server(held_out, candidate, server, paths)
-    return CandidateAnswers(questions, answers, {}, server.max_new_tokens, ReasoningReader(), CallReader())
-
-
-def ask_model(
-    held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths, machinery: Machinery
-) -> CandidateAnswers:
-    """A candidate that is a model here, or is sent from here to the nodes of a cluster."""
-    *_, folder = folders = candidates.folders(candidate, settings, paths)
-    tokenizer = candidates.chat_tokenizer(folder)
-    model = candidates.load(candidate, settings, folders, tokenizer)
-    context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
-    max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
-    questions = build_questions(held_out, candidate, settings, paths, tokenizer, context - max_new_tokens)
-    if not any(questions):
-        raise InputError(
-            f"{paths.clean / 'test.parquet'}: none of {len(held_out)} rows fits into the model's context of {context} "
-            f"tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the rows."
+    for name, rows_of in facts["left_out"].items():
+        print(
+            f"evaluate {candidate}: {name.replace('_', ' ')} leaves out {rows_of['rows']} rows, longer with their "
+            f"reference than the model's context ({', '.join(rows_of['ids'][:5])})",
+            flush=True,
         )
-    engine = Engine(
-        model,
-        tokenizer,
-        context=context,
-        batch_size=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-        store=AnswerStore(
-            paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), context])
-        ),
-        carried_out=carried_out(machinery, model, Origin(candidate, settings, folders, context)),
-    )
-    results = CandidateAnswers(
-        questions,
-        *ask_all(held_out, questions, settings.metrics, engine, max_new_tokens, candidate),
-        max_new_tokens,
-        engine.reader,
-        CallReader(tokenizer, engine.reader),
-    )
-    if settings.benchmarks and candidate in settings.benchmarked:
-        from tasks.evaluate.benchmarks import run_benchmarks
-
-        results.benchmarks = run_benchmarks(settings.benchmarks, engine, paths.scoring, reporter)
-    return results
+    for name, classes in facts["classes"].items():
+        for sentence in describe_confusion(classes):
+            print(f"evaluate {candidate}: {name.replace('_', ' ')}: {sentence}", flush=True)

@@ -4,10 +4,15 @@ from typing import Any
 
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.settings import Metric
+from tasks.rows.columns import class_columns
 from tasks.statistics import intervals
+from tasks.statistics.macro_f1 import macro_f1, numbered
 
 MAX_VALUES = 20
 """Values of a dimension, such as sources, that are told apart; with more, the dimension is left out."""
+
+NAMED = 20
+"""Rows that are named where some are left out."""
 
 DIMENSIONS = ("slice", "source", "length")
 
@@ -31,11 +36,13 @@ def scores(metrics: list[Metric], columns: dict[str, list[Any]]) -> dict[str, An
 
 def metric_scores(metrics: list[Metric], columns: dict[str, list[Any]], rows: list[int]) -> dict[str, Any]:
     """Each metric over `rows` by name: value, low, high, n, and which way is better."""
-    scores = {}
+    scores: dict[str, Any] = {}
     for metric in metrics:
+        if metric.classes:
+            scores |= _class_scores(metric, columns, rows)
+            continue
         values = [columns[metric.column][row] for row in rows]
-        kind = METRICS[metric.kind]
-        if kind.asks == "loss":
+        if metric.asks == "loss":
             tokens = [columns[f"{metric.column}_tokens"][row] for row in rows]
             kept = [index for index, value in enumerate(values) if value is not None]
             if not kept:
@@ -43,8 +50,30 @@ def metric_scores(metrics: list[Metric], columns: dict[str, list[Any]], rows: li
             score = intervals.perplexity([values[index] for index in kept], [tokens[index] for index in kept])
         else:
             score = intervals.mean(values)
-        scores[metric.column] = {**score, "better": "lower" if kind.lower_is_better else "higher"}
+        scores[metric.column] = {**score, "better": "lower" if METRICS[metric.kind].lower_is_better else "higher"}
     return scores
+
+
+def _class_scores(metric: Metric, columns: dict[str, list[Any]], rows: list[int]) -> dict[str, Any]:
+    """Macro-F1 and accuracy; `classes` is the metric whose columns have the classes of the rows."""
+    truth, answers = ([columns[name][row] for row in rows] for name in class_columns(metric.column))
+    macro, accuracy = metric.scores
+    return {
+        macro: {**macro_f1(*numbered(truth, answers)), "better": "higher", "classes": metric.column},
+        accuracy: {**intervals.mean([columns[accuracy][row] for row in rows]), "better": "higher"},
+    }
+
+
+def left_out(metrics: list[Metric], columns: dict[str, list[Any]]) -> dict[str, Any]:
+    """By metric, how many rows its score leaves out and the first ids of them; those that leave none out are absent."""
+    ids = {
+        metric.column: [
+            name for name, value in zip(columns["id"], columns[metric.column], strict=True) if value is None
+        ]
+        for metric in metrics
+        if metric.asks == "loss"
+    }
+    return {name: {"rows": len(rows), "ids": rows[:NAMED]} for name, rows in ids.items() if rows}
 
 
 def lengths(characters: list[int]) -> list[str]:

@@ -9,7 +9,6 @@ from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.evaluate.calls import as_text
 from tasks.evaluate.engine import Answer
-from tasks.evaluate.metrics.registry import METRICS
 from tasks.evaluate.questions import Question, parts
 from tasks.evaluate.settings import Settings
 from tasks.rows.tool_call import BadTool, read_calls
@@ -22,7 +21,7 @@ from tasks.teacher.settings import Budget, Teacher
 
 def check(candidate: str, settings: Settings) -> None:
     """Raise `SettingsError` for what an endpoint cannot be asked."""
-    if metrics := [metric.column for metric in settings.metrics if METRICS[metric.kind].asks_likelihood]:
+    if metrics := [metric.column for metric in settings.metrics if metric.asks != "answer"]:
         raise SettingsError(
             f"evaluate.hosted.{candidate}: an endpoint tells no likelihoods, so {', '.join(metrics)} cannot be told of "
             "it; take the metric out of evaluate.metrics, or the model out of evaluate.hosted."

@@ -9,7 +9,7 @@ from tasks.core.settings import Settings as Section
 from tasks.evaluate.metrics.registry import METRICS
 from tasks.models.hub import Pinned
 from tasks.named.names import Name
-from tasks.rows.columns import RESERVED
+from tasks.rows.columns import RESERVED, class_columns
 from tasks.teacher.settings import Teacher
 
 Positive = Annotated[int, Field(ge=1)]
@@ -19,8 +19,18 @@ Kind = Annotated[str, AfterValidator(METRIC.known), Field(json_schema_extra=METR
 BASES = ("base", "base_system", "base_few_shot")
 """The base, asked in three ways: what is to be had without tuning."""
 
-KNOWN = (*BASES, "adapter", "merged")
-"""Candidates that every run has; all others are quantised models, named by their scheme, or models of the settings."""
+TUNED = ("trained", "adapter")
+"""The base with what train made of it, and with what align made of that: one and the same where align is off."""
+
+KNOWN = (*BASES, *TUNED, "merged")
+"""Candidates that every run has, `trained` where align is on; all others are quantised models, named by their scheme,
+or of the settings."""
+
+RETRIEVED = {"base_retrieved": "base", "merged_retrieved": "merged"}
+"""Candidates that see the training rows nearest to each question, and the model that each of them is."""
+
+LISTS = ("models", "hosted", "retrieved", "documents", "prompts")
+"""Keys that say which candidates there are beside those of every run, and what they are."""
 
 
 class Metric(Section):
@@ -34,13 +44,23 @@ class Metric(Section):
     """What is scored of the output and of its reference: the answer, or the reasoning before it, which the markers of
     the chat template tell apart."""
     pattern: str | None = None
-    """`regex`: what the answer must hold; with a group, what it finds must equal what it finds in the reference."""
+    """`regex`: a regular expression as Python has it, searched for in the answer, in which ^ and $ are ends of lines.
+    Without a group, `(...)`, the answer is right where it is found. With one, what the first group finds in the answer
+    must be what it finds in the reference, white space aside, or the whole reference where it finds nothing there:
+    `answer is (\\d+)` scores the number alone. Further groups do not count; `(?:...)` is none."""
     schema_file: str | None = None
     """`json_schema`: a file in data/scoring with a JSON Schema."""
     function: str | None = None
     """`function`: FILE.py:NAME in data/scoring, called with output, reference and row; gives a number or a bool."""
     choices: list[str] = Field(default_factory=list)
-    """`multiple_choice`: the answers to choose from; empty: the key `choices` of a row's last message."""
+    """`multiple_choice`: the answers to choose from; empty: the key `choices` of a row's last message.
+    `classification`: the classes; empty: the references of all rows of the test split."""
+    by: Literal["answer", "likelihood"] = "answer"
+    """`classification`: whether the class is what the model answers, or the likeliest of the classes, each with the
+    token that ends it, as for `multiple_choice`; then nothing is generated."""
+    length_normalised: bool = False
+    """`multiple_choice`, and `classification` by likelihood: whether a log-likelihood counts by the characters of its
+    text (lm-eval's `acc_norm`), which keeps long names from losing for their length; false: as it is (`acc`)."""
     timeout: float = Field(5.0, gt=0)
     """`code`: seconds that an answer may run."""
     memory: int = Field(512, ge=64)
@@ -48,18 +68,51 @@ class Metric(Section):
 
     @property
     def column(self) -> str:
-        """Name of the column and of the score."""
+        """Name of the metric, and of its column and score where it has one score."""
         return self.name or self.kind
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of its scores, each that of a column as well; the first decides where the metric does."""
+        names = METRICS[self.kind].scores or (self.column,)
+        return tuple(f"{self.name}_{name}" for name in names) if self.name and len(names) > 1 else names
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All its columns of predictions.parquet."""
+        if self.classes:
+            return (*self.scores, *class_columns(self.column))
+        return (self.column, f"{self.column}_tokens") if self.asks == "loss" else (self.column,)
+
+    @property
+    def classes(self) -> bool:
+        """Whether answers are classes."""
+        return bool(METRICS[self.kind].scores)
+
+    @property
+    def asks(self) -> Literal["answer", "choice", "loss"]:
+        """What the model is asked: for an answer, which of some texts is the likeliest, or how likely one is."""
+        return "choice" if self.by == "likelihood" else METRICS[self.kind].asks
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         check_keys(self, "metric", self.kind, METRICS)
-        if self.of == "reasoning" and METRICS[self.kind].asks_likelihood:
+        if self.by == "likelihood" and not self.classes:
+            raise ValueError(
+                f"the key by is for the metric classification; it has no effect on {self.kind}, so remove it"
+            )
+        if self.length_normalised and self.asks != "choice":
+            raise ValueError(
+                "length_normalised is for multiple_choice, and for classification with by: likelihood; remove it"
+            )
+        if self.of == "reasoning" and self.classes:
+            raise ValueError(f"the metric {self.kind} looks at answers alone; take `of` out")
+        if self.of == "reasoning" and self.asks != "answer":
             raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; take `of` out")
         if check := METRICS[self.kind].check:
             check(self)
-        if self.column in RESERVED:
-            raise ValueError(f"the name {self.column} is that of a column of the predictions; choose another")
+        if taken := sorted(RESERVED & {*self.columns}):
+            raise ValueError(f"the name {taken[0]} is that of a column of the predictions; choose another")
         return self
 
 
@@ -104,7 +157,8 @@ class Settings(Section):
     system: str = "Answer with nothing but the answer."
     """System prompt of base_system; a row's own system prompt follows it."""
     shots: Positive = 3
-    """Rows of the training split that base_few_shot sees as earlier turns; fewer where the context is short."""
+    """Rows of the training split that base_few_shot sees as earlier turns; also the nearest ones, or passages, that
+    further candidates see. Fewer where the context is short."""
     batch_size: Positive = 32
     """Rows answered at once, at most; they are sorted by length."""
     batch_tokens: Positive = 65536
@@ -112,13 +166,23 @@ class Settings(Section):
     max_new_tokens: Positive | None = None
     """Most tokens of an answer; null: the longest reference and 8 more, at most half of the model's context."""
     limit: Positive | None = None
-    """Rows that are asked, the first ones of the test split; null for all."""
+    """Rows that are asked, drawn so that each class, or else each slice and source, keeps its share; always the same
+    ones. null for all."""
     threads: Positive = 1
     """CPU threads. Part of the result: another number adds in another order and may turn a close decision."""
     models: dict[Name, Location] = Field(default_factory=dict)
     """Further models to compare with, as NAME: FOLDER below the project's."""
     hosted: dict[Name, Hosted] = Field(default_factory=dict)
     """Further models to compare with, on the hub or behind an endpoint, by name."""
+    retrieved: list[Literal["base", "merged"]] = Field(default_factory=list)
+    """Models that are asked a further time, as base_retrieved and merged_retrieved: after the rows of the training
+    split nearest to the question (BM25), as many as shots says."""
+    documents: dict[Name, Location] = Field(default_factory=dict)
+    """The base with the passages nearest to the question in its prompt, as many as shots says, as NAME: FOLDER with
+    documents (Markdown, text, HTML, DOCX, PDF), such as base_documents: data/manuals."""
+    prompts: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
+    """The base with the system prompt that does best on rows of the validation split, as NAME: [PROMPT, ...], such as
+    base_best_prompt."""
     benchmarks: list[Benchmark] = Field(default_factory=list)
     """Tasks of lm-eval, asked of the candidates named in benchmarked; their losses are what tuning made it forget."""
     benchmarked: list[Name] = Field(default_factory=lambda: ["base", "merged"])
@@ -126,11 +190,14 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        names = [metric.column for metric in self.metrics]
+        names = [name for metric in self.metrics for name in metric.columns]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two metrics are named {twice[0]}; give one of them another name")
-        if wrong := sorted((set(KNOWN) & {*self.models, *self.hosted}) | (set(self.models) & set(self.hosted))):
+        taken = [*KNOWN, *RETRIEVED, *self.models, *self.hosted, *self.documents, *self.prompts]
+        if wrong := sorted({name for name in taken if taken.count(name) > 1}):
             raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
+        if len(set(self.retrieved)) < len(self.retrieved):
+            raise ValueError(f"retrieved lists {self.retrieved[-1]} twice; take one out")
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:
@@ -140,4 +207,4 @@ class Settings(Section):
 
     def effective(self) -> dict[str, Any]:
         """What decides any candidate's scores; which other models there are does not."""
-        return self.model_dump(mode="json", exclude={"models", "hosted"})
+        return self.model_dump(mode="json", exclude={*LISTS})

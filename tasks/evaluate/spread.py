@@ -19,6 +19,7 @@ from tasks.evaluate import candidates
 from tasks.evaluate.answer_store import AnswerStore
 from tasks.evaluate.engine import CarriedOut, Engine
 from tasks.evaluate.settings import Settings
+from tasks.models.sent import packed, unpack
 
 COPIES = 3
 """Times the keys and values of a batch that working on it takes, its logits and what a layer computes with it."""
@@ -72,10 +73,7 @@ class Sent:
 
     def __reduce__(self) -> tuple[Any, ...]:
         origin = self._origin
-        contents = [
-            {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
-            for folder in origin.folders
-        ]
+        contents = [packed(folder) for folder in origin.folders]
         return _loaded, (contents, origin.candidate, origin.settings, origin.context)
 
 
@@ -84,20 +82,8 @@ def _loaded(
 ) -> Callable[[list[Any]], list[Any]]:
     torch.set_num_threads(settings.threads)
     with TemporaryDirectory(prefix="model-") as place:
-        folders = [Path(place) / str(number) for number in range(len(contents))]
-        for folder, files in zip(folders, contents, strict=True):
-            for name, content in files.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
+        folders = [unpack(files, Path(place) / str(number)) for number, files in enumerate(contents)]
         tokenizer = candidates.chat_tokenizer(folders[-1])
         model = candidates.load(candidate, settings, folders, tokenizer)
         store = AnswerStore(Path(place) / "answers", "0" * 32)  # nothing is ever asked of it
-    engine = Engine(
-        model,
-        tokenizer,
-        context=context,
-        batch_size=settings.batch_size,
-        batch_tokens=settings.batch_tokens,
-        store=store,
-    )
-    return engine.compute
+    return Engine.of(settings, model, tokenizer, context, store).compute

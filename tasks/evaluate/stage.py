@@ -9,21 +9,27 @@ data/evaluation/CANDIDATE (`scores.json`, `predictions.parquet`, `settings.json`
     base           the base model, asked as the tuned one is
     base_system    the base model with a system prompt
     base_few_shot  the base model, with rows of the training split as earlier turns
-    adapter        base with the live adapter (or the model that was tuned whole)
+    trained        base with the adapter that train made, before align (or the model that was tuned whole)
+    adapter        base with the live adapter, align's where it is on (or the model that was tuned whole)
     merged         the merged model
+    base_retrieved, merged_retrieved
+                   these models, with the nearest rows of the training split as earlier turns (evaluate.retrieved)
     SCHEME         a quantised model: nf4, int8, gguf-q8_0
-    NAME           any other model of evaluate.models or evaluate.hosted
+    NAME           any other model of evaluate.models or evaluate.hosted; the base with passages of evaluate.documents,
+                   or with the best of evaluate.prompts
 
 Prompts are rendered as they were in training, decoding is greedy, rows of similar length share a batch. Batches that
-are answered are kept until the stage ends, so that a killed evaluation goes on where it was.
+are answered are kept until the stage ends, so that a killed evaluation goes on where it was. Unless train and align are
+both on, `trained` would be `adapter` again: nothing is asked, and its folder holds settings only.
 """
 
 from pathlib import Path
 
 from tasks.core.declaration import ITEM, KEY, Entry, Resources, Stage, tracked
+from tasks.core.files import write_json, written
 from tasks.core.paths import PATHS, Paths
 from tasks.evaluate.metrics.registry import check_files
-from tasks.evaluate.settings import Settings
+from tasks.evaluate.settings import LISTS, Settings
 from tasks.named.names import inside
 
 __all__ = ["STAGE", "Settings", "run", "validate"]
@@ -38,6 +44,10 @@ def validate(settings: Settings, paths: Paths) -> None:
             check(name, settings)
     for metric in settings.metrics:
         check_files(metric, paths.scoring)
+    for name in settings.documents:
+        from tasks.evaluate.retrieval import check_documents
+
+        check_documents(name, settings, paths)
     from tasks.models.gguf.whole import check_whole
     from tasks.models.loading import gguf_file
 
@@ -52,12 +62,20 @@ def validate(settings: Settings, paths: Paths) -> None:
 
 def run(settings: Settings, paths: Paths, candidate: str = "") -> None:
     """Answer and score; see the module's docstring."""
+    from tasks.evaluate.candidates import is_apart
+
+    if not is_apart(candidate, paths):
+        with written(paths.evaluation(candidate)) as out:
+            out.mkdir()
+            write_json(out / "settings.json", settings.effective())
+        print(f"evaluate {candidate}: train and align are not both on, so adapter is what there is to ask")
+        return
     from tasks.evaluate.run import evaluate
 
     evaluate(settings, paths, candidate)
 
 
-def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "") -> Entry:
+def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "", also: tuple[str, ...] = ()) -> Entry:
     """The candidates differ in what they need, so each is an entry of its own."""
     own = (f"{foreach}.{KEY}",) if candidate == KEY else ()
     return Entry(
@@ -66,7 +84,7 @@ def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "") -> 
         foreach=foreach,
         inputs=(*model, PATHS.rows("test"), PATHS.scoring),
         outputs=(PATHS.evaluation(candidate),),
-        params=(*tracked("evaluate", Settings, but=("models", "hosted")), *own),
+        params=(*tracked("evaluate", Settings, but=LISTS), *own, *also),
     )
 
 
@@ -80,9 +98,22 @@ STAGE = Stage(
         _entry("evaluate-base", "base", PATHS.base, PATHS.tokenizer),
         _entry("evaluate-system", "base_system", PATHS.base, PATHS.tokenizer),
         _entry("evaluate-few-shot", "base_few_shot", PATHS.base, PATHS.rows("train"), PATHS.tokenizer),
+        _entry("evaluate-trained", "trained", PATHS.base, PATHS.tokenizer, PATHS.fitted, also=("align.objective",)),
         _entry("evaluate-adapter", "adapter", PATHS.aligned, PATHS.base, PATHS.tokenizer, PATHS.fitted),
         _entry("evaluate-merged", "merged", PATHS.merged, PATHS.tokenizer),
         _entry("evaluate-quantized", ITEM, PATHS.quantized(ITEM), PATHS.tokenizer, foreach="quantize.schemes"),
+        _entry(
+            "evaluate-retrieved",
+            f"{ITEM}_retrieved",
+            PATHS.data / ITEM,
+            PATHS.rows("train"),
+            PATHS.tokenizer,
+            foreach="evaluate.retrieved",
+        ),
+        _entry("evaluate-documents", KEY, PATHS.base, PATHS.tokenizer, ITEM, foreach="evaluate.documents"),
+        _entry(
+            "evaluate-prompts", KEY, PATHS.base, PATHS.tokenizer, PATHS.rows("validation"), foreach="evaluate.prompts"
+        ),
         _entry("evaluate-model", KEY, ITEM, foreach="evaluate.models"),
         _entry("evaluate-hosted", KEY, foreach="evaluate.hosted"),
     ),

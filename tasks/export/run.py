@@ -8,6 +8,7 @@ from tasks.core.errors import InputError
 from tasks.core.files import write_json, written
 from tasks.core.paths import Paths
 from tasks.export.adapters import write_adapters
+from tasks.export.cog import write_cog
 from tasks.export.llama import write_litgpt, write_meta, write_torchtune
 from tasks.export.ollama import write_ollama
 from tasks.export.settings import Settings
@@ -18,6 +19,7 @@ WRITERS: dict[str, Callable[[Settings, Paths, Path], dict[str, Any]]] = {
     "meta": write_meta,
     "torchtune": write_torchtune,
     "litgpt": write_litgpt,
+    "cog": write_cog,
 }
 
 

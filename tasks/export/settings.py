@@ -6,13 +6,13 @@ from pydantic import Field, field_validator
 
 from tasks.core.settings import Settings as Section
 
-FORMATS = ("ollama", "adapters", "meta", "torchtune", "litgpt")
+FORMATS = ("ollama", "adapters", "meta", "torchtune", "litgpt", "cog")
 
 
 class Settings(Section):
     """The section `export`."""
 
-    formats: list[Literal["ollama", "adapters", "meta", "torchtune", "litgpt"]] = Field(default_factory=list)
+    formats: list[Literal["ollama", "adapters", "meta", "torchtune", "litgpt", "cog"]] = Field(default_factory=list)
     """Which are made, each once; [] for none."""
     gguf: Literal["f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] = "q8_0"
     """Type of the matrices in the GGUF file for Ollama."""

@@ -10,6 +10,7 @@ Formats:
     meta      consolidated.00.pth and params.json, as Meta's own code and torchtune read a Llama
     torchtune torchtune_model_0.pt, with Meta's params.json for its sizes
     litgpt    lit_model.pth and model_config.yaml
+    cog       cog.yaml and predict.py with the model, for `cog predict` and `cog push`, and a page to ask by
 
 data/merged itself is what transformers, vLLM, text-generation-inference and mlx-lm load; data/quantized/gguf-* is what
 llama.cpp and LM Studio load.

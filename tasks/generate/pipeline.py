@@ -57,10 +57,8 @@ def run(order: dict[str, Any], work: Path) -> None:
             return ProgramTeacher(seed=order["input"])
         from tasks.generate.teacher.model import CachedTeacher
 
-        budget = settings.budget
-        return CachedTeacher(
-            settings=who, budget=budget, work=str(work), run=order["run"], attempt=order["attempt"]
-        )  # fmt: skip
+        where = {name: order[name] for name in ("run", "attempt", "address", "root") if name in order}
+        return CachedTeacher(settings=who, budget=settings.budget, work=str(work), **where)
 
     class Announced(Pipeline):  # type: ignore[misc]
         """Says that its steps are about to go because all is done, so that one that goes before was killed."""

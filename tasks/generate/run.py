@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from tasks.core.errors import InputError
 from tasks.core.files import fingerprint, sha256, write_json, written
+from tasks.core.numbers import counted, shown
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.generate.child import Watched, place_order
@@ -23,6 +24,7 @@ from tasks.generate.recipes import Outcome, Recipe, Row, load_recipe
 from tasks.generate.settings import Settings
 from tasks.rows.canonical import row_id
 from tasks.rows.ledger import Ledger
+from tasks.teacher.nodes import nodes
 from tasks.teacher.response_store import DATABASE, ResponseStore
 
 SOURCE = "generate"
@@ -84,10 +86,10 @@ def generate(settings: Settings, paths: Paths) -> None:
     store.close()
     shutil.rmtree(work)
     counts = f": {dict(ledger.outs)}, left {dict(ledger.left)}" if ledger.came else ""
-    print(f"generate: {ledger.outs.total()} rows of {ledger.came} asked for{counts}", flush=True)
+    print(f"generate: {counted(ledger.outs.total(), 'rows')} of {ledger.came:,} asked for{counts}", flush=True)
     if "requests" in facts:
         tokens = f"{facts['input_tokens']:,} tokens sent, {facts['output_tokens']:,} answered"
-        print(f"generate: {facts['requests']:,} responses used, {tokens}, cost {facts['cost']:g}", flush=True)
+        print(f"generate: {facts['requests']:,} responses used, {tokens}, cost {shown(facts['cost'])}", flush=True)
 
 
 def _make_rows(settings: Settings, paths: Paths, work: Path, store: ResponseStore, ledger: Ledger) -> dict[str, Any]:
@@ -97,8 +99,13 @@ def _make_rows(settings: Settings, paths: Paths, work: Path, store: ResponseStor
     run = _identity(settings, work / "order.jsonl")
     attempt = uuid4().hex
     store.start_run(run)
-    with (work / "outcomes.jsonl").open("w", encoding="utf-8") as file:
-        for outcome in _outcomes(recipe, settings, work, store, run, attempt, requests):
+    with (
+        nodes(settings.teachers(), paths) as where,
+        (work / "outcomes.jsonl").open("w", encoding="utf-8") as file,
+    ):
+        order = {"run": run, "attempt": attempt, "input": str((paths.root / settings.input).resolve())}
+        order |= {"address": where.address, "root": str(where.root.resolve())} if where else {}
+        for outcome in _outcomes(recipe, settings, work, store, order, requests):
             file.write(json.dumps(vars(outcome), ensure_ascii=False) + "\n")
     diversity = Diversity()
     with (
@@ -117,8 +124,9 @@ def _make_rows(settings: Settings, paths: Paths, work: Path, store: ResponseStor
                 expected = {"expected": row.pop("expected")} if "expected" in row else {}
                 row, file = {"reason": outcome.reason, **expected, **row}, left
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    card = _card(settings, paths)
     if settings.teacher.kind == "program":
-        return {"teacher": settings.teacher.name}
+        return {"teacher": settings.teacher.name, **card}
     totals = store.totals(run, attempt)
     return {
         "teacher": settings.teacher.name,
@@ -128,7 +136,18 @@ def _make_rows(settings: Settings, paths: Paths, work: Path, store: ResponseStor
         "output_tokens": totals.output_tokens,
         "cost": totals.cost,
         "diversity": diversity.facts(),
+        **card,
     }
+
+
+def _card(settings: Settings, paths: Paths) -> dict[str, Any]:
+    """What the seed has the model card say, if the rows come from one that does."""
+    if settings.recipe != "program":
+        return {}
+    from tasks.generate.program import load
+
+    card = load(paths.root / settings.input).card
+    return {"card": card} if card else {}
 
 
 def _order(recipe: Recipe, settings: Settings, paths: Paths, path: Path) -> int:
@@ -144,9 +163,9 @@ def _order(recipe: Recipe, settings: Settings, paths: Paths, path: Path) -> int:
 
 
 def _outcomes(
-    recipe: Recipe, settings: Settings, work: Path, store: ResponseStore, run: str, attempt: str, requests: int
+    recipe: Recipe, settings: Settings, work: Path, store: ResponseStore, order: dict[str, str], requests: int
 ) -> Iterator[Outcome]:
-    """What became of every row, a piece of the order after the other."""
+    """What became of every row, a piece of the order after the other; `order`: what is the same for all pieces."""
     report = reporter("generate", requests, "requests")
 
     def report_used(used: int) -> None:
@@ -158,9 +177,8 @@ def _outcomes(
         if not piece:
             report_used(requests)
             return
-        order_fields = {"run": run, "attempt": attempt, "input": str((work.parents[2] / settings.input).resolve())}
-        place_order(work, settings, start, start + PIECE, **order_fields)
-        Watched(work, settings, partial(store.count_uses, run), store.__len__, report_used).run()
+        place_order(work, settings, start, start + PIECE, **order)
+        Watched(work, settings, partial(store.count_uses, order["run"]), store.__len__, report_used).run()
         answered: dict[int, list[Row]] = {}
         for row in _lines(work / "answers.jsonl"):
             answered.setdefault(row["place"], []).append(row)

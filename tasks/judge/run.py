@@ -13,8 +13,10 @@ from tasks.judge.pairs import TIE, Pair, combine_verdicts, parse_verdict, transc
 from tasks.judge.settings import Settings
 from tasks.judge.tally import tally
 from tasks.rows.canonical import dialogue
+from tasks.rows.draw import Drawable, draw
 from tasks.teacher.cached_client import ask_all
 from tasks.teacher.errors import FatalError
+from tasks.teacher.nodes import nodes
 from tasks.teacher.request import Response
 from tasks.teacher.response_store import DATABASE, ResponseStore
 
@@ -82,7 +84,8 @@ def _answers(settings: Settings, paths: Paths, candidate: str) -> tuple[list[Row
             f"judge: {candidate} and {settings.against} were not asked the same rows; run the stage evaluate of both."
         )
     rows = []
-    for mine, other in list(zip(one, two, strict=True))[: settings.limit]:
+    drawable = [Drawable(row["id"], row["reference"], (row["slice"], row["source"])) for row in one]
+    for mine, other in ((one[index], two[index]) for index in draw(drawable, settings.limit)[0]):
         pair = Pair(mine["id"], transcript(prompts[mine["id"]]), mine["reference"], mine["output"], other["output"])
         rows.append({"pair": pair, "score": {name: _gain(mine, other, name, way) for name, way in better.items()}})
     return rows, better
@@ -111,7 +114,8 @@ def _asked(settings: Settings, paths: Paths, candidate: str, pairs: list[Pair]) 
         store.forget_failures()
         run = fingerprint([settings.teacher.name, chats])
         report = reporter(f"judge {candidate}", len(chats), "verdicts")
-        responses = ask_all(settings.teacher, chats, store, run, budget=settings.budget, report=report)
+        with nodes([settings.teacher], paths) as where:
+            responses = ask_all(settings.teacher, chats, store, run, budget=settings.budget, report=report, where=where)
     except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
         raise kind(f"judge.teacher: {error}. What arrived is kept; mend it and run again.") from None

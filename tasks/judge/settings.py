@@ -23,7 +23,8 @@ class Settings(Section):
     reference: bool = True
     """Whether the judge sees the row's reference."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Rows that are judged, the first ones of the test split; null: all."""
+    """Rows that are judged, of those that were asked, drawn so that each class, or else each slice and source, keeps
+    its share; null: all."""
     max_unclear: float = Field(0.1, ge=0, le=1)
     """Share of rows (0 to 1) that may be without a clear verdict before the stage fails."""
     budget: Budget = Budget()

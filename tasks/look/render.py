@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.core.numbers import counted, shown
 from tasks.look.survey import View
 
 BARS = 12
@@ -26,7 +27,7 @@ class Bars:
 def facts(view: View) -> Iterator[str]:
     """One sentence each on rows, their shapes and columns, and what is odd about them."""
     beginning = "" if view.whole else " (the first ones; --rows reads more)"
-    yield f"{view.rows:,} rows read{beginning}, {view.usable:,} can be used."
+    yield f"{counted(view.rows, 'rows')} read{beginning}, {view.usable:,} can be used."
     for reason, count in view.unusable.most_common():
         yield f"{count:,} leave: {reason}."
     for shape, about in view.shapes.items():
@@ -41,9 +42,9 @@ def facts(view: View) -> Iterator[str]:
     if view.tokens and view.outcomes:
         tokens = sum(view.lengths)
         share = f"{view.trained / max(1, tokens):.0%}"
-        yield f"{view.trained:,} of {tokens:,} tokens are trained ({share}), of {len(view.lengths):,} rows."
+        yield f"{view.trained:,} of {tokens:,} tokens are trained ({share}), of {counted(len(view.lengths), 'rows')}."
     for reason, count in view.left.most_common():
-        yield f"{count:,} rows would leave in template: {reason}."
+        yield f"{counted(count, 'rows')} would leave in template: {reason}."
 
 
 def charts(view: View, longest: int | None) -> Iterator[Bars]:
@@ -85,12 +86,12 @@ def histogram(lengths: list[int]) -> Iterator[tuple[str, int]]:
 
 def _labels(labels: Counter[str]) -> Bars:
     ordered = labels.most_common()
-    shown, others = ordered[:BARS], ordered[BARS:]
-    rows = [(" ".join(name.split())[:40] or '""', count) for name, count in shown]
+    first, others = ordered[:BARS], ordered[BARS:]
+    rows = [(" ".join(name.split())[:40] or '""', count) for name, count in first]
     if others:
         rows.append((f"{len(others)} other labels", sum(count for _, count in others)))
     most, least = ordered[0][1], ordered[-1][1]
-    note = f"{len(labels)} labels; the most frequent has {most / least:.3g} times the rows of the least frequent"
+    note = f"{len(labels)} labels; the most frequent has {shown(most / least, 3)} times the rows of the least frequent"
     return Bars("Labels", tuple(rows), note)
 
 

@@ -1,6 +1,7 @@
-"""Several LoRA adapters of one base as one, by peft's `add_weighted_adapter`."""
+"""Several models of one base as one: LoRA adapters, by peft's `add_weighted_adapter`; whole models in `models`."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,19 +17,29 @@ TRAINED = "trained"
 
 COMBINED = "combined"
 
+WHOLE = ("linear", "ties", "dare_linear", "dare_ties", "magnitude_prune")
+"""The methods that work on weights, for whole models."""
+
+CONFIGS = ("adapter_config.json", "config.json")
+"""The file that every adapter has, and that of every model."""
+
 
 class Combine(Section):
-    """How adapters are combined. linear and cat add them; ties (Yadav et al. 2023, arXiv:2306.01708) lets the sign of
-    the majority win; dare (Yu et al. 2023, arXiv:2311.03099) drops parts at random and scales up the rest; svd adds the
-    updates themselves and takes the best of the rank that is asked for."""
+    """How adapters, or whole models, are combined. linear adds what each of them changed, times its weight: for whole
+    models whose weights add up to 1 that is their mean, a soup. ties (Yadav et al. 2023, arXiv:2306.01708) lets the
+    sign of the majority win; dare (Yu et al. 2023, arXiv:2311.03099) drops parts at random and scales up the rest; svd
+    is the best of the rank that is asked for of what linear gives."""
 
     weights: dict[str, float]
-    """Weight of each adapter by the name of its folder in data/adapters; `trained` is the one in data/trained."""
+    """Weight of each by the name of its folder in data/adapters; `trained` is what the stage train made. All of them
+    are adapters, or all are whole models."""
     method: Literal[
-        "linear", "cat", "svd", "ties", "ties_svd", "dare_linear", "dare_ties", "dare_linear_svd", "dare_ties_svd",
+        "linear", "svd", "ties", "ties_svd", "dare_linear", "dare_ties", "dare_linear_svd", "dare_ties_svd",
         "magnitude_prune", "magnitude_prune_svd",
     ] = "svd"  # fmt: skip
-    """One of peft's; linear, ties, dare_* and magnitude_prune want equal ranks, and work on the two factors apart."""
+    """Of adapters: linear is exact, and its rank the sum of theirs; those that end in svd work on what the adapters
+    change; ties, dare_linear, dare_ties and magnitude_prune want equal ranks and work on the two factors of each apart,
+    which is not the same (peft's own way). Of whole models: linear, ties, dare_linear, dare_ties or magnitude_prune."""
     density: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the numbers that ties, dare and magnitude_prune keep."""
     rank: Annotated[int, Field(ge=1)] | None = None
@@ -38,24 +49,50 @@ class Combine(Section):
 
 
 def other_adapters(combine: Combine, root: Path) -> dict[str, Path]:
-    """The folder in `root` of each adapter but the trained one, by name. Raises `InputError` for one that is none."""
+    """The folder in `root` of each but the trained one, by name. Raises `InputError` where nothing is in it."""
     if TRAINED not in combine.weights:
-        raise InputError(
-            f"merge.combine.weights does not name `{TRAINED}`; give the adapter in {PATHS.fitted} a weight."
-        )
+        raise InputError(f"merge.combine.weights does not name `{TRAINED}`; give what {PATHS.fitted} holds a weight.")
     folders_by_name = {name: inside(root, name, "merge.combine.weights") for name in combine.weights if name != TRAINED}
     for name, folder in folders_by_name.items():
-        if "." in name or name in ("default", COMBINED) or not (folder / "adapter_config.json").is_file():
-            there = sorted(file.parent.name for file in root.glob("*/adapter_config.json"))
-            raise InputError(f"merge.combine.weights: {folder} is no adapter; there are: {', '.join(there) or 'none'}.")
+        held = any((folder / config).is_file() for config in CONFIGS)
+        if "." in name or name in ("default", COMBINED) or not held:
+            there = sorted({file.parent.name for config in CONFIGS for file in root.glob(f"*/{config}")})
+            raise InputError(
+                f"merge.combine.weights: {folder} is neither an adapter nor a model; there are: "
+                f"{', '.join(there) or 'none'}."
+            )
     return folders_by_name
 
 
 def adapter_folders(combine: Combine, trained: Path, root: Path) -> dict[str, Path]:
-    """As `other_adapters`, the trained one first."""
-    if not (trained / "adapter_config.json").is_file():
-        raise InputError(f"merge.combine: {trained} holds no adapter that others could be added to; take combine out.")
-    return {TRAINED: trained, **other_adapters(combine, root)}
+    """As `other_adapters`, the trained one first. Raises `InputError` for a whole model, to which none can be added."""
+    others = other_adapters(combine, root)
+    for name, folder in others.items():
+        if not is_adapter(folder):
+            raise InputError(
+                f"merge.combine.weights: {folder} is a whole model, and {trained} an adapter; leave {name} out."
+            )
+    return {TRAINED: trained, **others}
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether `folder` holds an adapter, and no whole model."""
+    return (folder / "adapter_config.json").is_file()
+
+
+def check_whole(combine: Combine, folders: Mapping[str, Path]) -> None:
+    """Raise `ModelError` where the method is one of adapters alone, or a folder holds no whole model."""
+    if combine.method not in WHOLE:
+        raise ModelError(
+            f"{PATHS.params}: merge.combine.method {combine.method} is for adapters; whole models are combined by "
+            f"{', '.join(WHOLE)}."
+        )
+    for name, folder in folders.items():
+        if is_adapter(folder):
+            raise ModelError(
+                f"merge.combine.weights: {folder} is an adapter, and others are whole models; merge {name} into the "
+                "base first, or leave it out."
+            )
 
 
 def check_combinable(configs: dict[str, dict[str, Any]]) -> None:
@@ -79,10 +116,11 @@ def combine_adapters(tuned: Any, combine: Combine) -> None:
     torch.manual_seed(combine.seed)
     names = ["default" if name == TRAINED else name for name in combine.weights]  # peft's name of the first one
     pruned = combine.method.startswith(("ties", "dare", "magnitude"))
+    method = "cat" if combine.method == "linear" else combine.method  # peft's linear adds the factors, not the products
     try:
         with warnings.catch_warnings(action="ignore"):
             tuned.add_weighted_adapter(
-                names, list(combine.weights.values()), COMBINED, combination_type=combine.method,
+                names, list(combine.weights.values()), COMBINED, combination_type=method,
                 density=combine.density if pruned else None, svd_rank=combine.rank, svd_full_matrices=False,
             )  # fmt: skip
     except (ValueError, RuntimeError) as error:

@@ -7,14 +7,16 @@ import torch
 from tasks.chat.stops import ordered
 from tasks.core.errors import CheckFailed, InputError, ModelError
 from tasks.core.files import write_json, written
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
-from tasks.merge.combine import TRAINED, adapter_folders, check_combinable
+from tasks.merge.combine import TRAINED, adapter_folders, check_combinable, other_adapters
 from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
 from tasks.merge.trained import MergeOptions, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
+from tasks.models.adapter_files import training_record
 from tasks.models.equivalence import Difference, compare, digits, probes
 from tasks.models.foreign import foreign
 from tasks.models.loading import load_tokenizer
@@ -66,7 +68,10 @@ def merge(settings: Settings, paths: Paths) -> None:
         }
         write_json(out / "merge.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
-    print(f"merge: {facts['parameters']:,} parameters, largest logit difference {difference.largest:.2g}", flush=True)
+    print(
+        f"merge: {facts['parameters']:,} parameters, largest logit difference {shown(difference.largest, 2)}",
+        flush=True,
+    )
 
 
 def _adapter(paths: Paths, record: dict[str, Any]) -> Adapter | None:
@@ -81,11 +86,13 @@ def _adapter(paths: Paths, record: dict[str, Any]) -> Adapter | None:
 def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adapter | None) -> MergeOptions:
     """Raises `InputError` and `ModelError` where adapters cannot be combined as the settings ask."""
     if adapter is None:
-        if settings.combine:
-            raise ModelError(
-                f"{paths.trained}: every weight was tuned, so there is no adapter; set merge.combine to null."
-            )
-        return MergeOptions()
+        if settings.combine is None:
+            return MergeOptions()
+        models = other_adapters(settings.combine, paths.adapters)
+        for folder in models.values():
+            if training_record(folder).base not in (None, record["sha256"]):
+                raise ModelError(f"merge.combine.weights: {folder} was tuned from another base; leave it out.")
+        return MergeOptions(combine=settings.combine, models=models)
     quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
     recorded = trained_on("auto", settings.double_quant, paths.trained)
     reference = recorded if (paths.trained / "training.json").is_file() else quantization
@@ -115,8 +122,8 @@ def _judge(
         if difference.largest > settings.tolerance:
             raise CheckFailed(
                 f"{PATHS.merged}: the merged model differs from base and live adapter by up to "
-                f"{difference.largest:.3g} in a logit, more than merge.tolerance = {settings.tolerance:g} allows; "
-                "keep the adapter, or raise the tolerance."
+                f"{shown(difference.largest, 3)} in a logit, more than merge.tolerance = {shown(settings.tolerance)} "
+                "allows; keep the adapter, or raise the tolerance."
             )
         return
     share = difference.divergence / effect.divergence if effect.divergence else 0.0
@@ -128,6 +135,6 @@ def _judge(
             why = f"it was trained on the base {left}. Set merge.trained_on to auto, or keep the adapter."
         raise CheckFailed(
             f"{PATHS.merged}: stored as {kind} the merged model diverges from base and live adapter by "
-            f"{difference.divergence:.3g} nats a token, {share:.1%} of the {effect.divergence:.3g} that training made, "
-            f"more than merge.max_error = {settings.max_error:g} allows: {why}"
+            f"{shown(difference.divergence, 3)} nats a token, {share:.1%} of the {shown(effect.divergence, 3)} that "
+            f"training made, more than merge.max_error = {shown(settings.max_error)} allows: {why}"
         )

@@ -29,4 +29,4 @@ class Settings(Section):
     """Other names of the base, as adapter_config.json of an adapter has them that temper did not train, such as a name
     on the hub where the base is a folder; unnamed: for one that names no base. You say that it is the same model."""
     combine: Combine | None = None
-    """Other adapters of the same base, in data/adapters, that are added to the trained one; null: none."""
+    """Other adapters or models of the same base, in data/adapters, that are added to the trained one; null: none."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.paths import PATHS, Paths
-from tasks.merge.combine import other_adapters
+from tasks.merge.combine import check_whole, is_adapter, other_adapters
 from tasks.merge.settings import Settings
 from tasks.models.origin import check_configured
 from tasks.training import estimate
@@ -24,7 +24,10 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 def validate(settings: Settings, paths: Paths) -> None:
     """Raise what `run` would raise for the settings alone."""
     if settings.combine:
-        check_configured(other_adapters(settings.combine, paths.adapters).values(), settings.base_names)
+        others = other_adapters(settings.combine, paths.adapters)
+        if not all(is_adapter(folder) for folder in others.values()):
+            check_whole(settings.combine, others)
+        check_configured([folder for folder in others.values() if is_adapter(folder)], settings.base_names)
 
 
 def run(settings: Settings, paths: Paths) -> None:

@@ -22,8 +22,9 @@ from tasks.merge.adapter import Adapter
 from tasks.merge.combine import Combine, combine_adapters
 from tasks.merge.folder import save_beside
 from tasks.merge.layers import OffloadedModel
+from tasks.merge.models import combined_source
 from tasks.merge.plan import misfit, plan
-from tasks.merge.source import Quantization, pass_through, quantized_model, source
+from tasks.merge.source import Quantization, Source, pass_through, quantized_model, source
 from tasks.merge.whole import load_whole, merge_whole, save_whole, with_adapter
 from tasks.models.equivalence import logits
 from tasks.models.loading import grow
@@ -48,6 +49,8 @@ class MergeOptions:
     """How it is combined with others."""
     others: dict[str, Adapter] = field(default_factory=dict)
     """Those, by name."""
+    models: dict[str, Path] = field(default_factory=dict)
+    """Folders of the whole models that a whole model is combined with, by name."""
 
     @property
     def exact(self) -> bool:
@@ -80,7 +83,7 @@ class Layerwise:
 
     def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, how: MergeOptions) -> None:
         self.base, self.adapter, self.tuned, self.how = base, adapter, tuned, how
-        self.source = source(base if adapter else tuned)
+        self.source = source(base) if adapter else _whole_source(base, tuned, how)
         plain = OffloadedModel(self.source)
         self.misfit = misfit(plain)
         self.brought, self.rows = _vocabulary(plain.model, adapter)
@@ -100,7 +103,7 @@ class Layerwise:
         offloaded.runnable(_roomy(offloaded))
         before = logits(offloaded.model, rows)
         if not self.adapter:
-            return before, logits_of(self.tuned, rows)
+            return before, _logits_of(self.source, rows)
         self._attach(offloaded, self.adapter)
         offloaded.runnable(_roomy(offloaded))
         return before, logits(offloaded.tuned, rows)
@@ -214,11 +217,20 @@ def _combine(tuned: Any, how: MergeOptions, attach: Callable[[str, Adapter], Any
         combine_adapters(tuned, how.combine)
 
 
+def _whole_source(base: Path, tuned: Path, how: MergeOptions) -> Source:
+    """The weights of the model that was tuned whole, and combined with others where that is asked for."""
+    return combined_source(base, tuned, how.combine, how.models) if how.combine else source(tuned)
+
+
 def logits_of(folder: Path, rows: list[list[int]]) -> Logits:
     """Logits of the model in `folder`, in float32, its weights read as they are needed."""
-    offloaded = OffloadedModel(source(folder))
+    return _logits_of(source(folder), rows)
+
+
+def _logits_of(weights: Source, rows: list[list[int]]) -> Logits:
+    offloaded = OffloadedModel(weights)
     if misfit(offloaded):
-        return logits(load_whole(folder), rows)
+        return logits(load_whole(weights.folder), rows)
     offloaded.runnable(_roomy(offloaded))
     return logits(offloaded.model, rows)
 

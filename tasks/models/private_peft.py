@@ -37,3 +37,10 @@ def parameter_wrappers(module: Any) -> Iterator[Any]:
     while isinstance(module, ParamWrapper):
         yield module
         module = module.base_layer
+
+
+def adding(method: str) -> Any:
+    """peft's function `method` of changes (tensors of one shape), their weights and options: what all add up to."""
+    from peft.utils import merge_utils
+
+    return getattr(merge_utils, method)

@@ -9,10 +9,14 @@ from tasks.core.errors import InputError, ModelError
 from tasks.core.files import fingerprint, sha256
 from tasks.core.json_files import read_as
 from tasks.core.paths import Paths
+from tasks.core.progress import reporter
 
 SMALL = 16 * 2**20
 """Bytes. Larger files are compared by size here; DVC compares their hash, since the folder is a dependency."""
 
+
+SEEN = 2**30
+"""Bytes of a model that take seconds to hash, so that a bar is worth its while."""
 
 DERIVED = ("trained", "converted", "scaled")
 """Kinds of base that lie in data/base, and not where the user put them."""
@@ -50,7 +54,14 @@ class _Record(BaseModel):
 def describe(folder: Path) -> dict[str, dict[str, Any]]:
     """Name, size in bytes and SHA-256 of each file of a model folder that decides what it computes."""
     files = [file for file in sorted(folder.iterdir()) if file.is_file() and _matters(file)]
-    return {file.name: {"bytes": file.stat().st_size, "sha256": sha256(file)} for file in files}
+    sizes = {file: file.stat().st_size for file in files}
+    report, done, facts = reporter(f"{folder.name}: hashed", sum(sizes.values()), "bytes"), 0, {}
+    for file, size in sizes.items():
+        facts[file.name] = {"bytes": size, "sha256": sha256(file)}
+        done += size
+        if sum(sizes.values()) > SEEN:
+            report(done)
+    return facts
 
 
 def identity(files: dict[str, dict[str, Any]]) -> str:

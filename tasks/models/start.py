@@ -57,6 +57,16 @@ def check(what: str, settings: Tuning, name: str, paths: Paths) -> None:
         check_origin(folder, *configured, (), REMEDY)
 
 
+def check_embeddings(what: str, adapter: Path, config: dict[str, Any], grown: bool) -> None:
+    """Raise `SettingsError` where the base has `grown` rows of embeddings that the `adapter` by `config` lacks."""
+    saved = " ".join(config.get("modules_to_save") or [])
+    if grown and not any(part in saved for part in EMBEDDINGS):
+        raise SettingsError(
+            f"{PATHS.params}: template.new_tokens makes rows of embeddings, which the adapter in {adapter} does not "
+            f"hold; take the new tokens out, or set {what}.start to null."
+        )
+
+
 def load(what: str, settings: Tuning, name: str, model: Any, paths: Paths, grown: bool) -> Any:
     """`model`, the recorded base, with the adapter `name` on it to be trained.
 
@@ -71,12 +81,7 @@ def load(what: str, settings: Tuning, name: str, model: Any, paths: Paths, grown
     adapter = adapter_folder(what, name, paths)
     config_values = _check_agreement(what, settings, adapter)
     _check_base(adapter, base_record(paths), base_folder(paths))
-    saved = " ".join(config_values.get("modules_to_save") or [])
-    if grown and not any(part in saved for part in EMBEDDINGS):
-        raise SettingsError(
-            f"{PATHS.params}: template.new_tokens makes rows of embeddings, which the adapter in {adapter} does not "
-            f"hold; take the new tokens out, or set {what}.start to null."
-        )
+    check_embeddings(what, adapter, config_values, grown)
     config = PeftConfig.from_pretrained(str(adapter))
     config.inference_mode = False
     config.base_model_name_or_path = model.name_or_path  # peft asks the hub for it at each checkpoint

@@ -7,7 +7,9 @@ import torch
 from tasks.chat.stops import config_stop_ids
 from tasks.core.errors import CheckFailed
 from tasks.core.files import write_json, written
+from tasks.core.numbers import shown
 from tasks.core.paths import PATHS, Paths
+from tasks.core.progress import reporter
 from tasks.models.equivalence import Difference, compare, logits, probes, training_rows
 from tasks.models.gguf.proof import check_reading, read_back
 from tasks.models.gguf.stops import named_stops
@@ -26,17 +28,22 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     quantize(Settings(schemes=["nf4"]), Paths(), "nf4")
     """
     torch.set_num_threads(1)
+    report = reporter(f"quantize {scheme}", 4, "steps")
+    report(0)
     model = load_model(paths.merged, torch.float32)
     rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
     expected, stops = logits(model, rows), config_stop_ids(paths.merged)
     vocabulary = model.get_input_embeddings().num_embeddings
     del model
+    report(1)
     with written(paths.quantized(scheme)) as out:
         out.mkdir()
         weighs = settings.imatrix and SCHEMES[scheme].weighs
         calibration = Calibration(lambda: training_rows(paths.templated, settings.calibration), weighs)
         SCHEMES[scheme].write(paths.merged, out, calibration)
+        report(2)
         measured, same_ids = _read_back(paths.merged, out, scheme, rows, stops)
+        report(3)
         difference = compare(expected, measured, str(PATHS.quantized(scheme)), stops)
         before, after = weight_bytes(paths.merged), weight_bytes(out)
         share = low_bits_share(paths.merged, out, vocabulary) if SCHEMES[scheme].bits < WHOLE_BITS else 1.0
@@ -54,10 +61,11 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
         }
         write_json(out / "quantization.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"schemes"}))
+    report(4)
     print(
         f"quantize {scheme}: {after:,} bytes, {facts['ratio']:.0%} of merged; {share:.0%} of the layers' weights in "
-        f"fewer bits; "
-        f"{difference.divergence:.2g} nats a token from it, same next token in {difference.agreement:.1%}",
+        f"fewer bits; {shown(difference.divergence, 2)} nats a token from it, same next token in "
+        f"{difference.agreement:.1%}",
         flush=True,
     )
 
@@ -73,15 +81,15 @@ def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bo
     if share < settings.min_low_bits:
         raise CheckFailed(
             f"{where}: {scheme} stores only {share:.0%} of the layers' weights in fewer bits, less than "
-            f"quantize.min_low_bits = {settings.min_low_bits:g} asks for: its library does not quantise the other "
+            f"quantize.min_low_bits = {shown(settings.min_low_bits)} asks for: its library does not quantise the other "
             f"layers of this model, such as experts; {advice} lower the limit."
         )
     if difference.divergence > _limit(settings, scheme):
         key = f"limits.{scheme}" if scheme in settings.limits else "max_divergence"
         raise CheckFailed(
-            f"{where}: diverges from the merged model by {difference.divergence:.3g} nats a token, more than "
-            f"quantize.{key} = {_limit(settings, scheme):g} allows (same next token in {difference.agreement:.1%}); "
-            f"{advice} raise the limit."
+            f"{where}: diverges from the merged model by {shown(difference.divergence, 3)} nats a token, more than "
+            f"quantize.{key} = {shown(_limit(settings, scheme))} allows (same next token in "
+            f"{difference.agreement:.1%}); {advice} raise the limit."
         )
     for share, least, key, what in (
         (difference.agreement, settings.min_same_tokens, "min_same_tokens", "the next token"),
@@ -90,7 +98,7 @@ def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bo
         if share < least:
             raise CheckFailed(
                 f"{where}: agrees with the merged model on {what} in {share:.1%} of {difference.tokens} positions, "
-                f"less than quantize.{key} = {least:g} asks for; {advice} lower the limit."
+                f"less than quantize.{key} = {shown(least)} asks for; {advice} lower the limit."
             )
     if not same_ids:
         raise CheckFailed(

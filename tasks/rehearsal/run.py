@@ -16,11 +16,17 @@ from tasks.models.skeleton import configured_base
 from tasks.rehearsal.kind import check_forward, known_configuration
 from tasks.rehearsal.sections import section
 from tasks.rehearsal.smaller import check_shares
+from tasks.rehearsal.starting import checks
 from tasks.rehearsal.weights import full_size
+from tasks.stages import names
 
 
-def faults() -> Iterator[TemperError]:
-    """What stages would refuse of the base; nothing where its folder is no model, or lacks what a model needs."""
+def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
+    """What stages would refuse of the base; nothing where its folder is no model, or lacks what a model needs.
+
+    `needed`: the stages that are asked; None: all.
+    """
+    needed = set(names()) if needed is None else needed
     if (configured := configured_base()) is None:
         return
     location, folder = configured
@@ -36,10 +42,20 @@ def faults() -> Iterator[TemperError]:
     except TemperError as error:
         yield error
         return
-    yield from _of(lambda: _check_vocabulary(folder, location))
-    quantize = section("quantize")
-    yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
-    yield from _tried(folder, config, skeleton, location)
+    refused: list[TemperError] = []
+    if not needed.isdisjoint(("template", "train", "align")):
+        try:
+            tokenizer = _vocabulary(folder)
+        except TemperError as error:
+            yield error
+        else:
+            refused = [error for refuse in checks(skeleton, tokenizer, needed) for error in _of(refuse)]
+            yield from refused
+    if "quantize" in needed:
+        quantize = section("quantize")
+        yield from _of(lambda: check_shares(skeleton, quantize.schemes, quantize.min_low_bits))
+    if not needed.isdisjoint(("train", "align", "merge", "quantize")):
+        yield from _tried(folder, config, skeleton, location, grows=not refused)
 
 
 def _of(check: Callable[[], None]) -> Iterator[TemperError]:
@@ -49,18 +65,19 @@ def _of(check: Callable[[], None]) -> Iterator[TemperError]:
         yield error
 
 
-def _check_vocabulary(folder: Path, location: str) -> None:
-    """Raise `InputError` and `ModelError` for what the stage template would refuse of the base alone."""
+def _vocabulary(folder: Path) -> Any:
+    """The tokenizer as the stage template makes it; `InputError` and `ModelError` for what it would refuse."""
     from tasks.template.tokenizer import load as load_tokenizer
     from tasks.template.tokenizer import max_length
 
     settings = section("template")
     tokenizer, _ = load_tokenizer(folder, settings)
     max_length(tokenizer, folder, settings.max_length)
+    return tokenizer
 
 
-def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[TemperError]:
-    """What a small copy of the base cannot do."""
+def _tried(folder: Path, config: Any, skeleton: Any, location: str, *, grows: bool) -> Iterator[TemperError]:
+    """What a small copy of the base cannot do; `grows`: whether new tokens are tried on it."""
     import torch
     from transformers import AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -85,7 +102,7 @@ def _tried(folder: Path, config: Any, skeleton: Any, location: str) -> Iterator[
     what, tuning = ("train", train) if train.enabled else ("align", align)
     yield from _of(lambda: check_low_bits(what, tuning, skeleton))
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    new = bool(template.new_tokens)
+    new = grows and bool(template.new_tokens)
     quantize = section("quantize")
     held = tuning.quantized if tuning.method != "full" else None
     yield from _of(lambda: trial.check_bits(lambda: miniature(config), quantize.schemes, held, tokenizer, location))

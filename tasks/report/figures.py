@@ -7,7 +7,7 @@ from markupsafe import Markup
 from tasks.charts.bars import Bar, Interval, bars, dots, histogram
 from tasks.charts.line import line_chart
 from tasks.charts.svg import Picture, Point
-from tasks.training.loss_curve import above_start
+from tasks.training.loss_curve import above_start, starts_at_ln_2
 
 SPLITS = ("train", "validation", "test")
 """Splits in the order of their colours."""
@@ -71,9 +71,43 @@ def pairs(rows: list[dict[str, float | None]]) -> Markup:
     return _inline(line_chart(drawn, "step", "accuracy", "Share of pairs told apart over training steps"))
 
 
+def rewards(rows: list[dict[str, float | None]]) -> Markup:
+    """What chosen and rejected answers gained since the start, on held-out pairs, or in training for want of them."""
+    split = "eval_" if _points(rows, "eval_chosen_reward") else ""
+    lines = {name: _points(rows, f"{split}{name}_reward") for name in ("chosen", "rejected")}
+    if not all(lines.values()):
+        return Markup("")
+    what = "held-out pairs" if split else "pairs of the training"
+    return _inline(line_chart(lines, "step", "reward", f"Rewards of chosen and rejected answers on {what}"))
+
+
+def answers(rows: list[dict[str, float | None]]) -> list[tuple[str, str, Markup]]:
+    """What was measured of the answers that the model gave in training: titles, what they mean, and charts.
+
+    `rows`: of the curve; columns `reward_*` are what single rewards gave.
+    """
+    components = sorted({name for row in rows for name in row if name.startswith("reward_")})
+    charts = [
+        *((f"Reward: {name.removeprefix('reward_').replace('_', ' ')}", "Its mean, before its weight.", name, "reward")
+          for name in components),
+        ("Divergence from the reference", "How far the model has moved, in nats a token.", "kl", "nats"),
+        ("Entropy", "How open the next token is, in nats a token; near 0 all answers are alike.", "entropy", "nats"),
+        ("Length of answers", "Their mean, in tokens.", "answer_tokens", "tokens"),
+        ("Explained variance", "How well values told what came: 1 all of it, 0 no better than their mean.",
+         "explained_variance", "share"),
+    ]  # fmt: skip
+    drawn = [(title, about, _points(rows, column), y) for title, about, column, y in charts]
+    return [
+        (title, about, _inline(line_chart({"training": points}, "step", y, f"{title} over training steps")))
+        for title, about, points, y in drawn
+        if points
+    ]
+
+
 def last(rows: list[dict[str, float | None]]) -> dict[str, float]:
-    """The last margin and accuracy that were measured, by column."""
-    columns = ("margin", "accuracy", "eval_margin", "eval_accuracy")
+    """The last rewards, margin and accuracy that were measured, by column."""
+    each = ("chosen_reward", "rejected_reward", "margin", "accuracy")
+    columns = (*each, *(f"eval_{name}" for name in each))
     return {name: points[-1][1] for name in columns if (points := _points(rows, name))}
 
 
@@ -82,7 +116,8 @@ def dpo_above_start(rows: list[dict[str, float | None]], align: dict[str, Any]) 
 
     `align`: its settings, flat; other losses begin elsewhere.
     """
-    own = align.get("objective") == "dpo" and align.get("arguments.loss_type", "sigmoid") == "sigmoid"
+    arguments = {key.removeprefix("arguments."): value for key, value in align.items() if key.startswith("arguments.")}
+    own = starts_at_ln_2(align.get("objective", "off"), arguments)
     return above_start([loss for _, loss in _points(rows, "loss")]) if own else None
 
 

@@ -14,9 +14,13 @@ from typing import Any
 from tasks.core.errors import InputError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
+from tasks.report.places import without_machine
 
-ORDER = ("base", "base_system", "base_few_shot", "adapter", "merged")
-"""Candidates in the order of the page; quantised ones follow by name."""
+ORDER = ("base", "base_system", "base_few_shot", "trained", "adapter", "merged")
+"""Candidates in the order of the page; further baselines follow the base, quantised models the merged one, by name."""
+
+OPTIONAL = ("trained",)
+"""Those of them that only some runs have: `trained` is asked where align is on."""
 
 PACKAGES = (
     "torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors", "gguf",
@@ -41,6 +45,8 @@ class RunResults:
     preview: str
     """HTML fragment made and escaped by the stage template."""
     training: dict[str, Any]
+    trainings: dict[str, dict[str, Any]]
+    """`training.json` by the stage that made a model of text, train or align, in their order."""
     curves: dict[str, list[dict[str, float | None]]]
     """Rows of loss.csv by what was trained: pretraining, tuning, alignment."""
     merge: dict[str, Any]
@@ -83,13 +89,14 @@ def gather(paths: Paths) -> RunResults:
         "alignment": _curve(paths.loss(paths.aligned)),
     }
     return RunResults(
-        base={name: value for name, value in base.items() if name != "files"},
-        settings=_settings(paths, audit),
+        base=without_machine({name: value for name, value in base.items() if name != "files"}),
+        settings=without_machine(_settings(paths, audit)),
         ledgers=_ledgers(paths, audit),
         generated=_optional(paths.generated / "ledger.json"),
         audit=audit,
         preview=_text(paths.preview),
-        training=training,
+        training=without_machine(training),
+        trainings=_trainings(paths),
         curves={name: rows for name, rows in curves.items() if rows},
         merge=read_json(paths.merged / "merge.json", "merge"),
         quantized=_each(paths.data / "quantized", "quantization.json", "quantize"),
@@ -113,15 +120,28 @@ def gather(paths: Paths) -> RunResults:
     )
 
 
+def _trainings(paths: Paths) -> dict[str, dict[str, Any]]:
+    by_stage = {"train": paths.fitted, "align": paths.aligned}
+    return {stage: facts for stage, folder in by_stage.items() if (facts := _optional(folder / "training.json"))}
+
+
 def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
     folders = _folders(paths.data / "evaluation")
-    by_name = {folder.name: read_json(folder / "scores.json", "evaluate") for folder in folders}
-    missing = [name for name in ORDER if name not in by_name]
+    by_name = {
+        folder.name: read_json(folder / "scores.json", "evaluate")
+        for folder in folders
+        if folder.name not in OPTIONAL or (folder / "scores.json").is_file()
+    }
+    missing = [name for name in ORDER if name not in (*by_name, *OPTIONAL)]
     if missing:
         raise InputError(
             f"{paths.data / 'evaluation'}: no scores of {', '.join(missing)}; run the stage evaluate first."
         )
-    return {name: by_name[name] for name in (*ORDER, *sorted(set(by_name) - set(ORDER)))}
+    more = sorted(set(by_name) - set(ORDER))
+    free = [name for name in more if by_name[name]["kind"] == "free"]
+    first = [name for name in ORDER if name in by_name and by_name[name]["kind"] == "free"]
+    order = dict.fromkeys([*first, *free, *ORDER, *more])
+    return {name: by_name[name] for name in order if name in by_name}
 
 
 def _settings(paths: Paths, audit: dict[str, Any]) -> dict[str, dict[str, Any]]:

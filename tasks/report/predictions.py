@@ -1,17 +1,11 @@
-"""The page to read predictions: two candidates side by side, worst rows first, filtered by slice. One file, no network.
+"""The page to read predictions: two candidates side by side, worst rows first, filtered by slice."""
 
-What comes from data stands in a block of JSON and reaches the page as text only; the policy in its head lets the page
-run nothing but its own script.
-"""
-
-import base64
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from tasks.pages.document import embedded, head, script_of
 from tasks.report.gather import RunResults
 from tasks.report.render import display_name, metric
 from tasks.report.settings import Settings
@@ -22,16 +16,15 @@ DIMENSIONS = ("slice", "source", "length")
 
 def context(settings: Settings, results: RunResults) -> dict[str, Any]:
     """What the template predictions.html.jinja wants."""
-    script = SCRIPT.read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = script_of(SCRIPT)
     rows = worst_first(results)[: settings.predictions]
     return {
         "settings": settings,
         "shown": len(rows),
         "rows": len(results.predictions["base"]),
         "script": Markup(script),
-        "policy": f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        "data": Markup(_embedded(_data(results, rows))),
+        "head": Markup(head(f"Predictions · {settings.title}", script)),
+        "data": Markup(embedded(_data(results, rows))),
     }
 
 
@@ -97,9 +90,3 @@ def _judged(row: dict[str, Any] | None) -> dict[str, Any] | None:
 def _better(results: RunResults) -> dict[str, str]:
     metrics = results.scores["base"]["metrics"]
     return {key: metrics[key]["better"] for key in metrics}
-
-
-def _embedded(value: Any) -> str:
-    """JSON that cannot end the block it stands in."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

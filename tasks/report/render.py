@@ -3,7 +3,13 @@
 import re
 from typing import Any
 
+from tasks.core import numbers
 from tasks.report.gather import RunResults
+from tasks.statistics.confusion import describe_confusion
+from tasks.statistics.effect import ratio
+
+BASELINES = ("merged_retrieved",)
+"""Tuned models that are asked with more than the question."""
 
 TUNED = "merged"
 """The candidate that stands for the tuned model: what is shipped."""
@@ -14,6 +20,11 @@ def display_name(candidate: str) -> str:
     return {
         "base_system": "base with system prompt",
         "base_few_shot": "base with examples",
+        "trained": "tuned, before align",
+        "base_retrieved": "base with retrieved rows",
+        "base_documents": "base with documents",
+        "base_best_prompt": "base with the best prompt",
+        "merged_retrieved": "tuned with retrieved rows",
         "adapter": "tuned (adapter)",
         "merged": "tuned (merged)",
     }.get(candidate, candidate)
@@ -42,7 +53,7 @@ def score(results: RunResults, candidate: str) -> dict[str, Any]:
 
 def shown(value: float, better: str) -> str:
     """A score for a person: a share in percent; a perplexity as it is."""
-    return percent(value) if better == "higher" else f"{value:.3g}"
+    return percent(value) if better == "higher" else numbers.shown(value, 3)
 
 
 def summary(results: RunResults) -> list[str]:
@@ -61,18 +72,35 @@ def summary(results: RunResults) -> list[str]:
         f"{shown(tuned['low'], better)} to {shown(tuned['high'], better)}); the base {shown(base['value'], better)}, "
         f"{shown(system['value'], better)} with a system prompt, and {shown(shots['value'], better)} with examples in "
         "its prompt.",
+        *([step] if (step := aligning(results)) else []),
         verdict(results),
+        *(
+            sentence
+            for facts in results.scores[results.decision["candidate"]].get("classes", {}).values()
+            for sentence in describe_confusion(facts)
+        ),
     ]
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}
     if lost:
         worst = max(lost, key=lambda key: lost[key])
-        unit = f"{100 * lost[worst]:.1f} points" if better == "higher" else f"{lost[worst]:.3g} nats a token"
+        costs = f"at most {100 * lost[worst]:.1f} points ({worst})"
+        if better == "lower":
+            costs = f"most with {worst}, whose perplexity is {ratio(-lost[worst])} times that of the merged model"
         sentences.append(
-            f"Quantising costs at most {unit} ({worst})."
-            if lost[worst] > 0
-            else "No quantised model does worse than the merged one."
+            f"Quantising costs {costs}." if lost[worst] > 0 else "No quantised model does worse than the merged one."
         )
     return sentences
+
+
+def cost(results: RunResults) -> str:
+    """What a question costs the tuned model and each way of asking the base, in tokens; "" where nobody counted."""
+    shown = [TUNED, *(key for key in results.scores if key in BASELINES or group(results, key) == "before")]
+    parts = []
+    for key in dict.fromkeys(shown):
+        tokens = results.scores[key].get("cost", {})
+        if tokens.get("prompt_tokens") is not None:
+            parts.append(f"{display_name(key)} {tokens['prompt_tokens']:.0f} + {tokens['answer_tokens'] or 0:.0f}")
+    return f"Mean tokens of a question and its answer: {', '.join(parts)}." if parts else ""
 
 
 def verdict(results: RunResults) -> str:
@@ -83,11 +111,29 @@ def verdict(results: RunResults) -> str:
 
 
 def against(results: RunResults) -> list[dict[str, Any]]:
-    """What the tables of comparisons show: the candidate that may be shipped against the free ones, then all against
-    merged, by every metric."""
+    """What the tables of comparisons show: the candidate that may be shipped against the free ones, what align made
+    against what train had made, then all against merged, by every metric."""
     comparisons = results.comparisons["comparisons"]
-    mine = [one for one in comparisons if one["candidate"] == results.decision["candidate"] and one["against"] != TUNED]
-    return mine + [one for one in comparisons if one["against"] == TUNED]
+    others = ("trained", TUNED)
+    mine = [
+        one for one in comparisons if one["candidate"] == results.decision["candidate"] and one["against"] not in others
+    ]
+    return mine + [one for name in others for one in comparisons if one["against"] == name]
+
+
+def aligning(results: RunResults) -> str:
+    """What align made of what train had made, in a sentence; "" where there was one step only."""
+    name = metric(results)
+    for one in results.comparisons["comparisons"]:
+        if (one["candidate"], one["against"], one["metric"]) == ("adapter", "trained", name):
+            before, after = score(results, "trained"), score(results, "adapter")
+            better = before["better"]
+            sure = "" if one["low"] > 0 or one["high"] < 0 else ", which may be chance"
+            return (
+                f"Alignment took {name.replace('_', ' ')} from {shown(before['value'], better)} to "
+                f"{shown(after['value'], better)}{sure}."
+            )
+    return ""
 
 
 def quantising(results: RunResults) -> list[dict[str, Any]]:
@@ -163,7 +209,11 @@ def comparison(results: RunResults) -> dict[str, Any]:
         "candidates": {
             key: {**scores["metrics"], "slices": scores["slices"].get("slice", {})}
             for key, scores in results.scores.items()
-        }
+        },
+        "benchmarks": {
+            key: {task: benchmark["metrics"] for task, benchmark in tasks.items()}
+            for key, tasks in results.benchmarks.items()
+        },
     }
 
 

@@ -7,12 +7,18 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tasks.core import numbers
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
-from tasks.report import figures, predictions, render
+from tasks.pages.document import head
+from tasks.report import classes, figures, predictions, render
+from tasks.report.about import NO_LIMITS, described
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
+from tasks.report.plain_trl import plain_trainings
 from tasks.report.settings import Settings
+from tasks.report.usage import usage
+from tasks.statistics.effect import amount, effect
 from tasks.statistics.p_value import format_p_value
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -24,12 +30,15 @@ def write(settings: Settings, paths: Paths) -> None:
     write(Settings(title="Docker assistant"), Paths())
     """
     results = gather(paths)
+    settings = described(settings, results)
     write_text(paths.page, page(settings, results))
     reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, results))
     write_text(paths.predictions, reading)
     write_text(paths.card, card(settings, results))
     write_json(paths.comparison, render.comparison(results))
     print(" ".join(render.summary(results)[1:2]), flush=True)
+    if not settings.limits:
+        print(f"report: {NO_LIMITS}", flush=True)
 
 
 def page(settings: Settings, results: RunResults) -> str:
@@ -49,6 +58,10 @@ def page(settings: Settings, results: RunResults) -> str:
             "not_asked": scores["not_asked"],
             "no_answer": scores["no_answer"],
             "shots": scores.get("shots"),
+            "shown": scores.get("shown", "examples"),
+            "prompts": scores.get("prompts", []),
+            "drawn": scores.get("drawn"),
+            "left_out": scores.get("left_out", {}),
         }
         for key, scores in results.scores.items()
     ]
@@ -56,6 +69,7 @@ def page(settings: Settings, results: RunResults) -> str:
     return _render(
         "report.html.jinja",
         autoescape=True,
+        head=Markup(head(str(settings.title))),
         settings=settings,
         results=results,
         summary=render.summary(results),
@@ -65,9 +79,13 @@ def page(settings: Settings, results: RunResults) -> str:
         metric=metric,
         comparison=figures.intervals(lines) if lines[0]["better"] == "higher" else None,
         by_slice=figures.slices(lines, names) if names and lines[0]["better"] == "higher" else None,
+        cost=render.cost(results),
+        class_sections=classes.sections(results),
         against=render.against(results),
         curves={what: (figures.measured(rows), figures.curve(rows)) for what, rows in results.curves.items()},
         pairs=figures.pairs(results.curves.get("alignment", [])),
+        rewards=figures.rewards(results.curves.get("alignment", [])),
+        answers=figures.answers(results.curves.get("alignment", [])),
         pairs_last=figures.last(results.curves.get("alignment", [])),
         above_start=figures.dpo_above_start(results.curves.get("alignment", []), results.settings.get("align", {})),
         preview=Markup(results.preview),
@@ -103,8 +121,15 @@ def card(settings: Settings, results: RunResults) -> str:
         against=render.against(results),
         front_matter=front_matter(settings, results),
         chat_template=fenced(results.chat_template, "jinja") if results.chat_template else None,
+        usage=usage(results),
         base=render.base_name(results),
         method=render.method(results),
+        plain=[
+            (training.stage, fenced(training.code, "python") if training.code else "", training.reasons)
+            for training in plain_trainings(
+                results.base, results.settings, results.trainings, bool(results.audit.get("packing"))
+            )
+        ],
     )
 
 
@@ -122,17 +147,15 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         shown=render.shown,
         p_value=format_p_value,
         name=render.display_name,
-        number=_number,
+        number=numbers.shown,
+        counted=numbers.counted,
+        effect=effect,
+        detectable=_detectable,
         value=_value,
         cell=_cell,
         size=_size,
     )
     return environment.get_template(template).render(**values)
-
-
-def _number(value: float) -> str:
-    """Digits in groups of three; a fraction with 4 significant digits."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
 def _value(value: Any) -> str:
@@ -149,5 +172,10 @@ def _size(count: int) -> str:
     """Bytes in the unit that keeps it short."""
     for unit, power in (("GB", 3), ("MB", 2), ("kB", 1)):
         if count >= 1000**power:
-            return f"{count / 1000**power:.3g} {unit}"
+            return f"{numbers.shown(count / 1000**power, 3)} {unit}"
     return f"{count} bytes"
+
+
+def _detectable(comparison: dict[str, Any]) -> str:
+    """The difference that the rows of `comparison` show; a dash where they are too few to show any."""
+    return "-" if comparison["detectable"] is None else amount(comparison["detectable"], comparison)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.core.errors import LossError
 from tasks.core.files import write_json
+from tasks.core.numbers import counted, shown
 from tasks.core.paths import PATHS
 
 
@@ -46,10 +47,10 @@ class Ledger:
         losses = Counter({reason: count for reason, count in self.left.items() if reason not in wanted})
         lost = losses.total() / self.came if self.came else 0.0
         if max_loss is not None and lost > max_loss:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in losses.most_common())
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in losses.most_common())
             raise LossError(
-                f"{stage}: {losses.total()} of {self.came} {self.unit} ({lost:.1%}) would be left out, more than "
-                f"{key} = {max_loss:g} allows: {reasons}. Mend the data, or raise {key} in {PATHS.params}."
+                f"{stage}: {losses.total():,} of {counted(self.came, self.unit)} ({lost:.1%}) would be left out, more "
+                f"than {key} = {shown(max_loss)} allows: {reasons}. Mend the data, or raise {key} in {PATHS.params}."
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -27,12 +27,17 @@ def proportion(right: int, n: int) -> dict[str, float | int]:
 
     Unlike the interval of the textbook it covers what it should near 0 and 1 and for few rows.
     """
-    share = right / n
+    low, high = wilson(right / n, n)
+    low = 0.0 if right == 0 else low  # exact there, where rounding would leave 1e-17
+    high = 1.0 if right == n else high
+    return {"value": round(right / n, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """The score interval of a share of `n` rows, which need not be a whole number."""
     middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    low = 0.0 if right == 0 else middle - half  # exact there, where rounding would leave 1e-17
-    high = 1.0 if right == n else middle + half
-    return {"value": round(share, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
+    return middle - half, middle + half
 
 
 def mean(values: Any) -> dict[str, float | int]:

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from tasks.statistics.intervals import CELLS, RESAMPLES, SEED, bootstrap
-
-POWER = 0.8
-"""Probability with which a true difference of the named size would be found."""
+from tasks.statistics.power import POWER, at_most, detectable_by_mcnemar
 
 
 def compare(
@@ -25,7 +23,9 @@ def compare(
 
     difference with `low` and `high` (95 %), `p` of a paired test (two-sided), `wins`, `losses`, `ties`, the effect size
     `dz` (difference in standard deviations of the differences; None where they do not vary), and `detectable`: the
-    difference that n rows show at `level` with a power of 80 %. `spread`: standard deviation of the differences.
+    difference that n rows show at `level` with a power of 80 %, None where they can show none. `spread`: standard
+    deviation of the differences. `binary`: whether all are right or wrong. `differ`: rows whose scores differ, and
+    `differ_at_most`: the share of all rows that then does at most (95 %, exact).
     """
     one, two = np.asarray(first, float), np.asarray(second, float)
     differences = one - two
@@ -47,16 +47,27 @@ def compare(
         "ties": n - wins - losses,
         "dz": round(float(differences.mean()) / spread, 4) if spread > 1e-12 else None,
         "spread": round(spread, 4),
-        "detectable": round(detectable(spread, n, level), 4),
+        "binary": binary,
+        **rows_that_differ(wins + losses, n),
+        "detectable": _detectable(binary, wins + losses, n, spread, level),
     }
+
+
+def rows_that_differ(differ: int, n: int) -> dict[str, float | int]:
+    """How many of `n` rows differ, and what share of all rows then does at most."""
+    return {"differ": differ, "differ_at_most": round(at_most(differ, n), 4)}
 
 
 def interval(differences: Any, binary: bool, resamples: int = RESAMPLES, seed: int = SEED) -> tuple[float, float]:
     """95 % interval of the mean difference by drawing rows with replacement.
 
     For right and wrong answers a row won and a row lost are added (Bonett and Price 2012, Psychological Methods
-    17:370): where few rows differ, a bootstrap of those alone is too sure, and of none at all it is certain.
+    17:370): where few rows differ, a bootstrap of those alone is too sure, and of none at all it is certain. Where none
+    of these differs the exact bound of the share that does takes its place: the difference cannot be larger than it.
     """
+    if binary and not np.any(differences):
+        bound = at_most(0, len(differences))
+        return -bound, bound
     values = np.concatenate([differences, [1.0, -1.0]]) if binary else np.asarray(differences, float)
     return bootstrap(values, resamples, seed)
 
@@ -93,6 +104,14 @@ def holm(ps: list[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(ps) - rank) * ps[index]))
         adjusted[index] = float(f"{highest:.4g}")
     return adjusted
+
+
+def _detectable(binary: bool, differ: int, n: int, spread: float, level: float) -> float | None:
+    """Graded scores that are all level tell nothing of how they vary: they are taken for right and wrong ones."""
+    if not binary and spread > 0:
+        return round(detectable(spread, n, level), 4)
+    smallest = detectable_by_mcnemar(n, differ / n, level)
+    return None if smallest is None else round(smallest, 4)
 
 
 def detectable(spread: float, n: int, level: float = 0.05) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.teacher.client import Backend
 from tasks.teacher.errors import FatalError
+from tasks.teacher.nodes import Nodes
 from tasks.teacher.settings import Teacher, secret_name
 
 
@@ -20,11 +21,16 @@ def model_name(settings: Teacher) -> str:
     return local_name(Path(str(settings.model)))
 
 
-def create_backend(settings: Teacher) -> Backend:
-    """The backend that `settings` describe. A server's key is read from the environment here and kept nowhere else.
+def create_backend(settings: Teacher, where: Nodes | None = None) -> Backend:
+    """The backend that `settings` describe; a model folder's answers on the nodes `where`, if there are any.
 
+    A server's key is read from the environment here and kept nowhere else, so servers are asked by this process alone.
     Raises `FatalError` where it is not there.
     """
+    if settings.kind == "local" and where is not None:
+        from tasks.teacher.spread import SpreadBackend
+
+        return SpreadBackend(settings, where)
     if settings.kind == "local":
         from tasks.teacher.local import LocalBackend
 

@@ -11,22 +11,22 @@ class BudgetTracker:
     """What a run may still spend. A request reserves the most that it may take, until what it took is known."""
 
     def __init__(self, store: ResponseStore, run: str, budget: Budget, settings: Teacher) -> None:
-        """A run whose budget was used up in an earlier attempt has nothing to spend."""
+        """A run whose budget was used up in an earlier attempt (`closed`) has nothing to spend."""
         self._store, self._run, self._budget, self._settings = store, run, budget, settings
-        self._limited = budget.max_tokens is not None or budget.max_cost is not None
-        self._closed = store.is_closed(run)
+        self.limited = budget.max_tokens is not None or budget.max_cost is not None
+        self.closed = store.is_closed(run)
         self._in_flight = 0
         self._released = asyncio.Event()
 
     async def reserve(self, request: Request) -> bool:
         """Reserve the most that `request` may take; False where that is more than what is left."""
-        while not self._closed:
-            if not self._limited or self._store.spend(self._run, *self._maximum(request), self._budget):
+        while not self.closed:
+            if not self.limited or self._store.spend(self._run, *self._maximum(request), self._budget):
                 self._in_flight += 1
                 return True
             if not self._in_flight:
                 self._store.close_run(self._run)
-                self._closed = True
+                self.closed = True
                 break
             self._released.clear()
             await self._released.wait()
@@ -35,7 +35,7 @@ class BudgetTracker:
     def release(self, request: Request) -> None:
         """Release what `request` reserved."""
         self._in_flight -= 1
-        if self._limited:
+        if self.limited:
             tokens, cost = self._maximum(request)
             self._store.spend(self._run, -tokens, -cost)
         self._released.set()

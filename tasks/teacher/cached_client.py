@@ -12,6 +12,7 @@ from tasks.teacher.backends import create_backend, model_name
 from tasks.teacher.budget import BudgetTracker
 from tasks.teacher.client import Client
 from tasks.teacher.errors import BudgetExceeded, RequestError
+from tasks.teacher.nodes import Nodes
 from tasks.teacher.rate_limiter import RateLimiter
 from tasks.teacher.request import Request, Response
 from tasks.teacher.response_store import ResponseStore
@@ -29,10 +30,14 @@ class CachedClient:
         run: str,
         attempt: str,
         warn: Callable[[str], None],
+        where: Nodes | None = None,
     ) -> None:
-        """`run`: under which the responses are paid, in this `attempt`; `warn` hears of what has no answer."""
+        """`run`: under which the responses are paid, in this `attempt`; `warn` hears of what has no answer.
+
+        `where`: what computes the answers of a model folder; None: this process.
+        """
         self._settings, self._store, self._run, self._attempt = settings, store, run, attempt
-        self._warn = warn
+        self._warn, self._where = warn, where
         self._budget = BudgetTracker(store, run, budget, settings)
         self._model = model_name(settings)
         self._client: Client | None = None
@@ -79,7 +84,7 @@ class CachedClient:
     async def _send(self, request: Request) -> Response:
         if self._client is None:
             limiter = RateLimiter(self._store, self._settings)
-            self._client = Client(create_backend(self._settings), self._settings, self._budget, limiter)
+            self._client = Client(create_backend(self._settings, self._where), self._settings, self._budget, limiter)
         try:
             response = await self._client.answer(request)
         except BudgetExceeded:
@@ -101,9 +106,11 @@ def ask_all(
     *,
     budget: Budget,
     report: Callable[[int], None],
+    where: Nodes | None = None,
 ) -> list[Response]:
     """The response to each of `contents` (see `CachedClient.request`), in order; `report` hears how many there are.
 
+    `where`: see `CachedClient`.
     Raises `FatalError` where the teacher answers nothing more; what arrived is in `store`.
     """
     done = 0
@@ -116,7 +123,9 @@ def ask_all(
         return response
 
     async def answer_all() -> list[Response]:
-        client = CachedClient(settings, budget, store, run, uuid4().hex, lambda message: print(message, flush=True))
+        client = CachedClient(
+            settings, budget, store, run, uuid4().hex, lambda message: print(message, flush=True), where
+        )
         try:
             return await asyncio.gather(*(answer(client, client.request(chat)) for chat in contents))
         finally:

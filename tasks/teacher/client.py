@@ -20,6 +20,10 @@ gone."""
 class Backend(Protocol):
     """Where answers come from."""
 
+    ahead: bool
+    """Whether several answers are computed at once, and one that nobody takes costs nothing but time: with a budget,
+    they may be asked for before it is their turn."""
+
     @property
     def model(self) -> str:
         """The model, by a name that changes when its answers would."""
@@ -40,6 +44,7 @@ class Client:
         self._failures = 0
         self._resume_at = 0.0
         self._fatal: FatalError | None = None
+        self._turn = asyncio.Lock()
 
     async def answer(self, request: Request) -> Response:
         """The answer to `request`, after as many tries as the settings allow.
@@ -48,12 +53,31 @@ class Client:
         where no request will have an answer.
         """
         async with self._limiter:
+            if self.backend.ahead and self._budget.limited:
+                return await self._answer_ahead(request)
             if not await self._budget.reserve(request):
                 raise BudgetExceeded
             try:
                 return await self._retry(request)
             finally:
                 self._budget.release(request)
+
+    async def _answer_ahead(self, request: Request) -> Response:
+        """Ask now, and pay in the order of the requests: the budget ends where it would if each waited for the last."""
+        if self._budget.closed:
+            raise BudgetExceeded
+        answer = asyncio.ensure_future(self._retry(request))
+        try:
+            async with self._turn:
+                if not await self._budget.reserve(request):
+                    raise BudgetExceeded
+                try:
+                    return await answer
+                finally:
+                    self._budget.release(request)
+        finally:
+            answer.cancel()  # where it was not its turn any more
+            answer.add_done_callback(lambda over: over.cancelled() or over.exception())  # nobody else asks for it
 
     async def _retry(self, request: Request) -> Response:
         for retries_left in range(self._settings.max_retries, -1, -1):

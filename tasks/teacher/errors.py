@@ -31,3 +31,7 @@ class FatalError(Exception):
         """`kind`: who has to mend it: settings or environment (`input`), or the server (`machine`)."""
         super().__init__(message)
         self.kind = kind
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """For other processes, where pickle would call the class with the message alone."""
+        return type(self), (str(self), self.kind)

@@ -29,18 +29,22 @@ def local_name(folder: Path) -> str:
 class LocalBackend:
     """A causal language model with a chat template, answering from its folder."""
 
-    def __init__(self, settings: Teacher) -> None:
-        """Load the model. Raises `FatalError` where the folder holds none."""
+    ahead = False
+
+    def __init__(self, settings: Teacher, folder: Path | None = None) -> None:
+        """Load the model, from `folder` where its files lie elsewhere. Raises `FatalError` where it holds none."""
         import torch
 
         self._torch = torch
-        folder = Path(str(settings.model))
+        folder = folder or Path(str(settings.model))
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
         device = "cuda" if torch.cuda.is_available() else None
         try:
             self._model = load_model(folder, device=device)
             self._tokenizer = load_tokenizer(folder)
         except (TemperError, OSError, ValueError) as error:
-            raise FatalError(f"{folder}: no model that can be loaded ({error})", "input") from None
+            raise FatalError(f"{settings.model}: no model that can be loaded ({error})", "input") from None
         self.model = local_name(folder)
         self._reader = ReasoningReader.of(self._tokenizer)
         self._specials = token_pattern(special_tokens(self._tokenizer))

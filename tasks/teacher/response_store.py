@@ -9,6 +9,8 @@ import json
 import math
 import re
 import sqlite3
+import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,6 +65,11 @@ class Totals:
     cost: float
 
 
+def _close(database: sqlite3.Connection) -> None:
+    with suppress(sqlite3.ProgrammingError):  # of another thread, whose end closes it
+        database.close()
+
+
 class ResponseStore:
     """Responses by the key of their request, and which of them each run has used. Several processes may share one."""
 
@@ -70,6 +77,8 @@ class ResponseStore:
         """Open or make the database at `path`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path, timeout=120, isolation_level=None)
+        # Who forgets a store without closing it has its database closed: from 3.13 on Python warns where nobody did.
+        weakref.finalize(self, _close, self._database).atexit = False
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(_TABLES)

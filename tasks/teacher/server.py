@@ -28,6 +28,8 @@ REQUEST_ERRORS = {400, 413, 414, 415, 422}
 class ServerBackend:
     """A session with a server. Make and use it in one event loop."""
 
+    ahead = False
+
     def __init__(self, settings: Teacher, key: str | None) -> None:
         """`key` goes into the header of each request and nowhere else; messages of errors have it struck out."""
         self.settings, self._key = settings, key

@@ -40,6 +40,9 @@ class Teacher(Section):
     """Seed sent with each request (a number), for servers that draw by it; null sends none."""
     max_new_tokens: int = Field(128, ge=1)
     """Longest answer (tokens); an answer that reaches it was cut off, and leaves."""
+    threads: int | None = Field(None, ge=1)
+    """`local`: CPU threads of the model, on this machine and on each node of a cluster; null: as many as PyTorch takes
+    on the machine that asks. Part of the result: another number adds in another order."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further keys of each request, such as `top_k` or `chat_template_kwargs`, for servers that know them."""
     concurrency: int = Field(32, ge=1)
@@ -69,6 +72,8 @@ class Teacher(Section):
         for name, kinds in (("base_url", {"openai"}), ("model", {"openai", "huggingface", "local"})):
             if self.kind in kinds and not getattr(self, name):
                 raise ValueError(f"a teacher of the kind '{self.kind}' needs {name}")
+        if self.threads is not None and self.kind != "local":
+            raise ValueError(f"threads are those of a teacher of the kind 'local'; take them out for '{self.kind}'")
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
             raise ValueError("base_url begins with http:// or https://")
         if "@" in (self.base_url or "").split("//")[-1].split("/")[0]:

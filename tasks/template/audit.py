@@ -15,6 +15,9 @@ from tasks.template.lengths import summary
 from tasks.template.outcome import Outcome
 from tasks.template.pairs import Pairs
 
+NAMED = 10
+"""Characters that are named."""
+
 
 @dataclass
 class Account:
@@ -49,7 +52,9 @@ class Account:
         """Account for a row; returns what `truncated.parquet` says of it where it leaves or was cut."""
         for slug in outcome.notes:
             detail = outcome.detail if slug in ("unrenderable", "coverage", "history") else None
-            self.findings.add(slug, outcome.id, outcome.unread if slug == "unread_key" else detail)
+            detail = outcome.unread if slug == "unread_key" else detail
+            detail = named(outcome.lost) if slug == "unknown" else detail
+            self.findings.add(slug, outcome.id, detail)
         self.rows.came += 1
         self.reasoning.update(outcome.reasoning)
         self.came.append(outcome.tokens)
@@ -59,7 +64,7 @@ class Account:
             self._go_on(outcome)
         if not outcome.reason and not outcome.cut:
             return None
-        self.cut += outcome.reason is None
+        self.cut += outcome.reason is None and outcome.cut != "windows"  # which hold every token of a text
         examples = self.long if outcome.reason in (None, "too_long") else self.refused
         if len(examples) < EXAMPLES and outcome.reason not in REQUESTED:
             examples.append(f"{outcome.id} with {outcome.tokens}")
@@ -118,6 +123,7 @@ class Account:
             "lengths": summary(self._array(self.lengths)),
             "lengths_before": summary(self._array(self.came)),
             "findings": self.findings.as_list(known),
+            "trained_errors": self.findings.trained_errors(),
         }
 
     @staticmethod
@@ -125,6 +131,13 @@ class Account:
         import numpy as np
 
         return np.frombuffer(values, dtype=np.intc) if values else np.zeros(0, np.intc)
+
+
+def named(characters: str) -> str | None:
+    """Characters with their code points, some of them where there are many: `'ß' (U+00DF)`; None for none."""
+    shown = [f"{character!r} (U+{ord(character):04X})" for character in characters[:NAMED]]
+    more = f" and {len(characters) - NAMED:,} more" if len(characters) > NAMED else ""
+    return f"{', '.join(shown)}{more}" if shown else None
 
 
 def _lost(outcome: Outcome, split: str) -> dict[str, Any]:

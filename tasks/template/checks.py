@@ -13,6 +13,8 @@ class Check:
     meaning: str
     threads: str
     """Where people met it: threads on GitHub."""
+    stays: bool = False
+    """Whether rows with this error are trained all the same: none leaves for it, as it is one of several together."""
 
 
 CHECKS = {
@@ -84,15 +86,22 @@ CHECKS = {
     "alike_pair": Check("warning", "chosen and rejected differ in space or capital letters only", "camel-ai/owl#592"),
     "prompt_differs": Check("error", "chosen and rejected do not share the rendered prompt", "huggingface/trl#5213"),
     "contradiction": Check(
-        "error", "an answer to a prompt is preferred to another and the other to it, or good and bad", "own observation"
+        "error",
+        "an answer to a prompt is preferred to another and the other to it, or good and bad",
+        "own observation",
+        stays=True,
     ),
     "circle": Check(
         "error",
         "answers to a prompt are preferred in a circle, such as A to B, B to C and C to A: no order of them is right",
         "tournesol-app/tournesol#671",
+        stays=True,
     ),
     "one_label": Check(
-        "error", "every judged answer has the same label: there is nothing to tell it from", "huggingface/trl#1724"
+        "error",
+        "every judged answer has the same label: there is nothing to tell it from",
+        "huggingface/trl#1724",
+        stays=True,
     ),
     "flipped": Check(
         "warning",

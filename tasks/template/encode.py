@@ -85,6 +85,17 @@ class Encoder:
             texts: list[str] = self._rust.decode_batch(rows, skip_special_tokens=False)
         return texts
 
+    def lost(self, text: str) -> list[str]:
+        """The characters of a rendered text that the tokenizer cannot represent, each once, in their order."""
+        characters = [one for one in dict.fromkeys(self.any_control.sub("", text)) if not one.isspace()]
+        ids = [one.ids for one in self.encode(characters)]
+        unknown = self.tokenizer.unk_token_id
+        return [
+            character
+            for character, own, decoded in zip(characters, ids, self.decode(ids), strict=True)
+            if unknown in own or character not in decoded
+        ]
+
     def control_positions(self, ids: Any) -> list[int]:
         """Places of the control tokens among the ids, a list or an array."""
         positions: list[int] = np.flatnonzero(

@@ -44,3 +44,7 @@ class Findings:
                     }
                 )
         return listed
+
+    def trained_errors(self) -> dict[str, int]:
+        """Rows by the errors that they have and are trained with; those of all other errors left, as settings allow."""
+        return {slug: self.rows[slug] for slug, check in CHECKS.items() if check.stays and self.rows[slug]}

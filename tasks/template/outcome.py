@@ -39,6 +39,11 @@ class Outcome:
     """Which key of a turn has no effect."""
 
     @property
+    def lost(self) -> str:
+        """Characters that the tokenizer cannot represent, each once."""
+        return "".join(dict.fromkeys(character for part in self.sequences for character in part.lost))
+
+    @property
     def prompt(self) -> int:
         """Tokens of the prompt, of a preference or a judged answer."""
         return self.sequences[0].runs[0][0]

@@ -6,14 +6,6 @@ from typing import Any
 from tasks.template.outcome import Outcome
 from tasks.template.sequence import Sequence
 
-STYLE = """<style>
-.rows { font: 14px/1.6 ui-monospace, monospace; }
-.row { margin: 0 0 1em; padding: .6em .8em; border: 1px solid #8886; border-radius: 6px; white-space: pre-wrap;
-  overflow-wrap: anywhere; }
-.row b { font-weight: 600; opacity: .6; }
-.row mark { background: #2a9d4a44; color: inherit; border-bottom: 2px solid #2a9d4a; }
-</style>"""
-
 TOKENS = 2000
 """Tokens shown of a row."""
 
@@ -37,9 +29,12 @@ class Preview:
             shown.append(self._block(" ".join(filter(None, (outcome.id, name, outcome.cut))), part))
 
     def page(self) -> str:
-        """An HTML fragment with a block a row: id, tokens, and how many of them are trained."""
+        """An HTML fragment with a block a row: id, tokens, and how many of them are trained.
+
+        It has no style of its own, so that it reads alone too; pages give it theirs.
+        """
         blocks = [block for shown in self._shown.values() for block in shown]
-        return f'{STYLE}\n<div class="rows">\n' + "\n".join(blocks) + "\n</div>\n"
+        return '<div class="rows">\n' + "\n".join(blocks) + "\n</div>\n"
 
     def _block(self, name: str, part: Sequence) -> str:
         pieces = []
@@ -52,7 +47,7 @@ class Preview:
         pieces.append(self._text(ids[at:]))
         more = f"\n<b>and {len(part) - end} tokens more</b>" if end < len(part) else ""
         head = f"{escape(name)}: {part.trained} of {len(part)} tokens trained"
-        return f'<div class="row"><b>{head}</b>\n{"".join(pieces)}{more}</div>'
+        return f'<pre class="row"><b>{head}</b>\n{"".join(pieces)}{more}</pre>'
 
     def _text(self, ids: list[int]) -> str:
         return escape(self._tokenizer.decode(ids, skip_special_tokens=False)) if ids else ""

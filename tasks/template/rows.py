@@ -226,6 +226,8 @@ class Templater:
             outcome.reason, outcome.sequences = "too_long", []
             return
         outcome.sequences = kept
+        if outcome.cut == "windows":
+            del outcome.notes["too_long"]  # each token stands in one of them, so there is nothing to find
         for part in kept:
             outcome.notes.update({slug: count for slug, count in part.problems.items() if slug not in outcome.notes})
         if outcome.kind != "sequence":

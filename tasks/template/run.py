@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from tasks.chat.stops import GENERATION, ordered, save_stop_ids, stop_ids
 from tasks.core.errors import InputError, LossError
 from tasks.core.files import write_json, write_text, written
+from tasks.core.numbers import counted, listed
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine, chosen
@@ -21,7 +22,14 @@ from tasks.template.checks import CHECKS, REQUESTED
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.shards import BATCH, SEQUENCES, Shards
-from tasks.template.tokenizer import check_tracked, embedding_rows, eos_mismatch, load, max_length
+from tasks.template.tokenizer import (
+    check_tracked,
+    context_length,
+    embedding_rows,
+    eos_mismatch,
+    load,
+    max_length,
+)
 
 LOST = pa.schema(
     [
@@ -84,14 +92,16 @@ def write(settings: Settings, paths: Paths) -> None:
         "checks": {slug: sum(audited.findings.rows[slug] for audited in accounts) for slug in CHECKS},
     }
     write_json(out / "audit.json", audit)
-    print(f"template: max_length is {longest} tokens ({source})")
+    print(f"template: max_length is {counted(longest, 'tokens')} ({source})")
     for line in notes.values():
         print(f"template: {line}")
     for name, audited in splits.items():
         lengths = {key: value for key, value in audited["lengths"].items() if key != "histogram"}
-        print(f"template: {name}: {audited['trained']}, lengths {lengths}")
+        print(f"template: {name}: {listed(audited['trained'])}; lengths: {listed(lengths)}")
         for finding in audited["findings"]:
-            line = f"{finding['severity']}: {finding['check']}: {finding['rows']} rows: {finding['message']}"
+            line = (
+                f"{finding['severity']}: {finding['check']}: {counted(finding['rows'], 'rows')}: {finding['message']}"
+            )
             print(f"template: {name}: {line}")
 
 
@@ -124,7 +134,7 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
             account.count(templater.encoder, outcomes)
             shards.put(outcomes)
             report(account.rows.came)
-        _settle(account, templater.settings, templater.limit)
+        _settle(account, templater.settings, templater.limit, paths)
     return account
 
 
@@ -153,7 +163,7 @@ def _census(coder: Any, accounts: list[Account]) -> dict[str, int]:
     return {coder.convert_ids_to_tokens(token): counts[token] for token in sorted(counts)}
 
 
-def _settle(account: Account, settings: Settings, longest: int) -> None:
+def _settle(account: Account, settings: Settings, longest: int, paths: Paths) -> None:
     """Stop where the accounts do not add up, or more was lost than the settings allow, naming the rows."""
     for ledger in (account.rows, account.tokens, account.answers):
         ledger.check("template")
@@ -171,19 +181,32 @@ def _settle(account: Account, settings: Settings, longest: int) -> None:
     if refused:
         reasons = [slug for slug in CHECKS if left[slug] and slug != "too_long" and slug not in REQUESTED]
         failed = "; ".join(
-            f"{slug}: {CHECKS[slug].meaning} ({left[slug]} rows{_such(account, slug)})" for slug in reasons
+            f"{slug}: {CHECKS[slug].meaning} ({counted(left[slug], 'rows')}{_such(account, slug)})" for slug in reasons
         )
         raise LossError(
-            f"template: {refused} of {came} rows of {account.name} fail a check: {failed} "
+            f"template: {refused:,} of {counted(came, 'rows')} of {account.name} fail a check: {failed} "
             f"({_names(account.refused, refused)}). Mend the rows or the template, or let them leave with {advice}."
         )
     how = "template.over_length: drop and " if settings.over_length == "error" else ""
+    limit, way = _length_limit(settings, longest, paths)
+    verb = "is" if long == 1 else "are"
     raise LossError(
-        f"template: {long} of {came} rows of {account.name} are longer than {longest} tokens (longest: "
-        f"{max(account.came)}; {_names(account.long, long)}); {gone} of {account.answers.came} tokens of answers would "
-        "be lost. Raise template.max_length where the base allows it, shorten the rows, choose another "
-        f"template.over_length, or let them go with {how}{advice}."
+        f"template: {long:,} of {counted(came, 'rows')} of {account.name} {verb} longer than {longest:,} tokens, "
+        f"{limit} (longest: {max(account.came):,}; {_names(account.long, long)}); {gone:,} of "
+        f"{counted(account.answers.came, 'tokens')} of answers would be lost. {way}, shorten the rows, choose another "
+        f"template.over_length (now {settings.over_length}), or let them go with {how}{advice}."
     )
+
+
+def _length_limit(settings: Settings, longest: int, paths: Paths) -> tuple[str, str]:
+    """What sets the limit `longest`, and the way to a higher one."""
+    room = context_length(base_folder(paths))
+    if room is not None and longest >= room:
+        return "the context of the base", "Stretch it by base.rope or take a base with a longer one"
+    bound = f", to {room:,} at most" if room is not None else ""
+    if settings.max_length is not None:
+        return "template.max_length", f"Raise it{bound}"
+    return "model_max_length of its tokenizer", f"Set template.max_length{bound}"
 
 
 def _such(account: Account, slug: str) -> str:

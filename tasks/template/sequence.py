@@ -25,6 +25,8 @@ class Sequence:
     runs: tuple[Span, ...]
     """First and behind the last token of each trained run, ascending."""
     problems: Counter[str] = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    """Characters that the tokenizer cannot represent, where that was looked for."""
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -159,3 +161,4 @@ class _DecodingCheck:
                 unknown is not None and unknown in ids
             ):
                 result.problems["unknown"] += 1
+                result.lost.extend(encoder.lost(meant))

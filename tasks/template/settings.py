@@ -39,7 +39,8 @@ class Settings(Section):
     packing: bool = False
     """Rows share sequences of at most max_length tokens, kept apart by their positions; no row is cut for it."""
     max_loss: Share = 0.0
-    """Share of the rows (0 to 1) that may leave or be cut before the run stops."""
+    """Share of the rows (0 to 1) that may leave or be cut before the run stops. A text in windows keeps every token,
+    and is not counted here."""
     max_answer_loss: Share | None = None
     """Share of the answers' tokens (0 to 1) that may be lost with them; null: as max_loss."""
     preview_rows: Annotated[int, Field(ge=0)] = 8

@@ -18,6 +18,7 @@ from tasks.models.classes import beside_text
 from tasks.models.compact import shown_wide, widen_trained
 from tasks.models.loading import keep_packing
 from tasks.training.coverage import check_low_bits
+from tasks.training.embeddings import check_embeddings, train_embeddings
 from tasks.training.methods import METHODS
 from tasks.training.settings import Freeze, Tuning
 from tasks.training.targets import check_targets
@@ -96,19 +97,15 @@ def attach(
         if settings.weights == "float32":
             widen_trained(model)
         return model
-    if settings.method == "trainable_tokens" and model.config.tie_word_embeddings:
-        raise SettingsError(
-            f"{PATHS.params}: {what}.method trainable_tokens does not work with trl on a base whose head shares the "
-            "weights of the embeddings; set it to freeze with freeze.names: [embed_tokens], or to lora."
-        )
     from peft import get_peft_model
 
     config = peft_configuration(what, settings, task)
+    check_embeddings(what, settings.method, config, model, grown)
     check_targets(what, settings, model)
     check_low_bits(what, settings, model)
     _spare(config, model, apart)
     if grown:
-        _train_embeddings(what, settings.method, config, model)
+        train_embeddings(config, model)
     keep_packing(model)
     try:
         with warnings.catch_warnings(), shown_wide(model, getattr(config, "modules_to_save", None) or ()):
@@ -196,28 +193,6 @@ def _spare(config: Any, model: Any, apart: list[str]) -> None:
 def _routes(module: Any) -> bool:
     """Whether it is a linear layer by its class, and chooses experts."""
     return isinstance(module, torch.nn.Linear) and type(module).__name__.endswith("Router")
-
-
-def _train_embeddings(what: str, method: str, config: Any, model: Any) -> None:
-    """Have the adapter train and save the embeddings too: nothing else does, and the new tokens would mean nothing."""
-    tied = bool(model.config.tie_word_embeddings)
-    if not hasattr(config, "modules_to_save") or (tied and not hasattr(config, "ensure_weight_tying")):
-        raise SettingsError(
-            f"{PATHS.params}: template.new_tokens makes rows of embeddings, and {what}.method {method} cannot train "
-            "them on this base; set it to lora, freeze or full."
-        )
-    layers = {id(layer): layer for layer in (model.get_input_embeddings(), model.get_output_embeddings())}
-    rows = model.get_input_embeddings().num_embeddings
-    for name, layer in model.named_modules():  # such as Gemma 4's embeddings for each layer, which grow with the others
-        if isinstance(layer, torch.nn.Embedding) and id(layer) not in layers and layer.num_embeddings == rows:
-            raise SettingsError(
-                f"{PATHS.params}: template.new_tokens makes rows in {name} too, and {what}.method {method} would not "
-                "save them; set it to full, or take the new tokens out."
-            )
-    names = [name.rsplit(".", 1)[-1] for name, layer in model.named_modules() if id(layer) in layers]
-    config.modules_to_save = sorted({*(config.modules_to_save or ()), *names})
-    if hasattr(config, "ensure_weight_tying"):
-        config.ensure_weight_tying = tied
 
 
 def _initialize_eva(what: str, tuned: Any, rows: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from tasks.core.errors import CheckFailed
+from tasks.core.numbers import shown
 from tasks.core.progress import reporter
 from tasks.training import checkpoints, distributed
 from tasks.training.loss_curve import REWARD
@@ -75,10 +76,10 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
             return
         mean = statistics.fmean(usual)
         if min(now) > mean + max(NAT, threshold * statistics.pstdev(usual)):
-            shown_losses = ", ".join(f"{loss:.4g}" for loss in now)
+            shown_losses = ", ".join(f"{shown(loss)}" for loss in now)
             raise CheckFailed(
                 f"{self.what}: the loss has jumped: the last {LAST} logged are {shown_losses} at step "
-                f"{state.global_step}, after {mean:.4g} on average; checkpoints stay. Lower "
+                f"{state.global_step}, after {shown(mean)} on average; checkpoints stay. Lower "
                 f"{self.what}.learning_rate or {self.what}.max_grad_norm, lengthen {self.what}.warmup_steps, look at "
                 f"the rows, or set {self.what}.max_spike to null."
             )

@@ -99,7 +99,7 @@ def _shared_out(other: Path, known: dict[str, Any]) -> bool:
     if not old or differing or not list(other.glob("checkpoint-*")) or _processes(old) == _processes(known):
         return False
     strategies = {_launch(inputs).get("strategy", "ddp") for inputs in (old, known)}
-    return strategies in ({"ddp"}, {"fsdp2"}) and _rows_a_step(old) == _rows_a_step(known)
+    return len(strategies) == 1 and _rows_a_step(old) == _rows_a_step(known)
 
 
 def _launch(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from transformers.trainer_callback import EarlyStoppingCallback, PrinterCallback
 from transformers.trainer_utils import set_seed
 
 from tasks.core.errors import CheckFailed
+from tasks.core.numbers import counted, shown
 from tasks.models.private_transformers import attention, on_device
-from tasks.training import checkpoints, coverage, distributed, memory_estimate, sharding, zero
+from tasks.training import checkpoints, coverage, distributed, memory_estimate, sharding, universal, zero
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import computes_in, effective
 from tasks.training.callbacks import ALIKE
+from tasks.training.changes import changes
 from tasks.training.deterministic import stand_in
 from tasks.training.dtypes import holding
 from tasks.training.loss_curve import curve
@@ -56,6 +58,8 @@ class Workload:
     """The item with the most tokens."""
     unit: str = "rows"
     """What the items are."""
+    divides: bool = True
+    """Whether a batch may become several smaller ones, which the loss has to allow."""
     forward: Callable[[int], Any] | None = None
     """A loss of so many items like the longest one, where the trainer does not make it of the item alone."""
 
@@ -92,6 +96,10 @@ def train(
     }
     with distributed.first():
         checkpoint = checkpoints.latest(scratch)
+        if checkpoint and universal.is_needed(settings, checkpoint, trainer.args.world_size):
+            universal.choose(trainer)
+            if not distributed.rank():
+                universal.convert(checkpoint)
     batch = settings.batch_size * settings.gradient_accumulation * trainer.args.world_size
     _print_summary(what, settings, workload, batch, trainable, trainer.args, checkpoint)
     coverage.report(what, covered)
@@ -101,10 +109,11 @@ def train(
     )
     memory_estimate.report(what, needs)
     adapter = hasattr(trainer.model, "peft_config")
-    memory_estimate.check_resources(what, needs, settings, scratch, adapter)
+    ways = partial(memory_estimate.ways_out, what, needs, settings, adapter=adapter, divides=workload.divides)
+    memory_estimate.check_resources(what, needs, settings, scratch, adapter, ways)
     pace = PaceCallback(what, _evaluated_rows(trainer, batch))
     trainer.add_callback(pace)
-    full_memory = memory_estimate.report_full_memory(what, needs, settings, adapter)
+    full_memory = memory_estimate.report_full_memory(what, needs, ways)
     with full_memory, checkpoints.report_full_disk(what, scratch):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps_done = trainer.state.global_step
@@ -131,6 +140,7 @@ def train(
         "dtype": computes_in(trainer.args),
         "attention": attention(trainer.model),
         "arguments": effective(trainer.args),
+        "changes": changes(trainer, getattr(settings, "arguments", {})),
     }
     return TrainingResult(trainer.model, curve(trainer.state.log_history), facts, usage)
 
@@ -208,12 +218,12 @@ def _print_summary(
     start: Any,
 ) -> None:
     """One line of derived facts, before the first step."""
-    counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in workload.counts.items())
+    counts = ", ".join(counted(number, name.replace("_", " ")) for name, number in workload.counts.items())
     weights = sum(value.numel() for value in trainable.values())
-    epochs = f" ({settings.epochs:g} epochs)" if settings.epochs else ""
+    epochs = f" ({shown(settings.epochs)} epochs)" if settings.epochs else ""
     print(
-        f"{what}: {counts}, {settings.step_count} steps of {batch} {workload.unit}{epochs}, "
-        f"{weights} trainable weights, {computes_in(values)} on {values.device.type}, "
+        f"{what}: {counts}, {counted(settings.step_count, 'steps')} of {counted(batch, workload.unit)}{epochs}, "
+        f"{weights:,} trainable weights, {computes_in(values)} on {values.device.type}, "
         f"{torch.get_num_threads()} of {os.cpu_count()} threads" + (f", from {start.name}" if start else ""),
         flush=True,
     )

@@ -18,6 +18,7 @@ import psutil
 import torch
 
 from tasks.core.errors import MachineError
+from tasks.core.numbers import duration, storage
 from tasks.training.estimate import checkpoints_kept
 from tasks.training.methods import METHODS
 from tasks.training.optimizers import state_bytes
@@ -25,7 +26,8 @@ from tasks.training.pace import PaceCallback
 from tasks.training.private_trl import forget_figures
 from tasks.training.settings import Optimization, Tuning
 from tasks.training.sharding import is_shared, local, lowest, put_back
-from tasks.training.usage import Amounts, Usage, format_duration
+from tasks.training.usage import Amounts, Usage
+from tasks.training.zero import not_shared_yet
 
 
 @dataclass(frozen=True)
@@ -54,23 +56,25 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
     the memory that is there; what more would take is extrapolated.
     """
     model = trainer.model
-    trained = [value for value in model.parameters() if value.requires_grad]
+    beside = tuple(getattr(trainer, "beside", ()))
+    trained = [value for value in (*model.parameters(), *beside) if value.requires_grad]
     weights = sum(local(value).numel() for value in trained)
     shared = sum(value.numel() for value in trained) > weights
     whole = not hasattr(model, "peft_config")
-    saved = 4 * (sum(local(value).numel() for value in model.parameters()) if whole else weights)
+    saved = 4 * (sum(local(value).numel() for value in (*model.parameters(), *beside)) if whole else weights)
     held, checkpoints = state_bytes(settings.optimizer), checkpoints_kept(settings)
     gradients = sum(local(value).numel() * value.element_size() for value in trained)
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
         model.activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
     loaded = in_use()
-    most = measure_pass(trainer, forward, 1) - loaded
-    count = min(at_once, max(1, available() // 2 // max(most, 1)))
-    count = lowest(count) if is_shared(model) else count  # all make the same passes
-    each = max(most - gradients, 0)
-    if count > 1:
-        one, most = most, measure_pass(trainer, forward, count) - loaded
-        each = max(most - one, 0) // (count - 1)
+    with not_shared_yet(settings, model):
+        most = measure_pass(trainer, forward, 1) - loaded
+        count = min(at_once, max(1, available() // 2 // max(most, 1)))
+        count = lowest(count) if is_shared(model) else count  # all make the same passes
+        each = max(most - gradients, 0)
+        if count > 1:
+            one, most = most, measure_pass(trainer, forward, count) - loaded
+            each = max(most - one, 0) // (count - 1)
     most += each * (at_once - count)
     step = gradients + 2 * max(value.numel() * value.element_size() for value in trained)  # of Adam on one tensor
     peak = max(most, step, saved)  # a copy of what is saved is made, when there are no gradients any more
@@ -97,6 +101,8 @@ def measure_pass(trainer: Any, forward: Callable[[int], Any], count: int) -> int
     del loss
     most = peak()
     model.zero_grad(set_to_none=True)
+    for weight in getattr(trainer, "beside", ()):  # trained, and no part of the model
+        weight.grad = None
     model.train(training)
     put_back(model)
     release_cache()
@@ -144,34 +150,41 @@ def release_cache() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def check_resources(what: str, needs: MemoryEstimate, settings: Optimization, scratch: Path, adapter: bool) -> None:
-    """Raise `MachineError` where memory or disk will not do; says what would cost the least."""
+def check_resources(
+    what: str, needs: MemoryEstimate, settings: Optimization, scratch: Path, adapter: bool, ways: Callable[[int], str]
+) -> None:
+    """Raise `MachineError` where memory or disk will not do; `ways`: what would cost the least, by `ways_out`."""
     free = shutil.disk_usage(scratch).free
     if needs.disk > free:
         raise MachineError(
-            f"{what}: {_size(needs.disk)} of disk are needed for {checkpoints_kept(settings)} checkpoints and the "
-            f"result, {_size(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
+            f"{what}: {storage(needs.disk)} of disk are needed for {checkpoints_kept(settings)} checkpoints and the "
+            f"result, {storage(free)} are free; free some space{'' if adapter else f', or set {what}.method to lora'}."
         )
     free_memory, needed = available(), needs.memory - needs.loaded
     if needed <= free_memory:
         return
-    ways = ways_out(what, needs, settings, free_memory, adapter)
     raise MachineError(
-        f"{what}: {_size(needed)} of memory are needed besides what is loaded (gradients {_size(needs.gradients)}, "
-        f"optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}), "
-        f"{_size(free_memory)} are available; {ways}."
+        f"{what}: {storage(needed)} of memory are needed besides what is loaded (gradients {storage(needs.gradients)}, "
+        f"optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}), "
+        f"{storage(free_memory)} are available; {ways(free_memory)}."
     )
 
 
-def ways_out(what: str, needs: MemoryEstimate, settings: Optimization, free: int, adapter: bool) -> str:
-    """The two cheapest changes that take less than `free` bytes besides what is loaded; none that is set already."""
+def ways_out(
+    what: str, needs: MemoryEstimate, settings: Optimization, free: int, *, adapter: bool, divides: bool
+) -> str:
+    """The two cheapest changes that take less than `free` bytes besides what is loaded; none that is set already.
+
+    `divides`: whether a batch may become several smaller ones. Before a run, `tasks.memory.ways` prices more of them,
+    by the shapes of a skeleton; here only what was measured counts, and the code of a training stays small.
+    """
     ways, constant = [], needs.gradients + needs.optimizer
     sizes = [size for size in range(settings.batch_size // 2, 0, -1) if settings.batch_size % size == 0]
-    for size in sizes:
+    for size in sizes if divides else ():
         if (less := constant + needs.activations * size // settings.batch_size) <= free:
             passes = settings.gradient_accumulation * (settings.batch_size // size)
             ways.append(
-                f"{what}.batch_size to {size} and {what}.gradient_accumulation to {passes} (about {_size(less)})"
+                f"{what}.batch_size to {size} and {what}.gradient_accumulation to {passes} (about {storage(less)})"
             )
             break
     if not settings.gradient_checkpointing and constant < free:
@@ -184,17 +197,17 @@ def ways_out(what: str, needs: MemoryEstimate, settings: Optimization, free: int
 
 
 @contextmanager
-def report_full_memory(what: str, needs: MemoryEstimate, settings: Optimization, adapter: bool) -> Iterator[None]:
+def report_full_memory(what: str, needs: MemoryEstimate, ways: Callable[[int], str]) -> Iterator[None]:
     """Turn torch's error of a full card into a `MachineError`: what was taken, what was free, what to do."""
     try:
         yield
     except torch.OutOfMemoryError:
         taken, (free, total) = in_use(), _card()
         release_cache()
-        ways = ways_out(what, needs, settings, int(0.9 * (total - needs.loaded)), adapter)
+        advice = ways(int(0.9 * (total - needs.loaded)))
         raise MachineError(
-            f"{what}: the card is full: training took {_size(taken)} of {_size(total)}, {_size(free)} were free, and "
-            f"{_size(needs.memory)} were estimated; other programs may share the card; {ways}."
+            f"{what}: the card is full: training took {storage(taken)} of {storage(total)}, {storage(free)} were free, "
+            f"and {storage(needs.memory)} were estimated; other programs may share the card; {advice}."
         ) from None
 
 
@@ -210,9 +223,9 @@ def _card() -> tuple[int, int]:
 def report(what: str, needs: MemoryEstimate) -> None:
     """Print one line of the estimate."""
     print(
-        f"{what}: needs {_size(needs.memory)} of memory (loaded {_size(needs.loaded)}, gradients "
-        f"{_size(needs.gradients)}, optimiser {_size(needs.optimizer)}, activations {_size(needs.activations)}) and "
-        f"{_size(needs.disk)} of disk",
+        f"{what}: needs {storage(needs.memory)} of memory (loaded {storage(needs.loaded)}, gradients "
+        f"{storage(needs.gradients)}, optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}) "
+        f"and {storage(needs.disk)} of disk",
         flush=True,
     )
 
@@ -220,14 +233,10 @@ def report(what: str, needs: MemoryEstimate) -> None:
 def summarize(what: str, needs: MemoryEstimate, pace: PaceCallback, items: int) -> Usage:
     """Print one line of what it took, beside what was estimated. `items` were trained on."""
     peak_memory = peak()
-    text = f"{what}: took {_size(peak_memory)} of memory, {needs.memory / peak_memory - 1:+.0%} priced"
+    text = f"{what}: took {storage(peak_memory)} of memory, {needs.memory / peak_memory - 1:+.0%} priced"
     if pace.seconds:
-        text += f", and {format_duration(pace.seconds)}"
+        text += f", and {duration(pace.seconds)}"
         text += f", {pace.estimated / pace.seconds - 1:+.0%} foretold" if pace.estimated else ""
     print(text, flush=True)
     estimated = Amounts(needs.memory, needs.disk, pace.estimated)
     return Usage(estimated, Amounts(peak_memory, pace.disk, pace.seconds), items, pace.step)
-
-
-def _size(amount: int) -> str:
-    return f"{amount / 2**30:.2f} GiB" if amount >= 2**30 else f"{amount / 2**20:.0f} MiB"

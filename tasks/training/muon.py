@@ -1,5 +1,6 @@
 """Muon (Jordan 2024) for matrices, AdamW for everything else, as one optimiser that can be saved."""
 
+from math import sqrt
 from typing import Any
 
 import torch
@@ -22,10 +23,45 @@ class Muon(Parts):
         others = [value for value in trained if value.ndim != 2 or id(value) in ends]
         parts: list[torch.optim.Optimizer] = []
         if matrices:
-            parts.append(torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+            kind = torch.optim.Muon if torch.cuda.is_available() else WideMuon
+            parts.append(kind(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
         if others:
             parts.append(torch.optim.AdamW(others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
         super().__init__(parts, lr)
+
+
+class WideMuon(torch.optim.Muon):
+    """Muon whose matrices are orthogonalised in float32.
+
+    torch's own does it in bfloat16, which a processor without arithmetic for it computes sixty times slower.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One step; as torch's own, with the same states."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(weight.grad)
+                momentum = state["momentum_buffer"].lerp_(weight.grad, 1 - group["momentum"])
+                update = weight.grad.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
+                update = orthogonalised(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.add_(update, alpha=-group["lr"] * 0.2 * sqrt(max(weight.shape)))
+
+
+def orthogonalised(matrix: torch.Tensor, coefficients: Any, steps: int, eps: float) -> torch.Tensor:
+    """`matrix` (M, N) with singular values of about 1, by Newton and Schulz's iteration, in its own type."""
+    linear, cubic, quintic = coefficients
+    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    wide = wide / wide.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic), wide, beta=linear)
+    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
 
 
 def _ends(model: Any) -> list[Any]:

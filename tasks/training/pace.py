@@ -7,8 +7,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from tasks.core.numbers import duration, shown
 from tasks.training.estimate import KEPT
-from tasks.training.usage import folder_size, format_duration
+from tasks.training.usage import folder_size
 
 FIRST, MEASURED = 1, 5
 """Steps that are not measured, since they fill caches; and those that are."""
@@ -54,7 +55,7 @@ class PaceCallback(TrainerCallback):  # type: ignore[misc]
         if left > 2 * len(self.marks):
             self.estimated = left * self.step * (1 + FORWARD * self.evaluated)
             print(
-                f"{self.what}: {self.step:.2g} s a step; {left} steps take about {format_duration(self.estimated)}",
+                f"{self.what}: {shown(self.step, 2)} s a step; {left:,} steps take about {duration(self.estimated)}",
                 flush=True,
             )
 

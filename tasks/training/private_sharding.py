@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from tasks.training import distributed, universal
+
 WEIGHTS, STATES = "weights", "optimizer"
 """Folders of a checkpoint."""
 
@@ -56,6 +58,8 @@ class SharedCheckpoints:
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if not self.shared or checkpoint is None:
             super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+            if checkpoint and universal.is_chosen(self):
+                self._leave_universal(Path(checkpoint))
             return
         from torch.distributed.checkpoint.state_dict import set_optimizer_state_dict
         from torch.distributed.checkpoint.state_dict_loader import load
@@ -64,6 +68,17 @@ class SharedCheckpoints:
         load(states, checkpoint_id=Path(checkpoint) / STATES)
         set_optimizer_state_dict(self.model, _inner(self.optimizer), states)
         self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER, weights_only=True))
+
+    def _leave_universal(self, checkpoint: Path) -> None:
+        """Put away what only the reading by another number of processes needed, and mend what it left."""
+        optimizer = _inner(_inner(self.optimizer))
+        if isinstance(optimizer, torch.optim.SGD):
+            optimizer.state.clear()
+        for states in optimizer.state.values():  # ZeRO-3 gives all groups one counter, which each would then advance
+            states["step"] = states["step"].clone()
+        distributed.wait()
+        if not distributed.rank():
+            universal.forget(checkpoint)
 
     def _load_best_model(self) -> None:
         if not self.shared:

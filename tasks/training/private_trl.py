@@ -4,9 +4,10 @@ Nothing of trl is imported before a function is called, so stages without prefer
 """
 
 import importlib
+from pathlib import Path
 from typing import Any
 
-EXPERIMENTAL = {"CPO": "cpo", "ORPO": "orpo", "GKD": "gkd", "OnlineDPO": "online_dpo"}
+EXPERIMENTAL = {"CPO": "cpo", "GMPO": "gmpo", "ORPO": "orpo", "GKD": "gkd", "OnlineDPO": "online_dpo"}
 """Modules of `trl.experimental`, which trl may move in any release, by the prefix of the names taken from each."""
 
 
@@ -32,6 +33,32 @@ class PromptIds:
         return prompts, None, {}
 
 
+class OwnLoss:
+    """Before RLOO's trainer among the bases: what is made of prompts, and the loss of it, are the trainer's own."""
+
+    def sampled(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """Answers to the prompts of `items` and what else the loss reads: tensors with a row an answer."""
+        raise NotImplementedError
+
+    def loss(self, model: Any, batch: dict[str, Any]) -> Any:
+        """The loss of a batch of what `sampled` returned."""
+        raise NotImplementedError
+
+    def restore(self, checkpoint: Path) -> None:
+        """Read what is the trainer's own in a checkpoint."""
+        raise NotImplementedError
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        return self.sampled(inputs)
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Any:
+        return self.loss(model, inputs)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+        self.restore(Path(resume_from_checkpoint))
+
+
 class PaddedPrompts:
     """Before the trainer of online DPO among the bases: prompts are token ids, where trl renders and tokenises text."""
 
@@ -50,9 +77,51 @@ class PaddedPrompts:
             self.processing_class = tokenizer
 
 
+class OwnDivergence:
+    """Before KTO's trainer among the bases: validation compares each row with its own divergence, as one process does.
+
+    trl takes the mean over what all processes have in hand, so the number would depend on how many they are. Of what it
+    gathers for a batch that comes first.
+    """
+
+    def _compute_loss(self: Any, *args: Any, **kwargs: Any) -> Any:
+        gather = self.accelerator.gather_for_metrics
+
+        def keep_the_first(value: Any) -> Any:
+            self.accelerator.gather_for_metrics = gather
+            return value
+
+        if self.calculate_KL and not self.model.training:
+            self.accelerator.gather_for_metrics = keep_the_first
+        try:
+            return super()._compute_loss(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            vars(self.accelerator).pop("gather_for_metrics", None)
+
+
 def answer_log_probabilities(trainer: Any, ids: Any, mask: Any, answer: int) -> Any:
     """Of the last `answer` tokens in each row of `ids` (B, T), by GRPO's or RLOO's trainer: (B, answer), in nats."""
     return trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, answer)[0]
+
+
+def look(trainer: Any, model: Any, ids: Any, mask: Any, answer: int, *, entropy: bool) -> tuple[Any, Any]:
+    """As `answer_log_probabilities`, by `model`; and the entropies of what might have come, where they are wanted."""
+    return tuple(trainer._get_per_token_logps_and_entropies(model, ids, mask, answer, compute_entropy=entropy)[:2])
+
+
+def generate(trainer: Any, prompts: Any) -> tuple[Any, Any, Any]:
+    """Prompts and answers as lists of ids, and answers as text, by GRPO's or RLOO's trainer."""
+    return tuple(trainer._generate(prompts))
+
+
+def answer_rewards(trainer: Any, items: Any, prompts: Any, texts: Any, ids: Any) -> Any:
+    """What each answer is worth by each reward (B, R), by GRPO's or RLOO's trainer."""
+    return trainer._calculate_rewards(items, prompts, texts, ids)
+
+
+def log_figure(trainer: Any, name: str, value: float) -> None:
+    """Add to the mean of `name` in trl's next line of log."""
+    trainer._metrics["train" if trainer.model.training else "eval"][name].append(value)
 
 
 def pair_log_probabilities(trainer: Any, prompts: Any, prompt_mask: Any, answers: Any, answer_mask: Any) -> Any:

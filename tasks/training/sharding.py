@@ -52,11 +52,11 @@ def check_base(what: str, settings: Any, model: Any, tokenizer: Any) -> None:
     """Raise `SettingsError` where the weights of `model` cannot be shared out as `settings` ask for it.
 
     Its tokenizer has tokens that it lacks; or its files have other tensors than it, such as each expert's own, and all
-    of it is to be saved.
+    of it is to be saved. `model`: the base, or its skeleton without weights, before any was shared out.
     """
     strategy = settings.launch.strategy
     rows = model.get_input_embeddings().num_embeddings
-    if is_shared(model) and len(tokenizer) > rows:
+    if loading(settings) and len(tokenizer) > rows:
         raise SettingsError(
             f"{PATHS.params}: the tokenizer has {len(tokenizer)} tokens and the base embeddings for {rows}; "
             f"{what}.launch.strategy {strategy} cannot add rows to weights that processes share; set it to ddp, or "

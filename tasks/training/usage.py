@@ -127,11 +127,3 @@ def _lines(file: Path, name: str) -> list[str]:
 def folder_size(folder: Path) -> int:
     """Bytes of the files in `folder`."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

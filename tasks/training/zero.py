@@ -70,3 +70,21 @@ def gathered(value: Any) -> Iterator[Any]:
     zero = importlib.import_module("deepspeed").zero  # an extra; its import takes seconds
     with zero.GatheredParameters([value]):
         yield value.data
+
+
+@contextmanager
+def not_shared_yet(settings: Any, model: Any) -> Iterator[None]:
+    """Have trl take the weights of `model` for whole ones, which they are until the training begins.
+
+    Under ZeRO-3 it asks the weights of the head for their state, which DeepSpeed notes on them as it shares them out.
+    """
+    weights = [value for value in model.parameters() if not is_share(value)] if stage(settings) == 3 else []
+    if weights:
+        states = importlib.import_module("deepspeed.runtime.zero.partition_parameters").ZeroParamStatus
+    for value in weights:
+        value.ds_status = states.AVAILABLE
+    try:
+        yield
+    finally:
+        for value in weights:
+            del value.ds_status

@@ -12,6 +12,7 @@ from tests import shared
 from tests.flows.project import ROOT, TOY, Toy
 
 if TYPE_CHECKING:
+    from tests.flows.machines import Machines
     from tests.flows.site import Site
 
 
@@ -81,6 +82,17 @@ def site(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["
 
     with deployed(finished, tmp_path_factory.mktemp("site")) as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def machines(
+    fresh: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator["Machines"]:
+    """Two machines with the policies that the file of the tests has as `POLICIES`."""
+    from tests.flows.machines import two_machines
+
+    with two_machines(fresh, tmp_path_factory.mktemp("machines"), request.module.POLICIES) as machines:
+        yield machines
 
 
 @pytest.fixture

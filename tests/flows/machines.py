@@ -11,6 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from benchmarks.server import Server, running
 from flows.server import credentials
 from tests.flows.project import ROOT, Toy
+from tests.flows.site import Site
 
 
 class Machines(NamedTuple):
@@ -27,7 +28,7 @@ class Machines(NamedTuple):
 
 
 @contextmanager
-def two_machines(fresh: Path, folder: Path, policies: str = "share: {retries: 0}\n") -> Iterator[Machines]:
+def two_machines(fresh: Path, folder: Path, policies: str) -> Iterator[Machines]:
     """Two clones of the toy in which nothing has run; what `here` deployed the server knows. `policies` are both's."""
     checkout, origin, store = folder / "here/toy", folder / "origin", folder / "store"
     shutil.copytree(fresh, checkout)
@@ -44,6 +45,16 @@ def two_machines(fresh: Path, folder: Path, policies: str = "share: {retries: 0}
         (folder / "there").mkdir()
         here.call("git", "clone", "--quiet", str(origin), str(folder / "there/toy"))
         yield Machines(here, _machine(folder / "there/toy", server), client, server, origin, store)
+
+
+@contextmanager
+def hired(machines: Machines, toy: Toy, *options: str, pool: str = "temper") -> Iterator[Site]:
+    """A worker on one of the machines."""
+    site = Site(toy, machines.client, machines.server, *options, pool=pool)
+    try:
+        yield site
+    finally:
+        site.dismiss()
 
 
 def _machine(path: Path, server: Server) -> Toy:

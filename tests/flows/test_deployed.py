@@ -272,7 +272,7 @@ def test_the_form_has_every_key_with_the_values_of_params() -> None:
     text = json.dumps(schema)
     assert '"$ref"' not in text
     assert '"required"' not in text
-    rate = schema["properties"]["train"]["properties"]["learning_rate"]
+    rate = schema["properties"]["train"]["anyOf"][1]["properties"]["learning_rate"]
     assert rate["default"] == 0.005 or rate["default"] > 0
     assert rate["exclusiveMinimum"] == 0
     assert rate["description"]

@@ -3,12 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.flows.machines import Machines, two_machines
+from tests.flows.machines import Machines, hired
 from tests.flows.project import STAGES, Toy, until
 from tests.flows.site import Site
 
@@ -27,22 +28,25 @@ stages:
 
 
 @pytest.fixture(scope="module")
-def machines(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    with two_machines(fresh, tmp_path_factory.mktemp("machines"), POLICIES) as machines:
-        yield machines
-
-
-@pytest.fixture(scope="module")
 def runs(machines: Machines) -> Iterator[Site]:
     """The machine that has no card, and carries out whole runs."""
-    site = Site(machines.here, machines.client, machines.server, "--limit", "1")
-    yield site
-    site.dismiss()
+    with hired(machines, machines.here, "--limit", "1") as site:
+        yield site
 
 
-def card(machines: Machines) -> Site:
+def card(machines: Machines) -> AbstractContextManager[Site]:
     """The machine that has a card: its worker takes what is for it, and nothing else."""
-    return Site(machines.there, machines.client, machines.server, "--queue", "gpu", pool="temper-stages")
+    return hired(machines, machines.there, "--queue", "gpu", pool="temper-stages")
+
+
+@contextmanager
+def held(toy: Toy) -> Iterator[Path]:
+    """Hold `train` on a machine; it is let go with the block at the latest."""
+    gate = toy.hold("train")
+    try:
+        yield gate
+    finally:
+        gate.unlink(missing_ok=True)
 
 
 def worked(toy: Toy) -> dict[str, int]:
@@ -61,11 +65,8 @@ def test_a_stage_goes_to_the_machine_that_has_a_card_and_its_outputs_come_back(
     here, there = machines.here, machines.there
     name = runs.start()
     until(lambda: "train waits: no worker of the queue gpu is at work" in runs.logs(runs.run(name).id), 300.0, 1.0)
-    site = card(machines)
-    try:
+    with card(machines) as site:
         assert runs.ended(name) == "Completed", runs.logs(runs.run(name).id)
-    finally:
-        site.dismiss()
     assert worked(there) == {"train": 1}
     assert worked(here) == {named(stage): 1 for stage in STAGES - {"train"}}
     assert runs.stages(name) == dict.fromkeys(STAGES, "Completed")
@@ -80,8 +81,7 @@ def test_a_worker_that_dies_with_a_stage_costs_the_stage_only(machines: Machines
     there = machines.there
     before = worked(machines.here)
     gate = there.hold("train")
-    site = card(machines)
-    try:
+    with card(machines) as site:
         name = runs.start("train.learning_rate=1e-4")
         stage = psutil.Process(there.held("train"))
         gate.unlink()
@@ -89,8 +89,6 @@ def test_a_worker_that_dies_with_a_stage_costs_the_stage_only(machines: Machines
             os.kill(process.pid, signal.SIGKILL)
         assert runs.ended(name) == "Completed", runs.logs(runs.run(name).id)
         until(lambda: not stage.is_running())
-    finally:
-        site.dismiss()
     assert worked(there)["train"] == 3, "one of the run before, two of this one"
     assert {stage: count - before[stage] for stage, count in worked(machines.here).items()} == {
         stage: 0 if stage in {"base", "generate", "clean"} else 1 for stage in before
@@ -101,9 +99,7 @@ def test_who_cancels_a_run_cancels_its_stage_elsewhere(machines: Machines, runs:
     from prefect.states import Cancelling
 
     there = machines.there
-    gate = there.hold("train")
-    site = card(machines)
-    try:
+    with card(machines) as site, held(there):
         name = runs.start("train.learning_rate=2e-4")
         stage = psutil.Process(there.held("train"))
         runs.client.set_flow_run_state(runs.run(name).id, Cancelling())
@@ -111,17 +107,12 @@ def test_who_cancels_a_run_cancels_its_stage_elsewhere(machines: Machines, runs:
         assert runs.ended(f"{name}-train") == "Cancelled"
         until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
         until(lambda: not site.left())
-    finally:
-        gate.unlink()
-        site.dismiss()
 
 
 def test_a_run_that_died_leaves_its_stage_at_work_and_the_next_one_waits_for_it(machines: Machines, runs: Site) -> None:
     there = machines.there
     before = worked(there).get("train", 0)
-    gate = there.hold("train")
-    site = card(machines)
-    try:
+    with card(machines), held(there) as gate:
         name = runs.start("train.learning_rate=3e-4")
         there.held("train")
         for process in runs.processes(name):
@@ -132,9 +123,6 @@ def test_a_run_that_died_leaves_its_stage_at_work_and_the_next_one_waits_for_it(
         until(lambda: line in runs.logs(runs.run(again).id), 300.0, 1.0)
         gate.unlink()
         assert runs.ended(again) == "Completed", runs.logs(runs.run(again).id)
-    finally:
-        gate.unlink(missing_ok=True)
-        site.dismiss()
     assert worked(there)["train"] == before + 1
 
 
@@ -143,9 +131,7 @@ def test_a_remote_that_goes_away_while_a_stage_works_elsewhere_gets_its_outputs_
 ) -> None:
     there, store = machines.there, machines.store
     before = worked(there).get("train", 0)
-    gate = there.hold("train")
-    site = card(machines)
-    try:
+    with card(machines), held(there) as gate:
         name = runs.start("train.learning_rate=4e-4")
         there.held("train")
         store.rename(store.with_name("away"))
@@ -160,7 +146,21 @@ def test_a_remote_that_goes_away_while_a_stage_works_elsewhere_gets_its_outputs_
         store.with_name("away").rename(store)
         again = runs.start("train.learning_rate=4e-4")
         assert runs.ended(again) == "Completed", runs.logs(runs.run(again).id)
-    finally:
-        gate.unlink(missing_ok=True)
-        site.dismiss()
     assert worked(there)["train"] == before + 1, "what was made before is pushed, and not made again"
+
+
+def test_a_server_that_goes_away_while_a_stage_works_elsewhere_is_waited_for(machines: Machines, runs: Site) -> None:
+    """The stage ends meanwhile, and pushes what it made; the run goes on with that when the server is back."""
+    there = machines.there
+    before = worked(there).get("train", 0)
+    with card(machines) as site, held(there) as gate:
+        name = runs.start("train.learning_rate=6e-4")
+        stage = psutil.Process(there.held("train"))
+        machines.server.kill()
+        gate.unlink()
+        until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
+        machines.server.start()
+        assert runs.ended(name) == "Completed", runs.logs(runs.run(name).id)
+        assert runs.ended(f"{name}-train") == "Completed"
+        until(lambda: not site.left())
+    assert worked(there)["train"] == before + 1

@@ -5,19 +5,25 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling
 
 from flows.results.scores import HALF_WAY, numbers
 from flows.run.pruning import PruningRule, half_way
-from flows.search import Range, space, trials
-from flows.sweep import Trial, _plot, _rule, _score
+from flows.search import Range, foreseen, space, trials
+from flows.sweep import _plot, _rule, _score
+from flows.trials import Trial, check
 from tasks.core.errors import MachineError, SettingsError
 from tasks.core.paths import PATHS
+from tests.flows.project import Toy, until
 from tests.flows.site import Site
+
+LEARNING = {"train": {"learning_rate": 1e-3}}
 
 
 def proposed(method: str, *values: str, count: int = 5) -> list[dict[str, object]]:
@@ -33,6 +39,11 @@ def test_a_grid_has_every_combination() -> None:
     proposals = proposed("grid", "train.learning_rate=1e-4,2e-4", "train.lora.r=8,16", "train.method=lora")
     assert len(proposals) == 4
     assert {"train.learning_rate": 1e-4, "train.lora.r": 16, "train.method": "lora"} in proposals
+
+
+def test_folders_beside_the_project_are_no_range() -> None:
+    proposals = proposed("grid", "base.folder=../bases/a,../bases/b")
+    assert proposals == [{"base.folder": "../bases/a"}, {"base.folder": "../bases/b"}]
 
 
 @pytest.mark.parametrize("method", ["random", "optuna"])
@@ -111,6 +122,29 @@ def test_trials_are_judged_by_what_their_runs_published() -> None:
         _score(done[0], "a.c")
 
 
+def test_what_no_trial_can_come_to_is_refused_before_the_first(toy: Toy) -> None:
+    """By the settings of each trial at its start, the last one's too; of the working tree they know nothing."""
+    toy.set("evaluate.metrics=[{kind: f1}]")
+    metric = "candidates.merged.exact_match.value"
+
+    def refused(*values: str, metric: str = metric) -> None:
+        check(list(foreseen("grid", space(list(values)), 0, 0)), metric, "HEAD")
+
+    refused("train.learning_rate=1e-4,2e-4")
+    refused("merge.probes=4,8", metric="candidates.nf4.slices.new_phrasing.exact_match.low")
+    refused("merge.probes=4,8", metric=HALF_WAY)
+    with pytest.raises(SettingsError, match=r"with merge.probes=4, no run comes to a number candidates.merged.exact"):
+        refused("merge.probes=4", metric="candidates.merged.exact_macth.value")
+    with pytest.raises(SettingsError, match=r"did you mean 'candidates.nf4.exact_match.value'"):
+        refused("merge.probes=4", metric="candidates.nf5.exact_match.value")
+    with pytest.raises(SettingsError, match=r"with quantize.schemes=.*, no run comes to a number"):
+        refused("quantize.schemes=[nf4],[int8]", metric="candidates.nf4.exact_match.value")
+    with pytest.raises(SettingsError, match=r"^train.lerning_rate=0.1: params.yaml.*did you mean"):
+        refused("train.lerning_rate=0.1")
+    with pytest.raises(SettingsError, match=r"^train.learning_rate=0.1, train.method=lore: params.yaml.*train.method"):
+        refused("train.learning_rate=0.1", "train.method=lora,lore")
+
+
 def test_the_plot_is_a_picture_with_a_line_for_each_trial() -> None:
     rows = [{"lr": 1e-4, "method": "<b>", "score": 0.9}, {"lr": 1e-2, "method": "full", "score": None}]
     encoded = re.search(r"base64,([^)]+)\)", _plot(rows))
@@ -135,3 +169,61 @@ def test_a_sweep_runs_its_trials_and_says_which_was_best(site: Site) -> None:
     names = {f"{run.name}-{number:02}" for number in range(1, 5)}
     assert {name for name in names if site.experiment(name)} == names
     assert {site.parameter(name, "learning_rate") for name in names} == {3e-3, 4e-3}
+
+
+@pytest.mark.long
+def test_a_sweep_that_is_cancelled_ends_its_trials_and_runs_again(site: Site, held: Callable[[str], Path]) -> None:
+    """One trial works in the slot of the sweep, the other in the worker's next one; none stays, nor its worktree."""
+    gate = held("train")
+    deployment = site.client.read_deployment_by_name("sweep/temper")
+    values = {"values": ["train.learning_rate=7e-3,8e-3,9e-3"], "at_once": 3}
+    run = site.client.create_flow_run_from_deployment(deployment.id, parameters=values)
+    site.toy.held("train")
+    site.client.set_flow_run_state(run.id, Cancelling())
+    assert site.ended(run.name) == "Cancelled", site.logs(run.id)
+    assert {site.ended(f"{run.name}-{number:02}") for number in (1, 2, 3)} == {"Cancelled"}
+    until(lambda: not site.working())
+    until(lambda: not site.left())
+    gate.unlink()
+    again = site.client.create_flow_run_from_deployment(deployment.id, parameters=values)
+    assert site.ended(again.name) == "Completed", site.logs(again.id)
+    assert {site.ended(f"{again.name}-{number:02}") for number in (1, 2, 3)} == {"Completed"}
+
+
+@pytest.mark.long
+def test_a_sweep_that_is_killed_is_gone_on_with(site: Site, held: Callable[[str], Path]) -> None:
+    """Its trial goes on with its worker; the next sweep takes what that made, and runs the other one only."""
+    counted = site.toy.gate / "count-train"
+    before = len(counted.read_text()) if counted.exists() else 0
+    gate = held("train")
+    words = ("sweep", "train.learning_rate=1e-3,2e-3", "--at-once", "1")
+    process = site.toy.temper(*words)
+    site.toy.held("train")
+    process.kill()
+    process.communicate()
+    gate.unlink()
+    (first,) = [run for run in site.client.read_flow_runs() if run.parameters.get("settings") == LEARNING]
+    assert site.ended(first.name) == "Completed"
+    process = site.toy.temper(*words)
+    output = "".join(process.communicate())
+    assert process.returncode == 0, output
+    assert output.count("Completed") == 2
+    assert re.search(rf"^{first.name} +0\.001 .*Completed$", output, re.MULTILINE), "what the killed one had queued"
+    assert len(counted.read_text()) - before == 2, "each was trained once"
+    assert site.state(first.name.removesuffix("-01")) == "Crashed", "the killed sweep is not shown as running"
+
+
+@pytest.mark.long
+def test_a_sweep_over_bases_sets_them_side_by_side(site: Site) -> None:
+    process = site.toy.temper("sweep", "base.folder=data/bases/a,data/bases/b", "--json")
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    board = json.loads(output)["leaderboard"]
+    assert {entry["base"] for entry in board["entries"]} == {"data/bases/a", "data/bases/b"}
+    assert board["tasks"] == [{"task": "", "metric": "exact_match"}]
+    for entry in board["entries"]:
+        assert entry["scores"] == [[[0.5, 0.4, 0.6], [0.5, 0.4, 0.6]]]
+        assert entry["training_seconds"] > 0 and entry["cost"] is None
+    compared = {run["name"]: run["training"] for run in json.loads(site.toy.command("compare", "--json"))["runs"]}
+    for entry in board["entries"]:
+        assert compared[entry["run"]] == entry["training_seconds"]

@@ -2,29 +2,24 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.flows.machines import Machines, two_machines
+from tests.flows.machines import Machines, hired
 from tests.flows.project import STAGES
 from tests.flows.site import Site
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 
-@pytest.fixture(scope="module")
-def machines(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    with two_machines(fresh, tmp_path_factory.mktemp("machines")) as machines:
-        yield machines
+POLICIES = "share: {retries: 0}\n"
 
 
 @pytest.fixture(scope="module")
 def site(machines: Machines) -> Iterator[Site]:
     """The other machine, whose worker takes one run at a time."""
-    site = Site(machines.there, machines.client, machines.server, "--limit", "1")
-    yield site
-    site.dismiss()
+    with hired(machines, machines.there, "--limit", "1") as site:
+        yield site
 
 
 def test_a_deployment_holds_no_folder_of_the_deployer(machines: Machines, site: Site) -> None:

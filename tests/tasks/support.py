@@ -117,12 +117,18 @@ def cases() -> list[Case]:
         Case("objective", f"grpo {loss}", {"objective": "grpo", **several, **taste, "arguments": {"loss_type": loss}})
         for loss in OBJECTIVES["grpo"].losses
     ]
+    made.append(Case("objective", "gmpo", {"objective": "gmpo", **several, **taste}))
     liked = {"rewards": [{"kind": "model", "name": "liked"}]}
     made += [
         Case(
             "objective", name, {"objective": "rloo", **several, **rewards, "arguments": {"normalize_advantages": True}}
         )
         for name, rewards in (("rloo", taste), ("rloo, rewarded by a model", liked))
+    ]
+    single = {"num_iterations": 1, "value_learning_rate": 1e-3, "beta": 0.01}
+    made += [
+        Case("objective", name, {"objective": "ppo", **several, **taste, **value, "arguments": single})
+        for name, value in (("ppo", {}), ("ppo, values by a model of its own", {"value": "liked"}))
     ]
     distilled = {"objective": "gkd", "teacher": "teacher", "start": "base", "answer_tokens": 6, "batch_size": 16}
     made += [
@@ -264,7 +270,7 @@ def page(results: list[Result]) -> str:
         "Made by `python -m tests.tasks.support` with the versions in requirements.lock, on a CPU: each line is a",
         "trial on a Llama of 2 layers, 64 wide, 8 steps in float32. *works*: the loss fell, what was saved loads back",
         f"with the same logits (within {EXACT:g}), and a run that was killed and went on ended in the same bytes.",
-        "For grpo, rloo and online_dpo the reward has to rise in 12 steps; it stands in the columns of the loss.",
+        "Where the model answers by rewards, the reward has to rise in 12 steps; it stands in the columns of the loss.",
         "RoPE scaling belongs to the base: set `base.rope`. DFT weighs a token's loss by its",
         "probability, which rises, so its loss need not fall.",
     ]

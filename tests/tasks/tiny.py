@@ -305,6 +305,7 @@ def _split(rows: int, tokens: int, supervised: int) -> dict[str, Any]:
             "histogram": {"edges": [0, 16, 32], "rows": [0, rows, 0]},
         },
         "findings": [finding] if rows == 20 else [],
+        "trained_errors": {},
     }
 
 
@@ -331,14 +332,31 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], outputs: list[str]) -> None:
-    """Write what the stage evaluate leaves of `candidate`: its scores by metric on the last test rows."""
+def evaluation(
+    paths: Paths,
+    candidate: str,
+    scored: dict[str, list[float]],
+    outputs: list[str],
+    classes: tuple[list[str], list[str | None]] | None = None,
+) -> None:
+    """Write what the stage evaluate leaves of `candidate`: its scores by metric on the last test rows.
+
+    `classes`: of the references and answers, for the metric classification.
+    """
     from tasks.evaluate.candidates import kind
     from tasks.evaluate.predictions import write
     from tasks.evaluate.scores import scores
     from tasks.evaluate.settings import Metric, Settings
+    from tasks.rows.columns import class_columns
+    from tasks.statistics.confusion import confusion
 
-    metrics = [Metric.model_validate({"kind": name}) for name in scored]
+    names = [*(name for name in scored if not name.endswith("_tokens")), *(["classification"] if classes else [])]
+    metrics = [Metric.model_validate({"kind": name}) for name in names]
+    by_class: dict[str, list[Any]] = {}
+    if classes:
+        right = [float(one == other) for one, other in zip(*classes, strict=True)]
+        by_class = {"macro_f1": right, "accuracy": right}
+        by_class |= dict(zip(class_columns("classification"), classes, strict=True))
     chats = [conversations()[24 + number % 8] for number in range(len(outputs))]
     columns: dict[str, list[Any]] = {
         "id": [f"row{number}" for number in range(len(chats))],
@@ -351,10 +369,11 @@ def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], out
         "tokens": [5] * len(chats),
         "finish": ["stop"] * len(chats),
         **scored,
+        **by_class,
     }
     folder = paths.evaluation(candidate)
     folder.mkdir(parents=True)
-    write(folder / "predictions.parquet", columns)
+    write(folder / "predictions.parquet", columns, metrics)
     shots = {"shots": {"3": len(chats)}} if candidate == "base_few_shot" else {}
     facts = {
         "candidate": candidate,
@@ -364,6 +383,9 @@ def evaluation(paths: Paths, candidate: str, scored: dict[str, list[float]], out
         "no_answer": 0,
         "cut": 0,
         "empty": 0,
+        "drawn": {"rows": len(chats), "of": len(chats), "by": "all"},
+        "left_out": {},
+        "classes": {"classification": confusion(*classes)} if classes else {},
         **shots,
     }
     write_json(folder / "scores.json", {**facts, **scores(metrics, columns)})

@@ -74,6 +74,11 @@ def fetch(repo: Repo, key: str, remote: str) -> None:
         raise Unavailable(f"the DVC remote did not answer: {' '.join(str(error).split())}") from None
 
 
+def known(repo: Repo, key: str) -> bool:
+    """Whether there is an entry under this key here."""
+    return any(_ENTRY.fullmatch(file.name) for file in Path(repo.stage_cache._get_cache_dir(key)).glob("*"))
+
+
 def _entry(file: Path) -> dict[str, Any]:
     """An entry of the run cache; empty where DVC cannot read it, or where its last line has no end."""
     try:

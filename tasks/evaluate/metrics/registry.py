@@ -4,6 +4,7 @@ To add one: an entry here. All else reads it: the settings, their JSON schema, t
 decision. `compare` makes an entry of a function of output and reference.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -40,11 +41,8 @@ class Kind:
     asks: Literal["answer", "choice", "loss"] = "answer"
     """What the model is asked: for an answer, which of some texts is the likeliest, or how likely the reference is."""
     lower_is_better: bool = False
-
-    @property
-    def asks_likelihood(self) -> bool:
-        """Whether the model is asked about given texts, not for an answer; an endpoint cannot be."""
-        return self.asks != "answer"
+    scores: tuple[str, ...] = ()
+    """Names of its scores where it has several: those of classes, which are no mean over rows."""
 
 
 def compare(about: str, function: Callable[[str, str], float], *, whole: bool = False) -> Kind:
@@ -79,6 +77,19 @@ def check_files(metric: "Metric", scoring: Path) -> None:
     kind = METRICS[metric.kind]
     if look := kind.look or kind.make:
         look(metric, scoring)
+
+
+def explained(metric: "Metric") -> str:
+    """What scores well by `metric`, in a phrase, with what its keys say."""
+    about = METRICS[metric.kind].about
+    if metric.kind == "regex":
+        about = f"1 where {metric.pattern} is found in the answer"
+        if re.compile(str(metric.pattern)).groups:
+            about = (
+                f"1 where the first group of {metric.pattern} finds the same in the answer as in the reference (or, "
+                "where it finds nothing there, the whole reference)"
+            )
+    return f"{about}, of the reasoning" if metric.of == "reasoning" else about
 
 
 def _regex(metric: "Metric", scoring: Path) -> Score:
@@ -122,7 +133,16 @@ METRICS = {
     "tool_calls": Kind("the answer makes the calls of the reference, and none where it has none", lambda *_: _calls),
     "json_schema": Kind("the answer fits the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
     "multiple_choice": Kind("the reference is the likeliest of the choices", asks="choice"),
-    "perplexity": Kind("perplexity of the reference; less is better", asks="loss", lower_is_better=True),
+    "classification": Kind(
+        "the answer is the class of the reference: macro-F1, accuracy, and each class by itself",
+        scores=("macro_f1", "accuracy"),
+    ),
+    "perplexity": Kind(
+        "perplexity of the reference, e to its loss in nats a token: 1 at best, less is better; two are compared by "
+        "their ratio",
+        asks="loss",
+        lower_is_better=True,
+    ),
     "code": Kind(
         "the answer is Python code that passes its tests",
         lambda metric, scoring: partial(code.passes, timeout=metric.timeout, memory=metric.memory),

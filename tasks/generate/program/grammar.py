@@ -9,6 +9,9 @@ from tasks.core.settings import read
 from tasks.generate.program.distance import check
 from tasks.generate.program.intents import SLOT, Grammar, Intent
 
+CARD = ("title", "purpose", "licence", "limits")
+"""What a seed may have the model card say."""
+
 
 def slot_names(pattern: str) -> list[str]:
     """Names of the slots in `pattern`, in order."""
@@ -30,7 +33,11 @@ def load(folder: Path) -> Grammar:
             raise InputError(f"{path}: the key '{key}' is missing or no text; add it.")
     values = {str(kind): _values(folder / "slots.yaml", str(kind), entry) for kind, entry in slots.items()}
     intents = tuple(_intent(folder / "intents.yaml", str(name), entry, values) for name, entry in described.items())
-    system = assistant.get("system")
+    system, card = assistant.get("system"), assistant.get("card") or {}
+    if not isinstance(card, dict) or not all(isinstance(text, str) for text in card.values()):
+        raise InputError(f"{path}: 'card' has a text for each of {', '.join(CARD)}; mend it.")
+    if unknown := sorted(set(card) - set(CARD)):
+        raise InputError(f"{path}: card.{unknown[0]}: no such key; known: {', '.join(CARD)}.")
     grammar = Grammar(
         name=str(assistant["name"]),
         description=str(assistant["description"]),
@@ -38,6 +45,7 @@ def load(folder: Path) -> Grammar:
         openings=tuple(map(str, assistant.get("openings") or [""])),
         values=values,
         intents=intents,
+        card=dict(card),
     )
     check(grammar, folder / "intents.yaml")
     return grammar

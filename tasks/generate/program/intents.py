@@ -37,6 +37,8 @@ class Grammar:
     values: dict[str, tuple[str, ...]]
     """Kind of slot to its values."""
     intents: tuple[Intent, ...]
+    card: dict[str, str] = field(default_factory=dict)
+    """What the model card says of the assistant: title, purpose, licence, limits."""
 
     @cached_property
     def plain(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from tasks.core.files import write_json
 from tasks.generate.quality import rejection_reason
 from tasks.teacher.cached_client import CachedClient
 from tasks.teacher.errors import FatalError
+from tasks.teacher.nodes import Nodes
 from tasks.teacher.request import Request, Response
 from tasks.teacher.response_store import DATABASE, STOP, ResponseStore
 from tasks.teacher.settings import Budget, Teacher
@@ -31,6 +32,10 @@ class CachedTeacher(AsyncLLM):  # type: ignore[misc]
     """Identity of the run: what its responses may cost is counted under it."""
     attempt: str
     """This attempt of the run."""
+    address: str = ""
+    """The head of a cluster whose nodes compute the answers of a model folder; "": this process does."""
+    root: str = ""
+    """The project's folder, where there is a cluster."""
 
     _store: ResponseStore = PrivateAttr()
     _client: CachedClient = PrivateAttr()
@@ -50,6 +55,7 @@ class CachedTeacher(AsyncLLM):  # type: ignore[misc]
             self.run,
             self.attempt,
             lambda message: self._logger.warning(f"WARNING {message}"),
+            Nodes(self.address, Path(self.root)) if self.address else None,
         )
 
     def unload(self) -> None:

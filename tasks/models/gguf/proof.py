@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from tasks.chat.stops import stop_ids
 from tasks.core.errors import CheckFailed, ModelError, TemperError
+from tasks.core.numbers import shown
 from tasks.models.apart import apart
 from tasks.models.gguf.model import LlamaCpp
 from tasks.models.gguf.stops import named_stops
@@ -94,8 +95,8 @@ def prove(merged: Path, file: Path, texts: list[str], what: str) -> Proof:
     difference = compare(expected, measured, what, ends)
     if difference.divergence > DIVERGENCE:
         raise CheckFailed(
-            f"{what}: llama.cpp diverges from the merged model by {difference.divergence:.3g} nats a token; take a "
-            "type with more bits, or take ollama out of export.formats."
+            f"{what}: llama.cpp diverges from the merged model by {shown(difference.divergence, 3)} nats a token; take "
+            "a type with more bits, or take ollama out of export.formats."
         )
     return Proof(difference, reading.context)
 

@@ -1,5 +1,3 @@
-"use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
 const form = document.getElementById("filters");
 const list = document.getElementById("list");
 const count = document.getElementById("count");
@@ -8,26 +6,8 @@ const PAGE = 50;
 const state = { first: 0, second: 0, metric: 0, show: "all", order: "worst", search: "", slices: [] };
 let shown = 0;
 
-function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function choice(id, label, options, value, change) {
-  const field = element("label", "", label + " ");
-  const select = element("select");
-  select.id = id;
-  for (const [key, text] of options) {
-    const option = element("option", "", text);
-    option.value = key;
-    select.append(option);
-  }
-  select.value = value;
-  select.addEventListener("change", () => { change(select.value); draw(); });
-  field.append(select);
-  form.append(field);
+function filter(id, label, options, value, change) {
+  form.append(choice(id, label, options, value, (chosen) => { change(chosen); draw(); }));
 }
 
 // More is better, whatever the metric; a row that could not be asked is the worst.
@@ -60,10 +40,6 @@ const ORDERS = {
   given: ["as in the test split", () => 0],
 };
 
-function compare(a, b) {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
 function chosen() {
   const wanted = state.search.toLowerCase();
   const rows = data.rows.filter((row) =>
@@ -72,31 +48,6 @@ function chosen() {
     && (wanted === "" || [row.id, row.reference, row.answers[state.first].prompt, row.answers[state.first].output,
       row.answers[state.second].output].some((text) => (text || "").toLowerCase().includes(wanted))));
   return rows.sort((a, b) => ORDERS[state.order][1](a, b) || a.at - b.at);
-}
-
-// The answer with what differs from the reference marked: words shared at the start and at the end are not.
-function marked(reference, output) {
-  const cut = (text) => text.match(/\s+|\S+/g) || [];
-  const expected = cut(reference), found = cut(output), most = Math.min(expected.length, found.length);
-  let start = 0, end = 0;
-  while (start < most && expected[start] === found[start]) start++;
-  while (end < most - start && expected[expected.length - 1 - end] === found[found.length - 1 - end]) end++;
-  const code = element("code", "", found.slice(0, start).join(""));
-  const middle = found.slice(start, found.length - end).join("");
-  if (middle) code.append(element("mark", "", middle));
-  code.append(found.slice(found.length - end).join(""));
-  return code;
-}
-
-function line(name, content, detail, kind) {
-  const row = element("tr", kind || "");
-  const head = element("th", "", name);
-  head.scope = "row";
-  const cell = element("td");
-  cell.append(content);
-  if (detail) cell.append(element("div", "note", detail));
-  row.append(head, cell);
-  return row;
 }
 
 function detail(answer) {
@@ -176,18 +127,18 @@ function draw() {
 const names = data.candidates.map((candidate, at) => [at, candidate.name]);
 state.first = data.candidates.findIndex((candidate) => candidate.key === data.first);
 state.metric = data.metrics.findIndex((metric) => metric.key === data.main);
-choice("first", "first", names, state.first, (value) => { state.first = Number(value); });
-choice("second", "second", names, state.second, (value) => { state.second = Number(value); });
-choice("metric", "by", data.metrics.map((metric, at) => [at, metric.key.replaceAll("_", " ")]), state.metric,
+filter("first", "first", names, state.first, (value) => { state.first = Number(value); });
+filter("second", "second", names, state.second, (value) => { state.second = Number(value); });
+filter("metric", "by", data.metrics.map((metric, at) => [at, metric.key.replaceAll("_", " ")]), state.metric,
   (value) => { state.metric = Number(value); });
-choice("show", "show", Object.entries(SHOWN).map(([key, [text]]) => [key, text]), state.show,
+filter("show", "show", Object.entries(SHOWN).map(([key, [text]]) => [key, text]), state.show,
   (value) => { state.show = value; });
-choice("order", "order", Object.entries(ORDERS).map(([key, [text]]) => [key, text]), state.order,
+filter("order", "order", Object.entries(ORDERS).map(([key, [text]]) => [key, text]), state.order,
   (value) => { state.order = value; });
 data.dimensions.forEach((dimension, at) => {
   state.slices.push("");
   const values = [...new Set(data.rows.map((row) => row.slices[at]))].filter((value) => value !== null).sort();
-  choice(dimension, dimension, [["", "all"], ...values.map((value) => [value, value.replaceAll("_", " ")])], "",
+  filter(dimension, dimension, [["", "all"], ...values.map((value) => [value, value.replaceAll("_", " ")])], "",
     (value) => { state.slices[at] = value; });
 });
 const field = element("label", "", "search "), input = element("input");

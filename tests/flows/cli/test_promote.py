@@ -107,14 +107,25 @@ def temper(*arguments: str) -> tuple[int, str]:
 def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
     code, output = temper("compare")
     assert code == 0, output
-    later, earlier = (line for line in output.splitlines() if "of 20" in line)
-    assert later.startswith("8 of 20") and runs[1][:10] in later
-    assert "0.4000" in later and "not promoted: merged has 8." in later
-    assert "train.learning_rate 0.1 -> 0.2" in later
-    assert runs[0][:10] in earlier and "0.6000" in earlier and "not promoted" not in earlier
+    lines = output.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    later, changed, earlier = lines[1:4]
+    assert later.startswith("8 of 20") and runs[1][:8] in later
+    assert "0.400 (0.000-1.000)" in later and later.endswith("not promoted")
+    assert changed == "  train.learning_rate 0.1 -> 0.2"
+    assert runs[0][:8] in earlier and "0.600" in earlier and earlier.endswith("promoted") and "not" not in earlier
     page = Path("data/report/runs.html").read_text()
-    assert page.count("<tr>") == 3 and "0.1 -&gt; 0.2" in page and "<script" not in page
+    content = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    assert [run["commit"] for run in content["runs"]] == [runs[1], runs[0]]
+    assert content["params"] == ["train.learning_rate"] and content["runs"][0]["params"] == [0.2]
+    assert content["runs"][0]["reason"] == "merged has 8."
+    assert [sum(run["answers"]["scores"]) for run in content["runs"]] == [8, 12]
+    texts = content["answers"]["texts"]
+    assert [texts[at] for at in content["runs"][0]["answers"]["texts"]][7:9] == ["merged True", "merged False"]
     Path("data/report/runs.html").unlink()
+    code, output = temper("compare", "--json")
+    assert code == 0 and [run["name"] for run in json.loads(output)["runs"]] == ["8 of 20", "12 of 20"]
+    assert temper("compare", "HEAD", "--json")[0] == 1
 
 
 def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str]) -> None:
@@ -122,10 +133,10 @@ def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str])
     assert code == 0, output
     assert "train.learning_rate 0.1 -> 0.2" in output
     assert "data/evaluation/merged changed" in output and "data/evaluation/base changed" not in output
-    assert "merged exact_match 0.6000 -> 0.4000" in output
+    assert "merged exact_match 0.6 -> 0.4" in output
     assert "not promoted: merged has 8." in output
     assert "20 in both" in output and "4 answers differ" in output
-    assert "exact_match: -0.2000" in output and "0 rows higher, 4 lower, 16 level" in output
+    assert "exact_match: -0.2" in output and "0 rows higher, 4 lower, 16 level" in output
     assert output.count("    second ") == 2
     assert "the same" in temper("compare", runs[1], ".")[1]
 
@@ -162,11 +173,17 @@ def test_a_run_is_registered_with_version_stage_and_numbers(runs: tuple[str, str
     tags = call("git", "tag").split()
     assert [tag for tag in tags if "@" in tag] == ["model@v0.0.1"]
     message = call("git", "tag", "--list", "--format=%(contents)", "model@v0.0.1")
-    assert "exact_match 0.6000 (0.0000 to 1.0000, 20 rows); gain over base 0.1000, p = 0.0100" in message
+    assert "exact_match 0.6 (0 to 1, 20 rows); gain over base +0.1, p = 0.0100" in message
     shown: list[dict[str, Any]] = json.loads(call("gto", "show", "model", "--json"))
     assert [one["version"] for one in shown] == ["v0.0.1"]
     assert {stage["stage"] for stage in shown[0]["stages"]} == {"staging", "production"}
     assert shown[0]["commit_hexsha"] == runs[0]
+    code, output = temper("history")
+    assert code == 0 and "production v0.0.1 (now)" in output and "12 of 20" in output and "merged has 12." in output
+    history = json.loads(temper("history", "--json")[1])
+    assert [(one["stage"], one["version"], one["current"]) for one in history] == [
+        ("production", "v0.0.1", True), ("staging", "v0.0.1", True),
+    ]  # fmt: skip
 
 
 def test_against_the_rules_says_so_and_keeps_the_scores(runs: tuple[str, str]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from flows.bridge import parse
+from flows.compare.runs import runs
 from flows.history.committed import decision_at, file_at, object_at, settings_at
-from flows.history.runs import runs
 from flows.history.snapshot import Snapshot
 from tasks.core.errors import MachineError
 
@@ -114,7 +114,7 @@ def test_one_commit_that_cannot_be_read_does_not_hide_the_others(commit: Commit)
     commit(params="a: 2\n", lock=LOCK + "##\n", decision=json.dumps(DECISION))
     bad: Any
     newest, bad, oldest = runs()
-    assert newest.cells()[8] == "promoted"
+    assert newest.verdict == "promoted"
     assert newest.changed[0].startswith("params.yaml at ")  # of the commit before
     assert "too large" in bad.changed[0]
     assert oldest.changed == []

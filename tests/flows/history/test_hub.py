@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from flows.cli.main import main
-from flows.history.hub import prepare_upload, push
+from flows.history.hub import ask_hub, prepare_upload, push
 from tasks.core.errors import InputError, MachineError, SettingsError
 
 
@@ -25,6 +26,8 @@ class Hub:
         self.created: list[dict[str, Any]] = []
         self.messages: list[str] = []
         self.requests = 0
+        self.me: dict[str, Any] = {"name": "me", "type": "user", "orgs": [{"name": "team", "roleInOrg": "write"}]}
+        self.models: dict[str, dict[str, Any]] = {}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.address = f"http://127.0.0.1:{self.server.server_port}"
 
@@ -32,9 +35,11 @@ class Hub:
         class Handler(BaseHTTPRequestHandler):
             def log_message(self, format: str, *arguments: Any) -> None: ...
 
-            def answer(self, value: Any, code: int = 200) -> None:
+            def answer(self, value: Any, code: int = 200, headers: dict[str, str] | None = None) -> None:
                 text = json.dumps(value).encode()
                 self.send_response(code)
+                for name, text_value in (headers or {}).items():
+                    self.send_header(name, text_value)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -51,7 +56,15 @@ class Hub:
                 if self.headers.get("Authorization") != "Bearer right":
                     self.answer({"error": "Invalid username or password."}, 401)
                     return
-                self.answer({"id": "me/model", "sha": "0" * 40, "siblings": [], "name": "me", "type": "user"})
+                name = self.path.removeprefix("/api/models/")
+                if self.path == "/api/whoami-v2":
+                    self.answer(hub.me)
+                elif name == "me/closed":
+                    self.answer({"error": "restricted"}, 403, {"X-Error-Code": "GatedRepo"})
+                elif name in hub.models:
+                    self.answer({"id": name, "sha": "0" * 40, "siblings": [], **hub.models[name]})
+                else:
+                    self.answer({"error": "not found"}, 404, {"X-Error-Code": "RepoNotFound"})
 
             def do_POST(self) -> None:
                 hub.requests += 1
@@ -144,6 +157,72 @@ def test_a_token_that_may_not_write(hub: Hub, merged: Path, monkeypatch: pytest.
     with pytest.raises(MachineError, match=r"the hub refused me/model: .*set HF_TOKEN to a token that may write"):
         push(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert not hub.files
+
+
+def test_what_is_worth_knowing_is_said_first(hub: Hub, merged: Path) -> None:
+    hub.models = {"me/model": {"private": False, "gated": "auto"}, "meta/llama": {"private": False, "gated": "manual"}}
+    base = merged.parent / "base" / "base.json"
+    base.parent.mkdir()
+    base.write_text(json.dumps({"kind": "hub", "location": "meta/llama"}))
+    notes = ask_hub(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
+    assert notes == [
+        "me/model is there already: files of the same name are replaced",
+        "me/model is public, and stays so: everyone will see what is sent",
+        "me/model is gated: who wants to read it has to ask",
+        "the base meta/llama is gated: its terms bind what is made of it, too",
+    ]
+    notes = ask_hub(prepare_upload("team/new", merged), private=True, endpoint=hub.address)
+    assert notes[0] == "team/new is new, and will be private"
+    assert hub.requests == 0, "nothing was sent"
+
+
+FINE: dict[str, Any] = {"role": "fineGrained", "fineGrained": {"global": [], "scoped": [
+    {"entity": {"name": "me"}, "permissions": ["repo.content.read"]},
+    {"entity": {"name": "me/mine"}, "permissions": ["repo.write"]},
+]}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("repository", "change", "told"),
+    [
+        ("else/model", {}, "else is neither me nor an organisation of me; push to one of: me, team."),
+        (
+            "team/model",
+            {"orgs": [{"name": "team", "roleInOrg": "read"}]},
+            "me may only read in team; ask an",
+        ),
+        (
+            "me/model",
+            {"auth": {"accessToken": {"role": "read"}}},
+            "the token of me may only read; set HF_TOKEN to one",
+        ),
+        ("me/model", {"auth": {"accessToken": FINE}}, "the token of me grants no writing to me/model; add it at"),
+        ("me/closed", {}, "me/closed is gated, and me has no access to it: ask for it at"),
+    ],
+)
+def test_missing_access_is_said_before_anything_is_sent(
+    hub: Hub, merged: Path, repository: str, change: dict[str, Any], told: str
+) -> None:
+    hub.me |= change
+    with pytest.raises(InputError, match=re.escape(told)):
+        ask_hub(prepare_upload(repository, merged), private=True, endpoint=hub.address)
+    assert hub.requests == 0
+    hub.me["auth"] = {"accessToken": FINE}
+    if repository == "me/model":
+        assert ask_hub(prepare_upload("me/mine", merged), private=True, endpoint=hub.address)
+
+
+def test_a_token_that_is_wrong_or_missing(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = prepare_upload("me/model", merged)
+    monkeypatch.setenv("HF_TOKEN", "wrong")
+    with pytest.raises(InputError, match=r"the hub refuses the token in HF_TOKEN: .*make another one that may write"):
+        ask_hub(upload, private=True, endpoint=hub.address)
+    monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: None)
+    with pytest.raises(InputError, match="there is no token for the hub: set HF_TOKEN"):
+        ask_hub(upload, private=True, endpoint=hub.address)
+    monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: "right")
+    with pytest.raises(MachineError, match="cannot be reached"):
+        ask_hub(upload, private=True, endpoint="http://127.0.0.1:9")
 
 
 def test_bad_input(merged: Path) -> None:

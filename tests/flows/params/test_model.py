@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.params.form import changed_settings, form
+from flows.params.form import MOST_CHANGED, changed_settings, form
 from flows.params.model import SCHEMA, change, check, model, schema
 from tasks.core.errors import SettingsError
 from tests.flows.project import ROOT
@@ -58,8 +58,19 @@ def test_set_changes_one_value_and_keeps_comments(path: Path) -> None:
     assert path.read_text().split() == TEXT.replace("0.005", "1e-4").split()
 
 
+def opened(section: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a section, which the page shows when somebody chooses them."""
+    closed, keys = section["anyOf"]
+    assert (closed, section["default"]) == ({"type": "null"}, None)
+    return dict(keys)
+
+
 def as_sent_by_a_browser(node: Any) -> Any:
-    """What the form of the Prefect UI sends where nobody touches it: every default, by a language without floats."""
+    """What the form of the Prefect UI sends where nobody touches it, with every section open: every default, by a
+    language without floats.
+    """
+    if node.get("anyOf", [None])[0] == {"type": "null"}:  # a section: elsewhere null is the last choice
+        node = opened(node)
     if "properties" in node:
         return {name: as_sent_by_a_browser(part) for name, part in node["properties"].items()}
     text = json.dumps(node.get("default"))
@@ -78,6 +89,44 @@ def test_of_a_form_that_is_sent_only_what_was_changed_is_written(tmp_path: Path)
     kept = [line.split() for line in before]
     new = [line.split("#")[0].strip() for line in after if line.split() not in kept]
     assert new == ["learning_rate: 0.00025", "max_grad_norm: 2.0"]
+
+
+def test_the_form_opens_with_a_dozen_keys_and_closed_sections(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    first, *sections = form(path)["properties"].values()
+    assert [part["title"] for part in first["properties"].values()] == list(MOST_CHANGED)
+    assert len(MOST_CHANGED) == 12
+    assert [part["position"] for part in first["properties"].values()] == list(range(12))
+    assert first["properties"]["train_learning_rate"]["default"] == 0.005
+    assert [part["title"] for part in sections] == list(model().model_fields)
+    assert all(opened(section)["properties"] for section in sections)
+    assert [first["position"], *(part["position"] for part in sections)] == list(range(len(sections) + 1))
+
+
+def test_a_key_is_changed_at_either_of_its_places(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    shutil.copy(ROOT / "params.yaml", path)
+    untouched = as_sent_by_a_browser(form(path))
+
+    def sent(often: dict[str, Any], **sections: Any) -> dict[str, Any]:
+        closed = dict.fromkeys(model().model_fields)
+        return changed_settings({**closed, "often": {**untouched["often"], **often}, **sections}, path)
+
+    assert sent({}) == {}
+    assert sent({"train_learning_rate": 0.002, "quantize_schemes": ["int8"]}) == {
+        "train": {"learning_rate": 0.002},
+        "quantize": {"schemes": ["int8"]},
+    }
+    opened_section = untouched["train"]
+    assert sent({"train_seed": 7}, train=opened_section) == {"train": {"seed": 7}}
+    assert sent({}, train={**opened_section, "seed": 7}) == {"train": {"seed": 7}}
+    assert sent({"train_seed": 7}, train={**opened_section, "seed": 7, "lora": {"r": 8}}) == {
+        "train": {"seed": 7, "lora": {"r": 8}}
+    }
+    assert sent({"train_epochs": 2, "train_steps": None}) == {"train": {"epochs": 2, "steps": None}}
+    with pytest.raises(SettingsError, match=r"train\.seed is 8 in its section and 7 under often; change one alone"):
+        sent({"train_seed": 7}, train={**opened_section, "seed": 8})
 
 
 def test_values_are_yaml_1_2(path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from flows.plan.plan import Step, as_text, plan
+from flows.plan.plan import Step, as_json, as_text, placed, plan
+from flows.run.policies import Operation
 from tests.flows.project import BELOW_TRAIN, STAGES, Toy
 
 
@@ -49,6 +51,32 @@ def test_a_missing_output_that_comes_back_as_it_was_changes_nothing_below(toy: T
     planned = steps()
     assert planned["train"] == Step("train", "restored", ("output data/trained was changed",))
     assert planned["merge"].verdict == "unchanged"
+
+
+def test_stages_of_queues_are_named_with_whether_a_worker_is_there() -> None:
+    policies = Operation.model_validate(
+        {"share": {}, "queues": ["gpu", "memory"], "stages": {"clean": {"queue": "memory"}, "merge": {"queue": None}}}
+    )
+    train, clean = Step("train", "run", ("x",)), Step("clean", "restored or run", ())
+    others = [Step("merge", "run", ()), Step("report", "run", ()), Step("evaluate@nf4", "restored", ())]
+    asked = []
+
+    def served(queue: str) -> bool:
+        asked.append(queue)
+        return queue == "gpu"
+
+    there, waits, *same = placed([train, clean, *others], policies, served)
+    assert (there, waits) == (replace(train, queue="gpu", worker=True), replace(clean, queue="memory", worker=False))
+    assert same == others
+    assert asked == ["gpu", "memory"]
+    text = as_text([there, waits, *same])
+    assert "train         would run; in a deployed run by a worker of the queue gpu (one is at work)\n" in text
+    assert "by a worker of the queue memory (none is at work: temper worker --queue memory)\n" in text
+    assert "merge         would run\n" in text
+    alone = placed([train], policies, None)
+    assert as_text(alone).startswith("train  would run; in a deployed run by a worker of the queue gpu (no server")
+    shown = {"stage": "train", "verdict": "run", "reasons": ("x",), "queue": "gpu", "worker": None}
+    assert as_json([*alone, others[0]]) == [shown, {"stage": "merge", "verdict": "run", "reasons": ()}]
 
 
 def test_for_programs(toy: Toy) -> None:

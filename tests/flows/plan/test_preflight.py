@@ -3,7 +3,7 @@
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -137,11 +137,11 @@ def test_a_path_that_names_nothing(toy: Toy, command: str) -> None:
 def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "DISK", 2**60)
     monkeypatch.setattr(preflight, "MEMORY", 2**60)
-    monkeypatch.setattr(preflight, "PYTHON", (3, 12))
+    monkeypatch.setattr(preflight, "PYTHONS", ("3.8", "3.9", "3.10"))
     faults = "\n".join(preflight.faults())
     assert "GiB are free on this disk" in faults
     assert "GiB of memory are available" in faults
-    assert "runs this, but the locked versions are for 3.12" in faults
+    assert "runs this, but the locked versions are for 3.8, 3.9 and 3.10; make the environment with one" in faults
 
 
 def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
@@ -177,7 +177,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
         "align.rewards=[{kind: function, name: 'worth.py:polite'}]",
         "merge.combine={weights: {trained: 1, other: 1}}",
         "evaluate.benchmarks=[{task: nope}]",
-        "evaluate.benchmarked=[base, nf5]",
+        "evaluate.benchmarked=[base, nf5, trained]",
         "decide.metric=bleu",
         "template.packing=true",
         "train.group_by_length=true",
@@ -191,7 +191,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
             "params.yaml: clean.privacy.phone_regions: XX is no country with a plan of telephone numbers",
             "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
             "worth.py: align.rewards.0.name: there is no such file; put it there.",
-            "merge.combine.weights: data/adapters/other is no adapter; there are: none.",
+            "merge.combine.weights: data/adapters/other is neither an adapter nor a model; there are: none.",
             "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
         ),
         faults,
@@ -231,8 +231,8 @@ def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch
     calls: list[str] = []
 
     def refused(*refusals: str) -> None:
-        def ask() -> Iterator[str]:
-            calls.append("asked")
+        def ask(wanted: Sequence[str]) -> Iterator[str]:
+            calls.append(" ".join(wanted))
             yield from refusals
 
         monkeypatch.setattr(preflight, "_refused", ask)
@@ -245,9 +245,12 @@ def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch
     preflight.check_stage_settings(toy.path)
     preflight.check_stage_settings(toy.path)
     assert len(calls) == 3
+    preflight.check_stage_settings(toy.path, ["clean"])
+    assert len(calls) == 3, "all took them, so the stage and what it needs did"
     toy.set("train.steps=7")
-    preflight.check_stage_settings(toy.path)
-    assert len(calls) == 4
+    for wanted in (["clean"], ["clean"], ["template"], []):
+        preflight.check_stage_settings(toy.path, wanted)
+    assert calls[3:] == ["clean", "template", ""]
 
 
 def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> None:
@@ -261,3 +264,14 @@ def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> 
     assert toy.lock == lock
     toy.set("clean.privacy.phone_regions=[XX]")
     assert "base" in toy.command("run", "base")  # who wants one stage may mend the others later
+
+
+def test_alignment_that_could_not_start_is_refused_before_anything_runs(toy: Toy) -> None:
+    toy.set("align.objective=dpo", "align.launch={processes: 2, strategy: fsdp2}", "train.method=full")
+    (fault,) = preflight._faults_of(preflight._starts)
+    assert "dpo compares a whole model with a second one, which align.launch.strategy fsdp2 does not share out" in fault
+    toy.set("align.launch={processes: 2}", "train.enabled=false")
+    (fault,) = preflight._faults_of(preflight._starts)
+    assert "align.start is train, and train.enabled is false" in fault
+    toy.set("align.start=base")
+    assert preflight._faults_of(preflight._starts) == []

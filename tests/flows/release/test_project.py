@@ -14,6 +14,7 @@ from flows.params.model import change, check, model
 from flows.release import new
 from flows.system.git import git
 from tasks.core.errors import InputError, MachineError, TemperError
+from tasks.core.paths import PATHS
 from tests.flows.project import ROOT
 
 
@@ -61,11 +62,22 @@ def test_a_project_says_nothing_of_the_example_and_keeps_rows_out_of_git(project
     assert values["report.title"] == "mine"
     assert values["clean.input"] == "data/own"
     assert {name for name in values if name.startswith("report.")} == {"report.title"}
-    assert "ocker" not in defaults(model())["report"]["purpose"] + defaults(model())["report"]["limits"]
-    (project / "data/own/rows.csv").write_text("text,label\nmy card is lost,lost\n")
+    texts = {name: value for name, value in defaults(model())["report"].items() if isinstance(value, str)}
+    assert texts == {"language": "en"}
+    assert "docker" not in (project / "params.yaml").read_text().lower()
+    rows = ("data/own/rows.csv", "data/own/a b/.hidden/rows.jsonl", "data/mine/rows.csv", "data/rows.jsonl")
+    for file in (*rows, "models/big/model.gguf"):
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        (project / file).write_text("text,label\nmy card is lost,lost\n")
     git("add", "--all")
     assert git("status", "--porcelain") == ""
     assert git("remote") == "temper"
+    kept = ["data/clean/ledger.json", "data/decision/decision.json", "data/mine.dvc", "data/scoring/near.py"]
+    for file in kept:
+        (project / file).parent.mkdir(exist_ok=True)
+        (project / file).write_text("{}")
+    listed = git("status", "--porcelain", "--untracked-files=all").splitlines()
+    assert listed == [f"?? {file}" for file in kept]
 
 
 def test_rows_are_tracked_as_one_folder_whose_hash_is_of_the_rows_alone(project: Path) -> None:
@@ -77,6 +89,11 @@ def test_rows_are_tracked_as_one_folder_whose_hash_is_of_the_rows_alone(project:
     assert git("ls-files", "data/own*") == "data/own.dvc"
     assert git("status", "--porcelain") == ""
     assert add([new.DATA]) == ""
+    PATHS.collected.mkdir()
+    (PATHS.collected / "sft.jsonl").write_text('{"messages": []}\n')
+    assert git("status", "--porcelain") == "", "git leaves it alone before DVC has it, too"
+    assert add([PATHS.collected])
+    assert git("ls-files", f"{PATHS.collected}*") == f"{PATHS.collected}.dvc"
 
 
 def test_without_a_server_rows_are_just_tracked(

@@ -14,16 +14,10 @@ import pytest
 
 from benchmarks.server import ask
 from flows.server import credentials
+from tests.browser import CHROMIUM, FLAGS, WITHOUT
 from tests.flows.project import STAGES, Toy, states, until
 
-CHROMIUM = shutil.which("chromium")
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)")
-
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 
 PATIENCE = 30_000.0
 """Milliseconds until something that does not appear counts as missing."""
@@ -114,8 +108,10 @@ def test_tasks_say_cached_or_completed(browser: Browser) -> None:
 
 def test_artifacts_are_listed(browser: Browser) -> None:
     tab = browser.opened("Artifacts")
-    for key in ("run", "ledger", "loss", "comparison", "equivalence", "report"):
+    for key in ("run", "ledger", "comparison", "equivalence", "report"):
         tab.get_by_text(key, exact=True).first.wait_for()
+    tab.get_by_text("Task runs", exact=True).last.scroll_into_view_if_needed()  # what is drawn while a stage works
+    tab.get_by_text("loss", exact=True).first.wait_for()
 
 
 def test_ledger_is_a_table(browser: Browser) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from tests.browser import CHROMIUM, FLAGS, WITHOUT
 from tests.flows.project import BELOW_TRAIN, until
-from tests.flows.results.test_page import CHROMIUM, FLAGS, PATIENCE, admitted
+from tests.flows.results.test_page import PATIENCE, admitted
 from tests.flows.site import Site
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(1500),
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)"),
+    pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT),
 ]
 
 

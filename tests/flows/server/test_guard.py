@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +16,8 @@ import websockets.sync.client as sockets
 from websockets.exceptions import InvalidStatus
 
 from flows.server import credentials
-from flows.server.guard import Guard
-
-CHROMIUM = shutil.which("chromium")
+from tasks.serve.guard import Guard
+from tests.browser import CHROMIUM, FLAGS, WITHOUT
 
 ATTACK = """<!doctype html><pre id=o></pre><script>
 const say = line => o.textContent += line + "\\n", json = {"content-type": "application/json"};
@@ -145,11 +143,11 @@ def test_sockets_want_the_password_and_their_own_page(api: str, path: str) -> No
                 pass
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)")
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 def test_a_page_of_a_stranger_in_the_browser_gets_nowhere(api: str, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-    from tests.flows.results.test_page import FLAGS, admitted
+    from tests.flows.results.test_page import admitted
 
     right = login(api)
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.server.logs import TracebackFilter
+from flows.server.logs import ResultFilter, TracebackFilter
 from tasks.core.errors import StageFailed
 
 
@@ -48,3 +48,18 @@ def test_a_state_without_an_exception_has_no_none(log: logging.Logger, caplog: p
     log.error("Task run failed", exc_info=(None, None, None))
     assert caplog.messages == ["Task run failed"]
     assert "None" not in caplog.text
+
+
+def test_that_a_stage_has_ended_well_is_no_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    log, results = logging.getLogger("stages"), ResultFilter()
+    log.addFilter(results)
+    log.setLevel(logging.INFO)
+    log.info("Finished in state %s", "Completed('ran in 30 s')")
+    log.info("Finished in state Cached('dvc.lock holds', type=COMPLETED)")
+    log.info("merge: 33,440 parameters, largest logit difference 2.6e-7")
+    log.error("Finished in state Failed('merge: the disk is full.')")
+    log.removeFilter(results)
+    assert caplog.messages == [
+        "merge: 33,440 parameters, largest logit difference 2.6e-7",
+        "Finished in state Failed('merge: the disk is full.')",
+    ]

@@ -104,7 +104,10 @@ def test_dpo_goes_on_with_the_adapter_and_starts_at_ln_2(project: Paths) -> None
     assert facts["rows"] == 24
     assert facts["objective"] == "dpo"
     points = list(csv.DictReader((project.aligned / "loss.csv").read_text().splitlines()))
-    assert {"margin", "accuracy"} <= points[0].keys()
+    rewards = {f"{split}{name}_reward" for split in ("", "eval_") for name in ("chosen", "rejected")}
+    assert {"margin", "accuracy", *rewards} <= points[0].keys()
+    margins = [float(point["chosen_reward"]) - float(point["rejected_reward"]) for point in points]
+    assert margins == pytest.approx([float(point["margin"]) for point in points], abs=1e-5)
     assert float(points[0]["margin"]) == pytest.approx(0, abs=1e-5)
     assert float(points[-1]["accuracy"]) == 1
     config = tiny.read(project.aligned / "adapter_config.json")
@@ -223,7 +226,7 @@ def test_arguments_that_trl_refuses_are_told_as_a_sentence(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"objective": "ppo"}, "not offered: trl 1.16 has no PPO"),
+        ({"objective": "bco"}, "not offered: trl 1.16 has no BCO"),
         ({"arguments": {"seed": 1}}, "set by the key seed"),
         ({"arguments": {"loss_type": "kto_pair"}}, "dpo has no loss kto_pair"),
         ({"objective": "orpo", "arguments": {"loss_type": "sigmoid"}}, "orpo has one loss"),

@@ -1,5 +1,6 @@
 """Deciding: rows are compared in pairs, each rule can fail by itself, and says by how much."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,17 +62,35 @@ def test_a_good_run_is_promoted(run: Paths) -> None:
     }
 
 
+def test_what_align_made_is_told_beside_what_train_had_made(run: Paths) -> None:
+    """It judges nothing: the gain over the base does. Six of 40 rows lost: exact sign test 2 * 0.5**6 = 0.03125."""
+    evaluated(run, "trained", hits(36))
+    decision = tiny.decided(run)
+    assert decision["promote"] is True
+    rule = decision["rules"]["alignment"]
+    assert (rule["passed"], rule["value"], rule["limit"]) == (None, -0.15, None)
+    assert "-0.15 in exact_match (95 % interval " in rule["says"] and "p = 0.031" in rule["says"]
+    comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
+    (step,) = (one for one in comparisons if one["against"] == "trained")
+    assert (step["candidate"], step["against"], step["wins"], step["losses"], step["ties"]) == (
+        "adapter", "trained", 0, 6, 34,
+    )  # fmt: skip
+    assert step["low"] < -0.15 < step["high"] < 0
+    replaced(run, "trained", hits(31))
+    assert tiny.decided(run)["rules"]["alignment"]["says"].endswith("it may be chance")
+
+
 def test_what_was_free_must_be_beaten_in_each_way(run: Paths) -> None:
     replaced(run, "base_few_shot", hits(29))
     decision = tiny.decided(run)
     assert failed(decision) == ["gain over base_few_shot"]
-    assert "merged against base_few_shot: +0.0250" in decision["rules"]["gain over base_few_shot"]["says"]
+    assert "merged against base_few_shot: +0.025 " in decision["rules"]["gain over base_few_shot"]["says"]
 
 
 def test_a_gain_that_is_sure_but_small(run: Paths) -> None:
     decision = tiny.decided(run, gain=0.5)
     assert failed(decision) == ["gain over base_few_shot"], "0.45 there, 0.55 over base"
-    assert decision["rules"]["gain over base_few_shot"]["says"].endswith("with p below 0.05, 0.0500 more")
+    assert decision["rules"]["gain over base_few_shot"]["says"].endswith("with p below 0.05, 0.05 more")
 
 
 @pytest.mark.parametrize(("right", "limit", "rules"), [(29, 0.05, []), (27, 0.05, ["quantised_loss"]), (0, None, [])])
@@ -80,8 +99,8 @@ def test_quantised_models_may_lose_so_much(run: Paths, right: int, limit: float 
     decision = tiny.decided(run, quantised_loss=limit)
     assert failed(decision) == rules
     if rules:
-        assert "nf4 loses 0.0750 against merged" in decision["rules"]["quantised_loss"]["says"]
-        assert "allowed: 0.05, 0.0250 too much" in decision["rules"]["quantised_loss"]["says"]
+        assert "nf4 loses 0.075 against merged" in decision["rules"]["quantised_loss"]["says"]
+        assert "allowed: 0.05, 0.025 too much" in decision["rules"]["quantised_loss"]["says"]
 
 
 def test_forgetting(run: Paths) -> None:
@@ -89,7 +108,7 @@ def test_forgetting(run: Paths) -> None:
     tiny.benchmark(run, "merged", 26)
     decision = tiny.decided(run)
     assert failed(decision) == ["forgetting"]
-    assert "arc (acc) loses 0.1000 against the base" in decision["rules"]["forgetting"]["says"]
+    assert "arc (acc) loses 0.1 against the base" in decision["rules"]["forgetting"]["says"]
     assert failed(tiny.decided(run, forgetting=0.1)) == []
     (comparisons,) = tiny.read(run.decision / "comparisons.json")["benchmarks"]
     assert (comparisons["before"], comparisons["after"], comparisons["wins"], comparisons["losses"]) == (
@@ -98,6 +117,26 @@ def test_forgetting(run: Paths) -> None:
         0,
         4,
     )
+
+
+def test_perplexities_are_compared_by_their_ratio(tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    tiny.ledgers(paths)
+    tokens = [float(1 + number % 4) for number in range(ROWS)]
+    losses = {"base": 1.25, "base_system": 1.25, "base_few_shot": 1.25, "adapter": 1.0, "merged": 1.0, "nf4": 1.02}
+    for number, (candidate, loss) in enumerate(losses.items()):
+        varied = [loss + 0.01 * ((row * 7 + number) % 3 - 1) for row in range(ROWS)]
+        evaluated(paths, candidate, {"perplexity": varied, "perplexity_tokens": tokens})
+    decision = tiny.decided(paths, gain=0.1)
+    says = decision["rules"]["gain over base"]["says"]
+    assert says.startswith("merged against base: times 0.77")  # e^-0.25 = 0.7788
+    assert "wanted: at most times 0.9048 with p below 0.05" in says  # e^-0.1
+    low, high = (float(bound) for bound in says.partition("interval ")[2].partition(",")[0].split(" to "))
+    assert 0.7 < low < 0.7788 < high < 0.85
+    assert (decision["metric"], decision["better"], decision["promote"]) == ("perplexity", "lower", True)
+    nf4 = decision["rules"]["quantised_loss"]["says"]
+    assert nf4.startswith("perplexity of nf4 against merged: times 1.02")
+    assert nf4.endswith("allowed: times 1.051")  # e^0.05
 
 
 def test_the_run_promoted_last(run: Paths) -> None:
@@ -118,6 +157,37 @@ def test_gates_before(run: Paths) -> None:
     decision = tiny.decided(run)
     assert failed(decision) == ["gates"]
     assert decision["rules"]["gates"]["says"] == "failed before: clean lost 4 rows without a reason"
+
+
+def audited(paths: Paths, *slugs: str) -> None:
+    """Two rows of the training split with each of these findings."""
+    from tasks.template.findings import Findings
+
+    findings = Findings()
+    for slug in slugs:
+        findings.add(slug, "row1")
+        findings.add(slug, "row2")
+    audit = tiny.read(paths.templated / "audit.json")
+    audit["splits"]["train"] |= {"findings": findings.as_list(), "trained_errors": findings.trained_errors()}
+    write_json(paths.templated / "audit.json", audit)
+
+
+def test_rows_that_left_as_the_settings_allow_are_no_obstacle(run: Paths) -> None:
+    """`over_length: drop` within `max_loss`, rows that fail a check within it, and what `mix` and filters leave out."""
+    ledger = tiny.read(run.clean / "ledger.json")
+    left = {**ledger["left"], "not_sampled": 3, "short_answer": 1}
+    write_json(run.clean / "ledger.json", {**ledger, "in": ledger["in"] + 4, "left": left})
+    audited(run, "too_long", "coverage", "untrained", "trimmed")
+    assert failed(tiny.decided(run)) == []
+
+
+def test_rows_that_are_trained_with_an_error_are(run: Paths) -> None:
+    audited(run, "too_long", "contradiction", "one_label")
+    decision = tiny.decided(run)
+    assert failed(decision) == ["gates"]
+    assert decision["rules"]["gates"]["says"] == (
+        "failed before: template, train: 2 rows: contradiction; template, train: 2 rows: one_label"
+    )
 
 
 def test_candidates_that_were_asked_in_other_words(run: Paths) -> None:
@@ -192,3 +262,97 @@ def test_unknown_names(run: Paths) -> None:
         tiny.decided(run, candidate="base")
     with pytest.raises(SettingsError, match=r"metric = 'bleu': not in evaluate.metrics; known: exact_match"):
         tiny.decided(run, metric="bleu")
+
+
+def classified(paths: Paths, candidate: str, answers: Sequence[str | None]) -> None:
+    """Predictions of the classes of 40 rows: 30 of `often`, 6 of `rare`, 4 of `rarest`."""
+    import shutil
+
+    shutil.rmtree(paths.evaluation(candidate), ignore_errors=True)
+    tiny.evaluation(paths, candidate, {}, [str(answer) for answer in answers], (CLASSES, list(answers)))
+
+
+CLASSES = ["often"] * 30 + ["rare"] * 6 + ["rarest"] * 4
+
+
+def test_macro_f1_decides_where_accuracy_would_not(run: Paths) -> None:
+    """By hand: always `often` is right in 30 of 40 rows, and F1 is 2 * 30 / 70 of one class and 0 of two."""
+    often = ["often"] * 40
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
+        classified(run, candidate, often)
+    classified(run, "merged", ["often"] * 24 + ["rare"] * 3 + ["rarest"] * 3 + ["rare"] * 6 + ["rarest"] * 4)
+    decision = tiny.decided(run, quantised_loss=None)
+    macro = (2 * 24 / 54 + 2 * 6 / 15 + 2 * 4 / 11) / 3
+    assert (decision["metric"], decision["value"]) == ("macro_f1", round(macro, 4))
+    assert decision["gain"] == round(macro - 60 / 70 / 3, 4)
+    assert decision["promote"] is True
+    by_metric = {
+        one["metric"]: one
+        for one in tiny.read(run.decision / "comparisons.json")["comparisons"]
+        if (one["candidate"], one["against"]) == ("merged", "base")
+    }
+    assert by_metric["accuracy"]["difference"] == round(34 / 40 - 30 / 40, 4)
+    assert by_metric["macro_f1"]["differ"] == 16, "rows with another answer, right or not"
+    assert (by_metric["macro_f1"]["wins"], by_metric["macro_f1"]["losses"]) == (10, 6)
+    assert failed(tiny.decided(run, metric="accuracy", quantised_loss=None)) == [
+        f"gain over {name}" for name in ("base", "base_few_shot", "base_system")
+    ]
+
+
+def test_macro_f1_against_the_run_promoted_last(run: Paths) -> None:
+    from tasks.decide.best import save_scores
+
+    always = ["often"] * 40
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "nf4"):
+        classified(run, candidate, always)
+    classified(run, "merged", CLASSES)
+    run.best.mkdir()
+    save_scores(run, "merged")
+    classified(run, "merged", ["often"] * 30 + ["rare"] * 6 + [None] * 4)
+    assert failed(tiny.decided(run, best_loss=0.1, quantised_loss=None)) == ["best_loss"]
+    assert tiny.read(run.decision / "comparisons.json")["best"]["difference"] == round(2 / 3 - 1, 4)
+
+
+def test_rows_that_do_not_differ_say_how_little_they_show(run: Paths) -> None:
+    """By hand: 1 - 0.05 ** (1 / 40) of all rows, and the first n whose sum over all outcomes finds 4 of 5 times."""
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", "nf4"):
+        replaced(run, candidate, hits(8))
+    says = tiny.decided(run)["rules"]["gain over base"]["says"]
+    assert "not one of 40 rows differs, so at most 7.2 % of all rows do (95 % certain)" in says
+    assert "a difference of 0.05 would take 236 rows if 7.2 % of them differed" in says
+    assert "0.0000 or more" not in says
+
+
+def test_few_rows_that_differ_say_what_they_show(run: Paths) -> None:
+    replaced(run, "merged", hits(10))
+    says = tiny.decided(run)["rules"]["gain over base"]["says"]
+    assert "40 rows show a difference of 0.1905 or more" in says
+    assert "would take 157 if 5.0 % of them differ (2 of 40 do)" in says
+
+
+def test_scores_that_differ_by_nothing_but_losses(run: Paths) -> None:
+    """A perplexity is no share: where no row differs, nothing is said of rows that would."""
+    from tasks.decide.rules import _reach
+    from tasks.decide.settings import Settings
+    from tasks.statistics.paired import compare
+
+    result = {**compare([-2.0] * 10, [-2.0] * 10), "better": "lower"}
+    assert _reach(Settings(detect=0.05), result) == (
+        "not one of 10 rows differs, so at most 25.9 % of all rows do (95 % certain)"
+    )
+    assert _reach(Settings(), {**compare([1.0] * 4, [0.0, 1.0, 1.0, 1.0]), "better": "higher"}).startswith(
+        "4 rows are too few to show any difference, and "
+    )
+
+
+def test_baselines_that_are_listed_must_be_beaten_too(run: Paths) -> None:
+    """Retrieval without tuning does as well as tuning; beside it, it is compared as any model is."""
+    evaluated(run, "base_retrieved", hits(31))
+    evaluated(run, "merged_retrieved", hits(36))
+    decision = tiny.decided(run)
+    assert failed(decision) == ["gain over base_retrieved"]
+    assert "merged against base_retrieved: -0.025" in decision["reason"]
+    comparisons = tiny.read(run.decision / "comparisons.json")["comparisons"]
+    against = {one["against"] for one in comparisons if one["candidate"] == "merged_retrieved"}
+    assert against == {"base", "base_system", "base_few_shot", "base_retrieved", "merged"}
+    assert "base_retrieved" not in {one["candidate"] for one in comparisons}

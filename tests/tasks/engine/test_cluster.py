@@ -1,11 +1,10 @@
 """Work on two nodes of a Ray cluster: what comes out does not tell, and a node that dies costs its items only."""
 
+import asyncio
 import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ import pytest
 from tasks.clean import stage as clean
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
-from tasks.engine import cluster, local
-from tasks.engine.cluster import Cluster, connected
+from tasks.engine.cluster import Cluster
 from tasks.evaluate import stage as evaluate
 from tasks.generate.recipes import documents
 from tasks.generate.settings import Settings
@@ -26,50 +24,7 @@ from tests.tasks import tiny
 from tests.tasks.engine.test_local import many_rows
 from tests.tasks.tiny import contents
 
-os.environ.update(cluster.ENVIRONMENT, RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
-
 ray: Any = pytest.importorskip("ray")
-
-STORE = 80 * 2**20
-"""Bytes of a node's object store."""
-
-
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
-    """A cluster of two nodes with a core each, on this machine's loopback interface."""
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 1, "object_store_memory": STORE, "node_ip_address": "127.0.0.1", "include_dashboard": False}
-    started = Cluster(initialize_head=True, head_node_args=node)
-    started.add_node(**node)
-    yield started
-    started.shutdown()
-
-
-@pytest.fixture(scope="module")
-def engine(nodes: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The one connection of this process; to make another takes seconds."""
-    with connected(nodes.address, Paths(tmp_path_factory.mktemp("connected"))) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def same(engine: Cluster, nodes: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Paths, Callable[[], Any]], Any]:
-    """What a stage makes, which has to be the same with one process, with two, and on the nodes."""
-
-    def same(paths: Paths, made: Callable[[], Any]) -> Any:
-        monkeypatch.setattr(local, "cores", lambda: 1)
-        alone = made()
-        monkeypatch.setattr(local, "cores", lambda: 2)
-        assert made() == alone
-        monkeypatch.setattr(cluster, "connected", lambda address, paths: nullcontext(engine))
-        counted = engine.items
-        paths.params.write_text(f"machine: {{engine: ray, address: '{nodes.address}'}}\n")
-        assert made() == alone
-        assert engine.items > counted, "nothing was sent to the nodes"
-        return alone
-
-    return same
 
 
 def located(number: int) -> tuple[int, str, str]:
@@ -108,6 +63,18 @@ def test_what_comes_out_is_in_the_order_of_what_went_in(engine: Cluster) -> None
         for number in engine.ordered(failing, range(40)):
             seen.append(number)
     assert seen == list(range(7))
+
+
+def test_any_number_of_items_may_be_waited_for_at_once(engine: Cluster) -> None:
+    """One that asks for more cores than any node has takes a whole node, and does not wait for ever."""
+
+    async def all_of_them() -> list[tuple[int, str, str]]:
+        return await asyncio.gather(*(engine.awaited(located, number, cores=1 + number % 9) for number in range(40)))
+
+    results = asyncio.run(all_of_them())
+    assert [number for number, _, _ in results] == list(range(40))
+    with pytest.raises(InputError, match=r"^row 7 is odd\.$"):
+        asyncio.run(engine.awaited(failing, 7))
 
 
 def put_rows(paths: Paths) -> None:

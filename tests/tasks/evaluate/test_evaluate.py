@@ -1,5 +1,6 @@
 """Evaluating: every candidate is asked exactly as in training, scored, and gives the same bytes every time."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
-from tasks.evaluate.questions import build_question, rows, shots
+from tasks.evaluate.questions import build_question, drawn_rows, rows, shots
 from tasks.evaluate.settings import Settings
 from tasks.evaluate.stage import run
 from tests.tasks import tiny
@@ -107,6 +108,37 @@ def test_adapter_and_merged_agree_and_differ_from_base(project: Paths) -> None:
     )
     assert adapter == merged
     assert adapter != base
+
+
+def test_what_train_made_is_asked_beside_what_align_made_of_it(project: Paths, tmp_path: Path) -> None:
+    """Where align is off both are one model, which is asked once."""
+    here = Paths(tmp_path)
+    here.data.mkdir()
+    for name in ("base", "clean", "templated"):
+        (here.data / name).symlink_to(getattr(project, name))
+    shutil.copytree(project.fitted, here.fitted)
+    (here.fitted / "training.json").write_text("{}")
+    here.params.write_text('align:\n  objective: "off"\n')
+    run(QUICK, here, "trained")
+    assert [file.name for file in here.evaluation("trained").iterdir()] == ["settings.json"]
+
+    here.params.write_text("align:\n  objective: dpo\n")
+    tiny.adapter(here.aligned, here.base / "model", scale=0.2)
+    (here.aligned / "training.json").write_text("{}")
+    for candidate in ("trained", "adapter"):
+        run(QUICK, here, candidate)
+    run(QUICK, project, "adapter")
+    assert tiny.read(here.evaluation("trained") / "scores.json")["kind"] == "tuned"
+    assert predictions(here, "trained") == predictions(project, "adapter")
+    assert predictions(here, "adapter") != predictions(here, "trained")
+
+    here.params.write_text("align:\n  objective: reward\n")
+    run(QUICK, here, "trained")
+    assert [file.name for file in here.evaluation("trained").iterdir()] == ["settings.json"], "it answers nothing"
+    here.params.write_text("align:\n  objective: dpo\n  start: base\n")
+    (here.fitted / "training.json").unlink()
+    run(QUICK, here, "trained")
+    assert [file.name for file in here.evaluation("trained").iterdir()] == ["settings.json"], "train is off"
 
 
 def test_few_shot_prompts_hold_rows_of_train_only(project: Paths) -> None:
@@ -227,7 +259,7 @@ def test_rows_that_do_not_fit_count_as_wrong(project: Paths, tmp_path: Path) -> 
     assert (scores["too_long"], scores["metrics"]["exact_match"]["n"]) == (1, 2)
     assert [row["prompt"] is None for row in predictions(other, "merged")] == [False, True]
     pq.write_table(tiny.rows("test", [long]), other.clean / "test.parquet")
-    with pytest.raises(InputError, match="none of 1 rows fits into the model's context of 256 tokens"):
+    with pytest.raises(InputError, match="none of 1 row fits into the model's context of 256 tokens"):
         run(QUICK, other, "merged")
 
 
@@ -263,7 +295,7 @@ def test_pairs_are_asked_for_the_chosen_answer_and_what_cannot_be_asked_is_count
         (name, prompt + good) for name in ("dialogue", "pair", "liked")
     ]
     assert others == 2
-    assert len(rows(file, 1)[0]) == 1
+    assert len(drawn_rows(rows(file)[0], 1)[0]) == 1
     pq.write_table(pa.table({name: pa.array([row.get(name) for row in canonical_rows[3:]]) for name in columns}), file)
     with pytest.raises(InputError, match="each of 2 rows is a text or an answer that was judged bad"):
         rows(file)

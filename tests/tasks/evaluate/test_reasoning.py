@@ -135,7 +135,7 @@ def test_references_are_split_as_answers_are_and_a_metric_takes_either(tmp_path:
     assert columns["exact_match"] == [1.0, 1.0, 1.0, 0.0]
     assert columns["reasoning"] == columns["reference_reasoning"] == ["", "two", "two", "two"]
     assert columns["thought"] == [1.0] * 4
-    write(tmp_path / "predictions.parquet", columns)
+    write(tmp_path / "predictions.parquet", columns, metrics)
 
 
 def test_likelihoods_are_of_whole_turns() -> None:

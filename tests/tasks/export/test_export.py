@@ -256,7 +256,7 @@ def test_meta_computes_the_same(project: Paths) -> None:
     assert (metas_llama(project.exported("meta"), ids) - expected).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("name", ["ollama", "adapters", "meta", "torchtune", "litgpt"])
+@pytest.mark.parametrize("name", ["ollama", "adapters", "meta", "torchtune", "litgpt", "cog"])
 def test_same_bytes_twice_and_nothing_of_the_machine(project: Paths, name: str) -> None:
     def contents() -> dict[str, bytes]:
         return {str(f): f.read_bytes() for f in sorted(project.exported(name).rglob("*")) if f.is_file()}
@@ -299,3 +299,47 @@ def test_the_folder_loads_without_the_project(project: Paths, tmp_path: Path) ->
     with torch.no_grad():
         expected = AutoModelForCausalLM.from_pretrained(project.merged)(torch.arange(3, 40)[None]).logits
     assert torch.allclose(torch.load(tmp_path / "logits", weights_only=True), expected, atol=1e-5)
+
+
+STAND_IN = """
+class BasePredictor: pass
+def Input(default=None, description="", ge=None, le=None): return default
+"""
+"""As much of the package cog as the predictor imports."""
+
+
+def test_cog(project: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    from ruamel.yaml import YAML
+
+    from tests.tasks.evaluate.test_evaluate import by_hand
+
+    run(Settings(), project, "cog")
+    out = project.exported("cog")
+    assert {file.name for file in out.iterdir()} == {
+        "cog.yaml", "predict.py", "page.py", "index.html", "requirements.txt", "model", "export.json",
+    }  # fmt: skip
+    said = YAML(typ="safe").load(out / "cog.yaml")
+    assert set(said) == {"build", "predict"}, "Cog's schema lets no others in"
+    assert said["build"] == {"gpu": True, "python_version": "3.11", "python_requirements": "requirements.txt"}
+    packages = (out / "requirements.txt").read_text().split()
+    assert all(re.fullmatch(r"[a-z]+==[0-9.]+", package) for package in packages), packages
+    (tmp_path / "cog.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file, _, name = said["predict"].partition(":")
+    spec = importlib.util.spec_from_file_location("predict", out / file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    predictor = getattr(module, name)()
+    predictor.setup()
+    for system in ("", "Be brief."):
+        answer = predictor.predict("stop web", system=system, max_new_tokens=12, temperature=0.0)
+        asked = f"<|im_start|>system\n{system}<|im_end|>\n" if system else ""
+        prompt = f"{asked}<|im_start|>user\nstop web<|im_end|>\n<|im_start|>assistant\n"
+        assert answer == by_hand(tiny.loaded(project.merged), tiny.tokenizer(), prompt)
+    for text in (out / "page.py", out / "index.html"):
+        assert "http" not in text.read_text().replace("http.server", "").replace("http://127.0.0.1", "").replace(
+            'f"http://{name}', ""
+        )

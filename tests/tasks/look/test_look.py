@@ -138,4 +138,4 @@ def test_the_command_of_temper_passes_it_on(workdir: Path) -> None:
     command = [sys.executable, "-m", "flows.cli.main", "look", "rows.jsonl"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "1 rows read, 1 can be used." in done.stdout
+    assert "1 row read, 1 can be used." in done.stdout

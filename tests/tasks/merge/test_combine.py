@@ -9,7 +9,7 @@ from tasks.core.errors import InputError, ModelError
 from tasks.core.paths import Paths
 from tasks.merge.combine import Combine
 from tasks.merge.settings import Settings
-from tasks.merge.stage import run
+from tasks.merge.stage import run, validate
 from tests.tasks import tiny
 
 torch = pytest.importorskip("torch")
@@ -33,7 +33,8 @@ def by_peft(paths: Paths, combine: Combine) -> Any:
     tuned.load_adapter(paths.adapters / "other", "other")
     torch.manual_seed(combine.seed)
     tuned.add_weighted_adapter(
-        ["default", "other"], list(combine.weights.values()), "both", combination_type=combine.method,
+        ["default", "other"], list(combine.weights.values()), "both",
+        combination_type="cat" if combine.method == "linear" else combine.method,
         density=combine.density, svd_rank=combine.rank, svd_full_matrices=False,
     )  # fmt: skip
     tuned.set_adapter("both")
@@ -41,7 +42,7 @@ def by_peft(paths: Paths, combine: Combine) -> Any:
         return tuned.eval()(torch.tensor([IDS])).logits
 
 
-@pytest.mark.parametrize("method", ["linear", "cat", "svd", "ties", "dare_linear", "dare_ties", "ties_svd"])
+@pytest.mark.parametrize("method", ["linear", "svd", "ties", "dare_linear", "dare_ties", "ties_svd"])
 def test_as_peft_combines_them(project: Paths, method: Any) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -55,7 +56,9 @@ def test_as_peft_combines_them(project: Paths, method: Any) -> None:
 
 
 def test_a_name_without_a_folder(project: Paths) -> None:
-    with pytest.raises(InputError, match=r"data/adapters/missing is no adapter; there are: other\."):
+    with pytest.raises(
+        InputError, match=r"data/adapters/missing is neither an adapter nor a model; there are: other\."
+    ):
         run(Settings(combine=Combine(weights={"trained": 1.0, "missing": 1.0})), project)
     with pytest.raises(InputError, match="does not name `trained`"):
         run(Settings(combine=Combine(weights={"other": 1.0})), project)
@@ -71,7 +74,7 @@ def test_ranks_that_differ(tmp_path: Path) -> None:
         LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"),
     ).save_pretrained(paths.adapters / "other")
     with pytest.raises(ModelError, match=r"merge\.combine: All adapters must have the same r value"):
-        run(Settings(combine=Combine(weights={"trained": 1.0, "other": 1.0}, method="linear")), paths)
+        run(Settings(combine=Combine(weights={"trained": 1.0, "other": 1.0}, method="ties")), paths)
     run(Settings(combine=Combine(weights={"trained": 1.0, "other": 1.0}, method="svd")), paths)
 
 
@@ -97,3 +100,81 @@ def test_a_second_dora_adapter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="other cannot be combined: of DoRA"):
         run(Settings(combine=Combine(weights={"trained": 1.0, "other": 1.0})), paths)
     assert not paths.merged.exists()
+
+
+def test_linear_adds_what_the_adapters_change_and_not_their_factors(project: Paths) -> None:
+    run(Settings(combine=Combine(weights={"trained": 0.7, "other": 0.5}, method="linear")), project)
+    base, merged = weights(project.base / "model"), weights(project.merged)
+    name, layer = "model.layers.0.self_attn.q_proj.weight", "base_model.model.model.layers.0.self_attn.q_proj"
+    expected = base[name].clone()
+    for folder, weight in ((project.trained, 0.7), (project.adapters / "other", 0.5)):
+        factors = weights(folder, "adapter_model.safetensors")
+        scale = tiny.read(folder / "adapter_config.json")
+        change = factors[f"{layer}.lora_B.weight"] @ factors[f"{layer}.lora_A.weight"]
+        expected += weight * scale["lora_alpha"] / scale["r"] * change
+    torch.testing.assert_close(merged[name], expected, atol=1e-6, rtol=0)
+
+
+def weights(folder: Path, name: str = "model.safetensors") -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(folder / name)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Paths:
+    paths = tiny.project(tmp_path, method="full")
+    tiny.model(paths.adapters / "other", vocabulary=len(tiny.tokenizer()), initializer_range=0.19)
+    return paths
+
+
+def by_hand(paths: Paths, name: str, one: float, two: float, density: float | None) -> Any:
+    """TIES of the two models that `whole` lays out: trimmed, signs by the sum, the mean of those that agree."""
+    start = weights(paths.base / "model")[name]
+    changes = torch.stack([weights(folder)[name] - start for folder in (paths.trained, paths.adapters / "other")])
+    share = torch.tensor([one, two]).reshape(2, *[1] * start.dim())
+    if density is None:
+        return start + (share * changes).sum(0)
+    for change in changes:
+        kept = int(density * change.numel())
+        limit = change.abs().flatten().sort(descending=True).values[kept - 1]
+        change[change.abs() < limit] = 0
+    agree = changes.sign() == torch.where(changes.sum(0) >= 0, 1, -1)
+    return start + (share * changes * agree).sum(0) / agree.sum(0).clamp(min=1)
+
+
+@pytest.mark.parametrize(("method", "one", "two", "density"), [("linear", 0.25, 0.75, None), ("ties", 1.0, 0.5, 0.4)])
+def test_whole_models_are_combined_a_weight_at_a_time(
+    whole: Paths, method: Any, one: float, two: float, density: float | None
+) -> None:
+    run(Settings(combine=Combine(weights={"trained": one, "other": two}, method=method, density=density or 0.5)), whole)
+    merged = weights(whole.merged)
+    for name in ("model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight", "model.norm.weight"):
+        torch.testing.assert_close(merged[name], by_hand(whole, name, one, two, density), atol=1e-6, rtol=0)
+    assert tiny.read(whole.merged / "merge.json")["combined"]["method"] == method
+    if method == "linear":  # a soup: the mean, whatever the base
+        name = "model.layers.0.mlp.down_proj.weight"
+        mean = 0.25 * weights(whole.trained)[name] + 0.75 * weights(whole.adapters / "other")[name]
+        torch.testing.assert_close(merged[name], mean, atol=1e-6, rtol=0)
+
+
+def test_what_dare_drops_depends_on_the_seed_alone(whole: Paths) -> None:
+    results = []
+    for seed in (1, 1, 2):
+        combine = Combine(weights={"trained": 1.0, "other": 1.0}, method="dare_ties", seed=seed)
+        run(Settings(combine=combine), whole)
+        results.append((whole.merged / "model.safetensors").read_bytes())
+    assert results[0] == results[1] != results[2]
+
+
+def test_whole_models_that_do_not_fit_are_refused(whole: Paths) -> None:
+    both = {"trained": 1.0, "other": 1.0}
+    with pytest.raises(ModelError, match=r"merge\.combine\.method svd is for adapters"):
+        validate(Settings(combine=Combine(weights=both)), whole)
+    tiny.adapter(whole.adapters / "small", whole.base / "model")
+    with pytest.raises(ModelError, match="small is an adapter, and others are whole models"):
+        validate(Settings(combine=Combine(weights={**both, "small": 1.0}, method="linear")), whole)
+    tiny.model(whole.adapters / "larger", vocabulary=len(tiny.tokenizer()) + 7)
+    with pytest.raises(ModelError, match="larger are not those of"):
+        run(Settings(combine=Combine(weights={"trained": 1.0, "larger": 1.0}, method="linear")), whole)
+    assert not whole.merged.exists()

@@ -91,6 +91,12 @@ def model(paths: Paths, name: str) -> Any:
     stage.validate(settings, paths)
 
 
+def documents(paths: Paths, name: str) -> Any:
+    from tasks.evaluate import stage
+
+    stage.validate(stage.Settings.model_validate({"documents": {"manuals": name}}), paths)
+
+
 def adapter(paths: Paths, name: str) -> Any:
     from tasks.merge.combine import Combine, other_adapters
 
@@ -136,6 +142,9 @@ SETTINGS: dict[str, Callable[[Paths, str], Any]] = {
     "evaluate.benchmarked": candidate("evaluate", "benchmarked", lambda name: [name]),
     "evaluate.models name": candidate("evaluate", "models", lambda name: {name: "data/x"}),
     "evaluate.hosted name": candidate("evaluate", "hosted", lambda name: {name: {"hub": f"a/b@{'0' * 40}"}}),
+    "evaluate.documents": documents,
+    "evaluate.documents name": candidate("evaluate", "documents", lambda name: {name: "data/x"}),
+    "evaluate.prompts name": candidate("evaluate", "prompts", lambda name: {name: ["Answer."]}),
     "merge.combine": adapter,
     "template.chat_template": template,
     "judge": judged,
@@ -155,6 +164,8 @@ FINE = {
             "evaluate.benchmarked",
             "evaluate.models name",
             "evaluate.hosted name",
+            "evaluate.documents name",
+            "evaluate.prompts name",
             "judge",
             "decide.candidate",
             "base.hub",

@@ -201,14 +201,14 @@ def test_gguf_of_a_sentencepiece_like_model(tmp_path: Path) -> None:
 
 
 def test_too_far_from_merged_is_refused(merged: Paths) -> None:
-    with pytest.raises(CheckFailed, match=r"quantize\.max_divergence = 1e-09"):
+    with pytest.raises(CheckFailed, match=r"quantize\.max_divergence = 1e-9"):
         run(Settings(max_divergence=1e-9), Paths(merged.root), "nf4")
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"limits": {"nf4": 1e-9}}, r"quantize\.limits\.nf4 = 1e-09 allows"),
+        ({"limits": {"nf4": 1e-9}}, r"quantize\.limits\.nf4 = 1e-9 allows"),
         (
             {"min_same_tokens": 1.0},
             r"on the next token in [\d.]+% of \d+ positions, less than quantize\.min_same_tokens = 1",

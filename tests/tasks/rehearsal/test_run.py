@@ -16,7 +16,7 @@ from tests.tasks import tiny
 
 MIXES = "the base mixes rows that share a pack"
 SHARES = "of the layers' weights in fewer bits"
-NEW_TOKENS = "cannot take new tokens"
+NEW_TOKENS = "template.new_tokens makes rows in"
 MERGES = "cannot be tuned and merged by the method lora"
 
 REFUSALS: dict[str, set[str]] = {

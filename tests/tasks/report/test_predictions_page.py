@@ -1,6 +1,5 @@
 """The page of predictions in a headless browser: filters, order, candidates side by side; nothing from data runs."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,43 +8,27 @@ import pytest
 
 from tasks.core.files import write_json
 from tasks.core.paths import Paths
+from tests import browser
+from tests.browser import Page
 from tests.tasks import tiny
 
-CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.WITHOUT)
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium)")
-
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-quic"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 ROWS = 120
 RIGHT = {"base": 10, "base_system": 10, "base_few_shot": 20, "adapter": 100, "merged": 100, "nf4": 98}
 EVIL = "</script><script>document.title='run'</script><img src=x onerror=document.title='run'>"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, list[str]]]:
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The page of 120 rows, 20 of them wrong, and what it said to the console or asked of the network."""
-    from playwright.sync_api import sync_playwright
-
     from tasks.report import stage as report
 
     paths = Paths(tmp_path_factory.mktemp("predictions"))
     project(paths)
     report.run(report.Settings(title=EVIL), paths)
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium,
-    ):
-        tab = chromium.new_page(viewport={"width": 1280, "height": 900})
-        tab.set_default_timeout(30_000)
-        texts: list[str] = []
-        tab.on("console", lambda message: texts.append(message.text))
-        tab.on("pageerror", lambda error: texts.append(str(error)))
-        tab.on("request", lambda request: texts.append(request.url))
-        tab.goto((paths.report / "predictions.html").resolve().as_uri())
-        yield tab, texts
+    with browser.opened(paths.predictions) as page:
+        yield page
 
 
 def project(paths: Paths) -> None:
@@ -68,9 +51,9 @@ def project(paths: Paths) -> None:
     tiny.decided(paths, quantised_loss=None)
 
 
-def opened(page: tuple[Any, list[str]], **choices: str) -> Any:
+def opened(page: Page, **choices: str) -> Any:
     """The page, fresh, after choosing in its lists."""
-    tab, _ = page
+    tab = page.tab
     tab.reload()
     for key, label in choices.items():
         tab.select_option(f"#{key}", label=label)
@@ -82,7 +65,7 @@ def ids(tab: Any) -> list[str]:
     return values
 
 
-def test_worst_rows_stand_first_and_more_follow(page: tuple[Any, list[str]]) -> None:
+def test_worst_rows_stand_first_and_more_follow(page: Page) -> None:
     tab = opened(page)
     assert ids(tab)[:3] == ["row100", "row101", "row102"]
     assert tab.inner_text("#count") == "120 of 120 rows"
@@ -92,7 +75,7 @@ def test_worst_rows_stand_first_and_more_follow(page: tuple[Any, list[str]]) -> 
     assert len(ids(tab)) == 120 and not tab.is_visible("#more")
 
 
-def test_two_candidates_side_by_side(page: tuple[Any, list[str]]) -> None:
+def test_two_candidates_side_by_side(page: Page) -> None:
     tab = opened(page, first="nf4", second="tuned (merged)", show="answers differ", order="most lost first")
     # wrong in both from row 100 on, each in its own words; in rows 98 and 99 nf4 alone is wrong
     assert ids(tab)[:2] == ["row98", "row99"]
@@ -107,7 +90,7 @@ def test_two_candidates_side_by_side(page: tuple[Any, list[str]]) -> None:
     )
 
 
-def test_slices_search_and_metric(page: tuple[Any, list[str]]) -> None:
+def test_slices_search_and_metric(page: Page) -> None:
     tab = opened(page, show="first is not fully right", slice="new phrasing", length="short")
     shown = [int(row.removeprefix("row")) for row in ids(tab)]
     assert shown == [number for number in range(100, 120) if number % 2 == 0 and number // 4 % 2 == 0]
@@ -119,7 +102,7 @@ def test_slices_search_and_metric(page: tuple[Any, list[str]]) -> None:
     assert "f1 0.1" in tab.locator("article").first.inner_text()
 
 
-def test_all_candidates_of_a_row(page: tuple[Any, list[str]]) -> None:
+def test_all_candidates_of_a_row(page: Page) -> None:
     tab = opened(page)
     row = tab.locator("article").first
     row.locator("summary").click()
@@ -127,7 +110,7 @@ def test_all_candidates_of_a_row(page: tuple[Any, list[str]]) -> None:
     assert row.locator("mark").count() > 0
 
 
-def test_what_a_judge_said_stands_with_the_answer(page: tuple[Any, list[str]]) -> None:
+def test_what_a_judge_said_stands_with_the_answer(page: Page) -> None:
     """Two wins, a loss, a verdict that turns with the order, and none: the first five rows."""
     values = {
         label: ids(opened(page, show=label))
@@ -145,15 +128,15 @@ def test_what_a_judge_said_stands_with_the_answer(page: tuple[Any, list[str]]) -
     assert "judged by big: no clear verdict" in tab.locator("article").inner_text()
 
 
-def test_nothing_of_the_data_runs_and_nothing_is_fetched(page: tuple[Any, list[str]]) -> None:
+def test_nothing_of_the_data_runs_and_nothing_is_fetched(page: Page) -> None:
     tab = opened(page)
     assert EVIL in tab.locator("article").first.inner_text()
     assert tab.title().startswith("Predictions")
     assert tab.locator("article img").count() == 0
-    assert all(text.startswith("file:") for text in page[1]), page[1]
+    assert all(text.startswith("file:") for text in page.events), page.events
 
 
-def test_it_fits_a_narrow_screen(page: tuple[Any, list[str]]) -> None:
+def test_it_fits_a_narrow_screen(page: Page) -> None:
     tab = opened(page)
     tab.set_viewport_size({"width": 390, "height": 800})
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390

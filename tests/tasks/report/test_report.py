@@ -32,9 +32,13 @@ def evaluation(paths: Paths, candidate: str, right: int, output: str = EVIL) -> 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Paths:
-    """A finished run, written by hand: no model is needed to tell about it."""
+    return finished(tmp_path)
 
-    paths = Paths(tmp_path)
+
+def finished(root: Path) -> Paths:
+    """A finished run in `root`, written by hand: no model is needed to tell about it."""
+
+    paths = Paths(root)
     write_json(
         paths.base / "base.json",
         {"kind": "trained", "location": "model", "revision": None, "files": {}, "sha256": "ab" * 32},
@@ -159,7 +163,7 @@ def test_summary_names_the_result_and_what_was_free(project: Paths) -> None:
     assert "answers 87.5 % of 8 held-out rows exactly" in text
     assert "52.9 % to 97.8 %); the base 0.0 %, 0.0 % with a system prompt, and 12.5 % with examples" in text
     assert "Every rule holds: the model is worth shipping." not in text, "a scheme loses 12.5 points"
-    assert "nf4 loses 0.1250 against merged" in text
+    assert "nf4 loses 0.125 against merged" in text
     assert "Quantising costs at most 12.5 points (nf4)." in text
 
 
@@ -168,7 +172,7 @@ def test_a_gain_within_chance_is_called_so(project: Paths) -> None:
     evaluation(project, "base_few_shot", 6)
     tiny.decided(project)
     run(Settings(), project)
-    assert "Not promoted: merged against base_few_shot: +0.1250" in page(project)
+    assert "Not promoted: merged against base_few_shot: +0.125 " in page(project)
     assert "8 rows show a difference of" in page(project)
 
 
@@ -236,8 +240,10 @@ def test_what_tuning_made_it_forget_is_shown(project: Paths) -> None:
     tiny.decided(project)
     run(Settings(), project)
     cells = re.findall(r"<tr><td>arc</td><td>acc</td>(.*?)</tr>", page(project))
-    assert [re.findall(r">([^<>]+)</td>", row)[:3] for row in cells] == [["0.75", "0.65", "-0.100"]]
+    assert [re.findall(r">([^<>]+)</td>", row)[:3] for row in cells] == [["0.75", "0.65", "-0.1"]]
     outline(page(project))
+    benchmarks = tiny.read(project.report / "comparison.json")["benchmarks"]
+    assert {name: tasks["arc"]["acc"]["value"] for name, tasks in benchmarks.items()} == {"base": 0.75, "merged": 0.65}
 
 
 def test_card_is_valid_for_the_hub(project: Paths) -> None:
@@ -296,32 +302,62 @@ def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(projec
     del training["supervised_tokens"], training["tokens"]  # its answers are not known beforehand
     write_json(project.aligned / "training.json", training)
     head = "step,loss,learning_rate,grad_norm,eval_loss"
-    write_text(project.aligned / "loss.csv", f"{head},reward\n10,-0.5,0.1,1,,-1.0\n20,0.0,0.1,1,,0.5\n")
+    write_text(
+        project.aligned / "loss.csv",
+        f"{head},reward,reward_0_a,kl\n10,-0.5,0.1,1,,-1.0,2.0,0.0\n20,0.0,0.1,1,,0.5,3.0,0.25\n",
+    )
     run(Settings(), project)
     outline(page(project))
-    for heading in ("Reward, alignment", "Loss, tuning"):
+    for heading in ("Reward, alignment", "Loss, tuning", "Reward: 0 a", "Divergence from the reference"):
         assert f"<h3>{heading}</h3>" in page(project)
     assert 'aria-label="Reward over training steps"' in page(project)
     assert "0.125" in page(project)
     write_text(project.aligned / "loss.csv", f"{head}\n10,-0.5,0.1,1,\n20,0.0,0.1,1,\n")
     run(Settings(), project)
     assert "<h3>Loss, alignment</h3>" in page(project)
+    assert "Divergence from the reference" not in page(project)
 
 
 def test_pairs_are_told_apart_by_margin_and_accuracy_and_a_loss_above_the_start_is_told(project: Paths) -> None:
     shutil.copytree(project.fitted, project.aligned)
     write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": {}})
     head = "step,loss,learning_rate,grad_norm,eval_loss,margin,accuracy,eval_margin,eval_accuracy"
-    rows = "10,0.69,0.1,1,,0.0,0.5,,\n20,0.95,0.1,1,0.9,0.25,0.75,0.125,0.625\n"
+    head += ",eval_chosen_reward,eval_rejected_reward"
+    rows = "10,0.69,0.1,1,,0.0,0.5,,,,\n20,0.95,0.1,1,0.9,0.25,0.75,0.125,0.625,-0.5,-0.625\n"
     write_text(project.aligned / "loss.csv", f"{head}\n{rows}")
     run(Settings(), project)
     text = " ".join(page(project).split())
     assert 'aria-label="Share of pairs told apart over training steps"' in text
-    assert "margin 0.25, accuracy 0.75, held-out margin 0.125, held-out accuracy 0.625" in text
+    assert (
+        "margin 0.25, accuracy 0.75, held-out chosen reward -0.5, held-out rejected reward -0.625, held-out margin"
+        in text
+    )
+    assert 'aria-label="Rewards of chosen and rejected answers on held-out pairs"' in text
     assert "ended at 0.82, above ln 2" in text
+    for other in ({"loss_type": "robust", "label_smoothing": 0.1}, {"loss_weights": [1.0]}, {"loss_type": "ipo"}):
+        write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": other})
+        run(Settings(), project)
+        assert "above ln 2" not in page(project), "another loss begins elsewhere"
+    write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": {}})
     write_text(project.aligned / "loss.csv", f"{head}\n{rows.replace('0.95', '0.4')}")
     run(Settings(), project)
     assert "above ln 2" not in page(project)
+
+
+def test_what_train_made_stands_beside_what_align_made_of_it(project: Paths) -> None:
+    write_json(project.evaluation("trained") / "settings.json", {})  # what the stage leaves where align is off
+    run(Settings(), project)
+    assert "before align" not in page(project) and "Alignment took" not in page(project)
+    shutil.rmtree(project.evaluation("trained"))
+    evaluation(project, "trained", 3)
+    tiny.decided(project)
+    run(Settings(), project)
+    for text in (" ".join(page(project).split()), project.card.read_text()):
+        assert "Alignment took exact match from 37.5 % to 87.5 %, which may be chance." in text
+        assert "what align made against what train had made, +0.5 in exact_match" in text
+    assert "| adapter | trained | exact_match | 0.5 |" in project.card.read_text()
+    order = re.findall(r"<tr><td><code>(\w+)</code></td><td class=\"n strong\">", page(project))
+    assert order[:6] == ["base", "base_system", "base_few_shot", "trained", "adapter", "merged"]
 
 
 def test_what_an_adapter_leaves_alone_and_shares_of_low_bits_are_in_page_and_card(project: Paths) -> None:
@@ -371,3 +407,60 @@ def test_rows_of_a_teacher_are_told_with_what_they_took_and_its_terms(project: P
         assert number in page(project)
         assert number in card
     assert EVIL not in page(project) + card
+
+
+def test_classes_have_their_section(project: Paths) -> None:
+    """Sentences at the head, each class, and a picture of the answers; names of classes are escaped."""
+    truth = ["often"] * 20 + [EVIL] * 4
+    for candidate in ("base", "base_system", "base_few_shot", "adapter", "merged", *SCHEMES):
+        shutil.rmtree(project.evaluation(candidate))
+        answers: list[str | None] = ["often"] * 23 + [None] if candidate == "merged" else [None] * 24
+        tiny.evaluation(project, candidate, {}, [str(answer) for answer in answers], (truth, answers))
+    tiny.decided(project)
+    run(Settings(), project)
+    text = page(project)
+    outline(text)
+    assert text.count("1 of 2 classes is at 0.00: ") == 2, "at the head, and in the section"
+    assert text.count(" are confused most: 3 of their 24 rows.") == 2
+    assert EVIL not in text
+    assert text.count('class="cell right"') == 1 and text.count('class="cell wrong"') == 2
+    (section,) = re.findall(r"<h3>Classes</h3>.*?<h3>Decision</h3>", text, re.DOTALL)
+    assert "often, answered often: 20 of 20" in section
+    assert "(1 of 24; the base 24)" in section
+    assert "macro f1" in text and "accuracy" in text
+
+
+def test_many_classes_are_drawn_small(project: Paths) -> None:
+    from tasks.charts.matrix import matrix
+
+    names = [f"class {at}" for at in range(77)]
+    picture = matrix(names, {(at, at): 3 for at in range(77)} | {(0, 77): 1}, "no class", "Rows")
+    right = max(float(x) + float(w) for x, w in re.findall(r'x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', picture.body))
+    assert right <= picture.width == 760
+    assert "class 0, answered no class: 1 of 4" in picture.body
+
+
+def test_baselines_stand_behind_the_base(project: Paths) -> None:
+    for candidate in ("base_retrieved", "merged_retrieved"):
+        evaluation(project, candidate, 2)
+    file = project.evaluation("base_retrieved") / "scores.json"
+    prompts = [{"prompt": f"a {EVIL}", "metric": "exact_match", "value": 0.5, "better": "higher", "chosen": True}]
+    write_json(file, {**tiny.read(file), "prompts": prompts})
+    tiny.decided(project)
+    run(Settings(), project)
+    text = page(project)
+    names = re.findall(r"<tr><td><code>(\w[\w-]*)</code></td><td class=\"n strong\">", text)
+    assert names[:6] == ["base", "base_system", "base_few_shot", "base_retrieved", "adapter", "merged"]
+    assert "tuned with retrieved rows" in text and EVIL not in text
+    assert "chosen on the validation split, by exact match: <strong>50.0 %</strong>" in text
+
+
+def test_what_each_way_of_asking_costs_is_said(project: Paths) -> None:
+    for candidate, prompt in (("base", 30.4), ("base_few_shot", 210.0), ("merged", 30.4)):
+        file = project.evaluation(candidate) / "scores.json"
+        write_json(file, {**tiny.read(file), "cost": {"prompt_tokens": prompt, "answer_tokens": 9.0}})
+    run(Settings(), project)
+    sentence = (
+        "Mean tokens of a question and its answer: tuned (merged) 30 + 9, base 30 + 9, base with examples 210 + 9."
+    )
+    assert sentence in page(project)

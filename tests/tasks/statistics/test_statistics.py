@@ -8,7 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from tasks.statistics import intervals, p_value, paired
+from tasks.statistics import intervals, p_value, paired, power
 from tasks.statistics.intervals import proportion
 
 
@@ -101,6 +101,60 @@ def test_holm_as_published() -> None:
     """The example of Holm's procedure as R's p.adjust computes it."""
     assert paired.holm([0.01, 0.04, 0.03, 0.005]) == [0.03, 0.06, 0.06, 0.02]
     assert paired.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("n", "discordance", "difference"), [(100, 0.0, 0.0), (100, 0.02, 0.02), (60, 0.05, 0.0), (240, 0.02, 0.01)]
+)
+def test_where_hardly_a_row_differs_the_interval_still_covers(n: int, discordance: float, difference: float) -> None:
+    draw = np.random.default_rng(13)
+    wins, losses = (discordance + difference) / 2, (discordance - difference) / 2
+    counts = draw.multinomial(n, [wins, losses, 1 - wins - losses], 2000)
+    unlike, times = np.unique(counts, axis=0, return_counts=True)
+    hits = 0
+    for (won, lost, level), count in zip(unlike, times, strict=True):
+        low, high = paired.interval(np.repeat([1.0, -1.0, 0.0], [won, lost, level]), True, resamples=1000)
+        hits += count * (low <= difference <= high)
+    assert hits / 2000 >= 0.93
+
+
+def test_rows_that_do_not_differ_bound_the_share_that_does() -> None:
+    """The rule of three, and published exact bounds (Clopper and Pearson, as R's binom.test gives them)."""
+    assert power.at_most(0, 1000) == pytest.approx(3 / 1000, rel=0.01)
+    assert power.at_most(0, 10) == pytest.approx(1 - 0.05**0.1)
+    assert power.at_most(3, 50) == pytest.approx(0.1478, abs=5e-5)
+    assert power.at_most(10, 10) == 1.0
+    draw = np.random.default_rng(17)
+    differ = draw.binomial(80, 0.04, 2000)
+    covered = [power.at_most(int(count), 80) >= 0.04 for count in differ]
+    assert np.mean(covered) >= 0.95 - 2 * (0.05 * 0.95 / 2000) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("difference", "discordance"), [(0.05, 0.05), (0.05, 0.26), (0.1, 0.3), (0.3, 0.4), (1.0, 1.0), (0.02, 0.05)]
+)
+def test_rows_for_mcnemar_find_the_difference_as_often_as_promised(difference: float, discordance: float) -> None:
+    n = power.rows_for_mcnemar(difference, discordance)
+    draw = np.random.default_rng(19)
+    differ = draw.binomial(n, discordance, 2000)
+    wins = draw.binomial(differ, (1 + difference / discordance) / 2)
+    pairs, times = np.unique(np.stack([wins, differ - wins]), axis=1, return_counts=True)
+    significant = sum(
+        count for (won, lost), count in zip(pairs.T, times, strict=True) if paired.mcnemar(int(won), int(lost)) < 0.05
+    )
+    assert significant / 2000 >= 0.8 - 2 * (0.8 * 0.2 / 2000) ** 0.5
+    assert significant / 2000 <= 0.84 or n < 50, "no more rows than needed; few have steps"
+    assert power.mcnemar_power(n, discordance, difference) >= 0.8 > power.mcnemar_power(n - 1, discordance, difference)
+
+
+def test_what_rows_show_is_what_they_find() -> None:
+    assert power.detectable_by_mcnemar(5, 0.0) is None, "five rows to none: p = 0.0625"
+    assert power.detectable_by_mcnemar(6, 0.0) == pytest.approx(0.8 ** (1 / 6), abs=1e-4), "all six must differ"
+    smallest = power.detectable_by_mcnemar(240, 0.3)
+    assert smallest is not None
+    assert power.mcnemar_power(240, 0.3, smallest) == pytest.approx(0.8, abs=0.001)
+    assert paired.compare([1] * 10, [1] * 10)["detectable"] == pytest.approx(0.6732, abs=5e-4)
+    assert paired.compare([0.5] * 10, [0.5] * 10)["detectable"] == pytest.approx(0.6732, abs=5e-4)
 
 
 def test_rows_needed_find_the_difference_as_often_as_promised() -> None:

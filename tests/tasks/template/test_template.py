@@ -291,6 +291,7 @@ def test_a_text_is_split_into_windows_with_one_end(coder: Any) -> None:
     ids = [token for part in outcome.sequences for token in part.ids]
     assert ids == [*coder(text)["input_ids"], coder.eos_token_id]
     assert outcome.trained == len(ids)
+    assert not outcome.notes["too_long"], "every token is trained"
     assert all(len(part.ids) <= 7 for part in outcome.sequences)
 
 

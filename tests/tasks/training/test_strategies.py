@@ -44,10 +44,14 @@ def project(root: Path, **values: Any) -> Paths:
     return paths
 
 
-def by(strategy: Any, processes: int = 2, **values: Any) -> Settings:
-    """Settings for so many processes that take four rows a step together."""
+def skip_without_deepspeed(strategy: str) -> None:
     if strategy.startswith("zero") and find_spec("deepspeed") is None:
         pytest.skip("the extra deepspeed is not installed")
+
+
+def by(strategy: Any, processes: int = 2, **values: Any) -> Settings:
+    """Settings for so many processes that take four rows a step together."""
+    skip_without_deepspeed(strategy)
     division = {"launch": Launch(processes=processes, strategy=strategy), "batch_size": 4 // processes}
     return Settings.model_validate({**SMALL.model_dump(), **values, **division})
 
@@ -134,15 +138,34 @@ def test_killed_they_go_on_to_the_same_bytes(tmp_path: Path, strategy: str, meth
     assert "from checkpoint-4" in (paths.root / "output-0.txt").read_text()
 
 
+ANOTHER = [
+    ("fsdp2", 2, 4, "full", "adamw_torch"),
+    ("fsdp2", 2, 1, "full", "adamw_torch"),
+    ("fsdp2", 1, 2, "full", "adamw_torch"),
+    ("ddp", 1, 2, "full", "adamw_torch"),
+    *(
+        (strategy, *numbers, method, optimizer)
+        for strategy in ("zero2", "zero3")
+        for numbers, method, optimizer in (
+            ((2, 4), "full", "adamw_torch"), ((4, 2), "lora", "adamw_torch_fused"), ((2, 4), "lora", "sgd"),
+        )
+    ),
+    ("zero2", 4, 2, "qlora", "adamw_torch"),
+    ("zero2", 2, 4, "dora", "adamw_torch"),
+]  # fmt: skip
+"""Strategy, numbers of processes before and after, method, and optimiser."""
+
+
 @pytest.mark.long
-@pytest.mark.parametrize(
-    ("strategy", "before", "after"), [("fsdp2", 2, 4), ("fsdp2", 2, 1), ("fsdp2", 1, 2), ("ddp", 1, 2)]
-)
-def test_another_number_of_processes_goes_on(tmp_path: Path, strategy: str, before: int, after: int) -> None:
+@pytest.mark.parametrize(("strategy", "before", "after", "method", "optimizer"), ANOTHER)
+def test_another_number_of_processes_goes_on(
+    tmp_path: Path, strategy: str, before: int, after: int, method: str, optimizer: str
+) -> None:
     paths = project(tmp_path)
-    undisturbed = trained(paths, by(strategy, before, method="full"))
-    assert together(tune, paths, by(strategy, before, method="full"), dies_at=5)[-1] == KILLED
-    other = trained(paths, by(strategy, after, method="full"))
+    values = {"method": method, "optimizer": optimizer, "weight_decay": 0.5, "learning_rate": 1e-2}
+    undisturbed = trained(paths, by(strategy, before, **values))
+    assert together(tune, paths, by(strategy, before, **values), dies_at=5)[-1] == KILLED
+    other = trained(paths, by(strategy, after, **values))
     said = (paths.root / "output-0.txt").read_text()
     assert f"goes on from checkpoints of {before} processes with {after}" in said
     assert "from checkpoint-4" in said

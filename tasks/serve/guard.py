@@ -1,4 +1,4 @@
-"""In front of the Prefect server: requests of its own page and of programs pass, those of other pages do not.
+"""In front of a server on loopback: requests of its own page and of programs pass, those of other pages do not.
 
 A browser sends what any page asks for, to any address, with three marks that the page cannot change: `Host` is the name
 under which it reached the server, `Origin` the page that asks, and a body without a preliminary request is never JSON.
@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from flows.server.credentials import LOOPBACK
-
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+"""Names of this machine that no other machine can take."""
 
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 
@@ -23,10 +24,14 @@ FRAMES = [(b"x-frame-options", b"DENY"), (b"content-security-policy", b"frame-an
 
 
 class Guard:
-    """An ASGI application before another one; `origins` (https://HOST) are those of proxies that stand before it."""
+    """An ASGI application before another one.
 
-    def __init__(self, app: App, origins: Collection[str] = ()) -> None:
+    `origins` (https://HOST) are those of proxies that stand before it, `names` others of this machine that it goes by.
+    """
+
+    def __init__(self, app: App, origins: Collection[str] = (), names: Collection[str] = ()) -> None:
         self._app = app
+        self._names = LOOPBACK | {name.lower() for name in names}
         self._origins = {origin.strip().rstrip("/").lower() for origin in origins} - {"", "*"}
         self._hosts = {urlsplit(origin).hostname for origin in self._origins}
 
@@ -60,7 +65,7 @@ class Guard:
             headers.setdefault(name.lower(), []).append(value.decode("latin-1").strip().lower())
         host = headers.get(b"host", [""])
         name = _hostname(f"//{host[0]}")
-        if len(host) != 1 or (name not in LOOPBACK and name not in self._hosts):
+        if len(host) != 1 or (name not in self._names and name not in self._hosts):
             return 403, "this server does not go by that name"  # DNS rebinding: a stranger's name for this machine
         for origin in headers.get(b"origin", []):
             # the page's own address, or a proxy's: with its port, since another port is another program

@@ -1,0 +1,70 @@
+"""`temper serve` and `temper chat`: the models of a run behind an API, on a page, or in the terminal."""
+
+import argparse
+import os
+import sys
+
+from tasks.core.errors import SettingsError
+
+
+def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add these commands to those of `temper`."""
+    serve = commands.add_parser("serve", help="put models behind OpenAI's API, once they answer as evaluated")
+    serve.add_argument("names", nargs="*", metavar="CANDIDATE", help="merged (default), adapter, base, a scheme, ...")
+    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine alone")
+    serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 for any that is free")
+    serve.add_argument("--rows", type=_count, default=8, metavar="N", help="held-out rows that are asked; default: 8")
+    serve.add_argument("--system", metavar="TEXT", help="system prompt of a request without one")
+    serve.add_argument("--anyway", action="store_true", help="say ready in spite of what differs")
+    serve.add_argument("--check", metavar="URL", help="start nothing: compare the server there with CANDIDATE")
+    serve.add_argument("--model", metavar="NAME", help="--check: the model's name there")
+    serve.add_argument("--key-variable", metavar="VARIABLE", help="--check: the environment variable with the key")
+    serve.set_defaults(act=_serve)
+    chat = commands.add_parser("chat", help="talk to models in the terminal, or on a page")
+    chat.add_argument("names", nargs="*", metavar="CANDIDATE", help="default: merged; each answers every question")
+    chat.add_argument("--system", metavar="TEXT", help="system prompt to begin with")
+    chat.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default: 0, the likeliest answer")
+    chat.add_argument("--page", action="store_true", help="on a page, as `temper serve` has it")
+    chat.set_defaults(act=_chat)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from flows.plan import preflight
+
+    preflight.project()
+    if options.check:
+        if len(options.names) != 1:
+            raise SettingsError(f"--check {options.check}: name the candidate that is served there, and one only.")
+        more = [word for name in ("model", "key_variable") for word in _option(name, getattr(options, name))]
+        return _become("check", options.check, *options.names, "--rows", str(options.rows), *more)
+    if options.model or options.key_variable:
+        raise SettingsError("--model and --key-variable go with --check; a server names its models by candidate.")
+    words = ["--host", options.host, "--port", str(options.port), "--rows", str(options.rows)]
+    anyway = ["--anyway"] if options.anyway else []
+    return _become("serve", *options.names, *words, *anyway, *_option("system", options.system))
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from flows.plan import preflight
+
+    preflight.project()
+    system = _option("system", options.system)
+    if options.page:
+        return _become("serve", *(options.names or ["merged", "base"]), "--port", "0", *system)
+    return _become("chat", *options.names, "--temperature", str(options.temperature), *system)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number, at least 1")
+    return int(text)
+
+
+def _option(name: str, value: str | None) -> list[str]:
+    return [] if value is None else [f"--{name.replace('_', '-')}={value}"]
+
+
+def _become(*words: str) -> int:
+    """Take the place of this process: signals and the terminal are the other's. Does not return."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "tasks.serve", *words])

@@ -1,0 +1,121 @@
+"""The page of all runs: one file, whose scripts stand in the folder `page` beside this one."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from flows.compare.answers import answers, forget
+from flows.compare.leaderboard import leaderboards, numbers
+from flows.compare.production import Promotion, promotions
+from flows.compare.runs import MOST, Run
+from flows.compare.scores import Key
+from tasks.core.errors import MachineError
+from tasks.core.files import write_text
+from tasks.core.paths import PATHS
+from tasks.pages.document import document, script_of
+
+PARTS = Path(__file__).parent / "page"
+SCRIPTS = ("columns.js", "query.js", "table.js", "difference.js", "scales.js", "charts.js", "sections.js", "main.js")
+
+
+def write_page(all_runs: Sequence[Run]) -> None:
+    """Write data/report/runs.html."""
+    write_text(PATHS.runs, html(page_data(all_runs)))
+    forget(all_runs)
+
+
+def html(data: dict[str, Any]) -> str:
+    """The page of what `page_data` gives."""
+    body = (PARTS / "runs.html").read_text(encoding="utf-8")
+    script = script_of(*(PARTS / name for name in SCRIPTS))
+    return document(f"Runs of {data['project']}", body, script=script, data=data)
+
+
+def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
+    """What the page holds; `rows`: with what was answered, row by row."""
+    shared, by_commit = answers(all_runs) if rows else ({}, {})
+    keys = list(dict.fromkeys(key for run in all_runs for key in run.scores))
+    params = differing(all_runs)
+    history = _promotions()
+    stages: dict[str, list[str]] = {}
+    for one in history:
+        if one.current:
+            stages.setdefault(one.commit, []).append(f"{one.stage} {one.version}".strip())
+    return {
+        "project": Path.cwd().name,
+        "most": len(all_runs) if len(all_runs) >= MOST else None,
+        "params": params,
+        "scores": [{"name": str(key), **_named(key), "lower": _lower(all_runs, key)} for key in keys],
+        "runs": [
+            {**_run(run), "params": [_plain(run.settings.get(name)) for name in params],
+             "scores": [numbers(run.scores.get(key)) for key in keys], "stages": stages.get(run.commit, []),
+             **({"answers": by_commit.get(run.commit)} if rows else {})}
+            for run in all_runs
+        ],
+        **({"answers": shared} if rows else {}),
+        "leaderboards": [board.as_json() for board in leaderboards(all_runs)],
+        "history": [one.as_json() for one in history],
+    }  # fmt: skip
+
+
+def differing(all_runs: Sequence[Run]) -> list[str]:
+    """Parameters that are not the same in all runs, in the order of params.yaml."""
+    names = dict.fromkeys(name for run in all_runs for name in run.settings)
+    kinds = {
+        name: {(type(value), value) for run in all_runs for value in [_plain(run.settings.get(name))]} for name in names
+    }
+    return [name for name in names if len(kinds[name]) > 1]
+
+
+def _run(run: Run) -> dict[str, Any]:
+    report = PATHS.pages / run.name / PATHS.page.name
+    decision = run.decision
+    known = {name: decision.get(name) for name in ("promote", "reason", "candidate", "metric", "gain", "p", "n")}
+    return {
+        "name": run.name,
+        "commit": run.commit,
+        "who": run.who,
+        "when": run.when,
+        "address": run.address if run.address.startswith(("http://", "https://")) else "",
+        "report": f"{PATHS.pages.name}/{quote(run.name)}/{PATHS.page.name}"
+        if _own(run.name) and report.is_file()
+        else "",
+        "verdict": run.verdict,
+        **known,
+        "score": [decision[name] for name in ("value", "low", "high")] if decision else None,
+        "changed": run.changed,
+        "training": run.training,
+        "cost": run.cost,
+    }
+
+
+def _named(key: Key) -> dict[str, str]:
+    return {"candidate": key.candidate, "task": key.task, "metric": key.metric}
+
+
+def _own(name: str) -> bool:
+    """Whether a run's name may name a folder: the subject of a commit may be anything."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name and len(name) < 200
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON has it: a number, a text, true, false or null; all else as text."""
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _lower(all_runs: Sequence[Run], key: Key) -> bool:
+    return next((run.scores[key].lower for run in all_runs if key in run.scores), False)
+
+
+def _promotions() -> list[Promotion]:
+    try:
+        return promotions()
+    except MachineError:  # a pipeline without a model has no history of one
+        return []

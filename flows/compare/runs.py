@@ -1,0 +1,162 @@
+"""All runs that git keeps: commits of this branch, and experiments, in which dvc.lock changed."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.bridge import LOCK, names, scan
+from flows.compare.scores import Scores, from_comparison
+from flows.history.committed import as_decision, as_object, as_settings, files_at
+from flows.params.diff import parameters
+from flows.results import durations
+from flows.system.git import git
+from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
+
+MOST = 2_000
+"""Runs that are read, the newest first."""
+
+FIELDS = (
+    "%H", "%P", "%s", "%an", "%aI",
+    *(f"%(trailers:key={name},valueonly,unfold,separator=%x20)" for name in ("Page", durations.TRAILER)),
+)  # fmt: skip
+"""Of a commit: its hash, those before it, subject, author, date, and what a deployed run wrote below its message."""
+
+TRAINING = ("train", "align")
+"""Stages whose seconds are the time of training."""
+
+Settings = dict[str, Any]
+"""Value by dotted key of params.yaml."""
+
+
+@dataclass
+class Run:
+    """One run, as its commit has it."""
+
+    name: str
+    """Name of the experiment, or the subject of the commit."""
+    commit: str
+    who: str = ""
+    when: str = ""
+    """ISO 8601."""
+    address: str = ""
+    """Of its flow run in the Prefect UI; "" where nobody noted it."""
+    decision: dict[str, Any] = field(default_factory=dict)
+    """decision.json; empty where the stage `decide` did not run."""
+    settings: Settings = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    """Parameters that differ from the commit before, or why they cannot be read."""
+    scores: Scores = field(default_factory=dict)
+    outs: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Stage -> hash by path of what it left."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Stage -> seconds that it took, wherever it ran; stages of which nobody noted it are left out."""
+
+    @property
+    def training(self) -> float | None:
+        """Seconds of training; None where they are not known."""
+        known = [self.seconds[stage] for stage in TRAINING if stage in self.seconds]
+        return sum(known) if known else None
+
+    @property
+    def cost(self) -> float | None:
+        """Price of the training, at machine.price an hour; None where either is not known."""
+        price, seconds = self.settings.get("machine.price"), self.training
+        if isinstance(price, bool) or not isinstance(price, int | float) or not math.isfinite(price) or seconds is None:
+            return None
+        return seconds / 3600 * price
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two: promoted, or which rules speak against it."""
+        if not self.decision:
+            return "none"
+        rules = self.decision.get("rules")
+        against = [
+            str(name)
+            for name, rule in (rules.items() if isinstance(rules, Mapping) else ())
+            if isinstance(rule, Mapping) and rule.get("passed") is False
+        ]
+        return "promoted" if self.decision["promote"] else ": ".join(filter(None, ("not promoted", ", ".join(against))))
+
+
+def runs(most: int = MOST) -> list[Run]:
+    """The newest runs first. Raises `MachineError` where there is none."""
+    experiments = names()
+    log = git("log", f"-{most}", "--date-order", f"--format={'%x00'.join(FIELDS)}", "HEAD", "--stdin", "--", str(LOCK),
+              text="".join(f"{commit}\n" for commit in experiments))  # fmt: skip
+    heads = (
+        [line.split("\0") for line in log.split("\n")] if log else []
+    )  # a subject may hold what `splitlines` ends at
+    if not heads:
+        raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
+    settings = _settings({commit for head in heads for commit in (head[0], *head[1].split()[:1])})
+    paths = [str(path) for path in (PATHS.decided, PATHS.comparison, LOCK)]
+    files = files_at([head[0] for head in heads], paths)
+    result = []
+    for (commit, before, subject, who, when, address, took), texts in zip(heads, files, strict=True):
+        run = Run(experiments.get(commit, subject), commit, who, when, address, seconds=durations.in_trailer(took))
+        try:
+            decision, comparison, lock = _readable(texts)
+            run.outs = scan(lock)
+            run.decision = as_decision(decision, commit)
+            run.scores = from_comparison(as_object(comparison, commit, paths[1]))
+            run.settings = flat(_known(settings[commit]))
+            if old := _known(settings[before.split()[0]] if before else {}):
+                run.changed = parameters(old, _known(settings[commit]))
+        except MachineError as error:  # of a commit that nobody can mend, among others that can be shown
+            run.changed = [str(error)]
+        result.append(run)
+    share_seconds(result, durations.kept())
+    return result
+
+
+def share_seconds(all_runs: list[Run], known: dict[durations.Key, float]) -> None:
+    """Give each run the seconds of those stages whose outputs another run made: a model costs what it cost once."""
+    known = known | {
+        durations.key(stage, run.outs.get(stage, {})): run.seconds[stage] for run in all_runs for stage in run.seconds
+    }
+    for run in all_runs:
+        for stage, outs in run.outs.items():
+            if outs and stage not in run.seconds and (key := durations.key(stage, outs)) in known:
+                run.seconds[stage] = known[key]
+
+
+def flat(values: Mapping[Any, Any], prefix: str = "") -> Settings:
+    """Sections in sections as dotted keys; lists, and sections without keys, stay values."""
+    settings: Settings = {}
+    for name, value in values.items():
+        settings |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) and value else {f"{prefix}{name}": value}
+    return settings
+
+
+def _settings(commits: set[str]) -> dict[str, dict[str, Any] | MachineError]:
+    """params.yaml of each commit, or why it cannot be read; equal texts are parsed once."""
+    parsed: dict[str, dict[str, Any] | MachineError] = {}
+    result: dict[str, dict[str, Any] | MachineError] = {}
+    ordered = sorted(commits)
+    for commit, (text,) in zip(ordered, files_at(ordered, [PATHS.params.name]), strict=True):
+        if isinstance(text, MachineError):
+            result[commit] = text
+        elif text in parsed:
+            result[commit] = parsed[text]
+        else:
+            try:
+                result[commit] = parsed[text] = as_settings(text, commit)
+            except MachineError as error:
+                result[commit] = error
+    return result
+
+
+def _known(settings: dict[str, Any] | MachineError) -> dict[str, Any]:
+    if isinstance(settings, MachineError):
+        raise settings
+    return settings
+
+
+def _readable(texts: list[str | MachineError]) -> Iterator[str]:
+    for text in texts:
+        if isinstance(text, MachineError):
+            raise text
+        yield text

@@ -1,0 +1,106 @@
+"""Runs, bases and history in a terminal of 80 columns."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
+
+from rich.cells import cell_len, set_cell_size
+
+from flows.compare.leaderboard import Entry, Leaderboard
+from flows.compare.production import Promotion
+from flows.compare.runs import Run
+from flows.compare.scores import Score
+from tasks.core.numbers import duration
+from tasks.statistics.effect import gained
+
+WIDTH = 80
+"""Columns of a narrow terminal."""
+
+SHOWN = 25
+"""Runs that are listed; the page has all."""
+
+ABSENT = "-"
+
+
+def plain(text: str) -> str:
+    """A text of strangers on one line, without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(text.split()))
+
+
+def cut(text: str, width: int) -> str:
+    """A text of strangers in `width` columns at most; what is cut ends in `…`."""
+    line = plain(text)
+    return line if cell_len(line) <= width else f"{set_cell_size(line, width - 1).rstrip()}…"
+
+
+def run_lines(all_runs: Sequence[Run]) -> Iterator[str]:
+    """Two lines a run: its result, and what changed before it."""
+    metrics = {str(run.decision["metric"]) for run in all_runs if run.decision}
+    title = metrics.pop().replace("_", " ") if len(metrics) == 1 else "score"
+    yield _columns(("run", "commit", cut(title, 21), "gain", "decision"), RUN_WIDTHS)
+    for run in all_runs[:SHOWN]:
+        score, gain = ABSENT, ABSENT
+        if decision := run.decision:
+            score = _interval(Score(decision["value"], decision["low"], decision["high"]))
+            gain = gained(decision["gain"], str(decision.get("better")))
+        yield _columns((run.name, run.commit[:8], score, gain, run.verdict), RUN_WIDTHS)
+        if run.changed:
+            yield f"  {cut('; '.join(run.changed), WIDTH - 2)}"
+    if len(all_runs) > SHOWN:
+        yield f"{len(all_runs) - SHOWN:,} older runs are on the page alone."
+
+
+RUN_WIDTHS = (22, 8, 21, 7, 18)
+
+
+def board_lines(board: Leaderboard) -> Iterator[str]:
+    """A line for each base and task: base, tuned, with intervals; then what the training took."""
+    for entry in board.entries:
+        others = board.others.get(entry.base, 0)
+        yield cut(f"{entry.base}  ({entry.run}{f', the best of {others + 1} runs' if others else ''})", WIDTH)
+        yield f"  {_columns(('', 'base', 'tuned'), BOARD_WIDTHS)}"
+        for task in board.tasks:
+            before, after = board.cell(entry, task)
+            name = " ".join(filter(None, task)).replace("_", " ")
+            yield f"  {_columns((name, *(_interval(score) for score in (before, after))), BOARD_WIDTHS)}"
+        yield f"  training: {_price(entry)}"
+
+
+BOARD_WIDTHS = (32, 22, 22)
+
+
+def _price(entry: Entry) -> str:
+    if entry.training is None:
+        return "not known how long"
+    cost = "" if entry.cost is None else f", {entry.cost:.2f} at machine.price"
+    return f"{duration(entry.training)}{cost}"
+
+
+def history_lines(history: Iterable[Promotion], names: dict[str, str]) -> Iterator[str]:
+    """A paragraph for each time that a model got a stage, or lost it; `names`: of runs, by commit."""
+    for one in history:
+        what = f"{one.stage} taken back" if one.revoked else one.stage
+        now = "   (now)" if one.current else ""
+        yield cut(f"{one.when[:16].replace('T', ' ')}  {what}  {one.version}{now}", WIDTH)
+        yield f"  {cut(_named(one.commit, names) + (f', by {one.who}' if one.who else ''), WIDTH - 2)}"
+        if one.replaced and one.replaced != one.commit:
+            yield f"  {cut(f'in the place of {_named(one.replaced, names)}', WIDTH - 2)}"
+        for line in filter(None, (one.scores, one.why)):
+            yield from wrap(plain(line), WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _named(commit: str, names: dict[str, str]) -> str:
+    return " ".join(filter(None, (names.get(commit, ""), commit[:10])))
+
+
+def _interval(score: Score | None) -> str:
+    if score is None:
+        return ABSENT
+    known = not (math.isnan(score.low) or math.isnan(score.high))
+    return f"{score.value:.3f} {f'({score.low:.3f}-{score.high:.3f})' if known else ''}".rstrip()
+
+
+def _columns(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Cells in columns one space apart, each cut to its width."""
+    padded = (set_cell_size(cut(cell, width), width) for cell, width in zip(cells, widths, strict=True))
+    return " ".join(padded).rstrip()

@@ -1,0 +1,59 @@
+"""What alignment cannot start from; known from the sections train and align, and asked again of the model itself."""
+
+from typing import TYPE_CHECKING
+
+from tasks.align.objectives import OBJECTIVES
+from tasks.core.errors import SettingsError
+from tasks.core.paths import PATHS
+from tasks.training.methods import METHODS
+
+if TYPE_CHECKING:
+    from tasks.align.settings import Settings
+    from tasks.train.settings import Settings as Train
+
+
+def check(settings: "Settings", train: "Train") -> None:
+    """Raise `SettingsError` where alignment by `settings` could not start after training by `train`."""
+    if settings.objective == "off":
+        return
+    if settings.start != "train":
+        check_sharing(settings, whole=METHODS[settings.method].kind is None, scheme=None)
+        return
+    if not train.enabled:
+        raise SettingsError(
+            f"{PATHS.params}: align.start is train, and train.enabled is false, so there is nothing to start from; set "
+            "align.start to base."
+        )
+    if OBJECTIVES[settings.objective].trains_reward_model:
+        check_merging(train.method)
+    else:
+        check_sharing(settings, whole=METHODS[train.method].kind is None, scheme=train.quantized)
+
+
+def check_sharing(settings: "Settings", *, whole: bool, scheme: str | None) -> None:
+    """Raise `SettingsError` where processes cannot share out what is tuned.
+
+    `whole`: the model's own weights are, and no adapter. `scheme`: by what the base is held in low bits, if it is.
+    """
+    strategy, objective = settings.launch.strategy, OBJECTIVES[settings.objective]
+    if strategy == "ddp" or objective.trains_reward_model:
+        return
+    if scheme:
+        raise SettingsError(
+            f"{PATHS.params}: align goes on with what the stage train tuned on a base in low bits ({scheme}), whose "
+            "weights cannot be shared out; set align.launch.strategy to ddp."
+        )
+    if whole and objective.uses_reference:
+        raise SettingsError(
+            f"{PATHS.params}: {settings.objective} compares a whole model with a second one, which align.launch."
+            f"strategy {strategy} does not share out; tune an adapter, or set it to ddp."
+        )
+
+
+def check_merging(method: str) -> None:
+    """Raise `SettingsError` where a reward model cannot start from an adapter that is trained by `method`."""
+    if not METHODS[method].side_by_side:
+        raise SettingsError(
+            f"{PATHS.params}: a reward model starts from merged weights, and what train.method {method} puts before a "
+            "row cannot be merged; set align.start to base, or train.method to lora."
+        )

@@ -1,0 +1,95 @@
+"""What PPO expects of an answer before each of its tokens: a head on the policy's trunk, or a model of its own.
+
+Shapes: `B` rows, `T` tokens of prompt and answer, `H` numbers for a token between two layers.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from tasks.align import guides
+from tasks.align.settings import TRUNK, Settings
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.models.foreign import foreign
+from tasks.models.loading import load_tokenizer
+
+FILE = "value.safetensors"
+"""In a checkpoint, beside the policy: the weights that tell values, and the coefficient of the divergence."""
+
+COEFFICIENT = "kl_coefficient"
+
+
+class TrunkValues(torch.nn.Module):
+    """A linear head on what the policy's trunk computes anyway; it begins at 0, which favours no answer."""
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        width = policy.config.get_text_config().hidden_size
+        self.head = torch.nn.Linear(width, 1)
+        torch.nn.init.zeros_(self.head.weight)
+        torch.nn.init.zeros_(self.head.bias)
+        self._hidden: Any = None
+        whole = policy.get_base_model() if hasattr(policy, "peft_config") else policy
+        whole.base_model.register_forward_hook(self._keep)
+
+    def _keep(self, module: Any, inputs: Any, output: Any) -> None:
+        self._hidden = output.last_hidden_state  # (B, T, H)
+
+    def forward(self, ids: Any, mask: Any) -> Any:
+        """Values (B, T) of the rows that the policy has just read."""
+        hidden, self._hidden = self._hidden, None
+        return self.head(hidden.to(self.head.weight.dtype)).squeeze(-1)
+
+
+class ModelValues(torch.nn.Module):
+    """A model with one number for each token in the place of its head; all of it is trained."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Any, mask: Any) -> Any:
+        """Values (B, T) of `ids` (B, T)."""
+        output = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False)
+        return self.model.score(output.last_hidden_state).squeeze(-1)
+
+
+def load(settings: Settings, paths: Paths, policy: Any, tokenizer: Any) -> Any:
+    """What tells values, as `settings.value` says; raises `InputError` where a folder holds no model that can."""
+    if settings.value == TRUNK:
+        return TrunkValues(policy)
+    from transformers import AutoModelForSequenceClassification
+
+    folder = guides.model(paths, settings.value, "align.value")
+    if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
+        raise InputError(
+            f"{folder}: the tokens of this model are not those of the base, so it cannot read its answers; take one of "
+            "the same base, such as the reward model that align.objective reward makes."
+        )
+    with foreign(folder, "put a model there that the stage align or train has made"):
+        model: Any = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
+        )
+    if not isinstance(getattr(model, "score", None), torch.nn.Linear):
+        raise InputError(
+            f"{folder}: a model of the type {model.config.model_type} has no head for a number a token; set "
+            f"align.value to {TRUNK}."
+        )
+    return ModelValues(model)
+
+
+def save(values: Any, coefficient: float, folder: Path) -> None:
+    """Write `values` and the coefficient of the divergence into the checkpoint `folder`."""
+    weights = {name: weight.detach().cpu().contiguous() for name, weight in values.state_dict().items()}
+    save_file({**weights, COEFFICIENT: torch.tensor(coefficient, dtype=torch.float64)}, folder / FILE)
+
+
+def restore(values: Any, folder: Path) -> float:
+    """Read what `save` wrote into `values`; return the coefficient."""
+    weights = load_file(folder / FILE)
+    coefficient = float(weights.pop(COEFFICIENT))
+    values.load_state_dict(weights)
+    return coefficient

@@ -1,0 +1,57 @@
+"""Counts by two names, such as the class of a row and that of its answer, as a square of tinted cells."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from tasks.charts.svg import Anchor, Picture, Point, element, text
+
+WIDTH = 760
+LEFT = 190
+"""Room for names."""
+
+TOP = 34
+CELL = 30
+"""Edge of a cell, where there are few."""
+
+LONGEST = 26
+"""Characters of a name; the whole one is shown under the mouse."""
+
+
+def matrix(names: Sequence[str], counts: Mapping[tuple[int, int], int], last: str, label: str) -> Picture:
+    """Cells by row and column, numbers into `names`; the column behind them is `last`.
+
+    A cell is as dark as its share of its row's counts. Columns are numbered as the rows are, which have their names.
+    """
+    edge = min(CELL, (WIDTH - LEFT - 8) / (len(names) + 1.5))
+    size = min(12.0, edge * 0.95)
+    gap = edge / 2  # before the column that is no name
+    totals = [sum(count for (row, _), count in counts.items() if row == at) for at in range(len(names))]
+
+    def x(column: int) -> float:
+        return LEFT + edge * column + (gap if column == len(names) else 0)
+
+    body = [
+        element("rect", class_="grid", x=LEFT, y=TOP, width=edge * len(names), height=edge * len(names), fill="none")
+    ]
+    every = max(1, round(22 / edge))  # so that numbers do not touch
+    for at, name in enumerate(names):
+        middle = TOP + edge * (at + 0.5)
+        shown = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+        body.append(_sized(f"{shown} · {at + 1}", (LEFT - 6, middle + size * 0.35), size, "end"))
+        if (at + 1) % every == 0 or at == 0:
+            body.append(text(str(at + 1), (x(at) + edge / 2, TOP - 8), "tick"))
+    body.append(text(last, (x(len(names)) + edge / 2, TOP - 20), "tick", "end"))
+    for (row, column), count in sorted(counts.items()):
+        share = count / totals[row]
+        kind = "cell right" if row == column else "cell wrong"
+        answer = last if column == len(names) else names[column]
+        title = element("title", escape(f"{names[row]}, answered {answer}: {count} of {totals[row]}"))
+        box = {"x": x(column), "y": TOP + edge * row, "width": edge - 1, "height": edge - 1}
+        body.append(element("rect", title, class_=kind, fill_opacity=f"{0.15 + 0.85 * share:.2f}", **box))
+        if edge >= 20:
+            body.append(_sized(str(count), (x(column) + edge / 2, TOP + edge * (row + 0.5) + 4), 11, "middle"))
+    return Picture(WIDTH, TOP + edge * len(names) + 6, label, "".join(body))
+
+
+def _sized(words: str, at: Point, size: float, anchor: Anchor) -> str:
+    return element("text", escape(words), x=at[0], y=at[1], font_size=f"{size:.1f}", text_anchor=anchor)

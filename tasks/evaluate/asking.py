@@ -1,0 +1,111 @@
+"""A candidate asked: a model here, or an endpoint."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.chat.reasoning import ReasoningReader
+from tasks.core.errors import InputError
+from tasks.core.numbers import counted
+from tasks.core.paths import Paths
+from tasks.core.progress import reporter
+from tasks.engine.chosen import Engine as Machinery
+from tasks.evaluate import candidates
+from tasks.evaluate.answer_store import AnswerStore, identity
+from tasks.evaluate.best_prompt import best_prompt
+from tasks.evaluate.calls import CallReader
+from tasks.evaluate.classes import Classes
+from tasks.evaluate.engine import Answer, Engine, stop_ids
+from tasks.evaluate.prompting import ask_all, build_questions, generates
+from tasks.evaluate.questions import Question, answer_room
+from tasks.evaluate.settings import Settings
+from tasks.evaluate.spread import Origin, carried_out
+
+CONTEXT = 2048
+"""Tokens; assumed for a model whose configuration names no longest sequence."""
+
+
+@dataclass
+class CandidateAnswers:
+    """The held-out rows as one candidate was asked them, and what it said."""
+
+    questions: list[Question | None]
+    answers: list[Answer]
+    likelihoods: dict[str, list[dict[str, Any] | None]]
+    max_new_tokens: int
+    """Tokens that an answer might have."""
+    reader: ReasoningReader
+    """What told its reasoning from its answers."""
+    calls: CallReader
+    """What reads its calls of tools."""
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    """System prompts that were tried on the validation split, with their scores there."""
+    benchmarks: Any = None
+
+
+def ask_endpoint(held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths) -> CandidateAnswers:
+    """A candidate behind an endpoint."""
+    from tasks.evaluate.served import ask_server, check
+
+    check(candidate, settings)
+    (server,) = settings.teachers(candidate)
+    questions, answers = ask_server(held_out, candidate, server, paths)
+    return CandidateAnswers(questions, answers, {}, server.max_new_tokens, ReasoningReader(), CallReader())
+
+
+def ask_model(
+    held_out: list[dict[str, Any]],
+    classes: dict[str, Classes],
+    candidate: str,
+    settings: Settings,
+    paths: Paths,
+    machinery: Machinery,
+) -> CandidateAnswers:
+    """A candidate that is a model here, or is sent from here to the nodes of a cluster."""
+    *_, folder = folders = candidates.folders(candidate, settings, paths)
+    tokenizer = candidates.chat_tokenizer(folder)
+    model = candidates.load(candidate, settings, folders, tokenizer)
+    context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
+    max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
+    room = context - (max_new_tokens if generates(settings.metrics) else 1)
+    store = AnswerStore(
+        paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), context])
+    )
+    work = carried_out(machinery, model, Origin(candidate, settings, folders, context))
+    engine = Engine.of(settings, model, tokenizer, context, store, work)
+    best: str | None = None
+    tried: list[dict[str, Any]] = []
+    if candidate in settings.prompts:
+        best, tried = best_prompt(candidate, settings, paths, engine, max_new_tokens, room)
+    questions = build_questions(held_out, candidate, settings, paths, tokenizer, room, best)
+    whole = questions
+    if None in questions and any(metric.asks != "answer" for metric in settings.metrics):
+        whole = build_questions(held_out, candidate, settings, paths, tokenizer, context - 1, best)
+    if not any(questions):
+        raise InputError(
+            f"{paths.clean / 'test.parquet'}: none of {counted(len(held_out), 'rows')} fits into the model's context "
+            f"of {context} tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the "
+            "rows."
+        )
+    results = CandidateAnswers(
+        questions,
+        *ask_all(held_out, questions, settings.metrics, classes, engine, max_new_tokens, candidate, whole),
+        max_new_tokens,
+        engine.reader,
+        CallReader(tokenizer, engine.reader),
+        tried,
+    )
+    if settings.benchmarks and candidate in settings.benchmarked:
+        from tasks.evaluate.benchmarks import run_benchmarks
+
+        results.benchmarks = run_benchmarks(settings.benchmarks, engine, paths.scoring, reporter)
+    return results
+
+
+def cost(questions: list[Question | None], answers: list[Answer]) -> dict[str, float | None]:
+    """Mean tokens of a prompt and of an answer; None for what nobody counted, as an endpoint's prompts."""
+    prompts = [len(question.ids) for question in questions if question and question.ids]
+    said = [answer.tokens for answer in answers if answer.finish not in ("too_long", "no_answer")]
+    return {
+        "prompt_tokens": round(sum(prompts) / len(prompts), 1) if prompts else None,
+        "answer_tokens": round(sum(said) / len(said), 1) if said else None,
+    }

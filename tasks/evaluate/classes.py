@@ -1,0 +1,79 @@
+"""Answers that are one of some classes: which class a text is."""
+
+import string
+from collections import Counter
+from typing import Any
+
+from tasks.chat.reasoning import ReasoningReader
+from tasks.core.errors import InputError
+from tasks.evaluate.settings import Metric
+
+Row = dict[str, Any]
+
+MOST = 1000
+"""Classes that references may stand for without being listed; more are texts."""
+
+FEW = 20
+"""Rows of which each may have a class of its own."""
+
+
+READER = ReasoningReader()
+"""Of every candidate alike: which class a reference is of does not depend on who is asked."""
+
+
+class Classes:
+    """The classes of a metric. A text is one of them but for case, white space, and punctuation at its ends."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        forms = {name: _form(name) for name in names}
+        counts = Counter(forms.values())
+        # "+" and "-" are classes, too, and stay apart
+        self._by_form = {form: name for name, form in forms.items() if counts[form] == 1 and form}
+        self._exact = {_spaced(name): name for name in names}
+
+    @classmethod
+    def of(cls, metric: Metric, rows: list[Row]) -> "Classes":
+        """Those that the metric lists, or else all that are a reference of `rows`, the whole of the test split.
+
+        Raises `InputError` where these are no classes, or where a reference is not among those that are listed.
+        """
+        references = [(row["id"], _answer(row)) for row in rows]
+        classes = cls(list(metric.choices) or sorted({_spaced(text) for _, text in references}))
+        count = len(classes.names)
+        if not metric.choices and (count > MOST or count == len(rows) > FEW):
+            raise InputError(
+                f"evaluate: {metric.column}: {count} different references in {len(rows)} rows are no classes; list the "
+                "classes in the metric's choices, or take a metric that compares texts."
+            )
+        for row_id, text in references:
+            if classes.named(text) is None:
+                raise InputError(
+                    f"evaluate: {metric.column}: the reference {text!r} of the row {row_id} is none of the metric's "
+                    f"choices {list(metric.choices)!r}; add it there, or leave choices out."
+                )
+        return classes
+
+    def named(self, text: str) -> str | None:
+        """The class that `text` is; None for a text that is none.
+
+        >>> Classes(["card_arrival", "lost_card"]).named(" Lost_card.")
+        'lost_card'
+        """
+        return self._exact.get(_spaced(text)) or self._by_form.get(_form(text))
+
+    def of_row(self, row: Row) -> str:
+        """The class of a row's reference."""
+        return self.named(_answer(row)) or _spaced(_answer(row))
+
+
+def _answer(row: Row) -> str:
+    return READER.of_message(row["messages"][-1]).answer
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _form(text: str) -> str:
+    return _spaced(text.casefold().strip(string.punctuation + string.whitespace))

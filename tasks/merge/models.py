@@ -1,0 +1,80 @@
+"""Whole models of one base as one: what each of them changed is weighed and added to the base, a weight at a time.
+
+A soup (Wortsman et al. 2022, arXiv:2203.05482) is `linear` with weights that add up to 1; with others it is task
+arithmetic (Ilharco et al. 2023, arXiv:2212.04089). The arithmetic is peft's, which has it for adapters.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import torch
+
+from tasks.core.errors import ModelError
+from tasks.merge.combine import TRAINED, Combine, check_whole
+from tasks.merge.layers import OffloadedModel
+from tasks.merge.plan import misfit
+from tasks.merge.source import Source, source
+from tasks.models.private_peft import adding
+from tasks.models.shards import stored_tensors
+
+
+@dataclass(frozen=True)
+class CombinedSource(Source):
+    """The weights of the trained model, each as it is after combining."""
+
+    combine: Combine | None = None
+    base: OffloadedModel | None = None
+    others: Mapping[str, OffloadedModel] = field(default_factory=dict)
+    """Models by the names of their folders."""
+    drawing: Lock = field(default_factory=Lock)
+    """Held while peft draws from torch's one generator."""
+
+    def passed(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """See `Source`."""
+        if self.combine is None or self.base is None or not self.alters(name):
+            return value
+        start = self.base.merged(name)
+        models = {TRAINED: value, **{other: model.merged(name) for other, model in self.others.items()}}
+        changes = [models[other] - start for other in self.combine.weights]
+        return start + self._added(name, changes)
+
+    def alters(self, name: str) -> bool:
+        """See `Source`: every weight is another one."""
+        return True
+
+    def _added(self, name: str, changes: list[torch.Tensor]) -> torch.Tensor:
+        assert self.combine
+        weights = torch.tensor(list(self.combine.weights.values()), dtype=torch.float32)
+        add, options = _arithmetic(self.combine)
+        seed = int.from_bytes(hashlib.sha256(f"{self.combine.seed} {name}".encode()).digest()[:7], "big")
+        with self.drawing, torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
+            torch.manual_seed(seed)  # by name: the same numbers are dropped whenever the weight is asked for
+            return torch.as_tensor(add(changes, weights, **options))
+
+
+def _arithmetic(combine: Combine) -> tuple[Callable[..., torch.Tensor], dict[str, Any]]:
+    options = {} if combine.method == "linear" else {"density": combine.density}
+    return adding("task_arithmetic" if combine.method == "linear" else combine.method), options
+
+
+def combined_source(base: Path, tuned: Path, combine: Combine, folders: Mapping[str, Path]) -> CombinedSource:
+    """The weights of the models in `tuned` and in `folders`, combined. Raises `ModelError` where they do not fit."""
+    check_whole(combine, folders)
+    trained = OffloadedModel(source(tuned))
+    rows = int(trained.embeddings.weight.shape[0])
+    start = OffloadedModel(source(base), rows)
+    others = {name: OffloadedModel(source(folder)) for name, folder in folders.items()}
+    for folder, model in ((base, start), *((folders[name], other) for name, other in others.items())):
+        if why := misfit(model):
+            raise ModelError(f"merge.combine: {folder} cannot be read a weight at a time: {why}; leave it out.")
+        if model.shapes != trained.shapes or model.config.model_type != trained.config.model_type:
+            raise ModelError(
+                f"merge.combine: the weights of {folder} are not those of {tuned} in kind, name and shape, so nothing "
+                "can be added; combine models that were tuned from one base."
+            )
+    return CombinedSource(tuned, stored_tensors(tuned), combine=combine, base=start, others=others)

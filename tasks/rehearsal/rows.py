@@ -1,0 +1,141 @@
+"""What the stages clean and template would say of the data: both are run on the first rows of each file, aside.
+
+    errors, remarks = look({"clean", "template"}, Paths())
+
+Takes some seconds. What the first rows prove is an error; what they only make likely, such as a share of all rows that
+would leave, is a remark. Rows that a stage has yet to make, or that are to be downloaded, are not looked at.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tasks.align.objectives import OBJECTIVES
+from tasks.clean.files import Source, sources
+from tasks.clean.read import records
+from tasks.clean.run import REQUESTED, clean
+from tasks.core.errors import InputError, LossError, TemperError
+from tasks.core.files import write_json
+from tasks.core.json_files import read_object
+from tasks.core.numbers import counted, shown
+from tasks.core.paths import PATHS, Paths
+from tasks.models.skeleton import configured_base
+from tasks.rehearsal.sections import section
+
+FILES, ROWS, FEWEST = 20, 1000, 50
+"""Files that are looked at, rows of all of them together, about, and of one at least."""
+
+
+def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
+    """Errors and remarks of the stages clean and template, as far as they are among `needed`."""
+    settings = section("clean")
+    where = paths.root / settings.input
+    made_here = where.resolve().is_relative_to(paths.generated.resolve())
+    if "clean" not in needed or settings.hub is not None or not where.exists() or made_here:
+        return [], []
+    files = sources(where, settings.splits, settings.mix)
+    most = max(ROWS // max(len(files), 1), FEWEST)
+    whole = len(files) <= FILES and not any(_has_more(source, most) for source in files)
+    what = "all rows" if whole else f"the first {most:,} rows of {counted(min(len(files), FILES), 'files')}"
+    with tempfile.TemporaryDirectory(prefix="temper-") as folder:
+        aside = Paths(Path(folder))
+        own = settings.model_copy(update={"input": str(where.resolve()), **({} if whole else {"max_loss": 1.0})})
+        try:
+            clean(own, aside, [replace(source, most=most) for source in _mixed(files)[:FILES]])
+        except TemperError as error:  # of a part of the rows it may be wrong: none of them may be for the test
+            return ([error], []) if whole else ([], [f"{error} (Looked at: {what}.)"])
+        remarks = _losses(aside, settings.max_loss, what)
+        if "template" not in needed or section("base").rope is not None or (base := configured_base()) is None:
+            return [], remarks
+        _put_base(base[1], aside)
+        return _templated(needed, aside, whole, what, remarks)
+
+
+def _mixed(files: list[Source]) -> list[Source]:
+    """The files, those of each split by turns, so that the first ones have every split among them."""
+    turns: Counter[str | None] = Counter()
+    ranks = []
+    for source in files:
+        ranks.append(turns[source.split])
+        turns[source.split] += 1
+    return [files[index] for index in sorted(range(len(files)), key=lambda index: ranks[index])]
+
+
+def _has_more(source: Source, most: int) -> bool:
+    return next(islice(records(source), most, None), None) is not None
+
+
+def _losses(aside: Paths, limit: float, what: str) -> list[str]:
+    """A remark where rows would leave in clean, with the reasons, and whether clean.max_loss allows as many."""
+    ledger = read_object(aside.ledger)
+    lost = Counter({reason: count for reason, count in ledger["left"].items() if reason not in REQUESTED})
+    if not lost.total():
+        return []
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in lost.most_common())
+    allowed = "allows that" if lost.total() <= limit * ledger["in"] else "allows less of all rows"
+    verdict = f"clean.max_loss = {shown(limit)} {allowed}"
+    return [f"clean: {lost.total():,} of {what} would be left out ({reasons}); {verdict}."]
+
+
+def _put_base(folder: Path, aside: Paths) -> None:
+    """Record the base as the stage base does, but for the hashes of its files."""
+    record: dict[str, Any] = {
+        "kind": "folder",
+        "location": str(folder.resolve()),
+        "revision": None,
+        "files": {},
+        "sha256": "",
+    }
+    aside.base.mkdir(parents=True)
+    write_json(aside.base / "base.json", record)
+
+
+def _templated(
+    needed: set[str], aside: Paths, whole: bool, what: str, remarks: list[str]
+) -> tuple[list[TemperError], list[str]]:
+    """What template says of the rows that are to be trained on, beside `remarks` of before."""
+    from tasks.template.run import write
+
+    settings = section("template")
+    own = settings.model_copy(update={"packing": False, "preview_rows": 0})
+    try:
+        write(own, aside)
+    except LossError as error:
+        beginning = "" if whole else f" (Looked at: {what}.)"
+        if whole or not settings.max_loss:
+            return [LossError(f"{error}{beginning}")], remarks
+        return [], [*remarks, f"{error}{beginning}"]
+    except InputError as error:
+        return ([error] if whole else []), remarks
+    except TemperError as error:  # of the tokenizer and the template, whatever the rows
+        return [error], remarks
+    remarks += [
+        f"template: {name}: {finding['check']}: {counted(finding['rows'], 'rows')}: {finding['message']}"
+        for name, split in read_object(aside.audit)["splits"].items()
+        for finding in split["findings"]
+    ]
+    errors = list(_nothing_to_learn(needed, aside))
+    return (errors, remarks) if whole else ([], [*remarks, *map(str, errors)])
+
+
+def _nothing_to_learn(needed: set[str], aside: Paths) -> Iterator[TemperError]:
+    """What train and align say where no row is of the kind that they learn from."""
+    from tasks.align import items
+    from tasks.training import rows
+
+    train, align = section("train"), section("align")
+    if train.enabled and "train" in needed:
+        try:
+            count = rows.count(rows.load(aside.tokens("train")))
+            rows.check(count, count.as_dict(), "train")
+        except TemperError as error:
+            yield error
+    if align.objective != "off" and not OBJECTIVES[align.objective].sampled and "align" in needed:
+        try:
+            items.check(items.read(aside, "train", align.objective), align.objective, PATHS.templated)
+        except TemperError as error:
+            yield error

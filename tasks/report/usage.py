@@ -1,0 +1,69 @@
+"""How to use the model, as the card says it: each block is a command or a program that runs as it stands."""
+
+import json
+from typing import Any
+
+from tasks.core.paths import PATHS
+from tasks.report.card import fenced
+from tasks.report.gather import RunResults
+
+QUESTION = "Your question"
+
+PORT = 8000
+
+
+def usage(results: RunResults) -> str:
+    """The section `Use it`, in Markdown: only ways that the run has the files for, or the command that makes them."""
+    tokens = max((scores.get("max_new_tokens") or 0 for scores in results.scores.values()), default=0) or 64
+    parts = [
+        "## Use it",
+        f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card. Sampling is "
+        "off, as in the scores below; questions are asked by its chat template.",
+        "With transformers:",
+        fenced(_transformers(tokens), "python"),
+        "Behind OpenAI's API, once it was found to answer as evaluated, and on a page to talk to:",
+        fenced(_curl(tokens), "sh"),
+        "With vLLM:",
+        fenced(f"vllm serve {PATHS.merged} --served-model-name {PATHS.merged.name}", "sh"),
+        "With Ollama:",
+        fenced(_ollama(), "sh"),
+        "With llama.cpp:",
+        fenced(_llama(results), "sh"),
+        "A server of any kind is compared with the evaluation by "
+        f"`temper serve --check http://127.0.0.1:{PORT}/v1 {PATHS.merged.name}`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _transformers(tokens: int) -> str:
+    return "\n".join([
+        "from transformers import pipeline",
+        f'model = pipeline("text-generation", model="{PATHS.merged}", max_new_tokens={tokens}, do_sample=False)',
+        f'print(model([{{"role": "user", "content": "{QUESTION}"}}])[0]["generated_text"][-1]["content"])',
+    ])  # fmt: skip
+
+
+def _curl(tokens: int) -> str:
+    body: dict[str, Any] = {"model": PATHS.merged.name, "messages": [{"role": "user", "content": QUESTION}]}
+    text = json.dumps({**body, "max_tokens": tokens})
+    return "\n".join([
+        f"temper serve {PATHS.merged.name} --port {PORT}   # and in another terminal:",
+        f"curl http://127.0.0.1:{PORT}/v1/chat/completions -H 'Content-Type: application/json' -d '{text}'",
+    ])  # fmt: skip
+
+
+def _ollama() -> str:
+    return "\n".join([
+        "temper run --set export.formats=[ollama]",
+        f"(cd {PATHS.exported('ollama')} && ollama create tuned -f Modelfile)",
+        f'ollama run tuned "{QUESTION}"',
+    ])  # fmt: skip
+
+
+def _llama(results: RunResults) -> str:
+    """The first GGUF file that the run has made; else how to make one."""
+    files = [str(facts["scheme"]) for facts in results.quantized if str(facts["scheme"]).startswith("gguf-")]
+    scheme = files[0] if files else "gguf-q8_0"
+    lines = [] if files else [f"temper run --set quantize.schemes=[{scheme}]"]
+    file = PATHS.quantized(scheme) / f"model-{scheme.removeprefix('gguf-')}.gguf"
+    return "\n".join([*lines, f"llama-server --model {file} --jinja --temp 0"])

@@ -1,0 +1,170 @@
+"""`temper chat`: talk to one or more models in the terminal, and mark answers as rows for the next run."""
+
+import asyncio
+import readline  # noqa: F401 - `input` then edits lines, and has the earlier ones
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.core.errors import InputError
+from tasks.core.paths import PATHS, Paths
+from tasks.core.settings import PARAMS, load
+from tasks.evaluate.settings import Settings
+from tasks.serve.app import Service
+from tasks.serve.engine import EngineError
+from tasks.serve.fields import Fields, Stream
+from tasks.serve.models import models
+from tasks.serve.prompts import RequestError
+from tasks.serve.run import load_models
+
+HELP = """\
+/system [TEXT]       show the system prompt, or set it and begin anew
+/reset               begin anew
+/save good|bad       keep the last answer as a row of data; with several models: /save good NAME
+/save better NAME    keep that NAME's answer was better than the other one's
+/help, /quit         Ctrl-C stops an answer, Ctrl-D ends"""
+
+BOLD, DIM, PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "", "")
+
+Turn = dict[str, Any]
+
+
+def chat(names: list[str], system: str | None, temperature: float, paths: Paths = PATHS) -> int:
+    """Talk until the person has enough."""
+    settings = load(Settings, paths.root / PARAMS, "evaluate")
+    loaded = load_models(models(names, settings, paths), settings, system, paths)
+    dialogue = Dialogue(loaded.service, temperature)
+    print(f"Talking to {' and '.join(loaded.service.voices)}. /help lists the commands.", flush=True)
+    with asyncio.Runner() as runner:
+        while dialogue.take(_read(), runner.run):
+            pass
+    loaded.service.collector.tell()
+    return 0
+
+
+def _read() -> str:
+    try:
+        return input(f"{BOLD}you>{PLAIN} ")
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return "/quit"
+
+
+@dataclass
+class Dialogue:
+    """What was said to the models, and by each of them."""
+
+    service: Service
+    temperature: float = 0.0
+    show: Callable[[str], None] = field(default=lambda text: print(text, end="", flush=True))
+    turns: dict[str, list[Turn]] = field(default_factory=dict)
+    """By model: the dialogue without the system prompt."""
+    system: str = ""
+    _thinks: bool = field(default=False, init=False)
+    """Whether what was shown last is what the model thinks."""
+
+    def __post_init__(self) -> None:
+        self.system = self.service.system
+        self.turns = {name: [] for name in self.service.voices}
+
+    def take(self, line: str, run: Callable[[Any], Any] = asyncio.run) -> bool:
+        """Carry out a line; whether there may be another."""
+        command, _, rest = line.strip().partition(" ")
+        if not command.startswith("/"):
+            if line.strip():
+                self._ask(line.strip(), run)
+            return True
+        try:
+            self._carry_out(command, rest.strip())
+        except InputError as error:
+            self.show(f"{error}\n")
+        return command != "/quit"
+
+    def _carry_out(self, command: str, rest: str) -> None:
+        if command == "/system" and not rest:
+            self.show(f"{self.system or 'There is no system prompt.'}\n")
+        elif command in ("/system", "/reset"):
+            self.system = rest or self.system
+            self.turns = {name: [] for name in self.turns}
+            self.show("A new dialogue.\n")
+        elif command == "/save":
+            self._save(*rest.split())
+        elif command == "/help":
+            self.show(f"{HELP}\n")
+        elif command != "/quit":
+            raise InputError(f"{command}: no such command; /help lists them.")
+
+    def _ask(self, question: str, run: Callable[[Any], Any]) -> None:
+        for name, turns in self.turns.items():
+            turns.append({"role": "user", "content": question})
+            self.show(f"{BOLD}{name}>{PLAIN} " if len(self.turns) > 1 else "")
+            try:
+                answer = run(self._answer(name))
+            except (RequestError, EngineError) as error:
+                self.show(f"{error}\n")
+                turns.pop()
+                continue
+            except KeyboardInterrupt:
+                self.show(f"{DIM} stopped{PLAIN}\n")
+                turns.pop()
+                continue
+            more = {"reasoning_content": answer.reasoning} if answer.reasoning else {}
+            turns.append({"role": "assistant", "content": answer.content, **more})
+            self.show("\n")
+
+    async def _answer(self, name: str) -> Fields:
+        """What the model says, shown as it comes."""
+        voice = self.service.voices[name]
+        body = {"model": name, "messages": self._messages(name)}
+        prompt = voice.prompter.prompt({**body, "temperature": self.temperature})
+        stream, self._thinks = Stream(voice.reader, prompt), False
+        async for piece in voice.engine.stream(name, prompt.ask):
+            self._tell(stream.feed(piece.text))
+        self._tell(stream.end())
+        return stream.whole()
+
+    def _messages(self, name: str) -> list[Turn]:
+        return [*([{"role": "system", "content": self.system}] if self.system else []), *self.turns[name]]
+
+    def _tell(self, new: Fields) -> None:
+        """Show what is new of an answer: what the model thinks on lines of its own."""
+        if new.reasoning:
+            self.show(f"{DIM}{_shown(new.reasoning)}{PLAIN}")
+        if new.content and (self._thinks or new.reasoning):
+            self.show("\n")
+        self._thinks = not new.content and (self._thinks or bool(new.reasoning))
+        self.show(_shown(new.content))
+
+    def _save(self, verdict: str = "", name: str = "", *more: str) -> None:
+        names = list(self.turns)
+        if verdict not in ("good", "bad", "better") or more:
+            raise InputError("/save takes good, bad, or better, and with several models a name.")
+        if verdict == "better" and len(names) != 2:
+            raise InputError("/save better compares two models; start with two: temper chat merged base.")
+        name = name or (names[0] if len(names) == 1 else "")
+        if name not in names:
+            raise InputError(f"/save {verdict} which? Give one of {', '.join(names)}.")
+        *before, last = self._messages(name) or [{}]
+        if last.get("role") != "assistant":
+            raise InputError(f"there is no answer of {name} to save yet.")
+        marked = {"verdict": verdict, "messages": before, **_answer_of(name, last), "sampling": self._sampling}
+        if verdict == "better":
+            other = next(one for one in names if one != name)
+            if self.turns[other][:-1] != self.turns[name][:-1]:
+                raise InputError("the two models were not asked the same dialogue; /reset, and ask both anew.")
+            marked["rejected"] = _answer_of(other, self.turns[other][-1])
+        self.show(f"Saved: {', '.join(self.service.collector.save(marked))}\n")
+
+    @property
+    def _sampling(self) -> dict[str, float]:
+        return {"temperature": self.temperature}
+
+
+def _answer_of(name: str, turn: Turn) -> dict[str, Any]:
+    return {"model": name, "answer": turn["content"], "reasoning": turn.get("reasoning_content", "")}
+
+
+def _shown(text: str) -> str:
+    """A text of a model without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "?" for sign in text)

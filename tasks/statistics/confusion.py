@@ -1,0 +1,68 @@
+"""How well each class is told from the others.
+
+>>> describe_confusion(confusion(["a", "b", "b"], ["a", "a", "b"]))
+['a and b are confused most: 1 of their 3 rows.']
+"""
+
+from collections import Counter
+from typing import Any
+
+SHOWN = 10
+"""Classes that a sentence names."""
+
+
+def confusion(truth: list[str], answers: list[str | None]) -> dict[str, Any]:
+    """What is known of each class that is a reference or an answer: `classes`; `no_class`, answers that are none; `n`.
+
+    A class has `support` (rows), `precision`, `recall`, `f1` (0 where nothing was so, as in scikit-learn), `answers`,
+    its row of the confusion matrix without zeros, and `no_class`.
+    """
+    named = {*truth, *(answer for answer in answers if answer is not None)}
+    by_class: dict[str, Counter[str | None]] = {name: Counter() for name in sorted(named)}
+    for name, answer in zip(truth, answers, strict=True):
+        by_class[name][answer] += 1
+    answered = Counter(answers)
+    classes = {}
+    for name, counts in by_class.items():
+        right, support = counts[name], counts.total()
+        classes[name] = {
+            "support": support,
+            "precision": round(right / answered[name], 4) if answered[name] else 0.0,
+            "recall": round(right / support, 4) if support else 0.0,
+            "f1": round(2 * right / (support + answered[name]), 4),
+            "no_class": counts[None],
+            "answers": {str(answer): counts[answer] for answer in sorted(counts.keys() - {None}, key=str)},
+        }
+    return {"n": len(truth), "no_class": answered[None], "classes": classes}
+
+
+def describe_confusion(facts: dict[str, Any]) -> list[str]:
+    """What a mean hides: classes that are never right, the two that are confused most, answers that are no class."""
+    classes, sentences = facts["classes"], []
+    asked = {name: one for name, one in classes.items() if one["support"]}
+    if never := [name for name, one in asked.items() if not one["f1"]]:
+        verb = "is" if len(never) == 1 else "are"
+        sentences.append(f"{len(never)} of {len(asked)} classes {verb} at 0.00: {_listed(never)}.")
+    confused: Counter[tuple[str, str]] = Counter()
+    for name, one in classes.items():
+        for answer, count in one["answers"].items():
+            if answer != name:
+                confused[min(name, answer), max(name, answer)] += count
+    if confused:
+        (first, second), count = min(confused.items(), key=lambda item: (-item[1], item[0]))
+        rows = classes[first]["support"] + classes[second]["support"]
+        sentences.append(f"{first} and {second} are confused most: {count} of their {rows} rows.")
+    if facts["no_class"]:
+        worst = max(asked, key=lambda name: (asked[name]["no_class"], name))
+        most = asked[worst]["no_class"]
+        where = f", {most} of them in rows of {worst}" if most > 1 else ""
+        verb = "is" if facts["no_class"] == 1 else "are"
+        sentences.append(f"{facts['no_class']} of {facts['n']} answers {verb} no class at all{where}.")
+    return sentences
+
+
+def _listed(names: list[str]) -> str:
+    """Names in a sentence, not all of many."""
+    if len(names) > SHOWN:
+        return f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

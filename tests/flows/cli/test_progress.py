@@ -1,0 +1,46 @@
+"""Without a terminal a running stage has a line for each tenth of its work, and one a minute where that is slow."""
+
+import io
+
+from rich.console import Console
+
+from flows.cli.progress import Terminal
+
+
+def spoken(seconds_a_step: float, steps: int) -> list[str]:
+    """What is written of a training of that many steps, a report each."""
+    now = 0.0
+    console = Console(file=io.StringIO(), width=100)
+    with Terminal(console, lambda: now) as terminal:
+        terminal.started("train")
+        for step in range(1, steps + 1):
+            now = seconds_a_step * step
+            left = seconds_a_step * (steps - step) if step > 1 else None
+            figures = {"loss": 4.0 - step / steps, "grad_norm": 1.0}
+            progress = {"what": "train", "done": step, "total": steps, "unit": "steps", "left": left}
+            terminal.progressed("train", {**progress, "figures": figures})
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+
+
+def test_a_long_training_says_each_minute_where_it_is() -> None:
+    lines = spoken(seconds_a_step=7.0, steps=1000)  # 1 h 57 min: a tenth is 700 s
+    assert lines[0] == "train     runs"
+    assert lines[1] == "train     9/1,000 steps, 1 h 56 min left  loss 3.991  grad norm 1"  # at 63 s
+    assert lines[2].startswith("train     18/1,000 steps")
+    assert 110 <= len(lines) <= 7000 / 60 + 11  # one a minute, and one more for a tenth that lies within
+
+
+def test_a_short_one_says_each_tenth_alone() -> None:
+    lines = spoken(seconds_a_step=0.5, steps=100)
+    assert [line.split()[1] for line in lines[1:]] == [f"{tenth}0/100" for tenth in range(1, 11)]
+
+
+def test_what_begins_late_has_its_minute_too() -> None:
+    """The clock tells seconds since another moment."""
+    console = Console(file=io.StringIO(), width=100)
+    with Terminal(console, lambda: 1e6) as terminal:
+        terminal.started("train")
+        terminal.progressed("train", {"what": "train", "done": 1, "total": 100, "unit": "steps", "figures": {}})
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == ["train     runs"]

@@ -1,0 +1,126 @@
+"""Runs that git keeps, read all at once: the same as one by one, with the seconds that stages took."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows.bridge import parse, scan
+from flows.compare.runs import flat, runs
+from flows.history.committed import file_at, files_at
+from flows.results import durations
+from tasks.core.errors import MachineError
+
+LOCK = """schema: '2.0'
+stages:
+  train:
+    cmd: python -m tasks train
+    deps:
+    - path: data/base
+      hash: md5
+      md5: d41d8cd98f00b204e9800998ecf8427e.dir
+      size: 3
+      nfiles: 1
+    params:
+      params.yaml:
+        train:
+          outs: 'no output'
+    outs:
+    - path: data/fitted
+      hash: md5
+      md5: {md5}.dir
+      size: 3
+      nfiles: 2
+    - path: data/loss.csv
+      hash: md5
+      md5: 0cc175b9c0f1b6a831c399e269772661
+      size: 1
+  quantize@nf4:
+    cmd: x
+    outs:
+    - path: data/quantized/nf4
+      md5: 92eb5ffee6ae2fec3ad71c777531578f.dir
+"""
+
+
+def git(*arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def commit(rate: float, md5: str, message: str = "a run") -> str:
+    Path("params.yaml").write_text(f"machine: {{price: 3600}}\ntrain: {{learning_rate: {rate}}}\n")
+    Path("dvc.lock").write_text(LOCK.replace("{md5}", md5) + f"# {rate}\n")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", message)
+    return git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    git("init", "--quiet")
+    return tmp_path
+
+
+def test_a_lock_file_is_scanned_as_it_is_parsed() -> None:
+    text = LOCK.replace("{md5}", "f" * 32)
+    assert scan(text) == {
+        stage: {path: out.md5 for path, out in record.outs.items()} for stage, record in parse(text).items()
+    }
+    assert scan("") == scan("stages: [1]\n") == scan("stages:\n  a: 3\n") == {}
+
+
+def test_files_are_read_together_as_one_by_one(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    revision = commit(0.1, "a" * 32)
+    Path("large").write_text("x" * 200)
+    Path("binary").write_bytes(b"\xff")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "more")
+    later, paths = git("rev-parse", "HEAD"), ["params.yaml", "none", "large", "binary"]
+    monkeypatch.setattr("flows.history.committed.LARGEST", 150)
+    first, second = files_at([revision, later], paths)
+    assert first == [file_at(revision, "params.yaml").rstrip("\n") + "\n", "", "", ""]
+    for text, path in zip(second[2:], paths[2:], strict=True):
+        with pytest.raises(MachineError) as alone:
+            file_at(later, path)
+        assert str(text) == str(alone.value)
+    assert list(files_at([], paths)) == []
+
+
+def test_seconds_come_from_messages_and_from_this_machine_and_go_with_what_was_made(project: Path) -> None:
+    commit(0.1, "a" * 32, 'first\n\nTook: {"train": 30.5,\n  "merge": "x"}')
+    commit(0.2, "a" * 32, "the same model")
+    commit(0.3, "b" * 32, "another\n\nTook: [1]")
+    commit(0.4, "c" * 32, "here")
+    kept = Path(".dvc/tmp/durations.jsonl")
+    kept.parent.mkdir(parents=True)
+    outs = {"data/loss.csv": "0cc175b9c0f1b6a831c399e269772661", "data/fitted": f"{'c' * 32}.dir"}
+    line = json.dumps({"stage": "train", "outs": outs, "seconds": 7})
+    kept.write_text(f"{line}\n{line[:20]}")
+    by_name = {run.name: run for run in runs()}
+    assert {name: run.training for name, run in by_name.items()} == {
+        "first": 30.5, "the same model": 30.5, "another": None, "here": 7.0,
+    }  # fmt: skip
+    assert by_name["here"].cost == 7.0 and by_name["another"].cost is None
+    assert by_name["here"].changed == ["train.learning_rate 0.3 -> 0.4"]
+    assert (by_name["here"].who, by_name["here"].settings["train.learning_rate"]) == ("a", 0.4)
+
+
+def test_what_ran_is_kept(project: Path) -> None:
+    from flows.bridge import Outcome
+
+    outcomes = {
+        how: Outcome(how, how, [], {"out": "1" * 32}, seconds)  # type: ignore[arg-type]
+        for how, seconds in (("ran", 3.21), ("unchanged", 0.1))
+    }
+    Path(".dvc/tmp").mkdir(parents=True)
+    durations.keep(project, outcomes)
+    assert durations.kept() == {("ran", (("out", "1" * 32),)): 3.2}
+    assert durations.trailer(outcomes) == 'Took: {"ran": 3.2}'
+    assert durations.in_trailer('{"ran": 3.2, "x": NaN}') == {"ran": 3.2}
+
+
+def test_settings_are_flat_and_lists_stay() -> None:
+    assert flat({"a": {"b": {"c": 1}, "d": [1], "e": {}}, 1: 2}) == {"a.b.c": 1, "a.d": [1], "a.e": {}, "1": 2}

@@ -1,0 +1,35 @@
+"""Runs in a terminal: 80 columns whatever their names hold, and nothing that a terminal would obey."""
+
+from rich.cells import cell_len
+
+from flows.compare.production import Promotion
+from flows.compare.terminal import SHOWN, history_lines, run_lines
+from tests.flows.compare import made
+
+
+def test_a_run_is_two_lines_of_80_columns() -> None:
+    runs = [made.run(1, right=2, name="\x1b[31m名前" * 20), made.run(2, right=9), made.run(3, right=5)]
+    runs[1].changed = ["train.learning_rate 0.1 -> 0.2", "x" * 200]
+    runs[2].decision, runs[2].changed = {}, []
+    lines = list(run_lines(runs))
+    assert len(lines) == 6 and all(cell_len(line) <= 80 and "\x1b" not in line for line in lines)
+    assert lines[0].split() == ["run", "commit", "exact", "match", "gain", "decision"]
+    assert lines[1].endswith("not promoted: gai…") and "0.200 (0.100-0.300)" in lines[1]
+    assert lines[3].startswith("run-2") and lines[3].endswith("promoted") and "+0.8" in lines[3]
+    assert lines[4].startswith("  train.learning_rate 0.1 -> 0.2; xxx") and lines[4].endswith("…")
+    assert lines[5].split() == ["run-3", "00000000", "-", "-", "none"]
+    assert list(run_lines(runs * SHOWN))[-1] == f"{2 * SHOWN} older runs are on the page alone."
+
+
+def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
+    now = Promotion(
+        "production", 2, "b" * 40, "v2", False, "ann", "2026-02-03T04:05:06Z", "0.7", "x " * 60, "a" * 40, True
+    )
+    lines = list(history_lines([now], {"b" * 40: "new", "a" * 40: "old"}))
+    assert lines[:4] == [
+        "2026-02-03 04:05 production v2 (now)",
+        "  new bbbbbbbbbb, by ann",
+        "  in the place of old aaaaaaaaaa",
+        "  0.7",
+    ]
+    assert all(len(line) <= 80 for line in lines) and " ".join(lines[4:]).count("x") == 60

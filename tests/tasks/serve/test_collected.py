@@ -1,0 +1,129 @@
+"""Answers that a person marked become rows that the stage clean reads, and say where they come from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.clean import stage as clean
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.serve.collected import Collector
+from tasks.serve.models import Model
+from tasks.serve.terminal import Dialogue
+from tests.tasks import tiny
+from tests.tasks.serve.serving import Scripted, service
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    base = tmp_path / "data/base/model"
+    base.mkdir(parents=True)
+    (base / "model.safetensors").write_bytes(b"weights")
+    return Paths(tmp_path)
+
+
+def collector(paths: Paths, system: str = "") -> Collector:
+    models = [Model(name, (paths.base / "model", paths.tokenizer)) for name in ("merged", "base")]
+    return Collector(paths, models, system)
+
+
+def lines(paths: Paths, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (paths.collected / name).read_text().splitlines()]
+
+
+ASKED = [{"role": "user", "content": "list images"}, {"role": "assistant", "content": "ls"},
+         {"role": "user", "content": "with docker"}]  # fmt: skip
+MARKED = {"model": "merged", "messages": ASKED, "answer": "docker images", "sampling": {"temperature": 0}}
+
+
+def test_rows_and_their_provenance(paths: Paths) -> None:
+    kept = collector(paths, "Be brief.")
+    assert [Path(name).name for name in kept.save({"verdict": "good", **MARKED})] == ["kto.jsonl", "sft.jsonl"]
+    kept.save({"verdict": "bad", **MARKED, "model": "base", "answer": "docker rm", "reasoning": "rm?"})
+    kept.save({"verdict": "better", **MARKED, "rejected": {"model": "base", "answer": "docker rm"}})
+    (row,) = lines(paths, "sft.jsonl")
+    system = {"role": "system", "content": "Be brief."}
+    assert row["messages"] == [system, ASKED[0], {**ASKED[1], "weight": 0}, ASKED[2],
+                               {"role": "assistant", "content": "docker images"}]  # fmt: skip
+    origin = row["provenance"]
+    assert (origin["candidate"], origin["system"], origin["sampling"]) == ("merged", "Be brief.", {"temperature": 0})
+    assert len(origin["sha256"]) == 64
+    assert origin["marked_by"]
+    assert origin["time"].endswith("+00:00")
+    good, bad = lines(paths, "kto.jsonl")
+    assert (good["label"], bad["label"]) == (True, False)
+    assert bad["completion"] == [{"role": "assistant", "content": "docker rm", "reasoning_content": "rm?"}]
+    (pair,) = lines(paths, "pairs.jsonl")
+    assert (pair["chosen"][0]["content"], pair["rejected"][0]["content"]) == ("docker images", "docker rm")
+    assert pair["provenance"]["rejected_candidate"] == "base"
+    assert kept.rows == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("sft.jsonl", "messages"), ("kto.jsonl", "kto"), ("pairs.jsonl", "preference")]
+)
+def test_clean_reads_them(paths: Paths, name: str, shape: str) -> None:
+    kept = collector(paths)
+    for number in range(12):
+        asked = [{"role": "user", "content": f"show the logs of container number {number}"}]
+        marked = {"model": "merged", "messages": asked, "answer": f"docker logs {number}"}
+        kept.save({"verdict": "good", **marked})
+        kept.save({"verdict": "better", **marked, "rejected": {"model": "base", "answer": f"docker rm {number}"}})
+    settings = {"input": str(paths.collected / name), "validation_share": 0.0, "test_share": 0.4, "max_loss": 0.0,
+                "near_duplicate": None, "passage": None}  # fmt: skip
+    clean.run(clean.Settings.model_validate(settings), paths)
+    rows = [row for split in ("train", "test") for row in pq.read_table(paths.rows(split)).to_pylist()]
+    ledger = tiny.read(paths.ledger)
+    assert len(rows) == 12
+    assert not any(ledger["left"].values())
+    assert list(ledger["columns"]) == [shape]
+    assert "docker logs 3" in json.dumps(rows)
+
+
+def test_what_is_no_answer_is_not_kept(paths: Paths) -> None:
+    kept = collector(paths)
+    for change, told in (
+        ({"answer": " "}, "the answer is empty"), ({"model": "gpt"}, "is named 'gpt' here; there are merged, base"),
+        ({"messages": []}, "no dialogue"), ({"messages": ASKED[:2]}, "no dialogue"), ({"verdict": "so-so"}, "verdict"),
+        ({"messages": [{"role": "user"}]}, "no dialogue"), ({"verdict": "better"}, "needs `rejected`"),
+        ({"verdict": "better", "rejected": {"model": "base", "answer": "docker images"}}, "both answers are the same"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=told):
+            kept.save({"verdict": "good", **MARKED, **change})
+    assert not paths.collected.exists()
+
+
+def test_the_terminal(paths: Paths) -> None:
+    engines = {"merged": Scripted("docker", " ps"), "base": Scripted("<think>", "hm", "</think>", "no\x1b[2J")}
+    shown: list[str] = []
+    dialogue = Dialogue(service(tiny.tokenizer(), paths, "Be brief.", **engines), 0.5, shown.append)
+
+    def told(*typed: str) -> str:
+        shown.clear()
+        assert all(dialogue.take(line) for line in typed)
+        return "".join(shown)
+
+    assert told("what runs?") == "merged> docker ps\nbase> hm\nno?[2J\n"
+    assert engines["merged"].asked[0].temperature == 0.5
+    assert told("/save good") == "/save good which? Give one of merged, base.\n"
+    assert "sft.jsonl" in told("/save good merged")
+    assert "pairs.jsonl" in told("/save better merged")
+    (pair,) = lines(paths, "pairs.jsonl")
+    assert pair["rejected"][0]["reasoning_content"] == "hm"
+    assert pair["prompt"][0] == {"role": "system", "content": "Be brief."}
+    told("and now?")
+    assert told("/save better base") == "the two models were not asked the same dialogue; /reset, and ask both anew.\n"
+    assert "no such command" in told("/sav")
+    assert told("/system") == "Be brief.\n"
+    assert told("/system Be long.", "/save bad base") == "A new dialogue.\nthere is no answer of base to save yet.\n"
+    told("again?")
+    made = tiny.tokenizer()
+    assert made.decode(engines["base"].asked[-1].ids).startswith(
+        "<|im_start|>system\nBe long.<|im_end|>\n<|im_start|>user\nagain?"
+    )
+    assert "Ctrl-D" in told("/help")
+    assert told("", "  ") == ""
+    assert dialogue.take("/quit") is False
