@@ -355,7 +355,7 @@ def test_what_train_made_stands_beside_what_align_made_of_it(project: Paths) -> 
     for text in (" ".join(page(project).split()), project.card.read_text()):
         assert "Alignment took exact match from 37.5 % to 87.5 %, which may be chance." in text
         assert "what align made against what train had made, +0.5 in exact_match" in text
-    assert "| adapter | trained | exact_match | 0.5 |" in project.card.read_text()
+    assert "| adapter | trained | exact_match | +0.5 |" in project.card.read_text()
     order = re.findall(r"<tr><td><code>(\w+)</code></td><td class=\"n strong\">", page(project))
     assert order[:6] == ["base", "base_system", "base_few_shot", "trained", "adapter", "merged"]
 
