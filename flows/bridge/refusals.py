@@ -123,7 +123,8 @@ def check_params(stages: Iterable[Stage], lacking: Any) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    text = " ".join(COLOUR.sub("", str(error)).split())
+    lines = dict.fromkeys(COLOUR.sub("", str(error)).splitlines())  # DVC names a process once for each file it holds
+    text = " ".join(" ".join(lines).split())
     return text if text.endswith(".") else f"{text}."
 
 

@@ -23,7 +23,9 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     chat = commands.add_parser("chat", help="talk to models in the terminal, or on a page")
     chat.add_argument("names", nargs="*", metavar="CANDIDATE", help="default: merged; each answers every question")
     chat.add_argument("--system", metavar="TEXT", help="system prompt to begin with")
-    chat.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default: 0, the likeliest answer")
+    chat.add_argument(
+        "--temperature", type=_temperature, default=0.0, metavar="T", help="default: 0, the likeliest answer"
+    )
     chat.add_argument("--page", action="store_true", help="on a page, as `temper serve` has it")
     chat.set_defaults(act=_chat)
 
@@ -58,6 +60,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("a whole number, at least 1")
     return int(text)
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 2:
+        raise argparse.ArgumentTypeError("a number from 0 to 2")
+    return value
 
 
 def _option(name: str, value: str | None) -> list[str]:

@@ -20,7 +20,7 @@ def own_settings(document: Mapping[str, Any], values: Mapping[str, Any], prefix:
         default, name = values.get(key), f"{prefix}{key}"
         if isinstance(value, Mapping) and value and isinstance(default, Mapping):
             own |= own_settings(value, default, f"{name}\0")
-        elif key not in values or value != default:
+        elif key not in values or not _says(value, default):
             own[name] = value
     return own
 
@@ -54,5 +54,18 @@ def _reset(document: Any, values: Mapping[str, Any]) -> None:
             del document[key]
         elif isinstance(default, Mapping) and isinstance(value, Mapping):
             _reset(value, default)
-        elif value != default:
+        elif not _says(value, default):
             document[key] = default
+
+
+def _says(value: Any, default: Any) -> bool:
+    """Whether a value is the default. An item of a list may leave out what it does not say, all but its kind."""
+    if isinstance(value, list) and isinstance(default, list):
+        return len(value) == len(default) and all(map(_item_says, value, default))
+    return bool(value == default)
+
+
+def _item_says(item: Any, default: Any) -> bool:
+    if isinstance(item, Mapping) and isinstance(default, Mapping) and "kind" in item:
+        return all(key in default and value == default[key] for key, value in item.items())
+    return bool(item == default)

@@ -25,7 +25,7 @@ def inside(folder: Path, name: str, key: str) -> Path:
         or "\0" in name
         or any(form.is_absolute() or form.anchor or ".." in form.parts for form in forms)
     ):
-        raise SettingsError(f"{key} = {name!r}: expected a name inside {folder}; put what it names there.")
+        raise SettingsError(f"{key} = {name!r}: expected a name inside {_shown(folder)}; put what it names there.")
     path = folder / name
     try:
         whole, room = path.resolve(), folder.resolve()
@@ -34,3 +34,7 @@ def inside(folder: Path, name: str, key: str) -> Path:
     if whole == room or not whole.is_relative_to(room):
         raise SettingsError(f"{key} = {name!r}: {path} is a link to {whole}, outside {folder}; put a copy there.")
     return path
+
+
+def _shown(folder: Path) -> str:
+    return "this folder" if folder == Path() else str(folder)

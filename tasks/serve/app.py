@@ -109,7 +109,7 @@ def build(service: Service) -> FastAPI:
 async def _body(request: Request) -> dict[str, Any]:
     try:
         body = await request.json()
-    except ValueError:
+    except (ValueError, RecursionError):  # RecursionError: brackets in brackets, thousands deep
         raise RequestError("the body is no JSON") from None
     if not isinstance(body, dict):
         raise RequestError("the body is no JSON object")

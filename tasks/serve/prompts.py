@@ -5,6 +5,7 @@ for JSON and got prose, would not know.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,12 @@ PASSED_OVER = {"user", "metadata", "store", "service_tier", "parallel_tool_calls
 """Keys that decide nothing about the answer of one model on one machine."""
 
 ROLES = {"system", "user", "assistant", "tool"}
+
+MOST_SEED = 2**63 - 1
+"""The largest seed, as OpenAI has it."""
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a pair, as JSON can escape it: no text, and no tokenizer takes it."""
 
 
 class RequestError(Exception):
@@ -71,6 +78,8 @@ class Prompter:
             text = self.renderer.render(self._messages(body), tools or None, generation_prompt=True)
         except Unrenderable as error:
             raise RequestError(str(error), param="messages") from None
+        if SURROGATE.search(text):
+            raise RequestError("the messages have half a surrogate pair, which is no character", param="messages")
         token_ids = ids(self._tokenizer, text)
         room = self._context - len(token_ids)
         if room < 1:
@@ -79,13 +88,15 @@ class Prompter:
                 param="messages",
                 code="context_length_exceeded",
             )
+        if not isinstance(body.get("stream_options") or {}, dict):
+            raise RequestError("stream_options is no object", param="stream_options")
         limit = _whole(body, "max_completion_tokens", 1) or _whole(body, "max_tokens", 1) or room
         ask = Ask(
             token_ids,
             min(limit, room),
             _number(body, "temperature", 0.0, most=2.0),
             _number(body, "top_p", 1.0, most=1.0) or 1.0,
-            _whole(body, "seed", 0),
+            _whole(body, "seed", 0, MOST_SEED),
         )
         return Prompt(ask, tools, _stops(body), self.reader.opened_by(text))
 
@@ -119,8 +130,8 @@ def _message(message: Any, number: int) -> Message:
     where = f"messages[{number}]"
     if not isinstance(message, dict):
         raise RequestError(f"{where} is no message", param="messages")
-    role = {"developer": "system"}.get(str(message.get("role")), message.get("role"))
-    if role not in ROLES:
+    role = "system" if message.get("role") == "developer" else message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
         raise RequestError(f"{where} has the role {role!r}; known: {', '.join(sorted(ROLES))}", param="messages")
     content = message.get("content")
     if isinstance(content, list):
@@ -145,8 +156,10 @@ def _number(body: dict[str, Any], key: str, default: float, most: float) -> floa
     return float(value)
 
 
-def _whole(body: dict[str, Any], key: str, least: int) -> int | None:
+def _whole(body: dict[str, Any], key: str, least: int, most: int | None = None) -> int | None:
     value = body.get(key)
+    if most is not None and type(value) is int and value > most:
+        raise RequestError(f"{key} = {value}: a whole number up to {most} is wanted", param=key)
     if value is not None and (type(value) is not int or value < least):
         raise RequestError(f"{key} = {value!r}: a whole number from {least} up is wanted", param=key)
     return value

@@ -27,7 +27,11 @@ def served_model(url: str, candidate: str, name: str | None, key_variable: str |
     if name is None and len(names) == 1:
         return names[0], own
     if name is None:
-        there = f"it serves {', '.join(names[:20])}" if names else "it does not say what it serves"
+        there = (
+            f"it serves {', '.join(names[:20])}"
+            if names
+            else "it does not say what it serves (does the address end in /v1?)"
+        )
         raise InputError(f"{url}: which model is {candidate}? {there}; name it with --model.")
     return name, own
 
@@ -37,7 +41,7 @@ def teacher(url: str, name: str, key_variable: str | None) -> Teacher:
     try:
         return Teacher(kind="openai", base_url=url, model=name, key_variable=key_variable)
     except ValidationError as error:
-        raise SettingsError(f"--check {url}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
+        raise SettingsError(f"{url}: {error.errors()[0]['msg'].removeprefix('Value error, ')}.") from None
 
 
 def _models(url: str, key_variable: str | None) -> list[dict[str, Any]]:
@@ -47,7 +51,7 @@ def _models(url: str, key_variable: str | None) -> list[dict[str, Any]]:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         reply = httpx.get(f"{url}/models", headers=headers, timeout=30)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise MachineError(f"{url} cannot be reached: {error or type(error).__name__}.") from None
     if reply.status_code in (401, 403):
         which = f"the key in {key_variable}" if key_variable else "a request without a key (--key-variable)"

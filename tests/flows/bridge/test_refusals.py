@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.bridge import missing, survey
+from flows.bridge.refusals import one_line
 from flows.cli.main import main
 from flows.plan import preflight
 from tasks.core.errors import SettingsError
@@ -202,3 +203,10 @@ def test_commands_say_it_in_one_sentence(toy: Toy, command: str, capsys: pytest.
     assert "unknown key 'stages.base.depps'; did you mean 'deps'?" in output
     assert output.count("depps") == 1
     assert "Traceback" not in output
+
+
+def test_a_process_that_holds_many_files_is_named_once() -> None:
+    error = ValueError(
+        "'a' is busy, it is being blocked by:\n  (PID 7): temper run\n  (PID 7): temper run\n\nTry again"
+    )
+    assert one_line(error) == "'a' is busy, it is being blocked by: (PID 7): temper run Try again."

@@ -52,6 +52,14 @@ def test_reset_puts_keys_back_and_keeps_comments(params: Path) -> None:
     assert "# peak" in params.read_text()
 
 
+def test_a_metric_that_leaves_out_what_it_does_not_set_is_the_default_all_the_same(params: Path) -> None:
+    change(["evaluate.metrics=[{kind: exact_match}]"], path=params)
+    assert not any("metrics" in line for line in reset_file((), params))
+    assert YAML(typ="safe").load(params.read_text())["evaluate"]["metrics"] == [{"kind": "exact_match"}]
+    change(["evaluate.metrics=[{kind: exact_match, of: reasoning}]"], path=params)
+    assert any("evaluate.metrics" in line for line in reset_file((), params))
+
+
 def test_undo_goes_back_and_forth(params: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = params.read_bytes()
     assert main(["config", "undo"]) == 1

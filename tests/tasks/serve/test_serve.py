@@ -111,6 +111,21 @@ def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
         asked(client, "gpt", "stop web")
 
 
+def test_a_body_that_no_client_sends_is_refused_in_a_sentence(server: Server) -> None:
+    def refused(body: bytes) -> str:
+        reply = httpx.post(f"{server.url}/chat/completions", content=body, headers={"Content-Type": "application/json"})
+        assert reply.status_code == 400
+        return str(reply.json()["error"]["message"])
+
+    head = b'{"model": "merged", "messages": [{"role": "user", "content": "stop web"}], '
+    assert refused(b'{"model": ') == "the body is no JSON"
+    assert refused(b"[" * 100_000 + b"]" * 100_000) == "the body is no JSON"
+    assert refused(b'{"model": "merged", "messages": [{"role": [], "content": "x"}]}').startswith("messages[0] has the")
+    assert "surrogate" in refused(b'{"model": "merged", "messages": [{"role": "user", "content": "\\ud800"}]}')
+    assert "a whole number up to" in refused(head + b'"seed": 10000000000000000000}')
+    assert refused(head + b'"stream": true, "stream_options": "x"}') == "stream_options is no object"
+
+
 def test_other_pages_get_nothing_and_write_nothing(server: Server, paths: Paths) -> None:
     root = server.url.removesuffix("/v1")
     body = {"model": "merged", "messages": [{"role": "user", "content": "stop web"}], "max_tokens": 2}
@@ -169,6 +184,10 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
             check(url, "merged", None, None, 8, paths)
     with pytest.raises(MachineError, match="cannot be reached"):
         check("http://127.0.0.1:9/v1", "merged", None, None, 8, paths)
+    with pytest.raises(MachineError, match="cannot be reached: Invalid port"):
+        check("http://[::1", "merged", None, None, 8, paths)
+    with pytest.raises(InputError, match="does the address end in /v1"):
+        check(server.url.removesuffix("/v1"), "merged", None, None, 8, paths)
 
 
 def test_a_wrong_template_and_a_missing_stop_are_found(
