@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.bridge import missing, survey
+from flows.bridge import check_tracked_params, survey
 from flows.bridge.refusals import one_line
 from flows.cli.main import main
 from flows.plan import preflight
@@ -191,7 +191,7 @@ def test_a_dvc_lock_that_cannot_be_read_is_made_anew(content: str, why: str) -> 
 def test_check_asks_the_same() -> None:
     Path("dvc.yaml").write_text(PIPELINE.replace("params: [a.b]", "params: [a.zz]"))
     with pytest.raises(SettingsError, match=r"dvc\.yaml:2: the stage one depends on a\.zz, which params\.yaml"):
-        missing()
+        check_tracked_params()
 
 
 @pytest.mark.parametrize("command", ["run", "plan", "check"])
