@@ -126,7 +126,8 @@ class PPO(OwnLoss, Grouped, RLOOTrainer):  # type: ignore[misc]
         scores = self._scores(items, prompts, texts, answer_rows)
         with torch.no_grad():
             old, _, old_values = self._in_parts(self.model, ids, both, answer_ids.shape[1], values=True)
-            divergences = (old - self._reference(ids, both, answer_ids.shape[1])) * mask
+            reference = self._reference(ids, both, answer_ids.shape[1]) if self.args.beta else old
+            divergences = (old - reference) * mask
             rewards = token_rewards(scores, divergences, mask, self.coefficient)
             advantages = generalized_advantages(rewards, old_values, mask, self.args.gamma, self.args.lam)
             returns = (advantages + old_values) * mask
@@ -182,9 +183,7 @@ class PPO(OwnLoss, Grouped, RLOOTrainer):  # type: ignore[misc]
         return scores.clamp(*self.args.reward_clip_range) if self.args.reward_clip_range else scores
 
     def _reference(self, ids: Any, mask: Any, answer: int) -> Any:
-        """Log probabilities (B, C) under the model as it was before training; the policy's own where beta is 0."""
-        if not self.args.beta:
-            return self._in_parts(self.model, ids, mask, answer)[0]
+        """Log probabilities (B, C) under the model as it was before training, which trl loads where beta is not 0."""
         if self.ref_model is not None:
             return self._in_parts(self.ref_model, ids, mask, answer)[0]
         adapters = self.accelerator.unwrap_model(self.model)

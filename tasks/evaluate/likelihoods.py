@@ -13,7 +13,7 @@ from tasks.evaluate.classes import Classes
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.questions import Question, continuation_ids, extras, ids_after, turn_text
 from tasks.evaluate.settings import Metric
-from tasks.evaluate.texts import is_text, windows
+from tasks.evaluate.texts import Windows, is_text
 
 Row = dict[str, Any]
 Scored = dict[str, Any]
@@ -31,9 +31,11 @@ def references(
     renderer = Renderer(engine.tokenizer)
     pairs: list[tuple[list[int], list[int]]] = []
     origins: list[tuple[int, str]] = []
+    windows: Windows | None = None
     for index, (row, question) in enumerate(zip(held_out, questions, strict=True)):
         if is_text(row):
-            parts = windows(row, engine.tokenizer, engine.context)
+            windows = windows or Windows(engine.tokenizer, engine.context)
+            parts = windows.of(row["text"])
             pairs += parts
             origins += [(index, row["text"])] * len(parts)
         elif question:

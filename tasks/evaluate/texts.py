@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.evaluate.questions import Question
 from tasks.template.encode import Encoder
-from tasks.template.sequence import text_sequences
+from tasks.template.sequence import begin_id, text_sequences
 
 Row = dict[str, Any]
 Ids = list[int]
@@ -25,12 +25,20 @@ def as_question(row: Row) -> Question:
     return Question(row["id"], "", row["text"], (), 0)
 
 
-def windows(row: Row, tokenizer: Any, context: int) -> list[tuple[Ids, Ids]]:
-    """The text's tokens in windows of at most `context`: what each begins with, which is known, and what follows it.
+class Windows:
+    """Cuts texts as `tokenizer` does, into windows of at most `context` tokens."""
 
-    A window begins with the last token of the one before it, as lm-eval's rolling windows do with one token of context.
-    """
-    begins = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id] != [tokenizer.eos_token_id]
-    (sequence,) = text_sequences(Encoder(tokenizer), [row["text"]], tokenizer.bos_token_id if begins else None)
-    ids = sequence.ids
-    return [(ids[at : at + 1], ids[at + 1 : at + context]) for at in range(0, len(ids) - 1, context - 1)]
+    def __init__(self, tokenizer: Any, context: int) -> None:
+        self._encoder, self._begin, self._context = Encoder(tokenizer), begin_id(tokenizer), context
+
+    def of(self, text: str) -> list[tuple[Ids, Ids]]:
+        """The tokens of each window: what it begins with, which is known, and what follows it.
+
+        A window begins with the last token of the one before it, as lm-eval's rolling windows do with one token of
+        context.
+        """
+        (sequence,) = text_sequences(self._encoder, [text], self._begin)
+        ids = sequence.ids
+        return [
+            (ids[at : at + 1], ids[at + 1 : at + self._context]) for at in range(0, len(ids) - 1, self._context - 1)
+        ]

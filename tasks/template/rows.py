@@ -45,8 +45,7 @@ class Templater:
         self.limit = limit
         self.vocabulary = vocabulary
         self._known_tools: dict[str, list[Any] | None] = {}
-        begins = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id] != [tokenizer.eos_token_id]
-        self._bos = tokenizer.bos_token_id if begins else None
+        self._bos = sequence.begin_id(tokenizer)
 
     def outcomes(self, rows: Batch) -> list[Outcome]:
         """What becomes of each row, in their order.

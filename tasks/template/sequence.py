@@ -96,6 +96,12 @@ def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[in
     ]
 
 
+def begin_id(tokenizer: Any) -> int | None:
+    """The token with which `tokenizer` begins texts; None where it begins them with none of its own."""
+    begins = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id] != [tokenizer.eos_token_id]
+    return tokenizer.bos_token_id if begins else None
+
+
 def text_sequences(encoder: Encoder, raw_texts: list[str], bos: int | None) -> list[Sequence]:
     """Raw texts: every token is trained, the end token behind them too. `bos`: id with which rows begin, if any."""
     begin = np.array([] if bos is None else [bos], np.int32)
