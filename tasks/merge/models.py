@@ -23,21 +23,19 @@ from tasks.models.private_peft import adding
 from tasks.models.shards import stored_tensors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CombinedSource(Source):
     """The weights of the trained model, each as it is after combining."""
 
-    combine: Combine | None = None
-    base: OffloadedModel | None = None
-    others: Mapping[str, OffloadedModel] = field(default_factory=dict)
+    combine: Combine
+    base: OffloadedModel
+    others: Mapping[str, OffloadedModel]
     """Models by the names of their folders."""
     drawing: Lock = field(default_factory=Lock)
     """Held while peft draws from torch's one generator."""
 
     def passed(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """See `Source`."""
-        if self.combine is None or self.base is None or not self.alters(name):
-            return value
         start = self.base.merged(name)
         models = {TRAINED: value, **{other: model.merged(name) for other, model in self.others.items()}}
         changes = [models[other] - start for other in self.combine.weights]
@@ -48,7 +46,6 @@ class CombinedSource(Source):
         return True
 
     def _added(self, name: str, changes: list[torch.Tensor]) -> torch.Tensor:
-        assert self.combine
         weights = torch.tensor(list(self.combine.weights.values()), dtype=torch.float32)
         add, options = _arithmetic(self.combine)
         seed = int.from_bytes(hashlib.sha256(f"{self.combine.seed} {name}".encode()).digest()[:7], "big")
