@@ -1,5 +1,6 @@
 """Copies of the toy project, fresh or finished."""
 
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -22,6 +23,26 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         # shells start what runs in the background deaf to Ctrl-C, and children would be so, too
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """What a test changes in the environment for Prefect's clients would fail others, far from it; so it fails itself."""
+    before = _for_prefect()
+    yield
+    after = _for_prefect()
+    for name in before.keys() | after.keys():
+        os.environ.pop(name, None)
+    os.environ.update(before)
+    assert after == before, "the test leaves another environment behind; run the command in a process of its own"
+
+
+def _for_prefect() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in {"HOME", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "XDG_STATE_HOME"}
+    }
 
 
 @pytest.fixture(scope="session")
