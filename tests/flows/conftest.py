@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
-    """What a test changes in the environment for Prefect's clients would fail others, far from it; so it fails itself."""
+    """What a test changes in the environment for Prefect's clients would fail others, far from it: it fails itself."""
     before = _for_prefect()
     yield
     after = _for_prefect()

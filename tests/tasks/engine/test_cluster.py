@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from tasks.evaluate import stage as evaluate
 from tasks.generate.recipes import documents
 from tasks.generate.settings import Settings
 from tasks.template import stage as template
+from tests.flows.project import until
 from tests.tasks import tiny
 from tests.tasks.engine.test_local import many_rows
 from tests.tasks.tiny import contents
@@ -39,16 +39,21 @@ def failing(number: int) -> int:
 
 
 class Kill:
-    """Work that kills its node in its midst, once, unless that is the node at which the test itself is."""
+    """Work that kills its node in its midst, once, unless that is the node at which the test itself is.
+
+    There it waits for that, or it would do all itself where the other node is slow to begin.
+    """
 
     def __init__(self, mark: Path, spared: str) -> None:
         self.mark, self.spared = mark, spared
 
     def __call__(self, number: int) -> int:
-        time.sleep(0.02)
-        if number >= 9 and ray.get_runtime_context().get_node_id() != self.spared and not self.mark.exists():
-            self.mark.touch()
-            os.kill(os.getppid(), signal.SIGKILL)  # the node's own process, whose workers end with it
+        if number >= 9 and not self.mark.exists():
+            if ray.get_runtime_context().get_node_id() == self.spared:
+                until(self.mark.exists)
+            else:
+                self.mark.touch()
+                os.kill(os.getppid(), signal.SIGKILL)  # the node's own process, whose workers end with it
         return number * number
 
 
