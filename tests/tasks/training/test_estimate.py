@@ -129,6 +129,7 @@ def test_what_training_took_is_set_beside_what_was_foretold(project: Paths, monk
 def test_too_little_is_told_before_anything_runs(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(ROOT / "params.yaml", project.root)
     monkeypatch.chdir(project.root)
+    change(["train.steps=450"])
     lines_shown, faults = whole.lines()
     assert not faults
     assert lines_shown[0].startswith("train: 450 steps of 32 rows, 720.0 epochs of 20 rows with ")
