@@ -1,4 +1,4 @@
-"""The commands of the README that make a reward model and then learn from it, on pairs; then what that took is told."""
+"""The commands of docs/tuning.md: a reward model, and what learns from it; then what that took is told."""
 
 import json
 import re
@@ -20,7 +20,7 @@ SMALL = (
 
 
 def test_a_reward_model_and_what_learns_from_it() -> None:
-    text = (HERE / "README.md").read_text()
+    text = (HERE / "docs/tuning.md").read_text()
     block = re.search(r"```bash\n(temper run --set align\.objective=reward\n.*?)```", text, re.DOTALL)
     assert block
     with checkout(full=False) as place:

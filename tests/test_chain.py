@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(1800)  # the fixture follows the whole README, 
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 """What a newcomer types one after the other. Blocks marked `bash` need rows, runs or servers that the default has not;
-what they say is run by tests/test_alignment.py, tests/tasks/audit/test_readme.py, tests/flows/cli/test_promote.py,
+what they say is run by tests/test_alignment.py, tests/tasks/audit/test_page.py, tests/flows/cli/test_promote.py,
 test_deployed.py, test_sweep.py and tests/tasks/serve."""
 
 ELSEWHERE = {

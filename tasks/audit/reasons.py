@@ -1,6 +1,6 @@
 """What else can be wrong with data than what `tasks.template.checks` knows: rows that are none, and columns unread.
 
-python -m tasks.audit.reasons        prints every check as the table in README.md
+python -m tasks.audit.reasons        prints every check as the table in docs/audit.md
 """
 
 import re
@@ -139,7 +139,7 @@ def slug_of_unread(unread: Unread) -> str:
 
 
 def table() -> str:
-    """Every check with what it means and where people met it, in Markdown, as README.md has it."""
+    """Every check with what it means and where people met it, in Markdown, as docs/audit.md has it."""
     lines = ["| check | severity | what it means | seen in |", "|---|---|---|---|"]
     for slug, check in ALL.items():
         severity = "warning, here an error" if slug in STRICT else check.severity

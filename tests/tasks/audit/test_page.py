@@ -1,4 +1,4 @@
-"""What README.md says of `temper audit` is what it does: the table of checks, and the example."""
+"""What docs/audit.md says of `temper audit` is what it does: the table of checks, and the example."""
 
 import re
 from pathlib import Path
@@ -9,11 +9,11 @@ from tasks.audit.__main__ import main
 from tasks.audit.reasons import table
 from tests.tasks import tiny
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/audit.md").read_text()
 
 
 def test_the_table_has_every_check() -> None:
-    assert table() in README, "put what `python -m tasks.audit.reasons` prints into README.md"
+    assert table() in PAGE, "put what `python -m tasks.audit.reasons` prints into docs/audit.md"
 
 
 def test_the_example_is_what_the_command_prints(
@@ -21,7 +21,7 @@ def test_the_example_is_what_the_command_prints(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     example = re.search(
-        r"cat > rows\.jsonl <<'END'\n(.*?)END\ntemper audit (.*?)\n```\n\n```\n(.*?)```", README, re.DOTALL
+        r"cat > rows\.jsonl <<'END'\n(.*?)END\ntemper audit (.*?)\n```\n\n```\n(.*?)```", PAGE, re.DOTALL
     )
     assert example
     rows, arguments, expected = example.groups()
