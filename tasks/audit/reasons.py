@@ -11,98 +11,104 @@ from tasks.template.checks import CHECKS, Check
 REASONS = {
     "unreadable": Check(
         "error",
-        "a record cannot be read: broken JSON, a wrong encoding, a ragged line",
+        "a record cannot be parsed: broken JSON, the wrong encoding, or a ragged line",
         "huggingface/datasets#6460; ml-explore/mlx-examples#458",
     ),
-    "unknown_shape": Check("error", "a record has none of the known shapes", "huggingface/trl#2385"),
-    "role_order": Check("error", "turns do not take turns, or the assistant speaks first", "unslothai/unsloth#334"),
-    "no_answer": Check("error", "a dialogue does not end with an answer", "hiyouga/LlamaFactory#9600"),
-    "empty_turn": Check("error", "a turn or text is empty", "huggingface/trl#2578"),
-    "bad_unicode": Check("error", "halves of surrogate pairs, which no text can hold", "huggingface/transformers#8886"),
-    "call_without_result": Check(
-        "error", "a tool is called and no result follows", "OpenHands/software-agent-sdk#2127"
+    "unknown_shape": Check("error", "a record matches none of the known data formats", "huggingface/trl#2385"),
+    "role_order": Check(
+        "error", "roles do not alternate, or the dialogue starts with the assistant", "unslothai/unsloth#334"
     ),
+    "no_answer": Check("error", "a dialogue does not end with an answer", "hiyouga/LlamaFactory#9600"),
+    "empty_turn": Check("error", "a message or text is empty", "huggingface/trl#2578"),
+    "bad_unicode": Check(
+        "error", "the text has unpaired surrogates, which are not valid Unicode", "huggingface/transformers#8886"
+    ),
+    "call_without_result": Check("error", "a tool call has no result", "OpenHands/software-agent-sdk#2127"),
     "result_without_call": Check(
         "error",
-        "a tool's result follows no call, names another one, or comes twice",
+        "a tool result answers no call, answers a different call, or comes twice",
         "itmisx/deepx-code#94; mistralai/mistral-common#322",
     ),
     "bad_tool_call": Check(
         "error",
-        "a call or a tool has no name, the arguments are no JSON object, or the tool is not among those of the row",
+        "a tool call has no name, its arguments are not a JSON object, or the row does not define the tool",
         "sgl-project/sglang#28035",
     ),
-    "no_rows": Check("error", "nothing is left to train on", "hiyouga/LlamaFactory#9600; hiyouga/LlamaFactory#9493"),
-    "objective": Check("error", "the row is not of the kind that the objective trains on", "huggingface/trl#3927"),
+    "no_rows": Check("error", "no rows are left to train on", "hiyouga/LlamaFactory#9600; hiyouga/LlamaFactory#9493"),
+    "objective": Check(
+        "error", "the row does not have the fields that the objective trains on", "huggingface/trl#3927"
+    ),
     "unread_column": Check(
         "error",
-        "a column that looks like an answer, or a switch of the loss, is not read: map it or ignore it",
+        "a column that looks like an answer or a loss mask is not used: map it, or ignore it explicitly",
         "huggingface/trl#2385; huggingface/trl#5761",
     ),
     "bad_switch": Check(
         "error",
-        "a turn's switch of the loss is neither on nor off, or two contradict each other",
+        "a message's loss mask is neither on nor off, or two of them contradict each other",
         "axolotl-ai-cloud/axolotl#1703",
     ),
     "modality": Check(
-        "error", "the row has a picture, a sound, a film or a file, which no text model reads", "own observation"
+        "error", "the row has an image, audio, a video or a file, which text models cannot read", "own observation"
     ),
     "several_texts": Check(
-        "error", "a list of texts stands where one is wanted; choose one of them", "own observation"
+        "error", "a field has a list of texts where one text is expected: choose one", "own observation"
     ),
     "unused_column": Check(
         "warning",
-        "a column that looks like a part of the prompt is not read in rows of this shape",
+        "a column that looks like part of the prompt is not used in rows of this format",
         "huggingface/trl#2385",
     ),
     "null_keys": Check(
         "warning",
-        "calls or tools have keys that are null: keys that Arrow added when it joined rows, or meant so",
+        "tool calls or definitions have null values: Arrow may have added them when it merged rows",
         "huggingface/datasets#7617",
     ),
     "mended_calls": Check(
         "warning",
-        "results were put in the order of their calls, or arguments were read that are no JSON as they came",
+        "tool results were reordered to match their calls, or arguments that were not valid JSON were repaired",
         "modelscope/ms-swift#10174; sgl-project/sglang#28035",
     ),
     "new_tokens": Check(
-        "warning", "the template writes control tokens that the tokenizer lacks", "huggingface/peft#334"
+        "warning", "the chat template writes special tokens that the tokenizer does not have", "huggingface/peft#334"
     ),
     "trailing_prompt": Check(
         "warning",
-        "the template ends a finished dialogue with a generation prompt too, so that rows end in the head of no answer",
+        "the chat template adds a generation prompt to finished dialogues: rows end with an empty answer",
         "unslothai/unsloth#1312",
     ),
     "mistral_regex": Check(
         "warning",
-        "the tokenizer is one of Mistral's that split words by a wrong regex: load it with fix_mistral_regex=True",
+        "this Mistral tokenizer splits words with a wrong regex: load it with fix_mistral_regex=True",
         "transformers' own warning",
     ),
     "no_template": Check("warning", "the tokenizer has no chat template", "huggingface/transformers#34172"),
     "no_pad": Check(
         "warning",
-        "the tokenizer has no pad token: collators that mask it mask the end token too",
+        "the tokenizer has no pad token: collators that pad with the end token also mask it in the loss",
         "huggingface/transformers#23530; huggingface/trl#976",
     ),
     "no_bos": Check(
         "warning",
-        "the template leaves out the token with which the tokenizer begins texts",
+        "the chat template leaves out the BOS token, which the tokenizer adds to plain text",
         "huggingface/transformers#27634",
     ),
     "end_token": Check(
         "warning",
-        "turns end in another token than the tokenizer's end token: generation_config must name it, or answers run on",
+        "turns do not end with the tokenizer's EOS token: name theirs in generation_config, or answers run on",
         "axolotl-ai-cloud/axolotl#3754",
     ),
-    "no_system": Check("warning", "the template refuses system prompts", "EleutherAI/lm-evaluation-harness#2475"),
+    "no_system": Check(
+        "warning", "the chat template does not accept system prompts", "EleutherAI/lm-evaluation-harness#2475"
+    ),
     "own_system": Check(
         "warning",
-        "the template gives a system prompt of its own to dialogues without one: use it with the same",
+        "the chat template adds a default system prompt to dialogues without one: use the same one at inference",
         "QwenLM/Qwen3#1141; InternLM/lmdeploy#3422",
     ),
     "dated": Check(
         "warning",
-        "the template writes today's date: the same data are other tokens tomorrow",
+        "the chat template writes today's date: the same data become different tokens tomorrow",
         "sgl-project/sglang#3296",
     ),
 }
