@@ -52,7 +52,9 @@ def _run(stage: str, commit: str, key: str, force: bool, pruning: PruningRule | 
     reap(log.info)
     policies = operation(Paths(home()).policies)
     if (share := policies.share) is None:
-        raise MachineError(f"{PATHS.policies}: stages of other machines come and go by remotes; set share here, too.")
+        raise MachineError(
+            f"{PATHS.policies}: stages on other machines exchange data through remotes; set share here, too."
+        )
     remotes.check(share)
     revision = remotes.receive(commit, share)
     with temporary_files(Paths(home())), workspace(name, revision, log.info, remote=share.dvc):
@@ -61,7 +63,7 @@ def _run(stage: str, commit: str, key: str, force: bool, pruning: PruningRule | 
         if not statuses:
             raise InputError(f"no stage is called {stage} at {commit[:12]}.")
         if stage_key(stage) != key:
-            raise InputChanged(f"{stage} reads something else here than in the run that asked for it; nothing ran.")
+            raise InputChanged(f"{stage} has other inputs here than in the run that asked for it; nothing ran.")
         with Run(statuses, [stage] if force else [], operation=policies, pruning=pruning) as run:
             try:
                 outcome = run.ensure_current(stage, log)

@@ -119,7 +119,9 @@ def _served(client: SyncPrefectClient) -> None:
     pool = client.read_deployment_by_name(DEPLOYMENT).work_pool_name
     workers = client.read_workers_for_work_pool(pool or "")
     if not any(worker.status == "ONLINE" for worker in workers):
-        raise MachineError(f"no worker of the pool {pool} is at work; in the project's folder: temper worker")
+        raise MachineError(
+            f"the pool {pool} has no running worker; start one in the project's folder with `temper worker`"
+        )
 
 
 def _rule(done: list[Trial]) -> PruningRule | None:

@@ -81,7 +81,7 @@ def ensure_current(
             if not why:
                 return Outcome(name, "unchanged", (), hashes(stage), time.perf_counter() - start)
             if missing := [str(dep) for dep in stage.deps if not dep.exists]:
-                raise InputError(f"{name}: {', '.join(missing)} is missing; put it there, then run again.")
+                raise InputError(f"{name}: {', '.join(missing)} is missing; add it, then run again.")
         paths = {"read": [dep.fs_path for dep in stage.deps], "write": [out.fs_path for out in stage.outs]}
         with claimed(repo, **paths):
             with locked(repo):
@@ -110,7 +110,7 @@ def ensure_current(
                 with locked(repo):
                     stage.save_deps()
                     if not (restored := restore(stage, records)):
-                        raise Unavailable(f"{name} ran on another machine, and what it made did not come here whole.")
+                        raise Unavailable(f"{name} ran on another machine, and its outputs did not arrive complete.")
             with file_lock(_running_lock(stage), wait) as first:
                 if not (first or restored or force):
                     with locked(repo):
@@ -175,12 +175,12 @@ def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
     The run cache comes last but one: an entry made from changed inputs would hand out wrong outputs for ever.
     """
     if unwritten := [str(out) for out in stage.outs if not out.exists]:
-        raise StageFailed(f"{stage.name}: the command ended well but did not write {', '.join(unwritten)}.")
+        raise StageFailed(f"{stage.name}: the command succeeded but did not write {', '.join(unwritten)}.")
     stage.save(run_cache=False)
     after = _inputs(stage)
     if after != before:
         raise InputChanged(
-            f"{stage.name}: {', '.join(_differing(before, after))} changed while it ran, so what it made belongs to "
+            f"{stage.name}: {', '.join(_differing(before, after))} changed while it ran, so its outputs belong to "
             "neither version; dvc.lock is as it was. Run again."
         )
     _store(stage)
@@ -200,7 +200,7 @@ def _store(stage: PipelineStage) -> None:
     if lost := [str(out) for out in stage.outs if out.use_cache and out.changed_cache()]:
         raise MachineError(
             f"{stage.name}: DVC could not store {', '.join(lost)} in its cache ({stage.repo.cache.local.path}); most "
-            "often the disk is full. Free some space, then keep what was made by: "
+            "often the disk is full. Free some space, then keep the outputs with: "
             f"dvc commit --force {stage.name}; or run again."
         )
     stage.commit()

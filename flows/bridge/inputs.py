@@ -44,7 +44,7 @@ def checkout_inputs(tell: Callable[[str], None] = lambda line: None, remote: str
             lost, gone = _lacking(repo, inputs, tell), _lacking(repo, kept, tell)
         remote = remote or repo.config["core"].get("remote")
         if lost and not remote:
-            raise MachineError(f"{', '.join(lost)}: not in DVC's cache, and no remote is configured to take it from.")
+            raise MachineError(f"{', '.join(lost)}: not in DVC's cache, and no remote is configured to pull it from.")
         targets = [stage.addressing for stage in tracked]
         if lost or (gone and remote):
             repo.fetch([*targets, *gone], remote=remote)
@@ -92,7 +92,7 @@ def track(paths: list[Path]) -> list[Path]:
         try:
             stages = repo.add([str(path) for path in paths])
         except DvcException as error:
-            raise InputError(f"DVC does not take it: {' '.join(str(error).split())}") from error
+            raise InputError(f"DVC rejects it: {' '.join(str(error).split())}") from error
         with locked(repo):
             separate_inputs(repo)
         files = [Path(stage.path).relative_to(Path.cwd()) for stage in stages]

@@ -60,7 +60,7 @@ def parse(text: str) -> dict[str, StageRecord]:
         }
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         why = str(error) if isinstance(error, ValueError) else "not what DVC writes there"
-        raise MachineError(f"{LOCK}: {why}; take it from git, or name another revision.") from None
+        raise MachineError(f"{LOCK}: {why}; restore it from git, or name another revision.") from None
 
 
 def scan(text: str) -> dict[str, dict[str, str]]:

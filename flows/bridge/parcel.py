@@ -47,9 +47,9 @@ def pack(name: str, remote: str | None) -> str:
         try:
             failed = repo.cloud.push(objects, remote=remote).failed
         except Exception as error:  # whatever the client of a store comes up with
-            raise Unavailable(f"what {name} reads could not be pushed: {' '.join(str(error).split())}") from None
+            raise Unavailable(f"the inputs of {name} could not be pushed: {' '.join(str(error).split())}") from None
         if failed:
-            raise Unavailable(f"what {name} reads could not be pushed: {len(failed)} objects did not arrive.")
+            raise Unavailable(f"the inputs of {name} could not be pushed: {len(failed)} objects did not arrive.")
         return commit
 
 
@@ -68,7 +68,7 @@ def unpack(name: str, remote: str | None) -> None:
             for out in lacking:
                 pull(out, remote or "")
         except Exception as error:  # whatever the client of a store comes up with
-            raise Unavailable(f"what {name} reads could not be pulled: {' '.join(str(error).split())}") from None
+            raise Unavailable(f"the inputs of {name} could not be pulled: {' '.join(str(error).split())}") from None
         with locked(repo):
             if not checked_out(outs):
                 lost, lines = [str(out) for out in outs if not intact(out)], damages(repo)

@@ -43,7 +43,7 @@ def opened() -> Iterator[Repo]:
     except SCMError:
         raise MachineError("this folder is no git repository; run: git init && dvc init") from None
     except LockError as error:
-        raise Busy(f"another DVC command works here: {one_line(error)}") from None
+        raise Busy(f"another DVC command is running here: {one_line(error)}") from None
     except DvcException as error:
         raise refusal(error) from error
     except (KeyError, UnicodeDecodeError):

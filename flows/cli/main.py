@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _stopped(command: str, number: signal.Signals) -> int:
     with suppress(OSError):  # the terminal may be gone
-        line = f"temper {command}: stopped by {number.name}; what is finished is kept, run again to go on."
+        line = f"temper {command}: stopped by {number.name}; finished stages are kept, run again to continue."
         print(line, file=sys.stderr, flush=True)
     return 128 + number
 
@@ -224,7 +224,7 @@ def _check(options: argparse.Namespace) -> int:
     from flows.plan import preflight
 
     if options.ram and options.card is None:
-        raise SettingsError("check --ram goes with --card; say which cards are meant, as in --card 80GB x 8 --ram 1TB.")
+        raise SettingsError("--ram needs --card; say which cards you mean, as in --card 80GB x 8 --ram 1TB.")
     if options.card is not None:
         return _card(" ".join(options.card), options.ram or "")
     faults = preflight.faults()

@@ -31,7 +31,7 @@ def _import(options: argparse.Namespace) -> int:
 
     target = options.recipe or Path(f"{options.file.stem}.recipe.yaml")
     if target.exists():
-        raise InputError(f"{target}: is there already; name another file by --recipe.")
+        raise InputError(f"{target}: already exists; pass another name with --recipe.")
     conversion = convert(options.file, options.tool)
     _print(conversion)
     text = _recipe(conversion, options.file.name)
@@ -79,9 +79,9 @@ def _check(text: str) -> None:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{key} (as it would be): {reason}; mend the file, then import it again.") from None
+        raise InputError(f"{key} (as it would be): {reason}; correct the file, then import it again.") from None
     except ValueError as error:
-        raise InputError(f"the recipe (as it would be) is {error}; mend the file, then import it again.") from None
+        raise InputError(f"the recipe (as it would be) is {error}; correct the file, then import it again.") from None
 
 
 def _print(conversion: "Conversion") -> None:

@@ -181,7 +181,7 @@ def _sweep(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"The best: {_bring(best['trial'])}")
         return 0
-    raise StageFailed("no trial came to a score; the page of each run says why.")
+    raise StageFailed("no trial produced a score; the page of each run says why.")
 
 
 def _bring(experiment: str) -> str:

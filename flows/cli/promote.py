@@ -50,7 +50,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.first is None:
         return _compare_all(options.json)
     if options.json:
-        raise SettingsError("compare --json is for all runs; leave the names out.")
+        raise SettingsError("--json compares all runs; leave the names out.")
     first, second = Snapshot(options.first), Snapshot(options.second)
     for line in first.differences(second):
         print(line)

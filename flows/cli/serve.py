@@ -40,7 +40,9 @@ def _serve(options: argparse.Namespace) -> int:
         more = [word for name in ("model", "key_variable") for word in _option(name, getattr(options, name))]
         return _become("check", options.check, *options.names, "--rows", str(options.rows), *more)
     if options.model or options.key_variable:
-        raise SettingsError("--model and --key-variable go with --check; a server names its models by candidate.")
+        raise SettingsError(
+            "--model and --key-variable need --check; a server that temper starts names its models by candidate."
+        )
     words = ["--host", options.host, "--port", str(options.port), "--rows", str(options.rows)]
     anyway = ["--anyway"] if options.anyway else []
     return _become("serve", *options.names, *words, *anyway, *_option("system", options.system))

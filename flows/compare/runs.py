@@ -90,7 +90,7 @@ def runs(most: int = MOST) -> list[Run]:
         [line.split("\0") for line in log.split("\n")] if log else []
     )  # a subject may hold what `splitlines` ends at
     if not heads:
-        raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
+        raise MachineError(f"there are no runs here yet: commit {LOCK} after a run, or run `dvc exp run`.")
     settings = _settings({commit for head in heads for commit in (head[0], *head[1].split()[:1])})
     paths = [str(path) for path in (PATHS.decided, PATHS.comparison, LOCK)]
     files = files_at([head[0] for head in heads], paths)

@@ -39,7 +39,7 @@ def server(**more: str) -> str:
         os.environ.setdefault(name, value)
     url = os.environ.setdefault("PREFECT_API_URL", servers.address())
     if not answers(url):
-        raise MachineError(f"no Prefect server answers at {url}; start one: temper ui (or set PREFECT_API_URL).")
+        raise MachineError(f"no Prefect server answers at {url}; start one with `temper ui`, or set PREFECT_API_URL.")
     servers.admitted(url)
     return url
 
@@ -47,7 +47,7 @@ def server(**more: str) -> str:
 def deploy() -> None:
     """Create the work pool where it is missing, then every deployment of infra/prefect.yaml, its triggers included."""
     if not PATHS.deployments.is_file():
-        raise MachineError(f"{PATHS.deployments} is missing: it says what is deployed; take it from git.")
+        raise MachineError(f"{PATHS.deployments} is missing: it defines what is deployed; restore it from git.")
     _pool(POOL)
     _pool(STAGES_POOL)
     command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PATHS.deployments)]
@@ -56,7 +56,7 @@ def deploy() -> None:
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
-        raise MachineError(f"Prefect does not take {PATHS.deployments}:\n{last}")
+        raise MachineError(f"Prefect rejects {PATHS.deployments}:\n{last}")
     _limit_queues()
 
 
@@ -94,7 +94,7 @@ def start(deployment: str, parameters: dict[str, Any]) -> tuple[str, str]:
     try:
         run = retry(ask)
     except ObjectNotFound:
-        raise MachineError(f"the server knows no deployment {deployment}; run: temper deploy") from None
+        raise MachineError(f"the server has no deployment {deployment}; run: temper deploy") from None
     except PrefectHTTPStatusError as error:
         raise MachineError(f"the server refuses these parameters: {_detail(error.response)}") from None
     return run.name, str(run.id)

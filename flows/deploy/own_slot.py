@@ -100,7 +100,7 @@ def _due(flow_run: FlowRun) -> bool:
 def _reserved(client: SyncPrefectClient, flow_run: FlowRun) -> bool:
     deployment = client.read_deployment(flow_run.deployment_id) if flow_run.deployment_id else None
     if fault := deployment_fault(deployment, read(PATHS.deployments, "safe"), Path.cwd()):
-        raise MachineError(f"'{flow_run.name}' is not carried out here: {fault}")
+        raise MachineError(f"'{flow_run.name}' is not run here: {fault}")
     return client.set_flow_run_state(flow_run.id, Pending()).status == SetStateStatus.ACCEPT
 
 

@@ -59,7 +59,7 @@ class Job(ProcessJobConfiguration):
     ) -> None:
         """Called by Prefect before it starts anything; raises `MachineError`, by which the run ends *Crashed*."""
         if fault := self._fault() or deployment_fault(deployment, read(PATHS.deployments, "safe"), Path.cwd()):
-            raise MachineError(f"this worker does not carry out '{flow_run.name}': {fault}")
+            raise MachineError(f"this worker does not run '{flow_run.name}': {fault}")
         self.command = COMMAND
         super().prepare_for_flow_run(flow_run, deployment, flow, work_pool, worker_name, worker_id)
 

@@ -38,12 +38,12 @@ class Upload:
 def prepare_upload(repository: str, folder: Path) -> Upload:
     """Look at `folder`. Raises `InputError` where a stage did not finish it, `SettingsError` for a wrong name."""
     if repository.count("/") != 1 or not all(repository.split("/")):
-        raise SettingsError(f"'{repository}' is no name of a repository; give organisation/name.")
+        raise SettingsError(f"'{repository}' is not a repository name; write organisation/name.")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; run `temper run` first, or name another with --folder.")
     if not any((folder / name).is_file() for name in PROOFS):
         raise InputError(
-            f"{folder}: none of {', '.join(PROOFS)} is in it, so nothing says that it is what was trained; push a "
+            f"{folder}: none of {', '.join(PROOFS)} is in it, so nothing proves that it is what was trained; push a "
             f"folder that a stage has made, such as {PATHS.merged}."
         )
     files = {
@@ -85,7 +85,7 @@ def push(upload: Upload, *, private: bool, endpoint: str | None = None) -> str:
     except HfHubHTTPError as error:
         raise MachineError(
             f"the hub refused {upload.repository}: {' '.join(str(error).split())[:300]}; set HF_TOKEN to a token that "
-            "may write there."
+            "has write access."
         ) from None
     except RuntimeError as error:  # a file that could not be uploaded
         raise MachineError(f"the upload to {upload.repository} failed: {error}; run it again.") from None

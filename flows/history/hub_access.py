@@ -21,9 +21,9 @@ def check_access(hub: Any, repository: str, private: bool) -> list[str]:
     try:
         me = hub.whoami()
     except LocalTokenNotFoundError:
-        raise InputError(f"there is no token for the hub: set HF_TOKEN to one that may write ({TOKENS}).") from None
+        raise InputError(f"you have no token for the hub: set HF_TOKEN to one with write access ({TOKENS}).") from None
     except HfHubHTTPError as error:
-        raise _refused(error, "the token in HF_TOKEN", f"make another one that may write ({TOKENS})") from None
+        raise _refused(error, "the token in HF_TOKEN", f"create one with write access ({TOKENS})") from None
     except unreachable() as error:
         raise MachineError(f"the hub at {hub.endpoint} cannot be reached: {error}.") from None
     _check_token(me, repository)
@@ -69,7 +69,7 @@ def _check_token(me: dict[str, Any], repository: str) -> None:
     name = str(me.get("name"))
     token = (me.get("auth") or {}).get("accessToken") or {}
     if token.get("role") == "read":
-        raise InputError(f"the token of {name} may only read; set HF_TOKEN to one that may write ({TOKENS}).")
+        raise InputError(f"the token of {name} is read-only; set HF_TOKEN to one with write access ({TOKENS}).")
     roles = {str(one.get("name")): one.get("roleInOrg") for one in me.get("orgs") or []}
     if owner != name and owner not in roles:
         mine = ", ".join([name, *roles])
@@ -77,7 +77,7 @@ def _check_token(me: dict[str, Any], repository: str) -> None:
     if owner in roles and roles[owner] is not None and roles[owner] not in WRITING:
         raise InputError(f"{name} may only {roles[owner]} in {owner}; ask an administrator of it for the role `write`.")
     if token.get("role") == "fineGrained" and not _granted(token.get("fineGrained") or {}, owner, repository):
-        raise InputError(f"the token of {name} grants no writing to {repository}; add it at {TOKENS}.")
+        raise InputError(f"the token of {name} has no write access to {repository}; add it at {TOKENS}.")
 
 
 def _granted(scopes: dict[str, Any], owner: str, repository: str) -> bool:

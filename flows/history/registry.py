@@ -99,7 +99,7 @@ def model() -> tuple[str, str]:
 def keep_scores(decision: dict[str, Any]) -> None:
     """Write the scores of the promoted run, row by row, where `decide` looks for the best so far."""
     for error in ask("tasks.decide.best", decision["candidate"]).errors:
-        raise type(error)(f"the scores of the run could not be kept: {error}")
+        raise type(error)(f"the scores of the run could not be stored: {error}")
 
 
 def _message(decision: dict[str, Any], *, overruled: bool) -> str:

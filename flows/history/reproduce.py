@@ -74,7 +74,7 @@ def _repro(tell: Callable[[str], None]) -> None:
             if named := re.match(r"Running stage '(.+)':", line):
                 tell(f"rebuilding {named[1]}")
     if process.returncode:
-        raise StageFailed("dvc repro failed; it said last:\n" + "\n".join(f"    {line}" for line in output[-15:]))
+        raise StageFailed("dvc repro failed; its last lines:\n" + "\n".join(f"    {line}" for line in output[-15:]))
 
 
 def _compare(old: StageRecord, new: StageRecord, changed: list[tuple[str, str]]) -> Iterator[str]:

@@ -24,7 +24,7 @@ class Snapshot:
         self.name = name
         self.revision = HERE if name == HERE else find(name)
         if not self.lock:
-            raise MachineError(f"{name} has no {LOCK}: nothing ran there.")
+            raise MachineError(f"{name} has no {LOCK}: no run was committed there.")
 
     @cached_property
     def lock(self) -> dict[str, StageRecord]:

@@ -28,21 +28,23 @@ def convert(path: Path, tool: str | None = None) -> Conversion:
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     if path.stat().st_size > LARGEST:
-        raise InputError(f"{path}: larger than {LARGEST >> 20} MiB; a file of settings is meant.")
+        raise InputError(f"{path}: larger than {LARGEST >> 20} MiB; that is too large for a file of settings.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"{path}: no text in UTF-8.") from None
+        raise InputError(f"{path}: not UTF-8 text.") from None
     try:
         given, known = _read(path, text, tool)
     except (AttributeError, TypeError, ValueError, SyntaxError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: not read as settings of {tool or 'any tool that is known'} ({reason}).") from None
+        raise InputError(
+            f"{path}: cannot be read as settings of {tool or 'any tool that is known'} ({reason})."
+        ) from None
     conversion = Conversion(known, path.parent)
     try:
         TOOLS[known].convert(given, conversion)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a value is of no kind that {known} has there ({error}); mend the file.") from None
+        raise InputError(f"{path}: a value is of no kind that {known} has there ({error}); correct the file.") from None
     _settle(conversion)
     return conversion
 
@@ -84,4 +86,4 @@ def _recognised(value: Mapping[str, Any]) -> str:
         return "llama-factory"
     if keys & trl.MARKS:
         return "trl"
-    raise ValueError(f"its keys are of none of {', '.join(TOOLS)}; say which with --tool")
+    raise ValueError(f"its keys belong to none of {', '.join(TOOLS)}; name the tool with --tool")

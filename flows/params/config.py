@@ -40,7 +40,7 @@ def undo(path: Path = PATHS.params) -> list[str]:
     Raises `SettingsError` where temper changed nothing yet.
     """
     if not PATHS.params_before.is_file():
-        raise SettingsError(f"temper has not changed {path} here yet; git has its older versions.")
+        raise SettingsError(f"temper has not changed {path} here yet; use git for older versions.")
     new, old = read(PATHS.params_before), read(path)
     text, current = PATHS.params_before.read_text(encoding="utf-8"), path.read_text(encoding="utf-8")
     write_text(path, text)

@@ -40,7 +40,7 @@ def reset(document: Any, values: Mapping[str, Any], keys: tuple[str, ...] = ()) 
             default = default.get(section) if isinstance(default, Mapping) else None
             part = part.get(section) if isinstance(part, Mapping) else None
         if not isinstance(default, Mapping) or last not in default:
-            raise SettingsError(f"{key}: there is no such key; docs/params.md lists them.")
+            raise SettingsError(f"{key}: there is no such key; docs/params.md lists all keys.")
         if isinstance(part, MutableMapping) and last in part:
             only = {last: part[last]}
             _reset(only, {last: default[last]})

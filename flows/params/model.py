@@ -117,7 +117,7 @@ def save(document: Any, before: Any, path: Path = Path(PARAMS), verify: Callable
             verify(aside)
             parse(text.getvalue(), "safe")  # as DVC reads it
         except ValueError as error:
-            raise SettingsError(f"{path} (as it would be) cannot be read by DVC: {error}.") from None
+            raise SettingsError(f"{path} with this change cannot be read by DVC: {error}.") from None
         except SettingsError as error:
             raise SettingsError(str(error).replace(str(aside), f"{path} (as it would be)")) from None
     return changes

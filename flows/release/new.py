@@ -31,7 +31,7 @@ def release() -> Path:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists() or not Paths(root).pipeline.is_file():
         raise MachineError(
-            "temper new copies a clone of temper, and this one was installed without; name one by --source."
+            "`temper new` copies a git clone of temper, and this installation has none; name one with --source."
         )
     return root
 
@@ -47,11 +47,11 @@ def make(folder: Path, task: str | None, source: Path) -> None:
     Raises `InputError` for a folder that is there already, or a task without settings.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is there already and not empty; name a new folder.")
+        raise InputError(f"{folder}: already exists and is not empty; name a new folder.")
     if task and task not in tasks(source):
-        raise InputError(f"--task {task}: no such task; it is one of {', '.join(tasks(source))}.")
+        raise InputError(f"--task {task}: no such task; choose one of {', '.join(tasks(source))}.")
     if not folder.absolute().parent.is_dir():
-        raise InputError(f"{folder.parent}: no such folder; make it first.")
+        raise InputError(f"{folder.parent}: no such folder; create it first.")
     aside = folder.absolute().with_name(f".{folder.name}.writing")
     shutil.rmtree(aside, ignore_errors=True)
     try:

@@ -27,9 +27,9 @@ def upgrade(tag: str | None = None) -> list[str]:
     `MachineError` or `SettingsError` where project and release cannot be joined; then everything is as it was.
     """
     if git("status", "--porcelain", "--untracked-files=no"):
-        raise MachineError("files that git tracks have changed here; commit them first.")
+        raise MachineError("you have uncommitted changes; commit them first.")
     if UPSTREAM not in git("remote").split():
-        raise MachineError(f"no git remote is called {UPSTREAM}; run: git remote add {UPSTREAM} URL")
+        raise MachineError(f"there is no git remote {UPSTREAM}; run: git remote add {UPSTREAM} URL")
     git("fetch", "--quiet", "--tags", UPSTREAM)
     release = _release(tag)
     target = commit(release)
@@ -68,7 +68,7 @@ def _merge(target: str, release: str, own: dict[str, Any]) -> list[str]:
     if torn:
         raise MachineError(
             f"this project and {release} have both changed {', '.join(sorted(torn))}; nothing was "
-            f"changed here. Take your change out, or run git merge {release} and join them by hand."
+            f"changed here. Undo your change, or run `git merge {release}` and resolve the conflict."
         )
     git("checkout", target, "--", PARAMS)
     with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
@@ -80,6 +80,6 @@ def _merge(target: str, release: str, own: dict[str, Any]) -> list[str]:
             capture_output=True, text=True, check=False,
         )  # fmt: skip
     if done.returncode:
-        raise SettingsError(f"{release} refuses a setting of this project: {done.stderr.strip()[-600:]}")
+        raise SettingsError(f"{release} does not accept a setting of this project: {done.stderr.strip()[-600:]}")
     git("add", PARAMS)
     return [f"{PARAMS}: {line}" for line in done.stdout.splitlines() if line]

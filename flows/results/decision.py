@@ -28,7 +28,7 @@ def sentence() -> str | None:
 def allowed(decided: dict[str, Any] | None, revision: str, *, force: bool) -> dict[str, Any]:
     """The decision `decided` at `revision` if it allows promotion, or is overruled; raises otherwise."""
     if decided is None:
-        raise MachineError(f"{revision} has no {PATHS.decided}; run temper run there, and commit.")
+        raise MachineError(f"{revision} has no {PATHS.decided}; check it out, run `temper run`, and commit.")
     if not decided["promote"] and not force:
-        raise CheckFailed(f"{revision} is not to be promoted: {decided['reason']}")
+        raise CheckFailed(f"{revision} cannot be promoted: {decided['reason']}")
     return decided

@@ -179,7 +179,7 @@ def _queue(parameters: dict[str, Any], queue: str, attempt: str) -> FlowRun:
             as_subflow=False,  # it may outlive this run, and serve another one
         )
     except ObjectNotFound:
-        raise MachineError(f"the server knows no deployment {DEPLOYMENT}; run: temper deploy") from None
+        raise MachineError(f"the server has no deployment {DEPLOYMENT}; run: temper deploy") from None
     return run
 
 

@@ -113,7 +113,7 @@ class Run:
         if self.failures:
             raise StageFailed("\n".join(self.failures.values()))
         if left := [status.name for status in self.statuses if status.name not in self.outcomes]:
-            raise StageFailed(f"{', '.join(left)} did not end; the log of the flow run has the reason. Run again.")
+            raise StageFailed(f"{', '.join(left)} did not finish; the log of the flow run says why. Run again.")
 
     def _tell(self, line: str, log: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> None:
         log.warning("%s", line)

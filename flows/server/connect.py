@@ -119,7 +119,7 @@ def serve(port: int) -> None:
     """Become a Prefect server on the loopback interface. Does not return."""
     page = f"http://127.0.0.1:{port}"
     if answers(f"{page}/api"):
-        raise MachineError(f"a Prefect server runs there already: open {page}")
+        raise MachineError(f"a Prefect server is already running there: open {page}")
     print(f"Prefect will be at {page} in some seconds; Ctrl-C ends it.", flush=True)
     if port != PORT:
         print(f"For `temper run` to use it: export PREFECT_API_URL={page}/api", flush=True)

@@ -62,7 +62,7 @@ def wait(answers: Callable[[], bool]) -> None:
             return
         time.sleep(LOOK)
     raise MachineError(
-        "the Prefect server of this run did not start in time; start one by `temper ui` in another terminal, and run "
+        "the Prefect server of this run did not start in time; start one with `temper ui` in another terminal, and run "
         "again."
     )
 

@@ -34,7 +34,7 @@ def checkout_lock(tell: Callable[[str], None] = lambda line: None, *, wait: bool
     def busy() -> None:
         nonlocal announced
         if not wait:
-            raise Busy(f"{_holder(lock)} works in this checkout. Wait for it, or stop it.")
+            raise Busy(f"{_holder(lock)} is running in this checkout. Wait for it, or stop it.")
         if not announced:
             tell(f"waiting for {_holder(lock)}, which works in this checkout")
             announced = True

@@ -67,7 +67,7 @@ def commit(revision: str) -> str:
         return git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     except MachineError:
         raise MachineError(
-            f"git knows no revision '{revision}' here; `git log` and `dvc exp list` name some."
+            f"git has no revision '{revision}' here; `git log` and `dvc exp list` show what there is."
         ) from None
 
 

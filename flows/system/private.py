@@ -20,9 +20,9 @@ def private_folder(folder: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise MachineError(f"{folder} cannot be made ({os.strerror(error.errno or 0)}); it is to be yours.") from None
+        raise MachineError(f"{folder} cannot be made ({os.strerror(error.errno or 0)}); you must own it.") from None
     if fault := _fault(status, WRITABLE):
-        raise MachineError(f"{folder} {fault}; remove it, or move it away: temper makes a new one.")
+        raise MachineError(f"{folder} {fault}; remove it, or move it away: temper will create a new one.")
     if stat.S_IMODE(status.st_mode) & OTHERS:
         folder.chmod(0o700)  # ours, and nobody wrote in it: no more is needed
     return folder

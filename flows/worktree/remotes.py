@@ -74,7 +74,7 @@ def push(name: str, share: Share, tell: Callable[[str], None]) -> None:
     if error := _tried(steps, name, share, tell):
         more = f" --remote {share.dvc}" if share.dvc else ""
         raise Unavailable(
-            f"the experiment {name} is kept on this machine, but could not be shared: {error} "
+            f"the experiment {name} is stored on this machine, but could not be shared: {error} "
             f"When the remote answers: dvc exp push --run-cache{more} {share.git} {name}"
         )
 
@@ -86,7 +86,7 @@ def push_stage(stage: str, share: Share, tell: Callable[[str], None]) -> None:
     """
     steps = (partial(_dvc, "push", "--run-cache", *_remote(share), stage), partial(bridge.upload, share.dvc))
     if error := _tried(steps, stage, share, tell):
-        raise Unavailable(f"what {stage} made is kept on this machine, but could not be shared: {error} Run again.")
+        raise Unavailable(f"what {stage} made is stored on this machine, but could not be shared: {error} Run again.")
 
 
 def send(commit: str, share: Share) -> None:
@@ -94,7 +94,7 @@ def send(commit: str, share: Share) -> None:
     try:
         git("push", "--quiet", share.git, f"{commit}:{_ref(commit)}")
     except MachineError as error:
-        raise Unavailable(f"{share.git} does not take what another machine is to work on: {error}") from None
+        raise Unavailable(f"{share.git} does not accept the work for another machine: {error}") from None
 
 
 def receive(commit: str, share: Share) -> str:
@@ -107,7 +107,7 @@ def receive(commit: str, share: Share) -> str:
         git("fetch", "--quiet", share.git, _ref(commit))
         return bridge.find(commit)
     except MachineError as error:
-        raise Unavailable(f"{share.git} does not have what is to be worked on: {error}") from None
+        raise Unavailable(f"{share.git} does not have the work for this machine: {error}") from None
 
 
 def forget(commit: str, share: Share) -> None:

@@ -119,7 +119,7 @@ def reading(options: argparse.Namespace) -> Any:
         return Settings(columns=Columns(**values), shape=options.shape)
     except ValidationError:
         shapes = ", ".join(Settings.model_fields["shape"].annotation.__args__)  # type: ignore[union-attr]
-        raise TemperError(f"--shape {options.shape}: no such shape; it is one of {shapes}.") from None
+        raise TemperError(f"--shape {options.shape}: no such format; choose one of {shapes}.") from None
 
 
 def _pairs(argument: str) -> list[str]:

@@ -30,15 +30,15 @@ class Architecture(Section):
     """Shape of the Llama that is trained from scratch, and of its byte-level BPE tokenizer."""
 
     vocabulary: Annotated[int, Field(ge=300)] = 2000
-    """Tokens in the vocabulary at most, 256 bytes and 3 control tokens included; a narrow text gives fewer."""
+    """Largest size of the vocabulary in tokens, including 256 bytes and 3 special tokens; a narrow text gives fewer."""
     hidden_size: Positive = 192
-    """Width of the residual stream, in numbers."""
+    """Width of the residual stream."""
     intermediate_size: Positive = 512
     """Width of the feed-forward layers."""
     layers: Positive = 4
     """Transformer blocks."""
     heads: Positive = 6
-    """Attention heads; divides hidden_size."""
+    """Attention heads; hidden_size must be a multiple of twice this."""
     context: Positive = 256
     """Longest sequence, in tokens."""
 
@@ -53,13 +53,13 @@ class Pretraining(Batched):
     """Optimisation of the small base, on its lines of text; ignored for a model that exists."""
 
     steps: Positive | None = 400
-    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
+    """Optimiser steps. null, or absent while `epochs` is set: `epochs` decides."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 4e-3
     """Peak learning rate, after warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 40
-    """Steps in which the learning rate rises linearly from zero."""
+    """Steps over which the learning rate rises linearly from zero."""
     optimizer: Annotated[str, AfterValidator(optimizers.optimizer)] = "muon"
-    """Optimiser, by transformers' name for it, or muon, which needs a quarter of AdamW's steps here."""
+    """Optimiser, by its name in transformers, or muon, which needs a quarter of AdamW's steps here."""
     checkpoint_steps: Positive = 200
     """Steps between checkpoints."""
 
@@ -70,22 +70,22 @@ class Rope(Section):
     type: Annotated[str, AfterValidator(_scaling)] = "yarn"
     """yarn (arXiv:2309.00071), linear (arXiv:2306.15595), or llama3, as Llama 3.1 does it."""
     factor: Annotated[float, Field(gt=1, le=128)] = 2.0
-    """Times that the context gets longer: max_position_embeddings is multiplied by it."""
+    """How many times longer the context becomes: max_position_embeddings is multiplied by this."""
 
 
 class Settings(Section):
     """The section `base`."""
 
     folder: Location = str(PATHS.seed)
-    """A model folder (config.json, safetensors, tokenizer; or a Llama of Meta, torchtune or litgpt), or a seed to train
-    a small base from."""
+    """A model folder (config.json, safetensors, tokenizer; or a Llama in the files of Meta, torchtune or litgpt), or a
+    seed from which a small base is trained."""
     hub: Pinned | None = None
-    """A hub model with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of the folder."""
+    """A model on the hub with a pinned revision, as `organisation/name@<40 hex digits>`; used instead of the folder."""
     rope: Annotated[Rope | None, Field(exclude_if=absent)] = None
-    """Its rotary positions stretched, for longer rows: data/base then holds a copy of the base with the same weights,
-    which everything is compared with. Rows beyond the old context have to be there. null: as they are."""
+    """Scale the base's rotary positions, for rows longer than its context: data/base then has a copy of the base with
+    the same weights, which everything is compared with. You need rows beyond the old context. null: no scaling."""
     architecture: Architecture = Architecture()
-    """Shape of the base that is trained from the seed; without effect for a ready model."""
+    """Shape of the base that is trained from a seed; no effect on an existing model."""
     lines: Positive = 38400
     """Lines of pretraining text made from the seed; each is a row."""
     pretraining: Pretraining = Pretraining()

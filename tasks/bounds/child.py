@@ -41,9 +41,9 @@ def in_child(
         answer = pipe.read()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if code == -signal.SIGXCPU:
-        raise refuse(f"it takes more than {seconds:g} seconds of computing")
+        raise refuse(f"it takes more than {seconds:g} seconds of CPU time")
     if code == -signal.SIGKILL:
-        raise refuse("the system ended the process that read it, most likely for want of memory")
+        raise refuse("the system killed the process that read it, most likely because memory ran out")
     if code:
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         raise refuse(f"the library that reads it crashes ({name})")

@@ -60,7 +60,7 @@ class Bounds:
                     raise _Alarm
                 signal.setitimer(signal.ITIMER_PROF, max(1e-3, left))
         if isinstance(error, _Alarm):
-            raise self._refuse(f"it takes more than {self._seconds:g} seconds of computing") from None
+            raise self._refuse(f"it takes more than {self._seconds:g} seconds of CPU time") from None
         if isinstance(error, MemoryError):
             raise self._refuse(f"it takes more than {self._memory / 2**30:g} GiB of memory") from None
 

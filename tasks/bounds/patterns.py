@@ -60,7 +60,7 @@ def _compiled(expression: str) -> re.Pattern[str]:
     try:
         return re.compile(expression)
     except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(f"it is no regular expression ({error})") from None
+        raise ValueError(f"it is not a regular expression ({error})") from None
 
 
 def _try(find: Callable[[str], object], texts: Iterable[str]) -> None:
@@ -71,7 +71,7 @@ def _try(find: Callable[[str], object], texts: Iterable[str]) -> None:
         except _TooSlow:
             raise ValueError(
                 f"it takes more than {TRIED:g} second to search {len(text)} characters such as {text[:6]!r}; write it "
-                "so that nothing that repeats is repeated"
+                "so that no repetition is inside another"
             ) from None
 
 
@@ -109,7 +109,7 @@ def searcher(expression: str, key: str, flags: int = 0) -> Callable[[str], re.Ma
         def refuse(why: str) -> TemperError:
             return InputError(
                 f"{key} = {expression!r}: {why} to search the answer {text[:60]!r} ({len(text)} characters); write it "
-                "so that nothing that repeats is repeated."
+                "so that no repetition is inside another."
             )
 
         with Bounds(SEARCHED, refuse):

@@ -71,8 +71,8 @@ class Renderer:
         self.template: str = tokenizer.chat_template
         if len(self.template) > LARGEST:
             raise ModelError(
-                f"the chat template is too large: {len(self.template):,} characters, and {LARGEST:,} are compiled; "
-                "give the model's own one as template.chat_template."
+                f"the chat template is too large: {len(self.template):,} characters, at most {LARGEST:,} are "
+                "allowed; set template.chat_template to the model's own one."
             )
         self._variables = dict(tokenizer.special_tokens_map)
         self.takes_parts = False
@@ -86,7 +86,7 @@ class Renderer:
             line = getattr(error, "lineno", None)
             reason = " ".join(str(error).split())[:200].rstrip(".")
             raise ModelError(
-                f"the chat template{f', line {line}' if line else ''}: no valid Jinja ({reason}); mend it, or name "
+                f"the chat template{f', line {line}' if line else ''}: not valid Jinja ({reason}); mend it, or name "
                 "another one in template.chat_template."
             ) from None
         environment = self._compiled.environment
@@ -130,7 +130,7 @@ class Renderer:
                 **self._variables,
             )
         if len(text) > SHORT and len(text) > GROWTH * written_length(fed, tools):
-            raise _endless(f"it comes out {len(text):,} characters long")
+            raise _endless(f"its output is {len(text):,} characters long")
         return text
 
     def render_with_spans(self, fed: list[Message], tools: list[Any] | None) -> tuple[str, list[tuple[int, int]]]:
@@ -260,7 +260,7 @@ class Renderer:
             try:
                 return self._render_probe(messages, tools, generation_prompt)
             except Endless as error:
-                raise ModelError(f"{error} It does so with a dialogue of two words; mend the template.") from None
+                raise ModelError(f"{error} It does so with a dialogue of two words; correct the template.") from None
             except Unrenderable:
                 continue
         return None

@@ -33,10 +33,10 @@ def _rows(source: Source, lines: "_Lines", mark: str) -> Iterator[Record]:
     reader = csv.reader(lines, delimiter=mark, strict=True)
     header = _cells(source, reader, lines, mark)
     if header is None:
-        raise InputError(f"{source.path}: a quotation mark in the header swallows the lines below it; close it.")
+        raise InputError(f"{source.path}: an unclosed quotation mark in the header swallows the lines below; close it.")
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
-        raise InputError(f"{source.path}: the column '{twice}' stands twice in the header; rename one.")
+        raise InputError(f"{source.path}: the column '{twice}' occurs twice in the header; rename one.")
     doubted = 0  # the last line that a quotation had swallowed
     while True:
         start = lines.number + 1

@@ -97,10 +97,10 @@ def _list_files(root: Path) -> dict[str, Path]:
     if not root.exists():
         if any(mark in root.name for mark in "*?["):
             raise InputError(
-                f"{root}: no such file or folder; patterns do not go into clean.input but into clean.splits, "
+                f"{root}: no such file or folder; clean.input takes no patterns, clean.splits does, "
                 "and clean.input names the folder."
             )
-        raise InputError(f"{root}: no such file or folder; set clean.input to where the rows are.")
+        raise InputError(f"{root}: no such file or folder; set clean.input to where your rows are.")
     if root.is_file():
         if ending(root) not in ENDINGS:
             raise InputError(f"{root}: not a known kind of data file; known endings: {KNOWN}.")

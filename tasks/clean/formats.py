@@ -76,11 +76,11 @@ def recognise(path: Path) -> Format:
         if head.startswith(start):
             raise InputError(f"{path}: the content is {what}; rows are JSON, CSV, Parquet or Arrow.")
     if head.startswith(_POINTER):
-        raise InputError(f"{path}: git-LFS keeps this pointer in place of the data; fetch them: git lfs pull")
+        raise InputError(f"{path}: this is a git-LFS pointer, not the data; fetch it with: git lfs pull")
     kind = ENDINGS.get(ending(path), "lines")
     if kind != "prose" and _PAGE.match(head):
         raise InputError(
-            f"{path}: the content is a page in HTML or XML, as servers send where a login is missing or an address is "
+            f"{path}: the content is an HTML or XML page, as servers send where a login is missing or an address is "
             "wrong; download the data again."
         )
     if head.startswith(b"PAR1"):
@@ -90,13 +90,13 @@ def recognise(path: Path) -> Format:
     if head.startswith(b"\xff\xff\xff\xff"):
         return Format("arrow_stream", compression)
     if kind in {"parquet", "arrow_stream"} and head:
-        raise InputError(f"{path}: not a readable {ending(path)[1:].capitalize()} file: its first bytes are others.")
+        raise InputError(f"{path}: not a readable {ending(path)[1:].capitalize()} file: its first bytes are wrong.")
     if head.startswith(_UTF16):
         raise InputError(f"{path}: the text is in UTF-16; convert it: iconv -f UTF-16 -t UTF-8 {path.name}")
     if _is_binary(head):
         raise InputError(
-            f"{path}: the content is no text: most lines have NUL bytes or are no UTF-8; "
-            "convert it to UTF-8, or take it out of the data."
+            f"{path}: the content is not text: most lines have NUL bytes or are not UTF-8; "
+            "convert it to UTF-8, or remove it from the data."
         )
     return Format(_text(head.decode("utf-8", "replace").removeprefix("\ufeff").lstrip(), kind), compression)
 
@@ -167,7 +167,8 @@ class _Unpacked(RawIOBase):
         self._came += len(data)
         if self._came > self._most:
             raise InputError(
-                f"{self._path}: unpacks to more than {EXPANSION} times its size; unpack it by hand if that is right."
+                f"{self._path}: decompresses to more than {EXPANSION} times its size; "
+                "if that is right, unpack it yourself."
             )
         buffer[: len(data)] = data
         return len(data)

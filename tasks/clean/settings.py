@@ -28,11 +28,11 @@ class Splits(Section):
     """Which files make which split: glob patterns below the input; where all are empty, every data file is read."""
 
     train: tuple[str, ...] = ()
-    """Patterns of files whose rows are for training."""
+    """Glob patterns of the files for training."""
     validation: tuple[str, ...] = ()
-    """Patterns of files whose rows are for validation."""
+    """Glob patterns of the files for validation."""
     test: tuple[str, ...] = ()
-    """Patterns of files whose rows are for the test."""
+    """Glob patterns of the files for the test."""
 
 
 class Part(Section):
@@ -59,62 +59,65 @@ class Columns(Section):
     text: str | None = None
     """Column with raw text; instead of question and answer."""
     labels: tuple[str, ...] = ()
-    """Names of classes, in the order of their numbers from 0, where the answers are such numbers: [negative, positive].
-    Empty: as a features file, the schema of a table or a card within the data names them."""
+    """Class names for answers that are numbers, in the order of the numbers from 0: [negative, positive]. Empty: taken
+    from a features file, the schema of a table, or a dataset card in the data."""
     trained: str | None = None
-    """Key of a turn that is true where the turn is trained, beside those that are known, such as `loss` and `train`."""
+    """Key of a message that is true if the message is trained, in addition to the known ones such as `loss` and
+    `train`."""
     masked: str | None = None
-    """Key of a turn that is true where the turn is not trained, such as `mask`; beside `masked`, which is known."""
+    """Key of a message that is true if the message is not trained, such as `mask`; in addition to `masked`, which is
+    known."""
     ignored: tuple[str, ...] = ()
-    """Columns, and keys of turns, that you want left out though they look like an answer, a switch or a picture."""
+    """Columns, and keys of messages, to leave out although they look like an answer, a loss mask or an image."""
 
 
 class Length(Section):
     """How long something may be; reasons `short_row` and `long_row`, or `short_answer` and `long_answer`."""
 
     action: Action = "report"
-    """off; report: rows that are too short or too long are counted and stay; drop: they leave."""
+    """off; report: count rows that are too short or too long, and keep them; drop: remove them."""
     min_characters: Count | None = None
-    """Fewest characters; null: any number."""
+    """Fewest characters; null: no limit."""
     max_characters: Count | None = None
-    """Most characters; null: any number."""
+    """Most characters; null: no limit."""
     min_words: Count | None = None
-    """Fewest words, as white space parts them; null: any number."""
+    """Fewest words, separated by whitespace; null: no limit."""
     max_words: Count | None = None
-    """Most words, as white space parts them; null: any number."""
+    """Most words, separated by whitespace; null: no limit."""
 
 
 class Repetition(Section):
     """How much of an answer or a text may stand twice in it; reason `repetition`."""
 
     action: Action = "report"
-    """off; report: such rows are counted and stay; drop: they leave."""
+    """off; report: count such rows and keep them; drop: remove them."""
     lines: Some | None = 0.4
-    """Share of the characters (0 to 1) from which lines that stood before are a fault; null: any share."""
+    """Share of characters (0 to 1) in repeated lines from which a row is faulty; null: no limit."""
     sentences: Some | None = 0.4
-    """Share of the characters (0 to 1) from which sentences that stood before are a fault; null: any share."""
+    """Share of characters (0 to 1) in repeated sentences from which a row is faulty; null: no limit."""
     words: Some | None = 0.5
-    """Share of the characters (0 to 1) from which sequences of 5 words that stood before are a fault; null: any."""
+    """Share of characters (0 to 1) in repeated sequences of 5 words from which a row is faulty; null: no limit."""
     run: Annotated[int, Field(ge=2)] | None = 50
-    """Times that one letter, digit or mark may not stand in a row; null: any number."""
+    """A row is faulty if one letter, digit or mark occurs this many times in a row; null: no limit."""
 
 
 class Echo(Section):
     """How much of an answer may repeat the question, from its beginning; reason `echo`."""
 
     action: Action = "report"
-    """off; report: such rows are counted and stay; drop: they leave."""
+    """off; report: count such rows and keep them; drop: remove them."""
     share: Some = 0.5
-    """Share of the answer's words (0 to 1) from which it is a fault."""
+    """Share of the answer's words (0 to 1) from which a row is faulty."""
 
 
 class Language(Section):
     """Languages that question, answer and text may be in; code and what is too short to tell pass: `language`."""
 
     action: Action = "off"
-    """off; report: rows in another language are counted and stay; drop: they leave. A fifth of a millisecond a row."""
+    """off; report: count rows in other languages and keep them; drop: remove them. Takes a fifth of a millisecond per
+    row."""
     wanted: tuple[Annotated[str, Field(pattern="^[a-z]{2}$")], ...] = ()
-    """Codes of ISO 639-1, such as en, de."""
+    """Language codes of ISO 639-1, such as en or de."""
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -127,23 +130,22 @@ class Quality(Section):
     """Steps over each row. Answers are those to be learned: not rejected ones, nor those with a label of false."""
 
     row: Length = Length(max_characters=100_000)
-    """Length of all turns together, or of the text."""
+    """Length of all messages together, or of the text."""
     answer: Length = Length()
-    """Length of the last answer; a call of a tool has none."""
+    """Length of the last answer; tool calls do not count."""
     repetition: Repetition = Repetition()
-    """How much of an answer or a text may stand twice in it."""
+    """How much of an answer or a text may be repetition."""
     echo: Echo = Echo()
     """How much of an answer may repeat the question."""
     refusal: Action = "report"
-    """Answers that begin by saying that the one who speaks cannot or will not (English); not where a row has tools, for
-    there it is a good answer to refuse what they cannot do."""
+    """Answers that begin with a refusal (English); not in rows with tools, where a refusal can be right."""
     boilerplate: Action = "report"
-    """Answers that begin like `As an AI language model, I do not have` (English); not where a row has tools."""
+    """Answers that begin like `As an AI language model, I do not have` (English); not in rows with tools."""
     truncated: Action = "report"
-    """Generations that were cut: by the row's key `finish_reason` (length, max_tokens), or as they end amid a sentence,
-    a block of code or JSON."""
+    """Truncated generations: by the row's key `finish_reason` (length, max_tokens), or because they end within a
+    sentence, a code block or JSON."""
     garbled: Action = "report"
-    """Text that looks garbled (mojibake, lost characters) after `repair` has done what is certain."""
+    """Text that still looks garbled (mojibake, lost characters) after `repair` fixed what is certain."""
     language: Language = Language()
     """Languages that rows may be in."""
 
@@ -160,19 +162,20 @@ class Privacy(Section):
     """
 
     secret: Private = "report"
-    """Keys and tokens of known forms, private keys, and passwords where one is given; not placeholders."""
+    """Keys and tokens of known formats, private keys, and passwords next to a word that announces one; not
+    placeholders."""
     iban: Private = "report"
-    """International bank account numbers whose check digits are right."""
+    """International bank account numbers with valid check digits."""
     card: Private = "report"
-    """Numbers of payment cards whose last digit is right, those for tests included."""
+    """Payment card numbers with a valid check digit, including test cards."""
     email: Private = "report"
     """E-mail addresses; not those at reserved domains such as example.com."""
     phone: Private = "report"
-    """Telephone numbers that the plan of their country has."""
+    """Telephone numbers that are valid in their country's numbering plan."""
     ip: Private = "report"
-    """Addresses on the internet; not private, local or reserved ones, networks, or public name servers."""
+    """Public IP addresses; not private, local or reserved ones, networks, or public DNS servers."""
     phone_regions: tuple[str, ...] = ("US", "GB")
-    """Countries (two letters) whose telephone numbers are known without a + before them."""
+    """Countries (two letters) whose telephone numbers are recognised without a leading +."""
 
 
 class Settings(Section):
@@ -181,50 +184,52 @@ class Settings(Section):
     input: Location = str(PATHS.generated)
     """Folder or file with the rows; a path from the project's root."""
     hub: Pinned | None = None
-    """A data set of the hub with pinned revision, as `organisation/name@<40 hex digits>`; takes the place of input."""
+    """A dataset on the hub with a pinned revision, as `organisation/name@<40 hex digits>`; used instead of input."""
     splits: Splits = Splits()
-    """Which files make which split. Without patterns a row's own key `split` decides."""
+    """Which files belong to which split. Without patterns, a row's own key `split` decides."""
     mix: tuple[Part, ...] = ()
     """How much is taken of which files; files of no part are taken whole."""
     shape: Literal["auto", "messages", "alpaca", "sharegpt", "prompt_completion", "preference", "kto", "text"] = "auto"
-    """Shape of the rows; `auto` recognises each row by its keys."""
+    """Format of the rows; `auto` recognises each row by its keys."""
     columns: Columns = Columns()
-    """Where the parts of a row stand, for rows of no known shape."""
+    """Which columns hold the parts of a row, for rows in no known format."""
     alpaca_instruction: bool = True
-    """Whether an Alpaca row that has an input keeps its instruction, as a paragraph before the input."""
+    """Keep the instruction of an Alpaca row that has an input, as a paragraph before the input."""
     validation_share: float = Field(0.05, ge=0, lt=1)
-    """Share of rows (0 to 1) taken from training by hash for validation, where no row is given to it."""
+    """Share of training rows (0 to 1) moved to validation, chosen by hash, if no rows are assigned to it."""
     test_share: float = Field(0.0, ge=0, lt=1)
-    """Share of rows (0 to 1) taken from training by hash for the test, where no row is given to it."""
+    """Share of training rows (0 to 1) moved to the test split, chosen by hash, if no rows are assigned to it."""
     group: str | None = None
-    """Key of a row, such as `document`, whose equal values stay in one split when rows are drawn; null: the request."""
+    """Key of a row, such as `document`: rows with the same value stay in one split. null: rows with the same request
+    do."""
     stratify: str | None = None
-    """Key of a row, such as `source`, each of whose values keeps its proportion in the splits that are drawn, as nearly
-    as whole rows and groups allow; null: by hash alone, so in large numbers only. The order of rows has no effect. Rows
-    that are added move none with another value, and of those with the same value only some whose hash lies between the
-    old border of a split and the new one, all of them in one direction."""
+    """Key of a row, such as `source`: each of its values keeps its proportion in the splits that are drawn, as nearly
+    as whole rows and groups allow. null: rows are drawn by hash alone, so proportions hold only for many rows. The
+    order of rows has no effect. Added rows never move rows with another value; of rows with the same value they move
+    only some, whose hash lies between the old and the new border of a split, all in one direction."""
     duplicates: bool = True
-    """Whether rows that stand twice leave: within a split, and from training where validation or test ask the same."""
+    """Remove duplicates: within a split, and from training if validation or test ask the same."""
     near_duplicate: float | None = Field(0.8, gt=0, le=1)
-    """Jaccard similarity of words (0 to 1) from which a row is too like a test row to be trained on; null: off."""
+    """Jaccard similarity of words (0 to 1) from which a training row counts as a near-duplicate of a test row and is
+    removed; null: off."""
     near_duplicates_within: float | None = Field(None, gt=0, le=1)
-    """Jaccard similarity of words (0 to 1) from which rows are too like each other: of each cluster that such pairs
-    connect, one stays (of the test before validation before train; then that with the longest answer; then the first),
-    and clusters are drawn into one split whole; null: off."""
+    """Jaccard similarity of words (0 to 1) from which rows count as near-duplicates of each other. Of each cluster one
+    row stays: from the test before validation before train, then the one with the longest answer, then the first; a
+    cluster is drawn into one split as a whole. null: off."""
     passage: int | None = Field(13, ge=3)
-    """Words in a row that a training row must not share with the request of a test row; null: off."""
+    """A training row must not share a passage of this many words with the request of a test row; null: off."""
     benchmarks: tuple[str, ...] = ()
-    """Tasks of lm-eval, by name or as YAML in data/scoring, whose questions rows must not repeat that are not of the
-    test: by `near_duplicate` and `passage`, as with the test."""
+    """Tasks of lm-eval, by name or as YAML in data/scoring: rows that repeat their questions are removed, except from
+    the test, with the thresholds `near_duplicate` and `passage`."""
     conflicts: Literal["keep", "drop"] = "keep"
-    """Training rows that answer one request differently: kept and counted, or all of them left out."""
+    """Training rows with different answers to the same request: keep them (and count them), or drop all of them."""
     repair: tuple[Fix, ...] = FIXES
-    """What is repaired in texts, where it is certain: UTF-8 that was read in another encoding, halves of surrogate
-    pairs that stand together, what a terminal takes for colours, control characters, and Unicode's normal form NFC.
-    Rows that were changed are counted and listed in `reported.parquet`; an empty list: nothing is repaired."""
+    """What is repaired in texts if it is certain: UTF-8 read with the wrong encoding, split surrogate pairs, terminal
+    escape codes, control characters, and Unicode normal form NFC. Repaired rows are counted and listed in
+    `reported.parquet`. Empty: nothing is repaired."""
     quality: Quality = Quality()
-    """Steps that look for rows that are not worth training on; each is off, reports, or drops."""
+    """Filters for rows that are not worth training on; each is off, reports, or drops."""
     privacy: Privacy = Privacy()
-    """What becomes of rows with secrets or personal data."""
+    """What happens to rows with secrets or personal data."""
     max_loss: Share = 0.2
-    """Share of rows (0 to 1) that may leave before the stage fails; rows that `mix` does not take do not count."""
+    """Share of rows (0 to 1) that may be removed before the stage fails; rows that `mix` does not take do not count."""

@@ -109,7 +109,7 @@ def _look_through(source: Source, batches: Batches, size: int) -> None:
             rows += batch.num_rows
             if amount > max(BYTES, EXPANSION * size) or rows > max(ROWS, EXPANSION * size):
                 raise InputError(
-                    f"{source.path}: unpacks to more than {EXPANSION} times its size, {rows:,} rows of {amount:,} "
+                    f"{source.path}: decompresses to more than {EXPANSION} times its size, {rows:,} rows of {amount:,} "
                     "bytes so far; write it anew without a dictionary if that is right."
                 )
 

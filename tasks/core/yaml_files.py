@@ -69,9 +69,9 @@ def _reason(error: Exception, text: str) -> str:
 def _measure(value: Any, known: dict[int, int | None], most: int, level: int) -> int:
     """How many values there are within `value`; `known`: by their ids, None for those that it is within."""
     if isinstance(value, date):
-        raise ValueError(f"not of texts, numbers, lists and sections alone: {value} is a date; put it into quotes")
+        raise ValueError(f"only strings, numbers, lists and mappings are allowed: {value} is a date; quote it")
     if isinstance(value, bytes | Set | tuple):
-        raise ValueError(f"not of texts, numbers, lists and sections alone: it holds a {type(value).__name__}")
+        raise ValueError(f"only strings, numbers, lists and mappings are allowed: this is a {type(value).__name__}")
     if not isinstance(value, dict | list):
         return 1
     if level > DEEPEST:
@@ -79,7 +79,7 @@ def _measure(value: Any, known: dict[int, int | None], most: int, level: int) ->
     if id(value) in known:
         size = known[id(value)]
         if size is None:
-            raise ValueError("endless: an alias stands for a value that it is part of")
+            raise ValueError("endless: an alias refers to a value that contains it")
         return size
     known[id(value)] = None
     inner = [*value.keys(), *value.values()] if isinstance(value, dict) else value
@@ -87,6 +87,6 @@ def _measure(value: Any, known: dict[int, int | None], most: int, level: int) ->
     for each in inner:
         size += _measure(each, known, most, level + 1)
         if size > most:
-            raise ValueError(f"too large: more than {most:,} values, with those that aliases stand for")
+            raise ValueError(f"too large: more than {most:,} values, counting aliases")
     known[id(value)] = size
     return size

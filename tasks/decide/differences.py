@@ -21,7 +21,7 @@ def differences(first: Path, second: Path, most: int) -> Iterator[str]:
     (one, scores), (two, others) = _rows(first), _rows(second)
     shared = [row for row in one if row in two]
     if not shared:
-        raise InputError("the two runs were asked no row in common, so their answers cannot be compared.")
+        raise InputError("the two runs share no evaluated row, so their answers cannot be compared.")
     alone = f"{len(one) - len(shared)} in the first alone, {len(two) - len(shared)} in the second alone"
     yield f"  {len(shared)} in both, {alone}"
     metrics = [name for name in scores if name in others]

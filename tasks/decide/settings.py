@@ -14,24 +14,24 @@ class Settings(Section):
     """The section `decide`."""
 
     candidate: Name = "merged"
-    """The candidate that is to be shipped, such as merged or a scheme of quantize."""
+    """The candidate that you want to ship, such as merged or a scheme of quantize."""
     metric: str | None = None
     """Name of the metric that decides; null: the first of evaluate.metrics."""
     gain: Share = 0.0
-    """How much better than the base, asked in each way, it must be at least, in the metric's unit (1 is all rows; nats
-    a token for perplexity, which is shown as a ratio: 0.05 asks for a perplexity of at most e^-0.05 = 0.951 of its)."""
+    """Smallest improvement over the base, however it is asked, in the metric's unit (1 is all rows; nats per token for
+    perplexity, which is shown as a ratio: 0.05 asks for a perplexity of at most e^-0.05 = 0.951 of the base's)."""
     level: float = Field(0.05, gt=0, lt=1)
-    """Probability of chance, adjusted for the number of metrics, below which a gain counts as one."""
+    """Significance level, adjusted for the number of metrics: a gain counts if its p-value is below this."""
     detect: float = Field(0.05, gt=0)
-    """Difference, in the metric's unit, for which a gain that may be chance names the rows that would show it."""
+    """A difference, in the metric's unit: if a gain may be chance, the decision says how many rows would show one of
+    this size."""
     quantised_loss: Share | None = 0.05
-    """How much worse than merged a quantised model may be at most, in the metric's unit; null: any."""
+    """How much worse than merged a quantised model may be, in the metric's unit; null: no limit."""
     forgetting: Share | None = 0.05
-    """How much a benchmark may lose by tuning at most, in its own unit; null: any."""
+    """How much a benchmark may lose through tuning, in its own unit; null: no limit."""
     best_loss: Share | None = None
-    """How much worse than the run promoted last it may be at most, in the metric's unit; null: any."""
+    """How much worse than the last promoted run the candidate may be, in the metric's unit; null: no limit."""
     judged: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of the judge's points (0 to 1, a tie being half a point) that the candidate must have at least against
-    judge.against; null: any."""
+    """Smallest share of the judge's points (0 to 1, a tie is half a point) against judge.against; null: no limit."""
     resamples: int = Field(10_000, ge=1000)
-    """Draws of rows for an interval, or of signs for a test."""
+    """Resampled sets of rows per interval, or sign flips per test."""

@@ -13,11 +13,11 @@ class Settings(Section):
     """The section `export`."""
 
     formats: list[Literal["ollama", "adapters", "meta", "torchtune", "litgpt", "cog"]] = Field(default_factory=list)
-    """Which are made, each once; [] for none."""
+    """Formats to export, each once; [] for none."""
     gguf: Literal["f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] = "q8_0"
-    """Type of the matrices in the GGUF file for Ollama."""
+    """Data type of the matrices in the GGUF file for Ollama."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
-    """Temperature that the Modelfile sets; 0 takes the most likely answer, as the evaluation does."""
+    """Temperature in the Modelfile; 0 takes the most likely token, as the evaluation does."""
 
     @field_validator("formats")
     @classmethod

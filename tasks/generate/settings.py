@@ -16,30 +16,31 @@ class Instructions(Section):
     """From seed tasks to new instructions (Self-Instruct), made harder (Evol-Instruct), and answered."""
 
     application: str = "a helpful assistant"
-    """Whom the instructions are for, in a few words."""
+    """Whom the instructions address, in a few words."""
     examples: int = Field(3, ge=1)
-    """Seed tasks that the teacher sees at a time."""
+    """Seed tasks shown to the teacher in each request."""
     each: int = Field(5, ge=1)
-    """Instructions that it is asked for at a time."""
+    """Instructions that each request asks for."""
     evolutions: int = Field(1, ge=0)
-    """How often each is rewritten to be harder (times)."""
+    """How many times each instruction is rewritten to be harder."""
     system: str | None = None
-    """System prompt under which it is answered, and which the row has; null for none."""
+    """System prompt for the answers, which also becomes part of the row; null: none."""
 
 
 class Documents(Section):
     """From documents to chunks, and to questions that a chunk answers."""
 
     chunk: int = Field(2000, ge=100)
-    """Longest chunk (characters); chunks end where sections and paragraphs do."""
+    """Longest chunk (characters); chunks end at section and paragraph borders."""
     shortest: int = Field(80, ge=0)
-    """Chunks with less text than this (characters) are not asked about."""
+    """Skip chunks with less text than this (characters)."""
     questions: int = Field(3, ge=1)
     """Questions asked for each chunk."""
     support: float = Field(0.6, ge=0, le=1)
-    """Share of an answer's content words (0 to 1) that its chunk must hold; numbers and the quoted passage always."""
+    """Share of an answer's content words (0 to 1) that its chunk must contain; numbers and the quoted passage must
+    always be there."""
     limit: int | None = Field(None, ge=1)
-    """Chunks that are asked about, spread over all documents; null: all."""
+    """Number of chunks to ask about, spread over all documents; null: all."""
 
 
 class Dialogues(Section):
@@ -57,21 +58,21 @@ class Preferences(Section):
     answers: int = Field(3, ge=2)
     """Answers to each prompt."""
     aspect: Literal["overall-rating", "honesty", "instruction-following"] = "overall-rating"
-    """What is judged."""
+    """What the judge rates."""
     margin: float = Field(1.0, gt=0)
-    """Least difference of mean ratings (1 to 5) between chosen and rejected; less is a tie."""
+    """Smallest difference of mean ratings (1 to 5) between chosen and rejected; anything less is a tie."""
     judge: Teacher | None = None
-    """Who judges; null: the teacher itself."""
+    """The judge; null: the teacher itself."""
 
 
 class Magpie(Section):
     """Instructions that the teacher writes itself when it is given nothing but the opening of a user's turn."""
 
     opening: str | None = None
-    """What its chat template puts before a user's text, as raw text, or `llama3` or `qwen2`; null for a local teacher,
-    whose own template is asked."""
+    """The text that the teacher's chat template puts before a user message, or `llama3` or `qwen2`; null for a local
+    teacher, whose own template is used."""
     stop: tuple[str, ...] = ()
-    """Texts at which an instruction ends, beside the model's own."""
+    """Texts that end an instruction, in addition to the model's own."""
 
 
 class Settings(Section):
@@ -79,33 +80,33 @@ class Settings(Section):
 
     recipe: Recipe = "program"
     """`program`: rows from the grammar in the input. `instructions`, `documents`, `dialogues`, `preferences`, `magpie`:
-    rows that a teacher makes. `none`: no rows, for those who bring their own data."""
+    rows that a teacher writes. `none`: no rows, if you bring your own data."""
     input: Location = str(PATHS.seed)
     """Folder that the recipe reads: the grammar's seed, seed tasks, documents, scenarios or prompts."""
     rows: int = Field(3000, ge=1)
-    """Rows to ask for (rows); for `program` training rows, while other recipes leave the splits to `clean`. Without
-    effect for `documents`, which asks about every chunk."""
+    """Rows to ask for; for `program` only training rows, while other recipes leave the splits to `clean`. No effect on
+    `documents`, which asks about every chunk."""
     validation_rows: int = Field(100, ge=0)
-    """Validation rows to ask for (rows); for `program`."""
+    """Validation rows to ask for; for `program`."""
     test_rows: int = Field(240, ge=2)
-    """Test rows to ask for (rows): half with new combinations, half with new phrasings; for `program`."""
+    """Test rows to ask for, half with new combinations, half with new phrasings; for `program`."""
     seed: int = Field(0, ge=0)
-    """Seed of the draws (a number); another seed gives other rows."""
+    """Seed of random draws; another seed gives other rows."""
     batch_size: int = Field(256, ge=1)
-    """Rows that a step of the pipeline works on at a time; of a server's, at least 64 for each request at once."""
+    """Rows per step of the pipeline; with a server, at least 64 for each concurrent request."""
     timeout: int = Field(3600, ge=1)
-    """Longest time without a new response (seconds); then the pipeline is ended and the stage fails."""
+    """Longest wait for a new response (seconds); after that, the pipeline ends and the stage fails."""
     max_loss: float = Field(0.0, ge=0, le=1)
-    """Share of rows (0 to 1) that may be lost, for whatever reason but the budget, before the stage fails."""
+    """Share of rows (0 to 1) that may be lost for any reason except the budget before the stage fails."""
     near_duplicate: float | None = Field(0.8, gt=0, le=1)
-    """Overlap of words (Jaccard, 0 to 1) from which a question is too like an earlier one; null: off. Not for
-    `program`, whose questions are compared with the test rows only."""
+    """Jaccard similarity of words (0 to 1) from which a question counts as a near-duplicate of an earlier one; null:
+    off. Not for `program`, which compares questions with the test rows only."""
     ask_again: bool = False
-    """Whether to ask again what failed for good in an earlier run, instead of counting it as failed once more."""
+    """Ask again what failed permanently in an earlier run, instead of counting it as failed again."""
     teacher: Teacher = Teacher()
-    """Who answers."""
+    """The teacher."""
     budget: Budget = Budget()
-    """What it may cost."""
+    """The most that the responses may cost."""
     instructions: Instructions = Instructions()
     """For the recipe `instructions`."""
     documents: Documents = Documents()

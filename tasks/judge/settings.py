@@ -15,20 +15,20 @@ class Settings(Section):
     candidates: list[Name] = Field(default_factory=list)
     """Candidates of `evaluate` whose answers are judged; [] for none."""
     against: Name = "base"
-    """The candidate that they are compared with."""
+    """The candidate to compare them with."""
     teacher: Teacher | None = None
-    """Who judges, in the form of generate.teacher; null where nothing is judged."""
+    """The judge, in the form of generate.teacher; null if nothing is judged."""
     criteria: str = "Correctness counts first, then completeness, then brevity."
-    """What makes an answer better, in a sentence or a few; the judge reads it."""
+    """What makes an answer better, in a few sentences for the judge."""
     reference: bool = True
-    """Whether the judge sees the row's reference."""
+    """Show the row's reference answer to the judge."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Rows that are judged, of those that were asked, drawn so that each class, or else each slice and source, keeps
-    its share; null: all."""
+    """Number of rows to judge, of those that were asked, drawn so that each class, or otherwise each slice and source,
+    keeps its share; null: all."""
     max_unclear: float = Field(0.1, ge=0, le=1)
-    """Share of rows (0 to 1) that may be without a clear verdict before the stage fails."""
+    """Share of rows (0 to 1) without a clear verdict above which the stage fails."""
     budget: Budget = Budget()
-    """What it may cost."""
+    """The most that the verdicts may cost."""
 
     @model_validator(mode="after")
     def _has_a_judge(self) -> Self:

@@ -12,19 +12,20 @@ class Settings(Section):
     """The section `merge`."""
 
     probes: Annotated[int, Field(ge=1)] = 16
-    """Rows of the validation split (of the training split where there is none) on which both models are compared."""
+    """Rows of the validation split (or of the training split if there is none) on which both models are compared."""
     dtype: Literal["base", "float32", "bfloat16", "float16"] = "base"
-    """Type in which the merged weights are stored; base: each tensor as the base stores it."""
+    """Data type of the merged weights; base: each tensor as the base stores it."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
-    """Largest allowed difference of a logit between base with live adapter and what was written, stored as float32."""
+    """Largest difference of a logit between the base with the live adapter and the merged model, if it is stored as
+    float32."""
     max_error: Annotated[float, Field(gt=0)] = 0.05
-    """Stored as anything else: largest divergence (mean Kullback-Leibler, nats a token) of what was written from base
-    with live adapter, as a share of the divergence that training made."""
+    """For other data types: largest divergence (mean Kullback-Leibler, nats per token) of the merged model from the
+    base with the live adapter, as a share of the divergence that training caused."""
     trained_on: Literal["auto", "stored", "nf4", "fp4", "int8"] = "auto"
-    """Weights of the base that the adapter was trained on: as stored, or as quantised by bitsandbytes (QLoRA), into
-    which it is then merged, expanded; auto: what data/trained/training.json says, else stored."""
+    """The base weights that the adapter was trained on: as stored, or as quantised by bitsandbytes (QLoRA), which are
+    then dequantised before the merge; auto: what data/trained/training.json says, otherwise stored."""
     double_quant: bool = True
-    """Where `trained_on` names nf4 or fp4: whether their scales were quantised too."""
+    """If `trained_on` is nf4 or fp4: whether the scales were quantised too."""
     base_names: tuple[str, ...] = ()
     """Other names of the base, as adapter_config.json of an adapter has them that temper did not train, such as a name
     on the hub where the base is a folder; unnamed: for one that names no base. You say that it is the same model."""

@@ -14,27 +14,26 @@ class Settings(Section):
     """The section `quantize`."""
 
     schemes: list[str] = Field(default_factory=lambda: ["nf4", "int8", "gguf-q8_0"])
-    """Which quantised models are made and evaluated, each once; [] for none. tasks/quantize lists them."""
+    """Quantised models to make and evaluate, each once; [] for none. docs/support.md lists the schemes."""
     probes: Annotated[int, Field(ge=1)] = 16
-    """Rows of the validation split (of the training split where there is none) on which the models are compared."""
+    """Rows of the validation split (or of the training split if there is none) on which models are compared."""
     calibration: Annotated[int, Field(ge=1)] = 128
-    """Rows of the training split on which gptq is calibrated, and importance is measured: the first ones."""
+    """Rows of the training split, the first ones, for calibrating gptq and measuring importance."""
     imatrix: bool = False
-    """Whether gguf schemes below 8 bits round with regard to what each column of a matrix is multiplied with on
-    `calibration` rows (llama.cpp's importance matrix): nearer to the merged model at the same size, for a pass of
-    llama.cpp over these rows."""
+    """For gguf schemes below 8 bits: weight the rounding by the activations on `calibration` rows (llama.cpp's
+    importance matrix). Closer to the merged model at the same size, for one pass of llama.cpp over these rows."""
     max_divergence: Annotated[float, Field(gt=0)] = 1.0
-    """Largest mean Kullback-Leibler divergence from the merged model, in nats a token, before the stage fails; for
+    """Largest mean Kullback-Leibler divergence from the merged model, in nats per token, before the stage fails; for
     schemes that `limits` does not name."""
     limits: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """The same by scheme, in nats a token."""
+    """The same per scheme, in nats per token."""
     min_same_tokens: Share = 0.0
-    """Smallest share of positions whose most likely next token is that of the merged model."""
+    """Smallest share of positions (0 to 1) at which the most likely next token is that of the merged model."""
     min_same_stops: Share = 0.9
-    """Smallest share of positions at which both would stop, or neither would."""
+    """Smallest share of positions (0 to 1) at which both models would stop, or neither would."""
     min_low_bits: Share = 0.5
-    """Smallest share of the weights in matrices, without embeddings and head, that a scheme must store in fewer bits:
-    bitsandbytes leaves experts as they are."""
+    """Smallest share of the weights in matrices (0 to 1), without embeddings and head, that a scheme must store in
+    fewer bits: bitsandbytes leaves experts as they are."""
 
     @field_validator("schemes")
     @classmethod

@@ -25,40 +25,40 @@ class Teacher(Section):
     llama.cpp, Ollama, `transformers serve`, hosted ones). `huggingface`: Hugging Face's inference API. `local`: a model
     folder, loaded in this process."""
     base_url: str | None = None
-    """Address of the server with its path, such as `http://127.0.0.1:8000/v1`; for `openai`."""
+    """URL of the server, such as `http://127.0.0.1:8000/v1`; for `openai`."""
     model: str | None = None
-    """Name of the model on the server; for `local` its folder, recorded by its hash (a folder that changes in place
-    does not by itself make the stage run again)."""
+    """Name of the model on the server; for `local` its folder, recorded by its hash (changes inside the folder do not
+    by themselves rerun the stage)."""
     key_variable: str | None = None
-    """Name of the environment variable with the server's key, never the key itself; null for a server without. Where it
-    is not set, a flow looks for a Prefect Secret of that name in lower case with dashes: `MY_KEY` is `my-key`."""
+    """Name of the environment variable with the API key, never the key itself; null: no key. If the variable is not
+    set, a flow uses the Prefect Secret of that name in lower case with dashes: `MY_KEY` is `my-key`."""
     temperature: float = Field(0.0, ge=0, le=2)
-    """Randomness of the answers (0 to 2); 0 takes the most likely."""
+    """Sampling temperature (0 to 2); 0 takes the most likely token."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Answers are drawn from the likeliest tokens that share this probability (0 to 1)."""
+    """Sample from the most likely tokens whose probabilities add up to this (0 to 1)."""
     seed: int | None = Field(None, ge=0)
-    """Seed sent with each request (a number), for servers that draw by it; null sends none."""
+    """Seed sent with each request, for servers that use it; null: none."""
     max_new_tokens: int = Field(128, ge=1)
-    """Longest answer (tokens); an answer that reaches it was cut off, and leaves."""
+    """Longest answer (tokens); an answer that reaches it is truncated, and is dropped."""
     threads: int | None = Field(None, ge=1)
-    """`local`: CPU threads of the model, on this machine and on each node of a cluster; null: as many as PyTorch takes
-    on the machine that asks. Part of the result: another number adds in another order."""
+    """`local`: CPU threads of the model, on this machine and on each node of a cluster; null: PyTorch's default on the
+    machine that asks. They are part of the result: another number sums in another order."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """Further keys of each request, such as `top_k` or `chat_template_kwargs`, for servers that know them."""
+    """Further keys for each request, such as `top_k` or `chat_template_kwargs`, for servers that support them."""
     concurrency: int = Field(32, ge=1)
-    """Requests that are under way at once, at most."""
+    """Most requests at the same time."""
     requests_per_minute: int | None = Field(None, ge=1)
-    """Requests started within a minute, at most; null: as many as the server takes."""
+    """Most requests started per minute; null: no limit."""
     request_timeout: float = Field(120, gt=0)
-    """Longest wait for one whole answer, in seconds."""
+    """Longest wait for one complete answer, in seconds."""
     max_retries: int = Field(6, ge=0)
-    """How often a failed request is tried again (times), later each time or when the server says (`Retry-After`)."""
+    """How many times a failed request is retried, with growing pauses or when the server says (`Retry-After`)."""
     input_price: float = Field(0.0, ge=0)
-    """Price of a million tokens sent, in any currency; for the totals and the budget."""
+    """Price of a million input tokens, in any currency; for totals and the budget."""
     output_price: float = Field(0.0, ge=0)
-    """Price of a million tokens answered, in the same currency."""
+    """Price of a million output tokens, in the same currency."""
     licence: str = "not stated"
-    """Terms under which the teacher's answers may be used for training, in a sentence, for the model card."""
+    """Terms under which you may train on the teacher's answers, in one sentence, for the model card."""
 
     @field_validator("extra")
     @classmethod
@@ -109,9 +109,9 @@ class Budget(Section):
     """What the responses of a run may cost, those on record included; then nothing more is asked, and all is kept."""
 
     max_tokens: int | None = Field(None, ge=1)
-    """Tokens sent and answered; null: any number."""
+    """Most input and output tokens together; null: no limit."""
     max_cost: float | None = Field(None, gt=0)
-    """Cost at the teacher's prices, in their currency; null: any."""
+    """Highest cost at the teacher's prices, in their currency; null: no limit."""
 
 
 def secret_name(variable: str) -> str:

@@ -184,7 +184,7 @@ def jinja(file: Path) -> str:
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: no text in UTF-8 (byte {error.start}); give a chat template in jinja.") from None
+        raise InputError(f"{file}: not UTF-8 text (byte {error.start}); give a chat template in Jinja.") from None
     if not text.strip():
         raise InputError(f"{file}: the file is empty; give a chat template in jinja.")
     return text

@@ -30,44 +30,46 @@ class Optimization(Section):
     """How many steps, of how many rows, by which optimiser. Passed to trl's SFTConfig."""
 
     steps: Positive | None = 300
-    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
+    """Optimiser steps. null, or absent while `epochs` is set: `epochs` decides."""
     epochs: Annotated[Annotated[float, Field(gt=0, le=10_000)] | None, Field(exclude_if=absent)] = None
-    """Times that each row is trained on, in the place of `steps`: so many times the batches of all rows or packs,
-    divided by `gradient_accumulation`, rounded up. null: `steps` says how long."""
+    """Passes over the training rows, instead of `steps`: this times the batches of all rows (or packs), divided by
+    `gradient_accumulation`, rounded up. null: `steps` decides."""
     batch_size: Positive = 32
-    """Rows a forward pass, or packs where rows are packed. The effective batch: this times `gradient_accumulation`."""
+    """Rows per forward pass, or packs if rows are packed. The effective batch size is this times
+    `gradient_accumulation`."""
     gradient_accumulation: Positive = 1
-    """Forward passes an optimiser step."""
+    """Forward passes per optimiser step."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-3
     """Peak learning rate, after warm-up."""
     scheduler: Annotated[str, AfterValidator(optimizers.scheduler)] = "cosine"
-    """Course of the learning rate after warm-up, by its name in transformers; linear and cosine end at zero."""
+    """Learning rate schedule after warm-up, by its name in transformers; linear and cosine end at zero."""
     warmup_steps: Annotated[int, Field(ge=0)] = 20
-    """Steps in which the learning rate rises linearly from zero."""
+    """Steps over which the learning rate rises linearly from zero."""
     optimizer: Annotated[str, AfterValidator(optimizers.optimizer)] = "adamw_torch"
-    """An optimiser by its name in transformers, such as adamw_torch, adafactor, adamw_8bit; or muon."""
+    """Optimiser, by its name in transformers, such as adamw_torch, adafactor or adamw_8bit; or muon."""
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Memory of Adam's second moment, a step; short runs want less than the usual 0.999."""
+    """Decay of Adam's second moment per step; short runs want less than the usual 0.999."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    """Gradients longer than this (Euclidean norm) are scaled down to it."""
+    """Gradients with a larger Euclidean norm are clipped to it."""
     max_spike: Annotated[float, Field(gt=0)] | None = 5.0
-    """Standard deviations by which three logged losses in a row may exceed the mean of the twenty before them; more,
-    and more than 1 nat, is a spike that does not pass, at which training stops. null: it does not."""
+    """Training stops if three logged losses in a row exceed the mean of the previous twenty by more than this many
+    standard deviations, and by more than 1 nat. null: it never stops for that."""
     seed: Annotated[int, Field(ge=0)] = 42
     """Seed of initial weights, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the forward pass, whatever weights are held in. auto: bfloat16 on a graphics card, and
-    on a processor that computes in it where the base's hidden_size is at least 512, below which it costs time."""
+    """Data type of the forward pass, whatever the weights are stored in. auto: bfloat16 on a GPU, and on a CPU with
+    bfloat16 instructions if the base's hidden_size is at least 512; below that it would be slower."""
     threads: Positive = 2
-    """CPU threads. Part of the result: another number adds in another order and gives other last bits."""
+    """CPU threads. They are part of the result: another number sums in another order and changes the last bits."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a fifth more time."""
     logging_steps: Positive = 10
     """Steps between two points of the loss curve."""
     checkpoint_steps: Positive = 100
-    """Steps between two checkpoints; a run that was killed goes on from the last one. More than `steps`: none."""
+    """Steps between two checkpoints; a run that was killed resumes from the last one. More than `steps`: no
+    checkpoints."""
 
     @field_validator("batch_size", mode="before")
     @classmethod
@@ -108,12 +110,13 @@ class Batched(Optimization):
     """How rows with labels stand in a batch."""
 
     padding_free: bool | Literal["auto"] = "auto"
-    """Rows of a batch stand one after the other, apart by their positions, instead of each filled up to the longest:
-    the same gradients without work on padding. auto: where batch_size times the longest row is at most 4,096 tokens,
-    beyond which attention over the whole batch costs more, and the base keeps the rows apart, which is measured."""
+    """Put the rows of a batch one after the other, separated by their positions, instead of padding each to the
+    longest: the same gradients without computing padding. auto: if batch_size times the longest row is at most 4,096
+    tokens (beyond that, attention over the whole batch costs more) and a measurement shows that the base keeps rows
+    apart."""
     group_by_length: bool = False
-    """Rows of similar length share a batch: less work on padding, at the price of less random batches. For rows that
-    are not packed. Of use where batches are padded, which `padding_free` decides."""
+    """Put rows of similar length into one batch: less padding, but less random batches. Only for rows that are not
+    packed; useful where batches are padded, which `padding_free` decides."""
 
 
 class LoRA(Section):
@@ -124,11 +127,11 @@ class LoRA(Section):
     alpha: Annotated[float, Field(gt=0)] = 32
     """Scale: the update is multiplied by alpha / r."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share of the adapter's inputs set to zero in training."""
+    """Share of the adapter's inputs that are set to zero during training (0 to 1)."""
     target_modules: NamePattern | list[str] = "all-linear"
-    """Names of the layers that get an adapter; all-linear: every linear layer but the head."""
+    """Names of the layers that get an adapter. all-linear: every linear layer except the head."""
     b_ratio: Annotated[float, Field(ge=1)] | None = None
-    """Learning rate of the matrix B as a multiple of that of A (LoRA+, arXiv:2402.12354); null: 16 for the method
+    """Learning rate of matrix B as a multiple of that of matrix A (LoRA+, arXiv:2402.12354). null: 16 for the method
     lora_plus, 1 for others."""
 
 
@@ -136,41 +139,40 @@ class Freeze(Section):
     """What is trained while the rest of the model stays as it is, for `method: freeze`."""
 
     layers: int = 2
-    """Transformer blocks that are trained: so many last ones, or first ones where it is negative."""
+    """Transformer blocks that are trained: the last ones, or the first ones if negative."""
     names: tuple[str, ...] = ()
-    """Parts of the names of weights that are trained too, such as lm_head, embed_tokens, norm."""
+    """Also train weights whose names contain one of these, such as lm_head, embed_tokens or norm."""
 
 
 class Tuning(Section):
     """What of a model is tuned, and how; shared by the stages `train` and `align`."""
 
     method: str = "lora"
-    """What is tuned: lora, qlora, dora, rslora, lora_plus, pissa, olora, eva, full (every weight), freeze (some of
-    them), or another kind of peft by its name in small letters, such as ia3, vera or prompt_tuning."""
+    """What is tuned: lora, qlora, dora, rslora, lora_plus, pissa, olora, eva, full (all weights), freeze (some of
+    them), or another method of peft by its name in lower case, such as ia3, vera or prompt_tuning."""
     lora: LoRA = LoRA()
-    """The adapter; for the methods that are LoRA, without effect for others."""
+    """The adapter, for LoRA and its variants; no effect on other methods."""
     peft: dict[str, Any] = Field(default_factory=dict, validate_default=True)
-    """Fields of peft's configuration of the method by their names there, over the ones that temper sets."""
+    """Fields of the method's peft configuration, by their names in peft; they override what temper sets."""
     freeze: Freeze = Freeze()
-    """For `method: freeze`, without effect for others."""
+    """For `method: freeze`; no effect on other methods."""
     attention: Attention = "auto"
-    """By what attention is computed in training, where the base's class has it: auto leaves it to transformers (sdpa
-    for most); sdpa and eager run everywhere; the flash ones need a graphics card and a package."""
+    """Implementation of attention in training, if the base's class has it. auto: transformers decides (sdpa for most).
+    sdpa and eager run everywhere; the flash ones need a GPU and a package."""
     quantization: Literal["nf4", "fp4", "int8"] | None = None
-    """The base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, slower. null: as they are; nf4
-    for the method qlora."""
+    """Load the base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, but slower. null: as they
+    are; nf4 for the method qlora."""
     weights: Literal["float32", "bfloat16_kahan", "bfloat16_stochastic"] = "float32"
-    """In what the weights of the methods full and freeze are held while they are trained. Bytes a weight, gradient
-    included: float32 8; bfloat16_kahan 6, with what rounding leaves over kept beside it (compensated sum, Kahan 1965);
-    bfloat16_stochastic 4, rounded up or down at random, so that small steps count on average (arXiv:2010.06192)."""
+    """Data type of the trained weights for the methods full and freeze. Bytes per weight, gradient included: float32 8;
+    bfloat16_kahan 6, with the rounding error kept beside it (compensated sum, Kahan 1965); bfloat16_stochastic 4,
+    rounded up or down at random so that small updates count on average (arXiv:2010.06192)."""
     min_low_bits: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Least share of the base's weights (those in matrices, embeddings and head apart) that a quantised base has to
-    hold in low bits: bitsandbytes leaves the fused experts of a mixture whole."""
+    """Smallest share (0 to 1) of the base's weights, embeddings and head aside, that a quantised base must hold in low
+    precision: bitsandbytes leaves the fused experts of a mixture in full precision."""
 
     neftune: Annotated[Annotated[float, Field(gt=0)] | None, Field(exclude_if=absent)] = None
-    """Noise on the embeddings while training (NEFTune, arXiv:2310.05914): each number of a batch of rows of T tokens
-    gets one between plus and minus this divided by the square root of T times the width; 5 is usual. None at
-    evaluation. null: no noise."""
+    """Noise on the embeddings during training (NEFTune, arXiv:2310.05914): each value gets uniform noise between plus
+    and minus this, divided by the square root of tokens times width; 5 is usual. None at evaluation. null: no noise."""
 
     @field_validator("method")
     @classmethod
@@ -271,16 +273,16 @@ class Supervised(Batched, Tuning):
     """Training on rows with labels, watched on a validation split."""
 
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
-    """Further arguments of trl's SFTConfig by their names there, such as dataloader_num_workers: 2,
-    lr_scheduler_kwargs: {min_lr: 1e-5}. One that would have no effect is refused."""
+    """Further arguments of trl's SFTConfig, by their names in trl, such as dataloader_num_workers: 2 or
+    lr_scheduler_kwargs: {min_lr: 1e-5}. An argument without effect is refused."""
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together."""
     eval_steps: Positive = 100
-    """Steps between two losses on the validation split: nats a labelled token, over all its tokens, whatever
-    batch_size is."""
+    """Steps between two losses on the validation split, in nats per labelled token, over all tokens of the split
+    whatever batch_size is."""
     patience: Positive | None = None
-    """Evaluations without a lower validation loss after which training stops; the weights of the lowest one are kept,
-    and checkpoints are written as often as there are evaluations. null: all steps are made."""
+    """Stop training after this many evaluations without a lower validation loss, and keep the weights with the lowest
+    one; checkpoints are then written at each evaluation. null: all steps run."""
 
     @model_validator(mode="after")
     def _effect(self) -> "Supervised":

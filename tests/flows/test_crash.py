@@ -54,7 +54,7 @@ def test_the_stage_ends_with_the_flow_and_the_next_run_goes_on(toy: Toy, deadly:
         assert run.returncode == -deadly
     else:
         assert run.returncode == 128 + deadly
-        assert stderr.count(f"temper run: stopped by {deadly.name}; what is finished is kept, run again") == 1
+        assert stderr.count(f"temper run: stopped by {deadly.name}; finished stages are kept, run again") == 1
     until(lambda: not stage.is_running() or stage.status() == psutil.STATUS_ZOMBIE)
     assert toy.lock == before
     gate.unlink()
@@ -157,5 +157,5 @@ def test_a_lock_file_that_git_does_not_have_is_rebuilt_from_the_cache(toy: Toy) 
 def test_a_stage_that_forgets_an_output_is_named(toy: Toy) -> None:
     text = Path("dvc.yaml").read_text()
     Path("dvc.yaml").write_text(text.replace("outs: [data/merged]", "outs: [data/merged, data/other]"))
-    with pytest.raises(StageFailed, match="merge: the command ended well but did not write data/other"):
+    with pytest.raises(StageFailed, match="merge: the command succeeded but did not write data/other"):
         toy.flow()

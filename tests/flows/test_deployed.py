@@ -174,7 +174,7 @@ def test_a_record_that_is_lost_is_named(toy: Toy, caplog: pytest.LogCaptureFixtu
 def test_bad_settings_stop_it_before_anything_runs(toy: Toy) -> None:
     with pytest.raises(SettingsError, match=r"unknown key 'train.learning_rat'; did you mean 'learning_rate'"):
         isolated(settings={"train": {"learning_rat": 1e-4}})
-    with pytest.raises(MachineError, match="git knows no revision 'nowhere' here"):
+    with pytest.raises(MachineError, match="git has no revision 'nowhere' here"):
         isolated(revision="nowhere")
     assert clean(toy)
 

@@ -138,10 +138,10 @@ def test_a_remote_that_goes_away_while_a_stage_works_elsewhere_gets_its_outputs_
         store.write_text("no folder")
         gate.unlink()
         assert runs.ended(name) == "Failed"
-        assert "what train reads could not be pushed: " in str(runs.run(name).state), "the second try"
+        assert "the inputs of train could not be pushed: " in str(runs.run(name).state), "the second try"
         made = str(runs.run(f"{name}-train").state)
         assert made.startswith("NotShared(")
-        assert "what train made is kept on this machine, but could not be shared" in made
+        assert "what train made is stored on this machine, but could not be shared" in made
         store.unlink()
         store.with_name("away").rename(store)
         again = runs.start("train.learning_rate=4e-4")

@@ -71,7 +71,7 @@ def test_what_is_not_whole_in_the_remote_is_named(sent: Path, monkeypatch: pytes
 def test_a_remote_that_takes_nothing_is_said(sent: Path) -> None:
     store = sent.parent / "store"
     store.write_text("no folder")
-    with pytest.raises(Unavailable, match=r"what model reads could not be pushed: "):
+    with pytest.raises(Unavailable, match=r"the inputs of model could not be pushed: "):
         pack("model", None)
 
 
@@ -93,7 +93,7 @@ def test_what_another_machine_made_is_taken_for_what_ran(sent: Path) -> None:
     assert Path("data/model/weights.bin").read_bytes() == made
     assert len(list(Path(".dvc/cache/runs").glob("*/*/*"))) == 1, "of one key, not of all"
     Path("params.yaml").write_text("rate: 0.3\n")
-    with pytest.raises(Unavailable, match="model ran on another machine, and what it made did not come here whole"):
+    with pytest.raises(Unavailable, match="model ran on another machine, and its outputs did not arrive complete"):
         ensure_current("model", _never, remote="", elsewhere=elsewhere)
 
 

@@ -131,8 +131,8 @@ def test_dvc_yaml(old: str, new: str, sentence: str) -> None:
     [
         ("stages: [a]\n", "dvc.yaml:1: stages: keys with values are expected."),
         ("stages:\n  one: echo\n", "dvc.yaml:2: stages.one = echo: keys with values are expected."),
-        ("- a\n", "dvc.yaml: expected sections with keys, such as train, found a list."),
-        ("", "dvc.yaml: expected sections with keys, such as train, found nothing."),
+        ("- a\n", "dvc.yaml: expected sections with keys, such as train, but found a list."),
+        ("", "dvc.yaml: expected sections with keys, such as train, but found nothing."),
         ("stages:\n  é: {}\n".encode("latin-1"), "dvc.yaml: not valid YAML: no UTF-8 at byte 10; save it as UTF-8."),
     ],
 )
@@ -148,7 +148,7 @@ def test_a_dvc_yaml_of_another_kind(content: str | bytes, sentence: str) -> None
          "rows.csv.dvc: not valid YAML: line 3: expected the node content, but found '<stream end>'."),
         ("rows.csv.dvc", f"{TRACKED}  sise: 3\n", "rows.csv.dvc:4: unknown key 'outs.0.sise'; did you mean 'size'?"),
         ("rows.csv.dvc", "outs:\n- size: 3\n", "rows.csv.dvc:2: outs.0: the key 'path' is missing."),
-        ("rows.csv.dvc", "- a\n", "rows.csv.dvc: expected sections with keys, such as train, found a list."),
+        ("rows.csv.dvc", "- a\n", "rows.csv.dvc: expected sections with keys, such as train, but found a list."),
         ("rows.csv.dvc", TRACKED.replace("rows.csv", "one.txt"),
          "rows.csv.dvc: one.txt is made by the stage one and by rows.csv.dvc; leave it to one of them."),
         ("params.yaml", "a:\n\tb: 1\n",

@@ -143,7 +143,7 @@ def test_compare_tells_parameters_outputs_scores_and_rows(runs: tuple[str, str])
 
 def test_what_cannot_be_compared_is_one_sentence(runs: tuple[str, str]) -> None:
     code, output = temper("compare", runs[0], "nothing")
-    assert code == 1 and "git knows no revision 'nothing' here" in output and "Traceback" not in output
+    assert code == 1 and "git has no revision 'nothing' here" in output and "Traceback" not in output
     code, output = temper("compare", runs[0], runs[1], "--candidate", "nf4")
     assert code == 1 and "has no data/evaluation/nf4" in output
     shutil.move(".dvc/cache", "cache-away")
@@ -158,10 +158,10 @@ def test_what_cannot_be_compared_is_one_sentence(runs: tuple[str, str]) -> None:
 def test_a_run_that_its_rules_refuse_is_not_promoted(runs: tuple[str, str]) -> None:
     from flows.history.registry import register
 
-    with pytest.raises(CheckFailed, match="is not to be promoted: merged has 8"):
+    with pytest.raises(CheckFailed, match="cannot be promoted: merged has 8"):
         register("HEAD", "production")
     assert call("git", "tag") == ""
-    with pytest.raises(MachineError, match="git knows no revision"):
+    with pytest.raises(MachineError, match="git has no revision"):
         register("nothing", "production")
 
 

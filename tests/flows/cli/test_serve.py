@@ -52,7 +52,7 @@ def test_what_is_started(started: list[tuple[str, ...]], line: str, words: str) 
     [
         ("serve --check http://x/v1", "name the candidate that is served there, and one only"),
         ("serve --check http://x/v1 a b", "name the candidate that is served there, and one only"),
-        ("serve --model m", "--model and --key-variable go with --check"),
+        ("serve --model m", "--model and --key-variable need --check"),
     ],
 )
 def test_what_is_refused(

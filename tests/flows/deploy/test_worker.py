@@ -75,7 +75,7 @@ def test_job_variables(place: int) -> None:
         assert job.command == COMMAND
         assert job.working_dir is None
     for variables in REFUSED:
-        with pytest.raises(MachineError, match=r"this worker does not carry out '.*': its job variables"):
+        with pytest.raises(MachineError, match=r"this worker does not run '.*': its job variables"):
             asyncio.run(resolved(*at(place, variables)))
 
 

@@ -54,10 +54,10 @@ def git(*arguments: str) -> str:
     ("content", "why"),
     [
         (BOMB, "too large: more than 10,000 values"),
-        ("x: &x [*x]\n", "endless: an alias stands for a value that it is part of"),
+        ("x: &x [*x]\n", "endless: an alias refers to a value that contains it"),
         ("- a\n", "no sections with keys"),
         ("x: [", "not valid YAML"),
-        ("x: 2020-01-02\n", "2020-01-02 is a date; put it into quotes"),
+        ("x: 2020-01-02\n", "2020-01-02 is a date; quote it"),
         (b"x: \xff\n", "no UTF-8 at byte 3"),
     ],
 )
@@ -103,7 +103,7 @@ def test_a_large_file_is_not_read(commit: Commit, monkeypatch: pytest.MonkeyPatc
 )
 def test_a_lock_file_of_the_past_is_one_or_refused(commit: Commit, text: str) -> None:
     revision = commit(lock=text)
-    with pytest.raises(MachineError, match=r"^dvc\.lock: .*; take it from git, or name another revision\.$"):
+    with pytest.raises(MachineError, match=r"^dvc\.lock: .*; restore it from git, or name another revision\.$"):
         Snapshot(revision)
     assert parse(LOCK)["a"].outs["o"].md5 == "d41d8cd9"
 

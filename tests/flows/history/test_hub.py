@@ -154,7 +154,9 @@ def test_a_dry_run_sends_nothing(hub: Hub, merged: Path, capsys: pytest.CaptureF
 
 def test_a_token_that_may_not_write(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "wrong")
-    with pytest.raises(MachineError, match=r"the hub refused me/model: .*set HF_TOKEN to a token that may write"):
+    with pytest.raises(
+        MachineError, match=r"the hub refused me/model: .*set HF_TOKEN to a token that has write access"
+    ):
         push(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert not hub.files
 
@@ -196,7 +198,7 @@ FINE: dict[str, Any] = {"role": "fineGrained", "fineGrained": {"global": [], "sc
             {"auth": {"accessToken": {"role": "read"}}},
             "the token of me may only read; set HF_TOKEN to one",
         ),
-        ("me/model", {"auth": {"accessToken": FINE}}, "the token of me grants no writing to me/model; add it at"),
+        ("me/model", {"auth": {"accessToken": FINE}}, "the token of me has no write access to me/model; add it at"),
         ("me/closed", {}, "me/closed is gated, and me has no access to it: ask for it at"),
     ],
 )
@@ -215,10 +217,10 @@ def test_missing_access_is_said_before_anything_is_sent(
 def test_a_token_that_is_wrong_or_missing(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = prepare_upload("me/model", merged)
     monkeypatch.setenv("HF_TOKEN", "wrong")
-    with pytest.raises(InputError, match=r"the hub refuses the token in HF_TOKEN: .*make another one that may write"):
+    with pytest.raises(InputError, match=r"the hub refuses the token in HF_TOKEN: .*create one with write access"):
         ask_hub(upload, private=True, endpoint=hub.address)
     monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: None)
-    with pytest.raises(InputError, match="there is no token for the hub: set HF_TOKEN"):
+    with pytest.raises(InputError, match="you have no token for the hub: set HF_TOKEN"):
         ask_hub(upload, private=True, endpoint=hub.address)
     monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: "right")
     with pytest.raises(MachineError, match="cannot be reached"):
@@ -226,10 +228,10 @@ def test_a_token_that_is_wrong_or_missing(hub: Hub, merged: Path, monkeypatch: p
 
 
 def test_bad_input(merged: Path) -> None:
-    with pytest.raises(SettingsError, match="'model' is no name of a repository; give organisation/name"):
+    with pytest.raises(SettingsError, match="'model' is not a repository name; write organisation/name"):
         prepare_upload("model", merged)
     with pytest.raises(InputError, match="no such folder"):
         prepare_upload("me/model", merged / "missing")
     (merged / "merge.json").unlink()
-    with pytest.raises(InputError, match="nothing says that it is what was trained"):
+    with pytest.raises(InputError, match="nothing proves that it is what was trained"):
         prepare_upload("me/model", merged)

@@ -243,7 +243,7 @@ def test_the_command_prints_a_table_and_writes_a_recipe(capsys: pytest.CaptureFi
     assert parse(recipe, "safe") == AXOLOTL_VALUES
     assert "# wandb_project: training reports to nobody outside" in recipe
     assert main(["import", "axolotl.yml"]) == 1
-    assert "axolotl.recipe.yaml: is there already" in capsys.readouterr().err
+    assert "axolotl.recipe.yaml: already exists" in capsys.readouterr().err
 
 
 def test_no_text_of_the_file_becomes_a_key_of_the_recipe() -> None:
@@ -258,13 +258,13 @@ def test_no_text_of_the_file_becomes_a_key_of_the_recipe() -> None:
     ("name", "text", "sentence"),
     [
         ("none.yaml", None, "no such file"),
-        ("a.yaml", "a: [", "not read as settings of any tool"),
+        ("a.yaml", "a: [", "cannot be read as settings of any tool"),
         ("a.yaml", "- 1", "no keys with values"),
-        ("a.yaml", "colour: red", "say which with --tool"),
-        ("a.json", "{", "not read as settings of any tool"),
-        ("a.ipynb", '{"cells": 3}', "of no kind that|not read as"),
-        ("a.py", "def (", "not read as settings of any tool"),
-        ("a.ipynb", '{"cells": ["a"]}', "not read as settings of any tool"),
+        ("a.yaml", "colour: red", "name the tool with --tool"),
+        ("a.json", "{", "cannot be read as settings of any tool"),
+        ("a.ipynb", '{"cells": 3}', "of no kind that|cannot be read as"),
+        ("a.py", "def (", "cannot be read as settings of any tool"),
+        ("a.ipynb", '{"cells": ["a"]}', "cannot be read as settings of any tool"),
         ("axolotl.yml", "base_model: x\nsequence_len: .inf\n", "is of no kind that axolotl has there"),
         ("axolotl.yml", "base_model: x\nsequence_len: long\n", "."),
         ("axolotl.yml", "base_model: x\nsequence_len: [1]\n", "is of no kind that axolotl has there"),

@@ -188,7 +188,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
             "evaluate.benchmarked: nothing of the name 'nf5' will be evaluated; known: base, ",
             "decide.metric = 'bleu': not in evaluate.metrics; known: exact_match.",
             "params.yaml: train.group_by_length is for rows that are not packed; ",
-            "params.yaml: clean.privacy.phone_regions: XX is no country with a plan of telephone numbers",
+            "params.yaml: clean.privacy.phone_regions: XX is not a country code with a telephone numbering plan",
             "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
             "worth.py: align.rewards.0.name: there is no such file; put it there.",
             "merge.combine.weights: data/adapters/other is neither an adapter nor a model; there are: none.",
@@ -258,7 +258,7 @@ def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> 
     process = toy.temper("run", "--set", "train.learning_rate=0.5", "--set", "clean.privacy.phone_regions=[XX]")
     stderr = process.communicate()[1]
     assert process.returncode == 1
-    assert "XX is no country" in stderr
+    assert "XX is not a country code" in stderr
     assert "Traceback" not in stderr
     assert Path("params.yaml").read_text() == before
     assert toy.lock == lock

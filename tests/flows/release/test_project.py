@@ -124,10 +124,10 @@ def test_what_is_in_the_way_is_told_and_nothing_is_left(source: Path, tmp_path: 
     (tmp_path / "full/file").write_text("")
     (tmp_path / "name").write_text("")
     for name, task, sentence in (
-        ("full", None, "is there already and not empty"),
-        ("name", None, "is there already and not empty"),
-        ("new", "translate", "no such task; it is one of answer, chat, classify, code, continue, preference"),
-        ("gone/new", None, "no such folder; make it first"),
+        ("full", None, "already exists and is not empty"),
+        ("name", None, "already exists and is not empty"),
+        ("new", "translate", "no such task; choose one of answer, chat, classify, code, continue, preference"),
+        ("gone/new", None, "no such folder; create it first"),
     ):
         with pytest.raises(InputError, match=sentence):
             new.make(tmp_path / name, task, source)
@@ -182,7 +182,7 @@ def test_an_upgrade_keeps_what_the_project_set(source: Path, project: Path) -> N
     release(source, "v3")
     (project / "README.md").write_text("# Mine\n")
     git("add", "--all")
-    with pytest.raises(TemperError, match="files that git tracks have changed here; commit them first"):
+    with pytest.raises(TemperError, match="you have uncommitted changes; commit them first"):
         upgrade()
     git("commit", "--quiet", "--message", "readme")
     before = git("rev-parse", "HEAD")
@@ -193,6 +193,6 @@ def test_an_upgrade_keeps_what_the_project_set(source: Path, project: Path) -> N
     edit(source / "README.md", "# temper, once more", "# temper")
     edit(settings, "margin: ", "margin: Annotated[float, Field(le=0.1)] = 0.0\n    unused: ")
     release(source, "v4")
-    with pytest.raises(TemperError, match=r"v4 refuses a setting of this project:.*decide\.margin"):
+    with pytest.raises(TemperError, match=r"v4 does not accept a setting of this project:.*decide\.margin"):
         upgrade()
     assert (git("rev-parse", "HEAD"), git("status", "--porcelain")) == (before, "")

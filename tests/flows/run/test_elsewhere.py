@@ -93,7 +93,7 @@ def test_a_server_that_comes_back_finds_the_run_waiting(run: Any, calls: list[st
 
 
 def test_a_server_that_stays_away_ends_the_run_and_not_the_stage(run: Any, calls: list[str]) -> None:
-    sentence = r"the Prefect server did not answer for 3600 s .*what is finished is kept: start the run again"
+    sentence = r"the Prefect server did not answer for 3600 s .*finished stages are kept: start the run again"
     with pytest.raises(Unavailable, match=sentence):
         run(away(10, 2 * AWAY))
     assert calls == []

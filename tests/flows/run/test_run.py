@@ -76,7 +76,7 @@ def test_a_second_run_waits_or_says_who_is_first(toy: Toy) -> None:
     stderr = refused.communicate()[1]
     assert refused.returncode == 1
     assert stderr.startswith(f"temper run: process {first.pid} (")
-    assert "works in this checkout" in stderr
+    assert "is running in this checkout" in stderr
     gate.unlink()
     stdout = first.communicate()[0]
     assert re.search(r"^train +ran ", stdout, re.MULTILINE)
@@ -124,5 +124,5 @@ def test_a_server_that_does_not_start_is_a_sentence(toy: Toy) -> None:
     run = toy.temper("run")
     stderr = run.communicate()[1]
     assert run.returncode == 1
-    assert "temper run: the Prefect server of this run did not start in time; start one by `temper ui`" in stderr
+    assert "temper run: the Prefect server of this run did not start in time; start one with `temper ui`" in stderr
     assert "Traceback" not in stderr

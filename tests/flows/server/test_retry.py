@@ -46,7 +46,7 @@ def test_a_question_is_asked_until_it_is_answered() -> None:
 
 
 def test_a_server_that_stays_away_is_said_in_a_sentence() -> None:
-    with pytest.raises(Unavailable, match=r"did not answer for 16 s \(ConnectError\); what is finished is kept"):
+    with pytest.raises(Unavailable, match=r"did not answer for 16 s \(ConnectError\); finished stages are kept"):
         retry(failing(100))
 
 

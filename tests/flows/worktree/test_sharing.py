@@ -70,10 +70,10 @@ def test_a_revision_that_only_the_git_remote_has_is_fetched(new: Toy, tmp_path: 
     other.call("git", "commit", "--quiet", "--allow-empty", "--message", "later")
     later = other.call("git", "rev-parse", "HEAD").strip()
     other.call("git", "update-ref", "refs/exps/ab/cdef/brave-otter", later)
-    with pytest.raises(MachineError, match=f"git knows no revision '{later}' here, nor has origin it; push it"):
+    with pytest.raises(MachineError, match=f"git has no revision '{later}' here, nor has origin it; push it"):
         find(later, share)
     other.call("git", "push", "--quiet", "origin", "HEAD", "refs/exps/ab/cdef/brave-otter", "HEAD:refs/tags/v2")
-    with pytest.raises(MachineError, match=f"git knows no revision '{later}' here;"):
+    with pytest.raises(MachineError, match=f"git has no revision '{later}' here;"):
         find(later, None)
     assert {find(name, share) for name in (later, "brave-otter", "v2", later[:12])} == {later}
     head = new.call("git", "rev-parse", "HEAD").strip()

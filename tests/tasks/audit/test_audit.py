@@ -123,7 +123,7 @@ SPOILT = {
         "tok/config.json: max_position_embeddings = 'many' is no number of tokens.",
     ),
     "generation_config.json": ("[1", "tok/generation_config.json: not valid JSON"),
-    "chat_template.jinja": ("{% if %}", "no valid Jinja"),
+    "chat_template.jinja": ("{% if %}", "not valid Jinja"),
 }
 
 
@@ -148,8 +148,8 @@ def test_what_is_missing_is_said(workdir: Path, capsys: pytest.CaptureFixture[st
         ("clean.jsonl", "--tokenizer", "tok", "--max-length", "0"): "a whole number of tokens, at least 2",
         ("clean.jsonl", "--tokenizer", "tok", "--objective", "rl"): "invalid choice: 'rl'",
         ("clean.jsonl", "--tokenizer", "tok", "--chat-template", "no.jinja"): "no.jinja: there is no such template",
-        ("clean.jsonl", "--tokenizer", "tok", "--chat-template", "utf16.jinja"): "utf16.jinja: no text in UTF-8",
-        ("--template", "utf16.jinja"): "utf16.jinja: no text in UTF-8",
+        ("clean.jsonl", "--tokenizer", "tok", "--chat-template", "utf16.jinja"): "utf16.jinja: not UTF-8 text",
+        ("--template", "utf16.jinja"): "utf16.jinja: not UTF-8 text",
         ("--template", "none.jinja"): "none.jinja: no such file",
         ("--template", "bare"): "bare: no such file",
     }

@@ -24,9 +24,9 @@ def templated(template: str) -> Renderer:
 @pytest.mark.parametrize(
     ("template", "why"),
     [
-        (LOOP, r"it takes more than 0\.2 seconds of computing to render one dialogue"),
+        (LOOP, r"it takes more than 0\.2 seconds of CPU time to render one dialogue"),
         (GROW, "it takes more than 1 GiB of memory to render one dialogue"),
-        (LONG, r"it comes out 2,000,\d{3} characters long"),
+        (LONG, r"its output is 2,000,\d{3} characters long"),
     ],
 )
 def test_a_template_that_never_ends_is_refused_at_once(
@@ -46,7 +46,7 @@ def test_a_dialogue_of_two_words_gets_less_time_than_a_row() -> None:
 def test_a_template_is_refused_by_its_length_before_it_is_compiled() -> None:
     room = LARGEST - len(tiny.CHATML)
     assert "docker" in templated("{#" + "x" * (room - 4) + "#}").render(tiny.conversations()[0])
-    with pytest.raises(ModelError, match=r"too large: 131,073 characters, and 131,072 are compiled"):
+    with pytest.raises(ModelError, match=r"too large: 131,073 characters, and at most 131,072 are allowed"):
         templated("x" * (room + 1))
 
 

@@ -64,7 +64,7 @@ def test_lines_end_at_line_feeds_only(tmp_path: Path, mark: str, name: str) -> N
     ],
 )
 def test_a_table_that_unpacks_to_far_too_much_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
-    with pytest.raises(InputError, match=rf"{name}: unpacks to more than 300 times its size"):
+    with pytest.raises(InputError, match=rf"{name}: decompresses to more than 300 times its size"):
         next(records(source(tmp_path, name, content)))
 
 

@@ -59,7 +59,7 @@ def test_a_quotation_that_closes_some_rows_later_takes_its_own_row_only(
 
 
 def test_a_quotation_in_the_header_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"rows\.csv: a quotation mark in the header"):
+    with pytest.raises(InputError, match=r"rows\.csv: an unclosed quotation mark in the header"):
         read(tmp_path, "rows.csv", 'a,"b\n1,2\n3,"4"\n')
 
 
@@ -97,8 +97,8 @@ def test_a_first_line_that_is_broken_leaves_alone(tmp_path: Path, broken: str) -
     ("text", "expected"),
     [
         ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "pointer .*: git lfs pull"),
-        ("\ufeff<!DOCTYPE html>\n<html><body>Sign in</body></html>", "a page in HTML or XML.*download the data again"),
-        ("<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "a page in HTML or XML"),
+        ("\ufeff<!DOCTYPE html>\n<html><body>Sign in</body></html>", "an HTML or XML page.*download the data again"),
+        ("<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an HTML or XML page"),
     ],
 )  # fmt: skip
 def test_what_came_in_place_of_the_data_is_told(tmp_path: Path, name: str, text: str, expected: str) -> None:

@@ -90,7 +90,7 @@ def bomb(levels: int) -> str:
     ("text", "sentence"),
     [
         (bomb(10), f"too large: more than {MOST:,} values"),
-        ("x: &x [*x]", "endless: an alias stands for a value that it is part of"),
+        ("x: &x [*x]", "endless: an alias refers to a value that contains it"),
         ("x: &x {y: *x}", "endless"),
         ("x: " + "[" * 3000 + "]" * 3000, f"nested deeper than {DEEPEST_YAML} levels"),
         ("x: " + "[" * 60 + "]" * 60, f"nested deeper than {DEEPEST_YAML} levels"),

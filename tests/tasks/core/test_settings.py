@@ -59,7 +59,7 @@ def test_numbers_as_yaml_1_2_has_them(tmp_path: Path) -> None:
     [
         ("a: [1\n", "not valid YAML: line "),
         ("a: 1\nb: 2\na: 3\n", "not valid YAML: line 3: the key a stands there twice; keep one of both."),
-        ("- 1\n", "expected sections with keys, such as train, found a list"),
+        ("- 1\n", "expected sections with keys, such as train, but found a list"),
         ("", "found nothing"),
         ("other: {}\n", "the section 'train' is missing"),
     ],

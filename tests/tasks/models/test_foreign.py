@@ -87,7 +87,7 @@ def test_a_header_that_lies_is_refused(folder: Path, facts: dict[str, Any], sent
         ({"lora_alpha": float("nan")}, "lora_alpha = nan"),
         ({"target_modules": "(.*)*(.*)*(.*)*x$"}, "it takes more than 1 second"),
         ({"rank_pattern": [1]}, "rank_pattern = "),
-        ({"rank_pattern": {"(": 3}}, "it is no regular expression"),
+        ({"rank_pattern": {"(": 3}}, "it is not a regular expression"),
         ({"modules_to_save": [3]}, "modules_to_save"),
     ],
 )

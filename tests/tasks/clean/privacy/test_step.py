@@ -133,5 +133,5 @@ def test_what_is_nested_too_deep_leaves(paths: Paths) -> None:
 
 
 def test_a_country_without_telephones_is_an_error() -> None:
-    with pytest.raises(SettingsError, match="phone_regions: XX is no country"):
+    with pytest.raises(SettingsError, match="phone_regions: XX is not a country code"):
         PrivacyFilter(Privacy(phone_regions=("US", "XX")))
