@@ -61,7 +61,7 @@ def _run(stage: str, commit: str, key: str, force: bool, pruning: PruningRule | 
         unpack(stage, share.dvc)
         statuses = [replace(status, after=()) for status in survey(log.warning) if status.name == stage]
         if not statuses:
-            raise InputError(f"no stage is called {stage} at {commit[:12]}.")
+            raise InputError(f"there is no stage {stage} at {commit[:12]}.")
         if stage_key(stage) != key:
             raise InputChanged(f"{stage} has other inputs here than in the run that asked for it; nothing ran.")
         with Run(statuses, [stage] if force else [], operation=policies, pruning=pruning) as run:

@@ -154,5 +154,5 @@ def _draws(choices: Space, chance: random.Random) -> Iterator[Values]:
 def _number(text: str) -> float:
     value = parse(text, "safe")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"'{text.strip()}' is no number")
+        raise ValueError(f"'{text.strip()}' is not a number")
     return value

@@ -20,7 +20,7 @@ def manager(task: str, scoring: Path, key: str) -> Any:
             return scoring_manager
         any_manager = TaskManager(include_path=str(scoring) if scoring_manager is not None else None)
     except Exception as error:
-        raise SettingsError(f"{scoring}: a task file there cannot be read ({one_line(error)}); mend it.") from error
+        raise SettingsError(f"{scoring}: a task file there cannot be read ({one_line(error)}); fix it.") from error
     if task not in any_manager.all_tasks:
         near = difflib.get_close_matches(task, any_manager.all_tasks, n=1)
         advice = f"did you mean {near[0]!r}?" if near else "a file that is no valid YAML is passed over."

@@ -115,7 +115,7 @@ def check_params(stages: Iterable[Stage], lacking: Any) -> None:
             if isinstance(dependency, ParamsDependency) and dependency.exists:
                 faults += [
                     f"{_where(stage)}: {_name(stage)} depends on {name}, which {dependency.def_path} does not have; "
-                    "add it there, or take it out here."
+                    "add it there, or remove it here."
                     for name in lacking(dependency)
                 ]
     if faults:
@@ -229,7 +229,7 @@ def _circle(message: str) -> str:
     names = sorted(message.rstrip(".").rpartition(": ")[2].split(", "))
     where = _place(PATHS.pipeline, ("stages", names[0].partition("@")[0]))
     if len(names) == 1:
-        return f"{where}: the stage {names[0]} reads what it makes; take it out of deps, or out of outs."
+        return f"{where}: the stage {names[0]} reads what it makes; remove it from deps or outs."
     return f"{where}: the stages {' and '.join(names)} wait for each other; each reads what another makes."
 
 

@@ -73,7 +73,7 @@ def chosen(statuses: list[StageStatus], names: list[str]) -> set[str]:
         matching = {status.name for status in statuses if name in (status.name, status.name.partition("@")[0])}
         if not matching:
             known = {known for status in statuses for known in (status.name, status.name.partition("@")[0])}
-            raise InputError(f"no stage is called {name}; {hint(name, known, 'there are')}")
+            raise InputError(f"there is no stage {name}; {hint(name, known, 'there are')}")
         selected |= matching
     return selected
 

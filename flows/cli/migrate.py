@@ -79,9 +79,9 @@ def _check(text: str) -> None:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{key} (as it would be): {reason}; correct the file, then import it again.") from None
+        raise InputError(f"{key} (as it would be): {reason}; fix the file, then import it again.") from None
     except ValueError as error:
-        raise InputError(f"the recipe (as it would be) is {error}; correct the file, then import it again.") from None
+        raise InputError(f"the recipe (as it would be) is {error}; fix the file, then import it again.") from None
 
 
 def _print(conversion: "Conversion") -> None:

@@ -66,7 +66,7 @@ class Job(ProcessJobConfiguration):
     def _fault(self) -> str:
         """What of pool, deployment or run, which Prefect has put over each other here, names more than a flow."""
         if self.command not in {None, COMMAND}:
-            return f"its job variables name a command, {self.command!r}; take it out."
+            return f"its job variables name a command, {self.command!r}; remove it."
         if self.working_dir is not None:
             return f"its job variables name a folder, {str(self.working_dir)!r}; take working_dir out."
         if names := sorted(set(self.env) - VARIABLES):

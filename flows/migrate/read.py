@@ -44,7 +44,7 @@ def convert(path: Path, tool: str | None = None) -> Conversion:
     try:
         TOOLS[known].convert(given, conversion)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a value is of no kind that {known} has there ({error}); correct the file.") from None
+        raise InputError(f"{path}: a value is of no kind that {known} has there ({error}); fix the file.") from None
     _settle(conversion)
     return conversion
 

@@ -198,7 +198,7 @@ def _late_refusals() -> Iterator[str]:
     asked = (*params.evaluate.benchmarked, *params.judge.candidates, params.judge.against)
     if "trained" in asked and not _aligned_after_training(params):
         yield (
-            "the candidate trained is asked where both train and align are on; take it out of evaluate.benchmarked, "
+            "the candidate trained is asked where both train and align are on; remove it from evaluate.benchmarked, "
             "judge.candidates and judge.against, or set align.objective."
         )
     metrics = [name for metric in params.evaluate.metrics for name in metric.scores]

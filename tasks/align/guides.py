@@ -35,7 +35,7 @@ def function(paths: Paths, name: str, key: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever a module does
-        raise InputError(f"{module}: {key} cannot be had from it: {type(error).__name__}: {error}") from None
+        raise InputError(f"{module}: {key} cannot be loaded from it: {type(error).__name__}: {error}") from None
 
 
 def check(paths: Paths, name: str, key: str) -> None:

@@ -221,7 +221,7 @@ def fit(
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
     result = loop.train("align", trainer, settings, scratch, work)
     if any(not torch.isfinite(sharding.local(value)).all() for value in result.model.parameters()):
-        raise CheckFailed("align: a weight is no number after the last step; lower align.learning_rate.")
+        raise CheckFailed("align: a weight is not a number after the last step; lower align.learning_rate.")
     return result
 
 

@@ -18,7 +18,7 @@ from tasks.training.private_trl import CPOTrainer, ORPOTrainer, OwnDivergence, P
 
 
 class PreparedTrainer(SharedCheckpoints, Prepared):
-    """Has a trainer of trl take rows as they are, and stop where the loss is no number."""
+    """Has a trainer of trl take rows as they are, and stop where the loss is not a number."""
 
     def tokenize_row(self, feature: items.Row, model: Any = None) -> items.Row:
         """What ORPO and CPO call for each row."""

@@ -1,6 +1,6 @@
 """Work on a stranger's file in a child process, for libraries in C that loop, take all memory, or die of it.
 
-texts = in_child(lambda: convert(path), 30.0, lambda why: InputError(f"{path}: {why}; take the file out."))
+texts = in_child(lambda: convert(path), 30.0, lambda why: InputError(f"{path}: {why}; remove the file."))
 """
 
 import faulthandler

@@ -1,6 +1,6 @@
 """Bounds on work whose size a stranger's file decides: a template, a pattern, a document that unpacks.
 
-    with Bounds(10.0, lambda why: InputError(f"{path}: {why}; take the file out.")):
+    with Bounds(10.0, lambda why: InputError(f"{path}: {why}; remove the file.")):
         convert(path)
 
 Time is what the process computes, the system's work for it (memory for a text that grows) included, and not what

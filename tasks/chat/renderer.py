@@ -86,7 +86,7 @@ class Renderer:
             line = getattr(error, "lineno", None)
             reason = " ".join(str(error).split())[:200].rstrip(".")
             raise ModelError(
-                f"the chat template{f', line {line}' if line else ''}: not valid Jinja ({reason}); mend it, or name "
+                f"the chat template{f', line {line}' if line else ''}: not valid Jinja ({reason}); fix it, or name "
                 "another one in template.chat_template."
             ) from None
         environment = self._compiled.environment
@@ -260,7 +260,7 @@ class Renderer:
             try:
                 return self._render_probe(messages, tools, generation_prompt)
             except Endless as error:
-                raise ModelError(f"{error} It does so with a dialogue of two words; correct the template.") from None
+                raise ModelError(f"{error} It does so with a dialogue of two words; fix the template.") from None
             except Unrenderable:
                 continue
         return None

@@ -35,7 +35,7 @@ def config_stop_ids(folder: Path | None) -> set[int]:
             value = text_part(read_object(folder / name, ModelError)).get("eos_token_id")
             ids = value if isinstance(value, list) else [] if value is None else [value]
             if not all(type(token) is int and 0 <= token < MOST_TOKENS for token in ids):
-                raise ModelError(f"{folder / name}: eos_token_id = {value!r} is not a token id; correct the file.")
+                raise ModelError(f"{folder / name}: eos_token_id = {value!r} is not a token id; fix the file.")
             return set(ids)
     return set()
 

@@ -21,7 +21,7 @@ CUT_REASONS = frozenset({"length", "max_tokens", "model_length", "incomplete"})
 
 
 def may_repeat(text: str) -> bool:
-    """Whether at least `GRAM` words stood before, without which nothing worth the name stands twice; quick to see."""
+    """Whether at least `GRAM` words stood before, without which nothing worth the name occurs twice; quick to see."""
     tokens = text.split()
     return len(tokens) - len(set(tokens)) >= GRAM
 

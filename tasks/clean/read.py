@@ -163,9 +163,7 @@ def _check_depth(source: Source, format: Format, parser: Any) -> None:
         for event, _ in parser.basic_parse(file, use_float=True):
             level += event.startswith("start_") - event.startswith("end_")
             if level > DEEPEST:
-                raise InputError(
-                    f"{source.path}: lists or objects nest deeper than {DEEPEST} levels; correct the file."
-                )
+                raise InputError(f"{source.path}: lists or objects nest deeper than {DEEPEST} levels; fix the file.")
 
 
 def _prose(source: Source, format: Format) -> Iterator[Record]:

@@ -89,7 +89,7 @@ def _records(source: Source, batches: Batches, kind: str) -> Iterator[TableRows]
     size = source.path.stat().st_size
 
     def refuse(why: str) -> InputError:
-        return InputError(f"{source.path}: not a readable {kind} file ({why}); write it anew, or take it out.")
+        return InputError(f"{source.path}: not a readable {kind} file ({why}); write it anew, or remove it.")
 
     in_child(lambda: _look_through(source, batches, size), SECONDS + size / SPEED, refuse, MEMORY)
     try:

@@ -58,7 +58,7 @@ def _reason(error: Exception, text: str) -> str:
     problem = " ".join(str(getattr(error, "problem", None) or error).split()) or type(error).__name__
     problem = problem.removesuffix("; use sys.set_int_max_str_digits() to increase the limit")
     if double := re.match(r'found duplicate key "(.*?)" with value', problem):
-        problem = f"the key {double[1]} stands there twice; keep one of both"
+        problem = f"the key {double[1]} occurs twice; keep one of both"
     elif tag := re.match(r"could not determine a constructor for the tag '(.*)'", problem):
         problem = f"the tag {tag[1]} makes no setting; write texts, numbers, lists and sections alone"
     elif mark and "".join(text.split("\n")[mark.line : mark.line + 1]).lstrip(" ").startswith("\t"):

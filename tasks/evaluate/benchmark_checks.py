@@ -39,7 +39,7 @@ def _configs(tasks: Any, name: str, parent: str) -> Iterator[tuple[str, dict[str
     entry = tasks.task_index.get(name)
     if entry is None:
         near = difflib.get_close_matches(name, tasks.all_tasks, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else "take it out of the group."
+        advice = f"did you mean {near[0]!r}?" if near else "remove it from the group."
         raise SettingsError(f"{KEY}: {parent} asks the task {name!r}, which nobody defines; {advice}")
     config = entry.cfg or {}
     if name in tasks.all_subtasks:
@@ -80,7 +80,7 @@ def _check_task(benchmark: Benchmark, name: str, config: dict[str, Any]) -> None
     if kind == "generate_until" and (generation.get("do_sample") or generation.get("temperature")):
         raise SettingsError(
             f"{KEY}: {name} draws its answers at random (do_sample, temperature); temper decodes greedily, so that a "
-            "score is the same twice. Take the task out, or set do_sample: false in it."
+            "score is the same twice. Remove the task, or set do_sample: false in it."
         )
     for file in _files(config):
         if "://" not in file and not any(mark in file for mark in "*?[") and not Path(file).exists():

@@ -57,5 +57,5 @@ def _validation(candidate: str, paths: Paths) -> list[dict[str, Any]]:
     except (InputError, FileNotFoundError):
         raise InputError(
             f"{paths.rows('validation')}: no row that can be asked, and the prompt of {candidate} is chosen on the "
-            "validation split; raise clean.validation_share, or take it out of evaluate.prompts."
+            "validation split; raise clean.validation_share, or remove it from evaluate.prompts."
         ) from None

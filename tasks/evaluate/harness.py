@@ -82,7 +82,7 @@ class Harness(TemplateLM):  # type: ignore[misc]
             raise InputError(
                 f"evaluate.benchmarks: {len(empty)} of {len(requests)} answers whose likelihood a task asks for are "
                 f"empty, and nothing is always certain, such as after {empty[0][-40:]!r}; give the task other answers, "
-                "or take it out."
+                "or remove it."
             )
         self.first = self.first or "".join(requests[0].args)
         likelihoods: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
@@ -138,7 +138,7 @@ class Harness(TemplateLM):  # type: ignore[misc]
             if generation.get("do_sample") or generation.get("temperature"):
                 raise InputError(
                     "evaluate.benchmarks: a task draws its answers at random (do_sample, temperature); temper decodes "
-                    "greedily, so that a score is the same twice. Take the task out, or set do_sample: false in it."
+                    "greedily, so that a score is the same twice. Remove the task, or set do_sample: false in it."
                 )
             max_new_tokens = int(generation["max_gen_toks"])
             if max_new_tokens >= self.engine.context:

@@ -24,11 +24,11 @@ def check(candidate: str, settings: Settings) -> None:
     if metrics := [metric.column for metric in settings.metrics if metric.asks != "answer"]:
         raise SettingsError(
             f"evaluate.hosted.{candidate}: an endpoint tells no likelihoods, so {', '.join(metrics)} cannot be told of "
-            "it; take the metric out of evaluate.metrics, or the model out of evaluate.hosted."
+            "it; remove the metric from evaluate.metrics, or the model from evaluate.hosted."
         )
     if settings.benchmarks and candidate in settings.benchmarked:
         raise SettingsError(
-            f"evaluate.benchmarked: {candidate} is an endpoint, which cannot be asked benchmarks; take it out."
+            f"evaluate.benchmarked: {candidate} is an endpoint, which cannot be asked benchmarks; remove it."
         )
 
 
@@ -60,7 +60,7 @@ def ask_server(
         responses = ask_all(server, chats, record, run, budget=Budget(), report=report)
     except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
-        raise kind(f"evaluate.hosted.{candidate}: {error}. What arrived is kept; mend it and run again.") from None
+        raise kind(f"evaluate.hosted.{candidate}: {error}. What arrived is kept; fix it and run again.") from None
     finally:
         record.close()
     return list(questions), [_answer(response, server.max_new_tokens) for response in responses]

@@ -106,9 +106,9 @@ class Metric(Section):
                 "length_normalised is for multiple_choice, and for classification with by: likelihood; remove it"
             )
         if self.of == "reasoning" and self.classes:
-            raise ValueError(f"the metric {self.kind} looks at answers alone; take `of` out")
+            raise ValueError(f"the metric {self.kind} looks at answers alone; remove `of`")
         if self.of == "reasoning" and self.asks != "answer":
-            raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; take `of` out")
+            raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; remove `of`")
         if check := METRICS[self.kind].check:
             check(self)
         if taken := sorted(RESERVED & {*self.columns}):
@@ -132,7 +132,7 @@ class Benchmark(Section):
 
 
 class Hosted(Section):
-    """A model that is no folder of the project: on the hub, or behind an endpoint."""
+    """A model that is not a folder of the project: on the hub, or behind an endpoint."""
 
     hub: Pinned | None = None
     """organisation/name@<40 hex digits>."""

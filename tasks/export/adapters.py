@@ -48,7 +48,7 @@ def _rank(folder: Path) -> int:
     try:
         config = adapter_config(folder)
     except InputError:
-        raise ModelError(f"export adapters: {folder} holds no adapter; take adapters out of export.formats.") from None
+        raise ModelError(f"export adapters: {folder} holds no adapter; remove adapters from export.formats.") from None
     if config["peft_type"] != "LORA" or config.get("modules_to_save"):
         raise ModelError(
             f"export adapters: {folder} is of the kind {config['peft_type']}"

@@ -47,7 +47,7 @@ def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
     """Write the model; return how many tensors were read back and found equal."""
     config: Config = json.loads((merged / "config.json").read_text())
     if reason := unsupported(config, form):
-        raise ModelError(f"export {form}: {reason}; take {form} out of export.formats.")
+        raise ModelError(f"export {form}: {reason}; remove {form} from export.formats.")
     source = stored_tensors(merged)
     if surplus := sorted(set(source) - set(names(config))):
         raise ModelError(
@@ -87,7 +87,7 @@ def _compare(form: str, config: Config, source: dict[str, StoredTensor], out: Pa
     if changed := sorted(key for key, value in reloaded.config.items() if key not in free and before.get(key) != value):
         raise CheckFailed(
             f"export {form}: read back, {changed[0]} is {reloaded.config[changed[0]]!r}, "
-            f"not {before.get(changed[0])!r}: it would compute something else; take {form} out of export.formats."
+            f"not {before.get(changed[0])!r}: it would compute something else; remove {form} from export.formats."
         )
     for name in names(config):
         if not torch.equal(reloaded.read(name), _locate(source, name).read()):

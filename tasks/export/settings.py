@@ -23,5 +23,5 @@ class Settings(Section):
     @classmethod
     def _once(cls, formats: list[str]) -> list[str]:
         if twice := sorted({name for name in formats if formats.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} stands more than once")
+            raise ValueError(f"{', '.join(twice)} occurs more than once")
         return formats

@@ -115,7 +115,7 @@ class Watched:
             kind: type[TemperError] = InputError if told["kind"] == "input" else Unavailable
             kept = self._responses()
             raise kind(
-                f"generate.teacher: {told['said']}. {kept} responses are kept; mend it and run again: only "
+                f"generate.teacher: {told['said']}. {kept} responses are kept; fix it and run again: only "
                 "what is missing is asked."
             )
 

@@ -53,7 +53,7 @@ def judge(settings: Settings, paths: Paths, candidate: str) -> None:
         raise InputError(
             f"judge: {len(unclear)} of {len(rows)} rows have no clear verdict, more than judge.max_unclear = "
             f"{settings.max_unclear:g} allows; the judge said of {first['pair'].id}: {_line(explanation)!r}. "
-            "Take another judge, raise judge.teacher.max_new_tokens if it was cut off, or raise the limit."
+            "Use another judge, raise judge.teacher.max_new_tokens if it was cut off, or raise the limit."
         )
     totals = tally(rows)
     facts = {"candidate": candidate, "against": settings.against, "judge": _name(settings), "better": better}
@@ -118,7 +118,7 @@ def _asked(settings: Settings, paths: Paths, candidate: str, pairs: list[Pair]) 
             responses = ask_all(settings.teacher, chats, store, run, budget=settings.budget, report=report, where=where)
     except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
-        raise kind(f"judge.teacher: {error}. What arrived is kept; mend it and run again.") from None
+        raise kind(f"judge.teacher: {error}. What arrived is kept; fix it and run again.") from None
     finally:
         store.save(path)
         store.close()

@@ -81,5 +81,5 @@ def parse(text: str) -> Cluster:
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d{0,5}", text):
-        raise ValueError(f"{text!r} is no number of cards or hosts")
+        raise ValueError(f"{text!r} is not a number of cards or hosts")
     return int(text)

@@ -128,7 +128,7 @@ def _asked(model: Any, name: str) -> Any:
 
 
 def _tensors(module: Any, quantized: Mapping[int, float]) -> dict[int, Tensor]:
-    """By the id of the weight, so that one which stands twice counts once."""
+    """By the id of the weight, so that one which occurs twice counts once."""
     return {} if module is None else {id(weight): _tensor(weight, quantized) for weight in module.parameters()}
 
 

@@ -114,7 +114,7 @@ def _same_base(adapter: Adapter, base: dict[str, Any]) -> None:
     if (known := training_record(adapter.folder).base) and known != base["sha256"]:
         raise ModelError(
             f"{adapter.folder}: the adapter was trained on a base with the hash {known[:12]}, and {PATHS.base} has "
-            f"{base['sha256'][:12]}; put the base back that it was trained on, or train again."
+            f"{base['sha256'][:12]}; restore the base that it was trained on, or train again."
         )
     asked, there = adapter.config.get("revision"), base.get("revision")
     same_model = adapter.config.get("base_model_name_or_path") == base["location"]

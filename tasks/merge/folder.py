@@ -61,7 +61,7 @@ def stored_dtype(folder: Path) -> torch.dtype:
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
     dtype = getattr(torch, name, None) if isinstance(name, str) else None
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ModelError(f"{folder / CONFIG}: dtype = {name!r} is no type of weights; restore the file.")
+        raise ModelError(f"{folder / CONFIG}: dtype = {name!r} is not a data type of weights; restore the file.")
     return dtype
 
 

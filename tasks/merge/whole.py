@@ -21,7 +21,7 @@ def load_whole(folder: Path) -> Any:
     model, report = from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
-            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be made up at random: "
+            f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
             "restore the files of the model."
         )
     return model.eval()

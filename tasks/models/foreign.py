@@ -83,7 +83,7 @@ def check_sizes(folder: Path, tensors: Mapping[str, Shaped]) -> None:
                 if size is None or isinstance(size, list):  # a list: one for each layer
                     continue
                 if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-                    raise ModelError(f"{folder / CONFIG}: {key} = {size!r} is no size; restore the file.")
+                    raise ModelError(f"{folder / CONFIG}: {key} = {size!r} is not a valid size; restore the file.")
                 if size > most:
                     raise ModelError(
                         f"{folder / CONFIG}: {key} = {size}, and there are {len(tensors)} tensors beside it"

@@ -22,7 +22,7 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
     Raises `InputError` where there is no folder, `ModelError` for a GGUF file: `tasks.models.gguf.model` runs those.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; run the stage that makes it first.")
+        raise InputError(f"{folder}: no such folder; run the stage that creates it first.")
     if gguf_file(folder):
         raise ModelError(
             f"{folder}: a GGUF file, which llama.cpp runs and transformers does not; serve it there and give the "

@@ -103,7 +103,7 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
 
         weight = stored_tensors(folder)["lm_head.weight"].read()  # reads this one only
 
-    Raises `ModelError` for a file that is cut off or is none, a tensor that stands twice, and one that the index names
+    Raises `ModelError` for a file that is cut off or is none, a tensor that occurs twice, and one that the index names
     and no file holds.
     """
     tensors: dict[str, StoredTensor] = {}

@@ -35,7 +35,7 @@ def adapter_folder(what: str, name: str, paths: Paths) -> Path:
     if not (folder / CONFIG).is_file() or not any(folder.glob("adapter_model.*")):
         there = sorted(file.parent.name for file in paths.starts.glob("*/adapter_config.json"))
         raise InputError(
-            f"{PATHS.params}: {what}.start = {name!r}: {folder} is no adapter (adapter_config.json, "
+            f"{PATHS.params}: {what}.start = {name!r}: {folder} is not an adapter (adapter_config.json, "
             f"adapter_model.safetensors); there are: {', '.join(there) or 'none'}."
         )
     if not (folder / "adapter_model.safetensors").is_file():
@@ -63,7 +63,7 @@ def check_embeddings(what: str, adapter: Path, config: dict[str, Any], grown: bo
     if grown and not any(part in saved for part in EMBEDDINGS):
         raise SettingsError(
             f"{PATHS.params}: template.new_tokens makes rows of embeddings, which the adapter in {adapter} does not "
-            f"hold; take the new tokens out, or set {what}.start to null."
+            f"hold; remove the new tokens, or set {what}.start to null."
         )
 
 
@@ -116,7 +116,7 @@ def _check_base(adapter: Path, base: dict[str, Any], folder: Path) -> None:
     if known and known != base["sha256"]:
         raise ModelError(
             f"{adapter}: the adapter was trained on a base with the hash {known[:12]}, and {PATHS.base} has "
-            f"{base['sha256'][:12]}; put the base back that it was trained on, or another adapter there."
+            f"{base['sha256'][:12]}; restore the base that it was trained on, or another adapter there."
         )
     check_origin(adapter, base["location"], folder, (), REMEDY)
 
@@ -153,7 +153,7 @@ def _check_agreement(what: str, settings: Tuning, adapter: Path) -> dict[str, An
     if "init_lora_weights" in {**method.preset, **settings.peft} or config.get("eva_config"):
         raise SettingsError(
             f"{key}.start: the adapter has its weights, and {what} says how new ones begin; set {what}.method to lora, "
-            f"and take init_lora_weights out of {what}.peft."
+            f"and remove init_lora_weights from {what}.peft."
             if not config.get("eva_config")
             else f"{key}.start: the adapter in {adapter} says it has yet to be initialised (eva_config); set that to "
             "null there."

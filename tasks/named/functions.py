@@ -23,7 +23,7 @@ def load_function(file: Path, name: str, key: str) -> Any:
         spec.loader.exec_module(module)
         return getattr(module, name)
     except Exception as error:  # whatever a user's file does
-        raise InputError(f"{file}: {key}: {name} cannot be had from it: {type(error).__name__}: {error}") from None
+        raise InputError(f"{file}: {key}: {name} cannot be loaded from it: {type(error).__name__}: {error}") from None
 
 
 def check_function(file: Path, name: str, key: str, arguments: int) -> None:
@@ -31,9 +31,9 @@ def check_function(file: Path, name: str, key: str, arguments: int) -> None:
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except OSError:
-        raise InputError(f"{file}: {key}: there is no such file; put it there.") from None
+        raise InputError(f"{file}: {key}: there is no such file; add it.") from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{file}: {key}: no Python that can be read: {type(error).__name__}: {error}") from None
+        raise InputError(f"{file}: {key}: not valid Python: {type(error).__name__}: {error}") from None
     bound = [node for node in _bindings(tree.body) if name in _names(node)]
     if not bound:
         raise InputError(f"{file}: {key}: there is no {name} in it; define it, or name another.")
@@ -56,7 +56,7 @@ def check_installed(module: str, name: str, key: str, arguments: int) -> None:
             if spec is None or (depth < len(packages) and spec.submodule_search_locations is None):
                 raise ModuleNotFoundError(f"No module named {part!r}")
     except (ImportError, ValueError) as error:
-        raise InputError(f"{module}: {key}: it cannot be had: {type(error).__name__}: {error}") from None
+        raise InputError(f"{module}: {key}: it cannot be loaded: {type(error).__name__}: {error}") from None
     if spec and spec.has_location and spec.origin and spec.origin.endswith(".py"):
         check_function(Path(spec.origin), name, key, arguments)
 

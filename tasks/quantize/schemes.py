@@ -49,7 +49,7 @@ class Scheme:
         if self.package and find_spec(self.package) is None:
             raise MachineError(
                 f"{name}: it needs the package {self.package}, which is not installed; install it with "
-                f"`pip install 'temper[{self.extra}]'`, or take {name} out of quantize.schemes."
+                f"`pip install 'temper[{self.extra}]'`, or remove {name} from quantize.schemes."
             )
 
     def write(self, merged: Path, out: Path, calibration: Calibration) -> None:

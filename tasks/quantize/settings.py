@@ -41,7 +41,7 @@ class Settings(Section):
         if unknown := [scheme for scheme in schemes if scheme not in SCHEMES]:
             raise ValueError(f"unknown scheme {', '.join(unknown)}; known: {', '.join(SCHEMES)}")
         if twice := sorted({scheme for scheme in schemes if schemes.count(scheme) > 1}):
-            raise ValueError(f"{', '.join(twice)} stands more than once")
+            raise ValueError(f"{', '.join(twice)} occurs more than once")
         return schemes
 
     @field_validator("limits")

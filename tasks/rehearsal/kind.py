@@ -64,11 +64,11 @@ def _check_architecture(config: Any, values: dict[str, Any], location: str) -> N
     if getattr(config, "is_encoder_decoder", False):
         raise ModelError(f"{location}: {name} is an encoder-decoder, which does not continue a text; {ADVICE}.")
     if not any(config.model_type in mapping for mapping in mappings):
-        raise ModelError(f"{location}: {name} is no causal language model by transformers' lists; {ADVICE}.")
+        raise ModelError(f"{location}: {name} is not a causal language model by transformers' lists; {ADVICE}.")
     classes = {one for mapping in mappings for entry in mapping.values() for one in _names(entry)}
     if values.get("architectures") and hasattr(transformers, name) and name not in classes:
         raise ModelError(
-            f"{location}: its config.json says {name}, which is no causal language model: its head, if it has one, "
+            f"{location}: its config.json says {name}, which is not a causal language model: its head, if it has one, "
             f"gives no next token; {ADVICE}."
         )
     if getattr(config, "is_decoder", True) is False and _reads_both_ways(config):

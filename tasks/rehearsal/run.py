@@ -22,7 +22,7 @@ from tasks.stages import names
 
 
 def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
-    """What stages would refuse of the base; nothing where its folder is no model, or lacks what a model needs.
+    """What stages would refuse of the base; nothing where its folder is not a model, or lacks what a model needs.
 
     `needed`: the stages that are asked; None: all.
     """

@@ -29,7 +29,7 @@ def full_size(folder: Path, config: Any, location: str) -> Any:
         logger.setLevel(level)
     if missing := sorted(report["missing_keys"]):
         raise ModelError(
-            f"{location}: {len(missing)} weights are missing, such as {missing[0]}; they would be made up at random: "
+            f"{location}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
             "restore the files of the model."
         )
     if other := sorted(report["mismatched_keys"]):

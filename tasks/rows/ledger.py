@@ -50,7 +50,7 @@ class Ledger:
             reasons = ", ".join(f"{reason} {count:,}" for reason, count in losses.most_common())
             raise LossError(
                 f"{stage}: {losses.total():,} of {counted(self.came, self.unit)} ({lost:.1%}) would be left out, more "
-                f"than {key} = {shown(max_loss)} allows: {reasons}. Mend the data, or raise {key} in {PATHS.params}."
+                f"than {key} = {shown(max_loss)} allows: {reasons}. Fix the data, or raise {key} in {PATHS.params}."
             )
 
     def as_dict(self) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def build(service: Service) -> FastAPI:
         name = str(body.get("model", ""))
         if name not in service.voices:
             known = ", ".join(service.voices)
-            raise RequestError(f"no model is named '{name}'; there are {known}", 404, "model", "model_not_found")
+            raise RequestError(f"there is no model '{name}'; there are {known}", 404, "model", "model_not_found")
         voice = service.voices[name]
         prompt = voice.prompter.prompt(body)
         if body.get("stream"):
@@ -110,9 +110,9 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         body = await request.json()
     except (ValueError, RecursionError):  # RecursionError: brackets in brackets, thousands deep
-        raise RequestError("the body is no JSON") from None
+        raise RequestError("the body is not JSON") from None
     if not isinstance(body, dict):
-        raise RequestError("the body is no JSON object")
+        raise RequestError("the body is not a JSON object")
     return body
 
 

@@ -107,7 +107,7 @@ def _wait(process: "subprocess.Popen[bytes]", url: str) -> None:
     while time.monotonic() < end:
         if process.poll() is not None:
             raise ModelError(
-                f"vLLM ended with exit code {process.returncode} before it was ready; what it said is above."
+                f"vLLM ended with exit code {process.returncode} before it was ready; its output is above."
             )
         try:
             if httpx.get(url, timeout=5, trust_env=False).status_code == 200:

@@ -88,14 +88,14 @@ class Collector:
     def _before(self, marked: Row) -> list[Row]:
         turns: list[Row] = marked["messages"] if isinstance(marked.get("messages"), list) else []
         if not turns or not all(map(_is_turn, turns)) or turns[-1]["role"] == "assistant":
-            raise InputError("`messages` is no dialogue that waits for an answer.")
+            raise InputError("`messages` is not a dialogue that ends with a user message.")
         if self._system and turns[0]["role"] != "system":
             turns = [{"role": "system", "content": self._system}, *turns]
         return turns[1:] if turns[0] == {"role": "system", "content": ""} else turns  # the person took it out
 
     def _answer(self, marked: Row) -> Row:
         if marked.get("model") not in self._models:
-            raise InputError(f"no model is named {marked.get('model')!r} here; there are {', '.join(self._models)}.")
+            raise InputError(f"there is no model {marked.get('model')!r} here; there are {', '.join(self._models)}.")
         text, reasoning, calls = (marked.get(key) for key in ("answer", "reasoning", "tool_calls"))
         if not isinstance(text, str) or not (text.strip() or calls):
             raise InputError("the answer is empty; only an answer can be marked.")

@@ -60,7 +60,7 @@ def models(names: list[str], settings: Settings, paths: Paths) -> list[Model]:
     models(["merged", "base"], Settings(), Paths())
     """
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(f"{twice[0]} stands there twice; name each candidate once.")
+        raise SettingsError(f"{twice[0]} occurs twice; name each candidate once.")
     return [model(name, settings, paths) for name in names or [DEFAULT]]
 
 
@@ -78,7 +78,7 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
     if (advice := _remedy(name, paths)) and name not in existing(settings, paths):
         raise InputError(f"{name} is not there: {advice}; {_there(settings, paths)}")
     if name not in existing(settings, paths):
-        raise SettingsError(f"no candidate is named '{name}'; {_there(settings, paths)}")
+        raise SettingsError(f"there is no candidate '{name}'; {_there(settings, paths)}")
     folders = candidates.folders(name, settings, paths)
     system = settings.system if name == "base_system" else ""
     return Model(name, tuple(folders), system)

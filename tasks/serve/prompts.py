@@ -73,7 +73,7 @@ class Prompter:
         if body.get("tool_choice") == "none":
             tools = []
         if not isinstance(tools, list):
-            raise RequestError("tools is no list", param="tools")
+            raise RequestError("tools is not a list", param="tools")
         try:
             text = self.renderer.render(self._messages(body), tools or None, generation_prompt=True)
         except Unrenderable as error:
@@ -89,7 +89,7 @@ class Prompter:
                 code="context_length_exceeded",
             )
         if not isinstance(body.get("stream_options") or {}, dict):
-            raise RequestError("stream_options is no object", param="stream_options")
+            raise RequestError("stream_options is not an object", param="stream_options")
         limit = _whole(body, "max_completion_tokens", 1) or _whole(body, "max_tokens", 1) or room
         ask = Ask(
             token_ids,
@@ -118,7 +118,7 @@ def _check_keys(body: dict[str, Any]) -> None:
         if key == "tool_choice" and value == "none":
             continue
         if key not in NEUTRAL:
-            raise RequestError(f"{key}: this server does not know it; take it out", param=key)
+            raise RequestError(f"{key}: this server does not know it; remove it", param=key)
         if value != NEUTRAL[key]:
             raise RequestError(
                 f"{key} = {json.dumps(value)[:80]}: this server takes {json.dumps(NEUTRAL[key])} only", param=key
@@ -129,7 +129,7 @@ def _message(message: Any, number: int) -> Message:
     """A message in the form that templates take: its content one text, and `system` for `developer`."""
     where = f"messages[{number}]"
     if not isinstance(message, dict):
-        raise RequestError(f"{where} is no message", param="messages")
+        raise RequestError(f"{where} is not a message", param="messages")
     role = "system" if message.get("role") == "developer" else message.get("role")
     if not isinstance(role, str) or role not in ROLES:
         raise RequestError(f"{where} has the role {role!r}; known: {', '.join(sorted(ROLES))}", param="messages")
@@ -137,12 +137,12 @@ def _message(message: Any, number: int) -> Message:
     if isinstance(content, list):
         parts: list[Any] = [part.get("text") if isinstance(part, dict) else part for part in content]
         if not all(isinstance(part, str) for part in parts):
-            raise RequestError(f"{where} has a part that is no text; the model reads text only", param="messages")
+            raise RequestError(f"{where} has a part that is not text; the model reads text only", param="messages")
         content = "".join(parts)
     if content is None and role == "assistant":
         content = ""
     if not isinstance(content, str):
-        raise RequestError(f"{where} has no content that is a text", param="messages")
+        raise RequestError(f"{where} has no text content", param="messages")
     kept = {key: value for key, value in message.items() if value is not None}
     return {**kept, "role": role, "content": content}
 
@@ -152,16 +152,16 @@ def _number(body: dict[str, Any], key: str, default: float, most: float) -> floa
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise RequestError(f"{key} = {value!r}: a number from 0 to {most:g} is wanted", param=key)
+        raise RequestError(f"{key} = {value!r}: must be a number from 0 to {most:g}", param=key)
     return float(value)
 
 
 def _whole(body: dict[str, Any], key: str, least: int, most: int | None = None) -> int | None:
     value = body.get(key)
     if most is not None and type(value) is int and value > most:
-        raise RequestError(f"{key} = {value}: a whole number up to {most} is wanted", param=key)
+        raise RequestError(f"{key} = {value}: must be a whole number up to {most}", param=key)
     if value is not None and (type(value) is not int or value < least):
-        raise RequestError(f"{key} = {value!r}: a whole number from {least} up is wanted", param=key)
+        raise RequestError(f"{key} = {value!r}: must be a whole number from {least} up", param=key)
     return value
 
 

@@ -46,7 +46,7 @@ class Options:
 def listen(host: str, port: int) -> socket.socket:
     """A socket at that address. Raises `MachineError` where the port is taken."""
     if not 0 <= port <= 65535:
-        raise SettingsError(f"--port {port}: a number from 0 to 65535 is wanted.")
+        raise SettingsError(f"--port {port}: must be a number from 0 to 65535.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)

@@ -40,7 +40,7 @@ def create_backend(settings: Teacher, where: Nodes | None = None) -> Backend:
     variable = settings.key_name
     if variable and not os.environ.get(variable):
         raise FatalError(
-            f"the environment has no such variable as {variable} (key_variable); set it to the key, "
+            f"the environment variable {variable} is not set (key_variable); set it to the key, "
             f"or keep that as the Prefect Secret '{secret_name(variable)}', or set null for a server that needs none",
             "input",
         )

@@ -93,7 +93,7 @@ class ServerBackend:
         if reply.status in REQUEST_ERRORS:
             raise RequestError(detail)
         if reply.status == 402 or b"insufficient_quota" in body:
-            raise FatalError(f"{self.settings.url} wants to be paid first: {detail}", "input")
+            raise FatalError(f"{self.settings.url} asks for payment first: {detail}", "input")
         raise TransientError(detail, _retry_after(reply.headers.get("Retry-After")))
 
     def _clean(self, text: str) -> str:

@@ -73,7 +73,7 @@ class Teacher(Section):
             if self.kind in kinds and not getattr(self, name):
                 raise ValueError(f"a teacher of the kind '{self.kind}' needs {name}")
         if self.threads is not None and self.kind != "local":
-            raise ValueError(f"threads are those of a teacher of the kind 'local'; take them out for '{self.kind}'")
+            raise ValueError(f"threads are those of a teacher of the kind 'local'; remove them for '{self.kind}'")
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
             raise ValueError("base_url begins with http:// or https://")
         if "@" in (self.base_url or "").split("//")[-1].split("/")[0]:
@@ -85,7 +85,7 @@ class Teacher(Section):
     def _is_a_name(cls, name: str | None) -> str | None:
         if name is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise PydanticCustomError(
-                SECRET, "no name of an environment variable; if it is the key itself, take it out and revoke it"
+                SECRET, "not the name of an environment variable; if it is the key itself, remove it and revoke it"
             )
         return name
 

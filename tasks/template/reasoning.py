@@ -46,7 +46,7 @@ class ReasoningAudit:
             return f"{slot.field} of the {role}"
         if TRAINED in fates.values():
             return f"reasoning of the {role} in earlier turns, not in the last: template.turns: apart trains all of it"
-        return f"reasoning of the {role}: choose a template that writes it, or take it out of the rows"
+        return f"reasoning of the {role}: choose a template that writes it, or remove it from the rows"
 
 
 def trained_texts(turns: list[Turn], spans: list[Span], text: str) -> dict[int, str]:

@@ -64,7 +64,7 @@ def read(folder: Path | str, settings: Settings, **options: bool) -> Any:
     longest = tokenizer.model_max_length
     if not isinstance(longest, int | float) or longest != longest:
         raise ModelError(
-            f"{folder}: model_max_length = {str(longest)[:40]!r} of the tokenizer is no number of tokens; mend "
+            f"{folder}: model_max_length = {str(longest)[:40]!r} of the tokenizer is not a number of tokens; mend "
             "tokenizer_config.json."
         )
     if not tokenizer.is_fast:
@@ -148,7 +148,7 @@ def max_length(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]
 
 def _count(value: Any, base: Path, name: str) -> int | None:
     if value is not None and (not isinstance(value, int) or value < 1):
-        raise ModelError(f"{base / 'config.json'}: {name} = {value!r} is no number of tokens.")
+        raise ModelError(f"{base / 'config.json'}: {name} = {value!r} is not a number of tokens.")
     return value
 
 

@@ -164,7 +164,7 @@ def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
         weights = [weight for name, weight in model.named_parameters() if part in name]
         if not weights:
             tied = " (the head shares the weights of the embeddings)" if model.config.tie_word_embeddings else ""
-            raise SettingsError(f"{PATHS.params}: {what}.freeze.names: no weight of the base is called {part}{tied}.")
+            raise SettingsError(f"{PATHS.params}: {what}.freeze.names: the base has no weight named {part}{tied}.")
         for weight in weights:
             weight.requires_grad_(True)
 

@@ -88,7 +88,7 @@ def arguments(
         "activation_checkpointing": settings.gradient_checkpointing,
         "logging_steps": settings.logging_steps,
         "logging_first_step": True,
-        "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is no number
+        "logging_nan_inf_filter": False,  # it would put the average in the place of a loss that is not a number
         "save_strategy": "steps" if checkpoints_kept(settings) else "no",
         "save_steps": eval_steps if patience else settings.checkpoint_steps,
         "save_only_model": shares_weights(settings),  # `private_sharding` writes the rest

@@ -42,7 +42,7 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         self.report(state.global_step, **self.shown)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Stop where the loss is no number or nothing is learned yet; keep the latest figures for the progress bar."""
+        """Stop where the loss is not a number or nothing is learned yet; keep the latest figures for the bar."""
         logs = logs or {}
         for name in ("loss", "grad_norm", "eval_loss"):
             if name not in logs:

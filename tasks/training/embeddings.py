@@ -32,7 +32,7 @@ def check_embeddings(what: str, method: str, config: Any, model: Any, grown: boo
         if isinstance(layer, torch.nn.Embedding) and id(layer) not in layers and layer.num_embeddings == rows:
             raise SettingsError(
                 f"{PATHS.params}: template.new_tokens makes rows in {name} too, and {what}.method {method} would not "
-                "save them; set it to full, or take the new tokens out."
+                "save them; set it to full, or remove the new tokens."
             )
 
 

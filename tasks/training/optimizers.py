@@ -98,5 +98,5 @@ def optimizer(name: str) -> str:
 def scheduler(name: str) -> str:
     """`name`; `ValueError` where nobody knows it."""
     if name not in SCHEDULERS:
-        raise ValueError(f"unknown course of the learning rate; {hint(name, SCHEDULERS).removesuffix('.')}")
+        raise ValueError(f"unknown learning rate schedule; {hint(name, SCHEDULERS).removesuffix('.')}")
     return name

@@ -74,10 +74,10 @@ def check_scheduler(what: str, settings: Optimization, chosen: Any) -> None:
         rates = [float(scheduler.lr_lambdas[0](step)) for step in steps]
     except (TypeError, ValueError, ZeroDivisionError, OverflowError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise SettingsError(f"{key}: the course {settings.scheduler} refuses it: {reason}.") from None
+        raise SettingsError(f"{key}: the schedule {settings.scheduler} refuses it: {reason}.") from None
     for step, rate in zip(steps, rates, strict=True):
         if not (isinstance(rate, float) and math.isfinite(rate) and rate >= 0):
-            raise SettingsError(f"{key}: the learning rate would be {rate} times its peak at step {step}; mend it.")
+            raise SettingsError(f"{key}: the learning rate would be {rate} times its peak at step {step}; fix it.")
 
 
 def check_optimizer(what: str, settings: Optimization, values: Any) -> None:

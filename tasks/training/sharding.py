@@ -60,7 +60,7 @@ def check_base(what: str, settings: Any, model: Any, tokenizer: Any) -> None:
         raise SettingsError(
             f"{PATHS.params}: the tokenizer has {len(tokenizer)} tokens and the base embeddings for {rows}; "
             f"{what}.launch.strategy {strategy} cannot add rows to weights that processes share; set it to ddp, or "
-            "take the new tokens out of template.new_tokens."
+            "remove the new tokens from template.new_tokens."
         )
     if strategy in ("fsdp2", "zero3") and is_converted(model):
         if METHODS[settings.method].kind is None:

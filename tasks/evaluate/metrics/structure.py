@@ -60,7 +60,7 @@ def schema(file: Path) -> Callable[[str], float]:
         raise SettingsError(f"{file}: no such file; evaluate.metrics names a schema that is not there.") from None
     except (ValueError, SchemaError) as error:
         reason = " ".join(str(getattr(error, "message", error)).split())
-        raise SettingsError(f"{file}: no JSON Schema ({reason}); mend it, or take the metric out.") from None
+        raise SettingsError(f"{file}: no JSON Schema ({reason}); fix it, or take the metric out.") from None
     validator = kind(rules)
 
     def fits(output: str) -> float:

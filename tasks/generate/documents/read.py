@@ -92,7 +92,7 @@ def read(file: File) -> Document:
         raise InputError(f"{path}: {size:,} bytes are more than the {LARGEST:,} of a document; cut it into several.")
 
     def refuse(why: str) -> InputError:
-        return InputError(f"{path}: the document cannot be read ({why}); mend it, or take it out.")
+        return InputError(f"{path}: the document cannot be read ({why}); fix it, or remove it.")
 
     document = in_child(lambda: READERS[path.suffix.lower()](file), SECONDS + size / SPEED, refuse)
     if len(document.text) > LONGEST:
@@ -130,7 +130,7 @@ def _docx(file: File) -> Document:
             size = sum(part.file_size for part in archive.infolist())
         if size > UNPACKED:
             raise InputError(
-                f"{file.path}: it unpacks to {size:,} bytes, more than the {UNPACKED:,} of a document; take it out."
+                f"{file.path}: it unpacks to {size:,} bytes, more than the {UNPACKED:,} of a document; remove it."
             )
         return Document(file.name, _markdown(mammoth.convert_to_html(content).value))
     except InputError:
@@ -146,7 +146,7 @@ def _pdf(file: File) -> Document:
     try:
         reader = PdfReader(BytesIO(file.content))
         if reader.is_encrypted and not reader.decrypt(""):
-            raise InputError(f"{file.path}: the PDF has a password; take it off, or take the file out.")
+            raise InputError(f"{file.path}: the PDF has a password; take it off, or remove the file.")
         texts = [page.extract_text() for page in reader.pages]
     except InputError:
         raise
@@ -166,7 +166,7 @@ def _decoded(file: File) -> str:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{file.path}: not UTF-8 at byte {error.start}; convert it (iconv -f latin1 -t utf-8), or take it out."
+            f"{file.path}: not UTF-8 at byte {error.start}; convert it (iconv -f latin1 -t utf-8), or remove it."
         ) from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -186,7 +186,7 @@ def _markdown(html: str) -> str:
 def _unreadable(path: Path, kind: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
     detail = f"{type(error).__name__}: {reason}"
-    return InputError(f"{path}: not {kind} that can be read ({detail}); mend it, or take it out.")
+    return InputError(f"{path}: not {kind} that can be read ({detail}); fix it, or remove it.")
 
 
 LARGEST, LONGEST = 2**27, 2**23

@@ -22,7 +22,7 @@ def load(folder: Path) -> Grammar:
     """Read the seed folder.
 
     Raises `InputError` naming file and key: a missing file, an unknown slot or kind, a phrasing that lacks a slot of
-    its command or stands twice, or two intents whose phrasings could make near-duplicates.
+    its command or occurs twice, or two intents whose phrasings could make near-duplicates.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; the seed holds assistant.yaml, slots.yaml and intents.yaml.")
@@ -30,12 +30,12 @@ def load(folder: Path) -> Grammar:
     path = folder / "assistant.yaml"
     for key in ("name", "description"):
         if not isinstance(assistant.get(key), str):
-            raise InputError(f"{path}: the key '{key}' is missing or no text; add it.")
+            raise InputError(f"{path}: the key '{key}' is missing or not text; add it.")
     values = {str(kind): _values(folder / "slots.yaml", str(kind), entry) for kind, entry in slots.items()}
     intents = tuple(_intent(folder / "intents.yaml", str(name), entry, values) for name, entry in described.items())
     system, card = assistant.get("system"), assistant.get("card") or {}
     if not isinstance(card, dict) or not all(isinstance(text, str) for text in card.values()):
-        raise InputError(f"{path}: 'card' has a text for each of {', '.join(CARD)}; mend it.")
+        raise InputError(f"{path}: 'card' has a text for each of {', '.join(CARD)}; fix it.")
     if unknown := sorted(set(card) - set(CARD)):
         raise InputError(f"{path}: card.{unknown[0]}: no such key; known: {', '.join(CARD)}.")
     grammar = Grammar(
@@ -71,7 +71,7 @@ def _values(path: Path, kind: str, entry: Any) -> tuple[str, ...]:
             raise InputError(f"{path}: {kind}: the value {value!r} is empty or has white space; a value is one word.")
     if len(set(values)) < len(values):
         twice = next(value for value in values if values.count(value) > 1)
-        raise InputError(f"{path}: {kind}: the value {twice!r} stands twice; remove one.")
+        raise InputError(f"{path}: {kind}: the value {twice!r} occurs twice; remove one.")
     return values
 
 
@@ -102,6 +102,6 @@ def _intent(path: Path, name: str, entry: Any, values: dict[str, tuple[str, ...]
     plain = [SLOT.sub(r"{\1}", pattern) for pattern in patterns]
     if len(set(plain)) < len(plain):
         twice = next(pattern for pattern in plain if plain.count(pattern) > 1)
-        raise InputError(f"{path}: {name}: '{twice}' stands twice; remove one.")
+        raise InputError(f"{path}: {name}: '{twice}' occurs twice; remove one.")
     divide = 1 + len(entry["requests"])
     return Intent(name, plain[0], slots, tuple(plain[1:divide]), tuple(plain[divide:]))

@@ -53,7 +53,7 @@ def trainable(grammar: Grammar, source: random.Random) -> Iterator[Request]:
 def splits(grammar: Grammar, rows: int, validation_rows: int, test_rows: int, seed: int) -> dict[str, list[Request]]:
     """Draw the splits: `train`, `validation`, and the test slices `new_combination` and `new_phrasing` (half each).
 
-    No request stands twice, and no test command. Every value in a test request occurs in `train`, in other commands.
+    No request occurs twice, and no test command. Every value in a test request occurs in `train`, in other commands.
     Raises `InputError` where the grammar has too few different requests.
     """
     source = random.Random(f"{seed}/train")

@@ -61,7 +61,7 @@ def _check(scenario: dict[str, Any], where: str) -> None:
         try:
             function = tool["function"]
             if not isinstance(function["name"], str):
-                raise TypeError("its name is no text")
+                raise TypeError("its name is not text")
             schema = function.get("parameters", {})
             validator_for(schema).check_schema(schema)
         except (KeyError, TypeError, SchemaError) as error:

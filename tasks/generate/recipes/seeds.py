@@ -52,7 +52,7 @@ def _entries(path: Path) -> Iterator[Any]:
                         yield entry
                 except ValueError as error:
                     raise InputError(
-                        f"{path}, line {number}: not valid JSON ({error}); mend or remove the line."
+                        f"{path}, line {number}: not valid JSON ({error}); fix or remove the line."
                     ) from None
         return
     try:

@@ -96,7 +96,7 @@ def prove(merged: Path, file: Path, texts: list[str], what: str) -> Proof:
     if difference.divergence > DIVERGENCE:
         raise CheckFailed(
             f"{what}: llama.cpp diverges from the merged model by {shown(difference.divergence, 3)} nats a token; take "
-            "a type with more bits, or take ollama out of export.formats."
+            "a type with more bits, or remove ollama from export.formats."
         )
     return Proof(difference, reading.context)
 

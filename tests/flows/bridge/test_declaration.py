@@ -63,7 +63,7 @@ def test_the_code_of_an_entry_is_what_its_stage_imports(name: str) -> None:
     }
     mismatches = [f"{name} imports {file.relative_to(ROOT)}: add it" for file in sorted(needed - declared)]
     others = sorted(file for file in declared - needed if file.suffix == ".py")
-    mismatches += [f"{name} does not import {file.relative_to(ROOT)}: take it out" for file in others]
+    mismatches += [f"{name} does not import {file.relative_to(ROOT)}: remove it" for file in others]
     assert not mismatches, "the deps in dvc.yaml: " + "; ".join(mismatches)
     assert all((ROOT / path).exists() for path in code(BODIES[name]))
 

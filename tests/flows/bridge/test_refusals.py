@@ -71,7 +71,7 @@ def test_what_is_whole_is_not_refused() -> None:
         ("[code.py]", "[code.py", "dvc.yaml: not valid YAML: line 5: did not find expected ',' or ']'."),
         ("    params", "\tparams",
          "dvc.yaml: not valid YAML: line 5: a tab, which cannot indent in YAML; write spaces."),
-        ("  two:", "  one:", "dvc.yaml: not valid YAML: line 7: the key one stands there twice; keep one of both."),
+        ("  two:", "  one:", "dvc.yaml: not valid YAML: line 7: the key one occurs twice; keep one of both."),
         (
             "  one:", "<<<<<<< HEAD\n  one:",
             "dvc.yaml: not valid YAML: line 2: git left both sides of a merge here (<<<<<<<); keep one of both.",
@@ -98,12 +98,12 @@ def test_what_is_whole_is_not_refused() -> None:
          "dvc.yaml:7: one.txt/a, which the stage three makes, lies in one.txt, which the stage one makes; let each "
          "output have a folder of its own."),
         ("[code.py]", "[one.txt]",
-         "dvc.yaml:2: the stage one reads what it makes; take it out of deps, or out of outs."),
+         "dvc.yaml:2: the stage one reads what it makes; remove it from deps or outs."),
         ("[code.py]", "[two-x.txt]",
          "dvc.yaml:2: the stages one and two@x wait for each other; each reads what another makes."),
         ("  one:", "  one@x:", "dvc.yaml:2: stages.one@x: @ stands before the item of a foreach alone; rename it."),
         ("params: [a.b]", "params: [a.b, a.bb, a.c]",
-         "dvc.yaml:2: the stage one depends on a.bb, which params.yaml does not have; add it there, or take it out "
+         "dvc.yaml:2: the stage one depends on a.bb, which params.yaml does not have; add it there, or remove it "
          "here."),
         ("${a.b}", "${a.bb}", "dvc.yaml:3: stages.one.cmd: params.yaml has no a.bb; did you mean 'b'?"),
         ("${a.b}", "${HOME}",
@@ -154,7 +154,7 @@ def test_a_dvc_yaml_of_another_kind(content: str | bytes, sentence: str) -> None
         ("params.yaml", "a:\n\tb: 1\n",
          "params.yaml: not valid YAML: line 2: a tab, which cannot indent in YAML; write spaces."),
         ("params.yaml", f"{PARAMS}a: {{}}\n",
-         "params.yaml: not valid YAML: line 4: the key a stands there twice; keep one of both."),
+         "params.yaml: not valid YAML: line 4: the key a occurs twice; keep one of both."),
         (".dvcignore", b"\xff\n", ".dvcignore: no UTF-8 at byte 0; save it as UTF-8."),
         (".dvc/config", "[core]\n    remot = x\n",
          "DVC's configuration (.dvc/config, .dvc/config.local, or that of this account): extra keys not allowed @ "

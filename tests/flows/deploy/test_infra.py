@@ -24,7 +24,7 @@ def test_every_stage_is_carried_out_as_a_known_pattern_says() -> None:
 
     declared = documents("../dvc.yaml")[0]["stages"]
     for pattern in operation(INFRA / "stages.yaml").stages:
-        assert any(fnmatchcase(stage, pattern) for stage in declared), f"no stage is called {pattern}"
+        assert any(fnmatchcase(stage, pattern) for stage in declared), f"there is no stage {pattern}"
 
 
 def test_stages_are_carried_out_as_they_declare() -> None:

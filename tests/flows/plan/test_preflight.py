@@ -190,7 +190,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
             "params.yaml: train.group_by_length is for rows that are not packed; ",
             "params.yaml: clean.privacy.phone_regions: XX is not a country code with a telephone numbering plan",
             "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
-            "worth.py: align.rewards.0.name: there is no such file; put it there.",
+            "worth.py: align.rewards.0.name: there is no such file; add it.",
             "merge.combine.weights: data/adapters/other is neither an adapter nor a model; there are: none.",
             "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
         ),

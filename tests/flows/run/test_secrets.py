@@ -70,7 +70,7 @@ def test_the_key_comes_from_a_secret_and_a_cancelled_run_goes_on_where_it_was(pr
         configure(project, server.base_url)
         code, output = run(project)  # no key yet
         assert code == 1
-        assert "no such variable as TEACHER_KEY" in output
+        assert "variable TEACHER_KEY is not set" in output
         assert "Secret 'teacher-key'" in output
         assert "Traceback" not in output
         assert not server.asked

@@ -33,8 +33,8 @@ def test_a_foreseen_failure_is_told_once_and_in_its_own_words(
     fail(log, error, "Execution of flow run 7 exited with %s")
     assert caplog.messages == [str(error)]
     assert "Traceback" not in caplog.text
-    fail(log, StageFailed("train: the loss is no number."))
-    assert caplog.messages[1:] == ["train: the loss is no number."]
+    fail(log, StageFailed("train: the loss is not a number."))
+    assert caplog.messages[1:] == ["train: the loss is not a number."]
 
 
 def test_one_that_was_not_foreseen_keeps_its_traceback(log: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:

@@ -58,7 +58,7 @@ def test_numbers_as_yaml_1_2_has_them(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("a: [1\n", "not valid YAML: line "),
-        ("a: 1\nb: 2\na: 3\n", "not valid YAML: line 3: the key a stands there twice; keep one of both."),
+        ("a: 1\nb: 2\na: 3\n", "not valid YAML: line 3: the key a occurs twice; keep one of both."),
         ("- 1\n", "expected sections with keys, such as train, but found a list"),
         ("", "found nothing"),
         ("other: {}\n", "the section 'train' is missing"),
@@ -82,7 +82,7 @@ def test_an_empty_section_is_all_defaults(tmp_path: Path) -> None:
 def test_a_key_given_in_place_of_its_name_is_not_told(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("generate:\n  teacher:\n    key_variable: sk-plenty-of-secret\n")
-    with pytest.raises(SettingsError, match=r":3: generate\.teacher\.key_variable: no name of .* take it out") as told:
+    with pytest.raises(SettingsError, match=r":3: generate\.teacher\.key_variable: not the name of .*remove") as told:
         load(generate.Settings, path, "generate")
     assert "sk-" not in str(told.value)
 

@@ -136,7 +136,7 @@ def test_scores_of_classes(project: Paths) -> None:
     [
         ({"kind": "exact_match", "by": "likelihood"}, "the key by is for the metric classification"),
         ({"kind": "classification", "length_normalised": True}, "classification with by: likelihood"),
-        ({"kind": "classification", "of": "reasoning"}, "take `of` out"),
+        ({"kind": "classification", "of": "reasoning"}, "remove `of`"),
     ],
 )
 def test_settings_that_have_no_effect_are_refused(settings: dict[str, Any], sentence: str) -> None:

@@ -90,8 +90,8 @@ def test_a_function_of_your_own(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"far gave 3\.0 for the row r1; a score is from 0 to 1"):
         scored({"kind": "function", "function": "own.py:far"}, "a", "a", tmp_path)
     for path_and_name, error, message in (
-        ("none.py:f", InputError, r"none\.py: evaluate\.metrics: f cannot be had from it: FileNotFoundError"),
-        ("own.py:nothing", InputError, r"own\.py: evaluate\.metrics: nothing cannot be had from it: AttributeError"),
+        ("none.py:f", InputError, r"none\.py: evaluate\.metrics: f cannot be loaded from it: FileNotFoundError"),
+        ("own.py:nothing", InputError, r"own\.py: evaluate\.metrics: nothing cannot be loaded from it: AttributeError"),
         ("own.py", SettingsError, "expected FILE.py:NAME"),
         ("../own.py:close", SettingsError, "expected a name inside"),
     ):

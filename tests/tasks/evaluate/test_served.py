@@ -64,7 +64,7 @@ def test_a_server_that_goes_away_is_one_sentence_and_the_rest_is_asked_later(pat
         server.script = lambda request: RIGHT[request.text] if request.number < 5 else 401
         teacher = {"kind": "openai", "base_url": server.base_url, "model": "big", "max_retries": 0, "concurrency": 1}
         settings = Settings.model_validate({"hosted": {"big": {"server": teacher}}})
-        with pytest.raises(InputError, match=r"evaluate\.hosted\.big: .* refuses .*mend it and run again"):
+        with pytest.raises(InputError, match=r"evaluate\.hosted\.big: .* refuses .*fix it and run again"):
             run(settings, paths, "big")
         assert not paths.evaluation("big").exists()
         server.script = lambda request: RIGHT[request.text]

@@ -141,7 +141,7 @@ def test_a_template_that_is_more_than_a_frame(project: Paths) -> None:
     tokenizer.chat_template = NUMBERED
     tokenizer.save_pretrained(project.merged)
     with pytest.raises(
-        ModelError, match=r"cannot be said as a template of Ollama: .*take ollama out of export\.formats"
+        ModelError, match=r"cannot be said as a template of Ollama: .*remove ollama from export\.formats"
     ):
         run(Settings(), project, "ollama")
     assert not project.exported("ollama").exists()
@@ -271,7 +271,7 @@ def test_same_bytes_twice_and_nothing_of_the_machine(project: Paths, name: str) 
 def test_bad_input(project: Paths) -> None:
     with pytest.raises(SettingsError, match="unknown format 'pickle'; known: ollama, adapters, meta, torchtune"):
         run(Settings(), project, "pickle")
-    with pytest.raises(ValueError, match="meta stands more than once"):
+    with pytest.raises(ValueError, match="meta occurs more than once"):
         Settings(formats=["meta", "meta"])
     with pytest.raises(InputError, match="run the stage merge first"):
         run(Settings(), Paths(project.root / "elsewhere"), "meta")

@@ -150,9 +150,9 @@ def test_the_word_limit_follows_from_the_threshold() -> None:
     [
         ("intents.yaml", "command: docker pause {container}", "command: docker pause {box}", r"pause.*'\{box\}'"),
         ("intents.yaml", "- hold {container}", "- hold it", "pause.*'hold it'"),
-        ("intents.yaml", "- hold {container}", "- freeze {container}", "pause.*stands twice"),
+        ("intents.yaml", "- hold {container}", "- freeze {container}", "pause.*occurs twice"),
         ("intents.yaml", "- hold {container}", "- hold {container} for me and all of my good friends", "pause.*words"),
-        ("intents.yaml", "- hold {container}", "- suspend everything in {container}", "pause.*stands twice"),
+        ("intents.yaml", "- hold {container}", "- suspend everything in {container}", "pause.*occurs twice"),
         ("intents.yaml", "- hold {container}", "- unfreeze the container {container}", "nearly the same"),
         (
             "intents.yaml",
@@ -166,7 +166,7 @@ def test_the_word_limit_follows_from_the_threshold() -> None:
             "setting: 7",
             "setting.*list of values",
         ),
-        ("slots.yaml", "setting: [fast, ", "setting: [fast, quiet, ", "setting.*'quiet' stands twice"),
+        ("slots.yaml", "setting: [fast, ", "setting: [fast, quiet, ", "setting.*'quiet' occurs twice"),
         ("slots.yaml", "setting: [fast, ", 'setting: ["f ast", ', "setting.*'f ast'"),
         ("assistant.yaml", "name: docker-assistant", "title: docker-assistant", "'name'"),
         ("assistant.yaml", "  title: Docker", "  titel: Docker", "card.titel: no such key; known: title, purpose"),

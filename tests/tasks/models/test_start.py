@@ -132,7 +132,7 @@ def test_alignment_starts_there_too(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "config", "message"),
     [
-        ({"start": "none"}, {}, r"train\.start = 'none': .* is no adapter .* there are: first"),
+        ({"start": "none"}, {}, r"train\.start = 'none': .* is not an adapter .* there are: first"),
         ({"method": "full"}, {}, r"train\.start is an adapter, and train\.method full has none"),
         ({"method": "ia3"}, {}, r"train\.method is ia3, and the adapter .* of the kind LORA; set it to lora"),
         ({"method": "pissa"}, {}, "the adapter has its weights, and train says how new ones begin"),

@@ -65,7 +65,7 @@ def test_what_can_be_called_with_three_arguments(file: Path) -> None:
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for name, content in {"a.py": b"def f(", "b.py": b"\0", "c.py": b"\xff\xfe", "d.py": b"(" * 100_000}.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match=r"the\.key: no Python that can be read"):
+        with pytest.raises(InputError, match=r"the\.key: not valid Python"):
             check_function(tmp_path / name, "f", "the.key", 3)
     for name in ("none.py", "."):
         with pytest.raises(InputError, match="there is no such file"):
@@ -99,7 +99,7 @@ def test_installed_modules_are_found_and_not_imported(tmp_path: Path, monkeypatc
 
 
 def test_loading_runs_the_file(file: Path) -> None:
-    with pytest.raises(InputError, match=r"mine\.py: the\.key: three cannot be had from it: AttributeError"):
+    with pytest.raises(InputError, match=r"mine\.py: the\.key: three cannot be loaded from it: AttributeError"):
         load_function(file, "three", "the.key")  # system.wraps
     assert (file.parent / "trace").exists()
     (file.parent / "good.py").write_text("def f(a): return a + 1\n")

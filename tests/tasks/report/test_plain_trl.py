@@ -93,7 +93,7 @@ def logged(folder: Path) -> dict[int, float]:
 
 
 def compare(root: Path, cases: dict[str, Case]) -> None:
-    """Train by temper, take the lines out of the cards, run them in a process of their own, and compare each loss."""
+    """Train by temper, remove the lines from the cards, run them in a process of their own, and compare each loss."""
     expected, codes = {}, []
     for number, (name, (rows, tuned, aligned)) in enumerate(cases.items()):
         place = root / str(number)

@@ -107,7 +107,7 @@ def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
         if told:
             with pytest.raises(openai.BadRequestError, match=told):
                 asked(client, "merged", "stop web", **more)
-    with pytest.raises(openai.NotFoundError, match="no model is named 'gpt'; there are merged, base"):
+    with pytest.raises(openai.NotFoundError, match="there is no model 'gpt'; there are merged, base"):
         asked(client, "gpt", "stop web")
 
 
@@ -118,12 +118,12 @@ def test_a_body_that_no_client_sends_is_refused_in_a_sentence(server: Server) ->
         return str(reply.json()["error"]["message"])
 
     head = b'{"model": "merged", "messages": [{"role": "user", "content": "stop web"}], '
-    assert refused(b'{"model": ') == "the body is no JSON"
-    assert refused(b"[" * 100_000 + b"]" * 100_000) == "the body is no JSON"
+    assert refused(b'{"model": ') == "the body is not JSON"
+    assert refused(b"[" * 100_000 + b"]" * 100_000) == "the body is not JSON"
     assert refused(b'{"model": "merged", "messages": [{"role": [], "content": "x"}]}').startswith("messages[0] has the")
     assert "surrogate" in refused(b'{"model": "merged", "messages": [{"role": "user", "content": "\\ud800"}]}')
     assert "a whole number up to" in refused(head + b'"seed": 10000000000000000000}')
-    assert refused(head + b'"stream": true, "stream_options": "x"}') == "stream_options is no object"
+    assert refused(head + b'"stream": true, "stream_options": "x"}') == "stream_options is not an object"
 
 
 def test_other_pages_get_nothing_and_write_nothing(server: Server, paths: Paths) -> None:
@@ -210,13 +210,13 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         InputError, match=rf"^nf4 is not there: run `temper run --set quantize.schemes=\[.*nf4\]`; {there}"
     ):
         model("nf4", settings, paths)
-    with pytest.raises(SettingsError, match=f"^no candidate is named 'mergd'; {there}"):
+    with pytest.raises(SettingsError, match=f"^there is no candidate 'mergd'; {there}"):
         model("mergd", settings, paths)
     with pytest.raises(InputError, match=r"^ollama is not there: run `temper run --set export.formats=\[ollama\]`"):
         model("ollama", settings, paths)
     with pytest.raises(SettingsError, match="torchtune is merged, or adapters, in the form of another program"):
         model("torchtune", settings, paths)
-    with pytest.raises(SettingsError, match="merged stands there twice"):
+    with pytest.raises(SettingsError, match="merged occurs twice"):
         models(["merged", "merged"], settings, paths)
     with pytest.raises(InputError, match="merged is not there: run `temper run merge`; nothing is there yet"):
         model("merged", settings, Paths(tmp_path))

@@ -162,8 +162,8 @@ def test_what_is_the_request_s_own_fault_is_not_asked_again() -> None:
         (Reply(status=401, body=f'{{"error": "bad key {KEY}"}}'.encode()), r"refuses the key in MY_KEY.*\*\*\*"),
         (Reply(status=404, body=b'{"error": "no model m"}'), r"knows no 'm'.*base_url.*404: no model m"),
         (Reply(status=301, headers={"Location": "http://elsewhere/"}), r"knows no 'm' or no such address.*301"),
-        (Reply(status=402, body=b'{"message": "pay"}'), "wants to be paid first"),
-        (Reply(status=429, body=b'{"error": {"code": "insufficient_quota"}}'), "wants to be paid first"),
+        (Reply(status=402, body=b'{"message": "pay"}'), "asks for payment first"),
+        (Reply(status=429, body=b'{"error": {"code": "insufficient_quota"}}'), "asks for payment first"),
     ],
 )  # fmt: skip
 def test_what_no_retry_mends_stops_everything_at_once(reply: Reply, message: str) -> None:
@@ -216,7 +216,7 @@ def test_a_server_that_says_when_to_come_back_is_left_alone_until_then() -> None
 def test_a_key_that_is_not_set_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEACHER_KEY", raising=False)
     settings = Teacher(kind="openai", base_url="http://127.0.0.1:9/v1", model="m", key_variable="TEACHER_KEY")
-    with pytest.raises(FatalError, match=r"no such variable as TEACHER_KEY.*Secret 'teacher-key'"):
+    with pytest.raises(FatalError, match=r"variable TEACHER_KEY is not set.*Secret 'teacher-key'"):
         create_backend(settings)
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(FatalError, match="no such variable as HF_TOKEN"):

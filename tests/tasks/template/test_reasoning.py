@@ -55,7 +55,7 @@ def test_reasoning_that_equals_the_answer_is_a_text_of_its_own() -> None:
 def test_a_template_that_writes_none_is_found_out() -> None:
     outcome = judged(coder(tiny.CHATML), [QUESTION, ANSWER])
     assert outcome.reason == "coverage"
-    assert outcome.detail == "reasoning of the assistant: choose a template that writes it, or take it out of the rows"
+    assert outcome.detail == "reasoning of the assistant: choose a template that writes it, or remove it from the rows"
     assert summary(outcome) == {"turns": 1, "trained": 0, "left_out": {"last_turn": 1, "earlier_turns": 0}}
 
 

@@ -38,7 +38,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": "ia3", "peft": {"target_modules": ["k_proj", "x_proj"], "feedforward_modules": []}}, r"'x_proj'"),
     ({"method": "vera", "peft": {"target_modules": ["q_porj"]}}, r"peft\.target_modules: .*'q_porj'"),
     ({"method": "freeze", "freeze": {"layers": 9}}, "the base has 2 blocks"),
-    ({"method": "freeze", "freeze": {"names": ["nrom"]}}, "no weight of the base is called nrom"),
+    ({"method": "freeze", "freeze": {"names": ["nrom"]}}, "the base has no weight named nrom"),
 ]
 
 RIGHT: list[dict[str, Any]] = [
