@@ -212,8 +212,9 @@ class Settings(Section):
         taken = [*KNOWN, *RETRIEVED, *self.models, *self.hosted, *self.documents, *self.prompts]
         if wrong := sorted({name for name in taken if taken.count(name) > 1}):
             raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
-        if len(set(self.retrieved)) < len(self.retrieved):
-            raise ValueError(f"retrieved lists {self.retrieved[-1]} twice; take one out")
+        tasks = [benchmark.task for benchmark in self.benchmarks]
+        if twice := next((task for task in tasks if tasks.count(task) > 1), None):
+            raise ValueError(f"benchmarks lists the task {twice} twice, and scores are by task; take one out")
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:

@@ -36,8 +36,6 @@ class Settings(Section):
             raise ValueError("judge.candidates need judge.teacher, of the kind openai, huggingface or local")
         if self.against in self.candidates:
             raise ValueError(f"judge.against = {self.against} is among judge.candidates; take it out of one of them")
-        if twice := sorted({name for name in self.candidates if self.candidates.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} stands more than once in judge.candidates")
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:
