@@ -9,9 +9,9 @@ from pydantic.fields import FieldInfo
 
 from flows.params.model import model
 from tasks.core.paths import PATHS
-from tasks.core.settings import models_in
+from tasks.core.settings import REFERENCE, models_in
 
-PAGE = Path("docs/params.md")
+PAGE = Path(REFERENCE)
 
 HEAD = f"""# Every key of {PATHS.params}
 

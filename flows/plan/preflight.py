@@ -192,7 +192,7 @@ def _late_refusals() -> Iterator[str]:
         known = ", ".join(tuned)
         yield f"decide.candidate = {params.decide.candidate!r}: nothing of that name will be evaluated; known: {known}."
     for name in params.evaluate.benchmarked:
-        if params.evaluate.benchmarks and name not in (*tuned, *BASES, "trained"):
+        if name not in (*tuned, *BASES, "trained"):
             known = ", ".join((*BASES, *tuned))
             yield f"evaluate.benchmarked: nothing of the name {name!r} will be evaluated; known: {known}."
     asked = (*params.evaluate.benchmarked, *params.judge.candidates, params.judge.against)
@@ -329,6 +329,9 @@ def _data() -> Iterator[str]:
         if _read() is None:
             return
         raise
+    refused = _read() is None  # then the items of lists may be the fault, and what each of them needs with it
     for stage, path in lacking:
+        if refused and "@" in stage:
+            continue
         yield f"{path} is missing, which the stage {stage} reads and no stage makes; put it there, or name another."
     check_tracked_params()

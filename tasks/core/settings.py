@@ -17,10 +17,14 @@ from pydantic import (
 )
 
 from tasks.core.errors import SettingsError
+from tasks.core.faults import nearest, of_one_place
 from tasks.core.paths import PATHS
 from tasks.core.yaml_files import Kind, parse
 
 PARAMS = str(PATHS.params)
+
+REFERENCE = "docs/params.md"
+"""Where every key of params.yaml stands."""
 
 SECRET = "secret"
 """Type of a fault (pydantic's) whose value is not told."""
@@ -35,7 +39,7 @@ MOST_FAULTS = 20
 class Settings(BaseModel):
     """Base of every section: unknown keys are errors, values cannot change, every field has a description."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     moved: ClassVar[Mapping[str, str]] = {}
     """Keys of older files, each with the key of the same section that has taken its place."""
@@ -62,6 +66,18 @@ class Settings(BaseModel):
             kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
             if bool not in kinds and kinds & {int, float}:
                 raise ValueError("a number is expected")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _texts_that_differ(cls, value: Any) -> Any:
+        """A list of texts has no empty one, and none twice; neither has one of several lists by name."""
+        for texts in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(texts, list | tuple) and all(isinstance(text, str) for text in texts):
+                if not all(text.strip(" \t") for text in texts):
+                    raise ValueError("a text in this list is empty; fill it in, or remove it")
+                if twice := next((text for text in texts if texts.count(text) > 1), None):
+                    raise ValueError(f"{twice} occurs more than once; keep one")
         return value
 
 
@@ -131,8 +147,9 @@ def load(model: type[Model], path: Path, section: str = "") -> Model:
         return model.model_validate(_plain(value))
     except ValidationError as error:
         prefix, document = (section,) if section else (), read(path)
-        faults = [_sentence(path, document, model, prefix, fault) for fault in error.errors()[:MOST_FAULTS]]
-        if more := error.error_count() - len(faults):
+        placed = of_one_place(error.errors(), value)
+        faults = [_sentence(path, document, model, prefix, fault) for fault in placed[:MOST_FAULTS]]
+        if more := len(placed) - len(faults):
             faults.append(f"{path}: {more} more faults; mend these first.")
         raise SettingsError("\n".join(faults)) from None
 
@@ -232,13 +249,14 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
     if fault["type"] == "extra_forbidden":
         known = _known(model, fault["loc"][:-1])
         below = _below(model, fault["loc"])
-        advice = hint(str(location[-1]), known, "known keys here") if known else "remove it."
+        section = f", section {location[0]}" if len(location) > 1 else ""
+        advice = nearest(str(location[-1]), known, f"{REFERENCE}{section}" if path.name == PARAMS else "")
         if below:
             advice = f"did you mean '{'.'.join(map(str, (*location[:-1], below, location[-1])))}'?"
         return f"{where}: unknown key '{key}'; {advice}"
     if fault["type"] == "missing":
         return f"{where}: the key '{key}' is missing; add it."
-    message = fault["msg"].removeprefix("Value error, ")
+    message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     if fault["type"] == "string_pattern_mismatch":
         message = "letters, digits, dots, dashes and underscores make a name here, and the first is a letter or a digit"
     # A section has too many values to be shown, and what is a secret is none to be shown.

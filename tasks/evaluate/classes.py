@@ -1,11 +1,14 @@
 """Answers that are one of some classes: which class a text is."""
 
+import json
 import string
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from tasks.chat.reasoning import ReasoningReader
 from tasks.core.errors import InputError
+from tasks.evaluate.questions import extras
 from tasks.evaluate.settings import Metric
 
 Row = dict[str, Any]
@@ -38,7 +41,7 @@ class Classes:
 
         Raises `InputError` where these are no classes, or where a reference is not among those that are listed.
         """
-        references = [(row["id"], _answer(row)) for row in rows]
+        references = [(row["id"], reference_of(row)) for row in rows]
         classes = cls(list(metric.choices) or sorted({_spaced(text) for _, text in references}))
         count = len(classes.names)
         if not metric.choices and (count > MOST or count == len(rows) > FEW):
@@ -64,11 +67,25 @@ class Classes:
 
     def of_row(self, row: Row) -> str:
         """The class of a row's reference."""
-        return self.named(_answer(row)) or _spaced(_answer(row))
+        return self.named(reference_of(row)) or _spaced(reference_of(row))
 
 
-def _answer(row: Row) -> str:
+def reference_of(row: Row) -> str:
+    """The answer that a row ends in, without its reasoning."""
     return READER.of_message(row["messages"][-1]).answer
+
+
+def row_choices(row: Row, metric: Metric, reference: str) -> list[str]:
+    """What a row of `multiple_choice` has to choose from; raises `InputError` where `reference` is not among it."""
+    choices = metric.choices or extras(row).get("choices") or []
+    with suppress(ValueError):
+        choices = json.loads(choices) if isinstance(choices, str) else choices
+    if not isinstance(choices, list) or len(choices) < 2 or reference not in choices:
+        raise InputError(
+            f"evaluate: {metric.column}: the reference {reference!r} of the row {row['id']} is not one of its choices "
+            f"{choices!r}; give evaluate.metrics choices, or the row's last message a key `choices`."
+        )
+    return [str(choice) for choice in choices]
 
 
 def _spaced(text: str) -> str:

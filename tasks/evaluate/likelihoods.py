@@ -3,15 +3,13 @@
 A text is scored with the token that ends it, so that one that another begins with is no likelier for being shorter.
 """
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from tasks.chat.renderer import Renderer
-from tasks.core.errors import InputError
-from tasks.evaluate.classes import Classes
+from tasks.evaluate.classes import Classes, row_choices
 from tasks.evaluate.engine import Engine
-from tasks.evaluate.questions import Question, continuation_ids, extras, ids_after, turn_text
+from tasks.evaluate.questions import Question, continuation_ids, ids_after, turn_text
 from tasks.evaluate.settings import Metric
 from tasks.evaluate.texts import Windows, is_text
 
@@ -71,7 +69,7 @@ def likeliest(
     prompts, texts, origins = [], [], []
     for index, (row, question) in enumerate(zip(held_out, questions, strict=True)):
         reference = engine.reader.of_message(row["messages"][-1]).answer
-        choices = classes.names if classes else _choices(row, metric, reference)
+        choices = classes.names if classes else row_choices(row, metric, reference)
         if question:
             continuations = cut.after(row, question, choices)
             if len(question.ids) + max(map(len, continuations)) <= engine.context:
@@ -114,14 +112,3 @@ class _Cut:
     def _one(self, row: Row, question: Question, choice: str) -> list[int]:
         turn = {"role": "assistant", "content": choice}
         return continuation_ids(row, turn, self._renderer, self._engine.tokenizer, question, self._engine.stop_ids)
-
-
-def _choices(row: Row, metric: Metric, reference: str) -> list[str]:
-    choices = metric.choices or extras(row).get("choices") or []
-    choices = json.loads(choices) if isinstance(choices, str) else choices
-    if len(choices) < 2 or reference not in choices:
-        raise InputError(
-            f"evaluate: {metric.column}: the reference {reference!r} of the row {row['id']} is not one of its choices "
-            f"{choices!r}; give evaluate.metrics choices, or the row's last message a key `choices`."
-        )
-    return [str(choice) for choice in choices]

@@ -105,6 +105,8 @@ class Metric(Section):
             raise ValueError(
                 "length_normalised is for multiple_choice, and for classification with by: likelihood; remove it"
             )
+        if self.choices:
+            self._can_choose()
         if self.of == "reasoning" and self.classes:
             raise ValueError(f"the metric {self.kind} looks at answers alone; remove `of`")
         if self.of == "reasoning" and self.asks != "answer":
@@ -114,6 +116,20 @@ class Metric(Section):
         if taken := sorted(RESERVED & {*self.columns}):
             raise ValueError(f"the name {taken[0]} is that of a column of the predictions; choose another")
         return self
+
+    def _can_choose(self) -> None:
+        if self.asks != "choice" and not self.classes:
+            raise ValueError(
+                f"the key choices is for multiple_choice and classification; it has no effect on {self.kind}, so "
+                "remove it"
+            )
+        spaced = [" ".join(choice.split()) for choice in self.choices]
+        if len(spaced) < 2:
+            raise ValueError(f"choices lists {spaced[0]!r} alone; list at least two, or leave choices out")
+        if "" in spaced:
+            raise ValueError("choices lists an empty text, which nobody can answer; remove it")
+        if twice := next((text for text in spaced if spaced.count(text) > 1), None):
+            raise ValueError(f"choices lists {twice!r} twice, white space aside; take one out")
 
 
 class Benchmark(Section):
@@ -196,8 +212,9 @@ class Settings(Section):
         taken = [*KNOWN, *RETRIEVED, *self.models, *self.hosted, *self.documents, *self.prompts]
         if wrong := sorted({name for name in taken if taken.count(name) > 1}):
             raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
-        if len(set(self.retrieved)) < len(self.retrieved):
-            raise ValueError(f"retrieved lists {self.retrieved[-1]} twice; take one out")
+        tasks = [benchmark.task for benchmark in self.benchmarks]
+        if twice := next((task for task in tasks if tasks.count(task) > 1), None):
+            raise ValueError(f"benchmarks lists the task {twice} twice, and scores are by task; take one out")
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tasks.core.settings import Settings as Section
 
@@ -18,10 +18,3 @@ class Settings(Section):
     """Data type of the matrices in the GGUF file for Ollama."""
     temperature: Annotated[float, Field(ge=0)] = 0.0
     """Temperature in the Modelfile; 0 takes the most likely token, as the evaluation does."""
-
-    @field_validator("formats")
-    @classmethod
-    def _once(cls, formats: list[str]) -> list[str]:
-        if twice := sorted({name for name in formats if formats.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} occurs more than once")
-        return formats

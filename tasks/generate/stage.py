@@ -11,7 +11,18 @@ from tasks.core.declaration import Entry, Stage
 from tasks.core.paths import PATHS, Paths
 from tasks.generate.settings import Settings
 
-__all__ = ["STAGE", "Settings", "run"]
+__all__ = ["STAGE", "Settings", "run", "validate"]
+
+LISTS = ("instructions", "dialogues", "preferences")
+"""Recipes that start from lists of entries, which are read in an instant."""
+
+
+def validate(settings: Settings, paths: Paths) -> None:
+    """Raise what `run` would raise for the entries that the recipe starts from, where they are there."""
+    if settings.recipe in LISTS and (paths.root / settings.input).is_dir():
+        from tasks.generate.recipes import load_recipe
+
+        next(load_recipe(settings.recipe).order(settings, paths))
 
 
 def run(settings: Settings, paths: Paths) -> None:
@@ -26,6 +37,7 @@ STAGE = Stage(
     about="Synthetic rows.",
     settings=Settings,
     run=run,
+    validate=validate,
     entries=(Entry(inputs=("${generate.input}",), outputs=(PATHS.generated,), records=(PATHS.responses,)),),
     teachers=Settings.teachers,
 )

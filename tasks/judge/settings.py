@@ -36,8 +36,6 @@ class Settings(Section):
             raise ValueError("judge.candidates need judge.teacher, of the kind openai, huggingface or local")
         if self.against in self.candidates:
             raise ValueError(f"judge.against = {self.against} is among judge.candidates; remove it from one of them")
-        if twice := sorted({name for name in self.candidates if self.candidates.count(name) > 1}):
-            raise ValueError(f"{', '.join(twice)} occurs more than once in judge.candidates")
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from tasks.core.settings import Settings as Section
+from tasks.core.settings import hint
 from tasks.quantize.schemes import SCHEMES
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -39,16 +40,14 @@ class Settings(Section):
     @classmethod
     def _known(cls, schemes: list[str]) -> list[str]:
         if unknown := [scheme for scheme in schemes if scheme not in SCHEMES]:
-            raise ValueError(f"unknown scheme {', '.join(unknown)}; known: {', '.join(SCHEMES)}")
-        if twice := sorted({scheme for scheme in schemes if schemes.count(scheme) > 1}):
-            raise ValueError(f"{', '.join(twice)} occurs more than once")
+            raise ValueError(f"unknown scheme {unknown[0]}; {hint(unknown[0], SCHEMES)}")
         return schemes
 
     @field_validator("limits")
     @classmethod
     def _of_schemes(cls, limits: dict[str, float]) -> dict[str, float]:
         if unknown := [scheme for scheme in limits if scheme not in SCHEMES]:
-            raise ValueError(f"unknown scheme {', '.join(unknown)}; known: {', '.join(SCHEMES)}")
+            raise ValueError(f"unknown scheme {unknown[0]}; {hint(unknown[0], SCHEMES)}")
         return limits
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What the stages clean and template would say of the data: both are run on the first rows of each file, aside.
+"""What the stages clean, template and evaluate would say of the data: the first two are run on the first rows, aside.
 
     errors, remarks = look({"clean", "template"}, Paths())
 
@@ -49,6 +49,10 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
         except TemperError as error:  # of a part of the rows it may be wrong: none of them may be for the test
             return ([error], []) if whole else ([], [f"{error} (Looked at: {what}.)"])
         remarks = _losses(aside, settings.max_loss, what)
+        refused, remarked = _of_choices(needed, aside, whole)
+        remarks += [f"{remark} (Looked at: {what}.)" for remark in remarked]
+        if refused:
+            return [InputError(f"{error}{'' if whole else f' (Looked at: {what}.)'}") for error in refused], remarks
         if "template" not in needed or section("base").rope is not None or (base := configured_base()) is None:
             return [], remarks
         _put_base(base[1], aside)
@@ -79,6 +83,18 @@ def _losses(aside: Paths, limit: float, what: str) -> list[str]:
     allowed = "allows that" if lost.total() <= limit * ledger["in"] else "allows less of all rows"
     verdict = f"clean.max_loss = {shown(limit)} {allowed}"
     return [f"clean: {lost.total():,} of {what} would be left out ({reasons}); {verdict}."]
+
+
+def _of_choices(needed: set[str], aside: Paths, whole: bool) -> tuple[list[TemperError], list[str]]:
+    """What metrics with answers to choose from say of the rows."""
+    if "evaluate" not in needed:
+        return [], []
+    settings = section("evaluate")
+    if not any(metric.asks == "choice" or metric.classes for metric in settings.metrics):
+        return [], []
+    from tasks.rehearsal import classes
+
+    return classes.look(settings, aside, whole)
 
 
 def _put_base(folder: Path, aside: Paths) -> None:

@@ -72,8 +72,7 @@ class Prompter:
         tools = body.get("tools") or []
         if body.get("tool_choice") == "none":
             tools = []
-        if not isinstance(tools, list):
-            raise RequestError("tools is not a list", param="tools")
+        _check_tools(tools)
         try:
             text = self.renderer.render(self._messages(body), tools or None, generation_prompt=True)
         except Unrenderable as error:
@@ -109,6 +108,21 @@ class Prompter:
         system = "\n\n".join(filter(None, (self._before, own)))
         rest = messages[1:] if messages[0]["role"] == "system" else messages
         return [*([{"role": "system", "content": system}] if system else []), *rest]
+
+
+def _check_tools(tools: Any) -> None:
+    """Raise `RequestError` unless `tools` is a list of functions as OpenAI has them."""
+    if not isinstance(tools, list):
+        raise RequestError("tools is not a list", param="tools")
+    for number, tool in enumerate(tools):
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"].strip():
+            raise RequestError(
+                f"tools[{number}] is no function with a name: {{type: function, function: {{name, parameters}}}}",
+                param="tools",
+            )
+        if not isinstance(function.get("parameters") or {}, dict):
+            raise RequestError(f"tools[{number}] has parameters that are no JSON Schema, an object", param="tools")
 
 
 def _check_keys(body: dict[str, Any]) -> None:

@@ -17,8 +17,7 @@ from tasks.generate.settings import Settings
 def order(settings: Settings, paths: Paths) -> Iterator[Row]:
     """A row a dialogue, the scenarios in turn. Raises `InputError` for tools that are not in OpenAI's form."""
     known = seeds(settings, paths, "scenario")
-    for scenario in known:
-        _check(scenario, settings.input)
+    tools = [json.dumps(_tools(scenario, settings.input)) for scenario in known]
     for number in range(settings.rows):
         scenario = known[number % len(known)]
         yield {
@@ -26,7 +25,7 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
             "requests": 2 * settings.dialogues.turns,
             "scenario": scenario["scenario"],
             "system": scenario.get("system") or "",
-            "tools": json.dumps(scenario.get("tools") or []),
+            "tools": tools[number % len(known)],
             "sample": number // len(known),
         }
 
@@ -55,17 +54,34 @@ def outcomes(settings: Settings, row: Row, answered: list[Row], lookup: Lookup) 
     return [Outcome(content, reason, spoken["user"], spoken["assistant"], provenance)]
 
 
-def _check(scenario: dict[str, Any], where: str) -> None:
+def _tools(scenario: dict[str, Any], where: str) -> list[dict[str, Any]]:
     tools = scenario.get("tools") or []
-    for tool in tools if isinstance(tools, list) else [tools]:
-        try:
-            function = tool["function"]
-            if not isinstance(function["name"], str):
-                raise TypeError("its name is not text")
-            schema = function.get("parameters", {})
-            validator_for(schema).check_schema(schema)
-        except (KeyError, TypeError, SchemaError) as error:
+    tools = tools if isinstance(tools, list) else [tools]
+    for tool in tools:
+        if fault := _fault(tool):
             raise InputError(
                 f"{where}: a tool of the scenario {scenario['scenario'][:60]!r} is not in OpenAI's form "
-                f"{{type: function, function: {{name, description, parameters}}}}: {str(error)[:200]}."
-            ) from None
+                f"{{type: function, function: {{name, description, parameters}}}}: {fault}."
+            )
+    names = [tool["function"]["name"] for tool in tools]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"{where}: the scenario {scenario['scenario'][:60]!r} has two tools {twice}; rename one.")
+    return tools
+
+
+def _fault(tool: Any) -> str | None:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict):
+        return f"{str(tool)[:80]!r} has no key function with its name"
+    if not isinstance(function.get("name"), str) or not function["name"].strip():
+        return f"its name is {function.get('name')!r}, which is no text"
+    if not isinstance(function.get("description", ""), str):
+        return f"the description of {function['name']} is no text"
+    schema = function.get("parameters", {})
+    if not isinstance(schema, dict):
+        return f"the parameters of {function['name']} are no JSON Schema, an object"
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        return f"the parameters of {function['name']}: {' '.join(error.message.split())[:200]}"
+    return None

@@ -41,6 +41,18 @@ def test_all_faults_at_once(toy: Toy) -> None:
     assert "DVC's cache cannot be written: " in output
 
 
+def test_what_an_unknown_item_would_need_is_not_asked_for(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(ROOT / "requirements.lock", toy.path)
+    lacking = [("evaluate-retrieved@nobody", "data/nobody"), ("train", "rows")]
+    monkeypatch.setattr("flows.bridge.missing", lambda: lacking)
+    assert [fault.split()[0] for fault in preflight.faults()] == ["data/nobody", "rows"]
+    params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(params.replace("retrieved: []", "retrieved: [nobody]"))
+    of_params, of_data = preflight.faults()
+    assert "evaluate.retrieved.0 = 'nobody': input should be 'base' or 'merged'." in of_params
+    assert of_data.startswith("rows is missing")
+
+
 def test_a_base_that_lacks_something(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(ROOT / "requirements.lock", toy.path)
     model = toy.path / "model"

@@ -41,6 +41,44 @@ def test_unknown_nested_key_without_a_near_one_lists_the_known(tmp_path: Path) -
     ]
 
 
+class Wide(Settings):
+    alpha: int = 1
+    beta: int = 1
+    gamma: int = 1
+    delta: int = 1
+    names: tuple[str, ...] = ()
+    prompts: dict[str, list[str]] = Field(default_factory=dict)
+    modules: int | list[str] = 1
+    share: float = 1.0
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("alpa: 1", "unknown key 'wide.alpa'; did you mean 'alpha'?"),
+        ("zeta: 1", "unknown key 'wide.zeta'; did you mean 'beta'?"),
+        ("qqq: 1", "unknown key 'wide.qqq'; the nearest are share, prompts, names; all 8 stand in docs/params.md, "
+         "section wide."),
+        ("names: [a, '']", "wide.names = ['a', '']: a text in this list is empty; fill it in, or remove it."),
+        ("names: [a, b, a]", "wide.names = ['a', 'b', 'a']: a occurs more than once; keep one."),
+        ("names: [1]", "wide.names.0 = 1: input should be a valid string."),
+        ("names: a", "wide.names = 'a': input should be a list."),
+        ("prompts: {x: [' ']}", "wide.prompts: a text in this list is empty; fill it in, or remove it."),
+        ("modules: [1]", "wide.modules.0 = 1: input should be a valid string."),
+        ("modules: abc", "wide.modules = 'abc': input should be a valid integer, unable to parse string as an integer "
+         "or a valid list."),
+        ("share: .inf", "wide.share = inf: input should be a finite number."),
+    ],
+)  # fmt: skip
+def test_a_fault_is_one_sentence_of_one_place(tmp_path: Path, line: str, sentence: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"wide:\n  {line}\n")
+    with pytest.raises(SettingsError) as error:
+        load(Wide, path, "wide")
+    (told,) = str(error.value).splitlines()
+    assert told == f"{path}:2: {sentence}"
+
+
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     told = faults(tmp_path, "train:\n  steps: many\n  learning_rate: -1\n")
     assert len(told) == 2

@@ -8,7 +8,7 @@ import pytest
 from tasks.clean.shapes import to_content
 from tasks.core.errors import InputError
 from tasks.generate.settings import Settings
-from tasks.generate.stage import run
+from tasks.generate.stage import LISTS, run, validate
 from tests.tasks.generating import ledger, lines, outputs, project, settings
 from tests.tasks.good_teacher import good
 from tests.tasks.teacher_server import Asked, Reply, teacher_server
@@ -190,6 +190,9 @@ def test_calls_of_tools_that_do_not_fit_leave(tmp_path: Path) -> None:
     assert ledger(paths)["left"] == {"tool_call": 4}
 
 
+TOOLS = "scenarios/tools.yaml"
+
+
 @pytest.mark.parametrize(
     ("recipe", "file", "text", "message"),
     [
@@ -201,6 +204,12 @@ def test_calls_of_tools_that_do_not_fit_leave(tmp_path: Path) -> None:
         ("dialogues", "scenarios/scenarios.jsonl", '{"scenario": "a", "tools": [{"name": "f"}]}', "in OpenAI's form"),
         ("dialogues", "scenarios/scenarios.jsonl",
          '{"scenario": "a", "tools": [{"function": {"name": "f", "parameters": {"type": "int"}}}]}', "OpenAI's form"),
+        ("dialogues", TOOLS, "- {scenario: a, tools: [1]}", "'1' has no key function"),
+        ("dialogues", TOOLS, "- {scenario: a, tools: [f]}", "'f' has no key function"),
+        ("dialogues", TOOLS, "- {scenario: a, tools: 5}", "'5' has no key function"),
+        ("dialogues", TOOLS, "- {scenario: a, tools: [{function: {name: 1}}]}", "its name is 1, which is no"),
+        ("dialogues", TOOLS, "- {scenario: a, tools: [{function: {name: f, parameters: [1]}}]}", "no JSON"),
+        ("dialogues", TOOLS, "- {scenario: a, tools: [{function: {name: f}}, {function: {name: f}}]}", "two"),
         ("documents", "documents/a.md", b"\xff\x00\xfa", r"a\.md: not UTF-8 at byte 0"),
         ("documents", "documents/a.pdf", b"%PDF-1.4 no", r"a\.pdf: not a PDF that can be read"),
         ("documents", "documents/a.docx", b"PK no", r"a\.docx: not a Word document \(\.docx\) that can be read"),
@@ -214,6 +223,9 @@ def test_input_that_cannot_be_used_is_named(
     with pytest.raises(InputError, match=message):
         run(settings(recipe, "http://127.0.0.1:9/v1"), paths)
     assert not paths.generated.exists()
+    if recipe in LISTS:
+        with pytest.raises(InputError, match=message):
+            validate(settings(recipe, "http://127.0.0.1:9/v1"), paths)
 
 
 @pytest.mark.parametrize(

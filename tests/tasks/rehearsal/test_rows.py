@@ -129,6 +129,14 @@ def test_rows_of_another_kind_than_the_objective_learns_from(check: Callable[...
     assert "no row has pairs, which align.objective dpo learns from" in error
 
 
+def test_answers_that_are_no_classes(check: Callable[..., Said]) -> None:
+    metrics = {"metrics": [{"kind": "classification"}]}
+    rows_of_text = [turns(f"start {name}", f"docker start {name}") for name in "abcdefghijklmnopqrstuvwxyz"]
+    (error,), _ = check(rows_of_text, evaluate=metrics)
+    assert "26 occur in one row alone" in error
+    assert check(rows_of_text, ["clean"], evaluate=metrics)[0] == []
+
+
 def test_a_share_of_the_first_rows_alone_refuses_nothing(
     check: Callable[..., Said], monkeypatch: pytest.MonkeyPatch
 ) -> None:

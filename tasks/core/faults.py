@@ -1,0 +1,70 @@
+"""What pydantic finds wrong, as people read it: one fault a place, and of an unknown key those that look like it."""
+
+import difflib
+from collections.abc import Collection, Sequence
+from typing import Any
+
+FEW = 6
+"""Keys of a section that are all listed."""
+
+NEAREST = 3
+"""Keys that are listed of more."""
+
+ALIKE = 0.65
+"""From this ratio of difflib on, a key is what somebody meant."""
+
+TYPES = {"str", "int", "float", "bool", "none"}
+"""Names of types that pydantic has for a place."""
+
+EXPECTED = "Input should be "
+
+
+def of_one_place(faults: Sequence[Any], value: Any) -> list[dict[str, Any]]:
+    """pydantic's `faults` of `value`, those of one place as one, and without places that are none.
+
+    Where a key may be one of several types, pydantic has a fault for each of them, with the type's name in its `loc`;
+    that of an inner place, such as an item of a list, is of the type that was meant.
+    """
+    placed: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for fault in faults:
+        location = _location(fault["loc"], value)
+        if earlier := placed.get(location):
+            earlier["msg"] += f" or {fault['msg'].removeprefix(EXPECTED)}"
+        else:
+            placed[location] = {**fault, "loc": location}
+    return [fault for location, fault in placed.items() if not any(_inside(other, location) for other in placed)]
+
+
+def _location(parts: Sequence[Any], value: Any) -> tuple[Any, ...]:
+    """`parts` without those that name a type of pydantic's and no place of `value`."""
+    location = []
+    for part in parts:
+        present = isinstance(value, dict) and part in value
+        if not present and isinstance(part, str) and (part in TYPES or "[" in part):
+            continue
+        location.append(part)
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
+    return tuple(location)
+
+
+def _inside(location: tuple[Any, ...], outer: tuple[Any, ...]) -> bool:
+    return len(location) > len(outer) and location[: len(outer)] == outer
+
+
+def nearest(name: str, known: Collection[str], page: str) -> str:
+    """What to say of a key that is not among those of its section; `page`: where all of them stand, if anywhere.
+
+    >>> nearest("learning_rat", ["learning_rate", "steps"], "")
+    "did you mean 'learning_rate'?"
+    """
+    if not known:
+        return "remove it."
+    if near := difflib.get_close_matches(name, known, n=1, cutoff=ALIKE):
+        return f"did you mean '{near[0]}'?"
+    if len(known) <= FEW or not page:
+        return f"known keys here: {', '.join(sorted(known))}."
+    shown = difflib.get_close_matches(name, known, n=NEAREST, cutoff=0.0)
+    return f"the nearest are {', '.join(shown)}; all {len(known)} stand in {page}."
