@@ -103,7 +103,7 @@ def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
         ({"extra_body": {"top_k": 4}}, "top_k: this server does not know it"), ({"tools": [{}]}, r"tools\[0\] is no"),
         ({"tools": [1]}, r"tools\[0\] is no"),
         ({"messages": []}, "messages"), ({"messages": [{"role": "user", "content": "a " * 300}]}, "tokens long"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "no text"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "not text"),
     ):  # fmt: skip
         with pytest.raises(openai.BadRequestError, match=told):
             asked(client, "merged", "stop web", **more)
