@@ -9,8 +9,10 @@ from tasks.clean.content import Unusable
 from tasks.clean.files import sources
 from tasks.clean.privacy.filter import PrivacyFilter
 from tasks.clean.read import records
+from tasks.clean.record import Record
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
+from tasks.clean.split import assigned_split
 from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.errors import InputError
 from tasks.core.numbers import counted
@@ -46,6 +48,11 @@ def check_columns(settings: Settings, paths: Paths) -> None:
                 continue
             usable += 1
             value = record.value or {}
+            if settings.interleave and source.part < 0 and _of_train(record):
+                raise InputError(
+                    f"clean.interleave: {source.name} belongs to no part of clean.mix, so nothing says how often its "
+                    "rows are drawn; name it in a part with a probability, or move it out of clean.input."
+                )
             survey.add(value, content.shape, survey.missed(value, content), f"{source.name}:{record.line}")
         whole = whole and next(rows, None) is None
     survey.check(where)
@@ -59,3 +66,10 @@ def check_columns(settings: Settings, paths: Paths) -> None:
             f"none of {counted(reasons.total(), 'rows')} can be used ({counts})" if reasons else "the data has no rows"
         )
         raise InputError(f"{where}: {state}; set clean.input to data with rows that can be trained on.")
+
+
+def _of_train(record: Record) -> bool:
+    try:
+        return assigned_split(record.source.split, record.value or {}) in (None, "train")
+    except ValueError:  # the stage says so
+        return False

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.clean import cross_row, keys
+from tasks.clean import cross_row, keys, mixing
 from tasks.clean.benchmarks import questions
 from tasks.clean.build import built
 from tasks.clean.classes import unnamed, with_names
@@ -28,7 +28,7 @@ from tasks.clean.row import RowBuilder
 from tasks.clean.settings import Settings
 from tasks.clean.split import SPLITS, assign_splits
 from tasks.clean.tabular import choice
-from tasks.clean.write import Scratch, open_split_writers, report_rows
+from tasks.clean.write import Scratch, open_split_writers, renamed_in, report_rows
 from tasks.core.errors import InputError, LossError
 from tasks.core.numbers import counted, listed
 from tasks.core.paths import PATHS, Paths
@@ -110,19 +110,24 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     if settings.benchmarks:
         asked = questions(settings.benchmarks, paths.scoring)
         _decontaminate("benchmark", asked, scratch, splits, known, reasons, settings, engine)
+    times = mixing.times(known, splits, reasons, settings)
+    turns = mixing.Turns(known, splits, reasons, settings.mix, settings.interleave) if settings.interleave else None
     for start, batch in scratch.batches(["reason", "file", "line"]):
         _count(batch, _reasons_for(batch, reasons[start:]), splits[start:], tally)
+    tally.ledger.repeated = turns.repeated if turns else mixing.repeated(times)
+    tally.ledger.outs["train"] += tally.ledger.repeated
     _check(tally, settings, where, notes)
     names, profile = cross_row.repeated_ids(known, reasons), Profile()
     with open_split_writers(paths.clean, notes.optional_columns) as writers:
         for start, batch in scratch.batches():
             leaving, part = _reasons_for(batch, reasons[start:]), splits[start : start + batch.num_rows]
-            ids = batch.column("id")
-            renamed = {at: f"{ids[at]}-{names[start + at]}" for at in range(batch.num_rows) if start + at in names}
+            renamed = renamed_in(batch, start, names)
             report_lines = report_rows(batch, leaving, part, renamed, conflicting[start:])
-            writers.write(batch, leaving, part, renamed, report_lines)
+            writers.write(batch, leaving, part, renamed, report_lines, times[start : start + batch.num_rows])
             profile.add(batch, leaving, part, report_lines)
             tally.reported.update(line["finding"] for line in report_lines)
+        if turns:
+            turns.write(scratch, writers, names)
     profile.write(paths.profile, _largest(scratch, known, sizes))
     tally.ledger.write(
         paths.ledger,
@@ -136,6 +141,8 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     ledger = tally.ledger
     out = f"{ledger.outs.total():,} out ({listed(ledger.outs)})"
     print(f"clean: {counted(ledger.came, 'rows')} in, {out}, left: {listed(ledger.left)}")
+    if ledger.repeated:
+        print(f"clean: {ledger.repeated:,} of the training rows are repeats, as clean.mix wants them")
     print(f"clean: found in rows that stay: {listed(dict(sorted(tally.reported.items())))}")
 
 

@@ -8,6 +8,7 @@ from tasks.bounds.patterns import NamePattern, check_names
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
+from tasks.core.settings import absent
 from tasks.training import optimizers
 from tasks.training.launch import Launch, alone
 from tasks.training.methods import METHODS, REFUSED, known
@@ -19,11 +20,6 @@ Positive = Annotated[int, Field(ge=1)]
 
 Attention = Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attention_3"]
 """Implementations of attention, by transformers' names; its flex_attention is compiled at run time, as nothing is."""
-
-
-def absent(value: Any) -> bool:
-    """Whether a key was left out: it does not stand in the record of settings, which older versions wrote without."""
-    return value is None
 
 
 class Optimization(Section):
