@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tasks.clean import cross_row, keys, mixing
 from tasks.clean.benchmarks import questions
@@ -79,7 +80,7 @@ def clean(settings: Settings, paths: Paths, files: list[Source] | None = None) -
 
 def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path, engine: Engine) -> None:
     tally, builder, scratch = Tally(), RowBuilder(settings), Scratch(aside / "records.arrow")
-    notes = Notes(ColumnSurvey(settings.columns, filter(None, (settings.group, settings.stratify)), builder.shown))
+    notes = Notes(ColumnSurvey(settings.columns, settings.row_keys, builder.shown))
     report = reporter("clean: files read", len(files), "files")
     with scratch, (aside / "keys").open("wb") as numbers:
         for number, piece in built(files, settings, engine):
@@ -96,6 +97,8 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         print(f"clean: {line}")
     notes.columns.check(where)
     _check_keys(notes, settings, where)
+    if settings.order_key:
+        notes.order.check(settings.order_key, where)
     known = keys.load(aside / "keys")
     reasons = cross_row.sample_mix(known, settings.mix)
     clusters = _clusters(scratch, known, reasons, settings, aside, engine)
@@ -117,8 +120,9 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     tally.ledger.repeated = turns.repeated if turns else mixing.repeated(times)
     tally.ledger.outs["train"] += tally.ledger.repeated
     _check(tally, settings, where, notes)
+    order = (pa.float64() if notes.order.numeric else pa.string()) if settings.order_key else None
     names, profile = cross_row.repeated_ids(known, reasons), Profile()
-    with open_split_writers(paths.clean, notes.optional_columns) as writers:
+    with open_split_writers(paths.clean, notes.optional_columns, order) as writers:
         for start, batch in scratch.batches():
             leaving, part = _reasons_for(batch, reasons[start:]), splits[start : start + batch.num_rows]
             renamed = renamed_in(batch, start, names)

@@ -227,6 +227,9 @@ class Settings(Section):
     as whole rows and groups allow; null: by hash alone, so in large numbers only. The order of rows has no effect. Rows
     that are added move none with another value, and of those with the same value only some whose hash lies between the
     old border of a split and the new one, all of them in one direction."""
+    order_key: Annotated[Annotated[str, Field(min_length=1)] | None, Field(exclude_if=absent)] = None
+    """Key of a row, such as `difficulty`, whose value (a number, or a text) goes with it for `train.order: key`; each
+    training row needs one. Packs are then filled in its order, a little less than otherwise. null: none."""
     duplicates: bool = True
     """Whether rows that stand twice leave: within a split, and from training where validation or test ask the same."""
     near_duplicate: float | None = Field(0.8, gt=0, le=1)
@@ -272,3 +275,8 @@ class Settings(Section):
         if abs(total - 1) > PRECISION:
             raise ValueError(f"the probabilities of the parts of mix add up to {total:.6g} in the place of 1")
         return self
+
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        """Keys of rows that say what becomes of a row, and are no content of it."""
+        return tuple(key for key in (self.group, self.stratify, self.order_key) if key)

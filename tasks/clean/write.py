@@ -42,6 +42,9 @@ OPTIONAL = pa.schema(
 )
 """Columns that the splits have only where one of the rows does."""
 
+ORDER = "order"
+"""Column with the value of `order_key`, a number or a text, where that is set."""
+
 LEFT_OUT = pa.schema([("reason", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("row", pa.string())])
 
 REPORTED = pa.schema(
@@ -59,7 +62,15 @@ REPORTED = pa.schema(
 FINDINGS = pa.list_(pa.struct([("finding", pa.string()), ("shown", pa.string())]))
 
 SCRATCH = pa.schema(
-    [*ROWS, *OPTIONAL, ("request", pa.string()), ("whole", pa.string()), ("found", FINDINGS), *LEFT_OUT]
+    [
+        *ROWS,
+        *OPTIONAL,
+        (ORDER, pa.string()),
+        ("request", pa.string()),
+        ("whole", pa.string()),
+        ("found", FINDINGS),
+        *LEFT_OUT,
+    ]
 )
 """Columns of the scratch file, in which records wait until it is known what becomes of them."""
 
@@ -137,9 +148,13 @@ class Scratch:
 
 
 @contextmanager
-def open_split_writers(folder: Path, optional: set[str]) -> Iterator["SplitWriters"]:
-    """Write the files of all splits, of what left and of what was found; they appear when all are complete."""
-    schema = pa.schema([*ROWS, *(field for field in OPTIONAL if field.name in optional)])
+def open_split_writers(folder: Path, optional: set[str], order: pa.DataType | None = None) -> Iterator["SplitWriters"]:
+    """Write the files of all splits, of what left and of what was found; they appear when all are complete.
+
+    `order`: type of the column of that name, where there is one.
+    """
+    last = [pa.field(ORDER, order)] if order else []
+    schema = pa.schema([*ROWS, *(field for field in OPTIONAL if field.name in optional), *last])
     beside = (("left_out", LEFT_OUT), ("reported", REPORTED))
     with ExitStack() as stack:
         files = {}
