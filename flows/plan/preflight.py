@@ -210,6 +210,10 @@ def _late_refusals() -> Iterator[str]:
             check_row_sharing("train", params.train, params.template.packing)
         except SettingsError as error:
             yield str(error)
+        if params.train.order == "key" and params.clean.order_key is None:
+            yield (
+                "train.order key goes by what clean.order_key names, which is null; set it, or train.order to shuffled."
+            )
 
 
 def _aligned_after_training(params: "Params") -> bool:

@@ -105,6 +105,7 @@ def _kept(experiment: str) -> list[str]:
 def _ledger() -> list[dict[str, Any]]:
     ledger = json.loads(PATHS.ledger.read_text())
     lines = [("came in", ledger["in"])]
+    lines += [("repeated", ledger["repeated"])] if "repeated" in ledger else []
     lines += [(f"out: {name}", count) for name, count in ledger["out"].items()]
     lines += [(f"left out: {reason}", count) for reason, count in ledger["left"].items()]
     lines += [(f"found, and stayed: {finding}", count) for finding, count in ledger.get("reported", {}).items()]

@@ -5,11 +5,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from tasks.core.paths import PATHS
-from tasks.core.settings import Location, hint
+from tasks.core.settings import Location, absent, hint
 from tasks.core.settings import Settings as Section
 from tasks.models.hub import Pinned
 from tasks.training import optimizers
-from tasks.training.settings import Batched, absent
+from tasks.training.settings import Batched
 
 Positive = Annotated[int, Field(ge=1)]
 

@@ -38,7 +38,7 @@ def sample_mix(keys: Any, mix: tuple[Part, ...]) -> Reasons:
             continue
         for block in blocks(len(keys), keys):
             some = keys[block]
-            out = (some["part"] == number) & ~some["left"] & (_draw(some["id"]) >= np.uint64(limit))
+            out = (some["part"] == number) & ~some["left"] & (draw(some["id"]) >= np.uint64(limit))
             reasons[block][out] = REASONS.index("not_sampled")
     return reasons
 
@@ -117,7 +117,7 @@ def repeated_ids(keys: Any, reasons: Reasons) -> dict[int, int]:
     return names
 
 
-def _draw(ids: Any) -> npt.NDArray[np.uint64]:
+def draw(ids: Any) -> npt.NDArray[np.uint64]:
     """A second hash of the row, which has nothing to do with its split (SplitMix64's finaliser, Steele et al. 2014)."""
     mixed = np.array(ids, dtype=np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -142,6 +142,6 @@ def _below(keys: Any, part: int, limit: int) -> int:
     total = 0
     for block in blocks(len(keys), keys):
         some = keys[block]
-        draws = _draw(some["id"][(some["part"] == part) & ~some["left"]])
+        draws = draw(some["id"][(some["part"] == part) & ~some["left"]])
         total += len(draws) if limit >= 2**64 else int((draws < np.uint64(limit)).sum())
     return total

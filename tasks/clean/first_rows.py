@@ -7,10 +7,13 @@ from tasks.clean.classes import unnamed, with_names
 from tasks.clean.columns import ColumnSurvey
 from tasks.clean.content import Unusable
 from tasks.clean.files import sources
+from tasks.clean.order import OrderValues
 from tasks.clean.privacy.filter import PrivacyFilter
 from tasks.clean.read import records
+from tasks.clean.record import Record
 from tasks.clean.settings import Settings
 from tasks.clean.shapes import to_content
+from tasks.clean.split import assigned_split
 from tasks.clean.tabular import Ambiguous, choice
 from tasks.core.errors import InputError
 from tasks.core.numbers import counted
@@ -29,8 +32,8 @@ def check_columns(settings: Settings, paths: Paths) -> None:
     if settings.hub is not None or not where.exists() or where.resolve().is_relative_to(paths.generated.resolve()):
         return
     settings = with_names(settings, where)
-    shown, keys = PrivacyFilter(settings.privacy).redact_name, filter(None, (settings.group, settings.stratify))
-    survey = ColumnSurvey(settings.columns, keys, lambda name: shown(name) or "")
+    shown, order = PrivacyFilter(settings.privacy).redact_name, OrderValues()
+    survey = ColumnSurvey(settings.columns, settings.row_keys, lambda name: shown(name) or "")
     files = sources(where, settings.splits, settings.mix)
     whole, usable, reasons = len(files) <= FILES, 0, Counter[str]()
     candidates: tuple[str, ...] = ()
@@ -46,9 +49,19 @@ def check_columns(settings: Settings, paths: Paths) -> None:
                 continue
             usable += 1
             value = record.value or {}
-            survey.add(value, content.shape, survey.missed(value, content), f"{source.name}:{record.line}")
+            of_train, place = _of_train(record), f"{source.name}:{record.line}"
+            if settings.interleave and source.part < 0 and of_train:
+                raise InputError(
+                    f"clean.interleave: {source.name} belongs to no part of clean.mix, so nothing says how often its "
+                    "rows are drawn; name it in a part with a probability, or move it out of clean.input."
+                )
+            if settings.order_key and of_train:
+                order.add(value.get(settings.order_key), place)
+            survey.add(value, content.shape, survey.missed(value, content), place)
         whole = whole and next(rows, None) is None
     survey.check(where)
+    if settings.order_key:
+        order.check(settings.order_key, where)
     if not usable and candidates:
         raise InputError(f"{where}: {choice([shown(one) or '' for one in candidates])}")
     if not usable and reasons["unnamed_class"]:
@@ -59,3 +72,10 @@ def check_columns(settings: Settings, paths: Paths) -> None:
             f"none of {counted(reasons.total(), 'rows')} can be used ({counts})" if reasons else "the data has no rows"
         )
         raise InputError(f"{where}: {state}; set clean.input to data with rows that can be trained on.")
+
+
+def _of_train(record: Record) -> bool:
+    try:
+        return assigned_split(record.source.split, record.value or {}) in (None, "train")
+    except ValueError:  # the stage says so
+        return False

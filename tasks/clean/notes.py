@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tasks.clean.columns import ColumnSurvey
+from tasks.clean.order import OrderValues
 
 
 @dataclass
@@ -20,6 +21,8 @@ class Notes:
     """What to write into section `clean`, one of them, for the first row that can be read in several ways."""
     seen_keys: set[str] = field(default_factory=set)
     """Keys of the settings `group` and `stratify` that some row has."""
+    order: OrderValues = field(default_factory=OrderValues)
+    """What training rows have under `order_key`."""
     private_rows: Counter[str] = field(default_factory=Counter)
     """Rows with private values, by kind."""
     private_findings: Counter[str] = field(default_factory=Counter)
@@ -33,5 +36,6 @@ class Notes:
             self.unknown_keys = later.unknown_keys
         self.candidates = self.candidates or later.candidates
         self.seen_keys |= later.seen_keys
+        self.order.merge(later.order)
         self.private_rows.update(later.private_rows)
         self.private_findings.update(later.private_findings)

@@ -10,6 +10,7 @@ from tasks.clean.content import Content, Finding, Unusable
 from tasks.clean.duplicates import normalise
 from tasks.clean.keys import Key, hash64
 from tasks.clean.notes import Notes
+from tasks.clean.order import value_kind
 from tasks.clean.privacy.filter import PrivacyFilter
 from tasks.clean.quality import Filters
 from tasks.clean.record import Record
@@ -42,8 +43,7 @@ class RowBuilder:
 
     def fresh_notes(self) -> Notes:
         """Notes of no row yet."""
-        columns = filter(None, (self._settings.group, self._settings.stratify))
-        return Notes(ColumnSurvey(self._settings.columns, columns))
+        return Notes(ColumnSurvey(self._settings.columns, self._settings.row_keys))
 
     def shown(self, name: str) -> str:
         """The name of a column as it may stand in a log."""
@@ -112,6 +112,8 @@ class RowBuilder:
             "text": content.text,
             **more,
         }
+        if self._settings.order_key:
+            row["order"] = self._order(value.get(self._settings.order_key), split, record)
         if findings:
             row["found"] = [{"finding": finding.name, "shown": finding.shown} for finding in findings]
         asked, group = hash64(request), self._settings.group
@@ -130,6 +132,17 @@ class RowBuilder:
             dialogue=content.messages is not None,
         )
         return KeyedRow(row, key)
+
+    def _order(self, value: Any, split: str | None, record: Record) -> str | None:
+        """The value by which training goes, as text; None for one that has no order, which is noted, and for rows that
+        are named for another split."""
+        if split not in (None, "train"):
+            return None
+        self.notes.order.add(value, f"{record.source.name}:{record.line}")
+        kind = value_kind(value)
+        if kind == "number":
+            return repr(float(value))
+        return self.privacy.redact_name(_named(value)) if kind == "text" else None
 
     def _left(self, record: Record, reason: str) -> KeyedRow:
         return KeyedRow({**self._origin(record), "reason": reason}, Key(left=True))

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from tasks.clean import cross_row, keys
+from tasks.clean import cross_row, keys, mixing
 from tasks.clean.benchmarks import questions
 from tasks.clean.build import built
 from tasks.clean.classes import unnamed, with_names
@@ -28,7 +29,7 @@ from tasks.clean.row import RowBuilder
 from tasks.clean.settings import Settings
 from tasks.clean.split import SPLITS, assign_splits
 from tasks.clean.tabular import choice
-from tasks.clean.write import Scratch, open_split_writers, report_rows
+from tasks.clean.write import Scratch, open_split_writers, renamed_in, report_rows
 from tasks.core.errors import InputError, LossError
 from tasks.core.numbers import counted, listed
 from tasks.core.paths import PATHS, Paths
@@ -79,7 +80,7 @@ def clean(settings: Settings, paths: Paths, files: list[Source] | None = None) -
 
 def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path, engine: Engine) -> None:
     tally, builder, scratch = Tally(), RowBuilder(settings), Scratch(aside / "records.arrow")
-    notes = Notes(ColumnSurvey(settings.columns, filter(None, (settings.group, settings.stratify)), builder.shown))
+    notes = Notes(ColumnSurvey(settings.columns, settings.row_keys, builder.shown))
     report = reporter("clean: files read", len(files), "files")
     with scratch, (aside / "keys").open("wb") as numbers:
         for number, piece in built(files, settings, engine):
@@ -96,6 +97,8 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         print(f"clean: {line}")
     notes.columns.check(where)
     _check_keys(notes, settings, where)
+    if settings.order_key:
+        notes.order.check(settings.order_key, where)
     known = keys.load(aside / "keys")
     reasons = cross_row.sample_mix(known, settings.mix)
     clusters = _clusters(scratch, known, reasons, settings, aside, engine)
@@ -110,19 +113,25 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     if settings.benchmarks:
         asked = questions(settings.benchmarks, paths.scoring)
         _decontaminate("benchmark", asked, scratch, splits, known, reasons, settings, engine)
+    times = mixing.times(known, splits, reasons, settings)
+    turns = mixing.Turns(known, splits, reasons, settings.mix, settings.interleave) if settings.interleave else None
     for start, batch in scratch.batches(["reason", "file", "line"]):
         _count(batch, _reasons_for(batch, reasons[start:]), splits[start:], tally)
+    tally.ledger.repeated = turns.repeated if turns else mixing.repeated(times)
+    tally.ledger.outs["train"] += tally.ledger.repeated
     _check(tally, settings, where, notes)
+    order = (pa.float64() if notes.order.numeric else pa.string()) if settings.order_key else None
     names, profile = cross_row.repeated_ids(known, reasons), Profile()
-    with open_split_writers(paths.clean, notes.optional_columns) as writers:
+    with open_split_writers(paths.clean, notes.optional_columns, order) as writers:
         for start, batch in scratch.batches():
             leaving, part = _reasons_for(batch, reasons[start:]), splits[start : start + batch.num_rows]
-            ids = batch.column("id")
-            renamed = {at: f"{ids[at]}-{names[start + at]}" for at in range(batch.num_rows) if start + at in names}
+            renamed = renamed_in(batch, start, names)
             report_lines = report_rows(batch, leaving, part, renamed, conflicting[start:])
-            writers.write(batch, leaving, part, renamed, report_lines)
+            writers.write(batch, leaving, part, renamed, report_lines, times[start : start + batch.num_rows])
             profile.add(batch, leaving, part, report_lines)
             tally.reported.update(line["finding"] for line in report_lines)
+        if turns:
+            turns.write(scratch, writers, names)
     profile.write(paths.profile, _largest(scratch, known, sizes))
     tally.ledger.write(
         paths.ledger,
@@ -136,6 +145,8 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     ledger = tally.ledger
     out = f"{ledger.outs.total():,} out ({listed(ledger.outs)})"
     print(f"clean: {counted(ledger.came, 'rows')} in, {out}, left: {listed(ledger.left)}")
+    if ledger.repeated:
+        print(f"clean: {ledger.repeated:,} of the training rows are repeats, as clean.mix wants them")
     print(f"clean: found in rows that stay: {listed(dict(sorted(tally.reported.items())))}")
 
 

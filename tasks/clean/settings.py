@@ -5,9 +5,16 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from tasks.core.paths import PATHS
-from tasks.core.settings import Location
+from tasks.core.settings import Location, absent
 from tasks.core.settings import Settings as Section
 from tasks.models.hub import Pinned
+
+PRECISION = 1e-6
+"""How near to 1 probabilities have to add up."""
+
+MOST_TIMES = 100
+"""Times that a training row may stand in train.parquet."""
+
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Some = Annotated[float, Field(gt=0, le=1)]
@@ -40,10 +47,25 @@ class Part(Section):
 
     files: str
     """Pattern of the files, below the input; a file belongs to the first part whose pattern fits."""
-    share: Share = 1.0
-    """Share of their rows (0 to 1) that is taken, chosen by hash: adding rows never changes the choice of others."""
+    share: Annotated[float, Field(ge=0, le=MOST_TIMES)] = 1.0
+    """Share of their rows that is taken. Up to 1: rows are chosen by hash, so that adding rows never changes the choice
+    of others. Above 1, up to 100: each training row stands so many times in train.parquet, after duplicates have left;
+    of 2.5, by hash, half of them a third time. Rows for validation and test are never repeated."""
     cap: Annotated[int, Field(ge=1)] | None = None
-    """Rows taken at most, those with the lowest hashes; null: any number."""
+    """Rows taken at most, those with the lowest hashes, before any is repeated; null: any number."""
+    probability: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Field(exclude_if=absent)] = None
+    """With `interleave`: probability (0 to 1) that the next training row is one of theirs. Those of all parts are 1."""
+
+
+class Interleave(Section):
+    """Training rows drawn from the parts of `mix` by turns, each with its probability, in the order of the files: what
+    `datasets.interleave_datasets` does, row for row. Every training file belongs to a part."""
+
+    stop: Literal["first_exhausted", "all_exhausted"] = "first_exhausted"
+    """first_exhausted: until every row of one part was drawn; rows that were not are `not_sampled`. all_exhausted:
+    until every row of all parts was, for which parts that end begin again; no row is drawn more than 100 times."""
+    seed: Annotated[int, Field(ge=0)] = 42
+    """Seed of the draws."""
 
 
 class Columns(Section):
@@ -189,6 +211,8 @@ class Settings(Section):
     """Which files belong to which split. Without patterns, a row's own key `split` decides."""
     mix: tuple[Part, ...] = ()
     """How much is taken of which files; files of no part are taken whole."""
+    interleave: Annotated[Interleave | None, Field(exclude_if=absent)] = None
+    """Training rows by turns from the parts of `mix`; null: all that `mix` takes, file after file."""
     shape: Literal["auto", "messages", "alpaca", "sharegpt", "prompt_completion", "preference", "kto", "text"] = "auto"
     """Format of the rows; `auto` recognises each row by its keys."""
     columns: Columns = Columns()
@@ -203,10 +227,13 @@ class Settings(Section):
     """Key of a row, such as `document`: rows with the same value stay in one split. null: rows with the same request
     do."""
     stratify: str | None = None
-    """Key of a row, such as `source`: each of its values keeps its proportion in the splits that are drawn, as nearly
-    as whole rows and groups allow. null: rows are drawn by hash alone, so proportions hold only for many rows. The
-    order of rows has no effect. Added rows never move rows with another value; of rows with the same value they move
-    only some, whose hash lies between the old and the new border of a split, all in one direction."""
+    """Key of a row, such as `source`, each of whose values keeps its proportion in the splits that are drawn, as nearly
+    as whole rows and groups allow; null: by hash alone, so in large numbers only. The order of rows has no effect. Rows
+    that are added move none with another value, and of those with the same value only some whose hash lies between the
+    old border of a split and the new one, all of them in one direction."""
+    order_key: Annotated[Annotated[str, Field(min_length=1)] | None, Field(exclude_if=absent)] = None
+    """Key of a row, such as `difficulty`, whose value (a number, or a text) goes with it for `train.order: key`; each
+    training row needs one. Packs are then filled in its order, a little less than otherwise. null: none."""
     duplicates: bool = True
     """Remove duplicates: within a split, and from training if validation or test ask the same."""
     near_duplicate: float | None = Field(0.8, gt=0, le=1)
@@ -232,4 +259,29 @@ class Settings(Section):
     privacy: Privacy = Privacy()
     """What happens to rows with secrets or personal data."""
     max_loss: Share = 0.2
-    """Share of rows (0 to 1) that may be removed before the stage fails; rows that `mix` does not take do not count."""
+    """Share of rows (0 to 1) that may leave before the stage fails; rows that `mix` does not take do not count."""
+
+    @model_validator(mode="after")
+    def _turns(self) -> Self:
+        if self.interleave is None:
+            if any(part.probability is not None for part in self.mix):
+                raise ValueError("mix[].probability has no effect without interleave; set it, or set share")
+            return self
+        if len(self.mix) < 2:
+            raise ValueError("interleave draws from the parts of mix by turns; name two of them at least there")
+        for part in self.mix:
+            if part.probability is None:
+                raise ValueError(f"interleave needs a probability for each part of mix, and '{part.files}' has none")
+            if part.share > 1:
+                raise ValueError(
+                    f"interleave decides how often rows are repeated; set the share of '{part.files}' to 1 at most"
+                )
+        total = sum(part.probability or 0 for part in self.mix)
+        if abs(total - 1) > PRECISION:
+            raise ValueError(f"the probabilities of the parts of mix add up to {total:.6g} in the place of 1")
+        return self
+
+    @property
+    def row_keys(self) -> tuple[str, ...]:
+        """Keys of rows that say what becomes of a row, and are no content of it."""
+        return tuple(key for key in (self.group, self.stratify, self.order_key) if key)

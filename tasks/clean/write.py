@@ -13,6 +13,7 @@ from pyarrow import parquet
 from tasks.clean.content import excerpt
 from tasks.clean.split import SPLITS
 from tasks.core.files import written
+from tasks.rows.canonical import repeated_id
 
 TURNS = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("extra", pa.string())]))
 
@@ -41,6 +42,9 @@ OPTIONAL = pa.schema(
 )
 """Columns that the splits have only where one of the rows does."""
 
+ORDER = "order"
+"""Column with the value of `order_key`, a number or a text, where that is set."""
+
 LEFT_OUT = pa.schema([("reason", pa.string()), ("file", pa.string()), ("line", pa.int64()), ("row", pa.string())])
 
 REPORTED = pa.schema(
@@ -58,7 +62,15 @@ REPORTED = pa.schema(
 FINDINGS = pa.list_(pa.struct([("finding", pa.string()), ("shown", pa.string())]))
 
 SCRATCH = pa.schema(
-    [*ROWS, *OPTIONAL, ("request", pa.string()), ("whole", pa.string()), ("found", FINDINGS), *LEFT_OUT]
+    [
+        *ROWS,
+        *OPTIONAL,
+        (ORDER, pa.string()),
+        ("request", pa.string()),
+        ("whole", pa.string()),
+        ("found", FINDINGS),
+        *LEFT_OUT,
+    ]
 )
 """Columns of the scratch file, in which records wait until it is known what becomes of them."""
 
@@ -136,9 +148,13 @@ class Scratch:
 
 
 @contextmanager
-def open_split_writers(folder: Path, optional: set[str]) -> Iterator["SplitWriters"]:
-    """Write the files of all splits, of what left and of what was found; they appear when all are complete."""
-    schema = pa.schema([*ROWS, *(field for field in OPTIONAL if field.name in optional)])
+def open_split_writers(folder: Path, optional: set[str], order: pa.DataType | None = None) -> Iterator["SplitWriters"]:
+    """Write the files of all splits, of what left and of what was found; they appear when all are complete.
+
+    `order`: type of the column of that name, where there is one.
+    """
+    last = [pa.field(ORDER, order)] if order else []
+    schema = pa.schema([*ROWS, *(field for field in OPTIONAL if field.name in optional), *last])
     beside = (("left_out", LEFT_OUT), ("reported", REPORTED))
     with ExitStack() as stack:
         files = {}
@@ -147,6 +163,17 @@ def open_split_writers(folder: Path, optional: set[str]) -> Iterator["SplitWrite
             writer = stack.enter_context(parquet.ParquetWriter(aside, columns, compression="zstd"))
             files[name] = stack.enter_context(RowGroupWriter(writer))
         yield SplitWriters(files, schema)
+
+
+def renamed_in(batch: pa.Table, start: int, numbers: dict[int, int]) -> dict[int, str]:
+    """Place in the batch -> id, of records whose id stands there before; `numbers`: place of all -> how often, with
+    this one; `start`: the place of the batch's first record."""
+    ids = batch.column("id")
+    return {
+        at: f"{ids[at]}-{numbers[start + at]}"
+        for at in range(batch.num_rows if numbers else 0)
+        if start + at in numbers
+    }
 
 
 def report_rows(
@@ -213,23 +240,32 @@ class SplitWriters:
         splits: Any,
         names: dict[int, str],
         report: list[dict[str, Any]],
+        times: Any,
     ) -> None:
         """`reasons`: why each record leaves, or None; `splits`: number of its split; `names`: place -> another id;
-        `report`: what was `report_rows` in those that stay."""
+        `report`: what was `report_rows` in those that stay; `times`: how often each record that stays is written."""
         if report:
             self._files["reported"].add(pa.Table.from_pylist(report, REPORTED))
-        if names:
-            ids = batch.column("id").to_pylist()
-            for index, name in names.items():
-                ids[index] = name
-            batch = batch.set_column(0, "id", pa.array(ids, pa.string()))
         stays = np.array([reason is None for reason in reasons], dtype=bool)
         for number, split in enumerate(SPLITS):
-            part = batch.filter(pa.array(stays & (splits == number)))
-            if part.num_rows:
-                part = part.set_column(2, "split", pa.repeat(pa.scalar(split), part.num_rows))
-                self._files[split].add(part.select(self._schema.names).cast(self._schema))
+            of_split = np.where(stays & (splits == number), times, 0)
+            for again in range(int(of_split.max(initial=0))):
+                self.add(split, self.rows(split, batch, np.flatnonzero(of_split > again), names, again))
         left = batch.set_column(batch.schema.get_field_index("reason"), "reason", pa.array(reasons, pa.string()))
         left = left.filter(pc.is_valid(left.column("reason")))
         if left.num_rows:
             self._files["left_out"].add(left.select(LEFT_OUT.names))
+
+    def rows(self, split: str, batch: pa.Table, at: Any, names: dict[int, str], again: int = 0) -> pa.Table:
+        """The records at the places `at` as rows of `split`; `again`: how often they stand there already."""
+        part = batch.take(pa.array(at))
+        if again or names:
+            ids = part.column("id").to_pylist()
+            ids = [repeated_id(names.get(index, name), again) for index, name in zip(at.tolist(), ids, strict=True)]
+            part = part.set_column(0, "id", pa.array(ids, pa.string()))
+        part = part.set_column(2, "split", pa.repeat(pa.scalar(split), part.num_rows))
+        return part.select(self._schema.names).cast(self._schema)
+
+    def add(self, split: str, rows: pa.Table) -> None:
+        """Append rows to the file of a split."""
+        self._files[split].add(rows)

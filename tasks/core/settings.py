@@ -36,6 +36,11 @@ MOST_FAULTS = 20
 """Faults that are told at once."""
 
 
+def absent(value: Any) -> bool:
+    """Whether a key was left out: it does not stand in the record of settings, which older versions wrote without."""
+    return value is None
+
+
 class Settings(BaseModel):
     """Base of every section: unknown keys are errors, values cannot change, every field has a description."""
 

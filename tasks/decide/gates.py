@@ -20,7 +20,7 @@ def _before(paths: Paths) -> list[str]:
     sample) were asked to: more of them would have stopped the stage."""
     sentences = []
     ledger = read_json(paths.ledger, "clean")
-    lost = ledger["in"] - sum(ledger["out"].values()) - sum(ledger["left"].values())
+    lost = ledger["in"] + ledger.get("repeated", 0) - sum(ledger["out"].values()) - sum(ledger["left"].values())
     if lost:
         sentences.append(f"clean lost {counted(lost, 'rows')} without a reason")
     for split, split_audit in read_json(paths.audit, "template").get("splits", {}).items():

@@ -11,7 +11,7 @@ from tasks.core.errors import InputError
 from tasks.core.numbers import counted
 from tasks.core.paths import PATHS
 from tasks.evaluate.call_format import common_start
-from tasks.rows.canonical import Message, dialogue
+from tasks.rows.canonical import REPEAT, Message, dialogue
 from tasks.rows.draw import Drawable, draw
 
 SPARE_TOKENS = 8
@@ -41,7 +41,8 @@ def rows(file: Path, *, texts: bool = False) -> tuple[list[dict[str, Any]], int]
     """
     import pyarrow.parquet as pq
 
-    all_rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    every: list[dict[str, Any]] = pq.read_table(file).to_pylist()
+    all_rows = [row for row in every if REPEAT not in row["id"]]  # what is trained on often is shown once
     if not all_rows:
         raise InputError(
             f"{file}: no rows, so there is nothing to evaluate on; bring data with a test split, or raise the share of "

@@ -185,8 +185,12 @@ def _ledgers(paths: Paths, audit: dict[str, Any]) -> list[dict[str, Any]]:
 def _line(where: str, values: dict[str, Any]) -> dict[str, Any]:
     out = {name: count for name, count in values["out"].items() if count}
     left = {name: count for name, count in values["left"].items() if count}
-    unaccounted = values["in"] - sum(out.values()) - sum(left.values())
-    return {"where": where, "unit": values["unit"], "in": values["in"], "out": out, "left": left, "open": unaccounted}
+    repeated = values.get("repeated", 0)
+    unaccounted = values["in"] + repeated - sum(out.values()) - sum(left.values())
+    return {
+        "where": where, "unit": values["unit"], "in": values["in"], "repeated": repeated, "out": out, "left": left,
+        "open": unaccounted,
+    }  # fmt: skip
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

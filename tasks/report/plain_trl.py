@@ -92,6 +92,8 @@ def _reasons(
         reasons.append(OWN_METHODS["lora_plus"])
     if values.get("group_by_length"):
         reasons.append("rows of similar length shared a batch in temper's own order")
+    if values.get("order", "shuffled") != "shuffled":
+        reasons.append(f"rows came in temper's own order, by {values['order']}")
     if values.get("patience"):
         reasons.append("it was stopped by a validation loss over all tokens, where trl takes the mean of batches")
     return reasons

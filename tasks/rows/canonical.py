@@ -21,6 +21,19 @@ def row_id(source: str, content: Any) -> str:
     return fingerprint([source, content])[:16]
 
 
+REPEAT = "+"
+"""Stands before the number of a repeat in its id."""
+
+
+def repeated_id(name: str, again: int) -> str:
+    """The id of a row that stands in a file already, `again` times: its own for the first time.
+
+    >>> repeated_id("0123456789abcdef", 2)
+    '0123456789abcdef+2'
+    """
+    return f"{name}{REPEAT}{again}" if again else name
+
+
 def turns(column: list[dict[str, Any]]) -> list[Message]:
     """The turns of a column of canonical rows as chat templates take them."""
     return [

@@ -1,4 +1,4 @@
-"""The ledger of a stage that sees rows: in = out + each reason for leaving (INV-7)."""
+"""The ledger of a stage that sees rows: in = out + each reason for leaving (INV-7), where none is repeated."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,10 +27,12 @@ class Ledger:
     came: int = 0
     outs: Counter[str] = field(default_factory=Counter)
     left: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0
+    """Rows among those that went out that are there once more, because the settings want them more than once."""
 
     def balance(self) -> int:
         """What is unaccounted for: zero, or the ledger lies."""
-        return self.came - self.outs.total() - self.left.total()
+        return self.came + self.repeated - self.outs.total() - self.left.total()
 
     def check(
         self, stage: str, max_loss: float | None = None, key: str = "", wanted: frozenset[str] = frozenset()
@@ -41,7 +43,8 @@ class Ledger:
         """
         if self.balance():
             raise LossError(
-                f"{stage}: the ledger does not add up: {self.came} {self.unit} came in, {self.outs.total()} went out, "
+                f"{stage}: the ledger does not add up: {self.came} {self.unit} came in, {self.repeated} were "
+                f"repeated, {self.outs.total()} went out, "
                 f"{self.left.total()} left; {self.balance()} are unaccounted for. This is a defect in temper."
             )
         losses = Counter({reason: count for reason, count in self.left.items() if reason not in wanted})
@@ -54,8 +57,9 @@ class Ledger:
             )
 
     def as_dict(self) -> dict[str, Any]:
-        """`{"unit", "in", "out": {split: n}, "left": {reason: n}}`; the numbers add up."""
-        return {"unit": self.unit, "in": self.came, "out": dict(self.outs), "left": dict(self.left)}
+        """`{"unit", "in", "out": {split: n}, "left": {reason: n}}`, and `repeated` where rows are; they add up."""
+        repeated = {"repeated": self.repeated} if self.repeated else {}
+        return {"unit": self.unit, "in": self.came, **repeated, "out": dict(self.outs), "left": dict(self.left)}
 
     def write(self, path: Path, **more: Any) -> None:
         """Write the ledger as JSON, with further facts beside it."""

@@ -35,6 +35,8 @@ class Outcome:
     """What the chat template said when it refused the row, or what it left out of it."""
     reasoning: Counter[str] = field(default_factory=Counter)
     """Its trained turns with reasoning, by what became of it."""
+    order: float | str | None = None
+    """What `clean.order_key` names of it."""
     unread: str | None = None
     """Which key of a turn has no effect."""
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.core.errors import InputError
+from tasks.rows.ranks import ranks
 
 TOKENS = 1 << 22
 """Tokens that are packed together, which bounds the memory: 32 MiB of ids and labels, in up to three copies."""
@@ -44,6 +45,27 @@ def packed(batches: Iterable[pa.RecordBatch], capacity: int) -> Iterator[pa.Reco
             held, tokens = [], 0
     if any(batch.num_rows for batch in held):
         yield _together(held, capacity, before)
+
+
+def packed_in_order(rows: pa.Table, capacity: int) -> Iterator[pa.RecordBatch]:
+    """The same of a memory-mapped table with the column `order`: rows, and so packs, rise by it.
+
+    Each pack takes the rows that come next, as many as fit (next fit, Johnson 1973): best fit would put rows from one
+    end of the order beside those from the other. Raises `InputError` as `pack` does.
+    """
+    order = np.argsort(ranks(rows.column("order")), kind="stable")
+    lengths = pc.list_value_length(rows.column("input_ids")).to_numpy()
+    _check(lengths, capacity)
+    ends = np.cumsum(lengths[order])
+    starts = [0]
+    while starts[-1] < len(order):
+        room = capacity + (ends[starts[-1] - 1] if starts[-1] else 0)
+        starts.append(int(np.searchsorted(ends, room, "right")))
+    for first in range(0, len(starts) - 1, PACKS):
+        bounds = np.array(starts[first : first + PACKS + 1])
+        numbers = np.repeat(np.arange(len(bounds) - 1, dtype=np.int32) + np.int32(first), np.diff(bounds))
+        (batch,) = rows.take(pa.array(order[bounds[0] : bounds[-1]])).combine_chunks().to_batches()
+        yield batch.append_column(pa.field("pack", pa.int32()), pa.array(numbers))
 
 
 def _together(held: list[pa.RecordBatch], capacity: int, before: int) -> pa.RecordBatch:
@@ -77,16 +99,20 @@ def pack(lengths: Any, capacity: int) -> Any:
     lengths = np.asarray(lengths)
     if not len(lengths):
         return np.empty(0, np.int32)
+    _check(lengths, capacity)
+    falling = np.argsort((capacity - lengths).astype(np.uint16 if capacity < 1 << 16 else np.int64), kind="stable")
+    by_row = np.empty(len(lengths), np.int32)
+    by_row[falling] = _placed(np.bincount(lengths), capacity)
+    return _renumbered(by_row)
+
+
+def _check(lengths: Any, capacity: int) -> None:
     wrong = np.flatnonzero((lengths < 1) | (lengths > capacity))
     if len(wrong):
         raise InputError(
             f"packing: row {wrong[0]} has {lengths[wrong[0]]} tokens, a pack takes 1 to {capacity} ({len(wrong)} such "
             "rows); shorten them, let them leave, or make the packs larger."
         )
-    falling = np.argsort((capacity - lengths).astype(np.uint16 if capacity < 1 << 16 else np.int64), kind="stable")
-    by_row = np.empty(len(lengths), np.int32)
-    by_row[falling] = _placed(np.bincount(lengths), capacity)
-    return _renumbered(by_row)
 
 
 def _placed(counts: Any, capacity: int) -> Any:

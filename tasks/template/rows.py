@@ -163,7 +163,9 @@ class Templater:
                 plan.dialogues.append(self.dialogue_renderer.render(messages[: number + 1], plan.tools, number))
 
     def _outcome(self, plan: Plan, of_dialogues: Iterator[Sequence], of_texts: Iterator[Sequence]) -> Outcome:
-        outcome = Outcome(plan.row["id"], plan.kind, notes=plan.notes, label=plan.row.get("label"), detail=plan.error)
+        row = plan.row
+        outcome = Outcome(row["id"], plan.kind, notes=plan.notes, label=row.get("label"), detail=plan.error)
+        outcome.order = row.get("order")
         if plan.error is not None:
             outcome.reason = "unrenderable"
             outcome.notes["unrenderable"] += 1

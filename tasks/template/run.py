@@ -21,7 +21,7 @@ from tasks.template.audit import Account
 from tasks.template.checks import CHECKS, REQUESTED
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
-from tasks.template.shards import BATCH, SEQUENCES, Shards
+from tasks.template.shards import BATCH, Shards
 from tasks.template.tokenizer import (
     check_tracked,
     context_length,
@@ -123,7 +123,9 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
     parquet = pq.ParquetFile(source)
     account = Account(name)
     report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
-    with Shards(paths.templated, name) as shards:
+    columns = parquet.schema_arrow
+    order = columns.field("order").type if "order" in columns.names else None
+    with Shards(paths.templated, name, order) as shards:
         for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False), engine):
             gone = [row for outcome in outcomes if (row := account.add(outcome))]
             if gone:
@@ -140,20 +142,17 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
 
 def _pack(path: Path, capacity: int) -> dict[str, Any]:
     """Rewrite the training rows in packs; returns how many there are, and how full."""
-    from tasks.template.packing import packed
+    from tasks.template.packing import packed, packed_in_order
 
     packs = tokens = 0
-    schema = SEQUENCES.append(pa.field("pack", pa.int32()))
-    with (
-        pa.memory_map(str(path)) as source,
-        written(path) as aside,
-        pa.OSFile(str(aside), "wb") as sink,
-        pa.ipc.new_stream(sink, schema) as stream,
-    ):
-        for batch in packed(pa.ipc.open_stream(source), capacity):
-            stream.write_batch(batch)
-            packs = batch.column("pack")[-1].as_py() + 1
-            tokens += len(batch.column("input_ids").flatten())
+    with pa.memory_map(str(path)) as source, written(path) as aside, pa.OSFile(str(aside), "wb") as sink:
+        rows = pa.ipc.open_stream(source)
+        parts = packed_in_order(rows.read_all(), capacity) if "order" in rows.schema.names else packed(rows, capacity)
+        with pa.ipc.new_stream(sink, rows.schema.append(pa.field("pack", pa.int32()))) as stream:
+            for batch in parts:
+                stream.write_batch(batch)
+                packs = batch.column("pack")[-1].as_py() + 1
+                tokens += len(batch.column("input_ids").flatten())
     return {"packs": packs, "capacity": capacity, "fill": round(tokens / (packs * capacity), 6) if packs else None}
 
 

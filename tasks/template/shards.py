@@ -16,7 +16,8 @@ from tasks.template.outcome import Outcome
 IDS = pa.list_(pa.int32())
 
 SEQUENCES = pa.schema([("id", pa.string()), ("input_ids", IDS), ("labels", IDS)])
-"""Rows for losses on tokens; with packing there is a column `pack`, ascending, too."""
+"""Rows for losses on tokens; with packing there is a column `pack`, ascending, too, and one `order` where `clean` has
+one."""
 
 PREFERENCES = pa.schema([("id", pa.string()), ("prompt_ids", IDS), ("chosen_ids", IDS), ("rejected_ids", IDS)])
 """Pairs: two answers to one prompt, by the names that trl's trainers use."""
@@ -31,9 +32,11 @@ BATCH = 250
 class Shards:
     """The three files of a split; they appear when all of them are complete."""
 
-    def __init__(self, folder: Path, split: str) -> None:
+    def __init__(self, folder: Path, split: str, order: pa.DataType | None = None) -> None:
+        """`order`: type of what training goes by, where rows have it."""
+        self._ordered = order is not None
         self._places = {
-            "sequence": (folder / f"{split}.arrow", SEQUENCES),
+            "sequence": (folder / f"{split}.arrow", SEQUENCES.append(pa.field("order", order)) if order else SEQUENCES),
             "preference": (folder / "preferences" / f"{split}.arrow", PREFERENCES),
             "judged": (folder / "judged" / f"{split}.arrow", JUDGED),
         }
@@ -56,7 +59,8 @@ class Shards:
     def put(self, outcomes: list[Outcome]) -> None:
         """Write the rows that go on, a record batch for each kind that there is."""
         going = [outcome for outcome in outcomes if not outcome.reason]
-        for kind, row in (("sequence", _sequences), ("preference", _preference), ("judged", _judged)):
+        sequences = _ordered_sequences if self._ordered else _sequences
+        for kind, row in (("sequence", sequences), ("preference", _preference), ("judged", _judged)):
             columns_of_rows = [columns for outcome in going if outcome.kind == kind for columns in row(outcome)]
             if columns_of_rows:
                 schema = self._places[kind][1]
@@ -77,6 +81,10 @@ def _sequences(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
     for number, part in enumerate(outcome.sequences, 1):
         name = f"{outcome.id}-{number}" if several else outcome.id
         yield name, part.tokens, part.labels
+
+
+def _ordered_sequences(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
+    return ((*columns, outcome.order) for columns in _sequences(outcome))
 
 
 def _preference(outcome: Outcome) -> Iterator[tuple[Any, ...]]:

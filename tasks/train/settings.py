@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from tasks.core.settings import absent
 from tasks.named.names import Name
-from tasks.training.settings import Supervised, absent
+from tasks.training.settings import Supervised
 
 
 class Settings(Supervised):

@@ -186,6 +186,10 @@ def check_effect(value: Mapping[str, Any], settings: Any) -> None:
             raise ValueError("arguments.train_sampling_strategy is random or sequential; else set group_by_length")
         if name == "train_sampling_strategy" and getattr(settings, "group_by_length", False):
             raise ValueError("arguments.train_sampling_strategy has no effect with group_by_length; remove one of them")
+        if name == "train_sampling_strategy" and getattr(settings, "order", "shuffled") != "shuffled":
+            raise ValueError(
+                f"arguments.train_sampling_strategy has no effect with order: {settings.order}; remove one of them"
+            )
         if name == "eval_on_start" and getattr(settings, "patience", None):
             raise ValueError(
                 "arguments.eval_on_start measures weights that no checkpoint holds, among which patience would look "

@@ -1,8 +1,9 @@
-"""The order in which rows are trained, where rows of similar length share a batch.
+"""The order in which rows are trained, where they do not come at random.
 
-transformers has such an order too (`train_sampling_strategy="group_by_length"`). It draws from the global generator as
-it stands when an epoch begins, so a run that goes on in its second epoch gets other batches than the undisturbed one;
-it goes from long to short fifty batches at a time, which the loss follows; and it reads every row into Python first.
+transformers too puts rows of similar length into one batch (`train_sampling_strategy="group_by_length"`). It draws from
+the global generator as it stands when an epoch begins, so a run that goes on in its second epoch gets other batches
+than the undisturbed one; it goes from long to short fifty batches at a time, which the loss follows; and it reads every
+row into Python first.
 
 Shapes: `B` rows of a batch, `N` rows.
 """
@@ -46,6 +47,26 @@ class LengthGroupedSampler(Sampler[int]):
         for batch in generator.permutation(full).tolist():
             yield from batches[batch].tolist()
         yield from sorted_rows[full * self.batch_size :].tolist()
+
+
+class OrderedSampler(Sampler[int]):
+    """Numbers of rows or packs by rising ranks, the same in every epoch but for equal ones, which are shuffled."""
+
+    def __init__(self, ranks: Any, seed: int) -> None:
+        """`ranks` (N): what comes early has a low one."""
+        self.ranks, self.seed = np.asarray(ranks), seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader as an epoch begins, also where training goes on in the midst of one."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.ranks))
+        yield from drawn[np.argsort(self.ranks[drawn], kind="stable")].tolist()
 
 
 class RepeatedPromptSampler(Sampler[int]):

@@ -8,6 +8,7 @@ from tasks.bounds.patterns import NamePattern, check_names
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
 from tasks.core.settings import Settings as Section
+from tasks.core.settings import absent
 from tasks.training import optimizers
 from tasks.training.launch import Launch, alone
 from tasks.training.methods import METHODS, REFUSED, known
@@ -21,9 +22,12 @@ Attention = Literal["auto", "sdpa", "eager", "flash_attention_2", "flash_attenti
 """Implementations of attention, by transformers' names; its flex_attention is compiled at run time, as nothing is."""
 
 
-def absent(value: Any) -> bool:
-    """Whether a key was left out: it does not stand in the record of settings, which older versions wrote without."""
-    return value is None
+Order = Literal["shuffled", "length", "key"]
+
+
+def usual(value: Any) -> bool:
+    """Whether an order is the one that older versions had, whose record of settings names none."""
+    return bool(value == "shuffled")
 
 
 class Optimization(Section):
@@ -254,6 +258,11 @@ def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
             f"{PATHS.params}: {what}.group_by_length is for rows that are not packed; set it to false, or "
             "template.packing to false."
         )
+    if packed and getattr(settings, "order", "") == "length":
+        raise SettingsError(
+            f"{PATHS.params}: {what}.order length has no effect on packs, which are of about one length; set it to "
+            "shuffled or key, or template.packing to false."
+        )
     if isinstance(settings, Tuning) and settings.neftune and (packed or settings.padding_free is True):
         key = "template.packing" if packed else f"{what}.padding_free"
         raise SettingsError(
@@ -277,6 +286,10 @@ class Supervised(Batched, Tuning):
     lr_scheduler_kwargs: {min_lr: 1e-5}. An argument without effect is refused."""
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together."""
+    order: Annotated[Order, Field(exclude_if=usual)] = "shuffled"
+    """Order of the rows in each epoch. shuffled: another random one each time; length: from the shortest to the
+    longest; key: by the rising value of `clean.order_key`, an easy-to-hard curriculum; packs too. Equal ones are
+    shuffled. As rows stand in train.parquet: `arguments: {train_sampling_strategy: sequential}`."""
     eval_steps: Positive = 100
     """Steps between two losses on the validation split, in nats per labelled token, over all tokens of the split
     whatever batch_size is."""
@@ -288,6 +301,10 @@ class Supervised(Batched, Tuning):
     def _effect(self) -> "Supervised":
         check_effect(self.arguments, self)
         check_strategy(self)
+        if self.order != "shuffled" and self.group_by_length:
+            raise ValueError(
+                f"group_by_length has an order of its own, not order: {self.order}; remove one of them"
+            )
         loss = self.arguments.get("loss_type", "nll")
         if loss not in ("nll", "dft"):
             raise ValueError(f"arguments.loss_type is nll or dft, not {loss}")

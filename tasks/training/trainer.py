@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import torch
+from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -14,6 +15,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from tasks.core.errors import CheckFailed, SettingsError
 from tasks.core.paths import PATHS
 from tasks.models.private_transformers import Ordered
+from tasks.rows.ranks import ranks
 from tasks.training import loop, padding
 from tasks.training.adapters import check_tuning, peft_configuration
 from tasks.training.arguments import arguments, width
@@ -26,7 +28,7 @@ from tasks.training.packs import Packs, choose_collator
 from tasks.training.pass_through import SUPERVISED
 from tasks.training.private_sharding import SharedCheckpoints
 from tasks.training.rows import count
-from tasks.training.samplers import LengthGroupedSampler
+from tasks.training.samplers import LengthGroupedSampler, OrderedSampler
 from tasks.training.schedule import assumed
 from tasks.training.settings import Batched, Supervised, Tuning, check_row_sharing
 from tasks.training.sharding import mark
@@ -38,11 +40,11 @@ __all__ = ["TrainingResult", "fit", "prepare"]
 class Trainer(SharedCheckpoints, Ordered, TokenMean, SFTTrainer):  # type: ignore[misc]
     """trl's trainer; rows come in the order `order` where it is set, else in a random one."""
 
-    order: LengthGroupedSampler | None = None
+    order: Sampler[int] | None = None
     method: Method = METHODS["full"]
     what = "train"
 
-    def sampler(self) -> LengthGroupedSampler | None:
+    def sampler(self) -> Sampler[int] | None:
         """See `Ordered`."""
         return self.order
 
@@ -132,6 +134,8 @@ def fit(
         trainer.eval_dataset = Packs(validation) if validation is not None else None
     if settings.group_by_length:
         trainer.order = LengthGroupedSampler(rows, settings.batch_size * world(settings), settings.seed)
+    if stage and stage.order != "shuffled":
+        trainer.order = OrderedSampler(_ranks(what, rows, trainer.train_dataset, stage.order), settings.seed)
     counted, expected = count(trainer.train_dataset), count(rows)
     if counted != expected:
         raise CheckFailed(
@@ -141,6 +145,19 @@ def fit(
     longest = items.longest if packed else int(np.argmax(pc.list_value_length(rows.data.column("input_ids"))))
     workload = Workload(counted.as_dict(), len(items), longest, "packs" if packed else "rows")
     return loop.train(what, trainer, settings, scratch, workload, stage.patience if stage else None)
+
+
+def _ranks(what: str, rows: Any, items: Any, order: str) -> Any:
+    """The rank of each item: a row's by its length or key, a pack's by the key of its first row."""
+    if order == "length":
+        return pc.list_value_length(rows.data.column("input_ids")).to_numpy()
+    if "order" not in rows.column_names:
+        raise SettingsError(
+            f"{PATHS.params}: {what}.order key goes by what clean.order_key names, which is null; set it, or "
+            f"{what}.order to shuffled."
+        )
+    by_row = ranks(rows.data.column("order"))
+    return by_row[items.starts[:-1]] if isinstance(items, Packs) else by_row
 
 
 def validate(settings: Supervised, scratch: Path) -> None:
