@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,19 @@ FLAGS = [
 
 FAULTS = Path(__file__).with_name("page_faults.js").read_text()
 """A function that names what keeps somebody from reading the page."""
+
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
+"""axe-core: it gives the window an `axe`. It is evaluated, since the pages' policy lets no script be added."""
+
+SERIOUS = """async () => {
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  folded.forEach((part) => part.open = true);
+  const {violations} = await axe.run(document, {resultTypes: ["violations"]});
+  folded.forEach((part) => part.open = false);
+  return violations.filter(({impact}) => ["serious", "critical"].includes(impact)).flatMap(({id, impact, nodes}) =>
+    nodes.slice(0, 5).map(({target, failureSummary}) => `${impact} ${id} at ${target}: ${failureSummary}`));
+}"""
+"""A function that names what axe finds serious or critical, in folded parts too, five elements of each kind at most."""
 
 
 PAPER = {"fits": True, "ground": "rgb(255, 255, 255)", "heads": True}
@@ -37,10 +51,13 @@ class Page:
         return self.tab
 
     def faults(self, scheme: Literal["light", "dark"], width: int) -> list[str]:
-        """What is wrong for readers with this colour scheme and width in pixels."""
+        """What is wrong for readers with this colour scheme and width in pixels, by rules of ours and of axe."""
         self.tab.emulate_media(color_scheme=scheme)
         self.tab.set_viewport_size({"width": width, "height": 800})
         faults: list[str] = self.tab.evaluate(FAULTS)
+        if not self.tab.evaluate("'axe' in window"):
+            self.tab.evaluate(AXE)
+        faults += self.tab.evaluate(SERIOUS)
         self.tab.emulate_media(color_scheme="light")
         self.tab.set_viewport_size({"width": 1280, "height": 900})
         return faults

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows.plan import own_packages
 from flows.system.resources import available_memory
 from tasks.core.errors import InputError, MachineError, SettingsError, TemperError, advice
 from tasks.core.files import fingerprint, write_text
@@ -109,6 +110,7 @@ def project() -> None:
     missing = [name for name in map(str, (PATHS.pipeline, PATHS.params)) if not Path(name).is_file()]
     if missing:
         raise MachineError(f"no {' and no '.join(missing)} here ({Path.cwd()}); go to the project's folder.")
+    own_packages.check(Path())
     if shutil.which("git") is None:
         raise MachineError("git is not installed; install it (Debian: apt install git), then run again.")
     if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):

@@ -13,7 +13,7 @@ from tasks.core.paths import PATHS
 def reap_runs() -> None:
     """Have the server told, as soon as it answers, which runs of this project died while there was none."""
     if PATHS.state.is_dir():
-        command = [sys.executable, "-m", "flows.worktree.zombies"]
+        command = [sys.executable, "-P", "-m", "flows.worktree.zombies"]
         threading.Thread(target=lambda: subprocess.run(command, check=False), daemon=True).start()
 
 

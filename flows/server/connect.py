@@ -130,5 +130,5 @@ def serve(port: int) -> None:
         os.environ[SERVER] = credentials.own()
         shown = os.environ[SERVER] if sys.stdout.isatty() else f"the line in {credentials.file()}"  # never in a log
         print(f"Its page asks for a password, once in each browser: {shown}", flush=True)
-    command = ["-m", "flows.server.__main__", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = ["-P", "-m", "flows.server.__main__", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *command])

@@ -37,7 +37,7 @@ def start() -> str:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
         server = subprocess.Popen(
-            [sys.executable, "-m", "flows.server.own", str(listening.fileno())],
+            [sys.executable, "-P", "-m", "flows.server.own", str(listening.fileno())],
             stdin=subprocess.DEVNULL,
             env={**os.environ, **TEMPORARY, **guarded(), "PREFECT_API_URL": url},
             pass_fds=[listening.fileno()],

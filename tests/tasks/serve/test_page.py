@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import CHROMIUM, FLAGS
+from tests.browser import CHROMIUM, FLAGS, Page
 from tests.flows.results.test_page import PATIENCE
 from tests.tasks.serve.serving import project, served
 
@@ -46,6 +46,7 @@ def test_side_by_side_and_marked(tmp_path: Path) -> None:
         light = tab.evaluate("getComputedStyle(document.body).backgroundColor")
         tab.emulate_media(color_scheme="dark")
         assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != light
+        assert Page(tab).faults("dark", 360) == Page(tab).faults("light", 1280) == []
         tab.goto("about:blank")
         tab.goto(server.page.partition("#")[0])
         tab.get_by_text("Nothing can be marked").wait_for()
