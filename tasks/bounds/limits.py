@@ -33,7 +33,7 @@ class Bounds:
     within bounds count together with them. Entering and leaving takes some microseconds.
     """
 
-    __slots__ = ("_memory", "_outer", "_refuse", "_seconds", "_space", "_start", "_timed")
+    __slots__ = ("_before", "_memory", "_outer", "_refuse", "_seconds", "_space", "_start", "_timed")
 
     timer, number = signal.ITIMER_PROF, signal.SIGPROF
     clock = staticmethod(time.process_time)
@@ -47,7 +47,7 @@ class Bounds:
         self._space = space(self._memory)
         self._timed = threading.get_ident() == threading.main_thread().ident
         if self._timed:
-            _listen(self.number)
+            self._before = signal.signal(self.number, _ring)
             self._start = self.clock()
             self._outer, _ = signal.setitimer(self.timer, self._seconds)
 
@@ -58,9 +58,10 @@ class Bounds:
             resource.setrlimit(resource.RLIMIT_AS, self._space)
         if self._timed:
             signal.setitimer(self.timer, 0.0)
+            signal.signal(self.number, self._before)
             if self._outer:  # by the clock of the process: the timer's own counts in steps of some milliseconds
                 left = self._outer - (self.clock() - self._start)
-                if left <= 0 and error is None:
+                if left <= 0 and error is None and self._before is _ring:
                     raise _Alarm(self.number)
                 signal.setitimer(self.timer, max(1e-3, left))
         if isinstance(error, _Alarm) and error.args == (self.number,):
@@ -79,19 +80,10 @@ class Deadline(Bounds):
     unit = "seconds"
 
 
-_listens: set[int] = set()
-"""Signals that this process hears."""
-
 _statm: list[int] = []
 """The open file in which the kernel says how large this process is."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-
-
-def _listen(number: int) -> None:
-    if number not in _listens:
-        signal.signal(number, _ring)
-        _listens.add(number)
 
 
 def _ring(number: int, frame: FrameType | None) -> None:

@@ -8,6 +8,7 @@ import ast
 import importlib.util
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tasks.core.errors import InputError
@@ -15,15 +16,20 @@ from tasks.core.errors import InputError
 
 def load_function(file: Path, name: str, key: str) -> Any:
     """The function `name` of the Python file; what stands in the file runs. Raises `InputError`, whatever it does."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
     try:
-        if spec is None or spec.loader is None or not file.is_file():
-            raise FileNotFoundError("no such Python file")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return getattr(module, name)
+        return getattr(load_module(file), name)
     except Exception as error:  # whatever a user's file does
         raise InputError(f"{file}: {key}: {name} cannot be had from it: {type(error).__name__}: {error}") from None
+
+
+def load_module(file: Path) -> ModuleType:
+    """The Python file as a module of its own; what stands in it runs, and what that raises is raised."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise FileNotFoundError("no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def check_function(file: Path, name: str, key: str, arguments: int) -> None:
