@@ -193,7 +193,8 @@ def _tool(file: Path, node: ast.FunctionDef | ast.AsyncFunctionDef, key: str, *,
     except Exception as error:  # transformers has classes of its own for each, and says what is wrong in the text
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(f"{where}: {reason}; mend it, with a line below Args: for each argument.") from None
-    if not described["function"]["description"]:
+    about = described["function"]["description"] or ""
+    if not about.strip() or about.startswith("Args:"):
         raise InputError(f"{where}: its docstring does not say what it does, ahead of Args:; write a sentence.")
     return described
 
