@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.align import guides
+from tasks.align.episodes import definitions
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.pass_through import ALIGNED
 from tasks.align.rewards import check_rewards
@@ -59,6 +60,10 @@ def validate(settings: Settings, paths: Paths) -> None:
         guides.model(paths, settings.teacher or "", "align.teacher")
     if objective.uses_rewards:
         check_rewards(settings, paths)
+    if settings.episodes.on:
+        definitions.check(
+            settings.episodes, paths, rewards=any(reward.kind == "environment" for reward in settings.rewards)
+        )
     if objective.uses_values and settings.value != TRUNK:
         guides.model(paths, settings.value, "align.value")
     peft_configuration("align", settings)

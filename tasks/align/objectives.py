@@ -22,6 +22,12 @@ NOT_OFFERED = {
     "ipo": "it is a loss of dpo: take dpo with arguments: {loss_type: ipo}",
     "xpo": "trl 1.16 has no XPO any more; take online_dpo",
     "nash_md": "trl 1.16 has no Nash-MD any more; take online_dpo",
+    "async_grpo": "trl's experimental trainer learns while a vLLM server on other GPUs answers, so no two runs end in "
+    "the same bytes; take grpo, with episodes for several turns",
+    "harbor": "trl's experimental environments are containers that the package harbor starts, for Python 3.12 and "
+    "later; take grpo with episodes.environment",
+    "openreward": "trl's experimental environments are asked over the network for each turn, so a run cannot be "
+    "repeated; take grpo with episodes.environment",
     "prm": "trl 1.16 has no process reward models any more; take reward",
 }
 """Objectives by name that others know, and what stands for them here."""
@@ -55,6 +61,8 @@ class Objective:
     """Whether it learns from answers that are good or not; pairs are taken apart for it where there are no others."""
     trains_reward_model: bool = False
     """Whether what it makes is a model that scores answers, and none that gives them."""
+    episodic: str = ""
+    """Its trainer where answers are episodes of several turns, as `trainer`; "" where they cannot be."""
     grouped: bool = False
     """Whether it compares several answers of the model to a prompt, as many as `answers` says."""
     uses_rewards: bool = False
@@ -77,6 +85,10 @@ class Objective:
         """Whether validation takes one row at a time for `loss`: `loss_type`, or None where nothing is chosen."""
         losses = loss if isinstance(loss, list) else [loss or "default"]
         return not set(losses).isdisjoint(self.measured_alone)
+
+    def load_trainer(self, *, episodes: bool) -> Any:
+        """The trainer, for answers of one turn or for `episodes`; imports trl."""
+        return resolve_name(self.episodic if episodes else self.trainer)
 
     def load(self) -> tuple[Any, Any, Any]:
         """Trainer, configuration and row mapper; imports trl."""
@@ -172,6 +184,7 @@ OBJECTIVES = {
         "trl.trainer.grpo_config:GRPOConfig",
         losses=("dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
         uses_reference=True,
+        episodic="tasks.align.episodes.trainers:GRPO",
         grouped=True,
         uses_rewards=True,
         check=_whole_groups,
@@ -181,6 +194,7 @@ OBJECTIVES = {
         "tasks.align.sampling:GMPO",
         "tasks.training.private_trl:GMPOConfig",
         uses_reference=True,
+        episodic="tasks.align.episodes.trainers:GMPO",
         grouped=True,
         uses_rewards=True,
         check=_whole_groups,

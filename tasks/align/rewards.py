@@ -56,9 +56,23 @@ def reward_functions(settings: "Settings", paths: Paths, tokenizer: Any) -> list
     functions = []
     for index, reward in enumerate(settings.rewards):
         function = REWARDS[reward.kind].make(reward, f"align.rewards.{index}", paths, tokenizer)
+        if settings.episodes.on:
+            function = of_episodes(function)
         function.__name__ = f"{index}_{reward.kind}"  # by which trl logs it
         functions.append(function)
     return functions
+
+
+def of_episodes(function: RewardFunction) -> RewardFunction:
+    """`function` on what the model said in its last turn, behind the prompt with what the environment said first.
+
+    `asked`, `last`: those, an item an episode; ids and text. `completion_ids` are of all turns, and replies.
+    """
+
+    def score(prompts: Any, completions: Any, asked: Any, last: Any, **rest: Any) -> list[float]:
+        return function(prompts=asked, completions=last, **rest)
+
+    return score
 
 
 def check_rewards(settings: "Settings", paths: Paths) -> None:
@@ -71,6 +85,13 @@ def check_rewards(settings: "Settings", paths: Paths) -> None:
 def _pattern(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
     search = searcher(reward.pattern or "", f"{key}.pattern")
     return lambda completions, **rest: [float(search(answer) is not None) for answer in completions]
+
+
+def _environment(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
+    def score(worth: list[float], **rest: Any) -> list[float]:
+        return list(worth)
+
+    return score
 
 
 def _compiles(reward: "Reward") -> None:
@@ -120,6 +141,7 @@ REWARDS = {
         _names_a_function,
         lambda reward, key, paths: guides.check(paths, reward.name or "", key),
     ),
+    "environment": Kind("what the environment of episodes says at the end, by get_reward", _environment),
     "model": Kind(
         "what the reward model `name` says",
         lambda reward, key, paths, tokenizer: reward_model(reward.name or "", key, paths, tokenizer),

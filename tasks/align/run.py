@@ -2,7 +2,7 @@
 
 import copy
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,10 @@ def align(settings: Settings, paths: Paths) -> None:
         else:
             save(result.model, out, record["location"], initial(tuning, scratch))
             copy_stop_ids(paths.tokenizer, out)
+        if settings.episodes.on:
+            from tasks.align.episodes import ledger
+
+            ledger.write(scratch, out, result.facts["steps"])
         write_text(out / "loss.csv", result.curve)
         facts = {**result.facts, **described(tuning), **adapter, "base": record["sha256"], "objective": name}
         write_json(model_folder / "training.json", facts)
@@ -97,12 +101,16 @@ class TrainingData:
     work: loop.Workload
     files: list[Path]
     """Where it comes from."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the trainer is given besides."""
 
 
 def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
     """The rows of the objective, or the prompts that the model shall answer."""
     name = settings.objective
     objective = OBJECTIVES[name]
+    if settings.episodes.on:
+        return _episodes(settings, paths, tokenizer)
     if objective.sampled:
         train_prompts = prompts.read(paths, settings.prompts, tokenizer)
         answers_per_prompt = settings.answers if objective.grouped else 1
@@ -122,6 +130,17 @@ def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> Training
     return TrainingData(
         objective, train_items, validation_items, loop.Workload(counts(train), len(train_items), longest(train)), files
     )
+
+
+def _episodes(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
+    """What episodes begin with, and what plays them."""
+    from tasks.align.episodes import start as episodes
+
+    beginning = episodes.begin(settings, paths, tokenizer)
+    openings = beginning.training
+    work = loop.Workload(openings.counts(), len(openings) * settings.answers, openings.longest, "answers")
+    options = {"player": beginning.player, "held_out": beginning.held_out, "settings": settings}
+    return TrainingData(OBJECTIVES[settings.objective], openings, None, work, beginning.files, options)
 
 
 def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
@@ -180,13 +199,15 @@ def fit(
     configuration = arguments.trl_configuration(
         settings, scratch, longest, has_validation=bool(data.validation), width=width(model.config)
     )
-    trainer_class, _, _ = objective.load()
+    trainer_class = objective.load_trainer(episodes=settings.episodes.on)
     starts.check_sharing(settings, whole=not hasattr(model, "peft_config"), scheme=None)
     options: dict[str, Any] = {}
     if sampled:
         from tasks.align import sampling
 
-        options = sampling.options(settings, paths, tokenizer, model, configuration, scratch)
+        options = sampling.options(settings, paths, tokenizer, model, configuration, scratch) | data.options
+        if settings.episodes.on:
+            options["scratch"] = scratch
     elif objective.uses_reference and not hasattr(model, "peft_config"):
         options["ref_model"] = copy.deepcopy(model).requires_grad_(False).eval()
     trainable = [(value, value.dtype) for value in model.parameters() if value.requires_grad]
@@ -218,7 +239,7 @@ def fit(
     loss = {**objective.preset, **settings.arguments}.get("loss_type")
     work = replace(data.work, divides=not objective.measures_alone(loss))
     if hasattr(trainer, "probe"):
-        work = replace(work, forward=partial(trainer.probe, work.longest, settings.answer_tokens))
+        work = replace(work, forward=partial(trainer.probe, work.longest, settings.longest_answer))
     result = loop.train("align", trainer, settings, scratch, work)
     if any(not torch.isfinite(sharding.local(value)).all() for value in result.model.parameters()):
         raise CheckFailed("align: a weight is not a number after the last step; lower align.learning_rate.")

@@ -107,7 +107,7 @@ def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
     objective = OBJECTIVES[settings.objective]
     if objective.grouped:
         return {
-            "max_completion_length": settings.answer_tokens,
+            "max_completion_length": settings.longest_answer,
             "num_generations": settings.answers,
             "reward_weights": [reward.weight for reward in settings.rewards],
         }

@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from tasks.align.episodes.settings import Episodes, absent
 from tasks.align.objectives import NOT_OFFERED, OBJECTIVES
 from tasks.align.pass_through import check_objective, check_passes
 from tasks.align.rewards import REWARDS
@@ -83,7 +84,9 @@ class Settings(Optimization, Tuning):
     """Answers to each prompt that grpo, gmpo and rloo compare, and ppo learns from; `batch_size` times
     `gradient_accumulation` is a multiple."""
     answer_tokens: Positive = 64
-    """Largest length of an answer of the model, in tokens."""
+    """Largest length of an answer of the model, in tokens; in episodes of a turn of it."""
+    episodes: Annotated[Episodes, Field(exclude_if=absent)] = Episodes()
+    """Several turns an answer, in which the model calls tools or acts in an environment."""
     value: Name = TRUNK
     """What tells ppo how much an answer will be worth. trunk: a head on the model that is trained, begun at 0. Else a
     folder in data/guides: a model of its own, all of which is trained and which takes memory as full tuning does; the
@@ -93,6 +96,11 @@ class Settings(Optimization, Tuning):
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
     """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1. One
     that would have no effect is refused."""
+
+    @property
+    def longest_answer(self) -> int:
+        """Most tokens behind a prompt."""
+        return self.episodes.max_tokens if self.episodes.on else self.answer_tokens
 
     @property
     def adapter(self) -> str | None:
@@ -134,6 +142,7 @@ class Settings(Optimization, Tuning):
             {**objective.preset, **self.arguments}, self.batch_size * self.launch.world, self.gradient_accumulation
         )
         _check_launch(self)
+        _check_episodes(self)
         if objective.uses_teacher and not self.teacher:
             raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
         if objective.uses_rewards and not self.rewards:
@@ -141,6 +150,29 @@ class Settings(Optimization, Tuning):
         if objective.check:
             objective.check(self)
         return self
+
+
+def _check_episodes(settings: Settings) -> None:
+    """Raise `ValueError` where answers cannot be episodes, or a reward asks an environment that is not there."""
+    episodes, objective = settings.episodes, OBJECTIVES[settings.objective]
+    asked = objective.uses_rewards and any(reward.kind == "environment" for reward in settings.rewards)
+    if asked and not episodes.environment:
+        raise ValueError("a reward of kind environment needs episodes.environment; name it, or take another reward")
+    if not episodes.on or settings.objective == "off":
+        return
+    if not objective.episodic:
+        known = " and ".join(name for name, one in OBJECTIVES.items() if one.episodic)
+        raise ValueError(
+            f"{settings.objective} learns from answers of one turn, and episodes have no effect on it; take {known}, "
+            "or remove episodes"
+        )
+    if settings.launch.world > 1:
+        raise ValueError("episodes were not shown to learn right in several processes; remove launch")
+    if settings.answer_tokens > episodes.max_tokens:
+        raise ValueError(
+            f"answer_tokens, {settings.answer_tokens}, is of a turn, and more than an episode may have: "
+            f"episodes.max_tokens is {episodes.max_tokens}; lower the one, or raise the other"
+        )
 
 
 def _check_launch(settings: Settings) -> None:

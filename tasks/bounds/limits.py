@@ -4,7 +4,7 @@
         convert(path)
 
 Time is what the process computes, the system's work for it (memory for a text that grows) included, and not what
-passes, so that a busy machine refuses nothing that a quiet one takes.
+passes, so that a busy machine refuses nothing that a quiet one takes. `Deadline` is for work that may wait for others.
 """
 
 import os
@@ -23,7 +23,7 @@ ROOM = 2**30
 
 
 class _Alarm(BaseException):
-    """No `except Exception` of a library stops it on its way to the bounds that have set it."""
+    """No `except Exception` of a library stops it on its way to the bounds that have set it; carries their signal."""
 
 
 class Bounds:
@@ -33,7 +33,11 @@ class Bounds:
     within bounds count together with them. Entering and leaving takes some microseconds.
     """
 
-    __slots__ = ("_memory", "_outer", "_refuse", "_seconds", "_space", "_start", "_timed")
+    __slots__ = ("_before", "_memory", "_outer", "_refuse", "_seconds", "_space", "_start", "_timed")
+
+    timer, number = signal.ITIMER_PROF, signal.SIGPROF
+    clock = staticmethod(time.process_time)
+    unit = "seconds of computing"
 
     def __init__(self, seconds: float, refuse: Callable[[str], TemperError], memory: int = ROOM) -> None:
         """`seconds` of computing, `memory` in bytes besides what the process has."""
@@ -43,9 +47,9 @@ class Bounds:
         self._space = space(self._memory)
         self._timed = threading.get_ident() == threading.main_thread().ident
         if self._timed:
-            _listen()
-            self._start = time.process_time()
-            self._outer, _ = signal.setitimer(signal.ITIMER_PROF, self._seconds)
+            self._before = signal.signal(self.number, _ring)
+            self._start = self.clock()
+            self._outer, _ = signal.setitimer(self.timer, self._seconds)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -53,20 +57,28 @@ class Bounds:
         if self._space:
             resource.setrlimit(resource.RLIMIT_AS, self._space)
         if self._timed:
-            signal.setitimer(signal.ITIMER_PROF, 0.0)
+            signal.setitimer(self.timer, 0.0)
+            signal.signal(self.number, self._before)
             if self._outer:  # by the clock of the process: the timer's own counts in steps of some milliseconds
-                left = self._outer - (time.process_time() - self._start)
-                if left <= 0 and error is None:
-                    raise _Alarm
-                signal.setitimer(signal.ITIMER_PROF, max(1e-3, left))
-        if isinstance(error, _Alarm):
-            raise self._refuse(f"it takes more than {self._seconds:g} seconds of CPU time") from None
+                left = self._outer - (self.clock() - self._start)
+                if left <= 0 and error is None and self._before is _ring:
+                    raise _Alarm(self.number)
+                signal.setitimer(self.timer, max(1e-3, left))
+        if isinstance(error, _Alarm) and error.args == (self.number,):
+            raise self._refuse(f"it takes more than {self._seconds:g} {self.unit}") from None
         if isinstance(error, MemoryError):
             raise self._refuse(f"it takes more than {self._memory / 2**30:g} GiB of memory") from None
 
 
-_listens: list[bool] = []
-"""Not empty once the alarm of this process is heard."""
+class Deadline(Bounds):
+    """As `Bounds`, by the time that passes: for work that waits for a network, another program or a lock."""
+
+    __slots__ = ()
+
+    timer, number = signal.ITIMER_REAL, signal.SIGALRM
+    clock = staticmethod(time.monotonic)
+    unit = "seconds"
+
 
 _statm: list[int] = []
 """The open file in which the kernel says how large this process is."""
@@ -74,14 +86,8 @@ _statm: list[int] = []
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def _listen() -> None:
-    if not _listens:
-        signal.signal(signal.SIGPROF, _ring)
-        _listens.append(True)
-
-
 def _ring(number: int, frame: FrameType | None) -> None:
-    raise _Alarm
+    raise _Alarm(number)
 
 
 def space(size: int) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from typing import Any
 from tasks.chat.reasoning import ReasoningReader
 from tasks.chat.renderer import PROBE_CALL, PROBE_TOOL, Renderer, Unrenderable
 from tasks.rows.canonical import Message
-from tasks.rows.tool_call import BadTool, ToolCall, read_arguments
+from tasks.rows.tool_call import BadTool, ToolCall, read_arguments, read_call
 
 MOST_SPELLINGS = 720
 """Orders of calls and arguments that are tried."""
@@ -139,6 +139,17 @@ class CallFormat:
             return self.continuation(PROBE_CALL[:1], {**PROBE_CALL[1], "tool_calls": made}, [PROBE_TOOL])
         except Unrenderable:
             return None
+
+
+def read_calls(tokenizer: Any, form: CallFormat, text: str, tools: list[Any] | None) -> list[ToolCall]:
+    """The calls in a text of the model with its control tokens, by the tokenizer's own parser where it brings one."""
+    if not getattr(tokenizer, "response_template", None):
+        return form.read(text)
+    try:
+        message = tokenizer.parse_response(text, prefix="", tools=tools)
+        return [read_call(call) for call in message.get("tool_calls") or ()]
+    except Exception:  # a program of strangers over a text of a model
+        return form.read(text)
 
 
 def common_start(first: str, second: str) -> str:

@@ -14,6 +14,7 @@ from tasks.chat.reasoning import ReasoningReader
 from tasks.chat.renderer import Renderer, Unrenderable
 from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.evaluate.call_format import CallFormat
+from tasks.evaluate.call_format import read_calls as read_written
 from tasks.evaluate.engine import Answer
 from tasks.rows.canonical import Message
 from tasks.rows.tool_call import BadTool, ToolCall, read_call, read_calls
@@ -77,13 +78,7 @@ class CallReader:
     def _read(self, row: Row, answer: Answer) -> list[ToolCall]:
         if self._format is None:
             return _protocol(answer.raw)
-        if getattr(self._tokenizer, "response_template", None):
-            try:
-                message = self._tokenizer.parse_response(answer.raw, prefix="", tools=_tools(row))
-                return [read_call(call) for call in message.get("tool_calls") or ()]
-            except Exception:  # a program of strangers over a text of a model
-                return self._format.read(answer.raw)
-        return self._format.read(answer.raw)
+        return read_written(self._tokenizer, self._format, answer.raw, _tools(row))
 
     def _bare(self, text: str) -> str:
         """A text from its first call on, without white space and the control tokens at its end, which differ."""

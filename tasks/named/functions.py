@@ -8,6 +8,7 @@ import ast
 import importlib.util
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from tasks.core.errors import InputError
@@ -15,33 +16,48 @@ from tasks.core.errors import InputError
 
 def load_function(file: Path, name: str, key: str) -> Any:
     """The function `name` of the Python file; what stands in the file runs. Raises `InputError`, whatever it does."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
     try:
-        if spec is None or spec.loader is None or not file.is_file():
-            raise FileNotFoundError("no such Python file")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return getattr(module, name)
+        return getattr(load_module(file), name)
     except Exception as error:  # whatever a user's file does
         raise InputError(f"{file}: {key}: {name} cannot be loaded from it: {type(error).__name__}: {error}") from None
 
 
+def load_module(file: Path) -> ModuleType:
+    """The Python file as a module of its own; what stands in it runs, and what that raises is raised."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise FileNotFoundError("no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def check_function(file: Path, name: str, key: str, arguments: int) -> None:
     """Raise `InputError` where the file has no function `name` that takes so many arguments. Nothing in it runs."""
-    try:
-        tree = ast.parse(file.read_bytes(), str(file))
-    except OSError:
-        raise InputError(f"{file}: {key}: there is no such file; add it.") from None
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{file}: {key}: not valid Python: {type(error).__name__}: {error}") from None
-    bound = [node for node in _bindings(tree.body) if name in _names(node)]
-    if not bound:
-        raise InputError(f"{file}: {key}: there is no {name} in it; define it, or name another.")
-    if isinstance(node := bound[-1], ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list:
+    node = definition(file, name, key)
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list:
         if isinstance(node, ast.AsyncFunctionDef):
             raise InputError(f"{file}:{node.lineno}: {key}: {name} is async; a plain function is called.")
         if fault := _misfit(node.args, arguments):
             raise InputError(f"{file}:{node.lineno}: {key}: {name} is called with {arguments} arguments, and {fault}.")
+
+
+def definition(file: Path, name: str, key: str) -> ast.AST:
+    """The statement that last gives `name` in the file. Raises `InputError` where there is none. Nothing in it runs."""
+    bound = [node for node in _bindings(parsed(file, key).body) if name in _names(node)]
+    if not bound:
+        raise InputError(f"{file}: {key}: there is no {name} in it; define it, or name another.")
+    return bound[-1]
+
+
+def parsed(file: Path, key: str) -> ast.Module:
+    """The file as Python reads it. Raises `InputError` where it is not there, or no Python. Nothing in it runs."""
+    try:
+        return ast.parse(file.read_bytes(), str(file))
+    except OSError:
+        raise InputError(f"{file}: {key}: there is no such file; put it there.") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise InputError(f"{file}: {key}: no Python that can be read: {type(error).__name__}: {error}") from None
 
 
 def check_installed(module: str, name: str, key: str, arguments: int) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from tasks.align import guides
+from tasks.align.episodes.start import check_template
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.reward_model import check_tokens
 from tasks.core.paths import Paths
@@ -51,6 +52,9 @@ def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable
         if reward.kind == "model":
             folder = guides.model(Paths(), reward.name or "", f"align.rewards.{index}.name")
             yield partial(check_tokens, folder, tokenizer)
+    if align.objective != "off" and align.episodes.on and "align" in needed:
+        specials = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}  # one ends turns
+        yield partial(check_template, align.episodes, Paths(), tokenizer, specials)
 
 
 def _tuned() -> Iterator[Tuned]:

@@ -49,6 +49,8 @@ class RunResults:
     """`training.json` by the stage that made a model of text, train or align, in their order."""
     curves: dict[str, list[dict[str, float | None]]]
     """Rows of loss.csv by what was trained: pretraining, tuning, alignment."""
+    episodes: dict[str, Any]
+    """`episodes.json` of the stage align: how episodes of several turns went, before, in training and after."""
     merge: dict[str, Any]
     quantized: list[dict[str, Any]]
     scores: dict[str, dict[str, Any]]
@@ -98,6 +100,7 @@ def gather(paths: Paths) -> RunResults:
         training=without_machine(training),
         trainings=_trainings(paths),
         curves={name: rows for name, rows in curves.items() if rows},
+        episodes=_optional(paths.aligned / "episodes.json"),
         merge=read_json(paths.merged / "merge.json", "merge"),
         quantized=_each(paths.data / "quantized", "quantization.json", "quantize"),
         scores=scores,

@@ -4,6 +4,8 @@ Nothing of trl is imported before a function is called, so stages without prefer
 """
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,27 @@ class PromptIds:
 
     def _tokenize_prompts(self, prompts: Any) -> tuple[Any, None, dict[str, Any]]:
         return prompts, None, {}
+
+
+class Rollouts:
+    """Before GRPO's trainer among the bases: it is told what is answered, and what the answers were worth."""
+
+    items: list[dict[str, Any]]
+    """What is answered now, an item an answer."""
+
+    def rewarded(self, rewards: Any) -> None:
+        """Called with what each answer was worth by each reward (B, R)."""
+        raise NotImplementedError
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self.items = inputs
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        return batch
+
+    def _calculate_rewards(self, *args: Any) -> Any:
+        rewards = super()._calculate_rewards(*args)  # type: ignore[misc]
+        self.rewarded(rewards)
+        return rewards
 
 
 class OwnLoss:
@@ -112,6 +135,28 @@ def look(trainer: Any, model: Any, ids: Any, mask: Any, answer: int, *, entropy:
 def generate(trainer: Any, prompts: Any) -> tuple[Any, Any, Any]:
     """Prompts and answers as lists of ids, and answers as text, by GRPO's or RLOO's trainer."""
     return tuple(trainer._generate(prompts))
+
+
+def generate_turns(trainer: Any, prompts: list[list[int]], most: int, stop_ids: set[int]) -> list[list[int]]:
+    """A turn of at most `most` tokens behind each prompt, by GRPO's trainer, with the token that ends it unless cut."""
+    trainer.eos_token_ids = trainer.generation_config.eos_token_id = sorted(stop_ids)
+    trainer.generation_config.max_new_tokens = most
+    turns: list[list[int]] = trainer._generate_single_turn(prompts, None, {}, 1)[0]
+    return turns
+
+
+@contextmanager
+def likeliest(trainer: Any) -> Iterator[None]:
+    """Have GRPO's trainer take the likeliest token each time, which draws nothing."""
+    kept = trainer.generation_config, trainer.generation_kwargs
+    trainer.generation_config = type(kept[0])(
+        do_sample=False, pad_token_id=kept[0].pad_token_id, bos_token_id=kept[0].bos_token_id, disable_compile=True
+    )
+    trainer.generation_kwargs = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    try:
+        yield
+    finally:
+        trainer.generation_config, trainer.generation_kwargs = kept
 
 
 def answer_rewards(trainer: Any, items: Any, prompts: Any, texts: Any, ids: Any) -> Any:

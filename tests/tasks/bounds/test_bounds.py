@@ -2,6 +2,7 @@
 
 import os
 import re
+import threading
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.bounds.child import in_child
-from tasks.bounds.limits import Bounds
+from tasks.bounds.limits import Bounds, Deadline
 from tasks.bounds.patterns import check_names, searcher, usable, usable_for_names
 from tasks.core.errors import InputError
 from tasks.train.settings import Settings
@@ -176,3 +177,10 @@ def test_every_field_of_peft_that_holds_patterns_is_looked_at(fields: dict[str, 
     if "bd_a" not in str(fields):
         with pytest.raises(ValidationError, match=where):
             Settings.model_validate({"method": "lora" if "target_modules" not in fields else "vera", "peft": fields})
+
+
+def test_a_deadline_counts_what_passes_while_nothing_is_computed() -> None:
+    with pytest.raises(InputError, match=r"it takes more than 0\.05 seconds\."), Deadline(0.05, refuse):
+        threading.Event().wait(30)
+    with Bounds(60, refuse), pytest.raises(InputError, match=r"more than 0\.05 seconds\."), Deadline(0.05, refuse):
+        spin()

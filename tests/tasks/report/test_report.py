@@ -318,6 +318,33 @@ def test_alignment_is_told_by_its_reward_also_where_no_loss_is_above_zero(projec
     assert "Divergence from the reference" not in page(project)
 
 
+def test_episodes_are_a_sentence_and_a_table(project: Paths) -> None:
+    shutil.copytree(project.fitted, project.aligned)
+    write_json(project.aligned / "settings.json", {"objective": "grpo"})
+    part = {
+        "episodes": 4, "reward": 0.125, "rewards": {"0_environment": 0.25, "1_pattern": 0.5}, "turns": 1.75, "calls": 9,
+        "failed_calls": 2, "tokens": 40.5, "ends": {"over": 3, "turns": 1},
+    }  # fmt: skip
+    parts = [{"name": "held out, before", **part}, {"name": "steps 1 to 9", **part}]
+    write_json(
+        project.aligned / "episodes.json",
+        {"ends": {"over": tiny.EVIL, "length": "not seen"}, "parts": [*parts, {**parts[0], "name": "held out, after"}]},
+    )
+    run(Settings(), project)
+    outline(page(project))
+    text = page(project)
+    assert "Played on 4 held-out rows, each turn the likeliest one, an episode was worth 0.125 on average" in text
+    assert "over 3, turns 1" in text
+    assert "1 pattern" in text
+    assert "<script>alert(1)" not in text and "not seen" not in text
+    write_json(project.aligned / "episodes.json", {"ends": {}, "parts": parts[1:]})
+    run(Settings(), project)
+    assert "was worth 0.125 on average in steps 1 to 9, and 0.125 in steps 1 to 9; none was held out." in page(project)
+    (project.aligned / "episodes.json").unlink()
+    run(Settings(), project)
+    assert "<h3>Episodes</h3>" not in page(project)
+
+
 def test_pairs_are_told_apart_by_margin_and_accuracy_and_a_loss_above_the_start_is_told(project: Paths) -> None:
     shutil.copytree(project.fitted, project.aligned)
     write_json(project.aligned / "settings.json", {"objective": "dpo", "start": "train", "arguments": {}})

@@ -1,0 +1,59 @@
+"""Settings of episodes: what the model may call, what answers it, and how long that goes on."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from tasks.core.settings import Settings as Section
+
+Positive = Annotated[int, Field(ge=1)]
+
+NAME = r"^[^:]+\.py:[A-Za-z_][A-Za-z0-9_]*$"
+InFile = Annotated[str, Field(pattern=NAME)]
+"""Something in a Python file of data/guides, as file.py:name."""
+
+
+class Episodes(Section):
+    """Several turns an answer, for grpo and gmpo: the model calls tools, or an environment replies to it.
+
+    Without `tools` and `environment` an answer is one turn.
+    """
+
+    tools: tuple[InFile, ...] = ()
+    """Functions that the model may call, each as file.py:function in data/guides. Each parameter has a type, and a line
+    in the docstring (`Args:`, `    name: what it is`): the model is told of them. What a function returns is the result
+    that the model reads."""
+    environment: InFile | None = None
+    """A class as file.py:Class in data/guides, made anew for each episode. `reset(prompt, reference)` begins it, and
+    may return a text for the end of the prompt. `step(answer)` returns a text and whether it is over. Its other methods
+    are tools, unless their names begin with _. `get_reward()` returns what `kind: environment` is worth."""
+    max_turns: Positive = 4
+    """Most turns of the model in an episode."""
+    max_tokens: Annotated[int, Field(ge=2)] = 512
+    """Most tokens of an episode behind its prompt: answers of the model, and what tools and environment reply. A turn
+    has `answer_tokens` at most."""
+    tool_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    """Seconds, of the time that passes, that one call of a tool or the environment may take."""
+    held_out: Annotated[int, Field(ge=0)] = 32
+    """Rows of the validation split, at most, that are played before the first step and after the last one, each turn
+    the likeliest one; they are not learned from."""
+
+    @property
+    def on(self) -> bool:
+        """Whether answers are episodes."""
+        return bool(self.tools or self.environment)
+
+    @model_validator(mode="after")
+    def _acts(self) -> "Episodes":
+        changed = [name for name, key in type(self).model_fields.items() if getattr(self, name) != key.default]
+        if changed and not self.on:
+            raise ValueError(f"{changed[0]} has no effect without tools or environment; name one, or remove it")
+        names = [name.partition(":")[2] for name in self.tools]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two tools have the name {twice}, by which the model calls them; rename one")
+        return self
+
+
+def absent(episodes: Episodes) -> bool:
+    """Whether a section is as it is without them, and does not name them in the record of settings."""
+    return not episodes.on

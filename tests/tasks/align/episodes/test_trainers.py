@@ -1,0 +1,94 @@
+"""GRPO and GMPO on episodes: more goals reached, the same bytes after a kill, masks that reach the loss."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from tasks.align import stage
+from tasks.align.episodes import ledger, trainers
+from tasks.align.settings import Settings
+from tasks.core.paths import Paths
+from tasks.train import run
+from tasks.train.settings import Settings as Train
+from tests.flows.project import ROOT
+from tests.tasks import support, tiny
+from tests.tasks.align.test_align import hashes
+from tests.tasks.train.test_train import kill_and_continue
+
+SMALL = Settings.model_validate(
+    {
+        "objective": "grpo", "start": "train", "steps": 2, "batch_size": 32, "answers": 8, "answer_tokens": 16,
+        "learning_rate": 2e-3, "warmup_steps": 1, "threads": 1, "logging_steps": 1, "checkpoint_steps": 3,
+        "dtype": "float32", "rewards": [{"kind": "environment"}],
+        "episodes": {"environment": "docker_world.py:Docker", "max_turns": 2, "max_tokens": 60, "held_out": 3},
+    }
+)  # fmt: skip
+
+settings_with = partial(tiny.changed, SMALL)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that was taught the commands of its rows, though not well, and the simulated Docker."""
+    paths = support.project(tmp_path_factory.mktemp("episodes"))
+    shutil.copy(ROOT / "data/guides/docker_world.py", paths.guides)
+    shutil.rmtree(paths.fitted)
+    run.tune(Train.model_validate({**support.COMMON, "method": "full", "steps": 60, "batch_size": 8}), paths)
+    return paths.root
+
+
+@pytest.mark.parametrize("objective", ["grpo", "gmpo"])
+def test_replies_have_no_part_in_the_loss(project: Paths, objective: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the ledger: what the batch says of each token, and the loss with other probabilities for replies."""
+    kind = getattr(trainers, objective.upper())
+    compute, batches, moved = kind._compute_loss, [], []
+
+    def watched(self: Any, model: Any, inputs: dict[str, Any]) -> Any:
+        loss = compute(self, model, inputs)
+        batches.append({name: inputs[name].clone() for name in ("completion_ids", "completion_mask", "tool_mask")})
+        look = self._get_per_token_logps_and_entropies
+
+        def elsewhere(*args: Any, **kwargs: Any) -> Any:
+            probabilities, *rest = look(*args, **kwargs)
+            return probabilities - 3.0 * (1 - inputs["tool_mask"]), *rest
+
+        with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+            patch.setattr(self, "_get_per_token_logps_and_entropies", elsewhere)
+            moved.append((loss.item(), compute(self, model, inputs).item()))
+        return loss
+
+    monkeypatch.setattr(kind, "_compute_loss", watched)
+    stage.run(settings_with(objective=objective), project)
+    for loss, other in moved:
+        assert loss == pytest.approx(other, abs=1e-7)
+    rows = pq.read_table(project.aligned / ledger.LEDGER).to_pylist()
+    training = [row for row in rows if row["when"] == ledger.TRAINING]
+    assert sum(batch["tool_mask"].eq(0).sum().item() for batch in batches) > 0, "some replies were read"
+    written = [int(own.sum()) for batch in batches for own in batch["tool_mask"] * batch["completion_mask"]]
+    assert sorted(written) == sorted(row["own_tokens"] for row in training)
+    read = [int(own.sum()) for batch in batches for own in batch["completion_mask"]]
+    assert sorted(read) == sorted(row["tokens"] for row in training)
+
+
+@pytest.mark.long
+def test_more_goals_are_reached_and_a_kill_changes_no_byte(project: Paths) -> None:
+    settings = settings_with(steps=16)
+    stage.run(settings, project)
+    rewards = support.column(project.aligned / "loss.csv", "reward")
+    assert sum(rewards[-4:]) > 1.2 * sum(rewards[:4])
+    first = hashes(project)
+    assert {ledger.LEDGER, ledger.SUMMARY, "loss.csv", "training.json"} <= set(first)
+    rows = pq.read_table(project.aligned / ledger.LEDGER).to_pylist()
+    assert [row["when"] for row in rows] == ["held out, before"] * 3 + ["training"] * 16 * 32 + ["held out, after"] * 3
+    assert [row["row"] for row in rows[:3]] == [row["row"] for row in rows[-3:]]
+    for step, reward in enumerate(rewards, 1):
+        of_step = [row["reward"] for row in rows if row["when"] == "training" and row["step"] == step]
+        assert sum(of_step) / 32 == pytest.approx(reward, abs=1e-6)
+    assert all(row["tokens"] <= 60 and len(row["turns"]) <= 4 for row in rows)
+    kill_and_continue(lambda: stage.run(settings, project), 5)
+    assert hashes(project) == first
