@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from tasks.align.objectives import OBJECTIVES
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
-from tasks.training.rows import load
+from tasks.training.rows import count, load
 
 Row = dict[str, Any]
 
@@ -89,11 +89,29 @@ def read(paths: Paths, split: str, objective: str) -> Any:
 
     An empty split has no rows; `check` raises for it.
     """
+    if OBJECTIVES[objective].told:
+        return _told(paths, split)
     pairs = load(paths.templated / "preferences" / f"{split}.arrow")
     if not OBJECTIVES[objective].judged:
         return pairs
     judged_answers = load(paths.templated / "judged" / f"{split}.arrow")
     return judged_answers if len(judged_answers) or not len(pairs) else SplitPairs(pairs)
+
+
+def told_file(paths: Paths, split: str) -> Path:
+    """The rows of `split` with what the stage distill was told of them."""
+    return paths.distilled(split) / "rows.arrow"
+
+
+def _told(paths: Paths, split: str) -> Any:
+    if (file := told_file(paths, split)).is_file():
+        return load(file)
+    if split == "train":
+        raise InputError(
+            f"{file}: no such file, which align.objective distill learns from; name train in distill.splits, and run "
+            "the stage distill."
+        )
+    return ()
 
 
 def check(rows: Any, objective: str, folder: Path) -> None:
@@ -110,6 +128,8 @@ def counts(rows: Any) -> dict[str, int]:
     """Rows, and tokens with and without a loss in them, prompts counted once an answer."""
     if isinstance(rows, SplitPairs):
         return counts(rows.pairs) | {"rows": len(rows)}
+    if "labels" in rows.column_names:
+        return count(rows).as_dict()
     tokens = {
         name: pc.sum(pc.list_value_length(rows.data.column(name))).as_py() or 0
         for name in rows.column_names
@@ -124,5 +144,5 @@ def longest(rows: Any) -> int:
     """The row with the most tokens."""
     if isinstance(rows, SplitPairs):
         return 2 * longest(rows.pairs)
-    names = [name for name in rows.column_names if name.endswith("_ids")]
+    names = [name for name in rows.column_names if name.endswith("_ids") and name != "top_ids"]
     return int(np.argmax(sum(pc.list_value_length(rows.data.column(name)).to_numpy() for name in names)))

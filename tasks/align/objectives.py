@@ -73,6 +73,8 @@ class Objective:
     """Whether it was not shown to learn right in several processes."""
     uses_teacher: bool = False
     """Whether it learns from `teacher`, on answers of the model."""
+    told: bool = False
+    """Whether it learns from what the stage distill was told of the rows."""
     check: "Callable[[Settings], None] | None" = None
     """Raises `ValueError` where it cannot work with other settings."""
 
@@ -235,6 +237,14 @@ OBJECTIVES = {
         "tasks.align.sampling:GKD",
         "tasks.training.private_trl:GKDConfig",
         uses_teacher=True,
+        one_process=True,
+    ),
+    "distill": Objective(
+        "the rows, by the likelihoods that `distill.teacher` told of their tokens",
+        "tasks.align.distilled:Distilled",
+        "tasks.align.distilled:DistillConfig",
+        "tasks.align.distilled:item",
+        told=True,
         one_process=True,
     ),
 }  # fmt: skip

@@ -60,6 +60,7 @@ ALIGNED: dict[str, tuple[str, ...]] = {
     ),
     "online_dpo": (*_ALIKE, *_DRAWN, *_ORDER, "beta", "loss_type", "missing_eos_penalty"),
     "gkd": (*_ALIKE, *_ORDER, "beta", "lmbda", "seq_kd", "temperature", "activation_offloading"),
+    "distill": (*ACTING, *WATCHING, *_ORDER, "activation_offloading", "label_weight"),
 }  # fmt: skip
 """What acts, by objective."""
 

@@ -11,7 +11,7 @@ import torch
 from datasets import Dataset
 
 from tasks.align import arguments, prompts, starts
-from tasks.align.items import Items, check, counts, longest, read
+from tasks.align.items import Items, check, counts, longest, read, told_file
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
 from tasks.align.trainers import LossAboveStart, ReferenceCheck
@@ -127,6 +127,8 @@ def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> Training
     validation_items = Items(validation, row_mapper) if len(validation) else None
     kinds = ("preferences", "judged") if objective.judged else ("preferences",)
     files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
+    if objective.told:
+        files = [file for split in ("train", "validation") if (file := told_file(paths, split)).is_file()]
     return TrainingData(
         objective, train_items, validation_items, loop.Workload(counts(train), len(train_items), longest(train)), files
     )

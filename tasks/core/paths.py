@@ -120,6 +120,14 @@ class Paths(State):
         """Some rows with their trained tokens marked."""
         return self.templated / "preview.html"
 
+    def distilled(self, split: str) -> Path:
+        """What a teacher says of the tokens of `split`: the rows with its likelihoods."""
+        return self.data / "distilled" / split
+
+    def likelihoods(self, split: str) -> Path:
+        """The record of every response about the tokens of `split`, kept from run to run."""
+        return self.data / "likelihoods" / f"{split}.jsonl"
+
     @property
     def fitted(self) -> Path:
         """What the stage `train` made: the adapter or the model, `loss.csv` and `training.json`."""
@@ -246,7 +254,8 @@ class Paths(State):
 
     def kept(self) -> list[Path]:
         """The records of responses that are there."""
-        return [*self.data.glob(self.responses.name), *self.judgements("*").parent.glob("*.jsonl")]
+        folders = (self.judgements("*").parent, self.likelihoods("*").parent)
+        return [*self.data.glob(self.responses.name), *(file for folder in folders for file in folder.glob("*.jsonl"))]
 
     @property
     def records(self) -> Path:

@@ -28,7 +28,7 @@ def read_response(body: Any) -> Response:
     choice, usage = body["choices"][0], body.get("usage") or {}
     message = choice.get("message", choice)
     content = message["content"] if "message" in choice else message["text"]
-    sent, answered, thought = _tokens(usage)
+    sent, answered, thought = tokens(usage)
     if not isinstance(content, str | list | None):
         problem = f"the content of the answer is no text ({type(content).__name__})"
         if not answered:
@@ -74,7 +74,7 @@ def _text(value: Any) -> str:
     return ""
 
 
-def _tokens(usage: dict[str, Any]) -> tuple[int | None, int | None, int | None]:
+def tokens(usage: dict[str, Any]) -> tuple[int | None, int | None, int | None]:
     """Tokens sent, answered with reasoning, and of reasoning, each None where the server does not count it.
 
     Most servers count reasoning among the tokens answered. Some (xAI, Gemini) leave it out, and say the total, or a

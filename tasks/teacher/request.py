@@ -10,11 +10,12 @@ from tasks.teacher.settings import Teacher
 
 @dataclass(frozen=True)
 class Request:
-    """A chat, or a raw text to go on from, with all that decides the answer; not where it is sent."""
+    """A chat, a raw text to go on from, or tokens to score, with all that decides the answer; not where it is sent."""
 
     model: str
     content: Any
-    """Messages in OpenAI's form, or a text."""
+    """Messages in OpenAI's form, or a text; or, of tokens to be scored, `{"ids": [...], "spans": [[start, end], ...]}`:
+    all of them, and the stretches of which the likelihoods are wanted."""
     sampling: dict[str, Any]
     """`temperature`, `top_p`, `max_tokens`, and where given `seed`, `stop`, `tools` and the teacher's `extra`."""
     sample: int = 0
@@ -46,6 +47,8 @@ class Request:
 
     def body(self) -> dict[str, Any]:
         """What OpenAI's protocol sends."""
+        if self.is_scored:
+            return {"model": self.model, "prompt": self.content["ids"], **self.sampling}
         return {"model": self.model, "prompt" if self.is_text else "messages": self.content, **self.sampling}
 
     @property
@@ -54,8 +57,15 @@ class Request:
         return isinstance(self.content, str)
 
     @property
+    def is_scored(self) -> bool:
+        """Whether it asks how likely its tokens are, and not for an answer."""
+        return isinstance(self.content, dict)
+
+    @property
     def token_estimate(self) -> int:
-        """Tokens that it may take, about: four bytes each sent, and the longest answer."""
+        """Tokens that it may take, about: four bytes each sent, and the longest answer. Of tokens, their number."""
+        if self.is_scored:
+            return len(self.content["ids"]) + int(self.sampling["max_tokens"])
         return len(str(self.content).encode()) // 4 + int(self.sampling["max_tokens"])
 
 
@@ -78,6 +88,8 @@ class Response:
     reasoning: str = ""
     """What the teacher thought, where the server tells it."""
     reasoning_tokens: int | None = None
+    scores: tuple[Any, ...] = ()
+    """Of tokens that were scored, for each position: ids, likeliest first, and their log-probabilities in nats."""
 
     def as_dict(self) -> dict[str, Any]:
         """What is recorded of it."""
@@ -87,12 +99,15 @@ class Response:
             known["reasoning"] = self.reasoning
         if self.reasoning_tokens is not None:
             known["reasoning_tokens"] = self.reasoning_tokens
+        if self.scores:
+            known["scores"] = list(self.scores)
         return {**known, **({"tool_calls": list(self.tool_calls)} if self.tool_calls else {})}
 
     @classmethod
     def from_dict(cls, recorded: dict[str, Any]) -> "Response":
         """The response that `as_dict` recorded."""
-        return cls(**{**recorded, "tool_calls": tuple(recorded.get("tool_calls", ()))})
+        lists = {name: tuple(recorded.get(name, ())) for name in ("tool_calls", "scores")}
+        return cls(**{**recorded, **lists})
 
     def is_truncated(self, limit: int) -> bool:
         """Whether it ended because it was as long as allowed (`limit` tokens), whatever reason the server gave."""

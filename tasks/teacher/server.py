@@ -13,6 +13,7 @@ import aiohttp
 from tasks.teacher.errors import FatalError, RequestError, TransientError, UnreachableError
 from tasks.teacher.reading import read_response
 from tasks.teacher.request import Request, Response
+from tasks.teacher.scores import read_scores
 from tasks.teacher.settings import Teacher
 
 MAX_RETRY_AFTER = 300.0
@@ -46,13 +47,13 @@ class ServerBackend:
 
     async def ask(self, request: Request) -> Response:
         """Send `request` once. Raises `RequestError`, `TransientError` or `FatalError`."""
-        path = "completions" if request.is_text else "chat/completions"
+        path = "completions" if request.is_text or request.is_scored else "chat/completions"
         try:
             async with self._session.post(
                 f"{self.settings.url}/{path}", json=request.body(), allow_redirects=False
             ) as reply:
                 body = await reply.read()
-                return self._read(reply, body)
+                return self._read(reply, body, request)
         except TimeoutError:
             waited = self.settings.request_timeout
             raise TransientError(f"no whole answer within {waited:g} seconds (request_timeout)") from None
@@ -66,14 +67,14 @@ class ServerBackend:
     async def close(self) -> None:
         await self._session.close()
 
-    def _read(self, reply: aiohttp.ClientResponse, body: bytes) -> Response:
+    def _read(self, reply: aiohttp.ClientResponse, body: bytes, request: Request) -> Response:
         if reply.status == 200:
             try:
                 payload = json.loads(body)
                 if b"\\ud" in body.lower() or b"\xed" in body:
                     # Half of a surrogate pair, with which a cut-off answer may end, is no text that can be stored.
                     payload = json.loads(json.dumps(payload, ensure_ascii=False).encode(errors="replace"))
-                return read_response(payload)
+                return read_scores(payload, request.content) if request.is_scored else read_response(payload)
             except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
                 kind = reply.headers.get("Content-Type", "no content type")
                 message = self._clean(body[:200].decode(errors="replace"))

@@ -1,0 +1,1 @@
+"""The stage `distill`; stage.py declares it, run.py does its work."""

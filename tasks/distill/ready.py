@@ -1,0 +1,100 @@
+"""What the stage would refuse, known before it asks for anything: the budget, the number of tokens, the server."""
+
+import asyncio
+import json
+import math
+import os
+from typing import Any
+
+from tasks.core.errors import InputError, SettingsError
+from tasks.core.numbers import shown
+from tasks.core.paths import PATHS, Paths
+from tasks.distill.rows import question, tokens
+from tasks.distill.settings import Settings
+from tasks.models.skeleton import configured_base
+from tasks.teacher.backends import create_backend
+from tasks.teacher.errors import FatalError, RequestError, TransientError
+from tasks.teacher.request import Request, Response
+from tasks.teacher.settings import Teacher
+from tasks.training.rows import load
+
+PROBE = {"input_ids": [1, 2], "labels": [-100, 2]}
+"""A row that any model can be asked about."""
+
+PATIENCE = 10.0
+"""Seconds that a server is waited for, whose rows are asked about later."""
+
+LARGER = "lower distill.top, or start the server with more (vLLM: --max-logprobs)"
+
+
+def check(settings: Settings, paths: Paths) -> None:
+    """Raise `SettingsError` or `InputError` for what is known of rows, base and server; what is not there is left out.
+
+    A server that does not answer now may do so later, or need not: what is on record is not asked again.
+    """
+    for split in settings.splits:
+        if paths.tokens(split).is_file():
+            check_budget(settings, split, load(paths.tokens(split)))
+    _check_top(settings)
+    assert settings.teacher is not None  # as the settings say
+    variable = settings.teacher.key_name
+    if not variable or os.environ.get(variable):
+        _check_server(settings.teacher, settings.top)
+
+
+def check_budget(settings: Settings, split: str, rows: Any) -> tuple[int, float]:
+    """Tokens that `rows` take, and their cost; raise `SettingsError` where that is more than the budget."""
+    assert settings.teacher is not None
+    count, teacher = tokens(rows), settings.teacher
+    cost = ((count - len(rows)) * teacher.input_price + len(rows) * teacher.output_price) / 1e6
+    for name, needed, limit in (
+        ("max_tokens", float(count), settings.budget.max_tokens),
+        ("max_cost", math.ceil(cost * 1e6) / 1e6, settings.budget.max_cost),
+    ):
+        if limit is not None and needed > limit:
+            figure = f"{count:,} tokens" if name == "max_tokens" else f"{needed:g}"
+            raise SettingsError(
+                f"{PATHS.params}: distill.budget.{name} is {limit:g}, and the {len(rows):,} rows of {split} take "
+                f"{figure}; nothing was asked. Raise it, or give fewer or shorter rows."
+            )
+    return count, cost
+
+
+def _check_top(settings: Settings) -> None:
+    if (configured := configured_base()) is None:
+        return
+    location, folder = configured
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        size = int(config.get("vocab_size") or config["text_config"]["vocab_size"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # said by whoever looks at the base
+    if settings.top >= size:
+        raise SettingsError(
+            f"{PATHS.params}: distill.top is {settings.top}, and the base {location} has {size} tokens; set it to "
+            f"{min(20, size - 1)}, or take align.objective gkd for all of them."
+        )
+
+
+def _check_server(teacher: Teacher, top: int) -> None:
+    """Ask about two tokens; their price is that of a question."""
+    brief = teacher.model_copy(update={"request_timeout": min(PATIENCE, teacher.request_timeout)})
+    try:
+        asyncio.run(_ask(brief, Request.of(brief, str(brief.model), question(PROBE, top))))
+    except TransientError:
+        return
+    except FatalError as error:
+        if error.kind == "input":
+            raise InputError(f"distill.teacher: {error}.") from None
+    except RequestError as error:
+        raise InputError(
+            f"distill.teacher: the server refuses {shown(top)} tokens a position ({error}); {LARGER}."
+        ) from None
+
+
+async def _ask(teacher: Teacher, request: Request) -> Response:
+    backend = create_backend(teacher)
+    try:
+        return await backend.ask(request)
+    finally:
+        await backend.close()

@@ -1,0 +1,49 @@
+"""Section `distill` of params.yaml."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tasks.core.settings import Settings as Section
+from tasks.teacher.settings import Budget, Teacher
+
+WITHOUT_EFFECT = ("temperature", "top_p", "seed", "max_new_tokens", "threads")
+"""Keys of a teacher about its answers: here it gives none."""
+
+
+class Settings(Section):
+    """The section `distill`."""
+
+    splits: list[Literal["train", "validation"]] = Field(default_factory=list)
+    """Splits whose tokens the teacher is asked about; [] for none. `align.objective: distill` learns from train, and
+    has a validation loss where validation is named too, which costs its tokens."""
+    teacher: Teacher | None = None
+    """Who is asked, in the form of generate.teacher: a server of the kind openai that tells the likelihoods of a prompt
+    (prompt_logprobs), such as vLLM, with a model that has the tokens of the base. Keys about its answers have no
+    effect: it gives none."""
+    top: Annotated[int, Field(ge=1)] = 20
+    """Likeliest tokens that it tells at each position (tokens); vLLM allows 20, unless it is started with a larger
+    --max-logprobs."""
+    budget: Budget = Budget()
+    """What the responses of one split may cost; known, and compared, before anything is asked."""
+
+    @model_validator(mode="after")
+    def _has_a_teacher(self) -> Self:
+        if len(set(self.splits)) < len(self.splits):
+            raise ValueError("a split stands more than once in distill.splits")
+        if "validation" in self.splits and "train" not in self.splits:
+            raise ValueError("nothing learns from validation alone; add train to distill.splits")
+        if self.splits and (self.teacher is None or self.teacher.kind != "openai"):
+            raise ValueError(
+                "distill.splits need distill.teacher, of the kind openai: a server that tells likelihoods, such as "
+                "vLLM; learn from a model folder by align.objective gkd, or gold where its tokens are others"
+            )
+        if self.teacher is not None:
+            for name in WITHOUT_EFFECT:
+                if getattr(self.teacher, name) != Teacher.model_fields[name].default:
+                    raise ValueError(f"teacher.{name} has no effect here: the teacher gives no answers; remove it")
+        return self
+
+    def teachers(self, split: str = "") -> list[Teacher]:
+        """Whoever is asked."""
+        return [self.teacher] if self.teacher else []

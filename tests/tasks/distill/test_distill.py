@@ -1,0 +1,203 @@
+"""Asking how likely tokens are: once a row, exactly what the budget says, of the very tokens that are trained."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from tasks.core.errors import InputError, MachineError, SettingsError, TemperError
+from tasks.core.paths import Paths
+from tasks.distill import stage as distill
+from tasks.distill.rows import spans, tokens
+from tasks.training.rows import load
+from tests.tasks import tiny
+from tests.tasks.scoring import scored
+from tests.tasks.teacher_server import Asked, Reply, teacher_server
+
+ROWS = 6
+
+
+@pytest.fixture
+def templated(tmp_path: Path) -> Paths:
+    """Six rows of which the answer is labelled, and a tokenizer."""
+    paths, coder = Paths(tmp_path), tiny.tokenizer()
+    coder.save_pretrained(paths.tokenizer)
+    written(paths, [coder.apply_chat_template(chat, tokenize=False) for chat in tiny.conversations()[:ROWS]], coder)
+    return paths
+
+
+def written(paths: Paths, texts: list[str], coder: Any) -> None:
+    rows = [coder(text, add_special_tokens=False)["input_ids"] for text in texts]
+    start = coder.convert_tokens_to_ids("<|im_start|>")
+    labels = []
+    for ids in rows:
+        first = len(ids) - ids[::-1].index(start) + 2  # behind the last `<|im_start|>assistant\n`
+        labels.append([-100] * first + ids[first:-1] + [-100])
+    columns = {"id": [f"row{number}" for number in range(len(rows))], "input_ids": rows, "labels": labels}
+    schema = pa.schema([("id", pa.string()), ("input_ids", pa.list_(pa.int32())), ("labels", pa.list_(pa.int32()))])
+    with pa.OSFile(str(paths.tokens("train")), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
+        stream.write_table(pa.table(columns, schema=schema))
+
+
+def settings(base_url: str, budget: dict[str, Any] | None = None, **more: Any) -> distill.Settings:
+    teacher = {"kind": "openai", "base_url": base_url, "model": "t", "max_retries": 0, "concurrency": 1}
+    prices = {"input_price": 1.0, "output_price": 50.0}
+    values = {"splits": ["train"], "teacher": {**teacher, **prices}, "top": 2, "budget": budget or {}, **more}
+    return distill.Settings.model_validate(values)
+
+
+def entries(ids: list[int]) -> list[Any]:
+    """The own token with a half, 5 and 6 with a quarter and an eighth; all decode as the tests' tokenizer has it."""
+    coder, told = tiny.tokenizer(), [None]
+    for own in ids[1:]:
+        values = {5: 0.25, 6: 0.125, own: 0.5}
+        told.append({str(token): _entry(math.log(value), coder.decode([token])) for token, value in values.items()})
+    return told
+
+
+def all_told(ids: list[int], text: str, **more: float) -> list[Any]:
+    """The own token with 1 / e, read as `text`, and what else is told at each position."""
+    also = {token: _entry(value, "") for token, value in more.items()}
+    return [None, *[{str(token): _entry(-1.0, text), **also} for token in ids[1:]]]
+
+
+def _entry(logprob: float, text: str) -> dict[str, Any]:
+    return {"logprob": logprob, "rank": 1, "decoded_token": text}
+
+
+def well(asked: Asked) -> Reply:
+    return scored(entries(asked.body["prompt"]), len(asked.body["prompt"]))
+
+
+def test_stretches_with_a_label_but_not_the_first_token() -> None:
+    assert spans([-100, 7, 8, -100, -100, 9, -100]) == [[1, 3], [5, 6]]
+    assert spans([4, 7]) == [[1, 2]]
+    assert spans([4]) == spans([-100, -100]) == spans([]) == []
+
+
+def test_each_labelled_token_has_what_the_teacher_told_of_it(templated: Paths) -> None:
+    with teacher_server(well) as server:
+        distill.run(settings(server.base_url), templated, "train")
+        body = server.asked[0].body
+    assert server.asked[0].path == "/v1/completions"
+    assert (body["prompt_logprobs"], body["max_tokens"], body["temperature"]) == (2, 1, 0.0)
+    before, rows = load(templated.tokens("train")), load(templated.distilled("train") / "rows.arrow")
+    assert body["prompt"] == before[0]["input_ids"][:-1], "nothing behind the last label is paid for"
+    assert [row["input_ids"] for row in rows] == [row["input_ids"] for row in before]
+    assert [row["labels"] for row in rows] == [row["labels"] for row in before]
+    own = [label for label in rows[0]["labels"] if label != -100]
+    ids = np.array(rows[0]["top_ids"]).reshape(len(own), 3)
+    assert ids.tolist() == [[token, 5, 6] for token in own]
+    assert np.exp(rows[0]["top_logprobs"]).reshape(-1, 3) == pytest.approx(np.tile([0.5, 0.25, 0.125], (len(own), 1)))
+    facts = tiny.read(templated.distilled("train") / "distilled.json")
+    assert (facts["rows"], facts["top"], facts["told"], facts["nats"]) == (ROWS, 2, 0.875, pytest.approx(0.693147))
+    sent = sum(len(row["input_ids"]) - 1 for row in before)
+    assert (facts["input_tokens"], facts["output_tokens"]) == (sent, ROWS)
+    assert facts["cost"] == pytest.approx((sent + 50 * ROWS) / 1e6)
+    assert tokens(before) == sent + ROWS
+
+
+def test_after_a_kill_nothing_is_asked_twice_and_the_bytes_are_the_same(templated: Paths, tmp_path: Path) -> None:
+    def gone(asked: Asked) -> Reply:
+        return well(asked) if asked.number < 3 else Reply(close=True)
+
+    with teacher_server(gone) as server, pytest.raises((MachineError, InputError)):
+        distill.run(settings(server.base_url), templated, "train")
+    assert not templated.distilled("train").exists()
+    with teacher_server(well) as server:
+        distill.run(settings(server.base_url), templated, "train")
+        assert len(server.asked) == ROWS - 3
+        first = tiny.contents(templated.distilled("train"))
+        record = templated.likelihoods("train").read_bytes()
+    distill.run(settings(server.base_url), templated, "train")  # nobody listens there any more
+    again = tiny.contents(templated.distilled("train"))
+    assert {name: again[name] for name in ("rows.arrow", "distilled.json")} == {
+        name: first[name] for name in ("rows.arrow", "distilled.json")
+    }
+    assert templated.likelihoods("train").read_bytes() == record
+
+
+def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(templated: Paths) -> None:
+    needed = tokens(load(templated.tokens("train")))
+    cost = ((needed - ROWS) + 50 * ROWS) / 1e6
+    with teacher_server(well) as server:
+        for budget, said in (
+            ({"max_tokens": needed - 1}, f"{needed:,} tokens"),
+            ({"max_cost": cost * 0.99}, "max_cost"),
+        ):
+            for call in (lambda s: distill.run(s, templated, "train"), lambda s: distill.validate(s, templated)):
+                with pytest.raises(SettingsError, match=said):
+                    call(settings(server.base_url, budget))
+        assert not server.asked
+        distill.run(settings(server.base_url, {"max_tokens": needed, "max_cost": cost * 1.0001}), templated, "train")
+        assert len(server.asked) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (lambda ids: scored(None, len(ids)), "tells no likelihoods of a prompt.*generate rows with it"),
+        (lambda ids: scored([*entries(ids), None], len(ids)), r"reads \d+ tokens as \d+; take a teacher with"),
+        (lambda ids: scored([{}] * len(ids), len(ids)), "no likelihood of the token that stands at position"),
+        (lambda ids: scored(all_told(ids, "Ж~9"), len(ids)), r"reads the tokens of row row0 as '~9~9.*objective gold"),
+        (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "finds token 999 the likeliest"),
+        (lambda ids: Reply(status=400, body=b'{"error": {"message": "too many"}}'), r"too many.*lower distill\.top"),
+        (lambda ids: Reply(status=404, body=b"{}"), "knows no 't'"),
+    ],
+    ids=["none", "count", "own", "text", "outside", "top", "model"],
+)  # fmt: skip
+def test_a_server_of_another_kind_is_paid_for_one_row(templated: Paths, reply: Any, message: str) -> None:
+    with teacher_server(lambda asked: reply(asked.body["prompt"])) as server:
+        with pytest.raises(TemperError, match=message):
+            distill.run(settings(server.base_url), templated, "train")
+        assert len(server.asked) == 1
+    assert not templated.distilled("train").exists()
+
+
+def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    with teacher_server(lambda asked: scored(None, 2)) as server:
+        with pytest.raises(InputError, match="tells no likelihoods"):
+            distill.validate(settings(server.base_url), templated)
+        monkeypatch.delenv("NO_SUCH_KEY", raising=False)  # a Prefect Secret may have it
+        teacher = {**settings(server.base_url).model_dump()["teacher"], "key_variable": "NO_SUCH_KEY"}
+        distill.validate(settings(server.base_url, teacher=teacher), templated)
+        assert len(server.asked) == 1
+    distill.validate(settings(server.base_url), templated)  # gone
+    with teacher_server(lambda asked: 400) as server, pytest.raises(InputError, match=r"lower distill\.top"):
+        distill.validate(settings(server.base_url), templated)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"teacher": None}, "need distill.teacher, of the kind openai"),
+        ({"teacher": {"kind": "local", "model": "x"}}, "align.objective gkd, or gold"),
+        ({"splits": ["validation"]}, "add train to distill.splits"),
+        ({"splits": ["train", "train"]}, "more than once"),
+        ({"splits": ["test"]}, "'train' or 'validation'"),
+        ({"teacher": {"kind": "openai", "base_url": "http://x", "model": "t", "top_p": 0.5}}, r"teacher\.top_p has no"),
+        ({"top": 0}, "greater than or equal to 1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        settings("http://127.0.0.1:1/v1", **values)
+
+
+def test_a_row_without_a_label_leaves_with_its_reason(templated: Paths) -> None:
+    rows = load(templated.tokens("train")).to_list()
+    rows[1]["labels"] = [-100] * len(rows[1]["labels"])
+    schema = load(templated.tokens("train")).data.schema
+    table = pa.Table.from_pylist(rows, schema=schema.remove_metadata())
+    templated.tokens("train").unlink()
+    with pa.OSFile(str(templated.tokens("train")), "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+        stream.write_table(table)
+    with teacher_server(well) as server:
+        distill.run(settings(server.base_url), templated, "train")
+        assert len(server.asked) == ROWS - 1
+    facts = tiny.read(templated.distilled("train") / "distilled.json")
+    assert (facts["rows"], facts["left"]) == (ROWS - 1, {"no token to learn": 1})
