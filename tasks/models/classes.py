@@ -9,7 +9,6 @@ from typing import Any
 
 from tasks.models.foreign import CONFIG, foreign
 
-
 ONE_OF_MANY = "single_label_classification"
 """What transformers calls rows of one class each; the mark by which a classifier is told from a reward model."""
 

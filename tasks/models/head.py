@@ -4,6 +4,8 @@
     model = head.load(folder)  # the head is zero: before the first step each class is as likely
 
 The number of a class is read at the last token that does not fill up a batch, so prompts are filled up on the right.
+
+Shapes: `B` rows of a batch, `T` tokens of the longest prompt.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import ModelError
-from tasks.models.classes import ONE_OF_MANY, from_pretrained, model_config
+from tasks.models.adapter_files import training_record
+from tasks.models.classes import ONE_OF_MANY, from_pretrained, is_classifier, model_config
+from tasks.models.foreign import CONFIG
 
 LAYER = "score"
 """The name of the head in transformers' models that continue a text."""
@@ -31,6 +35,16 @@ def check_family(config: Any, location: str) -> None:
             f"{location}: a classifier is made of a model of text alone, and this one has other parts; take another "
             "base, or set train.objective to rows."
         )
+
+
+def classes_in(folder: Path) -> list[str] | None:
+    """The classes of the classifier, or of the adapter of one, in `folder`; None where it holds something else."""
+    if (folder / "adapter_config.json").is_file():
+        return training_record(folder).classes
+    if not (folder / CONFIG).is_file():
+        return None
+    config = model_config(folder)
+    return list(Head.of(config).classes) if is_classifier(config) else None
 
 
 @dataclass(frozen=True)
@@ -77,3 +91,16 @@ class Head:
                 weight.zero_()
         model.config.architectures = [type(model).__name__]
         return model
+
+
+def filled(prompts: list[list[int]], pad: int) -> tuple[Any, Any]:
+    """Token ids and mask (B, T), filled up on the right to the longest prompt: positions count from its first token."""
+    import torch
+
+    longest = max(map(len, prompts))
+    ids = torch.full((len(prompts), longest), pad)
+    mask = torch.zeros((len(prompts), longest), dtype=torch.long)
+    for number, prompt in enumerate(prompts):
+        ids[number, : len(prompt)] = torch.tensor(prompt, dtype=torch.long)
+        mask[number, : len(prompt)] = 1
+    return ids, mask

@@ -53,9 +53,9 @@ class LabelledRows:
         return int(np.argmax(pc.list_value_length(self.prompts).to_numpy()))
 
     def counts(self) -> dict[str, int]:
-        """Rows, tokens of their prompts, and classes."""
+        """Rows, and tokens of their prompts."""
         tokens = pc.sum(pc.list_value_length(self.prompts)).as_py() or 0
-        return {"rows": len(self), "prompt_tokens": tokens, "classes": len(self.classes)}
+        return {"rows": len(self), "prompt_tokens": tokens}
 
     def sizes(self) -> list[int]:
         """Rows of each class."""
@@ -73,8 +73,8 @@ def labelled_rows(
     classes = learned(settings, answers)
     if unpooled := sum(prompt.as_py()[-1] == tokenizer.pad_token_id for prompt in prompts):
         raise InputError(
-            f"{PATHS.tokens('train')}: {counted(unpooled, 'prompts')} end in {tokenizer.pad_token}, which also fills up "
-            "batches, so the head would read the token before it; give the base's tokenizer a pad token of its own, or "
+            f"{PATHS.tokens('train')}: {counted(unpooled, 'prompts')} end in {tokenizer.pad_token}, which also fills "
+            "up batches, so the head would read the token before it; give the base's tokenizer a pad token of its own, or "
             "name another template in template.chat_template."
         )
     places = {name: number for number, name in enumerate(classes)}
@@ -92,7 +92,7 @@ def learned(settings: Settings, answers: list[str]) -> list[str]:
     Raises `InputError` where they are no classes to learn, `SettingsError` for a weight of a class that is none.
     """
     rows = Counter(answers)
-    classes = list(settings.classes) if settings.classes is not None else sorted(rows)
+    classes = list(settings.classes) if settings.classes is not None else sorted(name for name in rows if name)
     check_known(answers, classes, "train")
     if missing := [name for name in classes if not rows[name]]:
         raise InputError(
@@ -106,12 +106,14 @@ def learned(settings: Settings, answers: list[str]) -> list[str]:
     if 2 * len(classes) > len(answers):
         raise InputError(
             f"train.objective classify: {counted(len(classes), 'different answers')} in "
-            f"{counted(len(answers), 'training rows')}, such as {_some(sorted(rows))}: these are texts, or classes with "
-            "less than two rows each; add rows, or set train.objective to rows."
+            f"{counted(len(answers), 'training rows')}, such as {_some(sorted(rows))}: these are texts, or classes "
+            "with less than two rows each; add rows, or set train.objective to rows."
         )
     folded = Counter(name.casefold() for name in classes)
     if twice := [name for name in classes if folded[name.casefold()] > 1]:
-        raise InputError(f"train.objective classify: the classes {_some(twice)} differ by case alone; write them alike.")
+        raise InputError(
+            f"train.objective classify: the classes {_some(twice)} differ by case alone; write them alike."
+        )
     if not isinstance(settings.class_weights, str) and (unknown := sorted(set(settings.class_weights) - set(classes))):
         raise SettingsError(
             f"{PATHS.params}: train.class_weights names {_some(unknown)}, which is no class of the training rows "

@@ -15,7 +15,7 @@ from trl.trainer.sft_config import SFTConfig
 from tasks.core.errors import CheckFailed, SettingsError
 from tasks.core.numbers import counted, shown
 from tasks.core.paths import PATHS
-from tasks.models.head import LAYER
+from tasks.models.head import LAYER, filled
 from tasks.models.private_transformers import Ordered
 from tasks.train.classes import LabelledRows, class_weights
 from tasks.train.settings import Settings
@@ -76,17 +76,6 @@ class Collator:
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         ids, mask = filled([row["input_ids"] for row in rows], self.pad)
         return {"input_ids": ids, "attention_mask": mask, "labels": torch.tensor([row["labels"] for row in rows])}
-
-
-def filled(prompts: list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask (B, T), filled up on the right to the longest prompt: positions count from its first token."""
-    longest = max(map(len, prompts))
-    ids = torch.full((len(prompts), longest), pad)
-    mask = torch.zeros((len(prompts), longest), dtype=torch.long)
-    for number, prompt in enumerate(prompts):
-        ids[number, : len(prompt)] = torch.tensor(prompt, dtype=torch.long)
-        mask[number, : len(prompt)] = 1
-    return ids, mask
 
 
 def fit(

@@ -11,6 +11,7 @@ from tasks.training.settings import Supervised, absent
 HEADED = ("lora", "dora", "rslora", "lora_plus", "full", "freeze")
 """Methods by which a classifier is tuned."""
 
+
 def _rows(value: str) -> bool:
     return value == "rows"
 
