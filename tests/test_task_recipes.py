@@ -8,6 +8,7 @@ import csv
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,25 @@ def test_a_recipe_goes_to_its_report_on_real_rows(task: str, here: Path) -> None
     card = paths.card.read_text(encoding="utf-8")
     assert "## The same training in plain trl" in card
     assert tiny.read(paths.comparison)["candidates"].keys() >= {"base", "adapter", "merged", "gguf-q8_0"}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is missing")
+def test_a_classifier_goes_to_its_report_on_real_rows(here: Path) -> None:
+    shutil.copytree(stories.SHARED, here / "model")
+    paths = project("classify", frequent(real("classify", 400)), "evaluate.limit=24", "train.steps=40")
+    change(["template.max_length=512"], ROOT / "recipes/classifier.yaml", path=paths.params)
+    carry_out(paths)
+    candidates = tiny.read(paths.comparison)["candidates"]
+    assert candidates.keys() >= {"base", "adapter", "merged", "nf4", "int8"}
+    assert candidates["merged"]["metrics"]["macro_f1"]["value"] > candidates["base"]["metrics"]["macro_f1"]["value"]
+    card = paths.card.read_text(encoding="utf-8")
+    assert "pipeline_tag: text-classification" in card
+    assert 'pipeline("text-classification"' in card
+
+
+def frequent(rows: Rows) -> Rows:
+    """Those of a class with twelve rows at least, so that each split has some."""
+    sizes = Counter(row["label"] for row in rows)
+    return [row for row in rows if sizes[row["label"]] >= 12]

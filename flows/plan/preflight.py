@@ -179,6 +179,7 @@ def _late_refusals() -> Iterator[str]:
     from tasks.core.settings import hint
     from tasks.evaluate.settings import BASES
     from tasks.template.tokenizer import check_tracked, template_text
+    from tasks.train.beside import refusals
     from tasks.training.settings import check_row_sharing
 
     if (params := _read()) is None:
@@ -207,6 +208,7 @@ def _late_refusals() -> Iterator[str]:
     decisive = params.decide.metric
     if decisive is not None and decisive not in metrics:
         yield f"decide.metric = {decisive!r}: not in evaluate.metrics; {hint(decisive, metrics)}"
+    yield from refusals(params)
     if params.train.enabled:
         try:
             check_row_sharing("train", params.train, params.template.packing)

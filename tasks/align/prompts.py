@@ -1,16 +1,14 @@
 """Prompts that the model answers in training, each with a reference: the token ids that template made (INV-8)."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
-from tasks.rows.canonical import IGNORED
 from tasks.training.rows import load
+from tasks.training.stretches import last_stretches, one_array
 
 
 class Prompts:
@@ -46,10 +44,11 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
     if source == "pairs":
         file = paths.templated / "preferences" / "train.arrow"
         table = load(file).data
-        prompts = Prompts(_one_array(table.column("prompt_ids")), _one_array(table.column("chosen_ids")), 0, tokenizer)
+        prompts = Prompts(one_array(table.column("prompt_ids")), one_array(table.column("chosen_ids")), 0, tokenizer)
     else:
         file = paths.tokens("train")
-        prompts = _from_rows(load(file).data, tokenizer)
+        stretches = last_stretches(load(file).data)
+        prompts = Prompts(stretches.prompts, stretches.answers, stretches.left_out, tokenizer)
     if not len(prompts):
         reason = " (its rows have no turn before the first trained one)" if prompts.left_out else ""
         raise InputError(
@@ -57,30 +56,3 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
             f"{'rows' if source == 'pairs' else 'pairs'}, or give rows with a question and an answer."
         )
     return prompts
-
-
-def _one_array(column: Any) -> Any:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _from_rows(table: Any, tokenizer: Any) -> Prompts:
-    """Rows up to where their last trained stretch begins, and that stretch; those trained from the start are left out.
-
-    What follows the stretch, such as the line end behind a turn, is no part of the answer.
-    """
-    ids, labels = _one_array(table.column("input_ids")), _one_array(table.column("labels"))
-    offsets = ids.offsets.to_numpy()
-    token_ids = ids.values.to_numpy()
-    trained = labels.values.to_numpy() != IGNORED
-    prompts, references = [], []
-    for start, end in pairwise(offsets.tolist()):
-        trained_positions = np.flatnonzero(trained[start:end])
-        if not len(trained_positions):
-            continue
-        last = int(trained_positions[-1])
-        first = last - int(np.argmax(np.append(~trained[start : start + last + 1][::-1], True))) + 1
-        if first:
-            prompts.append(token_ids[start : start + first])
-            references.append(token_ids[start + first : start + last + 1])
-    id_list = pa.list_(pa.int32())
-    return Prompts(pa.array(prompts, id_list), pa.array(references, id_list), len(ids) - len(prompts), tokenizer)

@@ -27,6 +27,7 @@ HARMLESS = {
     "`torch_dtype` is deprecated": "of a name, not of a value",
     "Failed to load CPU gemm_4bit_forward": "another way to compute the same",
     "Setting accelerator to CPU": "accelerate loads DeepSpeed wherever it is installed, and it looks for a card",
+    r"ForSequenceClassification LOAD REPORT(?!.*(?<!score\.weight) \| MISSING)": "a head is new before it is trained",
     "mtime may not be reliable": "checkpoints are then ordered by their number, as they should be",
 }
 """Part of a message (a regular expression) -> why it means nothing here."""

@@ -1,6 +1,7 @@
 """A candidate asked: a model here, or an endpoint."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tasks.chat.reasoning import ReasoningReader
@@ -9,7 +10,7 @@ from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine as Machinery
-from tasks.evaluate import candidates
+from tasks.evaluate import candidates, head
 from tasks.evaluate.answer_store import AnswerStore, identity
 from tasks.evaluate.best_prompt import best_prompt
 from tasks.evaluate.calls import CallReader
@@ -19,6 +20,7 @@ from tasks.evaluate.prompting import ask_all, build_questions, generates
 from tasks.evaluate.questions import Question, answer_room
 from tasks.evaluate.settings import Settings
 from tasks.evaluate.spread import Origin, carried_out
+from tasks.models.classes import is_classifier
 
 CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence."""
@@ -65,6 +67,8 @@ def ask_model(
     tokenizer = candidates.chat_tokenizer(folder)
     model = candidates.load(candidate, settings, folders, tokenizer)
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
+    if is_classifier(model.config):
+        return _ask_classifier(held_out, classes, candidate, settings, paths, model, tokenizer, folders, context)
     max_new_tokens = settings.max_new_tokens or answer_room(held_out, tokenizer, stop_ids(model, tokenizer), context)
     room = context - (max_new_tokens if generates(settings.metrics) else 1)
     store = AnswerStore(
@@ -99,6 +103,32 @@ def ask_model(
 
         results.benchmarks = run_benchmarks(settings.benchmarks, engine, paths.scoring, reporter)
     return results
+
+
+def _ask_classifier(
+    held_out: list[dict[str, Any]],
+    classes: dict[str, Classes],
+    candidate: str,
+    settings: Settings,
+    paths: Paths,
+    model: Any,
+    tokenizer: Any,
+    folders: list[Path],
+    context: int,
+) -> CandidateAnswers:
+    """A candidate whose head names a class; it needs no room for an answer."""
+    head.check(candidate, settings)
+    store = AnswerStore(
+        paths.scratch(f"evaluate-{candidate}"), identity(folders, [settings.threads, str(model.device), "head"])
+    )
+    engine = head.HeadEngine(model, settings, store)
+    questions = build_questions(held_out, candidate, settings, paths, tokenizer, context)
+    chosen = engine.chosen(questions, candidate)
+    for known in classes.values():
+        head.tell_unknown(held_out, known, engine.head, candidate)
+    reader = ReasoningReader.of(tokenizer)
+    likelihoods = {metric.column: chosen for metric in settings.metrics}
+    return CandidateAnswers(questions, head.as_answers(chosen), likelihoods, 0, reader, CallReader(tokenizer, reader))
 
 
 def cost(questions: list[Question | None], answers: list[Answer]) -> dict[str, float | None]:

@@ -8,9 +8,10 @@ from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.paths import Paths
 from tasks.core.settings import hint, read
 from tasks.evaluate.settings import BASES, KNOWN, RETRIEVED, TUNED, Settings
-from tasks.models.adapter_files import adapter_config
+from tasks.models.adapter_files import adapter_config, training_record
 from tasks.models.foreign import foreign
 from tasks.models.gguf.whole import check_whole
+from tasks.models.head import Head
 from tasks.models.loading import gguf_file, grow, load_model, load_tokenizer
 from tasks.models.record import base_folder, hub_folder
 from tasks.named.names import inside
@@ -104,7 +105,9 @@ def load(candidate: str, settings: Settings, every: list[Path], tokenizer: Any) 
             check_file(file)
         model = LlamaCpp(file)
     else:
-        model = load_model(first, device=device)
+        classes = training_record(more[0]).classes if len(more) > 1 else None
+        head = Head(tuple(classes), tokenizer.pad_token_id) if classes else None
+        model = head.load(first, device_map=device, dtype="auto").eval() if head else load_model(first, device=device)
     if is_base(candidate, settings) or candidate in TUNED:
         grow(model, tokenizer)
     if len(more) > 1:

@@ -71,6 +71,8 @@ class Training:
     def batch(self, settings: Any) -> Batch:
         """What goes through the model at one time."""
         longest, labelled = self.lengths.longest, self.lengths.labelled
+        if self.what == "train" and settings.classifies:
+            return Batch(settings.batch_size, longest, labelled, masked=settings.batch_size > 1, scores=True)
         if self.what == "train":
             return batch_of(settings, longest, labelled, packed=self.packed, card=self.card)
         name = settings.objective

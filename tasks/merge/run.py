@@ -12,13 +12,15 @@ from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
 from tasks.merge.combine import TRAINED, adapter_folders, check_combinable, other_adapters
 from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
+from tasks.merge.headed import Headed
 from tasks.merge.settings import Settings
 from tasks.merge.source import trained_on
-from tasks.merge.trained import MergeOptions, open_trained, parameters
+from tasks.merge.trained import MergeOptions, Trained, open_trained, parameters
 from tasks.merge.vocabulary import check_new_tokens
 from tasks.models.adapter_files import training_record
 from tasks.models.equivalence import Difference, compare, digits, probes
 from tasks.models.foreign import foreign
+from tasks.models.head import Head
 from tasks.models.loading import load_tokenizer
 from tasks.models.origin import check_origin
 from tasks.models.record import base_folder, base_record
@@ -35,19 +37,24 @@ def merge(settings: Settings, paths: Paths) -> None:
         check_origin(folder, record["location"], base, settings.base_names)
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
     tokenizer = load_tokenizer(paths.tokenizer)
-    rows = probes(paths.templated, settings.probes, len(tokenizer))
+    classes = training_record(paths.trained).classes
+    rows = probes(paths.templated, settings.probes, len(tokenizer), prompts=classes is not None)
     with Reloader() as reloader, written(paths.merged) as out:
-        trained = open_trained(base, adapter, paths.trained, how)
+        trained: Trained
+        if classes is None:
+            trained = open_trained(base, adapter, paths.trained, how)
+        else:
+            trained = Headed(base, adapter, paths.trained, Head(tuple(classes), tokenizer.pad_token_id))
         check_tokenizer(tokenizer, trained.rows)
         with foreign(paths.trained, "restore the files of both, or train again", "the trained model cannot be run"):
             before, expected = trained.live(rows)
         effect = compare(before, expected, "the trained model")
         out.mkdir()
         trained.write(tokenizer, dtype, settings.dtype == "base", out)
-        stops = save_stops(out, (base, paths.tokenizer), tokenizer)
+        stops = save_stops(out, (base, paths.tokenizer), tokenizer) if classes is None else set()
         difference = compare(expected, reloader.logits(out, rows), str(PATHS.merged), stops)
         _judge(settings, adapter, how, dtype, difference, effect)
-        new = check_new_tokens(base, out, tokenizer, paths.templated)
+        new = check_new_tokens(base, out, tokenizer, paths.templated) if classes is None else 0
         facts = {
             "method": adapter.kind if adapter else "full",
             "base": record["sha256"],
@@ -57,6 +64,7 @@ def merge(settings: Settings, paths: Paths) -> None:
             if how.quantization
             else "the base as it is stored",
             **({"combined": settings.combine.model_dump(mode="json")} if settings.combine else {}),
+            **({"classes": classes} if classes is not None else {}),
             "new_tokens": new,
             "stops": tokenizer.convert_ids_to_tokens(ordered(stops, tokenizer)),
             "arithmetic": "float32",

@@ -67,6 +67,8 @@ class TrainingRecord(BaseModel):
     base: str | None = None
     """Hash of the base that was trained on."""
     quantization: Quantized | None = None
+    classes: list[str] | None = None
+    """Of a classifier, in the order of its head."""
 
 
 def adapter_config(folder: Path) -> dict[str, Any]:

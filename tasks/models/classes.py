@@ -9,13 +9,24 @@ from typing import Any
 
 from tasks.models.foreign import CONFIG, foreign
 
+ONE_OF_MANY = "single_label_classification"
+"""What transformers calls rows of one class each; the mark by which a classifier is told from a reward model."""
+
+
+def is_classifier(config: Any) -> bool:
+    """Whether a model with this configuration gives a number for each class, and no next token."""
+    architecture = next(iter(config.architectures or ()), "")
+    return bool(architecture.endswith("ForSequenceClassification") and config.problem_type == ONE_OF_MANY)
+
 
 def auto_class(config: Any) -> Any:
-    """transformers' Auto class for a model with this configuration: of text, or of text and images."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    """transformers' Auto class for a model with this configuration: of text, or of text and images; or a classifier."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as OF_TEXT
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as OF_IMAGES
 
+    if is_classifier(config):
+        return AutoModelForSequenceClassification
     multimodal = config.get_text_config() is not config or config.model_type not in OF_TEXT
     return AutoModelForImageTextToText if multimodal and config.model_type in OF_IMAGES else AutoModelForCausalLM
 
@@ -28,14 +39,15 @@ def model_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
-def from_pretrained(folder: Path, **options: Any) -> Any:
+def from_pretrained(folder: Path, *, kind: Any = None, **options: Any) -> Any:
     """The model in `folder`, from safetensors alone and with no code of its own; `options` as transformers has them.
 
-    Raises `ModelError` where its files are not what they say.
+    `kind`: the Auto class that loads it; None: the one that its configuration asks for. Raises `ModelError` where its
+    files are not what they say.
     """
     config = model_config(folder)
     with foreign(folder / CONFIG, "restore the files of the model"):
-        kind = auto_class(config)
+        kind = kind or auto_class(config)
         return kind.from_pretrained(folder, trust_remote_code=False, use_safetensors=True, **options)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import CheckFailed, InputError
+from tasks.training.stretches import last_stretches
 
 TOKENS = 256
 """Most tokens of a probe; a longer row is compared on its first ones."""
@@ -53,13 +54,14 @@ def digits(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def probes(folder: Path, count: int, vocabulary: int) -> list[list[int]]:
+def probes(folder: Path, count: int, vocabulary: int, *, prompts: bool = False) -> list[list[int]]:
     """Token ids of the first `count` rows of the validation split in `folder`, or of train where it is empty.
 
-    Of a row at most `TOKENS`, and fewer where the logits of a `vocabulary` of that size would not fit.
+    Of a row at most `TOKENS`, and fewer where the logits of a `vocabulary` of that size would not fit. `prompts`: up to
+    where the answer begins, which is what a classifier reads.
     """
     for split in ("validation", "train"):
-        if rows := _first_of_any_kind(folder, split, count):
+        if rows := _first_of_any_kind(folder, split, count, prompts=prompts):
             longest = max(1, min(TOKENS, LOGITS // (vocabulary * len(rows))))
             return [row[:longest] for row in rows]
     raise InputError(f"{folder}: neither validation nor train has a row to compare models on.")
@@ -70,16 +72,16 @@ def training_rows(folder: Path, count: int) -> list[list[int]]:
     return _first_of_any_kind(folder, "train", count)
 
 
-def _first_of_any_kind(folder: Path, split: str, count: int) -> list[list[int]]:
+def _first_of_any_kind(folder: Path, split: str, count: int, *, prompts: bool = False) -> list[list[int]]:
     """Rows for losses on tokens; where there are none, pairs by the answer that is chosen, then judged answers."""
-    rows = _first(folder / f"{split}.arrow", count)
+    rows = _first(folder / f"{split}.arrow", count, prompts=prompts)
     for part in ("preferences", "judged"):
         if not rows and (file := folder / part / f"{split}.arrow").is_file():
             rows = _first(file, count)
     return rows
 
 
-def _first(file: Path, count: int) -> list[list[int]]:
+def _first(file: Path, count: int, *, prompts: bool = False) -> list[list[int]]:
     import pyarrow as pa
 
     if not file.is_file():
@@ -87,9 +89,12 @@ def _first(file: Path, count: int) -> list[list[int]]:
     rows: list[list[int]] = []
     with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
         for batch in stream:
-            for row in batch.slice(0, count - len(rows)).to_pylist():
+            part = batch.slice(0, count - len(rows))
+            for row in [] if prompts else part.to_pylist():
                 answer = row.get("chosen_ids") or row.get("completion_ids")
                 rows.append(row["prompt_ids"] + answer if answer else row["input_ids"])
+            if prompts:
+                rows += last_stretches(part).prompts.to_pylist()
             if len(rows) == count:
                 break
     return rows
@@ -97,9 +102,13 @@ def _first(file: Path, count: int) -> list[list[int]]:
 
 @torch.no_grad()
 def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
-    """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part."""
+    """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part.
+
+    Of a classifier (1, C), for its C classes.
+    """
     model.eval()
-    return [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in rows]
+    answers = (model(input_ids=torch.tensor([row], device=model.device)).logits[0] for row in rows)
+    return [torch.atleast_2d(one).float().cpu() for one in answers]  # type: ignore[no-untyped-call]
 
 
 def compare(

@@ -116,20 +116,22 @@ def gguf_file(folder: Path) -> Path | None:
     return next(iter(sorted(folder.glob("*.gguf"))), None)
 
 
-def bits_and_bytes(scheme: str, compute: Any, *, double: bool = True) -> Any:
+def bits_and_bytes(scheme: str, compute: Any, *, double: bool = True, whole: list[str] | None = None) -> Any:
     """transformers' configuration for nf4, fp4 or int8 by bitsandbytes.
 
     `compute`: torch's type in which 4-bit weights are multiplied. `double`: whether their scales are quantised too.
+    `whole`: names of layers that stay as they are; None: transformers' choice, the head that gives the next token.
     """
     from transformers import BitsAndBytesConfig
 
     if scheme == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=whole)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=scheme,
         bnb_4bit_use_double_quant=double,
         bnb_4bit_compute_dtype=compute,
+        llm_int8_skip_modules=whole,
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from tasks.core.files import write_json
 from tasks.models.classes import auto_class, from_pretrained, model_config
 from tasks.models.compact import HALVES, compact
+from tasks.models.head import Head
 from tasks.models.loading import bits_and_bytes
 from tasks.models.shards import stored_tensors
 from tasks.training import sharding
@@ -21,8 +22,11 @@ from tasks.training.methods import METHODS
 from tasks.training.settings import Optimization, Tuning
 
 
-def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
-    """The model in `folder`, held as `tasks.training.dtypes` says; `attach` widens what is to be trained."""
+def load(folder: Path, tuning: Tuning, settings: Optimization, head: Head | None = None) -> Any:
+    """The model in `folder`, held as `tasks.training.dtypes` says; `attach` widens what is to be trained.
+
+    `head`: the classes of a classifier that it becomes; None: it stays a model of language.
+    """
     config = model_config(folder)
     halved = bfloat16(settings.dtype, not torch.cuda.is_available(), width(config))
     stored = {tensor.dtype for tensor in stored_tensors(folder).values() if tensor.dtype.is_floating_point}
@@ -32,11 +36,12 @@ def load(folder: Path, tuning: Tuning, settings: Optimization) -> Any:
     kind = torch.bfloat16 if rounded else halves[0] if halves and keeps_halves(tuning) else None
     options = tuning.attention_options | (_quantization(tuning.quantized, halved) if tuning.quantized else {})
     options |= sharding.loading(settings)
-    model = from_pretrained(folder, dtype=kind if kind and alike else torch.float32, **options)
+    opened = head.load if head else from_pretrained
+    model = opened(folder, dtype=kind if kind and alike else torch.float32, **options)
     if kind:
         compact(model, kind, experts=halved, rounding=rounded, divided=sharding.is_shared(model))
     if next(model.parameters()).dtype in HALVES:
-        _compute_buffers(model, config)
+        _compute_buffers(model, model.config if head else config)
     text = model.config.get_text_config()
     if hasattr(text, "num_local_experts") and not hasattr(text, "num_experts"):
         text.num_experts = text.num_local_experts  # trl 1.16 asks every mixture for it by this name

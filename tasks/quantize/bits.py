@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from tasks.core.files import write_json
-from tasks.models.classes import from_pretrained
+from tasks.models.classes import from_pretrained, is_classifier, model_config
+from tasks.models.head import LAYER
 from tasks.models.loading import bits_and_bytes, keep_packing
 from tasks.quantize.schemes import Calibration
 
@@ -15,7 +16,9 @@ from tasks.quantize.schemes import Calibration
 def write(kind: str, merged: Path, out: Path, calibration: Calibration) -> None:
     """Load `merged` quantised by `kind` (nf4, fp4 or int8) and save it into `out`, tokenizer included."""
     stored = json.loads((merged / "config.json").read_text())["dtype"]
-    model = from_pretrained(merged, quantization_config=bits_and_bytes(kind, getattr(torch, stored)))
+    whole = [LAYER] if is_classifier(model_config(merged)) else None
+    how = bits_and_bytes(kind, getattr(torch, stored), whole=whole)
+    model = from_pretrained(merged, quantization_config=how)
     keep_packing(model)
     save_folder(model, merged, out)
 
@@ -27,6 +30,8 @@ def save_folder(model: Any, merged: Path, out: Path, **options: Any) -> None:
     model.save_pretrained(out, **options)
     AutoTokenizer.from_pretrained(merged, trust_remote_code=False).save_pretrained(out)
     for name in ("config.json", "generation_config.json"):
+        if not (out / name).is_file():  # a classifier generates nothing
+            continue
         values = json.loads((out / name).read_text())
         write_json(out / name, {key: value for key, value in values.items() if key != "transformers_version"})
     for file in out.glob("*.safetensors"):

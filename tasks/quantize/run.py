@@ -10,6 +10,7 @@ from tasks.core.files import write_json, written
 from tasks.core.numbers import shown
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
+from tasks.models.classes import is_classifier
 from tasks.models.equivalence import Difference, compare, logits, probes, training_rows
 from tasks.models.gguf.proof import check_reading, read_back
 from tasks.models.gguf.stops import named_stops
@@ -31,8 +32,9 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     report = reporter(f"quantize {scheme}", 4, "steps")
     report(0)
     model = load_model(paths.merged, torch.float32)
-    rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size)
-    expected, stops = logits(model, rows), config_stop_ids(paths.merged)
+    classifies = is_classifier(model.config)
+    rows = probes(paths.templated, settings.probes, model.config.get_text_config().vocab_size, prompts=classifies)
+    expected, stops = logits(model, rows), set() if classifies else config_stop_ids(paths.merged)
     vocabulary = model.get_input_embeddings().num_embeddings
     del model
     report(1)

@@ -29,6 +29,9 @@ from tasks.rehearsal.sections import section
 FILES, ROWS, FEWEST = 20, 1000, 50
 """Files that are looked at, rows of all of them together, about, and of one at least."""
 
+LABELLED = 20_000
+"""As `ROWS` for a classifier: that a class has rows in each split is a matter of all rows, and they are short."""
+
 
 def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
     """Errors and remarks of the stages clean and template, as far as they are among `needed`."""
@@ -38,7 +41,8 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
     if "clean" not in needed or settings.hub is not None or not where.exists() or made_here:
         return [], []
     files = sources(where, settings.splits, settings.mix)
-    most = max(ROWS // max(len(files), 1), FEWEST)
+    rows = LABELLED if "train" in needed and section("train").classifies else ROWS
+    most = max(rows // max(len(files), 1), FEWEST)
     whole = len(files) <= FILES and not any(_has_more(source, most) for source in files)
     what = "all rows" if whole else f"the first {most:,} rows of {counted(min(len(files), FILES), 'files')}"
     with tempfile.TemporaryDirectory(prefix="temper-") as folder:
@@ -148,6 +152,8 @@ def _nothing_to_learn(needed: set[str], aside: Paths) -> Iterator[TemperError]:
         try:
             count = rows.count(rows.load(aside.tokens("train")))
             rows.check(count, count.as_dict(), "train")
+            if train.classifies:
+                _check_classes(train, aside)
         except TemperError as error:
             yield error
     if align.objective != "off" and not OBJECTIVES[align.objective].sampled and "align" in needed:
@@ -155,3 +161,21 @@ def _nothing_to_learn(needed: set[str], aside: Paths) -> Iterator[TemperError]:
             items.check(items.read(aside, "train", align.objective), align.objective, PATHS.templated)
         except TemperError as error:
             yield error
+
+
+def _check_classes(train: Any, aside: Paths) -> None:
+    """Raise what train says of classes, and `InputError` for a row of the test whose class it could not learn."""
+    from tasks.chat.reasoning import ReasoningReader
+    from tasks.evaluate.questions import rows as asked
+    from tasks.models.loading import load_tokenizer
+    from tasks.train.classes import as_class, check_known, labelled_rows
+    from tasks.training.rows import load
+
+    tokens, held_out = (load(aside.tokens(split)) for split in ("train", "validation"))
+    own, _ = labelled_rows(train, tokens, held_out, load_tokenizer(aside.tokenizer))
+    try:
+        questions, _ = asked(aside.rows("test"))
+    except InputError:  # without a test split, or with none that can be asked: said by who evaluates
+        return
+    reader = ReasoningReader()
+    check_known([as_class(reader.of_message(row["messages"][-1]).answer) for row in questions], own.classes, "the test")

@@ -12,6 +12,7 @@ from typing import Any
 
 from tasks.base.ready import check, is_model
 from tasks.core.errors import ModelError, TemperError
+from tasks.models.head import check_family
 from tasks.models.skeleton import configured_base
 from tasks.rehearsal.kind import check_forward, known_configuration
 from tasks.rehearsal.sections import section
@@ -39,6 +40,8 @@ def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
         config = known_configuration(folder, location)
         skeleton = full_size(folder, config, location)
         check_forward(skeleton, location)
+        if section("train").classifies and "train" in needed:
+            check_family(config, location)
     except TemperError as error:
         yield error
         return

@@ -36,10 +36,10 @@ def faults() -> Iterator[SettingsError]:
 
 
 def _tunings() -> Iterator[tuple[str, Any, bool]]:
-    """Stages that tune the base, their settings, and whether as a reward model."""
+    """Stages that tune the base, their settings, and whether with a head of scores or classes."""
     train, align = section("train"), section("align")
     if train.enabled:
-        yield "train", train, False
+        yield "train", train, train.classifies
     objective = OBJECTIVES[align.objective]
     if align.objective != "off" and (align.start == "base" or objective.trains_reward_model):
         yield "align", align, objective.trains_reward_model

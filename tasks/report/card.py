@@ -17,6 +17,11 @@ def _on_hub(base: dict[str, Any]) -> str | None:
     return str(base["from"]) if base["kind"] == "scaled" and base["revision"] else None
 
 
+def _task(results: RunResults) -> str:
+    """What the model is for, by the hub's name."""
+    return "text-classification" if results.merge.get("classes") else "text-generation"
+
+
 def front_matter(settings: Settings, results: RunResults) -> str:
     """YAML between the two lines of dashes: base, licence, language, and what the merged model scores."""
     metric = results.decision["metric"]
@@ -28,11 +33,11 @@ def front_matter(settings: Settings, results: RunResults) -> str:
         language=settings.language,
         license=settings.licence,
         library_name="transformers",
-        pipeline_tag="text-generation",
+        pipeline_tag=_task(results),
         tags=["temper", "fine-tuned", method],
         eval_results=[
             EvalResult(
-                task_type="text-generation",
+                task_type=_task(results),
                 dataset_type="held-out",
                 dataset_name="held-out rows of the training data",
                 dataset_split="test",

@@ -14,6 +14,8 @@ PORT = 8000
 
 def usage(results: RunResults) -> str:
     """The section `Use it`, in Markdown: only ways that the run has the files for, or the command that makes them."""
+    if results.merge.get("classes"):
+        return _of_classifier(len(results.merge["classes"]))
     tokens = max((scores.get("max_new_tokens") or 0 for scores in results.scores.values()), default=0) or 64
     parts = [
         "## Use it",
@@ -33,6 +35,30 @@ def usage(results: RunResults) -> str:
         f"`temper serve --check http://127.0.0.1:{PORT}/v1 {PATHS.merged.name}`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _of_classifier(classes: int) -> str:
+    parts = [
+        "## Use it",
+        f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card: a "
+        f"classifier of {classes} classes (`AutoModelForSequenceClassification`). It reads a prompt as the "
+        "chat template ends it before an answer, filled up on the right where several are read at once. Give it the "
+        "system prompt of your rows too, if they have one.",
+        "With transformers:",
+        fenced(_pipeline(), "python"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _pipeline() -> str:
+    return "\n".join([
+        "from transformers import AutoTokenizer, pipeline",
+        f'tokenizer = AutoTokenizer.from_pretrained("{PATHS.merged}")',
+        f'model = pipeline("text-classification", model="{PATHS.merged}", tokenizer=tokenizer)',
+        f'messages = [{{"role": "user", "content": "{QUESTION}"}}]',
+        "prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)",
+        'print(model(prompt, add_special_tokens=False)[0]["label"])',
+    ])  # fmt: skip
 
 
 def _transformers(tokens: int) -> str:

@@ -5,10 +5,11 @@ from functools import cached_property
 from pathlib import Path
 
 from tasks.core.errors import InputError, SettingsError, TemperError
-from tasks.core.paths import Paths
+from tasks.core.paths import PATHS, Paths
 from tasks.evaluate import candidates
 from tasks.evaluate.settings import Settings
 from tasks.export.settings import FORMATS
+from tasks.models.head import classes_in
 from tasks.models.loading import gguf_file
 from tasks.models.record import base_folder, describe, identity
 from tasks.quantize.schemes import SCHEMES
@@ -80,6 +81,11 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
     if name not in existing(settings, paths):
         raise SettingsError(f"there is no candidate '{name}'; {_there(settings, paths)}")
     folders = candidates.folders(name, settings, paths)
+    if name not in ("base", "base_system") and any(classes_in(folder) for folder in folders[:-1]):
+        raise SettingsError(
+            f"{name} is a classifier, which names a class and writes nothing, so it cannot be served or talked to; use "
+            f"it as {PATHS.card} shows, or serve base."
+        )
     system = settings.system if name == "base_system" else ""
     return Model(name, tuple(folders), system)
 

@@ -8,9 +8,12 @@ from tasks.chat.stops import copy_stop_ids
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import Paths
 from tasks.models import start
+from tasks.models.head import Head
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
+from tasks.train import classifier
+from tasks.train.classes import labelled_rows
 from tasks.train.settings import Settings
 from tasks.training import checkpoints, distributed, rows, sharding, usage
 from tasks.training.adapters import attach
@@ -32,9 +35,12 @@ def tune(settings: Settings, paths: Paths) -> None:
     with written(paths.fitted) as out:
         out.mkdir()
         save(result.model, out, record["location"], initial(settings, scratch))
-        copy_stop_ids(paths.tokenizer, out)
+        if not settings.classifies:
+            copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
         facts = {**result.facts, **described(settings), "base": record["sha256"]}
+        if settings.classifies:
+            facts["classes"] = list(Head.of(result.model.config).classes)
         if settings.start:
             facts["start"] = start.hashes("train", settings.start, paths)
         write_json(out / "training.json", facts)
@@ -58,7 +64,9 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     prepare(settings)
     base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
-    model = load(base, settings, settings)
+    labelled = labelled_rows(settings, train, validation, tokenizer) if settings.classifies else None
+    head = Head(tuple(labelled[0].classes), tokenizer.pad_token_id) if labelled else None
+    model = load(base, settings, settings, head)
     sharding.check_base("train", settings, model, tokenizer)
     grown = grow(model, tokenizer)
     if scratch is None:
@@ -72,6 +80,9 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
             scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
         distributed.check_shared("train", scratch, settings.launch)
     settings = resolved("train", settings, len(Packs(train)))
+    if labelled:
+        model = attach("train", settings, model, train, scratch, grown, task="SEQ_CLS")
+        return classifier.fit(model, tokenizer, *labelled, settings, scratch), scratch
     if settings.start:
         model = start.load("train", settings, settings.start, model, paths, grown)
     else:

@@ -1,12 +1,20 @@
 """Section `train` of params.yaml."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from tasks.core.settings import absent
 from tasks.named.names import Name
-from tasks.training.settings import Supervised
+from tasks.training.launch import Launch
+from tasks.training.settings import Supervised, absent
+
+HEADED = ("lora", "dora", "rslora", "lora_plus", "full", "freeze")
+"""Methods by which a classifier is tuned."""
+
+
+def _rows(value: str) -> bool:
+    return value == "rows"
 
 
 class Settings(Supervised):
@@ -14,12 +22,64 @@ class Settings(Supervised):
 
     enabled: bool = True
     """Whether anything is trained on rows; without it, `align.start: base` makes the tuned model."""
+    objective: Annotated[Literal["rows", "classify"], Field(exclude_if=_rows)] = "rows"
+    """What is learned of the rows. rows: to write their answers. classify: which of the answers, taken as classes, a
+    prompt has, by a head in the place of the one that writes; what comes out is no model of language any more, and is
+    scored by evaluate's metric `classification`."""
+    classes: Annotated[tuple[str, ...] | None, Field(exclude_if=absent)] = None
+    """For `objective: classify`: the classes in the order of the head. null: all answers of the training rows, sorted.
+    """
+    class_weights: Annotated[
+        Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
+        Field(exclude_if=lambda value: value == "none"),
+    ] = "none"
+    """For `objective: classify`: what the loss of a row is multiplied by, as CLASS: NUMBER, 1 for a class that is not
+    named. balanced: rows / (classes * rows of the class), so that each class weighs the same."""
     start: Annotated[Name | None, Field(exclude_if=absent)] = None
     """Folder in data/starts of an adapter of the same base that training goes on from, as peft saved it; `method` and
     the keys that describe an adapter say what it is. null: a new one."""
+
+    @property
+    def classifies(self) -> bool:
+        """Whether a classifier is trained."""
+        return self.objective == "classify"
 
     @model_validator(mode="after")
     def _started(self) -> "Settings":
         if self.start is not None and not self.enabled:
             raise ValueError("start has no effect where enabled is false; remove it, or set align.start to the folder")
         return self
+
+    @model_validator(mode="after")
+    def _classified(self) -> "Settings":
+        if not self.classifies:
+            for key, unset in (("classes", None), ("class_weights", "none")):
+                if getattr(self, key) != unset:
+                    raise ValueError(f"{key} has no effect without objective: classify; remove it, or set that")
+            return self
+        if not self.enabled:
+            raise ValueError("objective: classify has no effect where enabled is false; set enabled to true")
+        if self.start is not None:
+            raise ValueError("a classifier starts from the base, and start is an adapter that writes; remove start")
+        if self.method not in HEADED:
+            raise ValueError(f"a classifier is tuned by one of {', '.join(HEADED)}, not by {self.method}; set method")
+        if self.quantized:
+            raise ValueError("a classifier is not trained on a base in low bits; set quantization to null")
+        if self.weights != "float32":
+            raise ValueError("the head of a classifier is trained in float32; set weights to float32")
+        if self.launch != Launch():
+            raise ValueError("a classifier was not shown to learn right in several processes; remove launch")
+        if self.padding_free is True:
+            raise ValueError("a classifier reads rows that are filled up; set padding_free to auto")
+        if self.classes is not None:
+            _check_classes(self.classes)
+        return self
+
+
+def _check_classes(classes: tuple[str, ...]) -> None:
+    if len(classes) < 2:
+        raise ValueError("classes needs two at least")
+    if twice := sorted({name for name in classes if classes.count(name) > 1}):
+        raise ValueError(f"classes lists {twice[0]!r} twice; take one out")
+    if odd := [name for name in classes if name != " ".join(name.split()) or not name]:
+        raise ValueError(f"classes lists {odd[0]!r}; a class has a name, without spaces around it or two in a row")

@@ -34,6 +34,11 @@ def validate(settings: Settings, paths: Paths) -> None:
         start.check("train", settings, settings.start, paths)
     if not settings.enabled or not (settings.arguments or settings.particular or settings.scheduler in PARTICULAR):
         return  # all else is known to fit, without seconds of imports
+    if settings.classifies:
+        from tasks.train import classifier
+
+        classifier.validate(settings, paths.scratch("train"))
+        return
     from tasks.training import trainer
 
     trainer.validate(settings, paths.scratch("train"))

@@ -29,7 +29,7 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 def results(*schemes: str) -> Any:
     quantized = [{"scheme": scheme} for scheme in schemes]
-    return SimpleNamespace(scores={"merged": {"max_new_tokens": 12}}, quantized=quantized)
+    return SimpleNamespace(scores={"merged": {"max_new_tokens": 12}}, quantized=quantized, merge={})
 
 
 def test_each_way_is_there_with_the_files_of_the_run() -> None:

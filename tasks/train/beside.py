@@ -1,0 +1,71 @@
+"""What other sections ask that a classifier cannot give; known from params.yaml alone, before anything runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tasks.quantize.schemes import SCHEMES
+
+BITS = "bits"
+"""The writer of schemes that leave the head as it is: bitsandbytes."""
+
+UNCUT = ("error", "drop", "truncate_prompt")
+"""What may become of a row that is too long: the rest leaves an answer that is no class any more."""
+
+
+def refusals(params: Any) -> Iterator[str]:
+    """A sentence for each key that does not go with `train.objective: classify`, with what to set it to.
+
+    `params`: params.yaml as a whole.
+    """
+    if not params.train.classifies:
+        return
+    why = "train.objective classify makes a classifier"
+    yield from _of_rows(params.template, why)
+    if params.align.objective != "off":
+        yield f"align.objective {params.align.objective} learns to write answers, and {why}; set it to off."
+    if params.merge.combine is not None:
+        yield f"merge.combine: {why}, whose heads cannot be added up; set it to null."
+    for scheme in params.quantize.schemes:
+        if SCHEMES[scheme].writer != BITS:
+            kind = "llama.cpp has no head of classes" if scheme.startswith("gguf") else "it was not tried with a head"
+            yield f"quantize.schemes: {scheme}: {why}, and {kind}; take it out, or take nf4 or int8."
+    if params.export.formats:
+        yield f"export.formats: {why}, and {params.export.formats[0]} wants a model that writes; set it to []."
+    yield from _of_scores(params, why)
+
+
+def _of_rows(template: Any, why: str) -> Iterator[str]:
+    if template.packing:
+        yield f"template.packing: {why}, which reads one row at a time; set it to false."
+    if template.over_length not in UNCUT:
+        yield (
+            f"template.over_length {template.over_length} cuts answers, and {why} of them; set it to one of "
+            f"{', '.join(UNCUT)}."
+        )
+    if template.train_on == "all":
+        yield f"template.train_on all does not say where an answer begins, and {why} of answers; set it to assistant."
+    if template.new_tokens:
+        yield f"template.new_tokens: {why}, which does not train new embeddings; set it to []."
+
+
+def _of_scores(params: Any, why: str) -> Iterator[str]:
+    evaluate, judge = params.evaluate, params.judge
+    heads = {"adapter", "merged", "trained", *params.quantize.schemes}
+    for metric in evaluate.metrics:
+        if not metric.classes:
+            yield (
+                f"evaluate.metrics: {metric.column} looks at what a model writes, and {why}; ask kind classification "
+                "alone."
+            )
+        elif metric.choices and params.train.classes and set(metric.choices) != set(params.train.classes):
+            odd = sorted(set(metric.choices) ^ set(params.train.classes))[0]
+            yield f"evaluate.metrics: the choices are not the classes of train.classes ({odd!r}); list the same."
+    if evaluate.benchmarks and (asked := [name for name in evaluate.benchmarked if name in heads]):
+        yield (
+            f"evaluate.benchmarked: {asked[0]}: {why}, and benchmarks ask a model that writes; leave base alone in it, "
+            "or set evaluate.benchmarks to []."
+        )
+    if "merged" in evaluate.retrieved:
+        yield f"evaluate.retrieved: merged: {why}, which learned to read a question without examples; take it out."
+    if judge.candidates and (asked := [name for name in (*judge.candidates, judge.against) if name in heads]):
+        yield f"judge.candidates: {asked[0]}: {why}, and there is nothing to judge in a class; set it to []."

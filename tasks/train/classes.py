@@ -1,0 +1,174 @@
+"""Rows as a classifier reads them: the prompt, and the class that the answer names.
+
+    train, validation = labelled_rows(settings, templated, held_out, tokenizer)
+    train.classes  # ["card_arrival", "lost_card"]
+    train[0]  # {"input_ids": [...], "labels": 1}
+
+Nothing is tokenised here: prompts are the ids that the stage template made, up to where the answer begins.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.chat.reasoning import ReasoningReader
+from tasks.chat.special_tokens import special_tokens, token_pattern
+from tasks.core.errors import InputError, SettingsError
+from tasks.core.numbers import counted
+from tasks.core.paths import PATHS
+from tasks.train.settings import Settings
+from tasks.training.stretches import last_stretches
+
+NAMED = 5
+"""Classes or rows that a sentence names."""
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Prompts as Arrow lists of token ids, and the class of each by its place among `classes`."""
+
+    classes: list[str]
+    prompts: Any
+    numbers: list[int]
+    column_names = ("input_ids", "labels")
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return {"input_ids": self.prompts[index].as_py(), "labels": self.numbers[index]}
+
+    @property
+    def data(self) -> Any:
+        """The prompts as a table, by whose lengths rows are put together."""
+        return pa.table({"input_ids": self.prompts})
+
+    @property
+    def longest(self) -> int:
+        """The row with the most tokens in its prompt."""
+        return int(np.argmax(pc.list_value_length(self.prompts).to_numpy()))
+
+    def counts(self) -> dict[str, int]:
+        """Rows, and tokens of their prompts."""
+        tokens = pc.sum(pc.list_value_length(self.prompts)).as_py() or 0
+        return {"rows": len(self), "prompt_tokens": tokens}
+
+    def sizes(self) -> list[int]:
+        """Rows of each class."""
+        return np.bincount(self.numbers, minlength=len(self.classes)).tolist()  # type: ignore[no-any-return]
+
+
+def labelled_rows(
+    settings: Settings, train: Any, validation: Any, tokenizer: Any
+) -> tuple[LabelledRows, LabelledRows | None]:
+    """`train` and `validation` (datasets with input_ids and labels) with classes; None where there is no validation.
+
+    Raises `InputError` where rows have no answer, or their answers are no classes to learn.
+    """
+    prompts, answers = _answers(train, "train", tokenizer)
+    classes = learned(settings, answers)
+    if unpooled := sum(prompt.as_py()[-1] == tokenizer.pad_token_id for prompt in prompts):
+        raise InputError(
+            f"{PATHS.tokens('train')}: {counted(unpooled, 'prompts')} end in {tokenizer.pad_token}, which also fills "
+            "up batches, so the head would read the token before it; give the base's tokenizer a pad token of its own, or "
+            "name another template in template.chat_template."
+        )
+    places = {name: number for number, name in enumerate(classes)}
+    own = LabelledRows(classes, prompts, [places[answer] for answer in answers])
+    if not len(validation):
+        return own, None
+    prompts, held_out = _answers(validation, "validation", tokenizer)
+    check_known(held_out, classes, "validation")
+    return own, LabelledRows(classes, prompts, [places[answer] for answer in held_out])
+
+
+def learned(settings: Settings, answers: list[str]) -> list[str]:
+    """The classes of training rows with these `answers`, in the order of the head: as listed, else sorted.
+
+    Raises `InputError` where they are no classes to learn, `SettingsError` for a weight of a class that is none.
+    """
+    rows = Counter(answers)
+    classes = list(settings.classes) if settings.classes is not None else sorted(name for name in rows if name)
+    check_known(answers, classes, "train")
+    if missing := [name for name in classes if not rows[name]]:
+        raise InputError(
+            f"train.classes lists {_some(missing)}, of which no training row is one; take it out, or add rows."
+        )
+    if len(classes) < 2:
+        raise InputError(
+            f"train.objective classify: all {counted(len(answers), 'training rows')} have the answer {classes[0]!r}, "
+            "and one class leaves nothing to tell apart; add rows of others."
+        )
+    if 2 * len(classes) > len(answers):
+        raise InputError(
+            f"train.objective classify: {counted(len(classes), 'different answers')} in "
+            f"{counted(len(answers), 'training rows')}, such as {_some(sorted(rows))}: these are texts, or classes "
+            "with less than two rows each; add rows, or set train.objective to rows."
+        )
+    folded = Counter(name.casefold() for name in classes)
+    if twice := [name for name in classes if folded[name.casefold()] > 1]:
+        raise InputError(
+            f"train.objective classify: the classes {_some(twice)} differ by case alone; write them alike."
+        )
+    if not isinstance(settings.class_weights, str) and (unknown := sorted(set(settings.class_weights) - set(classes))):
+        raise SettingsError(
+            f"{PATHS.params}: train.class_weights names {_some(unknown)}, which is no class of the training rows "
+            f"({_some(classes)}); correct or remove it."
+        )
+    return classes
+
+
+def check_known(answers: list[str], classes: list[str], split: str) -> None:
+    """Raise `InputError` where an answer in `split` is none of `classes`."""
+    unknown = Counter(answer for answer in answers if answer not in set(classes))
+    if not unknown:
+        return
+    if "" in unknown:
+        raise InputError(
+            f"train.objective classify: {counted(unknown[''], 'rows')} of {split} have an empty answer, which names no "
+            "class; leave them out, or give them one."
+        )
+    many, what = counted(unknown.total(), "rows"), _some(sorted(unknown))
+    if split == "train":
+        raise InputError(
+            f"train.classes does not list the answer {what} of {many} of train; add it there, or leave these rows out."
+        )
+    raise InputError(
+        f"train.objective classify: no training row has the answer {what} of {many} of {split}, so the model could "
+        "never give it; add such rows to the training split, or leave these out."
+    )
+
+
+def class_weights(settings: Settings, rows: LabelledRows) -> list[float]:
+    """What the loss of a row of each class is multiplied by."""
+    if settings.class_weights == "balanced":
+        return [len(rows) / (len(rows.classes) * size) for size in rows.sizes()]
+    weights = settings.class_weights if isinstance(settings.class_weights, dict) else {}
+    return [weights.get(name, 1.0) for name in rows.classes]
+
+
+def _answers(rows: Any, split: str, tokenizer: Any) -> tuple[Any, list[str]]:
+    """The prompts of `rows`, and the class that each answer names: without reasoning, with single spaces."""
+    stretches = last_stretches(rows.data)
+    if stretches.left_out:
+        raise InputError(
+            f"{PATHS.tokens(split)}: {counted(stretches.left_out, 'rows')} of {split} have no answer behind a prompt, "
+            "so there is no class to learn; leave out texts without an answer, and set template.train_on to assistant."
+        )
+    reader, specials = ReasoningReader.of(tokenizer), token_pattern(special_tokens(tokenizer))
+    texts = tokenizer.batch_decode(stretches.answers.to_pylist())  # with control tokens, of which markers are made
+    return stretches.prompts, [as_class(specials.sub("", reader.split(text).answer)) for text in texts]
+
+
+def as_class(text: str) -> str:
+    """A class by its name, with single spaces."""
+    return " ".join(text.split())
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(repr(name[:60]) for name in names[:NAMED])
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown

@@ -1,0 +1,38 @@
+"""A project of `tiny` whose answers are classes: each request has one of four commands, 8 rows of each."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tasks.core.paths import Paths
+from tasks.template import stage as template
+from tests.tasks import tiny
+
+CLASSES = ("docker logs -f", "docker rm -f", "docker start", "docker stop")
+"""Sorted, as the head has them."""
+
+
+def requests() -> list[list[dict[str, str]]]:
+    """Thirty-two requests, each with the command without the name that it is for; the classes take turns."""
+    return [
+        [{"role": "user", "content": f"{verb} {name}"}, {"role": "assistant", "content": command}]
+        for name in tiny.NAMES
+        for verb, command in tiny.ASKED.items()
+    ]
+
+
+def project(root: Path, **shape: bool | str) -> Paths:
+    """As `tiny.project` before training, with 20 rows to train on, 4 for validation and 8 for the test."""
+    paths = tiny.project(root, method="none", **shape)  # type: ignore[arg-type]
+    put(paths, requests())
+    return paths
+
+
+def put(paths: Paths, chats: list[list[dict[str, str]]], held_out: int = 12) -> None:
+    """Split `chats` and template them; the last `held_out` are for validation and the test."""
+    train = len(chats) - held_out
+    parts = {"train": chats[:train], "validation": chats[train : train + held_out // 3]}
+    parts["test"] = chats[train + held_out // 3 :]
+    for split, part in parts.items():
+        pq.write_table(tiny.rows(split, part), paths.clean / f"{split}.parquet")
+    template.run(template.Settings(), paths)
