@@ -37,7 +37,7 @@ class Bounds:
 
     timer, number = signal.ITIMER_PROF, signal.SIGPROF
     clock = staticmethod(time.process_time)
-    unit = "seconds of computing"
+    unit = "seconds of CPU time"
 
     def __init__(self, seconds: float, refuse: Callable[[str], TemperError], memory: int = ROOM) -> None:
         """`seconds` of computing, `memory` in bytes besides what the process has."""

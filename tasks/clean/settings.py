@@ -227,10 +227,10 @@ class Settings(Section):
     """Key of a row, such as `document`: rows with the same value stay in one split. null: rows with the same request
     do."""
     stratify: str | None = None
-    """Key of a row, such as `source`, each of whose values keeps its proportion in the splits that are drawn, as nearly
-    as whole rows and groups allow; null: by hash alone, so in large numbers only. The order of rows has no effect. Rows
-    that are added move none with another value, and of those with the same value only some whose hash lies between the
-    old border of a split and the new one, all of them in one direction."""
+    """Key of a row, such as `source`: each of its values keeps its proportion in the splits that are drawn, as nearly
+    as whole rows and groups allow. null: rows are drawn by hash alone, so proportions hold only for many rows. The
+    order of rows has no effect. Added rows never move rows with another value; of rows with the same value they move
+    only some, whose hash lies between the old and the new border of a split, all in one direction."""
     order_key: Annotated[Annotated[str, Field(min_length=1)] | None, Field(exclude_if=absent)] = None
     """Key of a row, such as `difficulty`, whose value (a number, or a text) goes with it for `train.order: key`; each
     training row needs one. Packs are then filled in its order, a little less than otherwise. null: none."""
@@ -259,7 +259,7 @@ class Settings(Section):
     privacy: Privacy = Privacy()
     """What happens to rows with secrets or personal data."""
     max_loss: Share = 0.2
-    """Share of rows (0 to 1) that may leave before the stage fails; rows that `mix` does not take do not count."""
+    """Share of rows (0 to 1) that may be removed before the stage fails; rows that `mix` does not take do not count."""
 
     @model_validator(mode="after")
     def _turns(self) -> Self:

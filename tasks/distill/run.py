@@ -44,7 +44,7 @@ def distill(settings: Settings, paths: Paths, split: str) -> None:
         raise SettingsError(f"distill: {split!r} is not in distill.splits; add it, or name one that is.")
     rows = load(paths.tokens(split))
     if not len(rows):
-        raise InputError(f"{paths.tokens(split)}: no rows; take {split} out of distill.splits.")
+        raise InputError(f"{paths.tokens(split)}: no rows; remove {split} from distill.splits.")
     count, cost = check_budget(settings, split, rows)
     print(f"distill {split}: {counted(len(rows), 'rows')}, {counted(count, 'tokens')} to pay for, {shown(cost)} in all")
     tokenizer = load_tokenizer(paths.tokenizer)
@@ -65,7 +65,7 @@ def distill(settings: Settings, paths: Paths, split: str) -> None:
             write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"splits"}))
     except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
-        raise kind(f"distill.teacher: {error}. What arrived is kept; mend it and run again.") from None
+        raise kind(f"distill.teacher: {error}. What arrived is kept; fix it and run again.") from None
     finally:
         store.save(paths.likelihoods(split))
         store.close()

@@ -37,7 +37,7 @@ def check(candidate: str, settings: Settings) -> None:
         )
     if settings.benchmarks and candidate in settings.benchmarked:
         raise SettingsError(
-            f"{PATHS.params}: evaluate.benchmarks ask a model that writes, and {candidate} is a classifier; take it out "
+            f"{PATHS.params}: evaluate.benchmarks ask a model that writes, and {candidate} is a classifier; remove it "
             "of evaluate.benchmarked."
         )
 

@@ -83,7 +83,7 @@ class Head:
         )
         if missing := sorted(name for name in report["missing_keys"] if not name.startswith(f"{LAYER}.")):
             raise ModelError(
-                f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be made up at random: "
+                f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
                 "restore the files of the model."
             )
         with torch.no_grad():

@@ -55,9 +55,9 @@ def parsed(file: Path, key: str) -> ast.Module:
     try:
         return ast.parse(file.read_bytes(), str(file))
     except OSError:
-        raise InputError(f"{file}: {key}: there is no such file; put it there.") from None
+        raise InputError(f"{file}: {key}: there is no such file; add it.") from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise InputError(f"{file}: {key}: no Python that can be read: {type(error).__name__}: {error}") from None
+        raise InputError(f"{file}: {key}: not valid Python: {type(error).__name__}: {error}") from None
 
 
 def check_installed(module: str, name: str, key: str, arguments: int) -> None:

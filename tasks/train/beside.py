@@ -28,7 +28,7 @@ def refusals(params: Any) -> Iterator[str]:
     for scheme in params.quantize.schemes:
         if SCHEMES[scheme].writer != BITS:
             kind = "llama.cpp has no head of classes" if scheme.startswith("gguf") else "it was not tried with a head"
-            yield f"quantize.schemes: {scheme}: {why}, and {kind}; take it out, or take nf4 or int8."
+            yield f"quantize.schemes: {scheme}: {why}, and {kind}; remove it, or take nf4 or int8."
     if params.export.formats:
         yield f"export.formats: {why}, and {params.export.formats[0]} wants a model that writes; set it to []."
     yield from _of_scores(params, why)
@@ -66,6 +66,6 @@ def _of_scores(params: Any, why: str) -> Iterator[str]:
             "or set evaluate.benchmarks to []."
         )
     if "merged" in evaluate.retrieved:
-        yield f"evaluate.retrieved: merged: {why}, which learned to read a question without examples; take it out."
+        yield f"evaluate.retrieved: merged: {why}, which learned to read a question without examples; remove it."
     if judge.candidates and (asked := [name for name in (*judge.candidates, judge.against) if name in heads]):
         yield f"judge.candidates: {asked[0]}: {why}, and there is nothing to judge in a class; set it to []."

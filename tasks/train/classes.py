@@ -96,7 +96,7 @@ def learned(settings: Settings, answers: list[str]) -> list[str]:
     check_known(answers, classes, "train")
     if missing := [name for name in classes if not rows[name]]:
         raise InputError(
-            f"train.classes lists {_some(missing)}, of which no training row is one; take it out, or add rows."
+            f"train.classes lists {_some(missing)}, of which no training row is one; remove it, or add rows."
         )
     if len(classes) < 2:
         raise InputError(

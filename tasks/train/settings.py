@@ -24,7 +24,7 @@ class Settings(Supervised):
     """Whether anything is trained on rows; without it, `align.start: base` makes the tuned model."""
     objective: Annotated[Literal["rows", "classify"], Field(exclude_if=_rows)] = "rows"
     """What is learned of the rows. rows: to write their answers. classify: which of the answers, taken as classes, a
-    prompt has, by a head in the place of the one that writes; what comes out is no model of language any more, and is
+    prompt has, by a head in the place of the one that writes; what comes out is not a model of language any more, and is
     scored by evaluate's metric `classification`."""
     classes: Annotated[tuple[str, ...] | None, Field(exclude_if=absent)] = None
     """For `objective: classify`: the classes in the order of the head. null: all answers of the training rows, sorted.

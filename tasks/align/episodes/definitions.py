@@ -192,7 +192,7 @@ def _tool(file: Path, node: ast.FunctionDef | ast.AsyncFunctionDef, key: str, *,
         described: dict[str, Any] = get_json_schema(_stand_in(node, types, method=method))
     except Exception as error:  # transformers has classes of its own for each, and says what is wrong in the text
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"{where}: {reason}; mend it, with a line below Args: for each argument.") from None
+        raise InputError(f"{where}: {reason}; fix it, with a line below Args: for each argument.") from None
     about = described["function"]["description"] or ""
     if not about.strip() or about.startswith("Args:"):
         raise InputError(f"{where}: its docstring does not say what it does, ahead of Args:; write a sentence.")

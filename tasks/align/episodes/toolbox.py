@@ -60,7 +60,7 @@ class Toolbox:
                 self._modules[path] = load_module(path)
             return getattr(self._modules[path], attribute)
         except (Exception, SystemExit) as error:  # whatever a user's file does
-            raise InputError(f"{path}: {key}: {attribute} cannot be had from it: {told(error)}") from None
+            raise InputError(f"{path}: {key}: {attribute} cannot be loaded from it: {told(error)}") from None
 
 
 class World:

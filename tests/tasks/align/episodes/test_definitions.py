@@ -68,11 +68,11 @@ DOC = '"""Does.\n\n    Args:\n        a: What.\n    """'
         (f"def run(a: str.__class__):\n    {DOC}", "is no type that a model can be told of"),
         (f"def run(a: 'str and'):\n    {DOC}", "'str and' is no type"),
         (f"def run(a: list[1]):\n    {DOC}", "mend it, with a line below Args:"),
-        ("def run(a: str):\n    '''Does.'''", "no description for the argument 'a'; mend it, with a line below Args:"),
+        ("def run(a: str):\n    '''Does.'''", "no description for the argument 'a'; fix it, with a line below Args:"),
         ("def run():\n    '''Args:\n        a: What.\n    '''", "does not say what it does"),
         (f"def run(*a: str):\n    {DOC}", "name each of them, without"),
         (f"def run(**a: str):\n    {DOC}", "name each of them, without"),
-        ("def run(", "no Python that can be read"),
+        ("def run(", "not valid Python"),
     ],
 )
 def test_tools_that_a_model_cannot_be_told_of(tmp_path: Path, text: str, message: str) -> None:
