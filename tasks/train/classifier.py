@@ -88,7 +88,7 @@ def fit(
 ) -> loop.TrainingResult:
     """Train what is trainable of `model`, a classifier, and its head, from the last checkpoint in `scratch` if any.
 
-    Raises `CheckFailed` where a loss is not a number or no weight changed, `SettingsError` for arguments without effect.
+    Raises `CheckFailed` if a loss is not a number or no weight changed, `SettingsError` for arguments without effect.
     """
     if settings.patience and validation is None:
         raise SettingsError(

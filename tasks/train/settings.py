@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from tasks.core.settings import absent
 from tasks.named.names import Name
 from tasks.training.launch import Launch
-from tasks.training.settings import Supervised, absent
+from tasks.training.settings import Supervised
 
 HEADED = ("lora", "dora", "rslora", "lora_plus", "full", "freeze")
 """Methods by which a classifier is tuned."""
@@ -23,9 +23,9 @@ class Settings(Supervised):
     enabled: bool = True
     """Whether anything is trained on rows; without it, `align.start: base` makes the tuned model."""
     objective: Annotated[Literal["rows", "classify"], Field(exclude_if=_rows)] = "rows"
-    """What is learned of the rows. rows: to write their answers. classify: which of the answers, taken as classes, a
-    prompt has, by a head in the place of the one that writes; what comes out is not a model of language any more, and is
-    scored by evaluate's metric `classification`."""
+    """What is learned from the rows. rows: to write their answers. classify: to predict the class of a prompt, with the
+    answers as classes, by a classification head instead of the language model head; the result cannot generate text,
+    and is scored by evaluate's metric `classification`."""
     classes: Annotated[tuple[str, ...] | None, Field(exclude_if=absent)] = None
     """For `objective: classify`: the classes in the order of the head. null: all answers of the training rows, sorted.
     """
