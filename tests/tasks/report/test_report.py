@@ -447,7 +447,7 @@ def test_many_classes_are_drawn_small_and_their_names_can_be_read() -> None:
     assert {size for size, _ in sizes} == {"11.0"}
     shown = [name for _, name in sizes]
     assert shown[74:76] == ["balance_not_…ank_transfer", "balance_not_…cash_deposit"], "which begin alike"
-    assert shown[76] == "残高が更新さ…新されない"
+    assert shown[76] == "残高が更新さ…更新されない"
     assert max(len(name.encode("utf-16")) for name in shown) < 60 and LEFT > 26 * 7
 
 
