@@ -96,7 +96,7 @@ def written(count: int, rows: int) -> Iterator[Path]:
     """The page of `count` runs in a folder of its own."""
     packed, by_commit, kept = Packed(), {}, []
     for run, answers in runs(count, rows):
-        by_commit[run.commit] = packed.add(answers, "exact_match")
+        by_commit[run.commit] = {"merged": packed.add(answers, answers, "exact_match")}
         kept.append(run)
     now = Promotion("production", 1, kept[2].commit, "v0.1.0", False, "ann", kept[2].when, "", "", "", True)
     with (

@@ -1,6 +1,8 @@
 """What changed about a stage, as DVC sees it, and whether the run cache knows its outputs."""
 
+import os
 import subprocess
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import reduce
 from operator import getitem
@@ -27,6 +29,7 @@ class StatusCache:
     def __init__(self) -> None:
         self._statuses: dict[tuple[str, str | None], str] = {}
         self._documents: dict[str, Any] = {}
+        self._edited: list[tuple[str, str]] | None = None
 
     def status(self, dep: Dependency) -> str:
         """DVC's word for what became of a dependency since dvc.lock, "" for nothing."""
@@ -47,6 +50,20 @@ class StatusCache:
                 values[name] = reduce(getitem, name.split("."), document)
         return values if dep.params else document
 
+    def edited(self, path: str) -> list[str]:
+        """Files at or below `path` that differ from the commit that dvc.lock was last recorded in: the likely cause.
+
+        DVC records one hash for a folder, so git is asked which file it was, and of those it names, the ones written
+        since dvc.lock. Empty where git knows of no difference. It is asked once for all paths.
+        """
+        if self._edited is None:
+            self._edited = [(_real(name), name) for name in _edited()]
+        own = _real(path)
+        names = [name for real, name in self._edited if real == own or real.startswith(f"{own}{os.sep}")]
+        written = LOCK.stat().st_mtime if LOCK.exists() else 0.0
+        recent = [name for name in names if not Path(name).exists() or Path(name).stat().st_mtime >= written]
+        return recent or names
+
     def lacking(self, dep: ParamsDependency) -> list[str]:
         """The parameters of a dependency that its file does not have."""
         values = self.values(dep)
@@ -62,7 +79,7 @@ def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredO
         return ["it has not run yet"]
     if _cut_off(stage):
         return ["its entry in dvc.lock was cut off"]
-    lines = _inputs(stage, status_cache, restored)
+    lines = list(_inputs(stage, status_cache, restored))
     for out in stage.outs:
         with looking_at(stage.repo, out):
             statuses = out.status()
@@ -72,7 +89,7 @@ def reasons(stage: PipelineStage, status_cache: StatusCache, restored: RestoredO
 
 def only_missing(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None = None) -> bool:
     """Whether dvc.lock holds but for missing outputs, and the cache has those; `dvc repro --pull` asks so."""
-    if _inputs(stage, status_cache, restored) or not all(out.hash_info for out in stage.outs) or _cut_off(stage):
+    if _differs(stage, status_cache, restored) or not all(out.hash_info for out in stage.outs) or _cut_off(stage):
         return False
     return all((not out.exists and out.use_cache and complete(out)) or not out.status() for out in stage.outs)
 
@@ -89,35 +106,44 @@ def _cut_off(stage: PipelineStage) -> bool:
     )
 
 
-def _inputs(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None) -> list[str]:
-    """What of `reasons` is about command, dependencies and parameters."""
-    lines = [f"its command is now: {stage.cmd}"] if stage.cmd_changed else []
+def _inputs(
+    stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None, *, name_files: bool = True
+) -> Iterator[str]:
+    """What of `reasons` is about command, dependencies and parameters; `name_files`: with the files of a folder."""
+    if stage.cmd_changed:
+        yield f"its command is now: {stage.cmd}"
     for dep in stage.deps:
         if restored and dep.def_path in restored:
-            lines += [f"{dep} changed"] if dep.hash_info != restored[dep.def_path].hash_info else []
+            if dep.hash_info != restored[dep.def_path].hash_info:
+                yield f"{dep} changed"
         elif isinstance(dep, ParamsDependency) and dep.exists:
-            lines += parameters(dep.hash_info.value or {}, status_cache.values(dep))
+            yield from parameters(dep.hash_info.value or {}, status_cache.values(dep))
         elif status := status_cache.status(dep):
-            files = _edited(Path(dep.fs_path)) if dep.exists else []
-            lines += [f"file {file} changed" for file in files] or [f"{dep} {_WORDS.get(status, 'changed')}"]
-    return lines
+            files = status_cache.edited(dep.fs_path) if name_files and dep.exists else []
+            yield from [f"file {file} changed" for file in files] or [f"{dep} {_WORDS.get(status, 'changed')}"]
+
+
+def _differs(stage: PipelineStage, status_cache: StatusCache, restored: RestoredOutputs | None) -> bool:
+    """Whether `_inputs` has anything to say, without asking git for names."""
+    return any(_inputs(stage, status_cache, restored, name_files=False))
 
 
 _WORDS = {"deleted": "is missing", "not in cache": "is not in the cache", "new": "is new"}
 
 
-def _edited(path: Path) -> list[str]:
-    """Files at or below `path` that differ from the commit that dvc.lock was last recorded in: the likely cause.
-
-    DVC records one hash for a folder, so git is asked which file it was, and of those it names, the ones written since
-    dvc.lock. Empty where git knows of no difference.
-    """
+def _edited() -> list[str]:
+    """Files of this folder that differ from the commit that dvc.lock was last recorded in, or are none of git's."""
     recorded = _git("log", "-1", "--format=%H", "--", str(LOCK)) or ["HEAD"]
-    names = _git("diff", "--name-only", "--relative", recorded[0], "--", str(path))
-    names += _git("ls-files", "--others", "--exclude-standard", "--", str(path))
-    written = LOCK.stat().st_mtime if LOCK.exists() else 0.0
-    recent = [name for name in names if not Path(name).exists() or Path(name).stat().st_mtime >= written]
-    return recent or names
+    return [
+        *_git("diff", "--name-only", "--relative", recorded[0], "--", "."),
+        *_git("ls-files", "--others", "--exclude-standard", "--", "."),
+    ]
+
+
+def _real(path: str) -> str:
+    """The one path of a file or of a link, whichever way leads there."""
+    folder, name = os.path.split(path)
+    return f"{os.path.realpath(folder).rstrip(os.sep)}{os.sep}{name}"
 
 
 def _git(*arguments: str) -> list[str]:
@@ -129,7 +155,7 @@ def restorable(stage: PipelineStage, status_cache: StatusCache, restored: Restor
     if only_missing(stage, status_cache, restored):
         restored.update({out.def_path: out for out in stage.outs})
         return True
-    if edited_record(stage) and not _inputs(stage, status_cache, restored):
+    if edited_record(stage) and not _differs(stage, status_cache, restored):
         return False
     for dep in stage.deps:
         if dep.def_path in restored:

@@ -1,6 +1,7 @@
 """The commands `promote`, `compare` and `history`: register a model, set runs side by side, say what replaced what."""
 
 import argparse
+import gc
 import json
 
 from tasks.core.errors import SettingsError
@@ -68,6 +69,7 @@ def _compare_all(as_json: bool) -> int:
     from flows.compare.leaderboard import leaderboards
     from flows.compare.runs import runs
 
+    gc.disable()  # a command of seconds, whose thousands of runs all live until its end
     all_runs = runs()
     if as_json:
         print(json.dumps(page.page_data(all_runs, rows=False), ensure_ascii=False, indent=2))

@@ -39,6 +39,7 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
     shared, by_commit = answers(all_runs) if rows else ({}, {})
     keys = list(dict.fromkeys(key for run in all_runs for key in run.scores))
     params = differing(all_runs)
+    pages = {file.parent.name for file in PATHS.pages.glob(f"*/{PATHS.page.name}")}
     history = _promotions()
     stages: dict[str, list[str]] = {}
     for one in history:
@@ -50,7 +51,7 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
         "params": params,
         "scores": [{"name": str(key), **_named(key), "lower": _lower(all_runs, key)} for key in keys],
         "runs": [
-            {**_run(run), "params": [_plain(run.settings.get(name)) for name in params],
+            {**_run(run, pages), "params": [_plain(run.settings.get(name)) for name in params],
              "scores": [numbers(run.scores.get(key)) for key in keys], "stages": stages.get(run.commit, []),
              **({"answers": by_commit.get(run.commit)} if rows else {})}
             for run in all_runs
@@ -64,14 +65,20 @@ def page_data(all_runs: Sequence[Run], *, rows: bool = True) -> dict[str, Any]:
 def differing(all_runs: Sequence[Run]) -> list[str]:
     """Parameters that are not the same in all runs, in the order of params.yaml."""
     names = dict.fromkeys(name for run in all_runs for name in run.settings)
-    kinds = {
-        name: {(type(value), value) for run in all_runs for value in [_plain(run.settings.get(name))]} for name in names
-    }
-    return [name for name in names if len(kinds[name]) > 1]
+    return [name for name in names if not _alike([run.settings.get(name) for run in all_runs])]
 
 
-def _run(run: Run) -> dict[str, Any]:
-    report = PATHS.pages / run.name / PATHS.page.name
+def _alike(values: Sequence[Any]) -> bool:
+    """Whether all are one and the same; 1, 1.0 and true are three."""
+    first, *others = values
+    if any(type(value) is not type(first) or value != first for value in others):
+        plain = {(type(value), value) for value in map(_plain, values)}
+        return len(plain) == 1
+    return True
+
+
+def _run(run: Run, pages: set[str]) -> dict[str, Any]:
+    """`pages`: names of runs that have a report here."""
     decision = run.decision
     known = {name: decision.get(name) for name in ("promote", "reason", "candidate", "metric", "gain", "p", "n")}
     return {
@@ -80,9 +87,7 @@ def _run(run: Run) -> dict[str, Any]:
         "who": run.who,
         "when": run.when,
         "address": run.address if run.address.startswith(("http://", "https://")) else "",
-        "report": f"{PATHS.pages.name}/{quote(run.name)}/{PATHS.page.name}"
-        if _own(run.name) and report.is_file()
-        else "",
+        "report": f"{PATHS.pages.name}/{quote(run.name)}/{PATHS.page.name}" if run.name in pages else "",
         "verdict": run.verdict,
         **known,
         "score": [decision[name] for name in ("value", "low", "high")] if decision else None,
@@ -94,11 +99,6 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _named(key: Key) -> dict[str, str]:
     return {"candidate": key.candidate, "task": key.task, "metric": key.metric}
-
-
-def _own(name: str) -> bool:
-    """Whether a run's name may name a folder: the subject of a commit may be anything."""
-    return name not in ("", ".", "..") and "/" not in name and "\0" not in name and len(name) < 200
 
 
 def _plain(value: Any) -> Any:

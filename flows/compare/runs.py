@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flows.bridge import LOCK, names, scan
+from flows.compare import kept
 from flows.compare.scores import Scores, from_comparison
 from flows.history.committed import as_decision, as_object, as_settings, files_at
 from flows.params.diff import parameters
@@ -90,26 +91,49 @@ def runs(most: int = MOST) -> list[Run]:
         [line.split("\0") for line in log.split("\n")] if log else []
     )  # a subject may hold what `splitlines` ends at
     if not heads:
-        raise MachineError(f"there are no runs here yet: commit {LOCK} after a run, or run `dvc exp run`.")
-    settings = _settings({commit for head in heads for commit in (head[0], *head[1].split()[:1])})
-    paths = [str(path) for path in (PATHS.decided, PATHS.comparison, LOCK)]
-    files = files_at([head[0] for head in heads], paths)
-    result = []
-    for (commit, before, subject, who, when, address, took), texts in zip(heads, files, strict=True):
-        run = Run(experiments.get(commit, subject), commit, who, when, address, seconds=durations.in_trailer(took))
-        try:
-            decision, comparison, lock = _readable(texts)
-            run.outs = scan(lock)
-            run.decision = as_decision(decision, commit)
-            run.scores = from_comparison(as_object(comparison, commit, paths[1]))
-            run.settings = flat(_known(settings[commit]))
-            if old := _known(settings[before.split()[0]] if before else {}):
-                run.changed = parameters(old, _known(settings[commit]))
-        except MachineError as error:  # of a commit that nobody can mend, among others that can be shown
-            run.changed = [str(error)]
-        result.append(run)
+        raise MachineError(f"no run is kept here yet: commit {LOCK} after a run, or run `dvc exp run`.")
+    known = kept.load()
+    facts = {commit: known[commit] for commit, *_ in heads if commit in known}
+    if new := [(commit, before) for commit, before, *_ in heads if commit not in facts]:
+        facts |= _read(new)
+    if new or len(facts) < len(known):
+        kept.save(facts)
+    result = [
+        Run(experiments.get(commit, subject), commit, who, when, address, seconds=durations.in_trailer(took),
+            **facts[commit])
+        for commit, _, subject, who, when, address, took in heads
+    ]  # fmt: skip
     share_seconds(result, durations.kept())
     return result
+
+
+def _read(commits: list[tuple[str, str]]) -> dict[str, kept.Facts]:
+    """What each of `commits` holds, each given with those before it."""
+    settings = _settings({one for commit, before in commits for one in (commit, *before.split()[:1])})
+    paths = [str(path) for path in (PATHS.decided, PATHS.comparison, LOCK)]
+    files = files_at([commit for commit, _ in commits], paths)
+    return {
+        commit: _facts(commit, settings[commit], settings[before.split()[0]] if before else {}, texts)
+        for (commit, before), texts in zip(commits, files, strict=True)
+    }
+
+
+def _facts(
+    commit: str, new: dict[str, Any] | MachineError, old: dict[str, Any] | MachineError, texts: list[str | MachineError]
+) -> kept.Facts:
+    """`new`, `old`: params.yaml there and in the commit before; `texts`: decision, comparison and dvc.lock."""
+    facts: kept.Facts = {"decision": {}, "settings": {}, "changed": [], "scores": {}, "outs": {}}
+    try:
+        decision, comparison, lock = _readable(texts)
+        facts["outs"] = scan(lock)
+        facts["decision"] = as_decision(decision, commit)
+        facts["scores"] = from_comparison(as_object(comparison, commit, str(PATHS.comparison)))
+        facts["settings"] = flat(_known(new))
+        if before := _known(old):
+            facts["changed"] = parameters(before, _known(new))
+    except MachineError as error:  # of a commit that nobody can mend, among others that can be shown
+        facts["changed"] = [str(error)]
+    return facts
 
 
 def share_seconds(all_runs: list[Run], known: dict[durations.Key, float]) -> None:

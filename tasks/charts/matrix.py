@@ -2,19 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 from tasks.charts.svg import Anchor, Picture, Point, element, text
 
 WIDTH = 760
-LEFT = 190
+LEFT = 216
 """Room for names."""
 
 TOP = 34
 CELL = 30
 """Edge of a cell, where there are few."""
 
+LINE = 13
+"""Height of a row, at least, so that its name can be read however many there are; the columns are narrower then."""
+
+FAINTEST = 0.3
+"""Opacity of a cell with hardly any of its row's counts."""
+
 LONGEST = 26
-"""Characters of a name; the whole one is shown under the mouse."""
+"""Characters of a name, wide ones twice; the whole one is shown under the mouse."""
 
 
 def matrix(names: Sequence[str], counts: Mapping[tuple[int, int], int], last: str, label: str) -> Picture:
@@ -23,7 +31,8 @@ def matrix(names: Sequence[str], counts: Mapping[tuple[int, int], int], last: st
     A cell is as dark as its share of its row's counts. Columns are numbered as the rows are, which have their names.
     """
     edge = min(CELL, (WIDTH - LEFT - 8) / (len(names) + 1.5))
-    size = min(12.0, edge * 0.95)
+    high = max(edge, LINE)
+    size = min(12.0, high - 2)
     gap = edge / 2  # before the column that is no name
     totals = [sum(count for (row, _), count in counts.items() if row == at) for at in range(len(names))]
 
@@ -31,13 +40,12 @@ def matrix(names: Sequence[str], counts: Mapping[tuple[int, int], int], last: st
         return LEFT + edge * column + (gap if column == len(names) else 0)
 
     body = [
-        element("rect", class_="grid", x=LEFT, y=TOP, width=edge * len(names), height=edge * len(names), fill="none")
+        element("rect", class_="grid", x=LEFT, y=TOP, width=edge * len(names), height=high * len(names), fill="none")
     ]
     every = max(1, round(22 / edge))  # so that numbers do not touch
     for at, name in enumerate(names):
-        middle = TOP + edge * (at + 0.5)
-        shown = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-        body.append(_sized(f"{shown} · {at + 1}", (LEFT - 6, middle + size * 0.35), size, "end"))
+        middle = TOP + high * (at + 0.5)
+        body.append(_sized(f"{_shortened(name)} · {at + 1}", (LEFT - 6, middle + size * 0.35), size, "end"))
         if (at + 1) % every == 0 or at == 0:
             body.append(text(str(at + 1), (x(at) + edge / 2, TOP - 8), "tick"))
     body.append(text(last, (x(len(names)) + edge / 2, TOP - 20), "tick", "end"))
@@ -46,11 +54,26 @@ def matrix(names: Sequence[str], counts: Mapping[tuple[int, int], int], last: st
         kind = "cell right" if row == column else "cell wrong"
         answer = last if column == len(names) else names[column]
         title = element("title", escape(f"{names[row]}, answered {answer}: {count} of {totals[row]}"))
-        box = {"x": x(column), "y": TOP + edge * row, "width": edge - 1, "height": edge - 1}
-        body.append(element("rect", title, class_=kind, fill_opacity=f"{0.15 + 0.85 * share:.2f}", **box))
+        box = {"x": x(column), "y": TOP + high * row, "width": edge - 1, "height": high - 1}
+        opacity = f"{FAINTEST + (1 - FAINTEST) * share:.2f}"
+        body.append(element("rect", title, class_=kind, fill_opacity=opacity, **box))
         if edge >= 20:
-            body.append(_sized(str(count), (x(column) + edge / 2, TOP + edge * (row + 0.5) + 4), 11, "middle"))
-    return Picture(WIDTH, TOP + edge * len(names) + 6, label, "".join(body))
+            body.append(_sized(str(count), (x(column) + edge / 2, TOP + high * (row + 0.5) + 4), 11, "middle"))
+    return Picture(WIDTH, TOP + high * len(names) + 6, label, "".join(body))
+
+
+def _shortened(name: str) -> str:
+    """A name without its middle, where it is long: names often begin alike."""
+    widths = [2 if east_asian_width(sign) in "WF" else 1 for sign in name]
+    if sum(widths) <= LONGEST:
+        return name
+    half = (LONGEST - 1) // 2
+    return f"{name[: _fitting(widths, half)]}…{name[len(name) - _fitting(widths[::-1], half) :]}"
+
+
+def _fitting(widths: Sequence[int], room: int) -> int:
+    """How many signs fit."""
+    return sum(total <= room for total in accumulate(widths))
 
 
 def _sized(words: str, at: Point, size: float, anchor: Anchor) -> str:

@@ -36,6 +36,11 @@ class State:
         return self.state / "answers"
 
     @property
+    def compared(self) -> Path:
+        """What commits of runs hold, as `temper compare` read it, by commit."""
+        return self.state / "compared.json"
+
+    @property
     def durations(self) -> Path:
         """How long stages took that ran on this machine, a line each."""
         return self.state / "durations.jsonl"

@@ -17,6 +17,7 @@ import numpy as np
 from tasks.benchmarks import manager, one_line
 from tasks.core.errors import InputError, TemperError
 from tasks.core.files import fingerprint, write_json
+from tasks.evaluate.benchmark_draw import questions, takes_numbers
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.examples import keep_question_out
 from tasks.evaluate.harness import Harness
@@ -76,11 +77,15 @@ def _run_benchmark(
     )
     try:
         loaded = _load_tasks(benchmark, manager(benchmark.task, scoring, "evaluate.benchmarks"))
-        shared = {name: overlap(task, benchmark.limit) for name, task in loaded["tasks"].items()}
+        by_number = takes_numbers()
+        asked = {name: questions(task, benchmark.limit, drawn=by_number) for name, task in loaded["tasks"].items()}
+        shared = {name: overlap(task, asked[name].numbers) for name, task in loaded["tasks"].items()}
+        drawn = benchmark.limit is not None and by_number
         results: Any = evaluate(
             harness,
             loaded,
-            limit=benchmark.limit,
+            limit=None if drawn else benchmark.limit,
+            **({"samples": {name: [*one.numbers] for name, one in asked.items()}} if drawn else {}),
             apply_chat_template=benchmark.chat_template,
             fewshot_as_multiturn=benchmark.chat_template,
             bootstrap_iters=0,
@@ -110,6 +115,7 @@ def _run_benchmark(
             "truncated": len(harness.truncated),
             "cut": harness.cut[name],
             "among_the_examples": shared[name],
+            "drawn": asked[name].record,
             "prompts": fingerprint([row["prompt_hash"] for row in rows])[:16],
             "config": fingerprint(json.loads(json.dumps(config, default=_name)))[:16],
             "first_prompt": str(harness.first)[:2000],

@@ -5,7 +5,7 @@ Words are compared without their order, so that choices in another order hide no
 
 import re
 from collections import Counter
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any
 
 WORD = re.compile(r"\w+")
@@ -13,8 +13,9 @@ WORD = re.compile(r"\w+")
 Bag = tuple[str, ...]
 
 
-def overlap(task: Any, limit: int | None) -> int:
-    """How many of the questions that are asked stand among the rows that examples are drawn from; 0 without examples.
+def overlap(task: Any, asked: Iterable[int]) -> int:
+    """How many questions, those of the numbers `asked`, stand among the rows that examples are drawn from; 0 without
+    examples.
 
     Where examples come from the split that is asked, the question itself does not count; another row that is equal
     does. Neither is ever shown beside the question (`tasks.evaluate.examples`).
@@ -22,7 +23,8 @@ def overlap(task: Any, limit: int | None) -> int:
     if not task.get_config("num_fewshot"):
         return 0
     examples = Counter(bag(task, doc) for doc in task.fewshot_docs())
-    questions = [bag(task, doc) for doc in islice(task.eval_docs, limit)]
+    docs = list(task.eval_docs)
+    questions = [bag(task, docs[number]) for number in asked]
     itself = int(drawn_from_asked(task))
     return sum(examples[bag] > itself for bag in questions)
 

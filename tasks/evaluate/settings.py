@@ -142,7 +142,8 @@ class Benchmark(Section):
     chat_template: bool = True
     """Whether questions are rendered by the chat template as in training (examples as earlier turns), or go in raw."""
     limit: Positive | None = None
-    """Questions that are asked, the first ones; null: all."""
+    """Questions of each task that are asked, drawn so that each category, or else each answer, keeps its share; always
+    the same ones. null: all."""
     truncate: bool = False
     """Whether a question longer than the context loses its start, as lm-eval does without asking; false: an error."""
 

@@ -53,7 +53,8 @@ def _section(name: str, candidate: str, facts: dict[str, Any], base: dict[str, A
 def _drawn(classes: dict[str, Any]) -> list[str]:
     """The classes of the matrix, in the order of their names."""
     wrong = {label: one["support"] - one["answers"].get(label, 0) for label, one in classes.items()}
-    return sorted(sorted(classes, key=lambda label: (-wrong[label], label))[:MOST])
+    most_wrong = sorted(classes, key=lambda label: (-wrong[label], label))[:MOST]
+    return sorted(most_wrong, key=lambda label: (label.casefold(), label))
 
 
 def _picture(classes: dict[str, Any], drawn: list[str]) -> Markup:

@@ -40,6 +40,18 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def drawn(record: dict[str, Any]) -> str:
+    """Which questions of a benchmark were asked.
+
+    >>> drawn({"rows": 100, "of": 2376, "by": "category"})
+    '100 of 2,376, drawn by category'
+    """
+    rows, of = (f"{record[key]:,}" for key in ("rows", "of"))
+    if record["by"] in ("all", "first"):
+        return f"all {of}" if record["by"] == "all" else f"the first {rows} of {of}"
+    return f"{rows} of {of}, drawn {'at random' if record['by'] == 'chance' else 'by ' + record['by']}"
+
+
 def metric(results: RunResults) -> str:
     """The metric that decides."""
     return str(results.decision["metric"])

@@ -152,6 +152,7 @@ def _render(template: str, *, autoescape: bool, **values: Any) -> str:
         name=render.display_name,
         number=numbers.shown,
         counted=numbers.counted,
+        drawn=render.drawn,
         effect=effect,
         detectable=_detectable,
         value=_value,

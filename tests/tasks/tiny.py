@@ -398,7 +398,15 @@ def benchmark(paths: Paths, candidate: str, right: int, prompts: str = "same") -
     import pyarrow.parquet as pq
 
     score = {"value": right / 40, "low": 0.0, "high": 1.0, "n": 40, "better": "higher"}
-    facts = {"shots": 0, "chat_template": True, "truncated": 0, "cut": 0, "among_the_examples": 0, "prompts": prompts}
+    facts = {
+        "shots": 0,
+        "chat_template": True,
+        "truncated": 0,
+        "cut": 0,
+        "among_the_examples": 0,
+        "prompts": prompts,
+        "drawn": {"rows": 6, "of": 20, "by": "answer"},
+    }
     write_json(paths.evaluation(candidate) / "benchmarks.json", {"arc": {"metrics": {"acc": score}, **facts}})
     rows = [{"task": "arc", "number": number, "scores": f'{{"acc": {float(number < right)}}}'} for number in range(40)]
     pq.write_table(pa.Table.from_pylist(rows), paths.evaluation(candidate) / "samples.parquet")

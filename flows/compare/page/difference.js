@@ -2,7 +2,7 @@
 
 const pinned = document.getElementById("pinned");
 const PAGE = 10;
-const rowState = { show: "all", search: "" };
+const rowState = { show: "all", search: "", candidate: "" };
 
 function pairTable(label, heads, rows) {
   const cells = (row) => row.map((content, at) => {
@@ -23,17 +23,25 @@ function pairTable(label, heads, rows) {
   return wide;
 }
 
+// Candidates whose answers of both runs are here: first the one that decides in the first, then the second run's.
+function answered(first, second) {
+  const both = Object.keys(first.answers || {}).filter((name) => second.answers && name in second.answers);
+  const rank = (name) => (name === first.candidate ? 0 : name === second.candidate ? 1 : 2);
+  return both.sort((a, b) => rank(a) - rank(b));
+}
+
 // The rows that both were asked, with both answers and scores; more is better, whatever the metric.
-function pairs(first, second) {
+function pairs(first, second, candidate) {
   const sign = data.scores.some((score) => score.metric === first.metric && score.lower) ? -1 : 1;
-  const of = new Map(second.answers.rows.map((row, at) => [row, at]));
-  return first.answers.rows.flatMap((row, at) => {
+  const [ours, theirs] = [first.answers[candidate], second.answers[candidate]];
+  const of = new Map(data.answers.sets[theirs.rows].map((row, at) => [row, at]));
+  return data.answers.sets[ours.rows].flatMap((row, at) => {
     const other = of.get(row);
     if (other === undefined) return [];
-    const [one, two] = [first.answers.scores[at], second.answers.scores[other]];
+    const [one, two] = [ours.scores[at], theirs.scores[other]];
     return [{
       ...data.answers.rows[row], one, two, change: one === null || two === null ? 0 : sign * (two - one),
-      outputs: [data.answers.texts[first.answers.texts[at]], data.answers.texts[second.answers.texts[other]]],
+      outputs: [data.answers.texts[ours.texts[at]], data.answers.texts[theirs.texts[other]]],
       won: sign > 0 && !(one >= 1) && two >= 1, lost: sign > 0 && one >= 1 && !(two >= 1),
     }];
   });
@@ -77,12 +85,14 @@ function drawRows(list, count, all, names) {
 
 function rowsSection(first, second) {
   if (first.metric !== second.metric) return [element("p", "note", "Their decisions are by different metrics; rows are not compared.")];
-  if (!first.answers || !second.answers) {
-    const command = `temper compare ${first.commit.slice(0, 10)} ${second.commit.slice(0, 10)}`;
-    return [element("p", "note", "The answers of both are not on this page: DVC's cache lacks them (dvc fetch --all-commits), "
-      + "or newer runs fill it. ", element("code", "", command), " compares them.")];
+  const candidates = answered(first, second);
+  const command = `temper compare ${first.commit.slice(0, 10)} ${second.commit.slice(0, 10)}`;
+  if (candidates.length === 0) {
+    return [element("p", "note", "Answers of one and the same candidate of both are not on this page: DVC's cache lacks them "
+      + "(dvc fetch --all-commits), or newer runs fill it. ", element("code", "", command), " compares them.")];
   }
-  const all = pairs(first, second), names = [first.name, second.name];
+  const candidate = candidates.includes(rowState.candidate) ? rowState.candidate : candidates[0];
+  const all = pairs(first, second, candidate), names = [first.name, second.name];
   const won = all.filter((row) => row.won).length, lost = all.filter((row) => row.lost).length;
   const list = element("div"), count = element("p", "note"), form = element("form", "filters still");
   count.setAttribute("role", "status");
@@ -90,14 +100,27 @@ function rowsSection(first, second) {
   search.type = "search";
   search.value = rowState.search;
   search.addEventListener("input", () => { rowState.search = search.value; drawRows(list, count, all, names); });
-  form.append(choice("kind", "show", Object.entries(KINDS).map(([key, [name]]) => [key, name]), rowState.show,
+  const whose = choice("whose", "answers of", candidates.map((name) => [name, name]), candidate, (value) => {
+    rowState.candidate = value;
+    drawDifference();
+    document.getElementById("whose").focus();
+  });
+  form.append(whose, choice("kind", "show", Object.entries(KINDS).map(([key, [name]]) => [key, name]), rowState.show,
     (value) => { rowState.show = value; drawRows(list, count, all, names); }), element("label", "", "search ", search));
   form.addEventListener("submit", (event) => event.preventDefault());
   drawRows(list, count, all, names);
   const flips = element("p", "", `${all.length} rows: ${won} wrong in the first and right in the second, `,
     `${lost} the other way round.`);
   flips.id = "flips";
-  return [element("h3", "", "Rows"), flips, form, count, list];
+  const others = [first, second].some((run) => run.answers && Object.keys(run.answers).length < evaluated(run))
+    ? element("p", "note", "Of older runs the page has the answers of the candidate that decides; ",
+      element("code", "", `${command} --candidate NAME`), " has those of others.") : "";
+  return [element("h3", "", "Rows"), flips, others, form, count, list];
+}
+
+// How many candidates a run has scores of.
+function evaluated(run) {
+  return new Set(data.scores.filter((score, at) => !score.task && run.scores[at]).map((score) => score.candidate)).size;
 }
 
 function drawDifference() {

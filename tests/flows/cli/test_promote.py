@@ -119,9 +119,13 @@ def test_compare_without_names_tells_all_runs(runs: tuple[str, str]) -> None:
     assert [run["commit"] for run in content["runs"]] == [runs[1], runs[0]]
     assert content["params"] == ["train.learning_rate"] and content["runs"][0]["params"] == [0.2]
     assert content["runs"][0]["reason"] == "merged has 8."
-    assert [sum(run["answers"]["scores"]) for run in content["runs"]] == [8, 12]
+    assert len(content["answers"]["sets"]) == 1 and len(content["answers"]["sets"][0]) == 20, "both were asked the same"
+    assert [sum(run["answers"]["merged"]["scores"]) for run in content["runs"]] == [8, 12]
     texts = content["answers"]["texts"]
-    assert [texts[at] for at in content["runs"][0]["answers"]["texts"]][7:9] == ["merged True", "merged False"]
+    assert [texts[at] for at in content["runs"][0]["answers"]["merged"]["texts"]][7:9] == [
+        "merged True",
+        "merged False",
+    ]
     Path("data/report/runs.html").unlink()
     code, output = temper("compare", "--json")
     assert code == 0 and [run["name"] for run in json.loads(output)["runs"]] == ["8 of 20", "12 of 20"]

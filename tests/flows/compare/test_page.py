@@ -28,7 +28,15 @@ def data(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         base = {"base.hub": f"{BASES[number]}@{number:040x}", "train.method": hostile or "lora"}
         runs.append(made.run(number, right=right, name=hostile, **{"train.lora.r": 4**number, **base}))
     packed = Packed()
-    by_commit = {run.commit: packed.add(made.answers(RIGHT[3 - at]), "exact_match") for at, run in enumerate(runs)}
+    rows = made.answers(0)
+    by_commit = {
+        run.commit: {
+            candidate: packed.add(made.answers(right), rows, "exact_match")
+            for candidate, right in (("base", 1 + at), ("merged", RIGHT[3 - at]))
+        }
+        for at, run in enumerate(runs)
+    }
+    del by_commit[runs[1].commit]["base"]
     first = Promotion("production", 1, runs[1].commit, "v0.0.1", False, "ann", "2026-02-01T10:00:00Z", "0.6", "good")
     second = replace(
         first, number=2, commit=runs[0].commit, version="v0.0.2", why=EVIL, replaced=first.commit, current=True
@@ -111,6 +119,21 @@ def test_two_pinned_runs_show_what_differs_and_the_rows_that_flipped(page: Page)
     assert "0 wrong in the first and right in the second, 6 the other way round" in tab.inner_text("#flips")
     tab.locator(".pin").nth(1).check()
     assert tab.locator(".pin:checked").count() == 2, "a third takes the place of the older one"
+
+
+def test_rows_of_any_candidate_that_both_have(page: Page) -> None:
+    """Of the base, whose answers the run in the middle lacks: 1 and 3 of ten right, instead of 8 and 2."""
+    tab = opened(page)
+    for number in (2, 0):
+        tab.locator(".pin").nth(number).check()
+    assert tab.locator("#whose option").all_inner_texts() == ["merged", "base"]
+    assert tab.inner_text("#flips").startswith("10 rows: 6 wrong in the first")
+    tab.select_option("#whose", "base")
+    assert tab.inner_text("#flips") == "10 rows: 0 wrong in the first and right in the second, 2 the other way round."
+    assert tab.evaluate("document.activeElement.id") == "whose"
+    tab.locator(".pin").nth(1).check()
+    assert tab.locator("#whose option").all_inner_texts() == ["merged"]
+    assert "--candidate NAME" in tab.inner_text("#pinned")
 
 
 def test_columns_are_chosen_and_the_address_keeps_all(page: Page) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from flows.bridge import parse, scan
+from flows.compare import runs as runs_module
 from flows.compare.runs import flat, runs
 from flows.history.committed import file_at, files_at
 from flows.results import durations
 from tasks.core.errors import MachineError
+from tasks.core.paths import PATHS
 
 LOCK = """schema: '2.0'
 stages:
@@ -106,6 +108,35 @@ def test_seconds_come_from_messages_and_from_this_machine_and_go_with_what_was_m
     assert by_name["here"].cost == 7.0 and by_name["another"].cost is None
     assert by_name["here"].changed == ["train.learning_rate 0.3 -> 0.4"]
     assert (by_name["here"].who, by_name["here"].settings["train.learning_rate"]) == ("a", 0.4)
+
+
+def test_a_commit_is_read_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was read now or before, it is the same run; what cannot be used of the record is read anew."""
+    comparison = {"candidates": {"merged": {"f1": {"value": 0.5, "low": 0.4}, "loss": {"value": 2, "better": "lower"}}}}
+    Path("data/report").mkdir(parents=True)
+    Path("data/report/comparison.json").write_text(json.dumps(comparison))
+    commit(0.1, "a" * 32, "first")
+    Path(".dvc/tmp").mkdir(parents=True)
+    Path(".gitignore").write_text(".dvc\n")
+    first = runs()
+    read: list[str] = []
+    whole = runs_module._read
+    monkeypatch.setattr(runs_module, "_read", lambda new: read.extend(one for one, _ in new) or whole(new))
+    assert repr(runs()) == repr(first)  # NaN is not itself
+    assert read == []
+    later = commit(0.2, "b" * 32, "second")
+    assert [run.changed for run in runs()] == [["train.learning_rate 0.1 -> 0.2"], []]
+    assert read == [later]
+    record = PATHS.compared.read_text()
+    for damaged in ("", record[:-9], '{"version": 1}', "[]", record.replace('"scores": [[', '"scores": [[1], ['),
+                    record.replace(json.loads(record)["version"], "0" * 64)):  # fmt: skip
+        PATHS.compared.write_text(damaged)
+        read.clear()
+        assert repr(runs()[1]) == repr(first[0]), damaged
+        assert len(read) == 2
+    git("reset", "--quiet", "--hard", "HEAD~1")
+    assert len(runs()) == 1
+    assert list(json.loads(PATHS.compared.read_text())["runs"]) == [first[0].commit], "of runs that are gone nothing"
 
 
 def test_what_ran_is_kept(project: Path) -> None:

@@ -168,6 +168,31 @@ def test_what_does_not_fit_is_an_error_or_counted(model: tuple[Any, Any], scorin
     assert results.scores["tiny_pick"]["truncated"] == 52
 
 
+def test_drawn_questions_are_those_of_lm_eval(model: tuple[Any, Any], scoring: Path, tmp_path: Path) -> None:
+    """Fewer than all, by their numbers, which lm-eval itself is given."""
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    benchmark = {"task": "tiny_pick", "shots": 1, "chat_template": False, "limit": 7}
+    results = run_task(benchmark, engine(model, tmp_path), scoring)
+    scores = results.scores["tiny_pick"]
+    numbers = [row["number"] for row in results.samples]
+    assert scores["drawn"] == {"rows": 7, "of": 26, "by": "chance"}
+    assert len({*numbers}) == 7 and numbers == sorted(numbers) != list(range(7))
+    assert numbers == [row["number"] for row in run_task(benchmark, engine(model, tmp_path), scoring).samples]
+    theirs = simple_evaluate(
+        model=HFLM(pretrained=model[0], tokenizer=model[1], backend="causal", batch_size=1, max_length=256),
+        tasks=["tiny_pick"],
+        num_fewshot=1,
+        task_manager=TaskManager(include_path=str(scoring), include_defaults=False),
+        bootstrap_iters=0,
+        samples={"tiny_pick": numbers},
+    )["samples"]["tiny_pick"]
+    assert [row["doc_hash"] for row in theirs] == [row["question"] for row in results.samples]
+    assert scores["metrics"]["acc"]["value"] == round(sum(row["acc"] for row in theirs) / 7, 4)
+
+
 def test_questions_that_stand_among_the_examples_are_counted(
     model: tuple[Any, Any], scoring: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -90,8 +90,9 @@ def test_scores_are_those_of_plain_lm_eval(model: tuple[Any, Any], scoring: Path
         tasks=[task],
         task_manager=TaskManager(include_path=str(scoring), include_defaults=False),
         bootstrap_iters=0,
-        limit=100,
+        samples={task: [row["number"] for row in ours.samples]},
     )
+    assert len(ours.samples) == 100
     for metric, score in ours.scores[task]["metrics"].items():
         assert score["value"] == round(theirs["results"][task][f"{metric},none"], 4)
         rows = sorted(theirs["samples"][task], key=lambda row: int(row["doc_id"]))

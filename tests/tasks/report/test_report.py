@@ -457,14 +457,25 @@ def test_classes_have_their_section(project: Paths) -> None:
     assert "macro f1" in text and "accuracy" in text
 
 
-def test_many_classes_are_drawn_small(project: Paths) -> None:
-    from tasks.charts.matrix import matrix
+def test_many_classes_are_drawn_small_and_their_names_can_be_read() -> None:
+    from tasks.charts.matrix import LEFT, matrix
 
-    names = [f"class {at}" for at in range(77)]
+    names = [f"class {at}" for at in range(74)]
+    names += [
+        "balance_not_updated_after_bank_transfer",
+        "balance_not_updated_after_cash_deposit",
+        "残高が更新されない" * 4,
+    ]
     picture = matrix(names, {(at, at): 3 for at in range(77)} | {(0, 77): 1}, "no class", "Rows")
     right = max(float(x) + float(w) for x, w in re.findall(r'x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', picture.body))
     assert right <= picture.width == 760
     assert "class 0, answered no class: 1 of 4" in picture.body
+    sizes = re.findall(r'font-size="([\d.]+)" text-anchor="end">([^<]*) · \d+<', picture.body)
+    assert {size for size, _ in sizes} == {"11.0"}
+    shown = [name for _, name in sizes]
+    assert shown[74:76] == ["balance_not_…ank_transfer", "balance_not_…cash_deposit"], "which begin alike"
+    assert shown[76] == "残高が更新さ…更新されない"
+    assert max(len(name.encode("utf-16")) for name in shown) < 60 and LEFT > 26 * 7
 
 
 def test_baselines_stand_behind_the_base(project: Paths) -> None:
