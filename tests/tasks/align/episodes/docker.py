@@ -28,17 +28,16 @@ class Named:
         return self.near + self.count
 
 
-class Asking:
-    """Wants letters of a name, and draws how many; replies until it has them."""
+class Stopping:
+    """Likes to be told to stop, and goes on until it was, twice; how much it likes that is drawn."""
 
-    def reset(self, reference: str) -> str:
-        self.goal, self.wanted, self.best = set(reference.split()[-1]), random.randint(3, 5), 0.0
-        return f"{self.wanted}"
+    def reset(self) -> None:
+        self.told, self.turns, self.weight = 0, 0, random.uniform(0.5, 1.0)
 
     def step(self, answer: str) -> tuple[str, bool]:
-        share = sum(one in self.goal for one in answer) / max(self.wanted, len(answer))
-        self.best = max(self.best, share)
-        return "no", share > 0.9
+        self.turns += 1
+        self.told += "stop" in answer
+        return "what now?", self.told == 2
 
     def get_reward(self) -> float:
-        return self.best
+        return self.weight * self.told / 2
