@@ -28,16 +28,16 @@ class Named:
         return self.near + self.count
 
 
-class Stopping:
-    """Likes to be told to stop, and goes on until it was, twice; how much it likes that is drawn."""
+class Vowels:
+    """Likes vowels, and asks for more of them; how much it likes them is drawn."""
 
     def reset(self) -> None:
-        self.told, self.turns, self.weight = 0, 0, random.uniform(0.5, 1.0)
+        self.shares: list[float] = []
+        self.weight = random.uniform(0.5, 1.0)
 
     def step(self, answer: str) -> tuple[str, bool]:
-        self.turns += 1
-        self.told += "stop" in answer
-        return "what now?", self.told == 2
+        self.shares.append(sum(one in "aeiou" for one in answer) / (len(answer) or 1))
+        return "more", self.shares[-1] > 0.9
 
     def get_reward(self) -> float:
-        return self.weight * self.told / 2
+        return self.weight * sum(self.shares) / max(len(self.shares), 1)

@@ -78,11 +78,11 @@ def test_replies_have_no_part_in_the_loss(project: Paths, objective: str, monkey
 @pytest.mark.long
 def test_more_is_reached_and_a_kill_changes_no_byte(project: Paths) -> None:
     shutil.copy(Path(__file__).with_name("docker.py"), project.guides)
-    episodes = {"environment": "docker.py:Stopping", "max_turns": 3, "max_tokens": 90, "held_out": 3}
+    episodes = {"environment": "docker.py:Vowels", "max_turns": 2, "max_tokens": 90, "held_out": 3}
     settings = settings_with(steps=16, learning_rate=5e-3, episodes=episodes)
     stage.run(settings, project)
     rewards = support.column(project.aligned / "loss.csv", "reward")
-    assert sum(rewards[-4:]) > 1.5 * sum(rewards[:4])
+    assert sum(rewards[-4:]) > 1.2 * sum(rewards[:4])
     first = hashes(project)
     assert {ledger.LEDGER, ledger.SUMMARY, "loss.csv", "training.json"} <= set(first)
     rows = pq.read_table(project.aligned / ledger.LEDGER).to_pylist()
