@@ -57,8 +57,8 @@ class Turns:
         return Answer(self.bare(raw), calls, not calls and self._format.calls(raw))
 
     def bare(self, text: str) -> str:
-        """A text without control tokens, which would end a turn or begin one."""
-        return self._specials.sub("", text).strip()
+        """A text without control tokens, which would end a turn or begin one, and without halves of characters."""
+        return self._specials.sub("", text.encode("utf-8", "replace").decode()).strip()
 
     def ended(self, ids: list[int]) -> bool:
         """Whether a turn of the model is over, and was not cut."""
@@ -67,18 +67,19 @@ class Turns:
     def replies(self, answer: Answer, texts: list[str]) -> list[int]:
         """Ids behind the end of the turn `answer`: results of its calls, or else one text of the user; and the head of
         the next turn of the model. Raises `Unrenderable`."""
+        names = [self.bare(call.name) for call in answer.calls]
         idents = [f"call{number:05d}" for number in range(1, len(answer.calls) + 1)]
         calls = [
-            {"id": ident, "type": "function", "function": {"name": call.name, "arguments": "{}"}}
-            for ident, call in zip(idents, answer.calls, strict=True)
+            {"id": ident, "type": "function", "function": {"name": name, "arguments": "{}"}}
+            for ident, name in zip(idents, names, strict=True)
         ]
         turn: Message = {"role": "assistant", "content": "" if calls else PROBE_DIALOGUE[1]["content"]}
         after: list[Message] = [{"role": "user", "content": self.bare(text)} for text in texts]
         if calls:
             turn["tool_calls"] = calls
             after = [
-                {"role": "tool", "name": call.name, "tool_call_id": ident, "content": self.bare(text)}
-                for call, ident, text in zip(answer.calls, idents, texts, strict=True)
+                {"role": "tool", "name": name, "tool_call_id": ident, "content": self.bare(text)}
+                for name, ident, text in zip(names, idents, texts, strict=True)
             ]
         try:
             return self._behind(turn, after, None)
