@@ -61,6 +61,8 @@ def _refusals(asked: set[str]) -> Iterator[TemperError]:
 
         if seed.names_parts():
             yield from seed.faults()
+        if "align" in asked:
+            yield from seed.untold_tools()
 
 
 def _of_rows(asked: set[str]) -> tuple[list[TemperError], list[str]]:

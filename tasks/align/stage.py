@@ -2,10 +2,10 @@
 
     python -m tasks align
 
-In: data/base, data/starts, data/trained, data/distilled, data/templated (preferences, judged, tokenizer). Out:
-data/aligned: as data/trained, and the stages below use it in its place; with `objective: reward` the reward model in
-`reward/` beside the curve, with `objective: off` nothing but `settings.json` and a curve without points, and those
-stages use data/trained.
+In: data/base, data/starts, data/trained, data/distilled, data/templated (preferences, judged, tokenizer), data/clean
+(for episodes). Out: data/aligned: as data/trained, with the ledger of episodes if there were any, and the stages below
+use it in its place; with `objective: reward` the reward model in `reward/` beside the curve, with `objective: off`
+nothing but `settings.json` and a curve without points, and those stages use data/trained.
 """
 
 import os
@@ -97,6 +97,8 @@ STAGE = Stage(
         Entry(
             inputs=(
                 PATHS.base,
+                PATHS.rows("train"),
+                PATHS.rows("validation"),
                 PATHS.distilled(""),
                 PATHS.guides,
                 PATHS.templated / "judged",

@@ -61,7 +61,7 @@ def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
         yield from _tried(folder, config, skeleton, location, grows=not refused)
 
 
-def _of(check: Callable[[], None]) -> Iterator[TemperError]:
+def _of(check: Callable[[], object]) -> Iterator[TemperError]:
     try:
         check()
     except TemperError as error:

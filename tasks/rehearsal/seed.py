@@ -4,9 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tasks.align.episodes import definitions
 from tasks.align.objectives import OBJECTIVES
-from tasks.core.errors import SettingsError
+from tasks.core.errors import ModelError, SettingsError
+from tasks.core.paths import Paths
 from tasks.rehearsal.sections import section
+from tasks.template.tokenizer import template_text
+
+SEED = "chatml"
+"""The chat template of a base that is trained from a seed."""
 
 
 def names_parts() -> bool:
@@ -33,6 +39,20 @@ def faults() -> Iterator[SettingsError]:
             check_parts(what, settings, skeleton)
         except SettingsError as error:
             yield error
+
+
+def untold_tools() -> Iterator[ModelError]:
+    """Whether episodes have tools that the chat template of a base from a seed does not tell the model of."""
+    base, align = section("base"), section("align")
+    name = section("template").chat_template or SEED
+    if base.hub or align.objective == "off" or not align.episodes.on or "tools" in template_text(name):
+        return
+    environment = definitions.environment(align.episodes, Paths())
+    if align.episodes.tools or (environment and environment.tools):
+        yield ModelError(
+            f"align.episodes: the chat template {name} does not tell the model of tools; name one in "
+            "template.chat_template that does, or have the environment reply by step alone."
+        )
 
 
 def _tunings() -> Iterator[tuple[str, Any, bool]]:

@@ -32,7 +32,7 @@ class Tuned:
     """Whether it goes on with what the stage train has tuned, new tokens and all."""
 
 
-def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable[[], None]]:
+def checks(skeleton: Any, tokenizer: Any, needed: set[str]) -> Iterator[Callable[[], object]]:
     """Functions that raise `TemperError` where a stage would refuse the base `skeleton` with this `tokenizer`.
 
     `tokenizer`: as the stage template leaves it. `needed`: the stages that are asked.

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.align.episodes.play import ENDS, Episode
+from tasks.align.episodes.toolbox import as_text
 from tasks.core.files import write_json, write_text
 
 FOLDER = "episodes"
@@ -60,10 +61,7 @@ def lines(
             "prompt": episode.opening.question,
             "opening": episode.world.opening,
             "reference": episode.opening.reference,
-            "turns": [
-                {**turn, "calls": json.dumps(turn["calls"], ensure_ascii=False) if turn["calls"] else None}
-                for turn in episode.turns
-            ],
+            "turns": [{**turn, "calls": as_text(turn["calls"]) if turn["calls"] else None} for turn in episode.turns],
             "calls": sum(len(turn["calls"]) for turn in episode.turns),
             "failed_calls": episode.failed,
             "tokens": len(episode.ids),

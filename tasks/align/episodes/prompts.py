@@ -64,6 +64,8 @@ class Openings:
 
     def drawn(self, limit: int) -> "Openings":
         """At most `limit` of them, that stand for all."""
+        if not limit:
+            return Openings([], self.left_out)
         drawable = [Drawable(one.id, one.reference, one.group) for one in self.openings]
         return Openings([self.openings[index] for index in draw(drawable, limit)[0]], self.left_out)
 

@@ -92,12 +92,12 @@ class World:
     def call(self, call: ToolCall) -> tuple[str, bool]:
         """The result of a call as text, and whether it failed."""
         if call.name not in self._functions:
-            return f"error: there is no tool {call.name}", True
+            return as_text(f"error: there is no tool {call.name}"), True
         try:
             with Deadline(self._seconds, Late):
                 return as_text(self._functions[call.name](**call.arguments)), False
         except (Exception, SystemExit) as error:  # whatever a tool does
-            return f"error: {error if isinstance(error, Late) else told(error)}", True
+            return as_text(f"error: {error if isinstance(error, Late) else told(error)}"), True
 
     def step(self, answer: str) -> tuple[str, bool]:
         """What the environment replies, and whether the episode is over. Raises `Late`, and `InputError`."""

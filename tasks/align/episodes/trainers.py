@@ -30,7 +30,7 @@ class Playing(Rollouts):
         self, *args: Any, player: Player, held_out: Openings, settings: Settings, scratch: Path, **kwargs: Any
     ) -> None:
         """`held_out`: played before and after; `scratch`: where the ledger grows; all else is for trl."""
-        super().__init__(*args, rollout_func=lambda prompts, trainer: self.answers(), **kwargs)
+        super().__init__(*args, **{**kwargs, "rollout_func": lambda prompts, trainer: self.answers()})
         self.player, self.held_out, self.settings, self.scratch = player, held_out, settings, scratch
         self.episodes: list[Episode] = []
         self.round = (0, 0)
@@ -91,11 +91,11 @@ class Playing(Rollouts):
         self.keep(name, when, self.state.global_step, episodes, [list(row) for row in zip(*rewards, strict=True)])
 
 
-class GRPO(Playing, sampling.GRPO):  # type: ignore[misc]
+class GRPO(Playing, sampling.GRPO):
     """Group relative policy optimisation (Shao 2024, arXiv:2402.03300) on episodes."""
 
 
-class GMPO(Playing, sampling.GMPO):  # type: ignore[misc]
+class GMPO(Playing, sampling.GMPO):
     """GRPO with the geometric mean of an answer's probability ratios (Zhao 2025, arXiv:2507.20673) on episodes."""
 
 

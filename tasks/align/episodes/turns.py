@@ -4,6 +4,7 @@ So nothing is tokenised twice: behind each turn of the model come the ids of the
 as the chat template writes them behind a turn that is over.
 """
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,7 @@ class Turns:
         self._reader = ReasoningReader.for_template(self._renderer)
         self._format = CallFormat(self._renderer, self._reader)
         self._specials = token_pattern(special_tokens(tokenizer))
+        self._parser = parser(tokenizer, self._format) if tools else tokenizer
 
     def prompt(self, messages: list[Message]) -> list[int]:
         """Ids of a dialogue up to where the model answers. Raises `Unrenderable`."""
@@ -51,12 +53,12 @@ class Turns:
         raw = self._reader.split(self._tokenizer.decode(written, skip_special_tokens=False), opened).answer
         if self._tools is None:
             return Answer(self.bare(raw))
-        calls = tuple(read_calls(self._tokenizer, self._format, raw, self._tools))
+        calls = tuple(read_calls(self._parser, self._format, raw, self._tools))
         return Answer(self.bare(raw), calls, not calls and self._format.calls(raw))
 
     def bare(self, text: str) -> str:
-        """A text without control tokens, which would end a turn or begin one."""
-        return self._specials.sub("", text).strip()
+        """A text without control tokens, which would end a turn or begin one, and without halves of characters."""
+        return self._specials.sub("", text.encode("utf-8", "replace").decode()).strip()
 
     def ended(self, ids: list[int]) -> bool:
         """Whether a turn of the model is over, and was not cut."""
@@ -65,22 +67,19 @@ class Turns:
     def replies(self, answer: Answer, texts: list[str]) -> list[int]:
         """Ids behind the end of the turn `answer`: results of its calls, or else one text of the user; and the head of
         the next turn of the model. Raises `Unrenderable`."""
+        names = [self.bare(call.name) for call in answer.calls]
+        idents = [f"call{number:05d}" for number in range(1, len(answer.calls) + 1)]
         calls = [
-            {"id": f"call{number:05d}", "type": "function", "function": {"name": call.name, "arguments": "{}"}}
-            for number, call in enumerate(answer.calls, 1)
+            {"id": ident, "type": "function", "function": {"name": name, "arguments": "{}"}}
+            for ident, name in zip(idents, names, strict=True)
         ]
         turn: Message = {"role": "assistant", "content": "" if calls else PROBE_DIALOGUE[1]["content"]}
         after: list[Message] = [{"role": "user", "content": self.bare(text)} for text in texts]
         if calls:
             turn["tool_calls"] = calls
             after = [
-                {
-                    "role": "tool",
-                    "name": call["function"]["name"],
-                    "tool_call_id": call["id"],
-                    "content": self.bare(text),
-                }
-                for call, text in zip(calls, texts, strict=True)
+                {"role": "tool", "name": name, "tool_call_id": ident, "content": self.bare(text)}
+                for name, ident, text in zip(names, idents, texts, strict=True)
             ]
         try:
             return self._behind(turn, after, None)
@@ -100,8 +99,7 @@ class Turns:
             raise ModelError(f"align.episodes.tools: {error}; {REMEDY}.") from None
         if "nq" not in told or "dq" not in told:
             raise ModelError(f"align.episodes.tools: the chat template does not tell the model of tools; {REMEDY}.")
-        calls = read_calls(self._tokenizer, self._format, text, [PROBE_TOOL])
-        if [call.key for call in calls] != [ToolCall("nq", {"kq": "vq"}).key]:
+        if not reads(self._parser, self._format, text):
             raise ModelError(f"align.episodes.tools: calls as the chat template writes them cannot be read; {REMEDY}.")
         self._check_reply(Answer("", (ToolCall("nq", {}),)), "results of tools")
 
@@ -129,3 +127,26 @@ class Turns:
     def _ids(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+
+def parser(tokenizer: Any, form: CallFormat) -> Any:
+    """What reads the calls of a model by `read_calls`: `tokenizer`, or a copy of it with trl's parser of its template,
+    where the calls that the template writes are no JSON."""
+    try:
+        text = form.continuation(PROBE_CALL[:1], PROBE_CALL[1], [PROBE_TOOL])
+    except Unrenderable:
+        return tokenizer
+    if reads(tokenizer, form, text):
+        return tokenizer
+    from trl.chat_template_utils import add_response_schema
+
+    try:
+        return add_response_schema(copy.copy(tokenizer))
+    except ValueError:  # it knows the template no better
+        return tokenizer
+
+
+def reads(tokenizer: Any, form: CallFormat, text: str) -> bool:
+    """Whether the call of `PROBE_CALL` is read in what the template wrote of it."""
+    calls = read_calls(tokenizer, form, text, [PROBE_TOOL])
+    return [call.key for call in calls] == [ToolCall("nq", {"kq": "vq"}).key]

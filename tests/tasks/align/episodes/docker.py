@@ -28,17 +28,16 @@ class Named:
         return self.near + self.count
 
 
-class Asking:
-    """Wants letters of a name, and draws how many; replies until it has them."""
+class Vowels:
+    """Likes vowels, and asks for more of them; how much it likes them is drawn."""
 
-    def reset(self, reference: str) -> str:
-        self.goal, self.wanted, self.best = set(reference.split()[-1]), random.randint(3, 5), 0.0
-        return f"{self.wanted}"
+    def reset(self) -> None:
+        self.shares: list[float] = []
+        self.weight = random.uniform(0.5, 1.0)
 
     def step(self, answer: str) -> tuple[str, bool]:
-        share = sum(one in self.goal for one in answer) / max(self.wanted, len(answer))
-        self.best = max(self.best, share)
-        return "no", share > 0.9
+        self.shares.append(sum(one in "aeiou" for one in answer) / (len(answer) or 1))
+        return "more", self.shares[-1] > 0.9
 
     def get_reward(self) -> float:
-        return self.best
+        return self.weight * sum(self.shares) / max(len(self.shares), 1)

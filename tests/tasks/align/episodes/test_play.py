@@ -168,6 +168,7 @@ def test_what_goes_wrong_in_a_tool_is_told_to_the_model(tmp_path: Path) -> None:
     by = player(place(tmp_path, TOOLS), tokenizer, tools=names, tool_seconds=0.05, max_turns=9)
     calls = [
         call("slow", seconds=30), call("broken"), call("ends"), call("nothing"), call("slow", wrong=1), call("odd"),
+        call("nothing\ud800", a="\udfff"),
     ]  # fmt: skip
     episode = play(by, tokenizer, *calls, f"done{END}")
     replies = [turn["text"] for turn in episode.turns if turn["role"] == "tool"]
@@ -177,7 +178,9 @@ def test_what_goes_wrong_in_a_tool_is_told_to_the_model(tmp_path: Path) -> None:
     assert replies[3] == "error: there is no tool nothing"
     assert replies[4].startswith("error: TypeError: slow() got an unexpected keyword argument 'wrong'")
     assert replies[5] == '{"set": ["a", "b"], "text": "system x", "thing": "<object object>"}'
-    assert (episode.failed, episode.end, episode.last, episode.worth) == (5, "answered", "done", None)
+    assert replies[6] == "error: there is no tool nothing?", "half a character is none that a tokenizer takes"
+    assert ledger.lines("", 1, [episode], [{}], [])[0]["turns"][-3]["calls"].endswith('{"a": "?"}}]')
+    assert (episode.failed, episode.end, episode.last, episode.worth) == (6, "answered", "done", None)
     assert tokenizer.decode(episode.ids).count("<|im_start|>system") == 0, "what a tool says begins no turn"
 
 

@@ -76,8 +76,10 @@ def test_replies_have_no_part_in_the_loss(project: Paths, objective: str, monkey
 
 
 @pytest.mark.long
-def test_more_goals_are_reached_and_a_kill_changes_no_byte(project: Paths) -> None:
-    settings = settings_with(steps=16)
+def test_more_is_reached_and_a_kill_changes_no_byte(project: Paths) -> None:
+    shutil.copy(Path(__file__).with_name("docker.py"), project.guides)
+    episodes = {"environment": "docker.py:Vowels", "max_turns": 2, "max_tokens": 90, "held_out": 3}
+    settings = settings_with(steps=16, learning_rate=5e-3, episodes=episodes)
     stage.run(settings, project)
     rewards = support.column(project.aligned / "loss.csv", "reward")
     assert sum(rewards[-4:]) > 1.2 * sum(rewards[:4])
@@ -86,9 +88,10 @@ def test_more_goals_are_reached_and_a_kill_changes_no_byte(project: Paths) -> No
     rows = pq.read_table(project.aligned / ledger.LEDGER).to_pylist()
     assert [row["when"] for row in rows] == ["held out, before"] * 3 + ["training"] * 16 * 32 + ["held out, after"] * 3
     assert [row["row"] for row in rows[:3]] == [row["row"] for row in rows[-3:]]
+    assert sum(row["reward"] for row in rows[-3:]) > 1.2 * sum(row["reward"] for row in rows[:3]), "held out, too"
     for step, reward in enumerate(rewards, 1):
         of_step = [row["reward"] for row in rows if row["when"] == "training" and row["step"] == step]
         assert sum(of_step) / 32 == pytest.approx(reward, abs=1e-6)
-    assert all(row["tokens"] <= 60 and len(row["turns"]) <= 4 for row in rows)
+    assert all(row["tokens"] <= 90 and len(row["turns"]) <= 6 for row in rows)
     kill_and_continue(lambda: stage.run(settings, project), 5)
     assert hashes(project) == first
