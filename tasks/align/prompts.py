@@ -1,6 +1,7 @@
 """Prompts that the model answers in training, each with a reference: the token ids that template made (INV-8)."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.rows.canonical import IGNORED
-from tasks.training.rows import load
+from tasks.training.rows import last_answer, load
 
 
 class Prompts:
@@ -59,6 +60,18 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
     return prompts
 
 
+def held_out(paths: Paths, *, judged: bool, answered: str | None) -> Path:
+    """The file with rows of the validation split that tell prompts and references.
+
+    `judged`: whether the objective learns from judged answers. `answered`: where prompts come from that the model
+    answers in training, as `Settings.prompts`; None where it answers none.
+    """
+    if answered == "rows":
+        return paths.tokens("validation")
+    file = paths.templated / "judged" / "validation.arrow"
+    return file if judged and len(load(file)) else paths.templated / "preferences" / "validation.arrow"
+
+
 def _one_array(column: Any) -> Any:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
@@ -74,13 +87,9 @@ def _from_rows(table: Any, tokenizer: Any) -> Prompts:
     trained = labels.values.to_numpy() != IGNORED
     prompts, references = [], []
     for start, end in pairwise(offsets.tolist()):
-        trained_positions = np.flatnonzero(trained[start:end])
-        if not len(trained_positions):
-            continue
-        last = int(trained_positions[-1])
-        first = last - int(np.argmax(np.append(~trained[start : start + last + 1][::-1], True))) + 1
-        if first:
-            prompts.append(token_ids[start : start + first])
-            references.append(token_ids[start + first : start + last + 1])
+        span = last_answer(trained[start:end])
+        if span and span[0]:
+            prompts.append(token_ids[start : start + span[0]])
+            references.append(token_ids[start + span[0] : start + span[1]])
     id_list = pa.list_(pa.int32())
     return Prompts(pa.array(prompts, id_list), pa.array(references, id_list), len(ids) - len(prompts), tokenizer)

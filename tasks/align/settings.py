@@ -13,7 +13,7 @@ from tasks.core.settings import Settings as Section
 from tasks.named.names import Name
 from tasks.training.launch import Launch, alone
 from tasks.training.pass_through import check_arguments, check_effect
-from tasks.training.settings import Optimization, Positive, Tuning
+from tasks.training.settings import Optimization, Positive, Samples, Tuning, unasked
 from tasks.training.strategies import check_strategy
 
 TRUNK = "trunk"
@@ -66,8 +66,12 @@ class Settings(Optimization, Tuning):
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     """Steps in which the learning rate rises linearly from zero."""
     eval_steps: Positive = 50
-    """Steps between two losses on the validation split; without effect where the model gives the answers. The loss is
-    the mean over its rows, whatever batch_size is: where a loss looks at a whole batch, each row is measured alone."""
+    """Steps between two losses on the validation split, and two rounds of `samples`; where the model gives the answers,
+    of those alone. The loss is the mean over the split's rows, whatever batch_size is: where a loss looks at a whole
+    batch, each row is measured alone."""
+    samples: Annotated[Samples, Field(exclude_if=unasked)] = Samples()
+    """Answers to a few held-out prompts at each evaluation; where the training draws answers itself, as many of those
+    too, with what each was worth."""
     max_start: Annotated[float, Field(gt=0)] = 1e-3
     """Largest reward (absolute, in nats times beta) of an answer in the first step of dpo and kto, and largest
     divergence (nats) of objectives by rewards, in which model and reference are the same: so near the loss has to
@@ -129,6 +133,8 @@ class Settings(Optimization, Tuning):
         objective = OBJECTIVES[self.objective]
         if objective.trains_reward_model and self.adapter:
             raise ValueError("a reward model starts from train or base; set start to one of them")
+        if objective.trains_reward_model and self.samples.prompts:
+            raise ValueError("a reward model gives no answers; set samples.prompts to 0")
         check_effect(self.arguments, self)
         check_passes(
             {**objective.preset, **self.arguments}, self.batch_size * self.launch.world, self.gradient_accumulation

@@ -102,6 +102,7 @@ STAGE = Stage(
                 PATHS.templated / "preferences",
                 PATHS.tokenizer,
                 PATHS.tokens("train"),
+                PATHS.tokens("validation"),
                 PATHS.fitted,
                 PATHS.starts,
             ),

@@ -11,7 +11,7 @@ from tasks.core import numbers
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
 from tasks.pages.document import head
-from tasks.report import classes, figures, predictions, render
+from tasks.report import classes, figures, predictions, render, watched
 from tasks.report.about import NO_LIMITS, described
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
@@ -88,6 +88,7 @@ def page(settings: Settings, results: RunResults) -> str:
         answers=figures.answers(results.curves.get("alignment", [])),
         pairs_last=figures.last(results.curves.get("alignment", [])),
         above_start=figures.dpo_above_start(results.curves.get("alignment", []), results.settings.get("align", {})),
+        watched=watched.sections(results.samples),
         preview=Markup(results.preview),
         samples=render.samples(results, settings.samples),
         lengths=figures.lengths(**results.profile["characters"], unit="characters"),

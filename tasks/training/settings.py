@@ -267,6 +267,21 @@ def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
         )
 
 
+class Samples(Section):
+    """Answers to a few held-out prompts while the model is trained, shown in the report and beside the curve."""
+
+    prompts: Annotated[int, Field(ge=0, le=100)] = 0
+    """Prompts, spread over the validation split, that the model answers before the first step, at each evaluation and
+    at the end, always with the most likely token: the weights are those of a run without. 0: none."""
+    tokens: Positive = 64
+    """Largest length of such an answer, in tokens."""
+
+
+def unasked(samples: Samples) -> bool:
+    """Whether a section is as it is without it, and does not stand in the record of settings."""
+    return samples == Samples()
+
+
 class Supervised(Batched, Tuning):
     """Training on rows with labels, watched on a validation split."""
 
@@ -278,6 +293,8 @@ class Supervised(Batched, Tuning):
     eval_steps: Positive = 100
     """Steps between two losses on the validation split: nats a labelled token, over all its tokens, whatever
     batch_size is."""
+    samples: Annotated[Samples, Field(exclude_if=unasked)] = Samples()
+    """Answers to a few held-out prompts at each evaluation."""
     patience: Positive | None = None
     """Evaluations without a lower validation loss after which training stops; the weights of the lowest one are kept,
     and checkpoints are written as often as there are evaluations. null: all steps are made."""
