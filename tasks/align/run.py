@@ -30,6 +30,7 @@ from tasks.training.adapters import attach
 from tasks.training.arguments import width
 from tasks.training.callbacks import MonitorCallback
 from tasks.training.loss_curve import starts_at_ln_2
+from tasks.training.private_trl import send_merged
 from tasks.training.rows import load as load_rows
 from tasks.training.samples import Asked
 from tasks.training.settings import Tuning
@@ -224,6 +225,8 @@ def fit(
         if value.dtype != dtype:
             value.data = value.data.to(dtype)
     sharding.mark(trainer, settings)
+    if settings.generation.engine == "vllm" and hasattr(model, "peft_config"):
+        send_merged(trainer)
     if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation

@@ -1,5 +1,6 @@
 """Settings of alignment."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -45,6 +46,45 @@ class Reward(Section):
         return self
 
 
+class Generation(Section):
+    """Who gives the answers that an objective learns from."""
+
+    engine: Literal["model", "vllm"] = "model"
+    """model: the model that is trained, by transformers. vllm: for grpo, gmpo, rloo and ppo, vLLM on a graphics card,
+    which has the weights anew before each round; its answers differ from run to run, and so do the trained weights."""
+    server: str | None = None
+    """Address of a `vllm serve` with the base on cards of its own, such as http://127.0.0.1:8000. null: vLLM in each
+    process of the training, on its card."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 51216
+    """Port of this machine by which a server gets the weights."""
+    memory: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the card's memory that vLLM takes for good where it shares it with the training: the weights once more,
+    and what it keeps of the answers."""
+
+    @field_validator("server")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]+)*", value.rstrip("/")):
+            raise ValueError("server is an address such as http://127.0.0.1:8000, without a name or password in it")
+        return value and value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _effect(self) -> "Generation":
+        changed = {name for name, value in type(self).model_fields.items() if getattr(self, name) != value.default}
+        if self.engine == "model" and (without := sorted(changed)):
+            raise ValueError(f"{without[0]} has no effect on engine model; set engine to vllm, or remove it")
+        if self.server and "memory" in changed:
+            raise ValueError("memory has no effect beside a server, which has --gpu-memory-utilization; remove it")
+        if not self.server and "port" in changed:
+            raise ValueError("port has no effect without server; remove it")
+        return self
+
+
+def by_model(generation: Generation) -> bool:
+    """Whether a section is as it is without it, and does not stand in the record of settings."""
+    return generation == Generation()
+
+
 class Settings(Optimization, Tuning):
     """The section `align`."""
 
@@ -88,6 +128,8 @@ class Settings(Optimization, Tuning):
     `gradient_accumulation` is a multiple."""
     answer_tokens: Positive = 64
     """Largest length of an answer of the model, in tokens."""
+    generation: Annotated[Generation, Field(exclude_if=by_model)] = Generation()
+    """Who gives the answers that an objective learns from; without effect where none are given."""
     value: Name = TRUNK
     """What tells ppo how much an answer will be worth. trunk: a head on the model that is trained, begun at 0. Else a
     folder in data/guides: a model of its own, all of which is trained and which takes memory as full tuning does; the
@@ -140,6 +182,7 @@ class Settings(Optimization, Tuning):
             {**objective.preset, **self.arguments}, self.batch_size * self.launch.world, self.gradient_accumulation
         )
         _check_launch(self)
+        _check_engine(self)
         if objective.uses_teacher and not self.teacher:
             raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
         if objective.uses_rewards and not self.rewards:
@@ -159,3 +202,26 @@ def _check_launch(settings: Settings) -> None:
     if strategy != "ddp" and (objective.sampled or objective.trains_reward_model):
         raise ValueError(f"{name} works with launch.strategy ddp only; set it to that")
     check_strategy(settings)
+
+
+def _check_engine(settings: Settings) -> None:
+    """Raise `ValueError` where vLLM cannot give the answers that the objective learns from."""
+    name, objective = settings.objective, OBJECTIVES[settings.objective]
+    if settings.generation.engine == "model" or name == "off":
+        return
+    if not objective.by_engine:
+        reason = (
+            "trl's trainer for it hands an engine texts, where prompts here are token ids"
+            if (objective.uses_rewards)
+            else "trl's trainer for it knows no engine"
+            if objective.sampled
+            else "the model gives no answers for it"
+        )
+        others = ", ".join(other for other, entry in OBJECTIVES.items() if entry.by_engine)
+        raise ValueError(
+            f"generation.engine vllm does not work with {name}: {reason}; set it to model, or take one of {others}"
+        )
+    if "cache_implementation" in settings.arguments:
+        raise ValueError("arguments.cache_implementation has no effect with generation.engine vllm; remove it")
+    if settings.arguments.get("loss_type") == "vespo":
+        raise ValueError("the loss vespo was not tried with generation.engine vllm; set it to model, or take another")
