@@ -4,6 +4,7 @@ Shapes: `B` rows of a batch, `T` tokens. Ids and masks are (B, T), padded on the
 """
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from trl.trainer.rloo_trainer import RLOOTrainer
 
 from tasks.align import generation, guides, values
 from tasks.align.objectives import OBJECTIVES
-from tasks.align.rewards import reward_functions
+from tasks.align.rewards import RewardFunction, reward_functions
 from tasks.align.settings import Settings
 from tasks.align.trainers import PreparedTrainer
 from tasks.core.errors import SettingsError
@@ -73,6 +74,24 @@ class RLOO(Grouped, RLOOTrainer):  # type: ignore[misc]
 
 class OnlineDPO(PaddedPrompts, PreparedTrainer, OnlineDPOTrainer):  # type: ignore[misc]
     """DPO on two answers of the model, ranked by their reward (Guo 2024, arXiv:2402.04792)."""
+
+    stats: dict[str, list[float]]
+    reward_func_names: list[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        named = zip(self.reward_funcs, self.reward_func_names, strict=True)
+        self.reward_funcs = [self._noted(function, name) for function, name in named]
+
+    def _noted(self, function: RewardFunction, name: str) -> RewardFunction:
+        """`function`, with its mean in trl's next line of log, where other trainers have it."""
+
+        def rewarded(**columns: Any) -> list[float]:
+            values = function(**columns)
+            self.stats.setdefault(f"rewards/{name}/mean", []).append(fmean(values))
+            return values
+
+        return rewarded
 
     def padded(self, prompts: Any) -> "_PromptTokenizer":
         """See `PaddedPrompts`."""

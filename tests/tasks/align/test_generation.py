@@ -263,7 +263,9 @@ def install(folder: Path) -> None:
     """The stand-in as an installed package, of a version that trl knows."""
     (folder / "vllm").mkdir(parents=True)
     shutil.copy(vllm_standin.__file__, folder / "vllm" / "__init__.py")
-    write_text(folder / "vllm-0.30.0.dist-info" / "METADATA", "Metadata-Version: 2.1\nName: vllm\nVersion: 0.30.0\n")
+    about = folder / "vllm-0.30.0.dist-info"
+    write_text(about / "METADATA", "Metadata-Version: 2.1\nName: vllm\nVersion: 0.30.0\n")
+    write_text(about / "top_level.txt", "vllm\n")
 
 
 TRAINS = """

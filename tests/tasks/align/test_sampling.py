@@ -191,3 +191,20 @@ def test_epochs_are_rounds_of_all_prompts(project: Paths, values: dict[str, Any]
     stage.run(settings_with(steps=None, epochs=1, prompts="pairs", **{"checkpoint_steps": 99, **values}), project)
     facts = tiny.read(project.aligned / "training.json")
     assert (facts["steps"], facts["epochs"]) == (steps, 1)
+
+
+@pytest.mark.parametrize("objective", ["grpo", "online_dpo"])
+def test_the_curve_has_what_each_reward_gave_and_their_sum(project: Paths, objective: str) -> None:
+    rewards = [{"kind": "function", "name": "taste.py:taste"}, {"kind": "pattern", "pattern": "o", "weight": 0.5}]
+    values: dict[str, Any] = {"steps": 2, "answer_tokens": 3, "arguments": {"beta": 0.05}, "rewards": rewards}
+    stage.run(settings_with(objective=objective, **values), project)
+    taste, pattern, reward = (
+        support.column(project.aligned / "loss.csv", name)
+        for name in ("reward_0_function", "reward_1_pattern", "reward")
+    )
+    assert any(taste)
+    assert any(pattern)
+    assert reward == pytest.approx([first + 0.5 * second for first, second in zip(taste, pattern, strict=True)])
+    names = (project.aligned / "loss.csv").read_text().splitlines()[0].split(",")
+    unit = "_of_answer" if objective == "online_dpo" else ""
+    assert {f"kl{unit}", f"entropy{unit}"} <= set(names)
