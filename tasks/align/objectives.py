@@ -71,6 +71,8 @@ class Objective:
     """Whether it also learns what an answer will be worth, before each of its tokens, by `value`."""
     one_process: bool = False
     """Whether it was not shown to learn right in several processes."""
+    by_engine: bool = False
+    """Whether vLLM may give the answers that it learns from."""
     uses_teacher: bool = False
     """Whether it learns from `teacher`, on answers of the model."""
     told: bool = False
@@ -189,6 +191,7 @@ OBJECTIVES = {
         episodic="tasks.align.episodes.trainers:GRPO",
         grouped=True,
         uses_rewards=True,
+        by_engine=True,
         check=_whole_groups,
     ),
     "gmpo": Objective(
@@ -199,6 +202,7 @@ OBJECTIVES = {
         episodic="tasks.align.episodes.trainers:GMPO",
         grouped=True,
         uses_rewards=True,
+        by_engine=True,
         check=_whole_groups,
     ),
     "rloo": Objective(
@@ -208,6 +212,7 @@ OBJECTIVES = {
         uses_reference=True,
         grouped=True,
         uses_rewards=True,
+        by_engine=True,
         check=_whole_groups,
     ),
     "ppo": Objective(
@@ -220,6 +225,7 @@ OBJECTIVES = {
         uses_rewards=True,
         uses_values=True,
         one_process=True,
+        by_engine=True,
         check=_whole_groups_and_values,
     ),
     "online_dpo": Objective(

@@ -1,5 +1,6 @@
 """Prompts that the model answers in training, each with a reference: the token ids that template made (INV-8)."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,3 +57,15 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
             f"{'rows' if source == 'pairs' else 'pairs'}, or give rows with a question and an answer."
         )
     return prompts
+
+
+def held_out(paths: Paths, *, judged: bool, answered: str | None) -> Path:
+    """The file with rows of the validation split that tell prompts and references.
+
+    `judged`: whether the objective learns from judged answers. `answered`: where prompts come from that the model
+    answers in training, as `Settings.prompts`; None where it answers none.
+    """
+    if answered == "rows":
+        return paths.tokens("validation")
+    file = paths.templated / "judged" / "validation.arrow"
+    return file if judged and len(load(file)) else paths.templated / "preferences" / "validation.arrow"

@@ -30,7 +30,9 @@ from tasks.training.adapters import attach
 from tasks.training.arguments import width
 from tasks.training.callbacks import MonitorCallback
 from tasks.training.loss_curve import starts_at_ln_2
+from tasks.training.private_trl import send_merged
 from tasks.training.rows import load as load_rows
+from tasks.training.samples import Asked
 from tasks.training.settings import Tuning
 
 
@@ -63,7 +65,9 @@ def align(settings: Settings, paths: Paths) -> None:
     distributed.check_shared("align", scratch, settings.launch)
     scheduled = arguments.scheduled(settings, len(data.train))
     model, tuning = starting_model(scheduled, paths, tokenizer, scratch)
-    result = fit(scheduled, paths, data, model, tokenizer, scratch)
+    rows = load_rows(data.held_out) if settings.samples.prompts else None
+    asked = Asked("align", settings.samples, rows, tokenizer, paths.tokenizer, model, every=settings.eval_steps)
+    result = fit(scheduled, paths, data, model, tokenizer, scratch, asked)
     if distributed.rank():
         sharding.send_weights(result.model)
         return
@@ -83,6 +87,7 @@ def align(settings: Settings, paths: Paths) -> None:
 
             ledger.write(scratch, out, result.facts["steps"])
         write_text(out / "loss.csv", result.curve)
+        asked.save(out)
         facts = {**result.facts, **described(tuning), **adapter, "base": record["sha256"], "objective": name}
         write_json(model_folder / "training.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
@@ -101,6 +106,8 @@ class TrainingData:
     work: loop.Workload
     files: list[Path]
     """Where it comes from."""
+    held_out: Path
+    """Where rows come from that the model is asked meanwhile."""
     options: dict[str, Any] = field(default_factory=dict)
     """What the trainer is given besides."""
 
@@ -119,7 +126,9 @@ def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> Training
             train_prompts.counts(), len(train_prompts) * answers_per_prompt, train_prompts.longest, unit
         )
         file = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
-        return TrainingData(objective, train_prompts, None, work, [file])
+        held_out = prompts.held_out(paths, judged=False, answered=settings.prompts)
+        files = [file, held_out] if settings.samples.prompts else [file]
+        return TrainingData(objective, train_prompts, None, work, files, held_out)
     train, validation = (read(paths, split, name) for split in ("train", "validation"))
     check(train, name, paths.templated)
     _, _, row_mapper = objective.load()
@@ -129,9 +138,11 @@ def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> Training
     files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
     if objective.told:
         files = [file for split in ("train", "validation") if (file := told_file(paths, split)).is_file()]
-    return TrainingData(
-        objective, train_items, validation_items, loop.Workload(counts(train), len(train_items), longest(train)), files
-    )
+    work = loop.Workload(counts(train), len(train_items), longest(train))
+    held_out = prompts.held_out(paths, judged=objective.judged, answered="rows" if objective.told else None)
+    if objective.told and settings.samples.prompts:
+        files.append(held_out)
+    return TrainingData(objective, train_items, validation_items, work, files, held_out)
 
 
 def _episodes(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
@@ -142,7 +153,9 @@ def _episodes(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
     openings = beginning.training
     work = loop.Workload(openings.counts(), len(openings) * settings.answers, openings.longest, "answers")
     options = {"player": beginning.player, "held_out": beginning.held_out, "settings": settings}
-    return TrainingData(OBJECTIVES[settings.objective], openings, None, work, beginning.files, options)
+    held_out = prompts.held_out(paths, judged=False, answered=settings.prompts)
+    files = [*beginning.files, held_out] if settings.samples.prompts else beginning.files
+    return TrainingData(OBJECTIVES[settings.objective], openings, None, work, files, held_out, options)
 
 
 def _guides(settings: Settings, paths: Paths) -> dict[str, str]:
@@ -193,7 +206,7 @@ def starting_model(settings: Settings, paths: Paths, tokenizer: Any, scratch: Pa
 
 
 def fit(
-    settings: Settings, paths: Paths, data: TrainingData, model: Any, tokenizer: Any, scratch: Path
+    settings: Settings, paths: Paths, data: TrainingData, model: Any, tokenizer: Any, scratch: Path, asked: Asked
 ) -> loop.TrainingResult:
     """Train `model` on `data`; raises `CheckFailed` where what comes out cannot be right."""
     objective, sampled = data.objective, data.objective.sampled
@@ -210,6 +223,9 @@ def fit(
         options = sampling.options(settings, paths, tokenizer, model, configuration, scratch) | data.options
         if settings.episodes.on:
             options["scratch"] = scratch
+        if objective.uses_rewards and settings.samples.prompts:
+            weights = [reward.weight for reward in settings.rewards]
+            options["reward_funcs"] = asked.watch(options["reward_funcs"], weights)
     elif objective.uses_reference and not hasattr(model, "peft_config"):
         options["ref_model"] = copy.deepcopy(model).requires_grad_(False).eval()
     trainable = [(value, value.dtype) for value in model.parameters() if value.requires_grad]
@@ -222,6 +238,7 @@ def fit(
             processing_class=tokenizer,
             callbacks=[
                 MonitorCallback("align", settings),
+                asked,
                 *([ReferenceCheck(settings.max_start)] if objective.uses_reference else []),
                 *([LossAboveStart()] if starts_at_ln_2(settings.objective, settings.arguments) else []),
             ],
@@ -235,6 +252,8 @@ def fit(
         if value.dtype != dtype:
             value.data = value.data.to(dtype)
     sharding.mark(trainer, settings)
+    if settings.generation.engine == "vllm" and hasattr(model, "peft_config"):
+        send_merged(trainer)
     if getattr(trainer, "aux_loss_enabled", False):  # how evenly a batch uses experts is no mean over its rows
         configuration.per_device_eval_batch_size = 1
     trainer.train_dataset, trainer.eval_dataset = data.train, data.validation

@@ -4,6 +4,7 @@ Shapes: `B` rows of a batch, `T` tokens. Ids and masks are (B, T), padded on the
 """
 
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -11,15 +12,16 @@ from torch.nn.utils.rnn import pad_sequence
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.rloo_trainer import RLOOTrainer
 
-from tasks.align import guides, values
+from tasks.align import generation, guides, values
 from tasks.align.objectives import OBJECTIVES
-from tasks.align.rewards import reward_functions
+from tasks.align.rewards import RewardFunction, reward_functions
 from tasks.align.settings import Settings
 from tasks.align.trainers import PreparedTrainer
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS, Paths
 from tasks.models.classes import from_pretrained
 from tasks.models.private_transformers import Ordered, locate
+from tasks.models.record import base_folder
 from tasks.rows.canonical import IGNORED
 from tasks.training import distributed
 from tasks.training.private_trl import (
@@ -73,6 +75,24 @@ class RLOO(Grouped, RLOOTrainer):  # type: ignore[misc]
 class OnlineDPO(PaddedPrompts, PreparedTrainer, OnlineDPOTrainer):  # type: ignore[misc]
     """DPO on two answers of the model, ranked by their reward (Guo 2024, arXiv:2402.04792)."""
 
+    stats: dict[str, list[float]]
+    reward_func_names: list[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        named = zip(self.reward_funcs, self.reward_func_names, strict=True)
+        self.reward_funcs = [self._noted(function, name) for function, name in named]
+
+    def _noted(self, function: RewardFunction, name: str) -> RewardFunction:
+        """`function`, with its mean in trl's next line of log, where other trainers have it."""
+
+        def rewarded(**columns: Any) -> list[float]:
+            values = function(**columns)
+            self.stats.setdefault(f"rewards/{name}/mean", []).append(fmean(values))
+            return values
+
+        return rewarded
+
     def padded(self, prompts: Any) -> "_PromptTokenizer":
         """See `PaddedPrompts`."""
         return _PromptTokenizer(self.processing_class, prompts)
@@ -110,6 +130,7 @@ def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
             "max_completion_length": settings.longest_answer,
             "num_generations": settings.answers,
             "reward_weights": [reward.weight for reward in settings.rewards],
+            **generation.arguments(settings, longest),
         }
     if objective.uses_teacher:
         return {"max_new_tokens": settings.answer_tokens, "max_length": None}
@@ -151,11 +172,16 @@ def options(
         folder = guides.model(paths, settings.teacher or "", "align.teacher")
         teacher = from_pretrained(folder, dtype=torch.float32)
         return {"teacher_model": teacher, "data_collator": collate(tokenizer.pad_token_id)}
-    if objective.grouped and configuration.beta and not hasattr(model, "peft_config"):
-        # trl loads the reference from where the model says it came from, which lacks tokens that were added since
+    own = settings.generation.engine == "vllm" and not settings.generation.server
+    if hasattr(model, "peft_config") or settings.generation.server:
+        generation.check_vocabulary(settings, model, base_folder(paths))
+    if objective.grouped and (configuration.beta or own) and not hasattr(model, "peft_config"):
+        # trl loads the reference, and the engine the model, from where the model says it came from, which lacks tokens
+        # that were added since; the engine wants a tokenizer too
         with distributed.first():
             if not distributed.rank():
                 model.save_pretrained(scratch / REFERENCE)
+                tokenizer.save_pretrained(scratch / REFERENCE)
         locate(model, scratch / REFERENCE)
     rewards: dict[str, Any] = {"reward_funcs": reward_functions(settings, paths, tokenizer)}
     if objective.uses_values:

@@ -1,5 +1,6 @@
 """Settings of alignment."""
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -14,7 +15,7 @@ from tasks.core.settings import Settings as Section
 from tasks.named.names import Name
 from tasks.training.launch import Launch, alone
 from tasks.training.pass_through import check_arguments, check_effect
-from tasks.training.settings import Optimization, Positive, Tuning
+from tasks.training.settings import Optimization, Positive, Samples, Tuning, unasked
 from tasks.training.strategies import check_strategy
 
 TRUNK = "trunk"
@@ -46,6 +47,45 @@ class Reward(Section):
         return self
 
 
+class Generation(Section):
+    """Who gives the answers that an objective learns from."""
+
+    engine: Literal["model", "vllm"] = "model"
+    """model: the model that is trained, by transformers. vllm: for grpo, gmpo, rloo and ppo, vLLM on a graphics card,
+    which has the weights anew before each round; its answers differ from run to run, and so do the trained weights."""
+    server: str | None = None
+    """Address of a `vllm serve` with the base on cards of its own, such as http://127.0.0.1:8000. null: vLLM in each
+    process of the training, on its card."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 51216
+    """Port of this machine by which a server gets the weights."""
+    memory: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the card's memory that vLLM takes for good where it shares it with the training: the weights once more,
+    and what it keeps of the answers."""
+
+    @field_validator("server")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]+)*", value.rstrip("/")):
+            raise ValueError("server is an address such as http://127.0.0.1:8000, without a name or password in it")
+        return value and value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _effect(self) -> "Generation":
+        changed = {name for name, value in type(self).model_fields.items() if getattr(self, name) != value.default}
+        if self.engine == "model" and (without := sorted(changed)):
+            raise ValueError(f"{without[0]} has no effect on engine model; set engine to vllm, or remove it")
+        if self.server and "memory" in changed:
+            raise ValueError("memory has no effect beside a server, which has --gpu-memory-utilization; remove it")
+        if not self.server and "port" in changed:
+            raise ValueError("port has no effect without server; remove it")
+        return self
+
+
+def by_model(generation: Generation) -> bool:
+    """Whether a section is as it is without it, and does not stand in the record of settings."""
+    return generation == Generation()
+
+
 class Settings(Optimization, Tuning):
     """The section `align`."""
 
@@ -67,8 +107,12 @@ class Settings(Optimization, Tuning):
     warmup_steps: Annotated[int, Field(ge=0)] = 10
     """Steps in which the learning rate rises linearly from zero."""
     eval_steps: Positive = 50
-    """Steps between two losses on the validation split; without effect where the model gives the answers. The loss is
-    the mean over its rows, whatever batch_size is: where a loss looks at a whole batch, each row is measured alone."""
+    """Steps between two losses on the validation split, and two rounds of `samples`; where the model gives the answers,
+    of those alone. The loss is the mean over the split's rows, whatever batch_size is: where a loss looks at a whole
+    batch, each row is measured alone."""
+    samples: Annotated[Samples, Field(exclude_if=unasked)] = Samples()
+    """Answers to a few held-out prompts at each evaluation; where the training draws answers itself, as many of those
+    too, with what each was worth."""
     max_start: Annotated[float, Field(gt=0)] = 1e-3
     """Largest reward (absolute, in nats times beta) of an answer in the first step of dpo and kto, and largest
     divergence (nats) of objectives by rewards, in which model and reference are the same: so near the loss has to
@@ -87,6 +131,8 @@ class Settings(Optimization, Tuning):
     """Largest length of an answer of the model, in tokens; in episodes of a turn of it."""
     episodes: Annotated[Episodes, Field(exclude_if=absent)] = Episodes()
     """Several turns an answer, in which the model calls tools or acts in an environment."""
+    generation: Annotated[Generation, Field(exclude_if=by_model)] = Generation()
+    """Who gives the answers that an objective learns from; without effect where none are given."""
     value: Name = TRUNK
     """What tells ppo how much an answer will be worth. trunk: a head on the model that is trained, begun at 0. Else a
     folder in data/guides: a model of its own, all of which is trained and which takes memory as full tuning does; the
@@ -137,12 +183,15 @@ class Settings(Optimization, Tuning):
         objective = OBJECTIVES[self.objective]
         if objective.trains_reward_model and self.adapter:
             raise ValueError("a reward model starts from train or base; set start to one of them")
+        if objective.trains_reward_model and self.samples.prompts:
+            raise ValueError("a reward model gives no answers; set samples.prompts to 0")
         check_effect(self.arguments, self)
         check_passes(
             {**objective.preset, **self.arguments}, self.batch_size * self.launch.world, self.gradient_accumulation
         )
         _check_launch(self)
         _check_episodes(self)
+        _check_engine(self)
         if objective.uses_teacher and not self.teacher:
             raise ValueError(f"objective {self.objective} needs the key teacher, a folder in {PATHS.guides}")
         if objective.uses_rewards and not self.rewards:
@@ -185,3 +234,26 @@ def _check_launch(settings: Settings) -> None:
     if strategy != "ddp" and (objective.sampled or objective.trains_reward_model):
         raise ValueError(f"{name} works with launch.strategy ddp only; set it to that")
     check_strategy(settings)
+
+
+def _check_engine(settings: Settings) -> None:
+    """Raise `ValueError` where vLLM cannot give the answers that the objective learns from."""
+    name, objective = settings.objective, OBJECTIVES[settings.objective]
+    if settings.generation.engine == "model" or name == "off":
+        return
+    if not objective.by_engine:
+        reason = (
+            "trl's trainer for it hands an engine texts, where prompts here are token ids"
+            if (objective.uses_rewards)
+            else "trl's trainer for it knows no engine"
+            if objective.sampled
+            else "the model gives no answers for it"
+        )
+        others = ", ".join(other for other, entry in OBJECTIVES.items() if entry.by_engine)
+        raise ValueError(
+            f"generation.engine vllm does not work with {name}: {reason}; set it to model, or take one of {others}"
+        )
+    if "cache_implementation" in settings.arguments:
+        raise ValueError("arguments.cache_implementation has no effect with generation.engine vllm; remove it")
+    if settings.arguments.get("loss_type") == "vespo":
+        raise ValueError("the loss vespo was not tried with generation.engine vllm; set it to model, or take another")

@@ -11,6 +11,7 @@ nothing but `settings.json` and a curve without points, and those stages use dat
 import os
 from typing import Any
 
+from tasks.align import generation
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings
 from tasks.core.declaration import Entry, Resources, Size, Stage
@@ -36,6 +37,8 @@ def validate(settings: Settings, paths: Paths) -> None:
         check_attention("align", settings, settings)
     if settings.objective != "off":
         zero.check_installed("align", settings)
+        if not generation.elsewhere(paths):
+            generation.check_machine(settings)
     sampled = OBJECTIVES[settings.objective].sampled
     particular = settings.arguments or settings.particular or settings.scheduler in PARTICULAR
     if settings.objective != "off" and settings.adapter:
@@ -59,6 +62,7 @@ def run(settings: Settings, paths: Paths) -> None:
     from tasks.training import distributed
 
     zero.check_installed("align", settings)
+    generation.check_machine(settings)
     if distributed.run("align", settings.launch):
         return
     from tasks.align.run import align
@@ -105,6 +109,7 @@ STAGE = Stage(
                 PATHS.templated / "preferences",
                 PATHS.tokenizer,
                 PATHS.tokens("train"),
+                PATHS.tokens("validation"),
                 PATHS.fitted,
                 PATHS.starts,
             ),

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from tasks.align import generation
 from tasks.align.objectives import OBJECTIVES
 from tasks.core.errors import SettingsError
 from tasks.core.paths import PATHS
@@ -16,7 +17,9 @@ def check(settings: "Settings", train: "Train") -> None:
     """Raise `SettingsError` where alignment by `settings` could not start after training by `train`."""
     if settings.objective == "off":
         return
-    if settings.start != "train":
+    goes_on = settings.start == "train"
+    generation.check_tuned(settings, train if goes_on else settings)
+    if not goes_on:
         check_sharing(settings, whole=METHODS[settings.method].kind is None, scheme=None)
         return
     if not train.enabled:

@@ -147,6 +147,10 @@ class Paths(State):
         """The loss by step of what a training left in `tuned`, which is `fitted` or `aligned`."""
         return tuned / "loss.csv"
 
+    def samples(self, tuned: Path) -> Path:
+        """What the model answered while it was trained, beside the loss; only where that was asked for."""
+        return tuned / "samples.json"
+
     @property
     def guides(self) -> Path:
         """Reward models, reward functions and teachers that the stage `align` learns from."""

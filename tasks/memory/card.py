@@ -20,7 +20,7 @@ from tasks.memory import plans
 from tasks.memory.cluster import Cluster, parse, size
 from tasks.memory.table import ALWAYS, NAMES, gib
 from tasks.memory.ways import largest, smaller
-from tasks.memory.workloads import Training, launch_of, trainings
+from tasks.memory.workloads import Training, engine_share, launch_of, trainings
 
 
 def cards() -> list[tuple[str, int]]:
@@ -48,6 +48,12 @@ def check(text: str = "", ram: str = "") -> Iterator[str]:
     for training in trainings(Path(PARAMS), Paths()):
         launch = launch_of(training.tuned)
         ours = cluster if cluster.cards else replace(cluster, cards=launch.processes, hosts=launch.nodes)
+        if share := engine_share(training.settings):
+            print(
+                f"{training.what}: vLLM takes {gib(round(share * ours.memory))} of each card, {share:g} of it, for good"
+            )
+            ours = replace(ours, memory=round((1 - share) * ours.memory))
+            name = f"what vLLM leaves of {name}"
         if ours.world == 1 and not host:
             yield from compare(training, name, ours.memory)
         else:

@@ -158,6 +158,14 @@ def launch_of(settings: Any) -> Launch:
     return getattr(settings, "launch", None) or Launch()
 
 
+def engine_share(settings: Any) -> float:
+    """Share of a card's memory that vLLM takes beside the training by `settings`; 0 where it has none or its own."""
+    generation = getattr(settings, "generation", None)
+    if generation is None or generation.engine == "model" or generation.server:
+        return 0.0
+    return float(generation.memory)
+
+
 def _computes_in_bfloat16(settings: Any, config: Any) -> bool:
     from tasks.training.arguments import bfloat16, width
 

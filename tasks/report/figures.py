@@ -91,7 +91,9 @@ def answers(rows: list[dict[str, float | None]]) -> list[tuple[str, str, Markup]
         *((f"Reward: {name.removeprefix('reward_').replace('_', ' ')}", "Its mean, before its weight.", name, "reward")
           for name in components),
         ("Divergence from the reference", "How far the model has moved, in nats a token.", "kl", "nats"),
+        ("Divergence from the reference", "How far the model has moved, in nats an answer.", "kl_of_answer", "nats"),
         ("Entropy", "How open the next token is, in nats a token; near 0 all answers are alike.", "entropy", "nats"),
+        ("Entropy", "How open an answer is, in nats over its length.", "entropy_of_answer", "nats"),
         ("Length of answers", "Their mean, in tokens.", "answer_tokens", "tokens"),
         ("Explained variance", "How well values told what came: 1 all of it, 0 no better than their mean.",
          "explained_variance", "share"),

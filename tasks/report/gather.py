@@ -51,6 +51,8 @@ class RunResults:
     """Rows of loss.csv by what was trained: pretraining, tuning, alignment."""
     episodes: dict[str, Any]
     """`episodes.json` of the stage align: how episodes of several turns went, before, in training and after."""
+    samples: dict[str, dict[str, Any]]
+    """`samples.json` by the stage that left one."""
     merge: dict[str, Any]
     quantized: list[dict[str, Any]]
     scores: dict[str, dict[str, Any]]
@@ -85,6 +87,7 @@ def gather(paths: Paths) -> RunResults:
     training = read_json(paths.trained / "training.json", "train")
     base = read_json(paths.base / "base.json", "base")
     scores = _scores(paths)
+    trained = {"train": paths.fitted, "align": paths.aligned}
     curves = {
         "pretraining": _curve(paths.base / "pretraining" / "loss.csv"),
         "tuning": _curve(paths.loss(paths.fitted)),
@@ -98,9 +101,10 @@ def gather(paths: Paths) -> RunResults:
         audit=audit,
         preview=_text(paths.preview),
         training=without_machine(training),
-        trainings=_trainings(paths),
+        trainings=_by_stage({stage: folder / "training.json" for stage, folder in trained.items()}),
         curves={name: rows for name, rows in curves.items() if rows},
         episodes=_optional(paths.aligned / "episodes.json"),
+        samples=_by_stage({stage: paths.samples(folder) for stage, folder in trained.items()}),
         merge=read_json(paths.merged / "merge.json", "merge"),
         quantized=_each(paths.data / "quantized", "quantization.json", "quantize"),
         scores=scores,
@@ -123,9 +127,9 @@ def gather(paths: Paths) -> RunResults:
     )
 
 
-def _trainings(paths: Paths) -> dict[str, dict[str, Any]]:
-    by_stage = {"train": paths.fitted, "align": paths.aligned}
-    return {stage: facts for stage, folder in by_stage.items() if (facts := _optional(folder / "training.json"))}
+def _by_stage(files: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """What lies in `files` by stage, of those that are there."""
+    return {stage: values for stage, file in files.items() if (values := _optional(file))}
 
 
 def _scores(paths: Paths) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from tasks.core import numbers
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
 from tasks.pages.document import head
-from tasks.report import classes, episodes, figures, predictions, render
+from tasks.report import classes, episodes, figures, predictions, render, watched
 from tasks.report.about import NO_LIMITS, described
 from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
@@ -91,6 +91,7 @@ def page(settings: Settings, results: RunResults) -> str:
         episodes=episodes.sentence(results.episodes),
         episode_rows=episodes.table(results.episodes),
         episode_ends=episodes.ends(results.episodes),
+        watched=watched.sections(results.samples),
         preview=Markup(results.preview),
         samples=render.samples(results, settings.samples),
         lengths=figures.lengths(**results.profile["characters"], unit="characters"),

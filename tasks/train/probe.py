@@ -17,6 +17,7 @@ from tasks.core.settings import PARAMS, load
 from tasks.train.settings import Settings
 from tasks.training import usage
 from tasks.training.launch import Launch
+from tasks.training.settings import Samples
 
 
 def sample(settings: Settings, paths: Paths) -> None:
@@ -25,7 +26,7 @@ def sample(settings: Settings, paths: Paths) -> None:
     from tasks.training import pace
 
     steps = pace.FIRST + pace.MEASURED
-    never = {"checkpoint_steps": steps + 1, "eval_steps": steps + 1, "patience": None}
+    never = {"checkpoint_steps": steps + 1, "eval_steps": steps + 1, "patience": None, "samples": Samples()}
     few = settings.model_copy(update={"steps": steps, "launch": Launch(), **never})
     with TemporaryDirectory(prefix="temper-") as scratch:
         took = run.train_rows(few, paths, Path(scratch))[0].usage

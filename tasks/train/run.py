@@ -18,6 +18,7 @@ from tasks.train.settings import Settings
 from tasks.training import checkpoints, distributed, rows, sharding, usage
 from tasks.training.adapters import attach
 from tasks.training.packs import Packs
+from tasks.training.samples import Asked
 from tasks.training.schedule import resolved
 from tasks.training.trainer import TrainingResult, fit, prepare
 
@@ -27,7 +28,7 @@ def tune(settings: Settings, paths: Paths) -> None:
 
     tune(Settings(steps=100), Paths())
     """
-    result, scratch = train_rows(settings, paths)
+    result, scratch, asked = train_rows(settings, paths)
     if distributed.rank():
         sharding.send_weights(result.model)
         return
@@ -38,6 +39,7 @@ def tune(settings: Settings, paths: Paths) -> None:
         if not settings.classifies:
             copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
+        asked.save(out)
         facts = {**result.facts, **described(settings), "base": record["sha256"]}
         if settings.classifies:
             facts["classes"] = list(Head.of(result.model.config).classes)
@@ -49,10 +51,11 @@ def tune(settings: Settings, paths: Paths) -> None:
     shutil.rmtree(scratch)
 
 
-def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) -> tuple[TrainingResult, Path]:
-    """Train on the templated rows; return the result and the folder of the checkpoints (`scratch`, where it is set).
+def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) -> tuple[TrainingResult, Path, Asked]:
+    """Train on the templated rows; return the result, the folder of the checkpoints (`scratch`, where it is set), and
+    what the model answered meanwhile.
 
-    result, scratch = train_rows(Settings(steps=10), Paths())
+    result, scratch, asked = train_rows(Settings(steps=10), Paths())
     """
     from transformers import AutoTokenizer
 
@@ -88,4 +91,5 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     else:
         model = attach("train", settings, model, train, scratch, grown)
     evaluated = validation if len(validation) else None
-    return fit("train", model, tokenizer, train, settings, scratch, validation=evaluated), scratch
+    asked = Asked("train", settings.samples, validation, tokenizer, paths.tokenizer, model, every=settings.eval_steps)
+    return fit("train", model, tokenizer, train, settings, scratch, validation=evaluated, asked=asked), scratch, asked

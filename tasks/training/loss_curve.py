@@ -32,14 +32,15 @@ and on held-out pairs."""
 
 
 ANSWERS = {
-    "kl": "kl", "objective/kl": "kl", "kl_coefficient": "kl_coefficient",
-    "entropy": "entropy", "objective/entropy": "entropy",
+    "kl": "kl", "objective/kl": "kl_of_answer", "kl_coefficient": "kl_coefficient",
+    "entropy": "entropy", "objective/entropy": "entropy_of_answer",
     "completions/mean_length": "answer_tokens", "completions/clipped_ratio": "answers_cut",
     "policy_loss": "policy_loss", "value_loss": "value_loss", "explained_variance": "explained_variance",
 }  # fmt: skip
 """What is measured of the model's own answers -> its column: the divergence from the reference and the entropy (nats a
-token), what the divergence costs, the mean length (tokens) and the share (0 to 1) that ended at the longest length; of
-ppo also its two losses and how well the values told what came (1: all of it)."""
+token; of online_dpo nats an answer, filled up to the longest of a batch), what the divergence costs, the mean length
+(tokens) and the share (0 to 1) that ended at the longest length; of ppo also its two losses and how well the values
+told what came (1: all of it)."""
 
 COMPONENT = re.compile(r"rewards/(\d+_\w+)/mean")
 """The mean of one of several rewards, by its place and kind in the settings."""

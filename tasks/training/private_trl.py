@@ -6,6 +6,7 @@ Nothing of trl is imported before a function is called, so stages without prefer
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,30 @@ def answer_rewards(trainer: Any, items: Any, prompts: Any, texts: Any, ids: Any)
 def log_figure(trainer: Any, name: str, value: float) -> None:
     """Add to the mean of `name` in trl's next line of log."""
     trainer._metrics["train" if trainer.model.training else "eval"][name].append(value)
+
+
+def send_merged(trainer: Any) -> None:
+    """Have the engine of GRPO's or RLOO's trainer get an adapter merged into copies of the base's weights.
+
+    trl merges it into the base itself and takes it out again, by which a base of 16 bits drifts a little in each round.
+    """
+    engine = trainer.vllm_generation
+    engine._iter_named_params = partial(_merged, engine)
+
+
+def _merged(engine: Any) -> Iterator[tuple[str, Any]]:
+    """The weights of the model of `engine` under the names that vLLM expects, those with an adapter merged with it."""
+    model = engine.model
+    for name, value in model.named_parameters():
+        if model.prefix in name or "original_module" in name:
+            continue
+        weight = value.data
+        path, layer, _ = name.rpartition(".base_layer.weight")
+        if layer:
+            delta = model.get_submodule(path).get_delta_weight("default").detach()
+            weight = (weight.float() + delta.float()).to(weight.dtype)
+        plain = name.removeprefix("base_model.model.").replace(".base_layer", "")
+        yield engine._fix_param_name_to_vllm(plain, extra_prefixes=["modules_to_save.default."]), weight
 
 
 def pair_log_probabilities(trainer: Any, prompts: Any, prompt_mask: Any, answers: Any, answer_mask: Any) -> Any:

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tasks.core.errors import CheckFailed, InputError
 from tasks.core.paths import PATHS
 from tasks.rows.canonical import IGNORED
@@ -55,3 +57,19 @@ def check(counts: Counts, expected: dict[str, int], what: str) -> None:
         raise CheckFailed(f"{what}: the trainer sees {differences}; run the stage template again.")
     if not counts.supervised_tokens:
         raise CheckFailed(f"{what}: {counts.rows} rows, but no token carries a loss; see {PATHS.preview}.")
+
+
+def last_answer(trained: Any) -> tuple[int, int] | None:
+    """Where the last stretch of trained tokens of a row begins and ends; None where it has none.
+
+    `trained` (T,): of each token whether it carries a loss.
+
+    >>> last_answer(np.array([False, True, False, True, True, False]))
+    (3, 5)
+    """
+    positions = np.flatnonzero(trained)
+    if not len(positions):
+        return None
+    last = int(positions[-1])
+    before = np.flatnonzero(~trained[:last])
+    return (int(before[-1]) + 1 if len(before) else 0), last + 1

@@ -278,6 +278,21 @@ def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
         )
 
 
+class Samples(Section):
+    """Answers to a few held-out prompts while the model is trained, shown in the report and beside the curve."""
+
+    prompts: Annotated[int, Field(ge=0, le=100)] = 0
+    """Prompts, spread over the validation split, that the model answers before the first step, at each evaluation and
+    at the end, always with the most likely token: the weights are those of a run without. 0: none."""
+    tokens: Positive = 64
+    """Largest length of such an answer, in tokens."""
+
+
+def unasked(samples: Samples) -> bool:
+    """Whether a section is as it is without it, and does not stand in the record of settings."""
+    return samples == Samples()
+
+
 class Supervised(Batched, Tuning):
     """Training on rows with labels, watched on a validation split."""
 
@@ -293,6 +308,8 @@ class Supervised(Batched, Tuning):
     eval_steps: Positive = 100
     """Steps between two losses on the validation split, in nats per labelled token, over all tokens of the split
     whatever batch_size is."""
+    samples: Annotated[Samples, Field(exclude_if=unasked)] = Samples()
+    """Answers to a few held-out prompts at each evaluation."""
     patience: Positive | None = None
     """Stop training after this many evaluations without a lower validation loss, and keep the weights with the lowest
     one; checkpoints are then written at each evaluation. null: all steps run."""

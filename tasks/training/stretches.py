@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tasks.rows.canonical import IGNORED
+from tasks.training.rows import last_answer
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,10 @@ def last_stretches(table: Any) -> Stretches:
     trained = labels.values.to_numpy() != IGNORED
     prompts, answers, rows = [], [], []
     for row, (start, end) in enumerate(pairwise(offsets.tolist())):
-        trained_positions = np.flatnonzero(trained[start:end])
-        if not len(trained_positions):
-            continue
-        last = int(trained_positions[-1])
-        first = last - int(np.argmax(np.append(~trained[start : start + last + 1][::-1], True))) + 1
-        if first:
-            prompts.append(token_ids[start : start + first])
-            answers.append(token_ids[start + first : start + last + 1])
+        span = last_answer(trained[start:end])
+        if span and span[0]:
+            prompts.append(token_ids[start : start + span[0]])
+            answers.append(token_ids[start + span[0] : start + span[1]])
             rows.append(row)
     id_list = pa.list_(pa.int32())
     return Stretches(pa.array(prompts, id_list), pa.array(answers, id_list), rows, len(ids) - len(rows))

@@ -89,12 +89,13 @@ def fit(
     scratch: Path,
     *,
     validation: Any = None,
+    asked: TrainerCallback | None = None,
 ) -> TrainingResult:
     """Train what is trainable of `model` on `rows`, from the last checkpoint in `scratch` if any.
 
-    `what` names the section of params.yaml in messages. Where `rows` have a column `pack`, `settings.batch_size` counts
-    packs. Raises `CheckFailed` where nothing is trainable, the rows that the trainer sees are not those given, the
-    model mixes rows that are packed, or no weight changed.
+    `what` names the section of params.yaml in messages; `asked` has the model answer prompts meanwhile. Where `rows`
+    have a column `pack`, `settings.batch_size` counts packs. Raises `CheckFailed` where nothing is trainable, the rows
+    that the trainer sees are not those given, the model mixes rows that are packed, or no weight changed.
     """
     method = METHODS[settings.method] if isinstance(settings, Tuning) else METHODS["full"]
     packed = "pack" in rows.column_names
@@ -118,7 +119,11 @@ def fit(
             eval_dataset=validation,
             data_collator=collator,
             processing_class=tokenizer,
-            callbacks=[MonitorCallback(what, settings), *([AdaLoraCallback()] if method.kind == "ADALORA" else [])],
+            callbacks=[
+                MonitorCallback(what, settings),
+                *([AdaLoraCallback()] if method.kind == "ADALORA" else []),
+                *([asked] if asked else []),
+            ],
             optimizers=(loop.optimizer(settings, model, values), None),
         )
     except (ValueError, ImportError, NotImplementedError) as error:

@@ -20,7 +20,7 @@ from tasks.training.settings import Optimization
 WITHOUT_EFFECT = {
     "enabled", "steps", "epochs", "batch_size", "gradient_accumulation", "learning_rate", "scheduler", "warmup_steps",
     "seed", "adam_beta2", "weight_decay", "max_grad_norm", "max_spike", "logging_steps", "checkpoint_steps",
-    "eval_steps", "patience", "max_start",
+    "eval_steps", "patience", "max_start", "samples",
 }  # fmt: skip
 """Settings that do not change, or hardly, how long a row takes."""
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from transformers import LlamaConfig
 
 from tasks.align.settings import Settings as Align
+from tasks.memory import card
 from tasks.memory.card import compare
 from tasks.memory.workloads import Lengths, Training
 from tasks.train.settings import Settings as Train
@@ -75,3 +76,22 @@ def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() 
 def test_auto_is_refused_with_the_way_to_the_number(section: Any) -> None:
     with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card says how many fit"):
         section.model_validate({"batch_size": "auto"})
+
+
+def test_what_vllm_takes_of_a_card_is_not_there_for_the_training(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    within = {"engine": "vllm", "memory": 0.4}
+    beside = {"engine": "vllm", "server": "http://127.0.0.1:8000"}
+    lines = []
+    for generation in ({}, within, beside):
+        settings = Align.model_validate({"objective": "grpo", "generation": generation})
+        one = training("align", settings)
+        monkeypatch.setattr(card, "trainings", lambda *_, one=one: [one])
+        assert not list(card.check("10GB"))
+        lines.append(capsys.readouterr().out.splitlines())
+    assert lines[1][0] == "align: vLLM takes 4.00 GiB of each card, 0.4 of it, for good"
+    (left,) = re.findall(r"fits, ([\d.]+) GiB are left", "\n".join(lines[0]))
+    (less,) = re.findall(r"fits, ([\d.]+) GiB are left", "\n".join(lines[1]))
+    assert float(left) - float(less) == pytest.approx(4.0, abs=0.011)
+    assert lines[2] == lines[0], "a server has cards of its own"
