@@ -23,6 +23,12 @@ NOT_OFFERED = {
     "xpo": "trl 1.16 has no XPO any more; take online_dpo",
     "nash_md": "trl 1.16 has no Nash-MD any more; take online_dpo",
     "prm": "trl 1.16 has no process reward models any more; take reward",
+    "seqkd": "it is training on rows that a teacher answered: make them by generate, and train on them",
+    "uld": "it is the loss of gold; take gold",
+    "server_distillation": (
+        "trl's asks its server anew at every step, so that a run that was killed pays again; take distill"
+    ),
+    "distillation": "trl's differs from gkd in where answers are generated; take gkd with arguments: {lmbda: 1.0}",
 }
 """Objectives by name that others know, and what stands for them here."""
 
@@ -65,6 +71,8 @@ class Objective:
     """Whether it was not shown to learn right in several processes."""
     uses_teacher: bool = False
     """Whether it learns from `teacher`, on answers of the model."""
+    other_tokens: bool = False
+    """Whether `teacher` may have other tokens."""
     told: bool = False
     """Whether it learns from what the stage distill was told of the rows."""
     check: "Callable[[Settings], None] | None" = None
@@ -112,6 +120,13 @@ def _whole_groups_and_values(settings: "Settings") -> None:
 def _one_pass_a_step(settings: "Settings") -> None:
     if settings.gradient_accumulation > 1:
         raise ValueError("trl's online DPO adds up gradients without dividing them; set gradient_accumulation to 1")
+
+
+def _on_rows(settings: "Settings") -> None:
+    if settings.prompts != "rows":
+        raise ValueError(
+            "gold learns from rows, whose dialogues its teacher reads in a template of its own; set prompts to rows"
+        )
 
 
 OBJECTIVES = {
@@ -224,6 +239,19 @@ OBJECTIVES = {
         "tasks.training.private_trl:GKDConfig",
         uses_teacher=True,
         one_process=True,
+    ),
+    "gold": Objective(
+        "as gkd, by a `teacher` with other tokens",
+        "tasks.align.gold:GOLD",
+        "tasks.training.private_trl:GOLDConfig",
+        preset={
+            "use_uld_loss": True, "uld_token_merge_strategy": "bayesian", "uld_skip_student_eos": False,
+            "uld_skip_teacher_eos": False,
+        },
+        uses_teacher=True,
+        other_tokens=True,
+        one_process=True,
+        check=_on_rows,
     ),
     "distill": Objective(
         "the rows, by the likelihoods that `distill.teacher` told of their tokens",

@@ -15,6 +15,7 @@ OWNED = {
     "num_generations_eval": "answers",
     "reward_weights": "rewards",
     "teacher_model_name_or_path": "teacher",
+    "teacher_tokenizer_name_or_path": "teacher",
 }
 """Arguments of trl that have a key of their own in align."""
 
@@ -60,6 +61,11 @@ ALIGNED: dict[str, tuple[str, ...]] = {
     ),
     "online_dpo": (*_ALIKE, *_DRAWN, *_ORDER, "beta", "loss_type", "missing_eos_penalty"),
     "gkd": (*_ALIKE, *_ORDER, "beta", "lmbda", "seq_kd", "temperature", "activation_offloading"),
+    "gold": (
+        *_ALIKE, "lmbda", "temperature", "top_k", "top_p", "activation_offloading", "beta", "use_extended_uld",
+        "uld_use_hybrid_loss", "uld_hybrid_matched_weight", "uld_hybrid_unmatched_weight", "uld_crossentropy_weight",
+        "uld_distillation_weight", "uld_student_temperature", "uld_teacher_temperature",
+    ),
     "distill": (*ACTING, *WATCHING, *_ORDER, "activation_offloading", "label_weight"),
 }  # fmt: skip
 """What acts, by objective."""
@@ -71,6 +77,12 @@ NOT_READ: dict[str, str] = {
     "train_sampling_strategy": "the order of its rows is fixed",
     "pad_to_multiple_of": "rows are padded to the longest of a batch",
     "router_aux_loss_coef": "the objective does not look at how evenly experts are used",
+    "seq_kd": "gold never has its teacher answer; make rows by generate, and train on them",
+    "generation_batch_size": "the answers of a step are made together",
+    **dict.fromkeys(
+        ("use_uld_loss", "uld_token_merge_strategy", "uld_skip_student_eos", "uld_skip_teacher_eos"),
+        "with another value gold compares tokens with those beside them, or leaves out where an answer ends",
+    ),
     **dict.fromkeys(("loss_type", "alpha", "label_smoothing"), "the objective has one loss, without it"),
     **dict.fromkeys(
         (
@@ -111,6 +123,9 @@ NEEDS: dict[str, dict[str, tuple[str, tuple[Any, ...]]]] = {
         "simpo_gamma": ("loss_type", ("simpo", "alphapo")),
         "alpha": ("loss_type", ("alphapo",)),
     },
+    "gold": dict.fromkeys(
+        ("beta", "uld_hybrid_matched_weight", "uld_hybrid_unmatched_weight"), ("uld_use_hybrid_loss", (True,))
+    ),
     "grpo": {
         **dict.fromkeys(("sapo_temperature_neg", "sapo_temperature_pos"), ("loss_type", ("sapo",))),
         **dict.fromkeys(

@@ -1,5 +1,6 @@
 """Prompts that the model answers in training, each with a reference: the token ids that template made (INV-8)."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,9 +19,11 @@ class Prompts:
 
     column_names = ("prompt", "reference_ids", "reference")
 
-    def __init__(self, prompts: Any, references: Any, left_out: int, tokenizer: Any) -> None:
-        """`prompts`, `references`: Arrow lists of ids, one a prompt. `left_out`: rows without a prompt."""
+    def __init__(self, prompts: Any, references: Any, left_out: int, tokenizer: Any, names: Sequence[str] = ()) -> None:
+        """`prompts`, `references`: Arrow lists of ids, one a prompt. `left_out`: rows without a prompt. `names`: ids of
+        the rows that they are of, where they are of rows."""
         self.prompts, self.references, self.left_out, self.tokenizer = prompts, references, left_out, tokenizer
+        self.names = names
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -72,8 +75,8 @@ def _from_rows(table: Any, tokenizer: Any) -> Prompts:
     offsets = ids.offsets.to_numpy()
     token_ids = ids.values.to_numpy()
     trained = labels.values.to_numpy() != IGNORED
-    prompts, references = [], []
-    for start, end in pairwise(offsets.tolist()):
+    prompts, references, names = [], [], []
+    for name, (start, end) in zip(table.column("id").to_pylist(), pairwise(offsets.tolist()), strict=True):
         trained_positions = np.flatnonzero(trained[start:end])
         if not len(trained_positions):
             continue
@@ -82,5 +85,6 @@ def _from_rows(table: Any, tokenizer: Any) -> Prompts:
         if first:
             prompts.append(token_ids[start : start + first])
             references.append(token_ids[start + first : start + last + 1])
+            names.append(name)
     id_list = pa.list_(pa.int32())
-    return Prompts(pa.array(prompts, id_list), pa.array(references, id_list), len(ids) - len(prompts), tokenizer)
+    return Prompts(pa.array(prompts, id_list), pa.array(references, id_list), len(ids) - len(prompts), tokenizer, names)

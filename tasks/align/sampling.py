@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.rloo_trainer import RLOOTrainer
 
-from tasks.align import guides, values
+from tasks.align import teacher, values
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.rewards import reward_functions
 from tasks.align.settings import Settings
@@ -111,6 +111,8 @@ def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
             "num_generations": settings.answers,
             "reward_weights": [reward.weight for reward in settings.rewards],
         }
+    if objective.other_tokens:
+        return {"max_completion_length": settings.answer_tokens, "max_length": None}
     if objective.uses_teacher:
         return {"max_new_tokens": settings.answer_tokens, "max_length": None}
     return {
@@ -148,9 +150,11 @@ def options(
     """What the trainer needs besides a model and prompts: rewards or a teacher, and what the model is compared with."""
     objective = OBJECTIVES[settings.objective]
     if objective.uses_teacher:
-        folder = guides.model(paths, settings.teacher or "", "align.teacher")
-        teacher = from_pretrained(folder, dtype=torch.float32)
-        return {"teacher_model": teacher, "data_collator": collate(tokenizer.pad_token_id)}
+        folder = teacher.check(settings, paths, tokenizer)
+        guide = from_pretrained(folder, dtype=torch.float32)
+        if objective.other_tokens:
+            return {"teacher_model": guide, "folder": str(folder)}
+        return {"teacher_model": guide, "data_collator": collate(tokenizer.pad_token_id)}
     if objective.grouped and configuration.beta and not hasattr(model, "peft_config"):
         # trl loads the reference from where the model says it came from, which lacks tokens that were added since
         with distributed.first():
