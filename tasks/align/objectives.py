@@ -73,6 +73,8 @@ class Objective:
     """Whether it learns from `teacher`, on answers of the model."""
     other_tokens: bool = False
     """Whether `teacher` may have other tokens."""
+    self_taught: bool = False
+    """Whether the model, shown the reference, is its own teacher."""
     told: bool = False
     """Whether it learns from what the stage distill was told of the rows."""
     check: "Callable[[Settings], None] | None" = None
@@ -81,7 +83,7 @@ class Objective:
     @property
     def sampled(self) -> bool:
         """Whether it learns from answers that the model gives while it is trained."""
-        return self.uses_rewards or self.uses_teacher
+        return self.uses_rewards or self.uses_teacher or self.self_taught
 
     def measures_alone(self, loss: Any) -> bool:
         """Whether validation takes one row at a time for `loss`: `loss_type`, or None where nothing is chosen."""
@@ -124,8 +126,19 @@ def _one_pass_a_step(settings: "Settings") -> None:
 
 def _on_rows(settings: "Settings") -> None:
     if settings.prompts != "rows":
+        raise ValueError(f"{settings.objective} learns from the dialogues of rows; set prompts to rows")
+
+
+def _own_teacher(settings: "Settings") -> None:
+    _on_rows(settings)
+    _whole_groups(settings)
+    kind = settings.arguments.get("teacher_model_kind", "live")
+    if kind == "ema":
+        raise ValueError("teacher_model_kind ema is not offered: a checkpoint does not hold the averaged weights")
+    if kind == "base" and (settings.start != "base" or settings.method in ("full", "freeze")):
         raise ValueError(
-            "gold learns from rows, whose dialogues its teacher reads in a template of its own; set prompts to rows"
+            "teacher_model_kind base is the model without its adapter; set start to base and method to lora, or "
+            "another adapter, or remove it"
         )
 
 
@@ -252,6 +265,22 @@ OBJECTIVES = {
         other_tokens=True,
         one_process=True,
         check=_on_rows,
+    ),
+    "sdft": Objective(
+        "answers of the model, by its own likelihoods where it is shown the reference",
+        "tasks.align.self_taught:SDFT",
+        "tasks.training.private_trl:SDFTConfig",
+        preset={
+            "teacher_model_kind": "live",
+            "teacher_prompt_template": (
+                "{prompt}\n\nThis is an example for a response to the question:\n{privileged_context}\n\n"
+                "Now answer with a response of your own."
+            ),
+        },
+        grouped=True,
+        self_taught=True,
+        one_process=True,
+        check=_own_teacher,
     ),
     "distill": Objective(
         "the rows, by the likelihoods that `distill.teacher` told of their tokens",

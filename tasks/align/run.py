@@ -11,10 +11,10 @@ import torch
 from datasets import Dataset
 
 from tasks.align import arguments, prompts, starts, teacher
+from tasks.align.dialogues import Demonstrations, TeacherPrompts
 from tasks.align.items import Items, check, counts, longest, read, told_file
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
-from tasks.align.teacher import TeacherPrompts
 from tasks.align.trainers import LossAboveStart, ReferenceCheck
 from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
@@ -106,6 +106,9 @@ def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> Training
     objective = OBJECTIVES[name]
     if objective.sampled:
         train_prompts = prompts.read(paths, settings.prompts, tokenizer)
+        if objective.self_taught:
+            template = {**objective.preset, **settings.arguments}["teacher_prompt_template"]
+            train_prompts = Demonstrations(train_prompts, paths, template)
         if objective.other_tokens:
             train_prompts = TeacherPrompts(
                 train_prompts, paths, load_tokenizer(teacher.check(settings, paths, tokenizer))

@@ -105,6 +105,12 @@ class _PromptTokenizer:
 def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
     """Arguments that stand in other keys of `settings`; nothing is cut anywhere. `longest`: tokens of a prompt."""
     objective = OBJECTIVES[settings.objective]
+    if objective.self_taught:
+        return {
+            "max_completion_length": settings.answer_tokens,
+            "num_generations": settings.answers,
+            "max_prompt_length": None,
+        }
     if objective.grouped:
         return {
             "max_completion_length": settings.answer_tokens,
@@ -155,6 +161,8 @@ def options(
         if objective.other_tokens:
             return {"teacher_model": guide, "folder": str(folder)}
         return {"teacher_model": guide, "data_collator": collate(tokenizer.pad_token_id)}
+    if objective.self_taught:
+        return {}
     if objective.grouped and configuration.beta and not hasattr(model, "peft_config"):
         # trl loads the reference from where the model says it came from, which lacks tokens that were added since
         with distributed.first():

@@ -1,21 +1,15 @@
-"""Teachers in data/guides: whether their tokens are those of the base, and what they read before an answer."""
+"""Teachers in data/guides: whether their tokens are some that an objective can learn from."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
-
 from tasks.align import guides
 from tasks.align.objectives import OBJECTIVES
-from tasks.align.prompts import Prompts
-from tasks.chat.renderer import Renderer
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.models.classes import model_config
 from tasks.models.loading import load_tokenizer
 from tasks.models.skeleton import configured_base
-from tasks.rows.canonical import turns
 
 if TYPE_CHECKING:
     from tasks.align.settings import Settings
@@ -69,30 +63,3 @@ def _tokenizer(paths: Paths) -> Any:
 def _by_bytes(tokenizer: Any) -> bool:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return backend is not None and "ByteLevel" in f"{backend.pre_tokenizer!r} {backend.decoder!r}"
-
-
-class TeacherPrompts(Prompts):
-    """Prompts with what a teacher reads in the place of each: the dialogue in the teacher's chat template."""
-
-    column_names = (*Prompts.column_names, "teacher_prompt")
-
-    def __init__(self, prompts: Prompts, paths: Paths, teacher: Any) -> None:
-        """`teacher`: its tokenizer. One without a template, and a part of a row, has the text of the prompt's ids."""
-        super().__init__(prompts.prompts, prompts.references, prompts.left_out, prompts.tokenizer, prompts.names)
-        table = pq.read_table(paths.rows("train"))
-        kept = [name for name in ("id", "messages", "tools") if name in table.column_names]
-        self._rows = {row["id"]: row for row in table.select(kept).to_pylist() if row["messages"]}
-        self._renderer = Renderer(teacher) if teacher.chat_template else None
-        self._first = (teacher.bos_token or "") if teacher("").input_ids else ""  # its tokenizer puts that first anyway
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        item = super().__getitem__(index)
-        row = self._rows.get(self.names[index])
-        if row is None or self._renderer is None:
-            text = self.tokenizer.decode(item["prompt"], skip_special_tokens=True)
-        else:
-            messages = turns(row["messages"])
-            last = max(number for number, turn in enumerate(messages) if turn["role"] == "assistant")
-            tools = json.loads(row["tools"]) if row.get("tools") else None
-            text = self._renderer.render(messages[:last], tools, generation_prompt=True)
-        return {**item, "teacher_prompt": text.removeprefix(self._first)}

@@ -7,7 +7,15 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-EXPERIMENTAL = {"CPO": "cpo", "GMPO": "gmpo", "ORPO": "orpo", "GKD": "gkd", "GOLD": "gold", "OnlineDPO": "online_dpo"}
+EXPERIMENTAL = {
+    "CPO": "cpo",
+    "GMPO": "gmpo",
+    "ORPO": "orpo",
+    "GKD": "gkd",
+    "GOLD": "gold",
+    "OnlineDPO": "online_dpo",
+    "SDFT": "sdft",
+}
 """Modules of `trl.experimental`, which trl may move in any release, by the prefix of the names taken from each."""
 
 
@@ -89,6 +97,23 @@ class StudentOffsets:
 
     def _maybe_add_completion_byte_offsets(self, updated_slice: dict[str, Any]) -> None:
         updated_slice["byte_offsets"] = self.offsets(updated_slice["labels"])
+
+
+class PromptsAndContexts:
+    """Before the trainer of self-distillation among the bases: prompts, and those of the teacher, are token ids."""
+
+    def __init__(self, **options: Any) -> None:
+        from trl.experimental.sdft.sdft_trainer import DemonstrationTeacherContextBuilder
+
+        class Ready(DemonstrationTeacherContextBuilder):  # type: ignore[misc]
+            def _compose_teacher_prompt(self, prompt: Any, privileged_context: Any) -> Any:
+                return privileged_context
+
+        super().__init__(**options)
+        self.teacher_context_builder = Ready(self)
+
+    def _tokenize_prompts(self, prompts: Any) -> Any:
+        return prompts
 
 
 class OwnDivergence:

@@ -128,7 +128,7 @@ def test_bytes_of_tokens_count_and_special_tokens_have_none() -> None:
 
 def test_the_teacher_reads_its_own_template(project: Paths) -> None:
     from tasks.align import prompts
-    from tasks.align.teacher import TeacherPrompts
+    from tasks.align.dialogues import TeacherPrompts
 
     coder = tiny.tokenizer()
     read = TeacherPrompts(prompts.read(project, "rows", coder), project, other())
