@@ -12,10 +12,10 @@ from tasks.core.paths import Paths
 FLOAT32 = 4
 """Bytes of a number: teachers are loaded, and probabilities compared, in float32."""
 
-BESIDE = {"gkd": 14, "gold": 9, "distill": 2}
+BESIDE = {"gkd": 14, "gold": 9, "sdft": 4, "distill": 2}
 """Numbers that the loss of an objective has in use at one time for each logit of the student, besides those of a cross
-entropy; the teacher's logits are among them. Measured on 512 tokens of 32,000 (torch 2.13, CPU): gkd with beta 0.5, and
-gold, whose teacher has as many tokens as the student."""
+entropy; the teacher's logits are among them. Measured on 512 tokens of 32,000 (torch 2.13, CPU): gkd with beta 0.5,
+gold with a teacher of as many tokens as the student, sdft with 100 of them compared."""
 
 
 @dataclass(frozen=True)

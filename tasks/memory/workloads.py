@@ -33,7 +33,7 @@ ASSUMED = 2048
 PAIRED = ("dpo", "kto", "orpo", "cpo", "simpo", "reward", "online_dpo")
 """Objectives for which two answers an item go through the model at one time."""
 
-WHOLE = ("orpo", "cpo", "simpo", "online_dpo", "gkd", "gold", "distill")
+WHOLE = ("orpo", "cpo", "simpo", "online_dpo", "gkd", "gold", "sdft", "distill")
 """Objectives for which trl 1.16 makes the logits of all positions at one time."""
 
 

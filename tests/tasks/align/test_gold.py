@@ -24,31 +24,11 @@ SMALL = Settings(
 
 settings_with = partial(tiny.changed, SMALL)
 
-TURN = (
-    "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}[bot]{% endif %}"
-)
-
-
-def other() -> Any:
-    """Byte-level BPE of single bytes and a few pieces, in another order than the student's, with `</s>` at the end."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    names = ["</s>", *sorted(pre_tokenizers.ByteLevel.alphabet(), reverse=True), "do", "er", "Ġs", "we"]
-    merges = [("d", "o"), ("e", "r"), ("Ġ", "s"), ("w", "e")]
-    backend = Tokenizer(models.BPE({name: number for number, name in enumerate(names)}, merges))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="</s>")
-    made.chat_template = TURN
-    return made
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    paths, coder = support.project(tmp_path_factory.mktemp("gold")), other()
-    tiny.model(paths.guides / "other", vocabulary=len(coder), hidden_size=32, initializer_range=0.3)
-    coder.save_pretrained(paths.guides / "other")
+    paths = support.project(tmp_path_factory.mktemp("gold"))
+    tiny.other_teacher(paths.guides / "other")
     return paths.root
 
 
@@ -87,7 +67,7 @@ def test_the_loss_is_one_made_apart(project: Paths) -> None:
     from tasks.align.arguments import trl_configuration
     from tasks.align.gold import gold_batch
 
-    theirs, ours, answer = other(), tiny.tokenizer(), "docker stop web"
+    theirs, ours, answer = tiny.other_tokenizer(), tiny.tokenizer(), "docker stop web"
     own = [*ours(answer)["input_ids"], ours.eos_token_id]
     pieces = [*theirs(answer)["input_ids"], theirs.eos_token_id]
     prompt = ours("stop web")["input_ids"]
@@ -131,7 +111,7 @@ def test_the_teacher_reads_its_own_template(project: Paths) -> None:
     from tasks.align.dialogues import TeacherPrompts
 
     coder = tiny.tokenizer()
-    read = TeacherPrompts(prompts.read(project, "rows", coder), project, other())
+    read = TeacherPrompts(prompts.read(project, "rows", coder), project, tiny.other_tokenizer())
     for index in (0, len(read) - 1):
         item = read[index]
         asked = coder.decode(item["prompt"]).split("user\n")[1].split("<|im_end|>")[0]
