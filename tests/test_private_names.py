@@ -99,10 +99,15 @@ NAMES = [
             "gmpo": "GMPO",
             "orpo": "ORPO",
             "gkd": "GKD",
+            "gold": "GOLD",
+            "sdft": "SDFT",
             "online_dpo": "OnlineDPO",
         }.items()
         for kind in ("Config", "Trainer")
     ),
+    Private(TRL, "trl.experimental.sdft.sdft_trainer", "DemonstrationTeacherContextBuilder._compose_teacher_prompt"),
+    Private(TRL, "trl.experimental.sdft", "SDFTTrainer._tokenize_prompts"),
+    Private(TRL, "trl.experimental.gold", "GOLDTrainer._maybe_add_completion_byte_offsets"),
     Private(TRL, "trl.trainer.dpo_trainer", "DPOTrainer._prepare_dataset"),
     Private(TRL, "trl.trainer.kto_trainer", "KTOTrainer._prepare_dataset"),
     Private(TRL, "trl.trainer.reward_trainer", "RewardTrainer._prepare_dataset"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tasks.align import guides
+from tasks.align import guides, teacher
 from tasks.align.episodes import definitions
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.pass_through import ALIGNED
@@ -57,7 +57,7 @@ def validate(settings: Settings, paths: Paths) -> None:
     settings = assumed(settings)
     objective = OBJECTIVES[settings.objective]
     if objective.uses_teacher:
-        guides.model(paths, settings.teacher or "", "align.teacher")
+        teacher.check(settings, paths)
     if objective.uses_rewards:
         check_rewards(settings, paths)
     if settings.episodes.on:

@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, SettingsError
 from tasks.core.paths import Paths
 from tasks.named.functions import check_function, check_installed, load_function
 from tasks.named.names import inside
@@ -22,6 +22,22 @@ def model(paths: Paths, name: str, key: str) -> Path:
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no model here, which {key} asks for; put its folder there.")
     return folder
+
+
+def weights(paths: Paths, name: str | None) -> int:
+    """Numbers in the model `name` in data/guides, by the headers of its files; 0 where there is none."""
+    from safetensors import SafetensorError
+
+    from tasks.training.estimate import read_shapes
+
+    try:
+        return (
+            sum(shape.count for shape in read_shapes(inside(paths.guides, name, "align.teacher")).values())
+            if name
+            else 0
+        )
+    except (SafetensorError, SettingsError):
+        return 0  # said by whoever loads it
 
 
 def function(paths: Paths, name: str, key: str) -> Any:

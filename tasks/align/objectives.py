@@ -29,6 +29,12 @@ NOT_OFFERED = {
     "openreward": "trl's experimental environments are asked over the network for each turn, so a run cannot be "
     "repeated; take grpo with episodes.environment",
     "prm": "trl 1.16 has no process reward models any more; take reward",
+    "seqkd": "it is training on rows that a teacher answered: make them by generate, and train on them",
+    "uld": "it is the loss of gold; take gold",
+    "server_distillation": (
+        "trl's asks its server anew at every step, so that a run that was killed pays again; take distill"
+    ),
+    "distillation": "trl's differs from gkd in where answers are generated; take gkd with arguments: {lmbda: 1.0}",
 }
 """Objectives by name that others know, and what stands for them here."""
 
@@ -75,6 +81,10 @@ class Objective:
     """Whether vLLM may give the answers that it learns from."""
     uses_teacher: bool = False
     """Whether it learns from `teacher`, on answers of the model."""
+    other_tokens: bool = False
+    """Whether `teacher` may have other tokens."""
+    self_taught: bool = False
+    """Whether the model, shown the reference, is its own teacher."""
     told: bool = False
     """Whether it learns from what the stage distill was told of the rows."""
     check: "Callable[[Settings], None] | None" = None
@@ -83,7 +93,7 @@ class Objective:
     @property
     def sampled(self) -> bool:
         """Whether it learns from answers that the model gives while it is trained."""
-        return self.uses_rewards or self.uses_teacher
+        return self.uses_rewards or self.uses_teacher or self.self_taught
 
     def measures_alone(self, loss: Any) -> bool:
         """Whether validation takes one row at a time for `loss`: `loss_type`, or None where nothing is chosen."""
@@ -126,6 +136,24 @@ def _whole_groups_and_values(settings: "Settings") -> None:
 def _one_pass_a_step(settings: "Settings") -> None:
     if settings.gradient_accumulation > 1:
         raise ValueError("trl's online DPO adds up gradients without dividing them; set gradient_accumulation to 1")
+
+
+def _on_rows(settings: "Settings") -> None:
+    if settings.prompts != "rows":
+        raise ValueError(f"{settings.objective} learns from the dialogues of rows; set prompts to rows")
+
+
+def _own_teacher(settings: "Settings") -> None:
+    _on_rows(settings)
+    _whole_groups(settings)
+    kind = settings.arguments.get("teacher_model_kind", "live")
+    if kind == "ema":
+        raise ValueError("teacher_model_kind ema is not offered: a checkpoint does not hold the averaged weights")
+    if kind == "base" and (settings.start != "base" or settings.method in ("full", "freeze")):
+        raise ValueError(
+            "teacher_model_kind base is the model without its adapter; set start to base and method to lora, or "
+            "another adapter, or remove it"
+        )
 
 
 OBJECTIVES = {
@@ -244,6 +272,35 @@ OBJECTIVES = {
         "tasks.training.private_trl:GKDConfig",
         uses_teacher=True,
         one_process=True,
+    ),
+    "gold": Objective(
+        "as gkd, by a `teacher` with other tokens",
+        "tasks.align.gold:GOLD",
+        "tasks.training.private_trl:GOLDConfig",
+        preset={
+            "use_uld_loss": True, "uld_token_merge_strategy": "bayesian", "uld_skip_student_eos": False,
+            "uld_skip_teacher_eos": False,
+        },
+        uses_teacher=True,
+        other_tokens=True,
+        one_process=True,
+        check=_on_rows,
+    ),
+    "sdft": Objective(
+        "answers of the model, by its own likelihoods where it is shown the reference",
+        "tasks.align.self_taught:SDFT",
+        "tasks.training.private_trl:SDFTConfig",
+        preset={
+            "teacher_model_kind": "live",
+            "teacher_prompt_template": (
+                "{prompt}\n\nThis is an example for a response to the question:\n{privileged_context}\n\n"
+                "Now answer with a response of your own."
+            ),
+        },
+        grouped=True,
+        self_taught=True,
+        one_process=True,
+        check=_own_teacher,
     ),
     "distill": Objective(
         "the rows, by the likelihoods that `distill.teacher` told of their tokens",

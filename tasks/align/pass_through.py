@@ -15,6 +15,7 @@ OWNED = {
     "num_generations_eval": "answers",
     "reward_weights": "rewards",
     "teacher_model_name_or_path": "teacher",
+    "teacher_tokenizer_name_or_path": "teacher",
 }
 """Arguments of trl that have a key of their own in align."""
 
@@ -60,6 +61,16 @@ ALIGNED: dict[str, tuple[str, ...]] = {
     ),
     "online_dpo": (*_ALIKE, *_DRAWN, *_ORDER, "beta", "loss_type", "missing_eos_penalty"),
     "gkd": (*_ALIKE, *_ORDER, "beta", "lmbda", "seq_kd", "temperature", "activation_offloading"),
+    "gold": (
+        *_ALIKE, "lmbda", "temperature", "top_k", "top_p", "activation_offloading", "beta", "use_extended_uld",
+        "uld_use_hybrid_loss", "uld_hybrid_matched_weight", "uld_hybrid_unmatched_weight", "uld_crossentropy_weight",
+        "uld_distillation_weight", "uld_student_temperature", "uld_teacher_temperature",
+    ),
+    "sdft": (
+        *_ALIKE, *_DRAWN, "num_iterations", "steps_per_generation", "generation_batch_size", "distillation_add_tail",
+        "distillation_alpha", "distillation_is_clip", "distillation_mode", "distillation_topk", "generate_from_teacher",
+        "num_loss_tokens_to_skip", "teacher_model_kind", "teacher_prompt_template",
+    ),
     "distill": (*ACTING, *WATCHING, *_ORDER, "activation_offloading", "label_weight"),
 }  # fmt: skip
 """What acts, by objective."""
@@ -71,6 +82,15 @@ NOT_READ: dict[str, str] = {
     "train_sampling_strategy": "the order of its rows is fixed",
     "pad_to_multiple_of": "rows are padded to the longest of a batch",
     "router_aux_loss_coef": "the objective does not look at how evenly experts are used",
+    "max_prompt_length": "template.max_length says how long rows are, and nothing is cut here",
+    **dict.fromkeys(("teacher_sync_steps", "teacher_update_rate"), "the teacher has the model's own weights"),
+    "use_teacher_server": "answers are generated, and scored, in this process",
+    "seq_kd": "gold never has its teacher answer; make rows by generate, and train on them",
+    "generation_batch_size": "the answers of a step are made together",
+    **dict.fromkeys(
+        ("use_uld_loss", "uld_token_merge_strategy", "uld_skip_student_eos", "uld_skip_teacher_eos"),
+        "with another value gold compares tokens with those beside them, or leaves out where an answer ends",
+    ),
     **dict.fromkeys(("loss_type", "alpha", "label_smoothing"), "the objective has one loss, without it"),
     **dict.fromkeys(
         (
@@ -97,7 +117,7 @@ NOT_READ: dict[str, str] = {
 """Arguments that some objectives do not read, though their configurations have them, and why."""
 
 _ADAPTIVE = ("use_adaptive_entropy", (True,))
-_DEFAULT = {"dpo": "sigmoid", "cpo": "sigmoid", "simpo": "simpo", "grpo": "dapo"}
+_DEFAULT = {"dpo": "sigmoid", "cpo": "sigmoid", "simpo": "simpo", "grpo": "dapo", "sdft": "topk_logits"}
 
 NEEDS: dict[str, dict[str, tuple[str, tuple[Any, ...]]]] = {
     "dpo": {
@@ -111,6 +131,10 @@ NEEDS: dict[str, dict[str, tuple[str, tuple[Any, ...]]]] = {
         "simpo_gamma": ("loss_type", ("simpo", "alphapo")),
         "alpha": ("loss_type", ("alphapo",)),
     },
+    "sdft": dict.fromkeys(("distillation_topk", "distillation_add_tail"), ("distillation_mode", ("topk_logits",))),
+    "gold": dict.fromkeys(
+        ("beta", "uld_hybrid_matched_weight", "uld_hybrid_unmatched_weight"), ("uld_use_hybrid_loss", (True,))
+    ),
     "grpo": {
         **dict.fromkeys(("sapo_temperature_neg", "sapo_temperature_pos"), ("loss_type", ("sapo",))),
         **dict.fromkeys(
@@ -125,10 +149,10 @@ NEEDS: dict[str, dict[str, tuple[str, tuple[Any, ...]]]] = {
 
 
 SEVERAL_PASSES = (
-    "cliprange_value", "epsilon", "epsilon_high", "delta", "importance_sampling_level", "off_policy_mask_threshold",
-    "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos",
+    "cliprange_value", "distillation_is_clip", "epsilon", "epsilon_high", "delta", "importance_sampling_level",
+    "off_policy_mask_threshold", "vespo_k_neg", "vespo_k_pos", "vespo_lambda_neg", "vespo_lambda_pos",
 )  # fmt: skip
-"""Arguments of grpo, rloo and ppo about how far the model moved since it gave an answer: in the only pass, nowhere."""
+"""Arguments about how far the model moved since it gave an answer: in the only pass, nowhere."""
 
 
 def check_passes(value: Mapping[str, Any], batch_size: int, gradient_accumulation: int) -> None:
@@ -153,7 +177,7 @@ def check_objective(value: Mapping[str, Any], objective: str) -> None:
         if name not in NEEDS.get(objective, {}):
             continue
         other, values = NEEDS[objective][name]
-        chosen = value.get(other, _DEFAULT.get(objective) if other == "loss_type" else None)
+        chosen = value.get(other, _DEFAULT.get(objective) if other in ("loss_type", "distillation_mode") else None)
         several = chosen if isinstance(chosen, list) else [chosen]
         if values and set(map(str, values)).isdisjoint(map(str, several)):
             wanted = " or ".join(str(one).lower() for one in values)

@@ -1,5 +1,6 @@
 """Prompts that the model answers in training, each with a reference: the token ids that template made (INV-8)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ class Prompts:
 
     column_names = ("prompt", "reference_ids", "reference")
 
-    def __init__(self, prompts: Any, references: Any, left_out: int, tokenizer: Any) -> None:
-        """`prompts`, `references`: Arrow lists of ids, one a prompt. `left_out`: rows without a prompt."""
+    def __init__(self, prompts: Any, references: Any, left_out: int, tokenizer: Any, names: Sequence[str] = ()) -> None:
+        """`prompts`, `references`: Arrow lists of ids, one a prompt. `left_out`: rows without a prompt. `names`: ids of
+        the rows that they are of, where they are of rows."""
         self.prompts, self.references, self.left_out, self.tokenizer = prompts, references, left_out, tokenizer
+        self.names = names
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -48,8 +51,10 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
         prompts = Prompts(one_array(table.column("prompt_ids")), one_array(table.column("chosen_ids")), 0, tokenizer)
     else:
         file = paths.tokens("train")
-        stretches = last_stretches(load(file).data)
-        prompts = Prompts(stretches.prompts, stretches.answers, stretches.left_out, tokenizer)
+        table = load(file).data
+        stretches = last_stretches(table)
+        names = one_array(table.column("id")).take(stretches.rows).to_pylist()
+        prompts = Prompts(stretches.prompts, stretches.answers, stretches.left_out, tokenizer, names)
     if not len(prompts):
         reason = " (its rows have no turn before the first trained one)" if prompts.left_out else ""
         raise InputError(

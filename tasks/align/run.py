@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from tasks.align import arguments, prompts, starts
+from tasks.align import arguments, prompts, starts, teacher
+from tasks.align.dialogues import Demonstrations, TeacherPrompts
 from tasks.align.items import Items, check, counts, longest, read, told_file
 from tasks.align.objectives import OBJECTIVES, Objective
 from tasks.align.settings import Settings
@@ -22,7 +23,7 @@ from tasks.core.paths import PATHS, Paths
 from tasks.models import start
 from tasks.models.adapter_files import training_record
 from tasks.models.compact import widen_trained
-from tasks.models.loading import grow
+from tasks.models.loading import grow, load_tokenizer
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
 from tasks.training import checkpoints, distributed, loop, sharding, usage
@@ -120,6 +121,13 @@ def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> Training
         return _episodes(settings, paths, tokenizer)
     if objective.sampled:
         train_prompts = prompts.read(paths, settings.prompts, tokenizer)
+        if objective.self_taught:
+            template = {**objective.preset, **settings.arguments}["teacher_prompt_template"]
+            train_prompts = Demonstrations(train_prompts, paths, template)
+        if objective.other_tokens:
+            train_prompts = TeacherPrompts(
+                train_prompts, paths, load_tokenizer(teacher.check(settings, paths, tokenizer))
+            )
         answers_per_prompt = settings.answers if objective.grouped else 1
         unit = "answers" if objective.grouped else "rows"
         work = loop.Workload(

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.rloo_trainer import RLOOTrainer
 
-from tasks.align import generation, guides, values
+from tasks.align import generation, teacher, values
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.rewards import RewardFunction, reward_functions
 from tasks.align.settings import Settings
@@ -125,6 +125,12 @@ class _PromptTokenizer:
 def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
     """Arguments that stand in other keys of `settings`; nothing is cut anywhere. `longest`: tokens of a prompt."""
     objective = OBJECTIVES[settings.objective]
+    if objective.self_taught:
+        return {
+            "max_completion_length": settings.answer_tokens,
+            "num_generations": settings.answers,
+            "max_prompt_length": None,
+        }
     if objective.grouped:
         return {
             "max_completion_length": settings.longest_answer,
@@ -132,6 +138,8 @@ def arguments_from_settings(settings: Settings, longest: int) -> dict[str, Any]:
             "reward_weights": [reward.weight for reward in settings.rewards],
             **generation.arguments(settings, longest),
         }
+    if objective.other_tokens:
+        return {"max_completion_length": settings.answer_tokens, "max_length": None}
     if objective.uses_teacher:
         return {"max_new_tokens": settings.answer_tokens, "max_length": None}
     return {
@@ -169,9 +177,13 @@ def options(
     """What the trainer needs besides a model and prompts: rewards or a teacher, and what the model is compared with."""
     objective = OBJECTIVES[settings.objective]
     if objective.uses_teacher:
-        folder = guides.model(paths, settings.teacher or "", "align.teacher")
-        teacher = from_pretrained(folder, dtype=torch.float32)
-        return {"teacher_model": teacher, "data_collator": collate(tokenizer.pad_token_id)}
+        folder = teacher.check(settings, paths, tokenizer)
+        guide = from_pretrained(folder, dtype=torch.float32)
+        if objective.other_tokens:
+            return {"teacher_model": guide, "folder": str(folder)}
+        return {"teacher_model": guide, "data_collator": collate(tokenizer.pad_token_id)}
+    if objective.self_taught:
+        return {}
     own = settings.generation.engine == "vllm" and not settings.generation.server
     if hasattr(model, "peft_config") or settings.generation.server:
         generation.check_vocabulary(settings, model, base_folder(paths))

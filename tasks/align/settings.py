@@ -100,8 +100,8 @@ class Settings(Optimization, Tuning):
     steps: Positive | None = 100
     """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
     batch_size: Positive = 8
-    """Pairs or judged answers a forward pass; for grpo, gmpo, rloo and ppo answers of the model, `answers` to each
-    prompt; for online_dpo prompts, each with two answers; for gkd rows."""
+    """Pairs or judged answers a forward pass; for grpo, gmpo, rloo, ppo and sdft answers of the model, `answers` to
+    each prompt; for online_dpo prompts, each with two answers; for gkd, gold and distill rows."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
     """Peak learning rate, after warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
@@ -123,9 +123,10 @@ class Settings(Optimization, Tuning):
     rewards: tuple[Reward, ...] = (Reward(kind="exact_match"),)
     """What an answer is worth to grpo, gmpo, rloo, ppo and online_dpo; without effect for other objectives."""
     teacher: str | None = None
-    """Folder in data/guides of the model that gkd learns from; its tokens have to be those of the base."""
+    """Folder in data/guides of the model that gkd and gold learn from; for gkd its tokens have to be those of the base,
+    for gold it holds its tokenizer."""
     answers: Annotated[int, Field(ge=2)] = 4
-    """Answers to each prompt that grpo, gmpo and rloo compare, and ppo learns from; `batch_size` times
+    """Answers to each prompt that grpo, gmpo and rloo compare, and ppo and sdft learn from; `batch_size` times
     `gradient_accumulation` is a multiple."""
     answer_tokens: Positive = 64
     """Largest length of an answer of the model, in tokens; in episodes of a turn of it."""

@@ -11,7 +11,7 @@ nothing but `settings.json` and a curve without points, and those stages use dat
 import os
 from typing import Any
 
-from tasks.align import generation
+from tasks.align import generation, guides
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings
 from tasks.core.declaration import Entry, Resources, Size, Stage
@@ -79,8 +79,11 @@ def size(params: Any, base: Base) -> Size:
 
 
 def memory(params: Any, base: Base) -> int:
-    """Bytes of weights, gradients and optimiser states."""
-    return estimate.memory(base, _tuning(params), params.align) if params.align.objective != "off" else 0
+    """Bytes of weights, gradients and optimiser states, and of the weights of a teacher that is there, in float32."""
+    if params.align.objective == "off":
+        return 0
+    teacher = guides.weights(Paths(), params.align.teacher) if OBJECTIVES[params.align.objective].uses_teacher else 0
+    return estimate.memory(base, _tuning(params), params.align) + 4 * teacher
 
 
 def _tuning(params: Any) -> Tuning:

@@ -1,5 +1,6 @@
 """What alignment cannot start from; known from the sections train and align, and asked again of the model itself."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tasks.align import generation
@@ -31,6 +32,21 @@ def check(settings: "Settings", train: "Train") -> None:
         check_merging(train.method)
     else:
         check_sharing(settings, whole=METHODS[train.method].kind is None, scheme=train.quantized)
+
+
+def check_told(settings: "Settings", splits: Sequence[str]) -> None:
+    """Raise `SettingsError` where alignment would miss what the stage distill asks, or nothing would learn from it."""
+    told = OBJECTIVES[settings.objective].told
+    if told and "train" not in splits:
+        raise SettingsError(
+            f"{PATHS.params}: align.objective {settings.objective} learns from what distill.teacher tells, and "
+            "distill.splits does not name train; set it to [train], or [train, validation], and name the teacher."
+        )
+    if splits and not told:
+        raise SettingsError(
+            f"{PATHS.params}: distill.splits is [{', '.join(splits)}], and align.objective {settings.objective} learns "
+            "nothing from what that costs; set align.objective to distill, or distill.splits to []."
+        )
 
 
 def check_sharing(settings: "Settings", *, whole: bool, scheme: str | None) -> None:

@@ -16,6 +16,7 @@ from tasks.core.settings import load, read
 from tasks.memory.passes import Batch, Stages, batch_of
 from tasks.memory.price import Need, Price, measure, measure_divided, whole
 from tasks.memory.strategies import Plan, Work, plan
+from tasks.memory.teacher import Held, Teacher, bytes_held, read_teacher
 from tasks.models.record import base_folder
 from tasks.models.skeleton import configured_base
 from tasks.template.settings import Settings as Template
@@ -32,7 +33,7 @@ ASSUMED = 2048
 PAIRED = ("dpo", "kto", "orpo", "cpo", "simpo", "reward", "online_dpo")
 """Objectives for which two answers an item go through the model at one time."""
 
-WHOLE = ("orpo", "cpo", "simpo", "online_dpo", "gkd")
+WHOLE = ("orpo", "cpo", "simpo", "online_dpo", "gkd", "gold", "sdft", "distill")
 """Objectives for which trl 1.16 makes the logits of all positions at one time."""
 
 
@@ -66,6 +67,8 @@ class Training:
     lengths: Lengths
     packed: bool = False
     card: bool = True
+    teacher: Teacher | None = None
+    """The model in data/guides that it learns from, where it is there."""
     _measured: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def batch(self, settings: Any) -> Batch:
@@ -92,7 +95,8 @@ class Training:
         need, copies = self.need(settings), 2 if self._compares(settings) else 1
         if strategy == "ddp":
             cost = whole(need, settings.optimizer, card=self.card, processes=cards)
-            return Plan(replace(cost, weights=copies * cost.weights))
+            held = self._teacher_bytes(settings)
+            return Plan(replace(cost, weights=copies * cost.weights + held.weights, logits=cost.logits + held.logits))
         work = Work(
             need=need,
             stages=self.stages(strategy, settings),
@@ -130,6 +134,14 @@ class Training:
     def _bfloat16(self, settings: Any) -> bool:
         return settings.dtype != "float32" if self.card else _computes_in_bfloat16(settings, self.config)
 
+    def _teacher_bytes(self, settings: Any) -> Held:
+        """What the teacher, and a loss that looks at its probabilities, take besides."""
+        if self.what == "train":
+            return Held()
+        batch = self.batch(settings)
+        size = int(self.config.get_text_config().vocab_size)
+        return bytes_held(settings.objective, self.teacher, batch.lines * batch.tokens, size)
+
     def _compares(self, settings: Any) -> bool:
         """Whether a copy of the model is there to compare with."""
         own = METHODS[settings.method].kind is None
@@ -147,6 +159,8 @@ class Training:
         settings, batch = self.tuned, self.batch(self.tuned)
         loss = "scores" if batch.scores else "loss in tiles" if batch.tiled else "loss on all logits at one time"
         kept = "activations computed again" if settings.gradient_checkpointing else "activations kept"
+        if self.what == "align" and OBJECTIVES[self.settings.objective].uses_teacher:
+            kept += ", with the teacher" if self.teacher else ", without the teacher, which is not there"
         return (
             f"{settings.method}, {settings.optimizer}, batches of {batch.lines} x {batch.tokens} tokens "
             f"({self.lengths.source}), attention {attention(self.config)}, {loss}, {kept}"
@@ -193,7 +207,8 @@ def trainings(params: Path, paths: Paths, card: bool = True) -> list[Training]:
         tuned = (
             align.model_copy(update={name: getattr(train, name) for name in Tuning.model_fields}) if goes_on else align
         )
-        stages.append(Training("align", "align", align, tuned, config, lengths, card=card))
+        teacher = read_teacher(paths, align) if OBJECTIVES[align.objective].uses_teacher else None
+        stages.append(Training("align", "align", align, tuned, config, lengths, card=card, teacher=teacher))
     return stages
 
 

@@ -111,7 +111,8 @@ REFUSED: dict[str, str] = {
     ),
     **dict.fromkeys(
         ("log_level", "log_level_replica", "log_on_each_node", "debug", "skip_memory_metrics", "log_completions",
-         "log_multimodal", "log_unique_prompts", "num_completions_to_print"), _LOG,
+         "log_multimodal", "log_unique_prompts", "num_completions_to_print", "log_completions_steps", "callbacks",
+         "wandb_log_unique_prompts"), _LOG,
     ),
     **dict.fromkeys(
         ("full_determinism", "ignore_data_skip", "restore_callback_states_from_checkpoint", "enable_jit_checkpoint",
@@ -119,7 +120,10 @@ REFUSED: dict[str, str] = {
     ),
     **dict.fromkeys(("torch_compile", "torch_compile_backend", "torch_compile_mode"), _COMPILED),
     **dict.fromkeys(("use_liger_kernel", "liger_kernel_config"), _COMPILED.replace("is compiled", "its kernels give")),
-    **dict.fromkeys(("model_init_kwargs", "use_cache", "is_encoder_decoder", "teacher_model_init_kwargs"), _LOADED),
+    **dict.fromkeys(
+        ("model_init_kwargs", "use_cache", "is_encoder_decoder", "teacher_model_init_kwargs", "teacher_model_revision"),
+        _LOADED,
+    ),
     **dict.fromkeys(
         ("max_length", "truncation_mode", "packing", "eval_packing", "packing_strategy", "dataset_kwargs",
          "dataset_num_proc", "dataset_text_field", "shuffle_dataset", "chat_template_path", "chat_template_kwargs",

@@ -10,7 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-EXPERIMENTAL = {"CPO": "cpo", "GMPO": "gmpo", "ORPO": "orpo", "GKD": "gkd", "OnlineDPO": "online_dpo"}
+EXPERIMENTAL = {
+    "CPO": "cpo",
+    "GMPO": "gmpo",
+    "ORPO": "orpo",
+    "GKD": "gkd",
+    "GOLD": "gold",
+    "OnlineDPO": "online_dpo",
+    "SDFT": "sdft",
+}
 """Modules of `trl.experimental`, which trl may move in any release, by the prefix of the names taken from each."""
 
 
@@ -99,6 +107,37 @@ class PaddedPrompts:
             return super()._generate(model, [""] * len(prompts), images)  # type: ignore[misc]
         finally:
             self.processing_class = tokenizer
+
+
+class StudentOffsets:
+    """Before GOLD's trainer among the bases: where tokens of answers of the student begin and end is the trainer's own.
+
+    trl counts special tokens by the letters of their names, which the text that the teacher reads need not have.
+    """
+
+    def offsets(self, labels: Any) -> Any:
+        """First and last byte of each labelled token (B, T, 2)."""
+        raise NotImplementedError
+
+    def _maybe_add_completion_byte_offsets(self, updated_slice: dict[str, Any]) -> None:
+        updated_slice["byte_offsets"] = self.offsets(updated_slice["labels"])
+
+
+class PromptsAndContexts:
+    """Before the trainer of self-distillation among the bases: prompts, and those of the teacher, are token ids."""
+
+    def __init__(self, **options: Any) -> None:
+        from trl.experimental.sdft.sdft_trainer import DemonstrationTeacherContextBuilder
+
+        class Ready(DemonstrationTeacherContextBuilder):  # type: ignore[misc]
+            def _compose_teacher_prompt(self, prompt: Any, privileged_context: Any) -> Any:
+                return privileged_context
+
+        super().__init__(**options)
+        self.teacher_context_builder = Ready(self)
+
+    def _tokenize_prompts(self, prompts: Any) -> Any:
+        return prompts
 
 
 class OwnDivergence:

@@ -25,6 +25,7 @@ from tasks.align.settings import Settings as Alignment
 from tasks.core.errors import TemperError
 from tasks.core.files import sha256, write_text
 from tasks.core.paths import Paths
+from tasks.distill import stage as distill
 from tasks.models.loading import keep_packing
 from tasks.models.record import base_folder
 from tasks.template import stage as template
@@ -133,6 +134,9 @@ def cases() -> list[Case]:
     distilled = {"objective": "gkd", "teacher": "teacher", "start": "base", "answer_tokens": 6, "batch_size": 16}
     made += [
         Case("objective", "gkd", {**distilled, "steps": 12, "learning_rate": 5e-3, "arguments": {"lmbda": 1.0}}),
+        Case("objective", "gold", {**distilled, "objective": "gold", "teacher": "other", "steps": 12}),
+        Case("objective", "sdft", {**distilled, "objective": "sdft", "teacher": None, "steps": 12}),
+        Case("objective", "distill", {"objective": "distill", "start": "base"}),
     ]
     made += [
         Case(
@@ -166,6 +170,19 @@ def project(root: Path) -> Paths:
     return paths
 
 
+def teachers(paths: Paths) -> None:
+    """Add what the objectives learn from whose teacher has other tokens, or stands on a server."""
+    from tests.tasks.scoring import vllm
+    from tests.tasks.teacher_server import teacher_server
+
+    tiny.other_teacher(paths.guides / "other")
+    with teacher_server(vllm(paths.guides / "teacher", tiny.tokenizer())) as server:
+        teacher = {"kind": "openai", "base_url": server.base_url, "model": "t"}
+        asked = distill.Settings.model_validate({"splits": ["train", "validation"], "teacher": teacher})
+        for split in asked.splits:
+            distill.run(asked, paths, split)
+
+
 def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
     """Try `case` in the project `paths`; an error that temper raises on purpose is a limit, any other is a failure."""
     from tests.tasks.train.test_train import kill_and_continue
@@ -173,6 +190,8 @@ def trial(case: Case, paths: Paths, *, resumed: bool = True) -> Result:
     try:
         if case.part == "objective":
             asked: Any = Alignment.model_validate({**COMMON, **case.settings})
+            if asked.objective in ("gold", "distill") and not (paths.guides / "other").exists():
+                teachers(paths)
             out = paths.aligned
             place = out / "reward" if asked.objective == "reward" else out
             carry_out: Any = alignment.run

@@ -84,6 +84,33 @@ def pieces(controls: Collection[str]) -> Any:
     return made
 
 
+OTHER_CHAT = (
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}[bot]{% endif %}"
+)
+
+
+def other_tokenizer() -> Any:
+    """Byte-level BPE of single bytes and a few pieces, in another order than `tokenizer`; `</s>` ends a turn."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    names = ["</s>", *sorted(pre_tokenizers.ByteLevel.alphabet(), reverse=True), "do", "er", "Ġs", "we"]
+    merges = [("d", "o"), ("e", "r"), ("Ġ", "s"), ("w", "e")]
+    backend = Tokenizer(models.BPE({name: number for number, name in enumerate(names)}, merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="</s>")
+    made.chat_template = OTHER_CHAT
+    return made
+
+
+def other_teacher(folder: Path) -> None:
+    """Save a random model with the tokens of `other_tokenizer`."""
+    coder = other_tokenizer()
+    model(folder, vocabulary=len(coder), hidden_size=32, initializer_range=0.3)
+    coder.save_pretrained(folder)
+
+
 def model(folder: Path, *, vocabulary: int, tied: bool = True, dtype: str = "float32", **shape: Any) -> Path:
     """Save a random Llama, 2 layers and 64 wide unless `shape` says otherwise, with 2 of 4 heads for keys."""
     import torch

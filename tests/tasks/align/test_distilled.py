@@ -12,11 +12,8 @@ from tasks.align import stage
 from tasks.align.settings import Settings
 from tasks.core.errors import InputError, SettingsError
 from tasks.core.paths import Paths
-from tasks.distill import stage as distill
 from tests.tasks import support, tiny
 from tests.tasks.align.test_align import hashes
-from tests.tasks.scoring import vllm
-from tests.tasks.teacher_server import teacher_server
 from tests.tasks.train.test_train import kill_and_continue
 
 SMALL = Settings(
@@ -33,11 +30,7 @@ INF = math.inf
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose rows a teacher was asked about; both splits."""
     paths = support.project(tmp_path_factory.mktemp("distilled"))
-    with teacher_server(vllm(paths.guides / "teacher", tiny.tokenizer())) as server:
-        teacher = {"kind": "openai", "base_url": server.base_url, "model": "t"}
-        asked = distill.Settings.model_validate({"splits": ["train", "validation"], "teacher": teacher, "top": 20})
-        for split in asked.splits:
-            distill.run(asked, paths, split)
+    support.teachers(paths)
     return paths.root
 
 

@@ -34,6 +34,21 @@ def test_what_cannot_be_started_from(align: dict[str, Any], train: dict[str, Any
 
 
 @pytest.mark.parametrize(
+    ("objective", "splits", "message"),
+    [
+        ("distill", [], r"distill\.splits does not name train"),
+        ("off", ["train"], r"learns nothing from what that costs; set align\.objective to distill"),
+        ("dpo", ["train", "validation"], r"distill\.splits is \[train, validation\], and align\.objective dpo"),
+    ],
+)
+def test_who_asks_a_teacher_learns_from_it_and_who_learns_asks(objective: str, splits: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        starts.check_told(Settings(objective=objective), splits)
+    starts.check_told(Settings(objective="distill"), ["train"])
+    starts.check_told(Settings(objective="dpo"), [])
+
+
+@pytest.mark.parametrize(
     ("align", "train"),
     [
         ({"objective": "off", **launch("fsdp2")}, {"enabled": False}),

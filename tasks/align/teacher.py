@@ -1,0 +1,65 @@
+"""Teachers in data/guides: whether their tokens are some that an objective can learn from."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks.align import guides
+from tasks.align.objectives import OBJECTIVES
+from tasks.core.errors import InputError
+from tasks.core.paths import Paths
+from tasks.models.classes import model_config
+from tasks.models.loading import load_tokenizer
+from tasks.models.skeleton import configured_base
+
+if TYPE_CHECKING:
+    from tasks.align.settings import Settings
+
+TOKENIZER = "tokenizer_config.json"
+
+
+def check(settings: "Settings", paths: Paths, tokenizer: Any = None) -> Path:
+    """The teacher's folder; raise `InputError` where its tokens are none that the objective can learn from.
+
+    `tokenizer`: of the rows; None before there are rows: that of the base, where it is there.
+    """
+    folder = guides.model(paths, settings.teacher or "", "align.teacher")
+    tokenizer = tokenizer or _tokenizer(paths)
+    others = OBJECTIVES[settings.objective].other_tokens
+    if not (folder / TOKENIZER).is_file():
+        if others:
+            raise InputError(f"{folder}: no tokenizer here, which align.objective gold reads; put its files there.")
+        if tokenizer is not None and model_config(folder).get_text_config().vocab_size < len(tokenizer):
+            raise InputError(_other_tokens(folder))
+        return folder
+    own = load_tokenizer(folder)
+    if others and settings.arguments.get("use_extended_uld", True):
+        for name, one in ((str(folder), own), ("the base", tokenizer)):
+            if one is not None and not _by_bytes(one):
+                raise InputError(
+                    f"{name}: tokens are no byte-level BPE, by whose bytes align.objective gold puts those of both "
+                    "together; set align.arguments to {use_extended_uld: false}, which goes by their place, or "
+                    "generate rows with the teacher, and train on them."
+                )
+    elif not others and tokenizer is not None and own.get_vocab() != tokenizer.get_vocab():
+        raise InputError(_other_tokens(folder))
+    return folder
+
+
+def _other_tokens(folder: Path) -> str:
+    return (
+        f"{folder}: the tokens of this teacher are not those of the base, which align.objective gkd compares one by "
+        "one; set it to gold."
+    )
+
+
+def _tokenizer(paths: Paths) -> Any:
+    configured = configured_base()
+    for folder in (paths.tokenizer, *([configured[1]] if configured else [])):
+        if (folder / TOKENIZER).is_file():
+            return load_tokenizer(folder)
+    return None
+
+
+def _by_bytes(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and "ByteLevel" in f"{backend.pre_tokenizer!r} {backend.decoder!r}"
