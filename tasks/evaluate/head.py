@@ -37,8 +37,8 @@ def check(candidate: str, settings: Settings) -> None:
         )
     if settings.benchmarks and candidate in settings.benchmarked:
         raise SettingsError(
-            f"{PATHS.params}: evaluate.benchmarks ask a model that writes, and {candidate} is a classifier; remove it "
-            "of evaluate.benchmarked."
+            f"{PATHS.params}: evaluate.benchmarks ask a model that writes, and {candidate} is a classifier; remove "
+            "it from evaluate.benchmarked."
         )
 
 

@@ -7,6 +7,7 @@ from tasks.core import numbers
 from tasks.report.gather import RunResults
 from tasks.statistics.confusion import describe_confusion
 from tasks.statistics.effect import ratio
+from tasks.statistics.majority import describe_largest
 
 BASELINES = ("merged_retrieved",)
 """Tuned models that are asked with more than the question."""
@@ -89,7 +90,7 @@ def summary(results: RunResults) -> list[str]:
         *(
             sentence
             for facts in results.scores[results.decision["candidate"]].get("classes", {}).values()
-            for sentence in describe_confusion(facts)
+            for sentence in (*describe_confusion(facts), describe_largest(facts))
         ),
     ]
     lost = {comparison["candidate"]: -comparison["difference"] for comparison in quantising(results)}

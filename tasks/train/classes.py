@@ -74,8 +74,8 @@ def labelled_rows(
     if unpooled := sum(prompt.as_py()[-1] == tokenizer.pad_token_id for prompt in prompts):
         raise InputError(
             f"{PATHS.tokens('train')}: {counted(unpooled, 'prompts')} end in {tokenizer.pad_token}, which also fills "
-            "up batches, so the head would read the token before it; give the base's tokenizer a pad token, or "
-            "name another template in template.chat_template."
+            "up batches, so the head would read the token before it; give the base's tokenizer a pad token of its own, "
+            "or name another template in template.chat_template."
         )
     places = {name: number for number, name in enumerate(classes)}
     own = LabelledRows(classes, prompts, [places[answer] for answer in answers])

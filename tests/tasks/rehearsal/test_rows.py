@@ -160,3 +160,45 @@ def test_a_stage_needs_those_before_it_and_no_others() -> None:
     }  # fmt: skip
     assert needed(["evaluate-base"]) == {"base", "generate", "clean", "template", "evaluate"}
     assert needed([]) == needed(["a-stage-of-ones-own"]) == set(names())
+
+
+def classed(split: str, *answers: str) -> list[dict[str, Any]]:
+    """A row of `split` for each answer, with questions that are not alike."""
+    words = ("river", "lantern", "orchard", "violin", "harbour", "meadow", "candle", "window", "thunder", "pepper")
+    return [
+        turns(f"{words[number]} {split} {words[-number]}", answer) | {"split": split}
+        for number, answer in enumerate(answers)
+    ]
+
+
+LABELLED = classed("train", "up", "down", "up", "down", "up", "down")
+
+
+@pytest.mark.parametrize(
+    ("more", "settings", "says"),
+    [
+        (classed("test", "up", "down"), {}, None),
+        (classed("test", "up", "left"), {}, "no training row has the answer 'left' of 1 row of the test"),
+        (
+            classed("validation", "left") + classed("test", "up"),
+            {},
+            "no training row has the answer 'left' of 1 row of validation",
+        ),
+        (classed("test", "up"), {"class_weights": {"left": 2}}, "train.class_weights names 'left'"),
+        (classed("test", "up"), {"classes": ["up", "down", "left"]}, "train.classes lists 'left'"),
+    ],
+)
+def test_classes_that_no_training_row_has(
+    check: Callable[..., Said], more: list[dict[str, Any]], settings: dict[str, Any], says: str | None
+) -> None:
+    errors, _ = check(LABELLED + more, train={"objective": "classify", **settings})
+    if says is None:
+        assert errors == []
+    else:
+        assert says in errors[0]
+    assert check(LABELLED + more) == ([], [])
+
+
+def test_answers_that_are_texts_are_no_classes(check: Callable[..., Said]) -> None:
+    errors, _ = check(GOOD, train={"objective": "classify"})
+    assert "different answers in" in errors[0]

@@ -1,0 +1,62 @@
+"""What other sections ask that a classifier cannot give is said with its key; the recipe asks nothing of the kind."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.params.model import change, model
+from tasks.core.settings import load
+from tasks.train.beside import refusals
+from tests.flows.project import ROOT
+
+
+def refused(folder: Path, *changes: str) -> list[str]:
+    """What is said of the recipe with `changes`."""
+    params = folder / "params.yaml"
+    params.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    change([*changes], ROOT / "recipes/classifier.yaml", path=params)
+    settings: Any = load(model(), params)
+    return list(refusals(settings))
+
+
+def test_the_recipe_is_fine(tmp_path: Path) -> None:
+    assert refused(tmp_path) == []
+    assert refused(tmp_path, "train.objective=rows", "quantize.schemes=[gguf-q8_0]", "template.packing=true") == []
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("template.packing=true", "template.packing: "),
+        ("template.over_length=truncate_answer", "template.over_length truncate_answer cuts answers"),
+        ("template.over_length=split", "template.over_length split cuts answers"),
+        ("template.train_on=all", "template.train_on all"),
+        ("template.new_tokens=['<|a|>']", "template.new_tokens"),
+        ("align.objective=dpo", "align.objective dpo learns to write answers"),
+        ("merge.combine={weights: {trained: 1, other: 1}}", "merge.combine"),
+        ("quantize.schemes=[nf4, gguf-q8_0]", "quantize.schemes: gguf-q8_0: .* llama.cpp has no head"),
+        ("quantize.schemes=[torchao-int8]", "quantize.schemes: torchao-int8: .* not tried with a head"),
+        ("export.formats=[ollama]", "export.formats"),
+        ("evaluate.metrics=[{kind: exact_match}]", "exact_match looks at what a model writes"),
+        ("evaluate.metrics=[{kind: classification}, {kind: perplexity}]", "perplexity looks at"),
+        ("evaluate.benchmarks=[{task: arc_easy}]", "evaluate.benchmarked: merged"),
+        ("evaluate.retrieved=[base, merged]", "evaluate.retrieved: merged"),
+        (
+            "judge={candidates: [merged], teacher: {kind: openai, base_url: 'http://127.0.0.1:1/v1', model: m}}",
+            "judge.candidates: merged",
+        ),
+    ],
+)
+def test_a_key_that_does_not_go_with_a_head(assignment: str, says: str, tmp_path: Path) -> None:
+    (sentence,) = refused(tmp_path, assignment)
+    assert re.search(says, sentence), sentence
+    assert sentence.endswith(".")
+
+
+def test_choices_that_are_not_the_classes(tmp_path: Path) -> None:
+    metric = "evaluate.metrics=[{kind: classification, choices: [up, down]}]"
+    assert refused(tmp_path, metric, "train.classes=[down, up]") == []
+    (sentence,) = refused(tmp_path, metric, "train.classes=[up, left]")
+    assert "the choices are not the classes of train.classes ('down')" in sentence
