@@ -300,9 +300,7 @@ class Supervised(Batched, Tuning):
         check_effect(self.arguments, self)
         check_strategy(self)
         if self.order != "shuffled" and self.group_by_length:
-            raise ValueError(
-                f"group_by_length has an order of its own, not order: {self.order}; remove one of them"
-            )
+            raise ValueError(f"group_by_length has an order of its own, not order: {self.order}; remove one of them")
         loss = self.arguments.get("loss_type", "nll")
         if loss not in ("nll", "dft"):
             raise ValueError(f"arguments.loss_type is nll or dft, not {loss}")
