@@ -66,7 +66,7 @@ def clean(settings: Settings, paths: Paths, files: list[Source] | None = None) -
     `files`: those to read; by default all of the input.
     """
     where = input_path(settings.input, settings.hub, paths)
-    files = sources(where, settings.splits, settings.mix) if files is None else files
+    files = sources(where, settings.splits, settings.mix, settings.shape) if files is None else files
     settings = with_names(settings, where)
     aside = paths.scratch("clean")
     shutil.rmtree(aside, ignore_errors=True)

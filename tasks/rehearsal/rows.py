@@ -37,7 +37,7 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
     made_here = where.resolve().is_relative_to(paths.generated.resolve())
     if "clean" not in needed or settings.hub is not None or not where.exists() or made_here:
         return [], []
-    files = sources(where, settings.splits, settings.mix)
+    files = sources(where, settings.splits, settings.mix, settings.shape)
     most = max(ROWS // max(len(files), 1), FEWEST)
     whole = len(files) <= FILES and not any(_has_more(source, most) for source in files)
     what = "all rows" if whole else f"the first {most:,} rows of {counted(min(len(files), FILES), 'files')}"

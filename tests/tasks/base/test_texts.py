@@ -33,8 +33,8 @@ def put(paths: Paths, **files: str | bytes) -> None:
 
 
 PROSE = (
-    "the cat sat on the mat and the other cat sat on the other mat while the rain ran down the window pane of an old house by the river\n"
-    * 8
+    "the cat sat on the mat and the other cat sat on the other mat while the rain ran down the window pane "
+    "of an old house by the river\n" * 8
 )
 
 

@@ -139,3 +139,18 @@ ONE, OTHER = {"files": "a*", "probability": 0.5}, {"files": "b*", "probability":
 def test_a_mix_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Settings.model_validate(values)
+
+
+def test_markdown_is_a_document_where_rows_are_texts(paths: Paths) -> None:
+    put(paths, "pages/one.md", "# One\n\nA page.")
+    put(paths, "README.md", "A card of the rows.")
+    put(paths, "two.markdown", "Another page, split by nothing.")
+    put(paths, "rows.jsonl", {"text": "A row."}, {"text": "A row for the test.", "split": "test"})
+    (paths.root / "input" / "exam.jsonl").unlink()
+    mix = [{"files": "*.md", "share": 2}]
+    tables = cleaned(paths, shape="text", mix=mix, validation_share=0, near_duplicate=None)
+    assert sorted(row["text"] for row in tables["train"]) == [
+        "# One\n\nA page.\n", "# One\n\nA page.\n", "A row.", "Another page, split by nothing.\n"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"no file in .* matches '\*\.md'"):
+        cleaned(paths, mix=mix)
