@@ -15,6 +15,7 @@ from tasks.core.paths import Paths
 from tasks.models.loading import load_model, load_tokenizer
 from tasks.training.packs import Packs, StackedCollator
 from tests.tasks import tiny
+from tests.tasks.train.test_train import kill_and_continue
 
 SHAPE = {"vocabulary": 300, "hidden_size": 16, "intermediate_size": 32, "layers": 1, "heads": 2, "context": 32}
 FEW = {"steps": 3, "batch_size": 2, "warmup_steps": 1, "threads": 1, "dtype": "float32", "logging_steps": 1,
@@ -175,7 +176,7 @@ def test_documents_become_packs_without_loss_and_apart(paths: Paths) -> None:
         at += length
 
 
-def test_a_base_of_texts_is_complete_and_the_same_twice(paths: Paths) -> None:
+def test_a_base_of_texts_is_complete_and_the_same_after_a_kill(paths: Paths) -> None:
     put(paths, a_txt=PROSE, b_md="# A cat\n\nsat.", c_txt="")
     base.validate(settings(), paths)
     base.run(settings(), paths)
@@ -194,7 +195,7 @@ def test_a_base_of_texts_is_complete_and_the_same_twice(paths: Paths) -> None:
     assert model.config.max_position_embeddings == 32
     assert tokenizer.decode(tokenizer("the cat")["input_ids"]) == "the cat"
     first = tiny.contents(paths.base)
-    base.run(settings(), paths)
+    kill_and_continue(lambda: base.run(settings(), paths), 2)
     assert tiny.contents(paths.base) == first
 
 
