@@ -147,7 +147,8 @@ def of_trials(
 
 def base_name(settings: Mapping[str, Any] | Settings) -> str:
     """What a person calls the base: a model of the hub without its revision, or a folder."""
-    return str(settings.get("base.hub") or settings.get("base.folder") or "base").partition("@")[0]
+    named = settings.get("base.hub") or settings.get("base.text") or settings.get("base.folder") or "base"
+    return str(named).partition("@")[0]
 
 
 def of_bases(keys: Sequence[str]) -> bool:

@@ -1,10 +1,11 @@
-"""Provide the base model: trained from scratch on the seed, converted from another form, or recorded by its hash.
+"""Provide the base model: trained from scratch on the seed or on texts, converted, or recorded by its hash.
 
     python -m tasks base
 
-In: the folder `base.folder` (a model, or the seed). Out: data/base (`base.json`; `model/` and `pretraining/` where it
-was made here). A model that lies in a folder or in the hub's cache as transformers has it is never copied; one of Meta,
-torchtune or litgpt (tasks/models/llama) is written anew, in safetensors; with `rope` data/base holds a copy.
+In: the folder `base.folder` (a model, or the seed), or `base.text` in data/texts. Out: data/base (`base.json`; `model/`
+and `pretraining/` where it was made here). A model that lies in a folder or in the hub's cache as transformers has it
+is never copied; one of Meta, torchtune or litgpt (tasks/models/llama) is written anew, in safetensors; with `rope`
+data/base holds a copy.
 """
 
 from tasks.base.settings import Settings
@@ -16,7 +17,12 @@ __all__ = ["STAGE", "Settings", "run", "validate"]
 
 
 def validate(settings: Settings, paths: Paths) -> None:
-    """Raise what `run` would raise for the settings and the base's configuration."""
+    """Raise what `run` would raise for the settings, the texts and the base's configuration."""
+    if settings.text is not None:
+        from tasks.base.pretrain import check_texts
+
+        check_texts(settings, paths)
+        return
     if settings.rope is None:
         return
     from tasks.base.ready import form, is_model
@@ -40,7 +46,11 @@ def run(settings: Settings, paths: Paths) -> None:
 
     if settings.rope:
         validate(settings, paths)
-    if settings.hub:
+    if settings.text:
+        from tasks.base.pretrain import pretrain_on_texts
+
+        pretrain_on_texts(settings, paths)
+    elif settings.hub:
         from tasks.base.record import record_hub
 
         record_hub(settings, paths)
@@ -73,6 +83,6 @@ STAGE = Stage(
     settings=Settings,
     run=run,
     validate=validate,
-    entries=(Entry(inputs=("${base.folder}",), outputs=(PATHS.base,)),),
+    entries=(Entry(inputs=("${base.folder}", PATHS.texts), outputs=(PATHS.base,)),),
     resources=Resources(gpu=True),
 )

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field
 
-from tasks.clean.formats import COMPRESSIONS, ENDINGS, ending
+from tasks.clean.formats import COMPRESSIONS, ENDINGS, MARKDOWN, ending
 from tasks.clean.settings import Part, Splits
 from tasks.core.errors import InputError, ModelError
 from tasks.core.json_files import read_as
@@ -16,7 +16,10 @@ BESIDE = frozenset(
 )
 """What stages and `datasets` write beside rows; never read as rows."""
 
-KNOWN = f"{', '.join(ENDINGS)}, each also with {' or '.join(COMPRESSIONS)}"
+KNOWN = (
+    f"{', '.join(ENDINGS)}, where clean.shape is text also {' and '.join(MARKDOWN)}, "
+    f"each also with {' or '.join(COMPRESSIONS)}"
+)
 
 
 AGAIN = "this is not what `datasets` writes; save the data set again"
@@ -75,9 +78,12 @@ def input_path(input: str, hub: str | None, paths: Paths) -> Path:
         ) from None
 
 
-def sources(root: Path, splits: Splits, mix: tuple[Part, ...] = ()) -> list[Source]:
-    """The files to read, sorted by name. Raises `InputError` where there are none, or one is claimed by two splits."""
-    files = _list_files(root)
+def sources(root: Path, splits: Splits, mix: tuple[Part, ...] = (), shape: str = "auto") -> list[Source]:
+    """The files to read, sorted by name; Markdown only where all rows have the `shape` text.
+
+    Raises `InputError` where there are none, or one is claimed by two splits.
+    """
+    files = _list_files(root, {*ENDINGS, *(MARKDOWN if shape == "text" else ())})
     claimed = _claims(root, files, splits)
     parts: dict[str, int] = {}
     for number, part in enumerate(mix):
@@ -93,7 +99,7 @@ def sources(root: Path, splits: Splits, mix: tuple[Part, ...] = ()) -> list[Sour
     ]
 
 
-def _list_files(root: Path) -> dict[str, Path]:
+def _list_files(root: Path, known: set[str]) -> dict[str, Path]:
     if not root.exists():
         if any(mark in root.name for mark in "*?["):
             raise InputError(
@@ -102,10 +108,12 @@ def _list_files(root: Path) -> dict[str, Path]:
             )
         raise InputError(f"{root}: no such file or folder; set clean.input to where your rows are.")
     if root.is_file():
-        if ending(root) not in ENDINGS:
+        if ending(root) not in known:
             raise InputError(f"{root}: not a known kind of data file; known endings: {KNOWN}.")
         return {root.name: root}
-    files = {_name(path.relative_to(root)): path for path in root.rglob("*") if _is_data(path, root)}
+    files = {_name(path.relative_to(root)): path for path in root.rglob("*") if _is_data(path, root, known)}
+    if any(ending(path) not in MARKDOWN for path in files.values()):
+        files.pop("README.md", None)  # a card of the rows beside it
     if not files:
         others = sorted(_name(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
         there = f" (there are {_first(others)})" if others else ""
@@ -148,9 +156,9 @@ def _dataset_splits(root: Path) -> dict[str, str]:
     return {name: split for name in names if (split := split_named(name))}
 
 
-def _is_data(path: Path, root: Path) -> bool:
+def _is_data(path: Path, root: Path, known: set[str]) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-    if hidden or ending(path) not in ENDINGS or path.name in BESIDE or not path.is_file():
+    if hidden or ending(path) not in known or path.name in BESIDE or not path.is_file():
         return False
     return path.suffix != ".arrow" or _is_listed(path)
 

@@ -34,7 +34,7 @@ def check_columns(settings: Settings, paths: Paths) -> None:
     settings = with_names(settings, where)
     shown, order = PrivacyFilter(settings.privacy).redact_name, OrderValues()
     survey = ColumnSurvey(settings.columns, settings.row_keys, lambda name: shown(name) or "")
-    files = sources(where, settings.splits, settings.mix)
+    files = sources(where, settings.splits, settings.mix, settings.shape)
     whole, usable, reasons = len(files) <= FILES, 0, Counter[str]()
     candidates: tuple[str, ...] = ()
     for source in files[:FILES]:

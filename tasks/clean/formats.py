@@ -23,6 +23,9 @@ ENDINGS: dict[str, Kind] = {
 }
 """What a data file's name ends in, before the ending of its compression, and what that suggests."""
 
+MARKDOWN: dict[str, Kind] = {".md": "prose", ".markdown": "prose"}
+"""The same of files that are rows only where `clean.shape` is text: else they are notes and cards beside rows."""
+
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 HEAD = 65536
@@ -77,7 +80,7 @@ def recognise(path: Path) -> Format:
             raise InputError(f"{path}: the content is {what}; rows are JSON, CSV, Parquet or Arrow.")
     if head.startswith(_POINTER):
         raise InputError(f"{path}: this is a git-LFS pointer, not the data; fetch it with: git lfs pull")
-    kind = ENDINGS.get(ending(path), "lines")
+    kind = {**ENDINGS, **MARKDOWN}.get(ending(path), "lines")
     if kind != "prose" and _PAGE.match(head):
         raise InputError(
             f"{path}: the content is an HTML or XML page, as servers send where a login is missing or an address is "

@@ -121,12 +121,14 @@ class Turns:
 
     def _stream(self, part: int, scratch: Scratch, writers: SplitWriters, names: dict[int, int]) -> Iterator[pa.Table]:
         """The training rows of a part in the order of the files, again and again."""
-        again = 0
+        again, useful = 0, dict[int, int]()
         while True:
-            for start, batch in scratch.batches():
+            for number, (start, batch) in enumerate(scratch.batches(only=useful if again else None)):
                 block = slice(start, start + batch.num_rows)
                 at = np.flatnonzero(self._wanted[block] & (self._keys[block]["part"] == part))
                 if len(at):
+                    if not again:
+                        useful[number] = start
                     yield writers.rows("train", batch, at, renamed_in(batch, start, names), again)
             again += 1
 

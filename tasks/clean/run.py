@@ -66,7 +66,7 @@ def clean(settings: Settings, paths: Paths, files: list[Source] | None = None) -
     `files`: those to read; by default all of the input.
     """
     where = input_path(settings.input, settings.hub, paths)
-    files = sources(where, settings.splits, settings.mix) if files is None else files
+    files = sources(where, settings.splits, settings.mix, settings.shape) if files is None else files
     settings = with_names(settings, where)
     aside = paths.scratch("clean")
     shutil.rmtree(aside, ignore_errors=True)
@@ -144,9 +144,8 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     )
     ledger = tally.ledger
     out = f"{ledger.outs.total():,} out ({listed(ledger.outs)})"
-    print(f"clean: {counted(ledger.came, 'rows')} in, {out}, left: {listed(ledger.left)}")
-    if ledger.repeated:
-        print(f"clean: {ledger.repeated:,} of the training rows are repeats, as clean.mix wants them")
+    repeats = f", {counted(ledger.repeated, 'repeats')} by clean.mix" if ledger.repeated else ""
+    print(f"clean: {counted(ledger.came, 'rows')} in{repeats}, {out}, left: {listed(ledger.left)}")
     print(f"clean: found in rows that stay: {listed(dict(sorted(tally.reported.items())))}")
 
 

@@ -128,15 +128,20 @@ class Scratch:
             if chosen.any():
                 yield batch.column(column).combine_chunks().filter(pa.array(np.asarray(chosen)))
 
-    def batches(self, columns: list[str] | None = None) -> Iterator[tuple[int, pa.Table]]:
-        """The records in order, some at a time, each time with the place of the first."""
+    def batches(
+        self, columns: list[str] | None = None, only: dict[int, int] | None = None
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """The records in order, some at a time, each time with the place of the first.
+
+        `only`: number of a batch -> place of its first record, for those that are wanted.
+        """
         start = 0
         fields = None if columns is None else [SCRATCH.get_field_index(column) for column in columns]
         options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
         with pa.OSFile(str(self._path)) as file, pa.ipc.open_file(file, options=options) as reader:
-            for number in range(reader.num_record_batches):
+            for number in range(reader.num_record_batches) if only is None else only:
                 batch = pa.Table.from_batches([reader.get_batch(number)])
-                yield start, batch
+                yield start if only is None else only[number], batch
                 start += batch.num_rows
 
     def _flush(self) -> None:

@@ -167,6 +167,11 @@ class Paths(State):
         return self.data / "starts"
 
     @property
+    def texts(self) -> Path:
+        """Texts that the stage base may train a small model on."""
+        return self.data / "texts"
+
+    @property
     def merged(self) -> Path:
         """The tuned model as one Hugging Face folder."""
         return self.data / "merged"

@@ -51,8 +51,8 @@ def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
     source = stored_tensors(merged)
     if surplus := sorted(set(source) - set(names(config))):
         raise ModelError(
-            f"export {form}: the model has tensors that this form does not know, such as {surplus[0]}; take {form} "
-            "out of export.formats."
+            f"export {form}: the model has tensors that this form does not know, such as {surplus[0]}; remove "
+            f"{form} from export.formats."
         )
     weights, sizes = FORMS[form]
     tensors = dict(outward(form, config, lambda name: _locate(source, name).read()))  # none has tied weights

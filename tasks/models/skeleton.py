@@ -35,6 +35,8 @@ def configured_base() -> tuple[str, Path] | None:
         base = read(Path(PARAMS), "safe").get("base") or {}
     except SettingsError:
         return None
+    if base.get("text"):
+        return None
     if hub := base.get("hub"):
         from huggingface_hub import try_to_load_from_cache
 

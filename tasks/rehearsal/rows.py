@@ -40,7 +40,7 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
     made_here = where.resolve().is_relative_to(paths.generated.resolve())
     if "clean" not in needed or settings.hub is not None or not where.exists() or made_here:
         return [], []
-    files = sources(where, settings.splits, settings.mix)
+    files = sources(where, settings.splits, settings.mix, settings.shape)
     rows = LABELLED if "train" in needed and section("train").classifies else ROWS
     most = max(rows // max(len(files), 1), FEWEST)
     whole = len(files) <= FILES and not any(_has_more(source, most) for source in files)

@@ -18,8 +18,8 @@ SEED = "chatml"
 def names_parts() -> bool:
     """Whether settings name parts of a base that is trained from a seed."""
     base = section("base")
-    seed = not base.hub and (Path(base.folder) / "assistant.yaml").is_file()
-    return seed and any(settings.particular for _, settings, _ in _tunings())
+    trained = base.text is not None or (not base.hub and (Path(base.folder) / "assistant.yaml").is_file())
+    return trained and any(settings.particular for _, settings, _ in _tunings())
 
 
 def faults() -> Iterator[SettingsError]:

@@ -50,6 +50,6 @@ def _of_seed(results: RunResults) -> dict[str, Any]:
     licence = card.get("licence")
     if licence:
         said["data_licence"] = licence
-        if results.base["kind"] == "trained":
+        if results.base["kind"] == "trained" and "from" not in results.base:
             said |= {"licence": licence, "base_licence": licence}
     return said

@@ -172,7 +172,7 @@ def method(results: RunResults) -> str:
 def base_name(results: RunResults) -> str:
     record = results.base
     if record["kind"] == "trained":
-        return "a base trained from scratch"
+        return "a base trained from scratch" + (f" on {record['from']}" if "from" in record else "")
     if record["kind"] == "converted":
         return str(record["from"])
     if record["kind"] == "scaled":

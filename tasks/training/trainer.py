@@ -141,6 +141,7 @@ def fit(
         trainer.order = LengthGroupedSampler(rows, settings.batch_size * world(settings), settings.seed)
     if stage and stage.order != "shuffled":
         trainer.order = OrderedSampler(_ranks(what, rows, trainer.train_dataset, stage.order), settings.seed)
+        _tell_untrained(what, settings, len(trainer.train_dataset), "packs" if packed else "rows")
     counted, expected = count(trainer.train_dataset), count(rows)
     if counted != expected:
         raise CheckFailed(
@@ -150,6 +151,17 @@ def fit(
     longest = items.longest if packed else int(np.argmax(pc.list_value_length(rows.data.column("input_ids"))))
     workload = Workload(counted.as_dict(), len(items), longest, "packs" if packed else "rows")
     return loop.train(what, trainer, settings, scratch, workload, stage.patience if stage else None)
+
+
+def _tell_untrained(what: str, settings: Batched, items: int, unit: str) -> None:
+    """Say so where the last of `items` in an order are never trained: in a random one each has its chance."""
+    trained = settings.step_count * settings.batch_size * settings.gradient_accumulation * world(settings)
+    if trained < items:
+        print(
+            f"{what}: {settings.step_count:,} steps end before the first epoch does: {items - trained:,} of {items:,} "
+            f"{unit}, the last in the order, are never trained; raise {what}.steps to train on all.",
+            flush=True,
+        )
 
 
 def _ranks(what: str, rows: Any, items: Any, order: str) -> Any:

@@ -212,6 +212,18 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
         assert sentence in fault
 
 
+def test_an_order_that_has_no_effect_is_told_before_the_first_stage(toy: Toy) -> None:
+    toy.set("train.order=key")
+    assert [*preflight._late_refusals()] == [
+        "train.order key goes by what clean.order_key names, which is null; set it, or train.order to shuffled."
+    ]
+    toy.set("clean.order_key=level", "template.packing=true")
+    assert not [*preflight._late_refusals()]
+    toy.set("train.order=length")
+    (fault,) = preflight._late_refusals()
+    assert fault.startswith("params.yaml: train.order length has no effect on packs, which are of about one length;")
+
+
 def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
     shutil.copy(ROOT / "requirements.lock", toy.path)
     scoring = toy.path / "data/scoring"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tasks.clean import write
 from tasks.clean.settings import Settings
 from tasks.clean.stage import validate
 from tasks.core.errors import InputError
@@ -64,9 +65,12 @@ def test_what_a_cap_takes_is_repeated_by_a_draw_of_its_own(paths: Paths) -> None
 
 @pytest.mark.parametrize("stop", ["first_exhausted", "all_exhausted"])
 @pytest.mark.parametrize("sizes", [(40, 1500), (1500, 40), (7, 7)])
-def test_turns_are_those_of_datasets(paths: Paths, stop: str, sizes: tuple[int, int]) -> None:
+def test_turns_are_those_of_datasets(
+    paths: Paths, stop: str, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from datasets import Dataset, interleave_datasets
 
+    monkeypatch.setattr(write, "MOST_ROWS", 64)  # several batches, of which a part has few
     fill(paths, own=sizes[0], general=sizes[1])
     parts = [Dataset.from_dict({"text": [f"{name} number {n}" for n in range(size)]}) for name, size in
              zip(("own", "general"), sizes, strict=True)]  # fmt: skip
@@ -139,3 +143,18 @@ ONE, OTHER = {"files": "a*", "probability": 0.5}, {"files": "b*", "probability":
 def test_a_mix_that_makes_no_sense_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Settings.model_validate(values)
+
+
+def test_markdown_is_a_document_where_rows_are_texts(paths: Paths) -> None:
+    put(paths, "pages/one.md", "# One\n\nA page.")
+    put(paths, "README.md", "A card of the rows.")
+    put(paths, "two.markdown", "Another page, split by nothing.")
+    put(paths, "rows.jsonl", {"text": "A row."}, {"text": "A row for the test.", "split": "test"})
+    (paths.root / "input" / "exam.jsonl").unlink()
+    mix = [{"files": "*.md", "share": 2}]
+    tables = cleaned(paths, shape="text", mix=mix, validation_share=0, near_duplicate=None)
+    assert sorted(row["text"] for row in tables["train"]) == [
+        "# One\n\nA page.\n", "# One\n\nA page.\n", "A row.", "Another page, split by nothing.\n"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"no file in .* matches '\*\.md'"):
+        cleaned(paths, mix=mix)

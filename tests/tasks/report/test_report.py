@@ -183,6 +183,10 @@ def test_ledger_adds_up_or_says_that_it_does_not(project: Paths) -> None:
     write_json(project.clean / "ledger.json", {**ledger, "in": 40})
     run(Settings(), project)
     assert "4 unaccounted for" in page(project)
+    write_json(project.clean / "ledger.json", {**ledger, "in": ledger["in"] - 4, "repeated": 4})
+    run(Settings(), project)
+    assert page(project).count("adds up") == 6
+    assert "rows + 4 repeats</td>" in page(project)
 
 
 def test_columns_that_were_not_read_are_told(project: Paths) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from accelerate.data_loader import BatchSamplerShard
 from pydantic import ValidationError
+from torch.utils.data import BatchSampler
 
 from tasks.core.errors import SettingsError
 from tasks.core.paths import Paths
@@ -50,6 +52,12 @@ def test_ranks_rise_and_equal_ones_are_others_each_epoch() -> None:
     assert second != first
     assert ranks[second].tolist() == ranks[first].tolist()
     assert list(OrderedSampler(ranks, seed=4)) != first
+
+
+def test_processes_take_the_batches_in_turns() -> None:
+    batches = BatchSampler(OrderedSampler(np.arange(12)[::-1], seed=1), 2, drop_last=False)
+    shares = [list(BatchSamplerShard(batches, num_processes=2, process_index=index)) for index in range(2)]
+    assert shares == [[[11, 10], [7, 6], [3, 2]], [[9, 8], [5, 4], [1, 0]]]
 
 
 @pytest.mark.parametrize("values", [[5, 1, 4, 2, 3], ["e", "a", "d", "b", "c"]])
@@ -133,6 +141,14 @@ def test_packs_have_no_order_of_length_and_rows_without_a_key_none_of_keys(plain
     shutil.copytree(plain.root / "data", tmp_path / "data")
     with pytest.raises(SettingsError, match=r"train\.order key goes by what clean\.order_key names, which is null"):
         run.tune(SMALL.model_copy(update={"order": "key"}), Paths(tmp_path))
+
+
+def test_rows_that_the_steps_do_not_reach_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = SMALL.model_copy(update={"order": "length", "gradient_accumulation": 2})
+    trainer._tell_untrained("train", settings, 36, "rows")  # 9 steps of 2 x 2
+    assert not capsys.readouterr().out
+    trainer._tell_untrained("train", settings, 50, "packs")
+    assert "9 steps end before the first epoch does: 14 of 50 packs, the last in the order" in capsys.readouterr().out
 
 
 def test_a_run_in_the_usual_order_has_the_record_of_older_ones() -> None:
