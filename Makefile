@@ -33,7 +33,7 @@ QUICK := tests/tasks/core tests/tasks/rows tests/tasks/chat tests/tasks/decide t
 	tests/flows/params tests/flows/bridge/test_refusals.py tests/test_house.py tests/test_packaging.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test quick lint bench coverage docs lock dist sbom
+.PHONY: help setup run ui test quick lint bench coverage docs lock extras dist sbom
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -67,6 +67,9 @@ coverage: $(VENV)/.dev .state ## measure what the quick part of the tests runs; 
 docs: $(VENV)/docs/.docs ## build the documentation into site/; a link or an anchor that leads nowhere is an error
 	$(VENV)/docs/bin/mkdocs build --strict --quiet
 
+extras: $(VENV)/.dev ## install what every extra of pyproject.toml needs, so that no test is left out for want of it
+	@$(INSTALL) --quiet -r requirements-extras.lock
+
 dist: $(VENV)/.dev ## build wheel and archive into dist/
 	$(BIN)/python -m hatchling build --clean --directory dist
 
@@ -88,6 +91,10 @@ lock: $(VENV)/.uv ## resolve the versions anew into requirements*.lock
 	  echo '# Apart, since a build of torch for CPUs, or a wheel from --find-links, has the version and another hash.'; \
 	  $(COMPILE) --generate-hashes --constraints requirements.lock pyproject.toml; } > requirements-hashes.lock.new
 	@mv requirements-hashes.lock.new requirements-hashes.lock
+	@{ echo '# What all extras need beyond requirements.lock and requirements-dev.lock. Made by `make lock`.'; \
+	  $(COMPILE) --all-extras --constraints requirements.lock --constraints requirements-dev.lock pyproject.toml \
+	  | $(LOCKED) | grep -vxF -f requirements.lock -f requirements-dev.lock; } > requirements-extras.lock.new
+	@mv requirements-extras.lock.new requirements-extras.lock
 	@{ echo '# What builds the documentation, without the product. Made by `make lock`.'; \
 	  $(COMPILE) --group docs; } > requirements-docs.lock.new
 	@mv requirements-docs.lock.new requirements-docs.lock
