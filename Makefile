@@ -64,8 +64,9 @@ bench: $(VENV)/.run .state ## run the benchmarks and print their ratios
 coverage: $(VENV)/.dev .state ## measure what the quick part of the tests runs; fails below the floor in pyproject.toml
 	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile --cov --cov-report term:skip-covered $(QUICK)
 
+# Not --quiet: what it does not print, --strict does not see.
 docs: $(VENV)/docs/.docs ## build the documentation into site/; a link or an anchor that leads nowhere is an error
-	$(VENV)/docs/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict
 
 extras: $(VENV)/.dev ## install what every extra of pyproject.toml needs, so that no test is left out for want of it
 	@$(INSTALL) --quiet -r requirements-extras.lock
