@@ -33,7 +33,7 @@ QUICK := tests/tasks/core tests/tasks/rows tests/tasks/chat tests/tasks/decide t
 	tests/flows/params tests/flows/bridge/test_refusals.py tests/test_house.py tests/test_packaging.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test quick lint bench lock
+.PHONY: help setup run ui test quick lint bench coverage docs lock extras dist sbom
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -61,7 +61,25 @@ lint: $(VENV)/.dev ## check style and types
 bench: $(VENV)/.run .state ## run the benchmarks and print their ratios
 	$(BIN)/python -m benchmarks --full
 
-lock: $(VENV)/.uv ## resolve the versions anew into requirements.lock and requirements-dev.lock
+coverage: $(VENV)/.dev .state ## measure what the quick part of the tests runs; fails below the floor in pyproject.toml
+	$(BIN)/python -m pytest -q -m "not long" --numprocesses $(WORKERS) --dist loadfile --cov --cov-report term:skip-covered $(QUICK)
+
+# Not --quiet: what it does not print, --strict does not see.
+docs: $(VENV)/docs/.docs ## build the documentation into site/; a link or an anchor that leads nowhere is an error
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict
+
+extras: $(VENV)/.dev ## install what every extra of pyproject.toml needs, so that no test is left out for want of it
+	@$(INSTALL) --quiet -r requirements-extras.lock
+
+dist: $(VENV)/.dev ## build wheel and archive into dist/
+	$(BIN)/python -m hatchling build --clean --directory dist
+
+sbom: $(VENV)/.uv ## write dist/temper.cdx.json: what a release is made of, with versions and hashes (CycloneDX)
+	@mkdir -p dist
+	$(PASSED_ON) $(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \
+		--pyproject pyproject.toml --output-reproducible --output-file dist/temper.cdx.json requirements-hashes.lock
+
+lock: $(VENV)/.uv ## resolve the versions anew into requirements*.lock
 	@{ echo '# Every version of the product, exact. Made by `make lock`; the stages depend on this file.'; \
 	  echo '# What a CUDA build of torch needs (cuda-*, nvidia-*, triton) is pinned by torch itself and comes with it.'; \
 	  $(COMPILE) pyproject.toml | $(LOCKED); } > requirements.lock.new
@@ -70,7 +88,18 @@ lock: $(VENV)/.uv ## resolve the versions anew into requirements.lock and requir
 	  $(COMPILE) --extra dev --constraints requirements.lock pyproject.toml \
 	  | $(LOCKED) | grep -vxF -f requirements.lock; } > requirements-dev.lock.new
 	@mv requirements-dev.lock.new requirements-dev.lock
-	@wc -l requirements.lock requirements-dev.lock
+	@{ echo '# requirements.lock with the hashes of its files on PyPI, for --require-hashes. Made by `make lock`.'; \
+	  echo '# Apart, since a build of torch for CPUs, or a wheel from --find-links, has the version and another hash.'; \
+	  $(COMPILE) --generate-hashes --constraints requirements.lock pyproject.toml; } > requirements-hashes.lock.new
+	@mv requirements-hashes.lock.new requirements-hashes.lock
+	@{ echo '# What all extras need beyond requirements.lock and requirements-dev.lock. Made by `make lock`.'; \
+	  $(COMPILE) --all-extras --constraints requirements.lock --constraints requirements-dev.lock pyproject.toml \
+	  | $(LOCKED) | grep -vxF -f requirements.lock -f requirements-dev.lock; } > requirements-extras.lock.new
+	@mv requirements-extras.lock.new requirements-extras.lock
+	@{ echo '# What builds the documentation, without the product. Made by `make lock`.'; \
+	  $(COMPILE) --group docs; } > requirements-docs.lock.new
+	@mv requirements-docs.lock.new requirements-docs.lock
+	@wc -l requirements*.lock
 
 # The virtual environment, made once; remade by hand when Python itself changes (remove .venv).
 $(VENV)/.uv:
@@ -86,6 +115,11 @@ $(VENV)/.run: $(VENV)/.uv requirements.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@$(INSTALL) --quiet -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/docs/.docs: requirements-docs.lock
+	@$(PASSED_ON) infra/venv $(VENV)/docs $(PYTHON)
+	@$(PASSED_ON) UV_HTTP_TIMEOUT=180 $(VENV)/docs/bin/uv pip install --quiet --python $(VENV)/docs/bin/python -r $<
 	@touch $@
 
 # A clone has both; a downloaded archive has no history, and experiments need a commit to start from.

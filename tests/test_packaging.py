@@ -23,7 +23,7 @@ EXTRAS = [
     if extra != "dev"
 ]
 """Packages that may be missing; a module of theirs has the start of the name."""
-OURS = {"benchmarks", "flows", "tasks", "tests"}
+OURS = {"benchmarks", "flows", "tasks", "temper", "tests"}
 PEERS = {
     "tasks": {"conversion"},  # in tasks/models/gguf/converter.zip
     "benchmarks": {
@@ -103,6 +103,26 @@ def test_what_is_installed_is_what_is_locked() -> None:
     assert len(pins) > 100
     installed = {name: version(name).split("+")[0] for name in pins}  # a CPU build of torch calls itself 2.13.0+cpu
     assert installed == pins
+
+
+LEFT_OUT = re.compile(r"^(cuda|nvidia|triton)|sys_platform == '(win32|emscripten)'")
+"""What `make lock` leaves out of requirements.lock: torch pins it itself, or it is for other systems."""
+
+
+def test_the_lock_with_hashes_has_the_same_versions_and_a_hash_for_each() -> None:
+    lines = (ROOT / "requirements-hashes.lock").read_text().replace("\\\n", " ").splitlines()[2:]
+    assert all(re.search(r" --hash=sha256:[0-9a-f]{64}\b", line) for line in lines)
+    pins = {line.partition(" --hash")[0].strip() for line in lines}
+    plain = {line for line in (ROOT / "requirements.lock").read_text().splitlines() if not line.startswith("#")}
+    assert plain <= pins
+    assert not [pin for pin in pins - plain if not LEFT_OUT.search(pin)]
+
+
+def test_what_builds_the_documentation_is_locked_within_its_bounds() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    pins = locked("requirements-docs.lock")
+    for requirement in map(Requirement, groups["docs"]):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
 
 
 def test_locks_do_not_overlap() -> None:
