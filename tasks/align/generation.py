@@ -68,7 +68,7 @@ def check_vocabulary(settings: "Settings", model: Any, base: Path) -> None:
     if rows != stored:
         raise SettingsError(
             f"{PATHS.params}: {KEY}.engine vllm loads the base with embeddings for {stored} tokens, and the model that "
-            f"is trained has {rows}; take the new tokens out of template.new_tokens, or set engine to model."
+            f"is trained has {rows}; remove the new tokens from template.new_tokens, or set engine to model."
         )
 
 

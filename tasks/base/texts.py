@@ -50,7 +50,7 @@ class Corpus:
 def read(settings: Settings, paths: Paths) -> Corpus:
     """The documents in `settings.text`.
 
-    Raises `SettingsError` where that is no folder in data/texts, `InputError` where a file there is no text, a row has
+    Raises `SettingsError` where that is not a folder in data/texts, `InputError` where a file there is no text, a row has
     none, or there is no document at all.
     """
     folder = text_folder(settings, paths)
@@ -119,7 +119,7 @@ def _files(folder: Path, paths: Paths) -> Iterator[Path]:
         if path.is_dir():
             continue
         if not path.is_file():
-            raise InputError(f"{path}: neither a file nor a folder; take it out.")
+            raise InputError(f"{path}: neither a file nor a folder; remove it.")
         yield path
 
 
@@ -127,7 +127,7 @@ def _inside(path: Path, paths: Paths, name: str) -> None:
     try:
         whole = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # a circle of links, or one that leads nowhere
-        raise InputError(f"{name}: this link cannot be followed ({error}); take it out.") from None
+        raise InputError(f"{name}: this link cannot be followed ({error}); remove it.") from None
     if not whole.is_relative_to(paths.root.resolve()):
         raise InputError(f"{name}: a link to {whole}, outside the project; put a copy there.")
 
@@ -149,17 +149,17 @@ def _text(path: Path) -> str:
             raise InputError(f"{path}: {size:,} bytes are more than the {LARGEST:,} of a file; cut it into several.")
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); mend that, or take it out.") from None
+        raise InputError(f"{path}: it cannot be read ({error.strerror}); mend that, or remove it.") from None
     if named := MARKS.get(content[:2]):
-        raise InputError(f"{path}: this is {named}; convert it to UTF-8, or take it out.")
+        raise InputError(f"{path}: this is {named}; convert it to UTF-8, or remove it.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{path}: not UTF-8 (byte 0x{content[error.start]:02x} at {error.start:,}); convert it, or take it out."
+            f"{path}: not UTF-8 (byte 0x{content[error.start]:02x} at {error.start:,}); convert it, or remove it."
         ) from None
     if "\0" in text:
-        raise InputError(f"{path}: no text, for it holds NULs, the first at {text.index(chr(0)):,}; take it out.")
+        raise InputError(f"{path}: no text, for it holds NULs, the first at {text.index(chr(0)):,}; remove it.")
     return text
 
 
@@ -168,18 +168,18 @@ def _text_of(line: str, where: str) -> str:
         row: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
-        raise InputError(f"{where}: no JSON ({reason}); mend the line.") from None
+        raise InputError(f"{where}: no JSON ({reason}); fix the line.") from None
     text = row.get("text") if isinstance(row, dict) else None
     if not isinstance(text, str):
-        raise InputError(f"{where}: no object with a text under the key text; mend the line, or take the file out.")
+        raise InputError(f"{where}: no object with a text under the key text; fix the line, or remove the file.")
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"{where}: the text has half of a surrogate pair, which is no character; mend the line."
+            f"{where}: the text has half of a surrogate pair, which is no character; fix the line."
         ) from None
     if "\0" in text:
-        raise InputError(f"{where}: the text holds a NUL; mend the line.")
+        raise InputError(f"{where}: the text holds a NUL; fix the line.")
     return text
 
 
