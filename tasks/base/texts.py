@@ -50,7 +50,7 @@ class Corpus:
 def read(settings: Settings, paths: Paths) -> Corpus:
     """The documents in `settings.text`.
 
-    Raises `SettingsError` where that is not a folder in data/texts, `InputError` where a file there is no text, a row has
+    Raises `SettingsError` if that is not a folder in data/texts, `InputError` where a file there is no text, a row has
     none, or there is no document at all.
     """
     folder = text_folder(settings, paths)
