@@ -83,13 +83,12 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
             scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
         distributed.check_shared("train", scratch, settings.launch)
     settings = resolved("train", settings, len(Packs(train)))
-    if labelled:
-        model = attach("train", settings, model, train, scratch, grown, task="SEQ_CLS")
-        return classifier.fit(model, tokenizer, *labelled, settings, scratch), scratch
     if settings.start:
         model = start.load("train", settings, settings.start, model, paths, grown)
     else:
-        model = attach("train", settings, model, train, scratch, grown)
-    evaluated = validation if len(validation) else None
+        model = attach("train", settings, model, train, scratch, grown, task="SEQ_CLS" if labelled else "CAUSAL_LM")
     asked = Asked("train", settings.samples, validation, tokenizer, paths.tokenizer, model, every=settings.eval_steps)
+    if labelled:
+        return classifier.fit(model, tokenizer, *labelled, settings, scratch), scratch, asked
+    evaluated = validation if len(validation) else None
     return fit("train", model, tokenizer, train, settings, scratch, validation=evaluated, asked=asked), scratch, asked

@@ -71,6 +71,10 @@ class Settings(Supervised):
             raise ValueError("a classifier was not shown to learn right in several processes; remove launch")
         if self.padding_free is True:
             raise ValueError("a classifier reads rows that are filled up; set padding_free to auto")
+        if self.order != "shuffled":
+            raise ValueError("order is for rows whose answers are learned; set it to shuffled for a classifier")
+        if self.samples.prompts:
+            raise ValueError("samples are answers, and a classifier gives none; set samples.prompts to 0")
         if self.classes is not None:
             _check_classes(self.classes)
         return self
