@@ -9,6 +9,7 @@ import numpy as np
 from tasks.core.progress import counting
 from tasks.decide.evidence import BEFORE, Candidate, Scored, scored_rows
 from tasks.rows.columns import class_columns
+from tasks.rows.parquet import read_table
 from tasks.statistics.macro_f1 import compare_macro_f1, numbered
 from tasks.statistics.paired import compare, holm
 
@@ -90,11 +91,9 @@ def compare_benchmarks(before: Candidate, after: Candidate, level: float, resamp
 
 def compare_with_best(candidate: Candidate, best: Path, metric: str, level: float, resamples: int) -> Comparison | None:
     """`candidate` against the run promoted last; None where there is none, or it was asked no row in common."""
-    import pyarrow.parquet as pq
-
     if not best.is_file():
         return None
-    table = pq.read_table(best).to_pydict()
+    table = read_table(best).to_pydict()
     classes = candidate.scores["metrics"][metric].get("classes")
     if not {metric, *(class_columns(classes) if classes else ())} <= set(table):
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from tasks.core.errors import InputError
 from tasks.core.numbers import counted, shown
 from tasks.core.reporting import guarded
+from tasks.rows.parquet import read_table
 from tasks.statistics.effect import effect
 from tasks.statistics.intervals import perplexity, weights
 from tasks.statistics.p_value import describe_p_value
@@ -66,11 +67,10 @@ def _compared(metric: str, one: list[dict[str, Any]], two: list[dict[str, Any]])
 def _rows(file: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """Rows by id, and the columns that are scores: numbers that are no counts."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     if not file.is_file():
         raise InputError(f"{file}: no such file; run the stage evaluate first.")
-    table = pq.read_table(file)
+    table = read_table(file)
     scores = [column.name for column in table.schema if pa.types.is_floating(column.type)]
     return {row["id"]: row for row in table.to_pylist()}, scores
 

@@ -10,6 +10,7 @@ import numpy as np
 from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.rows.columns import class_columns
+from tasks.rows.parquet import read_table
 
 Score = dict[str, Any]
 
@@ -111,13 +112,11 @@ def load_judgements(paths: Paths) -> dict[str, dict[str, Any]]:
 
 
 def _candidate(name: str, folder: Path) -> Candidate:
-    import pyarrow.parquet as pq
-
     benchmarks = folder / "benchmarks.json"
     return Candidate(
         name,
         json.loads((folder / "scores.json").read_text(encoding="utf-8")),
-        pq.read_table(folder / "predictions.parquet").to_pydict(),
+        read_table(folder / "predictions.parquet").to_pydict(),
         json.loads(benchmarks.read_text(encoding="utf-8")) if benchmarks.is_file() else {},
-        pq.read_table(folder / "samples.parquet").to_pylist() if benchmarks.is_file() else [],
+        read_table(folder / "samples.parquet").to_pylist() if benchmarks.is_file() else [],
     )

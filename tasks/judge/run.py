@@ -14,6 +14,7 @@ from tasks.judge.settings import Settings
 from tasks.judge.tally import tally
 from tasks.rows.canonical import dialogue
 from tasks.rows.draw import Drawable, draw
+from tasks.rows.parquet import read_table
 from tasks.teacher.cached_client import ask_all
 from tasks.teacher.errors import FatalError
 from tasks.teacher.nodes import nodes
@@ -72,9 +73,7 @@ def judge(settings: Settings, paths: Paths, candidate: str) -> None:
 
 def _answers(settings: Settings, paths: Paths, candidate: str) -> tuple[list[Row], dict[str, str]]:
     """A row for each pair, and which way each metric is better."""
-    import pyarrow.parquet as pq
-
-    held_out = pq.read_table(paths.rows("test")).to_pylist()
+    held_out = read_table(paths.rows("test")).to_pylist()
     prompts = {row["id"]: turns[:-1] for row in held_out if (turns := dialogue(row))}
     one, two = (_predictions(paths.evaluation(name)) for name in (candidate, settings.against))
     metrics = json.loads((paths.evaluation(candidate) / "scores.json").read_text(encoding="utf-8"))["metrics"]
@@ -140,12 +139,10 @@ def _line(text: str | None) -> str:
 
 
 def _predictions(folder: Path) -> list[Row]:
-    import pyarrow.parquet as pq
-
     file = folder / "predictions.parquet"
     if not file.is_file():
         raise InputError(f"{file}: no such file; run the stage evaluate of it first.")
-    rows: list[Row] = pq.read_table(file).to_pylist()
+    rows: list[Row] = read_table(file).to_pylist()
     return rows
 
 

@@ -17,6 +17,7 @@ from tasks.memory.private_torch import LiveBytes
 from tasks.memory.skeleton import Skeleton
 from tasks.memory.tensors import blocks_of
 from tasks.models.private_transformers import experts_on_paper
+from tasks.training.lines import lines as lines_of
 from tasks.training.methods import METHODS
 from tasks.training.settings import Batched
 
@@ -198,5 +199,7 @@ def batch_of(settings: Batched, longest: int, labelled: int, *, packed: bool, ca
     lines = settings.batch_size
     alone = settings.padding_free is True or (settings.padding_free == "auto" and longest * lines <= DENSE)
     if not packed and alone and lines > 1 and METHODS[getattr(settings, "method", "full")].side_by_side:
-        return Batch(1, longest * lines, labelled * lines, masked=True, tiled=card)
+        shared = 1 if card else len(lines_of([longest] * lines))
+        rows = -(-lines // shared)  # of a line
+        return Batch(shared, longest * rows, labelled * rows, masked=True, tiled=card)
     return Batch(lines, longest, labelled, masked=packed, tiled=card)

@@ -15,6 +15,7 @@ from tasks.core.errors import InputError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
 from tasks.report.places import without_machine
+from tasks.rows.parquet import read_table
 
 ORDER = ("base", "base_system", "base_few_shot", "trained", "adapter", "merged")
 """Candidates in the order of the page; further baselines follow the base, quantised models the merged one, by name."""
@@ -236,9 +237,7 @@ def _curve(path: Path) -> list[dict[str, float | None]]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist() if path.is_file() else []
+    rows: list[dict[str, Any]] = read_table(path).to_pylist() if path.is_file() else []
     return rows
 
 

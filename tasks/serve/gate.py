@@ -15,6 +15,7 @@ from tasks.core.files import read_json
 from tasks.core.paths import Paths
 from tasks.evaluate.questions import parts, rows
 from tasks.evaluate.settings import BASES, Settings
+from tasks.rows.parquet import read_table
 from tasks.serve.alike import Alike, Question, whole
 from tasks.teacher.backends import create_backend
 from tasks.teacher.errors import FatalError, RequestError, TransientError
@@ -183,14 +184,12 @@ def _question(prediction: Row, row: Row, system: str) -> Question:
 
 
 def _predictions(candidate: str, paths: Paths) -> list[Row]:
-    import pyarrow.parquet as pq
-
     file = paths.evaluation(candidate) / "predictions.parquet"
     if not file.is_file():
         evaluated = sorted(one.parent.name for one in paths.evaluation("").glob(f"*/{file.name}"))
         there = f"there are those of {', '.join(evaluated)}" if evaluated else "nothing is evaluated yet"
         raise NotEvaluated(f"{candidate}: no answers of an evaluation to compare with ({there}); run `temper run`.")
-    read: list[Row] = pq.read_table(file).to_pylist()
+    read: list[Row] = read_table(file).to_pylist()
     return read
 
 

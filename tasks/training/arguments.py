@@ -122,7 +122,12 @@ def bfloat16(dtype: str, cpu: bool, width: int | None) -> bool:
         return dtype == "bfloat16"
     if not cpu:
         return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported()) and (width is None or width >= WIDE)
+    return processor_has_bfloat16() and (width is None or width >= WIDE)
+
+
+def processor_has_bfloat16() -> bool:
+    """Whether the processor multiplies in bfloat16; one that has to imitate it takes many times the time."""
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def computes_in(values: Any) -> str:

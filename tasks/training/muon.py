@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from tasks.training.arguments import processor_has_bfloat16
 from tasks.training.parts import Parts
 
 
@@ -23,7 +24,7 @@ class Muon(Parts):
         others = [value for value in trained if value.ndim != 2 or id(value) in ends]
         parts: list[torch.optim.Optimizer] = []
         if matrices:
-            kind = torch.optim.Muon if torch.cuda.is_available() else WideMuon
+            kind = torch.optim.Muon if torch.cuda.is_available() or processor_has_bfloat16() else WideMuon
             parts.append(kind(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
         if others:
             parts.append(torch.optim.AdamW(others, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
@@ -33,7 +34,8 @@ class Muon(Parts):
 class WideMuon(torch.optim.Muon):
     """Muon whose matrices are orthogonalised in float32.
 
-    torch's own does it in bfloat16, which a processor without arithmetic for it computes sixty times slower.
+    torch's own does it in bfloat16, which a processor without arithmetic for it computes sixty times slower. One that
+    has it takes 0.4 of float32's seconds, and of a small model's step it is two fifths.
     """
 
     @torch.no_grad()

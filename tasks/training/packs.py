@@ -13,6 +13,7 @@ import torch
 from tasks.core.errors import CheckFailed, InputError
 from tasks.core.paths import PATHS
 from tasks.rows.canonical import IGNORED
+from tasks.training.lines import lines
 from tasks.training.padding import FLAT_COLLATOR, Collator, rows_stay_apart
 
 
@@ -89,6 +90,21 @@ class StackedCollator:
             positions[index, :size] = torch.from_numpy(np.arange(size) - np.repeat(starts, lengths))
             labels[index, starts] = IGNORED
         return {"input_ids": ids, "labels": labels, "position_ids": positions}
+
+
+@dataclass(frozen=True)
+class LinesCollator:
+    """Rows to a batch of the shape (B, T) in which each of a few lines holds several of them, one after the other."""
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """As of packs; `rows` have input_ids and labels."""
+        packs = []
+        for line in lines([len(row["input_ids"]) for row in rows]):
+            ids, labels = (np.concatenate([rows[row][name] for row in line]) for name in ("input_ids", "labels"))
+            packs.append(
+                {"input_ids": ids, "labels": labels, "seq_lengths": [len(rows[row]["input_ids"]) for row in line]}
+            )
+        return StackedCollator()(packs)
 
 
 def choose_collator(what: str, model: Any, rows: Any) -> Collator:

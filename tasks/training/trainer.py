@@ -24,7 +24,7 @@ from tasks.training.launch import world
 from tasks.training.loop import TrainingResult, Workload, prepare
 from tasks.training.loss import accepts_logits_to_keep, loss
 from tasks.training.methods import METHODS, Method
-from tasks.training.packs import Packs, choose_collator
+from tasks.training.packs import LinesCollator, Packs, StackedCollator, choose_collator
 from tasks.training.pass_through import SUPERVISED
 from tasks.training.private_sharding import SharedCheckpoints
 from tasks.training.rows import count
@@ -134,6 +134,8 @@ def fit(
             value.data = value.data.to(dtype)
     trainer.what, trainer.method = what, method
     mark(trainer, settings)
+    if padding_free and values.device.type == "cpu" and padding.rows_stay_apart(model, rows, StackedCollator()):
+        trainer.data_collator = LinesCollator()  # trl refuses one beside padding_free; its own makes one long line
     if packed:  # trl wants a datasets.Dataset above, and reads one row of it
         trainer.train_dataset = Packs(rows)
         trainer.eval_dataset = Packs(validation) if validation is not None else None

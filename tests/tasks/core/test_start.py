@@ -61,3 +61,36 @@ def test_without_params_the_sentence_says_where_to_go(tmp_path: Path) -> None:
         1,
         "clean: params.yaml: no such file; run temper in the project's folder.\n",
     )
+
+
+HEAVY = {
+    "torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets", "pandas", "scipy", "sklearn",
+    "matplotlib", "lm_eval", "distilabel", "ray",
+}  # fmt: skip
+
+ALLOWED = {
+    ("generate", "clean", "template", "judge", "decide", "report"): set[str](),
+    ("merge", "quantize", "evaluate"): {"torch", "transformers"},
+}
+"""Stages -> the heavy libraries that their work begins with; others load where they are used."""
+
+
+@pytest.mark.parametrize("names", ALLOWED, ids="-".join)
+def test_a_stage_loads_no_library_that_it_does_not_use(names: tuple[str, ...], tmp_path: Path) -> None:
+    lines = [f"import tasks.{name}.run" for name in names]
+    if "report" in names:  # and reads tables without pandas
+        lines += [
+            "import pyarrow, pyarrow.parquet",
+            "table = pyarrow.table({'a': pyarrow.nulls(2)})",
+            "pyarrow.parquet.write_table(table, 'a.parquet')",
+            "from pathlib import Path",
+            "from tasks.rows.parquet import read_table",
+            "assert read_table(Path('a.parquet')).to_pylist() == [{'a': None}, {'a': None}]",
+        ]
+    program = "\n".join(["import sys", *lines, f"print(*sorted({HEAVY} & set(sys.modules)))"])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert not done.returncode, done.stderr
+    assert set(done.stdout.split()) <= ALLOWED[names]

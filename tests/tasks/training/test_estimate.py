@@ -129,12 +129,13 @@ def test_what_training_took_is_set_beside_what_was_foretold(project: Paths, monk
 def test_too_little_is_told_before_anything_runs(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(ROOT / "params.yaml", project.root)
     monkeypatch.chdir(project.root)
-    change(["train.steps=450"])
+    params = load(model(), Path("params.yaml"))
+    steps, rows = params.train.steps, params.train.batch_size
     lines_shown, faults = whole.lines()
     assert not faults
-    assert lines_shown[0].startswith("train: 450 steps of 32 rows, 720.0 epochs of 20 rows with ")
+    epochs = f"{steps * rows / 20:,.1f}"
+    assert lines_shown[0].startswith(f"train: {steps} steps of {rows} rows, {epochs} epochs of 20 rows with ")
     assert lines_shown[1].startswith("disk: ")
-    params = load(model(), Path("params.yaml"))
     assert sum(whole.disk_needed(estimate.read_shapes(project.base / "model"), params).values()) > 10 * 2**20
 
     class Full:

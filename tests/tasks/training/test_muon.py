@@ -1,9 +1,9 @@
-"""Muon in float32, as a processor computes it."""
+"""Muon in float32, as a processor without arithmetic for bfloat16 computes it."""
 
 import pytest
 import torch
 
-from tasks.training.muon import WideMuon, orthogonalised
+from tasks.training.muon import Muon, WideMuon, orthogonalised
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
@@ -36,3 +36,16 @@ def test_steps_are_those_of_torch_but_for_what_bfloat16_rounds() -> None:
     assert (results[0] - results[1]).norm() < 0.02 * results[0].norm()
     assert states[0]["param_groups"] == states[1]["param_groups"]
     assert set(states[0]["state"][0]) == set(states[1]["state"][0])
+
+
+@pytest.mark.parametrize(("multiplies", "kind"), [(True, torch.optim.Muon), (False, WideMuon)])
+def test_a_processor_that_multiplies_in_bfloat16_does(
+    multiplies: bool, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: multiplies)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    muon = Muon(LlamaForCausalLM(LlamaConfig(vocab_size=16, **sizes)), 0.02, (0.9, 0.99), 1e-8, 0.0)
+    assert type(muon.parts[0]) is kind

@@ -10,8 +10,10 @@ from tasks.core.errors import CheckFailed
 from tasks.core.paths import Paths
 from tasks.models.loading import load_model
 from tasks.models.record import base_folder
+from tasks.rows.canonical import IGNORED
 from tasks.template import stage as template
 from tasks.training import padding, rows, trainer
+from tasks.training.packs import LinesCollator
 from tasks.training.settings import Batched
 from tests.tasks import tiny
 
@@ -50,6 +52,42 @@ def test_losses_are_those_of_padded_batches(project: Paths, tmp_path: Path) -> N
     padded, free = (losses(project, tmp_path / str(kind), kind) for kind in (False, True))
     assert len(padded) >= SMALL.step_count
     assert free == pytest.approx(padded, rel=1e-5)
+
+
+def test_losses_are_the_same_on_several_lines(project: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    padded = losses(project, tmp_path / "padded", False)
+    monkeypatch.setattr("tasks.training.lines.LINE", 50)
+    shapes = []
+    collate = LinesCollator.__call__
+
+    def noting(self: LinesCollator, items: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = collate(self, items)
+        shapes.append(len(batch["input_ids"]))
+        return batch
+
+    monkeypatch.setattr(LinesCollator, "__call__", noting)
+    assert losses(project, tmp_path / "lines", True) == pytest.approx(padded, rel=1e-5)
+    assert max(shapes) in (2, 3)  # of four rows
+
+
+def test_a_batch_on_lines_is_the_batch_on_one_line(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.training.lines.LINE", 50)
+    items = [rows.load(project.templated / "train.arrow")[index] for index in range(4)]
+    model = load_model(base_folder(project)).eval()
+    sums, gradients = [], []
+    for collator in (padding.FLAT_COLLATOR, LinesCollator()):
+        batch = collator([{name: item[name] for name in ("input_ids", "labels")} for item in items])
+        targets = batch.pop("labels")[:, 1:]
+        logits = model(**batch, use_cache=False).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        sums.append(loss.item())
+        gradients.append(torch.cat([value.grad.flatten() for value in model.parameters()]))
+        model.zero_grad()
+    assert sums[1] == pytest.approx(sums[0], rel=1e-6)
+    assert (gradients[1] - gradients[0]).norm() < 1e-5 * gradients[0].norm()
 
 
 def test_auto_is_for_short_rows_of_models_that_keep_them_apart(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
