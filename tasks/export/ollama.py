@@ -8,6 +8,7 @@ from tasks.chat.stops import ordered, stop_ids
 from tasks.core.errors import ModelError
 from tasks.core.files import write_text
 from tasks.core.paths import PATHS, Paths
+from tasks.core.progress import reporter
 from tasks.export.dialogues import accepted
 from tasks.export.gotemplate import Frame, translate
 from tasks.export.settings import Settings
@@ -24,13 +25,18 @@ def write_ollama(settings: Settings, paths: Paths, out: Path) -> dict[str, Any]:
         raise ModelError(
             f"export ollama: {PATHS.merged} has no chat template; set template.chat_template and run again."
         )
+    report = reporter("export ollama", 3, "steps")
+    report(0)
     frame = translate(tokenizer)
+    report(1)
     file = f"model-{settings.gguf}.gguf"
     write_gguf(paths.merged, out / file, settings.gguf)
+    report(2)
     dialogues = accepted(tokenizer)
     chats = [tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in dialogues]
     ends = stops(paths.merged, tokenizer)
     proof = prove(paths.merged, out / file, chats, f"export ollama: {file}")
+    report(3)
     write_text(out / "Modelfile", modelfile(file, frame, ends, settings, proof.context))
     return {
         "gguf": settings.gguf,

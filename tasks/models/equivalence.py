@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import CheckFailed, InputError
+from tasks.core.progress import counting
 
 TOKENS = 256
 """Most tokens of a probe; a longer row is compared on its first ones."""
@@ -96,10 +97,14 @@ def _first(file: Path, count: int) -> list[list[int]]:
 
 
 @torch.no_grad()
-def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
-    """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part."""
+def logits(model: Any, rows: list[list[int]], what: str = "") -> list[torch.Tensor]:
+    """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part.
+
+    `what`: what is computed, told as progress; "" where the caller tells it.
+    """
     model.eval()
-    return [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in rows]
+    told = counting(what, rows, "rows") if what else rows
+    return [model(input_ids=torch.tensor([row], device=model.device)).logits[0].float().cpu() for row in told]
 
 
 def compare(
