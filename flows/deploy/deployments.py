@@ -14,6 +14,7 @@ import httpx
 from flows.server.connect import QUIET, answers
 from tasks.core.errors import MachineError
 from tasks.core.paths import PATHS
+from tasks.core.progress import reporter
 from tasks.core.settings import read
 
 POOL = "temper"
@@ -47,17 +48,22 @@ def server(**more: str) -> str:
 def deploy() -> None:
     """Create the work pool where it is missing, then every deployment of infra/prefect.yaml, its triggers included."""
     if not PATHS.deployments.is_file():
-        raise MachineError(f"{PATHS.deployments} is missing: it defines what is deployed; restore it from git.")
+        raise MachineError(f"{PATHS.deployments} is missing: it says what is deployed; take it from git.")
+    report = reporter("deploy", 3, "steps")
+    report(0)
     _pool(POOL)
     _pool(STAGES_POOL)
+    report(1)
     command = ["-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(PATHS.deployments)]
     environment = _environment()
     del environment["TEMPER_PROJECT"]  # else the deployments would name this folder, where each worker has its own
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
-        raise MachineError(f"Prefect rejects {PATHS.deployments}:\n{last}")
+        raise MachineError(f"Prefect does not take {PATHS.deployments}:\n{last}")
+    report(2)
     _limit_queues()
+    report(3)
 
 
 def work(limit: int | None, queues: Sequence[str] = ()) -> None:

@@ -214,8 +214,8 @@ class Settings(Section):
         if wrong := sorted({name for name in taken if taken.count(name) > 1}):
             raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
         tasks = [benchmark.task for benchmark in self.benchmarks]
-        if twice := next((task for task in tasks if tasks.count(task) > 1), None):
-            raise ValueError(f"benchmarks lists the task {twice} twice, and scores are by task; take one out")
+        if repeated := [task for task in tasks if tasks.count(task) > 1]:
+            raise ValueError(f"benchmarks lists the task {repeated[0]} twice, and scores are by task; take one out")
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:

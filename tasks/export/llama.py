@@ -14,6 +14,7 @@ import torch
 from tasks.core.errors import CheckFailed, ModelError
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import PATHS, Paths
+from tasks.core.progress import reporter
 from tasks.export.settings import Settings
 from tasks.models.llama import FORMS
 from tasks.models.llama.names import Config, names, outward
@@ -55,9 +56,13 @@ def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
             f"{form} from export.formats."
         )
     weights, sizes = FORMS[form]
+    report = reporter(f"export {form}", 3, "steps")
+    report(0)
     tensors = dict(outward(form, config, lambda name: _locate(source, name).read()))  # none has tied weights
+    report(1)
     torch.save(tensors, out / weights.replace("*", "00" if form == "meta" else "0"))
     del tensors
+    report(2)
     if form == "litgpt":
         write_text(out / sizes, "".join(f"{key}: {_yaml(value)}\n" for key, value in model_config(config).items()))
     else:
@@ -65,7 +70,9 @@ def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
     for name in BESIDE:
         if (merged / name).is_file():
             shutil.copyfile(merged / name, out / name)
-    return {"tensors": _compare(form, config, source, out), "read_back": "equal"}
+    equal = _compare(form, config, source, out)
+    report(3)
+    return {"tensors": equal, "read_back": "equal"}
 
 
 def _yaml(value: Any) -> str:

@@ -59,6 +59,10 @@ class MergeOptions:
         return self.quantization == self.reference and not (self.reference and self.reference.scheme == "int8")
 
 
+BEFORE, LIVE = "merge: logits of the base", "merge: logits of the tuned model"
+"""What is told while both are computed."""
+
+
 class Trained(Protocol):
     """Base with adapter, or a model that was tuned whole."""
 
@@ -101,12 +105,12 @@ class Layerwise:
             return _live(model, self.brought, self.adapter, self.how, rows)
         offloaded = OffloadedModel(source(self.base), self.brought)
         offloaded.runnable(_roomy(offloaded))
-        before = logits(offloaded.model, rows)
+        before = logits(offloaded.model, rows, BEFORE)
         if not self.adapter:
             return before, _logits_of(self.source, rows)
         self._attach(offloaded, self.adapter)
         offloaded.runnable(_roomy(offloaded))
-        return before, logits(offloaded.tuned, rows)
+        return before, logits(offloaded.tuned, rows, LIVE)
 
     def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
         """See `Trained`."""
@@ -144,8 +148,8 @@ class Whole:
     def live(self, rows: list[list[int]]) -> tuple[Logits, Logits]:
         """See `Trained`."""
         if not self.adapter:
-            before, self.model = logits(self.model, rows), load_whole(self.tuned)
-            return before, logits(self.model, rows)
+            before, self.model = logits(self.model, rows, BEFORE), load_whole(self.tuned)
+            return before, logits(self.model, rows, LIVE)
         quantized = None
         if self.brought is not None:
             grow(self.model, range(self.brought))
@@ -157,9 +161,9 @@ class Whole:
             trained = _live(model, self.brought, self.adapter, self.how, rows)
             self.model = _with_all(self.model, self.brought, self.adapter, self.how)
             return trained
-        before = logits(self.model, rows)
+        before = logits(self.model, rows, BEFORE)
         self.model = _with_all(self.model, self.brought, self.adapter, self.how)
-        return before, logits(self.model, rows)
+        return before, logits(self.model, rows, LIVE)
 
     def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
         """See `Trained`; peft gives every tensor one type, so `keep` has no effect."""
@@ -197,8 +201,8 @@ def _live(
     """Logits of `model`, a base in memory, before and after its adapters are put on it."""
     if vocabulary is not None:  # rows may have new tokens, and a base that lacks their embeddings fails on them
         grow(model, range(vocabulary))
-    before = logits(model, rows)
-    return before, logits(_with_all(model, vocabulary, adapter, how), rows)
+    before = logits(model, rows, BEFORE)
+    return before, logits(_with_all(model, vocabulary, adapter, how), rows, LIVE)
 
 
 def _with_all(model: Any, vocabulary: int | None, adapter: Adapter, how: MergeOptions) -> Any:
@@ -230,9 +234,9 @@ def logits_of(folder: Path, rows: list[list[int]]) -> Logits:
 def _logits_of(weights: Source, rows: list[list[int]]) -> Logits:
     offloaded = OffloadedModel(weights)
     if misfit(offloaded):
-        return logits(load_whole(weights.folder), rows)
+        return logits(load_whole(weights.folder), rows, LIVE)
     offloaded.runnable(_roomy(offloaded))
-    return logits(offloaded.model, rows)
+    return logits(offloaded.model, rows, LIVE)
 
 
 def parameters(folder: Path) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from tasks.core.errors import CheckFailed, InputError
+from tasks.core.progress import counting
 from tasks.training.stretches import last_stretches
 
 TOKENS = 256
@@ -101,13 +102,14 @@ def _first(file: Path, count: int, *, prompts: bool = False) -> list[list[int]]:
 
 
 @torch.no_grad()
-def logits(model: Any, rows: list[list[int]]) -> list[torch.Tensor]:
+def logits(model: Any, rows: list[list[int]], what: str = "") -> list[torch.Tensor]:
     """Logits (T, V) in float32 for each of N `rows` (token ids), one row at a time so that padding plays no part.
 
-    Of a classifier (1, C), for its C classes.
+    Of a classifier (1, C), for its C classes. `what`: what is computed, told as progress; "" where the caller tells it.
     """
     model.eval()
-    answers = (model(input_ids=torch.tensor([row], device=model.device)).logits[0] for row in rows)
+    asked = counting(what, rows, "rows") if what else rows
+    answers = (model(input_ids=torch.tensor([row], device=model.device)).logits[0] for row in asked)
     return [torch.atleast_2d(one).float().cpu() for one in answers]  # type: ignore[no-untyped-call]
 
 

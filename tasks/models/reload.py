@@ -113,7 +113,7 @@ def _answer(connection: Connection) -> None:
         return
     fault = ""
     try:
-        values = logits(load_plain(folder, out.parent), rows)
+        values = logits(load_plain(folder, out.parent), rows, "merge: logits of what was written")
         save_file({str(number): value.contiguous() for number, value in enumerate(values)}, out)
     except (CheckFailed, OSError, ValueError, RuntimeError, KeyError) as error:
         fault = " ".join(str(error).split())[:300]

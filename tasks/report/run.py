@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from tasks.core import numbers
 from tasks.core.files import write_json, write_text
 from tasks.core.paths import Paths
+from tasks.core.progress import reporter
 from tasks.pages.document import head
 from tasks.report import classes, episodes, figures, predictions, render, watched
 from tasks.report.about import NO_LIMITS, described
@@ -29,12 +30,18 @@ def write(settings: Settings, paths: Paths) -> None:
 
     write(Settings(title="Docker assistant"), Paths())
     """
+    report = reporter("report", 4, "steps")
+    report(0)
     results = gather(paths)
+    report(1)
     settings = described(settings, results)
     write_text(paths.page, page(settings, results))
+    report(2)
     reading = _render("predictions.html.jinja", autoescape=True, **predictions.context(settings, results))
     write_text(paths.predictions, reading)
+    report(3)
     write_text(paths.card, card(settings, results))
+    report(4)
     write_json(paths.comparison, render.comparison(results))
     print(" ".join(render.summary(results)[1:2]), flush=True)
     if not settings.limits:

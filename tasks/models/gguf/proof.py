@@ -91,7 +91,8 @@ def prove(merged: Path, file: Path, texts: list[str], what: str) -> Proof:
     ends = stop_ids(merged, tokenizer)
     reading = read_back(file, rows, texts, named_stops(tokenizer, ends).known)
     check_reading(reading, ids, what)
-    expected, measured = logits(load_model(merged, torch.float32), rows), list(map(torch.from_numpy, reading.logits))
+    expected = logits(load_model(merged, torch.float32), rows, f"{what}: logits")
+    measured = list(map(torch.from_numpy, reading.logits))
     difference = compare(expected, measured, what, ends)
     if difference.divergence > DIVERGENCE:
         raise CheckFailed(

@@ -28,8 +28,13 @@ def test_edited_files_are_those_of_the_folder_and_git_is_asked_once(
     git("add", "--all")
     git("commit", "--quiet", "--message", "a run")
     monkeypatch.chdir(root)
-    asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr(status, "_git", lambda *words, real=status._git: asked.append(words) or real(*words))
+    asked, real = [], status._git
+
+    def counted(*words: str) -> list[str]:
+        asked.append(words)
+        return real(*words)
+
+    monkeypatch.setattr(status, "_git", counted)
     for name in ("a/deep/y", "ab/z", "code.py", "a/new"):
         Path(name).write_text("new")
     os.utime("dvc.lock", (1, 1))

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,7 +122,12 @@ def test_a_commit_is_read_once(project: Path, monkeypatch: pytest.MonkeyPatch) -
     first = runs()
     read: list[str] = []
     whole = runs_module._read
-    monkeypatch.setattr(runs_module, "_read", lambda new: read.extend(one for one, _ in new) or whole(new))
+
+    def noted(new: list[tuple[str, str]]) -> dict[str, Any]:
+        read.extend(commit for commit, _ in new)
+        return whole(new)
+
+    monkeypatch.setattr(runs_module, "_read", noted)
     assert repr(runs()) == repr(first)  # NaN is not itself
     assert read == []
     later = commit(0.2, "b" * 32, "second")

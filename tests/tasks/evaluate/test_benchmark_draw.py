@@ -39,7 +39,10 @@ def test_questions_without_kinds_are_drawn_by_chance() -> None:
     asked = questions(task(rows), 10)
     assert asked.record == {"rows": 10, "of": 40, "by": "chance"}
     assert len({*asked.numbers}) == 10
-    some = [{"text": "x", "category": "a"}, *({"text": str(at), "category": None} for at in range(9))]
+    some: list[dict[str, Any]] = [
+        {"text": "x", "category": "a"},
+        *({"text": str(at), "category": None} for at in range(9)),
+    ]
     assert questions(task(some), 4).record["by"] == "chance", "not all of them say of what kind they are"
 
 

@@ -339,6 +339,9 @@ def test_cog(project: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         asked = f"<|im_start|>system\n{system}<|im_end|>\n" if system else ""
         prompt = f"{asked}<|im_start|>user\nstop web<|im_end|>\n<|im_start|>assistant\n"
         assert answer == by_hand(tiny.loaded(project.merged), tiny.tokenizer(), prompt)
+    assert isinstance(predictor.predict("stop web", system="", max_new_tokens=2, temperature=1), str), (
+        "an int, as of JSON"
+    )
     for text in (out / "page.py", out / "index.html"):
         assert "http" not in text.read_text().replace("http.server", "").replace("http://127.0.0.1", "").replace(
             'f"http://{name}', ""

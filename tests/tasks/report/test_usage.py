@@ -15,6 +15,7 @@ from tasks.core.paths import Paths
 from tasks.report.settings import Settings
 from tasks.report.stage import run
 from tasks.report.usage import usage
+from tests.tasks import tiny
 from tests.tasks.report.test_report import project
 
 __all__ = ["project"]
@@ -66,13 +67,46 @@ def test_transformers_and_curl_run_as_they_stand(tmp_path: Path) -> None:
     assert done.splitlines()[-1] == answer
 
 
+@pytest.mark.long
+def test_llama_server_reads_the_line_and_the_template(tmp_path: Path) -> None:
+    """By the server of llama.cpp in the package xllamacpp, which is `llama-server` without its command line."""
+    import shlex
+    import urllib.request
+
+    import xllamacpp
+
+    from tests.tasks.serve.serving import project as tiny_project
+
+    paths = tiny_project(tmp_path, "gguf-q8_0")
+    *_, (_, shell) = blocks(usage(results("gguf-q8_0")))
+    program, *options = shlex.split(shell)
+    assert program == "llama-server" and options[2:] == ["--jinja", "--temp", "0"] and options[0] == "--model"
+    params = xllamacpp.CommonParams()
+    params.model.path, params.use_jinja, params.sampling.temp = str(paths.root / options[1]), True, 0.0
+    params.port, params.warmup, params.verbosity = 0, False, -1
+    server = xllamacpp.Server(params)
+    body = {"messages": [{"role": "user", "content": "stop web"}], "max_tokens": 5}
+    request = urllib.request.Request(
+        f"{server.listening_address}/v1/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        answer = json.load(response)
+    prompt = "<|im_start|>user\nstop web<|im_end|>\n<|im_start|>assistant\n"
+    assert answer["usage"]["prompt_tokens"] == len(tiny.tokenizer()(prompt, add_special_tokens=False)["input_ids"])
+    assert answer["usage"]["completion_tokens"] == 5
+
+
 def test_a_project_says_itself_what_its_model_is(project: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     run(Settings(), project)
     card = project.card.read_text()
     assert "# Fine-tuned model" in card
     assert "## Limits" not in card
     assert "ocker" not in card.replace("docker start web", "").replace("docker stop", "").split("## Use it")[0]
-    assert "report.limits is not set, so the model card has no limits; say there" in capsys.readouterr().out
+    written = capsys.readouterr().out
+    assert "report.limits is not set, so the model card has no limits; say there" in written
+    assert "report: 4/4 steps" in written
     run(Settings(limits="Knows nothing of cats."), project)
     assert "## Limits\n\nKnows nothing of cats.\n" in project.card.read_text()
     assert "report.limits" not in capsys.readouterr().out
