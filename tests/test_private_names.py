@@ -111,7 +111,15 @@ NAMES = [
     Private(TRL, "trl.trainer.dpo_trainer", "DPOTrainer._prepare_dataset"),
     Private(TRL, "trl.trainer.kto_trainer", "KTOTrainer._prepare_dataset"),
     Private(TRL, "trl.trainer.reward_trainer", "RewardTrainer._prepare_dataset"),
-    Private(TRL, "trl.trainer.grpo_trainer", "GRPOTrainer._tokenize_prompts"),
+    *(
+        Private(TRL, "trl.trainer.grpo_trainer", f"GRPOTrainer.{name}")
+        for name in (
+            "_tokenize_prompts",
+            "_generate_and_score_completions",
+            "_generate_single_turn",
+            "_calculate_rewards",
+        )
+    ),
     Private(TRL, "trl.trainer.rloo_trainer", "RLOOTrainer._tokenize_prompts"),
     Private(TRL, "trl.trainer.grpo_trainer", "GRPOTrainer._get_per_token_logps_and_entropies"),
     Private(TRL, "trl.trainer.rloo_trainer", "RLOOTrainer._get_per_token_logps_and_entropies"),

@@ -171,7 +171,8 @@ class Docker:
 
     def reset(self, reference: str) -> None:
         """Begin an episode whose goal is what the command `reference` brings about."""
-        self.state, self.understood, self.turns = before(reference), 0, 0
+        self.state, self.turns, self.near = before(reference), 0, 0.0
+        self.words = set(reference.split())
         self.goal = copy.deepcopy(self.state)
         forced = reference.replace("docker rm ", "docker rm -f ").replace("-f -f", "-f")
         self.goal.do(forced)
@@ -180,14 +181,15 @@ class Docker:
     def step(self, answer: str) -> tuple[str, bool]:
         """Carry out what the assistant says."""
         self.turns += 1
+        words = set(answer.split())
+        self.near = max(self.near, len(words & self.words) / len(words | self.words))
         try:
             printed = self.state.do(answer.strip())
-            self.understood += 1
         except Refused as refusal:
             printed = f"error: {refusal}"
         self.reached = self.state.reaches(self.goal)
         return printed, self.reached
 
     def get_reward(self) -> float:
-        """1 where the goal was reached, a tenth less for each further turn; else 0.1 where Docker did anything."""
-        return 1.1 - 0.1 * self.turns if self.reached else 0.1 * bool(self.understood)
+        """1 where the goal was reached, a tenth less for each further turn; else half the share of words in common."""
+        return 1.1 - 0.1 * self.turns if self.reached else 0.5 * self.near

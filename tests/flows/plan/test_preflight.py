@@ -235,8 +235,6 @@ def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
     (toy.path / "data/guides").mkdir()
     (toy.path / "data/guides/worth.py").write_text(f"{harm}def worth(prompt, answer, reference): return 1\n")
     (toy.path / "elsewhere.py").write_text(f"{harm}def f(*a): return 1\n")
-    world = "class World:\n    def reset(self): ...\n    def step(self, answer): ...\n    def get_reward(self): ...\n"
-    (toy.path / "data/guides/world.py").write_text(f"{harm}def look():\n    'Looks.'\n{world}")
     toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:near'}]", "evaluate.benchmarks=[{task: mine}]")
     toy.set("align.objective=grpo", "align.rewards=[{kind: function, name: 'worth.py:worth'}]")
     assert preflight.faults() == []
@@ -247,18 +245,24 @@ def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
     assert "align.rewards.0.name = '../../elsewhere.py': expected a name inside data/guides" in one
     assert "evaluate.metrics = '../../elsewhere.py': expected a name inside data/scoring" in two
     assert not trace.exists()
-    toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:near'}]", "align.rewards=[{kind: environment}]")
-    toy.set("align.episodes={environment: 'world.py:World', tools: ['world.py:look']}")
-    (fault,) = preflight.faults()
-    assert "align.episodes: the chat template chatml does not tell the model of tools; name one in" in fault
-    toy.set("align.episodes={environment: 'world.py:World', tools: ['world.py:see']}")
-    (fault,) = preflight.faults()
-    assert "data/guides/world.py: align.episodes.tools.0: there is no see in it; define it, or name another." in fault
-    assert not trace.exists()
-    toy.set("align.rewards=[{kind: exact_match}]", "align.episodes={}", "align.objective=off")
+    toy.set("align.objective=off")
     toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:far'}]")
     (fault,) = preflight.faults()
     assert "data/scoring/mine.py: evaluate.metrics: there is no far in it; define it, or name another." in fault
+
+
+def test_tools_and_environments_are_looked_at_and_not_run(toy: Toy) -> None:
+    shutil.copy(ROOT / "requirements.lock", toy.path)
+    (toy.path / "data/guides").mkdir(parents=True)
+    trace = toy.path / "trace"
+    world = "class World:\n    def reset(self): ...\n    def step(self, answer): ...\n    def get_reward(self): ...\n"
+    tool = "def look():\n    'Looks.'\n"
+    (toy.path / "data/guides/world.py").write_text(f"open({str(trace)!r}, 'w')\n{tool}{world}")
+    episodes = "align.episodes={environment: 'world.py:World', tools: ['world.py:look']}"
+    toy.set("align.objective=grpo", "align.rewards=[{kind: environment}]", episodes)
+    (fault,) = preflight.faults()
+    assert "align.episodes: the chat template chatml does not tell the model of tools; name one in" in fault
+    assert not trace.exists()
 
 
 def test_settings_that_all_stages_took_are_not_asked_again(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
