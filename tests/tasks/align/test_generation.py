@@ -46,6 +46,7 @@ VLLM: dict[str, Any] = {"engine": "vllm"}
         ({"generation": {**VLLM, "memory": 1}}, "memory"),
         ({"generation": {**VLLM, "server": "a:8000"}}, "an address such as"),
         ({"generation": {**VLLM, "server": "http://me:secret@a:8000"}}, "without a name or password"),
+        ({"generation": VLLM, "launch": {"processes": 2}}, "not tried in several processes"),
         ({"generation": VLLM, "arguments": {"loss_type": "vespo"}}, "vespo was not tried"),
         ({"generation": VLLM, "arguments": {"cache_implementation": "static"}}, "cache_implementation has no effect"),
     ],
