@@ -129,6 +129,8 @@ NAMES = [
     ),
     Private(TRL, "trl.experimental.online_dpo", "OnlineDPOTrainer._generate"),
     Private(TRL, "trl.experimental.online_dpo", "OnlineDPOTrainer._forward"),
+    Private(TRL, "trl.generation.vllm_generation", "VLLMGeneration._iter_named_params"),
+    Private(TRL, "trl.generation.vllm_generation", "VLLMGeneration._fix_param_name_to_vllm"),
     Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._metrics"),
     Private(TRL, "trl.trainer.sft_trainer", "SFTTrainer._total_train_tokens"),
     Private(TRL, "trl.experimental.cpo", "CPOTrainer._stored_metrics"),

@@ -128,7 +128,7 @@ def server_problems(address: str, base: str | None = None) -> Iterator[str]:
         models = httpx.get(f"{address}/v1/models", timeout=PATIENCE, trust_env=False)
         about = httpx.get(f"{address}/server_info", params={"config_format": "json"}, timeout=PATIENCE, trust_env=False)
         served = str(models.json()["data"][0].get("root") or models.json()["data"][0]["id"])
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         yield f"{where}: no server answers there ({type(error).__name__}); {_start(base)}."
         return
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):

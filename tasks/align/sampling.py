@@ -76,6 +76,7 @@ class OnlineDPO(PaddedPrompts, PreparedTrainer, OnlineDPOTrainer):  # type: igno
     """DPO on two answers of the model, ranked by their reward (Guo 2024, arXiv:2402.04792)."""
 
     stats: dict[str, list[float]]
+    reward_funcs: list[RewardFunction]
     reward_func_names: list[str]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

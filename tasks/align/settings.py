@@ -254,6 +254,8 @@ def _check_engine(settings: Settings) -> None:
         raise ValueError(
             f"generation.engine vllm does not work with {name}: {reason}; set it to model, or take one of {others}"
         )
+    if settings.launch.world > 1:
+        raise ValueError("generation.engine vllm was not tried in several processes; remove launch, or set it to model")
     if "cache_implementation" in settings.arguments:
         raise ValueError("arguments.cache_implementation has no effect with generation.engine vllm; remove it")
     if settings.arguments.get("loss_type") == "vespo":

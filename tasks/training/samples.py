@@ -60,7 +60,7 @@ class Asked(TrainerCallback):  # type: ignore[misc]
         end. `model`: whose context bounds prompts and answers."""
         self.what, self.settings, self.tokenizer, self.every = what, settings, tokenizer, every
         self.turns = spread(rows, settings.prompts, _context(model) - settings.tokens) if settings.prompts else []
-        self.stops = ordered(stop_ids(folder, tokenizer), tokenizer)
+        self.stops = ordered(stop_ids(folder, tokenizer), tokenizer) if self.turns else []
         self.drawn: list[dict[str, Any]] = []
         self.entries: list[dict[str, Any]] = []
         if settings.prompts and not self.turns and not distributed.rank():
@@ -145,12 +145,12 @@ class Asked(TrainerCallback):  # type: ignore[misc]
     def _answers(self, model: Any, prompts: list[Ids]) -> list[dict[str, Any]]:
         """The most likely answer to each of `prompts`, and whether it ended by itself."""
         longest = max(map(len, prompts))
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.stops[0]
+        pad = next(iter(token for token in (self.tokenizer.pad_token_id, *self.stops) if token is not None), 0)
         ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts])  # (B, T)
         mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
         options = GenerationConfig(
             max_new_tokens=self.settings.tokens, do_sample=False, num_beams=1, temperature=1.0, top_p=1.0, top_k=50,
-            repetition_penalty=1.0, use_cache=True, eos_token_id=self.stops, pad_token_id=pad,
+            repetition_penalty=1.0, use_cache=True, eos_token_id=self.stops or None, pad_token_id=pad,
         )  # fmt: skip
         device = model.get_input_embeddings().weight.device
         rows = model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=options)

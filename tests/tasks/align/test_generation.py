@@ -3,6 +3,7 @@
 There is no card here, and no vLLM: a stand-in answers by transformers, within the process or behind HTTP.
 """
 
+import importlib.metadata
 import inspect
 import json
 import shutil
@@ -46,6 +47,7 @@ VLLM: dict[str, Any] = {"engine": "vllm"}
         ({"generation": {**VLLM, "memory": 1}}, "memory"),
         ({"generation": {**VLLM, "server": "a:8000"}}, "an address such as"),
         ({"generation": {**VLLM, "server": "http://me:secret@a:8000"}}, "without a name or password"),
+        ({"generation": VLLM, "launch": {"processes": 2}}, "not tried in several processes"),
         ({"generation": VLLM, "arguments": {"loss_type": "vespo"}}, "vespo was not tried"),
         ({"generation": VLLM, "arguments": {"cache_implementation": "static"}}, "cache_implementation has no effect"),
     ],
@@ -109,7 +111,7 @@ def test_a_version_that_trl_does_not_know_and_a_machine_without_a_card(
     version: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(generation, "find_spec", lambda name: object())
-    monkeypatch.setattr(generation.importlib.metadata, "version", lambda name: version)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
     with pytest.raises(MachineError, match=message):
         generation.check_machine(settings_with(generation=VLLM, rewards=[{"kind": "exact_match"}]))
 
@@ -304,7 +306,13 @@ def trained(paths: Paths, settings: Settings) -> list[float]:
 )
 def test_what_an_engine_in_the_process_answers_is_learned_from(tmp_path: Path, objective: str, start: str) -> None:
     paths = support.project(tmp_path)
-    several = {"steps": 12, "batch_size": 64, "learning_rate": 3e-2, "answer_tokens": 3, "checkpoint_steps": 12}
+    several: dict[str, Any] = {
+        "steps": 12,
+        "batch_size": 64,
+        "learning_rate": 3e-2,
+        "answer_tokens": 3,
+        "checkpoint_steps": 12,
+    }
     if objective == "ppo":
         several["arguments"] = {"num_iterations": 1, "value_learning_rate": 1e-3, "beta": 0.01}
     rewards = trained(paths, settings_with(objective=objective, start=start, generation=VLLM, **several))

@@ -10,6 +10,7 @@ from tasks.align import stage as alignment
 from tasks.core.paths import Paths
 from tasks.template import stage as template
 from tasks.train import run
+from tasks.training.rows import load
 from tasks.training.samples import spread, turn
 from tasks.training.settings import Samples
 from tests.tasks import support, tiny
@@ -63,7 +64,7 @@ def test_answers_are_the_likeliest_tokens_of_the_model_as_it_is_then(project: Pa
     run.tune(ASKED, project)
     samples = tiny.read(project.fitted / "samples.json")
     tokenizer = tiny.tokenizer()
-    rows = run.rows.load(project.tokens("validation"))
+    rows = load(project.tokens("validation"))
     turns = _read([turn(rows[0]), turn(rows[len(rows) // 2])], tokenizer)
     assert samples["prompts"] == [
         {"prompt": tokenizer.decode(ids, skip_special_tokens=True), "reference": answer} for ids, answer in turns
@@ -116,7 +117,7 @@ def test_preferences_are_asked_their_held_out_prompts(tmp_path: Path) -> None:
     values = {"rewards": [], "steps": 2, "eval_steps": 1, "max_start": 0.1, "samples": {"prompts": 2, "tokens": 3}}
     alignment.run(settings_with(objective="dpo", batch_size=4, **values), paths)
     samples = tiny.read(paths.aligned / "samples.json")
-    pairs = run.rows.load(paths.templated / "preferences" / "validation.arrow")
+    pairs = load(paths.templated / "preferences" / "validation.arrow")
     expected = tiny.tokenizer().decode(pairs[0]["chosen_ids"], skip_special_tokens=True)
     assert samples["prompts"][0]["reference"] == expected
     assert [entry["step"] for entry in samples["steps"]] == [0, 1, 2]
