@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from tasks.core.errors import InputError, MachineError, SettingsError, TemperError
 from tasks.core.paths import Paths
 from tasks.distill import stage as distill
-from tasks.distill.rows import spans, tokens
+from tasks.distill.price import price
+from tasks.distill.rows import spans
 from tasks.training.rows import load
 from tests.tasks import tiny
 from tests.tasks.scoring import scored
@@ -98,7 +99,8 @@ def test_each_labelled_token_has_what_the_teacher_told_of_it(templated: Paths) -
     sent = sum(len(row["input_ids"]) - 1 for row in before)
     assert (facts["input_tokens"], facts["output_tokens"]) == (sent, ROWS)
     assert facts["cost"] == pytest.approx((sent + 50 * ROWS) / 1e6)
-    assert tokens(before) == sent + ROWS
+    priced = price(settings(server.base_url).teacher, templated.tokens("train"))  # type: ignore[arg-type]
+    assert (priced.rows, priced.tokens, priced.cost) == (ROWS, sent + ROWS, pytest.approx(facts["cost"]))
 
 
 def test_after_a_kill_nothing_is_asked_twice_and_the_bytes_are_the_same(templated: Paths, tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_after_a_kill_nothing_is_asked_twice_and_the_bytes_are_the_same(template
 
 
 def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(templated: Paths) -> None:
-    needed = tokens(load(templated.tokens("train")))
+    needed = sum(len(row["input_ids"]) for row in load(templated.tokens("train")))  # the last one is not sent
     cost = ((needed - ROWS) + 50 * ROWS) / 1e6
     with teacher_server(well) as server:
         for budget, said in (
