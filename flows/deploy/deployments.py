@@ -48,7 +48,7 @@ def server(**more: str) -> str:
 def deploy() -> None:
     """Create the work pool where it is missing, then every deployment of infra/prefect.yaml, its triggers included."""
     if not PATHS.deployments.is_file():
-        raise MachineError(f"{PATHS.deployments} is missing: it says what is deployed; take it from git.")
+        raise MachineError(f"{PATHS.deployments} is missing: it defines what is deployed; restore it from git.")
     report = reporter("deploy", 3, "steps")
     report(0)
     _pool(POOL)
@@ -60,7 +60,7 @@ def deploy() -> None:
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         last = "\n".join(f"    {line}" for line in (done.stdout + done.stderr).splitlines()[-12:])
-        raise MachineError(f"Prefect does not take {PATHS.deployments}:\n{last}")
+        raise MachineError(f"Prefect rejects {PATHS.deployments}:\n{last}")
     report(2)
     _limit_queues()
     report(3)

@@ -43,6 +43,7 @@ def lines() -> tuple[list[str], list[str]]:
     available, where = (available_memory(), "") if free_on_card is None else (free_on_card, " on the card")
     report.append(f"memory: {storage(memory)} for weights, gradients and optimiser")
     report[-1] += f"; {storage(available)} are available{where}"
+    report += _asked(params, paths)
     report.append(f"time: {'; '.join(_times(params, paths)) or 'nothing is trained'}")
     faults = []
     if most > free:
@@ -103,6 +104,19 @@ def _times(params: Params, paths: Paths) -> Iterator[str]:
             price = params.machine.price
             cost = f", {_cost(price, seconds)} at {shown(price)} an hour" if price else ""
             yield f"{what} about {duration(seconds)}{cost}, as the last steps like it took on this machine"
+
+
+def _asked(params: Params, paths: Paths) -> Iterator[str]:
+    """What a teacher is asked about the rows, and what that costs at most, once there are rows."""
+    if not params.distill.splits:
+        return
+    from tasks.distill.price import price
+
+    for split in params.distill.splits:
+        if params.distill.teacher and (file := paths.tokens(split)).is_file():
+            asked = price(params.distill.teacher, file)
+            tokens, rows = counted(asked.tokens, "tokens"), counted(asked.rows, "rows")
+            yield f"distill {split}: {tokens} of {rows} for the teacher, {shown(asked.cost)} at most, paid once"
 
 
 def _cost(price: float, seconds: float) -> str:

@@ -37,13 +37,8 @@ class GOLD(Ordered, StudentOffsets, PreparedTrainer, GOLDTrainer):  # type: igno
         """Rows in an order that a run which goes on finds again, each batch as often as trl asks for it."""
         args: Any = self.args
         passes = args.gradient_accumulation_steps
-        return RepeatedPromptSampler(
-            len(self.train_dataset),
-            1,
-            args.per_device_train_batch_size * passes,
-            passes,
-            args.seed,  # type: ignore[attr-defined]
-        )
+        together = args.per_device_train_batch_size * passes
+        return RepeatedPromptSampler(len(self.train_dataset), 1, together, passes, args.seed)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
         """The mean over rows; of a batch in parts each counts as its share, which trl leaves out."""
@@ -63,7 +58,7 @@ class GOLD(Ordered, StudentOffsets, PreparedTrainer, GOLDTrainer):  # type: igno
 
     def probe(self, index: int, answer_tokens: int, copies: int) -> Any:
         """A loss of `copies` times item `index` with an answer of `answer_tokens` tokens; only its memory counts."""
-        item: dict[str, Any] = {**self.train_dataset[index]}  # type: ignore[attr-defined]
+        item: dict[str, Any] = {**self.train_dataset[index]}
         longer = max(answer_tokens, len(item["reference_ids"]))
         item["reference_ids"] = (item["reference_ids"] * longer)[:longer]
         batch = self.data_collator([item] * copies)

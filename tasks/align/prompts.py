@@ -16,7 +16,7 @@ from tasks.training.stretches import last_stretches, one_array
 class Prompts:
     """Prompts and references as token ids; as items, with the reference as text too."""
 
-    column_names = ("prompt", "reference_ids", "reference")
+    column_names: tuple[str, ...] = ("prompt", "reference_ids", "reference")
 
     def __init__(self, prompts: Any, references: Any, left_out: int, tokenizer: Any, names: Sequence[str] = ()) -> None:
         """`prompts`, `references`: Arrow lists of ids, one a prompt. `left_out`: rows without a prompt. `names`: ids of

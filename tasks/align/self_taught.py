@@ -23,17 +23,18 @@ class SDFT(Ordered, PromptsAndContexts, PreparedTrainer, SDFTTrainer):  # type: 
     def sampler(self) -> RepeatedPromptSampler:
         """Each prompt as often as it is answered, in an order that a run which goes on finds again."""
         args: Any = self.args
-        prompts, together = len(self.train_dataset), args.generation_batch_size // args.num_generations  # type: ignore[attr-defined]
+        prompts, together = len(self.train_dataset), args.generation_batch_size // args.num_generations
         repeats = args.num_iterations * args.steps_per_generation
         return RepeatedPromptSampler(prompts, args.num_generations, together, repeats, args.seed)
 
     def probe(self, index: int, answer_tokens: int, copies: int) -> Any:
         """A loss of `copies` times item `index` with an answer of `answer_tokens` tokens; only its memory counts."""
-        item, device = self.train_dataset[index], self.args.device  # type: ignore[attr-defined]
+        item, device = self.train_dataset[index], self.args.device
         prompt, shown = (torch.tensor([item[name]] * copies) for name in ("prompt", "privileged_context"))  # (B, P)
         answer = torch.tensor([item["prompt"][-1:] * answer_tokens] * copies)  # (B, T)
         teacher = torch.cat([shown, answer], 1)
-        vars(self).setdefault("current_gradient_accumulation_steps", 1)  # which training sets
+        if not hasattr(self, "current_gradient_accumulation_steps"):
+            self.current_gradient_accumulation_steps = 1  # until training sets it
         batch = {
             "prompt_ids": prompt,
             "prompt_mask": torch.ones_like(prompt),

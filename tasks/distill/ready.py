@@ -4,19 +4,18 @@ import asyncio
 import json
 import math
 import os
-from typing import Any
 
 from tasks.core.errors import InputError, SettingsError
 from tasks.core.numbers import shown
 from tasks.core.paths import PATHS, Paths
-from tasks.distill.rows import question, tokens
+from tasks.distill.price import Price, price
+from tasks.distill.rows import question
 from tasks.distill.settings import Settings
 from tasks.models.skeleton import configured_base
 from tasks.teacher.backends import create_backend
 from tasks.teacher.errors import FatalError, RequestError, TransientError
 from tasks.teacher.request import Request, Response
 from tasks.teacher.settings import Teacher
-from tasks.training.rows import load
 
 PROBE = {"input_ids": [1, 2], "labels": [-100, 2]}
 """A row that any model can be asked about."""
@@ -34,7 +33,7 @@ def check(settings: Settings, paths: Paths) -> None:
     """
     for split in settings.splits:
         if paths.tokens(split).is_file():
-            check_budget(settings, split, load(paths.tokens(split)))
+            check_budget(settings, split, paths)
     _check_top(settings)
     assert settings.teacher is not None  # as the settings say
     variable = settings.teacher.key_name
@@ -42,22 +41,21 @@ def check(settings: Settings, paths: Paths) -> None:
         _check_server(settings.teacher, settings.top)
 
 
-def check_budget(settings: Settings, split: str, rows: Any) -> tuple[int, float]:
-    """Tokens that `rows` take, and their cost; raise `SettingsError` where that is more than the budget."""
+def check_budget(settings: Settings, split: str, paths: Paths) -> Price:
+    """What the rows of `split` take; raise `SettingsError` where that is more than the budget."""
     assert settings.teacher is not None
-    count, teacher = tokens(rows), settings.teacher
-    cost = ((count - len(rows)) * teacher.input_price + len(rows) * teacher.output_price) / 1e6
-    for name, needed, limit in (
-        ("max_tokens", float(count), settings.budget.max_tokens),
-        ("max_cost", math.ceil(cost * 1e6) / 1e6, settings.budget.max_cost),
+    needed = price(settings.teacher, paths.tokens(split))
+    cost = math.ceil(needed.cost * 1e6) / 1e6
+    for name, amount, text, limit in (
+        ("max_tokens", needed.tokens, f"{needed.tokens:,} tokens", settings.budget.max_tokens),
+        ("max_cost", cost, f"{cost:g}", settings.budget.max_cost),
     ):
-        if limit is not None and needed > limit:
-            figure = f"{count:,} tokens" if name == "max_tokens" else f"{needed:g}"
+        if limit is not None and amount > limit:
             raise SettingsError(
-                f"{PATHS.params}: distill.budget.{name} is {limit:g}, and the {len(rows):,} rows of {split} take "
-                f"{figure}; nothing was asked. Raise it, or give fewer or shorter rows."
+                f"{PATHS.params}: distill.budget.{name} is {limit:g}, and the {needed.rows:,} rows of {split} take "
+                f"{text}; nothing was asked. Raise it, or give fewer or shorter rows."
             )
-    return count, cost
+    return needed
 
 
 def _check_top(settings: Settings) -> None:

@@ -46,17 +46,6 @@ def question(row: dict[str, Any], top: int) -> dict[str, Any]:
     return {"content": {"ids": ids, "spans": wanted}, "prompt_logprobs": top, "max_tokens": 1}
 
 
-def tokens(rows: Any) -> int:
-    """Tokens that a teacher is sent and answers for all of `rows`: each row to its last label, and one more."""
-    total = 0
-    for chunk in rows.data.column("labels").chunks:
-        offsets, labelled = chunk.offsets.to_numpy(), chunk.values.to_numpy() != IGNORED
-        for start, end in pairwise(offsets.tolist()):
-            positions = np.flatnonzero(labelled[start + 1 : end])
-            total += int(positions[-1]) + 3 if len(positions) else 0
-    return total
-
-
 def batches(rows: Any) -> Iterator[list[dict[str, Any]]]:
     """The rows, so many at a time, without those of which no token is predicted and labelled."""
     for start in range(0, len(rows), BATCH):

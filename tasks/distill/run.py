@@ -45,8 +45,9 @@ def distill(settings: Settings, paths: Paths, split: str) -> None:
     rows = load(paths.tokens(split))
     if not len(rows):
         raise InputError(f"{paths.tokens(split)}: no rows; remove {split} from distill.splits.")
-    count, cost = check_budget(settings, split, rows)
-    print(f"distill {split}: {counted(len(rows), 'rows')}, {counted(count, 'tokens')} to pay for, {shown(cost)} in all")
+    price = check_budget(settings, split, paths)
+    amount = f"{counted(price.tokens, 'tokens')} of {counted(price.rows, 'rows')}"
+    print(f"distill {split}: {amount} to ask about, {shown(price.cost)} at most")
     tokenizer = load_tokenizer(paths.tokenizer)
     scratch = paths.scratch(f"distill-{split}")
     store = ResponseStore(scratch / DATABASE)

@@ -1,6 +1,7 @@
 """Asking how likely tokens are: once a row, exactly what the budget says, of the very tokens that are trained."""
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from pydantic import ValidationError
 from tasks.core.errors import InputError, MachineError, SettingsError, TemperError
 from tasks.core.paths import Paths
 from tasks.distill import stage as distill
-from tasks.distill.rows import spans, tokens
+from tasks.distill.price import price
+from tasks.distill.rows import spans
 from tasks.training.rows import load
 from tests.tasks import tiny
 from tests.tasks.scoring import scored
@@ -52,11 +54,16 @@ def settings(base_url: str, budget: dict[str, Any] | None = None, **more: Any) -
 
 def entries(ids: list[int]) -> list[Any]:
     """The own token with a half, 5 and 6 with a quarter and an eighth; all decode as the tests' tokenizer has it."""
-    coder, told = tiny.tokenizer(), [None]
+    told: list[Any] = [None]
     for own in ids[1:]:
         values = {5: 0.25, 6: 0.125, own: 0.5}
-        told.append({str(token): _entry(math.log(value), coder.decode([token])) for token, value in values.items()})
+        told.append({str(token): _entry(math.log(value), decoded(token)) for token, value in values.items()})
     return told
+
+
+@cache
+def decoded(token: int) -> str:
+    return str(tiny.tokenizer().decode([token]))
 
 
 def all_told(ids: list[int], text: str, **more: float) -> list[Any]:
@@ -98,7 +105,9 @@ def test_each_labelled_token_has_what_the_teacher_told_of_it(templated: Paths) -
     sent = sum(len(row["input_ids"]) - 1 for row in before)
     assert (facts["input_tokens"], facts["output_tokens"]) == (sent, ROWS)
     assert facts["cost"] == pytest.approx((sent + 50 * ROWS) / 1e6)
-    assert tokens(before) == sent + ROWS
+    priced = price(settings(server.base_url).teacher, templated.tokens("train"))  # type: ignore[arg-type]
+    assert (priced.rows, priced.tokens) == (ROWS, sent + ROWS)
+    assert priced.cost == pytest.approx(facts["cost"])
 
 
 def test_after_a_kill_nothing_is_asked_twice_and_the_bytes_are_the_same(templated: Paths, tmp_path: Path) -> None:
@@ -122,16 +131,17 @@ def test_after_a_kill_nothing_is_asked_twice_and_the_bytes_are_the_same(template
 
 
 def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(templated: Paths) -> None:
-    needed = tokens(load(templated.tokens("train")))
+    needed = sum(len(row["input_ids"]) for row in load(templated.tokens("train")))  # the last one is not sent
     cost = ((needed - ROWS) + 50 * ROWS) / 1e6
     with teacher_server(well) as server:
         for budget, said in (
             ({"max_tokens": needed - 1}, f"{needed:,} tokens"),
             ({"max_cost": cost * 0.99}, "max_cost"),
         ):
-            for call in (lambda s: distill.run(s, templated, "train"), lambda s: distill.validate(s, templated)):
-                with pytest.raises(SettingsError, match=said):
-                    call(settings(server.base_url, budget))
+            with pytest.raises(SettingsError, match=said):
+                distill.run(settings(server.base_url, budget), templated, "train")
+            with pytest.raises(SettingsError, match=said):
+                distill.validate(settings(server.base_url, budget), templated)
         assert not server.asked
         distill.run(settings(server.base_url, {"max_tokens": needed, "max_cost": cost * 1.0001}), templated, "train")
         assert len(server.asked) == ROWS
