@@ -61,12 +61,18 @@ def board_lines(board: Leaderboard) -> Iterator[str]:
         yield f"  {_columns(('', 'base', 'tuned'), BOARD_WIDTHS)}"
         for task in board.tasks:
             before, after = board.cell(entry, task)
-            name = " ".join(filter(None, task)).replace("_", " ")
+            name = _task_and_metric(*(part.replace("_", " ") for part in task))
             yield f"  {_columns((name, *(_interval(score) for score in (before, after))), BOARD_WIDTHS)}"
         yield f"  training: {_price(entry)}"
 
 
 BOARD_WIDTHS = (32, 22, 22)
+
+
+def _task_and_metric(task: str, metric: str) -> str:
+    """Both in the first column, where the task gives way: many differ in their metric alone."""
+    room = BOARD_WIDTHS[0] - cell_len(metric) - 1
+    return f"{cut(task, max(room, 8))} {metric}" if task else metric
 
 
 def _price(entry: Entry) -> str:

@@ -2,8 +2,9 @@
 
 from rich.cells import cell_len
 
+from flows.compare.leaderboard import Entry, Leaderboard
 from flows.compare.production import Promotion
-from flows.compare.terminal import SHOWN, history_lines, run_lines
+from flows.compare.terminal import SHOWN, board_lines, history_lines, run_lines
 from tests.flows.compare import made
 
 
@@ -33,3 +34,9 @@ def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
         "  0.7",
     ]
     assert all(len(line) <= 80 for line in lines) and " ".join(lines[4:]).count("x") == 60
+
+
+def test_a_long_task_gives_way_to_its_metric() -> None:
+    board = Leaderboard([("", "f1"), ("slice: new_combination", "exact_match")], [Entry("a/base", "run", {})])
+    names = [line.rstrip(" -") for line in board_lines(board)][2:4]
+    assert names == ["  f1", "  slice: new combinat… exact match"]

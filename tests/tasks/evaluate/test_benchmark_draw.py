@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.evaluate.benchmark_draw import questions, takes_numbers
+from tasks.evaluate.settings import Settings
 from tasks.report.render import drawn as told
 
 
@@ -71,3 +72,8 @@ def test_the_first_ones_where_lm_eval_can_do_no_other(monkeypatch: pytest.Monkey
 )
 def test_the_report_says_which(record: dict[str, Any], sentence: str) -> None:
     assert told(record) == sentence
+
+
+def test_scores_are_by_task_so_a_task_stands_once() -> None:
+    with pytest.raises(ValueError, match="lists the task arc_easy twice, and scores are by task; take one out"):
+        Settings.model_validate({"benchmarks": [{"task": "arc_easy"}, {"task": "arc_easy", "shots": 5}]})
