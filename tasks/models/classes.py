@@ -14,9 +14,9 @@ ONE_OF_MANY = "single_label_classification"
 
 
 def is_classifier(config: Any) -> bool:
-    """Whether a model with this configuration gives a number for each class, and no next token."""
-    architecture = next(iter(config.architectures or ()), "")
-    return bool(architecture.endswith("ForSequenceClassification") and config.problem_type == ONE_OF_MANY)
+    """Whether a model with this configuration, or that of a GGUF file, gives a number for each class, no next token."""
+    architecture = next(iter(getattr(config, "architectures", None) or ()), "")
+    return architecture.endswith("ForSequenceClassification") and config.problem_type == ONE_OF_MANY
 
 
 def auto_class(config: Any) -> Any:
