@@ -1,5 +1,6 @@
 """The lessons and guides of docs/: what a reader types works, in the order of the pages; every command line is one."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -14,8 +15,7 @@ from flows.cli.main import _parser as parser
 from tasks.audit.__main__ import parser as audit
 from tasks.look.__main__ import parser as look
 from tests.flows.project import ROOT
-from tests.tasks.good_teacher import good
-from tests.tasks.teacher_server import teacher_server
+from tests.tasks.teacher_server import Asked, Reply, teacher_server
 from tests.test_chain import installed, lock
 
 BLOCK = re.compile(r"^```(sh|bash)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -67,10 +67,17 @@ def test_there_are_lessons_and_guides_with_something_to_run() -> None:
         assert blocks(page, "sh"), page
 
 
+def teacher(asked: Asked) -> Reply:
+    """A question on each passage that no other has, whose answer is a quote."""
+    words = asked.text.split("\nPassage:\n", 1)[1].split()
+    quote, after = " ".join(words[:6]), " ".join(words[6:16])
+    return Reply(json.dumps([{"question": f"{after}: what stands before it?", "answer": quote, "quote": quote}]))
+
+
 @pytest.fixture(scope="module")
-def place() -> Iterator[Checkout]:
+def place(api: str) -> Iterator[Checkout]:
     """A checkout with the small configuration."""
-    with checkout(full=False) as place:
+    with checkout(full=False, server=api) as place:
         installed(place)
         place.run("git", "config", "user.name", "temper")
         place.run("git", "config", "user.email", "temper@localhost")
@@ -81,7 +88,7 @@ def place() -> Iterator[Checkout]:
 def follow(place: Checkout, page: Path) -> str:
     """Run the blocks of a page, each as one script; what they wrote."""
     output = []
-    with teacher_server(good) as server:
+    with teacher_server(teacher) as server:
         for block in blocks(page, "sh"):
             script = block.replace(TEACHER, server.base_url)
             done = subprocess.run(
