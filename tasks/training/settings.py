@@ -109,8 +109,9 @@ class Batched(Optimization):
 
     padding_free: bool | Literal["auto"] = "auto"
     """Rows of a batch stand one after the other, apart by their positions, instead of each filled up to the longest:
-    the same gradients without work on padding. auto: where batch_size times the longest row is at most 4,096 tokens,
-    beyond which attention over the whole batch costs more, and the base keeps the rows apart, which is measured."""
+    the same gradients without work on padding; on a processor in lines of about 256 tokens. auto: where batch_size
+    times the longest row is at most 4,096 tokens, beyond which attention over the whole batch costs more, and the base
+    keeps the rows apart, which is measured."""
     group_by_length: bool = False
     """Rows of similar length share a batch: less work on padding, at the price of less random batches. For rows that
     are not packed. Of use where batches are padded, which `padding_free` decides."""
