@@ -115,9 +115,9 @@ class Batched(Optimization):
 
     padding_free: bool | Literal["auto"] = "auto"
     """Put the rows of a batch one after the other, separated by their positions, instead of padding each to the
-    longest: the same gradients without computing padding. auto: if batch_size times the longest row is at most 4,096
-    tokens (beyond that, attention over the whole batch costs more) and a measurement shows that the base keeps rows
-    apart."""
+    longest: the same gradients without computing padding; on a CPU in lines of about 256 tokens. auto: if batch_size
+    times the longest row is at most 4,096 tokens (beyond that, attention over the whole batch costs more) and a
+    measurement shows that the base keeps rows apart."""
     group_by_length: bool = False
     """Put rows of similar length into one batch: less padding, but less random batches. Only for rows that are not
     packed; useful where batches are padded, which `padding_free` decides."""
