@@ -2,7 +2,7 @@
 
 import copy
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from tasks.align import arguments, prompts, starts, teacher
-from tasks.align.dialogues import Demonstrations, TeacherPrompts
-from tasks.align.items import Items, check, counts, longest, read, told_file
-from tasks.align.objectives import OBJECTIVES, Objective
+from tasks.align import arguments, starts
+from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings
 from tasks.align.trainers import LossAboveStart, ReferenceCheck
+from tasks.align.training_data import TrainingData, training_data
 from tasks.chat.stops import copy_stop_ids
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.files import sha256, write_json, write_text, written
@@ -23,7 +22,7 @@ from tasks.core.paths import PATHS, Paths
 from tasks.models import start
 from tasks.models.adapter_files import training_record
 from tasks.models.compact import widen_trained
-from tasks.models.loading import grow, load_tokenizer
+from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
 from tasks.training import checkpoints, distributed, loop, sharding, usage
@@ -51,7 +50,7 @@ def align(settings: Settings, paths: Paths) -> None:
     loop.prepare(settings)
     record = base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
-    data = _training_data(settings, paths, tokenizer)
+    data = training_data(settings, paths, tokenizer)
     adapter = {"start": start.hashes("align", settings.adapter, paths)} if settings.adapter else {}
     identity = {
         "settings": settings.model_dump(mode="json"),
@@ -94,76 +93,6 @@ def align(settings: Settings, paths: Paths) -> None:
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     usage.save(paths, "align", settings, result.usage, paths.aligned)
     shutil.rmtree(scratch)
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What is learned from."""
-
-    objective: Objective
-    train: Any
-    validation: Any
-    """As `train`; None where there is none."""
-    work: loop.Workload
-    files: list[Path]
-    """Where it comes from."""
-    held_out: Path
-    """Where rows come from that the model is asked meanwhile."""
-    options: dict[str, Any] = field(default_factory=dict)
-    """What the trainer is given besides."""
-
-
-def _training_data(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
-    """The rows of the objective, or the prompts that the model shall answer."""
-    name = settings.objective
-    objective = OBJECTIVES[name]
-    if settings.episodes.on:
-        return _episodes(settings, paths, tokenizer)
-    if objective.sampled:
-        train_prompts = prompts.read(paths, settings.prompts, tokenizer)
-        if objective.self_taught:
-            template = {**objective.preset, **settings.arguments}["teacher_prompt_template"]
-            train_prompts = Demonstrations(train_prompts, paths, template)
-        if objective.other_tokens:
-            train_prompts = TeacherPrompts(
-                train_prompts, paths, load_tokenizer(teacher.check(settings, paths, tokenizer))
-            )
-        answers_per_prompt = settings.answers if objective.grouped else 1
-        unit = "answers" if objective.grouped else "rows"
-        work = loop.Workload(
-            train_prompts.counts(), len(train_prompts) * answers_per_prompt, train_prompts.longest, unit
-        )
-        file = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
-        held_out = prompts.held_out(paths, judged=False, answered=settings.prompts)
-        files = [file, held_out] if settings.samples.prompts else [file]
-        return TrainingData(objective, train_prompts, None, work, files, held_out)
-    train, validation = (read(paths, split, name) for split in ("train", "validation"))
-    check(train, name, paths.templated)
-    _, _, row_mapper = objective.load()
-    train_items = Items(train, row_mapper)
-    validation_items = Items(validation, row_mapper) if len(validation) else None
-    kinds = ("preferences", "judged") if objective.judged else ("preferences",)
-    files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
-    if objective.told:
-        files = [file for split in ("train", "validation") if (file := told_file(paths, split)).is_file()]
-    work = loop.Workload(counts(train), len(train_items), longest(train))
-    held_out = prompts.held_out(paths, judged=objective.judged, answered="rows" if objective.told else None)
-    if objective.told and settings.samples.prompts:
-        files.append(held_out)
-    return TrainingData(objective, train_items, validation_items, work, files, held_out)
-
-
-def _episodes(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
-    """What episodes begin with, and what plays them."""
-    from tasks.align.episodes import start as episodes
-
-    beginning = episodes.begin(settings, paths, tokenizer)
-    openings = beginning.training
-    work = loop.Workload(openings.counts(), len(openings) * settings.answers, openings.longest, "answers")
-    options = {"player": beginning.player, "held_out": beginning.held_out, "settings": settings}
-    held_out = prompts.held_out(paths, judged=False, answered=settings.prompts)
-    files = [*beginning.files, held_out] if settings.samples.prompts else beginning.files
-    return TrainingData(OBJECTIVES[settings.objective], openings, None, work, files, held_out, options)
 
 
 def _guides(settings: Settings, paths: Paths) -> dict[str, str]:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from tasks.align.episodes.settings import Episodes, absent
-from tasks.align.objectives import NOT_OFFERED, OBJECTIVES
+from tasks.align.not_offered import NOT_OFFERED
+from tasks.align.objectives import OBJECTIVES
 from tasks.align.pass_through import check_objective, check_passes
 from tasks.align.rewards import REWARDS
 from tasks.core.paths import PATHS
@@ -218,6 +219,8 @@ def _check_episodes(settings: Settings) -> None:
         )
     if settings.launch.world > 1:
         raise ValueError("episodes were not shown to learn right in several processes; remove launch")
+    if settings.generation.engine != "model":
+        raise ValueError("episodes were not tried with generation.engine vllm; set it to model, or remove episodes")
     if settings.answer_tokens > episodes.max_tokens:
         raise ValueError(
             f"answer_tokens, {settings.answer_tokens}, is of a turn, and more than an episode may have: "

@@ -20,7 +20,8 @@ import torch
 from pydantic import ValidationError
 
 from tasks.align import stage as alignment
-from tasks.align.objectives import NOT_OFFERED, OBJECTIVES
+from tasks.align.not_offered import NOT_OFFERED
+from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings as Alignment
 from tasks.core.errors import TemperError
 from tasks.core.files import sha256, write_text
