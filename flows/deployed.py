@@ -99,6 +99,7 @@ def _run(
         check_stage_settings(home())
         if share:
             remotes.check(share)
+            log.info("asking the remote which stages others have run")
             remotes.fetch(share, log.warning)
         lacks = (
             f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
@@ -114,6 +115,7 @@ def _run(
         log.info("saved as experiment %s (%s)", name, saved[:12])
         conclude(saved)
         if share:
+            log.info("pushing outputs and the experiment to the remotes")
             try:
                 remotes.push(name, share, log.warning)
             except Unavailable as error:

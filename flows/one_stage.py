@@ -71,6 +71,7 @@ def _run(stage: str, commit: str, key: str, force: bool, pruning: PruningRule | 
                 if run.pruned:
                     return Failed(name=STOPPED, message=run.pruned)
                 raise
+        log.info("pushing the outputs of %s to the remote", stage)
         try:
             remotes.push_stage(stage, share, log.warning)
         except Unavailable as error:
