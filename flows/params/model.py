@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError, create_model
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
@@ -102,6 +103,7 @@ def save(document: Any, before: Any, path: Path = Path(PARAMS), verify: Callable
     It is verified first; where it has faults, the old file stays. `temper config undo` brings `before` back.
     """
     _restore_floats(document, before)
+    _close_emptied(document)
     changes = parameters(before, document)
     if not changes:
         return []
@@ -138,6 +140,16 @@ def overlay(document: Any, values: Mapping[str, Any]) -> None:
             overlay(document[key], value)
         else:
             document[key] = _kept(document.get(key), value)
+
+
+def _close_emptied(document: Any) -> None:
+    """Have `{}` stand before the comment of a section that has lost its keys, which ruamel puts below the comment."""
+    for key, value in document.items():
+        if isinstance(value, CommentedMap) and not value and value.ca.comment:
+            document[key] = CommentedMap()
+            document[key].fa.set_flow_style()
+        elif isinstance(value, Mapping):
+            _close_emptied(value)
 
 
 def _restore_floats(document: Any, before: Any) -> None:

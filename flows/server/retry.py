@@ -39,8 +39,8 @@ def retry(ask: Callable[[], Answer], wait: Callable[[], None] = lambda: None, pa
                 raise
             if monotonic() > end:
                 raise Unavailable(
-                    f"the Prefect server did not answer for {patience:.0f} s ({type(error).__name__}); what is "
-                    "finished is kept: start the run again when the server answers."
+                    f"the Prefect server did not answer for {patience:.0f} s ({type(error).__name__}); "
+                    "finished stages are kept: start the run again when the server answers."
                 ) from error
         wait()
         sleep(PAUSE)

@@ -25,8 +25,8 @@ class PrivacyFilter:
 
         if unknown := set(settings.phone_regions) - SUPPORTED_REGIONS:
             raise SettingsError(
-                f"{PATHS.params}: clean.privacy.phone_regions: {', '.join(sorted(unknown))} is no country with a plan "
-                "of telephone numbers; give two capital letters each, such as US."
+                f"{PATHS.params}: clean.privacy.phone_regions: {', '.join(sorted(unknown))} is not a country code "
+                "with a telephone numbering plan; give two capital letters each, such as US."
             )
         self._actions: dict[Kind, str] = {kind: getattr(settings, kind) for kind in KINDS}
         self._regions = settings.phone_regions

@@ -196,7 +196,7 @@ FINE: dict[str, Any] = {"role": "fineGrained", "fineGrained": {"global": [], "sc
         (
             "me/model",
             {"auth": {"accessToken": {"role": "read"}}},
-            "the token of me may only read; set HF_TOKEN to one",
+            "the token of me is read-only; set HF_TOKEN to one",
         ),
         ("me/model", {"auth": {"accessToken": FINE}}, "the token of me has no write access to me/model; add it at"),
         ("me/closed", {}, "me/closed is gated, and me has no access to it: ask for it at"),

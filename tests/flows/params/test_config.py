@@ -52,6 +52,14 @@ def test_reset_puts_keys_back_and_keeps_comments(params: Path) -> None:
     assert "# peak" in params.read_text()
 
 
+def test_a_section_that_loses_its_keys_keeps_its_comment(params: Path) -> None:
+    text = params.read_text().replace("\n  lora:", "\n  arguments:                   # of trl\n    seed: 3\n  lora:", 1)
+    params.write_text(text)
+    assert reset_file(("train.arguments",), params) == ["train.arguments.seed 3 -> (gone)"]
+    (line,) = [line for line in params.read_text().splitlines() if line.startswith("  arguments:")][:1]
+    assert line.split() == ["arguments:", "{}", "#", "of", "trl"]
+
+
 def test_a_metric_that_leaves_out_what_it_does_not_set_is_the_default_all_the_same(params: Path) -> None:
     change(["evaluate.metrics=[{kind: exact_match}]"], path=params)
     assert not any("metrics" in line for line in reset_file((), params))
