@@ -57,7 +57,7 @@ def find(revision: str, share: Share | None) -> str:
         return bridge.find(revision)
     except MachineError as error:
         raise MachineError(
-            f"git knows no revision '{revision}' here, nor has {share.git} it; push it from where it is. ({error})"
+            f"git has no revision '{revision}' here, nor has {share.git} it; push it from where it is. ({error})"
         ) from None
 
 

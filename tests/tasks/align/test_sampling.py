@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_told_as_a_sentence(
         ({"objective": "gkd"}, "needs the key teacher"),
         ({"rewards": []}, "needs rewards"),
         ({"rewards": [{"kind": "pattern"}]}, "needs the key pattern"),
-        ({"rewards": [{"kind": "pattern", "pattern": "("}]}, "no regular expression"),
+        ({"rewards": [{"kind": "pattern", "pattern": "("}]}, "not a regular expression"),
         ({"rewards": [{"kind": "exact_match", "name": "x"}]}, "name has no effect"),
         ({"rewards": [{"kind": "function", "name": "x"}]}, "file.py:function"),
         ({"answers": 3}, "no multiple of answers"),

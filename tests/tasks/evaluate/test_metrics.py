@@ -236,7 +236,7 @@ def test_code_in_markdown_with_the_tests_of_its_row() -> None:
     ("metrics", "message"),
     [
         ([{"kind": "regex"}], "needs the key pattern"),
-        ([{"kind": "regex", "pattern": "("}], "no regular expression"),
+        ([{"kind": "regex", "pattern": "("}], "not a regular expression"),
         ([{"kind": "f1", "pattern": "x"}], "the key pattern is for the metric regex"),
         ([{"kind": "f1"}, {"kind": "f1"}], "two metrics are named f1"),
         ([{"kind": "f1", "name": "output"}], "a column of the predictions"),

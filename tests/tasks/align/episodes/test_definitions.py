@@ -67,7 +67,7 @@ DOC = '"""Does.\n\n    Args:\n        a: What.\n    """'
         (f"def run(a: (print('harm'), str)[1]):\n    {DOC}", "is no type that a model can be told of"),
         (f"def run(a: str.__class__):\n    {DOC}", "is no type that a model can be told of"),
         (f"def run(a: 'str and'):\n    {DOC}", "'str and' is no type"),
-        (f"def run(a: list[1]):\n    {DOC}", "mend it, with a line below Args:"),
+        (f"def run(a: list[1]):\n    {DOC}", "fix it, with a line below Args:"),
         ("def run(a: str):\n    '''Does.'''", "no description for the argument 'a'; fix it, with a line below Args:"),
         ("def run():\n    '''Args:\n        a: What.\n    '''", "does not say what it does"),
         (f"def run(*a: str):\n    {DOC}", "name each of them, without"),
