@@ -7,7 +7,8 @@ from typing import Any
 from tasks.align import prompts, teacher
 from tasks.align.dialogues import Demonstrations, TeacherPrompts
 from tasks.align.items import Items, check, counts, longest, read, told_file
-from tasks.align.objectives import OBJECTIVES, Objective
+from tasks.align.objective import Objective
+from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings
 from tasks.core.paths import Paths
 from tasks.models.loading import load_tokenizer

@@ -92,7 +92,7 @@ def test_rows_must_be_of_the_kind_that_the_objective_trains_on(
     [
         ("none.jsonl", None, "none.jsonl: no such file or folder."),
         ("noise.bin", b"\x00\xff\x01", "noise.bin: not a known kind of data file"),
-        ("noise.jsonl", b"\x00\xff\x01\n" * 9, "noise.jsonl: the content is no text"),
+        ("noise.jsonl", b"\x00\xff\x01\n" * 9, "noise.jsonl: the content is not text"),
         ("noise.parquet", b"\x00\xff\x01\n" * 9, "noise.parquet: not a readable Parquet file"),
     ],
 )

@@ -46,7 +46,7 @@ def test_a_dialogue_of_two_words_gets_less_time_than_a_row() -> None:
 def test_a_template_is_refused_by_its_length_before_it_is_compiled() -> None:
     room = LARGEST - len(tiny.CHATML)
     assert "docker" in templated("{#" + "x" * (room - 4) + "#}").render(tiny.conversations()[0])
-    with pytest.raises(ModelError, match=r"too large: 131,073 characters, and at most 131,072 are allowed"):
+    with pytest.raises(ModelError, match=r"too large: 131,073 characters, at most 131,072 are allowed"):
         templated("x" * (room + 1))
 
 

@@ -43,7 +43,7 @@ def test_a_line_with_a_nul_byte_leaves_alone(tmp_path: Path) -> None:
 
 
 def test_what_is_binary_is_still_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.jsonl: the content is no text"):
+    with pytest.raises(InputError, match=r"a\.jsonl: the content is not text"):
         list(records(source(tmp_path, "a.jsonl", bytes(range(256)) * 20)))
 
 

@@ -96,7 +96,7 @@ def test_a_first_line_that_is_broken_leaves_alone(tmp_path: Path, broken: str) -
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "pointer .*: git lfs pull"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "pointer.*: git lfs pull"),
         ("\ufeff<!DOCTYPE html>\n<html><body>Sign in</body></html>", "an HTML or XML page.*download the data again"),
         ("<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an HTML or XML page"),
     ],
