@@ -124,6 +124,6 @@ def _render(tokenizer: Any, messages: Dialogue, *, prompt: bool = False) -> str:
 
 def _refused(why: str) -> ModelError:
     return ModelError(
-        f"export ollama: the chat template cannot be said as a template of Ollama: {why}; take ollama out of "
+        f"export ollama: the chat template cannot be said as a template of Ollama: {why}; remove ollama from "
         f"export.formats, and use {PATHS.quantized('gguf-*')}, which holds the template as it is, with llama.cpp."
     )

@@ -69,8 +69,8 @@ def quoted(text: str, *, block: bool = False) -> str:
         )
     if re.search(r'"""\s*\n', text):
         raise ModelError(
-            'export ollama: the template has """ at the end of a line, which ends a value of a Modelfile; take ollama '
-            "out of export.formats, or the quotes out of the template."
+            'export ollama: the template has """ at the end of a line, which ends a value of a Modelfile; remove '
+            "ollama from export.formats, or the quotes from the template."
         )
     return f'"""{text}"""' if block or "\n" in text or '"' in text else f'"{text}"'
 

@@ -21,14 +21,14 @@ Files = dict[str, dict[str, PlannedTensor]]
 def misfit(offloaded: OffloadedModel) -> str | None:
     """Why the base's tensors cannot be merged a few at a time; None where they can.
 
-    Raises `ModelError` where some are missing or have another shape: those would be made up at random.
+    Raises `ModelError` where some are missing or have another shape: those would be random.
     """
     layout = offloaded.layout
     missing = [name for name in sorted(set(offloaded.paths.values())) if offloaded.group(name) is None]
     if missing and layout.by_weight:
         raise ModelError(
             f"{offloaded.source.folder}: the base lacks {len(missing)} of its weights, such as {missing[0]}; they "
-            "would be made up at random: restore the files of the model."
+            "would be random: restore the files of the model."
         )
     for name, group in layout.by_weight.items():
         if group.shapes[name] != layout.shapes[name] and group.plain is None:

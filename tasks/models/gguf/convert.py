@@ -17,7 +17,7 @@ from tasks.models.gguf.limits import context
 from tasks.models.gguf.stops import add_stops, report_lost
 from tasks.models.loading import load_tokenizer
 
-ADVICE = "take the gguf schemes out of quantize.schemes and ollama out of export.formats"
+ADVICE = "remove the gguf schemes from quantize.schemes, and ollama from export.formats"
 
 
 def write_gguf(merged: Path, path: Path, kind: str, rows: list[list[int]] | None = None) -> None:

@@ -127,7 +127,7 @@ ONE, OTHER = {"files": "a*", "probability": 0.5}, {"files": "b*", "probability":
     [
         ({"mix": [{"files": "a*", "share": -0.1}]}, "greater than or equal to 0"),
         ({"mix": [{"files": "a*", "share": float("nan")}]}, "mix.0.share"),
-        ({"mix": [{"files": "a*", "share": float("inf")}]}, "less than or equal to 100"),
+        ({"mix": [{"files": "a*", "share": float("inf")}]}, "finite number"),
         ({"mix": [{"files": "a*", "share": 101}]}, "less than or equal to 100"),
         ({"mix": [ONE]}, "probability has no effect without interleave"),
         ({"mix": [ONE], "interleave": {}}, "name two of them at least"),
