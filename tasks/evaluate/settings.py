@@ -126,8 +126,6 @@ class Metric(Section):
         spaced = [" ".join(choice.split()) for choice in self.choices]
         if len(spaced) < 2:
             raise ValueError(f"choices lists {spaced[0]!r} alone; list at least two, or leave choices out")
-        if "" in spaced:
-            raise ValueError("choices lists an empty text, which nobody can answer; remove it")
         if twice := next((text for text in spaced if spaced.count(text) > 1), None):
             raise ValueError(f"choices lists {twice!r} twice, white space aside; take one out")
 

@@ -83,7 +83,5 @@ class Settings(Supervised):
 def _check_classes(classes: tuple[str, ...]) -> None:
     if len(classes) < 2:
         raise ValueError("classes needs two at least")
-    if twice := sorted({name for name in classes if classes.count(name) > 1}):
-        raise ValueError(f"classes lists {twice[0]!r} twice; take one out")
     if odd := [name for name in classes if name != " ".join(name.split()) or not name]:
         raise ValueError(f"classes lists {odd[0]!r}; a class has a name, without spaces around it or two in a row")

@@ -126,5 +126,5 @@ def _prepends_space(backend: dict[str, Any]) -> bool:
 
 def _unsupported(why: str) -> ModelError:
     return ModelError(
-        f"gguf: the tokenizer cannot be written, because {why}; take the gguf schemes out of quantize.schemes."
+        f"gguf: the tokenizer cannot be written, because {why}; remove the gguf schemes from quantize.schemes."
     )

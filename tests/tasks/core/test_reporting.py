@@ -19,7 +19,8 @@ from tests.flows.project import ROOT, until
 CANDIDATES = ("base", "base_system", "base_few_shot", "adapter", "merged")
 SENTENCE = (
     "decide: pyarrow raised ArrowInvalid: data/evaluation/base/predictions.parquet: "
-    "Parquet file size is 5 bytes, smaller than the minimum file footer (8 bytes); look at decide in params.yaml; the whole traceback is in data/scratch/failures/decide.txt."
+    "Parquet file size is 5 bytes, smaller than the minimum file "
+    "footer (8 bytes); look at decide in params.yaml; the whole traceback is in data/scratch/failures/decide.txt."
 )
 
 

@@ -35,9 +35,9 @@ def test_sizes_that_the_tensors_have_are_right(folder: Path) -> None:
     [
         ({"vocab_size": 64 * 32 * 8 + 1}, "vocab_size = 16385, and there are 3 tensors beside it"),
         ({"num_hidden_layers": 4}, "num_hidden_layers = 4, and there are 3 tensors beside it"),
-        ({"hidden_size": "x"}, "hidden_size = 'x' is no size"),
-        ({"hidden_size": True}, "hidden_size = True is no size"),
-        ({"hidden_size": -8}, "hidden_size = -8 is no size"),
+        ({"hidden_size": "x"}, "hidden_size = 'x' is not a valid size"),
+        ({"hidden_size": True}, "hidden_size = True is not a valid size"),
+        ({"hidden_size": -8}, "hidden_size = -8 is not a valid size"),
         ({"text_config": {"n_layer": 10**9}}, "n_layer = 1000000000"),
     ],
 )

@@ -95,7 +95,7 @@ def test_what_a_form_cannot_say_is_refused(tmp_path: Path) -> None:
     rope = {"rope_type": "llama3", "rope_theta": 500000.0, **SCALED, "factor": 32.0}
     with pytest.raises(ModelError, match=r"rotation is scaled in a way \(llama3\) .*remove meta from export\.formats"):
         exported_project(tmp_path / "scaled", form="meta", rope_parameters=rope)
-    with pytest.raises(ModelError, match="the model has biases; take litgpt out"):
+    with pytest.raises(ModelError, match="the model has biases; remove litgpt"):
         exported_project(tmp_path / "biases", form="litgpt", attention_bias=True)
     with pytest.raises(ModelError, match="heads are not hidden_size / heads wide"):
         exported_project(tmp_path / "heads", form="torchtune", head_dim=32)

@@ -93,7 +93,7 @@ def test_installed_modules_are_found_and_not_imported(tmp_path: Path, monkeypatc
         "",
         "pack..x",
     ):
-        with pytest.raises(InputError, match=r"the\.key: it cannot be had"):
+        with pytest.raises(InputError, match=r"the\.key: it cannot be loaded"):
             check_installed(module, "three", "the.key", 3)
     assert not (tmp_path / "trace").exists()
 

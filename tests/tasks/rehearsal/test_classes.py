@@ -84,7 +84,7 @@ def test_one_class_in_the_first_rows_is_remarked(tmp_path: Path) -> None:
         ({"kind": "exact_match", "choices": ["a", "b"]}, "choices is for multiple_choice and classification"),
         ({"kind": "classification", "choices": ["a"]}, "choices lists 'a' alone; list at least two"),
         ({"kind": "classification", "choices": ["a b", "a  b"]}, "choices lists 'a b' twice, white space aside"),
-        ({"kind": "multiple_choice", "choices": ["a", " "]}, "choices lists an empty text"),
+        ({"kind": "multiple_choice", "choices": ["a", " "]}, "a text in this list is empty"),
     ],
 )
 def test_choices_that_cannot_be_chosen_among(metric: dict[str, Any], sentence: str) -> None:

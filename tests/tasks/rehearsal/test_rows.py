@@ -156,7 +156,7 @@ def test_rows_that_are_not_there_yet_are_not_looked_at(check: Callable[..., Said
 def test_a_stage_needs_those_before_it_and_no_others() -> None:
     assert needed(["template"]) == {"base", "generate", "clean", "template"}
     assert needed(["quantize@nf4"]) == {
-        "base", "generate", "clean", "template", "train", "align", "merge", "quantize"
+        "base", "generate", "clean", "template", "train", "distill", "align", "merge", "quantize"
     }  # fmt: skip
     assert needed(["evaluate-base"]) == {"base", "generate", "clean", "template", "evaluate"}
     assert needed([]) == needed(["a-stage-of-ones-own"]) == set(names())

@@ -75,12 +75,12 @@ def test_what_the_whole_chain_can_do_is_not_refused(project: Callable[..., Path]
     [
         ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, "is an encoder-decoder"),
         ({"model_type": "bart", "architectures": ["BartForConditionalGeneration"]}, "is an encoder-decoder"),
-        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "BertForMaskedLM, which is no causal"),
+        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "BertForMaskedLM, which is not a causal"),
         ({"model_type": "bert"}, "reads a text in both directions"),
         ({"model_type": "vit", "architectures": ["ViTModel"]}, "ViTModel is not a causal language model"),
         (
             {"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]},
-            "LlamaForSequenceClassification, which is no causal",
+            "LlamaForSequenceClassification, which is not a causal",
         ),
         ({"model_type": "blip-2", "architectures": ["Blip2ForConditionalGeneration"]}, "without pixel_values"),
         ({"model_type": "of_its_own", "auto_map": {"AutoConfig": "code.Config"}}, "code of its own (auto_map)"),

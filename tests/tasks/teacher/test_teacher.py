@@ -219,7 +219,7 @@ def test_a_key_that_is_not_set_is_asked_for_by_name(monkeypatch: pytest.MonkeyPa
     with pytest.raises(FatalError, match=r"variable TEACHER_KEY is not set.*Secret 'teacher-key'"):
         create_backend(settings)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    with pytest.raises(FatalError, match="no such variable as HF_TOKEN"):
+    with pytest.raises(FatalError, match="variable HF_TOKEN is not set"):
         create_backend(Teacher(kind="huggingface", model="m"))
 
 

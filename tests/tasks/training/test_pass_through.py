@@ -111,7 +111,7 @@ def test_an_argument_that_an_objective_does_not_read_is_refused(
     ("values", "message"),
     [
         ({"arguments": {"lr_scheduler_kwargs": {"x": 1}}}, r"lr_scheduler_kwargs: cosine has no 'x'.*num_cycles"),
-        ({"arguments": {"lr_scheduler_kwargs": {"num_cycles": "a"}}}, "the course cosine refuses it"),
+        ({"arguments": {"lr_scheduler_kwargs": {"num_cycles": "a"}}}, "the schedule cosine refuses it"),
         ({"arguments": {"lr_scheduler_kwargs": {"num_cycles": 1}}, "scheduler": "constant"}, "takes none"),
         ({"arguments": {"lr_scheduler_kwargs": {"min_lr": 1}}, "scheduler": "cosine_with_min_l"}, "did you mean"),
         ({"scheduler": "warmup_stable_decay"}, "warmup_stable_decay refuses it"),
