@@ -86,8 +86,9 @@ def test_clean_reads_them(paths: Paths, name: str, shape: str) -> None:
 def test_what_is_no_answer_is_not_kept(paths: Paths) -> None:
     kept = collector(paths)
     for change, told in (
-        ({"answer": " "}, "the answer is empty"), ({"model": "gpt"}, "there is no model 'gpt' here; there are merged, base"),
-        ({"messages": []}, "not a dialogue"), ({"messages": ASKED[:2]}, "not a dialogue"), ({"verdict": "so-so"}, "verdict"),
+        ({"answer": " "}, "the answer is empty"), ({"model": "gpt"}, "there is no model 'gpt' here; there are merged"),
+        ({"messages": []}, "not a dialogue"), ({"messages": ASKED[:2]}, "not a dialogue"),
+        ({"verdict": "so-so"}, "verdict"),
         ({"messages": [{"role": "user"}]}, "not a dialogue"), ({"verdict": "better"}, "needs `rejected`"),
         ({"verdict": "better", "rejected": {"model": "base", "answer": "docker images"}}, "both answers are the same"),
     ):  # fmt: skip
