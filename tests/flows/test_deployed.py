@@ -132,6 +132,7 @@ def test_inputs_tracked_by_dvc_come_from_the_cache(toy: Toy) -> None:
         isolated()
 
 
+@pytest.mark.long
 def test_what_was_paid_for_is_not_paid_for_again(toy: Toy) -> None:
     paid = toy.gate / "paid"
     assert set(isolated()["stages"].values()) == {"restored"}

@@ -29,7 +29,9 @@ def ended(kind: str, *options: str) -> dict[str, float]:
     return counts
 
 
-@pytest.mark.parametrize("kind", SAMPLES)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.long if kind == "models" else ()) for kind in SAMPLES]
+)
 def test_some_bad_inputs_end_in_a_sentence(kind: str) -> None:
     counts = ended(kind, "--seed", "1", "--drawn", str(DRAWN), "--fixed", str(SAMPLES[kind]), "--light")
     assert counts["inputs"] > DRAWN

@@ -24,6 +24,7 @@ def deployed(**options: Any) -> tuple[str, dict[str, str]]:
     return facts["experiment"], dict(facts["stages"])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)  # four runs in worktrees, with what `dvc` takes to push and to fetch
 def test_what_one_machine_made_the_other_restores(new: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The revision has no dvc.lock: what was made is found by its inputs, and nobody pays a teacher again."""

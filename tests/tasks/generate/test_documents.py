@@ -157,6 +157,7 @@ def test_entries_are_found_in_whatever_surrounds_them() -> None:
     assert parse_pairs("{" * 5000) == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is missing")
 def test_real_pages_lose_nothing() -> None:
     """197 pages of the docker command's reference, of every length."""
