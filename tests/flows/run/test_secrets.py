@@ -26,6 +26,7 @@ def project(api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
     path = tmp_path / "project"
     (path / "data/tasks").mkdir(parents=True)
     (path / "data/tasks/tasks.yaml").write_text(TASKS)
+    (path / "tasks").symlink_to(ROOT / "tasks")
     shutil.copy(ROOT / "data/.gitignore", path / "data/.gitignore")
     stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["generate"]
     stage["deps"] = ["${generate.input}"]
