@@ -29,8 +29,6 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _has_a_teacher(self) -> Self:
-        if len(set(self.splits)) < len(self.splits):
-            raise ValueError("a split occurs more than once in distill.splits")
         if "validation" in self.splits and "train" not in self.splits:
             raise ValueError("nothing learns from validation alone; add train to distill.splits")
         if self.splits and (self.teacher is None or self.teacher.kind != "openai"):

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,16 +27,10 @@ SMALL = Settings(
 
 
 @pytest.fixture(scope="module")
-def templated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("templated")
     template.run(template.Settings(), tiny.project(root, method="none"))
     return root
-
-
-@pytest.fixture
-def project(templated: Path, tmp_path: Path) -> Paths:
-    shutil.copytree(templated / "data", tmp_path / "data")
-    return Paths(tmp_path)
 
 
 def hashes(paths: Paths) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Answers while a model is trained: of fixed prompts, to the same weights, and none lost or twice after a kill."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +23,10 @@ ASKED = SMALL.model_copy(update={"samples": Samples(prompts=2, tokens=5)})
 
 
 @pytest.fixture(scope="module")
-def templated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("templated")
     template.run(template.Settings(), tiny.project(root, method="none"))
     return root
-
-
-@pytest.fixture
-def project(templated: Path, tmp_path: Path) -> Paths:
-    shutil.copytree(templated / "data", tmp_path / "data")
-    return Paths(tmp_path)
 
 
 def weights(hashed: dict[str, str]) -> dict[str, str]:
