@@ -57,7 +57,7 @@ def align(settings: Settings, paths: Paths) -> None:
         "base": record["sha256"],
         "start": {file.name: sha256(file) for file in sorted(paths.fitted.glob("*")) if settings.start == "train"},
         "adapter": adapter,
-        "rows": [sha256(file) for file in data.files],
+        "rows": [sha256(file) for file in data.read(settings)],
         "guides": _guides(settings, paths),
     }
     with distributed.first():

@@ -31,6 +31,10 @@ class TrainingData:
     options: dict[str, Any] = field(default_factory=dict)
     """What the trainer is given besides."""
 
+    def read(self, settings: Settings) -> list[Path]:
+        """All files that the result depends on, each once."""
+        return list(dict.fromkeys([*self.files, *([self.held_out] if settings.samples.prompts else [])]))
+
 
 def training_data(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
     """The rows of the objective, or the prompts that the model shall answer."""
@@ -54,8 +58,7 @@ def training_data(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingD
         )
         file = paths.templated / ("train.arrow" if settings.prompts == "rows" else "preferences/train.arrow")
         held_out = prompts.held_out(paths, judged=False, answered=settings.prompts)
-        files = [file, held_out] if settings.samples.prompts else [file]
-        return TrainingData(objective, train_prompts, None, work, files, held_out)
+        return TrainingData(objective, train_prompts, None, work, [file], held_out)
     train, validation = (read(paths, split, name) for split in ("train", "validation"))
     check(train, name, paths.templated)
     _, _, row_mapper = objective.load()
@@ -67,8 +70,6 @@ def training_data(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingD
         files = [file for split in ("train", "validation") if (file := told_file(paths, split)).is_file()]
     work = loop.Workload(counts(train), len(train_items), longest(train))
     held_out = prompts.held_out(paths, judged=objective.judged, answered="rows" if objective.told else None)
-    if objective.told and settings.samples.prompts:
-        files.append(held_out)
     return TrainingData(objective, train_items, validation_items, work, files, held_out)
 
 
@@ -81,5 +82,5 @@ def _episodes(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingData:
     work = loop.Workload(openings.counts(), len(openings) * settings.answers, openings.longest, "answers")
     options = {"player": beginning.player, "held_out": beginning.held_out, "settings": settings}
     held_out = prompts.held_out(paths, judged=False, answered=settings.prompts)
-    files = [*beginning.files, held_out] if settings.samples.prompts else beginning.files
-    return TrainingData(OBJECTIVES[settings.objective], openings, None, work, files, held_out, options)
+    objective = OBJECTIVES[settings.objective]
+    return TrainingData(objective, openings, None, work, beginning.files, held_out, options)
