@@ -32,6 +32,7 @@ from benchmarks import (
     trigger,
 )
 from benchmarks.gpu.run import main as gpu
+from benchmarks.peers import measure as peers
 from benchmarks.result import Result, table
 
 BENCHMARKS: dict[str, Callable[[bool], Result]] = {
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, Callable[[bool], Result]] = {
     "generate": generate.measure,
     "merge": merge.measure,
     "packing": packing.measure,
+    "peers": peers.measure,
     "privacy": privacy.measure,
     "strategies": strategies.measure,
     "template": template.measure,

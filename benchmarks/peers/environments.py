@@ -1,0 +1,70 @@
+"""The environments of peers: `python -m benchmarks.peers.environments FOLDER [PEER ...]`.
+
+A peer's environment holds that peer and the versions that it pins; torch and whatever it leaves open come from the
+environment that this runs in, so that all are measured on one torch. Set TEMPER_PEERS to FOLDER for the benchmarks.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+VARIABLE = "TEMPER_PEERS"
+
+PACKAGES = {
+    "llamafactory": (
+        "llamafactory==0.9.5", "transformers==5.6.0", "trl==0.24.0", "peft==0.18.1", "accelerate==1.11.0",
+        "datasets==4.0.0", "huggingface_hub<2", "tokenizers==0.22.2", "omegaconf", "antlr4-python3-runtime==4.9.3",
+        "tyro<0.9.0", "shtab", "docstring-parser", "fire", "termcolor", "av", "einops", "sse-starlette",
+        "torchdata==0.11.0", "matplotlib", "modelscope", "tiktoken", "sentencepiece",
+    ),
+    "torchtune": (
+        "torchtune==0.6.1", "torchdata==0.11.0", "torchao==0.9.0", "omegaconf", "antlr4-python3-runtime==4.9.3",
+        "blobfile", "kagglehub", "kagglesdk", "pycryptodomex", "tiktoken", "hf_transfer", "sentencepiece", "lxml",
+    ),
+    "litgpt": (
+        "litgpt==0.5.13", "jsonargparse<=4.41", "lightning", "lightning-utilities", "pytorch-lightning",
+        "torchmetrics", "docstring-parser", "typeshed-client", "importlib-resources",
+    ),
+    "mergekit": ("mergekit==0.1.5", "immutables", "click>=8.2.1,<9"),
+}  # fmt: skip
+"""What goes into each, without dependencies: pip would bring another torch."""
+
+EMPTY = {"llamafactory": ("torchaudio",)}
+"""Modules that a peer imports at its start and uses for sound alone: an empty one stands for each."""
+
+
+def python(peer: str) -> Path | None:
+    """The interpreter of that peer's environment; None where there is none."""
+    path = Path(os.environ.get(VARIABLE, "")) / peer / "bin" / "python"
+    return path if os.environ.get(VARIABLE) and path.exists() else None
+
+
+def make(peer: str, folder: Path) -> None:
+    """Make the environment of `peer` in `folder`. Raises `CalledProcessError` where pip cannot install it."""
+    place = folder.absolute() / peer
+    venv.create(place, with_pip=True)
+    packages = next((place / "lib").glob("python*")) / "site-packages"
+    (packages / "zz_shared.pth").write_text(sysconfig.get_path("purelib") + "\n")  # read last: the peer's come first
+    pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, *PACKAGES[peer]], check=True)
+    for module in EMPTY.get(peer, ()):
+        (packages / f"{module}.py").write_text("")
+
+
+def main() -> None:
+    """Make what is asked for, else all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers.environments")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("peers", nargs="*", metavar="PEER", help=f"default: {', '.join(PACKAGES)}")
+    options = parser.parse_args()
+    for peer in options.peers or PACKAGES:
+        print(f"{peer} ...", file=sys.stderr, flush=True)
+        make(peer, options.folder)
+
+
+if __name__ == "__main__":
+    main()

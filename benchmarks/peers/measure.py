@@ -1,0 +1,115 @@
+"""`peers`: other projects beside temper on the same rows and weights, as far as their environments are there.
+
+`python -m benchmarks.peers.environments FOLDER` makes these; TEMPER_PEERS names FOLDER. Training is LoRA of every
+linear layer but the head on 5 million weights, in tokens a second as shares of the bare loop's; merging is a soup
+and TIES of two models. Ways take turns, each in a process of its own; medians count.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks import trainings
+from benchmarks.checkout import HERE
+from benchmarks.peers import environments, merging, training
+from benchmarks.result import Result
+from benchmarks.train import WAITING
+from benchmarks.train import run as run_way
+
+ROWS = {"small": 32, "default": 48}
+ROUNDS = {"small": 1, "default": 3}
+
+GOAL = 1.0
+"""Seconds of temper for each of the fastest peer's, in training on rows and on packs."""
+
+
+def measure(full: bool) -> Result:
+    """What is there is measured; a peer without an environment is named. Without any nothing is compared."""
+    configuration = "default" if full else "small"
+    there = {peer: python for peer in environments.PACKAGES if (python := environments.python(peer))}
+    with TemporaryDirectory(prefix="temper-") as folder:
+        shares = _training(Path(folder) / "train", there, configuration)
+        merged = _merging(Path(folder) / "merge", there["mergekit"], configuration) if "mergekit" in there else None
+    ratios = [
+        share / shares["temper"][form]
+        for peer, forms in shares.items()
+        if peer in training.PEERS
+        for form, share in forms.items()
+    ]
+    worst = round(max(ratios), 3) if ratios else None
+    detail = {
+        "configuration": configuration,
+        "missing": [peer for peer in environments.PACKAGES if peer not in there],
+        "shares_of_the_bare_loop_by_seconds_of_processors": shares,
+        "merging": merged,
+    }
+    reached = worst is not None and worst <= GOAL
+    return Result("peers", worst, "x the fastest peer's seconds of training", GOAL, reached, detail)
+
+
+def _training(place: Path, there: dict[str, Path], configuration: str) -> dict[str, dict[str, float]]:
+    """Tokens a second of processors of each way and form, as shares of the bare loop's."""
+    run_way("make", place, ROWS[configuration], trainings.NARROW)
+    _plain(place)
+    spent: dict[str, dict[str, list[float]]] = {}
+    for _ in range(ROUNDS[configuration]):
+        for way, name in (("bare", "bare"), ("ours", "temper"), ("trl", "trl")):
+            for form, seconds in run_way(way, place)["processor"].items():
+                spent.setdefault(name, {}).setdefault(form, []).append(seconds)
+        for peer in training.PEERS:
+            for form in training.FORMS[peer] if peer in there else ():
+                one = _run(there[peer], "training", peer, form, str(place))
+                spent.setdefault(peer, {}).setdefault(form, []).append(one["processor"])
+    medians = {name: {form: median(each) for form, each in forms.items()} for name, forms in spent.items()}
+    return {
+        name: {form: round(medians["bare"][form] / seconds, 3) for form, seconds in forms.items()}
+        for name, forms in medians.items()
+    }
+
+
+def _plain(place: Path) -> None:
+    """Rows, weights and tokenizer in the forms that peers read."""
+    with (place / "rows.jsonl").open("w") as file:
+        for row in trainings.rows_of(place, "rows"):
+            columns = {name: [int(value) for value in row[name]] for name in ("input_ids", "labels")}
+            file.write(json.dumps(columns) + "\n")
+    shutil.copytree(place / "base" / "model", place / "model")
+    shutil.copytree(place / "rows" / "data" / "templated" / "tokenizer", place / "tokenizer")
+    shutil.copytree(place / "tokenizer", place / "model", dirs_exist_ok=True)
+
+
+def _merging(place: Path, mergekit: Path, configuration: str) -> dict[str, Any]:
+    """Per method: seconds and peak of both, and how far what they write differs."""
+    place.mkdir()
+    _run(Path(sys.executable), "merging", "make", str(place), configuration)
+    found: dict[str, Any] = {}
+    for method in merging.METHODS:
+        runs: dict[str, list[dict[str, float]]] = {"temper": [], "mergekit": []}
+        for _ in range(ROUNDS[configuration]):
+            for way, interpreter in (("temper", Path(sys.executable)), ("mergekit", mergekit)):
+                runs[way].append(_run(interpreter, "merging", way, str(place), method))
+        found[method] = {
+            way: {name: round(median(run[name] for run in each), 2) for name in ("seconds", "processor")}
+            | {"peak_mib": round(max(run["peak"] for run in each) / 2**20)}
+            for way, each in runs.items()
+        }
+        found[method] |= _run(Path(sys.executable), "merging", "difference", str(place), method)
+    return found
+
+
+def _run(interpreter: Path, module: str, *words: str) -> dict[str, float]:
+    done = subprocess.run(
+        [str(interpreter), "-W", "ignore", "-m", f"benchmarks.peers.{module}", *words],
+        cwd=HERE, capture_output=True, text=True, check=False, env={**os.environ, **WAITING, "TQDM_DISABLE": "1"},
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}")
+    lines = done.stdout.splitlines()
+    values: dict[str, float] = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+    return values
