@@ -51,15 +51,13 @@ class Work:
             return piece
         builder = self._builder
         builder.notes = builder.fresh_notes()
-        rows, numbers = [], []
         with same_depth():
-            for record in piece.records():
-                row, key = builder.build(record)
-                rows.append(row)
-                numbers.append(key)
+            records = list(piece.records())
+        with same_depth(1):  # its steps are one call further down
+            rows, numbers = zip(*builder.build(records), strict=True)
         characters = np.array([len(row["row"]) for row in rows], np.int64)
-        batch = pa.RecordBatch.from_pylist(rows, SCRATCH)
-        return Built(batch, characters, np.array(numbers, keys.DTYPE), builder.notes)
+        batch = pa.RecordBatch.from_pylist(list(rows), SCRATCH)
+        return Built(batch, characters, np.array(list(numbers), keys.DTYPE), builder.notes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Work, (self._settings,)

@@ -68,13 +68,13 @@ def travels(piece: Piece) -> bool:
 
 
 @contextmanager
-def same_depth() -> Iterator[None]:
-    """Within the block as many levels of calls are allowed as anywhere else, whatever called it."""
+def same_depth(more: int = 0) -> Iterator[None]:
+    """Within the block as many levels of calls are allowed as anywhere else, and `more`, whatever called it."""
     depth, frame = 0, inspect.currentframe()
     while frame is not None:
         depth, frame = depth + 1, frame.f_back
     before = sys.getrecursionlimit()
-    sys.setrecursionlimit(depth + LEVELS)
+    sys.setrecursionlimit(depth + LEVELS + more)
     try:
         yield
     finally:
