@@ -70,6 +70,11 @@ class Parts:
             folder.mkdir(parents=True, exist_ok=True)
         return cls(folder, fingerprint([_code(), locked, sys.version, about]))
 
+    @property
+    def kept(self) -> bool:
+        """Whether anything is kept here."""
+        return self._folder is not None
+
     def key(self, *content: bytes) -> str:
         """The name of the part that is made of `content`; where one text ends and the next begins counts, too."""
         digest = hashlib.blake2b(self._about, digest_size=20)
