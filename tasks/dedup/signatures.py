@@ -36,8 +36,10 @@ class Signatures:
     def add(self, signed: Hashed) -> None:
         """Append the sets and keys `[1 + K, n]` of some texts."""
         bags, keys = signed
-        for file, values in zip(self._files, (bags.words, bags.sizes, np.ascontiguousarray(keys.T)), strict=True):
-            values.tofile(file)
+        words, sizes, rows = self._files
+        bags.words.tofile(words)
+        bags.sizes.tofile(sizes)
+        np.ascontiguousarray(keys.T).tofile(rows)
         self._count += len(bags.sizes)
 
     def those(self, wanted: npt.NDArray[np.bool_]) -> Iterator[Hashed]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.core.paths import Paths
+from tasks.core.temporary import KEPT
 from tasks.rows import parts as module
 from tasks.rows.parts import Parts
 
@@ -28,8 +29,12 @@ def test_a_part_is_made_once_by_code_versions_settings_and_content(
     calls: list[bytes] = []
 
     def make(content: bytes, about: object = None) -> bytes:
-        parts = pickle.loads(pickle.dumps(Parts.of(paths, "clean", about)))
-        return bytes(parts.get_or_make(parts.key(b"rows", content), lambda: calls.append(content) or content.upper()))
+        def upper() -> bytes:
+            calls.append(content)
+            return content.upper()
+
+        parts: Parts = pickle.loads(pickle.dumps(Parts.of(paths, "clean", about)))
+        return parts.get_or_make(parts.key(b"rows", content), upper)
 
     assert [make(b"one"), make(b"one"), make(b"two"), make(b"one")] == [b"ONE", b"ONE", b"TWO", b"ONE"]
     assert calls == [b"one", b"two"]
@@ -67,7 +72,7 @@ def test_room_is_bounded_and_what_nobody_used_goes(paths: Paths) -> None:
     earlier = Parts.of(paths, "template", None)
     for number in range(4):
         earlier.put(earlier.key(bytes([number])), b"x" * 84)
-    for age, path in zip([module.KEPT + 60, 300, 200, 100], files(paths), strict=True):
+    for age, path in zip([KEPT + 60, 300, 200, 100], files(paths), strict=True):
         os.utime(path, (time.time() - age,) * 2)
     old, *_, oldest_kept, newest = files(paths)
     now = Parts.of(paths, "clean", None)
