@@ -1,5 +1,7 @@
 """`clean`: memory of the stage on many rows against few, each in a process of its own; and rows a second.
 
+How long all processors computed for a row (`computed_us_a_row`) hardly depends on what else the machine does.
+
 Memory is what the process needs for itself (`RssAnon`): pages of mapped files are the system's cache, which it takes
 back when others need the room; the peak with them is stated too (`with_cache_mib`).
 
@@ -82,7 +84,7 @@ def write(path: Path, rows: int) -> None:
 
 
 def main(place: Path) -> None:
-    """Run the stage on `place`; print seconds and peak memory."""
+    """Run the stage on `place`; print seconds, those of all processors for a row, and peak memory."""
     from tasks.clean.settings import Settings
     from tasks.clean.stage import run
     from tasks.core.paths import Paths
@@ -93,8 +95,14 @@ def main(place: Path) -> None:
     start = time.perf_counter()
     run(Settings(input="rows.jsonl", test_share=test, near_duplicates_within=0.8, max_loss=1), Paths(place))
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    seen = {"seconds": round(seconds, 1), "rows_a_second": round(rows / seconds), "with_cache_mib": round(peak)}
+    usages = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    computed = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    seen = {
+        "seconds": round(seconds, 1),
+        "rows_a_second": round(rows / seconds),
+        "computed_us_a_row": round(1e6 * computed / rows),
+        "with_cache_mib": round(usages[0].ru_maxrss / 1024),
+    }
     print(json.dumps(seen))
 
 

@@ -2,78 +2,86 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.clean import keys
+from tasks.clean.built import Built
 from tasks.clean.files import Source
-from tasks.clean.notes import Notes
 from tasks.clean.pieces import Piece, pieces, same_depth, travels
 from tasks.clean.row import RowBuilder
 from tasks.clean.settings import Settings
 from tasks.clean.write import SCRATCH
+from tasks.core.paths import Paths
+from tasks.dedup.minhash import MinHash
+from tasks.dedup.store import Signing
 from tasks.engine.chosen import Engine
+from tasks.rows.parts import Parts
 
-
-@dataclass(frozen=True)
-class Built:
-    """What was made of the records of a piece."""
-
-    rows: pa.RecordBatch
-    """Lines of the scratch file, a line a record."""
-    characters: Any
-    """Of each record as it came, `[n]`."""
-    keys: Any
-    """The numbers of each record, `[n]` of `keys.DTYPE`."""
-    notes: Notes
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _read, (self.rows.serialize(), self.characters, self.keys, self.notes)
-
-
-def _read(rows: Any, characters: Any, numbers: Any, notes: Notes) -> Built:
-    return Built(pa.ipc.read_record_batch(rows, SCRATCH), characters, numbers, notes)
+BETWEEN_ROWS = frozenset(
+    {
+        "input", "hub", "splits", "mix", "interleave", "validation_share", "test_share", "duplicates",
+        "near_duplicate", "passage", "benchmarks", "conflicts", "max_loss",
+    }
+)  # fmt: skip
+"""Settings that decide between rows only: what is made of a piece does not depend on them."""
 
 
 class Work:
-    """Builds the rows of a piece. What travels is the settings."""
+    """Builds the rows of a piece, unless an earlier run left them. What travels: settings, and where parts lie."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self._settings, self._parts = settings, parts
         self._builder = RowBuilder(settings)
+        threshold = settings.near_duplicates_within
+        self._sign = None if threshold is None else Signing(MinHash.at(threshold, seed=0), shingle=1)
 
     def __call__(self, piece: Piece | Built) -> Built:
         """What is made of `piece`; what is made already stays as it is."""
         if isinstance(piece, Built):
             return piece
+        if not self._parts.kept:
+            return self.make(piece)
+        key = self._parts.key(piece.content())
+        if (content := self._parts.get(key)) is not None:
+            return Built.read(content, self._builder.fresh_notes())
+        made = self.make(piece)
+        self._parts.put(key, made.as_bytes())
+        return made
+
+    def make(self, piece: Piece) -> Built:
+        """What is made of `piece`, anew."""
         builder = self._builder
         builder.notes = builder.fresh_notes()
-        rows, numbers = [], []
         with same_depth():
-            for record in piece.records():
-                row, key = builder.build(record)
-                rows.append(row)
-                numbers.append(key)
+            records = list(piece.records())
+        with same_depth(1):  # its steps are one call further down
+            rows, numbers = zip(*builder.build(records), strict=True)
         characters = np.array([len(row["row"]) for row in rows], np.int64)
-        batch = pa.RecordBatch.from_pylist(rows, SCRATCH)
-        return Built(batch, characters, np.array(numbers, keys.DTYPE), builder.notes)
+        signed = None if self._sign is None else self._sign([row.get("whole") or "" for row in rows])
+        batch = pa.RecordBatch.from_pylist(list(rows), SCRATCH)
+        return Built(batch, characters, np.array(list(numbers), keys.DTYPE), builder.notes, signed)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Work, (self._settings,)
+        return Work, (self._settings, self._parts)
 
 
-def built(files: Iterable[Source], settings: Settings, engine: Engine) -> Iterator[tuple[int, Built]]:
+def parts_of(settings: Settings, paths: Paths) -> Parts:
+    """What earlier runs made of pieces by settings that would make the same of them now."""
+    return Parts.of(paths, "clean", settings.model_dump(mode="json", exclude=set(BETWEEN_ROWS)))
+
+
+def built(files: Iterable[Source], settings: Settings, engine: Engine, parts: Parts) -> Iterator[tuple[int, Built]]:
     """What becomes of the records of all files, piece by piece, each with the number of the file (from 1)."""
-    work, numbers = Work(settings), deque[int]()
+    work, numbers = Work(settings, parts), deque[int]()
 
     def waiting() -> Iterator[Piece | Built]:
         for number, source in enumerate(files, 1):
             for piece in pieces(source):
                 numbers.append(number)
-                yield piece if travels(piece) else work(piece)
+                yield piece if travels(piece) else work.make(piece)
 
     for part in engine.ordered(work, waiting()):
         yield numbers.popleft(), part

@@ -196,6 +196,8 @@ def _split(result: Turn, count: int) -> list[Turn] | None:
 
 def _groups(turns: list[Turn]) -> Iterator[tuple[int, int]]:
     """Places of each turn that calls, and behind its results; not of one that nothing follows."""
+    if "tool" not in [turn["role"] for turn in turns]:
+        return
     for number, turn in enumerate(turns):
         end = number + 1
         while end < len(turns) and turns[end]["role"] == "tool":

@@ -170,6 +170,23 @@ class ColumnSurvey:
         self._unread.update(later._unread)
         self._first = later._first | self._first
 
+    def state(self) -> list[Any]:
+        """All that was counted, as a value of JSON; of a part of a survey."""
+        shapes = [
+            [name, shape.rows, list(shape.read.items()), list(shape.unread.items())]
+            for name, shape in self._shapes.items()
+        ]
+        return [shapes, [[*one, count, self._first[one]] for one, count in self._unread.items()]]
+
+    def restore(self, state: list[Any]) -> None:
+        """Count what a survey of no rows yet lacks, from the `state` of another."""
+        shapes, unread = state
+        for name, rows, read, others in shapes:
+            self._shapes[name] = _Shape(rows, dict(read), Counter(dict(others)))
+        for *one, count, first in unread:
+            self._unread[Unread(*one)] = count
+            self._first[Unread(*one)] = first
+
     def _add_unread(self, about: _Shape, name: str, count: int) -> None:
         if name in about.unread or len(about.unread) < self._most:
             about.unread[name] += count

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from tasks.clean.contamination import Ngrams
 from tasks.clean.duplicates import HeldOut
+from tasks.clean.numbered import numbered
 from tasks.engine.chosen import Engine
 
 NEITHER, NEAR, PASSAGE = range(3)
@@ -26,12 +27,12 @@ class Comparison:
 
     def __call__(self, texts: pa.Array) -> Any:
         """`NEITHER`, `NEAR` or `PASSAGE` for each text, `[n]` of int8."""
-        return np.array([self._kind(text) for text in texts.to_pylist()], np.int8)
-
-    def _kind(self, text: str) -> int:
-        if self._tests and self._tests.is_near_duplicate(text):
-            return NEAR
-        return PASSAGE if self._passages and self._passages.any_in(text) else NEITHER
+        kinds = np.full(len(texts), NEITHER, np.int8)
+        if self._passages:
+            kinds[self._passages.any_in(numbered(texts, self._passages.dictionary))] = PASSAGE
+        if self._tests:
+            kinds[self._tests.near(numbered(texts, self._tests.dictionary))] = NEAR
+        return kinds
 
 
 def compared(comparison: Comparison, texts: Iterable[pa.Array], engine: Engine) -> Iterator[Any]:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from tasks.clean.content import Turn, Unusable
-from tasks.clean.names import Kind, is_empty, kind_of
+from tasks.clean.names import Kind, is_empty, modality_of
 from tasks.clean.turns import turns
 
 _FILE = re.compile(
@@ -65,10 +65,10 @@ def _check_names(holder: dict[str, Any]) -> None:
 
 
 def _modality(name: str, value: Any) -> Kind | None:
-    if isinstance(value, bool | int | float) or (isinstance(value, str) and not _FILE.search(value)):
+    kind = modality_of(name)  # first: the name is known, and the value may be a long text
+    if kind is None or is_empty(value) or isinstance(value, bool | int | float):
         return None
-    kind = kind_of(name, value, "")
-    return kind if kind in ("image", "audio", "video") else None
+    return None if isinstance(value, str) and not _FILE.search(value) else kind
 
 
 def _check_parts(parts: list[Any]) -> None:
@@ -81,5 +81,5 @@ def _check_parts(parts: list[Any]) -> None:
                 if word in _PARTS:
                     raise Unusable(f"has_{_PARTS[word]}")
             for name, kept in part.items():
-                if (kind := kind_of(name, kept, "")) in ("image", "audio", "video") and name != "text":
+                if name != "text" and (kind := modality_of(name)) and not is_empty(kept):
                     raise Unusable(f"has_{kind}")

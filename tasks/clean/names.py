@@ -74,6 +74,12 @@ def kind_of(name: str, value: Any, shape: str) -> Kind | None:
     return None if kind == "prompt" and not isinstance(value, str | list | dict) else kind
 
 
+def modality_of(name: str) -> Kind | None:
+    """What no text can hold, as the name suggests: a picture, a sound, a film; None for all other names."""
+    kind = _by_name(name, False)
+    return kind if kind in ("image", "audio", "video") else None
+
+
 def is_empty(value: Any) -> bool:
     """Whether there is nothing in it: null, blank text, or a list or object of nothing else."""
     if isinstance(value, dict):

@@ -1,5 +1,6 @@
 """What is noted of rows while they are made, for a part of them or for all: notes of parts add up to those of all."""
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -39,3 +40,27 @@ class Notes:
         self.order.merge(later.order)
         self.private_rows.update(later.private_rows)
         self.private_findings.update(later.private_findings)
+
+    def as_bytes(self) -> bytes:
+        """The notes of a part of the rows, as `restore` reads them."""
+        state = {
+            "columns": self.columns.state(),
+            "optional_columns": sorted(self.optional_columns),
+            "unknown_keys": self.unknown_keys,
+            "candidates": self.candidates,
+            "seen_keys": sorted(self.seen_keys),
+            "order": [self.order.counts, self.order.first],
+            "private": [self.private_rows, self.private_findings],
+        }
+        return json.dumps(state).encode()
+
+    def restore(self, content: bytes) -> None:
+        """Note, where nothing is noted yet, what is in the bytes of other notes."""
+        state = json.loads(content)
+        self.columns.restore(state["columns"])
+        self.optional_columns = set(state["optional_columns"])
+        self.unknown_keys = None if state["unknown_keys"] is None else tuple(state["unknown_keys"])
+        self.candidates = tuple(state["candidates"])
+        self.seen_keys = set(state["seen_keys"])
+        self.order.counts, self.order.first = Counter(state["order"][0]), state["order"][1]
+        self.private_rows, self.private_findings = map(Counter, state["private"])

@@ -4,6 +4,7 @@ A piece is small beside what is made of it, and bounded in rows and bytes; it ne
 """
 
 import inspect
+import pickle
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,8 @@ from tasks.clean.read import Line
 from tasks.clean.record import Record
 from tasks.clean.tables import TableRows
 
-ROWS = 256
-"""Records of a piece, at most: some tenths of a second of work."""
+ROWS = 512
+"""Records of a piece, at most: a tenth of a second of work, and what the processor's cache can hold of it."""
 
 BYTES = 2**21
 """Bytes or characters after which a piece ends."""
@@ -42,6 +43,13 @@ class Piece:
         """Every record, parsed."""
         for part in self.parts:
             yield from read.parsed(self.source, part)
+
+    def content(self) -> bytes:
+        """All that its records depend on, wherever the file lies."""
+        parts = [
+            (part.line, part.value, part.text, part.fault) if isinstance(part, Record) else part for part in self.parts
+        ]
+        return pickle.dumps((self.source.name, self.source.split, self.source.part, parts), 5)
 
 
 def pieces(source: Source) -> Iterator[Piece]:
@@ -68,13 +76,13 @@ def travels(piece: Piece) -> bool:
 
 
 @contextmanager
-def same_depth() -> Iterator[None]:
-    """Within the block as many levels of calls are allowed as anywhere else, whatever called it."""
+def same_depth(more: int = 0) -> Iterator[None]:
+    """Within the block as many levels of calls are allowed as anywhere else, and `more`, whatever called it."""
     depth, frame = 0, inspect.currentframe()
     while frame is not None:
         depth, frame = depth + 1, frame.f_back
     before = sys.getrecursionlimit()
-    sys.setrecursionlimit(depth + LEVELS)
+    sys.setrecursionlimit(depth + LEVELS + more)
     try:
         yield
     finally:

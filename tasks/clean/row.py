@@ -1,11 +1,12 @@
 """One record to one row: its content, repaired and checked, and the numbers by which it is compared with others."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any, NamedTuple
 
 from tasks.clean.checks import fault
-from tasks.clean.columns import ColumnSurvey
+from tasks.clean.columns import ColumnSurvey, Unread
 from tasks.clean.content import Content, Finding, Unusable
 from tasks.clean.duplicates import normalise
 from tasks.clean.keys import Key, hash64
@@ -32,6 +33,20 @@ class KeyedRow(NamedTuple):
     key: Key
 
 
+@dataclass(slots=True)
+class _Draft:
+    """A record on its way to a row."""
+
+    record: Record
+    reason: str | None = None
+    """Why it leaves."""
+    value: dict[str, Any] = field(init=False)
+    content: Content = field(init=False)
+    split: str | None = None
+    missed: list[Unread] = field(init=False)
+    findings: list[Finding] = field(init=False)
+
+
 class RowBuilder:
     """Makes rows by the settings, and notes what shapes they came in and what of them was read."""
 
@@ -49,54 +64,89 @@ class RowBuilder:
         """The name of a column as it may stand in a log."""
         return self.privacy.redact_name(_named(name)) or ""
 
-    def build(self, record: Record) -> KeyedRow:
-        """The row of a record; or the record with the reason why it leaves.
+    def build(self, records: list[Record]) -> list[KeyedRow]:
+        """The row of each record; or the record with the reason why it leaves.
 
-        For example:
+        Each step goes over all records before the next one begins, which takes half the time of one record after the
+        other: code and patterns of one step stay in the processor's cache. For example:
 
-            row, key = RowBuilder(settings).build(record)
+            ((row, key),) = RowBuilder(settings).build([record])
             row.get("reason")  # why it leaves, as `empty_turn`; a row that stays has none
         """
-        if record.value is None:
-            return self._left(record, record.fault or "")
-        try:
-            content = to_content(
-                record.value, self._settings.shape, self._settings.alpaca_instruction, self._settings.columns
-            )
-            split = assigned_split(record.source.split, record.value)
-        except Unusable as unusable:
-            if self.notes.unknown_keys is None and unusable.reason in {"unknown_shape", "missing_column"}:
-                self.notes.unknown_keys = tuple(map(self.shown, record.value))
-            if isinstance(unusable, Ambiguous) and not self.notes.candidates:
-                self.notes.candidates = tuple(map(self.shown, unusable.candidates))
-            return self._left(record, unusable.reason)
-        except ValueError:
-            return self._left(record, "unknown_split")
-        except RecursionError:
-            return self._left(record, "too_deep")
-        missed = self.notes.columns.missed(record.value, content)  # first: texts change below
-        repaired = repair(content, self._settings.repair) if self._settings.repair else []
-        findings = [*content.findings, *repaired]
-        try:
-            private = self.privacy.scan(content, self.notes.private_rows, self.notes.private_findings)
-        except RecursionError:
-            return self._left(record, "too_deep")
-        if private:
-            hidden = [replace(finding, shown=self.privacy.redact_name(finding.shown) or "") for finding in findings]
-            findings = [*hidden, *private]
-            if gone := next((finding for finding in private if finding.drops), None):
-                return self._left(record, gone.name)
-        if reason := fault(content):
-            return self._left(record, reason)
-        findings += self._filters.check(content, record.value)
-        if findings and findings[-1].drops:
-            return self._left(record, findings[-1].name)
-        self.notes.columns.add(record.value, content.shape, missed, f"{record.source.name}:{record.line}")
-        return self._row(record, record.value, content, split, findings)
+        drafts = [_Draft(record) for record in records]
+        staying = self._checked(self._without_private(self._repaired(self._read(drafts))))
+        for draft in staying:
+            place = f"{draft.record.source.name}:{draft.record.line}"
+            self.notes.columns.add(draft.value, draft.content.shape, draft.missed, place)
+        return [self._row(draft) if draft.reason is None else self._left(draft) for draft in drafts]
 
-    def _row(
-        self, record: Record, value: dict[str, Any], content: Content, split: str | None, findings: list[Finding]
-    ) -> KeyedRow:
+    def _read(self, drafts: "list[_Draft]") -> "list[_Draft]":
+        """Those that can be read, with their content and split."""
+        settings, staying = self._settings, []
+        for draft in drafts:
+            record = draft.record
+            if record.value is None:
+                draft.reason = record.fault or ""
+                continue
+            try:
+                draft.content = to_content(record.value, settings.shape, settings.alpaca_instruction, settings.columns)
+                draft.split = assigned_split(record.source.split, record.value)
+            except Unusable as unusable:
+                draft.reason = unusable.reason
+                self._note_unusable(record.value, unusable)
+            except ValueError:
+                draft.reason = "unknown_split"
+            except RecursionError:
+                draft.reason = "too_deep"
+            else:
+                draft.value, draft.findings = record.value, list(draft.content.findings)
+                staying.append(draft)
+        return staying
+
+    def _note_unusable(self, value: dict[str, Any], unusable: Unusable) -> None:
+        if self.notes.unknown_keys is None and unusable.reason in {"unknown_shape", "missing_column"}:
+            self.notes.unknown_keys = tuple(map(self.shown, value))
+        if isinstance(unusable, Ambiguous) and not self.notes.candidates:
+            self.notes.candidates = tuple(map(self.shown, unusable.candidates))
+
+    def _repaired(self, drafts: "list[_Draft]") -> "list[_Draft]":
+        """All of them, with texts as they were meant; what of the columns is not read is noted before they change."""
+        for draft in drafts:
+            draft.missed = self.notes.columns.missed(draft.value, draft.content)
+        fixes = self._settings.repair
+        for draft in drafts if fixes else ():
+            draft.findings += repair(draft.content, fixes)
+        return drafts
+
+    def _without_private(self, drafts: "list[_Draft]") -> "list[_Draft]":
+        """Those that stay after a look at private values, which are redacted where that is asked for."""
+        suspects = self.privacy.suspects([draft.content for draft in drafts])
+        for draft in compress(drafts, suspects):
+            try:
+                private = self.privacy.scan(draft.content, self.notes.private_rows, self.notes.private_findings)
+            except RecursionError:
+                draft.reason = "too_deep"
+                continue
+            if private:
+                redact = self.privacy.redact_name
+                hidden = [replace(finding, shown=redact(finding.shown) or "") for finding in draft.findings]
+                draft.findings = [*hidden, *private]
+                draft.reason = next((finding.name for finding in private if finding.drops), None)
+        return [draft for draft in drafts if draft.reason is None]
+
+    def _checked(self, drafts: "list[_Draft]") -> "list[_Draft]":
+        """Those that stay after the checks of what a row must be, and the steps of `clean.quality`."""
+        for draft in drafts:
+            draft.reason = fault(draft.content)
+        sound = [draft for draft in drafts if draft.reason is None]
+        for draft in sound:
+            draft.findings += self._filters.check(draft.content, draft.value)
+            if draft.findings and draft.findings[-1].drops:
+                draft.reason = draft.findings[-1].name
+        return [draft for draft in sound if draft.reason is None]
+
+    def _row(self, draft: "_Draft") -> KeyedRow:
+        record, value, content = draft.record, draft.value, draft.content
         more = {name: kept for name in _SOMETIMES if (kept := getattr(content, name)) is not None}
         self.notes.optional_columns.update(more)
         source = self.privacy.redact_name(_named(value.get("source"))) or record.source.name
@@ -113,9 +163,9 @@ class RowBuilder:
             **more,
         }
         if self._settings.order_key:
-            row["order"] = self._order(value.get(self._settings.order_key), split, record)
-        if findings:
-            row["found"] = [{"finding": finding.name, "shown": finding.shown} for finding in findings]
+            row["order"] = self._order(value.get(self._settings.order_key), draft.split, record)
+        if draft.findings:
+            row["found"] = [{"finding": finding.name, "shown": finding.shown} for finding in draft.findings]
         asked, group = hash64(request), self._settings.group
         self.notes.seen_keys.update(
             key for key in (group, self._settings.stratify) if key and value.get(key) is not None
@@ -127,7 +177,7 @@ class RowBuilder:
             group=(_number(value.get(group)) if group else 0) or asked,
             stratum=self._stratum(value, source),
             answer=len(content.answer()),
-            split=-1 if split is None else SPLITS.index(split),
+            split=-1 if draft.split is None else SPLITS.index(draft.split),
             part=record.source.part,
             dialogue=content.messages is not None,
         )
@@ -144,8 +194,8 @@ class RowBuilder:
             return repr(float(value))
         return self.privacy.redact_name(_named(value)) if kind == "text" else None
 
-    def _left(self, record: Record, reason: str) -> KeyedRow:
-        return KeyedRow({**self._origin(record), "reason": reason}, Key(left=True))
+    def _left(self, draft: "_Draft") -> KeyedRow:
+        return KeyedRow({**self._origin(draft.record), "reason": draft.reason}, Key(left=True))
 
     def _origin(self, record: Record) -> dict[str, Any]:
         return {"file": record.source.name, "line": record.line, "row": self.privacy.raw(record)}

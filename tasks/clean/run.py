@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tasks.clean import cross_row, keys, mixing
 from tasks.clean.benchmarks import questions
-from tasks.clean.build import built
+from tasks.clean.build import built, parts_of
 from tasks.clean.classes import unnamed, with_names
 from tasks.clean.columns import ColumnSurvey, lines
 from tasks.clean.files import Source, input_path, sources
@@ -35,15 +35,14 @@ from tasks.core.numbers import counted, listed
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.dedup.memmap import blocks, create, indices_of, zeros_like_rows
+from tasks.dedup.minhash import banding
+from tasks.dedup.near import clusters_of
+from tasks.dedup.signatures import Signatures
 from tasks.engine.chosen import Engine, chosen
 from tasks.rows.ledger import Ledger
 
 REQUESTED = frozenset({"not_sampled"})
 """Reasons for leaving that somebody asked for: no losses."""
-
-
-BATCH = 2500
-"""Texts that are handed on at once."""
 
 MOST_KEYS, LONGEST_KEY = 12, 40
 """Keys of a row that a message shows, and characters of each."""
@@ -80,16 +79,20 @@ def clean(settings: Settings, paths: Paths, files: list[Source] | None = None) -
 
 def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], aside: Path, engine: Engine) -> None:
     tally, builder, scratch = Tally(), RowBuilder(settings), Scratch(aside / "records.arrow")
-    notes = Notes(ColumnSurvey(settings.columns, settings.row_keys, builder.shown))
+    notes, parts = Notes(ColumnSurvey(settings.columns, settings.row_keys, builder.shown)), parts_of(settings, paths)
+    signatures = Signatures(aside, 1 + banding(settings.near_duplicates_within or 1.0)[0])
     report = reporter("clean: files read", len(files), "files")
-    with scratch, (aside / "keys").open("wb") as numbers:
-        for number, piece in built(files, settings, engine):
+    with scratch, signatures, (aside / "keys").open("wb") as numbers:
+        for number, piece in built(files, settings, engine, parts):
             tally.ledger.came += piece.rows.num_rows
             report(number - 1, rows=tally.ledger.came)
             scratch.add(piece.rows, piece.characters)
             piece.keys.tofile(numbers)
+            if piece.signed is not None:
+                signatures.add(piece.signed)
             notes.add(piece.notes)
     report(len(files), rows=tally.ledger.came)
+    parts.trim()
     if not tally.ledger.came:
         raise InputError(f"{where}: no rows in {counted(len(files), 'data files')}; set clean.input to data with rows.")
     summary = notes.columns.as_dict()
@@ -101,7 +104,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
         notes.order.check(settings.order_key, where)
     known = keys.load(aside / "keys")
     reasons = cross_row.sample_mix(known, settings.mix)
-    clusters = _clusters(scratch, known, reasons, settings, aside, engine)
+    clusters = _clusters(signatures, known, reasons, settings, aside)
     splits = assign_splits(known, settings, clusters, cross_row.remaining(known, reasons))
     if settings.duplicates:
         cross_row.mark_duplicates(known, splits, reasons)
@@ -155,20 +158,17 @@ def _reasons_for(batch: Any, reasons: Any) -> list[str | None]:
     return [before or cross_row.REASONS[number] or None for before, number in zip(alone, reasons, strict=False)]
 
 
-def _clusters(scratch: Scratch, known: Any, reasons: Any, settings: Settings, aside: Path, engine: Engine) -> Any:
+def _clusters(signatures: Signatures, known: Any, reasons: Any, settings: Settings, aside: Path) -> Any:
     """For each record the first record of its cluster of near-duplicates; None where they are not looked for."""
-    if settings.near_duplicates_within is None:
+    threshold = settings.near_duplicates_within
+    if threshold is None:
         return None
-    from tasks.dedup.near import clusters
-
     stay = cross_row.remaining(known, reasons)
     count = int(stay.sum())
     report = reporter("clean: near-duplicates looked for", count, "rows")
-    texts = scratch.texts("whole", stay)
-    batches = iter(lambda: list(islice(texts, BATCH)), [])
-    cluster_of = clusters(
-        batches, settings.near_duplicates_within, scratch=aside, report=report, in_order=engine.ordered
-    )
+    signed, bands = signatures.those(stay), banding(threshold)[0]
+    cluster_of = clusters_of(signed, bands, threshold, scratch=aside, report=report)
+    signatures.remove()
     staying, first = create(aside / "staying", np.int64, count), create(aside / "clusters", np.int64, len(known))
     done = 0
     for block in blocks(len(known), stay, staying, first, cluster_of):

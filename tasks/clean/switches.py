@@ -24,6 +24,8 @@ MASKED = frozenset({"masked", "is_masked", "no_loss", "ignore_loss", "without_lo
 WEIGHTS = ("weight", "loss_weight")
 """Keys of a turn with how much it counts; only 0 and 1 can be honoured, and the stage `template` refuses others."""
 
+_SWITCHES: frozenset[str | None] = TRAINED | MASKED | frozenset(WEIGHTS)
+
 UNCLEAR = frozenset({"mask", "loss_masks", "training_detail", "train_detail", "weights"})
 """Keys of a turn that switch its loss, though it is not certain how."""
 
@@ -34,14 +36,20 @@ def prepared(value: dict[str, Any], columns: Columns) -> dict[str, Any]:
     Raises `Unusable`: `bad_switch` for a switch that is neither on nor off, or for two that contradict each other.
     """
     ignored = frozenset(columns.ignored)
-    return {name: _turns(kept, columns, ignored) for name, kept in value.items() if name not in ignored}
+    special = _SWITCHES.union(ignored, (columns.trained, columns.masked))
+    return {name: _turns(kept, columns, ignored, special) for name, kept in value.items() if name not in ignored}
 
 
-def _turns(value: Any, columns: Columns, ignored: frozenset[str]) -> Any:
-    """`value` with the switches of its turns in one form, where it is one turn or a list of them."""
+def _turns(value: Any, columns: Columns, ignored: frozenset[str], special: frozenset[str | None]) -> Any:
+    """`value` with the switches of its turns in one form, where it is one turn or a list of them.
+
+    `special`: keys without which a turn is as it is to be.
+    """
     if isinstance(value, list):
-        return [_turn(turn, columns, ignored) if _is_turn(turn) else turn for turn in value]
-    return _turn(value, columns, ignored) if _is_turn(value) else value
+        return [
+            _turn(turn, columns, ignored) if _is_turn(turn) and not special.isdisjoint(turn) else turn for turn in value
+        ]
+    return _turn(value, columns, ignored) if _is_turn(value) and not special.isdisjoint(value) else value
 
 
 def _is_turn(value: Any) -> bool:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tasks.dedup.link import link_clusters
 from tasks.dedup.minhash import MinHash
-from tasks.dedup.store import InOrder, Store, by_threads
+from tasks.dedup.store import Hashed, InOrder, Signing, Store, blocks_of_texts, by_threads
 
 
 def clusters(
@@ -56,14 +56,23 @@ def clusters(
         raise ValueError(f"threshold must be above 0 and at most 1, not {threshold}")
     if shingle < 1:
         raise ValueError(f"shingle must be 1 or more, not {shingle}")
+    minhash = MinHash.at(threshold, seed)
+    in_order = in_order or by_threads(threads or len(os.sched_getaffinity(0)))
+    signed = in_order(Signing(minhash, shingle), blocks_of_texts(batches))
+    return clusters_of(signed, minhash.bands, threshold, scratch=scratch, report=report)
+
+
+def clusters_of(
+    signed: Iterable[Hashed],
+    bands: int,
+    threshold: float,
+    *,
+    scratch: Path,
+    report: Callable[[int], None] = lambda done: None,
+) -> npt.NDArray[np.int64]:
+    """The same for texts whose sets and keys are made; `bands`: how many they have, without the key of the set."""
     scratch.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="near-", dir=scratch) as folder:
         store = Store(Path(folder))
-        store.fill(
-            batches,
-            MinHash.at(threshold, seed),
-            shingle,
-            in_order or by_threads(threads or len(os.sched_getaffinity(0))),
-            report,
-        )
+        store.fill(signed, bands, report)
         return link_clusters(store, threshold)

@@ -95,27 +95,20 @@ class Store:
             if len(rows):
                 yield keys, rows
 
-    def fill(
-        self,
-        batches: Iterable[list[str]],
-        minhash: MinHash,
-        shingle: int,
-        in_order: InOrder,
-        report: Callable[[int], None],
-    ) -> None:
-        """Hash every text and keep what `linked` needs; the files are the same whoever carries that out."""
-        self.bands = [self.folder / f"band-{number}" for number in range(1 + minhash.bands)]
+    def fill(self, signed: Iterable[Hashed], bands: int, report: Callable[[int], None]) -> None:
+        """Keep what `link_clusters` needs of the sets of all texts, with the keys of so many `bands` and of the set."""
+        self.bands = [self.folder / f"band-{number}" for number in range(1 + bands)]
         done, end = 0, 0
 
         with ExitStack() as stack:
             words = stack.enter_context((self.folder / "words").open("wb"))
             starts = stack.enter_context((self.folder / "starts").open("wb"))
             np.zeros(1, np.int64).tofile(starts)
-            bands = [stack.enter_context(path.open("wb")) for path in self.bands]
-            for bags, keys in in_order(Signing(minhash, shingle), _blocks(batches)):
+            files = [stack.enter_context(path.open("wb")) for path in self.bands]
+            for bags, keys in signed:
                 bags.words.tofile(words)
-                for band, key in zip(bands, keys, strict=True):
-                    key.tofile(band)
+                for file, key in zip(files, keys, strict=True):
+                    key.tofile(file)
                 (end + np.cumsum(bags.sizes)).tofile(starts)
                 end += len(bags.words)
                 done += len(bags.sizes)
@@ -123,7 +116,7 @@ class Store:
         self.starts = open_array(self.folder / "starts", np.int64)
 
 
-def _blocks(batches: Iterable[list[str]]) -> Iterator[list[str]]:
+def blocks_of_texts(batches: Iterable[list[str]]) -> Iterator[list[str]]:
     """The same texts in lists of a size that is quick and bounded."""
     block: list[str] = []
     characters = 0

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.clean.content import SHOWN, Content, excerpt
 from tasks.clean.content import Finding as Found
 from tasks.clean.privacy.finding import KINDS, Finding, Kind
-from tasks.clean.privacy.search import REGIONS, find, placeholders, redacted
+from tasks.clean.privacy.search import REGIONS, find, placeholders, redacted, suspects
 from tasks.clean.privacy.walk import Change, changed, changed_text
 from tasks.clean.record import Record
 from tasks.clean.settings import Privacy
@@ -32,6 +32,11 @@ class PrivacyFilter:
         self._regions = settings.phone_regions
         self._looked = self._of("report", "redact", "drop")
         self._hidden = self._of("redact", "drop")
+
+    def suspects(self, rows: list[Content]) -> list[bool]:
+        """Which of the rows `scan` is to look at; it finds nothing in the others."""
+        texts = suspects([row.whole() for row in rows])
+        return [bool(self._looked) and (suspect or _nested(row)) for row, suspect in zip(rows, texts, strict=True)]
 
     def scan(self, row: Content, rows: Counter[str], found: Counter[str]) -> list[Found]:
         """Redact what `row` holds in place; return what was found, by kind, without the values.
@@ -96,9 +101,7 @@ class PrivacyFilter:
 
     def _anything(self, row: Content) -> bool:
         """Whether it is worth to look at the row text by text: most rows are done with in one search."""
-        if row.tools is not None or any(turn["extra"] or turn["content"][:1] in ("{", "[") for turn in row.turns()):
-            return True
-        return bool(find(row.whole(), self._looked, self._regions))
+        return _nested(row) or bool(find(row.whole(), self._looked, self._regions))
 
     def _collect(
         self, values: list[tuple[Kind, str]], kinds: tuple[Kind, ...], passages: dict[Kind, str] | None = None
@@ -114,6 +117,11 @@ class PrivacyFilter:
 
     def _redact(self, names: dict[str, str], kinds: tuple[Kind, ...]) -> Change:
         return lambda text, key: redacted(text, _found(text, key, kinds, self._regions), names)
+
+
+def _nested(row: Content) -> bool:
+    """Whether it holds more than plain texts: tools, calls, or JSON, which are looked at part by part."""
+    return row.tools is not None or any(turn["extra"] or turn["content"][:1] in ("{", "[") for turn in row.turns())
 
 
 def redact_all(text: str) -> str:

@@ -56,6 +56,9 @@ _RULES = (
     ),
 )  # fmt: skip
 
+ANNOUNCING = tuple(dict.fromkeys(word for rule in _RULES for word in rule.words))
+"""Words of which one stands, in whatever case, before every secret that is told by where it is given."""
+
 _ADDRESS = re.compile(r"://[^\s:/@\"'<>]{0,64}:(?P<bare>[^\s/@\"'<>]{3,200})@(?=[\w\[])")
 """User and password in an address (RFC 3986, section 3.2.1)."""
 

@@ -6,6 +6,7 @@ import string
 import pytest
 
 from tasks.clean.privacy import KINDS, Finding, Kind, find, redacted
+from tasks.clean.privacy.search import suspects
 from tests.tasks.clean.privacy import values
 from tests.tasks.clean.privacy.labelled import PARTS, load, measure
 
@@ -25,6 +26,19 @@ def test_what_is_private_is_found_and_little_else(part: str) -> None:
         assert score.labels >= 12, f"{kind}: too few to measure by"
         assert score.recall >= FLOORS[kind], kind
         assert score.precision >= 0.97, kind
+
+
+def test_a_look_at_many_texts_passes_over_those_only_that_have_nothing() -> None:
+    texts = [labelled.text for part in PARTS for labelled in load(part)]
+    private = [bool(find(text)) for text in texts]
+    for change in (str, str.upper, lambda text: f"{text} \ud83d", lambda text: f"é{text}\n\n"):
+        changed = [change(text) for text in texts]
+        flags = suspects(changed)
+        assert not [text for text, flag in zip(changed, flags, strict=True) if not flag and find(text)]
+        assert 0.1 < sum(flags) / len(flags) < 0.9, "else it is of no use"
+    assert all(suspects([f"{text} İ" for text in texts])), "small letters are more than the text has"
+    assert all(suspects(["a\0b", "c"])) and suspects([]) == [] and suspects(["", "a@b", ""]) == [False, True, False]
+    assert sum(private) > 100
 
 
 @pytest.mark.parametrize("part", PARTS)
