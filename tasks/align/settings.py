@@ -31,14 +31,15 @@ class Reward(Section):
     """What an answer is worth; the worth by several is added, each times its weight."""
 
     kind: Kind
-    """What an answer is worth."""
+    """How an answer is scored."""
     weight: float = 1.0
-    """What it is multiplied by."""
+    """Factor of this reward in the sum of all rewards."""
     pattern: str | None = None
-    """The regular expression, as Python's re.search takes it, for `kind: pattern`."""
+    """`pattern`: a regular expression, searched for in the answer as by Python's re.search."""
     name: str | None = None
-    """For kind model, the folder in data/guides; for kind function, file.py:function in data/guides, or
-    package.module:function of an installed package. Called as f(prompt, answer, reference), all str, for a number."""
+    """`model`: the reward model's folder in data/guides. `function`: file.py:function in data/guides, or
+    package.module:function of an installed package; it is called as f(prompt, answer, reference) with three strings and
+    returns a number."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Reward":
@@ -52,16 +53,17 @@ class Generation(Section):
     """Who gives the answers that an objective learns from."""
 
     engine: Literal["model", "vllm"] = "model"
-    """model: the model that is trained, by transformers. vllm: for grpo, gmpo, rloo and ppo, vLLM on a graphics card,
-    which has the weights anew before each round; its answers differ from run to run, and so do the trained weights."""
+    """model: transformers generates with the model that is being trained. vllm: for grpo, gmpo, rloo and ppo, vLLM
+    generates on a GPU, with weights that are updated before each round; answers then differ from run to run, and so do
+    the trained weights."""
     server: str | None = None
-    """Address of a `vllm serve` with the base on cards of its own, such as http://127.0.0.1:8000. null: vLLM in each
-    process of the training, on its card."""
+    """URL of a `vllm serve` that runs the base on its own GPUs, such as http://127.0.0.1:8000. null: vLLM runs inside
+    each training process, on the same GPU."""
     port: Annotated[int, Field(ge=1, le=65535)] = 51216
-    """Port of this machine by which a server gets the weights."""
+    """Port of this machine through which a server receives the weights."""
     memory: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """Share of the card's memory that vLLM takes for good where it shares it with the training: the weights once more,
-    and what it keeps of the answers."""
+    """Share of the GPU's memory (0 to 1) that vLLM reserves when it shares the GPU with training, for a second copy of
+    the weights and the KV cache."""
 
     @field_validator("server")
     @classmethod
@@ -93,57 +95,58 @@ class Settings(Optimization, Tuning):
     retired: ClassVar = {"padding_free": ("auto", False), "group_by_length": (False,)}
 
     objective: Objective = "off"
-    """What is learned from; several have more than one loss, by arguments: {loss_type: ...}."""
+    """What alignment learns from. Some objectives have several losses; choose one with `arguments: {loss_type:
+    ...}`."""
     start: Name = "train"
-    """train: what the stage train made goes on being trained, adapter or model, and `method` and what belongs to it
-    have no effect. base: the base, tuned by `method`. Else a folder in data/starts: the adapter of the base in it, as
-    for `train.start`. A reward model starts from train or base, and is always tuned by `method`."""
+    """What alignment continues from. train: the adapter or model that `train` made; `method` and the keys that go with
+    it have no effect. base: the base, tuned by `method`. Otherwise a folder in data/starts with an adapter of the base,
+    as for `train.start`. A reward model starts from train or base and is always tuned by `method`."""
     steps: Positive | None = 100
-    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
+    """Optimiser steps. null, or absent while `epochs` is set: `epochs` decides."""
     batch_size: Positive = 8
-    """Pairs or judged answers a forward pass; for grpo, gmpo, rloo, ppo and sdft answers of the model, `answers` to
-    each prompt; for online_dpo prompts, each with two answers; for gkd, gold and distill rows."""
+    """Pairs or rated answers per forward pass. For grpo, gmpo, rloo, ppo and sdft: generated answers, with `answers` of
+    them to each prompt. For online_dpo: prompts, each with two answers. For gkd, gold and distill: rows."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
     """Peak learning rate, after warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
-    """Steps in which the learning rate rises linearly from zero."""
+    """Steps over which the learning rate rises linearly from zero."""
     eval_steps: Positive = 50
-    """Steps between two losses on the validation split, and two rounds of `samples`; where the model gives the answers,
-    of those alone. The loss is the mean over the split's rows, whatever batch_size is: where a loss looks at a whole
-    batch, each row is measured alone."""
+    """Steps between two evaluations on the validation split: its loss and `samples`; only `samples` if the objective
+    generates answers. The loss is the mean over rows, whatever batch_size is: a loss that depends on the whole batch is
+    computed for each row alone."""
     samples: Annotated[Samples, Field(exclude_if=unasked)] = Samples()
-    """Answers to a few held-out prompts at each evaluation; where the training draws answers itself, as many of those
-    too, with what each was worth."""
+    """Answers to a few held-out prompts at each evaluation. If training generates answers, it also shows an equal
+    number of those, with their rewards."""
     max_start: Annotated[float, Field(gt=0)] = 1e-3
-    """Largest reward (absolute, in nats times beta) of an answer in the first step of dpo and kto, and largest
-    divergence (nats) of objectives by rewards, in which model and reference are the same: so near the loss has to
-    start to its value there, for dpo's sigmoid ln 2."""
+    """Check of the first step, in which model and reference must still be equal: training stops if an answer's absolute
+    reward (dpo and kto; in nats times beta) or the divergence (objectives with rewards; in nats) is larger than this.
+    dpo's sigmoid loss then starts at ln 2."""
     prompts: Literal["rows", "pairs"] = "rows"
-    """Where prompts and references come from where the model answers. rows: the rows that are trained, up to their
-    last answer. pairs: the prompts of pairs, with what was chosen."""
+    """Where prompts and references come from if the model generates the answers. rows: training rows, up to their last
+    answer. pairs: the prompts of pairs; the chosen answer is the reference."""
     rewards: tuple[Reward, ...] = (Reward(kind="exact_match"),)
-    """What an answer is worth to grpo, gmpo, rloo, ppo and online_dpo; without effect for other objectives."""
+    """How answers are scored for grpo, gmpo, rloo, ppo and online_dpo; no effect on other objectives."""
     teacher: str | None = None
-    """Folder in data/guides of the model that gkd and gold learn from; for gkd its tokens have to be those of the base,
-    for gold it holds its tokenizer."""
+    """Folder of the teacher in data/guides, for gkd and gold. For gkd, it must have the base's tokens; for gold, the
+    folder must also hold its tokenizer."""
     answers: Annotated[int, Field(ge=2)] = 4
-    """Answers to each prompt that grpo, gmpo and rloo compare, and ppo and sdft learn from; `batch_size` times
-    `gradient_accumulation` is a multiple."""
+    """Answers generated for each prompt, for grpo, gmpo, rloo, ppo and sdft; `batch_size` times
+    `gradient_accumulation`, over all processes, must be a multiple of it."""
     answer_tokens: Positive = 64
-    """Largest length of an answer of the model, in tokens; in episodes of a turn of it."""
+    """Longest generated answer, in tokens; in episodes, the longest turn of the model."""
     episodes: Annotated[Episodes, Field(exclude_if=absent)] = Episodes()
-    """Several turns an answer, in which the model calls tools or acts in an environment."""
+    """Answers of several turns, in which the model calls tools or acts in an environment."""
     generation: Annotated[Generation, Field(exclude_if=by_model)] = Generation()
-    """Who gives the answers that an objective learns from; without effect where none are given."""
+    """What generates the answers that an objective learns from; no effect on objectives that generate none."""
     value: Name = TRUNK
-    """What tells ppo how much an answer will be worth. trunk: a head on the model that is trained, begun at 0. Else a
-    folder in data/guides: a model of its own, all of which is trained and which takes memory as full tuning does; the
+    """Where ppo's value estimates come from. trunk: a head on the model that is trained, initialised to 0. Otherwise a
+    folder in data/guides: a separate model, all of which is trained, so it needs as much memory as full tuning; the
     reward model of the same base is a good start."""
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together, as for `train.launch`."""
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
-    """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1. One
-    that would have no effect is refused."""
+    """Further arguments of the objective's configuration in trl, by their names there, such as beta: 0.1. An argument
+    without effect is refused."""
 
     @property
     def longest_answer(self) -> int:

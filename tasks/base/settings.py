@@ -82,17 +82,18 @@ class Settings(Section):
     hub: Pinned | None = None
     """A model on the hub with a pinned revision, as `organisation/name@<40 hex digits>`; used instead of the folder."""
     text: Annotated[Location | None, Field(exclude_if=absent)] = None
-    """data/texts, or a folder in it: tokenizer and model are trained from scratch on the text files there (UTF-8; each
-    is a document, and so is each row of JSON Lines with the key text), in packs of `architecture.context` tokens that
-    keep documents apart; used instead of the folder. For a small model, or to try a recipe; if an existing model shall
-    know your texts, train it on them. null: none."""
+    """data/texts, or a folder in it: train tokenizer and model from scratch on its text files, instead of using
+    `folder`. Files are UTF-8; each is a document, and so is each row of JSON Lines with the key text. Documents are
+    packed into `architecture.context` tokens and kept separate. For a small model, or to try a recipe; to teach an
+    existing model your texts, fine-tune it on them. null: none."""
     rope: Annotated[Rope | None, Field(exclude_if=absent)] = None
-    """Scale the base's rotary positions, for rows longer than its context: data/base then has a copy of the base with
-    the same weights, which everything is compared with. You need rows beyond the old context. null: no scaling."""
+    """Scale the base's rotary positions, for rows longer than its context. data/base then holds a copy of the base with
+    the same weights, to which everything is compared. Your rows must include some that are longer than the old context.
+    null: no scaling."""
     architecture: Architecture = Architecture()
     """Shape of the base that is trained from a seed; no effect on an existing model."""
     lines: Positive = 38400
-    """Lines of pretraining text made from the seed; each is a row. Without effect where `text` is set."""
+    """Lines of pretraining text made from the seed; each is a row. No effect if `text` is set."""
     pretraining: Pretraining = Pretraining()
     """Optimisation of the pretraining."""
 

@@ -219,7 +219,7 @@ class Choice:
 
     def describe(self, schema: dict[str, Any]) -> None:
         """Add the names and what they are to the JSON schema of the setting: an editor lists and a form shows them."""
-        lines = [f"`{name}`: {entry.about}" for name, entry in self.entries.items()]
+        lines = [f"- `{name}`: {entry.about}" for name, entry in self.entries.items()]
         schema["enum"] = list(self.entries)
         schema["enumDescriptions"] = [entry.about for entry in self.entries.values()]
         schema["description"] = "\n".join([schema.get("description", ""), *lines]).strip()

@@ -15,17 +15,17 @@ class Settings(Section):
     """The section `distill`."""
 
     splits: list[Literal["train", "validation"]] = Field(default_factory=list)
-    """Splits whose tokens the teacher is asked about; [] for none. `align.objective: distill` learns from train, and
-    has a validation loss where validation is named too, which costs its tokens."""
+    """Splits whose tokens the teacher scores; [] for none. `align.objective: distill` learns from train. Add validation
+    for a validation loss, at the price of its tokens."""
     teacher: Teacher | None = None
-    """Who is asked, in the form of generate.teacher: a server of the kind openai that tells the likelihoods of a prompt
-    (prompt_logprobs), such as vLLM, with a model that has the tokens of the base. Keys about its answers have no
-    effect: it gives none."""
+    """The teacher, in the form of generate.teacher: a server of the kind openai that returns the likelihoods of a
+    prompt's tokens (prompt_logprobs), such as vLLM, with a model that has the base's tokens. It generates no answers,
+    so keys about answers are refused."""
     top: Annotated[int, Field(ge=1)] = 20
-    """Likeliest tokens that it tells at each position (tokens); vLLM allows 20, unless it is started with a larger
+    """Most likely tokens that the teacher returns at each position. vLLM allows 20, unless started with a larger
     --max-logprobs."""
     budget: Budget = Budget()
-    """What the responses of one split may cost; known, and compared, before anything is asked."""
+    """The most that the responses for one split may cost; checked before anything is asked."""
 
     @model_validator(mode="after")
     def _has_a_teacher(self) -> Self:

@@ -23,8 +23,8 @@ class Settings(Section):
     reference: bool = True
     """Show the row's reference answer to the judge."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Number of rows to judge, of those that were asked, drawn so that each class, or otherwise each slice and source,
-    keeps its share; null: all."""
+    """Number of rows to judge, of those that `evaluate` asked, drawn so that each class, or otherwise each slice and
+    source, keeps its share; null: all."""
     max_unclear: float = Field(0.1, ge=0, le=1)
     """Share of rows (0 to 1) without a clear verdict above which the stage fails."""
     budget: Budget = Budget()

@@ -31,21 +31,22 @@ class Combine(Section):
     is the best of the rank that is asked for of what linear gives."""
 
     weights: dict[str, float]
-    """Weight of each by the name of its folder in data/adapters; `trained` is what the stage train made. All of them
-    are adapters, or all are whole models."""
+    """Weight of each, by the name of its folder in data/adapters; `trained` is the result of `train`. Either all are
+    adapters, or all are whole models."""
     method: Literal[
         "linear", "svd", "ties", "ties_svd", "dare_linear", "dare_ties", "dare_linear_svd", "dare_ties_svd",
         "magnitude_prune", "magnitude_prune_svd",
     ] = "svd"  # fmt: skip
-    """Of adapters: linear is exact, and its rank the sum of theirs; those that end in svd work on what the adapters
-    change; ties, dare_linear, dare_ties and magnitude_prune want equal ranks and work on the two factors of each apart,
-    which is not the same (peft's own way). Of whole models: linear, ties, dare_linear, dare_ties or magnitude_prune."""
+    """For adapters: linear is exact, and its rank is the sum of all ranks; methods that end in svd work on the weight
+    changes; ties, dare_linear, dare_ties and magnitude_prune need equal ranks and work on each adapter's two factors
+    separately (peft's own way), which gives another result. For whole models: linear, ties, dare_linear, dare_ties or
+    magnitude_prune."""
     density: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of the numbers that ties, dare and magnitude_prune keep."""
+    """Share of the values (0 to 1) that ties, dare and magnitude_prune keep."""
     rank: Annotated[int, Field(ge=1)] | None = None
-    """Rank of the result of svd; null: the largest of the adapters'."""
+    """Rank of the result, for methods that end in svd; null: the largest rank of the adapters."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of what dare drops."""
+    """Seed of dare's random choice of values to drop."""
 
 
 def other_adapters(combine: Combine, root: Path) -> dict[str, Path]:

@@ -21,7 +21,7 @@ class Settings(Supervised):
     """The section `train`."""
 
     enabled: bool = True
-    """Whether anything is trained on rows; without it, `align.start: base` makes the tuned model."""
+    """Train on rows. false: no training on rows; `align.start: base` makes the tuned model."""
     objective: Annotated[Literal["rows", "classify"], Field(exclude_if=_rows)] = "rows"
     """What is learned from the rows. rows: to write their answers. classify: to predict the class of a prompt, with the
     answers as classes, by a classification head instead of the language model head; the result cannot generate text,
@@ -33,11 +33,12 @@ class Settings(Supervised):
         Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]],
         Field(exclude_if=lambda value: value == "none"),
     ] = "none"
-    """For `objective: classify`: what the loss of a row is multiplied by, as CLASS: NUMBER, 1 for a class that is not
-    named. balanced: rows / (classes * rows of the class), so that each class weighs the same."""
+    """For `objective: classify`: factor of the loss per class. none: 1 for each class. balanced: rows / (classes * rows
+    of the class), so that each class weighs the same. Or your own factors, as CLASS: NUMBER; a class that is not listed
+    has 1."""
     start: Annotated[Name | None, Field(exclude_if=absent)] = None
-    """Folder in data/starts of an adapter of the same base that training goes on from, as peft saved it; `method` and
-    the keys that describe an adapter say what it is. null: a new one."""
+    """Folder in data/starts with an adapter of the same base, as saved by peft, to continue from; `method` and the
+    adapter's settings must match it. null: a new adapter."""
 
     @property
     def classifies(self) -> bool:

@@ -26,18 +26,19 @@ class Launch(Section):
     retired: ClassVar = dict.fromkeys(UNTRIED, (1,))
 
     processes: Positive = 1
-    """Processes a host, one a GPU, or on the CPU with `threads` each. `batch_size` is that of each process, so the
-    effective batch is `processes` times `nodes` times as large."""
+    """Training processes per host: one per GPU, or on a CPU with `threads` threads each. `batch_size` applies to each
+    process, so the effective batch is `processes` times `nodes` times as large."""
     nodes: Positive = 1
-    """Hosts that train together, each with as many processes, and all with the same project folder."""
+    """Hosts that train together, with the same number of processes and the same project folder."""
     rendezvous: Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):[0-9]{1,5}$")] | None = None
-    """Where the hosts meet, as HOST:PORT of the first one. null: on one host a free port; on several what SLURM or
-    torchrun's own variables in the environment name."""
+    """Address at which the hosts meet, as HOST:PORT of the first one. null: a free port on a single host; on several
+    hosts, the address in SLURM's or torchrun's environment variables."""
     strategy: Strategy = "ddp"
-    """What each process holds. ddp: the whole model. fsdp2, zero3: its share of weights, gradients and optimiser
-    states. zero2: the whole weights, its share of the rest. zero2 and zero3 need the extra `deepspeed`."""
+    """What each process holds. ddp: the whole model. fsdp2 and zero3: a share of weights, gradients and optimiser
+    states. zero2: all weights, and a share of gradients and optimiser states. zero2 and zero3 need the extra
+    `deepspeed`."""
     offload: bool = False
-    """Whether, with zero2 and zero3, optimiser states (and with zero3 weights) wait in the host's memory."""
+    """Keep optimiser states, and for zero3 also weights, in the host's memory; for zero2 and zero3."""
 
     @model_validator(mode="before")
     @classmethod

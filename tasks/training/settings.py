@@ -171,8 +171,8 @@ class Tuning(Section):
     bfloat16_kahan 6, with the rounding error kept beside it (compensated sum, Kahan 1965); bfloat16_stochastic 4,
     rounded up or down at random so that small updates count on average (arXiv:2010.06192)."""
     min_low_bits: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Smallest share (0 to 1) of the base's weights, embeddings and head aside, that a quantised base must hold in low
-    precision: bitsandbytes leaves the fused experts of a mixture in full precision."""
+    """Smallest share (0 to 1) of the base's weights, not counting embeddings and head, that a quantised base must hold
+    in low precision. bitsandbytes leaves the fused experts of a mixture-of-experts model in full precision."""
 
     neftune: Annotated[Annotated[float, Field(gt=0)] | None, Field(exclude_if=absent)] = None
     """Noise on the embeddings during training (NEFTune, arXiv:2310.05914): each value gets uniform noise between plus
@@ -282,10 +282,11 @@ class Samples(Section):
     """Answers to a few held-out prompts while the model is trained, shown in the report and beside the curve."""
 
     prompts: Annotated[int, Field(ge=0, le=100)] = 0
-    """Prompts, spread over the validation split, that the model answers before the first step, at each evaluation and
-    at the end, always with the most likely token: the weights are those of a run without. 0: none."""
+    """Prompts from the validation split, evenly spread, that the model answers before the first step, at each
+    evaluation and at the end. It takes the most likely token, and the trained weights are the same as without samples.
+    0: none."""
     tokens: Positive = 64
-    """Largest length of such an answer, in tokens."""
+    """Longest such answer, in tokens."""
 
 
 def unasked(samples: Samples) -> bool:
@@ -302,12 +303,13 @@ class Supervised(Batched, Tuning):
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together."""
     order: Annotated[Order, Field(exclude_if=usual)] = "shuffled"
-    """Order of the rows in each epoch. shuffled: another random one each time; length: from the shortest to the
-    longest; key: by the rising value of `clean.order_key`, an easy-to-hard curriculum; packs too. Equal ones are
-    shuffled. As rows stand in train.parquet: `arguments: {train_sampling_strategy: sequential}`."""
+    """Order of the rows in each epoch. shuffled: a new random order each time; length: from the shortest to the
+    longest; key: by rising values of `clean.order_key`, an easy-to-hard curriculum, which also orders packs. Rows with
+    equal values are shuffled. To keep the order of train.parquet: `arguments: {train_sampling_strategy:
+    sequential}`."""
     eval_steps: Positive = 100
-    """Steps between two losses on the validation split, in nats per labelled token, over all tokens of the split
-    whatever batch_size is."""
+    """Steps between two measurements of the validation loss, in nats per labelled token. The loss is the mean over all
+    tokens of the split, whatever batch_size is."""
     samples: Annotated[Samples, Field(exclude_if=unasked)] = Samples()
     """Answers to a few held-out prompts at each evaluation."""
     patience: Positive | None = None
