@@ -104,7 +104,7 @@ def _compiles(reward: "Reward") -> None:
 def _names_a_function(reward: "Reward") -> None:
     module, _, name = (reward.name or "").partition(":")
     if not (module and name.isidentifier()):
-        raise ValueError("name has to be file.py:function or package.module:function")
+        raise ValueError("name must be file.py:function or package.module:function")
 
 
 def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:

@@ -69,16 +69,18 @@ class Generation(Section):
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]+)*", value.rstrip("/")):
-            raise ValueError("server is an address such as http://127.0.0.1:8000, without a name or password in it")
+            raise ValueError("server must be a URL such as http://127.0.0.1:8000, without user name or password")
         return value and value.rstrip("/")
 
     @model_validator(mode="after")
     def _effect(self) -> "Generation":
         changed = {name for name, value in type(self).model_fields.items() if getattr(self, name) != value.default}
         if self.engine == "model" and (without := sorted(changed)):
-            raise ValueError(f"{without[0]} has no effect on engine model; set engine to vllm, or remove it")
+            raise ValueError(f"{without[0]} has no effect with engine model; set engine to vllm, or remove it")
         if self.server and "memory" in changed:
-            raise ValueError("memory has no effect beside a server, which has --gpu-memory-utilization; remove it")
+            raise ValueError(
+                "memory has no effect with a server, which has its own --gpu-memory-utilization; remove it"
+            )
         if not self.server and "port" in changed:
             raise ValueError("port has no effect without server; remove it")
         return self
@@ -189,7 +191,7 @@ class Settings(Optimization, Tuning):
         if objective.trains_reward_model and self.adapter:
             raise ValueError("a reward model starts from train or base; set start to one of them")
         if objective.trains_reward_model and self.samples.prompts:
-            raise ValueError("a reward model gives no answers; set samples.prompts to 0")
+            raise ValueError("a reward model generates no answers; set samples.prompts to 0")
         check_effect(self.arguments, self)
         check_passes(
             {**objective.preset, **self.arguments}, self.batch_size * self.launch.world, self.gradient_accumulation
@@ -211,23 +213,23 @@ def _check_episodes(settings: Settings) -> None:
     episodes, objective = settings.episodes, OBJECTIVES[settings.objective]
     asked = objective.uses_rewards and any(reward.kind == "environment" for reward in settings.rewards)
     if asked and not episodes.environment:
-        raise ValueError("a reward of kind environment needs episodes.environment; name it, or take another reward")
+        raise ValueError("a reward of kind environment needs episodes.environment; set it, or use another reward")
     if not episodes.on or settings.objective == "off":
         return
     if not objective.episodic:
         known = " and ".join(name for name, one in OBJECTIVES.items() if one.episodic)
         raise ValueError(
-            f"{settings.objective} learns from answers of one turn, and episodes have no effect on it; take {known}, "
-            "or remove episodes"
+            f"{settings.objective} learns from single-turn answers, so episodes have no effect; set objective to "
+            f"{known}, or remove episodes"
         )
     if settings.launch.world > 1:
-        raise ValueError("episodes were not shown to learn right in several processes; remove launch")
+        raise ValueError("episodes are untested with several processes; remove launch")
     if settings.generation.engine != "model":
-        raise ValueError("episodes were not tried with generation.engine vllm; set it to model, or remove episodes")
+        raise ValueError("episodes are untested with generation.engine vllm; set it to model, or remove episodes")
     if settings.answer_tokens > episodes.max_tokens:
         raise ValueError(
-            f"answer_tokens, {settings.answer_tokens}, is of a turn, and more than an episode may have: "
-            f"episodes.max_tokens is {episodes.max_tokens}; lower the one, or raise the other"
+            f"answer_tokens = {settings.answer_tokens} limits a single turn, but is more than the whole episode may "
+            f"have (episodes.max_tokens = {episodes.max_tokens}); lower the first, or raise the second"
         )
 
 
@@ -237,9 +239,9 @@ def _check_launch(settings: Settings) -> None:
         return
     name, strategy, objective = settings.objective, settings.launch.strategy, OBJECTIVES[settings.objective]
     if objective.one_process:
-        raise ValueError(f"{name} was not shown to learn right in several processes; remove launch")
+        raise ValueError(f"{name} is untested with several processes; remove launch")
     if strategy != "ddp" and (objective.sampled or objective.trains_reward_model):
-        raise ValueError(f"{name} works with launch.strategy ddp only; set it to that")
+        raise ValueError(f"{name} works only with launch.strategy ddp; set it to ddp")
     check_strategy(settings)
 
 
@@ -250,19 +252,22 @@ def _check_engine(settings: Settings) -> None:
         return
     if not objective.by_engine:
         reason = (
-            "trl's trainer for it hands an engine texts, where prompts here are token ids"
+            "its trainer in trl sends the engine texts, but prompts here are token ids"
             if (objective.uses_rewards)
-            else "trl's trainer for it knows no engine"
+            else "its trainer in trl supports no engine"
             if objective.sampled
-            else "the model gives no answers for it"
+            else "it generates no answers"
         )
         others = ", ".join(other for other, entry in OBJECTIVES.items() if entry.by_engine)
         raise ValueError(
-            f"generation.engine vllm does not work with {name}: {reason}; set it to model, or take one of {others}"
+            f"generation.engine vllm does not work with {name}: {reason}; set it to model, or choose one of these "
+            f"objectives: {others}"
         )
     if settings.launch.world > 1:
-        raise ValueError("generation.engine vllm was not tried in several processes; remove launch, or set it to model")
+        raise ValueError("generation.engine vllm is untested with several processes; remove launch, or set it to model")
     if "cache_implementation" in settings.arguments:
         raise ValueError("arguments.cache_implementation has no effect with generation.engine vllm; remove it")
     if settings.arguments.get("loss_type") == "vespo":
-        raise ValueError("the loss vespo was not tried with generation.engine vllm; set it to model, or take another")
+        raise ValueError(
+            "the loss vespo is untested with generation.engine vllm; set the engine to model, or choose another loss"
+        )

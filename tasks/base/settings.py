@@ -18,11 +18,11 @@ def _scaling(value: str) -> str:
     """`value`; `ValueError` with the reason where positions are not scaled that way here."""
     if value == "dynamic":
         raise ValueError(
-            "not offered: what it makes of a row depends on the longest one beside it, and in transformers it begins "
-            "beyond max_position_embeddings; take yarn"
+            "not offered: a row's result would depend on the longest row in its batch, and transformers applies it "
+            "only beyond max_position_embeddings; use yarn"
         )
     if value not in ("yarn", "linear", "llama3"):
-        raise ValueError(f"unknown way; {hint(value, ('yarn', 'linear', 'llama3'))}")
+        raise ValueError(f"unknown type; {hint(value, ('yarn', 'linear', 'llama3'))}")
     return value
 
 
@@ -100,11 +100,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _one_base(self) -> "Settings":
         if self.text is not None and self.hub is not None:
-            raise ValueError("hub names a model that exists, and text trains another; set one of them to null")
+            raise ValueError("hub names an existing model, but text trains a new one; set one of them to null")
         if self.text is not None and self.rope is not None:
             raise ValueError(
-                "rope stretches a model that exists; set it to null, and architecture.context to the length"
+                "rope extends an existing model; set it to null, and architecture.context to the length that you want"
             )
         if self.text is not None and self.pretraining.group_by_length:
-            raise ValueError("pretraining.group_by_length is for rows, and text is packed; set it to false")
+            raise ValueError("pretraining.group_by_length has no effect on text, which is packed; set it to false")
         return self

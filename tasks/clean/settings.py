@@ -147,7 +147,7 @@ class Language(Section):
     @model_validator(mode="after")
     def _named(self) -> Self:
         if self.action != "off" and not self.wanted:
-            raise ValueError("the step needs languages; name them in wanted, such as [en]")
+            raise ValueError("the filter needs languages; list them in wanted, such as [en]")
         return self
 
 
@@ -272,20 +272,20 @@ class Settings(Section):
     def _turns(self) -> Self:
         if self.interleave is None:
             if any(part.probability is not None for part in self.mix):
-                raise ValueError("mix[].probability has no effect without interleave; set it, or set share")
+                raise ValueError("mix[].probability has no effect without interleave; set interleave, or use share")
             return self
         if len(self.mix) < 2:
-            raise ValueError("interleave draws from the parts of mix by turns; name two of them at least there")
+            raise ValueError("interleave draws from the parts of mix; define at least two parts")
         for part in self.mix:
             if part.probability is None:
                 raise ValueError(f"interleave needs a probability for each part of mix, and '{part.files}' has none")
             if part.share > 1:
                 raise ValueError(
-                    f"interleave decides how often rows are repeated; set the share of '{part.files}' to 1 at most"
+                    f"interleave decides how often rows are repeated; set the share of '{part.files}' to at most 1"
                 )
         total = sum(part.probability or 0 for part in self.mix)
         if abs(total - 1) > PRECISION:
-            raise ValueError(f"the probabilities of the parts of mix add up to {total:.6g} in the place of 1")
+            raise ValueError(f"the probabilities of the parts of mix add up to {total:.6g}, but must add up to 1")
         return self
 
     @property

@@ -33,13 +33,15 @@ class Settings(Section):
             raise ValueError("nothing learns from validation alone; add train to distill.splits")
         if self.splits and (self.teacher is None or self.teacher.kind != "openai"):
             raise ValueError(
-                "distill.splits need distill.teacher, of the kind openai: a server that tells likelihoods, such as "
-                "vLLM; learn from a model folder by align.objective gkd, or gold where its tokens are others"
+                "distill.splits needs distill.teacher of the kind openai: a server that returns likelihoods, such as "
+                "vLLM; to learn from a model folder, use align.objective gkd, or gold if its tokens differ"
             )
         if self.teacher is not None:
             for name in WITHOUT_EFFECT:
                 if getattr(self.teacher, name) != Teacher.model_fields[name].default:
-                    raise ValueError(f"teacher.{name} has no effect here: the teacher gives no answers; remove it")
+                    raise ValueError(
+                        f"teacher.{name} has no effect here, since the teacher generates no answers; remove it"
+                    )
         return self
 
     def teachers(self, split: str = "") -> list[Teacher]:

@@ -99,35 +99,36 @@ class Metric(Section):
         check_keys(self, "metric", self.kind, METRICS)
         if self.by == "likelihood" and not self.classes:
             raise ValueError(
-                f"the key by is for the metric classification; it has no effect on {self.kind}, so remove it"
+                f"the key by belongs to the metric classification and has no effect on {self.kind}; remove it"
             )
         if self.length_normalised and self.asks != "choice":
             raise ValueError(
-                "length_normalised is for multiple_choice, and for classification with by: likelihood; remove it"
+                "length_normalised has an effect only on multiple_choice, and on classification with by: likelihood; "
+                "remove it"
             )
         if self.choices:
             self._can_choose()
         if self.of == "reasoning" and self.classes:
-            raise ValueError(f"the metric {self.kind} looks at answers alone; remove `of`")
+            raise ValueError(f"the metric {self.kind} scores answers only; remove `of`")
         if self.of == "reasoning" and self.asks != "answer":
-            raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; remove `of`")
+            raise ValueError(f"the metric {self.kind} uses likelihoods of whole turns; remove `of`")
         if check := METRICS[self.kind].check:
             check(self)
         if taken := sorted(RESERVED & {*self.columns}):
-            raise ValueError(f"the name {taken[0]} is that of a column of the predictions; choose another")
+            raise ValueError(f"the predictions already have a column {taken[0]}; choose another name")
         return self
 
     def _can_choose(self) -> None:
         if self.asks != "choice" and not self.classes:
             raise ValueError(
-                f"the key choices is for multiple_choice and classification; it has no effect on {self.kind}, so "
+                f"the key choices belongs to multiple_choice and classification and has no effect on {self.kind}; "
                 "remove it"
             )
         spaced = [" ".join(choice.split()) for choice in self.choices]
         if len(spaced) < 2:
-            raise ValueError(f"choices lists {spaced[0]!r} alone; list at least two, or leave choices out")
+            raise ValueError(f"choices lists only {spaced[0]!r}; list at least two, or remove choices")
         if twice := next((text for text in spaced if spaced.count(text) > 1), None):
-            raise ValueError(f"choices lists {twice!r} twice, white space aside; take one out")
+            raise ValueError(f"choices lists {twice!r} twice, apart from whitespace; remove one")
 
 
 class Benchmark(Section):
@@ -162,7 +163,7 @@ class Hosted(Section):
         if bool(self.hub) == bool(self.server):
             raise ValueError("give either hub or server")
         if self.server and self.server.kind not in ("openai", "huggingface"):
-            raise ValueError("a server's kind is openai or huggingface; a folder stands in evaluate.models")
+            raise ValueError("a server's kind must be openai or huggingface; put a folder into evaluate.models")
         return self
 
 
@@ -213,10 +214,12 @@ class Settings(Section):
             raise ValueError(f"two metrics are named {twice[0]}; give one of them another name")
         taken = [*KNOWN, *RETRIEVED, *self.models, *self.hosted, *self.documents, *self.prompts]
         if wrong := sorted({name for name in taken if taken.count(name) > 1}):
-            raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
+            raise ValueError(f"two models are named {wrong[0]}; choose another name for one")
         tasks = [benchmark.task for benchmark in self.benchmarks]
         if repeated := [task for task in tasks if tasks.count(task) > 1]:
-            raise ValueError(f"benchmarks lists the task {repeated[0]} twice, and scores are by task; take one out")
+            raise ValueError(
+                f"benchmarks lists the task {repeated[0]} twice, but there is one score per task; remove one"
+            )
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:

@@ -33,7 +33,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _has_a_judge(self) -> Self:
         if self.candidates and (self.teacher is None or self.teacher.kind == "program"):
-            raise ValueError("judge.candidates need judge.teacher, of the kind openai, huggingface or local")
+            raise ValueError("judge.candidates needs judge.teacher of the kind openai, huggingface or local")
         if self.against in self.candidates:
             raise ValueError(f"judge.against = {self.against} is among judge.candidates; remove it from one of them")
         return self

@@ -48,7 +48,7 @@ class Settings(Supervised):
     @model_validator(mode="after")
     def _started(self) -> "Settings":
         if self.start is not None and not self.enabled:
-            raise ValueError("start has no effect where enabled is false; remove it, or set align.start to the folder")
+            raise ValueError("start has no effect if enabled is false; remove it, or set align.start to the folder")
         return self
 
     @model_validator(mode="after")
@@ -59,23 +59,25 @@ class Settings(Supervised):
                     raise ValueError(f"{key} has no effect without objective: classify; remove it, or set that")
             return self
         if not self.enabled:
-            raise ValueError("objective: classify has no effect where enabled is false; set enabled to true")
+            raise ValueError("objective: classify has no effect if enabled is false; set enabled to true")
         if self.start is not None:
-            raise ValueError("a classifier starts from the base, and start is an adapter that writes; remove start")
+            raise ValueError(
+                "a classifier starts from the base, but start is an adapter for text generation; remove start"
+            )
         if self.method not in HEADED:
-            raise ValueError(f"a classifier is tuned by one of {', '.join(HEADED)}, not by {self.method}; set method")
+            raise ValueError(f"a classifier cannot be tuned by {self.method}; set method to one of {', '.join(HEADED)}")
         if self.quantized:
-            raise ValueError("a classifier is not trained on a base in low bits; set quantization to null")
+            raise ValueError("a classifier cannot be trained on a quantised base; set quantization to null")
         if self.weights != "float32":
-            raise ValueError("the head of a classifier is trained in float32; set weights to float32")
+            raise ValueError("a classification head is trained in float32; set weights to float32")
         if self.launch != Launch():
-            raise ValueError("a classifier was not shown to learn right in several processes; remove launch")
+            raise ValueError("a classifier is untested with several processes; remove launch")
         if self.padding_free is True:
-            raise ValueError("a classifier reads rows that are filled up; set padding_free to auto")
+            raise ValueError("a classifier needs padded rows; set padding_free to auto")
         if self.order != "shuffled":
-            raise ValueError("order is for rows whose answers are learned; set it to shuffled for a classifier")
+            raise ValueError("order is not supported for a classifier; set it to shuffled")
         if self.samples.prompts:
-            raise ValueError("samples are answers, and a classifier gives none; set samples.prompts to 0")
+            raise ValueError("a classifier generates no answers; set samples.prompts to 0")
         if self.classes is not None:
             _check_classes(self.classes)
         return self
@@ -83,6 +85,9 @@ class Settings(Supervised):
 
 def _check_classes(classes: tuple[str, ...]) -> None:
     if len(classes) < 2:
-        raise ValueError("classes needs two at least")
+        raise ValueError("classes needs at least two entries")
     if odd := [name for name in classes if name != " ".join(name.split()) or not name]:
-        raise ValueError(f"classes lists {odd[0]!r}; a class has a name, without spaces around it or two in a row")
+        raise ValueError(
+            f"classes lists {odd[0]!r}; a class name must not be empty, start or end with a space, or have two spaces "
+            "in a row"
+        )

@@ -14,8 +14,8 @@ Strategy = Literal["ddp", "fsdp2", "zero2", "zero3"]
 and optimiser states (ZeRO-2, Rajbhandari et al. 2020, arXiv:1910.02054)."""
 
 UNTRIED: Mapping[str, str] = {
-    "tensor_parallel": "accelerate 1.15 refuses to divide matrices among processes on a CPU",
-    "context_parallel": "accelerate 1.15 refuses to divide the tokens of a row among processes on a CPU",
+    "tensor_parallel": "accelerate 1.15 does not split matrices among processes on a CPU",
+    "context_parallel": "accelerate 1.15 does not split a row's tokens among processes on a CPU",
 }
 """Keys that others have and nobody could try here, and why; temper offers nothing untested."""
 
@@ -45,20 +45,22 @@ class Launch(Section):
     def _tried(cls, values: Any) -> Any:
         for key in UNTRIED if isinstance(values, dict) else ():
             if values.get(key, 1) != 1:
-                raise ValueError(f"{key} is not offered, as it could not be tried: {UNTRIED[key]}; remove it")
+                raise ValueError(f"{key} is not offered, since it is untested: {UNTRIED[key]}; remove it")
         return values
 
     @model_validator(mode="after")
     def _meets(self) -> "Launch":
         if self.rendezvous and self.nodes == 1:
-            raise ValueError("rendezvous has no effect on one host; set it to null, or nodes to the number of hosts")
+            raise ValueError(
+                "rendezvous has no effect on a single host; set it to null, or set nodes to the number of hosts"
+            )
         if self.offload and not self.strategy.startswith("zero"):
             raise ValueError(
-                f"offload is for zero2 and zero3; with {self.strategy} it could not be tried, as on a CPU there is "
-                "nowhere to move weights to; set it to false, or strategy to zero3"
+                f"offload is for zero2 and zero3; with {self.strategy} it is untested, since there is nowhere to move "
+                "weights to on a CPU; set it to false, or strategy to zero3"
             )
         if self.rendezvous and not 0 < int(self.rendezvous.rpartition(":")[2]) < 2**16:
-            raise ValueError(f"rendezvous: {self.rendezvous} has no port from 1 to 65535 behind the colon")
+            raise ValueError(f"rendezvous: {self.rendezvous} has no port from 1 to 65535 after the colon")
         return self
 
     @property

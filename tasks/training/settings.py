@@ -80,8 +80,8 @@ class Optimization(Section):
     def _a_number(cls, value: Any) -> Any:
         if value == "auto":
             raise ValueError(
-                "auto is not offered, as the number is part of the result and a machine that repeats the run has to "
-                "find it here; set it to the effective batch, and temper check --card says how many fit at one time"
+                "auto is not offered, since the batch size changes the result and must be the same on every machine; "
+                "set it to the effective batch, and let temper check --card tell how many rows fit at once"
             )
         return value
 
@@ -196,12 +196,14 @@ class Tuning(Section):
         if initial in REFUSED:
             raise ValueError(f"init_lora_weights {initial} is not offered: {REFUSED[initial]}")
         if method.lora and initial in METHODS and initial != info.data["method"]:
-            raise ValueError(f"init_lora_weights {initial} is the method {initial}; set method to it, and remove this")
+            raise ValueError(
+                f"init_lora_weights {initial} is the method {initial} here; set method to {initial}, and remove this"
+            )
         lora = {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"}
         if method.lora and (twice := sorted(set(lora) & set(value))):
-            raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set it there")
+            raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set that instead")
         if missing := [name for name in method.needs if name not in value]:
-            raise ValueError(f"the method needs {', '.join(missing)} here, which nobody else can know")
+            raise ValueError(f"the method needs {', '.join(missing)}, which have no default; set them here")
         check_names(value)
         return value
 
@@ -212,7 +214,7 @@ class Tuning(Section):
         method = METHODS.get(name)
         if value and method:
             if method.kind is None:
-                raise ValueError("quantised weights cannot be trained themselves; set method to lora or qlora")
+                raise ValueError("quantised weights cannot be trained directly; set method to lora or qlora")
             if not method.quantized or (name == "dora" and value == "int8"):
                 raise ValueError(f"{name} does not work on a quantised base in the installed peft; set it to null")
         return value
@@ -225,7 +227,7 @@ class Tuning(Section):
             raise ValueError(f"weights: {self.weights} is for the methods full and freeze; set it to float32")
         if (name := getattr(self, "optimizer", "adamw_torch")) not in optimizers.ROUNDED:
             raise ValueError(
-                f"weights: {self.weights} does not work with the optimizer {name}; take one of "
+                f"weights: {self.weights} does not work with the optimizer {name}; use one of "
                 f"{', '.join(optimizers.ROUNDED)}"
             )
         return self
@@ -255,26 +257,26 @@ def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
         )
     if packed and settings.group_by_length:
         raise SettingsError(
-            f"{PATHS.params}: {what}.group_by_length is for rows that are not packed; set it to false, or "
+            f"{PATHS.params}: {what}.group_by_length has no effect on packed rows; set it to false, or "
             "template.packing to false."
         )
     if packed and getattr(settings, "order", "") == "length":
         raise SettingsError(
-            f"{PATHS.params}: {what}.order length has no effect on packs, which are of about one length; set it to "
+            f"{PATHS.params}: {what}.order length has no effect on packs, which have about the same length; set it to "
             "shuffled or key, or template.packing to false."
         )
     if isinstance(settings, Tuning) and settings.neftune and (packed or settings.padding_free is True):
         key = "template.packing" if packed else f"{what}.padding_free"
         raise SettingsError(
-            f"{PATHS.params}: {key} puts several rows into one line, and {what}.neftune would be weaker the more there "
-            f"are; set {key} to false, or {what}.neftune to null."
+            f"{PATHS.params}: {key} puts several rows into one sequence, which makes {what}.neftune weaker; set {key} "
+            f"to false, or {what}.neftune to null."
         )
     alone = isinstance(settings, Tuning) and not METHODS[settings.method].side_by_side
     if alone and (packed or settings.padding_free is True):
         key = "template.packing" if packed else f"{what}.padding_free"
         raise SettingsError(
-            f"{PATHS.params}: {key} puts several rows into one line, and what {what}.method puts before a row would "
-            "stand before the first one only; set it to false."
+            f"{PATHS.params}: {key} puts several rows into one sequence, so the virtual tokens of {what}.method would "
+            "precede only the first; set it to false."
         )
 
 
@@ -321,10 +323,12 @@ class Supervised(Batched, Tuning):
         check_effect(self.arguments, self)
         check_strategy(self)
         if self.order != "shuffled" and self.group_by_length:
-            raise ValueError(f"group_by_length has an order of its own, not order: {self.order}; remove one of them")
+            raise ValueError(
+                f"group_by_length sets its own order, which conflicts with order: {self.order}; remove one of them"
+            )
         loss = self.arguments.get("loss_type", "nll")
         if loss not in ("nll", "dft"):
-            raise ValueError(f"arguments.loss_type is nll or dft, not {loss}")
+            raise ValueError(f"arguments.loss_type must be nll or dft, not {loss}")
         if loss == "dft" and self.arguments.get("label_smoothing_factor"):
             raise ValueError("arguments.label_smoothing_factor has no effect on the loss dft; remove one of them")
         return self

@@ -48,10 +48,10 @@ class Episodes(Section):
     def _acts(self) -> "Episodes":
         changed = [name for name, key in type(self).model_fields.items() if getattr(self, name) != key.default]
         if changed and not self.on:
-            raise ValueError(f"{changed[0]} has no effect without tools or environment; name one, or remove it")
+            raise ValueError(f"{changed[0]} has no effect without tools or environment; set one of them, or remove it")
         names = [name.partition(":")[2] for name in self.tools]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"two tools have the name {twice}, by which the model calls them; rename one")
+            raise ValueError(f"two tools are named {twice}, so the model cannot tell them apart; rename one")
         return self
 
 

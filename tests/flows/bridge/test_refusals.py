@@ -70,11 +70,11 @@ def test_what_is_whole_is_not_refused() -> None:
     [
         ("[code.py]", "[code.py", "dvc.yaml: not valid YAML: line 5: did not find expected ',' or ']'."),
         ("    params", "\tparams",
-         "dvc.yaml: not valid YAML: line 5: a tab, which cannot indent in YAML; write spaces."),
+         "dvc.yaml: not valid YAML: line 5: a tab, which YAML does not allow for indentation; use spaces."),
         ("  two:", "  one:", "dvc.yaml: not valid YAML: line 7: the key one occurs twice; keep one of both."),
         (
             "  one:", "<<<<<<< HEAD\n  one:",
-            "dvc.yaml: not valid YAML: line 2: git left both sides of a merge here (<<<<<<<); keep one of both.",
+            "dvc.yaml: not valid YAML: line 2: unresolved merge conflict (<<<<<<<); keep one of both.",
         ),
         ("deps: [code", "dep: [code", "dvc.yaml:4: unknown key 'stages.one.dep'; did you mean 'deps'?"),
         ("stages:", "vars: []\nstage: {}\nstages:", "dvc.yaml:2: unknown key 'stage'; did you mean 'stages'?"),
@@ -133,7 +133,7 @@ def test_dvc_yaml(old: str, new: str, sentence: str) -> None:
         ("stages:\n  one: echo\n", "dvc.yaml:2: stages.one = echo: keys with values are expected."),
         ("- a\n", "dvc.yaml: expected sections with keys, such as train, but found a list."),
         ("", "dvc.yaml: expected sections with keys, such as train, but found nothing."),
-        ("stages:\n  é: {}\n".encode("latin-1"), "dvc.yaml: not valid YAML: no UTF-8 at byte 10; save it as UTF-8."),
+        ("stages:\n  é: {}\n".encode("latin-1"), "dvc.yaml: not UTF-8 (byte 10; save it as UTF-8."),
     ],
 )
 def test_a_dvc_yaml_of_another_kind(content: str | bytes, sentence: str) -> None:
@@ -152,7 +152,7 @@ def test_a_dvc_yaml_of_another_kind(content: str | bytes, sentence: str) -> None
         ("rows.csv.dvc", TRACKED.replace("rows.csv", "one.txt"),
          "rows.csv.dvc: one.txt is made by the stage one and by rows.csv.dvc; leave it to one of them."),
         ("params.yaml", "a:\n\tb: 1\n",
-         "params.yaml: not valid YAML: line 2: a tab, which cannot indent in YAML; write spaces."),
+         "params.yaml: not valid YAML: line 2: a tab, which YAML does not allow for indentation; use spaces."),
         ("params.yaml", f"{PARAMS}a: {{}}\n",
          "params.yaml: not valid YAML: line 4: the key a occurs twice; keep one of both."),
         (".dvcignore", b"\xff\n", ".dvcignore: no UTF-8 at byte 0; save it as UTF-8."),
@@ -177,7 +177,7 @@ def test_files_beside_it(name: str, content: str | bytes, sentence: str) -> None
         ("schema: '2.0'\nstages:\n  one:\n    cmd: echo\n    out: []\n",
          "cannot be read (stages.one.out: extra keys not allowed)"),
         ("<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> x\n",
-         "cannot be read (not valid YAML: line 1: git left both sides of a merge here (<<<<<<<); keep one of both)"),
+         "cannot be read (not valid YAML: line 1: unresolved merge conflict (<<<<<<<); keep one of both)"),
     ],
 )  # fmt: skip
 def test_a_dvc_lock_that_cannot_be_read_is_made_anew(content: str, why: str) -> None:

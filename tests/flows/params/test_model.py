@@ -165,7 +165,7 @@ def test_a_recipe_merges_sections_and_replaces_lists(path: Path, tmp_path: Path)
 
 
 def test_a_recipe_that_is_not_there(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"gone\.yaml: no such file; give a YAML file that is there\."):
+    with pytest.raises(SettingsError, match=r"gone\.yaml: no such file; name an existing YAML file\."):
         changed(path, recipe=tmp_path / "gone.yaml")
 
 

@@ -142,7 +142,7 @@ def test_a_path_that_names_nothing(toy: Toy, command: str) -> None:
     process = toy.temper(command)
     error = process.communicate()[1]
     assert process.returncode == 1
-    assert "clean.input = '': a path is expected, and this names none." in error
+    assert "clean.input = '': expected a path, but this is empty." in error
     assert "Traceback" not in error
 
 
@@ -175,7 +175,9 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
     assert "template.chat_template = chatlm: there is no such template; known: chatml, " in output
     Path("mine.jinja").write_text("{{ messages }}")
     toy.set("template.chat_template=mine.jinja")
-    assert "mine.jinja: a change in it would go unnoticed there; put it at data/templates/mine.jinja." in check(toy)[1]
+    assert ("mine.jinja: temper would not notice changes to it there; move it to data/templates/mine.jinja.") in check(
+        toy
+    )[1]
     assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in output
 
 
@@ -199,11 +201,11 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
         (
             "evaluate.benchmarked: nothing of the name 'nf5' will be evaluated; known: base, ",
             "decide.metric = 'bleu': not in evaluate.metrics; known: exact_match.",
-            "params.yaml: train.group_by_length is for rows that are not packed; ",
+            "params.yaml: train.group_by_length has no effect on packed rows; ",
             "params.yaml: clean.privacy.phone_regions: XX is not a country code with a telephone numbering plan",
             "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
-            "worth.py: align.rewards.0.name: there is no such file; add it.",
-            "merge.combine.weights: data/adapters/other is neither an adapter nor a model; there are: none.",
+            "worth.py: align.rewards.0.name: no such file; add it.",
+            "merge.combine.weights: data/adapters/other is neither an adapter nor a model; found: none.",
             "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
         ),
         faults,
@@ -221,7 +223,7 @@ def test_an_order_that_has_no_effect_is_told_before_the_first_stage(toy: Toy) ->
     assert not [*preflight._late_refusals()]
     toy.set("train.order=length")
     (fault,) = preflight._late_refusals()
-    assert fault.startswith("params.yaml: train.order length has no effect on packs, which are of about one length;")
+    assert fault.startswith("params.yaml: train.order length has no effect on packs, which have about the same length;")
 
 
 def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
@@ -248,7 +250,7 @@ def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
     toy.set("align.objective=off")
     toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:far'}]")
     (fault,) = preflight.faults()
-    assert "data/scoring/mine.py: evaluate.metrics: there is no far in it; define it, or name another." in fault
+    assert "data/scoring/mine.py: evaluate.metrics: it does not define far; define it, or use another name." in fault
 
 
 def test_tools_and_environments_are_looked_at_and_not_run(toy: Toy) -> None:
@@ -261,7 +263,9 @@ def test_tools_and_environments_are_looked_at_and_not_run(toy: Toy) -> None:
     episodes = "align.episodes={environment: 'world.py:World', tools: ['world.py:look']}"
     toy.set("align.objective=grpo", "align.rewards=[{kind: environment}]", episodes)
     (fault,) = preflight.faults()
-    assert "align.episodes: the chat template chatml does not tell the model of tools; name one in" in fault
+    assert (
+        "align.episodes: the chat template chatml does not show tools to the model; set template.chat_template to one"
+    ) in fault
     assert not trace.exists()
 
 
@@ -307,9 +311,11 @@ def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> 
 def test_alignment_that_could_not_start_is_refused_before_anything_runs(toy: Toy) -> None:
     toy.set("align.objective=dpo", "align.launch={processes: 2, strategy: fsdp2}", "train.method=full")
     (fault,) = preflight._faults_of(preflight._starts)
-    assert "dpo compares a whole model with a second one, which align.launch.strategy fsdp2 does not share out" in fault
+    assert (
+        "dpo compares the whole model with a second copy, which align.launch.strategy fsdp2 does not share out"
+    ) in fault
     toy.set("align.launch={processes: 2}", "train.enabled=false")
     (fault,) = preflight._faults_of(preflight._starts)
-    assert "align.start is train, and train.enabled is false" in fault
+    assert "align.start is train, but train.enabled is false" in fault
     toy.set("align.start=base")
     assert preflight._faults_of(preflight._starts) == []

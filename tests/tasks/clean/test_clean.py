@@ -242,7 +242,7 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
     with pytest.raises(InputError, match="no rows in 1 data file;"):
         cleaned(paths)
     put(paths, "rows.jsonl", chat("only this", split="train"))
-    with pytest.raises(InputError, match=r"no row is for the test.*clean\.test_share"):
+    with pytest.raises(InputError, match=r"no test rows.*clean\.test_share"):
         cleaned(paths, validation_share=0)
     with pytest.raises(InputError, match=r"clean\.splits\.test: no file.*'\*exam\*'; there are rows\.jsonl"):
         cleaned(paths, splits={"test": ["*exam*"]})

@@ -152,9 +152,9 @@ def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(tem
     [
         (lambda ids: scored(None, len(ids)), "tells no likelihoods of a prompt.*generate rows with it"),
         (lambda ids: scored([*entries(ids), None], len(ids)), r"reads \d+ tokens as \d+; take a teacher with"),
-        (lambda ids: scored([{}] * len(ids), len(ids)), "no likelihood of the token that stands at position"),
-        (lambda ids: scored(all_told(ids, "Ж~9"), len(ids)), r"reads the tokens of row row0 as '~9~9.*objective gold"),
-        (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "finds token 999 the likeliest"),
+        (lambda ids: scored([{}] * len(ids), len(ids)), "no likelihood of the token at position"),
+        (lambda ids: scored(all_told(ids, "Ж~9"), len(ids)), r"tokens of row row0 as '~9~9.*objective gold"),
+        (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "most likely token in row row0 is 999, but"),
         (lambda ids: Reply(status=400, body=b'{"error": {"message": "too many"}}'), r"too many.*lower distill\.top"),
         (lambda ids: Reply(status=404, body=b"{}"), "knows no 't'"),
     ],
@@ -184,7 +184,7 @@ def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monk
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"teacher": None}, "need distill.teacher, of the kind openai"),
+        ({"teacher": None}, "needs distill.teacher of the kind openai"),
         ({"teacher": {"kind": "local", "model": "x"}}, "align.objective gkd, or gold"),
         ({"splits": ["validation"]}, "add train to distill.splits"),
         ({"splits": ["train", "train"]}, "more than once"),

@@ -239,7 +239,7 @@ def test_a_text_begins_with_one_bos(model: tuple[Any, Any], tmp_path: Path) -> N
     ("task", "message"),
     [
         ("tiny_draw", "draws its answers at random"),
-        ("tiny_endless", "wants answers of 256 tokens .max_gen_toks., and the model's context has 256"),
+        ("tiny_endless", "wants answers of 256 tokens .max_gen_toks., but the model's context has 256"),
     ],
 )
 def test_tasks_that_cannot_be_asked(
@@ -336,7 +336,7 @@ def test_an_empty_answer_has_no_likelihood(chat: bool, blank: str, model: tuple[
 
     harness = Harness(engine(model, tmp_path), chat=chat, report=lambda what, total: lambda done: None)
     requests = [SimpleNamespace(args=("start web:\n", text)) for text in ("docker", blank)]
-    with pytest.raises(InputError, match=r"1 of 2 answers whose likelihood a task asks for are empty.*'start web:"):
+    with pytest.raises(InputError, match=r"1 of 2 answers to be scored by likelihood are empty.*'start web:"):
         harness.loglikelihood(requests)
 
 

@@ -70,16 +70,18 @@ def test_too_few_examples_are_said_beforehand(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     assert paths.scoring == scoring
     stage.validate(Settings(benchmarks=[Benchmark(task="asked", shots=4)]), paths)
-    with pytest.raises(InputError, match="asked has 4 examples for a question, itself left out, and 5 shots"):
+    with pytest.raises(
+        InputError, match="asked has 4 examples per question, not counting itself, which is fewer than its 5 shots"
+    ):
         stage.validate(Settings(benchmarks=[Benchmark(task="asked", shots=5)]), paths)
 
 
 @pytest.mark.parametrize(
     ("splits", "more", "shots", "message"),
     [
-        ("test_split: test", "fewshot_config: {sampler: balanced}", 1, "by the sampler 'balanced'"),
+        ("test_split: test", "fewshot_config: {sampler: balanced}", 1, "uses the sampler 'balanced'"),
         ("test_split: test", "generation_kwargs: {do_sample: true}", 0, "draws its answers at random"),
-        ("test_split: test", "output_type: loglikelihood_rolling", 1, "measures whole texts"),
+        ("test_split: test", "output_type: loglikelihood_rolling", 1, "scores whole texts"),
         ("test_split: test", "dataset_kwargs: {data_files: {test: gone.jsonl}}", 0, "gone.jsonl, which is missing"),
     ],
 )

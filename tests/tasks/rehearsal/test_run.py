@@ -16,8 +16,8 @@ from tests.tasks import tiny
 
 MIXES = "the base mixes rows that share a pack"
 SHARES = "of the layers' weights in fewer bits"
-NEW_TOKENS = "template.new_tokens makes rows in"
-MERGES = "cannot be tuned and merged by the method lora"
+NEW_TOKENS = "template.new_tokens also adds rows to"
+MERGES = "of model cannot be tuned and merged with the method lora"
 
 REFUSALS: dict[str, set[str]] = {
     "gemma4_text": {NEW_TOKENS},
@@ -83,16 +83,16 @@ def test_what_the_whole_chain_can_do_is_not_refused(project: Callable[..., Path]
             "LlamaForSequenceClassification, which is not a causal",
         ),
         ({"model_type": "blip-2", "architectures": ["Blip2ForConditionalGeneration"]}, "without pixel_values"),
-        ({"model_type": "of_its_own", "auto_map": {"AutoConfig": "code.Config"}}, "code of its own (auto_map)"),
+        ({"model_type": "of_its_own", "auto_map": {"AutoConfig": "code.Config"}}, "its own code (auto_map),"),
         ({"model_type": "of_the_future"}, "transformers cannot read its config.json"),
         ({}, "transformers cannot read its config.json"),
         (
             {"model_type": "llama", "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
-            "stored quantised by bitsandbytes",
+            "quantised by bitsandbytes",
         ),
         (
             {"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}},
-            "stored quantised by gptq",
+            "quantised by gptq",
         ),
     ],
 )

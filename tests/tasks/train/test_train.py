@@ -103,9 +103,7 @@ def test_a_changed_setting_starts_over_and_taken_back_it_goes_on(
     (left,) = (project.data / "scratch").iterdir()
     run.tune(SMALL.model_copy(update={"learning_rate": 2e-2}), project)
     output = capsys.readouterr().out
-    assert (
-        f"does not go on from the checkpoints in {left}, which are of other inputs: settings.learning_rate." in output
-    )
+    assert f"cannot resume the checkpoints in {left}, because inputs have changed: settings.learning_rate." in output
     assert hashes(project) != first
     run.tune(SMALL, project)
     assert "from checkpoint-4" in capsys.readouterr().out
@@ -140,7 +138,7 @@ def test_rows_other_than_the_audited_ones_are_refused(project: Paths) -> None:
 
 def test_rows_without_a_trained_token_are_refused() -> None:
     none = rows.Counts(rows=3, tokens=30, supervised_tokens=0)
-    with pytest.raises(CheckFailed, match="no token carries a loss"):
+    with pytest.raises(CheckFailed, match="no token has a loss"):
         rows.check(none, none.as_dict(), "train")
 
 

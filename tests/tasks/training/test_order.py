@@ -125,7 +125,7 @@ def recorded(step: Any, lines: list[list[int]]) -> Any:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"order": "length", "group_by_length": True}, "group_by_length has an order of its own"),
+        ({"order": "length", "group_by_length": True}, "group_by_length sets its own"),
         ({"order": "key", "arguments": {"train_sampling_strategy": "sequential"}}, "no effect with order: key"),
         ({"order": "random"}, "'shuffled', 'length' or 'key'"),
     ],
