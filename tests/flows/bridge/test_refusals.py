@@ -74,7 +74,7 @@ def test_what_is_whole_is_not_refused() -> None:
         ("  two:", "  one:", "dvc.yaml: not valid YAML: line 7: the key one occurs twice; keep one of both."),
         (
             "  one:", "<<<<<<< HEAD\n  one:",
-            "dvc.yaml: not valid YAML: line 2: unresolved merge conflict (<<<<<<<); keep one of both.",
+            "dvc.yaml: not valid YAML: line 2: unresolved merge conflict (<<<<<<<); keep one side.",
         ),
         ("deps: [code", "dep: [code", "dvc.yaml:4: unknown key 'stages.one.dep'; did you mean 'deps'?"),
         ("stages:", "vars: []\nstage: {}\nstages:", "dvc.yaml:2: unknown key 'stage'; did you mean 'stages'?"),
@@ -133,7 +133,7 @@ def test_dvc_yaml(old: str, new: str, sentence: str) -> None:
         ("stages:\n  one: echo\n", "dvc.yaml:2: stages.one = echo: keys with values are expected."),
         ("- a\n", "dvc.yaml: expected sections with keys, such as train, but found a list."),
         ("", "dvc.yaml: expected sections with keys, such as train, but found nothing."),
-        ("stages:\n  é: {}\n".encode("latin-1"), "dvc.yaml: not UTF-8 (byte 10; save it as UTF-8."),
+        ("stages:\n  é: {}\n".encode("latin-1"), "dvc.yaml: not UTF-8 (byte 10); save it as UTF-8."),
     ],
 )
 def test_a_dvc_yaml_of_another_kind(content: str | bytes, sentence: str) -> None:
@@ -177,7 +177,7 @@ def test_files_beside_it(name: str, content: str | bytes, sentence: str) -> None
         ("schema: '2.0'\nstages:\n  one:\n    cmd: echo\n    out: []\n",
          "cannot be read (stages.one.out: extra keys not allowed)"),
         ("<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> x\n",
-         "cannot be read (not valid YAML: line 1: unresolved merge conflict (<<<<<<<); keep one of both)"),
+         "cannot be read (not valid YAML: line 1: unresolved merge conflict (<<<<<<<); keep one side)"),
     ],
 )  # fmt: skip
 def test_a_dvc_lock_that_cannot_be_read_is_made_anew(content: str, why: str) -> None:

@@ -312,7 +312,7 @@ def test_alignment_that_could_not_start_is_refused_before_anything_runs(toy: Toy
     toy.set("align.objective=dpo", "align.launch={processes: 2, strategy: fsdp2}", "train.method=full")
     (fault,) = preflight._faults_of(preflight._starts)
     assert (
-        "dpo compares the whole model with a second copy, which align.launch.strategy fsdp2 does not share out"
+        "dpo compares the whole model with a second copy, which align.launch.strategy fsdp2 does not shard"
     ) in fault
     toy.set("align.launch={processes: 2}", "train.enabled=false")
     (fault,) = preflight._faults_of(preflight._starts)

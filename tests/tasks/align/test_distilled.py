@@ -129,7 +129,7 @@ def test_labels_count_as_much_as_is_asked(project: Paths) -> None:
     told, half, most = losses
     own = 2 * half - told
     assert most == pytest.approx(0.1 * told + 0.9 * own, rel=1e-5)
-    with pytest.raises(SettingsError, match="label_weight is 1, set it to a share from 0 to below 1"):
+    with pytest.raises(SettingsError, match="label_weight is 1; set it to a share from 0 to below 1"):
         stage.validate(settings_with(arguments={"label_weight": 1.0}), project)
 
 

@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_told_as_a_sentence(
         ({"rewards": []}, "needs rewards"),
         ({"rewards": [{"kind": "pattern"}]}, "needs the key pattern"),
         ({"rewards": [{"kind": "pattern", "pattern": "("}]}, "not a regular expression"),
-        ({"rewards": [{"kind": "exact_match", "name": "x"}]}, "name must no effect"),
+        ({"rewards": [{"kind": "exact_match", "name": "x"}]}, "name has no effect"),
         ({"rewards": [{"kind": "function", "name": "x"}]}, "file.py:function"),
         ({"answers": 3}, "which must be a multiple of answers"),
         ({"objective": "online_dpo", "gradient_accumulation": 2}, "sums accumulated gradients instead of averaging"),

@@ -36,8 +36,8 @@ def launch(strategy: str) -> dict[str, Any]:
         ),
         ({"objective": "cpo", **launch("fsdp2")}, {"method": "qlora"}, r"a base in low bits \(nf4\)"),
         ({"objective": "dpo", **launch("zero2")}, {"quantization": "int8"}, r"a base in low bits \(int8\)"),
-        ({"objective": "reward"}, {"method": "prompt_tuning"}, r"train\.method prompt_tuning cannot"),
-        ({"objective": "reward"}, {"method": "shadow"}, r"train\.method shadow cannot"),
+        ({"objective": "reward"}, {"method": "prompt_tuning"}, r"train\.method prompt_tuning cannot be merged"),
+        ({"objective": "reward"}, {"method": "shadow"}, r"train\.method shadow cannot be merged"),
     ],
 )
 def test_what_cannot_be_started_from(align: dict[str, Any], train: dict[str, Any], message: str) -> None:

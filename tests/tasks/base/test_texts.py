@@ -76,7 +76,7 @@ def test_text_files_and_rows_are_documents_in_the_order_of_names(paths: Paths) -
         (
             "a_txt",
             "too little",
-            r"the text gives a vocabulary of 300 tokens, it gives 26\d; give more text, or lower",
+            r"the text gives a vocabulary of only 26\d tokens, not 300; add text, or set",
         ),
     ],
 )

@@ -239,7 +239,7 @@ def test_a_text_begins_with_one_bos(model: tuple[Any, Any], tmp_path: Path) -> N
     ("task", "message"),
     [
         ("tiny_draw", "draws its answers at random"),
-        ("tiny_endless", "wants answers of 256 tokens .max_gen_toks., but the model's context has 256"),
+        ("tiny_endless", "asks for answers of 256 tokens .max_gen_toks., but the model's context has only 256"),
     ],
 )
 def test_tasks_that_cannot_be_asked(

@@ -107,7 +107,7 @@ def test_where_the_reference_is_in_words_a_call_is_wrong() -> None:
 def test_a_template_that_writes_no_calls_is_told_in_json() -> None:
     scored = columns(tiny.CHATML, answer(TIME), "", '[{"name": "time", "arguments": {}}]')
     assert scored["reference"][0] == '[{"name": "time", "arguments": {}}]'
-    assert scored["exact_match"] == [0.0, 0.0], "it cannot be computed for to call"
+    assert scored["exact_match"] == [0.0, 0.0], "it cannot be told to call"
 
 
 def test_the_parser_that_a_tokenizer_brings_reads_its_calls() -> None:

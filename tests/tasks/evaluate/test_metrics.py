@@ -237,7 +237,7 @@ def test_code_in_markdown_with_the_tests_of_its_row() -> None:
     [
         ([{"kind": "regex"}], "needs the key pattern"),
         ([{"kind": "regex", "pattern": "("}], "not a regular expression"),
-        ([{"kind": "f1", "pattern": "x"}], "the key pattern belongs to the metric regex"),
+        ([{"kind": "f1", "pattern": "x"}], "the key pattern is for the metric regex"),
         ([{"kind": "f1"}, {"kind": "f1"}], "two metrics are named f1"),
         ([{"kind": "f1", "name": "output"}], "the predictions already have a column"),
         ([], "at least 1"),

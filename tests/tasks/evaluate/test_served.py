@@ -76,7 +76,7 @@ def test_a_server_that_goes_away_is_one_sentence_and_the_rest_is_asked_later(pat
 
 
 def test_what_an_endpoint_cannot_be_asked(paths: Paths) -> None:
-    with pytest.raises(SettingsError, match="returns no likelihoods, so perplexity cannot be told"):
+    with pytest.raises(SettingsError, match="returns no likelihoods, so perplexity cannot be computed"):
         evaluated(paths, lambda request: "", metrics=[{"kind": "exact_match"}, {"kind": "perplexity"}])
     with pytest.raises(SettingsError, match="big is an endpoint, on which benchmarks cannot run"):
         evaluated(paths, lambda request: "", benchmarks=[{"task": "arc_easy"}], benchmarked=["big"])

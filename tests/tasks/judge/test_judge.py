@@ -122,7 +122,7 @@ def test_a_judge_that_answers_nonsense(run: Paths) -> None:
 
 def test_a_judge_that_goes_away_loses_nothing(run: Paths) -> None:
     with (
-        pytest.raises(InputError, match=r"judge\.teacher: .*What Responses so far are kept"),
+        pytest.raises(InputError, match=r"judge\.teacher: .*Responses so far are kept"),
         teacher_server(fair) as server,
     ):
         server.script = lambda asked: fair(asked) if asked.number < 10 else 402

@@ -61,7 +61,7 @@ def test_a_loss_that_looks_at_a_whole_batch_is_not_split(
     one = training("align", Align(objective=objective, arguments=arguments, batch_size=4))
     assert not list(compare(one, "a card", 2**40))
     line = capsys.readouterr().out.splitlines()[-1]
-    assert ("depends on the whole batch, so align.batch_size is part of what is learned" in line) == whole
+    assert ("depends on the whole batch, so align.batch_size changes the result" in line) == whole
     assert ("no more than 4 fit at one time" in line) == (not whole)
 
 

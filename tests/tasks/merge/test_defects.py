@@ -120,7 +120,7 @@ def test_an_adapter_of_whole_numbers(project: Paths) -> None:
 
     edit(project.trained / "adapter_model.safetensors", rounded)
     with pytest.raises(
-        ModelError, match=r"the tensor .*lora_B.* holds int32, but LoRA weights are floating-point numbers"
+        ModelError, match=r"the tensor .*lora_B.* has the type int32, but LoRA weights are floating-point numbers"
     ):
         run(Settings(), project)
 

@@ -145,9 +145,9 @@ def test_alignment_starts_there_too(project: Paths) -> None:
         (
             {"method": "prefix_tuning"},
             {"peft_type": "PREFIX_TUNING"},
-            "peft cannot continue training the virtual tokens of prefix_tuning puts",
+            "peft cannot continue training the virtual tokens of prefix_tuning",
         ),
-        ({"method": "adalora"}, {"peft_type": "ADALORA"}, "what adalora does not hold its whole state"),
+        ({"method": "adalora"}, {"peft_type": "ADALORA"}, "adalora does not hold its whole state"),
         ({}, {"peft_type": "WHAT"}, "of the kind WHAT; temper does not support this type"),
         ({}, {"init_lora_weights": "pissa_niter_4"}, "changes the base's own weights when it is loaded"),
         ({}, {"use_rslora": True}, r"use_rslora \(method rslora\) True"),

@@ -52,7 +52,7 @@ def test_what_can_be_called_with_three_arguments(file: Path) -> None:
     for name, message in {
         "two": r"mine\.py:5: the\.key: two is called with 3 arguments, and takes 2\.$",
         "four": "and needs 4",
-        "named": "and wants d as a keyword argument",
+        "named": "and needs d as a keyword argument",
         "later": "is async",
         "hidden": "there is no hidden in it",
         "nothing": "there is no nothing in it",

@@ -42,7 +42,7 @@ LACK = "1 of 4 test rows have the answer 'd', which the metric's choices lack"
         (LABELS, LABELS * 9, {}, None),
         (["intent a", "b", "c"], [*"bc", *LABELS], {}, None),  # hardly any rows: each may have a class of its own
         (LABELS * 3, FREE, {}, None),  # rows of another task are trained on as well
-        (FREE[:30], FREE[30:], {}, "of 30 answers 30 occur in only one row, such as 'free text 0', so they are no"),
+        (FREE[:30], FREE[30:], {}, "of 30 answers 30 occur in only one row, such as 'free text 0', so they are not"),
         (FREE[:3], FREE[3:], {}, "of 60 answers 60 occur in only one row"),
         ([*FREE[:20], "yes", "yes", "yes"], ["yes"] * 9, {}, "of 23 answers 20 occur in only one row"),
         ([str(number % 1001) for number in range(2002)], [], {}, "the test rows have 1,001 different answers"),

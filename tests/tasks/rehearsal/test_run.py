@@ -17,7 +17,7 @@ from tests.tasks import tiny
 MIXES = "the base mixes rows that share a pack"
 SHARES = "of the layers' weights in fewer bits"
 NEW_TOKENS = "template.new_tokens also adds rows to"
-MERGES = "of model cannot be tuned and merged with the method lora"
+MERGES = "this kind of model cannot be tuned and merged with the method lora"
 
 REFUSALS: dict[str, set[str]] = {
     "gemma4_text": {NEW_TOKENS},

@@ -337,7 +337,7 @@ def test_episodes_are_a_sentence_and_a_table(project: Paths) -> None:
     run(Settings(), project)
     outline(page(project))
     text = page(project)
-    assert "Played on 4 held-out rows, with greedy decoding, the mean reward of an episode was 0.125 on average" in text
+    assert "On 4 held-out rows, with greedy decoding, the mean reward of an episode was 0.125" in text
     assert "over 3, turns 1" in text
     assert "1 pattern" in text
     assert "<script>alert(1)" not in text and "not seen" not in text

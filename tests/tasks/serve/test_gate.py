@@ -74,7 +74,7 @@ def test_another_model(paths: Paths) -> None:
     )
     result, _ = outcome(paths, lambda asked: answers[asked.text])
     assert len(result.differences) == 4
-    assert result.notes == ["these answers match those of base: is that what is served?"]
+    assert result.notes == ["these answers match those of base: is that the model that is served?"]
     lines = told("m", "merged", result)
     assert "    served     no" in lines
     assert "    evaluated  docker logs -f web" in lines

@@ -100,9 +100,9 @@ def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
     for more, told in (
         ({"n": 2}, "n = 2"), ({"logprobs": True}, "logprobs"), ({"response_format": {"type": "json_object"}}, "json"),
         ({"max_tokens": 0}, "max_tokens = 0"), ({"temperature": 3}, "temperature = 3"), ({"stop": [1]}, "stop"),
-        ({"extra_body": {"top_k": 4}}, 
-            "top_k: this server does not support it"), ({"tools": [{}]}, r"tools\[0\] is no"),
-        ({"tools": [1]}, r"tools\[0\] is no"),
+        ({"extra_body": {"top_k": 4}}, "top_k: this server does not support it"),
+        ({"tools": [{}]}, r"tools\[0\] is not a"),
+        ({"tools": [1]}, r"tools\[0\] is not a"),
         ({"messages": []}, "messages"), ({"messages": [{"role": "user", "content": "a " * 300}]}, "tokens long"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "not text"),
     ):  # fmt: skip
@@ -164,7 +164,7 @@ def test_a_model_that_answers_otherwise_is_not_ready(
         raise AssertionError("it is not ready")
     told = capsys.readouterr().out
     assert "merged: 0 of 8 held-out rows answered as in the evaluation" in told
-    assert "these answers match those of base: is that what is served?" in told
+    assert "these answers match those of base: is that the model that is served?" in told
 
 
 def copied(paths: Paths, folder: Path) -> Paths:
@@ -182,7 +182,7 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
     assert check(server.url, "base_system", None, None, 8, paths) == 0
     with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(there are those of adapter, "):
         check(server.url, "french", None, None, 8, paths)
-    for url, told in (("ftp://x", "begins with http"), ("http://me:pw@x/v1", "contains a password")):
+    for url, told in (("ftp://x", "must start with http"), ("http://me:pw@x/v1", "contains a password")):
         with pytest.raises(SettingsError, match=told):
             check(url, "merged", None, None, 8, paths)
     with pytest.raises(MachineError, match="cannot be reached"):
@@ -219,17 +219,17 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         InputError, match=r"^ollama does not exist yet: run `temper run --set export.formats=\[ollama\]`"
     ):
         model("ollama", settings, paths)
-    with pytest.raises(SettingsError, match="torchtune is merged, or of adapters for another program"):
+    with pytest.raises(SettingsError, match="torchtune is an export of merged or of adapters for another program"):
         model("torchtune", settings, paths)
     with pytest.raises(SettingsError, match="merged occurs twice"):
         models(["merged", "merged"], settings, paths)
-    with pytest.raises(InputError, match="merged does not exist yet: run `temper run merge`; nothing is there yet"):
+    with pytest.raises(InputError, match="merged does not exist yet: run `temper run merge`; there is no model yet"):
         model("merged", settings, Paths(tmp_path))
 
 
 def test_open_to_others_with_a_warning(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     with served(paths, "merged", host="0.0.0.0", rows=1) as server:
-        assert "Whoever reaches 0.0.0.0 can use these models: there is no password" in capsys.readouterr().out
+        assert "Anyone who can reach 0.0.0.0 can use these models: there is no password" in capsys.readouterr().out
         port = server.socket.getsockname()[1]
         for host, status in ((f"{socket.gethostname()}:{port}", 200), (f"evil.example:{port}", 403)):
             assert httpx.get(f"{server.url}/models", headers={"Host": host}).status_code == status

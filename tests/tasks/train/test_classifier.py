@@ -139,7 +139,7 @@ def test_prompts_are_filled_up_on_the_right() -> None:
         ({"method": "full", "weights": "bfloat16_kahan"}, "in float32"),
         ({"launch": {"processes": 2}}, "several processes"),
         ({"padding_free": True}, "filled up"),
-        ({"classes": ["a"]}, "at least"),
+        ({"classes": ["a"]}, "at least two"),
         ({"classes": ["a", "b", "a"]}, "a occurs more than once"),
         ({"classes": ["a", " b"]}, "' b'"),
         ({"class_weights": {"a": 0}}, "greater than 0"),

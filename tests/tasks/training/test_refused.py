@@ -18,8 +18,8 @@ def settings(strategy: str, processes: int = 2, **values: Any) -> Settings:
     ("values", "message"),
     [
         ({"quantization": "int8"}, "set quantization to null and method to lora, or strategy to ddp"),
-        ({"method": "prompt_tuning"}, "is untested with prompt_tuning right"),
-        ({"optimizer": "muon"}, "does not shard the states of muon; take one of adamw_torch"),
+        ({"method": "prompt_tuning"}, "is untested with prompt_tuning"),
+        ({"optimizer": "muon"}, "does not shard the states of muon; use one of adamw_torch"),
         ({"optimizer": "adamw_8bit"}, "does not shard the states of adamw_8bit"),
         ({"method": "full", "weights": "bfloat16_kahan"}, "set weights to float32, or strategy to ddp"),
         ({"peft": {"modules_to_save": ["lm_head"]}}, "does not save peft.modules_to_save, which are copies"),
@@ -37,7 +37,7 @@ def test_what_was_not_shown_to_work_is_refused(strategy: str, values: dict[str, 
 def test_what_needs_all_weights_is_refused_where_they_are_shared_out(strategy: str) -> None:
     with pytest.raises(ValueError, match="does not work on a quantised base: weights packed by bitsandbytes"):
         settings(strategy, method="qlora")
-    with pytest.raises(ValueError, match="is untested with dora right; take one of full, freeze, lora"):
+    with pytest.raises(ValueError, match="is untested with dora; use one of full, freeze, lora"):
         settings(strategy, method="dora")
     assert settings("zero2", method="qlora").quantized == settings("zero2", quantization="nf4").quantized == "nf4"
     assert settings("zero2", method="dora").launch.world == 2

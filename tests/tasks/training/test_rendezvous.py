@@ -70,7 +70,10 @@ def test_what_is_missing_or_contradicts_is_said(change: dict[str, str], message:
         ({"rendezvous": "host:29500"}, "rendezvous has no effect on a single host"),
         ({"rendezvous": "host", "nodes": 2}, "pattern"),
         ({"rendezvous": "host:70000", "nodes": 2}, "has no port from 1 to 65535"),
-        ({"tensor_parallel": 2}, "tensor_parallel is not offered, since it is untested: accelerate 1.15 refuses"),
+        (
+            {"tensor_parallel": 2},
+            "tensor_parallel is not offered, since it is untested: accelerate 1.15 does not split",
+        ),
         ({"context_parallel": 2}, "context_parallel is not offered"),
         ({"offload": True, "strategy": "fsdp2"}, "offload is for zero2 and zero3"),
         ({"processes": 0}, "greater than or equal to 1"),

@@ -57,8 +57,8 @@ DOC = '"""Does.\n\n    Args:\n        a: What.\n    """'
     ("text", "message"),
     [
         ("x = 1", "there is no run in it; define it"),
-        ("run = print", "run is defined in this file"),
-        ("from os import system as run", "run is defined in this file"),
+        ("run = print", "no function run is defined in this file"),
+        ("from os import system as run", "no function run is defined in this file"),
         (f"async def run(a: str):\n    {DOC}", r"docker\.py:2: .*: run is async; write a synchronous function"),
         (f"@cache\ndef run(a: str):\n    {DOC}", "run is decorated"),
         ("def run(a: str): ...", "run has no docstring"),
@@ -93,12 +93,12 @@ RESET, STEP = "    def reset(self): ...\n", "    def step(self, answer): ...\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def One(): ...", "One is defined"),
+        ("def One(): ...", "no class One is defined"),
         (f"class One:\n{STEP}", "has no method reset"),
         (f"class One:\n{RESET}", "has neither step nor a method that is a tool"),
         (f"class One:\n{RESET}    def _step(self): ...\n", "has neither step nor a method that is a tool"),
-        (f"class One(gym.Env):\n{RESET}{STEP}", r"is made from gym\.Env, which this file"),
-        (f"class One(One):\n{RESET}{STEP}", "is made from One, which this file"),
+        (f"class One(gym.Env):\n{RESET}{STEP}", r"inherits from gym\.Env, which this file"),
+        (f"class One(One):\n{RESET}{STEP}", "inherits from One, which this file"),
         (f"class One:\n    def reset(self, goal): ...\n{STEP}", "is told prompt and reference by their names"),
         (f"class One:\n    def reset(self, prompt, /): ...\n{STEP}", "is told prompt and reference by their names"),
         (f"class One:\n    async def reset(self): ...\n{STEP}", "reset is async; write a synchronous method"),
@@ -145,7 +145,7 @@ def test_two_tools_of_one_name_and_files_elsewhere_are_refused(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        (tiny.CHATML, "the chat template does not show tools to the model; take a base whose"),
+        (tiny.CHATML, "the chat template does not show tools to the model; choose a base whose"),
         (TEMPLATE.replace("'name': c.function.name,", ""), "cannot be read"),
         (TEMPLATE.replace("m in messages -%}", "m in messages if m.role != 'tool' -%}"), "does not write results of"),
         ("{{- messages[0].nothing.more -}}", "cannot render"),
@@ -178,12 +178,15 @@ GRPO: dict[str, Any] = {"objective": "grpo", "episodes": {"tools": ["a.py:f"]}}
     ("values", "message"),
     [
         ({"objective": "grpo", "episodes": {"max_turns": 3}}, "max_turns has no effect without tools or environment"),
-        ({**GRPO, "objective": "rloo"}, "rloo learns from single-turn answers, so turn.*take grpo and gmpo, or remove"),
-        ({**GRPO, "objective": "dpo"}, "dpo learns from single-turn answers, so turn"),
-        ({**GRPO, "batch_size": 4, "launch": {"processes": 2}}, "is untested with several processes"),
-        ({**GRPO, "answer_tokens": 600}, "more than the whole episode may have (episodes.max_tokens = 512"),
+        (
+            {**GRPO, "objective": "rloo"},
+            "rloo learns from single-turn answers.*set objective to grpo and gmpo, or remove",
+        ),
+        ({**GRPO, "objective": "dpo"}, "dpo learns from single-turn answers"),
+        ({**GRPO, "batch_size": 4, "launch": {"processes": 2}}, "are untested with several processes"),
+        ({**GRPO, "answer_tokens": 600}, "more than the whole episode may have episodes.max_tokens = 512"),
         ({**GRPO, "rewards": [{"kind": "environment"}]}, "a reward of kind environment needs episodes.environment"),
-        ({**GRPO, "rewards": [{"kind": "environment", "name": "x"}]}, "name must no effect"),
+        ({**GRPO, "rewards": [{"kind": "environment", "name": "x"}]}, "name has no effect"),
         ({"objective": "grpo", "episodes": {"tools": ["a.py:f", "b.py:f"]}}, "two tools are named f"),
         ({"objective": "grpo", "episodes": {"tools": ["os:system"]}}, "pattern"),
         ({"objective": "grpo", "episodes": {"environment": "a.py"}}, "pattern"),

@@ -233,9 +233,7 @@ def test_a_prompt_that_an_environment_makes_too_long_is_refused(tmp_path: Path) 
     )
     tokenizer = coder()
     by = player(place(tmp_path, text), tokenizer, 256, environment="docker.py:One")
-    with pytest.raises(
-        InputError, match=r"the row row0 has 9.. tokens, but the model's context is 256; return a shorter"
-    ):
+    with pytest.raises(InputError, match=r"row row0 has 9.. tokens, but the model's context is 256; return a shorter"):
         play(by, tokenizer, f"x{END}")
 
 
