@@ -71,7 +71,7 @@ def test_ranges_over_decades_are_drawn_by_their_logarithm() -> None:
     ("method", "value", "message"),
     [
         ("grid", "a", "expected KEY=VALUE,VALUE"),
-        ("grid", "a=1..2", "a: a grid needs values, a range needs --random or --optuna"),
+        ("grid", "a=1..2", "a: a grid needs values; for ranges, add --random or --optuna"),
         ("random", "a=x..2", "'x' is not a number"),
         ("grid", "a=[1", "a=\\[1: "),
     ],

@@ -125,7 +125,9 @@ def test_a_key_is_changed_at_either_of_its_places(tmp_path: Path) -> None:
         "train": {"seed": 7, "lora": {"r": 8}}
     }
     assert sent({"train_epochs": 2, "train_steps": None}) == {"train": {"epochs": 2, "steps": None}}
-    with pytest.raises(SettingsError, match=r"train\.seed is 8 in its section and 7 under often; change one alone"):
+    with pytest.raises(
+        SettingsError, match=r"train\.seed is 8 in its section and 7 under often; change only one of them"
+    ):
         sent({"train_seed": 7}, train={**opened_section, "seed": 8})
 
 

@@ -23,7 +23,7 @@ def check(toy: Toy) -> tuple[int, str]:
 
 def test_everything_in_place(toy: Toy) -> None:
     shutil.copy(ROOT / "requirements.lock", toy.path)
-    assert check(toy) == (0, "Everything is in place. Next: temper run\n")
+    assert check(toy) == (0, "Everything is ready. Next: temper run\n")
 
 
 def test_all_faults_at_once(toy: Toy) -> None:
@@ -37,7 +37,7 @@ def test_all_faults_at_once(toy: Toy) -> None:
     assert "unknown key 'base.pretraining.learning_rat'; did you mean 'learning_rate'?" in output
     assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in output
     assert "requirements.lock says 1.2.3; run: pip install --requirement requirements.lock" in output
-    assert "code is missing, which the stage train reads and no stage makes" in output
+    assert "code is missing: the stage train reads it, and no stage makes it" in output
     assert "DVC's cache cannot be written: " in output
 
 
@@ -69,7 +69,7 @@ def test_a_base_that_lacks_something(toy: Toy, monkeypatch: pytest.MonkeyPatch) 
     build("qwen3", model)
     (model / "chat_template.jinja").unlink()
     (fault,) = preflight.faults()
-    assert "model: the base has no chat template; name one in template.chat_template" in fault
+    assert "model: the base has no chat template; set template.chat_template" in fault
     toy.set("template.chat_template=plain")
     assert preflight.faults() == []
     toy.set(f"base.hub=some/model@{'0' * 40}")
@@ -123,7 +123,7 @@ def test_bad_params_stop_the_run_and_set_leaves_them_as_they_were(toy: Toy) -> N
     process = toy.temper("run", "--set", "template.chat_template=chatlm")  # valid, but refused before the first stage
     stderr = process.communicate()[1]
     assert process.returncode == 1
-    assert "params.yaml: as it was" in stderr
+    assert "params.yaml: unchanged" in stderr
     assert Path("params.yaml").read_text() == before
 
 
@@ -178,7 +178,7 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
     assert ("mine.jinja: temper would not notice changes to it there; move it to data/templates/mine.jinja.") in check(
         toy
     )[1]
-    assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in output
+    assert "decide.candidate = 'nf5': there is no such candidate; known: adapter, merged" in output
 
 
 def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) -> None:
@@ -217,7 +217,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
 def test_an_order_that_has_no_effect_is_told_before_the_first_stage(toy: Toy) -> None:
     toy.set("train.order=key")
     assert [*preflight._late_refusals()] == [
-        "train.order key goes by what clean.order_key names, which is null; set it, or train.order to shuffled."
+        "train.order key needs clean.order_key, which is null; set it, or train.order to shuffled."
     ]
     toy.set("clean.order_key=level", "template.packing=true")
     assert not [*preflight._late_refusals()]

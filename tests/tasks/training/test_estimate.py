@@ -107,7 +107,7 @@ def test_time_is_foretold_from_the_last_steps_like_it_and_from_no_others(
     change(own)
     lines_shown, _ = whole.lines()
     assert lines_shown[3].startswith("time: train about ")
-    assert f", {seconds:.2f} at 3,600 an hour, as the last steps like it took" in lines_shown[3]
+    assert f", {seconds:.2f} at 3,600 an hour, judging by similar steps" in lines_shown[3]
     change(["train.method=full"])
     assert whole.lines()[0][3] == "time: train not known before its first steps, or by temper check --time"
 

@@ -139,7 +139,7 @@ def test_packs_have_no_order_of_length_and_rows_without_a_key_none_of_keys(plain
     with pytest.raises(SettingsError, match=r"train\.order length has no effect on packs"):
         check_row_sharing("train", Settings(order="length"), packed=True)
     shutil.copytree(plain.root / "data", tmp_path / "data")
-    with pytest.raises(SettingsError, match=r"train\.order key goes by what clean\.order_key names, which is null"):
+    with pytest.raises(SettingsError, match=r"train\.order key needs clean\.order_key, which is null"):
         run.tune(SMALL.model_copy(update={"order": "key"}), Paths(tmp_path))
 
 
