@@ -199,7 +199,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
     faults = preflight.faults()
     for sentence, fault in zip(
         (
-            "evaluate.benchmarked: nothing of the name 'nf5' will be evaluated; known: base, ",
+            "evaluate.benchmarked: there is no candidate 'nf5'; known: base, ",
             "decide.metric = 'bleu': not in evaluate.metrics; known: exact_match.",
             "params.yaml: train.group_by_length has no effect on packed rows; ",
             "params.yaml: clean.privacy.phone_regions: XX is not a country code with a telephone numbering plan",

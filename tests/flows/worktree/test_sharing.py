@@ -91,8 +91,8 @@ def test_a_remote_that_nobody_configured_is_said_before_a_run(new: Toy) -> None:
     )
     new.dvc("remote", "add", "--default", "store", "/nowhere")
     (fault,) = (line for line in faults() if "share runs" in line)
-    assert fault.startswith("infra/stages.yaml: git has no remote 'origin' to share runs by;")
+    assert fault.startswith("infra/stages.yaml: git has no remote 'origin', which share names;")
     Path("infra/stages.yaml").write_text("share: {dvc: stor}\n")
-    assert "infra/stages.yaml: DVC has no remote 'stor' to share runs by; did you mean 'store'?" in faults()
+    assert "infra/stages.yaml: DVC has no remote 'stor', which share names; did you mean 'store'?" in faults()
     Path("infra/stages.yaml").write_text("share: null\n")
     assert not [line for line in faults() if "share" in line]
