@@ -39,7 +39,7 @@ VLLM: dict[str, Any] = {"engine": "vllm"}
         ({"objective": "online_dpo", "generation": VLLM}, "online_dpo: its trainer in trl sends the engine texts"),
         ({"objective": "gkd", "teacher": "t", "generation": VLLM}, "gkd: its trainer in trl supports no engine"),
         ({"objective": "dpo", "generation": VLLM}, "dpo: it generates no answers"),
-        ({"objective": "reward", "generation": VLLM}, "take one of grpo, gmpo, rloo, ppo"),
+        ({"objective": "reward", "generation": VLLM}, "choose one of these objectives: grpo, gmpo, rloo, ppo"),
         ({"generation": {"memory": 0.5}}, "memory has no effect with engine model"),
         ({"generation": {"server": "http://a:1"}}, "server has no effect with engine model"),
         ({"generation": {**VLLM, "server": "http://a:1", "memory": 0.5}}, "memory has no effect with a server"),
@@ -102,7 +102,7 @@ def test_vllm_that_is_not_here_is_refused_before_a_run_but_not_for_workers_of_a_
     ("version", "message"),
     [
         ("0.21.9", r"trl does not support its version 0\.21\.9; install one from 0\.22\.0 to 0\.31\.0"),
-        ("0.32.0", r"0\.32\.0, is none"),
+        ("0.32.0", r"its version 0\.32\.0"),
         ("0.30.1+cu129", "this machine has none"),
         ("0.22.0", "this machine has none"),
     ],

@@ -68,8 +68,8 @@ def test_text_files_and_rows_are_documents_in_the_order_of_names(paths: Paths) -
         ("a_png", b"\x89PNG\r\n\x1a\n", r"a\.png: not UTF-8 \(byte 0x89 at 0\)"),
         ("a_jsonl", '{"text": "x"}\n{"text": 3}', r"a\.jsonl:2: expected a JSON object with a text under the key text"),
         ("a_jsonl", '["x"]', r"a\.jsonl:1: expected a JSON object with a text"),
-        ("a_jsonl", '{"text": "x"', r"a\.jsonl:1: no JSON"),
-        ("a_jsonl", "[" * 100_000, r"a\.jsonl:1: no JSON"),
+        ("a_jsonl", '{"text": "x"', r"a\.jsonl:1: not valid JSON"),
+        ("a_jsonl", "[" * 100_000, r"a\.jsonl:1: not valid JSON"),
         ("a_jsonl", '{"text": "\\ud83d"}', r"a\.jsonl:1: the text has an unpaired surrogate"),
         ("a_jsonl", '{"text": "\\u0000"}', r"a\.jsonl:1: the text has a NUL"),
         ("a_txt", " \n", r"base\.text = data/texts: no text in 1 file; put text files there"),
@@ -134,7 +134,7 @@ def test_text_beside_another_base_is_refused(paths: Paths) -> None:
     for more, message in (
         ({"hub": "a/b@" + "0" * 40}, "hub names an existing model, but"),
         ({"rope": {"factor": 2}}, "rope extends an existing model"),
-        ({"pretraining": {**FEW, "group_by_length": True}}, "group_by_length is for rows"),
+        ({"pretraining": {**FEW, "group_by_length": True}}, "group_by_length has no effect on text"),
         ({"text": " "}, "expected a path, but this is empty"),
     ):
         with pytest.raises(ValidationError, match=message):

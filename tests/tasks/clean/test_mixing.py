@@ -135,7 +135,7 @@ ONE, OTHER = {"files": "a*", "probability": 0.5}, {"files": "b*", "probability":
         ({"mix": [ONE], "interleave": {}}, "define at least two parts"),
         ({"interleave": {}}, "define at least two parts"),
         ({"mix": [ONE, {"files": "b*"}], "interleave": {}}, "'b\\*' has none"),
-        ({"mix": [ONE, {**OTHER, "share": 2}], "interleave": {}}, "set the share of 'b\\*' to 1 at most"),
+        ({"mix": [ONE, {**OTHER, "share": 2}], "interleave": {}}, "set the share of 'b\\*' to at most 1"),
         ({"mix": [ONE, {**OTHER, "probability": 0.4}], "interleave": {}}, "add up to 0.9, but must add up to 1"),
         ({"mix": [ONE, {**OTHER, "probability": 0}], "interleave": {}}, "greater than 0"),
         ({"mix": [ONE, {**OTHER, "probability": float("nan")}], "interleave": {}}, "mix.1.probability"),

@@ -150,8 +150,8 @@ def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(tem
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (lambda ids: scored(None, len(ids)), "tells no likelihoods of a prompt.*generate rows with it"),
-        (lambda ids: scored([*entries(ids), None], len(ids)), r"reads \d+ tokens as \d+; take a teacher with"),
+        (lambda ids: scored(None, len(ids)), "returns no likelihoods of a prompt.*generate rows with it"),
+        (lambda ids: scored([*entries(ids), None], len(ids)), r"reads \d+ tokens as \d+; use a teacher with"),
         (lambda ids: scored([{}] * len(ids), len(ids)), "no likelihood of the token at position"),
         (lambda ids: scored(all_told(ids, "Ж~9"), len(ids)), r"tokens of row row0 as '~9~9.*objective gold"),
         (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "most likely token in row row0 is 999, but"),

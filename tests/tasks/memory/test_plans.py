@@ -94,7 +94,7 @@ def test_70b_in_full_on_sixteen_cards_of_80_gib_does_not_fit_and_on_seventeen_it
     assert shares.price.activations == 4 * LLAMA_70B // 16  # AdamW for all weights of a card at one time: 16.43 GiB
     assert fault.startswith("train: no strategy fits, a card has 80.00 GiB; ")
     assert ("offload to the hosts by fsdp2, zero3" in fault) == offload_is_offered()
-    assert "take 17 of these GPUs instead of 16" in fault
+    assert "use 17 of these GPUs instead of 16" in fault
     assert f"  each host, fsdp2: 8 x 65.71 GiB = {8 * LLAMA_70B / GIB:.2f} GiB, fits into 1024.00 GiB" in lines
     assert least_cards(plan, 80 * GIB) == 17
 

@@ -180,7 +180,7 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
     assert check(server.url, "merged", "base", None, 8, paths) == 1
     assert "these answers match those of base" in capsys.readouterr().out
     assert check(server.url, "base_system", None, None, 8, paths) == 0
-    with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(there are those of adapter, "):
+    with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(evaluated: adapter, "):
         check(server.url, "french", None, None, 8, paths)
     for url, told in (("ftp://x", "must start with http"), ("http://me:pw@x/v1", "contains a password")):
         with pytest.raises(SettingsError, match=told):
@@ -208,7 +208,7 @@ def test_a_wrong_template_and_a_missing_stop_are_found(
 
 def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tmp_path: Path) -> None:
     settings = Settings()
-    there = "there are base, base_system, adapter, merged, gguf-q8_0, french."
+    there = "available: base, base_system, adapter, merged, gguf-q8_0, french."
     with pytest.raises(
         InputError, match=rf"^nf4 does not exist yet: run `temper run --set quantize.schemes=\[.*nf4\]`; {there}"
     ):
@@ -221,7 +221,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tm
         model("ollama", settings, paths)
     with pytest.raises(SettingsError, match="torchtune is an export of merged or of adapters for another program"):
         model("torchtune", settings, paths)
-    with pytest.raises(SettingsError, match="merged occurs twice"):
+    with pytest.raises(SettingsError, match="merged is named twice"):
         models(["merged", "merged"], settings, paths)
     with pytest.raises(InputError, match="merged does not exist yet: run `temper run merge`; there is no model yet"):
         model("merged", settings, Paths(tmp_path))

@@ -138,7 +138,7 @@ def test_prompts_are_filled_up_on_the_right() -> None:
         ({"quantization": "nf4"}, "low bits"),
         ({"method": "full", "weights": "bfloat16_kahan"}, "in float32"),
         ({"launch": {"processes": 2}}, "several processes"),
-        ({"padding_free": True}, "filled up"),
+        ({"padding_free": True}, "padded"),
         ({"classes": ["a"]}, "at least two"),
         ({"classes": ["a", "b", "a"]}, "a occurs more than once"),
         ({"classes": ["a", " b"]}, "' b'"),

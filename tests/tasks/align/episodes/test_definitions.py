@@ -56,7 +56,7 @@ DOC = '"""Does.\n\n    Args:\n        a: What.\n    """'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = 1", "there is no run in it; define it"),
+        ("x = 1", "it does not define run; define it"),
         ("run = print", "no function run is defined in this file"),
         ("from os import system as run", "no function run is defined in this file"),
         (f"async def run(a: str):\n    {DOC}", r"docker\.py:2: .*: run is async; write a synchronous function"),
@@ -99,8 +99,14 @@ RESET, STEP = "    def reset(self): ...\n", "    def step(self, answer): ...\n"
         (f"class One:\n{RESET}    def _step(self): ...\n", "has neither step nor a method that is a tool"),
         (f"class One(gym.Env):\n{RESET}{STEP}", r"inherits from gym\.Env, which this file"),
         (f"class One(One):\n{RESET}{STEP}", "inherits from One, which this file"),
-        (f"class One:\n    def reset(self, goal): ...\n{STEP}", "is told prompt and reference by their names"),
-        (f"class One:\n    def reset(self, prompt, /): ...\n{STEP}", "is told prompt and reference by their names"),
+        (
+            f"class One:\n    def reset(self, goal): ...\n{STEP}",
+            "is called with prompt and reference as keyword arguments",
+        ),
+        (
+            f"class One:\n    def reset(self, prompt, /): ...\n{STEP}",
+            "is called with prompt and reference as keyword arguments",
+        ),
         (f"class One:\n    async def reset(self): ...\n{STEP}", "reset is async; write a synchronous method"),
         (f"class One:\n{RESET}    async def step(self, answer): ...\n", "step is async"),
         (f"class One:\n{RESET}    def step(self): ...\n", "is called with the model's answer as its only argument"),
@@ -134,7 +140,7 @@ def test_two_tools_of_one_name_and_files_elsewhere_are_refused(tmp_path: Path) -
     look = 'def look():\n    """Looks."""\n'
     paths = place(tmp_path, f"{look}class One:\n{RESET}    def look(self):\n        '''Looks.'''\n")
     both = Episodes(tools=("docker.py:look",), environment="docker.py:One")
-    with pytest.raises(InputError, match=r"has a tool look, and so has align\.episodes\.tools; rename one"):
+    with pytest.raises(InputError, match=r"align\.episodes\.tools both have a tool look; rename one"):
         definitions.check(both, paths, rewards=False)
     with pytest.raises(InputError, match=r"none\.py: align\.episodes\.tools\.0: no such file"):
         definitions.check(Episodes(tools=("none.py:look",)), paths, rewards=False)
