@@ -99,10 +99,10 @@ def most_at_once(training: Training, memory: int) -> str:
         )
     way = largest(settings, training.price, memory)
     if way is None or way.changes["batch_size"] == settings.batch_size:
-        return f"{what}: of an effective batch of {effective} no more than {settings.batch_size} fit at one time"
+        return f"{what}: at most {settings.batch_size} of the effective batch of {effective} fit at once"
     values = " ".join(f"--set {section}.{name}={value}" for name, value in way.changes.items())
     return (
-        f"{what}: of an effective batch of {effective} {way.changes['batch_size']} fit at one time "
+        f"{what}: {way.changes['batch_size']} of the effective batch of {effective} fit at once "
         f"({gib(way.price.total)}): temper run {values}"
     )
 

@@ -33,20 +33,20 @@ MIXES = "the base mixes rows that share a pack"
 WHOLE = "of the layers' weights in fewer bits"
 LOW = "of the base's weights in low bits"
 CONVERTER = "gguf-q8_0: llama.cpp "
-PER_LAYER = "embed_tokens_per_layer too, and train.method lora would not save them"
+PER_LAYER = "embed_tokens_per_layer, which train.method lora would not save"
 REWARDS = "in the first step rewards/"
 BITS = "RuntimeError: "
 
 REASONS = {
-    MIXES: "The model lets rows that share a pack see each other; set `template.packing` to false.",
-    WHOLE: "bitsandbytes leaves experts, towers and layers of a kind of their own whole; lower `quantize.min_low_bits` "
-    "to have the rest.",
-    LOW: "bitsandbytes leaves experts and layers of a kind of their own whole; lower `train.min_low_bits` to train "
-    "with the rest in 4 bits.",
-    CONVERTER: "llama.cpp does not convert the architecture, or computes the tiny model in another way (a window of 16 "
-    "tokens, or 2 layers where it goes by their number); `temper check` says which.",
-    PER_LAYER: "New tokens would make rows in embeddings of each layer, which an adapter does not save; train with the "
-    "tokens that there are.",
+    MIXES: "Rows that share a pack see each other in this model; set `template.packing` to false.",
+    WHOLE: "bitsandbytes leaves experts, towers and custom layers as they are; lower `quantize.min_low_bits` to "
+    "quantise the rest.",
+    LOW: "bitsandbytes leaves experts and custom layers as they are; lower `train.min_low_bits` to train with the "
+    "rest in 4 bits.",
+    CONVERTER: "llama.cpp does not convert the architecture, or computes the tiny model differently (a window of 16 "
+    "tokens, or 2 layers if the result depends on their number); `temper check` says which.",
+    PER_LAYER: "New tokens would add rows to the embeddings of each layer, which an adapter does not save; train with "
+    "the existing tokens.",
     REWARDS: "The model gives two answers for the same row, so a preference loss has no reference.",
     BITS: "bitsandbytes cannot hold a model of this kind; `temper check` finds it on a small copy.",
 }

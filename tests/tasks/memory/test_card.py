@@ -30,7 +30,7 @@ def test_the_largest_batch_that_fits_is_a_command_to_paste(capsys: pytest.Captur
     assert not list(compare(one, "a card", room))
     line = capsys.readouterr().out.splitlines()[-1]
     assert re.fullmatch(
-        r"train: of an effective batch of 24 6 fit at one time \(0\.\d\d GiB\): "
+        r"train: 6 of the effective batch of 24 fit at once \(0\.\d\d GiB\): "
         "temper run --set train.batch_size=6 --set train.gradient_accumulation=4",
         line,
     )
@@ -41,7 +41,7 @@ def test_a_batch_that_is_the_largest_already_is_left_as_it_is(capsys: pytest.Cap
     one = training("train", settings)
     assert not list(compare(one, "a card", one.price(settings).total))
     line = capsys.readouterr().out.splitlines()[-1]
-    assert line == "train: of an effective batch of 8 no more than 4 fit at one time"
+    assert line == "train: at most 4 of the effective batch of 8 fit at once"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_loss_that_looks_at_a_whole_batch_is_not_split(
     assert not list(compare(one, "a card", 2**40))
     line = capsys.readouterr().out.splitlines()[-1]
     assert ("depends on the whole batch, so align.batch_size changes the result" in line) == whole
-    assert ("no more than 4 fit at one time" in line) == (not whole)
+    assert ("at most 4 of the effective batch" in line) == (not whole)
 
 
 def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() -> None:
