@@ -109,11 +109,11 @@ def page() -> str:
     text = [
         "# Models",
         "",
-        "Each family is tried with a tiny random model of its own architecture (two layers, 64 wide, every peculiarity",
-        "of its code kept), by `python -m tests.families` and the tests of the tier `long`. *yes*: the first loss is",
-        "the base's own, what is merged computes what was trained as transformers and peft load both, no stored tensor",
-        "is lost, and answers are those of one row at a time. DPO is tried on preference data alone. A number says why",
-        "`temper check` or the stage refuses.",
+        "Each family is tested with a tiny random model of its architecture (two layers, 64 wide, with all special",
+        "features of its code), by `python -m tests.families` and the tests marked `long`. *yes*: the first loss equals",
+        "the base's own, the merged model computes the same as the trained one in transformers and peft, no stored",
+        "tensor is lost, and answers in batches equal those of single rows. DPO is tested on preference data alone. A",
+        "number gives the reason why `temper check` or the stage refuses.",
     ]
     for title, families in PARTS.items():
         text += ["", f"## {title}", "", f"| `model_type` | {' | '.join(COLUMNS)} |", f"|---|{'---|' * len(COLUMNS)}"]
