@@ -110,8 +110,8 @@ def page() -> str:
         "# Models",
         "",
         "Each family is tested with a tiny random model of its architecture (two layers, 64 wide, with all special",
-        "features of its code), by `python -m tests.families` and tests marked `long`. *yes*: the first loss equals the",
-        "base's own, the merged model computes the same as the trained one in transformers and peft, no stored",
+        "features of its code), by `python -m tests.families` and tests marked `long`. *yes*: the first loss equals",
+        "the base's own, the merged model computes the same as the trained one in transformers and peft, no stored",
         "tensor is lost, and answers in batches equal those of single rows. DPO is tested on preference data alone. A",
         "number gives the reason why `temper check` or the stage refuses.",
     ]
