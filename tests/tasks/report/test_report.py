@@ -402,7 +402,7 @@ def test_what_an_adapter_leaves_alone_and_shares_of_low_bits_are_in_page_and_car
     write_json(quantization, {**read_json(quantization, "quantize"), "low_bits": 0.625})
     run(Settings(), project)
     card = (project.report / "model_card.md").read_text()
-    assert f"| the adapter leaves alone | 47.5 % of the layers' weights: {', '.join(experts)} |" in card
+    assert f"| not covered by the adapter | 47.5 % of the layers' weights: {', '.join(experts)} |" in card
     assert "| base in low bits while training | 87.5 % of the layers' weights |" in card
     assert f"leaves 47.5 % of the weights in matrices alone, embeddings and head apart: {', '.join(experts)}." in page(
         project
