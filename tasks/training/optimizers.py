@@ -44,14 +44,15 @@ _STATE = "its state is not in checkpoints, so an interrupted run could not end i
 _CUDA = "it runs only on CUDA, where it is untested; use adamw_8bit"
 
 REFUSED = {
-    "galore_adamw_layerwise": f"{_STATE}; take galore_adamw",
-    "galore_adamw_8bit_layerwise": f"{_STATE}; take galore_adamw",
-    "galore_adafactor_layerwise": f"{_STATE}; take galore_adafactor",
-    "apollo_adamw_layerwise": f"{_STATE}; take apollo_adamw",
+    "galore_adamw_layerwise": f"{_STATE}; use galore_adamw",
+    "galore_adamw_8bit_layerwise": f"{_STATE}; use galore_adamw",
+    "galore_adafactor_layerwise": f"{_STATE}; use galore_adafactor",
+    "apollo_adamw_layerwise": f"{_STATE}; use apollo_adamw",
     "galore_adamw_8bit": _CUDA,
-    "adalomo": f"{_STATE}, and it runs with CUDA only; take adafactor",
+    "adalomo": f"{_STATE}, and it runs only on CUDA; use adafactor",
     "lomo": "it updates weights during the backward pass, without gradient accumulation or checks; use adafactor",
-    "badam": f"which block it is at and {_STATE}; set method: freeze, or take adafactor",
+    "badam": "neither its state nor its current block is in checkpoints, so an interrupted run could not end in the "
+    "same bytes; set method: freeze, or use adafactor",
     "adamw_torch_4bit": "it compiles for minutes at each start; use adamw_8bit",
     "adamw_torch_xla": "it is for TPUs",
     "adamw_torch_npu_fused": "it is for NPUs",
