@@ -187,7 +187,7 @@ class Privacy(Section):
     """
 
     secret: Private = "report"
-    """Keys and tokens of known formats, private keys, and passwords next to a word that announces one; not
+    """Keys and tokens of known formats, private keys, and passwords next to a word such as `password`; not
     placeholders."""
     iban: Private = "report"
     """International bank account numbers with valid check digits."""
@@ -240,14 +240,14 @@ class Settings(Section):
     """Key of a row, such as `difficulty`, whose value (a number or a text) is kept for `train.order: key`; each
     training row needs one. Packs are then filled in that order, which leaves them slightly less full. null: none."""
     duplicates: bool = True
-    """Remove duplicates: within a split, and from training if validation or test ask the same."""
+    """Remove duplicates: within a split, and from training if a validation or test row has the same request."""
     near_duplicate: float | None = Field(0.8, gt=0, le=1)
     """Jaccard similarity of words (0 to 1) from which a training row counts as a near-duplicate of a test row and is
     removed; null: off."""
     near_duplicates_within: float | None = Field(None, gt=0, le=1)
-    """Jaccard similarity of words (0 to 1) from which rows count as near-duplicates of each other. Of each cluster one
-    row stays: from the test before validation before train, then the one with the longest answer, then the first; a
-    cluster is drawn into one split as a whole. null: off."""
+    """Jaccard similarity of words (0 to 1) from which rows count as near-duplicates of each other. One row of each
+    cluster stays: a test row before a validation row before a training row, then the one with the longest answer, then
+    the first; a cluster goes into one split as a whole. null: off."""
     passage: int | None = Field(13, ge=3)
     """A training row must not share a passage of this many words with the request of a test row; null: off."""
     benchmarks: tuple[str, ...] = ()

@@ -52,14 +52,14 @@ class Optimization(Section):
     optimizer: Annotated[str, AfterValidator(optimizers.optimizer)] = "adamw_torch"
     """Optimiser, by its name in transformers, such as adamw_torch, adafactor or adamw_8bit; or muon."""
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Decay of Adam's second moment per step; short runs want less than the usual 0.999."""
+    """Decay of Adam's second moment per step; short runs need less than the usual 0.999."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients with a larger Euclidean norm are clipped to it."""
     max_spike: Annotated[float, Field(gt=0)] | None = 5.0
     """Training stops if three logged losses in a row exceed the mean of the previous twenty by more than this many
-    standard deviations, and by more than 1 nat. null: it never stops for that."""
+    standard deviations, and by more than 1 nat. null: no such check."""
     seed: Annotated[int, Field(ge=0)] = 42
     """Seed of initial weights, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -114,13 +114,13 @@ class Batched(Optimization):
     """How rows with labels stand in a batch."""
 
     padding_free: bool | Literal["auto"] = "auto"
-    """Put the rows of a batch one after the other, separated by their positions, instead of padding each to the
-    longest: the same gradients without computing padding; on a CPU in lines of about 256 tokens. auto: if batch_size
-    times the longest row is at most 4,096 tokens (beyond that, attention over the whole batch costs more) and a
-    measurement shows that the base keeps rows apart."""
+    """Concatenate the rows of a batch, separated by position ids, instead of padding each to the longest. The gradients
+    are the same, and no padding is computed; on a CPU, in lines of about 256 tokens. auto: if batch_size times the
+    longest row is at most 4,096 tokens (beyond that, attention over the whole batch costs more) and a measurement shows
+    that the base keeps rows separate."""
     group_by_length: bool = False
     """Put rows of similar length into one batch: less padding, but less random batches. Only for rows that are not
-    packed; useful where batches are padded, which `padding_free` decides."""
+    packed, and useful only if batches are padded (see `padding_free`)."""
 
 
 class LoRA(Section):
@@ -164,8 +164,8 @@ class Tuning(Section):
     """Implementation of attention in training, if the base's class has it. auto: transformers decides (sdpa for most).
     sdpa and eager run everywhere; the flash ones need a GPU and a package."""
     quantization: Literal["nf4", "fp4", "int8"] | None = None
-    """Load the base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, but slower. null: as they
-    are; nf4 for the method qlora."""
+    """Load the base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, but slower. null: not
+    quantised, except by the method qlora, which uses nf4."""
     weights: Literal["float32", "bfloat16_kahan", "bfloat16_stochastic"] = "float32"
     """Data type of the trained weights for the methods full and freeze. Bytes per weight, gradient included: float32 8;
     bfloat16_kahan 6, with the rounding error kept beside it (compensated sum, Kahan 1965); bfloat16_stochastic 4,
@@ -176,7 +176,8 @@ class Tuning(Section):
 
     neftune: Annotated[Annotated[float, Field(gt=0)] | None, Field(exclude_if=absent)] = None
     """Noise on the embeddings during training (NEFTune, arXiv:2310.05914): each value gets uniform noise between plus
-    and minus this, divided by the square root of tokens times width; 5 is usual. None at evaluation. null: no noise."""
+    and minus this, divided by the square root of tokens times width; 5 is usual. Evaluation has no noise. null: no
+    noise."""
 
     @field_validator("method")
     @classmethod

@@ -290,9 +290,9 @@ def page(results: list[Result]) -> str:
         "Made by `python -m tests.tasks.support` with the versions in requirements.lock, on a CPU: each line is a",
         "trial on a Llama of 2 layers, 64 wide, 8 steps in float32. *works*: the loss fell, the saved model loads",
         f"with the same logits (within {EXACT:g}), and a killed and resumed run ended in the same bytes. For",
-        "objectives with rewards, the reward must rise in 12 steps; the columns of the loss show it. RoPE scaling belongs to",
-        "the base: set `base.rope`. DFT weights a token's loss by its probability, which rises, so its loss need",
-        "not fall.",
+        "objectives with rewards, the reward must rise in 12 steps; the columns of the loss show it. RoPE scaling",
+        "belongs to the base: set `base.rope`. DFT weights a token's loss by its probability, which rises, so its",
+        "loss need not fall.",
     ]
     gone = refused()
     for part in dict.fromkeys(result.part for result in results):
