@@ -215,9 +215,9 @@ def test_what_is_refused_or_unknown_says_why() -> None:
         "refused",
         "a name alone may change: set base.hub to org/model@<its 40 hex digits>",
     )
-    assert lines["odd_new_key"] == ("without", "unknown, or from an unsupported version of axolotl that is not")
+    assert lines["odd_new_key"] == ("without", "unknown, or from an unsupported version of axolotl")
     assert lines["wandb_project"][0] == "refused"
-    assert lines["num_epochs"] == ("same", "steps decides how long")
+    assert lines["num_epochs"] == ("same", "steps decides how long to train")
     assert lines["fsdp"][0] == "refused" and "quantised base" in lines["fsdp"][1]
     Path("axolotl.yml").write_text(
         AXOLOTL.replace("adapter: qlora", "adapter: lora").replace("4bit: true", "4bit: false")
@@ -258,16 +258,16 @@ def test_no_text_of_the_file_becomes_a_key_of_the_recipe() -> None:
     ("name", "text", "sentence"),
     [
         ("none.yaml", None, "no such file"),
-        ("a.yaml", "a: [", "cannot be read as settings of any tool"),
+        ("a.yaml", "a: [", "cannot be read as settings of any known tool"),
         ("a.yaml", "- 1", "no keys with values"),
         ("a.yaml", "colour: red", "name the tool with --tool"),
-        ("a.json", "{", "cannot be read as settings of any tool"),
+        ("a.json", "{", "cannot be read as settings of any known tool"),
         ("a.ipynb", '{"cells": 3}', "of no kind that|cannot be read as"),
-        ("a.py", "def (", "cannot be read as settings of any tool"),
-        ("a.ipynb", '{"cells": ["a"]}', "cannot be read as settings of any tool"),
-        ("axolotl.yml", "base_model: x\nsequence_len: .inf\n", "has a type that axolotl has there"),
+        ("a.py", "def (", "cannot be read as settings of any known tool"),
+        ("a.ipynb", '{"cells": ["a"]}', "cannot be read as settings of any known tool"),
+        ("axolotl.yml", "base_model: x\nsequence_len: .inf\n", "has a type that axolotl does not allow there"),
         ("axolotl.yml", "base_model: x\nsequence_len: long\n", "."),
-        ("axolotl.yml", "base_model: x\nsequence_len: [1]\n", "has a type that axolotl has there"),
+        ("axolotl.yml", "base_model: x\nsequence_len: [1]\n", "has a type that axolotl does not allow there"),
         (
             "axolotl.yml",
             "base_model: x\nsequence_len: 12\nlearning_rate: 7\n",
