@@ -52,7 +52,7 @@ def size(text: str, what: str = "memory of a card") -> int:
     unit = UNITS.get(lowered[len(number) :], 0)
     amount = float(number) * unit if re.fullmatch(r"\d{1,6}(\.\d+)?", number) else 0.0
     if not 2**20 <= amount < 2**50:
-        raise ValueError(f"{text!r} is not a valid {what}")
+        raise ValueError(f"{text!r} is not a valid size for the {what}")
     return round(amount)
 
 

@@ -201,7 +201,7 @@ def serving(server: Server) -> Iterator[str]:
     [
         ({}, None),
         ({"served": "models/base"}, None),
-        ({"served": "other/model"}, "it serves other/model, and the base is base"),
+        ({"served": "other/model"}, "it serves other/model, but the base is base"),
         ({"transfer": None}, "without --weight-transfer-config"),
         ({"mode": "raw_logprobs"}, "raw_logprobs"),
         ({"statuses": {"/health": 503}}, "not ready"),

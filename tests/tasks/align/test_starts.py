@@ -50,7 +50,7 @@ def test_what_cannot_be_started_from(align: dict[str, Any], train: dict[str, Any
     [
         ("distill", [], r"distill\.splits does not include train"),
         ("off", ["train"], r"does not use what the teacher returns; set align\.objective to distill"),
-        ("dpo", ["train", "validation"], r"distill\.splits is \[train, validation\], and align\.objective dpo"),
+        ("dpo", ["train", "validation"], r"distill\.splits is \[train, validation\], but align\.objective dpo"),
     ],
 )
 def test_who_asks_a_teacher_learns_from_it_and_who_learns_asks(objective: str, splits: list[str], message: str) -> None:

@@ -246,7 +246,7 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
         cleaned(paths, validation_share=0)
     with pytest.raises(InputError, match=r"clean\.splits\.test: no file.*'\*exam\*'; there are rows\.jsonl"):
         cleaned(paths, splits={"test": ["*exam*"]})
-    with pytest.raises(InputError, match=r"in clean\.splits\.train and in \.test"):
+    with pytest.raises(InputError, match=r"matched by clean\.splits\.train and clean\.splits\.test"):
         cleaned(paths, splits={"train": ["rows.jsonl"], "test": ["*.jsonl"]})
     put(paths, "rows.jsonl", "{broken", "{again")
     with pytest.raises(InputError, match=r"none of 2 rows is left.*rows\.jsonl:1 \(parse_error\)"):

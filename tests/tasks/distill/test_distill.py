@@ -156,7 +156,7 @@ def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(tem
         (lambda ids: scored(all_told(ids, "Ж~9"), len(ids)), r"tokens of row row0 as '~9~9.*objective gold"),
         (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "most likely token in row row0 is 999, but"),
         (lambda ids: Reply(status=400, body=b'{"error": {"message": "too many"}}'), r"too many.*lower distill\.top"),
-        (lambda ids: Reply(status=404, body=b"{}"), "knows no 't'"),
+        (lambda ids: Reply(status=404, body=b"{}"), "has no 't'"),
     ],
     ids=["none", "count", "own", "text", "outside", "top", "model"],
 )  # fmt: skip

@@ -117,7 +117,7 @@ RESET, STEP = "    def reset(self): ...\n", "    def step(self, answer): ...\n"
         (f"class One:\n{RESET}    def step(): ...\n", "step has no parameter self"),
         (f"class One:\n    def __init__(self, size): ...\n{RESET}{STEP}", "needs size; give it a default"),
         (f"class One:\n    def get_reward(self, answer): ...\n{RESET}{STEP}", "needs answer; give it a default"),
-        (f"class One:\n{RESET}{STEP}", "One has no get_reward, which a reward of kind environment needs"),
+        (f"class One:\n{RESET}{STEP}", "One has no method get_reward, which a reward of kind environment needs"),
         (f"class One:\n{RESET}    def look(self, a): ...\n", r"look has no docstring.* Or start its name with _"),
     ],
 )
@@ -152,7 +152,7 @@ def test_two_tools_of_one_name_and_files_elsewhere_are_refused(tmp_path: Path) -
     ("template", "message"),
     [
         (tiny.CHATML, "the chat template does not show tools to the model; choose a base whose"),
-        (TEMPLATE.replace("'name': c.function.name,", ""), "cannot be read"),
+        (TEMPLATE.replace("'name': c.function.name,", ""), "cannot be parsed"),
         (TEMPLATE.replace("m in messages -%}", "m in messages if m.role != 'tool' -%}"), "does not write results of"),
         ("{{- messages[0].nothing.more -}}", "cannot render"),
     ],
@@ -190,7 +190,7 @@ GRPO: dict[str, Any] = {"objective": "grpo", "episodes": {"tools": ["a.py:f"]}}
         ),
         ({**GRPO, "objective": "dpo"}, "dpo learns from single-turn answers"),
         ({**GRPO, "batch_size": 4, "launch": {"processes": 2}}, "are untested with several processes"),
-        ({**GRPO, "answer_tokens": 600}, "more than the whole episode may have episodes.max_tokens = 512"),
+        ({**GRPO, "answer_tokens": 600}, r"more than the whole episode may have \(episodes.max_tokens = 512"),
         ({**GRPO, "rewards": [{"kind": "environment"}]}, "a reward of kind environment needs episodes.environment"),
         ({**GRPO, "rewards": [{"kind": "environment", "name": "x"}]}, "name has no effect"),
         ({"objective": "grpo", "episodes": {"tools": ["a.py:f", "b.py:f"]}}, "two tools are named f"),
