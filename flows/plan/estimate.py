@@ -98,7 +98,7 @@ def _times(params: Params, paths: Paths) -> Iterator[str]:
     for what, settings in trainings.items():
         seconds = usage.estimate_seconds(paths, what, settings)
         if seconds is None:
-            way = ", or by temper check --time" if what == "train" else ""
+            way = "; run temper check --time to measure it" if what == "train" else ""
             yield f"{what} unknown before its first steps{way}"
         else:
             price = params.machine.price

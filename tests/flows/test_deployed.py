@@ -235,7 +235,7 @@ def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> 
         worktree = Path.cwd()
         os.chdir(toy.path)
         assert recover() == []
-        with pytest.raises(Busy, match="the run 'first' is under way already"), workspace("first"):
+        with pytest.raises(Busy, match="the run 'first' is already running"), workspace("first"):
             pass
         assert worktree.is_dir()
     assert clean(toy)

@@ -64,7 +64,7 @@ def test_a_stage_goes_to_the_machine_that_has_a_card_and_its_outputs_come_back(
     """The bytes are those of a run on one machine, and the run says what it waits for while nobody has a card."""
     here, there = machines.here, machines.there
     name = runs.start()
-    until(lambda: "train waits: no worker of the queue gpu is at work" in runs.logs(runs.run(name).id), 300.0, 1.0)
+    until(lambda: "train waits: no worker of the queue gpu is running" in runs.logs(runs.run(name).id), 300.0, 1.0)
     with card(machines) as site:
         assert runs.ended(name) == "Completed", runs.logs(runs.run(name).id)
     assert worked(there) == {"train": 1}

@@ -71,7 +71,7 @@ def test_what_is_whole_is_not_refused() -> None:
         ("[code.py]", "[code.py", "dvc.yaml: not valid YAML: line 5: did not find expected ',' or ']'."),
         ("    params", "\tparams",
          "dvc.yaml: not valid YAML: line 5: a tab, which YAML does not allow for indentation; use spaces."),
-        ("  two:", "  one:", "dvc.yaml: not valid YAML: line 7: the key one occurs twice; keep one of both."),
+        ("  two:", "  one:", "dvc.yaml: not valid YAML: line 7: the key one occurs twice; remove one."),
         (
             "  one:", "<<<<<<< HEAD\n  one:",
             "dvc.yaml: not valid YAML: line 2: unresolved merge conflict (<<<<<<<); keep one side.",
@@ -154,8 +154,8 @@ def test_a_dvc_yaml_of_another_kind(content: str | bytes, sentence: str) -> None
         ("params.yaml", "a:\n\tb: 1\n",
          "params.yaml: not valid YAML: line 2: a tab, which YAML does not allow for indentation; use spaces."),
         ("params.yaml", f"{PARAMS}a: {{}}\n",
-         "params.yaml: not valid YAML: line 4: the key a occurs twice; keep one of both."),
-        (".dvcignore", b"\xff\n", ".dvcignore: no UTF-8 at byte 0; save it as UTF-8."),
+         "params.yaml: not valid YAML: line 4: the key a occurs twice; remove one."),
+        (".dvcignore", b"\xff\n", ".dvcignore: not UTF-8 at byte 0; save it as UTF-8."),
         (".dvc/config", "[core]\n    remot = x\n",
          "DVC's configuration (.dvc/config, .dvc/config.local, or that of this account): extra keys not allowed @ "
          "data['core']['remot']."),

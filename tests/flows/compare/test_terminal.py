@@ -30,7 +30,7 @@ def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
     assert lines[:4] == [
         "2026-02-03 04:05 production v2 (now)",
         "  new bbbbbbbbbb, by ann",
-        "  in the place of old aaaaaaaaaa",
+        "  replaced old aaaaaaaaaa",
         "  0.7",
     ]
     assert all(len(line) <= 80 for line in lines) and " ".join(lines[4:]).count("x") == 60

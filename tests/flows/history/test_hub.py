@@ -155,7 +155,7 @@ def test_a_dry_run_sends_nothing(hub: Hub, merged: Path, capsys: pytest.CaptureF
 def test_a_token_that_may_not_write(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "wrong")
     with pytest.raises(
-        MachineError, match=r"the hub refused me/model: .*set HF_TOKEN to a token that has write access"
+        MachineError, match=r"the hub rejected me/model: .*set HF_TOKEN to a token that has write access"
     ):
         push(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert not hub.files

@@ -153,7 +153,7 @@ def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
     faults = "\n".join(preflight.faults())
     assert "GiB are free on this disk" in faults
     assert "GiB of memory are available" in faults
-    assert "runs this, but the locked versions are for 3.8, 3.9 and 3.10; make the environment with one" in faults
+    assert "runs this, but the locked versions are for 3.8, 3.9 and 3.10; create the environment with one" in faults
 
 
 def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
@@ -172,7 +172,7 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
     toy.set("template.chat_template=chatlm")
     code, output = check(toy)
     assert code == 1
-    assert "template.chat_template = chatlm: there is no such template; known: chatml, " in output
+    assert "template.chat_template = chatlm: no such template; known: chatml, " in output
     Path("mine.jinja").write_text("{{ messages }}")
     toy.set("template.chat_template=mine.jinja")
     assert ("mine.jinja: temper would not notice changes to it there; move it to data/templates/mine.jinja.") in check(
@@ -206,7 +206,7 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
             "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
             "worth.py: align.rewards.0.name: no such file; add it.",
             "merge.combine.weights: data/adapters/other is neither an adapter nor a model; found: none.",
-            "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
+            "evaluate.benchmarks: unknown task 'nope': neither data/scoring nor lm-eval has it",
         ),
         faults,
         strict=True,

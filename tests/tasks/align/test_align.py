@@ -188,7 +188,7 @@ def test_pairs_are_judged_answers_where_there_are_no_others(project: Paths) -> N
 
 def test_no_pairs_are_told_as_a_sentence(project: Paths) -> None:
     write(project.templated / "preferences" / "train.arrow", [], PREFERENCES)
-    with pytest.raises(InputError, match=r"no row has pairs, which align\.objective dpo learns from"):
+    with pytest.raises(InputError, match=r"no row has pairs, but align\.objective dpo learns from"):
         stage.run(SMALL, project)
     assert not project.aligned.exists()
 

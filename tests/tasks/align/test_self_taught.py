@@ -46,7 +46,7 @@ def test_a_row_without_a_turn_of_the_user_is_named(project: Paths) -> None:
 
     read = prompts.read(project, "rows", tiny.tokenizer())
     read.names = ["nobody", *read.names[1:]]
-    with pytest.raises(InputError, match=r"row nobody has no whole dialogue.*leave such rows out"):
+    with pytest.raises(InputError, match=r"row nobody has no user turn before its answer.*remove such rows"):
         Demonstrations(read, project, "{prompt}{privileged_context}")
 
 

@@ -262,7 +262,7 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
         ("rows.jsonl", b"PK\x03\x04 and more", "a zip archive; unpack it"),
         ("rows.jsonl", "{}".encode("utf-16"), "iconv -f UTF-16"),
         ("rows.jsonl.gz", b"\x1f\x8b and no more", "cannot be unpacked as gzip"),
-        ("rows.csv", b"a,a\n1,2\n", "the column 'a' occurs twice"),
+        ("rows.csv", b"a,a\n1,2\n", "the header has the column 'a' twice"),
         ("rows.json", b"{nonsense", "not valid JSON"),
         ("rows.parquet", b"PAR0", "not a readable Parquet"),
     ],

@@ -170,7 +170,7 @@ def test_a_server_of_another_kind_is_paid_for_one_row(templated: Paths, reply: A
 
 def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     with teacher_server(lambda asked: scored(None, 2)) as server:
-        with pytest.raises(InputError, match="tells no likelihoods"):
+        with pytest.raises(InputError, match="returns no likelihoods"):
             distill.validate(settings(server.base_url), templated)
         monkeypatch.delenv("NO_SUCH_KEY", raising=False)  # a Prefect Secret may have it
         teacher = {**settings(server.base_url).model_dump()["teacher"], "key_variable": "NO_SUCH_KEY"}

@@ -263,7 +263,7 @@ def test_a_task_whose_data_is_not_there(model: tuple[Any, Any], tmp_path: Path) 
         "task: tiny_bad\ndataset_path: json\ndataset_kwargs: {data_files: {test: nothing.jsonl}}\n"
         "test_split: test\noutput_type: generate_until\ndoc_to_text: a\ndoc_to_target: b\n"
     )
-    with pytest.raises(InputError, match=r"the task tiny_bad cannot be asked .FileNotFoundError"):
+    with pytest.raises(InputError, match=r"the task tiny_bad cannot be run .FileNotFoundError"):
         run_task({"task": "tiny_bad"}, engine(model, tmp_path / "record"), tmp_path / "scoring")
 
 

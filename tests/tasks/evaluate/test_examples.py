@@ -100,7 +100,9 @@ def test_what_cannot_be_asked_is_said_beforehand(
 def test_a_group_with_an_unknown_task_is_refused(tmp_path: Path) -> None:
     scoring = task(tmp_path / "data" / "scoring", SPLITS["test alone"])
     (scoring / "both.yaml").write_text("group: both\ntask: [asked, askd]\n")
-    with pytest.raises(SettingsError, match="both asks the task 'askd', which nobody defines; did you mean 'asked'"):
+    with pytest.raises(
+        SettingsError, match="both contains the task 'askd', which is not defined; did you mean 'asked'"
+    ):
         stage.validate(Settings(benchmarks=[Benchmark(task="both")]), Paths(tmp_path))
 
 

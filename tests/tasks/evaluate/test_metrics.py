@@ -72,7 +72,7 @@ def test_json_schema(tmp_path: Path) -> None:
     scores = [scored(metric, output, "", tmp_path) for output in ('{"name": "a"}', '{"name": 1}', "no")]
     assert scores == [1.0, 0.0, 0.0]
     (tmp_path / "call.json").write_text('{"type": 7}')
-    with pytest.raises(SettingsError, match="no JSON Schema"):
+    with pytest.raises(SettingsError, match="not a valid JSON Schema"):
         scored(metric, "{}", "", tmp_path)
     with pytest.raises(SettingsError, match="no such file"):
         scored({**metric, "schema_file": "other.json"}, "{}", "", tmp_path)

@@ -136,7 +136,7 @@ def test_a_judge_that_goes_away_loses_nothing(run: Paths) -> None:
 
 
 def test_a_wrong_key_and_a_spent_budget_are_one_sentence(run: Paths) -> None:
-    with pytest.raises(InputError, match="refuses"):
+    with pytest.raises(InputError, match="rejects"):
         judged(run, lambda asked: 401)
     with pytest.raises(InputError, match=r"budget \(judge.budget\) is used up"):
         judged(run, fair, budget={"max_tokens": 400})

@@ -74,7 +74,7 @@ def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() 
 
 @pytest.mark.parametrize("section", [Train, Align])
 def test_auto_is_refused_with_the_way_to_the_number(section: Any) -> None:
-    with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card says how many fit"):
+    with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card tell how many rows fit"):
         section.model_validate({"batch_size": "auto"})
 
 
@@ -90,7 +90,7 @@ def test_what_vllm_takes_of_a_card_is_not_there_for_the_training(
         monkeypatch.setattr(card, "trainings", lambda *_, one=one: [one])
         assert not list(card.check("10GB"))
         lines.append(capsys.readouterr().out.splitlines())
-    assert lines[1][0] == "align: vLLM takes 4.00 GiB of each card, 0.4 of it, for good"
+    assert lines[1][0] == "align: vLLM takes 4.00 GiB of each GPU permanently, a share of 0.4"
     (left,) = re.findall(r"fits, ([\d.]+) GiB are left", "\n".join(lines[0]))
     (less,) = re.findall(r"fits, ([\d.]+) GiB are left", "\n".join(lines[1]))
     assert float(left) - float(less) == pytest.approx(4.0, abs=0.011)

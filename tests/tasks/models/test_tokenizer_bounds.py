@@ -78,7 +78,7 @@ def test_a_base_with_such_a_tokenizer_is_refused_before_anything_runs(folder: Pa
     (folder / "model.safetensors").touch()
     check(folder, "model")
     normalized(folder, replace("e", "x" * 21))
-    with pytest.raises(ModelError, match="the normalizer makes up to 21 characters of one"):
+    with pytest.raises(ModelError, match="the normalizer makes up to 21 characters out of one"):
         check(folder, "model")
 
 
@@ -92,7 +92,7 @@ def test_what_tokenizers_usually_do_is_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"decoder": replace("e", "e" * 30)}, "the decoder makes up to 30 characters of one"),
+        ({"decoder": replace("e", "e" * 30)}, "the decoder makes up to 30 characters out of one"),
         (
             {
                 "pre_tokenizer": {

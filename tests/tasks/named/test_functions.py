@@ -54,8 +54,8 @@ def test_what_can_be_called_with_three_arguments(file: Path) -> None:
         "four": "and needs 4",
         "named": "and needs d as a keyword argument",
         "later": "is async",
-        "hidden": "there is no hidden in it",
-        "nothing": "there is no nothing in it",
+        "hidden": "it does not define hidden",
+        "nothing": "it does not define nothing",
     }.items():
         with pytest.raises(InputError, match=message):
             check_function(file, name, "the.key", 3)

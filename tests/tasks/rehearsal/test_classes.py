@@ -50,7 +50,7 @@ LACK = "1 of 4 test rows have the answer 'd', which the metric's choices lack"
         (["top_up", "b", "b"], ["top-up", "top up"], {}, "'top up' and 'top-up' and 'top_up' differ in case, spaces"),
         (["C", "C++", "C#"] * 3, [], {}, None),
         (["C", "c"] * 3, [], {"choices": ["C", "c"]}, None),
-        (["a", "a"], ["a", "b"], {}, "the test rows all have the answer 'a', and with one class"),
+        (["a", "a"], ["a", "b"], {}, "the test rows all have the answer 'a', but one class"),
         (["a", "A."], ["b"], {"choices": ["a", "b"]}, "the test rows all have the answer 'a'"),
         (["a", "b", "c", "d"], [], {"choices": ["a", "b", "c"]}, LACK),
         (["a", "b"], [*"abcd"], {"choices": ["a", "b", "c"]}, "1 of 4 training rows have the answer 'd'"),
@@ -82,8 +82,8 @@ def test_one_class_in_the_first_rows_is_remarked(tmp_path: Path) -> None:
     ("metric", "sentence"),
     [
         ({"kind": "exact_match", "choices": ["a", "b"]}, "choices belongs to multiple_choice and classification"),
-        ({"kind": "classification", "choices": ["a"]}, "choices lists 'a' alone; list at least two"),
-        ({"kind": "classification", "choices": ["a b", "a  b"]}, "choices lists 'a b' twice, white space aside"),
+        ({"kind": "classification", "choices": ["a"]}, "choices lists only 'a'; list at least two"),
+        ({"kind": "classification", "choices": ["a b", "a  b"]}, "choices lists 'a b' twice, apart from whitespace"),
         ({"kind": "multiple_choice", "choices": ["a", " "]}, "a text in this list is empty"),
     ],
 )

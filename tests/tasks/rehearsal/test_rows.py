@@ -126,7 +126,7 @@ def test_rows_of_another_kind_than_the_objective_learns_from(check: Callable[...
     off = {"steps": None, "enabled": False}
     assert check(pairs, train=off | {"steps": 3}, align={"objective": "dpo"})[0] == []
     (error,), _ = check(GOOD, align={"objective": "dpo"})
-    assert "no row has pairs, which align.objective dpo learns from" in error
+    assert "no row has pairs, but align.objective dpo learns from" in error
 
 
 def test_answers_that_are_no_classes(check: Callable[..., Said]) -> None:

@@ -22,7 +22,7 @@ WHOLE = "saves a whole model weight by weight"
 EXPERTS = "stores all experts of a layer in one weight"
 UNTRAINED = "cannot train them on this base"
 TIED = "a base whose head shares the weights of the embeddings"
-UNHELD = "which the adapter in data/starts/mine does not hold"
+UNHELD = "which the adapter in data/starts/mine does not have"
 
 
 def two(strategy: str) -> dict[str, Any]:

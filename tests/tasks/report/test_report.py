@@ -403,9 +403,10 @@ def test_what_an_adapter_leaves_alone_and_shares_of_low_bits_are_in_page_and_car
     run(Settings(), project)
     card = (project.report / "model_card.md").read_text()
     assert f"| not covered by the adapter | 47.5 % of the layers' weights: {', '.join(experts)} |" in card
-    assert "| base in low bits while training | 87.5 % of the layers' weights |" in card
-    assert f"leaves 47.5 % of the weights in matrices alone, embeddings and head apart: {', '.join(experts)}." in page(
-        project
+    assert "| base quantised during training | 87.5 % of the layers' weights |" in card
+    assert (
+        f"does not cover 47.5 % of the weights in matrices, not counting embeddings and head: {', '.join(experts)}."
+        in page(project)
     )
     assert all("62.5 %" in text for text in (card, page(project)))
 

@@ -101,8 +101,8 @@ def test_another_template_shows_in_the_tokens_of_a_prompt(paths: Paths) -> None:
 
 def test_a_request_that_is_refused_is_a_difference(paths: Paths) -> None:
     result, _ = outcome(paths, lambda asked: 400)
-    assert "the server refused it: status 400: scripted failure 400" in {one.how for one in result.differences}
-    with pytest.raises(InputError, match="refuses a request without a key"):
+    assert "the server rejected it: status 400: scripted failure 400" in {one.how for one in result.differences}
+    with pytest.raises(InputError, match="rejects a request without a key"):
         outcome(paths, lambda asked: 401)
 
 

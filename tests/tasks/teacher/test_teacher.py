@@ -159,7 +159,7 @@ def test_what_is_the_request_s_own_fault_is_not_asked_again() -> None:
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (Reply(status=401, body=f'{{"error": "bad key {KEY}"}}'.encode()), r"refuses the key in MY_KEY.*\*\*\*"),
+        (Reply(status=401, body=f'{{"error": "bad key {KEY}"}}'.encode()), r"rejects the key in MY_KEY.*\*\*\*"),
         (Reply(status=404, body=b'{"error": "no model m"}'), r"has no 'm'.*base_url.*404: no model m"),
         (Reply(status=301, headers={"Location": "http://elsewhere/"}), r"has no 'm', or the URL is wrong.*301"),
         (Reply(status=402, body=b'{"message": "pay"}'), "requires payment"),

@@ -43,7 +43,7 @@ def test_the_recipe_is_fine(tmp_path: Path) -> None:
         ),
         ("export.formats=[ollama]", "export.formats"),
         ("evaluate.metrics=[{kind: exact_match}]", "exact_match scores generated text, but"),
-        ("evaluate.metrics=[{kind: classification}, {kind: perplexity}]", "perplexity looks at"),
+        ("evaluate.metrics=[{kind: classification}, {kind: perplexity}]", "perplexity scores"),
         ("evaluate.benchmarks=[{task: arc_easy}]", "evaluate.benchmarked: merged"),
         ("evaluate.retrieved=[base, merged]", "evaluate.retrieved: merged"),
         (

@@ -200,7 +200,7 @@ def test_a_run_that_spikes_keeps_its_checkpoint(project: Paths, monkeypatch: pyt
         return usual(*inputs) * (9 if calls > 10 else 1)
 
     monkeypatch.setattr(trainer, "loss", planted)
-    with pytest.raises(CheckFailed, match=r"train: the loss has jumped: .* at step 11, .* checkpoints stay"):
+    with pytest.raises(CheckFailed, match=r"train: the loss has jumped: .* at step 11, .* checkpoints are kept"):
         run.tune(SMALL.model_copy(update={"steps": 20, "checkpoint_steps": 4, "eval_steps": 99}), project)
     (scratch,) = (project.data / "scratch").iterdir()
     assert checkpoints.latest(scratch) == scratch / "checkpoint-8"
@@ -208,7 +208,7 @@ def test_a_run_that_spikes_keeps_its_checkpoint(project: Paths, monkeypatch: pyt
 
 
 def test_settings_that_trl_refuses_are_told_as_a_sentence(project: Paths) -> None:
-    with pytest.raises(SettingsError, match=r"params.yaml: trl refuses.*no_such"):
+    with pytest.raises(SettingsError, match=r"params.yaml: trl rejects.*no_such"):
         run.tune(SMALL.model_copy(update={"optimizer": "no_such"}), project)
 
 

@@ -140,7 +140,7 @@ def test_torchrun_outside_has_started_them(project: Paths) -> None:
     process = start(project, command=torchrun)
     _, wrong = process.communicate()
     assert process.returncode != 0
-    assert "train.launch is for 1 processes (1 hosts with 1 each), and torchrun started 2" in wrong
+    assert "train.launch is for 1 processes (1 hosts with 1 each), but torchrun started 2" in wrong
 
 
 def test_an_error_is_said_once(project: Paths) -> None:
