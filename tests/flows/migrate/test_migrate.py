@@ -262,7 +262,7 @@ def test_no_text_of_the_file_becomes_a_key_of_the_recipe() -> None:
         ("a.yaml", "- 1", "no keys with values"),
         ("a.yaml", "colour: red", "name the tool with --tool"),
         ("a.json", "{", "cannot be read as settings of any known tool"),
-        ("a.ipynb", '{"cells": 3}', "of no kind that|cannot be read as"),
+        ("a.ipynb", '{"cells": 3}', "has a type that|cannot be read as"),
         ("a.py", "def (", "cannot be read as settings of any known tool"),
         ("a.ipynb", '{"cells": ["a"]}', "cannot be read as settings of any known tool"),
         ("axolotl.yml", "base_model: x\nsequence_len: .inf\n", "has a type that axolotl does not allow there"),
