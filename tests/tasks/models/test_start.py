@@ -132,14 +132,14 @@ def test_alignment_starts_there_too(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "config", "message"),
     [
-        ({"start": "none"}, {}, r"train\.start = 'none': .* is not an adapter .* there are: first"),
+        ({"start": "none"}, {}, r"train\.start = 'none': .* is not an adapter .* found: first"),
         ({"method": "full"}, {}, r"train\.start is an adapter, but train\.method full trains none"),
         ({"method": "ia3"}, {}, r"train\.method is ia3, and the adapter .* of the kind LORA; set it to lora"),
         ({"method": "pissa"}, {}, "the adapter already has weights, but train says how to initialise new ones"),
         ({"method": "dora"}, {}, r"use_dora \(method dora\) False, but train says use_dora"),
         ({"peft": {"init_lora_weights": "gaussian"}}, {}, "how to initialise new ones"),
-        ({"peft": {"bias": "all"}}, {}, r"has peft\.bias none, and train says peft\.bias all"),
-        ({"lora": {"r": 8, "alpha": 8}}, {}, r"has lora\.r 4, and train says lora\.r 8"),
+        ({"peft": {"bias": "all"}}, {}, r"has peft\.bias none, but train says peft\.bias all"),
+        ({"lora": {"r": 8, "alpha": 8}}, {}, r"has lora\.r 4, but train says lora\.r 8"),
         ({"lora": {"r": 4, "alpha": 16}}, {}, r"has lora\.alpha 8, but train says lora\.alpha 16"),
         ({"lora": {"r": 4, "alpha": 8, "target_modules": ["q_proj"]}}, {}, r"has lora\.target_modules"),
         (

@@ -50,7 +50,7 @@ def test_the_first_host_of_a_list(hosts: str, first: str) -> None:
     ("change", "message"),
     [
         ({"SLURM_NODEID": ""}, "but the number of this host is unknown; set NODE_RANK to it, from 0 to 1"),
-        ({"SLURM_NODEID": "2", "SLURM_NNODES": ""}, "this host has the number 2, from 0"),
+        ({"SLURM_NODEID": "2", "SLURM_NNODES": ""}, "this host has the number 2, counting from 0"),
         ({"SLURM_NNODES": "3"}, "the environment says 3 hosts; set nodes to 3"),
         ({"SLURM_LOCALID": "1"}, "pass --ntasks-per-node=1 to srun"),
         (
