@@ -102,8 +102,8 @@ def _run(
             log.info("asking the remote which stages others have run")
             remotes.fetch(share, log.warning)
         lacks = (
-            f"in neither git nor DVC at {baseline[:12]}, so a run elsewhere cannot have it; in the project's folder: "
-            "temper data add FILE"
+            f"in neither git nor DVC at {baseline[:12]}, so a run on another machine cannot get it; in the project's "
+            "folder, run: temper data add FILE"
         )
         machines = Elsewhere(share, log.info) if share else None
         run = carry_out(force, jobs, policies, pruning, lacks=lacks, elsewhere=machines)

@@ -74,7 +74,7 @@ def carry_out(
     operation: Operation | None = None,
     pruning: PruningRule | None = None,
     stages: list[str] | None = None,
-    lacks: str = "not there, and no stage makes it; put it there, or name another.",
+    lacks: str = "missing, and no stage makes it; add it, or name another.",
     elsewhere: "Elsewhere | None" = None,
 ) -> Run:
     """Bring the stages of the current checkout, each as a task of the flow run that calls; failures are in the run.

@@ -53,7 +53,7 @@ def _run(stage: str, commit: str, key: str, force: bool, pruning: PruningRule | 
     policies = operation(Paths(home()).policies)
     if (share := policies.share) is None:
         raise MachineError(
-            f"{PATHS.policies}: stages on other machines exchange data through remotes; set share here, too."
+            f"{PATHS.policies}: stages on other machines exchange data through remotes; also set share here."
         )
     remotes.check(share)
     revision = remotes.receive(commit, share)
@@ -63,7 +63,7 @@ def _run(stage: str, commit: str, key: str, force: bool, pruning: PruningRule | 
         if not statuses:
             raise InputError(f"there is no stage {stage} at {commit[:12]}.")
         if stage_key(stage) != key:
-            raise InputChanged(f"{stage} has other inputs here than in the run that asked for it; nothing ran.")
+            raise InputChanged(f"{stage} has other inputs here than in the run that requested it; nothing ran.")
         with Run(statuses, [stage] if force else [], operation=policies, pruning=pruning) as run:
             try:
                 outcome = run.ensure_current(stage, log)

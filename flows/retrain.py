@@ -35,7 +35,7 @@ class Promotion:
         self.before = promoted_commit(stage)
         """The commit of the model that has the stage so far; "" for none."""
         self.promote = False
-        self.reason = "it has no decision; look at the report, and promote by hand."
+        self.reason = "it has no decision; read the report, and promote it manually."
 
     def prepare(self) -> None:
         """Put the scores of the model so far where `decide` looks for them; called in the run's worktree."""
@@ -49,7 +49,7 @@ class Promotion:
         self.promote, self.reason = bool(decided["promote"]), str(decided["reason"])
         _, path = model()
         if self.before and Snapshot(self.before).outs().get(path) == Snapshot(commit).outs().get(path):
-            self.promote, self.reason = False, "it is, byte for byte, the model that is promoted already."
+            self.promote, self.reason = False, "it is byte for byte the model that is already promoted."
         if self.promote:
             keep_scores(decided)
             git("add", "--force", "--", str(PATHS.best))
@@ -98,7 +98,9 @@ def tell(blocks: list[str], subject: str, body: str) -> None:
                 raise MachineError(f"the block {name} sends no notifications")
             block.notify(body, subject)  # type: ignore[unused-coroutine]
         except Exception as error:  # whatever a service, or its client, comes up with
-            get_run_logger().warning("%s was not told: %s", name, type(error).__name__)  # its text may hold a secret
+            get_run_logger().warning(
+                "%s was not notified: %s", name, type(error).__name__
+            )  # its text may hold a secret
 
 
 def _scores(commit: str) -> str:
@@ -114,5 +116,5 @@ def _text(experiment: str, commit: str, promotion: Promotion, done: list[str]) -
     if page := address():
         lines.append(f"Page: {page}")
     if not promotion.promote:
-        lines += ["", f"By hand: `temper promote {experiment}`, with `--against-the-rules` where they say no."]
+        lines += ["", f"Manually: `temper promote {experiment}`, with `--against-the-rules` if the rules say no."]
     return "\n".join(lines)

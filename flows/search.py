@@ -70,7 +70,7 @@ def trials(method: Method, choices: Space, count: int, seed: int, maximize: bool
     """The trials of a sweep over `choices`; `count` of them, except in a grid, which has as many as it has."""
     if method == "grid":
         if ranges := [key for key, choice in choices.items() if isinstance(choice, Range)]:
-            raise SettingsError(f"{', '.join(ranges)}: a grid needs values, a range needs --random or --optuna.")
+            raise SettingsError(f"{', '.join(ranges)}: a grid needs values; for ranges, add --random or --optuna.")
         return _Listed(iter(_grid(choices)))
     if method == "random":
         return _Listed(itertools.islice(_draws(choices, random.Random(seed)), count))

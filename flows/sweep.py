@@ -96,7 +96,7 @@ def sweep(
                 if not running:
                     break
                 if slot and (mine := retry(lambda: slot.take(client, [trial.run.id for trial in running]))):
-                    log.info("%s is carried out in the slot of this sweep", mine.name)
+                    log.info("%s runs in the slot of this sweep", mine.name)
                 for trial in retry(lambda: list(ended(client, running))):
                     running.remove(trial)
                     done.append(trial)
@@ -151,11 +151,13 @@ def _table(done: list[Trial], maximize: bool) -> list[dict[str, Any]]:
 
 def _publish(rows: list[dict[str, Any]], metric: str, board: Leaderboard | None) -> None:
     if board:
-        create_table_artifact(key="leaderboard", table=cells(board), description="Bases by task, base and tuned.")
-    create_table_artifact(key="sweep", table=rows, description=f"Trials, the best first, by {metric}.")
+        create_table_artifact(
+            key="leaderboard", table=cells(board), description="Bases by task, before and after tuning."
+        )
+    create_table_artifact(key="sweep", table=rows, description=f"Trials by {metric}, best first.")
     values = [{key: row[key] for key in row if key not in {"trial", "state"}} for row in rows]
     create_markdown_artifact(
-        key="sweep-plot", markdown=_plot(values), description=f"A line a trial, coloured by {metric}."
+        key="sweep-plot", markdown=_plot(values), description=f"One line per trial, coloured by {metric}."
     )
 
 

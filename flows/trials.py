@@ -126,7 +126,7 @@ def ended(client: SyncPrefectClient, running: Sequence[Trial]) -> Iterator[Trial
     for trial in running:
         run = client.read_flow_run(trial.run.id)
         if LABEL in run.labels and run.state and run.state.is_running() and trial.listener.silent(run):
-            died = f"its machine was not heard of for {SILENCE:.0f} s"
+            died = f"its machine has been silent for {SILENCE:.0f} s"
             client.set_flow_run_state(run.id, Crashed(message=died), force=True)
             run = client.read_flow_run(run.id)
         if run.state and run.state.is_final():

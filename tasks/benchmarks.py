@@ -23,8 +23,8 @@ def manager(task: str, scoring: Path, key: str) -> Any:
         raise SettingsError(f"{scoring}: a task file there cannot be read ({one_line(error)}); fix it.") from error
     if task not in any_manager.all_tasks:
         near = difflib.get_close_matches(task, any_manager.all_tasks, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else "a file that is no valid YAML is passed over."
-        raise SettingsError(f"{key}: no task {task!r}, neither in {scoring} nor among those of lm-eval; {advice}")
+        advice = f"did you mean {near[0]!r}?" if near else "files that are not valid YAML are skipped."
+        raise SettingsError(f"{key}: unknown task {task!r}: neither {scoring} nor lm-eval has it; {advice}")
     return any_manager
 
 

@@ -134,7 +134,7 @@ def test_one_changed_parameter_runs_train_and_what_is_below(followed: tuple[Chec
 
 def test_training_killed_in_the_middle_is_named_and_goes_on(followed: tuple[Checkout, dict[str, str]]) -> None:
     place, said = followed
-    assert "train was ended by SIGKILL." in said["killed"]
+    assert "train was killed by SIGKILL." in said["killed"]
     url = place.environment["PREFECT_API_URL"]
     pages = (ask(url, "logs/filter", limit=200, offset=200 * page) for page in range(50))
     assert any("from checkpoint-" in line["message"] for page in pages for line in page), "it started over"

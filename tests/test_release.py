@@ -134,7 +134,9 @@ def test_a_project_without_the_code_of_its_stages_is_refused(tmp_path: Path) -> 
     own_packages.check(tmp_path)
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     (tmp_path / "tasks").mkdir()
-    with pytest.raises(MachineError, match=r"^dvc\.yaml runs temper's stages, .*the folder tasks, is not here; take"):
+    with pytest.raises(
+        MachineError, match=r"^dvc\.yaml runs temper's stages, .*the folder tasks, is not here; restore"
+    ):
         own_packages.check(tmp_path)
 
 

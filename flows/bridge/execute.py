@@ -77,7 +77,7 @@ def ensure_current(
         link_outputs(repo)
         with locked(repo):
             stage, status_cache = repo.stage.load_one(name=name), StatusCache()
-            why = ("asked for with --force",) if force else tuple(reasons(stage, status_cache))
+            why = ("requested with --force",) if force else tuple(reasons(stage, status_cache))
             if not why:
                 return Outcome(name, "unchanged", (), hashes(stage), time.perf_counter() - start)
             if missing := [str(dep) for dep in stage.deps if not dep.exists]:
@@ -181,7 +181,7 @@ def _record(stage: PipelineStage, before: dict[str, Any]) -> None:
     if after != before:
         raise InputChanged(
             f"{stage.name}: {', '.join(_differing(before, after))} changed while it ran, so its outputs belong to "
-            "neither version; dvc.lock is as it was. Run again."
+            "neither version; dvc.lock is unchanged. Run again."
         )
     _store(stage)
     run_cache.keep(stage)
@@ -199,9 +199,9 @@ def _store(stage: PipelineStage) -> None:
     stage.commit(relink=False)
     if lost := [str(out) for out in stage.outs if out.use_cache and out.changed_cache()]:
         raise MachineError(
-            f"{stage.name}: DVC could not store {', '.join(lost)} in its cache ({stage.repo.cache.local.path}); most "
-            "often the disk is full. Free some space, then keep the outputs with: "
-            f"dvc commit --force {stage.name}; or run again."
+            f"{stage.name}: DVC could not store {', '.join(lost)} in its cache ({stage.repo.cache.local.path}); "
+            f"usually the disk is full. Free some space, then store the outputs with: dvc commit --force {stage.name}; "
+            "or run again."
         )
     stage.commit()
 

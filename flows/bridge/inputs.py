@@ -51,13 +51,13 @@ def checkout_inputs(tell: Callable[[str], None] = lambda line: None, remote: str
             with locked(repo):
                 lost, gone = _lacking(repo, inputs, tell), _lacking(repo, kept, tell)
             if lost:
-                raise MachineError(f"{', '.join(lost)}: what the remote {remote} has of it is damaged; push it again.")
+                raise MachineError(f"{', '.join(lost)}: the copy on the remote {remote} is damaged; push it again.")
         if targets:
             repo.checkout(targets, force=True)
         with locked(repo):
             for out in kept:
                 if str(out) in gone:
-                    tell(f"{out}: in neither DVC's cache nor a remote; what stands in it will be asked for again.")
+                    tell(f"{out}: in neither DVC's cache nor a remote; its responses will be requested again.")
                 else:
                     out.checkout(force=True)
 

@@ -59,7 +59,7 @@ def parse(text: str) -> dict[str, StageRecord]:
             for name, entry in document.get("stages", {}).items()
         }
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        why = str(error) if isinstance(error, ValueError) else "not what DVC writes there"
+        why = str(error) if isinstance(error, ValueError) else "not a file that DVC wrote"
         raise MachineError(f"{LOCK}: {why}; restore it from git, or name another revision.") from None
 
 
@@ -127,7 +127,7 @@ def _fault(path: Path) -> str:
     except Invalid as error:
         return f"{'.'.join(map(str, error.path)) or 'the file'}: {error.error_message}"
     except UnicodeDecodeError as error:
-        return f"no UTF-8 at byte {error.start}"
+        return f"not UTF-8 at byte {error.start}"
     return ""
 
 

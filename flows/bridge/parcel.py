@@ -72,7 +72,7 @@ def unpack(name: str, remote: str | None) -> None:
         with locked(repo):
             if not checked_out(outs):
                 lost, lines = [str(out) for out in outs if not intact(out)], damages(repo)
-                sentence = f"{name}: {', '.join(lost)} is not whole in the DVC remote; push it again."
+                sentence = f"{name}: {', '.join(lost)} is incomplete in the DVC remote; push it again."
                 raise MachineError(" ".join([sentence, *lines]))
 
 

@@ -59,14 +59,14 @@ def refusal(error: DvcException) -> TemperError:
     if isinstance(error, OverlappingOutputPathsError):
         one, other = error.parent, error.overlapping_out
         return SettingsError(
-            f"{_where(other.stage)}: {other}, which {_name(other.stage)} makes, lies in {one}, which "
-            f"{_name(one.stage)} makes; let each output have a folder of its own."
+            f"{_where(other.stage)}: {other}, an output of {_name(other.stage)}, is inside {one}, an output of "
+            f"{_name(one.stage)}; give each output its own folder."
         )
     if isinstance(error, CyclicGraphError):
         return SettingsError(_circle(one_line(error)))
     if isinstance(error, StageNotFound) and "@" in error.name:
         where = _place(PATHS.pipeline, ("stages", error.name))
-        return SettingsError(f"{where}: stages.{error.name}: @ stands before the item of a foreach alone; rename it.")
+        return SettingsError(f"{where}: stages.{error.name}: @ may only precede the item of a foreach; rename it.")
     return MachineError(one_line(error))
 
 
@@ -78,7 +78,7 @@ def unread(root: Path) -> TemperError | None:
     except FileNotFoundError:
         pass
     except UnicodeDecodeError as error:
-        return SettingsError(f"{ignored.name}: no UTF-8 at byte {error.start}; save it as UTF-8.")
+        return SettingsError(f"{ignored.name}: not UTF-8 at byte {error.start}; save it as UTF-8.")
     for path in sorted(root.rglob("*.dvc")):
         if not path.is_file():
             continue
@@ -149,8 +149,8 @@ def _invalid(error: YAMLValidationError) -> Iterator[str]:
             if entry not in told:
                 names = " and ".join(_value(document, entry))
                 yield (
-                    f"{_place(path, entry)}: {_key(entry)}: {names} stand side by side; put the options of a path "
-                    "below it, two spaces further in."
+                    f"{_place(path, entry)}: {_key(entry)}: {names} are at the same level; put the options of a path "
+                    "below it, indented by two more spaces."
                 )
             told.add(entry)
         else:
@@ -221,16 +221,18 @@ def _twice(output: str, stages: Collection[Stage]) -> str:
     ordered = sorted(stages, key=lambda stage: (stage.relpath, stage.addressing))
     *others, last = ordered
     if not others:
-        return f"{_where(last)}: {_name(last)} has {output} twice among what it makes; keep one of both."
-    return f"{_where(last)}: {output} is made by {' and by '.join(map(_name, ordered))}; leave it to one of them."
+        return f"{_where(last)}: {_name(last)} lists {output} twice among its outputs; remove one."
+    return (
+        f"{_where(last)}: {output} is an output of {' and of '.join(map(_name, ordered))}; remove it from all but one."
+    )
 
 
 def _circle(message: str) -> str:
     names = sorted(message.rstrip(".").rpartition(": ")[2].split(", "))
     where = _place(PATHS.pipeline, ("stages", names[0].partition("@")[0]))
     if len(names) == 1:
-        return f"{where}: the stage {names[0]} reads what it makes; remove it from deps or outs."
-    return f"{where}: the stages {' and '.join(names)} wait for each other; each reads what another makes."
+        return f"{where}: the stage {names[0]} depends on its own output; remove it from deps or outs."
+    return f"{where}: the stages {' and '.join(names)} depend on each other in a cycle; remove one of the dependencies."
 
 
 def _name(stage: Stage) -> str:

@@ -111,7 +111,7 @@ def _inputs(
 ) -> Iterator[str]:
     """What of `reasons` is about command, dependencies and parameters; `name_files`: with the files of a folder."""
     if stage.cmd_changed:
-        yield f"its command is now: {stage.cmd}"
+        yield f"its command has changed to: {stage.cmd}"
     for dep in stage.deps:
         if restored and dep.def_path in restored:
             if dep.hash_info != restored[dep.def_path].hash_info:

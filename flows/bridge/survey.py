@@ -148,9 +148,11 @@ def _put_away(repo: Repo, stages: list[PipelineStage], tell: Callable[[str], Non
             if path in declared or not out.exists or not any(overlap(path, stray) for stray in strays):
                 continue
             if out.status():
-                raise InputError(f"{out} is of no stage any more, and was edited; move it out of {path.parent.name}.")
+                raise InputError(
+                    f"{out} no longer belongs to a stage and was edited; move it out of {path.parent.name}."
+                )
             out.remove()
-            tell(f"{out} is of no stage any more: removed (it stays in the cache).")
+            tell(f"{out} no longer belongs to a stage and was removed (it is still in the cache).")
 
 
 def _strays(folder: Path, declared: set[Path]) -> Iterator[Path]:

@@ -7,13 +7,13 @@ from tasks.core.paths import PATHS
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this command to those of `temper`."""
-    config = commands.add_parser("config", help=f"what {PATHS.params} sets, and the way back to the defaults")
+    config = commands.add_parser("config", help="show changed settings, and reset them to their defaults")
     actions = config.add_subparsers(dest="what", required=True, metavar="ACTION")
-    actions.add_parser("diff", help="every key that is not at its default").set_defaults(act=_diff)
-    reset = actions.add_parser("reset", help="put keys back to their defaults")
+    actions.add_parser("diff", help="list all keys that differ from their defaults").set_defaults(act=_diff)
+    reset = actions.add_parser("reset", help="reset keys to their defaults")
     reset.add_argument("keys", nargs="*", metavar="KEY", help="such as train or train.lora; default: every key")
     reset.set_defaults(act=_reset)
-    actions.add_parser("undo", help="take back what temper last changed there").set_defaults(act=_undo)
+    actions.add_parser("undo", help="undo temper's last change there").set_defaults(act=_undo)
 
 
 def _diff(options: argparse.Namespace) -> int:
@@ -35,7 +35,7 @@ def _undo(options: argparse.Namespace) -> int:
     from flows.system.checkout_lock import checkout_lock
 
     with checkout_lock(print, wait=False):
-        return _print(undo(), f"{PATHS.params} is as it was.")
+        return _print(undo(), f"{PATHS.params} is unchanged.")
 
 
 def _print(lines: list[str], nothing: str) -> int:

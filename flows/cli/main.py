@@ -22,10 +22,10 @@ from tasks.core.reporting import report
 from tasks.core.temporary import temporary_files
 
 CARD = (
-    "what training takes on cards, such as 24GB, 80GB x 8, or 80GB x 8 x 2 for two hosts of eight; without SIZE, on "
-    "those of this machine"
+    "estimate memory for GPUs such as 24GB, 80GB x 8, or 80GB x 8 x 2 for two hosts with eight; without SIZE, for the "
+    "GPUs of this machine"
 )
-RAM = "memory of each host, such as 1TB: price too what may wait there (offload)"
+RAM = "memory of each host, such as 1TB; also estimates offloading to it"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,37 +57,41 @@ def _stopped(command: str, number: signal.Signals) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="temper", description="From data to a fine-tuned model, and the proof.")
+    parser = argparse.ArgumentParser(prog="temper", description="From data to a fine-tuned model, with proof.")
     parser.add_argument("--version", action="version", version=f"temper {version('temper')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="make every stage current: run what changed, and only that")
+    run = commands.add_parser("run", help="bring every stage up to date, running only what changed")
     run.set_defaults(act=_run)
-    run.add_argument("stages", nargs="*", metavar="STAGE", help="this one and what it needs; default: every stage")
+    run.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="run only this stage and those it depends on; default: every stage"
+    )
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=f"change {PATHS.params} before")
-    run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values to put over the defaults")
-    run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run it even where nothing changed")
-    run.add_argument("--jobs", type=_count, metavar="N", help="stages at once; default: what the machine allows")
-    run.add_argument("--no-wait", action="store_true", help="fail if another run holds this checkout")
+    run.add_argument("--recipe", type=Path, metavar="FILE", help="a YAML file with values that override the defaults")
+    run.add_argument("--force", action="append", default=[], metavar="STAGE", help="run stages even if nothing changed")
+    run.add_argument(
+        "--jobs", type=_count, metavar="N", help="stages to run at once; default: as many as the machine allows"
+    )
+    run.add_argument("--no-wait", action="store_true", help="fail if another run is using this checkout")
 
-    check = commands.add_parser("check", help="say everything that is wrong before a run, and what it takes")
+    check = commands.add_parser("check", help="find everything that is wrong before a run, and estimate its cost")
     check.set_defaults(act=_check)
-    check.add_argument("--time", action="store_true", help="train some steps, to say how long all will take")
+    check.add_argument("--time", action="store_true", help="train a few steps to estimate the total time")
     check.add_argument("--card", nargs="*", metavar="SIZE", help=CARD)
     check.add_argument("--ram", metavar="SIZE", help=RAM)
-    plan = commands.add_parser("plan", help="what would run, and why")
+    plan = commands.add_parser("plan", help="show what would run, and why")
     plan.set_defaults(act=_plan)
     plan.add_argument("--json", action="store_true", help="for programs")
-    audit = "say everything that would go wrong with data, or a chat template, under a tokenizer"
+    audit = "find everything that would go wrong with data or a chat template with a tokenizer"
     commands.add_parser("audit", help=audit, add_help=False).set_defaults(act=_audit)
-    look = "see what data are, in seconds: shape, lengths, labels, and rows as they would be trained"
+    look = "look at data in seconds: format, lengths, labels, and rows as they would be trained on"
     commands.add_parser("look", help=look, add_help=False).set_defaults(act=_look)
     push = commands.add_parser("push", help="send a finished folder to the hub, with the model card")
     push.set_defaults(act=_push)
     push.add_argument("repository", metavar="ORGANISATION/NAME")
     push.add_argument("--folder", type=Path, default=PATHS.merged, help=f"default: {PATHS.merged}")
-    push.add_argument("--public", action="store_true", help="a new repository is private otherwise")
-    push.add_argument("--dry-run", action="store_true", help="say what would be sent; send nothing")
+    push.add_argument("--public", action="store_true", help="make a new repository public; default: private")
+    push.add_argument("--dry-run", action="store_true", help="show what would be sent, but send nothing")
     ui = commands.add_parser("ui", help="start a Prefect server on this machine")
     ui.set_defaults(act=_ui)
     ui.add_argument("--port", type=int, default=4200, help="default: 4200")
@@ -113,7 +117,7 @@ def _negatives_joined(words: list[str]) -> list[str]:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number, at least 1")
+        raise argparse.ArgumentTypeError("must be a whole number, at least 1")
     return int(text)
 
 
@@ -141,7 +145,7 @@ def _run(options: argparse.Namespace) -> int:
             except TemperError:
                 if lines:
                     write_text(PATHS.params, before)
-                    tell(f"{PATHS.params}: as it was")
+                    tell(f"{PATHS.params}: unchanged")
                 raise
             if lines:
                 keep(before)
@@ -184,7 +188,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
         )
         os._exit(1)  # on a usual exit Prefect would try for minutes to send what it still has
     if options.stages:
-        console.print("\nNext:    temper run   (every other stage)")
+        console.print("\nNext:    temper run   (all other stages)")
         return 0
     if PATHS.comparison.exists():
         for block in tables(rows(), console.width):
@@ -198,7 +202,7 @@ def _flow(options: argparse.Namespace, page: str) -> int:
     console.print()
     if PATHS.page.exists():
         console.print(f"Report:  {PATHS.page}")
-    console.print("Next:    temper run --set train.learning_rate=1e-3   (only what depends on it runs again)")
+    console.print("Next:    temper run --set train.learning_rate=1e-3   (only stages that depend on it run again)")
     console.print(f"         {f'open {page}' if page else 'temper ui   (and in another terminal: temper run)'}")
     return 0
 
@@ -224,7 +228,7 @@ def _check(options: argparse.Namespace) -> int:
     from flows.plan import preflight
 
     if options.ram and options.card is None:
-        raise SettingsError("--ram needs --card; say which cards you mean, as in --card 80GB x 8 --ram 1TB.")
+        raise SettingsError("--ram needs --card; add it, as in --card 80GB x 8 --ram 1TB.")
     if options.card is not None:
         return _card(" ".join(options.card), options.ram or "")
     faults = preflight.faults()
@@ -241,7 +245,7 @@ def _check(options: argparse.Namespace) -> int:
     for note in preflight.notes():
         print(note)
     if not faults:
-        print("Everything is in place. Next: temper run")
+        print("Everything is ready. Next: temper run")
     return 1 if faults else 0
 
 

@@ -18,10 +18,10 @@ VERDICTS = {"mapped": "green", "same": "dim", "refused": "red", "without": "yell
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this command to those of `temper`."""
-    about = "turn the settings of another tool into a recipe, with a line for each of their keys"
+    about = "convert another tool's settings into a recipe, and report on each key"
     command = commands.add_parser("import", help=about)
     command.add_argument("file", type=Path, metavar="FILE", help="YAML, JSON, a command line (.sh), a notebook")
-    command.add_argument("--tool", choices=NAMES, help="whose settings they are; default: as the keys show")
+    command.add_argument("--tool", choices=NAMES, help="the tool that they are for; default: recognised by their keys")
     command.add_argument("--recipe", type=Path, metavar="FILE", help="where to write it; default: NAME.recipe.yaml")
     command.set_defaults(act=_import)
 

@@ -14,7 +14,7 @@ from tasks.core.settings import hint
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add these commands to those of `temper`."""
-    events = commands.add_parser("data", help="track data with DVC, and tell the server")
+    events = commands.add_parser("data", help="track data with DVC, and notify the server")
     adding = events.add_subparsers(dest="what", required=True, metavar="add").add_parser("add")
     adding.add_argument("paths", nargs="+", type=Path, metavar="FILE")
     adding.add_argument("--quiet", action="store_true", help="tell no server")
@@ -22,37 +22,39 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
     commands.add_parser("deploy", help=f"send {PATHS.deployments} to the server").set_defaults(act=_deploy)
 
-    worker = commands.add_parser("worker", help="carry out deployed runs in this folder")
-    worker.add_argument("--limit", type=int, metavar="N", help="runs at once; default: as the deployments say")
+    worker = commands.add_parser("worker", help="execute deployed runs in this folder")
+    worker.add_argument("--limit", type=int, metavar="N", help="runs at once; default: the limit of the deployments")
     worker.add_argument(
-        "--queue", action="append", default=[], metavar="NAME", help="carry out the stages of this work queue instead"
+        "--queue", action="append", default=[], metavar="NAME", help="execute the stages of this work queue instead"
     )
     worker.set_defaults(act=_worker)
 
     start = commands.add_parser("start", help="queue a deployed run of finetune")
     start.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"over {PATHS.params}, in this run"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help=f"override {PATHS.params} in this run"
     )
     start.add_argument("--revision", default="HEAD", help="commit, branch, tag or experiment; default: HEAD")
     start.set_defaults(act=_start)
 
-    again = commands.add_parser("reproduce", help="rebuild a run from nothing and compare every output")
+    again = commands.add_parser("reproduce", help="rebuild a run from scratch and compare every output")
     again.add_argument("run", metavar="RUN", help="an experiment (the name of its flow run), or any revision of git")
-    again.add_argument("--keep", action="store_true", help="leave the worktree to look at")
+    again.add_argument("--keep", action="store_true", help="keep the worktree for inspection")
     again.set_defaults(act=_reproduce)
 
-    sweep = commands.add_parser("sweep", help="a run of finetune for each combination of values; needs workers")
-    sweep.add_argument("values", nargs="+", metavar="KEY=VALUE,VALUE", help="or KEY=LOW..HIGH, drawn from the range")
+    sweep = commands.add_parser("sweep", help="run finetune for each combination of values; needs workers")
+    sweep.add_argument("values", nargs="+", metavar="KEY=VALUE,VALUE", help="or KEY=LOW..HIGH, to draw from the range")
     how = sweep.add_mutually_exclusive_group()
-    how.add_argument("--random", type=int, metavar="N", help="N combinations drawn at random; default: every one")
+    how.add_argument("--random", type=int, metavar="N", help="N random combinations; default: all")
     how.add_argument("--optuna", type=int, metavar="N", help="N combinations proposed by Optuna")
     sweep.add_argument("--at-once", type=int, default=2, metavar="N", help="runs at a time; default: 2")
-    sweep.add_argument("--metric", help=f"where the score stands in {PATHS.comparison}")
-    sweep.add_argument("--minimize", action="store_true", help="less of it is better")
-    sweep.add_argument("--to-the-end", action="store_true", help="stop no trial early")
-    sweep.add_argument("--seed", type=int, default=0, help="of what is drawn at random; default: 0")
-    sweep.add_argument("--revision", default="HEAD", help="what all trials start from; default: HEAD")
-    sweep.add_argument("--json", action="store_true", help="trials, and bases side by side, for programs")
+    sweep.add_argument("--metric", help=f"path of the score in {PATHS.comparison}")
+    sweep.add_argument("--minimize", action="store_true", help="lower is better")
+    sweep.add_argument("--to-the-end", action="store_true", help="do not stop trials early")
+    sweep.add_argument("--seed", type=int, default=0, help="seed of random draws; default: 0")
+    sweep.add_argument(
+        "--revision", default="HEAD", help="commit, branch or tag that all trials start from; default: HEAD"
+    )
+    sweep.add_argument("--json", action="store_true", help="print trials and the comparison of bases as JSON")
     sweep.set_defaults(act=_sweep)
 
 
@@ -61,14 +63,14 @@ def _data(options: argparse.Namespace) -> int:
 
     absent = "" if options.quiet else _absent(deployments.server)
     if not (revision := events.add(options.paths)):
-        print("Nothing changed: DVC and git have it already.")
+        print("Nothing changed: DVC and git already have it.")
         return 0
     print(f"Tracked and committed as {revision[:12]}.")
     if absent:
-        print(f"No server was told: {absent}")
+        print(f"No server was notified: {absent}")
     elif not options.quiet:
         events.tell(options.paths, revision)
-        print(f"The server knows ({events.EVENT}); deployments that wait for it start.")
+        print(f"The server was notified ({events.EVENT}); deployments that wait for it start.")
     return 0
 
 
@@ -106,7 +108,7 @@ def _worker(options: argparse.Namespace) -> int:
     url = deployments.server(**deployments.PATIENT)
     _check_queues(options.queue)
     _reap()
-    print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; Ctrl-C ends it.", flush=True)
+    print(f"Working for {url.removesuffix('/api')} in {Path.cwd()}; press Ctrl-C to stop.", flush=True)
     deployments.work(options.limit, options.queue)
     return 0
 
@@ -118,7 +120,7 @@ def _check_queues(queues: list[str]) -> None:
     known = operation().queues
     for queue in queues:
         if queue not in known:
-            advice = hint(queue, known) if known else "name it there, in `queues`."
+            advice = hint(queue, known) if known else "add it there, to `queues`."
             raise SettingsError(f"{PATHS.policies} has no queue {queue!r}; {advice}")
 
 
@@ -173,7 +175,7 @@ def _sweep(options: argparse.Namespace) -> int:
     else:
         Console(highlight=False).print(table(rows))
     if board and not options.json:
-        print("\nBases on the same held-out rows, the best first")
+        print("\nBases on the same held-out rows, best first")
         for line in board_lines(board):
             print(line)
         print()
@@ -181,7 +183,7 @@ def _sweep(options: argparse.Namespace) -> int:
         if not options.json:
             print(f"The best: {_bring(best['trial'])}")
         return 0
-    raise StageFailed("no trial produced a score; the page of each run says why.")
+    raise StageFailed("no trial produced a score; see each run's page for the reason.")
 
 
 def _bring(experiment: str) -> str:
@@ -196,7 +198,7 @@ def _bring(experiment: str) -> str:
         if share := operation().share:
             more = f" --remote {share.dvc}" if share.dvc else ""
             return f"dvc exp pull{more} {share.git} {experiment}; dvc exp apply {experiment}"
-        return f"{experiment}, on the machine of its worker alone; see `share` in {PATHS.policies}."
+        return f"{experiment}, only on its worker's machine; see `share` in {PATHS.policies}."
 
 
 def _reproduce(options: argparse.Namespace) -> int:

@@ -10,13 +10,13 @@ NAMES = "answer, chat, classify, code, continue, preference"
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add these commands to those of `temper`."""
-    new = commands.add_parser("new", help="make a project of your own, beside others")
+    new = commands.add_parser("new", help="make a new project")
     new.add_argument("folder", type=Path, metavar="DIR", help="a new folder, named for the project")
-    new.add_argument("--task", metavar="TASK", help=f"settings to begin with: {NAMES}")
-    new.add_argument("--source", type=Path, metavar="CLONE", help="a clone of temper; default: the one that runs")
-    new.add_argument("--no-setup", action="store_true", help="install nothing into it yet")
+    new.add_argument("--task", metavar="TASK", help=f"settings to start with: {NAMES}")
+    new.add_argument("--source", type=Path, metavar="CLONE", help="a clone of temper; default: the one in use")
+    new.add_argument("--no-setup", action="store_true", help="do not install anything yet")
     new.set_defaults(act=_new)
-    upgrade = commands.add_parser("upgrade", help="bring a newer temper into this project")
+    upgrade = commands.add_parser("upgrade", help="upgrade this project to a newer temper")
     upgrade.add_argument("tag", nargs="?", metavar="TAG", help="default: the newest release")
     upgrade.set_defaults(act=_upgrade)
 
@@ -26,11 +26,11 @@ def _new(options: argparse.Namespace) -> int:
 
     new.make(options.folder, options.task, options.source or new.release())
     ready = options.no_setup or new.setup(options.folder)
-    print(f"{options.folder} is a project of its own. Next:\n")
+    print(f"{options.folder} is a project now. Next:\n")
     print(f"    cd {options.folder}{'' if ready and not options.no_setup else ' && make setup'}")
     print("    . .venv/bin/activate")
     print(f"    cp YOUR_ROWS {new.DATA}/ && temper look {new.DATA} && temper data add {new.DATA}")
-    print(f"    temper config diff                       (what is set; {PATHS.params} has the rest)")
+    print(f"    temper config diff                       (what is set; see {PATHS.params} for the rest)")
     print(f"    temper run --set base.folder={new.MODELS}/YOUR_MODEL  (or base.hub=organisation/name@REVISION)")
     return 0 if ready else 1
 

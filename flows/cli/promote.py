@@ -14,20 +14,20 @@ def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     promote.add_argument("revision", nargs="?", default="HEAD", help="commit, branch, tag or experiment; default: HEAD")
     promote.add_argument("--stage", default="production", help="default: production")
     promote.add_argument("--version", metavar="vX.Y.Z", help="default: the next patch")
-    promote.add_argument("--against-the-rules", action="store_true", help="register it whatever the decision says")
+    promote.add_argument("--against-the-rules", action="store_true", help="register it even if the decision says no")
     promote.set_defaults(act=_promote)
 
     compare = commands.add_parser(
-        "compare", help="all runs; or parameters, data, scores and rows of two of them, side by side"
+        "compare", help="compare all runs, or parameters, data, scores and rows of two of them"
     )
-    compare.add_argument("first", nargs="?", help="commit, branch, tag or experiment; . is the checkout as it is")
+    compare.add_argument("first", nargs="?", help="commit, branch, tag or experiment; . is this checkout")
     compare.add_argument("second", nargs="?", default=".", help="default: .")
-    compare.add_argument("--candidate", help="whose rows are compared; default: the one that decides")
-    compare.add_argument("--rows", type=int, default=10, metavar="N", help="rows shown that differ; default: 10")
-    compare.add_argument("--json", action="store_true", help="all runs for programs, as the page has them")
+    compare.add_argument("--candidate", help="metric whose rows are compared; default: the one that decides")
+    compare.add_argument("--rows", type=int, default=10, metavar="N", help="differing rows to show; default: 10")
+    compare.add_argument("--json", action="store_true", help="print all runs as JSON")
     compare.set_defaults(act=_compare)
 
-    history = commands.add_parser("history", help="which model is in production, what it replaced, when and why")
+    history = commands.add_parser("history", help="show which model is in production, what it replaced, when and why")
     history.add_argument("--json", action="store_true", help="for programs")
     history.set_defaults(act=_history)
 
@@ -51,7 +51,7 @@ def _compare(options: argparse.Namespace) -> int:
     if options.first is None:
         return _compare_all(options.json)
     if options.json:
-        raise SettingsError("--json compares all runs; leave the names out.")
+        raise SettingsError("--json compares all runs; remove the names.")
     first, second = Snapshot(options.first), Snapshot(options.second)
     for line in first.differences(second):
         print(line)
@@ -77,7 +77,7 @@ def _compare_all(as_json: bool) -> int:
     for line in terminal.run_lines(all_runs):
         print(line)
     for board in leaderboards(all_runs):
-        print("\nBases on the same held-out rows, the best first")
+        print("\nBases on the same held-out rows, best first")
         for line in terminal.board_lines(board):
             print(line)
     page.write_page(all_runs)
@@ -96,7 +96,7 @@ def _history(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([one.as_json() for one in history], ensure_ascii=False, indent=2))
     elif not history:
-        print("No model was promoted yet: temper promote")
+        print("No model has been promoted yet; run: temper promote")
     else:
         names = {run.commit: run.name for run in runs()}
         for line in history_lines(history, names):

@@ -9,24 +9,30 @@ from tasks.core.errors import SettingsError
 
 def declare(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add these commands to those of `temper`."""
-    serve = commands.add_parser("serve", help="put models behind OpenAI's API, once they answer as evaluated")
-    serve.add_argument("names", nargs="*", metavar="CANDIDATE", help="merged (default), adapter, base, a scheme, ...")
-    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine alone")
-    serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 for any that is free")
-    serve.add_argument("--rows", type=_count, default=8, metavar="N", help="held-out rows that are asked; default: 8")
-    serve.add_argument("--system", metavar="TEXT", help="system prompt of a request without one")
-    serve.add_argument("--anyway", action="store_true", help="say ready in spite of what differs")
-    serve.add_argument("--check", metavar="URL", help="start nothing: compare the server there with CANDIDATE")
-    serve.add_argument("--model", metavar="NAME", help="--check: the model's name there")
-    serve.add_argument("--key-variable", metavar="VARIABLE", help="--check: the environment variable with the key")
-    serve.set_defaults(act=_serve)
-    chat = commands.add_parser("chat", help="talk to models in the terminal, or on a page")
-    chat.add_argument("names", nargs="*", metavar="CANDIDATE", help="default: merged; each answers every question")
-    chat.add_argument("--system", metavar="TEXT", help="system prompt to begin with")
-    chat.add_argument(
-        "--temperature", type=_temperature, default=0.0, metavar="T", help="default: 0, the likeliest answer"
+    serve = commands.add_parser(
+        "serve", help="serve models with OpenAI's API, after a check that they answer as evaluated"
     )
-    chat.add_argument("--page", action="store_true", help="on a page, as `temper serve` has it")
+    serve.add_argument("names", nargs="*", metavar="CANDIDATE", help="merged (default), adapter, base, a scheme, ...")
+    serve.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, only this machine")
+    serve.add_argument("--port", type=int, default=8000, help="default: 8000; 0 for any free port")
+    serve.add_argument("--rows", type=_count, default=8, metavar="N", help="held-out rows for the check; default: 8")
+    serve.add_argument("--system", metavar="TEXT", help="system prompt for requests without one")
+    serve.add_argument("--anyway", action="store_true", help="serve even if answers differ")
+    serve.add_argument("--check", metavar="URL", help="start no server; compare the one at URL with CANDIDATE")
+    serve.add_argument("--model", metavar="NAME", help="with --check: the model's name on the server")
+    serve.add_argument(
+        "--key-variable", metavar="VARIABLE", help="with --check: the environment variable with the API key"
+    )
+    serve.set_defaults(act=_serve)
+    chat = commands.add_parser("chat", help="chat with models in the terminal or on a page")
+    chat.add_argument(
+        "names", nargs="*", metavar="CANDIDATE", help="default: merged; each model answers every question"
+    )
+    chat.add_argument("--system", metavar="TEXT", help="system prompt to start with")
+    chat.add_argument(
+        "--temperature", type=_temperature, default=0.0, metavar="T", help="default: 0, always the most likely token"
+    )
+    chat.add_argument("--page", action="store_true", help="chat on a page, as with `temper serve`")
     chat.set_defaults(act=_chat)
 
 
@@ -36,12 +42,12 @@ def _serve(options: argparse.Namespace) -> int:
     preflight.project()
     if options.check:
         if len(options.names) != 1:
-            raise SettingsError(f"--check {options.check}: name the candidate that is served there, and one only.")
+            raise SettingsError(f"--check {options.check}: name exactly one candidate, the one that is served there.")
         more = [word for name in ("model", "key_variable") for word in _option(name, getattr(options, name))]
         return _become("check", options.check, *options.names, "--rows", str(options.rows), *more)
     if options.model or options.key_variable:
         raise SettingsError(
-            "--model and --key-variable need --check; a server that temper starts names its models by candidate."
+            "--model and --key-variable need --check; a server started by temper names its models after the candidates."
         )
     words = ["--host", options.host, "--port", str(options.port), "--rows", str(options.rows)]
     anyway = ["--anyway"] if options.anyway else []
@@ -60,7 +66,7 @@ def _chat(options: argparse.Namespace) -> int:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number, at least 1")
+        raise argparse.ArgumentTypeError("must be a whole number, at least 1")
     return int(text)
 
 
@@ -70,7 +76,7 @@ def _temperature(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 2:
-        raise argparse.ArgumentTypeError("a number from 0 to 2")
+        raise argparse.ArgumentTypeError("must be a number from 0 to 2")
     return value
 
 

@@ -47,7 +47,7 @@ def run_lines(all_runs: Sequence[Run]) -> Iterator[str]:
         if run.changed:
             yield f"  {cut('; '.join(run.changed), WIDTH - 2)}"
     if len(all_runs) > SHOWN:
-        yield f"{len(all_runs) - SHOWN:,} older runs are on the page alone."
+        yield f"{len(all_runs) - SHOWN:,} older runs are only on the page."
 
 
 RUN_WIDTHS = (22, 8, 21, 7, 18)
@@ -77,7 +77,7 @@ def _task_and_metric(task: str, metric: str) -> str:
 
 def _price(entry: Entry) -> str:
     if entry.training is None:
-        return "not known how long"
+        return "duration unknown"
     cost = "" if entry.cost is None else f", {entry.cost:.2f} at machine.price"
     return f"{duration(entry.training)}{cost}"
 
@@ -90,7 +90,7 @@ def history_lines(history: Iterable[Promotion], names: dict[str, str]) -> Iterat
         yield cut(f"{one.when[:16].replace('T', ' ')}  {what}  {one.version}{now}", WIDTH)
         yield f"  {cut(_named(one.commit, names) + (f', by {one.who}' if one.who else ''), WIDTH - 2)}"
         if one.replaced and one.replaced != one.commit:
-            yield f"  {cut(f'in the place of {_named(one.replaced, names)}', WIDTH - 2)}"
+            yield f"  {cut(f'replaced {_named(one.replaced, names)}', WIDTH - 2)}"
         for line in filter(None, (one.scores, one.why)):
             yield from wrap(plain(line), WIDTH, initial_indent="  ", subsequent_indent="  ")
 

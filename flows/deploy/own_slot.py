@@ -85,7 +85,7 @@ def _settle(client: SyncPrefectClient, flow_run_id: UUID) -> None:
     with suppress(httpx.HTTPError):  # the server is away: the next command of this project tells it
         state = client.read_flow_run(flow_run_id).state
         if state and not state.is_final():
-            client.set_flow_run_state(flow_run_id, Cancelled(message="ended with its sweep"), force=True)
+            client.set_flow_run_state(flow_run_id, Cancelled(message="stopped with its sweep"), force=True)
 
 
 def _due(flow_run: FlowRun) -> bool:

@@ -78,10 +78,10 @@ def deployment_fault(deployment: "DeploymentResponse | None", file: Mapping[str,
     """What a deployment names that `file`, infra/prefect.yaml in `folder`, does not; "" for nothing."""
     here = json.dumps(str(folder))[1:-1]  # for the variable, as `temper deploy` puts it there
     if deployment is None:
-        return "it belongs to no deployment; queue it by: temper start"
+        return "it belongs to no deployment; queue it with: temper start"
     steps = {one["entrypoint"]: one.get("pull", file.get("pull")) for one in file["deployments"]}
     if deployment.entrypoint not in steps:
-        return f"{PATHS.deployments} names no flow {deployment.entrypoint!r}; enter it there, and run: temper deploy"
+        return f"{PATHS.deployments} has no flow {deployment.entrypoint!r}; add it there, and run: temper deploy"
     named = steps[deployment.entrypoint] or []
     if (deployment.pull_steps or []) not in (named, json.loads(json.dumps(named).replace(FOLDER, here))):
         return f"its deployment has other steps than {PATHS.deployments} in {folder}; run there: temper deploy"

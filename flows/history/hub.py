@@ -43,8 +43,8 @@ def prepare_upload(repository: str, folder: Path) -> Upload:
         raise InputError(f"{folder}: no such folder; run `temper run` first, or name another with --folder.")
     if not any((folder / name).is_file() for name in PROOFS):
         raise InputError(
-            f"{folder}: none of {', '.join(PROOFS)} is in it, so nothing proves that it is what was trained; push a "
-            f"folder that a stage has made, such as {PATHS.merged}."
+            f"{folder}: it has none of {', '.join(PROOFS)}, so nothing proves that this is what was trained; push a "
+            f"folder made by a stage, such as {PATHS.merged}."
         )
     files = {
         str(file.relative_to(folder)): file.stat().st_size
@@ -84,7 +84,7 @@ def push(upload: Upload, *, private: bool, endpoint: str | None = None) -> str:
         done = hub.create_commit(upload.repository, operations, commit_message=_message(upload))
     except HfHubHTTPError as error:
         raise MachineError(
-            f"the hub refused {upload.repository}: {' '.join(str(error).split())[:300]}; set HF_TOKEN to a token that "
+            f"the hub rejected {upload.repository}: {' '.join(str(error).split())[:300]}; set HF_TOKEN to a token that "
             "has write access."
         ) from None
     except RuntimeError as error:  # a file that could not be uploaded

@@ -31,17 +31,17 @@ def check_access(hub: Any, repository: str, private: bool) -> list[str]:
         known = hub.model_info(repository)
     except GatedRepoError:
         raise InputError(
-            f"{repository} is gated, and {me['name']} has no access to it: ask for it at {hub.endpoint}/{repository}."
+            f"{repository} is gated, and {me['name']} has no access to it: request it at {hub.endpoint}/{repository}."
         ) from None
     except RepositoryNotFoundError:
         return [f"{repository} is new, and will be {'private' if private else 'public'}"]
     except HfHubHTTPError as error:
-        raise _refused(error, repository, "see what its owner has set") from None
-    notes = [f"{repository} is there already: files of the same name are replaced"]
+        raise _refused(error, repository, "check its owner's settings") from None
+    notes = [f"{repository} exists already: files with the same name are replaced"]
     if private and getattr(known, "private", None) is False:
-        notes.append(f"{repository} is public, and stays so: everyone will see what is sent")
+        notes.append(f"{repository} is public and stays public: everyone will see what is sent")
     if getattr(known, "gated", False):
-        notes.append(f"{repository} is gated: who wants to read it has to ask")
+        notes.append(f"{repository} is gated: readers must request access")
     return notes
 
 
@@ -60,7 +60,7 @@ def gated_base(hub: Any, base: dict[str, Any]) -> str:
         gated = hub.model_info(base["location"]).gated
     except unreachable():
         return ""
-    return f"the base {base['location']} is gated: its terms bind what is made of it, too" if gated else ""
+    return f"the base {base['location']} is gated: its terms also apply to models made from it" if gated else ""
 
 
 def _check_token(me: dict[str, Any], repository: str) -> None:
@@ -75,7 +75,9 @@ def _check_token(me: dict[str, Any], repository: str) -> None:
         mine = ", ".join([name, *roles])
         raise InputError(f"{owner} is neither {name} nor an organisation of {name}; push to one of: {mine}.")
     if owner in roles and roles[owner] is not None and roles[owner] not in WRITING:
-        raise InputError(f"{name} may only {roles[owner]} in {owner}; ask an administrator of it for the role `write`.")
+        raise InputError(
+            f"{name} may only {roles[owner]} in {owner}; ask an administrator of {owner} for the role `write`."
+        )
     if token.get("role") == "fineGrained" and not _granted(token.get("fineGrained") or {}, owner, repository):
         raise InputError(f"the token of {name} has no write access to {repository}; add it at {TOKENS}.")
 
@@ -95,5 +97,5 @@ def _granted(scopes: dict[str, Any], owner: str, repository: str) -> bool:
 def _refused(error: Any, what: str, remedy: str) -> Exception:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
-        return InputError(f"the hub refuses {what}: {' '.join(str(error).split())[:200]}; {remedy}.")
-    return MachineError(f"the hub does not answer as it should: {' '.join(str(error).split())[:200]}; try again later.")
+        return InputError(f"the hub rejects {what}: {' '.join(str(error).split())[:200]}; {remedy}.")
+    return MachineError(f"unexpected answer of the hub: {' '.join(str(error).split())[:200]}; try again later.")

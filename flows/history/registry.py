@@ -39,7 +39,7 @@ def register(revision: str, stage: str, version: str | None = None, *, force: bo
         newest = max(known, key=_order)
         api.assign(".", name, stage, version=newest, message=message)
     except (GTOException, ValueError) as error:
-        raise MachineError(f"GTO refuses: {' '.join(str(error).split())}") from None
+        raise MachineError(f"GTO rejects this: {' '.join(str(error).split())}") from None
     lines = [f"{name} {newest} is commit {full[:12]}, and in the stage {stage}. Share it: git push --tags"]
     if full == commit("HEAD") and not git("status", "--porcelain", "--", str(LOCK)):
         keep_scores(decision)
@@ -91,7 +91,7 @@ def model() -> tuple[str, str]:
         if isinstance(artifact, dict) and artifact.get("type") == "model" and artifact.get("path")
     ]
     if not models:
-        raise MachineError(f"{PATHS.pipeline} declares no artifact of type model; add one, with the path of the model.")
+        raise MachineError(f"{PATHS.pipeline} declares no artifact of type model; add one with the model's path.")
     name, artifact = models[0]
     return str(name), str(artifact["path"])
 

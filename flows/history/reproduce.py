@@ -51,7 +51,7 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
         _repro(tell)
         after = parse(LOCK.read_text())
         if keep:
-            tell(f"the worktree stays: {Path.cwd()}; when done: git worktree remove --force {Path.cwd()}")
+            tell(f"the worktree is kept: {Path.cwd()}; when done: git worktree remove --force {Path.cwd()}")
         changed = list(_changed(numbers, _numbers(_committed())))
         return [Verdict(stage, tuple(_compare(before[stage], after.get(stage, NOTHING), changed))) for stage in before]
 
@@ -86,7 +86,7 @@ def _compare(old: StageRecord, new: StageRecord, changed: list[tuple[str, str]])
         yield from (f"    {line}" for file, line in changed if file == path)
     for path, dep in old.deps.items():
         if path not in new.deps or dep.md5 != new.deps[path].md5:
-            yield f"it read another {path}"
+            yield f"it read a different {path}"
 
 
 def _size(item: Item) -> str:
@@ -98,16 +98,16 @@ def _environment(revision: str) -> Iterator[str]:
     """What differs between the machine that made the run and this one, where the experiment says."""
     text = git("log", "-1", "--format=%B", revision)
     if not (recorded := re.search(r"^Environment: (\{.*\})$", text, re.MULTILINE)):
-        yield "the revision does not say on what machine it was made."
+        yield "the revision does not say which machine made it."
         return
     try:
         then, now = json_value(recorded[1]), environment(LOCKED)
     except ValueError:
-        yield "what the revision says of its machine is not valid JSON."
+        yield "the revision's record of its machine is not valid JSON."
         return
     for name, value in then.items():
         if value != now.get(name):
-            yield f"environment: {name} was {value}, is {now.get(name, 'unknown')} here"
+            yield f"environment: {name} was {value}, but is {now.get(name, 'unknown')} here"
 
 
 def _committed() -> list[Path]:

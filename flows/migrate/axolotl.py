@@ -10,7 +10,7 @@ from tasks.core.paths import PATHS
 MARKS = frozenset({"base_model", "micro_batch_size", "sequence_len", "num_epochs", "base_model_config", "val_set_size"})
 """Keys that show the form."""
 
-KERNELS = "kernels of its own, whose loss was not shown to be the same"
+KERNELS = "custom kernels, whose loss is untested"
 OTHER_KERNELS = (
     "use_kernels", "use_scattermoe", "use_sonicmoe", "cut_cross_entropy", "experts_implementation", "unsloth_lora_mlp",
     "lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel",
@@ -46,21 +46,21 @@ def _adapter(conversion: Conversion, key: str, value: Any) -> None:
     if value in ("lora", "qlora"):
         conversion.set(key, value, "STAGE.method", value)
     else:
-        conversion.refuse(key, value, "adapters here are those of train.method; docs/training-methods.md lists them")
+        conversion.refuse(key, value, "choose train.method; docs/training-methods.md lists the adapters")
 
 
 def _bits(conversion: Conversion, key: str, value: Any) -> None:
     if not value:
         conversion.same(key, value, "off here too")
     else:
-        conversion.same(key, value, "said by method: qlora, or quantization: int8")
+        conversion.same(key, value, "use method: qlora, or quantization: int8")
 
 
 def _linear(conversion: Conversion, key: str, value: Any) -> None:
     if value:
         conversion.set(key, value, "STAGE.lora.target_modules", "all-linear")
     else:
-        conversion.same(key, value, "the layers are named by lora_target_modules")
+        conversion.same(key, value, "use lora_target_modules to name the layers")
 
 
 def _datasets(conversion: Conversion, key: str, value: Any) -> None:
@@ -79,7 +79,7 @@ def _datasets(conversion: Conversion, key: str, value: Any) -> None:
 
 
 def _type(conversion: Conversion, key: str, value: Any) -> None:
-    name = value if isinstance(value, str) else "a format of its own"
+    name = value if isinstance(value, str) else "a custom format"
     if name == "completion":
         conversion.set(key, value, "clean.shape", "text")
     elif name.split(".")[0].split("_")[0] in (
@@ -100,7 +100,9 @@ def _validation(conversion: Conversion, key: str, value: Any) -> None:
     if float(value) < 1:
         conversion.set(key, value, "clean.validation_share", float(value))
     else:
-        conversion.refuse(key, value, "clean.validation_share is a share of the rows, or give files to clean.splits")
+        conversion.refuse(
+            key, value, "set clean.validation_share to a share of the rows, or name files in clean.splits"
+        )
 
 
 def _per_epoch(target: str) -> Rule:
@@ -108,7 +110,9 @@ def _per_epoch(target: str) -> Rule:
         if not value:
             conversion.same(key, value, "left open")
         else:
-            conversion.refuse(key, value, f"{target} is a number of steps; take it from the steps that check tells")
+            conversion.refuse(
+                key, value, f"{target} is a number of steps; derive it from the number that temper check prints"
+            )
 
     return rule
 
@@ -119,7 +123,7 @@ def _template(conversion: Conversion, key: str, value: Any) -> None:
     elif value == "chatml":
         conversion.set(key, value, "template.chat_template", "chatml")
     else:
-        conversion.same(key, value, f"the tokenizer's own; another one is a file in {PATHS.templates}")
+        conversion.same(key, value, f"the tokenizer's own; put another one as a file into {PATHS.templates}")
 
 
 def _objective(conversion: Conversion, key: str, value: Any) -> None:
@@ -128,7 +132,7 @@ def _objective(conversion: Conversion, key: str, value: Any) -> None:
         if value in ("dpo", "ipo", "kto", "orpo", "simpo"):
             conversion.start_from_base()
     else:
-        conversion.refuse(key, value, "objectives here are those of align.objective")
+        conversion.refuse(key, value, "choose one of align.objective")
 
 
 def _train_on_inputs(conversion: Conversion, key: str, value: Any) -> None:
@@ -143,7 +147,7 @@ def _tokens(conversion: Conversion, key: str, value: Any) -> None:
 
 
 def _special(conversion: Conversion, key: str, value: Any) -> None:
-    conversion.refuse(key, value, "they are the tokenizer's own; the end is checked against what turns end with")
+    conversion.refuse(key, value, "the tokenizer defines them; the end token is checked against the end of turns")
 
 
 def _reentrant(conversion: Conversion, key: str, value: Any) -> None:
@@ -168,23 +172,23 @@ def _unfrozen(conversion: Conversion, key: str, value: Any) -> None:
 
 DATASET: dict[str, Rule] = {
     "type": _type,
-    "split": off("a file holds the rows of a split; name files in clean.splits", ("train",)),
-    "name": off("a part of a data set is its folder: put its files into the input", ()),
-    "field_messages": always("found under its key", ("messages", "conversations", "conversation")),
+    "split": off("each file holds one split; name files in clean.splits", ("train",)),
+    "name": off("a subset of a data set is its folder: put its files into the input", ()),
+    "field_messages": always("read from its key", ("messages", "conversations", "conversation")),
     "message_property_mappings": always(
-        "names of roles and contents are known",
+        "names of roles and contents are recognised",
         ({"role": "role", "content": "content"}, {"role": "from", "content": "value"}),
     ),
     "message_field_role": always("known", ("role", "from")),
     "message_field_content": always("known", ("content", "value")),
-    "roles": aside("the usual names of speakers are known"),
+    "roles": aside("the usual names of speakers are recognised"),
     "roles_to_train": always("train_on: assistant", (["assistant"], ["gpt"], ["assistant", "gpt"])),
-    "train_on_eos": always("what ends a turn is trained", ("turn", "all")),
+    "train_on_eos": always("the end of each turn is trained", ("turn", "all")),
     "chat_template": _template,
     "field": to("clean.columns.text", str),
-    "ds_type": aside("files are known by their content"),
+    "ds_type": aside("file formats are recognised by content"),
     "data_files": off("put the files into the input", ()),
-    "drop_system_message": off("what a row says is trained or masked, never dropped"),
+    "drop_system_message": off("each message is trained or masked, never dropped"),
 }
 
 RULES: dict[str, Rule] = {
@@ -197,11 +201,11 @@ RULES: dict[str, Rule] = {
     "lr_scheduler": trainer.RULES["lr_scheduler_type"],
     "num_epochs": trainer.epochs,
     "datasets": _datasets,
-    "test_datasets": off("files of the test are named in clean.splits.test", ()),
+    "test_datasets": off("name test files in clean.splits.test", ()),
     "val_set_size": _validation,
     "sample_packing": to("template.packing", bool),
-    "eval_sample_packing": aside("validation is packed as training is"),
-    "pad_to_sequence_len": off("rows are padded to the longest of a batch, packs are full"),
+    "eval_sample_packing": aside("validation is packed like training"),
+    "pad_to_sequence_len": off("rows are padded to the longest of a batch; packs are full"),
     "saves_per_epoch": _per_epoch("checkpoint_steps"),
     "evals_per_epoch": _per_epoch("eval_steps"),
     "adapter": _adapter,
@@ -209,7 +213,7 @@ RULES: dict[str, Rule] = {
     **trainer.adapter_keys(modules="lora_modules_to_save", dora="peft_use_dora", rslora="peft_use_rslora"),
     "lora_target_parameters": to("STAGE.peft.target_parameters", list),
     "lora_model_dir": trainer.adapter,
-    "lora_fan_in_fan_out": aside("found out from the layers"),
+    "lora_fan_in_fan_out": aside("detected from the layers"),
     "load_in_4bit": _bits,
     "load_in_8bit": _bits,
     "gradient_checkpointing": _checkpointing,
@@ -218,47 +222,47 @@ RULES: dict[str, Rule] = {
     "chat_template": _template,
     "special_tokens": _special,
     "tokens": _tokens,
-    "eot_tokens": aside("what turns end with is read from the chat template, and becomes a stop"),
+    "eot_tokens": aside("the chat template defines the end of turns, which becomes a stop token"),
     "rl": _objective,
     "rl_beta": to("align.arguments.beta", float),
     "dpo_beta": to("align.arguments.beta", float),
     "early_stopping_patience": to("STAGE.patience", int),
-    "loss_watchdog_threshold": aside("a loss that jumps stops the training: max_spike"),
-    "loss_watchdog_patience": aside("a loss that jumps stops the training: max_spike"),
+    "loss_watchdog_threshold": aside("use max_spike, which stops training if the loss jumps"),
+    "loss_watchdog_patience": aside("use max_spike, which stops training if the loss jumps"),
     "unfrozen_parameters": _unfrozen,
     "noisy_embedding_alpha": trainer.RULES["neftune_noise_alpha"],
     "flash_attention": trainer.attention,
     "sdp_attention": switch("STAGE.attention", "sdpa", "attention: auto"),
     "eager_attention": switch("STAGE.attention", "eager", "attention: auto"),
-    "xformers_attention": off("attention is sdpa, eager, or flash_attention_2 or _3 here"),
-    "flex_attention": off("flex_attention is compiled at run time, as nothing is here"),
+    "xformers_attention": off("attention can be sdpa, eager, flash_attention_2 or flash_attention_3"),
+    "flex_attention": off("flex_attention is compiled at run time, which temper never does"),
     "s2_attention": off("it changes what the model computes"),
-    "fsdp_config": aside("what is shared out follows from launch.strategy; offloading is launch.offload"),
+    "fsdp_config": aside("launch.strategy decides what is sharded; use launch.offload for offloading"),
     "fsdp_version": always("fsdp2", (2,)),
     "dp_shard_size": _processes,
     "context_parallel_size": to("STAGE.launch.context_parallel", int),
     "tensor_parallel_size": to("STAGE.launch.tensor_parallel", int),
-    "model_type": aside("found out from config.json"),
-    "tokenizer_type": aside("found out from the tokenizer's files"),
-    "processor_type": aside("text is what is trained; the rest of the model is kept"),
-    "is_llama_derived_model": aside("found out from config.json"),
+    "model_type": aside("detected from config.json"),
+    "tokenizer_type": aside("read from the tokenizer's files"),
+    "processor_type": aside("only text is trained; the rest of the model is kept"),
+    "is_llama_derived_model": aside("detected from config.json"),
     "dataset_prepared_path": aside(trainer.CACHE),
     "dataset_processes": aside(trainer.MACHINE),
-    "skip_prepare_dataset": off("rows are templated and audited, always"),
+    "skip_prepare_dataset": off("rows are always templated and audited"),
     "push_dataset_to_hub": off(trainer.PUSH, ()),
     "hub_model_id": off(trainer.PUSH, ()),
-    "strict": aside("an unknown key is an error, always"),
-    "plugins": off("plug-ins are code of others; what they do has a key here, or is not done", ([],)),
+    "strict": aside("an unknown key is always an error"),
+    "plugins": off("plug-ins are third-party code; temper has a key for what they do, or does not support it", ([],)),
     "activation_offloading": to("STAGE.arguments.activation_offloading", bool),
     "torchdistx_path": off("its package is not maintained", ()),
-    "qat": off("quantisation-aware training could not be shown to hold through merge and export", ()),
+    "qat": off("quantisation-aware training is untested with merge and export", ()),
     "tokenizer_use_mistral_common": aside("the tokenizer's own files are used, and compared with its chat template"),
     "ddp_find_unused_parameters": aside("said by launch.strategy"),
-    "quantize_moe_experts": off("experts stay whole; the share in low bits is told", ()),
+    "quantize_moe_experts": off("experts are not quantised; the log gives the quantised share", ()),
     "trl": off("see docs/training-methods.md on grpo: align.answers, align.answer_tokens, align.arguments", ()),
     **dict.fromkeys(OTHER_TRACKERS, off(trainer.TRACKERS, ())),
     **dict.fromkeys(OTHER_KERNELS, off(KERNELS)),
     **dict.fromkeys(LIGER, off(trainer.LIGER)),
-    **dict.fromkeys(GPTQ, off("GPTQ is a scheme of quantize here; training is on 4 bits of bitsandbytes", (False,))),
+    **dict.fromkeys(GPTQ, off("GPTQ is a scheme of quantize; training uses 4 bits of bitsandbytes", (False,))),
     "max_packed_sequence_len": to("template.max_length", int),
 }

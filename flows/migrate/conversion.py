@@ -88,7 +88,7 @@ class Conversion:
             if value is None or value == "" or value == {}:
                 self.same(name, value, "left open")
             elif rule is None:
-                self.without(name, value, f"not known here, or of a version of {self.tool} that is not")
+                self.without(name, value, f"unknown, or from an unsupported version of {self.tool}")
             else:
                 rule(self, name, value)
 
@@ -131,7 +131,7 @@ def always(why: str, said: Any = (True,)) -> Rule:
         if value in said:
             conversion.same(key, value, why)
         else:
-            conversion.refuse(key, value, f"not to be switched off: {why}")
+            conversion.refuse(key, value, f"cannot be switched off: {why}")
 
     return rule
 

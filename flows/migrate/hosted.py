@@ -42,9 +42,7 @@ def _type(conversion: Conversion, key: str, value: Any) -> None:
 
 def _unless_auto(rule: Rule) -> Rule:
     return lambda conversion, key, value: (
-        conversion.same(key, value, "left open: the default stands")
-        if value == "auto"
-        else rule(conversion, key, value)
+        conversion.same(key, value, "not set: the default is used") if value == "auto" else rule(conversion, key, value)
     )
 
 
@@ -56,20 +54,20 @@ def _file(conversion: Conversion, key: str, value: Any) -> None:
 
 
 def _validation(conversion: Conversion, key: str, value: Any) -> None:
-    conversion.refuse(key, value, "put it beside the training file and name it in clean.splits.validation")
+    conversion.refuse(key, value, "put it next to the training file and name it in clean.splits.validation")
 
 
-_JOB = "of the job that ran there, not of a training"
+_JOB = "describes the hosted job, not the training"
 
 RULES: dict[str, Rule] = {
-    "model": off("weights that OpenAI keeps: name an open model in base.folder or base.hub", ()),
+    "model": off("OpenAI does not release these weights: name an open model in base.folder or base.hub", ()),
     "type": _type,
     "training_file": _file,
     "validation_file": _validation,
     "n_epochs": _unless_auto(trainer.epochs),
     "batch_size": _unless_auto(trainer.RULES["per_device_train_batch_size"]),
     "learning_rate_multiplier": _unless_auto(
-        off("a multiple of a rate that OpenAI does not tell; recipes/tasks has rates for open models", (1, 1.0))
+        off("a multiple of an undisclosed rate; recipes/tasks has rates for open models", (1, 1.0))
     ),
     "beta": _unless_auto(to("align.arguments.beta", float)),
     "seed": trainer.RULES["seed"],

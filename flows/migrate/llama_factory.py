@@ -43,12 +43,12 @@ def _stage(conversion: Conversion, key: str, value: Any) -> None:
     elif value == "pt":
         conversion.set(key, value, "clean.shape", "text")
     else:
-        conversion.refuse(key, value, "objectives are those of align.objective; rewards are learned by grpo or rloo")
+        conversion.refuse(key, value, "choose one of align.objective; grpo and rloo learn from rewards")
 
 
 def _loss(conversion: Conversion, key: str, value: Any) -> None:
     if value not in LOSSES:
-        conversion.refuse(key, value, "the losses are those of align.objective and of align.arguments.loss_type")
+        conversion.refuse(key, value, "choose a loss of align.objective and align.arguments.loss_type")
         return
     conversion.set(key, value, "align.objective", LOSSES[value])
     if LOSSES[value] == "dpo" and value != "sigmoid":
@@ -59,7 +59,7 @@ def _kind(conversion: Conversion, key: str, value: Any) -> None:
     if value in ("lora", "full", "freeze", "oft"):
         conversion.set(key, value, "STAGE.method", value)
     else:
-        conversion.refuse(key, value, "ways of tuning are those of train.method")
+        conversion.refuse(key, value, "choose one of train.method")
 
 
 def _target(conversion: Conversion, key: str, value: Any) -> None:
@@ -92,7 +92,7 @@ def _dataset(conversion: Conversion, key: str, value: Any) -> None:
                 conversion.set(f"{INFO}: {name}.columns.{part}", column, f"clean.columns.{own[part]}")
             else:
                 conversion.refuse(
-                    f"{INFO}: {name}.columns.{part}", column, "temper look shows what each column becomes"
+                    f"{INFO}: {name}.columns.{part}", column, "run temper look to see how each column is used"
                 )
 
 
@@ -102,7 +102,7 @@ def _bit(conversion: Conversion, key: str, value: Any) -> None:
     elif value == 8:
         conversion.set(key, value, "STAGE.quantization", "int8")
     else:
-        conversion.refuse(key, value, "bases are held in 4 or 8 bits")
+        conversion.refuse(key, value, "bases can be quantised to 4 or 8 bits")
 
 
 def _count(conversion: Conversion, key: str, value: Any) -> None:
@@ -110,22 +110,22 @@ def _count(conversion: Conversion, key: str, value: Any) -> None:
 
 
 def _thinking(conversion: Conversion, key: str, value: Any) -> None:
-    conversion.without(key, value, "reasoning is what rows have; docs/chat-templates.md says where it is written")
+    conversion.without(key, value, "rows decide about reasoning; docs/chat-templates.md says where templates write it")
 
 
 LAUNCH: dict[str, Rule] = {
     "num_processes": to("STAGE.launch.processes", int),
     "num_machines": to("STAGE.launch.nodes", int),
-    "main_process_ip": aside("where hosts meet is launch.rendezvous, as HOST:PORT"),
-    "main_process_port": aside("where hosts meet is launch.rendezvous, as HOST:PORT"),
+    "main_process_ip": aside("use launch.rendezvous, as HOST:PORT"),
+    "main_process_port": aside("use launch.rendezvous, as HOST:PORT"),
     "distributed_type": trainer.strategy("fsdp"),
     "mixed_precision": lambda conversion, key, value: trainer.bfloat16(conversion, key, str(value).startswith("bf16")),
-    "use_cpu": off("found out from the machine"),
+    "use_cpu": off("detected from the machine"),
     "compute_environment": aside(trainer.MACHINE),
     "machine_rank": aside(trainer.MACHINE),
     "rdzv_backend": aside(trainer.MACHINE),
     "same_network": aside(trainer.MACHINE),
-    "downcast_bf16": off("weights in bfloat16 are asked for by weights"),
+    "downcast_bf16": off("use weights for training in bfloat16"),
     "main_training_function": aside(trainer.MACHINE),
     "tpu_env": off("no TPUs", ([],)),
     "tpu_use_cluster": off("no TPUs"),
@@ -156,8 +156,8 @@ RULES: dict[str, Rule] = {
     "double_quantization": always("its scales are quantised again"),
     "dataset": _dataset,
     "train_dataset": _dataset,
-    "eval_dataset": off("files of validation and test are named in clean.splits", ()),
-    "dataset_dir": aside("the path of the data set says it"),
+    "eval_dataset": off("name validation and test files in clean.splits", ()),
+    "dataset_dir": aside("given by the path of the data set"),
     "template": aside("the tokenizer's own template; template.chat_template names another, and audits it"),
     "cutoff_len": to("template.max_length", int),
     "max_samples": _count,
@@ -165,55 +165,55 @@ RULES: dict[str, Rule] = {
     "train_on_prompt": switch("template.train_on", "all", "train_on: assistant"),
     "mask_history": switch("template.train_on", "last", "every answer is trained"),
     "packing": to("template.packing", bool),
-    "neat_packing": switch("template.packing", True, "packs keep rows apart, always"),
+    "neat_packing": switch("template.packing", True, "packs always keep rows separate"),
     "enable_thinking": _thinking,
     "flash_attn": trainer.attention,
     "pref_beta": to("align.arguments.beta", float),
     "pref_loss": _loss,
     "kto_chosen_weight": to("align.arguments.desirable_weight", float),
-    "pref_ftx": off("the chosen answers are trained beside by rpo_alpha in none of the losses here", (0, 0.0)),
+    "pref_ftx": off("no loss here has rpo_alpha, an extra loss on chosen answers", (0, 0.0)),
     "micro_batch_size": trainer.RULES["per_device_train_batch_size"],
     "overwrite_cache": aside(trainer.CACHE),
     "preprocessing_num_workers": aside(trainer.MACHINE),
     "tokenized_path": aside(trainer.CACHE),
     "plot_loss": always("the curve is in the report and on the run's page"),
     "pure_bf16": switch("STAGE.weights", "bfloat16_kahan", "weights: float32"),
-    "upcast_layernorm": off("norms are as the base has them"),
+    "upcast_layernorm": off("norms stay as in the base"),
     "disable_gradient_checkpointing": to("STAGE.gradient_checkpointing", lambda value: not value),
     "rope_scaling": to("base.rope.type", str),
-    "resize_vocab": aside("new tokens are named in template.new_tokens"),
-    "ddp_timeout": aside("a process that dies ends the others within seconds"),
+    "resize_vocab": aside("list new tokens in template.new_tokens"),
+    "ddp_timeout": aside("if a process dies, the others stop within seconds"),
     "export_dir": aside(f"the merged model is in {PATHS.merged}"),
-    "export_size": aside("files are cut as those of the base"),
+    "export_size": aside("files are split like those of the base"),
     "export_device": aside("merging takes the memory of a few tensors"),
     "export_legacy_format": off("safetensors alone"),
-    "export_quantization_bit": aside("schemes are named in quantize.schemes"),
+    "export_quantization_bit": aside("list schemes in quantize.schemes"),
     "infer_backend": aside("answers are generated by transformers or llama.cpp"),
     "sample_backend": aside("answers are generated by transformers or llama.cpp"),
     "max_new_tokens": to("evaluate.max_new_tokens", int),
-    "image_max_pixels": aside("text is what is trained; pictures are refused by name"),
-    "video_max_pixels": aside("text is what is trained; films are refused by name"),
-    "video_fps": aside("text is what is trained"),
-    "video_maxlen": aside("text is what is trained"),
+    "image_max_pixels": aside("only text is trained; rows with images are refused"),
+    "video_max_pixels": aside("only text is trained; rows with videos are refused"),
+    "video_fps": aside("only text is trained"),
+    "video_maxlen": aside("only text is trained"),
     "freeze_vision_tower": always("the tower is kept as it is"),
     "freeze_multi_modal_projector": always("it is kept as it is"),
-    "freeze_language_model": always("the text model is what is tuned", (False,)),
-    "use_unsloth": off("kernels of its own, whose loss was not shown to be the same"),
+    "freeze_language_model": always("only the text model is tuned", (False,)),
+    "use_unsloth": off("custom kernels, whose loss is untested"),
     "enable_liger_kernel": off(trainer.LIGER),
     "model_class": always("a language model", ("llm",)),
     "batching_strategy": always(
         "rows are padded to the longest of a batch; padding_free: auto",
         ("normal", "padding_free", "dynamic_padding_free"),
     ),
-    "use_badam": off("which block it is at is no part of a checkpoint; method: freeze"),
+    "use_badam": off("checkpoints do not hold its current block; use method: freeze"),
     "use_galore": switch("STAGE.optimizer", "galore_adamw", "off here too"),
     "use_muon": switch("STAGE.optimizer", "muon", "off here too"),
     "fp8": off("training computes in float32 or bfloat16"),
-    "fsdp_config": aside("what is shared out follows from launch.strategy; offloading is launch.offload"),
-    "include_num_input_tokens_seen": aside("tokens are counted by the audit, and in training.json"),
+    "fsdp_config": aside("launch.strategy decides what is sharded; use launch.offload for offloading"),
+    "include_num_input_tokens_seen": aside("the audit and training.json count tokens"),
     "debug": off(trainer.MACHINE, (False, "")),
-    "sequence_parallel": off("rows are not divided among processes", (False,)),
-    "pipeline_model_parallel_size": off("layers are not divided among processes; fsdp2 shares the weights out", (1,)),
+    "sequence_parallel": off("rows are not split among processes", (False,)),
+    "pipeline_model_parallel_size": off("layers are not split among processes; fsdp2 shards the weights", (1,)),
     "tensor_model_parallel_size": to("STAGE.launch.tensor_parallel", int),
     "cp_size": to("STAGE.launch.context_parallel", int),
 }
@@ -234,10 +234,10 @@ INNER: dict[str, dict[str, Rule]] = {
         "name": lambda conversion, key, value: (
             trainer.strategy("fsdp" if "fsdp" in str(value) else "deepspeed")(conversion, key, value)
             if value in ("fsdp2", "deepspeed")
-            else conversion.refuse(key, value, "strategies are those of launch.strategy")
+            else conversion.refuse(key, value, "choose one of launch.strategy")
         ),
         "config_file": trainer.strategy("deepspeed"),
-        "dcp_path": aside("checkpoints have their place"),
+        "dcp_path": aside("checkpoints have a fixed folder"),
     },
     "kernel_config": {"name": off(trainer.LIGER, ("auto",))},
     "init_config": {"name": aside(trainer.MACHINE)},

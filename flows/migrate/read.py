@@ -28,7 +28,7 @@ def convert(path: Path, tool: str | None = None) -> Conversion:
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
     if path.stat().st_size > LARGEST:
-        raise InputError(f"{path}: larger than {LARGEST >> 20} MiB; that is too large for a file of settings.")
+        raise InputError(f"{path}: larger than {LARGEST >> 20} MiB, which is too large for a settings file.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -37,14 +37,14 @@ def convert(path: Path, tool: str | None = None) -> Conversion:
         given, known = _read(path, text, tool)
     except (AttributeError, TypeError, ValueError, SyntaxError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: cannot be read as settings of {tool or 'any tool that is known'} ({reason})."
-        ) from None
+        raise InputError(f"{path}: cannot be read as settings of {tool or 'any known tool'} ({reason}).") from None
     conversion = Conversion(known, path.parent)
     try:
         TOOLS[known].convert(given, conversion)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a value is of no kind that {known} has there ({error}); fix the file.") from None
+        raise InputError(
+            f"{path}: a value has a type that {known} does not allow there ({error}); fix the file."
+        ) from None
     _settle(conversion)
     return conversion
 
@@ -54,7 +54,7 @@ def _settle(conversion: Conversion) -> None:
     section = conversion.values.get(conversion.stage, {})
     strategy = section.get("launch", {}).get("strategy")
     if strategy and (section.get("method") == "qlora" or section.get("quantization")):
-        why = f"{strategy} cannot share out a base in low bits: each process holds all of it (ddp)"
+        why = f"{strategy} cannot shard a quantised base: each process holds all of it (ddp)"
         conversion.take_back("STAGE.launch.strategy", "refused", why)
         if not section["launch"]:
             section.pop("launch")
@@ -86,4 +86,4 @@ def _recognised(value: Mapping[str, Any]) -> str:
         return "llama-factory"
     if keys & trl.MARKS:
         return "trl"
-    raise ValueError(f"its keys belong to none of {', '.join(TOOLS)}; name the tool with --tool")
+    raise ValueError(f"its keys match none of {', '.join(TOOLS)}; name the tool with --tool")

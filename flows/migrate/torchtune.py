@@ -58,14 +58,14 @@ def _optimizer(conversion: Conversion, key: str, value: Any) -> None:
     if value in OPTIMIZERS:
         conversion.set(key, value, "STAGE.optimizer", OPTIMIZERS[value])
     else:
-        conversion.refuse(key, value, "optimisers are those of transformers, by their names there")
+        conversion.refuse(key, value, "use an optimiser of transformers, by its name there")
 
 
 def _scheduler(conversion: Conversion, key: str, value: Any) -> None:
     if "cosine" in value:
         conversion.set(key, value, "STAGE.scheduler", "cosine")
     else:
-        conversion.refuse(key, value, "schedules are those of transformers, by their names there")
+        conversion.refuse(key, value, "use a schedule of transformers, by its name there")
 
 
 def _model(conversion: Conversion, key: str, value: Any) -> None:
@@ -113,7 +113,7 @@ def _dataset(conversion: Conversion, key: str, value: Any) -> None:
     ):
         conversion.same(key, value, "rows are recognised by their keys")
     else:
-        conversion.refuse(key, value, "put the rows into clean.input; temper look shows what their columns become")
+        conversion.refuse(key, value, "put the rows into clean.input; temper look shows how their columns are used")
 
 
 def _steps(conversion: Conversion, key: str, value: Any) -> None:
@@ -126,7 +126,7 @@ PARTS: dict[str, dict[str, Rule]] = {
         "_component_": _optimizer,
         "lr": trainer.RULES["learning_rate"],
         "weight_decay": trainer.RULES["weight_decay"],
-        "fused": aside("a kernel of its own, with the same numbers to the last bit or two"),
+        "fused": aside("a custom kernel, whose numbers agree to the last bit or two"),
     },
     "lr_scheduler": {"_component_": _scheduler, "num_warmup_steps": trainer.RULES["warmup_steps"]},
     "model": {
@@ -134,28 +134,28 @@ PARTS: dict[str, dict[str, Rule]] = {
         **trainer.adapter_keys(rank="lora_rank", alpha="lora_alpha", dropout="lora_dropout", dora="use_dora"),
         "lora_attn_modules": _modules,
         "apply_lora_to_mlp": _mlp,
-        "apply_lora_to_output": off("the head is a layer of its own: peft.modules_to_save"),
+        "apply_lora_to_output": off("the head is a separate layer: use peft.modules_to_save"),
     },
     "tokenizer": {
-        "_component_": aside("found out from the tokenizer's files"),
+        "_component_": aside("read from the tokenizer's files"),
         "path": aside("the base's own folder has it"),
         "merges_file": aside("the base's own folder has it"),
         "max_seq_len": to("template.max_length", int),
         "prompt_template": aside("template.chat_template names one"),
     },
     "checkpointer": {
-        "_component_": aside("the base's form is known by its files"),
+        "_component_": aside("the base's format is detected from its files"),
         "checkpoint_dir": trainer.base,
         "checkpoint_files": aside("all files of the folder are read"),
         "recipe_checkpoint": aside(trainer.RESUME),
         "output_dir": aside(f"results are in {PATHS.data}"),
-        "model_type": aside("found out from config.json"),
+        "model_type": aside("detected from config.json"),
         "safe_serialization": always("safetensors alone"),
-        "adapter_checkpoint": aside("an adapter to go on from is train.start"),
+        "adapter_checkpoint": aside("use train.start to continue from an adapter"),
     },
     "loss": {
         "_component_": always(
-            "the loss is the likelihood of the answers; of pairs DPO's",
+            "the loss is the likelihood of answers; for pairs it is DPO's",
             ("LinearCrossEntropyLoss", "CEWithChunkedOutputLoss", "CrossEntropyLoss", "DPOLoss"),
         ),
         "num_output_chunks": aside("the loss is computed in tiles"),
@@ -166,18 +166,18 @@ PARTS: dict[str, dict[str, Rule]] = {
         "_component_": _dataset,
         "packed": to("template.packing", bool),
         "source": trainer.data,
-        "split": always("files say it, or clean.splits", ("train", "train[:95%]", "train[:80%]")),
+        "split": always("given by the files, or clean.splits", ("train", "train[:95%]", "train[:80%]")),
         "train_on_input": switch("template.train_on", "all", "train_on: assistant"),
         "data_files": trainer.data,
         "column_map": aside("clean.columns maps columns"),
-        "conversation_column": always("found under its key", ("messages", "conversations", "dialogue")),
-        "conversation_style": always("known by its keys", ("openai", "sharegpt")),
+        "conversation_column": always("read from its key", ("messages", "conversations", "dialogue")),
+        "conversation_style": always("recognised by its keys", ("openai", "sharegpt")),
     },
     "dataset_val": {
         "_component_": aside("validation is a share of the rows: clean.validation_share"),
         "split": aside("see clean.validation_share"),
         "packed": aside("as in training"),
-        "source": aside("files of validation are named in clean.splits"),
+        "source": aside("name validation files in clean.splits"),
     },
     "metric_logger": {
         "_component_": aside(trainer.TRACKERS),
@@ -197,34 +197,34 @@ RULES: dict[str, Rule] = {
     "max_steps_per_epoch": _steps,
     "clip_grad_norm": trainer.RULES["max_grad_norm"],
     "dtype": _dtype,
-    "device": aside("a card where there is one"),
+    "device": aside("a GPU if there is one"),
     "compile": off(trainer.COMPILE),
     "enable_activation_checkpointing": trainer.RULES["gradient_checkpointing"],
     "enable_activation_offloading": to("STAGE.arguments.activation_offloading", bool),
-    "optimizer_in_bwd": off("it changes weights in the backward pass, without accumulation or a look at the gradient"),
+    "optimizer_in_bwd": off("it updates weights during the backward pass, without gradient accumulation or checks"),
     "shuffle": always("rows are in an order drawn by the seed"),
     "log_every_n_steps": trainer.RULES["logging_steps"],
     "run_val_every_n_steps": trainer.RULES["eval_steps"],
-    "log_peak_memory_stats": aside("what training took is in the report"),
-    "log_level": aside("one line for each thing that happens"),
-    "profiler": aside("profiles are made by the tools of torch, beside a run"),
+    "log_peak_memory_stats": aside("the report has the cost of training"),
+    "log_level": aside("one line per event"),
+    "profiler": aside("use torch's tools to make profiles"),
     "save_adapter_weights_only": always("the adapter is saved, and the merged model", (True, False)),
     "fsdp_cpu_offload": to("STAGE.launch.offload", bool),
     "tensor_parallel_dim": to("STAGE.launch.tensor_parallel", int),
-    "data_parallel_shard_dim": always("all processes share the weights under fsdp2", (-1,)),
-    "data_parallel_replicate_dim": always("each weight is held once under fsdp2", (1,)),
-    "custom_sharded_layers": aside("each block is a part of its own, and so are embeddings and head"),
+    "data_parallel_shard_dim": always("fsdp2 shards the weights over all processes", (-1,)),
+    "data_parallel_replicate_dim": always("fsdp2 holds each weight once", (1,)),
+    "custom_sharded_layers": aside("each block is a separate unit, and so are embeddings and head"),
     "metric_logger": aside(trainer.TRACKERS),
     "collate_fn": aside("rows are padded, or packed"),
-    "quantizer": aside("schemes are named in quantize.schemes"),
-    "tasks": aside("tasks of lm-eval are named in evaluate.benchmarks"),
+    "quantizer": aside("list schemes in quantize.schemes"),
+    "tasks": aside("list tasks of lm-eval in evaluate.benchmarks"),
     "limit": to("evaluate.limit", int),
     "enable_kv_cache": always("answers are generated with a cache"),
     "max_generated_tokens": to("evaluate.max_new_tokens", int),
     "max_new_tokens": to("evaluate.max_new_tokens", int),
     "max_seq_length": to("template.max_length", int),
-    "temperature": aside("the likeliest answer is what is scored"),
-    "top_k": aside("the likeliest answer is what is scored"),
-    "low_cpu_ram": aside("weights are read as they are needed"),
+    "temperature": aside("the most likely answer is scored"),
+    "top_k": aside("the most likely answer is scored"),
+    "low_cpu_ram": aside("weights are read on demand"),
     "name": to("report.title", str),
 }

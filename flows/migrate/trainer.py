@@ -9,28 +9,28 @@ from tasks.core.paths import PATHS
 from tasks.training import optimizers
 from tasks.training.pass_through import REFUSED, SUPERVISED
 
-TRACKERS = "training reports to nobody outside; the curve is on the run's page, in the report and in loss.csv"
-PUSH = "training uploads nothing; the finished model is published by temper push"
+TRACKERS = "training sends no reports; the curve is on the run's page, in the report and in loss.csv"
+PUSH = "training uploads nothing; publish the finished model with temper push"
 CACHE = "every stage is cached by the hashes of what it reads"
-MACHINE = "temper finds out by itself, and the bytes do not depend on it"
+MACHINE = "temper detects it, and results do not depend on it"
 LIGER = REFUSED["use_liger_kernel"]
 COMPILE = REFUSED["torch_compile"]
 CODE = "no code is loaded with weights"
-ONE = "one folder is read: put its files there, and say the shares in mix"
-RESUME = "a run that was killed goes on by itself, from its last checkpoint"
+ONE = "one folder is read: put its files there, and set the shares in mix"
+RESUME = "a killed run resumes from its last checkpoint automatically"
 
 
 def whole(value: Any) -> int:
     """A whole number of steps, of one that may be written with fractions. Raises `ValueError` for a share."""
     number = float(value)
     if number < 1 and number != 0:
-        raise ValueError("a share of the steps; write their number, which temper check tells")
+        raise ValueError("a share of the steps; set their number, which temper check prints")
     return int(number)
 
 
 def epochs(conversion: Conversion, key: str, value: Any) -> None:
     if conversion.values.get(conversion.stage, {}).get("steps"):
-        conversion.same(key, value, "the number of steps says how long")
+        conversion.same(key, value, "steps decides how long to train")
         return
     conversion.set(key, value, "STAGE.epochs", float(value))
     conversion.put("STAGE.steps", None)
@@ -41,7 +41,7 @@ def steps(conversion: Conversion, key: str, value: Any) -> None:
         conversion.same(key, value, "not limited")
         return
     conversion.set(key, value, "STAGE.steps", int(value))
-    conversion.take_back("STAGE.epochs", "same", "the number of steps says how long")
+    conversion.take_back("STAGE.epochs", "same", "steps decides how long to train")
 
 
 def warmup(conversion: Conversion, key: str, value: Any) -> None:
@@ -54,7 +54,9 @@ def warmup(conversion: Conversion, key: str, value: Any) -> None:
     else:
         stage = conversion.stage
         conversion.refuse(
-            key, value, f"{stage}.warmup_steps is a number: set it to {float(value):g} of the steps that check tells"
+            key,
+            value,
+            f"{stage}.warmup_steps is a number: set it to {float(value):g} of the steps that temper check prints",
         )
 
 
@@ -89,7 +91,7 @@ def attention(conversion: Conversion, key: str, value: Any) -> None:
     elif name in (False, "disabled"):
         conversion.same(key, value, "attention: auto")
     else:
-        conversion.refuse(key, value, "attention is auto, sdpa, eager, flash_attention_2 or flash_attention_3 here")
+        conversion.refuse(key, value, "attention can be auto, sdpa, eager, flash_attention_2 or flash_attention_3")
 
 
 def base(conversion: Conversion, key: str, value: Any) -> None:
@@ -111,7 +113,7 @@ def _located(conversion: Conversion, key: str, name: str, kind: str, local: str,
     elif revision := _cached(name, kind):
         conversion.set(key, name, hub, f"{name}@{revision}", "the revision in the hub's cache")
     else:
-        conversion.refuse(key, name, f"a name alone is another thing tomorrow: set {hub} to {name}@<its 40 hex digits>")
+        conversion.refuse(key, name, f"a name alone may change: set {hub} to {name}@<its 40 hex digits>")
 
 
 def _cached(name: str, kind: str) -> str:
@@ -131,16 +133,18 @@ def adapter(conversion: Conversion, key: str, value: Any) -> None:
 def saved(conversion: Conversion, key: str, value: Any) -> None:
     """What to do with checkpoints beyond those to go on from."""
     if value in ("steps", "no", "epoch", False):
-        conversion.same(key, value, "checkpoints are for going on, by checkpoint_steps; the result is saved in the end")
+        conversion.same(
+            key, value, "checkpoints are for resuming, set by checkpoint_steps; the result is saved at the end"
+        )
     else:
-        conversion.refuse(key, value, "the weights that are kept are the last, or with patience the best")
+        conversion.refuse(key, value, "the last weights are kept, or with patience the best")
 
 
 def evaluated(conversion: Conversion, key: str, value: Any) -> None:
     if value in ("steps", "no"):
-        conversion.same(key, value, "validation is by eval_steps, where there are rows for it")
+        conversion.same(key, value, "validation runs every eval_steps, if there are rows for it")
     else:
-        conversion.refuse(key, value, "validation is by eval_steps")
+        conversion.refuse(key, value, "validation runs every eval_steps")
 
 
 ADAPTER: dict[str, Rule] = {
@@ -188,8 +192,8 @@ RULES: dict[str, Rule] = {
     "max_seq_length": to("template.max_length", int),
     "packing": to("template.packing", bool),
     "padding_free": to("STAGE.padding_free", bool),
-    "assistant_only_loss": always("the assistant's turns are what is trained: template.train_on"),
-    "completion_only_loss": always("the answers are what is trained: template.train_on"),
+    "assistant_only_loss": always("the assistant's turns are trained: template.train_on"),
+    "completion_only_loss": always("the answers are trained: template.train_on"),
     "attn_implementation": attention,
     "deepspeed": strategy("deepspeed"),
     "fsdp": strategy("fsdp"),
@@ -198,14 +202,14 @@ RULES: dict[str, Rule] = {
     "torch_compile": off(COMPILE),
     "trust_remote_code": off(CODE),
     "output_dir": aside(f"results are in {PATHS.data}, such as {PATHS.merged}"),
-    "overwrite_output_dir": always("what is out of date is made anew, all else is kept"),
+    "overwrite_output_dir": always("outdated results are made again, all else is kept"),
     "resume_from_checkpoint": off(RESUME),
     "save_strategy": saved,
-    "save_total_limit": aside("checkpoints are for going on and leave in the end; the newest are kept"),
-    "save_only_model": off("a checkpoint without the optimiser's state cannot go on to the same bytes"),
+    "save_total_limit": aside("checkpoints are for resuming and are removed at the end; the newest are kept"),
+    "save_only_model": off("a checkpoint without the optimiser's state cannot resume to the same bytes"),
     "eval_strategy": evaluated,
     "do_train": always("it trains"),
-    "do_eval": always("there is validation where there are rows for it"),
+    "do_eval": always("validation runs if there are rows for it"),
     "report_to": off(TRACKERS, ("none", [], ["none"], False)),
     "run_name": aside(TRACKERS),
     "push_to_hub": off(PUSH),

@@ -45,7 +45,7 @@ def form(path: Path = PATHS.params) -> dict[str, Any]:
     first = {
         "type": "object",
         "title": OFTEN,
-        "description": "What people change most.",
+        "description": "The most commonly changed settings.",
         "properties": _in_order(often),
     }
     return whole | {"title": "settings", "properties": _in_order({OFTEN: first, **sections})}
@@ -83,7 +83,7 @@ def _by_section(settings: Mapping[str, Any], before: Mapping[str, Any]) -> dict[
         inner = sections.setdefault(section, {})
         if inner.get(key, value) not in (value, old):
             raise SettingsError(
-                f"{name} is {inner[key]!r} in its section and {value!r} under {OFTEN}; change one alone."
+                f"{name} is {inner[key]!r} in its section and {value!r} under {OFTEN}; change only one of them."
             )
         inner[key] = value
     return sections

@@ -35,7 +35,7 @@ class Params(Settings):
     """All settings of a run: a section for each stage that is declared, and the machine's."""
 
     machine: Machine = Machine()
-    """What carries a run out, and what it costs."""
+    """Where a run is computed, and what an hour of that costs."""
 
     if TYPE_CHECKING:
 

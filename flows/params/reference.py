@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -39,9 +40,22 @@ def _keys(settings: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, st
     for key, field in settings.model_fields.items():
         inner = next(iter(models_in(field.annotation)), None)
         holds = inner is field.annotation
-        yield f"{prefix}{key}", "" if holds else f"`{_shown(field)}`", _cell(schema[key].get("description", ""))
+        yield f"{prefix}{key}", "" if holds else f"`{_shown(field)}`", _cell(_meaning(schema[key]))
         if inner is not None:
             yield from _keys(inner, f"{prefix}{key}." if holds else f"{prefix}{key}[].")
+
+
+def _meaning(schema: dict[str, Any]) -> str:
+    """The description of a key, with the values that it may have where the description leaves one out."""
+    text: str = schema.get("description", "")
+    values = list(_values(schema))
+    return f"{text} Values: {', '.join(values)}." if any(value not in text for value in values) else text
+
+
+def _values(schema: Any) -> Iterator[str]:
+    """The names that a key may have as its value, or as an item of it."""
+    for part in (schema, *schema.get("anyOf", ()), schema.get("items", {})):
+        yield from (value for value in (*part.get("enum", ()), part.get("const")) if isinstance(value, str))
 
 
 def _shown(field: FieldInfo) -> str:

@@ -98,12 +98,12 @@ def _times(params: Params, paths: Paths) -> Iterator[str]:
     for what, settings in trainings.items():
         seconds = usage.estimate_seconds(paths, what, settings)
         if seconds is None:
-            way = ", or by temper check --time" if what == "train" else ""
-            yield f"{what} not known before its first steps{way}"
+            way = "; run temper check --time to measure it" if what == "train" else ""
+            yield f"{what} unknown before its first steps{way}"
         else:
             price = params.machine.price
             cost = f", {_cost(price, seconds)} at {shown(price)} an hour" if price else ""
-            yield f"{what} about {duration(seconds)}{cost}, as the last steps like it took on this machine"
+            yield f"{what} about {duration(seconds)}{cost}, judging by similar steps on this machine"
 
 
 def _asked(params: Params, paths: Paths) -> Iterator[str]:
@@ -136,12 +136,12 @@ def _memory(base: estimate.Base, params: Params) -> int:
 
 def _less_memory(params: Params, where: str) -> str:
     """What to change; nothing that is set already."""
-    larger = "take a larger card" if where else "take a machine with more"
+    larger = "use a larger GPU" if where else "use a machine with more"
     if params.train.enabled and METHODS[params.train.method].kind is None:
         return f"Set train.method to lora or qlora, or {larger}."
     if params.train.enabled and not params.train.quantized:
         return f"Set train.method to qlora, or {larger}."
-    return f"Name a smaller base, or {larger}."
+    return f"Choose a smaller base, or {larger}."
 
 
 def _steps(params: Params, paths: Paths) -> str:

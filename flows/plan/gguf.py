@@ -21,7 +21,7 @@ def faults(params: "Params") -> Iterator[str]:
     file = _config(params) if wanted else None
     if file is None:
         return
-    advice = f"take {', '.join(wanted)} out of quantize.schemes and export.formats"
+    advice = f"remove {', '.join(wanted)} from quantize.schemes and export.formats"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError:

@@ -15,12 +15,12 @@ def check(project: Path) -> None:
     for name in OURS:
         if file := namesake(name, project):
             raise MachineError(
-                f"{file.relative_to(project)} here is not temper's, and Python would take it for the package {name} of "
-                "temper, which stages run from this folder; rename it, or make a project beside it: temper new DIR."
+                f"{file.relative_to(project)} here is not temper's, but Python would import it as temper's package "
+                f"{name}; rename it, or make a project in another folder: temper new DIR."
             )
     pipeline = Paths(project).pipeline
     if STAGE in pipeline.read_text(encoding="utf-8", errors="replace") and not (project / OURS["tasks"]).is_file():
         raise MachineError(
-            f"{pipeline.name} runs temper's stages, and their code, the folder tasks, is not here; take it from git, "
-            "or make a project, which holds both: temper new DIR."
+            f"{pipeline.name} runs temper's stages, but their code, the folder tasks, is not here; restore it from "
+            "git, or make a project, which has both: temper new DIR."
         )

@@ -120,5 +120,5 @@ def _where(step: Step) -> str:
     if step.queue is None:
         return ""
     start = f"temper worker --queue {step.queue}"
-    state = {True: "one is at work", False: f"none is at work: {start}", None: "no server answers that would know"}
+    state = {True: "one is running", False: f"none is running: {start}", None: "no server answers to ask"}
     return f"; in a deployed run by a worker of the queue {step.queue} ({state[step.worker]})"

@@ -66,7 +66,7 @@ def check_stage_settings(
     record, whole, state = Paths(folder).accepted, fingerprint(texts), fingerprint([*texts, sorted(needed(wanted))])
     if record.is_file() and record.read_text() in (whole, state):
         return
-    tell("Looking at settings, base and first rows, which takes some seconds; then the stages begin.")
+    tell("Checking settings, base and first rows, which takes some seconds; then the stages start.")
     if problems := _faults_of(partial(_refused, wanted)):
         raise MachineError("\n".join(problems))
     write_text(record, state if wanted else whole)
@@ -133,13 +133,16 @@ def _python() -> Iterator[str]:
     here = ".".join(map(str, sys.version_info[:2]))
     if here not in PYTHONS:
         known = f"{', '.join(PYTHONS[:-1])} and {PYTHONS[-1]}"
-        yield f"Python {here} runs this, but the locked versions are for {known}; make the environment with one."
+        yield (
+            f"Python {here} runs this, but the locked versions are for {known}; create the environment with one of "
+            "these."
+        )
 
 
 def _versions() -> Iterator[str]:
     lock = LOCK
     if not lock.is_file():
-        yield f"{LOCK} is missing: nobody can rebuild what comes out; take it from git."
+        yield f"{LOCK} is missing, without which results cannot be rebuilt; restore it from git."
         return
     locked = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE))
     for name in LOCKED:
@@ -193,15 +196,15 @@ def _late_refusals() -> Iterator[str]:
     tuned = ("adapter", "merged", *params.quantize.schemes, *params.evaluate.models, *params.evaluate.hosted)
     if params.decide.candidate not in tuned:
         known = ", ".join(tuned)
-        yield f"decide.candidate = {params.decide.candidate!r}: nothing of that name will be evaluated; known: {known}."
+        yield f"decide.candidate = {params.decide.candidate!r}: there is no such candidate; known: {known}."
     for name in params.evaluate.benchmarked:
         if name not in (*tuned, *BASES, "trained"):
             known = ", ".join((*BASES, *tuned))
-            yield f"evaluate.benchmarked: nothing of the name {name!r} will be evaluated; known: {known}."
+            yield f"evaluate.benchmarked: there is no candidate {name!r}; known: {known}."
     asked = (*params.evaluate.benchmarked, *params.judge.candidates, params.judge.against)
     if "trained" in asked and not _aligned_after_training(params):
         yield (
-            "the candidate trained is asked where both train and align are on; remove it from evaluate.benchmarked, "
+            "the candidate trained exists only if both train and align are on; remove it from evaluate.benchmarked, "
             "judge.candidates and judge.against, or set align.objective."
         )
     metrics = [name for metric in params.evaluate.metrics for name in metric.scores]
@@ -215,9 +218,7 @@ def _late_refusals() -> Iterator[str]:
         except SettingsError as error:
             yield str(error)
         if params.train.order == "key" and params.clean.order_key is None:
-            yield (
-                "train.order key goes by what clean.order_key names, which is null; set it, or train.order to shuffled."
-            )
+            yield ("train.order key needs clean.order_key, which is null; set it, or train.order to shuffled.")
 
 
 def _aligned_after_training(params: "Params") -> bool:
@@ -258,7 +259,7 @@ def _base() -> Iterator[str]:
     elif is_model(folder):
         check(folder, params.base.folder)
         if not has_template(folder) and params.template.chat_template is None:
-            yield f"{folder}: the base has no chat template; name one in template.chat_template, such as plain."
+            yield f"{folder}: the base has no chat template; set template.chat_template, for example to plain."
 
 
 def _gguf() -> Iterator[str]:
@@ -278,13 +279,16 @@ def _engine() -> Iterator[str]:
 def _disk() -> Iterator[str]:
     free = shutil.disk_usage(Path()).free
     if free < DISK:
-        yield f"{free / 2**30:.1f} GiB are free on this disk, {DISK / 2**30:.0f} are advisable; free some space."
+        yield f"{free / 2**30:.1f} GiB are free on this disk, {DISK / 2**30:.0f} are recommended; free some space."
 
 
 def _memory() -> Iterator[str]:
     free = available_memory()
     if free < MEMORY:
-        yield f"{free / 2**30:.1f} GiB of memory are available, {MEMORY / 2**30:.0f} are advisable; end other programs."
+        yield (
+            f"{free / 2**30:.1f} GiB of memory are available, {MEMORY / 2**30:.0f} are recommended; close other "
+            "programs."
+        )
 
 
 def _cache() -> Iterator[str]:
@@ -342,5 +346,5 @@ def _data() -> Iterator[str]:
     for stage, path in lacking:
         if refused and "@" in stage:
             continue
-        yield f"{path} is missing, which the stage {stage} reads and no stage makes; put it there, or name another."
+        yield f"{path} is missing: the stage {stage} reads it, and no stage makes it; add it, or name another."
     check_tracked_params()

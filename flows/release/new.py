@@ -85,7 +85,7 @@ def _settle(project: Path, name: str, task: str | None, source: Path) -> None:
         "commit",
         "--quiet",
         "--message",
-        f"A project of its own{f' for the task {task}' if task else ''}",
+        f"A project{f' for the task {task}' if task else ''}",
         folder=project,
     )
 

@@ -35,7 +35,7 @@ def upgrade(tag: str | None = None) -> list[str]:
     target = commit(release)
     before = git("merge-base", "HEAD", target)
     if before == target:
-        return [f"{release} is in this project already."]
+        return [f"This project already has {release}."]
     load(model(), PATHS.params)
     own = own_settings(parse(PATHS.params.read_text(encoding="utf-8"), "safe"), defaults(model()))
     try:
@@ -45,7 +45,7 @@ def upgrade(tag: str | None = None) -> list[str]:
         raise
     git("commit", "--quiet", "--no-verify", "--message", f"temper {release}")
     if git("diff", "--name-only", "HEAD^", "HEAD", "--", str(PATHS.requirements)):
-        lines.append("The locked versions are others: run make setup.")
+        lines.append("The locked versions have changed: run make setup.")
     return [f"Now at {release}.", *lines]
 
 

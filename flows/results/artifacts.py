@@ -35,7 +35,7 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
     durations.keep(folder or Path.cwd(), run.outcomes)
     page = None if run.failed else pages.write(folder or Path.cwd(), name, experiment)
     table = _run(run, experiment, page)
-    create_markdown_artifact(key="run", markdown=table, description="How each stage became current.")
+    create_markdown_artifact(key="run", markdown=table, description="How each stage was brought up to date.")
     if PATHS.comparison.exists():
         create_table_artifact(key="comparison", table=rows(), description="Every candidate on the held-out rows.")
         if not run.failed:  # else they are those of the revision
@@ -44,19 +44,21 @@ def publish(run: Run, name: str, experiment: str = "", folder: Path | None = Non
             )
     trained = [name for name, outcome in run.outcomes.items() if name in TRAINING and outcome.how == "ran"]
     if price := actual_usage(trained):
-        create_table_artifact(key="price", table=price, description="What training was foretold to take, and took.")
+        create_table_artifact(key="price", table=price, description="Estimated and actual cost of training.")
     changed = {path for outcome in run.outcomes.values() if outcome.how != "unchanged" for path in outcome.outs}
     if PATHS.ledger.exists() and str(PATHS.ledger) in changed:
         create_table_artifact(key="ledger", table=_ledger(), description="Rows in, out, and left out by reason.")
     if PATHS.audit.exists() and str(PATHS.audit) in changed:
-        create_markdown_artifact(key="audit", markdown=_audit(), description="What is trained, token by token.")
+        create_markdown_artifact(key="audit", markdown=_audit(), description="Which tokens are trained on.")
     for stage, path in LOSSES.items():
         if path.exists() and not changed.isdisjoint({str(path), str(path.parent)}) and (shown_curve := _curve(path)):
             show_markdown(run.pictures, CURVES[stage], shown_curve, "Loss, or reward, by step.")
     if any(Path(path).is_relative_to(PATHS.schemes) or Path(path) == PATHS.merged for path in changed) and (
         proofs := equivalence()
     ):
-        create_table_artifact(key="equivalence", table=proofs, description="How far each model is from its original.")
+        create_table_artifact(
+            key="equivalence", table=proofs, description="How far each model differs from its original."
+        )
     if PATHS.card.exists() and str(PATHS.card) in changed:
         create_markdown_artifact(key="report", markdown=_card(), description="The model card.")
 
@@ -81,7 +83,7 @@ def _run(run: Run, experiment: str, page: Path | None) -> str:
 def _in_place() -> list[str]:
     revision = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     return [
-        f"To do this run again, commit `{PATHS.params}` and `{LOCK}` as they are now, and in a clone of that commit:",
+        f"To repeat this run, commit `{PATHS.params}` and `{LOCK}` as they are now, and in a clone of that commit:",
         "",
         "```",
         "dvc repro            # from scratch; or, with the cache of this machine or a remote: dvc repro --pull",
@@ -108,7 +110,7 @@ def _ledger() -> list[dict[str, Any]]:
     lines += [("repeated", ledger["repeated"])] if "repeated" in ledger else []
     lines += [(f"out: {name}", count) for name, count in ledger["out"].items()]
     lines += [(f"left out: {reason}", count) for reason, count in ledger["left"].items()]
-    lines += [(f"found, and stayed: {finding}", count) for finding, count in ledger.get("reported", {}).items()]
+    lines += [(f"found and kept: {finding}", count) for finding, count in ledger.get("reported", {}).items()]
     return [{"rows": name, "count": count} for name, count in lines]
 
 

@@ -78,7 +78,7 @@ class Elsewhere:
                 "pruning": pruning.model_dump() if pruning else None,
             }
             child, mine = self._asked(partial(_queue, parameters, queue, str(uuid4())), stage, wait), True
-        self._tell(f"{stage} is for a worker of the queue {queue}, as the run {child.name}")
+        self._tell(f"{stage} is sent to a worker of the queue {queue}, as the run {child.name}")
         try:
             child = self._ended(child.id, stage, queue, wait)
         except Unavailable:  # the server: the stage goes on, and what it makes is in the remote for the next run
@@ -104,14 +104,14 @@ class Elsewhere:
             if child.state and child.state.is_final():
                 return child
             if listener.silent(child):
-                died = f"{stage} ran as {child.name} on a machine that was not heard of for {SILENCE:.0f} s."
+                died = f"{stage} ran as {child.name} on a machine that has been silent for {SILENCE:.0f} s."
                 self._asked(partial(_end, child_id, Crashed(message=died)), stage, wait)
                 continue
             waits = not reported and child.state and child.state.is_scheduled()
             if waits and not self._asked(partial(_served, child), stage, wait):
                 self._tell(
-                    f"{stage} waits: no worker of the queue {queue} is at work. Start one in a clone on a machine that "
-                    f"has what it needs: temper worker --queue {queue}"
+                    f"{stage} waits: no worker of the queue {queue} is running. Start one in a clone on a suitable "
+                    f"machine: temper worker --queue {queue}"
                 )
                 reported = True
             time.sleep(POLL)
@@ -126,7 +126,7 @@ class Elsewhere:
             if not reported:
                 self._tell(
                     f"the Prefect server does not answer; this run waits for it, {AWAY / 60:.0f} minutes at most. "
-                    f"{stage} goes on where it works, and what it makes is kept."
+                    f"{stage} continues on its machine, and its outputs are kept."
                 )
                 reported = True
 
@@ -138,7 +138,9 @@ class Elsewhere:
             return False
         with suppress(Unavailable):
             if shared(key, self.share.dvc):
-                self._tell(f"{child.name} ended {child.state.name}, and had pushed what {stage} makes: that counts.")
+                self._tell(
+                    f"{child.name} ended {child.state.name}, but had pushed the outputs of {stage}, so they are used."
+                )
                 return True
         return False
 

@@ -93,7 +93,7 @@ class Operation(Settings):
     @model_validator(mode="after")
     def _known(self) -> "Operation":
         if self.queues and self.share is None:
-            raise ValueError("stages of a queue run on other machines, which share must name remotes for: set share")
+            raise ValueError("stages of a queue run on other machines, which need remotes to share data: set share")
         for stage, policy in self.stages.items():
             if policy.queue not in {None, *self.queues}:
                 raise ValueError(f"{stage} is for the queue '{policy.queue}', which is not among the queues")
@@ -186,9 +186,7 @@ def _give_back(taken: AbstractContextManager[None], limit: str, tell: Callable[[
     try:
         taken.__exit__(None, None, None)
     except httpx.HTTPError:
-        tell(
-            f"the server did not answer; it takes the slots of {limit} back {LEASE:.0f} s after they were last renewed"
-        )
+        tell(f"the server did not answer; it frees the slots of {limit} {LEASE:.0f} s after they were last renewed")
 
 
 def _taken(error: ConcurrencySlotAcquisitionError) -> bool:

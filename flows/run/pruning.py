@@ -36,7 +36,7 @@ class PruningRule(BaseModel):
             return ""
         return (
             f"train was stopped by the sweep: at {state['done']} of {state['total']} {state['unit']} its loss is "
-            f"{shown(loss)}, above {shown(self.loss)}, the median of the trials before."
+            f"{shown(loss)}, above {shown(self.loss)}, the median of earlier trials."
         )
 
 

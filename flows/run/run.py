@@ -194,4 +194,4 @@ def _sentence(stage: str, error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError):
         return f"{stage}: {advice(error)}"
-    return f"{stage}: {type(error).__name__}: {error} (this was not foreseen; the log of the flow run has more)."
+    return f"{stage}: {type(error).__name__}: {error} (unexpected; see the log of the flow run)."

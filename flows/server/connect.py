@@ -63,7 +63,7 @@ def admitted(url: str) -> None:
         profile = get_current_settings().api.auth_string
         if profile is None or _refuses(url, profile.get_secret_value()):
             raise MachineError(
-                f"the Prefect server at {url} refuses: set {CLIENT}=NAME:PASSWORD, as its owner told you."
+                f"the Prefect server at {url} denies access: set {CLIENT}=NAME:PASSWORD, which its owner can give you."
             )
 
 
@@ -100,9 +100,12 @@ def choose(tell: Callable[[str], None]) -> str:
             os.environ["PREFECT_API_URL"] = url
             admitted(url)
             return url.removesuffix("/api")
-        tell(f"the server at {url} is another user's: this run has one of its own. To use it, set PREFECT_API_URL.")
+        tell(
+            f"the server at {url} belongs to another user, so this run starts its own. To use that server, set "
+            "PREFECT_API_URL."
+        )
     elif named:
-        tell(f"PREFECT_API_URL = {named} does not answer: this run has a server of its own.")
+        tell(f"PREFECT_API_URL = {named} does not answer, so this run starts its own server.")
     os.environ[CLIENT] = os.environ[SERVER] = credentials.fresh()
     os.environ[ORIGINS[0]] = ""
     os.environ["PREFECT_API_URL"] = own.start()
@@ -120,7 +123,7 @@ def serve(port: int) -> None:
     page = f"http://127.0.0.1:{port}"
     if answers(f"{page}/api"):
         raise MachineError(f"a Prefect server is already running there: open {page}")
-    print(f"Prefect will be at {page} in some seconds; Ctrl-C ends it.", flush=True)
+    print(f"Prefect will be at {page} in some seconds; press Ctrl-C to stop.", flush=True)
     if port != PORT:
         print(f"For `temper run` to use it: export PREFECT_API_URL={page}/api", flush=True)
     os.environ.update(QUIET, PREFECT_API_URL=f"{page}/api", PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="WARNING")

@@ -62,8 +62,8 @@ def wait(answers: Callable[[], bool]) -> None:
             return
         time.sleep(LOOK)
     raise MachineError(
-        "the Prefect server of this run did not start in time; start one with `temper ui` in another terminal, and run "
-        "again."
+        "the Prefect server of this run did not start in time; start one with `temper ui` in another terminal, then "
+        "run again."
     )
 
 

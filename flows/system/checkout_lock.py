@@ -36,7 +36,7 @@ def checkout_lock(tell: Callable[[str], None] = lambda line: None, *, wait: bool
         if not wait:
             raise Busy(f"{_holder(lock)} is running in this checkout. Wait for it, or stop it.")
         if not announced:
-            tell(f"waiting for {_holder(lock)}, which works in this checkout")
+            tell(f"waiting for {_holder(lock)}, which is using this checkout")
             announced = True
 
     with file_lock(lock, busy):

@@ -20,7 +20,7 @@ def private_folder(folder: Path) -> Path:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise MachineError(f"{folder} cannot be made ({os.strerror(error.errno or 0)}); you must own it.") from None
+        raise MachineError(f"{folder} cannot be created ({os.strerror(error.errno or 0)}); you must own it.") from None
     if fault := _fault(status, WRITABLE):
         raise MachineError(f"{folder} {fault}; remove it, or move it away: temper will create a new one.")
     if stat.S_IMODE(status.st_mode) & OTHERS:

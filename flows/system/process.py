@@ -130,12 +130,12 @@ class Children:
             except subprocess.TimeoutExpired:
                 _end([process])
                 raise StageFailed(
-                    f"{command.stage} was ended after {timeout:g} s, its timeout in {PATHS.policies}."
+                    f"{command.stage} was stopped after {timeout:g} s, its timeout in {PATHS.policies}."
                 ) from None
             for listener in listeners:
                 listener.join(LINGER)  # a process that the stage left behind may hold the pipe open
         if self._stopped.is_set():
-            raise StageFailed(f"{command.stage} was stopped before it ended.")
+            raise StageFailed(f"{command.stage} was stopped before it finished.")
         if code:
             if reported:
                 raise reported[-1]
@@ -217,7 +217,7 @@ def _end_of(process: str, code: int, tail: list[str]) -> str:
     if code < 0 or code > 128:
         number = -code if code < 0 else code - 128
         name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-        memory = " If nobody did that, the machine ran out of memory: see `dmesg`, and lower the batch size."
-        return f"{process} was ended by {name}.{memory if number == signal.SIGKILL else ''} Run again to go on."
+        memory = " If nobody did this, memory ran out: see `dmesg`, and lower the batch size."
+        return f"{process} was killed by {name}.{memory if number == signal.SIGKILL else ''} Run again to continue."
     last = os.linesep.join(f"    {line}" for line in tail)
     return f"{process} failed with exit code {code}. Its last lines:\n{last}"

@@ -20,14 +20,14 @@ def check(share: Share) -> None:
     default, known = bridge.remotes()
     if not (wanted := share.dvc or default):
         raise MachineError(
-            f"{PATHS.policies}: runs are to be shared, and DVC has no default remote that their outputs could go to; "
-            "run: dvc remote add --default NAME URL (or set share: null)."
+            f"{PATHS.policies}: runs are to be shared, but DVC has no default remote for their outputs; run: dvc "
+            "remote add --default NAME URL (or set share: null)."
         )
     if wanted not in known:
-        raise MachineError(f"{PATHS.policies}: DVC has no remote {wanted!r} to share runs by; {hint(wanted, known)}")
+        raise MachineError(f"{PATHS.policies}: DVC has no remote {wanted!r}, which share names; {hint(wanted, known)}")
     if share.git not in (names := git("remote").split()):
         raise MachineError(
-            f"{PATHS.policies}: git has no remote {share.git!r} to share runs by; {hint(share.git, names)}"
+            f"{PATHS.policies}: git has no remote {share.git!r}, which share names; {hint(share.git, names)}"
         )
 
 
@@ -57,7 +57,7 @@ def find(revision: str, share: Share | None) -> str:
         return bridge.find(revision)
     except MachineError as error:
         raise MachineError(
-            f"git has no revision '{revision}' here, nor has {share.git} it; push it from where it is. ({error})"
+            f"neither git here nor {share.git} has the revision '{revision}'; push it from where it is. ({error})"
         ) from None
 
 
@@ -86,7 +86,9 @@ def push_stage(stage: str, share: Share, tell: Callable[[str], None]) -> None:
     """
     steps = (partial(_dvc, "push", "--run-cache", *_remote(share), stage), partial(bridge.upload, share.dvc))
     if error := _tried(steps, stage, share, tell):
-        raise Unavailable(f"what {stage} made is stored on this machine, but could not be shared: {error} Run again.")
+        raise Unavailable(
+            f"the outputs of {stage} are stored on this machine, but could not be shared: {error} Run again."
+        )
 
 
 def send(commit: str, share: Share) -> None:
@@ -94,7 +96,7 @@ def send(commit: str, share: Share) -> None:
     try:
         git("push", "--quiet", share.git, f"{commit}:{_ref(commit)}")
     except MachineError as error:
-        raise Unavailable(f"{share.git} does not accept the work for another machine: {error}") from None
+        raise Unavailable(f"{share.git} rejects the work for another machine: {error}") from None
 
 
 def receive(commit: str, share: Share) -> str:

@@ -49,7 +49,7 @@ def workspace(
     """
     main, here = home(), Path.cwd()
     # for a moment another run may hold our lock, to remove what we left when we died; longer, and it is ourselves
-    under_way = Busy(f"the run '{name}' is under way already, in another process; this one stops.")
+    under_way = Busy(f"the run '{name}' is already running in another process; this one stops.")
     worktree = Paths(main).worktrees / name
     with file_lock(worktree.with_name(f"{name}.lock"), patience(PATIENCE, under_way)):
         baseline = find(revision)

@@ -42,7 +42,7 @@ from tasks.core.identity import Identity, current
 from tasks.core.paths import Paths
 from tasks.core.temporary import KEPT
 
-MESSAGE = "The process of this run died. What it finished is kept; start it again to go on."
+MESSAGE = "The process of this run died. Finished stages are kept; start it again to continue."
 
 PATIENCE = 10.0
 """Seconds for which an entry may be held by a process that only looks into it."""
@@ -64,7 +64,7 @@ def claim_flow_run() -> None:
     """Note that this process carries out the current flow run; raises `Abort` where another, living one does."""
     entry = Paths(home()).flow_runs / f"{flow_run.id}.json"
     if entry not in _held:
-        elsewhere = Abort("another process carries out this flow run; this one leaves its state alone")
+        elsewhere = Abort("another process executes this flow run; this one does not change its state")
         lives = ExitStack()
         lives.enter_context(file_lock(entry.with_suffix(".lock"), patience(PATIENCE, elsewhere)))
         atexit.register(lives.close)  # not before: the server hears of the end after the flow has returned

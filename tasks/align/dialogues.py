@@ -64,8 +64,8 @@ class Demonstrations(DialoguePrompts):
             dialogue = self.dialogue(index)
             if dialogue is None or not dialogue[0] or dialogue[0][-1]["role"] != "user":
                 raise InputError(
-                    f"{paths.rows('train')}: row {name} has no whole dialogue with a turn of the user before its "
-                    "answer, in which align.objective sdft shows the reference; leave such rows out."
+                    f"{paths.rows('train')}: row {name} has no user turn before its answer, and align.objective sdft "
+                    "needs one to show the reference in; remove such rows."
                 )
 
     def __getitem__(self, index: int) -> dict[str, Any]:

@@ -32,14 +32,14 @@ class DistillConfig(SFTConfig):  # type: ignore[misc]
     """What the trainer takes beside trl's arguments of supervised training."""
 
     label_weight: float = field(
-        default=0.0, metadata={"help": "share of the loss that is the rows' own tokens' cross entropy, from 0 to 1"}
+        default=0.0, metadata={"help": "share of the loss that is cross-entropy on the rows' own tokens, from 0 to 1"}
     )
 
     def __post_init__(self) -> None:
         """Raise `ValueError` where the share is none."""
         super().__post_init__()
         if not 0 <= self.label_weight < 1:
-            raise ValueError(f"label_weight is {self.label_weight:g}, and a share from 0 to below 1")
+            raise ValueError(f"label_weight is {self.label_weight:g}; set it to a share from 0 to below 1")
 
 
 def item(row: Row, previous: Row) -> Row:

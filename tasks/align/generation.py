@@ -46,15 +46,15 @@ def check_tuned(settings: "Settings", tuned: Tuning) -> None:
     fields = {**method.preset, **tuned.peft}
     problem = ""
     if tuned.quantized:
-        problem = f"the base is held in low bits ({tuned.quantized}), into which an adapter cannot be merged"
+        problem = f"an adapter cannot be merged into the base's quantised weights ({tuned.quantized})"
     elif method.kind is not None and not method.lora:
-        problem = f"an adapter by {tuned.method} was not shown to be merged beside the training"
+        problem = f"merging an adapter by {tuned.method} during training is untested"
     elif named := next((name for name in UNMERGED if method.lora and fields.get(name)), None):
-        problem = f"an adapter with {named} was not shown to be merged beside the training"
+        problem = f"merging an adapter with {named} during training is untested"
     if problem:
         raise SettingsError(
-            f"{PATHS.params}: {KEY}.engine vllm takes whole weights before each round of answers, and {problem}; tune "
-            "by lora or full, or set engine to model."
+            f"{PATHS.params}: {KEY}.engine vllm receives all weights before each round of answers, but {problem}; set "
+            "align.method to lora or full, or engine to model."
         )
 
 
@@ -67,8 +67,8 @@ def check_vocabulary(settings: "Settings", model: Any, base: Path) -> None:
     rows, stored = model.get_input_embeddings().num_embeddings, model_config(base).get_text_config().vocab_size
     if rows != stored:
         raise SettingsError(
-            f"{PATHS.params}: {KEY}.engine vllm loads the base with embeddings for {stored} tokens, and the model that "
-            f"is trained has {rows}; remove the new tokens from template.new_tokens, or set engine to model."
+            f"{PATHS.params}: {KEY}.engine vllm loads the base with embeddings for {stored} tokens, but the trained "
+            f"model has {rows}; remove the new tokens from template.new_tokens, or set engine to model."
         )
 
 
@@ -99,13 +99,13 @@ def _problems(settings: "Settings") -> Iterator[str]:
         version = "unknown"
     if not _numbers(OLDEST) <= _numbers(version) <= _numbers(NEWEST):
         yield (
-            f"{KEY}.engine is vllm, and the version here, {version}, is none that the installed trl knows ({OLDEST} to "
-            f"{NEWEST}); install one of those, or set it to model."
+            f"{KEY}.engine is vllm, but the installed trl does not support its version {version}; install one from "
+            f"{OLDEST} to {NEWEST}, or set it to model."
         )
     import torch
 
     if not torch.cuda.is_available():
-        yield f"{KEY}.engine is vllm, which takes weights on a graphics card, and there is none here; set it to model."
+        yield f"{KEY}.engine is vllm, which needs a GPU, and this machine has none; set it to model."
     if settings.generation.server:
         yield from server_problems(settings.generation.server)
 
@@ -132,14 +132,14 @@ def server_problems(address: str, base: str | None = None) -> Iterator[str]:
         yield f"{where}: no server answers there ({type(error).__name__}); {_start(base)}."
         return
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        yield f"{where}: what answers there is no vLLM server; {_start(base)}."
+        yield f"{where}: the server there is not vLLM; {_start(base)}."
         return
     if health.status_code != httpx.codes.OK:
         yield f"{where}: the server is not ready (/health says {health.status_code}); wait for it, then run again."
         return
     yield from _transfer(where, about, base)
     if (wanted := base or _base()) and not _same(served, wanted):
-        yield f"{where}: it serves {served}, and the base is {wanted}; {_start(wanted)}."
+        yield f"{where}: it serves {served}, but the base is {wanted}; {_start(wanted)}."
 
 
 def _transfer(where: str, about: Any, base: str | None) -> Iterator[str]:
@@ -148,14 +148,20 @@ def _transfer(where: str, about: Any, base: str | None) -> Iterator[str]:
         config = about.json()["vllm_config"]
         transfer, mode = config["weight_transfer_config"], config["model_config"]["logprobs_mode"]
     except (ValueError, KeyError, TypeError):
-        yield f"{where}: the server takes no weights, as it runs without VLLM_SERVER_DEV_MODE=1; {_start(base)}."
+        yield (
+            f"{where}: the server cannot receive weights, because it runs without VLLM_SERVER_DEV_MODE=1; "
+            f"{_start(base)}."
+        )
         return
     if transfer is None:
-        yield f"{where}: the server takes no weights, as it runs without --weight-transfer-config; {_start(base)}."
+        yield (
+            f"{where}: the server cannot receive weights, because it runs without --weight-transfer-config; "
+            f"{_start(base)}."
+        )
     if mode != "processed_logprobs":
         yield (
-            f"{where}: the server tells likelihoods before temperature and cuts (--logprobs-mode {mode}), by which "
-            f"steps would be weighed wrongly; {_start(base)}."
+            f"{where}: the server returns likelihoods from before temperature and truncation (--logprobs-mode {mode}), "
+            f"which would give wrong importance weights; {_start(base)}."
         )
 
 

@@ -108,7 +108,7 @@ def _told(paths: Paths, split: str) -> Any:
         return load(file)
     if split == "train":
         raise InputError(
-            f"{file}: no such file, which align.objective distill learns from; name train in distill.splits, and run "
+            f"{file}: no such file, but align.objective distill learns from it; add train to distill.splits, and run "
             "the stage distill."
         )
     return ()
@@ -117,10 +117,10 @@ def _told(paths: Paths, split: str) -> Any:
 def check(rows: Any, objective: str, folder: Path) -> None:
     """Raise `InputError` where there is nothing to learn from."""
     if not len(rows):
-        needed = "judged answers (prompt, completion, label) or pairs" if OBJECTIVES[objective].judged else "pairs"
+        needed = "rated answers (prompt, completion, label) or pairs" if OBJECTIVES[objective].judged else "pairs"
         raise InputError(
-            f"{folder}: no row has {needed}, which align.objective {objective} learns from; give rows with prompt, "
-            "chosen and rejected, or set align.objective to off."
+            f"{folder}: no row has {needed}, but align.objective {objective} learns from them; provide rows with "
+            "prompt, chosen and rejected, or set align.objective to off."
         )
 
 

@@ -81,7 +81,10 @@ class Objective:
 
 def saved_whole(settings: "Settings") -> None:
     if settings.quantized:
-        raise ValueError("a reward model is saved whole; set quantization to null, and a method other than qlora")
+        raise ValueError(
+            "a reward model is saved with all its weights, which cannot be quantised; set quantization to null, and "
+            "method to another than qlora"
+        )
 
 
 def whole_groups(settings: "Settings") -> None:
@@ -89,7 +92,7 @@ def whole_groups(settings: "Settings") -> None:
     if (answers := settings.batch_size * settings.gradient_accumulation * world) % settings.answers:
         processes = f" times {world} processes" if world > 1 else ""
         raise ValueError(
-            f"batch_size times gradient_accumulation{processes} is {answers}, and no multiple of answers, "
+            f"batch_size times gradient_accumulation{processes} is {answers}, which must be a multiple of answers = "
             f"{settings.answers}"
         )
 
@@ -98,19 +101,21 @@ def whole_groups_and_values(settings: "Settings") -> None:
     whole_groups(settings)
     if settings.optimizer == "muon" or settings.weights != "float32":
         raise ValueError(
-            "ppo trains what tells values beside the model, in float32 and by one optimiser; set weights to float32, "
-            "and an optimizer other than muon"
+            "ppo trains its value model together with the policy, in float32 and with the same optimiser; set weights "
+            "to float32, and optimizer to another than muon"
         )
 
 
 def one_pass_a_step(settings: "Settings") -> None:
     if settings.gradient_accumulation > 1:
-        raise ValueError("trl's online DPO adds up gradients without dividing them; set gradient_accumulation to 1")
+        raise ValueError(
+            "trl's online DPO sums accumulated gradients instead of averaging them; set gradient_accumulation to 1"
+        )
 
 
 def on_rows(settings: "Settings") -> None:
     if settings.prompts != "rows":
-        raise ValueError(f"{settings.objective} learns from the dialogues of rows; set prompts to rows")
+        raise ValueError(f"{settings.objective} learns from the dialogues in the rows; set prompts to rows")
 
 
 def own_teacher(settings: "Settings") -> None:
@@ -121,6 +126,6 @@ def own_teacher(settings: "Settings") -> None:
         raise ValueError("teacher_model_kind ema is not offered: a checkpoint does not hold the averaged weights")
     if kind == "base" and (settings.start != "base" or settings.method in ("full", "freeze")):
         raise ValueError(
-            "teacher_model_kind base is the model without its adapter; set start to base and method to lora, or "
-            "another adapter, or remove it"
+            "teacher_model_kind base uses the model without its adapter; set start to base and method to lora or "
+            "another adapter method, or remove it"
         )

@@ -16,9 +16,9 @@ from tasks.align.objective import (
 )
 
 OBJECTIVES = {
-    "off": Objective("what the stage train made goes on"),
+    "off": Objective("nothing; later stages use the model from `train`"),
     "dpo": Objective(
-        "pairs of answers, by any loss of its many",
+        "pairs of a chosen and a rejected answer",
         "tasks.align.trainers:DPO",
         "trl.trainer.dpo_config:DPOConfig",
         losses=(
@@ -30,7 +30,7 @@ OBJECTIVES = {
         uses_reference=True,
     ),
     "kto": Objective(
-        "answers that are good or not, or pairs taken apart",
+        "answers rated good or bad; if there are none, each pair counts as one good and one bad answer",
         "tasks.align.trainers:KTO",
         "trl.trainer.kto_config:KTOConfig",
         "tasks.align.items:judged",
@@ -47,7 +47,7 @@ OBJECTIVES = {
         measured_alone=("default",),
     ),
     "cpo": Objective(
-        "pairs of answers, without a reference model, and the chosen ones as in training",
+        "pairs of answers, without a reference model, plus the usual loss on chosen answers",
         "tasks.align.trainers:CPO",
         "tasks.training.private_trl:CPOConfig",
         "tasks.align.items:labelled",
@@ -55,14 +55,14 @@ OBJECTIVES = {
         measured_alone=("default", "sigmoid", "hinge", "ipo", "simpo"),
     ),
     "simpo": Objective(
-        "pairs of answers, by their likelihood a token",
+        "pairs of answers, by their likelihood per token, without a reference model",
         "tasks.align.trainers:CPO",
         "tasks.training.private_trl:CPOConfig",
         "tasks.align.items:labelled",
         preset={"loss_type": "simpo", "cpo_alpha": 0.0},
     ),
     "reward": Objective(
-        "pairs of answers; makes a model that scores answers",
+        "pairs of answers; trains a reward model, which scores answers",
         "tasks.align.trainers:Reward",
         "trl.trainer.reward_config:RewardConfig",
         "tasks.align.items:whole",
@@ -70,7 +70,7 @@ OBJECTIVES = {
         check=saved_whole,
     ),
     "grpo": Objective(
-        "several answers of the model to a prompt, by `rewards`",
+        "several generated answers to each prompt, scored by `rewards`",
         "tasks.align.sampling:GRPO",
         "trl.trainer.grpo_config:GRPOConfig",
         losses=("dapo", "grpo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
@@ -82,7 +82,7 @@ OBJECTIVES = {
         check=whole_groups,
     ),
     "gmpo": Objective(
-        "as grpo, by the geometric mean of an answer's probability ratios: steadier where answers are used again",
+        "as grpo, with the geometric mean of the tokens' probability ratios: more stable if answers are reused",
         "tasks.align.sampling:GMPO",
         "tasks.training.private_trl:GMPOConfig",
         uses_reference=True,
@@ -93,7 +93,7 @@ OBJECTIVES = {
         check=whole_groups,
     ),
     "rloo": Objective(
-        "several answers of the model to a prompt, each compared with the others, by `rewards`",
+        "several generated answers to each prompt, each compared with the others, scored by `rewards`",
         "tasks.align.sampling:RLOO",
         "trl.trainer.rloo_config:RLOOConfig",
         uses_reference=True,
@@ -103,7 +103,7 @@ OBJECTIVES = {
         check=whole_groups,
     ),
     "ppo": Objective(
-        "answers of the model to a prompt, token by token, by `rewards` and what it expects of them",
+        "generated answers, token by token, by `rewards` and estimates of their value",
         "tasks.align.ppo:PPO",
         "tasks.align.ppo:PPOConfig",
         preset={"num_iterations": 4},
@@ -116,7 +116,7 @@ OBJECTIVES = {
         check=whole_groups_and_values,
     ),
     "online_dpo": Objective(
-        "two answers of the model to a prompt, ranked by `rewards`",
+        "two generated answers to each prompt, ranked by `rewards`",
         "tasks.align.sampling:OnlineDPO",
         "tasks.training.private_trl:OnlineDPOConfig",
         losses=("sigmoid", "ipo"),
@@ -126,14 +126,14 @@ OBJECTIVES = {
         check=one_pass_a_step,
     ),
     "gkd": Objective(
-        "answers of the model and of the rows, by the likelihoods of `teacher`",
+        "generated answers and those of the rows, with the token probabilities of `teacher` as the target",
         "tasks.align.sampling:GKD",
         "tasks.training.private_trl:GKDConfig",
         uses_teacher=True,
         one_process=True,
     ),
     "gold": Objective(
-        "as gkd, by a `teacher` with other tokens",
+        "as gkd, but `teacher` may have another tokenizer",
         "tasks.align.gold:GOLD",
         "tasks.training.private_trl:GOLDConfig",
         preset={
@@ -146,7 +146,7 @@ OBJECTIVES = {
         check=on_rows,
     ),
     "sdft": Objective(
-        "answers of the model, by its own likelihoods where it is shown the reference",
+        "generated answers, with the model's own probabilities when it sees the reference as the target",
         "tasks.align.self_taught:SDFT",
         "tasks.training.private_trl:SDFTConfig",
         preset={
@@ -162,7 +162,7 @@ OBJECTIVES = {
         check=own_teacher,
     ),
     "distill": Objective(
-        "the rows, by the likelihoods that `distill.teacher` told of their tokens",
+        "the rows, with the token probabilities from the stage `distill` as the target",
         "tasks.align.distilled:Distilled",
         "tasks.align.distilled:DistillConfig",
         "tasks.align.distilled:item",

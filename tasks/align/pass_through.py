@@ -77,19 +77,19 @@ ALIGNED: dict[str, tuple[str, ...]] = {
 
 NOT_READ: dict[str, str] = {
     **dict.fromkeys(TOGETHER, "alignment trains in one process"),
-    **dict.fromkeys(WATCHING, "nothing is validated where the model gives the answers"),
+    **dict.fromkeys(WATCHING, "there is no validation loss if the model generates the answers"),
     "label_smoothing_factor": "it smooths the labels of rows; dpo and cpo have label_smoothing",
     "train_sampling_strategy": "the order of its rows is fixed",
     "pad_to_multiple_of": "rows are padded to the longest of a batch",
-    "router_aux_loss_coef": "the objective does not look at how evenly experts are used",
-    "max_prompt_length": "template.max_length says how long rows are, and nothing is cut here",
+    "router_aux_loss_coef": "the objective has no load-balancing loss for experts",
+    "max_prompt_length": "template.max_length limits the rows, and nothing is truncated here",
     **dict.fromkeys(("teacher_sync_steps", "teacher_update_rate"), "the teacher has the model's own weights"),
     "use_teacher_server": "answers are generated, and scored, in this process",
-    "seq_kd": "gold never has its teacher answer; make rows by generate, and train on them",
-    "generation_batch_size": "the answers of a step are made together",
+    "seq_kd": "gold's teacher never generates; make rows with generate, and train on them",
+    "generation_batch_size": "all answers of a step are generated together",
     **dict.fromkeys(
         ("use_uld_loss", "uld_token_merge_strategy", "uld_skip_student_eos", "uld_skip_teacher_eos"),
-        "with another value gold compares tokens with those beside them, or leaves out where an answer ends",
+        "other values make gold compare the wrong tokens, or ignore where an answer ends",
     ),
     **dict.fromkeys(("loss_type", "alpha", "label_smoothing"), "the objective has one loss, without it"),
     **dict.fromkeys(
@@ -162,7 +162,7 @@ def check_passes(value: Mapping[str, Any], batch_size: int, gradient_accumulatio
         return
     for name in sorted(set(value) & set(SEVERAL_PASSES)):
         raise ValueError(
-            f"arguments.{name} has no effect where each answer is used for one step; set num_iterations or "
+            f"arguments.{name} has no effect if each answer is used for a single step; set num_iterations or "
             "steps_per_generation in arguments, or remove it"
         )
 

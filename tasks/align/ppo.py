@@ -65,9 +65,9 @@ class PPOConfig(RLOOConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if value is not None and (value < low or (high is not None and value > high)):
                 bounds = f"from {low:g} to {high:g}" if high is not None else f"{low:g} or more"
-                raise ValueError(f"{name} is {value:g}, and has to be {bounds}")
+                raise ValueError(f"{name} is {value:g}, but must be {bounds}")
         if self.kl_target == 0 or self.kl_horizon == 0:
-            raise ValueError("kl_target and kl_horizon have to be above 0; leave kl_target out for a fixed beta")
+            raise ValueError("kl_target and kl_horizon must be above 0; remove kl_target for a fixed beta")
 
 
 class PPO(OwnLoss, Grouped, RLOOTrainer):  # type: ignore[misc]

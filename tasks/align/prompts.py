@@ -56,10 +56,10 @@ def read(paths: Paths, source: str, tokenizer: Any) -> Prompts:
         names = one_array(table.column("id")).take(stretches.rows).to_pylist()
         prompts = Prompts(stretches.prompts, stretches.answers, stretches.left_out, tokenizer, names)
     if not len(prompts):
-        reason = " (its rows have no turn before the first trained one)" if prompts.left_out else ""
+        reason = " (no row has a message before its first trained answer)" if prompts.left_out else ""
         raise InputError(
-            f"{file}: no prompt for align.objective to have answered{reason}; set align.prompts to "
-            f"{'rows' if source == 'pairs' else 'pairs'}, or give rows with a question and an answer."
+            f"{file}: no prompt that align.objective could ask{reason}; set align.prompts to "
+            f"{'rows' if source == 'pairs' else 'pairs'}, or provide rows with a question and an answer."
         )
     return prompts
 

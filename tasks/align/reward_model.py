@@ -23,7 +23,7 @@ def reward_model(name: str, key: str, paths: Paths, tokenizer: Any) -> "RewardFu
 
     folder = guides.model(paths, name, f"{key}.name")
     check_tokens(folder, tokenizer)
-    with foreign(folder, "put a reward model there that the stage align has trained"):
+    with foreign(folder, "put a reward model there that `align` has trained"):
         model: Any = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
@@ -47,8 +47,8 @@ def check_tokens(folder: Path, tokenizer: Any) -> None:
     """Raise `InputError` where the reward model in `folder` has other tokens than `tokenizer`, that of the base."""
     if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise InputError(
-            f"{folder}: the tokens of this reward model are not those of the base, so it cannot read what the base "
-            f"writes; train one with align.objective: reward on the same base."
+            f"{folder}: the tokens of this reward model are not those of the base, so it cannot read the base's "
+            "answers; train one with align.objective: reward on the same base."
         )
 
 

@@ -104,7 +104,7 @@ def _compiles(reward: "Reward") -> None:
 def _names_a_function(reward: "Reward") -> None:
     module, _, name = (reward.name or "").partition(":")
     if not (module and name.isidentifier()):
-        raise ValueError("name has to be file.py:function or package.module:function")
+        raise ValueError("name must be file.py:function or package.module:function")
 
 
 def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> RewardFunction:
@@ -130,20 +130,20 @@ def _function(reward: "Reward", key: str, paths: Paths, tokenizer: Any) -> Rewar
 
 REWARDS = {
     "exact_match": each(
-        "1 where the answer is the reference, blanks at its ends aside, else 0",
+        "1 if the answer equals the reference, ignoring whitespace at both ends, otherwise 0",
         lambda answer, reference: float(answer.strip() == reference.strip()),
     ),
-    "pattern": Kind("1 where `pattern` is found in the answer, else 0", _pattern, ("pattern",), _compiles),
+    "pattern": Kind("1 if `pattern` is found in the answer, otherwise 0", _pattern, ("pattern",), _compiles),
     "function": Kind(
-        "what a function of yours, `name`, returns",
+        "the number that your function `name` returns",
         _function,
         ("name",),
         _names_a_function,
         lambda reward, key, paths: guides.check(paths, reward.name or "", key),
     ),
-    "environment": Kind("what the environment of episodes says at the end, by get_reward", _environment),
+    "environment": Kind("what the get_reward of the environment returns at the end of the episode", _environment),
     "model": Kind(
-        "what the reward model `name` says",
+        "the score of the reward model `name`",
         lambda reward, key, paths, tokenizer: reward_model(reward.name or "", key, paths, tokenizer),
         ("name",),
         look=lambda reward, key, paths: guides.model(paths, reward.name or "", key),

@@ -184,7 +184,7 @@ def fit(
         )
     except (ValueError, NotImplementedError, AttributeError, ImportError) as error:
         reason = " ".join(str(error).split())
-        raise SettingsError(f"{PATHS.params}: trl refuses these settings of align: {reason}") from None
+        raise SettingsError(f"{PATHS.params}: trl rejects these settings of align: {reason}") from None
     for value, dtype in trainable:
         if value.dtype != dtype:
             value.data = value.data.to(dtype)
@@ -200,7 +200,7 @@ def fit(
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.longest_answer))
     result = loop.train("align", trainer, settings, scratch, work)
     if any(not torch.isfinite(sharding.local(value)).all() for value in result.model.parameters()):
-        raise CheckFailed("align: a weight is not a number after the last step; lower align.learning_rate.")
+        raise CheckFailed("align: a weight is NaN or infinite after the last step; lower align.learning_rate.")
     return result
 
 

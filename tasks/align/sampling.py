@@ -166,9 +166,9 @@ def check(configuration: Any, settings: Settings) -> None:
     passes = getattr(configuration, "steps_per_generation", 1) * getattr(configuration, "num_iterations", 1)
     if passes > 1 and settings.checkpoint_steps * settings.gradient_accumulation % passes:
         raise SettingsError(
-            f"{PATHS.params}: align.arguments has answers used for {passes} forward passes, and a checkpoint every "
-            f"{settings.checkpoint_steps} steps would fall between; make align.checkpoint_steps a multiple of "
-            f"{max(1, passes // settings.gradient_accumulation)}."
+            f"{PATHS.params}: align.arguments reuses answers for {passes} forward passes, and a checkpoint every "
+            f"{settings.checkpoint_steps} steps would fall between those passes; make align.checkpoint_steps a "
+            f"multiple of {max(1, passes // settings.gradient_accumulation)}."
         )
 
 

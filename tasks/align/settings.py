@@ -31,14 +31,15 @@ class Reward(Section):
     """What an answer is worth; the worth by several is added, each times its weight."""
 
     kind: Kind
-    """What an answer is worth."""
+    """How an answer is scored."""
     weight: float = 1.0
-    """What it is multiplied by."""
+    """Factor of this reward in the sum of all rewards."""
     pattern: str | None = None
-    """The regular expression, as Python's re.search takes it, for `kind: pattern`."""
+    """`pattern`: a regular expression, searched for in the answer as by Python's re.search."""
     name: str | None = None
-    """For kind model, the folder in data/guides; for kind function, file.py:function in data/guides, or
-    package.module:function of an installed package. Called as f(prompt, answer, reference), all str, for a number."""
+    """`model`: the reward model's folder in data/guides. `function`: file.py:function in data/guides, or
+    package.module:function of an installed package; it is called as f(prompt, answer, reference) with three strings and
+    returns a number."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Reward":
@@ -52,31 +53,34 @@ class Generation(Section):
     """Who gives the answers that an objective learns from."""
 
     engine: Literal["model", "vllm"] = "model"
-    """model: the model that is trained, by transformers. vllm: for grpo, gmpo, rloo and ppo, vLLM on a graphics card,
-    which has the weights anew before each round; its answers differ from run to run, and so do the trained weights."""
+    """model: transformers generates with the model that is being trained. vllm: for grpo, gmpo, rloo and ppo, vLLM
+    generates on a GPU, with weights that are updated before each round; answers then differ from run to run, and so do
+    the trained weights."""
     server: str | None = None
-    """Address of a `vllm serve` with the base on cards of its own, such as http://127.0.0.1:8000. null: vLLM in each
-    process of the training, on its card."""
+    """URL of a `vllm serve` that runs the base on its own GPUs, such as http://127.0.0.1:8000. null: vLLM runs inside
+    each training process, on the same GPU."""
     port: Annotated[int, Field(ge=1, le=65535)] = 51216
-    """Port of this machine by which a server gets the weights."""
+    """Port of this machine through which a server receives the weights."""
     memory: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """Share of the card's memory that vLLM takes for good where it shares it with the training: the weights once more,
-    and what it keeps of the answers."""
+    """Share of the GPU's memory (0 to 1) that vLLM reserves when it shares the GPU with training, for a second copy of
+    the weights and the KV cache."""
 
     @field_validator("server")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"https?://[^\s/@?#]+(/[^\s@?#]+)*", value.rstrip("/")):
-            raise ValueError("server is an address such as http://127.0.0.1:8000, without a name or password in it")
+            raise ValueError("server must be a URL such as http://127.0.0.1:8000, without user name or password")
         return value and value.rstrip("/")
 
     @model_validator(mode="after")
     def _effect(self) -> "Generation":
         changed = {name for name, value in type(self).model_fields.items() if getattr(self, name) != value.default}
         if self.engine == "model" and (without := sorted(changed)):
-            raise ValueError(f"{without[0]} has no effect on engine model; set engine to vllm, or remove it")
+            raise ValueError(f"{without[0]} has no effect with engine model; set engine to vllm, or remove it")
         if self.server and "memory" in changed:
-            raise ValueError("memory has no effect beside a server, which has --gpu-memory-utilization; remove it")
+            raise ValueError(
+                "memory has no effect with a server, which has its own --gpu-memory-utilization; remove it"
+            )
         if not self.server and "port" in changed:
             raise ValueError("port has no effect without server; remove it")
         return self
@@ -93,57 +97,58 @@ class Settings(Optimization, Tuning):
     retired: ClassVar = {"padding_free": ("auto", False), "group_by_length": (False,)}
 
     objective: Objective = "off"
-    """What is learned from; several have more than one loss, by arguments: {loss_type: ...}."""
+    """What alignment learns from. Some objectives have several losses; choose one with `arguments: {loss_type:
+    ...}`."""
     start: Name = "train"
-    """train: what the stage train made goes on being trained, adapter or model, and `method` and what belongs to it
-    have no effect. base: the base, tuned by `method`. Else a folder in data/starts: the adapter of the base in it, as
-    for `train.start`. A reward model starts from train or base, and is always tuned by `method`."""
+    """What alignment continues from. train: the adapter or model that `train` made; `method` and the keys that go with
+    it have no effect. base: the base, tuned by `method`. Otherwise a folder in data/starts with an adapter of the base,
+    as for `train.start`. A reward model starts from train or base and is always tuned by `method`."""
     steps: Positive | None = 100
-    """Optimiser steps. null, or left out beside `epochs`: as many as those are."""
+    """Optimiser steps. null, or absent while `epochs` is set: `epochs` decides."""
     batch_size: Positive = 8
-    """Pairs or judged answers a forward pass; for grpo, gmpo, rloo, ppo and sdft answers of the model, `answers` to
-    each prompt; for online_dpo prompts, each with two answers; for gkd, gold and distill rows."""
+    """Pairs or rated answers per forward pass. For grpo, gmpo, rloo, ppo and sdft: generated answers, with `answers` of
+    them to each prompt. For online_dpo: prompts, each with two answers. For gkd, gold and distill: rows."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-5
     """Peak learning rate, after warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 10
-    """Steps in which the learning rate rises linearly from zero."""
+    """Steps over which the learning rate rises linearly from zero."""
     eval_steps: Positive = 50
-    """Steps between two losses on the validation split, and two rounds of `samples`; where the model gives the answers,
-    of those alone. The loss is the mean over the split's rows, whatever batch_size is: where a loss looks at a whole
-    batch, each row is measured alone."""
+    """Steps between two evaluations on the validation split: its loss and `samples`; only `samples` if the objective
+    generates answers. The loss is the mean over rows, whatever batch_size is: a loss that depends on the whole batch is
+    computed for each row alone."""
     samples: Annotated[Samples, Field(exclude_if=unasked)] = Samples()
-    """Answers to a few held-out prompts at each evaluation; where the training draws answers itself, as many of those
-    too, with what each was worth."""
+    """Answers to a few held-out prompts at each evaluation. If training generates answers, it also shows an equal
+    number of those, with their rewards."""
     max_start: Annotated[float, Field(gt=0)] = 1e-3
-    """Largest reward (absolute, in nats times beta) of an answer in the first step of dpo and kto, and largest
-    divergence (nats) of objectives by rewards, in which model and reference are the same: so near the loss has to
-    start to its value there, for dpo's sigmoid ln 2."""
+    """Check of the first step, in which model and reference must still be equal: training stops if an answer's absolute
+    reward (dpo and kto; in nats times beta) or the divergence (objectives with rewards; in nats) is larger than this.
+    dpo's sigmoid loss then starts at ln 2."""
     prompts: Literal["rows", "pairs"] = "rows"
-    """Where prompts and references come from where the model answers. rows: the rows that are trained, up to their
-    last answer. pairs: the prompts of pairs, with what was chosen."""
+    """Where prompts and references come from if the model generates the answers. rows: training rows, up to their last
+    answer. pairs: the prompts of pairs; the chosen answer is the reference."""
     rewards: tuple[Reward, ...] = (Reward(kind="exact_match"),)
-    """What an answer is worth to grpo, gmpo, rloo, ppo and online_dpo; without effect for other objectives."""
+    """How answers are scored for grpo, gmpo, rloo, ppo and online_dpo; no effect on other objectives."""
     teacher: str | None = None
-    """Folder in data/guides of the model that gkd and gold learn from; for gkd its tokens have to be those of the base,
-    for gold it holds its tokenizer."""
+    """Folder of the teacher in data/guides, for gkd and gold. For gkd, it must have the base's tokens; for gold, the
+    folder must also hold its tokenizer."""
     answers: Annotated[int, Field(ge=2)] = 4
-    """Answers to each prompt that grpo, gmpo and rloo compare, and ppo and sdft learn from; `batch_size` times
-    `gradient_accumulation` is a multiple."""
+    """Answers generated for each prompt, for grpo, gmpo, rloo, ppo and sdft; `batch_size` times
+    `gradient_accumulation`, over all processes, must be a multiple of it."""
     answer_tokens: Positive = 64
-    """Largest length of an answer of the model, in tokens; in episodes of a turn of it."""
+    """Longest generated answer, in tokens; in episodes, the longest turn of the model."""
     episodes: Annotated[Episodes, Field(exclude_if=absent)] = Episodes()
-    """Several turns an answer, in which the model calls tools or acts in an environment."""
+    """Answers of several turns, in which the model calls tools or acts in an environment."""
     generation: Annotated[Generation, Field(exclude_if=by_model)] = Generation()
-    """Who gives the answers that an objective learns from; without effect where none are given."""
+    """What generates the answers that an objective learns from; no effect on objectives that generate none."""
     value: Name = TRUNK
-    """What tells ppo how much an answer will be worth. trunk: a head on the model that is trained, begun at 0. Else a
-    folder in data/guides: a model of its own, all of which is trained and which takes memory as full tuning does; the
+    """Where ppo's value estimates come from. trunk: a head on the model that is trained, initialised to 0. Otherwise a
+    folder in data/guides: a separate model, all of which is trained, so it needs as much memory as full tuning; the
     reward model of the same base is a good start."""
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together, as for `train.launch`."""
     arguments: Annotated[dict[str, Any], AfterValidator(check_arguments)] = Field(default_factory=dict)
-    """Further arguments of trl's configuration of the objective by their names there, such as beta: 0.1. One
-    that would have no effect is refused."""
+    """Further arguments of the objective's configuration in trl, by their names there, such as beta: 0.1. An argument
+    without effect is refused."""
 
     @property
     def longest_answer(self) -> int:
@@ -186,7 +191,7 @@ class Settings(Optimization, Tuning):
         if objective.trains_reward_model and self.adapter:
             raise ValueError("a reward model starts from train or base; set start to one of them")
         if objective.trains_reward_model and self.samples.prompts:
-            raise ValueError("a reward model gives no answers; set samples.prompts to 0")
+            raise ValueError("a reward model generates no answers; set samples.prompts to 0")
         check_effect(self.arguments, self)
         check_passes(
             {**objective.preset, **self.arguments}, self.batch_size * self.launch.world, self.gradient_accumulation
@@ -208,23 +213,23 @@ def _check_episodes(settings: Settings) -> None:
     episodes, objective = settings.episodes, OBJECTIVES[settings.objective]
     asked = objective.uses_rewards and any(reward.kind == "environment" for reward in settings.rewards)
     if asked and not episodes.environment:
-        raise ValueError("a reward of kind environment needs episodes.environment; name it, or take another reward")
+        raise ValueError("a reward of kind environment needs episodes.environment; set it, or use another reward")
     if not episodes.on or settings.objective == "off":
         return
     if not objective.episodic:
         known = " and ".join(name for name, one in OBJECTIVES.items() if one.episodic)
         raise ValueError(
-            f"{settings.objective} learns from answers of one turn, and episodes have no effect on it; take {known}, "
-            "or remove episodes"
+            f"{settings.objective} learns from single-turn answers, so episodes have no effect; set objective to "
+            f"{known}, or remove episodes"
         )
     if settings.launch.world > 1:
-        raise ValueError("episodes were not shown to learn right in several processes; remove launch")
+        raise ValueError("episodes are untested with several processes; remove launch")
     if settings.generation.engine != "model":
-        raise ValueError("episodes were not tried with generation.engine vllm; set it to model, or remove episodes")
+        raise ValueError("episodes are untested with generation.engine vllm; set it to model, or remove episodes")
     if settings.answer_tokens > episodes.max_tokens:
         raise ValueError(
-            f"answer_tokens, {settings.answer_tokens}, is of a turn, and more than an episode may have: "
-            f"episodes.max_tokens is {episodes.max_tokens}; lower the one, or raise the other"
+            f"answer_tokens = {settings.answer_tokens} limits a single turn, but is more than the whole episode may "
+            f"have (episodes.max_tokens = {episodes.max_tokens}); lower the first, or raise the second"
         )
 
 
@@ -234,9 +239,9 @@ def _check_launch(settings: Settings) -> None:
         return
     name, strategy, objective = settings.objective, settings.launch.strategy, OBJECTIVES[settings.objective]
     if objective.one_process:
-        raise ValueError(f"{name} was not shown to learn right in several processes; remove launch")
+        raise ValueError(f"{name} is untested with several processes; remove launch")
     if strategy != "ddp" and (objective.sampled or objective.trains_reward_model):
-        raise ValueError(f"{name} works with launch.strategy ddp only; set it to that")
+        raise ValueError(f"{name} works only with launch.strategy ddp; set it to ddp")
     check_strategy(settings)
 
 
@@ -247,19 +252,22 @@ def _check_engine(settings: Settings) -> None:
         return
     if not objective.by_engine:
         reason = (
-            "trl's trainer for it hands an engine texts, where prompts here are token ids"
+            "its trainer in trl sends the engine texts, but prompts here are token ids"
             if (objective.uses_rewards)
-            else "trl's trainer for it knows no engine"
+            else "its trainer in trl supports no engine"
             if objective.sampled
-            else "the model gives no answers for it"
+            else "it generates no answers"
         )
         others = ", ".join(other for other, entry in OBJECTIVES.items() if entry.by_engine)
         raise ValueError(
-            f"generation.engine vllm does not work with {name}: {reason}; set it to model, or take one of {others}"
+            f"generation.engine vllm does not work with {name}: {reason}; set it to model, or choose one of these "
+            f"objectives: {others}"
         )
     if settings.launch.world > 1:
-        raise ValueError("generation.engine vllm was not tried in several processes; remove launch, or set it to model")
+        raise ValueError("generation.engine vllm is untested with several processes; remove launch, or set it to model")
     if "cache_implementation" in settings.arguments:
         raise ValueError("arguments.cache_implementation has no effect with generation.engine vllm; remove it")
     if settings.arguments.get("loss_type") == "vespo":
-        raise ValueError("the loss vespo was not tried with generation.engine vllm; set it to model, or take another")
+        raise ValueError(
+            "the loss vespo is untested with generation.engine vllm; set the engine to model, or choose another loss"
+        )

@@ -57,7 +57,7 @@ def run(settings: Settings, paths: Paths) -> None:
     if settings.objective == "off":
         write_untrained(paths.aligned, settings)
         usage.remove(paths, "align")
-        print("align: off; what the stage train made is what goes on")
+        print("align: off; later stages use the model from train")
         return
     from tasks.training import distributed
 

@@ -25,7 +25,7 @@ def check(settings: "Settings", train: "Train") -> None:
         return
     if not train.enabled:
         raise SettingsError(
-            f"{PATHS.params}: align.start is train, and train.enabled is false, so there is nothing to start from; set "
+            f"{PATHS.params}: align.start is train, but train.enabled is false, so there is nothing to start from; set "
             "align.start to base."
         )
     if OBJECTIVES[settings.objective].trains_reward_model:
@@ -39,13 +39,14 @@ def check_told(settings: "Settings", splits: Sequence[str]) -> None:
     told = OBJECTIVES[settings.objective].told
     if told and "train" not in splits:
         raise SettingsError(
-            f"{PATHS.params}: align.objective {settings.objective} learns from what distill.teacher tells, and "
-            "distill.splits does not name train; set it to [train], or [train, validation], and name the teacher."
+            f"{PATHS.params}: align.objective {settings.objective} learns from the answers of distill.teacher about "
+            "the rows of train, but distill.splits does not include train; set it to [train] or [train, validation], "
+            "and set the teacher."
         )
     if splits and not told:
         raise SettingsError(
-            f"{PATHS.params}: distill.splits is [{', '.join(splits)}], and align.objective {settings.objective} learns "
-            "nothing from what that costs; set align.objective to distill, or distill.splits to []."
+            f"{PATHS.params}: distill.splits is [{', '.join(splits)}], but align.objective {settings.objective} does "
+            "not use what the teacher returns; set align.objective to distill, or distill.splits to []."
         )
 
 
@@ -59,13 +60,13 @@ def check_sharing(settings: "Settings", *, whole: bool, scheme: str | None) -> N
         return
     if scheme:
         raise SettingsError(
-            f"{PATHS.params}: align goes on with what the stage train tuned on a base in low bits ({scheme}), whose "
-            "weights cannot be shared out; set align.launch.strategy to ddp."
+            f"{PATHS.params}: align continues from a model that train tuned on a quantised base ({scheme}), whose "
+            "weights cannot be sharded; set align.launch.strategy to ddp."
         )
     if whole and objective.uses_reference:
         raise SettingsError(
-            f"{PATHS.params}: {settings.objective} compares a whole model with a second one, which align.launch."
-            f"strategy {strategy} does not share out; tune an adapter, or set it to ddp."
+            f"{PATHS.params}: {settings.objective} compares the whole model with a second copy, which "
+            f"align.launch.strategy {strategy} does not shard; train an adapter, or set it to ddp."
         )
 
 
@@ -73,6 +74,6 @@ def check_merging(method: str) -> None:
     """Raise `SettingsError` where a reward model cannot start from an adapter that is trained by `method`."""
     if not METHODS[method].side_by_side:
         raise SettingsError(
-            f"{PATHS.params}: a reward model starts from merged weights, and what train.method {method} puts before a "
-            "row cannot be merged; set align.start to base, or train.method to lora."
+            f"{PATHS.params}: a reward model starts from merged weights, but the virtual tokens of train.method "
+            f"{method} cannot be merged; set align.start to base, or train.method to lora."
         )

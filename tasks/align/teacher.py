@@ -27,7 +27,7 @@ def check(settings: "Settings", paths: Paths, tokenizer: Any = None) -> Path:
     others = OBJECTIVES[settings.objective].other_tokens
     if not (folder / TOKENIZER).is_file():
         if others:
-            raise InputError(f"{folder}: no tokenizer here, which align.objective gold reads; put its files there.")
+            raise InputError(f"{folder}: no tokenizer here, but align.objective gold needs one; put its files there.")
         if tokenizer is not None and model_config(folder).get_text_config().vocab_size < len(tokenizer):
             raise InputError(_other_tokens(folder))
         return folder
@@ -36,8 +36,8 @@ def check(settings: "Settings", paths: Paths, tokenizer: Any = None) -> Path:
         for name, one in ((str(folder), own), ("the base", tokenizer)):
             if one is not None and not _by_bytes(one):
                 raise InputError(
-                    f"{name}: tokens are no byte-level BPE, by whose bytes align.objective gold puts those of both "
-                    "together; set align.arguments to {use_extended_uld: false}, which goes by their place, or "
+                    f"{name}: its tokenizer is not byte-level BPE, but align.objective gold aligns the tokens of both "
+                    "models by bytes; set align.arguments to {use_extended_uld: false} to align by position, or "
                     "generate rows with the teacher, and train on them."
                 )
     elif not others and tokenizer is not None and own.get_vocab() != tokenizer.get_vocab():
@@ -47,8 +47,8 @@ def check(settings: "Settings", paths: Paths, tokenizer: Any = None) -> Path:
 
 def _other_tokens(folder: Path) -> str:
     return (
-        f"{folder}: the tokens of this teacher are not those of the base, which align.objective gkd compares one by "
-        "one; set it to gold."
+        f"{folder}: the tokens of this teacher are not those of the base, but align.objective gkd compares the two "
+        "token by token; set it to gold."
     )
 
 

@@ -71,7 +71,7 @@ class ReferenceCheck(TrainerCallback):  # type: ignore[misc]
             if abs(reward) > self.largest:
                 raise CheckFailed(
                     f"align: in the first step {name} is {shown(reward)} and not 0 (the loss {logs.get('loss')}): the "
-                    "reference is not the model that is trained, because of dropout, rounding, or a method whose "
+                    "reference differs from the model that is trained, because of dropout, rounding, or a method whose "
                     f"copies differ. Set align.dtype to float32, or raise align.max_start = {shown(self.largest)}."
                 )
 
@@ -96,8 +96,8 @@ class LossAboveStart(TrainerCallback):  # type: ignore[misc]
         self.told = len(losses) == LAST and above_start(losses) is not None
         if self.told:
             print(
-                f"align: the loss is above ln 2 = 0.693 at step {state.global_step}: the model tells chosen answers "
-                "from rejected ones worse than before the first step. Lower align.learning_rate, or raise "
+                f"align: the loss is above ln 2 = 0.693 at step {state.global_step}: the model separates chosen from "
+                "rejected answers less well than before the first step. Lower align.learning_rate, or raise "
                 "align.arguments.beta.",
                 flush=True,
             )

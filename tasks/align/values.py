@@ -66,16 +66,16 @@ def load(settings: Settings, paths: Paths, policy: Any, tokenizer: Any) -> Any:
     folder = guides.model(paths, settings.value, "align.value")
     if load_tokenizer(folder).get_vocab() != tokenizer.get_vocab():
         raise InputError(
-            f"{folder}: the tokens of this model are not those of the base, so it cannot read its answers; take one of "
-            "the same base, such as the reward model that align.objective reward makes."
+            f"{folder}: the tokens of this model are not those of the base, so it cannot read its answers; use a model "
+            "with the same base, such as a reward model trained by align.objective reward."
         )
-    with foreign(folder, "put a model there that the stage align or train has made"):
+    with foreign(folder, "put a model there that `align` or `train` has made"):
         model: Any = AutoModelForSequenceClassification.from_pretrained(
             folder, num_labels=1, dtype=torch.float32, trust_remote_code=False, use_safetensors=True
         )
     if not isinstance(getattr(model, "score", None), torch.nn.Linear):
         raise InputError(
-            f"{folder}: a model of the type {model.config.model_type} has no head for a number a token; set "
+            f"{folder}: transformers has no per-token value head for the model type {model.config.model_type}; set "
             f"align.value to {TRUNK}."
         )
     return ModelValues(model)

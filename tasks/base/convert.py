@@ -92,7 +92,7 @@ def _tokenizer(folder: Path, location: str, rows: int) -> Any:
         ) from None
     if len(tokenizer) > rows:
         raise ModelError(
-            f"{location}: the tokenizer has {len(tokenizer)} tokens, and the weights have embeddings for {rows}; put "
+            f"{location}: the tokenizer has {len(tokenizer)} tokens, but the weights have embeddings for {rows}; put "
             "the model's own tokenizer there."
         )
     return tokenizer

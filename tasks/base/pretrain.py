@@ -65,8 +65,8 @@ def check_texts(settings: Settings, paths: Paths) -> None:
     folder = paths.root / settings.folder
     if is_model(folder):
         raise SettingsError(
-            f"{PATHS.params}: base.folder = {settings.folder} is a model, and base.text trains another; set base.text "
-            f"to null, or base.folder to {PATHS.seed}."
+            f"{PATHS.params}: base.folder = {settings.folder} is a model, but base.text trains a new one; set "
+            f"base.text to null, or base.folder to {PATHS.seed}."
         )
     corpus = texts.read(settings, paths)
     if sum(map(len, corpus.documents)) <= QUICK:

@@ -33,8 +33,8 @@ def check(folder: Path, location: str) -> None:
     if foreign := form(folder):
         if not (folder / FORMS[foreign][1]).is_file():
             raise ModelError(
-                f"{location}: weights of {foreign} without {FORMS[foreign][1]}, and nothing else says the model's "
-                "sizes; put it there."
+                f"{location}: weights of {foreign} without {FORMS[foreign][1]}, which gives the model's sizes; put it "
+                "there."
             )
     elif not (folder / "config.json").is_file():
         raise ModelError(f"{location}: the base has no config.json; put the one that belongs to its weights there.")

@@ -56,11 +56,11 @@ def stretched(rope: Rope, folder: Path) -> tuple[dict[str, Any], int, int]:
     if not values or not original:
         why = "it has no rotary positions"
     elif "rope_theta" not in values:
-        why = "its kinds of layers have rotary positions of their own"
+        why = "its types of layers use different rotary positions"
     elif "mrope_section" in values:
-        why = "its rotary positions are those of pictures too"
+        why = "its rotary positions also cover images"
     elif values.get("rope_type", "default") != "default":
-        why = f"its rotary positions are scaled already ({values['rope_type']})"
+        why = f"its rotary positions are already scaled ({values['rope_type']})"
     if why or not values or not original:
         raise ModelError(f"base.rope does not fit the base: {why}; set base.rope to null.")
     length = round(original * rope.factor)
@@ -104,4 +104,4 @@ def _check(folder: Path, rope: Rope, length: int) -> None:
         rope.factor,
         length,
     ):
-        raise CheckFailed("base.rope: transformers does not read the scaling of this kind of model; set it to null.")
+        raise CheckFailed("base.rope: transformers ignores scaling for this kind of model; set it to null.")

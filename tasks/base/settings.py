@@ -18,11 +18,11 @@ def _scaling(value: str) -> str:
     """`value`; `ValueError` with the reason where positions are not scaled that way here."""
     if value == "dynamic":
         raise ValueError(
-            "not offered: what it makes of a row depends on the longest one beside it, and in transformers it begins "
-            "beyond max_position_embeddings; take yarn"
+            "not offered: a row's result would depend on the longest row in its batch, and transformers applies it "
+            "only beyond max_position_embeddings; use yarn"
         )
     if value not in ("yarn", "linear", "llama3"):
-        raise ValueError(f"unknown way; {hint(value, ('yarn', 'linear', 'llama3'))}")
+        raise ValueError(f"unknown type; {hint(value, ('yarn', 'linear', 'llama3'))}")
     return value
 
 
@@ -82,28 +82,29 @@ class Settings(Section):
     hub: Pinned | None = None
     """A model on the hub with a pinned revision, as `organisation/name@<40 hex digits>`; used instead of the folder."""
     text: Annotated[Location | None, Field(exclude_if=absent)] = None
-    """data/texts, or a folder in it: tokenizer and model are trained from scratch on the text files there (UTF-8; each
-    is a document, and so is each row of JSON Lines with the key text), in packs of `architecture.context` tokens that
-    keep documents apart; used instead of the folder. For a small model, or to try a recipe; if an existing model shall
-    know your texts, train it on them. null: none."""
+    """data/texts, or a folder in it: train tokenizer and model from scratch on its text files, instead of using
+    `folder`. Files are UTF-8; each is a document, and so is each row of JSON Lines with the key text. Documents are
+    packed into `architecture.context` tokens and kept separate. For a small model, or to try a recipe; to teach an
+    existing model your texts, fine-tune it on them. null: none."""
     rope: Annotated[Rope | None, Field(exclude_if=absent)] = None
-    """Scale the base's rotary positions, for rows longer than its context: data/base then has a copy of the base with
-    the same weights, which everything is compared with. You need rows beyond the old context. null: no scaling."""
+    """Scale the base's rotary positions, for rows longer than its context. data/base then holds a copy of the base with
+    the same weights, to which everything is compared. Your rows must include some that are longer than the old context.
+    null: no scaling."""
     architecture: Architecture = Architecture()
     """Shape of the base that is trained from a seed; no effect on an existing model."""
     lines: Positive = 38400
-    """Lines of pretraining text made from the seed; each is a row. Without effect where `text` is set."""
+    """Lines of pretraining text made from the seed; each is a row. No effect if `text` is set."""
     pretraining: Pretraining = Pretraining()
     """Optimisation of the pretraining."""
 
     @model_validator(mode="after")
     def _one_base(self) -> "Settings":
         if self.text is not None and self.hub is not None:
-            raise ValueError("hub names a model that exists, and text trains another; set one of them to null")
+            raise ValueError("hub names an existing model, but text trains a new one; set one of them to null")
         if self.text is not None and self.rope is not None:
             raise ValueError(
-                "rope stretches a model that exists; set it to null, and architecture.context to the length"
+                "rope extends an existing model; set it to null, and architecture.context to the length that you want"
             )
         if self.text is not None and self.pretraining.group_by_length:
-            raise ValueError("pretraining.group_by_length is for rows, and text is packed; set it to false")
+            raise ValueError("pretraining.group_by_length has no effect on text, which is packed; set it to false")
         return self

@@ -32,7 +32,7 @@ def validate(settings: Settings, paths: Paths) -> None:
     if not settings.hub and not form(folder) and not is_model(folder) and (folder / "assistant.yaml").is_file():
         raise SettingsError(
             f"{PATHS.params}: base.rope has no effect on a base that is trained from a seed; set it to null, and "
-            "base.architecture.context to the length."
+            "base.architecture.context to the length that you want."
         )
     if (configured := configured_base()) is not None:
         from tasks.base.rope import stretched

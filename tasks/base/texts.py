@@ -78,11 +78,11 @@ def text_folder(settings: Settings, paths: Paths) -> Path:
     folder, room = Path(os.path.normpath(paths.root / name)), paths.texts
     if not folder.is_relative_to(Path(os.path.normpath(room))):
         raise SettingsError(
-            f"base.text = {name}: expected {PATHS.texts} or a folder in it, which is what the stage depends on; put "
-            "the texts there."
+            f"base.text = {name}: expected {PATHS.texts} or a folder in it, since the stage tracks only that folder; "
+            "put the texts there."
         )
     if folder.is_file():
-        raise SettingsError(f"base.text = {name}: this is a file; name the folder that it lies in.")
+        raise SettingsError(f"base.text = {name}: this is a file; name the folder that contains it.")
     if not folder.is_dir():
         raise SettingsError(f"base.text = {name}: no such folder; put the texts there.")
     _inside(folder, paths, name)
@@ -94,8 +94,8 @@ def check_vocabulary(settings: Settings, size: int) -> None:
     wanted = settings.architecture.vocabulary
     if size < wanted:
         raise InputError(
-            f"base.text = {settings.text}: there is too little text for a vocabulary of {wanted:,} tokens, it gives "
-            f"{size:,}; give more text, or lower base.architecture.vocabulary to {size} at most."
+            f"base.text = {settings.text}: the text gives a vocabulary of only {size:,} tokens, not {wanted:,}; add "
+            f"text, or set base.architecture.vocabulary to at most {size}."
         )
 
 
@@ -146,10 +146,12 @@ def _text(path: Path) -> str:
     """The file as text, without a byte order mark. Raises `InputError` where it is none."""
     try:
         if (size := path.stat().st_size) > LARGEST:
-            raise InputError(f"{path}: {size:,} bytes are more than the {LARGEST:,} of a file; cut it into several.")
+            raise InputError(
+                f"{path}: {size:,} bytes, but at most {LARGEST:,} per file are allowed; split it into several."
+            )
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: it cannot be read ({error.strerror}); mend that, or remove it.") from None
+        raise InputError(f"{path}: it cannot be read ({error.strerror}); fix that, or remove the file.") from None
     if named := MARKS.get(content[:2]):
         raise InputError(f"{path}: this is {named}; convert it to UTF-8, or remove it.")
     try:
@@ -159,7 +161,9 @@ def _text(path: Path) -> str:
             f"{path}: not UTF-8 (byte 0x{content[error.start]:02x} at {error.start:,}); convert it, or remove it."
         ) from None
     if "\0" in text:
-        raise InputError(f"{path}: no text, for it holds NULs, the first at {text.index(chr(0)):,}; remove it.")
+        raise InputError(
+            f"{path}: not a text file: it has NUL characters, the first at {text.index(chr(0)):,}; remove it."
+        )
     return text
 
 
@@ -168,18 +172,20 @@ def _text_of(line: str, where: str) -> str:
         row: Any = json.loads(line)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
-        raise InputError(f"{where}: no JSON ({reason}); fix the line.") from None
+        raise InputError(f"{where}: not valid JSON ({reason}); fix the line.") from None
     text = row.get("text") if isinstance(row, dict) else None
     if not isinstance(text, str):
-        raise InputError(f"{where}: no object with a text under the key text; fix the line, or remove the file.")
+        raise InputError(
+            f"{where}: expected a JSON object with a text under the key text; fix the line, or remove the file."
+        )
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"{where}: the text has half of a surrogate pair, which is no character; fix the line."
+            f"{where}: the text has an unpaired surrogate, which is not a character; fix the line."
         ) from None
     if "\0" in text:
-        raise InputError(f"{where}: the text holds a NUL; fix the line.")
+        raise InputError(f"{where}: the text has a NUL character; fix the line.")
     return text
 
 

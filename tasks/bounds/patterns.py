@@ -70,8 +70,8 @@ def _try(find: Callable[[str], object], texts: Iterable[str]) -> None:
                 find(text)
         except _TooSlow:
             raise ValueError(
-                f"it takes more than {TRIED:g} second to search {len(text)} characters such as {text[:6]!r}; write it "
-                "so that no repetition is inside another"
+                f"it takes more than {TRIED:g} second to search {len(text)} characters such as {text[:6]!r}; rewrite "
+                "it without a repetition inside another"
             ) from None
 
 
@@ -108,8 +108,8 @@ def searcher(expression: str, key: str, flags: int = 0) -> Callable[[str], re.Ma
     def search(text: str) -> re.Match[str] | None:
         def refuse(why: str) -> TemperError:
             return InputError(
-                f"{key} = {expression!r}: {why} to search the answer {text[:60]!r} ({len(text)} characters); write it "
-                "so that no repetition is inside another."
+                f"{key} = {expression!r}: {why} to search the answer {text[:60]!r} ({len(text)} characters); rewrite "
+                "it without a repetition inside another."
             )
 
         with Bounds(SEARCHED, refuse):

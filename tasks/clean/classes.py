@@ -46,7 +46,7 @@ def unnamed(data: Path) -> str:
     names = next((names for column in CLASSES if (names := class_names(data, column)[0])), [])
     shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "") if names else "NAME, NAME, ..."
     return (
-        f"Classes stand there as numbers without names; in section clean of {PATHS.params} write columns: {{labels: "
+        f"The classes there are numbers without names; in section clean of {PATHS.params} write columns: {{labels: "
         f"[{shown}]}}, in the order of the numbers from 0."
     )
 

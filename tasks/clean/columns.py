@@ -236,14 +236,14 @@ class ColumnSurvey:
             return
         (worst, count), *others = fatal
         names = ", ".join(dict.fromkeys(self._shown(one.name) for one, _ in others[:8]))
-        more = f" Also not read: {names}." if others else ""
+        more = f" Also unused: {names}." if others else ""
         classes, file = class_names(where, worst.name) if worst.numbers else ([], "")
         shown = [f"{number} is {self._shown(name)!r}" for number, name in enumerate(classes[:CLASSES])]
         further = f" and {len(classes) - CLASSES} more" if len(classes) > CLASSES else ""
         known = f" ({', '.join(shown)}{further}, as {file} says)" if classes else ""
         worst_shown = Unread(worst.shape, self._shown(worst.name), *worst[2:])
         raise InputError(
-            f"{where}: {sentence(worst_shown, self._first[worst], known)} It stands in {counted(count, 'rows')}.{more}"
+            f"{where}: {sentence(worst_shown, self._first[worst], known)} It is in {counted(count, 'rows')}.{more}"
         )
 
 
@@ -263,16 +263,16 @@ def sentence(unread: Unread, first: str, classes: str = "") -> str:
     """
     what = f"the key '{unread.name}' of turns" if unread.of_turns else f"the column '{unread.name}'"
     means = "may switch their loss" if unread.kind == "switch" else "looks like an answer"
-    numbers = f"it holds numbers, and answers are texts: put the names of the classes in their place{classes}; then "
+    numbers = f"it holds numbers, but answers must be texts: replace them by class names{classes}; then "
     return (
-        f"{what} {means} and is not read in rows of the shape {unread.shape}, such as {first}; "
+        f"{what} {means} but is not used in rows of the format {unread.shape}, such as {first}; "
         f"{numbers if unread.numbers else ''}in section clean of {PATHS.params} write {advice(unread)}."
     )
 
 
 def advice(unread: Unread) -> str:
     """What to write into section `clean`, by what the column is to be."""
-    ignore = f"columns: {{ignored: [{unread.name}]}} to go without it"
+    ignore = f"columns: {{ignored: [{unread.name}]}} to leave it out"
     if unread.of_turns:
         name = unread.name
         return f"columns: {{masked: {name}}} if true means no loss, {{trained: {name}}} if true means loss, or {ignore}"

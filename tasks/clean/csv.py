@@ -33,10 +33,10 @@ def _rows(source: Source, lines: "_Lines", mark: str) -> Iterator[Record]:
     reader = csv.reader(lines, delimiter=mark, strict=True)
     header = _cells(source, reader, lines, mark)
     if header is None:
-        raise InputError(f"{source.path}: an unclosed quotation mark in the header swallows the lines below; close it.")
+        raise InputError(f"{source.path}: a quotation mark in the header is never closed; close it.")
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
-        raise InputError(f"{source.path}: the column '{twice}' occurs twice in the header; rename one.")
+        raise InputError(f"{source.path}: the header has the column '{twice}' twice; rename one.")
     doubted = 0  # the last line that a quotation had swallowed
     while True:
         start = lines.number + 1

@@ -22,7 +22,7 @@ KNOWN = (
 )
 
 
-AGAIN = "this is not what `datasets` writes; save the data set again"
+AGAIN = "`datasets` did not write this; save the data set again"
 
 
 class _Listed(BaseModel):
@@ -103,8 +103,8 @@ def _list_files(root: Path, known: set[str]) -> dict[str, Path]:
     if not root.exists():
         if any(mark in root.name for mark in "*?["):
             raise InputError(
-                f"{root}: no such file or folder; clean.input takes no patterns, clean.splits does, "
-                "and clean.input names the folder."
+                f"{root}: no such file or folder; clean.input takes no patterns; name the folder there, and put "
+                "patterns into clean.splits."
             )
         raise InputError(f"{root}: no such file or folder; set clean.input to where your rows are.")
     if root.is_file():
@@ -137,7 +137,10 @@ def _claims(root: Path, files: dict[str, Path], splits: Splits) -> dict[str, str
                 )
             for name in matches:
                 if claimed.setdefault(name, split) != split:
-                    raise InputError(f"{root / name}: in clean.splits.{claimed[name]} and in .{split}; choose one.")
+                    raise InputError(
+                        f"{root / name}: matched by clean.splits.{claimed[name]} and clean.splits.{split}; change one "
+                        "of them."
+                    )
     return claimed
 
 

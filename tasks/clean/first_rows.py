@@ -52,8 +52,8 @@ def check_columns(settings: Settings, paths: Paths) -> None:
             of_train, place = _of_train(record), f"{source.name}:{record.line}"
             if settings.interleave and source.part < 0 and of_train:
                 raise InputError(
-                    f"clean.interleave: {source.name} belongs to no part of clean.mix, so nothing says how often its "
-                    "rows are drawn; name it in a part with a probability, or move it out of clean.input."
+                    f"clean.interleave: {source.name} belongs to no part of clean.mix, so the probability of its rows "
+                    "is unknown; add a part with a probability for it, or move it out of clean.input."
                 )
             if settings.order_key and of_train:
                 order.add(value.get(settings.order_key), place)

@@ -83,7 +83,7 @@ def recognise(path: Path) -> Format:
     kind = {**ENDINGS, **MARKDOWN}.get(ending(path), "lines")
     if kind != "prose" and _PAGE.match(head):
         raise InputError(
-            f"{path}: the content is an HTML or XML page, as servers send where a login is missing or an address is "
+            f"{path}: the content is an HTML or XML page, which servers send if a login is missing or the URL is "
             "wrong; download the data again."
         )
     if head.startswith(b"PAR1"):
@@ -170,8 +170,8 @@ class _Unpacked(RawIOBase):
         self._came += len(data)
         if self._came > self._most:
             raise InputError(
-                f"{self._path}: decompresses to more than {EXPANSION} times its size; "
-                "if that is right, unpack it yourself."
+                f"{self._path}: decompresses to more than {EXPANSION} times its size; if that is right, decompress it "
+                "yourself."
             )
         buffer[: len(data)] = data
         return len(data)

@@ -64,13 +64,13 @@ class Turns:
         for block in blocks(len(keys), keys, self._wanted):
             parts = keys[block]["part"][self._wanted[block]]
             if (parts < 0).any():
-                raise InputError("clean.interleave: training rows belong to no part of clean.mix; name their files.")
+                raise InputError(
+                    "clean.interleave: some training rows belong to no part of clean.mix; add a part for their files."
+                )
             self.sizes += np.bincount(parts, minlength=len(mix))
         if not self.sizes.all():
             empty = mix[int(np.argmin(self.sizes))].files
-            raise InputError(
-                f"clean.interleave: no training row is left of the part '{empty}' of clean.mix; remove it."
-            )
+            raise InputError(f"clean.interleave: the part '{empty}' of clean.mix has no training rows left; remove it.")
         self.drawn = np.zeros(len(mix), np.int64)
         for drawn in self._draws():
             self.drawn += np.bincount(drawn, minlength=len(mix))

@@ -57,7 +57,7 @@ class OrderValues:
     def check(self, key: str, where: Path) -> None:
         """Raise `InputError` where a row has no value, one that has no order, or one of another kind than others."""
         total = counted(self.counts.total(), "training rows")
-        advice = "mend those rows, or set clean.order_key to null"
+        advice = "fix these rows, or set clean.order_key to null"
         for kind, what in (("missing", "have no"), ("other", "have neither a number nor a text as")):
             if count := self.counts[kind]:
                 raise InputError(
@@ -67,6 +67,6 @@ class OrderValues:
         if self.counts["number"] and self.counts["text"]:
             raise InputError(
                 f"clean.order_key: '{key}' is a number in {self.counts['number']:,} of {total} in {where} "
-                f"({self.first['number']}) and a text in {self.counts['text']:,} ({self.first['text']}), which have no "
-                f"common order; {advice}."
+                f"({self.first['number']}) and a text in {self.counts['text']:,} ({self.first['text']}), which cannot "
+                f"be sorted together; {advice}."
             )

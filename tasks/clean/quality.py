@@ -67,8 +67,8 @@ class Filters:
         self._filters = [(action == "drop", step) for action, step in every if action != "off"]
         if settings.language.action != "off" and (unknown := sorted(set(settings.language.wanted) - known_languages())):
             raise SettingsError(
-                f"clean.quality.language.wanted: no language that can be told has the code {', '.join(unknown)}; "
-                f"there are {', '.join(sorted(known_languages()))}."
+                f"clean.quality.language.wanted: unknown language code {', '.join(unknown)}; known: "
+                f"{', '.join(sorted(known_languages()))}."
             )
 
     def check(self, content: Content, value: dict[str, Any]) -> list[Finding]:

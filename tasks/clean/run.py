@@ -149,7 +149,7 @@ def _clean(settings: Settings, paths: Paths, where: Path, files: list[Source], a
     out = f"{ledger.outs.total():,} out ({listed(ledger.outs)})"
     repeats = f", {counted(ledger.repeated, 'repeats')} by clean.mix" if ledger.repeated else ""
     print(f"clean: {counted(ledger.came, 'rows')} in{repeats}, {out}, left: {listed(ledger.left)}")
-    print(f"clean: found in rows that stay: {listed(dict(sorted(tally.reported.items())))}")
+    print(f"clean: found in rows that were kept: {listed(dict(sorted(tally.reported.items())))}")
 
 
 def _reasons_for(batch: Any, reasons: Any) -> list[str | None]:
@@ -165,7 +165,7 @@ def _clusters(signatures: Signatures, known: Any, reasons: Any, settings: Settin
         return None
     stay = cross_row.remaining(known, reasons)
     count = int(stay.sum())
-    report = reporter("clean: near-duplicates looked for", count, "rows")
+    report = reporter("clean: searched for near-duplicates", count, "rows")
     signed, bands = signatures.those(stay), banding(threshold)[0]
     cluster_of = clusters_of(signed, bands, threshold, scratch=aside, report=report)
     signatures.remove()
@@ -230,7 +230,9 @@ def _check_keys(notes: Notes, settings: Settings, where: Path) -> None:
     for name in ("group", "stratify"):
         key = getattr(settings, name)
         if key and key != "source" and notes.columns.shapes and key not in notes.seen_keys:
-            raise InputError(f"clean.{name}: no row in {where} has the key '{key}'; name another, or null for none.")
+            raise InputError(
+                f"clean.{name}: no row in {where} has the key '{key}'; name another key, or set it to null."
+            )
 
 
 def _check(tally: Tally, settings: Settings, where: Path, notes: Notes) -> None:
@@ -240,8 +242,8 @@ def _check(tally: Tally, settings: Settings, where: Path, notes: Notes) -> None:
     if unknown is not None:
         shown = ", ".join(key if len(key) <= LONGEST_KEY else f"{key[:LONGEST_KEY]}…" for key in unknown[:MOST_KEYS])
         hint += (
-            f" The first row of no known shape has {f'the keys {shown}' if unknown else 'no keys'}: "
-            "say in clean.columns which of a row's keys is the question and which the answer."
+            f" The first row of unknown format has {f'the keys {shown}' if unknown else 'no keys'}: name the keys of "
+            "question and answer in clean.columns."
         )
     if notes.candidates:
         hint += f" {choice(notes.candidates)}"
@@ -253,11 +255,11 @@ def _check(tally: Tally, settings: Settings, where: Path, notes: Notes) -> None:
         raise LossError(f"{error}{hint}") from None
     if not ledger.outs["train"]:
         raise InputError(
-            f"{where}: none of {counted(ledger.came, 'rows')} is left for training; see splits, shares and mix in "
+            f"{where}: none of {counted(ledger.came, 'rows')} is left for training; check splits, shares and mix in "
             f"section clean of {PATHS.params}.{hint}"
         )
     if not ledger.outs["test"]:
         raise InputError(
-            f"{where}: no row is for the test; name its files in clean.splits.test, give rows the key split: test, "
-            f"or set clean.test_share, in {PATHS.params}."
+            f"{where}: no test rows; name their files in clean.splits.test, give rows the key split: test, or set "
+            f"clean.test_share, in {PATHS.params}."
         )

@@ -46,15 +46,17 @@ class Part(Section):
     """How much is taken of some of the files."""
 
     files: str
-    """Pattern of the files, below the input; a file belongs to the first part whose pattern fits."""
+    """Glob pattern of the files, below the input; a file belongs to the first part whose pattern matches."""
     share: Annotated[float, Field(ge=0, le=MOST_TIMES)] = 1.0
-    """Share of their rows that is taken. Up to 1: rows are chosen by hash, so that adding rows never changes the choice
-    of others. Above 1, up to 100: each training row stands so many times in train.parquet, after duplicates have left;
-    of 2.5, by hash, half of them a third time. Rows for validation and test are never repeated."""
+    """Share of their rows to take. Up to 1: rows are chosen by hash, so adding rows never changes which others are
+    chosen. Above 1, up to 100: each training row appears this many times in train.parquet, counted after duplicates are
+    removed; at 2.5, half of the rows, chosen by hash, appear a third time. Validation and test rows are never
+    repeated."""
     cap: Annotated[int, Field(ge=1)] | None = None
-    """Rows taken at most, those with the lowest hashes, before any is repeated; null: any number."""
+    """Most rows to take, before any are repeated: those with the lowest hashes; null: no limit."""
     probability: Annotated[Annotated[float, Field(gt=0, le=1)] | None, Field(exclude_if=absent)] = None
-    """With `interleave`: probability (0 to 1) that the next training row is one of theirs. Those of all parts are 1."""
+    """With `interleave`: probability (0 to 1) that the next training row comes from this part. The probabilities of all
+    parts add up to 1."""
 
 
 class Interleave(Section):
@@ -62,8 +64,9 @@ class Interleave(Section):
     `datasets.interleave_datasets` does, row for row. Every training file belongs to a part."""
 
     stop: Literal["first_exhausted", "all_exhausted"] = "first_exhausted"
-    """first_exhausted: until every row of one part was drawn; rows that were not are `not_sampled`. all_exhausted:
-    until every row of all parts was, for which parts that end begin again; no row is drawn more than 100 times."""
+    """When drawing stops. first_exhausted: once every row of one part is drawn; remaining rows of other parts are left
+    out as `not_sampled`. all_exhausted: once every row of every part is drawn; a part that runs out starts again, and
+    no row is drawn more than 100 times."""
     seed: Annotated[int, Field(ge=0)] = 42
     """Seed of the draws."""
 
@@ -144,7 +147,7 @@ class Language(Section):
     @model_validator(mode="after")
     def _named(self) -> Self:
         if self.action != "off" and not self.wanted:
-            raise ValueError("the step needs languages; name them in wanted, such as [en]")
+            raise ValueError("the filter needs languages; list them in wanted, such as [en]")
         return self
 
 
@@ -184,7 +187,7 @@ class Privacy(Section):
     """
 
     secret: Private = "report"
-    """Keys and tokens of known formats, private keys, and passwords next to a word that announces one; not
+    """Keys and tokens of known formats, private keys, and passwords next to a word such as `password`; not
     placeholders."""
     iban: Private = "report"
     """International bank account numbers with valid check digits."""
@@ -210,9 +213,10 @@ class Settings(Section):
     splits: Splits = Splits()
     """Which files belong to which split. Without patterns, a row's own key `split` decides."""
     mix: tuple[Part, ...] = ()
-    """How much is taken of which files; files of no part are taken whole."""
+    """How much to take of which files; files that match no part are taken whole."""
     interleave: Annotated[Interleave | None, Field(exclude_if=absent)] = None
-    """Training rows by turns from the parts of `mix`; null: all that `mix` takes, file after file."""
+    """Draw training rows at random from the parts of `mix`, by their `probability`; null: take all rows that `mix`
+    selects, file after file."""
     shape: Literal["auto", "messages", "alpaca", "sharegpt", "prompt_completion", "preference", "kto", "text"] = "auto"
     """Format of the rows; `auto` recognises each row by its keys."""
     columns: Columns = Columns()
@@ -229,20 +233,21 @@ class Settings(Section):
     stratify: str | None = None
     """Key of a row, such as `source`: each of its values keeps its proportion in the splits that are drawn, as nearly
     as whole rows and groups allow. null: rows are drawn by hash alone, so proportions hold only for many rows. The
-    order of rows has no effect. Added rows never move rows with another value; of rows with the same value they move
-    only some, whose hash lies between the old and the new border of a split, all in one direction."""
+    order of rows has no effect. Adding rows never moves a row with another value to a different split; of rows with the
+    same value it moves only those whose hash lies between the old and the new border of a split, all in one
+    direction."""
     order_key: Annotated[Annotated[str, Field(min_length=1)] | None, Field(exclude_if=absent)] = None
-    """Key of a row, such as `difficulty`, whose value (a number, or a text) goes with it for `train.order: key`; each
-    training row needs one. Packs are then filled in its order, a little less than otherwise. null: none."""
+    """Key of a row, such as `difficulty`, whose value (a number or a text) is kept for `train.order: key`; each
+    training row needs one. Packs are then filled in that order, which leaves them slightly less full. null: none."""
     duplicates: bool = True
-    """Remove duplicates: within a split, and from training if validation or test ask the same."""
+    """Remove duplicates: within a split, and from training if a validation or test row has the same request."""
     near_duplicate: float | None = Field(0.8, gt=0, le=1)
     """Jaccard similarity of words (0 to 1) from which a training row counts as a near-duplicate of a test row and is
     removed; null: off."""
     near_duplicates_within: float | None = Field(None, gt=0, le=1)
-    """Jaccard similarity of words (0 to 1) from which rows count as near-duplicates of each other. Of each cluster one
-    row stays: from the test before validation before train, then the one with the longest answer, then the first; a
-    cluster is drawn into one split as a whole. null: off."""
+    """Jaccard similarity of words (0 to 1) from which rows count as near-duplicates of each other. One row of each
+    cluster stays: a test row before a validation row before a training row, then the one with the longest answer, then
+    the first; a cluster goes into one split as a whole. null: off."""
     passage: int | None = Field(13, ge=3)
     """A training row must not share a passage of this many words with the request of a test row; null: off."""
     benchmarks: tuple[str, ...] = ()
@@ -255,9 +260,11 @@ class Settings(Section):
     escape codes, control characters, and Unicode normal form NFC. Repaired rows are counted and listed in
     `reported.parquet`. Empty: nothing is repaired."""
     quality: Quality = Quality()
-    """Filters for rows that are not worth training on; each is off, reports, or drops."""
+    """Filters for rows that are not worth training on. off: do not look for them; report: count and keep them; drop:
+    remove them."""
     privacy: Privacy = Privacy()
-    """What happens to rows with secrets or personal data."""
+    """What happens to rows with secrets or personal data. off: do not look for them; report: count and keep them;
+    redact: replace each value with a placeholder such as `[email]`; drop: remove them."""
     max_loss: Share = 0.2
     """Share of rows (0 to 1) that may be removed before the stage fails; rows that `mix` does not take do not count."""
 
@@ -265,20 +272,20 @@ class Settings(Section):
     def _turns(self) -> Self:
         if self.interleave is None:
             if any(part.probability is not None for part in self.mix):
-                raise ValueError("mix[].probability has no effect without interleave; set it, or set share")
+                raise ValueError("mix[].probability has no effect without interleave; set interleave, or use share")
             return self
         if len(self.mix) < 2:
-            raise ValueError("interleave draws from the parts of mix by turns; name two of them at least there")
+            raise ValueError("interleave draws from the parts of mix; define at least two parts")
         for part in self.mix:
             if part.probability is None:
                 raise ValueError(f"interleave needs a probability for each part of mix, and '{part.files}' has none")
             if part.share > 1:
                 raise ValueError(
-                    f"interleave decides how often rows are repeated; set the share of '{part.files}' to 1 at most"
+                    f"interleave decides how often rows are repeated; set the share of '{part.files}' to at most 1"
                 )
         total = sum(part.probability or 0 for part in self.mix)
         if abs(total - 1) > PRECISION:
-            raise ValueError(f"the probabilities of the parts of mix add up to {total:.6g} in the place of 1")
+            raise ValueError(f"the probabilities of the parts of mix add up to {total:.6g}, but must add up to 1")
         return self
 
     @property

@@ -89,7 +89,7 @@ def _records(source: Source, batches: Batches, kind: str) -> Iterator[TableRows]
     size = source.path.stat().st_size
 
     def refuse(why: str) -> InputError:
-        return InputError(f"{source.path}: not a readable {kind} file ({why}); write it anew, or remove it.")
+        return InputError(f"{source.path}: not a readable {kind} file ({why}); create it again, or remove it.")
 
     in_child(lambda: _look_through(source, batches, size), SECONDS + size / SPEED, refuse, MEMORY)
     try:
@@ -110,7 +110,7 @@ def _look_through(source: Source, batches: Batches, size: int) -> None:
             if amount > max(BYTES, EXPANSION * size) or rows > max(ROWS, EXPANSION * size):
                 raise InputError(
                     f"{source.path}: decompresses to more than {EXPANSION} times its size, {rows:,} rows of {amount:,} "
-                    "bytes so far; write it anew without a dictionary if that is right."
+                    "bytes so far; if that is right, write it again without a dictionary."
                 )
 
 

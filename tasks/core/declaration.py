@@ -1,6 +1,6 @@
 """What a stage is, declared once: `tasks/<name>/stage.py` holds one `Stage`, and everything that asks reads it.
 
-    STAGE = Stage(name="merge", about="Base and adapter to one model.", settings=Settings, run=run,
+    STAGE = Stage(name="merge", about="Base and adapter merged into one model.", settings=Settings, run=run,
                   entries=(Entry(inputs=(PATHS.base, PATHS.trained), outputs=(PATHS.merged,)),))
 
 `python -m tasks` runs it, the model of params.yaml and the form have its section, deployed runs take their slots and

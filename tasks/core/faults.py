@@ -67,4 +67,4 @@ def nearest(name: str, known: Collection[str], page: str) -> str:
     if len(known) <= FEW or not page:
         return f"known keys here: {', '.join(sorted(known))}."
     shown = difflib.get_close_matches(name, known, n=NEAREST, cutoff=0.0)
-    return f"the nearest are {', '.join(shown)}; all {len(known)} stand in {page}."
+    return f"the nearest are {', '.join(shown)}; {page} lists all {len(known)}."

@@ -29,7 +29,7 @@ def read_object(path: Path, kind: type[TemperError] = InputError, remedy: str = 
     if path.exists() and not path.is_file():
         raise kind(f"{path}: no file; {remedy}.")
     if (size := path.stat().st_size) > LARGEST:
-        raise kind(f"{path}: {size:,} bytes are more than such a file has; {remedy}.")
+        raise kind(f"{path}: {size:,} bytes are too many for such a file; {remedy}.")
     try:
         value = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -89,7 +89,7 @@ class Settings(BaseModel):
 def _named(value: str) -> str:
     """`value`, a path; `ValueError` where it names nothing, at which DVC breaks."""
     if not value.strip() or "\0" in value:
-        raise ValueError("a path is expected, and this names none")
+        raise ValueError("expected a path, but this is empty")
     return value
 
 
@@ -155,7 +155,7 @@ def load(model: type[Model], path: Path, section: str = "") -> Model:
         placed = of_one_place(error.errors(), value)
         faults = [_sentence(path, document, model, prefix, fault) for fault in placed[:MOST_FAULTS]]
         if more := len(placed) - len(faults):
-            faults.append(f"{path}: {more} more faults; mend these first.")
+            faults.append(f"{path}: {more} more errors; fix these first.")
         raise SettingsError("\n".join(faults)) from None
 
 
@@ -166,10 +166,10 @@ def read(path: Path, kind: Kind = "rt") -> Any:
     try:
         document = parse(path.read_text(encoding="utf-8"), kind)
     except FileNotFoundError:
-        what = "run temper in the project's folder" if path.name == PARAMS else "give a YAML file that is there"
+        what = "run temper in the project's folder" if path.name == PARAMS else "name an existing YAML file"
         raise SettingsError(f"{path}: no such file; {what}.") from None
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not valid YAML: no UTF-8 at byte {error.start}; save it as UTF-8.") from None
+        raise SettingsError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8.") from None
     except ValueError as error:
         raise SettingsError(f"{path}: {error}.") from None
     if not isinstance(document, dict):
@@ -219,7 +219,7 @@ class Choice:
 
     def describe(self, schema: dict[str, Any]) -> None:
         """Add the names and what they are to the JSON schema of the setting: an editor lists and a form shows them."""
-        lines = [f"`{name}`: {entry.about}" for name, entry in self.entries.items()]
+        lines = [f"- `{name}`: {entry.about}" for name, entry in self.entries.items()]
         schema["enum"] = list(self.entries)
         schema["enumDescriptions"] = [entry.about for entry in self.entries.values()]
         schema["description"] = "\n".join([schema.get("description", ""), *lines]).strip()
@@ -263,7 +263,7 @@ def _sentence(path: Path, document: Any, model: type[BaseModel], prefix: tuple[s
         return f"{where}: the key '{key}' is missing; add it."
     message = fault["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     if fault["type"] == "string_pattern_mismatch":
-        message = "letters, digits, dots, dashes and underscores make a name here, and the first is a letter or a digit"
+        message = "a name has letters, digits, dots, dashes and underscores, and starts with a letter or a digit"
     # A section has too many values to be shown, and what is a secret is none to be shown.
     shown = "" if isinstance(fault["input"], dict) or fault["type"] == SECRET else f" = {_short(fault['input'])}"
     end = "" if message.endswith(("?", ".")) else "."

@@ -39,7 +39,7 @@ def sentence(
         settings = {}
     message = " ".join(str(error).split()).rstrip(".")
     key = setting(message, settings)
-    fault = f"the setting most likely at fault is {stage}.{key}" if key else f"look at {stage} in {PATHS.params}"
+    fault = f"the setting most likely at fault is {stage}.{key}" if key else f"check {stage} in {PATHS.params}"
     shown = message if len(message) <= LONGEST else f"{message[:LONGEST]}..."
     what = f"{type(error).__name__}: {shown}" if shown else type(error).__name__
     return f"{stage}: {library(error)} raised {what}; {fault}; {_kept(error, command or stage)}."
@@ -94,4 +94,4 @@ def _kept(error: BaseException, command: str) -> str:
         write_text(file, "".join(traceback.format_exception(error)))
     except OSError as fault:
         return f"the traceback could not be kept: {advice(fault).rstrip('.')}"
-    return f"the whole traceback is in {file}"
+    return f"the full traceback is in {file}"

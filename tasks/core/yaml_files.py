@@ -31,7 +31,7 @@ def parse(text: str, kind: Kind = "rt", largest: int = LARGEST) -> Any:
     from ruamel.yaml import YAML
 
     if len(text) > largest:
-        raise ValueError(f"too large: {len(text):,} characters, and {largest:,} are read")
+        raise ValueError(f"too large: {len(text):,} characters, but at most {largest:,} are allowed")
     yaml = YAML(typ=kind)
     yaml.preserve_quotes = True  # else a text that needs them would lose them when the document is written again
     try:
@@ -49,7 +49,7 @@ def _merging(text: str) -> str:
     if not (marker := re.search(r"^(<{7}|>{7})( .*)?$", text, re.MULTILINE)):
         return ""
     line = text.count("\n", 0, marker.start()) + 1
-    return f"line {line}: git left both sides of a merge here ({marker[1]}); keep one of both"
+    return f"line {line}: unresolved merge conflict ({marker[1]}); keep one side"
 
 
 def _reason(error: Exception, text: str) -> str:
@@ -58,11 +58,11 @@ def _reason(error: Exception, text: str) -> str:
     problem = " ".join(str(getattr(error, "problem", None) or error).split()) or type(error).__name__
     problem = problem.removesuffix("; use sys.set_int_max_str_digits() to increase the limit")
     if double := re.match(r'found duplicate key "(.*?)" with value', problem):
-        problem = f"the key {double[1]} occurs twice; keep one of both"
+        problem = f"the key {double[1]} occurs twice; remove one"
     elif tag := re.match(r"could not determine a constructor for the tag '(.*)'", problem):
-        problem = f"the tag {tag[1]} makes no setting; write texts, numbers, lists and sections alone"
+        problem = f"the tag {tag[1]} is not allowed; use only texts, numbers, lists and sections"
     elif mark and "".join(text.split("\n")[mark.line : mark.line + 1]).lstrip(" ").startswith("\t"):
-        problem = "a tab, which cannot indent in YAML; write spaces"
+        problem = "a tab, which YAML does not allow for indentation; use spaces"
     return f"line {mark.line + 1}: {problem}" if mark else problem
 
 

@@ -100,7 +100,7 @@ def load_candidates(paths: Paths) -> dict[str, Candidate]:
     for name, candidate in by_name.items():
         if candidate.columns["id"] != ids or candidate.better != by_name["base"].better:
             raise InputError(
-                f"{folder / name}: not the rows and metrics of {folder / 'base'}; run the stage evaluate of both again."
+                f"{folder / name}: other rows or metrics than {folder / 'base'}; run the stage evaluate for both again."
             )
     return by_name
 

@@ -38,18 +38,17 @@ def _other_prompts(candidates: dict[str, Candidate], benchmarks: list[Comparison
         other = sum(one != two for one, two in pairs if one is not None and two is not None)
         if other and candidate.scores["kind"] in SAME:
             sentences.append(
-                f"{name} was asked {other:,} of {counted(len(prompts), 'rows')} in other words than base; evaluate "
+                f"{name} and base got different prompts for {other:,} of {counted(len(prompts), 'rows')}; evaluate "
                 "both again"
             )
     tasks = sorted({benchmark["task"] for benchmark in benchmarks if not benchmark["same"]})
     return sentences + [
-        f"the benchmark {task} was asked in other words before tuning than after it; evaluate both again"
-        for task in tasks
+        f"the benchmark {task} used different prompts before and after tuning; evaluate both again" for task in tasks
     ]
 
 
 def _untuned(candidates: dict[str, Candidate]) -> list[str]:
     base, merged = (candidates[name].columns for name in ("base", "merged"))
     if all(base[name] == merged[name] for name in ("output", *candidates["base"].better)):
-        return ["merged answers every row as the base does: it is not tuned, or the base was evaluated twice"]
+        return ["merged gives the same answers as the base: it is not tuned, or the base was evaluated twice"]
     return []

@@ -59,7 +59,7 @@ def verdicts(
     results.append(_worst("forgetting", settings.forgetting, main, "before", "no benchmark in evaluate.benchmarks"))
     results.append(_worst("best_loss", settings.best_loss, [best] if best else [], "against", "no run promoted before"))
     results.append(_judged(settings.judged, judged))
-    says = f"failed before: {'; '.join(gates)}" if gates else "no check before it failed"
+    says = f"failed earlier: {'; '.join(gates)}" if gates else "no earlier check failed"
     results.append(Verdict("gates", not gates, len(gates), 0, says))
     return results
 
@@ -68,7 +68,7 @@ def deciding_metric(settings: Settings, candidates: dict[str, Candidate]) -> str
     """The metric that decides; raises `SettingsError` where candidate or metric are unknown."""
     known = [name for name, candidate in candidates.items() if not candidate.is_free]
     if settings.candidate not in known:
-        why = "the base is what is to be beaten" if settings.candidate in candidates else "not evaluated"
+        why = "the base is the model to beat" if settings.candidate in candidates else "not evaluated"
         raise SettingsError(f"decide.candidate = {settings.candidate!r}: {why}; {hint(settings.candidate, known)}")
     metrics = list(candidates["base"].better)
     if settings.metric is not None and settings.metric not in metrics:
@@ -122,9 +122,8 @@ def _alignment(metric: str, result: Comparison) -> Verdict:
     difference, measured = result["difference"], effect(result)
     sure = "" if result["low"] > 0 or result["high"] < 0 else "; it may be chance"
     says = (
-        f"not judged, but told: what align made against what train had made, {measured.value} in {metric} (95 % "
-        f"interval {measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all "
-        f"metrics){sure}"
+        f"for information only: the model after align against the one after train, {measured.value} in {metric} (95 % "
+        f"interval {measured.low} to {measured.high}, {describe_p_value(result['p_adjusted'])} over all metrics){sure}"
     )
     return Verdict("alignment", None, difference, None, says)
 
@@ -144,7 +143,7 @@ def _worst(rule: str, limit: float | None, comparisons: list[Comparison], agains
     what = what if loss > 0 else f"{name} loses nothing"
     interval = interval.format(measured.low, measured.high)
     if limit is None:
-        return Verdict(rule, None, loss, None, f"not judged, as the limit is null: {what} {interval}")
+        return Verdict(rule, None, loss, None, f"not checked, since the limit is null: {what} {interval}")
     says = f"{what} {interval}; allowed: {amount(-limit if is_ratio(worst) else limit, worst)}"
     excess = "" if loss <= limit or is_ratio(worst) else f", {shown(loss - limit)} too much"
     return Verdict(rule, loss <= limit, loss, limit, f"{says}{excess}")
@@ -153,14 +152,14 @@ def _worst(rule: str, limit: float | None, comparisons: list[Comparison], agains
 def _judged(limit: float | None, result: dict[str, Any] | None) -> Verdict:
     """Whether the judge gives the candidate enough points."""
     if result is None or "value" not in result:
-        says = "not judged: no judge was asked of it (judge.candidates)"
+        says = "not checked: it has no verdicts of a judge (judge.candidates)"
         return Verdict("judged", None if limit is None else False, None, limit, says)
     says = (
         f"{result['judge']} gives it {shown(result['value'])} of the points against {result['against']} (95 % interval "
         f"{shown(result['low'])} to {shown(result['high'])})"
     )
     if limit is None:
-        return Verdict("judged", None, result["value"], None, f"not judged, as the limit is null: {says}")
+        return Verdict("judged", None, result["value"], None, f"not checked, since the limit is null: {says}")
     passed = result["value"] >= limit
     says = f"{says}; wanted: {shown(limit)}"
     return Verdict(

@@ -53,7 +53,7 @@ def check_budget(settings: Settings, split: str, paths: Paths) -> Price:
         if limit is not None and amount > limit:
             raise SettingsError(
                 f"{PATHS.params}: distill.budget.{name} is {limit:g}, and the {needed.rows:,} rows of {split} take "
-                f"{text}; nothing was asked. Raise it, or give fewer or shorter rows."
+                f"{text}; nothing was asked. Raise the budget, or use fewer or shorter rows."
             )
     return needed
 
@@ -69,8 +69,8 @@ def _check_top(settings: Settings) -> None:
         return  # said by whoever looks at the base
     if settings.top >= size:
         raise SettingsError(
-            f"{PATHS.params}: distill.top is {settings.top}, and the base {location} has {size} tokens; set it to "
-            f"{min(20, size - 1)}, or take align.objective gkd for all of them."
+            f"{PATHS.params}: distill.top is {settings.top}, but the base {location} has only {size} tokens; set it to "
+            f"{min(20, size - 1)}, or use align.objective gkd for the probabilities of all tokens."
         )
 
 
@@ -86,7 +86,7 @@ def _check_server(teacher: Teacher, top: int) -> None:
             raise InputError(f"distill.teacher: {error}.") from None
     except RequestError as error:
         raise InputError(
-            f"distill.teacher: the server refuses {shown(top)} tokens a position ({error}); {LARGER}."
+            f"distill.teacher: the server refuses {shown(top)} tokens per position ({error}); {LARGER}."
         ) from None
 
 

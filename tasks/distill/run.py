@@ -66,14 +66,14 @@ def distill(settings: Settings, paths: Paths, split: str) -> None:
             write_json(out / "settings.json", settings.model_dump(mode="json", exclude={"splits"}))
     except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
-        raise kind(f"distill.teacher: {error}. What arrived is kept; fix it and run again.") from None
+        raise kind(f"distill.teacher: {error}. Responses so far are kept; fix this and run again.") from None
     finally:
         store.save(paths.likelihoods(split))
         store.close()
     shutil.rmtree(scratch)
     print(
-        f"distill {split}: {counted(facts['positions'], 'positions')}; the tokens told of have {facts['told']:.1%} of "
-        f"the teacher's probability, and the rows' own cost it {facts['nats']:.3f} nats each"
+        f"distill {split}: {counted(facts['positions'], 'positions')}; the returned tokens cover {facts['told']:.1%} "
+        f"of the teacher's probability; the rows' own tokens cost it {facts['nats']:.3f} nats each"
     )
 
 
@@ -102,7 +102,7 @@ def _write(
                 nats += [-values[ids.index(token)] for token, (ids, values) in zip(own, scored, strict=True)]
             done += len(part)
     if not done:
-        raise InputError(f"distill: no row of {split} has a token to learn behind its first one; see {PATHS.preview}.")
+        raise InputError(f"distill: no row of {split} has a trained token after its first one; see {PATHS.preview}.")
     return {
         "rows": done,
         "left": {"no token to learn": len(rows) - done},
@@ -121,11 +121,14 @@ def _accepted(responses: list[Response], part: list[Any]) -> list[Response]:
     """`responses`; `InputError` for the first that is none."""
     for row, response in zip(part, responses, strict=False):
         if response.failed == "budget":
-            raise InputError("distill: the budget (distill.budget) is used up; what arrived is kept. Raise it.")
+            raise InputError(
+                "distill: the budget (distill.budget) is used up; responses so far are kept. Raise it and run again."
+            )
         if response.failed is not None:
             raise InputError(
-                f"distill: the teacher tells nothing of row {row['id']} ({response.failed}); what arrived is kept. If "
-                f"it wants fewer tokens a position, {LARGER}; if the row is too long, lower template.max_length."
+                f"distill: the teacher returned no likelihoods for row {row['id']} ({response.failed}); responses so "
+                f"far are kept. If it allows fewer tokens per position, {LARGER}; if the row is too long, lower "
+                "template.max_length."
             )
     return responses
 
@@ -140,9 +143,9 @@ def _compare(tokenizer: Any, part: list[Any], responses: list[Response]) -> None
         )
         if theirs and SequenceMatcher(None, ours, theirs, autojunk=False).ratio() < ALIKE:
             raise InputError(
-                f"distill: the server reads the tokens of row {row['id']} as {theirs[:60]!r}, they are {ours[:60]!r}: "
-                "its model has other tokens than the base. Take one of the same family, or learn from a model folder "
-                "by align.objective gold."
+                f"distill: the server decodes the tokens of row {row['id']} as {theirs[:60]!r}, but they are "
+                f"{ours[:60]!r}: its model has another tokenizer than the base. Use a model of the same family, or "
+                "learn from a model folder with align.objective gold."
             )
 
 
@@ -152,8 +155,8 @@ def _known(row: Any, response: Response, size: int) -> list[Any]:
     for ids, values in response.scores:
         if ids[0] >= size:
             raise InputError(
-                f"distill: the teacher finds token {ids[0]} the likeliest in row {row['id']}, and the base has {size} "
-                "tokens; take a teacher with the tokens of the base."
+                f"distill: the teacher's most likely token in row {row['id']} is {ids[0]}, but the base has only "
+                f"{size} tokens; use a teacher with the base's tokens."
             )
         pairs = [(token, value) for token, value in zip(ids, values, strict=True) if token < size]
         known.append(([token for token, _ in pairs], [value for _, value in pairs]))

@@ -15,17 +15,17 @@ class Settings(Section):
     """The section `distill`."""
 
     splits: list[Literal["train", "validation"]] = Field(default_factory=list)
-    """Splits whose tokens the teacher is asked about; [] for none. `align.objective: distill` learns from train, and
-    has a validation loss where validation is named too, which costs its tokens."""
+    """Splits whose tokens the teacher scores; [] for none. `align.objective: distill` learns from train. Add validation
+    for a validation loss, at the price of its tokens."""
     teacher: Teacher | None = None
-    """Who is asked, in the form of generate.teacher: a server of the kind openai that tells the likelihoods of a prompt
-    (prompt_logprobs), such as vLLM, with a model that has the tokens of the base. Keys about its answers have no
-    effect: it gives none."""
+    """The teacher, in the form of generate.teacher: a server of the kind openai that returns the likelihoods of a
+    prompt's tokens (prompt_logprobs), such as vLLM, with a model that has the base's tokens. It generates no answers,
+    so keys about answers are refused."""
     top: Annotated[int, Field(ge=1)] = 20
-    """Likeliest tokens that it tells at each position (tokens); vLLM allows 20, unless it is started with a larger
+    """Most likely tokens that the teacher returns at each position. vLLM allows 20, unless started with a larger
     --max-logprobs."""
     budget: Budget = Budget()
-    """What the responses of one split may cost; known, and compared, before anything is asked."""
+    """The most that the responses for one split may cost; checked before anything is asked."""
 
     @model_validator(mode="after")
     def _has_a_teacher(self) -> Self:
@@ -33,13 +33,15 @@ class Settings(Section):
             raise ValueError("nothing learns from validation alone; add train to distill.splits")
         if self.splits and (self.teacher is None or self.teacher.kind != "openai"):
             raise ValueError(
-                "distill.splits need distill.teacher, of the kind openai: a server that tells likelihoods, such as "
-                "vLLM; learn from a model folder by align.objective gkd, or gold where its tokens are others"
+                "distill.splits needs distill.teacher of the kind openai: a server that returns likelihoods, such as "
+                "vLLM; to learn from a model folder, use align.objective gkd, or gold if its tokens differ"
             )
         if self.teacher is not None:
             for name in WITHOUT_EFFECT:
                 if getattr(self.teacher, name) != Teacher.model_fields[name].default:
-                    raise ValueError(f"teacher.{name} has no effect here: the teacher gives no answers; remove it")
+                    raise ValueError(
+                        f"teacher.{name} has no effect here, since the teacher generates no answers; remove it"
+                    )
         return self
 
     def teachers(self, split: str = "") -> list[Teacher]:

@@ -33,7 +33,7 @@ def validate(settings: Settings, paths: Paths) -> None:
 
 STAGE = Stage(
     name="distill",
-    about="A teacher's likelihoods of the tokens that are trained.",
+    about="A teacher's probabilities of the trained tokens.",
     settings=Settings,
     run=run,
     validate=validate,

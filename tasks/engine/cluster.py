@@ -182,12 +182,12 @@ def connected(address: str | None, paths: Paths) -> Iterator[Cluster]:
         except Exception as error:  # ConnectionError, RuntimeError, ValueError, and what gRPC raises
             reason = " ".join(str(error).split())[:300]
             raise MachineError(
-                f"machine.engine: Ray does not start, or no cluster is at machine.address ({reason}); see that the "
-                "cluster runs, with the same versions of Python and Ray, or set machine.engine=local."
+                f"machine.engine: Ray does not start, or there is no cluster at machine.address ({reason}); check that "
+                "the cluster runs with the same versions of Python and Ray, or set machine.engine=local."
             ) from None
         cluster = Cluster(versions.locked(paths))
         if not cluster.places:
-            raise MachineError("machine.engine: no node of the Ray cluster has a core to work on; add a node to it.")
+            raise MachineError("machine.engine: the Ray cluster has no node with a free core; add a node.")
         yield cluster
     finally:
         ray.shutdown()
@@ -243,8 +243,8 @@ def _result(reference: Any) -> Any:
     except ray.exceptions.RayError as error:
         reason = " ".join(str(error).split())[:300]
         raise MachineError(
-            f"a node or a process of the Ray cluster ended before its time, {RETRIES + 1} times ({reason}); a node "
-            "short of memory ends them; free some, or add nodes, and run again."
+            f"a node or a process of the Ray cluster died {RETRIES + 1} times ({reason}), most likely for lack of "
+            "memory; free some memory, or add nodes, and run again."
         ) from None
     if not done:
         raise result

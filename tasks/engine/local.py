@@ -63,8 +63,8 @@ def ordered(work: Callable[[Item], Result], items: Iterable[Item], processes: in
     except BrokenProcessPool:
         pool.shutdown()  # which ends the other workers, too, and waits for them
         raise MachineError(
-            f"a worker process ended before its time (exit code {_first_exit(workers)}; a machine short of memory "
-            "ends one with -9); free some memory and run again."
+            f"a worker process died (exit code {_first_exit(workers)}; -9 usually means that memory ran out); free "
+            "some memory and run again."
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

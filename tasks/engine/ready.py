@@ -31,5 +31,5 @@ def _unreachable(address: str) -> Iterator[str]:
         reason = error.strerror or "no answer"
         yield (
             f"machine.address = {address}: no Ray cluster answers there ({reason[0].lower()}{reason[1:]}); start its "
-            "head with `ray start --head`, mend the address, or set machine.engine=local."
+            "head with `ray start --head`, correct the address, or set machine.engine=local."
         )

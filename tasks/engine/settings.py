@@ -17,14 +17,15 @@ class Machine(Settings):
     """The machine, or the cluster, that runs this. No stage depends on it: the bytes are the same on each."""
 
     price: Annotated[float, Field(ge=0)] = 0.0
-    """Of an hour, in any currency, for what training will cost and did; 0: cost is not told."""
+    """Price of an hour, in any currency, for the estimated and the actual cost of training; 0: no cost is shown."""
     engine: Literal["local", "ray"] = "local"
-    """What carries out the work of clean, template, evaluate, the reading of documents in generate, and the answers of
-    teachers and judges of the kind local: `local`, processes on all cores of this machine; `ray`, tasks on all nodes of
-    a Ray cluster (`pip install 'temper[ray]'`). Results are the same. Servers are asked by one process with either."""
+    """Where the work of clean, template and evaluate, the reading of documents in generate, and the answers of teachers
+    and judges of the kind local are computed. local: in processes on all cores of this machine. ray: in tasks on all
+    nodes of a Ray cluster (`pip install 'temper[ray]'`). Results are the same. Either way, one process sends the
+    requests to servers."""
     address: Annotated[str, Field(pattern=HOST)] | None = None
-    """With `engine: ray`, host and port of the cluster's head, such as 10.0.0.5:6379; null: a cluster of this machine
-    alone, which starts with the stage and ends with it."""
+    """`engine: ray`: HOST:PORT of the cluster's head node, such as 10.0.0.5:6379; null: a cluster on this machine
+    alone, which starts and stops with the stage."""
 
 
 def machine(paths: Paths) -> Machine:

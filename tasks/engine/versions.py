@@ -22,8 +22,8 @@ def check(versions: dict[str, str]) -> None:
     if other := sorted(name for name, version in versions.items() if here.get(name) != version):
         shown = ", ".join(f"{name} {here.get(name, 'missing')} for {versions[name]}" for name in other[:5])
         raise MachineError(
-            f"machine.engine: a node of the Ray cluster has other versions than this machine ({shown}), and results "
-            f"would differ; make its image or environment from the same {PATHS.requirements}."
+            f"machine.engine: a node of the Ray cluster has other versions than this machine ({shown}), so results "
+            f"would differ; build its image or environment from the same {PATHS.requirements}."
         )
 
 

@@ -87,7 +87,7 @@ def ask_model(
     if not any(questions):
         raise InputError(
             f"{paths.clean / 'test.parquet'}: none of {counted(len(held_out), 'rows')} fits into the model's context "
-            f"of {context} tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or shorten the "
+            f"of {context} tokens with {max_new_tokens} for the answer; lower evaluate.max_new_tokens, or use shorter "
             "rows."
         )
     results = CandidateAnswers(

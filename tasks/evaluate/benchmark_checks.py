@@ -40,7 +40,7 @@ def _configs(tasks: Any, name: str, parent: str) -> Iterator[tuple[str, dict[str
     if entry is None:
         near = difflib.get_close_matches(name, tasks.all_tasks, n=1)
         advice = f"did you mean {near[0]!r}?" if near else "remove it from the group."
-        raise SettingsError(f"{KEY}: {parent} asks the task {name!r}, which nobody defines; {advice}")
+        raise SettingsError(f"{KEY}: {parent} contains the task {name!r}, which is not defined; {advice}")
     config = entry.cfg or {}
     if name in tasks.all_subtasks:
         if "class" not in config:
@@ -69,22 +69,22 @@ def _check_task(benchmark: Benchmark, name: str, config: dict[str, Any]) -> None
     shots = fixed if fixed == 0 or benchmark.shots is None else benchmark.shots
     kind = config.get("output_type", "generate_until")
     if shots and kind == "loglikelihood_rolling":
-        raise SettingsError(f"{KEY}: {name} measures whole texts, so there are no examples; set its shots to 0.")
+        raise SettingsError(f"{KEY}: {name} scores whole texts and takes no examples; set its shots to 0.")
     sampler = (config.get("fewshot_config") or {}).get("sampler", "default")
     if shots and isinstance(sampler, str) and sampler not in SAMPLERS:
         raise SettingsError(
-            f"{KEY}: {name} draws its examples by the sampler {sampler!r}, which lm-eval does not have; it has "
+            f"{KEY}: {name} uses the sampler {sampler!r} for its examples, which lm-eval does not have; it has "
             f"{' and '.join(SAMPLERS)}."
         )
     generation = config.get("generation_kwargs") or {}
     if kind == "generate_until" and (generation.get("do_sample") or generation.get("temperature")):
         raise SettingsError(
-            f"{KEY}: {name} draws its answers at random (do_sample, temperature); temper decodes greedily, so that a "
-            "score is the same twice. Remove the task, or set do_sample: false in it."
+            f"{KEY}: {name} draws its answers at random (do_sample, temperature); temper decodes greedily, so that "
+            "scores can be reproduced. Remove the task, or set do_sample: false in it."
         )
     for file in _files(config):
         if "://" not in file and not any(mark in file for mark in "*?[") and not Path(file).exists():
-            raise InputError(f"{KEY}: {name} reads {file}, which is missing; put it there, or mend the task.")
+            raise InputError(f"{KEY}: {name} reads {file}, which is missing; add the file, or fix the task.")
 
 
 def _files(config: dict[str, Any]) -> list[str]:
@@ -102,13 +102,13 @@ def _check_examples(benchmark: Benchmark, tasks: Any) -> None:
     try:
         loaded = tasks.load([benchmark.task])["tasks"]
     except Exception as error:  # a task is a program of strangers
-        raise InputError(f"{KEY}: the task {benchmark.task} cannot be asked ({one_line(error)}).") from error
+        raise InputError(f"{KEY}: the task {benchmark.task} cannot be run ({one_line(error)}).") from error
     for name, task in loaded.items():
         if task.get_config("num_fewshot") == 0 or getattr(task, "sampler", None) is None:
             continue
         left = len(task.sampler.fewshot_docs()) - drawn_from_asked(task)
         if left < (benchmark.shots or 0):
             raise InputError(
-                f"{KEY}: {name} has {left} examples for a question, itself left out, and {benchmark.shots} shots are "
-                "asked for; lower its shots."
+                f"{KEY}: {name} has {left} examples per question, not counting itself, which is fewer than its "
+                f"{benchmark.shots} shots; lower its shots."
             )

@@ -95,13 +95,13 @@ def _run_benchmark(
         raise
     except Exception as error:  # a task is a program of strangers: YAML, templates, data
         raise InputError(
-            f"evaluate.benchmarks: the task {benchmark.task} cannot be asked ({one_line(error)})."
+            f"evaluate.benchmarks: the task {benchmark.task} cannot be run ({one_line(error)})."
         ) from error
     if harness.truncated and not benchmark.truncate:
         raise InputError(
             f"evaluate.benchmarks: {len(harness.truncated)} questions of {benchmark.task} are longer than the context "
             f"of {engine.context} tokens (the longest: {max(harness.truncated)}); lower its shots, or set its "
-            "truncate: true to ask them without their start, which is counted."
+            "truncate: true to cut their start (the report counts these questions)."
         )
     scores, samples = {}, []
     for name, rows in sorted(results["samples"].items()):
@@ -122,11 +122,11 @@ def _run_benchmark(
         }
         samples += [_sample(name, row) for row in rows]
         if shared[name]:
-            print(f"benchmark {name}: {shared[name]} of its questions stand among its examples", flush=True)
+            print(f"benchmark {name}: {shared[name]} of its questions are among its examples", flush=True)
         if harness.cut[name]:
             print(
-                f"benchmark {name}: {harness.cut[name]} answers were cut at the task's max_gen_toks, before the model "
-                "or a stop string had ended them",
+                f"benchmark {name}: {harness.cut[name]} answers were cut at the task's max_gen_toks before the model "
+                "or a stop string ended them",
                 flush=True,
             )
     return scores, samples

@@ -56,6 +56,6 @@ def _validation(candidate: str, paths: Paths) -> list[dict[str, Any]]:
         return drawn_rows(rows(paths.rows("validation"))[0], ROWS)[0]
     except (InputError, FileNotFoundError):
         raise InputError(
-            f"{paths.rows('validation')}: no row that can be asked, and the prompt of {candidate} is chosen on the "
-            "validation split; raise clean.validation_share, or remove it from evaluate.prompts."
+            f"{paths.rows('validation')}: no row that can be asked, but the prompt of {candidate} is chosen on the "
+            f"validation split; raise clean.validation_share, or remove {candidate} from evaluate.prompts."
         ) from None

@@ -24,7 +24,7 @@ def check(candidate: str, settings: Settings, paths: Paths) -> None:
         return
     quantized = sorted(folder.name for folder in paths.quantized("").glob("[!.]*") if folder.is_dir())
     raise SettingsError(
-        f"evaluate: unknown candidate '{candidate}' (a quantised model is one once it is made); "
+        f"evaluate: unknown candidate '{candidate}' (a quantised model becomes one once it exists); "
         f"{hint(candidate, [*known, *quantized])}"
     )
 

@@ -46,14 +46,14 @@ class Classes:
         count = len(classes.names)
         if not metric.choices and (count > MOST or count == len(rows) > FEW):
             raise InputError(
-                f"evaluate: {metric.column}: {count} different references in {len(rows)} rows are no classes; list the "
-                "classes in the metric's choices, or take a metric that compares texts."
+                f"evaluate: {metric.column}: {count} different references in {len(rows)} rows are too many to be "
+                "classes; list the classes in the metric's choices, or use a metric that compares texts."
             )
         for row_id, text in references:
             if classes.named(text) is None:
                 raise InputError(
-                    f"evaluate: {metric.column}: the reference {text!r} of the row {row_id} is none of the metric's "
-                    f"choices {list(metric.choices)!r}; add it there, or leave choices out."
+                    f"evaluate: {metric.column}: the reference {text!r} of the row {row_id} is not one of the metric's "
+                    f"choices {list(metric.choices)!r}; add it there, or remove choices."
                 )
         return classes
 

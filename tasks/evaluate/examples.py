@@ -39,8 +39,8 @@ def keep_question_out(task: Any) -> None:
             ]
             if len(kept) + len(others) < n:
                 raise InputError(
-                    f"evaluate.benchmarks: {task.config.task} has {len(kept) + len(others)} examples for a question, "
-                    f"itself left out, and {n} shots are asked for; lower its shots."
+                    f"evaluate.benchmarks: {task.config.task} has {len(kept) + len(others)} examples per question, not "
+                    f"counting itself, which is fewer than its {n} shots; lower its shots."
                 )
             missing = n - len(kept)
             kept += (

@@ -80,9 +80,9 @@ class Harness(TemplateLM):  # type: ignore[misc]
             context for context, continuation in (request.args for request in requests) if not continuation.strip()
         ]:
             raise InputError(
-                f"evaluate.benchmarks: {len(empty)} of {len(requests)} answers whose likelihood a task asks for are "
-                f"empty, and nothing is always certain, such as after {empty[0][-40:]!r}; give the task other answers, "
-                "or remove it."
+                f"evaluate.benchmarks: {len(empty)} of {len(requests)} answers to be scored by likelihood are empty, "
+                f"such as the one after {empty[0][-40:]!r}, and an empty answer always has likelihood 1; give the task "
+                "other answers, or remove it."
             )
         self.first = self.first or "".join(requests[0].args)
         likelihoods: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=True)
@@ -138,13 +138,13 @@ class Harness(TemplateLM):  # type: ignore[misc]
             if generation.get("do_sample") or generation.get("temperature"):
                 raise InputError(
                     "evaluate.benchmarks: a task draws its answers at random (do_sample, temperature); temper decodes "
-                    "greedily, so that a score is the same twice. Remove the task, or set do_sample: false in it."
+                    "greedily, so that scores can be reproduced. Remove the task, or set do_sample: false in it."
                 )
             max_new_tokens = int(generation["max_gen_toks"])
             if max_new_tokens >= self.engine.context:
                 raise InputError(
-                    f"evaluate.benchmarks: a task wants answers of {max_new_tokens} tokens (max_gen_toks), and the "
-                    f"model's context has {self.engine.context}; write the task as YAML in {PATHS.scoring} with a "
+                    f"evaluate.benchmarks: a task asks for answers of {max_new_tokens} tokens (max_gen_toks), but the "
+                    f"model's context has only {self.engine.context}; write the task as YAML in {PATHS.scoring} with a "
                     "smaller one."
                 )
             prompt_tokens = self.engine.context - max_new_tokens

@@ -32,13 +32,13 @@ def check(candidate: str, settings: Settings) -> None:
     """Raise `SettingsError` where metrics or benchmarks ask of a classifier what it cannot say."""
     if other := [metric.column for metric in settings.metrics if not metric.classes]:
         raise SettingsError(
-            f"{PATHS.params}: evaluate.metrics: {other[0]} looks at what a model writes, and {candidate} is a "
-            "classifier, which names a class; ask kind classification alone."
+            f"{PATHS.params}: evaluate.metrics: {other[0]} scores generated text, but {candidate} is a classifier and "
+            "generates none; use the metric classification alone."
         )
     if settings.benchmarks and candidate in settings.benchmarked:
         raise SettingsError(
-            f"{PATHS.params}: evaluate.benchmarks ask a model that writes, and {candidate} is a classifier; remove "
-            "it from evaluate.benchmarked."
+            f"{PATHS.params}: evaluate.benchmarks needs a model that generates text, but {candidate} is a classifier; "
+            "remove it from evaluate.benchmarked."
         )
 
 
@@ -86,7 +86,7 @@ def tell_unknown(held_out: list[Row], known: Classes, head: Head, candidate: str
     learned = {known.named(name) for name in head.classes}
     if unknown := [name for row in held_out if (name := known.of_row(row)) not in learned]:
         print(
-            f"evaluate {candidate}: {counted(len(unknown), 'rows')} have a class that the head did not learn, such as "
-            f"{unknown[0]!r}; they count as wrong",
+            f"evaluate {candidate}: {counted(len(unknown), 'rows')} have a class that the head was not trained on, "
+            f"such as {unknown[0]!r}; they count as wrong",
             flush=True,
         )

@@ -112,7 +112,7 @@ def _classes(metric: Metric, known: Classes, held_out: list[dict[str, Any]], out
 
 def _losses(column: str, likelihoods: list[dict[str, Any] | None]) -> Columns:
     if not any(entry and entry["tokens"] for entry in likelihoods):
-        raise InputError(f"evaluate: {column}: no reference fits into the model's context; shorten the rows.")
+        raise InputError(f"evaluate: {column}: no reference fits into the model's context; use shorter rows.")
     return {
         column: [-entry["value"] / entry["tokens"] if entry and entry["tokens"] else None for entry in likelihoods],
         f"{column}_tokens": [entry["tokens"] if entry else 0 for entry in likelihoods],

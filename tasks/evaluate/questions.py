@@ -45,8 +45,8 @@ def rows(file: Path, *, texts: bool = False) -> tuple[list[dict[str, Any]], int]
     all_rows = [row for row in every if REPEAT not in row["id"]]  # what is trained on often is shown once
     if not all_rows:
         raise InputError(
-            f"{file}: no rows, so there is nothing to evaluate on; bring data with a test split, or raise the share of "
-            f"test rows in the section clean of {PATHS.params}."
+            f"{file}: no rows, so there is nothing to evaluate on; provide a test split, or raise clean.test_share in "
+            f"{PATHS.params}."
         )
     dialogues = [
         {**row, "messages": messages}
@@ -57,13 +57,13 @@ def rows(file: Path, *, texts: bool = False) -> tuple[list[dict[str, Any]], int]
     ]
     if not dialogues:
         raise InputError(
-            f"{file}: each of {counted(len(all_rows), 'rows')} is a text or an answer that was judged bad, so there is "
-            "nothing to ask; bring a test split with dialogues, or with pairs, or have evaluate.metrics ask of texts "
-            "what can be told of them, [{kind: perplexity}] alone."
+            f"{file}: each of {counted(len(all_rows), 'rows')} is a text or an answer rated bad, so there is nothing "
+            "to ask; provide a test split with dialogues or pairs, or for texts set evaluate.metrics to [{kind: "
+            "perplexity}] alone."
         )
     for row in dialogues:
         if row["messages"][-1]["role"] != "assistant":
-            raise InputError(f"{file}: the row {row['id']} does not end with a turn of the assistant to compare with.")
+            raise InputError(f"{file}: the row {row['id']} does not end with an assistant message to compare with.")
     return dialogues, len(all_rows) - len(dialogues)
 
 

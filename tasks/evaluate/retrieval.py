@@ -67,7 +67,7 @@ def check_documents(candidate: str, settings: Settings, paths: Paths) -> Path:
     if not any(file.suffix.lower() in READERS for file in folder.rglob("*")):
         raise InputError(
             f"{where} = {settings.documents[candidate]}: no document in it; known kinds: {', '.join(READERS)}. Name "
-            "the folder with the documents, or take the entry out."
+            "the folder with the documents, or remove the entry."
         )
     return folder
 

@@ -91,7 +91,8 @@ def evaluate(settings: Settings, paths: Paths, candidate: str) -> None:
     shutil.rmtree(paths.scratch(f"evaluate-{candidate}"))
     if not_asked:
         print(
-            f"evaluate {candidate}: not asked, as texts or bad answers: {counted(not_asked, 'rows')} of the test",
+            f"evaluate {candidate}: not asked: {counted(not_asked, 'rows')} of the test split, which are texts or "
+            "answers rated bad",
             flush=True,
         )
     _tell(facts)
@@ -108,8 +109,8 @@ def _tell(facts: dict[str, Any]) -> None:
         )
     for name, rows_of in facts["left_out"].items():
         print(
-            f"evaluate {candidate}: {name.replace('_', ' ')} leaves out {rows_of['rows']} rows, longer with their "
-            f"reference than the model's context ({', '.join(rows_of['ids'][:5])})",
+            f"evaluate {candidate}: {name.replace('_', ' ')} leaves out {rows_of['rows']} rows, which with their "
+            f"reference are longer than the model's context ({', '.join(rows_of['ids'][:5])})",
             flush=True,
         )
     for name, classes in facts["classes"].items():

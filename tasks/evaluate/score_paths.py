@@ -25,4 +25,4 @@ def fault(path: str, evaluate: Any, schemes: Collection[str]) -> str:
         if scores != path and any(scores == end or (sliced and scores.endswith(f".{end}")) for end in ends):
             return ""
     known = [f"candidates.{name}.{metric}.value" for name in candidates for metric in metrics]
-    return f"no run comes to a number {path}; {hint(path, known, 'its numbers are')}"
+    return f"no run has a number {path}; {hint(path, known, 'known numbers are')}"

@@ -23,12 +23,12 @@ def check(candidate: str, settings: Settings) -> None:
     """Raise `SettingsError` for what an endpoint cannot be asked."""
     if metrics := [metric.column for metric in settings.metrics if metric.asks != "answer"]:
         raise SettingsError(
-            f"evaluate.hosted.{candidate}: an endpoint tells no likelihoods, so {', '.join(metrics)} cannot be told of "
-            "it; remove the metric from evaluate.metrics, or the model from evaluate.hosted."
+            f"evaluate.hosted.{candidate}: an endpoint returns no likelihoods, so {', '.join(metrics)} cannot be "
+            "computed for it; remove the metric from evaluate.metrics, or the model from evaluate.hosted."
         )
     if settings.benchmarks and candidate in settings.benchmarked:
         raise SettingsError(
-            f"evaluate.benchmarked: {candidate} is an endpoint, which cannot be asked benchmarks; remove it."
+            f"evaluate.benchmarked: {candidate} is an endpoint, on which benchmarks cannot run; remove it."
         )
 
 
@@ -60,7 +60,9 @@ def ask_server(
         responses = ask_all(server, chats, record, run, budget=Budget(), report=report)
     except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
-        raise kind(f"evaluate.hosted.{candidate}: {error}. What arrived is kept; fix it and run again.") from None
+        raise kind(
+            f"evaluate.hosted.{candidate}: {error}. Responses so far are kept; fix this and run again."
+        ) from None
     finally:
         record.close()
     return list(questions), [_answer(response, server.max_new_tokens) for response in responses]

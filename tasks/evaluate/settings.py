@@ -37,34 +37,34 @@ class Metric(Section):
     """How an answer is scored, from 0 (wrong) to 1 (right), except perplexity."""
 
     kind: Kind
-    """What makes an answer right."""
+    """What counts as a right answer."""
     name: Name | None = None
-    """Name of the column and of the score; null: the kind."""
+    """Name of the column and the score; null: the kind."""
     of: Literal["answer", "reasoning"] = "answer"
-    """What is scored of the output and of its reference: the answer, or the reasoning before it, which the markers of
-    the chat template tell apart."""
+    """Which part of the output and the reference is scored: the answer, or the reasoning before it. The chat template's
+    markers separate the two."""
     pattern: str | None = None
-    """`regex`: a regular expression as Python has it, searched for in the answer, in which ^ and $ are ends of lines.
-    Without a group, `(...)`, the answer is right where it is found. With one, what the first group finds in the answer
-    must be what it finds in the reference, white space aside, or the whole reference where it finds nothing there:
-    `answer is (\\d+)` scores the number alone. Further groups do not count; `(?:...)` is none."""
+    """`regex`: a Python regular expression, searched for in the answer; ^ and $ match at line ends. Without a group,
+    `(...)`, an answer with a match is right. With one, the first group must match the same text in the answer as in the
+    reference, apart from whitespace; if the reference has no match, the whole reference counts. `answer is (\\d+)`
+    scores the number alone. Further groups are ignored, and `(?:...)` is not a group."""
     schema_file: str | None = None
     """`json_schema`: a file in data/scoring with a JSON Schema."""
     function: str | None = None
-    """`function`: FILE.py:NAME in data/scoring, called with output, reference and row; gives a number or a bool."""
+    """`function`: FILE.py:NAME in data/scoring, called with output, reference and row; returns a number or a bool."""
     choices: list[str] = Field(default_factory=list)
     """`multiple_choice`: the answers to choose from; empty: the key `choices` of a row's last message.
     `classification`: the classes; empty: the references of all rows of the test split."""
     by: Literal["answer", "likelihood"] = "answer"
-    """`classification`: whether the class is what the model answers, or the likeliest of the classes, each with the
-    token that ends it, as for `multiple_choice`; then nothing is generated."""
+    """`classification`: how the class is determined. answer: the model writes it. likelihood: the most likely of the
+    classes, each with the token that ends it, as for `multiple_choice`; nothing is generated."""
     length_normalised: bool = False
-    """`multiple_choice`, and `classification` by likelihood: whether a log-likelihood counts by the characters of its
-    text (lm-eval's `acc_norm`), which keeps long names from losing for their length; false: as it is (`acc`)."""
+    """`multiple_choice`, and `classification` by likelihood: divide each log-likelihood by the characters of its text
+    (lm-eval's `acc_norm`), so that long names do not lose for their length; false: do not divide (`acc`)."""
     timeout: float = Field(5.0, gt=0)
-    """`code`: seconds that an answer may run."""
+    """`code`: longest run time of an answer, in seconds."""
     memory: int = Field(512, ge=64)
-    """`code`: MiB that an answer may use."""
+    """`code`: most memory that an answer may use, in MiB."""
 
     @property
     def column(self) -> str:
@@ -99,68 +99,71 @@ class Metric(Section):
         check_keys(self, "metric", self.kind, METRICS)
         if self.by == "likelihood" and not self.classes:
             raise ValueError(
-                f"the key by is for the metric classification; it has no effect on {self.kind}, so remove it"
+                f"the key by belongs to the metric classification and has no effect on {self.kind}; remove it"
             )
         if self.length_normalised and self.asks != "choice":
             raise ValueError(
-                "length_normalised is for multiple_choice, and for classification with by: likelihood; remove it"
+                "length_normalised has an effect only on multiple_choice, and on classification with by: likelihood; "
+                "remove it"
             )
         if self.choices:
             self._can_choose()
         if self.of == "reasoning" and self.classes:
-            raise ValueError(f"the metric {self.kind} looks at answers alone; remove `of`")
+            raise ValueError(f"the metric {self.kind} scores answers only; remove `of`")
         if self.of == "reasoning" and self.asks != "answer":
-            raise ValueError(f"the metric {self.kind} asks for likelihoods, of whole turns; remove `of`")
+            raise ValueError(f"the metric {self.kind} uses likelihoods of whole turns; remove `of`")
         if check := METRICS[self.kind].check:
             check(self)
         if taken := sorted(RESERVED & {*self.columns}):
-            raise ValueError(f"the name {taken[0]} is that of a column of the predictions; choose another")
+            raise ValueError(f"the predictions already have a column {taken[0]}; choose another name")
         return self
 
     def _can_choose(self) -> None:
         if self.asks != "choice" and not self.classes:
             raise ValueError(
-                f"the key choices is for multiple_choice and classification; it has no effect on {self.kind}, so "
+                f"the key choices belongs to multiple_choice and classification and has no effect on {self.kind}; "
                 "remove it"
             )
         spaced = [" ".join(choice.split()) for choice in self.choices]
         if len(spaced) < 2:
-            raise ValueError(f"choices lists {spaced[0]!r} alone; list at least two, or leave choices out")
+            raise ValueError(f"choices lists only {spaced[0]!r}; list at least two, or remove choices")
         if twice := next((text for text in spaced if spaced.count(text) > 1), None):
-            raise ValueError(f"choices lists {twice!r} twice, white space aside; take one out")
+            raise ValueError(f"choices lists {twice!r} twice, apart from whitespace; remove one")
 
 
 class Benchmark(Section):
     """A task of lm-eval."""
 
     task: str
-    """Name of a task or a group that lm-eval knows, or of one that a YAML file in data/scoring defines."""
+    """Name of a task or group in lm-eval, or of one that a YAML file in data/scoring defines."""
     shots: int | None = Field(None, ge=0)
-    """Examples before each question; null: as many as the task says."""
+    """Examples before each question; null: the task's own number."""
     chat_template: bool = True
-    """Whether questions are rendered by the chat template as in training (examples as earlier turns), or go in raw."""
+    """Render questions with the chat template, as in training (examples become earlier turns); false: ask the raw
+    text."""
     limit: Positive | None = None
-    """Questions of each task that are asked, drawn so that each category, or else each answer, keeps its share; always
-    the same ones. null: all."""
+    """Number of questions per task, drawn so that each category, or otherwise each answer, keeps its share; always the
+    same ones. null: all."""
     truncate: bool = False
-    """Whether a question longer than the context loses its start, as lm-eval does without asking; false: an error."""
+    """Cut the start of a question that is longer than the context, as lm-eval does silently; false: stop with an
+    error."""
 
 
 class Hosted(Section):
     """A model that is not a folder of the project: on the hub, or behind an endpoint."""
 
     hub: Pinned | None = None
-    """organisation/name@<40 hex digits>."""
+    """A model on the hub with a pinned revision, as `organisation/name@<40 hex digits>`."""
     server: Teacher | None = None
     """A server with OpenAI's chat protocol, in the form of generate.teacher: {kind: openai, base_url: ..., model: ...}.
-    It has its own chat template, and tells no likelihoods."""
+    It uses its own chat template and returns no likelihoods."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if bool(self.hub) == bool(self.server):
             raise ValueError("give either hub or server")
         if self.server and self.server.kind not in ("openai", "huggingface"):
-            raise ValueError("a server's kind is openai or huggingface; a folder stands in evaluate.models")
+            raise ValueError("a server's kind must be openai or huggingface; put a folder into evaluate.models")
         return self
 
 
@@ -168,40 +171,41 @@ class Settings(Section):
     """The section `evaluate`."""
 
     metrics: list[Metric] = Field(default_factory=lambda: [Metric(kind="exact_match")], min_length=1)
-    """How answers are scored; each gives a column of the predictions and a score with its interval."""
+    """How answers are scored. Each metric adds a column to the predictions and a score with a confidence interval."""
     system: str = "Answer with nothing but the answer."
     """System prompt of base_system; a row's own system prompt follows it."""
     shots: Positive = 3
-    """Rows of the training split that base_few_shot sees as earlier turns; also the nearest ones, or passages, that
-    further candidates see. Fewer where the context is short."""
+    """Training rows that base_few_shot sees as earlier turns; also the number of nearest rows for `retrieved` and of
+    passages for `documents`. Fewer if the context is short."""
     batch_size: Positive = 32
-    """Rows answered at once, at most; they are sorted by length."""
+    """Most rows answered at once; rows are sorted by length."""
     batch_tokens: Positive = 65536
-    """Tokens of a batch at most, padding and room for answers included: bounds the memory."""
+    """Most tokens in a batch, including padding and room for answers; limits the memory."""
     max_new_tokens: Positive | None = None
-    """Most tokens of an answer; null: the longest reference and 8 more, at most half of the model's context."""
+    """Longest answer, in tokens; null: 8 more than the longest reference, but at most half of the model's context."""
     limit: Positive | None = None
-    """Rows that are asked, drawn so that each class, or else each slice and source, keeps its share; always the same
-    ones. null for all."""
+    """Number of test rows to ask, drawn so that each class, or otherwise each slice and source, keeps its share; always
+    the same rows. null: all."""
     threads: Positive = 1
-    """CPU threads. Part of the result: another number adds in another order and may turn a close decision."""
+    """CPU threads. They are part of the result: another number sums in another order and may flip a close decision."""
     models: dict[Name, Location] = Field(default_factory=dict)
-    """Further models to compare with, as NAME: FOLDER below the project's."""
+    """Further models to compare with, as NAME: FOLDER in the project."""
     hosted: dict[Name, Hosted] = Field(default_factory=dict)
     """Further models to compare with, on the hub or behind an endpoint, by name."""
     retrieved: list[Literal["base", "merged"]] = Field(default_factory=list)
-    """Models that are asked a further time, as base_retrieved and merged_retrieved: after the rows of the training
-    split nearest to the question (BM25), as many as shots says."""
+    """Models to ask once more, as base_retrieved and merged_retrieved, with the training rows nearest to the question
+    (BM25) as earlier turns; `shots` sets their number."""
     documents: dict[Name, Location] = Field(default_factory=dict)
-    """The base with the passages nearest to the question in its prompt, as many as shots says, as NAME: FOLDER with
-    documents (Markdown, text, HTML, DOCX, PDF), such as base_documents: data/manuals."""
+    """The base with the passages nearest to the question in its prompt, as NAME: FOLDER with documents (Markdown, text,
+    HTML, DOCX, PDF), such as base_documents: data/manuals; `shots` sets their number."""
     prompts: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
-    """The base with the system prompt that does best on rows of the validation split, as NAME: [PROMPT, ...], such as
-    base_best_prompt."""
+    """The base with the best of several system prompts, chosen on validation rows, as NAME: [PROMPT, ...]; a good name
+    is base_best_prompt."""
     benchmarks: list[Benchmark] = Field(default_factory=list)
-    """Tasks of lm-eval, asked of the candidates named in benchmarked; their losses are what tuning made it forget."""
+    """Tasks of lm-eval for the candidates in `benchmarked`; a lower score after tuning means that the model forgot
+    something."""
     benchmarked: list[Name] = Field(default_factory=lambda: ["base", "merged"])
-    """Candidates that are asked the benchmarks."""
+    """Candidates to run the benchmarks on."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -210,10 +214,12 @@ class Settings(Section):
             raise ValueError(f"two metrics are named {twice[0]}; give one of them another name")
         taken = [*KNOWN, *RETRIEVED, *self.models, *self.hosted, *self.documents, *self.prompts]
         if wrong := sorted({name for name in taken if taken.count(name) > 1}):
-            raise ValueError(f"the name {wrong[0]} of a model is taken; choose another")
+            raise ValueError(f"two models are named {wrong[0]}; choose another name for one")
         tasks = [benchmark.task for benchmark in self.benchmarks]
         if repeated := [task for task in tasks if tasks.count(task) > 1]:
-            raise ValueError(f"benchmarks lists the task {repeated[0]} twice, and scores are by task; take one out")
+            raise ValueError(
+                f"benchmarks lists the task {repeated[0]} twice, but there is one score per task; remove one"
+            )
         return self
 
     def teachers(self, candidate: str = "") -> list[Teacher]:

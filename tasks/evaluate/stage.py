@@ -68,7 +68,7 @@ def run(settings: Settings, paths: Paths, candidate: str = "") -> None:
         with written(paths.evaluation(candidate)) as out:
             out.mkdir()
             write_json(out / "settings.json", settings.effective())
-        print(f"evaluate {candidate}: train and align are not both on, so adapter is what there is to ask")
+        print(f"evaluate {candidate}: train and align are not both on, so only adapter is evaluated")
         return
     from tasks.evaluate.run import evaluate
 

@@ -48,10 +48,13 @@ def _rank(folder: Path) -> int:
     try:
         config = adapter_config(folder)
     except InputError:
-        raise ModelError(f"export adapters: {folder} holds no adapter; remove adapters from export.formats.") from None
+        raise ModelError(
+            f"export adapters: {folder} contains no adapter; remove adapters from export.formats."
+        ) from None
     if config["peft_type"] != "LORA" or config.get("modules_to_save"):
         raise ModelError(
-            f"export adapters: {folder} is of the kind {config['peft_type']}"
-            f"{' with modules saved whole' if config.get('modules_to_save') else ''}; servers take plain LoRA only."
+            f"export adapters: {folder} is of the kind "
+            f"{config['peft_type']}{' with modules saved in full' if config.get('modules_to_save') else ''}; servers "
+            "load plain LoRA only."
         )
     return int(max(config.get("r") or 0, *(config.get("rank_pattern") or {}).values(), 0))

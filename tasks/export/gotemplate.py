@@ -62,7 +62,7 @@ def translate(tokenizer: Any) -> Frame:
     for dialogue in accepted(tokenizer):
         known = all(message["role"] in frame.around for message in dialogue)
         if not known or frame.render(dialogue) != _render(tokenizer, dialogue, prompt=True):
-            raise _refused(f"what it writes depends on more than the role, as for {dialogue[-1]['content']!r}")
+            raise _refused(f"its output depends on more than the role, as for {dialogue[-1]['content']!r}")
     return frame
 
 
@@ -73,22 +73,22 @@ def _frame(tokenizer: Any) -> Frame:
     _, _, closing = _cut(_render(tokenizer, talk[:2]), USER, ANSWER)
     before = _common_end(start, again)
     if not between.startswith(after) or not again.endswith(before):
-        raise _refused("turns are not written one after the other")
+        raise _refused("it does not write turns one after the other")
     if not again.removesuffix(before).startswith(closing) and not closing.startswith(again.removesuffix(before)):
-        raise _refused("an answer ends otherwise when it is the last message")
+        raise _refused("it ends an answer differently when that is the last message")
     around = {"user": (before, after), "assistant": (between.removeprefix(after), again.removesuffix(before))}
     first = start.removesuffix(before)
     prompted = _render(tokenizer, [user], prompt=True)
     plain = _render(tokenizer, [user])
     if not prompted.startswith(plain):
-        raise _refused("the prompt for an answer is not written at the end")
+        raise _refused("it does not write the generation prompt at the end")
     system_start = first
     try:
         opening, middle, _ = _cut(_render(tokenizer, [{"role": "system", "content": SYSTEM}, user]), SYSTEM, USER)
     except ModelError:
         return Frame(first, system_start, around, prompted.removeprefix(plain))
     if not middle.endswith(before):
-        raise _refused("the system's message is written into the user's")
+        raise _refused("it writes the system message into the user message")
     if opening.startswith(first):
         around["system"] = (opening.removeprefix(first), middle.removesuffix(before))
     else:  # the template has a system message of its own, for where none is given
@@ -119,11 +119,11 @@ def _render(tokenizer: Any, messages: Dialogue, *, prompt: bool = False) -> str:
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
     except Exception as error:  # a template raises what it likes
-        raise _refused(f"it refuses a message ({error})") from None
+        raise _refused(f"it rejects a message ({error})") from None
 
 
 def _refused(why: str) -> ModelError:
     return ModelError(
-        f"export ollama: the chat template cannot be said as a template of Ollama: {why}; remove ollama from "
+        f"export ollama: the chat template cannot be expressed as an Ollama template: {why}; remove ollama from "
         f"export.formats, and use {PATHS.quantized('gguf-*')}, which holds the template as it is, with llama.cpp."
     )

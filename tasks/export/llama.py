@@ -52,7 +52,7 @@ def _write(form: str, merged: Path, out: Path) -> dict[str, Any]:
     source = stored_tensors(merged)
     if surplus := sorted(set(source) - set(names(config))):
         raise ModelError(
-            f"export {form}: the model has tensors that this form does not know, such as {surplus[0]}; remove "
+            f"export {form}: the model has tensors that this format does not support, such as {surplus[0]}; remove "
             f"{form} from export.formats."
         )
     weights, sizes = FORMS[form]
@@ -93,12 +93,10 @@ def _compare(form: str, config: Config, source: dict[str, StoredTensor], out: Pa
     free = ("max_position_embeddings", "tie_word_embeddings")  # no form of Meta's says them; they change no logit
     if changed := sorted(key for key, value in reloaded.config.items() if key not in free and before.get(key) != value):
         raise CheckFailed(
-            f"export {form}: read back, {changed[0]} is {reloaded.config[changed[0]]!r}, "
-            f"not {before.get(changed[0])!r}: it would compute something else; remove {form} from export.formats."
+            f"export {form}: read back, {changed[0]} is {reloaded.config[changed[0]]!r}, not "
+            f"{before.get(changed[0])!r}: it would compute something else; remove {form} from export.formats."
         )
     for name in names(config):
         if not torch.equal(reloaded.read(name), _locate(source, name).read()):
-            raise CheckFailed(
-                f"export {form}: read back, {name} is not that of {PATHS.merged}; the disk may be broken."
-            )
+            raise CheckFailed(f"export {form}: read back, {name} differs from {PATHS.merged}; the disk may be faulty.")
     return len(names(config))

@@ -64,8 +64,8 @@ def quoted(text: str, *, block: bool = False) -> str:
     """
     if dropped := next((sign for sign in text if not sign.isprintable() and sign not in "\n\t"), None):
         raise ModelError(
-            f"export ollama: the template or a stop has the sign U+{ord(dropped):04X}, which a Modelfile cannot say; "
-            "remove ollama from export.formats, or the sign out of the template."
+            f"export ollama: the template or a stop has the character U+{ord(dropped):04X}, which a Modelfile cannot "
+            "hold; remove ollama from export.formats, or the character from the template."
         )
     if re.search(r'"""\s*\n', text):
         raise ModelError(

@@ -35,7 +35,7 @@ def run(settings: Settings, paths: Paths, name: str = "") -> None:
 
 STAGE = Stage(
     name="export",
-    about="The model as other places want it.",
+    about="The model in other formats.",
     settings=Settings,
     run=run,
     entries=(

@@ -87,8 +87,9 @@ class Watched:
             self._report(count)
             if now - since > self._settings.timeout:
                 raise Unavailable(
-                    f"generate: nothing new within {self._settings.timeout} seconds (generate.timeout); the pipeline "
-                    f"was ended. Look at the teacher, or raise the limit; what arrived is kept. {self._said()}"
+                    f"generate: no new response within {self._settings.timeout} seconds (generate.timeout), so the "
+                    "pipeline was stopped. Check the teacher, or raise the limit; responses so far are kept. "
+                    f"{self._said()}"
                 )
             self._look_for_the_dead(process)
 
@@ -104,8 +105,8 @@ class Watched:
         # First who is gone, then whether that was the end: the other way round, the end could fall between the two.
         if gone and process.poll() is None and not (self._work / ENDING).exists():
             raise MachineError(
-                f"generate: a step of the pipeline was killed (process {gone[0]}); if nobody did that, the machine ran "
-                "out of memory: see `dmesg`. Run again: what arrived is kept, and only what is missing is asked."
+                f"generate: a step of the pipeline was killed (process {gone[0]}); if nobody killed it, memory ran "
+                "out: see `dmesg`. Run again: responses so far are kept, and only missing ones are requested."
             )
 
     def _stopped(self) -> None:
@@ -115,8 +116,8 @@ class Watched:
             kind: type[TemperError] = InputError if told["kind"] == "input" else Unavailable
             kept = self._responses()
             raise kind(
-                f"generate.teacher: {told['said']}. {kept} responses are kept; fix it and run again: only "
-                "what is missing is asked."
+                f"generate.teacher: {told['said']}. {kept} responses are kept; fix this and run again: only missing "
+                "ones are requested."
             )
 
     def _complaints(self) -> list[str]:

@@ -127,10 +127,11 @@ class Settings(Section):
             raise ValueError(f"the recipe '{self.recipe}' needs answers that differ: set generate.teacher.temperature "
                              "above 0, such as 0.8")  # fmt: skip
         if self.recipe == "magpie" and self.teacher.kind != "local" and not self.magpie.opening:
-            raise ValueError("the recipe 'magpie' needs generate.magpie.opening, what the teacher's chat template puts "
-                             "before a user's text")  # fmt: skip
+            raise ValueError(
+                "the recipe 'magpie' needs generate.magpie.opening: the text that the teacher's chat template puts "
+                "before a user message")  # fmt: skip
         if self.preferences.judge is not None and self.preferences.judge.kind == "program":
-            raise ValueError("generate.preferences.judge.kind is openai, huggingface or local")
+            raise ValueError("generate.preferences.judge.kind must be openai, huggingface or local")
         return self
 
     def teachers(self, item: str = "") -> list[Teacher]:

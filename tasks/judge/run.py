@@ -80,7 +80,7 @@ def _answers(settings: Settings, paths: Paths, candidate: str) -> tuple[list[Row
     better = {name: score["better"] for name, score in metrics.items()}
     if [row["id"] for row in one] != [row["id"] for row in two]:
         raise InputError(
-            f"judge: {candidate} and {settings.against} were not asked the same rows; run the stage evaluate of both."
+            f"judge: {candidate} and {settings.against} were not asked the same rows; run the stage evaluate for both."
         )
     rows = []
     drawable = [Drawable(row["id"], row["reference"], (row["slice"], row["source"])) for row in one]
@@ -117,12 +117,14 @@ def _asked(settings: Settings, paths: Paths, candidate: str, pairs: list[Pair]) 
             responses = ask_all(settings.teacher, chats, store, run, budget=settings.budget, report=report, where=where)
     except FatalError as error:
         kind = InputError if error.kind == "input" else MachineError
-        raise kind(f"judge.teacher: {error}. What arrived is kept; fix it and run again.") from None
+        raise kind(f"judge.teacher: {error}. Responses so far are kept; fix this and run again.") from None
     finally:
         store.save(path)
         store.close()
     if any(response.failed == "budget" for response in responses):
-        raise InputError("judge: the budget (judge.budget) is used up; what arrived is kept. Raise it, or set limit.")
+        raise InputError(
+            "judge: the budget (judge.budget) is used up; responses so far are kept. Raise it, or set judge.limit."
+        )
     return responses
 
 
@@ -141,7 +143,7 @@ def _line(text: str | None) -> str:
 def _predictions(folder: Path) -> list[Row]:
     file = folder / "predictions.parquet"
     if not file.is_file():
-        raise InputError(f"{file}: no such file; run the stage evaluate of it first.")
+        raise InputError(f"{file}: no such file; run the stage evaluate for it first.")
     rows: list[Row] = read_table(file).to_pylist()
     return rows
 

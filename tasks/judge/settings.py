@@ -23,8 +23,8 @@ class Settings(Section):
     reference: bool = True
     """Show the row's reference answer to the judge."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Number of rows to judge, of those that were asked, drawn so that each class, or otherwise each slice and source,
-    keeps its share; null: all."""
+    """Number of rows to judge, of those that `evaluate` asked, drawn so that each class, or otherwise each slice and
+    source, keeps its share; null: all."""
     max_unclear: float = Field(0.1, ge=0, le=1)
     """Share of rows (0 to 1) without a clear verdict above which the stage fails."""
     budget: Budget = Budget()
@@ -33,7 +33,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _has_a_judge(self) -> Self:
         if self.candidates and (self.teacher is None or self.teacher.kind == "program"):
-            raise ValueError("judge.candidates need judge.teacher, of the kind openai, huggingface or local")
+            raise ValueError("judge.candidates needs judge.teacher of the kind openai, huggingface or local")
         if self.against in self.candidates:
             raise ValueError(f"judge.against = {self.against} is among judge.candidates; remove it from one of them")
         return self

@@ -25,11 +25,13 @@ def main(arguments: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of `temper look`."""
-    command = argparse.ArgumentParser(prog="temper look", description="What data are, and how they would be trained.")
+    command = argparse.ArgumentParser(
+        prog="temper look", description="What your data contain, and how they would be trained on."
+    )
     command.add_argument("data", type=Path, metavar="DATA", help="a file or folder, in any format and shape")
     declare(command)
-    command.add_argument("--rows", type=_rows, default=20_000, metavar="N", help="rows that are read; default: 20000")
-    command.add_argument("--page", type=Path, metavar="FILE", help="write the same as an HTML page")
+    command.add_argument("--rows", type=_rows, default=20_000, metavar="N", help="rows to read; default: 20000")
+    command.add_argument("--page", type=Path, metavar="FILE", help="also write an HTML page")
     return command
 
 

@@ -22,7 +22,7 @@ def write(path: Path, name: str, view: View, longest: int | None, tokenizer: Any
         preview = Preview(tokenizer, shown)
         for outcome in view.outcomes:
             preview.add(outcome)
-        parts += ["<h2>Rows as they are trained</h2>", '<p class="note">What is marked is trained.</p>', preview.page()]
+        parts += ["<h2>Rows as they are trained</h2>", '<p class="note">Marked tokens are trained.</p>', preview.page()]
     write_text(path, document(name, "\n".join([*parts, "</main>"])))
 
 

@@ -36,15 +36,15 @@ def facts(view: View) -> Iterator[str]:
         yield f"{about['rows']:,} have the shape {shape}: {read}{f'; not read: {unread}' if unread else ''}."
     yield from view.hints
     if view.duplicates:
-        yield f"{view.duplicates:,} repeat another row word for word; clean keeps one of each."
+        yield f"{view.duplicates:,} duplicate another row exactly; clean keeps one of each."
     if view.conflicts:
-        yield f"{view.conflicts:,} ask what another row asks and answer otherwise; see clean.conflicts."
+        yield f"{view.conflicts:,} have the same request as another row but a different answer; see clean.conflicts."
     if view.tokens and view.outcomes:
         tokens = sum(view.lengths)
         share = f"{view.trained / max(1, tokens):.0%}"
         yield f"{view.trained:,} of {tokens:,} tokens are trained ({share}), of {counted(len(view.lengths), 'rows')}."
     for reason, count in view.left.most_common():
-        yield f"{counted(count, 'rows')} would leave in template: {reason}."
+        yield f"{counted(count, 'rows')} would be removed by template: {reason}."
 
 
 def charts(view: View, longest: int | None) -> Iterator[Bars]:

@@ -143,8 +143,8 @@ def _nearest(value: dict[str, Any]) -> str:
     )
     lacks = ", ".join(" or ".join(names) for names in missing[:3])
     return (
-        f"No known shape has the keys {', '.join(list(value)[:12])}. The nearest is {shape}, which lacks {lacks}. Name "
-        f"the columns: --column question=NAME --column answer=NAME here, clean.columns in {PATHS.params}."
+        f"No known format has the keys {', '.join(list(value)[:12])}. The nearest is {shape}, which lacks {lacks}. "
+        f"Name the columns: --column question=NAME --column answer=NAME here, clean.columns in {PATHS.params}."
     )
 
 

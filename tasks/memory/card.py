@@ -40,9 +40,7 @@ def check(text: str = "", ram: str = "") -> Iterator[str]:
     else:
         here = cards()
         if not here:
-            raise MachineError(
-                "check --card: this machine has no card that torch can use; say which one is meant, as in --card 24GB."
-            )
+            raise MachineError("check --card: this machine has no GPU that torch can use; name one, as in --card 24GB.")
         name, memory = min(here, key=lambda card: card[1])  # each process takes one
         name, cluster = f"{name} of {gib(memory)}", Cluster(memory)
     for training in trainings(Path(PARAMS), Paths()):
@@ -50,10 +48,11 @@ def check(text: str = "", ram: str = "") -> Iterator[str]:
         ours = cluster if cluster.cards else replace(cluster, cards=launch.processes, hosts=launch.nodes)
         if share := engine_share(training.settings):
             print(
-                f"{training.what}: vLLM takes {gib(round(share * ours.memory))} of each card, {share:g} of it, for good"
+                f"{training.what}: vLLM takes {gib(round(share * ours.memory))} of each GPU permanently, a share of "
+                f"{share:g}"
             )
             ours = replace(ours, memory=round((1 - share) * ours.memory))
-            name = f"what vLLM leaves of {name}"
+            name = f"{name} minus vLLM's share"
         if ours.world == 1 and not host:
             yield from compare(training, name, ours.memory)
         else:
@@ -64,7 +63,7 @@ def _memory(text: str) -> int:
     try:
         return size(text, "memory of a host")
     except ValueError as error:
-        raise SettingsError(f"check --ram: {error}; say it as in --ram 512GB.") from None
+        raise SettingsError(f"check --ram: {error}; write it as in --ram 512GB.") from None
 
 
 def compare(training: Training, name: str, memory: int) -> Iterator[str]:
@@ -80,10 +79,10 @@ def compare(training: Training, name: str, memory: int) -> Iterator[str]:
     changes = smaller(training.tuned, training.price, memory, divides=not training.looks_at_whole_batch())
     ways = [way.sentence(training.section) for way in changes]
     advice = f"{', or '.join(ways)}" if ways else (
-        "no setting of batch, checkpointing, optimiser or method makes it fit; take a larger card, a smaller base, or "
+        "no setting of batch, checkpointing, optimiser or method makes it fit; use a larger GPU, a smaller base, or "
         "shorter rows (template.max_length)"
     )  # fmt: skip
-    yield f"{training.what}: {gib(price.total)} are needed, {name} has less; {advice}."
+    yield f"{training.what}: needs {gib(price.total)}, but {name} has less; {advice}."
 
 
 def most_at_once(training: Training, memory: int) -> str:
@@ -95,15 +94,15 @@ def most_at_once(training: Training, memory: int) -> str:
     effective = settings.batch_size * settings.gradient_accumulation
     if training.looks_at_whole_batch():
         return (
-            f"{what}: the loss of {settings.objective} looks at a whole batch, so {section}.batch_size is part of what "
-            "is learned; whether another one fits, you see by setting it"
+            f"{what}: the loss of {settings.objective} depends on the whole batch, so {section}.batch_size changes the "
+            "result; to see whether another one fits, set it"
         )
     way = largest(settings, training.price, memory)
     if way is None or way.changes["batch_size"] == settings.batch_size:
-        return f"{what}: of an effective batch of {effective} no more than {settings.batch_size} fit at one time"
+        return f"{what}: at most {settings.batch_size} of the effective batch of {effective} fit at once"
     values = " ".join(f"--set {section}.{name}={value}" for name, value in way.changes.items())
     return (
-        f"{what}: of an effective batch of {effective} {way.changes['batch_size']} fit at one time "
+        f"{what}: {way.changes['batch_size']} of the effective batch of {effective} fit at once "
         f"({gib(way.price.total)}): temper run {values}"
     )
 

@@ -52,7 +52,7 @@ def size(text: str, what: str = "memory of a card") -> int:
     unit = UNITS.get(lowered[len(number) :], 0)
     amount = float(number) * unit if re.fullmatch(r"\d{1,6}(\.\d+)?", number) else 0.0
     if not 2**20 <= amount < 2**50:
-        raise ValueError(f"{text!r} is no {what}")
+        raise ValueError(f"{text!r} is not a valid size for the {what}")
     return round(amount)
 
 
@@ -81,5 +81,5 @@ def parse(text: str) -> Cluster:
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"[1-9]\d{0,5}", text):
-        raise ValueError(f"{text!r} is not a number of cards or hosts")
+        raise ValueError(f"{text!r} is not a valid number of cards or hosts")
     return int(text)

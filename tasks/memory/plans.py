@@ -89,7 +89,7 @@ def _plans(training: Training, cards: int, *, offload: bool = False) -> dict[Str
 def _offloaded(training: Training, cluster: Cluster, ram: int) -> list[str]:
     """Print the same where weights, gradients and states wait in the hosts' memory; what of it would fit."""
     plans = {name: plan for name, plan in _plans(training, cluster.world, offload=True).items() if plan.host}
-    print("  with offload: weights, gradients and states wait in the host's memory")
+    print("  with offload: weights, gradients and optimiser states are kept in the host's memory")
     for line in table(plans, cluster.memory):
         print(line)
     needs = {name: plan.host * cluster.cards_a_host for name, plan in plans.items()}
@@ -113,12 +113,12 @@ def _ways(training: Training, cluster: Cluster) -> Iterator[str]:
     count = least_cards(training, cluster.memory, cluster.world)
     if count is None:
         yield (
-            "no number of such cards would do: a layer, and what a batch keeps, do not fit; take larger cards, or "
-            "shorter rows (template.max_length)"
+            "no number of these GPUs is enough: a single layer and the activations of a batch do not fit; use larger "
+            "GPUs, or shorter rows (template.max_length)"
         )
     else:
         price = cheapest(training, count)(training.tuned)
-        yield f"take {count:,} such cards in the place of {cluster.world:,} ({gib(price.total)} of each)"
+        yield f"use {count:,} of these GPUs instead of {cluster.world:,} ({gib(price.total)} of each)"
 
 
 def _refusal(training: Training, settings: Any, strategy: Strategy, cluster: Cluster) -> str:

@@ -157,10 +157,10 @@ class Training:
     def about(self) -> str:
         """What the numbers hold for."""
         settings, batch = self.tuned, self.batch(self.tuned)
-        loss = "scores" if batch.scores else "loss in tiles" if batch.tiled else "loss on all logits at one time"
+        loss = "scores" if batch.scores else "loss in tiles" if batch.tiled else "loss on all logits at once"
         kept = "activations computed again" if settings.gradient_checkpointing else "activations kept"
         if self.what == "align" and OBJECTIVES[self.settings.objective].uses_teacher:
-            kept += ", with the teacher" if self.teacher else ", without the teacher, which is not there"
+            kept += ", with the teacher" if self.teacher else ", not counting the teacher, which is missing"
         return (
             f"{settings.method}, {settings.optimizer}, batches of {batch.lines} x {batch.tokens} tokens "
             f"({self.lengths.source}), attention {attention(self.config)}, {loss}, {kept}"
@@ -247,12 +247,12 @@ def row_lengths(paths: Paths, template: Template, config: Any) -> Lengths:
         if template.packing:
             longest = template.max_length or audit["max_length"]["tokens"]
         share = counts["supervised_tokens"] / max(counts["tokens"], 1) or 1.0
-        return Lengths(int(longest), max(1, round(longest * min(share, 1.0))), "the longest of your data")
+        return Lengths(int(longest), max(1, round(longest * min(share, 1.0))), "the longest row of your data")
     except (OSError, ValueError, KeyError):
         pass
     if template.max_length:
         return Lengths(template.max_length, template.max_length, "template.max_length")
     if template.packing:
-        return Lengths(context, context, "the context of the base, which packs fill")
+        return Lengths(context, context, "the base's context, which packs fill")
     longest = min(context, ASSUMED)
-    return Lengths(longest, longest, "assumed; template.max_length or your data say more")
+    return Lengths(longest, longest, "assumed; set template.max_length or run on your data for a better estimate")

@@ -11,17 +11,17 @@ from tasks.core.paths import PATHS
 from tasks.models.adapter_files import adapter_config, check_ranks, training_record
 from tasks.models.shards import StoredTensor, stored_tensors
 
-NO_WEIGHTS = "it adds to what the model reads, or runs beside its layers, and changes none of its weights"
+NO_WEIGHTS = "it changes none of the model's weights: it adds to its input, or runs beside its layers"
 
 UNMERGEABLE = {
     **dict.fromkeys(
         ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT", "CARTRIDGE",
          "ADAPTION_PROMPT"), NO_WEIGHTS,
     ),
-    "POLY": "which of its parts are used depends on the task of each row",
-    "XLORA": "which of its parts are used depends on each token",
-    "LILY": "its parts are shared between layers and mixed for each token",
-    "SHADOW": "it is a network of its own beside the base",
+    "POLY": "the parts that it uses depend on each row's task",
+    "XLORA": "the parts that it uses depend on each token",
+    "LILY": "its parts are shared between layers and mixed per token",
+    "SHADOW": "it is a separate network beside the base",
 }  # fmt: skip
 """Kinds of peft that no single set of weights can stand for, and why."""
 
@@ -32,10 +32,10 @@ FACTORS = (".lora_A.", ".lora_B.", ".lora_embedding_A", ".lora_embedding_B", ".l
 """Parts of the names of the tensors that LoRA trains; other kinds also save whole numbers, such as indices."""
 
 WHOLE = {
-    "OSF": "it takes the base's weights apart",
-    "PSOFT": "it takes the base's weights apart",
-    "ADAMSS": "it takes the base's weights apart",
-    "FROD": "it takes the weights of all layers apart together",
+    "OSF": "it decomposes the base's weights",
+    "PSOFT": "it decomposes the base's weights",
+    "ADAMSS": "it decomposes the base's weights",
+    "FROD": "it decomposes the weights of all layers together",
 }
 """Kinds that can be merged, but only by peft with the whole base in memory, and why."""
 
@@ -89,13 +89,13 @@ def read(folder: Path, base: dict[str, Any]) -> Adapter:
     for name, tensor in adapter.tensors.items():
         if not tensor.dtype.is_floating_point and any(part in name for part in FACTORS):
             raise ModelError(
-                f"{folder}: the tensor {name} holds {str(tensor.dtype).removeprefix('torch.')}, and LoRA trains "
-                "floating-point numbers; restore the files of the adapter."
+                f"{folder}: the tensor {name} has the type {str(tensor.dtype).removeprefix('torch.')}, but LoRA "
+                "weights are floating-point numbers; restore the files of the adapter."
             )
         if tensor.dtype.is_floating_point and not torch.isfinite(tensor.read()).all():
             raise ModelError(
-                f"{folder}: the tensor {name} holds numbers that are not finite (NaN or infinity): training went "
-                "wrong; look at its loss, lower train.learning_rate, and train again."
+                f"{folder}: the tensor {name} has values that are NaN or infinite: training went wrong; check its "
+                "loss, lower train.learning_rate, and train again."
             )
     return adapter
 
@@ -104,9 +104,9 @@ def _unmergeable(kind: str, config: dict[str, Any]) -> str | None:
     if config.get("alora_invocation_tokens"):
         return "it works only after its invocation tokens (aLoRA)"
     if config.get("arrow_config"):
-        return "which of its parts are used depends on each token (Arrow)"
+        return "the parts that it uses depend on each token (Arrow)"
     if config.get("layer_replication"):
-        return "it uses layers of the base several times (layer_replication), which one folder of weights cannot say"
+        return "it uses layers of the base several times (layer_replication), which a folder of weights cannot express"
     return UNMERGEABLE.get(kind)
 
 

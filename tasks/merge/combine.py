@@ -31,34 +31,37 @@ class Combine(Section):
     is the best of the rank that is asked for of what linear gives."""
 
     weights: dict[str, float]
-    """Weight of each by the name of its folder in data/adapters; `trained` is what the stage train made. All of them
-    are adapters, or all are whole models."""
+    """Weight of each, by the name of its folder in data/adapters; `trained` is the result of `train`. Either all are
+    adapters, or all are whole models."""
     method: Literal[
         "linear", "svd", "ties", "ties_svd", "dare_linear", "dare_ties", "dare_linear_svd", "dare_ties_svd",
         "magnitude_prune", "magnitude_prune_svd",
     ] = "svd"  # fmt: skip
-    """Of adapters: linear is exact, and its rank the sum of theirs; those that end in svd work on what the adapters
-    change; ties, dare_linear, dare_ties and magnitude_prune want equal ranks and work on the two factors of each apart,
-    which is not the same (peft's own way). Of whole models: linear, ties, dare_linear, dare_ties or magnitude_prune."""
+    """For adapters: linear is exact, and its rank is the sum of all ranks; methods that end in svd work on the weight
+    changes; ties, dare_linear, dare_ties and magnitude_prune need equal ranks and work on each adapter's two factors
+    separately (peft's own way), which gives another result. For whole models: linear, ties, dare_linear, dare_ties or
+    magnitude_prune."""
     density: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share of the numbers that ties, dare and magnitude_prune keep."""
+    """Share of the values (0 to 1) that ties, dare and magnitude_prune keep."""
     rank: Annotated[int, Field(ge=1)] | None = None
-    """Rank of the result of svd; null: the largest of the adapters'."""
+    """Rank of the result, for methods that end in svd; null: the largest rank of the adapters."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of what dare drops."""
+    """Seed of dare's random choice of values to drop."""
 
 
 def other_adapters(combine: Combine, root: Path) -> dict[str, Path]:
     """The folder in `root` of each but the trained one, by name. Raises `InputError` where nothing is in it."""
     if TRAINED not in combine.weights:
-        raise InputError(f"merge.combine.weights does not name `{TRAINED}`; give what {PATHS.fitted} holds a weight.")
+        raise InputError(
+            f"merge.combine.weights does not name `{TRAINED}`; add it, with the weight of the result in {PATHS.fitted}."
+        )
     folders_by_name = {name: inside(root, name, "merge.combine.weights") for name in combine.weights if name != TRAINED}
     for name, folder in folders_by_name.items():
         held = any((folder / config).is_file() for config in CONFIGS)
         if "." in name or name in ("default", COMBINED) or not held:
             there = sorted({file.parent.name for config in CONFIGS for file in root.glob(f"*/{config}")})
             raise InputError(
-                f"merge.combine.weights: {folder} is neither an adapter nor a model; there are: "
+                f"merge.combine.weights: {folder} is neither an adapter nor a model; found: "
                 f"{', '.join(there) or 'none'}."
             )
     return folders_by_name
@@ -70,7 +73,7 @@ def adapter_folders(combine: Combine, trained: Path, root: Path) -> dict[str, Pa
     for name, folder in others.items():
         if not is_adapter(folder):
             raise InputError(
-                f"merge.combine.weights: {folder} is a whole model, and {trained} an adapter; leave {name} out."
+                f"merge.combine.weights: {folder} is a whole model, but {trained} is an adapter; remove {name}."
             )
     return {TRAINED: trained, **others}
 
@@ -84,14 +87,14 @@ def check_whole(combine: Combine, folders: Mapping[str, Path]) -> None:
     """Raise `ModelError` where the method is one of adapters alone, or a folder holds no whole model."""
     if combine.method not in WHOLE:
         raise ModelError(
-            f"{PATHS.params}: merge.combine.method {combine.method} is for adapters; whole models are combined by "
-            f"{', '.join(WHOLE)}."
+            f"{PATHS.params}: merge.combine.method {combine.method} works only for adapters; for whole models, use one "
+            f"of {', '.join(WHOLE)}."
         )
     for name, folder in folders.items():
         if is_adapter(folder):
             raise ModelError(
-                f"merge.combine.weights: {folder} is an adapter, and others are whole models; merge {name} into the "
-                "base first, or leave it out."
+                f"merge.combine.weights: {folder} is an adapter, but the others are whole models; merge {name} into "
+                "the base first, or remove it."
             )
 
 
@@ -100,13 +103,13 @@ def check_combinable(configs: dict[str, dict[str, Any]]) -> None:
     for name, config in configs.items():
         why = None
         if config["peft_type"] != "LORA":
-            why = f"it is of the kind {config['peft_type']}, and only LoRA can be combined"
+            why = f"its type is {config['peft_type']}, but only LoRA adapters can be combined"
         elif config.get("use_dora") or config.get("lora_bias"):
-            why = "of DoRA and of biases peft combines the two factors only"
+            why = "peft would combine only its two factors, not its DoRA magnitudes or biases"
         elif config.get("modules_to_save") or config.get("trainable_token_indices"):
-            why = "modules that it saves whole cannot be weighted"
+            why = "it has modules saved in full, which cannot be weighted"
         if why:
-            raise ModelError(f"merge.combine: the adapter {name} cannot be combined: {why}; leave it out.")
+            raise ModelError(f"merge.combine: the adapter {name} cannot be combined: {why}; remove it.")
 
 
 def combine_adapters(tuned: Any, combine: Combine) -> None:

@@ -61,7 +61,7 @@ def stored_dtype(folder: Path) -> torch.dtype:
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
     dtype = getattr(torch, name, None) if isinstance(name, str) else None
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise ModelError(f"{folder / CONFIG}: dtype = {name!r} is not a data type of weights; restore the file.")
+        raise ModelError(f"{folder / CONFIG}: dtype = {name!r} is not a data type for weights; restore the file.")
     return dtype
 
 
@@ -69,9 +69,9 @@ def check_tokenizer(tokenizer: Any, rows: int) -> None:
     """Raise `ModelError` where the tokenizer has more tokens than the model has `rows` of embeddings, or no eos."""
     if len(tokenizer) > rows:
         raise ModelError(
-            f"{PATHS.tokenizer} has {len(tokenizer)} tokens, but the model has embeddings for {rows}; "
-            "tokens that the base does not know cannot be used: choose a template without them, or train them "
-            "(with an adapter that saves its embeddings)."
+            f"{PATHS.tokenizer} has {len(tokenizer)} tokens, but the model has embeddings for {rows}; the additional "
+            "tokens cannot be used: choose a template without them, or train them (with an adapter that saves its "
+            "embeddings)."
         )
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{PATHS.tokenizer}: no eos token, so generation would never stop; set eos_token in it.")

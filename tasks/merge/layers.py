@@ -194,9 +194,7 @@ class OffloadedModel:
         if value.shape[1:] == shape[1:] and len(value) < shape[0] and value.shape[0] == self.stored_vocabulary:
             value = torch.cat([value, value.new_zeros(shape[0] - len(value), *shape[1:])])
         if tuple(value.shape) != shape:
-            raise ModelError(
-                f"the tensor {name} of the base is {tuple(value.shape)}, its config.json asks for {shape}."
-            )
+            raise ModelError(f"the tensor {name} of the base is {tuple(value.shape)}, but config.json says {shape}.")
         return value
 
     def _tie_again(self) -> None:
@@ -226,7 +224,7 @@ def check_names(folder: Path, offloaded: OffloadedModel, name: str, held: set[st
     if absent or surplus:
         parts = [
             f"{len(names)} of its tensors {what}, such as {names[0]}"
-            for names, what in ((absent, "are missing"), (surplus, "have no place in the base"))
+            for names, what in ((absent, "are missing"), (surplus, "do not exist in the base"))
             if names
         ]
         raise ModelError(f"{folder}: the adapter does not fit the base in {PATHS.base}: {' and '.join(parts)}.")
@@ -234,9 +232,7 @@ def check_names(folder: Path, offloaded: OffloadedModel, name: str, held: set[st
 
 def _finite(path: str, value: torch.Tensor) -> torch.Tensor:
     if not torch.isfinite(value.sum()):  # one pass, and nothing of the tensor's size beside it
-        raise CheckFailed(
-            f"{path}: merging gives numbers that are not finite (NaN or infinity); base or adapter is broken there."
-        )
+        raise CheckFailed(f"{path}: merging gives NaN or infinite values; the base or the adapter is damaged there.")
     return value
 
 

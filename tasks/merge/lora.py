@@ -55,8 +55,7 @@ class PlainLora:
             target[part] = value
         if not isfinite(total):
             raise CheckFailed(
-                f"{self.path}: merging gives numbers that are not finite (NaN or infinity); base or adapter is broken "
-                "there."
+                f"{self.path}: merging gives NaN or infinite values; the base or the adapter is damaged there."
             )
         return written
 

@@ -68,10 +68,10 @@ def combined_source(base: Path, tuned: Path, combine: Combine, folders: Mapping[
     others = {name: OffloadedModel(source(folder)) for name, folder in folders.items()}
     for folder, model in ((base, start), *((folders[name], other) for name, other in others.items())):
         if why := misfit(model):
-            raise ModelError(f"merge.combine: {folder} cannot be read a weight at a time: {why}; leave it out.")
+            raise ModelError(f"merge.combine: {folder} cannot be read one weight at a time: {why}; remove it.")
         if model.shapes != trained.shapes or model.config.model_type != trained.config.model_type:
             raise ModelError(
-                f"merge.combine: the weights of {folder} are not those of {tuned} in kind, name and shape, so nothing "
-                "can be added; combine models that were tuned from one base."
+                f"merge.combine: the weights of {folder} differ from those of {tuned} in type, name or shape, so they "
+                "cannot be added; combine models tuned from the same base."
             )
     return CombinedSource(tuned, stored_tensors(tuned), combine=combine, base=start, others=others)

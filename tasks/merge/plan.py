@@ -34,12 +34,12 @@ def misfit(offloaded: OffloadedModel) -> str | None:
         if group.shapes[name] != layout.shapes[name] and group.plain is None:
             raise ModelError(
                 f"{offloaded.source.folder}: {len(group.stored)} tensors, such as {next(iter(group.stored))}, make a "
-                f"{name} of {group.shapes[name]}, and config.json asks for {layout.shapes[name]}; restore the files."
+                f"{name} of {group.shapes[name]}, but config.json says {layout.shapes[name]}; restore the files."
             )
     if missing:
         return f"none of its tensors has the name of a weight of its model (such as {missing[0]})"
     fixed = next((group for group in layout.groups if not group.reversible()), None)
-    return f"transformers cannot turn {fixed.conversion.first} back into the form of its files" if fixed else None
+    return f"transformers cannot convert {fixed.conversion.first} back to the format of its files" if fixed else None
 
 
 def plan(offloaded: OffloadedModel, dtype: torch.dtype | None) -> Files:

@@ -99,7 +99,7 @@ def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adap
         models = other_adapters(settings.combine, paths.adapters)
         for folder in models.values():
             if training_record(folder).base not in (None, record["sha256"]):
-                raise ModelError(f"merge.combine.weights: {folder} was tuned from another base; leave it out.")
+                raise ModelError(f"merge.combine.weights: {folder} was tuned from another base; remove it.")
         return MergeOptions(combine=settings.combine, models=models)
     quantization = trained_on(settings.trained_on, settings.double_quant, paths.trained)
     recorded = trained_on("auto", settings.double_quant, paths.trained)
@@ -124,7 +124,7 @@ def _judge(
     if adapter and effect.largest == 0:
         raise CheckFailed(
             f"{adapter.folder}: the adapter changes no logit of the base on {effect.probes} probes: nothing was "
-            "trained, or it is not the adapter that was."
+            "trained, or this is another adapter than the trained one."
         )
     if dtype == torch.float32 and how.exact:
         if difference.largest > settings.tolerance:
@@ -143,6 +143,6 @@ def _judge(
             why = f"it was trained on the base {left}. Set merge.trained_on to auto, or keep the adapter."
         raise CheckFailed(
             f"{PATHS.merged}: stored as {kind} the merged model diverges from base and live adapter by "
-            f"{shown(difference.divergence, 3)} nats a token, {share:.1%} of the {shown(effect.divergence, 3)} that "
-            f"training made, more than merge.max_error = {shown(settings.max_error)} allows: {why}"
+            f"{shown(difference.divergence, 3)} nats per token, {share:.1%} of the {shown(effect.divergence, 3)} that "
+            f"training caused, more than merge.max_error = {shown(settings.max_error)} allows: {why}"
         )

@@ -16,8 +16,7 @@ class Settings(Section):
     dtype: Literal["base", "float32", "bfloat16", "float16"] = "base"
     """Data type of the merged weights; base: each tensor as the base stores it."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
-    """Largest difference of a logit between the base with the live adapter and the merged model, if it is stored as
-    float32."""
+    """If the merged model is stored as float32: largest difference of a logit from the base with the live adapter."""
     max_error: Annotated[float, Field(gt=0)] = 0.05
     """For other data types: largest divergence (mean Kullback-Leibler, nats per token) of the merged model from the
     base with the live adapter, as a share of the divergence that training caused."""
@@ -27,7 +26,8 @@ class Settings(Section):
     double_quant: bool = True
     """If `trained_on` is nf4 or fp4: whether the scales were quantised too."""
     base_names: tuple[str, ...] = ()
-    """Other names of the base, as adapter_config.json of an adapter has them that temper did not train, such as a name
-    on the hub where the base is a folder; unnamed: for one that names no base. You say that it is the same model."""
+    """Other names of the base, as adapters not trained by temper give them in adapter_config.json, such as its name on
+    the hub if the base is a folder; `unnamed` stands for an adapter that names no base. By listing a name, you confirm
+    that it is the same model."""
     combine: Combine | None = None
-    """Other adapters or models of the same base, in data/adapters, that are added to the trained one; null: none."""
+    """Other adapters or models of the same base, in data/adapters, to combine with the trained one; null: none."""

@@ -44,7 +44,7 @@ def size(params: Any, base: Base) -> Size:
 
 STAGE = Stage(
     name="merge",
-    about="Base and adapter to one model.",
+    about="Base and adapter merged into one model.",
     settings=Settings,
     run=run,
     validate=validate,

@@ -1,4 +1,4 @@
-"""What training made, in two ways to hold it: weights on disk, a layer at a time; or all of them in memory by peft.
+"""What training made, in two ways to hold it: weights on disk, one layer at a time; or all of them in memory by peft.
 
 Both give the logits of the model as it was trained, and write it merged.
 
@@ -83,7 +83,7 @@ class Trained(Protocol):
 class Layerwise:
     """A base whose weights stay on disk, with `adapter` on it; or the model that was tuned whole, in `tuned`."""
 
-    by = "a layer at a time"
+    by = "one layer at a time"
 
     def __init__(self, base: Path, adapter: Adapter | None, tuned: Path, how: MergeOptions) -> None:
         self.base, self.adapter, self.tuned, self.how = base, adapter, tuned, how

@@ -26,8 +26,8 @@ def check_new_tokens(base: Path, merged: Path, tokenizer: Any, templated: Path) 
         old, now = _row(before, number), _row(after, number)
         if old is not None and now is not None and torch.equal(old.float(), now.float()):
             raise CheckFailed(
-                f"{PATHS.merged}: the token {new[number]!r} ({number}) is in the training rows, new to the base, and "
-                "was not trained: its embedding is what it was before. Train the embeddings too (modules_to_save or "
+                f"{PATHS.merged}: the token {new[number]!r} ({number}) is in the training rows and new to the base, "
+                "but was not trained: its embedding has not changed. Also train the embeddings (modules_to_save or "
                 "trainable_token_indices), or choose a template without new tokens."
             )
     return len(used)

@@ -40,7 +40,7 @@ def check_attention(what: str, tuning: Tuning, settings: Optimization) -> None:
     except (ValueError, ImportError) as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise SettingsError(
-            f"{PATHS.params}: {what}.attention = {name}: {location} does not have it ({reason}); set it to auto."
+            f"{PATHS.params}: {what}.attention = {name}: {location} does not support it ({reason}); set it to auto."
         ) from None
 
 
@@ -51,13 +51,13 @@ def _check_machine(what: str, name: str, dtype: str) -> None:
 
     problem = None
     if not torch.cuda.is_available():
-        problem = "it needs a graphics card, and there is none"
+        problem = "it needs a GPU, and there is none"
     elif (here := torch.cuda.get_device_capability()) < CAPABILITY[name]:
         least = ".".join(map(str, CAPABILITY[name]))
-        problem = f"it needs a card of compute capability {least}, and this one has {here[0]}.{here[1]}"
+        problem = f"it needs a GPU of compute capability {least}, but this one has {here[0]}.{here[1]}"
     elif find_spec(PACKAGES[name]) is None:
         problem = f"it needs the package {PACKAGES[name]}, which is not installed"
     elif dtype == "float32":
-        problem = f"it computes in 16 bits only, and {what}.dtype is float32"
+        problem = f"it computes only in 16 bits, but {what}.dtype is float32"
     if problem:
         raise MachineError(f"{PATHS.params}: {what}.attention = {name}: {problem}; set it to auto or sdpa.")

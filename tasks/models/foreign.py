@@ -50,7 +50,7 @@ def foreign(path: Path, remedy: str = "restore the file", what: str = "it cannot
     except TemperError:
         raise
     except MemoryError:
-        raise ModelError(f"{path}: it asks for more memory than there is; {remedy}.") from None
+        raise ModelError(f"{path}: it needs more memory than there is; {remedy}.") from None
     except BaseException as error:
         if (
             not is_fault(error)

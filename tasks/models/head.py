@@ -27,13 +27,13 @@ def check_family(config: Any, location: str) -> None:
 
     if config.model_type not in KNOWN:
         raise ModelError(
-            f"{location}: transformers has no head of classes for a model of the type {config.model_type!r}; take "
+            f"{location}: transformers has no classification head for the model type {config.model_type!r}; choose "
             "another base, or set train.objective to rows."
         )
     if config.get_text_config() is not config:
         raise ModelError(
-            f"{location}: a classifier is made of a model of text alone, and this one has other parts; take another "
-            "base, or set train.objective to rows."
+            f"{location}: a classifier needs a text-only model, but this one has other parts; choose another base, or "
+            "set train.objective to rows."
         )
 
 

@@ -25,8 +25,8 @@ def load_model(folder: Path, dtype: Any = "auto", device: str | None = None) -> 
         raise InputError(f"{folder}: no such folder; run the stage that creates it first.")
     if gguf_file(folder):
         raise ModelError(
-            f"{folder}: a GGUF file, which llama.cpp runs and transformers does not; serve it there and give the "
-            "endpoint, or give the model as safetensors."
+            f"{folder}: a GGUF file, which transformers cannot load; serve it with llama.cpp and name the endpoint, or "
+            "provide the model as safetensors."
         )
     model = from_pretrained(folder, dtype=dtype, device_map=device)
     keep_packing(model)
@@ -66,7 +66,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     file = gguf_file(folder)
-    with foreign(folder, "restore its files", "there is no tokenizer that can be loaded"):
+    with foreign(folder, "restore its files", "it has no tokenizer that can be loaded"):
         patterns = check_file(folder)
         if file is None or (folder / "tokenizer_config.json").is_file():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

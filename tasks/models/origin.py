@@ -34,7 +34,7 @@ def check_origin(folder: Path, location: str, base: Path, names: Collection[str]
     named = "names no base" if name == UNNAMED else f"was trained on {name}"
     raise ModelError(
         f"{folder}: the adapter {named} by its adapter_config.json, has no training.json, and the base is {location}. "
-        f"If that is the very same model, {remedy.format(name=name, location=location)}; else put the adapter's own "
+        f"If that is the same model, {remedy.format(name=name, location=location)}; otherwise put the adapter's own "
         "base there."
     )
 

@@ -45,9 +45,9 @@ class _Record(BaseModel):
         """A base that was made here lies in data/base."""
         path = PurePosixPath(self.location)
         if self.kind in DERIVED and (path.is_absolute() or ".." in path.parts):
-            raise ValueError(f"location = {self.location}: a base that was made here lies beside base.json")
+            raise ValueError(f"location = {self.location}: a base made here must be beside base.json")
         if self.kind == "hub" and not self.revision:
-            raise ValueError("a model of the hub has a revision")
+            raise ValueError("a model on the hub needs a revision")
         return self
 
 
@@ -91,7 +91,7 @@ def base_folder(paths: Paths) -> Path:
     for name, facts in record["files"].items():
         file = folder / name
         if not file.is_file():
-            raise ModelError(f"{file}: the base model has lost this file; restore it, or run `dvc repro -f base`.")
+            raise ModelError(f"{file}: this file of the base model is missing; restore it, or run `dvc repro -f base`.")
         same = file.stat().st_size == facts["bytes"]
         if same and facts["bytes"] <= SMALL:
             same = sha256(file) == facts["sha256"]

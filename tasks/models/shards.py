@@ -149,7 +149,7 @@ def _header(file: Path) -> dict[str, StoredTensor]:
         where = " ".join(str(part) for part in fault["loc"])
         raise ModelError(f"{file}: the header is wrong at {where}: {fault['msg'].lower()}; restore the file.") from None
     except RecursionError:
-        raise ModelError(f"{file}: the header is nested too deep for one; restore the file.") from None
+        raise ModelError(f"{file}: the header is nested too deep; restore the file.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{file}: not a safetensors file that can be read here ({error}); restore it.") from None
     if any(tensor.start + tensor.size > size for tensor in tensors.values()):
@@ -158,7 +158,7 @@ def _header(file: Path) -> dict[str, StoredTensor]:
     end = 8 + length
     for name, tensor in ordered.items():
         if tensor.start < end:
-            raise ModelError(f"{file}: the tensor {name} begins within another one; restore the file.")
+            raise ModelError(f"{file}: the tensor {name} overlaps another one; restore the file.")
         end = tensor.start + tensor.size
     return ordered
 

@@ -36,10 +36,10 @@ def adapter_folder(what: str, name: str, paths: Paths) -> Path:
         there = sorted(file.parent.name for file in paths.starts.glob("*/adapter_config.json"))
         raise InputError(
             f"{PATHS.params}: {what}.start = {name!r}: {folder} is not an adapter (adapter_config.json, "
-            f"adapter_model.safetensors); there are: {', '.join(there) or 'none'}."
+            f"adapter_model.safetensors); found: {', '.join(there) or 'none'}."
         )
     if not (folder / "adapter_model.safetensors").is_file():
-        raise InputError(f"{folder}: its weights are pickled, which can run code; save it as safetensors.")
+        raise InputError(f"{folder}: its weights are pickled, which can run code; save them as safetensors.")
     return folder
 
 
@@ -62,8 +62,8 @@ def check_embeddings(what: str, adapter: Path, config: dict[str, Any], grown: bo
     saved = " ".join(config.get("modules_to_save") or [])
     if grown and not any(part in saved for part in EMBEDDINGS):
         raise SettingsError(
-            f"{PATHS.params}: template.new_tokens makes rows of embeddings, which the adapter in {adapter} does not "
-            f"hold; remove the new tokens, or set {what}.start to null."
+            f"{PATHS.params}: template.new_tokens adds rows of embeddings, which the adapter in {adapter} does not "
+            f"have; remove the new tokens, or set {what}.start to null."
         )
 
 
@@ -116,7 +116,7 @@ def _check_base(adapter: Path, base: dict[str, Any], folder: Path) -> None:
     if known and known != base["sha256"]:
         raise ModelError(
             f"{adapter}: the adapter was trained on a base with the hash {known[:12]}, and {PATHS.base} has "
-            f"{base['sha256'][:12]}; restore the base that it was trained on, or another adapter there."
+            f"{base['sha256'][:12]}; restore the base that it was trained on, or put another adapter there."
         )
     check_origin(adapter, base["location"], folder, (), REMEDY)
 
@@ -128,21 +128,24 @@ def _check_agreement(what: str, settings: Tuning, adapter: Path) -> dict[str, An
     method = METHODS[settings.method]
     key = f"{PATHS.params}: {what}"
     if method.kind is None:
-        raise SettingsError(f"{key}.start is an adapter, and {what}.method {settings.method} has none; set it to lora.")
+        raise SettingsError(
+            f"{key}.start is an adapter, but {what}.method {settings.method} trains none; set it to lora."
+        )
     if method.kind != kind:
         names = [name for name, other in METHODS.items() if other.kind == kind]
-        advice = f"set it to {names[0]}" if names else "that kind is not offered"
+        advice = f"set it to {names[0]}" if names else "temper does not support this type"
         raise SettingsError(
             f"{key}.method is {settings.method}, and the adapter in {adapter} is of the kind {kind}; {advice}."
         )
     if kind in PROMPTS:
         raise SettingsError(
-            f"{key}.start: peft does not train on what {settings.method} puts before a row; set {what}.start to null."
+            f"{key}.start: peft cannot continue training the virtual tokens of {settings.method}; set {what}.start to "
+            "null."
         )
     if not method.resumes:
         raise SettingsError(
-            f"{key}.start: what {settings.method} knows is not all in its adapter, so nothing can go on from it; "
-            f"set {what}.start to null."
+            f"{key}.start: an adapter of {settings.method} does not hold its whole state, so training cannot continue "
+            f"from it; set {what}.start to null."
         )
     initial = config.get("init_lora_weights")
     if isinstance(initial, str) and initial.split("_niter")[0] in CHANGES_BASE:
@@ -152,17 +155,17 @@ def _check_agreement(what: str, settings: Tuning, adapter: Path) -> dict[str, An
         )
     if "init_lora_weights" in {**method.preset, **settings.peft} or config.get("eva_config"):
         raise SettingsError(
-            f"{key}.start: the adapter has its weights, and {what} says how new ones begin; set {what}.method to lora, "
-            f"and remove init_lora_weights from {what}.peft."
+            f"{key}.start: the adapter already has weights, but {what} says how to initialise new ones; set "
+            f"{what}.method to lora, and remove init_lora_weights from {what}.peft."
             if not config.get("eva_config")
-            else f"{key}.start: the adapter in {adapter} says it has yet to be initialised (eva_config); set that to "
+            else f"{key}.start: the adapter in {adapter} says that it is not initialised yet (eva_config); set that to "
             "null there."
         )
     if differing := _differing(settings, config):
         held, wanted = ("; ".join(f"{name} {values[side]}" for name, *values in differing) for side in (0, 1))
         raise SettingsError(
-            f"{key}.start: the adapter in {adapter} has {held}, and {what} says {wanted}; set these keys to what the "
-            "adapter has."
+            f"{key}.start: the adapter in {adapter} has {held}, but {what} says {wanted}; set these keys to the "
+            "adapter's values."
         )
     recorded = training_record(adapter)
     scheme = recorded.quantization.scheme if recorded.quantization else None

@@ -53,13 +53,13 @@ def check_file(folder: Path) -> list[str]:
     file = folder / FILE
     if not file.exists():
         return []
-    described = read_object(file, ModelError, "restore it, for the tokenizer cannot be loaded")
+    described = read_object(file, ModelError, "the tokenizer cannot be loaded; restore it")
     for part, name in ((described.get("normalizer"), "normalizer"), (described.get("decoder"), "decoder")):
         factor, extra = _growth(part)
         if factor + extra > GROWTH:
             raise ModelError(
-                f"{file}: the {name} makes up to {factor + extra:,.0f} characters of one, more than {GROWTH}; restore "
-                "the file."
+                f"{file}: the {name} makes up to {factor + extra:,.0f} characters out of one, more than {GROWTH}; "
+                "restore the file."
             )
     model = described.get("model")
     if isinstance(model, dict):

@@ -62,7 +62,7 @@ def write(
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise MachineError(
-            f"{folder.parent}: the model takes {needed:,} bytes and the disk has {free:,} free; free "
+            f"{folder.parent}: the model needs {needed:,} bytes, but the disk has only {free:,} free; free "
             f"{needed - free:,} bytes and run again: finished stages are kept."
         )
     total = 0

@@ -37,7 +37,7 @@ def check_function(file: Path, name: str, key: str, arguments: int) -> None:
     node = definition(file, name, key)
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.decorator_list:
         if isinstance(node, ast.AsyncFunctionDef):
-            raise InputError(f"{file}:{node.lineno}: {key}: {name} is async; a plain function is called.")
+            raise InputError(f"{file}:{node.lineno}: {key}: {name} is async; write a synchronous function.")
         if fault := _misfit(node.args, arguments):
             raise InputError(f"{file}:{node.lineno}: {key}: {name} is called with {arguments} arguments, and {fault}.")
 
@@ -46,7 +46,7 @@ def definition(file: Path, name: str, key: str) -> ast.AST:
     """The statement that last gives `name` in the file. Raises `InputError` where there is none. Nothing in it runs."""
     bound = [node for node in _bindings(parsed(file, key).body) if name in _names(node)]
     if not bound:
-        raise InputError(f"{file}: {key}: there is no {name} in it; define it, or name another.")
+        raise InputError(f"{file}: {key}: it does not define {name}; define it, or use another name.")
     return bound[-1]
 
 
@@ -55,7 +55,7 @@ def parsed(file: Path, key: str) -> ast.Module:
     try:
         return ast.parse(file.read_bytes(), str(file))
     except OSError:
-        raise InputError(f"{file}: {key}: there is no such file; add it.") from None
+        raise InputError(f"{file}: {key}: no such file; add it.") from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"{file}: {key}: not valid Python: {type(error).__name__}: {error}") from None
 
@@ -108,7 +108,7 @@ def _misfit(parameters: ast.arguments, count: int) -> str:
     needed = len(positional) - len(parameters.defaults)
     keywords = [one.arg for one, value in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True) if not value]
     if keywords:
-        return f"wants {keywords[0]} by its name"
+        return f"needs {keywords[0]} as a keyword argument"
     if needed > count:
         return f"needs {needed}"
     return "" if parameters.vararg or len(positional) >= count else f"takes {len(positional)}"

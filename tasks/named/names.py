@@ -25,7 +25,7 @@ def inside(folder: Path, name: str, key: str) -> Path:
         or "\0" in name
         or any(form.is_absolute() or form.anchor or ".." in form.parts for form in forms)
     ):
-        raise SettingsError(f"{key} = {name!r}: expected a name inside {_shown(folder)}; put what it names there.")
+        raise SettingsError(f"{key} = {name!r}: expected a name inside {_shown(folder)}; put the file or folder there.")
     path = folder / name
     try:
         whole, room = path.resolve(), folder.resolve()

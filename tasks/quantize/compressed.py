@@ -28,7 +28,8 @@ def write(kind: str, merged: Path, out: Path, calibration: Calibration) -> None:
     width = min(model.config.get_text_config().hidden_size, model.config.get_text_config().intermediate_size)
     if kind == "W4A16" and width % GROUP:
         raise ModelError(
-            f"gptq-w4a16: groups of {GROUP} numbers do not divide rows of {width}; take gptq-w8a8, or a GGUF scheme."
+            f"gptq-w4a16: rows of {width} values cannot be divided into groups of {GROUP}; use gptq-w8a8, or a GGUF "
+            "scheme."
         )
     rounding = QuantizationModifier if kind.startswith("FP8") else GPTQModifier
     oneshot(

@@ -66,7 +66,7 @@ def quantize(settings: Settings, paths: Paths, scheme: str) -> None:
     report(4)
     print(
         f"quantize {scheme}: {after:,} bytes, {facts['ratio']:.0%} of merged; {share:.0%} of the layers' weights in "
-        f"fewer bits; {shown(difference.divergence, 2)} nats a token from it, same next token in "
+        f"fewer bits; {shown(difference.divergence, 2)} nats per token from it, same next token in "
         f"{difference.agreement:.1%}",
         flush=True,
     )
@@ -79,17 +79,17 @@ def _limit(settings: Settings, scheme: str) -> float:
 def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bool, share: float) -> None:
     """Raise `CheckFailed` unless what was written is near enough to the merged model, and really smaller."""
     where = str(PATHS.quantized(scheme))
-    advice = f"drop {scheme} from quantize.schemes, or"
+    advice = f"remove {scheme} from quantize.schemes, or"
     if share < settings.min_low_bits:
         raise CheckFailed(
             f"{where}: {scheme} stores only {share:.0%} of the layers' weights in fewer bits, less than "
-            f"quantize.min_low_bits = {shown(settings.min_low_bits)} asks for: its library does not quantise the other "
-            f"layers of this model, such as experts; {advice} lower the limit."
+            f"quantize.min_low_bits = {shown(settings.min_low_bits)} asks for: its library leaves other layers of this "
+            f"model as they are, such as experts; {advice} lower the limit."
         )
     if difference.divergence > _limit(settings, scheme):
         key = f"limits.{scheme}" if scheme in settings.limits else "max_divergence"
         raise CheckFailed(
-            f"{where}: diverges from the merged model by {shown(difference.divergence, 3)} nats a token, more than "
+            f"{where}: diverges from the merged model by {shown(difference.divergence, 3)} nats per token, more than "
             f"quantize.{key} = {shown(_limit(settings, scheme))} allows (same next token in "
             f"{difference.agreement:.1%}); {advice} raise the limit."
         )
@@ -105,7 +105,7 @@ def _judge(settings: Settings, scheme: str, difference: Difference, same_ids: bo
     if not same_ids:
         raise CheckFailed(
             f"{where}: its tokenizer gives other token ids than the merged model's for the same text, so it would read "
-            f"something else than was trained; drop {scheme} from quantize.schemes, and report the tokenizer."
+            f"other tokens than in training; remove {scheme} from quantize.schemes, and report this tokenizer."
         )
 
 

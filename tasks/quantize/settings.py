@@ -15,11 +15,11 @@ class Settings(Section):
     """The section `quantize`."""
 
     schemes: list[str] = Field(default_factory=lambda: ["nf4", "int8", "gguf-q8_0"])
-    """Quantised models to make and evaluate, each once; [] for none. docs/support.md lists the schemes."""
+    """Quantised models to make and evaluate, each once; [] for none. docs/registries.md lists the schemes."""
     probes: Annotated[int, Field(ge=1)] = 16
     """Rows of the validation split (or of the training split if there is none) on which models are compared."""
     calibration: Annotated[int, Field(ge=1)] = 128
-    """Rows of the training split, the first ones, for calibrating gptq and measuring importance."""
+    """Number of training rows, the first ones, for calibrating gptq and for `imatrix`."""
     imatrix: bool = False
     """For gguf schemes below 8 bits: weight the rounding by the activations on `calibration` rows (llama.cpp's
     importance matrix). Closer to the merged model at the same size, for one pass of llama.cpp over these rows."""
@@ -27,14 +27,14 @@ class Settings(Section):
     """Largest mean Kullback-Leibler divergence from the merged model, in nats per token, before the stage fails; for
     schemes that `limits` does not name."""
     limits: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
-    """The same per scheme, in nats per token."""
+    """The same limit for single schemes, as SCHEME: NUMBER, in nats per token."""
     min_same_tokens: Share = 0.0
     """Smallest share of positions (0 to 1) at which the most likely next token is that of the merged model."""
     min_same_stops: Share = 0.9
     """Smallest share of positions (0 to 1) at which both models would stop, or neither would."""
     min_low_bits: Share = 0.5
-    """Smallest share of the weights in matrices (0 to 1), without embeddings and head, that a scheme must store in
-    fewer bits: bitsandbytes leaves experts as they are."""
+    """Smallest share (0 to 1) of the weights in matrices, not counting embeddings and head, that a scheme must store in
+    fewer bits. bitsandbytes leaves the fused experts of a mixture-of-experts model as they are."""
 
     @field_validator("schemes")
     @classmethod

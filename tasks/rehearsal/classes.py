@@ -83,13 +83,13 @@ def _of_unlisted(metric: Metric, known: References) -> Iterator[str]:
     single = [text for text in asked if counts[_spaced(text)] == 1]
     if len(known.all) > FEW and 2 * len(single) > len(asked):
         yield (
-            f"evaluate: {metric.column}: of {counted(len(asked), 'answers')} {len(single):,} occur in one row alone, "
-            f"such as {_short(single[0])}, so they are no classes; {ADVICE}"
+            f"evaluate: {metric.column}: of {counted(len(asked), 'answers')} {len(single):,} occur in only one row, "
+            f"such as {_short(single[0])}, so they are not classes; {ADVICE}"
         )
     elif len(classes := set(map(_spaced, known.test))) > MOST:
         yield (
-            f"evaluate: {metric.column}: the test rows have {len(classes):,} different answers, and more than {MOST:,} "
-            f"are no classes; {ADVICE}"
+            f"evaluate: {metric.column}: the test rows have {len(classes):,} different answers, which is too many for "
+            f"classes (at most {MOST:,}); {ADVICE}"
         )
     else:
         variants = defaultdict(list)
@@ -97,13 +97,13 @@ def _of_unlisted(metric: Metric, known: References) -> Iterator[str]:
             variants[_bare(name)].append(name)
         if alike := next((sorted(names) for names in variants.values() if len(names) > 1), None):
             yield (
-                f"evaluate: {metric.column}: the answers {' and '.join(map(_short, alike))} differ in case, spaces, "
-                "dashes or underscores alone; write them alike in the data, or, where they are different classes, list "
-                "all classes in the metric's choices."
+                f"evaluate: {metric.column}: the answers {' and '.join(map(_short, alike))} differ only in case, "
+                "spaces, dashes or underscores; write them the same way in the data, or, if they are different "
+                "classes, list all classes in the metric's choices."
             )
 
 
-ADVICE = "list the classes in the metric's choices, or take a metric that compares texts, such as f1."
+ADVICE = "list the classes in the metric's choices, or use a metric that compares texts, such as f1."
 
 
 def _of_listed(metric: Metric, known: References) -> Iterator[str]:
@@ -116,8 +116,8 @@ def _of_listed(metric: Metric, known: References) -> Iterator[str]:
             others = f" and {counted(len(more), 'other answers')}" if more else ""
             yield (
                 f"evaluate: {metric.column}: {lacking.total():,} of {counted(len(texts), f'{split} rows')} have the "
-                f"answer {_short(name)}{others}, which the metric's choices lack; add what is a class to choices, or "
-                "take the rows out."
+                f"answer {_short(name)}{others}, which the metric's choices lack; add the classes among these to "
+                "choices, or remove the rows."
             )
             return
 
@@ -129,8 +129,8 @@ def _alone(metric: Metric, known: References, whole: bool) -> str | None:
     if len(names) != 1:
         return None
     return (
-        f"evaluate: {metric.column}: {where} all have the answer {_short(str(names.pop()))}, and with one class there "
-        "is nothing to tell apart; bring rows of each class to the test, or take another metric."
+        f"evaluate: {metric.column}: {where} all have the answer {_short(str(names.pop()))}, but one class leaves "
+        "nothing to distinguish; add test rows of every class, or use another metric."
     )
 
 

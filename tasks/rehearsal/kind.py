@@ -23,7 +23,7 @@ def known_configuration(folder: Path, location: str) -> Any:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:
         kind = values.get("model_type")
-        own = "it needs code of its own (auto_map), which is never run" if values.get("auto_map") else ""
+        own = "it needs its own code (auto_map), which temper never runs" if values.get("auto_map") else ""
         reason = own or f"transformers cannot read its config.json ({' '.join(str(error).split())[:200]})"
         raise ModelError(f"{location}: a model of the type {kind!r}: {reason}; {ADVICE}.") from None
     _check_architecture(config, values, location)
@@ -42,13 +42,13 @@ def check_forward(skeleton: Any, location: str) -> None:
     ]
     if needed:
         raise ModelError(
-            f"{location}: a {type(skeleton).__name__} computes nothing without {needed[0]}, and rows here are text "
-            f"alone; {ADVICE}."
+            f"{location}: a {type(skeleton).__name__} computes nothing without {needed[0]}, but rows here are text "
+            f"only; {ADVICE}."
         )
     if skeleton.get_input_embeddings() is None or skeleton.get_output_embeddings() is None:
         raise ModelError(
-            f"{location}: a {type(skeleton).__name__} does not say where its embeddings or its head are, so its text "
-            f"model cannot be tuned; {ADVICE}."
+            f"{location}: a {type(skeleton).__name__} does not expose its embeddings or its head, so its text model "
+            f"cannot be tuned; {ADVICE}."
         )
 
 
@@ -62,14 +62,14 @@ def _check_architecture(config: Any, values: dict[str, Any], location: str) -> N
     )
     name = next(iter(values.get("architectures") or []), type(config).__name__.removesuffix("Config"))
     if getattr(config, "is_encoder_decoder", False):
-        raise ModelError(f"{location}: {name} is an encoder-decoder, which does not continue a text; {ADVICE}.")
+        raise ModelError(f"{location}: {name} is an encoder-decoder, not a causal language model; {ADVICE}.")
     if not any(config.model_type in mapping for mapping in mappings):
-        raise ModelError(f"{location}: {name} is not a causal language model by transformers' lists; {ADVICE}.")
+        raise ModelError(f"{location}: {name} is not among transformers' causal language models; {ADVICE}.")
     classes = {one for mapping in mappings for entry in mapping.values() for one in _names(entry)}
     if values.get("architectures") and hasattr(transformers, name) and name not in classes:
         raise ModelError(
             f"{location}: its config.json says {name}, which is not a causal language model: its head, if it has one, "
-            f"gives no next token; {ADVICE}."
+            f"does not predict the next token; {ADVICE}."
         )
     if getattr(config, "is_decoder", True) is False and _reads_both_ways(config):
         raise ModelError(f"{location}: {name} reads a text in both directions (is_decoder: false); {ADVICE}.")
@@ -89,8 +89,8 @@ def _check_stored_type(values: dict[str, Any], location: str) -> None:
     if quantization:
         method = quantization.get("quant_method", "an unnamed method")
         raise ModelError(
-            f"{location}: its weights are stored quantised by {method}, into which nothing can be merged; take the "
-            "model that they were made from, and for 4 bits in training set train.method to qlora."
+            f"{location}: its weights are quantised by {method}, so nothing can be merged into them; use the original "
+            "model, and for 4-bit training set train.method to qlora."
         )
 
 

@@ -51,12 +51,12 @@ def look(needed: set[str], paths: Paths) -> tuple[list[TemperError], list[str]]:
         try:
             clean(own, aside, [replace(source, most=most) for source in _mixed(files)[:FILES]])
         except TemperError as error:  # of a part of the rows it may be wrong: none of them may be for the test
-            return ([error], []) if whole else ([], [f"{error} (Looked at: {what}.)"])
+            return ([error], []) if whole else ([], [f"{error} (Checked: {what}.)"])
         remarks = _losses(aside, settings.max_loss, what)
         refused, remarked = _of_choices(needed, aside, whole)
-        remarks += [f"{remark} (Looked at: {what}.)" for remark in remarked]
+        remarks += [f"{remark} (Checked: {what}.)" for remark in remarked]
         if refused:
-            return [InputError(f"{error}{'' if whole else f' (Looked at: {what}.)'}") for error in refused], remarks
+            return [InputError(f"{error}{'' if whole else f' (Checked: {what}.)'}") for error in refused], remarks
         if "template" not in needed or section("base").rope is not None or (base := configured_base()) is None:
             return [], remarks
         _put_base(base[1], aside)
@@ -125,7 +125,7 @@ def _templated(
     try:
         write(own, aside)
     except LossError as error:
-        beginning = "" if whole else f" (Looked at: {what}.)"
+        beginning = "" if whole else f" (Checked: {what}.)"
         if whole or not settings.max_loss:
             return [LossError(f"{error}{beginning}")], remarks
         return [], [*remarks, f"{error}{beginning}"]

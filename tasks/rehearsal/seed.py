@@ -50,8 +50,8 @@ def untold_tools() -> Iterator[ModelError]:
     environment = definitions.environment(align.episodes, Paths())
     if align.episodes.tools or (environment and environment.tools):
         yield ModelError(
-            f"align.episodes: the chat template {name} does not tell the model of tools; name one in "
-            "template.chat_template that does, or have the environment reply by step alone."
+            f"align.episodes: the chat template {name} does not show tools to the model; set template.chat_template to "
+            "one that does, or let the environment reply through step only."
         )
 
 

@@ -53,8 +53,8 @@ def check_causal(model: Any, location: str) -> None:
         before, after = (model(input_ids=ids, use_cache=False).logits[0, :-1] for ids in (first, other))  # (T - 1, V)
     if (before - after).abs().max() > TOLERANCE * before.abs().max():
         raise ModelError(
-            f"{location}: a {type(model).__name__} lets a token read those after it, so it cannot be trained to "
-            "continue a text; choose a causal language model for the section base."
+            f"{location}: a {type(model).__name__} lets a token attend to later ones, so it is not a causal language "
+            "model; choose a causal language model for the section base."
         )
 
 
@@ -90,7 +90,7 @@ def tune(what: str, model: Any, tuning: Tuning, new_tokens: bool, base: Path, tr
     loss.backward()
     moved = [weight for weight in trainable if weight.grad is not None and weight.grad.abs().max() > 0]
     if not moved:  # and what gets none stays where it is: layers whose weights the model reads by itself
-        raise CheckFailed(f"{what}: no weight that {what}.method {tuning.method} tunes gets a gradient.")
+        raise CheckFailed(f"{what}: no weight tuned by {what}.method {tuning.method} gets a gradient.")
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in moved:
@@ -114,7 +114,7 @@ def merge(base: Path, trained: Path, tokenizer: Any, out: Path) -> None:
             logits = merged(input_ids=torch.tensor([ids]), use_cache=False).logits[0]  # (T, V)
         effect = (right - untuned).abs().max()
         if (logits[:, : right.shape[-1]] - right).abs().max() > MISSED * effect:
-            raise CheckFailed("merge: the merged model computes something else than base and live adapter.")
+            raise CheckFailed("merge: the merged model gives other outputs than base and live adapter.")
 
 
 def rehearse(
@@ -132,11 +132,11 @@ def rehearse(
         return
     if new_tokens and _failure(what, copy(), plain, False, tokenizer) is None:
         raise ModelError(
-            f"{location}: a model of this kind cannot take new tokens (tried on a small copy: {reason}); set "
-            "template.new_tokens to [] and choose a chat template whose tokens the base knows."
+            f"{location}: this kind of model cannot take new tokens (tested on a small copy: {reason}); set "
+            "template.new_tokens to [], and choose a chat template whose tokens the base has."
         )
     raise ModelError(
-        f"{location}: a model of this kind cannot be tuned and merged by the method {method} (tried on a small copy: "
+        f"{location}: this kind of model cannot be tuned and merged with the method {method} (tested on a small copy: "
         f"{reason}); choose another {what}.method or another base."
     )
 
@@ -165,10 +165,10 @@ def check_bits(
     wanted = [name for name in schemes if SCHEMES[name].writer == "bits"]
     for name in dict.fromkeys([*wanted, *([quantized] if quantized else [])]):
         if reason := _bits_failure(copy(), name, tokenizer):
-            advice = f"drop {name} from quantize.schemes" if name in wanted else ""
+            advice = f"remove {name} from quantize.schemes" if name in wanted else ""
             training = "set train.method to lora and train.quantization to null" if name == quantized else ""
             raise ModelError(
-                f"{location}: a model of this kind cannot be quantised by {name} (tried on a small copy: {reason}); "
+                f"{location}: this kind of model cannot be quantised by {name} (tested on a small copy: {reason}); "
                 f"{' and '.join(filter(None, (advice, training)))}."
             )
 

@@ -21,8 +21,8 @@ GENERAL = {
 """What is said where nobody says more. Of limits nothing: only who made a model knows them."""
 
 NO_LIMITS = (
-    "report.limits is not set, so the model card has no limits; say there, in a sentence or two, what the model cannot "
-    "do and what it was not tried on."
+    "report.limits is not set, so the model card names no limits; set it to a sentence or two on what the model cannot "
+    "do and was not tested on."
 )
 
 

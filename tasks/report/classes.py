@@ -66,5 +66,5 @@ def _picture(classes: dict[str, Any], drawn: list[str]) -> Markup:
         if answer in numbers
     }
     counts |= {(numbers[label], len(drawn)): count for label in drawn if (count := classes[label]["no_class"])}
-    label = "Rows by their class, from top to bottom, and the class of the answer, from left to right"
+    label = "Confusion matrix: true classes in rows, predicted classes in columns"
     return Markup(matrix(drawn, counts, "no class", label).inline())

@@ -18,14 +18,13 @@ def sentence(episodes: dict[str, Any]) -> str:
     if BEFORE in parts and AFTER in parts:
         before, after = parts[BEFORE], parts[AFTER]
         return (
-            f"Played on {counted(before['episodes'], 'held-out rows')}, each turn the likeliest one, an episode was "
-            f"worth {shown(before['reward'])} on average before the first step, and {shown(after['reward'])} after the "
-            "last one."
+            f"On {counted(before['episodes'], 'held-out rows')}, with greedy decoding, the mean reward of an episode "
+            f"was {shown(before['reward'])} before the first step and {shown(after['reward'])} after the last one."
         )
     first, *_, last = [*parts.values(), *parts.values()]
     return (
-        f"An episode of the training was worth {shown(first['reward'])} on average in {first['name']}, and "
-        f"{shown(last['reward'])} in {last['name']}; none was held out."
+        f"The mean reward of an episode in training was {shown(first['reward'])} in {first['name']} and "
+        f"{shown(last['reward'])} in {last['name']}; no rows were held out."
     )
 
 

@@ -68,7 +68,7 @@ def pairs(rows: list[dict[str, float | None]]) -> Markup:
     if not lines["training"]:
         return Markup("")
     drawn = {name: points for name, points in lines.items() if points}
-    return _inline(line_chart(drawn, "step", "accuracy", "Share of pairs told apart over training steps"))
+    return _inline(line_chart(drawn, "step", "accuracy", "Share of pairs ranked correctly over training steps"))
 
 
 def rewards(rows: list[dict[str, float | None]]) -> Markup:
@@ -77,7 +77,7 @@ def rewards(rows: list[dict[str, float | None]]) -> Markup:
     lines = {name: _points(rows, f"{split}{name}_reward") for name in ("chosen", "rejected")}
     if not all(lines.values()):
         return Markup("")
-    what = "held-out pairs" if split else "pairs of the training"
+    what = "held-out pairs" if split else "training pairs"
     return _inline(line_chart(lines, "step", "reward", f"Rewards of chosen and rejected answers on {what}"))
 
 
@@ -90,12 +90,14 @@ def answers(rows: list[dict[str, float | None]]) -> list[tuple[str, str, Markup]
     charts = [
         *((f"Reward: {name.removeprefix('reward_').replace('_', ' ')}", "Its mean, before its weight.", name, "reward")
           for name in components),
-        ("Divergence from the reference", "How far the model has moved, in nats a token.", "kl", "nats"),
-        ("Divergence from the reference", "How far the model has moved, in nats an answer.", "kl_of_answer", "nats"),
-        ("Entropy", "How open the next token is, in nats a token; near 0 all answers are alike.", "entropy", "nats"),
-        ("Entropy", "How open an answer is, in nats over its length.", "entropy_of_answer", "nats"),
+        ("Divergence from the reference", "How far the model has moved, in nats per token.", "kl", "nats"),
+        ("Divergence from the reference", "How far the model has moved, in nats per answer.", "kl_of_answer", "nats"),
+        ("Entropy", 
+            "Uncertainty about the next token, in nats per token; near 0 all answers are the same.", "entropy", "nats"),
+        ("Entropy", "Uncertainty about an answer, in nats over its length.", "entropy_of_answer", "nats"),
         ("Length of answers", "Their mean, in tokens.", "answer_tokens", "tokens"),
-        ("Explained variance", "How well values told what came: 1 all of it, 0 no better than their mean.",
+        ("Explained variance", 
+            "How well the value estimates predict returns: 1 is perfect, 0 no better than their mean.",
          "explained_variance", "share"),
     ]  # fmt: skip
     drawn = [(title, about, _points(rows, column), y) for title, about, column, y in charts]

@@ -15,10 +15,10 @@ WIDTH = 100
 """Characters of a line."""
 
 OWN_METHODS = {
-    "adalora": "AdaLoRA shares out its ranks by a callback",
+    "adalora": "AdaLoRA allocates its ranks with a callback",
     "eva": "EVA starts from activations of the rows",
-    "freeze": "which weights are frozen is temper's choice",
-    "lora_plus": "the two matrices of the adapter have learning rates of their own",
+    "freeze": "temper chooses which weights are frozen",
+    "lora_plus": "the adapter's two matrices have different learning rates",
 }
 """Methods that need more than peft's configuration, and why."""
 
@@ -79,11 +79,11 @@ def _reasons(
     goes_on = stage == "align" and values.get("start") == "train"
     reasons = [OWN_METHODS[method]] if method in OWN_METHODS and not goes_on else []
     if objective not in ("sft", "dpo"):
-        reasons.append(f"the objective {objective} reads rows in a form of temper's own")
+        reasons.append(f"the objective {objective} reads rows in temper's own format")
     if values.get("launch.processes", 1) > 1 or values.get("launch.nodes", 1) > 1 or arguments.get("deepspeed"):
         reasons.append("it ran in several processes")
     if facts.get("quantization") or (goes_on and trainings.get("train", {}).get("quantization")):
-        reasons.append("trl rounds an adapter on a base in low bits to bfloat16, and temper does not")
+        reasons.append("trl rounds an adapter on a quantised base to bfloat16, and temper does not")
     if values.get("optimizer") == "muon":
         reasons.append("the optimiser Muon is temper's own")
     if values.get("weights", "float32") != "float32" and facts["changes"]["peft"] is None:
@@ -91,11 +91,11 @@ def _reasons(
     if values.get("lora.b_ratio") and facts["changes"]["peft"] and method not in OWN_METHODS:
         reasons.append(OWN_METHODS["lora_plus"])
     if values.get("group_by_length"):
-        reasons.append("rows of similar length shared a batch in temper's own order")
+        reasons.append("temper grouped rows of similar length in its own order")
     if values.get("order", "shuffled") != "shuffled":
-        reasons.append(f"rows came in temper's own order, by {values['order']}")
+        reasons.append(f"temper ordered the rows by {values['order']}")
     if values.get("patience"):
-        reasons.append("it was stopped by a validation loss over all tokens, where trl takes the mean of batches")
+        reasons.append("early stopping used a validation loss over all tokens, but trl averages over batches")
     return reasons
 
 

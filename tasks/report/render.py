@@ -177,7 +177,7 @@ def base_name(results: RunResults) -> str:
         return str(record["from"])
     if record["kind"] == "scaled":
         revision = f"@{record['revision'][:8]}" if record["revision"] else ""
-        return f"{record['from']}{revision}, its context stretched to {record['rope']['length']} tokens"
+        return f"{record['from']}{revision}, with its context extended to {record['rope']['length']} tokens"
     return f"{record['location']}@{record['revision'][:8]}" if record["kind"] == "hub" else str(record["location"])
 
 
@@ -208,7 +208,7 @@ def synthetic(results: RunResults) -> dict[str, Any]:
             labels[f"distinct word pairs in {what}"] = percent(varied[what]["distinct_pairs"])
     if "commonest_opening" in varied:
         opening, share = varied["commonest_opening"], percent(varied["commonest_opening_share"])
-        labels["commonest opening of a question"] = f"{opening} … ({share})"
+        labels["most common first words of a question"] = f"{opening} … ({share})"
     return labels
 
 

@@ -19,11 +19,11 @@ def usage(results: RunResults) -> str:
     tokens = max((scores.get("max_new_tokens") or 0 for scores in results.scores.values()), default=0) or 64
     parts = [
         "## Use it",
-        f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card. Sampling is "
-        "off, as in the scores below; questions are asked by its chat template.",
+        f"The model is the folder `{PATHS.merged}` of its project, or the repository with this card. Sampling is off, "
+        "as for the scores below; questions use its chat template.",
         "With transformers:",
         fenced(_transformers(tokens), "python"),
-        "Behind OpenAI's API, once it was found to answer as evaluated, and on a page to talk to:",
+        "With OpenAI's API and a chat page, after a check that it answers as in the evaluation:",
         fenced(_curl(tokens), "sh"),
         "With vLLM:",
         fenced(f"vllm serve {PATHS.merged} --served-model-name {PATHS.merged.name}", "sh"),
@@ -31,8 +31,8 @@ def usage(results: RunResults) -> str:
         fenced(_ollama(), "sh"),
         "With llama.cpp:",
         fenced(_llama(results), "sh"),
-        "A server of any kind is compared with the evaluation by "
-        f"`temper serve --check http://127.0.0.1:{PORT}/v1 {PATHS.merged.name}`.",
+        f"To compare any other server with the evaluation, run `temper serve --check http://127.0.0.1:{PORT}/v1 "
+        f"{PATHS.merged.name}`.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -40,10 +40,9 @@ def usage(results: RunResults) -> str:
 def _of_classifier(classes: int) -> str:
     parts = [
         "## Use it",
-        f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card: a "
-        f"classifier of {classes} classes (`AutoModelForSequenceClassification`). It reads a prompt as the "
-        "chat template ends it before an answer, filled up on the right where several are read at once. Give it the "
-        "system prompt of your rows too, if they have one.",
+        f"The model is the folder `{PATHS.merged}` of its project, or the repository with this card: a classifier of "
+        f"{classes} classes (`AutoModelForSequenceClassification`). It reads a prompt with the chat template's "
+        "generation prompt at its end; batches are padded on the right. If your rows have a system prompt, include it.",
         "With transformers:",
         fenced(_pipeline(), "python"),
     ]

@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of all three."""
     from tasks.serve.gate import ROWS
 
-    main = argparse.ArgumentParser(prog="temper", description="Serve models of a run, and talk to them.")
+    main = argparse.ArgumentParser(prog="temper", description="Serve models of a run, and chat with them.")
     commands = main.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve")
     chat = commands.add_parser("chat")
@@ -74,7 +74,7 @@ def _act(options: argparse.Namespace) -> int:
             await ready.wait()
             names = ", ".join(server.loaded.service.voices)
             print(f"Ready: {server.url}   (base_url of OpenAI's clients; model: {names})")
-            print(f"Page:  {server.page}   (Ctrl-C ends the server)", flush=True)
+            print(f"Page:  {server.page}   (press Ctrl-C to stop)", flush=True)
 
         telling = asyncio.create_task(tell())
         try:

@@ -42,7 +42,7 @@ class Alike:
     def difference(self, question: Question, response: Response) -> str:
         """How `response` differs from the evaluated answer, in a phrase; "" where it does not."""
         if response.failed is not None:
-            return f"the server refused it: {response.failed}"
+            return f"the server rejected it: {response.failed}"
         expected, served = whole(question.output), whole(response.text)
         if response.tool_calls:
             return "" if self._same_calls(question, response) else "other calls"
@@ -50,11 +50,11 @@ class Alike:
             return "" if served.startswith(expected) else "another answer"
         if served != expected:
             goes_on = expected and served.startswith(expected)
-            return "it goes on behind the answer: a stop is missing there" if goes_on else "another answer"
+            return "it continues after the answer: a stop token is missing there" if goes_on else "another answer"
         if response.finish_reason == "length":
-            return "the same text, but it did not stop there: a stop is missing"
+            return "the same text, but it did not stop there: a stop token is missing"
         if response.reasoning and question.reasoning and response.reasoning.strip() != question.reasoning.strip():
-            return "the same answer after other reasoning"
+            return "the same answer after different reasoning"
         return ""
 
     def shown(self, response: Response) -> str:

@@ -79,7 +79,7 @@ def build(service: Service) -> FastAPI:
         name = str(body.get("model", ""))
         if name not in service.voices:
             known = ", ".join(service.voices)
-            raise RequestError(f"there is no model '{name}'; there are {known}", 404, "model", "model_not_found")
+            raise RequestError(f"there is no model '{name}'; available: {known}", 404, "model", "model_not_found")
         voice = service.voices[name]
         prompt = voice.prompter.prompt(body)
         if body.get("stream"):
@@ -96,7 +96,7 @@ def build(service: Service) -> FastAPI:
     async def collected(request: Request) -> JSONResponse:
         if not secrets.compare_digest(request.headers.get("x-temper", "").encode(), service.word.encode()):
             raise RequestError(
-                "open the page by the address that `temper serve` printed: it ends in a word for this", 403
+                "open the page with the full address that `temper serve` printed: it ends in an access token", 403
             )
         try:
             return JSONResponse({"saved": service.collector.save(await _body(request))})

@@ -70,15 +70,13 @@ def questions(candidate: str, count: int, settings: Settings, paths: Paths, syst
     """
     predictions = _predictions(candidate, paths)
     if not paths.rows("test").is_file():
-        raise NotEvaluated(
-            f"{candidate}: {paths.rows('test')} is not there, so no row can be asked; run `dvc checkout`."
-        )
+        raise NotEvaluated(f"{candidate}: {paths.rows('test')} is missing, so no row can be asked; run `dvc checkout`.")
     held_out = {row["id"]: row for row in rows(paths.rows("test"))[0]}
     usable = [row for row in predictions if row["finish"] in ("stop", "length") and row["id"] in held_out]
     if not usable:
         raise NotEvaluated(
-            f"{candidate}: no generated answer to a row of the test is on record (its metrics ask for likelihoods, or "
-            "the rows changed), so nothing can be compared."
+            f"{candidate}: the evaluation has no generated answers to test rows (its metrics use likelihoods, or the "
+            "rows changed), so nothing can be compared."
         )
     other = _outputs("merged" if candidate in BASES else "base", paths)
     ordered = sorted(usable, key=lambda row: str(row["id"]))
@@ -120,7 +118,7 @@ def verdict(candidate: str, asked: list[Question], teacher: Teacher, tokenizer: 
         here = len(tokenizer(one.prompt, add_special_tokens=False)["input_ids"]) if tokenizer and one.prompt else 0
         if here and served and here != served:
             notes.append(
-                f"row {one.id} came to {served} tokens there and was {here} in evaluation: another chat template, "
+                f"row {one.id} has {served} tokens there but {here} in the evaluation: it uses another chat template, "
                 "system prompt or tokenizer."
             )
             break
@@ -137,9 +135,9 @@ def _whose(candidate: str, differences: list[Difference], asked: int, paths: Pat
         if outputs and all(_is(outputs.get(one.question.id, ""), one.served) for one in differences):
             same.append(folder.name)
     if same:
-        return [f"these are the answers of {' and of '.join(same)}: is that what is served?"]
+        return [f"these answers match those of {' and of '.join(same)}: is that the model that is served?"]
     if len(differences) == asked > 1:
-        return ["not one row is answered as in evaluation: another model, or another chat template."]
+        return ["no row has the same answer as in the evaluation: this is another model or chat template."]
     return []
 
 
@@ -187,8 +185,10 @@ def _predictions(candidate: str, paths: Paths) -> list[Row]:
     file = paths.evaluation(candidate) / "predictions.parquet"
     if not file.is_file():
         evaluated = sorted(one.parent.name for one in paths.evaluation("").glob(f"*/{file.name}"))
-        there = f"there are those of {', '.join(evaluated)}" if evaluated else "nothing is evaluated yet"
-        raise NotEvaluated(f"{candidate}: no answers of an evaluation to compare with ({there}); run `temper run`.")
+        there = f"evaluated: {', '.join(evaluated)}" if evaluated else "nothing is evaluated yet"
+        raise NotEvaluated(
+            f"{candidate}: there are no answers of an evaluation to compare with ({there}); run `temper run`."
+        )
     read: list[Row] = read_table(file).to_pylist()
     return read
 

@@ -66,19 +66,19 @@ class Guard:
         host = headers.get(b"host", [""])
         name = _hostname(f"//{host[0]}")
         if len(host) != 1 or (name not in self._names and name not in self._hosts):
-            return 403, "this server does not go by that name"  # DNS rebinding: a stranger's name for this machine
+            return 403, "this server does not have that host name"  # DNS rebinding: a stranger's name for this machine
         for origin in headers.get(b"origin", []):
             # the page's own address, or a proxy's: with its port, since another port is another program
             if origin not in self._origins and origin.partition("://")[2] != host[0]:
-                return 403, "requests of other pages are refused"
+                return 403, "requests from other pages are refused"
         elsewhere = headers.get(b"sec-fetch-site", [""])[0] in {"cross-site", "same-site"} and b"origin" not in headers
         link = headers.get(b"sec-fetch-mode") == ["navigate"] and scope.get("method") == "GET"
         if elsewhere and not (link and not scope["path"].startswith("/api")):  # a link to the page may be followed
-            return 403, "requests of other pages are refused"
+            return 403, "requests from other pages are refused"
         if scope.get("method") in CHANGING:
             for kind in headers.get(b"content-type", []):
                 if kind.partition(";")[0].strip() != "application/json":
-                    return 415, "a request that changes something is application/json"
+                    return 415, "a request that changes something must be application/json"
         return 200, ""
 
 

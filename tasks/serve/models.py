@@ -61,7 +61,7 @@ def models(names: list[str], settings: Settings, paths: Paths) -> list[Model]:
     models(["merged", "base"], Settings(), Paths())
     """
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise SettingsError(f"{twice[0]} occurs twice; name each candidate once.")
+        raise SettingsError(f"{twice[0]} is named twice; name each candidate once.")
     return [model(name, settings, paths) for name in names or [DEFAULT]]
 
 
@@ -71,20 +71,20 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
         raise SettingsError("base_few_shot is the base with examples in its prompt; serve base, and send the examples.")
     if name in settings.hosted and settings.hosted[name].server:
         url = settings.hosted[name].server.url  # type: ignore[union-attr]
-        raise SettingsError(f"{name} is served already, at {url}; ask it there, or compare it: --check {url} {name}.")
+        raise SettingsError(f"{name} is already served at {url}; ask it there, or compare it: --check {url} {name}.")
     if name in _adapters(paths):
         return Model(name, (base_folder(paths), paths.adapters / name, paths.tokenizer))
     if name in FORMATS:
         return _exported(name, paths)
     if (advice := _remedy(name, paths)) and name not in existing(settings, paths):
-        raise InputError(f"{name} is not there: {advice}; {_there(settings, paths)}")
+        raise InputError(f"{name} does not exist yet: {advice}; {_there(settings, paths)}")
     if name not in existing(settings, paths):
         raise SettingsError(f"there is no candidate '{name}'; {_there(settings, paths)}")
     folders = candidates.folders(name, settings, paths)
     if name not in ("base", "base_system") and any(classes_in(folder) for folder in folders[:-1]):
         raise SettingsError(
-            f"{name} is a classifier, which names a class and writes nothing, so it cannot be served or talked to; use "
-            f"it as {PATHS.card} shows, or serve base."
+            f"{name} is a classifier, which generates no text, so it cannot be served; use it as {PATHS.card} shows, "
+            "or serve base."
         )
     system = settings.system if name == "base_system" else ""
     return Model(name, tuple(folders), system)
@@ -113,11 +113,12 @@ def _adapters(paths: Paths) -> list[str]:
 def _exported(name: str, paths: Paths) -> Model:
     if name != OLLAMA:
         raise SettingsError(
-            f"{name} is {DEFAULT}, or adapters, in the form of another program; serve {DEFAULT}, or adapters by name."
+            f"{name} is an export of {DEFAULT} or of adapters for another program; serve {DEFAULT}, or adapters by "
+            "name."
         )
     folder = paths.exported(name)
     if not gguf_file(folder):
-        raise InputError(f"{name} is not there: run `temper run --set export.formats=[{name}]`.")
+        raise InputError(f"{name} does not exist yet: run `temper run --set export.formats=[{name}]`.")
     return Model(name, (folder, paths.tokenizer))
 
 
@@ -134,7 +135,7 @@ def _remedy(name: str, paths: Paths) -> str:
 
 def _there(settings: Settings, paths: Paths) -> str:
     names = existing(settings, paths)
-    return f"there are {', '.join(names)}." if names else "nothing is there yet: run `temper run`."
+    return f"available: {', '.join(names)}." if names else "there is no model yet: run `temper run`."
 
 
 def tokenizer_of(model: Model) -> object:

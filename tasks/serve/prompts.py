@@ -78,12 +78,12 @@ class Prompter:
         except Unrenderable as error:
             raise RequestError(str(error), param="messages") from None
         if SURROGATE.search(text):
-            raise RequestError("the messages have half a surrogate pair, which is no character", param="messages")
+            raise RequestError("the messages have an unpaired surrogate, which is not a character", param="messages")
         token_ids = ids(self._tokenizer, text)
         room = self._context - len(token_ids)
         if room < 1:
             raise RequestError(
-                f"the messages are {len(token_ids)} tokens long, and the context of the model is {self._context}",
+                f"the messages are {len(token_ids)} tokens long, but the model's context is {self._context}",
                 param="messages",
                 code="context_length_exceeded",
             )
@@ -102,7 +102,7 @@ class Prompter:
     def _messages(self, body: dict[str, Any]) -> list[Message]:
         raw = body.get("messages")
         if not isinstance(raw, list) or not raw:
-            raise RequestError("messages is missing, or no list of messages", param="messages")
+            raise RequestError("messages is missing or not a list of messages", param="messages")
         messages = [_message(message, number) for number, message in enumerate(raw)]
         own = messages[0]["content"] if messages[0]["role"] == "system" else self._default
         system = "\n\n".join(filter(None, (self._before, own)))
@@ -118,11 +118,11 @@ def _check_tools(tools: Any) -> None:
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"].strip():
             raise RequestError(
-                f"tools[{number}] is no function with a name: {{type: function, function: {{name, parameters}}}}",
+                f"tools[{number}] is not a function with a name: {{type: function, function: {{name, parameters}}}}",
                 param="tools",
             )
         if not isinstance(function.get("parameters") or {}, dict):
-            raise RequestError(f"tools[{number}] has parameters that are no JSON Schema, an object", param="tools")
+            raise RequestError(f"the parameters of tools[{number}] are not a JSON Schema of an object", param="tools")
 
 
 def _check_keys(body: dict[str, Any]) -> None:
@@ -132,10 +132,10 @@ def _check_keys(body: dict[str, Any]) -> None:
         if key == "tool_choice" and value == "none":
             continue
         if key not in NEUTRAL:
-            raise RequestError(f"{key}: this server does not know it; remove it", param=key)
+            raise RequestError(f"{key}: this server does not support it; remove it", param=key)
         if value != NEUTRAL[key]:
             raise RequestError(
-                f"{key} = {json.dumps(value)[:80]}: this server takes {json.dumps(NEUTRAL[key])} only", param=key
+                f"{key} = {json.dumps(value)[:80]}: this server accepts only {json.dumps(NEUTRAL[key])}", param=key
             )
 
 
@@ -151,7 +151,7 @@ def _message(message: Any, number: int) -> Message:
     if isinstance(content, list):
         parts: list[Any] = [part.get("text") if isinstance(part, dict) else part for part in content]
         if not all(isinstance(part, str) for part in parts):
-            raise RequestError(f"{where} has a part that is not text; the model reads text only", param="messages")
+            raise RequestError(f"{where} has a part that is not text; the model reads only text", param="messages")
         content = "".join(parts)
     if content is None and role == "assistant":
         content = ""

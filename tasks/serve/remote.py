@@ -28,9 +28,7 @@ def served_model(url: str, candidate: str, name: str | None, key_variable: str |
         return names[0], own
     if name is None:
         there = (
-            f"it serves {', '.join(names[:20])}"
-            if names
-            else "it does not say what it serves (does the address end in /v1?)"
+            f"it serves {', '.join(names[:20])}" if names else "it does not list its models (does the URL end in /v1?)"
         )
         raise InputError(f"{url}: which model is {candidate}? {there}; name it with --model.")
     return name, own
@@ -47,7 +45,7 @@ def teacher(url: str, name: str, key_variable: str | None) -> Teacher:
 def _models(url: str, key_variable: str | None) -> list[dict[str, Any]]:
     key = os.environ.get(key_variable, "") if key_variable else ""
     if key_variable and not key:
-        raise SettingsError(f"--key-variable {key_variable}: the environment has no such variable; set it to the key.")
+        raise SettingsError(f"--key-variable {key_variable}: no such environment variable; set it to the key.")
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         reply = httpx.get(f"{url}/models", headers=headers, timeout=30)
@@ -55,7 +53,7 @@ def _models(url: str, key_variable: str | None) -> list[dict[str, Any]]:
         raise MachineError(f"{url} cannot be reached: {error or type(error).__name__}.") from None
     if reply.status_code in (401, 403):
         which = f"the key in {key_variable}" if key_variable else "a request without a key (--key-variable)"
-        raise InputError(f"{url} refuses {which}.")
+        raise InputError(f"{url} rejects {which}.")
     try:
         data = reply.json().get("data")
     except (ValueError, AttributeError):

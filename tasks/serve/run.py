@@ -53,9 +53,9 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise MachineError(
-                f"port {port} of {host} is in use; give another one with --port, or --port 0 for any that is free."
+                f"port {port} of {host} is in use; choose another one with --port, or use --port 0 for any free port."
             ) from None
-        raise MachineError(f"cannot listen at {host}, port {port}: {error.strerror or error}.") from None
+        raise MachineError(f"cannot listen on {host}, port {port}: {error.strerror or error}.") from None
 
 
 @dataclass
@@ -97,8 +97,8 @@ def load_server(options: Options, paths: Paths = PATHS) -> Server:
     listening = listen(options.host, options.port)
     if options.host not in LOOPBACK:
         print(
-            f"Whoever reaches {options.host} may ask these models: there is no password and no encryption. "
-            "Put a proxy that has both before it.",
+            f"Anyone who can reach {options.host} can use these models: there is no password and no encryption. Put a "
+            "proxy with both in front of it.",
             flush=True,
         )
     try:
@@ -179,7 +179,8 @@ def held(server: Server) -> None:
         failed += [model.name] if result.differences else []
     if failed and not server.options.anyway:
         raise CheckFailed(
-            f"{', '.join(failed)}: not found to answer as evaluated, so the server stops; --anyway has it say ready."
+            f"{', '.join(failed)}: does not answer as in the evaluation, so the server stops; use --anyway to serve it "
+            "regardless."
         )
 
 
@@ -216,7 +217,9 @@ def check(url: str, candidate: str, model: str | None, key_variable: str | None,
     settings = load(Settings, paths.root / PARAMS, "evaluate")
     name, own = served_model(url, candidate, model, key_variable)
     if candidate == "base_few_shot":
-        raise SettingsError("base_few_shot is the base with examples in its prompt, which no server has; check base.")
+        raise SettingsError(
+            "base_few_shot is the base with examples in its prompt, which a server cannot have; check base."
+        )
     system = settings.system if candidate == "base_system" and not own else ""
     asked = gate.questions(candidate, count, settings, paths, system)
     hosted = settings.hosted.get(candidate)

@@ -19,10 +19,10 @@ from tasks.serve.prompts import RequestError
 from tasks.serve.run import load_models
 
 HELP = """\
-/system [TEXT]       show the system prompt, or set it and begin anew
-/reset               begin anew
-/save good|bad       keep the last answer as a row of data; with several models: /save good NAME
-/save better NAME    keep that NAME's answer was better than the other one's
+/system [TEXT]       show the system prompt, or set it and start over
+/reset               start over
+/save good|bad       save the last answer as a row of data; with several models: /save good NAME
+/save better NAME    save that NAME's answer was better than the other one
 /help, /quit         Ctrl-C stops an answer, Ctrl-D ends"""
 
 BOLD, DIM, PLAIN = ("\x1b[1m", "\x1b[2m", "\x1b[0m") if sys.stdout.isatty() else ("", "", "")
@@ -141,7 +141,7 @@ class Dialogue:
         if verdict not in ("good", "bad", "better") or more:
             raise InputError("/save takes good, bad, or better, and with several models a name.")
         if verdict == "better" and len(names) != 2:
-            raise InputError("/save better compares two models; start with two: temper chat merged base.")
+            raise InputError("/save better compares two models; start with two of them: temper chat merged base.")
         name = name or (names[0] if len(names) == 1 else "")
         if name not in names:
             raise InputError(f"/save {verdict} which? Give one of {', '.join(names)}.")
@@ -152,7 +152,7 @@ class Dialogue:
         if verdict == "better":
             other = next(one for one in names if one != name)
             if self.turns[other][:-1] != self.turns[name][:-1]:
-                raise InputError("the two models were not asked the same dialogue; /reset, and ask both anew.")
+                raise InputError("the two models have different dialogues; /reset, and ask both again.")
             marked["rejected"] = _answer_of(other, self.turns[other][-1])
         self.show(f"Saved: {', '.join(self.service.collector.save(marked))}\n")
 

@@ -40,8 +40,8 @@ def create_backend(settings: Teacher, where: Nodes | None = None) -> Backend:
     variable = settings.key_name
     if variable and not os.environ.get(variable):
         raise FatalError(
-            f"the environment variable {variable} is not set (key_variable); set it to the key, "
-            f"or keep that as the Prefect Secret '{secret_name(variable)}', or set null for a server that needs none",
+            f"the environment variable {variable} is not set (key_variable); set it to the key, store the key as the "
+            f"Prefect Secret '{secret_name(variable)}', or set key_variable to null for a server that needs no key",
             "input",
         )
     return ServerBackend(settings, os.environ[variable] if variable else None)

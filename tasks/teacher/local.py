@@ -57,7 +57,7 @@ class LocalBackend:
         ids = self._tokenizer(text, add_special_tokens=add_special_tokens, return_tensors="pt").input_ids
         room = int(self._model.config.get_text_config().max_position_embeddings) - ids.shape[1]
         if room < 1:
-            raise RequestError(f"the prompt has {ids.shape[1]} tokens, and the context ends before them")
+            raise RequestError(f"the prompt has {ids.shape[1]} tokens, which is longer than the context")
         max_new_tokens = min(int(sampling["max_tokens"]), room)
         sampler: dict[str, Any] = {"do_sample": False}
         if sampling["temperature"]:

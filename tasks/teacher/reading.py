@@ -30,7 +30,7 @@ def read_response(body: Any) -> Response:
     content = message["content"] if "message" in choice else message["text"]
     sent, answered, thought = tokens(usage)
     if not isinstance(content, str | list | None):
-        problem = f"the content of the answer is no text ({type(content).__name__})"
+        problem = f"the content of the answer is not a text ({type(content).__name__})"
         if not answered:
             raise TypeError(problem)
         return Response(failed=problem, input_tokens=sent, output_tokens=answered)

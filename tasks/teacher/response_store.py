@@ -208,7 +208,7 @@ class ResponseStore:
                 if not (match := LINE.fullmatch(line)):
                     self._database.execute("ROLLBACK")
                     raise InputError(
-                        f"{path}, line {number}: not a line of a record of responses; restore the file by `dvc "
+                        f"{path}, line {number}: not a valid line of a response record; restore the file with `dvc "
                         "checkout` or `dvc pull`, or remove it to pay for all responses again."
                     )
                 responses += match[2] == "response"

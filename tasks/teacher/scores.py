@@ -29,13 +29,13 @@ def read_scores(body: Any, content: dict[str, Any]) -> Response:
     entries = choice.get(KEY) or body.get(KEY)
     if not entries:
         raise FatalError(
-            f"the server tells no likelihoods of a prompt ({KEY}), as vLLM does; serve the teacher with vLLM, or learn "
+            f"the server returns no likelihoods of a prompt's tokens ({KEY}); serve the teacher with vLLM, or learn "
             "from its answers: generate rows with it, and train on them",
             "input",
         )
     if len(entries) != len(ids):
         raise FatalError(
-            f"the server reads {len(ids)} tokens as {len(entries)}; take a teacher with the tokens of the base", "input"
+            f"the server reads {len(ids)} tokens as {len(entries)}; use a teacher with the base's tokens", "input"
         )
     scores, text = [], ""
     for start, end in content["spans"]:
@@ -43,8 +43,8 @@ def read_scores(body: Any, content: dict[str, Any]) -> Response:
             entry = {int(token): value for token, value in entries[position].items()}
             if ids[position] not in entry:
                 raise FatalError(
-                    f"the server tells no likelihood of the token that stands at position {position} of a row; take a "
-                    "teacher with the tokens of the base",
+                    f"the server returns no likelihood of the token at position {position} of a row; use a teacher "
+                    "with the base's tokens",
                     "input",
                 )
             scores.append(_ranked(entry))
@@ -57,6 +57,6 @@ def _ranked(entry: dict[int, dict[str, Any]]) -> list[list[Any]]:
     """Ids, likeliest first, and their log-probabilities; those without any probability are left out."""
     values = {token: float(value["logprob"]) for token, value in entry.items()}
     if any(math.isnan(value) or value > 1e-3 for value in values.values()):
-        raise ValueError("a likelihood is no log-probability")
+        raise ValueError("a likelihood is not a log-probability")
     ranked = sorted((-value, token) for token, value in values.items() if value > -math.inf)
     return [[token for _, token in ranked], [round(min(0.0, -value), DIGITS) for value, _ in ranked]]

@@ -56,7 +56,7 @@ class ServerBackend:
                 return self._read(reply, body, request)
         except TimeoutError:
             waited = self.settings.request_timeout
-            raise TransientError(f"no whole answer within {waited:g} seconds (request_timeout)") from None
+            raise TransientError(f"no complete answer within {waited:g} seconds (request_timeout)") from None
         except aiohttp.ClientConnectorError as error:
             raise UnreachableError(
                 self._clean(f"{self.settings.url} cannot be reached ({error.strerror or error})")
@@ -84,17 +84,17 @@ class ServerBackend:
         if reply.status in (401, 403):
             variable = self.settings.key_name
             which = f"the key in {variable}" if variable else "a request without a key (key_variable)"
-            raise FatalError(f"{self.settings.url} refuses {which}: {detail}", "input")
+            raise FatalError(f"{self.settings.url} rejects {which}: {detail}", "input")
         if reply.status in (404, 405) or 300 <= reply.status < 400:
             raise FatalError(
-                f"{self.settings.url} knows no {self.settings.model!r} or no such address; check the "
-                f"teacher's model and base_url (most servers want /v1 at its end): {detail}",
+                f"{self.settings.url} has no {self.settings.model!r}, or the URL is wrong; check the teacher's model "
+                f"and base_url (which usually ends in /v1): {detail}",
                 "input",
             )
         if reply.status in REQUEST_ERRORS:
             raise RequestError(detail)
         if reply.status == 402 or b"insufficient_quota" in body:
-            raise FatalError(f"{self.settings.url} asks for payment first: {detail}", "input")
+            raise FatalError(f"{self.settings.url} requires payment: {detail}", "input")
         raise TransientError(detail, _retry_after(reply.headers.get("Retry-After")))
 
     def _clean(self, text: str) -> str:

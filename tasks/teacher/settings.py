@@ -73,11 +73,15 @@ class Teacher(Section):
             if self.kind in kinds and not getattr(self, name):
                 raise ValueError(f"a teacher of the kind '{self.kind}' needs {name}")
         if self.threads is not None and self.kind != "local":
-            raise ValueError(f"threads are those of a teacher of the kind 'local'; remove them for '{self.kind}'")
+            raise ValueError(
+                f"threads has an effect only on a teacher of the kind 'local'; remove it for '{self.kind}'"
+            )
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError("base_url begins with http:// or https://")
+            raise ValueError("base_url must start with http:// or https://")
         if "@" in (self.base_url or "").split("//")[-1].split("/")[0]:
-            raise ValueError("base_url holds a password; name the variable that has the key in key_variable")
+            raise ValueError(
+                "base_url contains a password; remove it, and name the variable with the key in key_variable"
+            )
         return self
 
     @field_validator("key_variable")

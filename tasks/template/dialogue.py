@@ -139,7 +139,9 @@ class DialogueRenderer:
             for message, weight in zip(messages, weights, strict=True):
                 if weight == 1 and message["role"] != "assistant":
                     problems["unread_key"] += 1
-                    unread = unread or f"weight 1 of the {message['role']}, which only template.train_on: all trains"
+                    unread = unread or (
+                        f"weight 1 on the {message['role']}, which is trained only with template.train_on: all"
+                    )
         called, named = call_and_speaker_names(messages)
         if not all(name in text for name in called):
             problems["coverage"] += 1

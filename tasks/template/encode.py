@@ -75,9 +75,9 @@ class Encoder:
         return encodings
 
     def _reading(self) -> AbstractContextManager[None]:
-        """Around what reads rows: raises `ModelError` where the tokenizer breaks on a text that it was not tried on."""
+        """Around what reads rows: raises `ModelError` where the tokenizer fails on a text that it was not tried on."""
         folder = Path(self.tokenizer.name_or_path)
-        return foreign(folder, "mend the patterns in tokenizer.json", "the tokenizer breaks on a text")
+        return foreign(folder, "fix the patterns in tokenizer.json", "the tokenizer fails on a text")
 
     def decode(self, rows: list[list[int]]) -> list[str]:
         """The text of each list of ids, control tokens included."""
@@ -160,7 +160,7 @@ class Encoder:
         for base in range(PRIVATE[0], PRIVATE[-1] - size, size):
             if not any(base <= character < base + size for character in there):
                 return base
-        raise InputError("a text has so many private characters of Unicode that none is left to stand for a token.")
+        raise InputError("a text uses so many private-use Unicode characters that none is left to mark tokens.")
 
     def _reader(self, base: int) -> tuple[Any, dict[int, int]]:
         """A tokenizer that reads control tokens as plain text, and the ids of those that characters stand for."""

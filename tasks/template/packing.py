@@ -110,8 +110,8 @@ def _check(lengths: Any, capacity: int) -> None:
     wrong = np.flatnonzero((lengths < 1) | (lengths > capacity))
     if len(wrong):
         raise InputError(
-            f"packing: row {wrong[0]} has {lengths[wrong[0]]} tokens, a pack takes 1 to {capacity} ({len(wrong)} such "
-            "rows); shorten them, let them leave, or make the packs larger."
+            f"packing: row {wrong[0]} has {lengths[wrong[0]]} tokens, but a pack holds 1 to {capacity} ({len(wrong)} "
+            "such rows); shorten or remove them, or make the packs larger."
         )
 
 

@@ -28,11 +28,13 @@ def reconcile(
     lacking = set(_LIKE.findall(probe.text if probe else "")) - tokenizer.get_vocab().keys()
     if lacking:
         names = ", ".join(sorted(lacking))
-        notes["new_tokens"] = f"the chat template writes {names}, plain text to the tokenizer (template.new_tokens)"
+        notes["new_tokens"] = (
+            f"the chat template writes {names}, which the tokenizer reads as plain text (template.new_tokens)"
+        )
     tokens = frozenset(tokenizer.convert_ids_to_tokens(sorted(stops)))
     if probe and (last := _end(encoder, probe, tokens, alone=not renderer.always_prompts)) and last not in tokens:
         before, tokenizer.eos_token = tokenizer.eos_token, last
-        notes["end_token"] = f"turns end with {last}, generation at {before}: it is the end token now"
+        notes["end_token"] = f"turns end with {last}, but generation stopped at {before}: {last} is the end token now"
         tokens |= {last}
         dialogue_renderer.stop_at(tokens)
     inner = _inner(encoder, dialogue_renderer)
@@ -46,17 +48,22 @@ def reconcile(
     pad, end = tokenizer.pad_token, tokenizer.eos_token
     if vocabulary is not None and tokenizer.pad_token_id >= vocabulary:
         tokenizer.pad_token = end
-        notes["no_pad"] = f"the pad token {pad} has no row in the base's embeddings: {end} fills up batches"
+        notes["no_pad"] = f"the pad token {pad} has no row in the base's embeddings: batches are padded with {end}"
     elif pad == end:
-        notes["no_pad"] = f"{end} ends turns and fills up batches, masked by position: collators that mask it mask ends"
+        notes["no_pad"] = (
+            f"{end} is both end token and padding, and is masked by position; collators that mask it by id also mask "
+            "the ends"
+        )
     if not renderer.takes_system:
-        notes["no_system"] = "the chat template refuses system prompts: each goes to the head of the first user turn"
+        notes["no_system"] = (
+            "the chat template rejects system prompts: they are put at the start of the first user message"
+        )
     if renderer.default_system:
         notes["own_system"] = (
-            f"a dialogue without a system prompt gets one by the chat template: {renderer.default_system[:120]}"
+            f"the chat template adds a system prompt to dialogues without one: {renderer.default_system[:120]}"
         )
     if renderer.always_prompts:
-        notes["trailing_prompt"] = "the chat template ends a finished dialogue with a generation prompt too"
+        notes["trailing_prompt"] = "the chat template also adds a generation prompt to a finished dialogue"
     if renderer.writes_date:
         notes["dated"] = f"the chat template writes today's date: it is always {TODAY:%Y-%m-%d}"
     return notes

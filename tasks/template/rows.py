@@ -142,7 +142,7 @@ class Templater:
             except ValueError:
                 tools = None
             if not isinstance(tools, list):
-                raise Unrenderable("the tools of the row are no list in JSON")
+                raise Unrenderable("the row's tools are not a JSON list")
             self._known_tools[text] = tools
         return self._known_tools[text]
 

@@ -63,7 +63,7 @@ def write(settings: Settings, paths: Paths) -> None:
         accounts = [split(name, templater, paths, shown, lost, engine) for name in ("train", "validation")]
     trained = accounts[0].trained
     if not trained["rows"] + trained["preference"] + trained["judged"]:
-        raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see {PATHS.ledger}.")
+        raise InputError(f"{paths.clean / 'train.parquet'}: no rows are left to train on; see {PATHS.ledger}.")
     _check_stretched(base_record(paths).get("rope"), max(accounts[0].lengths, default=0))
     packs = _pack(out / "train.arrow", longest) if settings.packing else None
     with written(out / "tokenizer") as folder:
@@ -110,8 +110,8 @@ def _check_stretched(rope: dict[str, Any] | None, longest: int) -> None:
     if rope and longest <= rope["original"]:
         raise InputError(
             f"base.rope stretches the context from {rope['original']} to {rope['length']} tokens, and the longest row "
-            f"has {longest}: no position beyond would be trained, and shorter rows get worse; set base.rope to null, "
-            "or give longer rows."
+            f"has {longest}: so no position beyond the old context would be trained, and shorter rows would get worse; "
+            "set base.rope to null, or add longer rows."
         )
 
 
@@ -184,7 +184,8 @@ def _settle(account: Account, settings: Settings, longest: int, paths: Paths) ->
         )
         raise LossError(
             f"template: {refused:,} of {counted(came, 'rows')} of {account.name} fail a check: {failed} "
-            f"({_names(account.refused, refused)}). Mend the rows or the template, or let them leave with {advice}."
+            f"({_names(account.refused, refused)}). Fix the rows or the template, or accept their removal with "
+            f"{advice}."
         )
     how = "template.over_length: drop and " if settings.over_length == "error" else ""
     limit, way = _length_limit(settings, longest, paths)
@@ -193,7 +194,7 @@ def _settle(account: Account, settings: Settings, longest: int, paths: Paths) ->
         f"template: {long:,} of {counted(came, 'rows')} of {account.name} {verb} longer than {longest:,} tokens, "
         f"{limit} (longest: {max(account.came):,}; {_names(account.long, long)}); {gone:,} of "
         f"{counted(account.answers.came, 'tokens')} of answers would be lost. {way}, shorten the rows, choose another "
-        f"template.over_length (now {settings.over_length}), or let them go with {how}{advice}."
+        f"template.over_length (now {settings.over_length}), or accept the loss with {how}{advice}."
     )
 
 
@@ -201,7 +202,7 @@ def _length_limit(settings: Settings, longest: int, paths: Paths) -> tuple[str, 
     """What sets the limit `longest`, and the way to a higher one."""
     room = context_length(base_folder(paths))
     if room is not None and longest >= room:
-        return "the context of the base", "Stretch it by base.rope or take a base with a longer one"
+        return "the context of the base", "Extend it with base.rope, choose a base with a longer one"
     bound = f", to {room:,} at most" if room is not None else ""
     if settings.max_length is not None:
         return "template.max_length", f"Raise it{bound}"

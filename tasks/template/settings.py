@@ -33,13 +33,13 @@ class Settings(Section):
     max_length: Annotated[int, Field(ge=2)] | None = None
     """Longest row, in tokens; null: the context of the base (max_position_embeddings)."""
     over_length: Over = "error"
-    """What happens to a longer row. error: the run stops and names it; drop: it is removed; truncate_prompt: its oldest
-    messages are removed, but never the system prompt, the last user message or the answer; truncate_answer: its end is
-    cut, without a false stop token; split: texts become windows, and dialogues parts of whole exchanges. All of it is
-    counted."""
+    """What happens to a longer row. error: the run stops and names it; drop: remove it; truncate_prompt: remove its
+    oldest messages, but never the system prompt, the last user message or the answer; truncate_answer: cut its end,
+    without adding a false stop token; split: cut texts into windows, and dialogues into parts of whole exchanges. All
+    of it is counted."""
     packing: bool = False
-    """Pack several rows into sequences of at most max_length tokens, separated by their positions; no row is cut for
-    it."""
+    """Pack several rows into sequences of at most max_length tokens; position ids keep the rows separate, and no row is
+    cut for it."""
     max_loss: Share = 0.0
     """Share of rows (0 to 1) that may be removed or cut before the run stops. A text in windows keeps every token, and
     does not count."""

@@ -23,7 +23,7 @@ def run(settings: Settings, paths: Paths) -> None:
 
 STAGE = Stage(
     name="template",
-    about="Rows to token ids and labels.",
+    about="Rows turned into token ids and labels.",
     settings=Settings,
     run=run,
     entries=(

@@ -30,7 +30,9 @@ def load(folder: Path | str, settings: Settings) -> tuple[Any, dict[str, str]]:
     tokenizer, notes = read(folder, settings), {}
     if _splits_wrongly(tokenizer):
         tokenizer = read(folder, settings, fix_mistral_regex=True)
-        notes["mistral_regex"] = "the tokenizer split words by a wrong regex: Mistral's right one was put in its place"
+        notes["mistral_regex"] = (
+            "the tokenizer split words with a wrong regex, which was replaced by Mistral's correct one"
+        )
     tokenizer, more = prepare(tokenizer, settings, str(folder))
     return tokenizer, notes | more
 
@@ -64,11 +66,11 @@ def read(folder: Path | str, settings: Settings, **options: bool) -> Any:
     longest = tokenizer.model_max_length
     if not isinstance(longest, int | float) or longest != longest:
         raise ModelError(
-            f"{folder}: model_max_length = {str(longest)[:40]!r} of the tokenizer is not a number of tokens; mend "
+            f"{folder}: model_max_length = {str(longest)[:40]!r} of the tokenizer is not a number of tokens; fix "
             "tokenizer_config.json."
         )
     if not tokenizer.is_fast:
-        raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast one.")
+        raise ModelError(f"{folder}: the tokenizer has no tokenizer.json; save it once as a fast tokenizer.")
     if settings.chat_template is not None:
         tokenizer.chat_template = template_text(settings.chat_template)
     return tokenizer
@@ -87,19 +89,19 @@ def prepare(tokenizer: Any, settings: Settings, name: str) -> tuple[Any, dict[st
         notes["added_tokens"] = f"new control tokens: {', '.join(added) or 'none, all were known'}"
     if not tokenizer.chat_template:
         tokenizer.chat_template = template_text("plain")
-        notes["no_template"] = "the base has no chat template: plain was chosen (template.chat_template)"
+        notes["no_template"] = "the base has no chat template, so plain is used (template.chat_template)"
     if not isinstance(tokenizer.chat_template, str):
         raise ModelError(f"{name}: the tokenizer has several chat templates; name one file in template.chat_template.")
     if not tokenizer.eos_token or tokenizer.eos_token_id is None:
-        raise ModelError(f"{name}: the tokenizer has no end token (eos_token), so a model could never learn to stop.")
+        raise ModelError(f"{name}: the tokenizer has no end token (eos_token), so a model could not learn to stop.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token  # harmless: padding is masked by position, not by token
-        notes["no_pad"] = f"no pad token: {tokenizer.eos_token} fills up batches, masked by position"
+        notes["no_pad"] = f"no pad token: batches are padded with {tokenizer.eos_token}, masked by position"
     if _adds_bos(tokenizer) and not _writes_bos(tokenizer):
         # the tokenizer begins every text with it, so the base was trained that way (huggingface/transformers#27634)
         tokenizer.chat_template = "{{- bos_token -}}" + tokenizer.chat_template
         notes["no_bos"] = (
-            f"the chat template left out {tokenizer.bos_token}, which begins texts of the tokenizer: it was added"
+            f"the chat template left out {tokenizer.bos_token}, with which the tokenizer starts texts; it was added"
         )
     return tokenizer, notes
 
@@ -119,7 +121,7 @@ def eos_mismatch(base: Path | None, tokenizer: Any) -> dict[str, str]:
     if not named or tokenizer.eos_token_id in named:
         return {}
     tokens = ", ".join(map(str, tokenizer.convert_ids_to_tokens(sorted(named))))
-    return {"end_token": f"turns end with {tokenizer.eos_token}, the base's configuration stops at {tokens} only"}
+    return {"end_token": f"turns end with {tokenizer.eos_token}, but the base's configuration stops only at {tokens}"}
 
 
 def embedding_rows(base: Path, settings: Settings) -> int | None:
@@ -137,12 +139,12 @@ def max_length(tokenizer: Any, base: Path, asked: int | None) -> tuple[int, str]
     longest = context_length(base)
     if asked is not None:
         if longest is not None and asked > longest:
-            raise InputError(f"template.max_length = {asked}: the base takes {longest} tokens at most.")
+            raise InputError(f"template.max_length = {asked}: the base allows at most {longest} tokens.")
         return asked, "template.max_length"
     known = [(longest, "context of the base"), (tokenizer.model_max_length, "model_max_length of the tokenizer")]
     bounds = [(length, source) for length, source in known if length and length < LONGEST]
     if not bounds:
-        raise InputError("template.max_length: the base does not say how long a row may be; set it, in tokens.")
+        raise InputError("template.max_length: the base does not state its context; set this, in tokens.")
     return min(bounds)
 
 
@@ -157,8 +159,7 @@ def template_text(name: str) -> str:
     file = CHAT / f"{name}.jinja" if name in (known := _bundled()) else Path(name)
     if not file.is_file():
         raise InputError(
-            f"template.chat_template = {name}: there is no such template; known: {', '.join(known)}; or give a jinja "
-            "file's path."
+            f"template.chat_template = {name}: no such template; known: {', '.join(known)}; or name a Jinja file."
         )
     return jinja(file)
 
@@ -168,7 +169,9 @@ def check_tracked(name: str | None, folder: Path) -> None:
     if name is None or name in _bundled() or Path(name).resolve().is_relative_to(folder.resolve()):
         return
     mine = folder / Path(name).name
-    raise InputError(f"template.chat_template = {name}: a change in it would go unnoticed there; put it at {mine}.")
+    raise InputError(
+        f"template.chat_template = {name}: temper would not notice changes to it there; move it to {mine}."
+    )
 
 
 def _bundled() -> list[str]:
@@ -178,15 +181,15 @@ def _bundled() -> list[str]:
 def jinja(file: Path) -> str:
     """The chat template in a file. Raises `InputError` where there is none, or no text."""
     if not file.is_file():
-        raise InputError(f"{file}: no such file; give a chat template in jinja.")
+        raise InputError(f"{file}: no such file; name a chat template in Jinja.")
     if (size := file.stat().st_size) > LARGEST_TEMPLATE:
-        raise InputError(f"{file}: {size:,} bytes are more than a chat template has; give a chat template in jinja.")
+        raise InputError(f"{file}: {size:,} bytes are too many for a chat template; name a chat template in Jinja.")
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 text (byte {error.start}); give a chat template in Jinja.") from None
     if not text.strip():
-        raise InputError(f"{file}: the file is empty; give a chat template in jinja.")
+        raise InputError(f"{file}: the file is empty; name a chat template in Jinja.")
     return text
 
 

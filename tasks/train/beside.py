@@ -22,24 +22,28 @@ def refusals(params: Any) -> Iterator[str]:
     why = "train.objective classify makes a classifier"
     yield from _of_rows(params.template, why)
     if params.align.objective != "off":
-        yield f"align.objective {params.align.objective} learns to write answers, and {why}; set it to off."
+        yield f"align.objective {params.align.objective} trains text generation, but {why}; set it to off."
     if params.merge.combine is not None:
-        yield f"merge.combine: {why}, whose heads cannot be added up; set it to null."
+        yield f"merge.combine: {why}, and classification heads cannot be combined; set it to null."
     for scheme in params.quantize.schemes:
         if SCHEMES[scheme].writer != BITS:
-            kind = "llama.cpp has no head of classes" if scheme.startswith("gguf") else "it was not tried with a head"
-            yield f"quantize.schemes: {scheme}: {why}, and {kind}; remove it, or take nf4 or int8."
+            kind = (
+                ("llama.cpp has no classification head")
+                if scheme.startswith("gguf")
+                else "it is untested with a classification head"
+            )
+            yield f"quantize.schemes: {scheme}: {why}, and {kind}; remove it, or use nf4 or int8."
     if params.export.formats:
-        yield f"export.formats: {why}, and {params.export.formats[0]} wants a model that writes; set it to []."
+        yield f"export.formats: {why}, but {params.export.formats[0]} needs a model that generates text; set it to []."
     yield from _of_scores(params, why)
 
 
 def _of_rows(template: Any, why: str) -> Iterator[str]:
     if template.packing:
-        yield f"template.packing: {why}, which reads one row at a time; set it to false."
+        yield f"template.packing: {why}, which cannot use packed rows; set it to false."
     if template.over_length not in UNCUT:
         yield (
-            f"template.over_length {template.over_length} cuts answers, and {why} of them; set it to one of "
+            f"template.over_length {template.over_length} cuts answers, but {why} of whole answers; set it to one of "
             f"{', '.join(UNCUT)}."
         )
     if template.train_on == "all":
@@ -54,18 +58,18 @@ def _of_scores(params: Any, why: str) -> Iterator[str]:
     for metric in evaluate.metrics:
         if not metric.classes:
             yield (
-                f"evaluate.metrics: {metric.column} looks at what a model writes, and {why}; ask kind classification "
+                f"evaluate.metrics: {metric.column} scores generated text, but {why}; use the metric classification "
                 "alone."
             )
         elif metric.choices and params.train.classes and set(metric.choices) != set(params.train.classes):
             odd = sorted(set(metric.choices) ^ set(params.train.classes))[0]
-            yield f"evaluate.metrics: the choices are not the classes of train.classes ({odd!r}); list the same."
+            yield f"evaluate.metrics: the choices differ from train.classes ({odd!r}); make them the same."
     if evaluate.benchmarks and (asked := [name for name in evaluate.benchmarked if name in heads]):
         yield (
-            f"evaluate.benchmarked: {asked[0]}: {why}, and benchmarks ask a model that writes; leave base alone in it, "
-            "or set evaluate.benchmarks to []."
+            f"evaluate.benchmarked: {asked[0]}: {why}, but benchmarks need a model that generates text; list only base "
+            "there, or set evaluate.benchmarks to []."
         )
     if "merged" in evaluate.retrieved:
-        yield f"evaluate.retrieved: merged: {why}, which learned to read a question without examples; remove it."
+        yield f"evaluate.retrieved: merged: {why}, which is trained on questions without examples; remove it."
     if judge.candidates and (asked := [name for name in (*judge.candidates, judge.against) if name in heads]):
-        yield f"judge.candidates: {asked[0]}: {why}, and there is nothing to judge in a class; set it to []."
+        yield f"judge.candidates: {asked[0]}: {why}, and a class cannot be judged; set it to []."

@@ -73,9 +73,9 @@ def labelled_rows(
     classes = learned(settings, answers)
     if unpooled := sum(prompt.as_py()[-1] == tokenizer.pad_token_id for prompt in prompts):
         raise InputError(
-            f"{PATHS.tokens('train')}: {counted(unpooled, 'prompts')} end in {tokenizer.pad_token}, which also fills "
-            "up batches, so the head would read the token before it; give the base's tokenizer a pad token of its own, "
-            "or name another template in template.chat_template."
+            f"{PATHS.tokens('train')}: {counted(unpooled, 'prompts')} end in {tokenizer.pad_token}, which is also the "
+            "pad token, so the head would read the token before it; give the base's tokenizer a separate pad token, or "
+            "set template.chat_template to another template."
         )
     places = {name: number for number, name in enumerate(classes)}
     own = LabelledRows(classes, prompts, [places[answer] for answer in answers])
@@ -96,27 +96,27 @@ def learned(settings: Settings, answers: list[str]) -> list[str]:
     check_known(answers, classes, "train")
     if missing := [name for name in classes if not rows[name]]:
         raise InputError(
-            f"train.classes lists {_some(missing)}, of which no training row is one; remove it, or add rows."
+            f"train.classes lists {_some(missing)}, but no training row has such an answer; remove it, or add rows."
         )
     if len(classes) < 2:
         raise InputError(
             f"train.objective classify: all {counted(len(answers), 'training rows')} have the answer {classes[0]!r}, "
-            "and one class leaves nothing to tell apart; add rows of others."
+            "but one class leaves nothing to distinguish; add rows of other classes."
         )
     if 2 * len(classes) > len(answers):
         raise InputError(
             f"train.objective classify: {counted(len(classes), 'different answers')} in "
             f"{counted(len(answers), 'training rows')}, such as {_some(sorted(rows))}: these are texts, or classes "
-            "with less than two rows each; add rows, or set train.objective to rows."
+            "with fewer than two rows each; add rows, or set train.objective to rows."
         )
     folded = Counter(name.casefold() for name in classes)
     if twice := [name for name in classes if folded[name.casefold()] > 1]:
         raise InputError(
-            f"train.objective classify: the classes {_some(twice)} differ by case alone; write them alike."
+            f"train.objective classify: the classes {_some(twice)} differ only in case; write them the same way."
         )
     if not isinstance(settings.class_weights, str) and (unknown := sorted(set(settings.class_weights) - set(classes))):
         raise SettingsError(
-            f"{PATHS.params}: train.class_weights names {_some(unknown)}, which is no class of the training rows "
+            f"{PATHS.params}: train.class_weights names {_some(unknown)}, which is not a class of the training rows "
             f"({_some(classes)}); correct or remove it."
         )
     return classes
@@ -130,16 +130,16 @@ def check_known(answers: list[str], classes: list[str], split: str) -> None:
     if "" in unknown:
         raise InputError(
             f"train.objective classify: {counted(unknown[''], 'rows')} of {split} have an empty answer, which names no "
-            "class; leave them out, or give them one."
+            "class; remove them, or give them one."
         )
     many, what = counted(unknown.total(), "rows"), _some(sorted(unknown))
     if split == "train":
         raise InputError(
-            f"train.classes does not list the answer {what} of {many} of train; add it there, or leave these rows out."
+            f"train.classes does not list the answer {what} of {many} of train; add it there, or remove these rows."
         )
     raise InputError(
         f"train.objective classify: no training row has the answer {what} of {many} of {split}, so the model could "
-        "never give it; add such rows to the training split, or leave these out."
+        "never predict it; add such rows to the training split, or remove these."
     )
 
 
@@ -156,8 +156,8 @@ def _answers(rows: Any, split: str, tokenizer: Any) -> tuple[Any, list[str]]:
     stretches = last_stretches(rows.data)
     if stretches.left_out:
         raise InputError(
-            f"{PATHS.tokens(split)}: {counted(stretches.left_out, 'rows')} of {split} have no answer behind a prompt, "
-            "so there is no class to learn; leave out texts without an answer, and set template.train_on to assistant."
+            f"{PATHS.tokens(split)}: {counted(stretches.left_out, 'rows')} of {split} have no answer after a prompt, "
+            "so there is no class to learn; remove texts without an answer, and set template.train_on to assistant."
         )
     reader, specials = ReasoningReader.of(tokenizer), token_pattern(special_tokens(tokenizer))
     texts = tokenizer.batch_decode(stretches.answers.to_pylist())  # with control tokens, of which markers are made

@@ -92,7 +92,7 @@ def fit(
     """
     if settings.patience and validation is None:
         raise SettingsError(
-            f"{PATHS.params}: train.patience looks at the validation split, which is empty; set it to null."
+            f"{PATHS.params}: train.patience needs the validation split, which is empty; set it to null."
         )
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     getattr(base, LAYER).requires_grad_(True)  # `freeze` names blocks, and a head that stays zero tells nothing

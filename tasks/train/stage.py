@@ -51,7 +51,7 @@ def run(settings: Settings, paths: Paths) -> None:
     if not settings.enabled:
         write_untrained(paths.fitted, settings)
         usage.remove(paths, "train")
-        print("train: off; what the stage align makes of the base is what goes on")
+        print("train: off; align trains the base instead")
         return
 
     zero.check_installed("train", settings)

@@ -75,7 +75,7 @@ def peft_configuration(what: str, settings: Tuning, task: str = "CAUSAL_LM") -> 
     try:
         return kind(task_type=task, **fields_set)
     except (ValueError, TypeError, AssertionError, ImportError) as error:
-        raise SettingsError(f"{PATHS.params}: {what}.peft: peft refuses it: {' '.join(str(error).split())}") from None
+        raise SettingsError(f"{PATHS.params}: {what}.peft: peft rejects it: {' '.join(str(error).split())}") from None
 
 
 def attach(
@@ -153,8 +153,8 @@ def unfreeze(what: str, model: Any, freeze: Freeze) -> None:
     blocks = max((part for part in model.modules() if isinstance(part, torch.nn.ModuleList)), key=len)
     if abs(freeze.layers) > len(blocks):
         raise SettingsError(
-            f"{PATHS.params}: {what}.freeze.layers is {freeze.layers}, and the base has {len(blocks)} blocks; "
-            "take fewer, or method: full."
+            f"{PATHS.params}: {what}.freeze.layers is {freeze.layers}, but the base has only {len(blocks)} blocks; set "
+            "it lower, or use method: full."
         )
     model.requires_grad_(False)
     first, last = (0, -freeze.layers) if freeze.layers < 0 else (len(blocks) - freeze.layers, len(blocks))
@@ -209,7 +209,7 @@ def _initialize_eva(what: str, tuned: Any, rows: Any) -> None:
     needed = int(config.r * config.eva_config.rho)
     if (tokens := sum(map(len, samples))) < needed:
         raise SettingsError(
-            f"{PATHS.params}: {what}.method eva looks at {needed} tokens at least (lora.r times rho), and the first "
+            f"{PATHS.params}: {what}.method eva needs at least {needed} tokens (lora.r times rho), but the first "
             f"{len(samples)} rows have {tokens}; lower {what}.lora.r."
         )
     longest = max(map(len, samples))

@@ -62,7 +62,7 @@ def arguments(
             )
         if name not in acting:
             raise SettingsError(
-                f"{PATHS.params}: {what}.arguments.{name} is not offered: nothing here reads it; remove it."
+                f"{PATHS.params}: {what}.arguments.{name} is not offered: nothing here uses it; remove it."
             )
     check_types(what, kind, further)
     halved = bfloat16(settings.dtype, cpu, width)
@@ -107,7 +107,7 @@ def arguments(
         chosen = kind(**{**values, **further})
     except (ValueError, TypeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
-        raise SettingsError(f"{PATHS.params}: trl refuses these settings of {what}: {reason}") from None
+        raise SettingsError(f"{PATHS.params}: trl rejects these settings of {what}: {reason}") from None
     use_one_device(chosen)
     check_optimizer(what, settings, chosen)
     return chosen

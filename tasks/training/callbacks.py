@@ -64,8 +64,8 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         self.learned |= float(logs["grad_norm"]) > 0
         if not self.learned:
             raise CheckFailed(
-                f"{self.what}: the gradient is zero at step {state.global_step}: no weight learns. "
-                f"Check what {self.what}.method and the keys below it tune."
+                f"{self.what}: the gradient is zero at step {state.global_step}, so no weight is trained. Check "
+                f"{self.what}.method and the keys below it."
             )
 
     def _spike(self, state: Any, threshold: float) -> None:
@@ -78,10 +78,10 @@ class MonitorCallback(TrainerCallback):  # type: ignore[misc]
         if min(now) > mean + max(NAT, threshold * statistics.pstdev(usual)):
             shown_losses = ", ".join(f"{shown(loss)}" for loss in now)
             raise CheckFailed(
-                f"{self.what}: the loss has jumped: the last {LAST} logged are {shown_losses} at step "
-                f"{state.global_step}, after {shown(mean)} on average; checkpoints stay. Lower "
-                f"{self.what}.learning_rate or {self.what}.max_grad_norm, lengthen {self.what}.warmup_steps, look at "
-                f"the rows, or set {self.what}.max_spike to null."
+                f"{self.what}: the loss has jumped: the last {LAST} logged values are {shown_losses} at step "
+                f"{state.global_step}, after {shown(mean)} on average; checkpoints are kept. Lower "
+                f"{self.what}.learning_rate or {self.what}.max_grad_norm, lengthen {self.what}.warmup_steps, check the "
+                f"rows, or set {self.what}.max_spike to null."
             )
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -68,8 +68,8 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
         same.rename(target)
         before = _processes(_read(target / INPUTS))
         print(
-            f"{scratch.name}: goes on from checkpoints of {before} processes with {_processes(known)}, as many rows a "
-            "step: the result differs from an undisturbed one in its last bits",
+            f"{scratch.name}: resumes checkpoints of {before} processes with {_processes(known)}, with as many rows "
+            "per step; the last bits of the result differ from an uninterrupted run",
             flush=True,
         )
     kept = None
@@ -82,8 +82,8 @@ def folder(scratch: Path, inputs: dict[str, Any], *packages: Path) -> Path:
         kept = other
         changed = ", ".join(_differing(_read(other / INPUTS), known)) or "what it was made of"
         print(
-            f"{scratch.name}: does not go on from the checkpoints in {other}, which are of other inputs: {changed}. "
-            "They are used where the inputs are theirs again; remove the folder if that will not be.",
+            f"{scratch.name}: cannot resume the checkpoints in {other}, because inputs have changed: {changed}. They "
+            "are used again if you restore those inputs; otherwise remove the folder.",
             flush=True,
         )
     target.mkdir(parents=True, exist_ok=True)
@@ -168,7 +168,7 @@ def report_full_disk(what: str, scratch: Path) -> Iterator[None]:
         if getattr(error, "errno", None) != errno.ENOSPC and not any(words in message for words in NO_ROOM):
             raise
         raise MachineError(
-            f"{what}: the disk with {scratch} is full; free some space and run again: it goes on from its last "
+            f"{what}: the disk with {scratch} is full; free some space and run again: training resumes from its last "
             "complete checkpoint."
         ) from None
 

@@ -64,8 +64,8 @@ def report(what: str, facts: dict[str, Any]) -> None:
         names = facts["left_out"]
         more = f", and {len(names) - NAMED} others" if len(names) > NAMED else ""
         print(
-            f"{what}: the adapter is on {facts['tuned_share']:.0%} of the weights in matrices, embeddings and head "
-            f"apart; it leaves alone {', '.join(names[:NAMED])}{more}",
+            f"{what}: the adapter covers {facts['tuned_share']:.0%} of the weights in matrices, not counting "
+            f"embeddings and head; it does not cover {', '.join(names[:NAMED])}{more}",
             flush=True,
         )
     if "low_bits_share" in facts:
@@ -96,9 +96,9 @@ def check_low_bits(what: str, settings: Tuning, model: Any) -> None:
     key = "method qlora" if settings.quantization is None else f"quantization {settings.quantization}"
     raise SettingsError(
         f"{PATHS.params}: {what}.{key} would hold only {share:.0%} of the base's weights in low bits, less than "
-        f"{what}.min_low_bits = {settings.min_low_bits:g} asks for: bitsandbytes quantises linear layers, and leaves "
-        f"others whole, such as {whole.name}. Set {what}.method to lora and {what}.quantization to null, or lower the "
-        "limit if the memory is enough."
+        f"{what}.min_low_bits = {settings.min_low_bits:g} asks for: bitsandbytes quantises linear layers only, not "
+        f"others such as {whole.name}. Set {what}.method to lora and {what}.quantization to null, or lower the limit "
+        "if the memory is enough."
     )
 
 

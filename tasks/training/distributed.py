@@ -48,13 +48,13 @@ def join(what: str, launch: Launch, threads: int) -> None:
 
     if (count := int(os.environ["WORLD_SIZE"])) != launch.world:
         raise MachineError(
-            f"{what}.launch is for {launch.world} processes ({launch.nodes} hosts with {launch.processes} each), and "
-            f"torchrun started {count}; set processes and nodes to those, as they say how large a batch is."
+            f"{what}.launch is for {launch.world} processes ({launch.nodes} hosts with {launch.processes} each), but "
+            f"torchrun started {count}; change processes and nodes to match, since they set the batch size."
         )
     cards = torch.cuda.device_count() if torch.cuda.is_available() else 0
     local = int(os.environ.get("LOCAL_WORLD_SIZE", launch.processes))
     if cards and cards < local:
-        raise MachineError(f"{what}.launch.processes is {local}, and there are {cards} GPUs; set it to that.")
+        raise MachineError(f"{what}.launch.processes is {local}, but there are {cards} GPUs; set it to {cards}.")
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # accelerate would share out the cores by itself
     PartialState(cpu=not cards)
 
@@ -84,6 +84,6 @@ def check_shared(what: str, folder: Path, launch: Launch) -> None:
     """
     if launch.nodes > 1 and not folder.is_dir():
         raise InputError(
-            f"{what}: this host does not see {folder}, which the first one has made; put the project into a folder "
+            f"{what}: this host does not see {folder}, which the first host created; put the project into a folder "
             "that all hosts share, such as NFS."
         )

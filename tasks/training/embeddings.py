@@ -23,7 +23,7 @@ def check_embeddings(what: str, method: str, config: Any, model: Any, grown: boo
         return
     if not hasattr(config, "modules_to_save") or (tied and not hasattr(config, "ensure_weight_tying")):
         raise SettingsError(
-            f"{PATHS.params}: template.new_tokens makes rows of embeddings, and {what}.method {method} cannot train "
+            f"{PATHS.params}: template.new_tokens adds rows of embeddings, but {what}.method {method} cannot train "
             "them on this base; set it to lora, freeze or full."
         )
     layers = _embeddings(model)
@@ -31,8 +31,8 @@ def check_embeddings(what: str, method: str, config: Any, model: Any, grown: boo
     for name, layer in model.named_modules():  # such as Gemma 4's embeddings for each layer, which grow with the others
         if isinstance(layer, torch.nn.Embedding) and id(layer) not in layers and layer.num_embeddings == rows:
             raise SettingsError(
-                f"{PATHS.params}: template.new_tokens makes rows in {name} too, and {what}.method {method} would not "
-                "save them; set it to full, or remove the new tokens."
+                f"{PATHS.params}: template.new_tokens also adds rows to {name}, which {what}.method {method} would not "
+                "save; set it to full, or remove the new tokens."
             )
 
 

@@ -14,8 +14,8 @@ Strategy = Literal["ddp", "fsdp2", "zero2", "zero3"]
 and optimiser states (ZeRO-2, Rajbhandari et al. 2020, arXiv:1910.02054)."""
 
 UNTRIED: Mapping[str, str] = {
-    "tensor_parallel": "accelerate 1.15 refuses to divide matrices among processes on a CPU",
-    "context_parallel": "accelerate 1.15 refuses to divide the tokens of a row among processes on a CPU",
+    "tensor_parallel": "accelerate 1.15 does not split matrices among processes on a CPU",
+    "context_parallel": "accelerate 1.15 does not split a row's tokens among processes on a CPU",
 }
 """Keys that others have and nobody could try here, and why; temper offers nothing untested."""
 
@@ -26,38 +26,41 @@ class Launch(Section):
     retired: ClassVar = dict.fromkeys(UNTRIED, (1,))
 
     processes: Positive = 1
-    """Processes a host, one a GPU, or on the CPU with `threads` each. `batch_size` is that of each process, so the
-    effective batch is `processes` times `nodes` times as large."""
+    """Training processes per host: one per GPU, or on a CPU with `threads` threads each. `batch_size` applies to each
+    process, so the effective batch is `processes` times `nodes` times as large."""
     nodes: Positive = 1
-    """Hosts that train together, each with as many processes, and all with the same project folder."""
+    """Hosts that train together, with the same number of processes and the same project folder."""
     rendezvous: Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):[0-9]{1,5}$")] | None = None
-    """Where the hosts meet, as HOST:PORT of the first one. null: on one host a free port; on several what SLURM or
-    torchrun's own variables in the environment name."""
+    """Address at which the hosts meet, as HOST:PORT of the first one. null: a free port on a single host; on several
+    hosts, the address in SLURM's or torchrun's environment variables."""
     strategy: Strategy = "ddp"
-    """What each process holds. ddp: the whole model. fsdp2, zero3: its share of weights, gradients and optimiser
-    states. zero2: the whole weights, its share of the rest. zero2 and zero3 need the extra `deepspeed`."""
+    """What each process holds. ddp: the whole model. fsdp2 and zero3: a share of weights, gradients and optimiser
+    states. zero2: all weights, and a share of gradients and optimiser states. zero2 and zero3 need the extra
+    `deepspeed`."""
     offload: bool = False
-    """Whether, with zero2 and zero3, optimiser states (and with zero3 weights) wait in the host's memory."""
+    """Keep optimiser states, and for zero3 also weights, in the host's memory; for zero2 and zero3."""
 
     @model_validator(mode="before")
     @classmethod
     def _tried(cls, values: Any) -> Any:
         for key in UNTRIED if isinstance(values, dict) else ():
             if values.get(key, 1) != 1:
-                raise ValueError(f"{key} is not offered, as it could not be tried: {UNTRIED[key]}; remove it")
+                raise ValueError(f"{key} is not offered, since it is untested: {UNTRIED[key]}; remove it")
         return values
 
     @model_validator(mode="after")
     def _meets(self) -> "Launch":
         if self.rendezvous and self.nodes == 1:
-            raise ValueError("rendezvous has no effect on one host; set it to null, or nodes to the number of hosts")
+            raise ValueError(
+                "rendezvous has no effect on a single host; set it to null, or set nodes to the number of hosts"
+            )
         if self.offload and not self.strategy.startswith("zero"):
             raise ValueError(
-                f"offload is for zero2 and zero3; with {self.strategy} it could not be tried, as on a CPU there is "
-                "nowhere to move weights to; set it to false, or strategy to zero3"
+                f"offload is for zero2 and zero3; with {self.strategy} it is untested, since there is nowhere to move "
+                "weights to on a CPU; set it to false, or strategy to zero3"
             )
         if self.rendezvous and not 0 < int(self.rendezvous.rpartition(":")[2]) < 2**16:
-            raise ValueError(f"rendezvous: {self.rendezvous} has no port from 1 to 65535 behind the colon")
+            raise ValueError(f"rendezvous: {self.rendezvous} has no port from 1 to 65535 after the colon")
         return self
 
     @property

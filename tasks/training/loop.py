@@ -88,7 +88,7 @@ def train(
     covered = coverage.coverage(trainer.model)
     trainable = {name: value for name, value in trainer.model.named_parameters() if value.requires_grad}
     if not trainable:
-        raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and what it tunes.")
+        raise CheckFailed(f"{what}: no parameter is trainable; check {what}.method and its settings.")
     before = {name: digest(value) for name, value in trainable.items()}
     sizes = {
         "parameters": sum(value.numel() for value in trainer.model.parameters()),
@@ -123,8 +123,8 @@ def train(
         equal_rewards = [entry[ALIKE] for entry in trainer.state.log_history if ALIKE in entry]
         if equal_rewards and min(equal_rewards) == 1:
             raise CheckFailed(
-                f"{what}: in {steps_done} steps all answers to a prompt were worth the same, so nothing was learned; "
-                f"see that {what}.rewards tell good answers of the model from bad ones, or raise {what}.answers."
+                f"{what}: in {steps_done} steps all answers to a prompt got the same reward, so nothing was learned; "
+                f"check that {what}.rewards separates good answers from bad ones, or raise {what}.answers."
             )
         raise CheckFailed(f"{what}: after {steps_done} steps no weight has changed; raise {what}.learning_rate.")
     facts = {

@@ -164,8 +164,8 @@ def check_resources(
     if needed <= free_memory:
         return
     raise MachineError(
-        f"{what}: {storage(needed)} of memory are needed besides what is loaded (gradients {storage(needs.gradients)}, "
-        f"optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}), "
+        f"{what}: {storage(needed)} of memory are needed in addition to the loaded model (gradients "
+        f"{storage(needs.gradients)}, optimiser {storage(needs.optimizer)}, activations {storage(needs.activations)}), "
         f"{storage(free_memory)} are available; {ways(free_memory)}."
     )
 
@@ -193,7 +193,7 @@ def ways_out(
         ways.append(f"{what}.method to lora")
     elif isinstance(settings, Tuning) and not settings.quantized and METHODS[settings.method].quantized:
         ways.append(f"{what}.method to qlora")
-    return f"set {', or '.join(ways[:2])}" if ways else "take a larger card or machine, a smaller base, or shorter rows"
+    return f"set {', or '.join(ways[:2])}" if ways else "use a larger GPU or machine, a smaller base, or shorter rows"
 
 
 @contextmanager
@@ -206,8 +206,8 @@ def report_full_memory(what: str, needs: MemoryEstimate, ways: Callable[[int], s
         release_cache()
         advice = ways(int(0.9 * (total - needs.loaded)))
         raise MachineError(
-            f"{what}: the card is full: training took {storage(taken)} of {storage(total)}, {storage(free)} were free, "
-            f"and {storage(needs.memory)} were estimated; other programs may share the card; {advice}."
+            f"{what}: the GPU is full: training took {storage(taken)} of {storage(total)}, {storage(free)} were free, "
+            f"and {storage(needs.memory)} were estimated; other programs may be using the GPU; {advice}."
         ) from None
 
 

@@ -106,16 +106,19 @@ METHODS: dict[str, Method] = {
 """Every way of tuning by the name that `train.method` takes."""
 
 REFUSED = {
-    "none": "something has to be tuned; to align the base itself, set train.enabled to false and align.start to base",
-    "loftq": "peft computes it on CUDA only, from weights that it then replaces; take qlora",
-    "corda": "peft needs a pass over data with hooks of its own before it, and what it saves does not load; take eva",
-    "lora_ga": "peft needs gradients over data before it, and what it saves loads with other logits; take pissa or eva",
-    "multitask_prompt_tuning": "it needs a task's number for each row, which rows do not carry; take prompt_tuning",
-    "poly": "it needs a task's number for each row, which rows do not carry; take lora",
-    "xlora": "it mixes adapters that were trained before; train them one by one and combine them in the stage merge",
-    "cpt": "it weighs the tokens of a context that is not part of the rows; take prompt_tuning",
-    "bone": "peft has replaced it; take miss",
-    "bottleneck": "the library adapters works with transformers up to 4.57 only; take lora",
+    "none": (
+        "choose a method that tunes something; to align the base itself, set train.enabled to false and align.start to "
+        "base"
+    ),
+    "loftq": "peft computes it only on CUDA, from weights that it then replaces; use qlora",
+    "corda": "peft needs its own pass over the data first, and its saved adapter does not load; use eva",
+    "lora_ga": "peft needs gradients over the data first, and its saved adapter gives other logits; use pissa or eva",
+    "multitask_prompt_tuning": "it needs a task number for each row, which rows here do not have; use prompt_tuning",
+    "poly": "it needs a task number for each row, which rows here do not have; use lora",
+    "xlora": "it mixes adapters that are already trained; train them one by one and combine them in merge",
+    "cpt": "it weights the tokens of a context that is not part of the rows; use prompt_tuning",
+    "bone": "peft has replaced it; use miss",
+    "bottleneck": "the library adapters supports transformers only up to 4.57; use lora",
 }
 """Ways of tuning that other programs or peft know, and why they are not offered."""
 

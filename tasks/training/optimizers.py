@@ -40,22 +40,23 @@ PACKAGES = {
 }
 """Module and distribution that one of them needs besides what temper brings."""
 
-_STATE = "its state is no part of a checkpoint, so a run could not go on to the same bytes"
-_CUDA = "it runs with CUDA only, and was not tried there; take adamw_8bit"
+_STATE = "its state is not in checkpoints, so an interrupted run could not end in the same bytes"
+_CUDA = "it runs only on CUDA, where it is untested; use adamw_8bit"
 
 REFUSED = {
-    "galore_adamw_layerwise": f"{_STATE}; take galore_adamw",
-    "galore_adamw_8bit_layerwise": f"{_STATE}; take galore_adamw",
-    "galore_adafactor_layerwise": f"{_STATE}; take galore_adafactor",
-    "apollo_adamw_layerwise": f"{_STATE}; take apollo_adamw",
+    "galore_adamw_layerwise": f"{_STATE}; use galore_adamw",
+    "galore_adamw_8bit_layerwise": f"{_STATE}; use galore_adamw",
+    "galore_adafactor_layerwise": f"{_STATE}; use galore_adafactor",
+    "apollo_adamw_layerwise": f"{_STATE}; use apollo_adamw",
     "galore_adamw_8bit": _CUDA,
-    "adalomo": f"{_STATE}, and it runs with CUDA only; take adafactor",
-    "lomo": "it changes weights in the backward pass, without accumulation or a look at the gradient; take adafactor",
-    "badam": f"which block it is at and {_STATE}; set method: freeze, or take adafactor",
-    "adamw_torch_4bit": "it compiles for minutes at each start; take adamw_8bit",
+    "adalomo": f"{_STATE}, and it runs only on CUDA; use adafactor",
+    "lomo": "it updates weights during the backward pass, without gradient accumulation or checks; use adafactor",
+    "badam": "neither its state nor its current block is in checkpoints, so an interrupted run could not end in the "
+    "same bytes; set method: freeze, or use adafactor",
+    "adamw_torch_4bit": "it compiles for minutes at each start; use adamw_8bit",
     "adamw_torch_xla": "it is for TPUs",
     "adamw_torch_npu_fused": "it is for NPUs",
-    "adamw_anyprecision": "its package torchdistx is not maintained; take adamw_torch",
+    "adamw_anyprecision": "its package torchdistx is not maintained; use adamw_torch",
 }
 """Optimisers that transformers or others know, and why they are not offered."""
 

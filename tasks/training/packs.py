@@ -68,7 +68,9 @@ def _starts(rows: Any) -> Any:
     packs = rows.data.column("pack").to_numpy()
     steps = np.diff(packs)
     if len(packs) and (packs[0] != 0 or ((steps != 0) & (steps != 1)).any()):
-        raise InputError(f"{PATHS.templated}: the packs do not ascend from 0 row by row; run the stage template again.")
+        raise InputError(
+            f"{PATHS.templated}: the pack numbers do not rise from 0 row by row; run the stage template again."
+        )
     return np.concatenate([[0], np.flatnonzero(steps) + 1, [len(packs)]]) if len(packs) else np.zeros(1, np.int64)
 
 
@@ -116,6 +118,6 @@ def choose_collator(what: str, model: Any, rows: Any) -> Collator:
         if rows_stay_apart(model, rows, form):
             return form
     raise CheckFailed(
-        f"{what}: the base mixes rows that share a pack, so each would be trained on what stands before it; "
-        "set template.packing to false."
+        f"{what}: the base mixes rows that share a pack, so each row would see the ones before it; set "
+        "template.packing to false."
     )

@@ -45,7 +45,7 @@ def use_padding_free(what: str, settings: Batched, model: Any, rows: Any) -> boo
         return bool(longest * settings.batch_size <= DENSE) and rows_stay_apart(model, rows, FLAT_COLLATOR)
     if not rows_stay_apart(model, rows, FLAT_COLLATOR):
         raise CheckFailed(
-            f"{what}: the base mixes rows that stand side by side in a batch; set {what}.padding_free to auto or false."
+            f"{what}: the base mixes rows of a padding-free batch; set {what}.padding_free to auto or false."
         )
     return True
 

@@ -80,19 +80,17 @@ SUPERVISED = (
 )  # fmt: skip
 """What acts in training on labelled rows."""
 
-_READY = "rows are rendered, tokenised, cut and packed by the stage template, whose keys say how"
-_TRACKER = "training reports to nobody outside; the curve is in loss.csv, on the run's page and in the report"
-_PUSH = "training uploads nothing; the finished model is published by the command temper push"
-_LOSS = "validation measures the loss alone"
-_LOG = "temper logs and draws progress by itself"
-_SAME = "a run that was killed has to end in the bytes of an undisturbed one"
-_LOADED = "temper loads the model by itself, without weights or code from elsewhere"
-_COMPILED = (
-    "what is compiled differs from machine to machine, and temper's own loss was not shown to be the same with it"
-)
-_SHARDING = "weights are shared out by the key launch.strategy: fsdp2, zero2 or zero3"
-_GENERATED = "who gives the answers is said by the key generation of align, which has what of this acts here"
-_FIXED = "the reference stays what the model was at the start, as a checkpoint does not hold another one"
+_READY = "the stage template renders, tokenises, truncates and packs rows; use its keys"
+_TRACKER = "training sends no reports; the curve is in loss.csv, on the run's page and in the report"
+_PUSH = "training uploads nothing; publish the finished model with temper push"
+_LOSS = "validation measures only the loss"
+_LOG = "temper has its own logs and progress display"
+_SAME = "an interrupted run must end in the same bytes as an uninterrupted one"
+_LOADED = "temper loads the model itself, without weights or code from elsewhere"
+_COMPILED = "compiled code differs between machines, and temper's loss is untested with it"
+_SHARDING = "use the key launch.strategy to shard weights: fsdp2, zero2 or zero3"
+_GENERATED = "use align's key generation, which has the options that work here"
+_FIXED = "the reference stays the initial model, since checkpoints do not hold another one"
 
 REFUSED: dict[str, str] = {
     **dict.fromkeys(("fsdp", "fsdp_config", "deepspeed", "parallelism_config"), _SHARDING),
@@ -129,8 +127,8 @@ REFUSED: dict[str, str] = {
          "dataset_num_proc", "dataset_text_field", "shuffle_dataset", "chat_template_path", "chat_template_kwargs",
          "assistant_only_loss", "completion_only_loss", "eos_token", "pad_token", "padding_value"), _READY,
     ),
-    "length_column_name": "rows of similar length are put together by the key group_by_length",
-    "padding_free": "rows that go without padding are asked for by the key padding_free, where a stage has it",
+    "length_column_name": "use the key group_by_length to batch rows of similar length",
+    "padding_free": "use the key padding_free, if the stage has it",
     **dict.fromkeys(
         ("use_vllm", "use_transformers_paged", "use_transformers_continuous_batching",
          "transformers_continuous_batching_config", "ds3_gather_for_generation", "max_tool_calling_iterations"),
@@ -138,10 +136,10 @@ REFUSED: dict[str, str] = {
     ),
     **dict.fromkeys(("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), _FIXED),
     **dict.fromkeys(
-        ("precompute_ref_log_probs", "precompute_ref_batch_size"), "rows are read as training comes to them",
+        ("precompute_ref_log_probs", "precompute_ref_batch_size"), "rows are read on demand",
     ),
-    "cast_lm_head_to_fp32": "in the installed trl it fails on models of a common form",
-    "reward_model_path": "a reward model is named by the key rewards, as {kind: model, name: ...}",
+    "cast_lm_head_to_fp32": "the installed trl fails with it on common models",
+    "reward_model_path": "use the key rewards to name a reward model: {kind: model, name: ...}",
 }  # fmt: skip
 """Arguments that would do nothing here, or harm, and why."""
 
@@ -164,7 +162,7 @@ def check_arguments(value: dict[str, Any]) -> dict[str, Any]:
     """`value`; `ValueError` where it holds an argument that has a key of its own, must be what it is, or is refused."""
     for name in sorted(set(value) & set(OWNED)):
         key = OWNED[name]
-        raise ValueError(f"{name} is set by the key {key}" if key else f"{name} has to be what temper sets it to")
+        raise ValueError(f"{name} is set by the key {key}" if key else f"temper sets {name} itself")
     for name in sorted(value):
         if reason := why_not(name):
             raise ValueError(f"{name} is not offered: {reason}")
@@ -179,15 +177,20 @@ def check_effect(value: Mapping[str, Any], settings: Any) -> None:
         if name in RECOMPUTING and not settings.gradient_checkpointing:
             raise ValueError(f"arguments.{name} has no effect without gradient_checkpointing: true; remove it")
         if name in TOGETHER and world(settings) == 1:
-            raise ValueError(f"arguments.{name} has no effect on one process; remove it")
+            raise ValueError(f"arguments.{name} has no effect with a single process; remove it")
         if name in TOGETHER and settings.launch.strategy != "ddp":
-            raise ValueError(f"arguments.{name} has no effect on launch.strategy {settings.launch.strategy}; remove it")
+            raise ValueError(
+                f"arguments.{name} has no effect with launch.strategy {settings.launch.strategy}; remove it"
+            )
         if name in ("adam_beta1", "adam_epsilon") and settings.optimizer.startswith(WITHOUT_MOMENTS):
             raise ValueError(f"arguments.{name} has no effect on the optimizer {settings.optimizer}; remove it")
         if name == "optim_target_modules" and settings.optimizer not in PROJECTING:
             raise ValueError(f"arguments.{name} has no effect on the optimizer {settings.optimizer}; remove it")
         if name == "train_sampling_strategy" and value[name] not in ("random", "sequential"):
-            raise ValueError("arguments.train_sampling_strategy is random or sequential; else set group_by_length")
+            raise ValueError(
+                "arguments.train_sampling_strategy must be random or sequential; for batches of similar length, set "
+                "group_by_length"
+            )
         if name == "train_sampling_strategy" and getattr(settings, "group_by_length", False):
             raise ValueError("arguments.train_sampling_strategy has no effect with group_by_length; remove one of them")
         if name == "train_sampling_strategy" and getattr(settings, "order", "shuffled") != "shuffled":
@@ -196,6 +199,6 @@ def check_effect(value: Mapping[str, Any], settings: Any) -> None:
             )
         if name == "eval_on_start" and getattr(settings, "patience", None):
             raise ValueError(
-                "arguments.eval_on_start measures weights that no checkpoint holds, among which patience would look "
-                "for the best; remove it"
+                "arguments.eval_on_start evaluates weights that no checkpoint has, so patience could not restore them; "
+                "remove it"
             )

@@ -62,7 +62,7 @@ def check_scheduler(what: str, settings: Optimization, chosen: Any) -> None:
         known = set()
     for name in kwargs:
         if name not in known:
-            advice = hint(str(name), known) if known else "it takes none, so remove it."
+            advice = hint(str(name), known) if known else "it has none, so remove it."
             raise SettingsError(f"{key}: {settings.scheduler} has no {name!r}; {advice}")
     total = settings.step_count
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=settings.learning_rate)
@@ -74,7 +74,7 @@ def check_scheduler(what: str, settings: Optimization, chosen: Any) -> None:
         rates = [float(scheduler.lr_lambdas[0](step)) for step in steps]
     except (TypeError, ValueError, ZeroDivisionError, OverflowError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise SettingsError(f"{key}: the schedule {settings.scheduler} refuses it: {reason}.") from None
+        raise SettingsError(f"{key}: the schedule {settings.scheduler} rejects it: {reason}.") from None
     for step, rate in zip(steps, rates, strict=True):
         if not (isinstance(rate, float) and math.isfinite(rate) and rate >= 0):
             raise SettingsError(f"{key}: the learning rate would be {rate} times its peak at step {step}; fix it.")
@@ -89,13 +89,13 @@ def check_optimizer(what: str, settings: Optimization, values: Any) -> None:
     if bad := [name for name, value in pairs.items() if not name or not value]:
         raise SettingsError(f"{key} = {values.optim_args!r}: write name=value,name=value; see {bad[0]!r}.")
     if settings.optimizer == "muon":
-        raise SettingsError(f"{key}: muon takes none; remove it.")
+        raise SettingsError(f"{key}: muon has no such arguments; remove it.")
     everything = _options(key, values, pairs)
     for name in pairs:
         if _options(key, values, {other: value for other, value in pairs.items() if other != name}) == everything:
             raise SettingsError(
-                f"{key}: {name} = {pairs[name]} changes nothing for {settings.optimizer}; remove it, or see the "
-                "documentation of transformers for the names that this optimizer reads."
+                f"{key}: {name} = {pairs[name]} has no effect on {settings.optimizer}; remove it, or see transformers' "
+                "documentation for this optimizer's arguments."
             )
 
 
@@ -115,6 +115,6 @@ def _options(key: str, values: Any, pairs: dict[str, str]) -> str:
         ]
         return repr((sorted(options.items(), key=str), groups))
     except (TypeError, ValueError, AttributeError, KeyError, AssertionError) as error:
-        raise SettingsError(f"{key} = {kept!r}: the optimizer refuses it: {' '.join(str(error).split())}.") from None
+        raise SettingsError(f"{key} = {kept!r}: the optimizer rejects it: {' '.join(str(error).split())}.") from None
     finally:
         values.optim_args = kept

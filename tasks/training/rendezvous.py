@@ -40,18 +40,20 @@ def meeting(launch: Launch, environment: Mapping[str, str]) -> Meeting:
     node = _number(NUMBER, environment)
     if node is None:
         raise MachineError(
-            f"{key}, and nothing says which host this is; set NODE_RANK to its number, from 0 to {launch.nodes - 1} "
-            f"(SLURM's and Kubernetes' own variables are read too: {', '.join(NUMBER)})."
+            f"{key}, but the number of this host is unknown; set NODE_RANK to it, from 0 to {launch.nodes - 1} "
+            f"(variables of SLURM and Kubernetes also work: {', '.join(NUMBER)})."
         )
     if node >= launch.nodes:
-        raise MachineError(f"{key}, and this host has the number {node}, from 0; set nodes to the number of hosts.")
+        raise MachineError(
+            f"{key}, but this host has the number {node}, counting from 0; set nodes to the number of hosts."
+        )
     count = _number(COUNT, environment)
     if count is not None and count != launch.nodes:
-        raise MachineError(f"{key}, and the environment counts {count} hosts; set nodes to that.")
+        raise MachineError(f"{key}, but the environment says {count} hosts; set nodes to {count}.")
     if int(environment.get("SLURM_LOCALID", 0)) > 0:
         raise MachineError(
-            f"{key}, and srun started more than one task on this host, of which each would start {launch.processes} "
-            "processes; give srun --ntasks-per-node=1."
+            f"{key}, but srun started more than one task on this host, and each would start {launch.processes} "
+            "processes; pass --ntasks-per-node=1 to srun."
         )
     address, port = _place(launch, environment)
     return Meeting(address, port, node)
@@ -71,8 +73,8 @@ def _place(launch: Launch, environment: Mapping[str, str]) -> tuple[str, int]:
     if hosts:
         return first_host(hosts), 20000 + int(environment.get("SLURM_JOB_ID", 0)) % 10000
     raise SettingsError(
-        f"{PATHS.params}: launch.nodes is {launch.nodes}, and nothing says where the hosts meet; set launch.rendezvous "
-        "to HOST:PORT of the first one, or MASTER_ADDR and MASTER_PORT in the environment."
+        f"{PATHS.params}: launch.nodes is {launch.nodes}, but the address where the hosts meet is unknown; set "
+        "launch.rendezvous to HOST:PORT of the first one, or MASTER_ADDR and MASTER_PORT in the environment."
     )
 
 

@@ -56,7 +56,7 @@ def check(counts: Counts, expected: dict[str, int], what: str) -> None:
         )
         raise CheckFailed(f"{what}: the trainer sees {differences}; run the stage template again.")
     if not counts.supervised_tokens:
-        raise CheckFailed(f"{what}: {counts.rows} rows, but no token carries a loss; see {PATHS.preview}.")
+        raise CheckFailed(f"{what}: {counts.rows} rows, but no token has a loss; see {PATHS.preview}.")
 
 
 def last_answer(trained: Any) -> tuple[int, int] | None:

@@ -65,8 +65,8 @@ class Asked(TrainerCallback):  # type: ignore[misc]
         self.entries: list[dict[str, Any]] = []
         if settings.prompts and not self.turns and not distributed.rank():
             print(
-                f"{what}: no sampled answers, as the validation split has no row with a question and an answer that "
-                f"leaves room for {settings.tokens} tokens in the context",
+                f"{what}: no sampled answers, since no validation row with a question and an answer leaves room for "
+                f"{settings.tokens} tokens in the context",
                 flush=True,
             )
 

@@ -51,8 +51,9 @@ def with_passes(what: str, settings: Settings, passes_an_epoch: int) -> Settings
         return settings
     if not passes_an_epoch:
         raise SettingsError(
-            f"{PATHS.params}: {what}.epochs: there are too few rows for one batch, and {what}.arguments."
-            f"dataloader_drop_last leaves out what fills none; lower {what}.batch_size, or remove that argument."
+            f"{PATHS.params}: {what}.epochs: there are too few rows for one batch, and "
+            f"{what}.arguments.dataloader_drop_last drops incomplete batches; lower {what}.batch_size, or remove that "
+            "argument."
         )
     number = _rounded(settings.epochs, passes_an_epoch, settings.gradient_accumulation)
     return settings.model_copy(update={"steps": number})

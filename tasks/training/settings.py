@@ -52,14 +52,14 @@ class Optimization(Section):
     optimizer: Annotated[str, AfterValidator(optimizers.optimizer)] = "adamw_torch"
     """Optimiser, by its name in transformers, such as adamw_torch, adafactor or adamw_8bit; or muon."""
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Decay of Adam's second moment per step; short runs want less than the usual 0.999."""
+    """Decay of Adam's second moment per step; short runs need less than the usual 0.999."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients with a larger Euclidean norm are clipped to it."""
     max_spike: Annotated[float, Field(gt=0)] | None = 5.0
     """Training stops if three logged losses in a row exceed the mean of the previous twenty by more than this many
-    standard deviations, and by more than 1 nat. null: it never stops for that."""
+    standard deviations, and by more than 1 nat. null: no such check."""
     seed: Annotated[int, Field(ge=0)] = 42
     """Seed of initial weights, data order and dropout."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -80,8 +80,8 @@ class Optimization(Section):
     def _a_number(cls, value: Any) -> Any:
         if value == "auto":
             raise ValueError(
-                "auto is not offered, as the number is part of the result and a machine that repeats the run has to "
-                "find it here; set it to the effective batch, and temper check --card says how many fit at one time"
+                "auto is not offered, since the batch size changes the result and must be the same on every machine; "
+                "set it to the effective batch, and let temper check --card tell how many rows fit at once"
             )
         return value
 
@@ -114,13 +114,13 @@ class Batched(Optimization):
     """How rows with labels stand in a batch."""
 
     padding_free: bool | Literal["auto"] = "auto"
-    """Put the rows of a batch one after the other, separated by their positions, instead of padding each to the
-    longest: the same gradients without computing padding; on a CPU in lines of about 256 tokens. auto: if batch_size
-    times the longest row is at most 4,096 tokens (beyond that, attention over the whole batch costs more) and a
-    measurement shows that the base keeps rows apart."""
+    """Concatenate the rows of a batch, separated by position ids, instead of padding each to the longest. The gradients
+    are the same, and no padding is computed; on a CPU, in lines of about 256 tokens. auto: if batch_size times the
+    longest row is at most 4,096 tokens (beyond that, attention over the whole batch costs more) and a measurement shows
+    that the base keeps rows separate."""
     group_by_length: bool = False
     """Put rows of similar length into one batch: less padding, but less random batches. Only for rows that are not
-    packed; useful where batches are padded, which `padding_free` decides."""
+    packed, and useful only if batches are padded (see `padding_free`)."""
 
 
 class LoRA(Section):
@@ -164,19 +164,20 @@ class Tuning(Section):
     """Implementation of attention in training, if the base's class has it. auto: transformers decides (sdpa for most).
     sdpa and eager run everywhere; the flash ones need a GPU and a package."""
     quantization: Literal["nf4", "fp4", "int8"] | None = None
-    """Load the base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, but slower. null: as they
-    are; nf4 for the method qlora."""
+    """Load the base's weights in 4 or 8 bits (bitsandbytes) under an adapter: less memory, but slower. null: not
+    quantised, except by the method qlora, which uses nf4."""
     weights: Literal["float32", "bfloat16_kahan", "bfloat16_stochastic"] = "float32"
     """Data type of the trained weights for the methods full and freeze. Bytes per weight, gradient included: float32 8;
     bfloat16_kahan 6, with the rounding error kept beside it (compensated sum, Kahan 1965); bfloat16_stochastic 4,
     rounded up or down at random so that small updates count on average (arXiv:2010.06192)."""
     min_low_bits: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Smallest share (0 to 1) of the base's weights, embeddings and head aside, that a quantised base must hold in low
-    precision: bitsandbytes leaves the fused experts of a mixture in full precision."""
+    """Smallest share (0 to 1) of the base's weights, not counting embeddings and head, that a quantised base must hold
+    in low precision. bitsandbytes leaves the fused experts of a mixture-of-experts model in full precision."""
 
     neftune: Annotated[Annotated[float, Field(gt=0)] | None, Field(exclude_if=absent)] = None
     """Noise on the embeddings during training (NEFTune, arXiv:2310.05914): each value gets uniform noise between plus
-    and minus this, divided by the square root of tokens times width; 5 is usual. None at evaluation. null: no noise."""
+    and minus this, divided by the square root of tokens times width; 5 is usual. Evaluation has no noise. null: no
+    noise."""
 
     @field_validator("method")
     @classmethod
@@ -196,12 +197,14 @@ class Tuning(Section):
         if initial in REFUSED:
             raise ValueError(f"init_lora_weights {initial} is not offered: {REFUSED[initial]}")
         if method.lora and initial in METHODS and initial != info.data["method"]:
-            raise ValueError(f"init_lora_weights {initial} is the method {initial}; set method to it, and remove this")
+            raise ValueError(
+                f"init_lora_weights {initial} is the method {initial} here; set method to {initial}, and remove this"
+            )
         lora = {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"}
         if method.lora and (twice := sorted(set(lora) & set(value))):
-            raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set it there")
+            raise ValueError(f"{twice[0]} is the key lora.{lora[twice[0]]} here; set that instead")
         if missing := [name for name in method.needs if name not in value]:
-            raise ValueError(f"the method needs {', '.join(missing)} here, which nobody else can know")
+            raise ValueError(f"the method needs {', '.join(missing)}, which have no default; set them here")
         check_names(value)
         return value
 
@@ -212,7 +215,7 @@ class Tuning(Section):
         method = METHODS.get(name)
         if value and method:
             if method.kind is None:
-                raise ValueError("quantised weights cannot be trained themselves; set method to lora or qlora")
+                raise ValueError("quantised weights cannot be trained directly; set method to lora or qlora")
             if not method.quantized or (name == "dora" and value == "int8"):
                 raise ValueError(f"{name} does not work on a quantised base in the installed peft; set it to null")
         return value
@@ -225,7 +228,7 @@ class Tuning(Section):
             raise ValueError(f"weights: {self.weights} is for the methods full and freeze; set it to float32")
         if (name := getattr(self, "optimizer", "adamw_torch")) not in optimizers.ROUNDED:
             raise ValueError(
-                f"weights: {self.weights} does not work with the optimizer {name}; take one of "
+                f"weights: {self.weights} does not work with the optimizer {name}; use one of "
                 f"{', '.join(optimizers.ROUNDED)}"
             )
         return self
@@ -255,26 +258,26 @@ def check_row_sharing(what: str, settings: Batched, packed: bool) -> None:
         )
     if packed and settings.group_by_length:
         raise SettingsError(
-            f"{PATHS.params}: {what}.group_by_length is for rows that are not packed; set it to false, or "
+            f"{PATHS.params}: {what}.group_by_length has no effect on packed rows; set it to false, or "
             "template.packing to false."
         )
     if packed and getattr(settings, "order", "") == "length":
         raise SettingsError(
-            f"{PATHS.params}: {what}.order length has no effect on packs, which are of about one length; set it to "
+            f"{PATHS.params}: {what}.order length has no effect on packs, which have about the same length; set it to "
             "shuffled or key, or template.packing to false."
         )
     if isinstance(settings, Tuning) and settings.neftune and (packed or settings.padding_free is True):
         key = "template.packing" if packed else f"{what}.padding_free"
         raise SettingsError(
-            f"{PATHS.params}: {key} puts several rows into one line, and {what}.neftune would be weaker the more there "
-            f"are; set {key} to false, or {what}.neftune to null."
+            f"{PATHS.params}: {key} puts several rows into one sequence, which makes {what}.neftune weaker; set {key} "
+            f"to false, or {what}.neftune to null."
         )
     alone = isinstance(settings, Tuning) and not METHODS[settings.method].side_by_side
     if alone and (packed or settings.padding_free is True):
         key = "template.packing" if packed else f"{what}.padding_free"
         raise SettingsError(
-            f"{PATHS.params}: {key} puts several rows into one line, and what {what}.method puts before a row would "
-            "stand before the first one only; set it to false."
+            f"{PATHS.params}: {key} puts several rows into one sequence, so the virtual tokens of {what}.method would "
+            "precede only the first; set it to false."
         )
 
 
@@ -282,10 +285,11 @@ class Samples(Section):
     """Answers to a few held-out prompts while the model is trained, shown in the report and beside the curve."""
 
     prompts: Annotated[int, Field(ge=0, le=100)] = 0
-    """Prompts, spread over the validation split, that the model answers before the first step, at each evaluation and
-    at the end, always with the most likely token: the weights are those of a run without. 0: none."""
+    """Prompts from the validation split, evenly spread, that the model answers before the first step, at each
+    evaluation and at the end. It takes the most likely token, and the trained weights are the same as without samples.
+    0: none."""
     tokens: Positive = 64
-    """Largest length of such an answer, in tokens."""
+    """Longest such answer, in tokens."""
 
 
 def unasked(samples: Samples) -> bool:
@@ -302,12 +306,13 @@ class Supervised(Batched, Tuning):
     launch: Annotated[Launch, Field(exclude_if=alone)] = Launch()
     """Processes that train together."""
     order: Annotated[Order, Field(exclude_if=usual)] = "shuffled"
-    """Order of the rows in each epoch. shuffled: another random one each time; length: from the shortest to the
-    longest; key: by the rising value of `clean.order_key`, an easy-to-hard curriculum; packs too. Equal ones are
-    shuffled. As rows stand in train.parquet: `arguments: {train_sampling_strategy: sequential}`."""
+    """Order of the rows in each epoch. shuffled: a new random order each time; length: from the shortest to the
+    longest; key: by rising values of `clean.order_key`, an easy-to-hard curriculum, which also orders packs. Rows with
+    equal values are shuffled. To keep the order of train.parquet: `arguments: {train_sampling_strategy:
+    sequential}`."""
     eval_steps: Positive = 100
-    """Steps between two losses on the validation split, in nats per labelled token, over all tokens of the split
-    whatever batch_size is."""
+    """Steps between two measurements of the validation loss, in nats per labelled token. The loss is the mean over all
+    tokens of the split, whatever batch_size is."""
     samples: Annotated[Samples, Field(exclude_if=unasked)] = Samples()
     """Answers to a few held-out prompts at each evaluation."""
     patience: Positive | None = None
@@ -319,10 +324,12 @@ class Supervised(Batched, Tuning):
         check_effect(self.arguments, self)
         check_strategy(self)
         if self.order != "shuffled" and self.group_by_length:
-            raise ValueError(f"group_by_length has an order of its own, not order: {self.order}; remove one of them")
+            raise ValueError(
+                f"group_by_length sets its own order, which conflicts with order: {self.order}; remove one of them"
+            )
         loss = self.arguments.get("loss_type", "nll")
         if loss not in ("nll", "dft"):
-            raise ValueError(f"arguments.loss_type is nll or dft, not {loss}")
+            raise ValueError(f"arguments.loss_type must be nll or dft, not {loss}")
         if loss == "dft" and self.arguments.get("label_smoothing_factor"):
             raise ValueError("arguments.label_smoothing_factor has no effect on the loss dft; remove one of them")
         return self

@@ -59,19 +59,19 @@ def check_base(what: str, settings: Any, model: Any, tokenizer: Any) -> None:
     if loading(settings) and len(tokenizer) > rows:
         raise SettingsError(
             f"{PATHS.params}: the tokenizer has {len(tokenizer)} tokens and the base embeddings for {rows}; "
-            f"{what}.launch.strategy {strategy} cannot add rows to weights that processes share; set it to ddp, or "
-            "remove the new tokens from template.new_tokens."
+            f"{what}.launch.strategy {strategy} cannot add rows to sharded weights; set it to ddp, or remove the new "
+            "tokens from template.new_tokens."
         )
     if strategy in ("fsdp2", "zero3") and is_converted(model):
         if METHODS[settings.method].kind is None:
             raise SettingsError(
-                f"{PATHS.params}: the files of the base have other tensors than the model, and {what}.launch.strategy "
+                f"{PATHS.params}: the base's files store other tensors than the model uses, but {what}.launch.strategy "
                 f"{strategy} saves a whole model weight by weight; set it to zero2 or ddp, or {what}.method to lora."
             )
         if strategy == "zero3":
             raise SettingsError(
-                f"{PATHS.params}: the base keeps all experts of a layer in one weight, and an adapter on that does not "
-                f"find its share under zero3 (peft 0.21, DeepSpeed 0.19); set {what}.launch.strategy to fsdp2."
+                f"{PATHS.params}: the base stores all experts of a layer in one weight, on which adapters fail under "
+                f"zero3 (peft 0.21, DeepSpeed 0.19); set {what}.launch.strategy to fsdp2."
             )
 
 

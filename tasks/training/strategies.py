@@ -21,29 +21,36 @@ def check_strategy(settings: Any) -> None:
     if strategy == "ddp":
         return
     if strategy != "fsdp2" and launch.world == 1:
-        raise ValueError(f"launch.strategy {strategy} has no effect on one process; set it to ddp, or raise processes")
+        raise ValueError(
+            f"launch.strategy {strategy} has no effect with a single process; set it to ddp, or raise processes"
+        )
     key = f"launch.strategy {strategy}"
     method = settings.method
     shown = (*PLAIN, *UNSHARED) if strategy == "zero2" else PLAIN
     if settings.quantized and (strategy != "zero2" or settings.quantized == "int8"):
         raise ValueError(
-            f"{key} does not work on a base in low bits: bitsandbytes packs weights into a form that cannot be shared "
-            "out; set quantization to null and method to lora, or strategy to ddp, or to zero2 for 4 bits"
+            f"{key} does not work on a quantised base: weights packed by bitsandbytes cannot be sharded; set "
+            "quantization to null and method to lora, or strategy to ddp, or to zero2 for 4 bits"
         )
     if method not in shown:
-        raise ValueError(f"{key} was not shown to train {method} right; take one of {', '.join(shown)}, or ddp")
+        raise ValueError(f"{key} is untested with {method}; use one of {', '.join(shown)}, or ddp")
     if strategy != "fsdp2" and (method == "lora_plus" or (settings.lora.b_ratio or 1) != 1):
         raise ValueError(
-            f"{key} gives all weights one learning rate, and lora_plus needs two; set method to lora and lora.b_ratio "
-            "to null, or strategy to fsdp2"
+            f"{key} gives all weights the same learning rate, but lora_plus needs two; set method to lora and "
+            "lora.b_ratio to null, or strategy to fsdp2"
         )
     if settings.weights != "float32":
-        raise ValueError(f"{key} does not work with weights {settings.weights}; set weights to float32, or take ddp")
+        raise ValueError(
+            f"{key} does not work with weights {settings.weights}; set weights to float32, or strategy to ddp"
+        )
     if settings.optimizer not in OPTIMIZERS:
         raise ValueError(
-            f"{key} does not share out the states of {settings.optimizer}; take one of {', '.join(OPTIMIZERS)}, or ddp"
+            f"{key} does not shard the states of {settings.optimizer}; use one of {', '.join(OPTIMIZERS)}, or ddp"
         )
     if getattr(settings, "patience", None) and strategy != "fsdp2":
-        raise ValueError(f"{key} does not go back to the best checkpoint; set patience to null, or strategy to fsdp2")
+        raise ValueError(f"{key} cannot restore the best checkpoint; set patience to null, or strategy to fsdp2")
     if named := sorted(set(settings.peft) & {"modules_to_save", "trainable_token_indices"}):
-        raise ValueError(f"{key} does not save peft.{named[0]}, which are copies of shared weights; remove it, or ddp")
+        raise ValueError(
+            f"{key} does not save peft.{named[0]}, which are copies of sharded weights; remove it, or set strategy to "
+            "ddp"
+        )

@@ -48,7 +48,7 @@ def run(what: str, launch: Launch) -> None:
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # what went wrong is said here, once
     place = meeting(launch, os.environ) if launch.nodes > 1 else None
     if place and place.node:
-        print(f"{what}: host {place.node} of {launch.nodes} takes part; host 0 tells how it goes", flush=True)
+        print(f"{what}: host {place.node} of {launch.nodes} takes part; host 0 shows the progress", flush=True)
     ended_by = None
     with tempfile.TemporaryDirectory(prefix="temper-torchrun-") as logs, _environment(launch):
         try:
@@ -63,8 +63,8 @@ def run(what: str, launch: Launch) -> None:
             minutes = ARRIVAL.total_seconds() / 60
             raise MachineError(
                 f"{what}: host {place.node} of {launch.nodes} did not meet the others at {place.address}:{place.port} "
-                f"within {minutes:g} minutes ({' '.join(str(error).split())[:200]}); start all hosts, and see that "
-                "this port of the first one can be reached."
+                f"within {minutes:g} minutes ({' '.join(str(error).split())[:200]}); start all hosts, and check that "
+                "this port of the first one is reachable."
             ) from None
     if ended_by:
         _end_by(ended_by)
@@ -131,10 +131,10 @@ def _told(what: str, launch: Launch, place: Meeting | None, failed: Any, logs: P
     how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
     text = str(error).removeprefix(f"{what}: ")
     if launch.nodes > 1 and _lost(error) and code >= 0:
-        text = "it lost the processes of another host, which says why."
+        text = "it lost the processes of another host, whose log says why."
     return type(error)(
-        f"process {rank} of {launch.world} {how}, and the others were ended: {text} "
-        "Run again: it goes on from the last checkpoint."
+        f"process {rank} of {launch.world} {how}, and the others were stopped: {text} Run again: training resumes from "
+        "the last checkpoint."
     )
 
 
@@ -146,7 +146,7 @@ def _last(logs: Path, number: int) -> str:
     """The last line of a process that reported no error; the first one has said it where all can see."""
     files = sorted(logs.glob(f"*/attempt_*/{number}/stderr.log"))
     if not files:
-        return "it has said why."
+        return "its own message above says why."
     lines = [line for line in files[-1].read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1] if lines else "it said nothing."
 

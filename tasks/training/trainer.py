@@ -103,7 +103,7 @@ def fit(
     stage = settings if isinstance(settings, Supervised) else None
     if stage and stage.patience and validation is None:
         raise SettingsError(
-            f"{PATHS.params}: {what}.patience looks at the validation split, which is empty; set it to null."
+            f"{PATHS.params}: {what}.patience needs the validation split, which is empty; set it to null."
         )
     values = _arguments(
         what, settings, scratch, evaluated=validation is not None, padding_free=padding_free, size=width(model.config)
@@ -128,7 +128,7 @@ def fit(
         )
     except (ValueError, ImportError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
-        raise SettingsError(f"{PATHS.params}: trl refuses these settings of {what}: {reason}") from None
+        raise SettingsError(f"{PATHS.params}: trl rejects these settings of {what}: {reason}") from None
     for value, dtype in trainable:  # trl rounds adapters on a quantised base to bfloat16, in which small steps are lost
         if value.dtype != dtype:
             value.data = value.data.to(dtype)
@@ -147,7 +147,7 @@ def fit(
     counted, expected = count(trainer.train_dataset), count(rows)
     if counted != expected:
         raise CheckFailed(
-            f"{what}: the trainer sees {counted}, the rows are {expected}; something prepared them again."
+            f"{what}: the trainer sees {counted}, but the rows are {expected}; something has processed them again."
         )
     items = trainer.train_dataset
     longest = items.longest if packed else int(np.argmax(pc.list_value_length(rows.data.column("input_ids"))))
@@ -172,8 +172,8 @@ def _ranks(what: str, rows: Any, items: Any, order: str) -> Any:
         return pc.list_value_length(rows.data.column("input_ids")).to_numpy()
     if "order" not in rows.column_names:
         raise SettingsError(
-            f"{PATHS.params}: {what}.order key goes by what clean.order_key names, which is null; set it, or "
-            f"{what}.order to shuffled."
+            f"{PATHS.params}: {what}.order key needs clean.order_key, which is null; set it, or {what}.order to "
+            "shuffled."
         )
     by_row = ranks(rows.data.column("order"))
     return by_row[items.starts[:-1]] if isinstance(items, Packs) else by_row

@@ -33,20 +33,20 @@ MIXES = "the base mixes rows that share a pack"
 WHOLE = "of the layers' weights in fewer bits"
 LOW = "of the base's weights in low bits"
 CONVERTER = "gguf-q8_0: llama.cpp "
-PER_LAYER = "embed_tokens_per_layer too, and train.method lora would not save them"
+PER_LAYER = "embed_tokens_per_layer, which train.method lora would not save"
 REWARDS = "in the first step rewards/"
 BITS = "RuntimeError: "
 
 REASONS = {
-    MIXES: "The model lets rows that share a pack see each other; set `template.packing` to false.",
-    WHOLE: "bitsandbytes leaves experts, towers and layers of a kind of their own whole; lower `quantize.min_low_bits` "
-    "to have the rest.",
-    LOW: "bitsandbytes leaves experts and layers of a kind of their own whole; lower `train.min_low_bits` to train "
-    "with the rest in 4 bits.",
-    CONVERTER: "llama.cpp does not convert the architecture, or computes the tiny model in another way (a window of 16 "
-    "tokens, or 2 layers where it goes by their number); `temper check` says which.",
-    PER_LAYER: "New tokens would make rows in embeddings of each layer, which an adapter does not save; train with the "
-    "tokens that there are.",
+    MIXES: "Rows that share a pack see each other in this model; set `template.packing` to false.",
+    WHOLE: "bitsandbytes leaves experts, towers and custom layers as they are; lower `quantize.min_low_bits` to "
+    "quantise the rest.",
+    LOW: "bitsandbytes leaves experts and custom layers as they are; lower `train.min_low_bits` to train with the "
+    "rest in 4 bits.",
+    CONVERTER: "llama.cpp does not convert the architecture, or computes the tiny model differently (a window of 16 "
+    "tokens, or 2 layers if the result depends on their number); `temper check` says which.",
+    PER_LAYER: "New tokens would add rows to the embeddings of each layer, which an adapter does not save; train with "
+    "the existing tokens.",
     REWARDS: "The model gives two answers for the same row, so a preference loss has no reference.",
     BITS: "bitsandbytes cannot hold a model of this kind; `temper check` finds it on a small copy.",
 }
@@ -109,11 +109,11 @@ def page() -> str:
     text = [
         "# Models",
         "",
-        "Each family is tried with a tiny random model of its own architecture (two layers, 64 wide, every peculiarity",
-        "of its code kept), by `python -m tests.families` and the tests of the tier `long`. *yes*: the first loss is",
-        "the base's own, what is merged computes what was trained as transformers and peft load both, no stored tensor",
-        "is lost, and answers are those of one row at a time. DPO is tried on preference data alone. A number says why",
-        "`temper check` or the stage refuses.",
+        "Each family is tested with a tiny random model of its architecture (two layers, 64 wide, with all special",
+        "features of its code), by `python -m tests.families` and tests marked `long`. *yes*: the first loss equals",
+        "the base's own, the merged model computes the same as the trained one in transformers and peft, no stored",
+        "tensor is lost, and answers in batches equal those of single rows. DPO is tested on preference data alone. A",
+        "number gives the reason why `temper check` or the stage refuses.",
     ]
     for title, families in PARTS.items():
         text += ["", f"## {title}", "", f"| `model_type` | {' | '.join(COLUMNS)} |", f"|---|{'---|' * len(COLUMNS)}"]

@@ -27,7 +27,7 @@ def test_a_killed_stage_is_named_and_the_next_run_goes_on(toy: Toy) -> None:
     os.kill(toy.held("train"), signal.SIGKILL)
     stderr = run.communicate()[1]
     assert run.returncode == 1
-    assert "train was ended by SIGKILL." in stderr
+    assert "train was killed by SIGKILL." in stderr
     assert "Traceback" not in stderr
     assert toy.lock == before
     gate.unlink()

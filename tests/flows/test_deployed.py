@@ -169,7 +169,7 @@ def test_a_record_that_is_lost_is_named(toy: Toy, caplog: pytest.LogCaptureFixtu
     kept.unlink()
     facts = isolated()
     assert facts["stages"]["generate"] == "ran"
-    assert "data/responses.jsonl: in neither DVC's cache nor a remote; what stands in it will be asked" in caplog.text
+    assert "data/responses.jsonl: in neither DVC's cache nor a remote; its responses will be requested" in caplog.text
 
 
 def test_bad_settings_stop_it_before_anything_runs(toy: Toy) -> None:
@@ -235,7 +235,7 @@ def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> 
         worktree = Path.cwd()
         os.chdir(toy.path)
         assert recover() == []
-        with pytest.raises(Busy, match="the run 'first' is under way already"), workspace("first"):
+        with pytest.raises(Busy, match="the run 'first' is already running"), workspace("first"):
             pass
         assert worktree.is_dir()
         (worktree / Paths().parts / "part").write_text("kept")

@@ -84,7 +84,7 @@ def test_outputs_of_a_removed_item_do_not_linger(toy: Toy) -> None:
 def test_an_edited_output_of_a_removed_item_is_not_thrown_away(toy: Toy) -> None:
     Path("data/quantized/int8/model.txt").write_text("precious")
     toy.set("quantize.schemes=[nf4]")
-    with pytest.raises(InputError, match="data/quantized/int8 is of no stage any more, and was edited"):
+    with pytest.raises(InputError, match="data/quantized/int8 no longer belongs to a stage and was edited"):
         toy.flow()
     assert Path("data/quantized/int8/model.txt").read_text() == "precious"
 
@@ -124,7 +124,7 @@ def test_a_missing_input_is_named_before_anything_runs(toy: Toy) -> None:
     Path("code/trainer.py").unlink()
     Path("code").rmdir()
     before = toy.lock
-    with pytest.raises(InputError, match=r"code \(for train\): not there, and no stage makes it"):
+    with pytest.raises(InputError, match=r"code \(for train\): missing, and no stage makes it"):
         toy.flow()
     assert Path("data/trained/weights.txt").exists()
     assert toy.lock == before

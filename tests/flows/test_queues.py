@@ -64,7 +64,7 @@ def test_a_stage_goes_to_the_machine_that_has_a_card_and_its_outputs_come_back(
     """The bytes are those of a run on one machine, and the run says what it waits for while nobody has a card."""
     here, there = machines.here, machines.there
     name = runs.start()
-    until(lambda: "train waits: no worker of the queue gpu is at work" in runs.logs(runs.run(name).id), 300.0, 1.0)
+    until(lambda: "train waits: no worker of the queue gpu is running" in runs.logs(runs.run(name).id), 300.0, 1.0)
     with card(machines) as site:
         assert runs.ended(name) == "Completed", runs.logs(runs.run(name).id)
     assert worked(there) == {"train": 1}
@@ -119,7 +119,7 @@ def test_a_run_that_died_leaves_its_stage_at_work_and_the_next_one_waits_for_it(
             os.kill(process.pid, signal.SIGKILL)
         assert runs.ended(name) == "Crashed"
         again = runs.start("train.learning_rate=3e-4")
-        line = f"train is for a worker of the queue gpu, as the run {name}-train"
+        line = f"train is sent to a worker of the queue gpu, as the run {name}-train"
         until(lambda: line in runs.logs(runs.run(again).id), 300.0, 1.0)
         gate.unlink()
         assert runs.ended(again) == "Completed", runs.logs(runs.run(again).id)
@@ -141,7 +141,7 @@ def test_a_remote_that_goes_away_while_a_stage_works_elsewhere_gets_its_outputs_
         assert "the inputs of train could not be pushed: " in str(runs.run(name).state), "the second try"
         made = str(runs.run(f"{name}-train").state)
         assert made.startswith("NotShared(")
-        assert "what train made is stored on this machine, but could not be shared" in made
+        assert "the outputs of train are stored on this machine, but could not be shared" in made
         store.unlink()
         store.with_name("away").rename(store)
         again = runs.start("train.learning_rate=4e-4")

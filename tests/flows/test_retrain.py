@@ -71,7 +71,7 @@ def test_the_decision_is_followed_and_later_runs_are_compared_with_what_is_promo
     assert "model v0.0.1 is commit" in output
     first = promoted_commit("production")
     assert "learning_rate: 0.0001" in judged.call("git", "show", f"{first}:params.yaml")
-    assert "byte for byte, the model that is promoted already" in retrained(settings={"train": {"learning_rate": 1e-4}})
+    assert "byte for byte the model that is already promoted" in retrained(settings={"train": {"learning_rate": 1e-4}})
     assert "is not promoted: 0.002 is compared." in retrained(settings={"train": {"learning_rate": 2e-3}})
     assert promoted_commit("production") == first
     assert "is promoted: 0.0002 is compared." in retrained(settings={"train": {"learning_rate": 2e-4}})

@@ -71,7 +71,7 @@ def test_ranges_over_decades_are_drawn_by_their_logarithm() -> None:
     ("method", "value", "message"),
     [
         ("grid", "a", "expected KEY=VALUE,VALUE"),
-        ("grid", "a=1..2", "a: a grid needs values, a range needs --random or --optuna"),
+        ("grid", "a=1..2", "a: a grid needs values; for ranges, add --random or --optuna"),
         ("random", "a=x..2", "'x' is not a number"),
         ("grid", "a=[1", "a=\\[1: "),
     ],
@@ -133,11 +133,11 @@ def test_what_no_trial_can_come_to_is_refused_before_the_first(toy: Toy) -> None
     refused("train.learning_rate=1e-4,2e-4")
     refused("merge.probes=4,8", metric="candidates.nf4.slices.new_phrasing.exact_match.low")
     refused("merge.probes=4,8", metric=HALF_WAY)
-    with pytest.raises(SettingsError, match=r"with merge.probes=4, no run comes to a number candidates.merged.exact"):
+    with pytest.raises(SettingsError, match=r"with merge.probes=4, no run has a number candidates.merged.exact"):
         refused("merge.probes=4", metric="candidates.merged.exact_macth.value")
     with pytest.raises(SettingsError, match=r"did you mean 'candidates.nf4.exact_match.value'"):
         refused("merge.probes=4", metric="candidates.nf5.exact_match.value")
-    with pytest.raises(SettingsError, match=r"with quantize.schemes=.*, no run comes to a number"):
+    with pytest.raises(SettingsError, match=r"with quantize.schemes=.*, no run has a number"):
         refused("quantize.schemes=[nf4],[int8]", metric="candidates.nf4.exact_match.value")
     with pytest.raises(SettingsError, match=r"^train.lerning_rate=0.1: params.yaml.*did you mean"):
         refused("train.lerning_rate=0.1")

@@ -66,4 +66,4 @@ def test_a_sweep_on_the_only_slot_carries_its_trials_out_in_it(machines: Machine
         trial = f"{run.name}-{number:02}"
         assert site.state(trial) == "Completed"
         assert site.experiment(trial)
-        assert f"{trial} is carried out in the slot of this sweep" in site.logs(run.id)
+        assert f"{trial} runs in the slot of this sweep" in site.logs(run.id)

@@ -288,11 +288,11 @@ def page(results: list[Result]) -> str:
         "# Methods of training",
         "",
         "Made by `python -m tests.tasks.support` with the versions in requirements.lock, on a CPU: each line is a",
-        "trial on a Llama of 2 layers, 64 wide, 8 steps in float32. *works*: the loss fell, what was saved loads back",
-        f"with the same logits (within {EXACT:g}), and a run that was killed and went on ended in the same bytes.",
-        "Where the model answers by rewards, the reward has to rise in 12 steps; it stands in the columns of the loss.",
-        "RoPE scaling belongs to the base: set `base.rope`. DFT weighs a token's loss by its",
-        "probability, which rises, so its loss need not fall.",
+        "trial on a Llama of 2 layers, 64 wide, 8 steps in float32. *works*: the loss fell, the saved model loads",
+        f"with the same logits (within {EXACT:g}), and a killed and resumed run ended in the same bytes. For",
+        "objectives with rewards, the reward must rise in 12 steps; the columns of the loss show it. RoPE scaling",
+        "belongs to the base: set `base.rope`. DFT weights a token's loss by its probability, which rises, so its",
+        "loss need not fall.",
     ]
     gone = refused()
     for part in dict.fromkeys(result.part for result in results):

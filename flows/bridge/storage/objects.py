@@ -114,7 +114,7 @@ class Objects(LocalHashFileDB):  # type: ignore[misc]
             return False
         if actual.value == oid.removesuffix(".dir"):
             return True
-        what = f"{info['size']:,} of {size:,} bytes" if size not in (None, info["size"]) else "other bytes than it had"
+        what = f"{info['size']:,} of {size:,} bytes" if size not in (None, info["size"]) else "its content has changed"
         self.put_aside(Path(path), what)
         return False
 
@@ -132,9 +132,9 @@ class Objects(LocalHashFileDB):  # type: ignore[misc]
             return  # another process was first, and says so
         except OSError as error:
             raise MachineError(
-                f"{self.owner}: {path} in DVC's cache is damaged ({what}) and has to be moved away: {advice(error)}"
+                f"{self.owner}: {path} in DVC's cache is damaged ({what}) and must be moved away: {advice(error)}"
             ) from error
-        self.damages.append(f"{self.owner}: {path} in DVC's cache is damaged ({what}); it was put aside as {aside}.")
+        self.damages.append(f"{self.owner}: {path} in DVC's cache is damaged ({what}); it was moved to {aside}.")
 
 
 def read_first(repo: Repo) -> None:

@@ -97,13 +97,15 @@ def download(stage: str, records: list[PipelineStage], remote: str, tell: Callab
             for out in lacking:
                 pull(out, remote)
         except Exception as error:  # whatever the client of a store comes up with
-            tell(f"{stage}: the DVC remote did not answer, so what others made may be made again: {_line(error)}")
+            tell(
+                f"{stage}: the DVC remote did not answer, so stages that others have run may run again: {_line(error)}"
+            )
             return
         before = len(record.repo.cache.local.damages)
         if not [out for out in lacking if not intact(out)]:
             return
         if len(record.repo.cache.local.damages) > before:
-            tell(f"{stage}: what the DVC remote has of it is damaged; remove it there, and push again.")
+            tell(f"{stage}: its copy on the DVC remote is damaged; remove it there, and push again.")
 
 
 def pull(out: Output, remote: str) -> None:

@@ -53,7 +53,7 @@ function scatter(x, y) {
 
 function parallel(columns, by) {
   const runs = visible.filter((run) => columns.some((column) => column.value(run) !== null));
-  if (columns.length < 2 || runs.length === 0) return element("p", "note", "Choose two columns or more above.");
+  if (columns.length < 2 || runs.length === 0) return element("p", "note", "Choose at least two columns above.");
   const width = Math.max(WIDTH, 130 * columns.length), good = goodness(by, runs), parts = [];
   const axes = columns.map((column, at) => {
     const x = 70 + (width - 140) * at / (columns.length - 1), { place, marks } = axis(column, runs, 296, 44);
@@ -85,7 +85,7 @@ function chartForms() {
   if (!byKey.has(state.y)) state.y = "score";
   const change = (name) => (value) => { state[name] = value; drawCharts(); keep(); };
   axesForm.append(choice("across", "across", axisNames, state.x, change("x")), choice("up", "up", axisNames, state.y, change("y")));
-  linesForm.append(element("p", "note", "The columns of the table, with parameters first; shaded by what the scatter has up."));
+  linesForm.append(element("p", "note", "The columns of the table, parameters first; shaded by the vertical axis of the scatter plot."));
   for (const form of [axesForm, linesForm]) form.addEventListener("submit", (event) => event.preventDefault());
 }
 

@@ -84,11 +84,11 @@ function drawRows(list, count, all, names) {
 }
 
 function rowsSection(first, second) {
-  if (first.metric !== second.metric) return [element("p", "note", "Their decisions are by different metrics; rows are not compared.")];
+  if (first.metric !== second.metric) return [element("p", "note", "Their decisions use different metrics, so rows are not compared.")];
   const candidates = answered(first, second);
   const command = `temper compare ${first.commit.slice(0, 10)} ${second.commit.slice(0, 10)}`;
   if (candidates.length === 0) {
-    return [element("p", "note", "Answers of one and the same candidate of both are not on this page: DVC's cache lacks them "
+    return [element("p", "note", "This page has no answers of the same candidate for both runs: DVC's cache lacks them "
       + "(dvc fetch --all-commits), or newer runs fill it. ", element("code", "", command), " compares them.")];
   }
   const candidate = candidates.includes(rowState.candidate) ? rowState.candidate : candidates[0];
@@ -113,7 +113,7 @@ function rowsSection(first, second) {
     `${lost} the other way round.`);
   flips.id = "flips";
   const others = [first, second].some((run) => run.answers && Object.keys(run.answers).length < evaluated(run))
-    ? element("p", "note", "Of older runs the page has the answers of the candidate that decides; ",
+    ? element("p", "note", "For older runs, the page has only the answers of the candidate that decides; ",
       element("code", "", `${command} --candidate NAME`), " has those of others.") : "";
   return [element("h3", "", "Rows"), flips, others, form, count, list];
 }

@@ -23,8 +23,8 @@ function drawBoards() {
   if (data.leaderboards.length === 0) return;
   reveal("bases");
   const boards = document.getElementById("boards");
-  boards.append(element("p", "note", "Bases that were tuned and asked on the same held-out rows, the best first; each score with its 95 % interval. "
-    + "Where it is the best of several runs, chance flatters it: its interval is that of one run."));
+  boards.append(element("p", "note", "Bases tuned and evaluated on the same held-out rows, best first; each score with its 95 % interval. "
+    + "The best of several runs is flattered by chance: its interval is that of a single run."));
   for (const each of data.leaderboards) {
     if (data.leaderboards.length > 1) boards.append(element("h3", "", `Held-out rows ${each.rows.slice(0, 10)}`));
     boards.append(board(each));
@@ -57,6 +57,6 @@ function drawHistory() {
     const own = data.history.filter((one) => one.stage === stage), now = own.find((one) => one.current);
     box.append(element("h3", "", stage), element("p", "", now
       ? element("span", "", "Now ", element("strong", "", now.version || now.commit.slice(0, 10)), ", ", nameOf(now.commit), ".")
-      : "No model has it now."), element("ol", "history", ...own.map(promotion)));
+      : "No model has it at present."), element("ol", "history", ...own.map(promotion)));
   }
 }

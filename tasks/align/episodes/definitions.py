@@ -32,7 +32,7 @@ TYPES: dict[str, Any] = {
 }
 """Types whose values a model can write in JSON."""
 
-SHOWN = "str, int, float, bool, list, dict, tuple, Literal, Optional and Union, or of several with |"
+SHOWN = "str, int, float, bool, list, dict, tuple, Literal, Optional, Union or |"
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def tools(episodes: Episodes, paths: Paths) -> list[dict[str, Any]]:
         file, function, key = _located(name, f"{KEY}.tools.{index}", paths)
         node = definition(file, function, key)
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            raise InputError(f"{file}: {key}: {function} is not defined by def in this file; define it there.")
+            raise InputError(
+                f"{file}: {key}: no function {function} is defined in this file; define it there with def."
+            )
         definitions.append(_tool(file, node, key, method=False))
     return definitions
 
@@ -77,7 +79,7 @@ def environment(episodes: Episodes, paths: Paths) -> Environment | None:
     file, name, key = _located(episodes.environment, f"{KEY}.environment", paths)
     node = definition(file, name, key)
     if not isinstance(node, ast.ClassDef):
-        raise InputError(f"{file}: {key}: {name} is not defined by class in this file; define it there.")
+        raise InputError(f"{file}: {key}: no class {name} is defined in this file; define it there.")
     methods = _methods(node, parsed(file, key), f"{file}:{node.lineno}: {key}: {name}")
     described = []
     for method in methods.values():
@@ -85,10 +87,10 @@ def environment(episodes: Episodes, paths: Paths) -> Environment | None:
             described.append(_tool(file, method, key, method=True))
     where = f"{file}:{node.lineno}: {key}: {name}"
     if RESET not in methods:
-        raise InputError(f"{where} has no method {RESET}, which begins an episode; define {RESET}(self, prompt).")
+        raise InputError(f"{where} has no method {RESET}, which starts an episode; define {RESET}(self, prompt).")
     if STEP not in methods and not described:
         raise InputError(
-            f"{where} has neither {STEP} nor a method that is a tool, so nothing can answer the model; define "
+            f"{where} has neither {STEP} nor a method that is a tool, so nothing can reply to the model; define "
             f"{STEP}(self, answer)."
         )
     for method in methods.values():
@@ -105,11 +107,11 @@ def check(episodes: Episodes, paths: Paths, *, rewards: bool) -> None:
     world = environment(episodes, paths)
     names = [tool["function"]["name"] for tool in (*tools(episodes, paths), *(world.tools if world else ()))]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise InputError(f"{KEY}: the environment has a tool {twice}, and so has {KEY}.tools; rename one of them.")
+        raise InputError(f"{KEY}: the environment and {KEY}.tools both have a tool {twice}; rename one of them.")
     if rewards and world and not world.rewards:
         raise InputError(
-            f"{KEY}.environment: {world.name} has no {REWARD}, by which a reward of kind environment is told; define "
-            f"{REWARD}(self), or take another reward."
+            f"{KEY}.environment: {world.name} has no method {REWARD}, which a reward of kind environment needs; define "
+            f"{REWARD}(self), or use another reward."
         )
 
 
@@ -128,8 +130,8 @@ def _methods(node: ast.ClassDef, module: ast.Module, where: str, depth: int = 0)
             continue
         if name not in classes or depth > len(classes):
             raise InputError(
-                f"{where} is made from {name}, which is no class of this file, so its methods cannot be looked at; "
-                "write them in the file."
+                f"{where} inherits from {name}, which this file does not define, so its methods cannot be read; define "
+                "them in this file."
             )
         methods |= _methods(classes[name], module, where, depth + 1)
     for one in node.body:
@@ -143,23 +145,27 @@ def _check_call(file: Path, method: Any, key: str) -> None:
     """Raise `InputError` where a method of an environment cannot be called as it will be."""
     where = f"{file}:{method.lineno}: {key}: {method.name}"
     if isinstance(method, ast.AsyncFunctionDef):
-        raise InputError(f"{where} is async; write a plain method.")
+        raise InputError(f"{where} is async; write a synchronous method.")
     if method.decorator_list:
         return
     positional = [one.arg for one in (*method.args.posonlyargs, *method.args.args)]
     if not positional:
-        raise InputError(f"{where} takes no self; write it as a method.")
+        raise InputError(f"{where} has no parameter self; write it as a method.")
     needed = positional[1 : len(positional) - len(method.args.defaults)]
     needed += [one.arg for one, value in zip(method.args.kwonlyargs, method.args.kw_defaults, strict=True) if not value]
     if method.name == RESET:
         wrong = [one for one in needed if one not in FACTS]
         if wrong or any(one.arg in FACTS for one in method.args.posonlyargs):
-            raise InputError(f"{where} is told {' and '.join(FACTS)} by their names, and nothing else; take those.")
+            raise InputError(
+                f"{where} is called with {' and '.join(FACTS)} as keyword arguments; accept these and no others."
+            )
     elif method.name == STEP:
         if len(needed) > 1 or (len(positional) < 2 and not method.args.vararg):
-            raise InputError(f"{where} is called with the answer of the model alone; define {STEP}(self, answer).")
+            raise InputError(
+                f"{where} is called with the model's answer as its only argument; define {STEP}(self, answer)."
+            )
     elif needed:
-        raise InputError(f"{where} is called without arguments, and needs {needed[0]}; give it a default.")
+        raise InputError(f"{where} is called without arguments, but needs {needed[0]}; give it a default.")
 
 
 def _facts(method: Any) -> tuple[str, ...]:
@@ -171,31 +177,33 @@ def _tool(file: Path, node: ast.FunctionDef | ast.AsyncFunctionDef, key: str, *,
     from transformers.utils import get_json_schema
 
     where = f"{file}:{node.lineno}: {key}: {node.name}"
-    hidden = " Or begin its name with _, if it is no tool." if method else ""
+    hidden = " Or start its name with _ if it is not a tool." if method else ""
     if isinstance(node, ast.AsyncFunctionDef):
-        raise InputError(f"{where} is async; a plain function is called.")
+        raise InputError(f"{where} is async; write a synchronous function.")
     if node.decorator_list:
-        raise InputError(f"{where} is decorated, so what it takes cannot be seen; write a plain function.{hidden}")
+        raise InputError(f"{where} is decorated, so its parameters cannot be read; remove the decorator.{hidden}")
     if node.args.vararg or node.args.kwarg or node.args.posonlyargs:
-        raise InputError(f"{where}: a model calls a tool by the names of its arguments; name each of them, without *.")
+        raise InputError(f"{where}: a model passes arguments by name; name each parameter instead of using *.")
     if not (ast.get_docstring(node) or "").strip():
-        raise InputError(f"{where} has no docstring, by which the model is told what it does; write one.{hidden}")
+        raise InputError(f"{where} has no docstring to tell the model what it does; write one.{hidden}")
     arguments = [*node.args.args, *node.args.kwonlyargs][1 if method else 0 :]
     for one in arguments:
         if one.annotation is None:
-            raise InputError(f"{where}: {one.arg} has no type; write one, such as {one.arg}: str.{hidden}")
+            raise InputError(f"{where}: {one.arg} has no type annotation; add one, such as {one.arg}: str.{hidden}")
     try:
         types = {one.arg: _type(one.annotation) for one in arguments}
     except _NoType as error:
-        raise InputError(f"{where}: {error} is no type that a model can be told of; take {SHOWN}.") from None
+        raise InputError(
+            f"{where}: {error} is not a type that a tool's description can express; use {SHOWN}."
+        ) from None
     try:
         described: dict[str, Any] = get_json_schema(_stand_in(node, types, method=method))
     except Exception as error:  # transformers has classes of its own for each, and says what is wrong in the text
         reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"{where}: {reason}; fix it, with a line below Args: for each argument.") from None
+        raise InputError(f"{where}: {reason}; describe each argument on its own line below Args:.") from None
     about = described["function"]["description"] or ""
     if not about.strip() or about.startswith("Args:"):
-        raise InputError(f"{where}: its docstring does not say what it does, ahead of Args:; write a sentence.")
+        raise InputError(f"{where}: its docstring does not say what it does; write a sentence before Args:.")
     return described
 
 

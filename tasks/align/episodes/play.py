@@ -22,12 +22,12 @@ from tasks.core.files import fingerprint
 
 ENDS = {
     "answered": "the model called no tool",
-    "over": "the environment said that it is over",
+    "over": "the environment ended the episode",
     "turns": "max_turns was reached",
-    "length": "a turn or the episode came to its most tokens",
+    "length": "a turn or the episode reached its limit of tokens",
     "seconds": "the environment took longer than tool_seconds",
-    "unread": "a call was written in a way that cannot be read",
-    "refused": "the chat template refused the reply",
+    "unread": "a tool call could not be parsed",
+    "refused": "the chat template rejected the reply",
 }
 """How an episode ends, and what that means."""
 
@@ -128,8 +128,8 @@ class Player:
             room = min(room, self.context - len(prompt))
         if room < 1:
             raise InputError(
-                f"align.episodes.environment: with what reset returns the row {opening.id} has {len(prompt)} tokens, "
-                f"and the model reads {self.context}; return a shorter text."
+                f"align.episodes.environment: with the text from reset, row {opening.id} has {len(prompt)} tokens, but "
+                f"the model's context is {self.context}; return a shorter text."
             )
         return Episode(opening, world, prompt, room)
 

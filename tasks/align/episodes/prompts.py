@@ -103,10 +103,14 @@ def check(openings: Openings, file: Path) -> None:
     """Raise `InputError` where no episode can begin; print how many rows give none."""
     left_out = dict(openings.left_out)
     if not len(openings):
-        remedy = "give rows in which the user says something, or set align.prompts to rows or pairs as they are"
+        remedy = "add rows with a user message, or set align.prompts to rows or pairs, whichever your data has"
         if set(left_out) == {"too long"}:
-            remedy = "give shorter rows or fewer tools, lower align.answer_tokens, or take a base that reads more"
+            remedy = (
+                "use shorter rows or fewer tools, lower align.answer_tokens, or choose a base with a longer context"
+            )
         why = listed(left_out) or "there is no row"
-        raise InputError(f"{file}: no row begins an episode ({why}); {remedy}.")
+        raise InputError(f"{file}: no row can start an episode ({why}); {remedy}.")
     if left_out:
-        print(f"align: {counted(sum(left_out.values()), 'rows')} begin no episode: {listed(left_out)}", flush=True)
+        print(
+            f"align: {counted(sum(left_out.values()), 'rows')} cannot start an episode: {listed(left_out)}", flush=True
+        )

@@ -20,23 +20,24 @@ class Episodes(Section):
     """
 
     tools: tuple[InFile, ...] = ()
-    """Functions that the model may call, each as file.py:function in data/guides. Each parameter has a type, and a line
-    in the docstring (`Args:`, `    name: what it is`): the model is told of them. What a function returns is the result
-    that the model reads."""
+    """Functions that the model may call, each as file.py:function in data/guides. The model is shown each parameter's
+    type and its line in the docstring (an indented `name: what it is` under `Args:`), so both are required. It reads
+    what the function returns."""
     environment: InFile | None = None
-    """A class as file.py:Class in data/guides, made anew for each episode. `reset(prompt, reference)` begins it, and
-    may return a text for the end of the prompt. `step(answer)` returns a text and whether it is over. Its other methods
-    are tools, unless their names begin with _. `get_reward()` returns what `kind: environment` is worth."""
+    """A class as file.py:Class in data/guides; each episode gets a new instance. `reset(prompt, reference)` starts the
+    episode and may return a text, which is added to the end of the prompt. `step(answer)` returns a text and whether
+    the episode is over. Other methods are tools, unless their names start with _. `get_reward()` returns the reward of
+    `kind: environment`."""
     max_turns: Positive = 4
     """Most turns of the model in an episode."""
     max_tokens: Annotated[int, Field(ge=2)] = 512
-    """Most tokens of an episode behind its prompt: answers of the model, and what tools and environment reply. A turn
-    has `answer_tokens` at most."""
+    """Most tokens of an episode after its prompt, replies of tools and environment included. `answer_tokens` limits a
+    single turn."""
     tool_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
-    """Seconds, of the time that passes, that one call of a tool or the environment may take."""
+    """Longest time that one call of a tool or the environment may take, in seconds of wall-clock time."""
     held_out: Annotated[int, Field(ge=0)] = 32
-    """Rows of the validation split, at most, that are played before the first step and after the last one, each turn
-    the likeliest one; they are not learned from."""
+    """Rows of the validation split, at most, to play before the first step and after the last one, always with the most
+    likely token. They are never trained on."""
 
     @property
     def on(self) -> bool:
@@ -47,10 +48,10 @@ class Episodes(Section):
     def _acts(self) -> "Episodes":
         changed = [name for name, key in type(self).model_fields.items() if getattr(self, name) != key.default]
         if changed and not self.on:
-            raise ValueError(f"{changed[0]} has no effect without tools or environment; name one, or remove it")
+            raise ValueError(f"{changed[0]} has no effect without tools or environment; set one of them, or remove it")
         names = [name.partition(":")[2] for name in self.tools]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise ValueError(f"two tools have the name {twice}, by which the model calls them; rename one")
+            raise ValueError(f"two tools are named {twice}, so the model cannot tell them apart; rename one")
         return self
 
 

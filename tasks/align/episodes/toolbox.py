@@ -104,7 +104,9 @@ class World:
         reply = self._ask(definitions.STEP, lambda: self._environment.step(answer))
         text, over = reply if isinstance(reply, tuple) and len(reply) == 2 else (None, None)
         if not isinstance(over, bool) or not isinstance(text, str | None) or (text is None and not over):
-            raise self._fault(definitions.STEP, f"returns {_brief(reply)}; return a text and whether it is over")
+            raise self._fault(
+                definitions.STEP, f"returns {_brief(reply)}; return a text and whether the episode is over"
+            )
         return as_text(text or ""), over
 
     def reward(self) -> float | None:
@@ -127,7 +129,7 @@ class World:
         except Late as error:
             if method == definitions.STEP:
                 raise
-            raise self._fault(method, f"{error}; raise {KEY}.tool_seconds, or mend it") from None
+            raise self._fault(method, f"{error}; raise {KEY}.tool_seconds, or fix the environment") from None
         except (Exception, SystemExit) as error:  # whatever an environment does
             raise self._fault(method, f"fails: {told(error)}") from None
 

@@ -16,7 +16,7 @@ from tasks.evaluate.call_format import CallFormat, read_calls
 from tasks.rows.canonical import Message
 from tasks.rows.tool_call import ToolCall
 
-REMEDY = "take a base whose chat template has them, or name one in template.chat_template"
+REMEDY = "choose a base whose chat template supports this, or set template.chat_template to one that does"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Turns:
     def check(self, *, steps: bool) -> None:
         """Raise `ModelError` where the template cannot write what episodes need. `steps`: whether users reply."""
         if steps:
-            self._check_reply(Answer("bq"), "a turn of the user behind one of the assistant")
+            self._check_reply(Answer("bq"), "a user turn after an assistant turn")
         if self._tools is None:
             return
         try:
@@ -98,9 +98,11 @@ class Turns:
         except Unrenderable as error:
             raise ModelError(f"align.episodes.tools: {error}; {REMEDY}.") from None
         if "nq" not in told or "dq" not in told:
-            raise ModelError(f"align.episodes.tools: the chat template does not tell the model of tools; {REMEDY}.")
+            raise ModelError(f"align.episodes.tools: the chat template does not show tools to the model; {REMEDY}.")
         if not reads(self._parser, self._format, text):
-            raise ModelError(f"align.episodes.tools: calls as the chat template writes them cannot be read; {REMEDY}.")
+            raise ModelError(
+                f"align.episodes.tools: tool calls in the chat template's format cannot be parsed; {REMEDY}."
+            )
         self._check_reply(Answer("", (ToolCall("nq", {}),)), "results of tools")
 
     def _check_reply(self, answer: Answer, what: str) -> None:
@@ -116,12 +118,12 @@ class Turns:
         short = self._ids(self._renderer.render(before, tools))
         ends = [at for at, token in enumerate(short) if token in self.stop_ids]
         if not ends or self._tokenizer.decode(short[ends[-1] + 1 :], skip_special_tokens=False).strip():
-            raise Unrenderable("the chat template ends a turn of the assistant with no token at which generation stops")
+            raise Unrenderable("the chat template does not end an assistant turn with a token that stops generation")
         whole = self._ids(self._renderer.render([*before, *after], tools, generation_prompt=True))
         # counted, for a template may write an earlier turn otherwise than the last one
         same = [at for at, token in enumerate(whole) if token in self.stop_ids]
         if len(same) < len(ends):
-            raise Unrenderable("the chat template ends a turn of the assistant in another way once others follow it")
+            raise Unrenderable("the chat template ends an assistant turn differently once other messages follow it")
         return whole[same[len(ends) - 1] + 1 :]
 
     def _ids(self, text: str) -> list[int]:

@@ -85,5 +85,5 @@ def _can_confine() -> None:
     if not runs_to_end("", "", timeout=60, memory=512):
         raise MachineError(
             "evaluate: the metric code needs Linux 5.13 on x86-64 or ARM64 with seccomp and Landlock, to run answers "
-            "where they can do no harm; remove the metric from evaluate.metrics, or run elsewhere."
+            "in a sandbox; remove the metric from evaluate.metrics, or run elsewhere."
         )

@@ -83,13 +83,13 @@ def explained(metric: "Metric") -> str:
     """What scores well by `metric`, in a phrase, with what its keys say."""
     about = METRICS[metric.kind].about
     if metric.kind == "regex":
-        about = f"1 where {metric.pattern} is found in the answer"
+        about = f"1 if {metric.pattern} is found in the answer"
         if re.compile(str(metric.pattern)).groups:
             about = (
-                f"1 where the first group of {metric.pattern} finds the same in the answer as in the reference (or, "
-                "where it finds nothing there, the whole reference)"
+                f"1 if the first group of {metric.pattern} matches the same text in the answer as in the reference (if "
+                "the reference has no match, the whole reference)"
             )
-    return f"{about}, of the reasoning" if metric.of == "reasoning" else about
+    return f"{about}, for the reasoning" if metric.of == "reasoning" else about
 
 
 def _regex(metric: "Metric", scoring: Path) -> Score:
@@ -116,30 +116,32 @@ def _calls(output: str, reference: str, row: dict[str, Any]) -> float:
 
 
 METRICS = {
-    "exact_match": compare("the answer is the reference, white space aside", text.exact, whole=True),
+    "exact_match": compare("the answer equals the reference, apart from whitespace", text.exact, whole=True),
     "normalised_match": compare(
-        "the same, case, punctuation and English articles aside too", text.normalised, whole=True
+        "as exact_match, but also ignoring case, punctuation and English articles", text.normalised, whole=True
     ),
-    "regex": Kind("the answer holds what `pattern` says", _regex, ("pattern",), _compiles),
-    "contains": compare("the reference stands in the answer", text.contains),
-    "f1": compare("words shared with the reference, the harmonic mean of precision and recall", text.f1),
-    "rouge1": compare("words shared with the reference, by ROUGE-1", partial(text.rouge, "rouge1")),
-    "rouge2": compare("pairs of words shared with the reference, by ROUGE-2", partial(text.rouge, "rouge2")),
-    "rougeL": compare("the longest sequence of words shared with the reference", partial(text.rouge, "rougeL")),
+    "regex": Kind("`pattern` is found in the answer", _regex, ("pattern",), _compiles),
+    "contains": compare("the answer contains the reference", text.contains),
+    "f1": compare("words shared with the reference: harmonic mean of precision and recall", text.f1),
+    "rouge1": compare("words shared with the reference (ROUGE-1)", partial(text.rouge, "rouge1")),
+    "rouge2": compare("word pairs shared with the reference (ROUGE-2)", partial(text.rouge, "rouge2")),
+    "rougeL": compare("longest word sequence shared with the reference (ROUGE-L)", partial(text.rouge, "rougeL")),
     "bleu": compare("BLEU of each answer", text.bleu),
-    "chrf": compare("chrF of each answer: n-grams of characters", text.chrf),
-    "json_valid": compare("the answer is JSON", structure.valid),
+    "chrf": compare("chrF of each answer: character n-grams", text.chrf),
+    "json_valid": compare("the answer is valid JSON", structure.valid),
     "json_equal": compare("the answer is the same JSON value as the reference", structure.equal, whole=True),
-    "tool_calls": Kind("the answer makes the calls of the reference, and none where it has none", lambda *_: _calls),
-    "json_schema": Kind("the answer fits the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
-    "multiple_choice": Kind("the reference is the likeliest of the choices", asks="choice"),
+    "tool_calls": Kind(
+        "the answer makes the same tool calls as the reference, or none if that has none", lambda *_: _calls
+    ),
+    "json_schema": Kind("the answer satisfies the JSON Schema in `schema_file`", _json_schema, ("schema_file",)),
+    "multiple_choice": Kind("the reference is the most likely of the choices", asks="choice"),
     "classification": Kind(
-        "the answer is the class of the reference: macro-F1, accuracy, and each class by itself",
+        "the answer is the class of the reference: macro-F1, accuracy, and scores per class",
         scores=("macro_f1", "accuracy"),
     ),
     "perplexity": Kind(
-        "perplexity of the reference, e to its loss in nats a token: 1 at best, less is better; two are compared by "
-        "their ratio",
+        "perplexity of the reference, exp(loss in nats per token): 1 is best, lower is better; two models are "
+        "compared by their ratio",
         asks="loss",
         lower_is_better=True,
     ),
@@ -148,7 +150,7 @@ METRICS = {
         lambda metric, scoring: partial(code.passes, timeout=metric.timeout, memory=metric.memory),
     ),
     "function": Kind(
-        "what `function`, your own, returns",
+        "the number that your `function` returns",
         lambda metric, scoring: custom.function(str(metric.function), scoring),
         ("function",),
         look=lambda metric, scoring: custom.check(str(metric.function), scoring),

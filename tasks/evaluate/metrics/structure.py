@@ -21,7 +21,7 @@ def value(text: str) -> Any:
     """The JSON value that `text` is; raises `ValueError`. `NaN` is none, and a nest too deep to be read neither."""
 
     def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
+        raise ValueError(f"{constant} is not JSON")
 
     try:
         return json.loads(unfenced(text), parse_constant=refuse)
@@ -57,10 +57,10 @@ def schema(file: Path) -> Callable[[str], float]:
         kind = validator_for(rules)
         kind.check_schema(rules)
     except FileNotFoundError:
-        raise SettingsError(f"{file}: no such file; evaluate.metrics names a schema that is not there.") from None
+        raise SettingsError(f"{file}: no such file, but evaluate.metrics names it as a schema; add the file.") from None
     except (ValueError, SchemaError) as error:
         reason = " ".join(str(getattr(error, "message", error)).split())
-        raise SettingsError(f"{file}: no JSON Schema ({reason}); fix it, or take the metric out.") from None
+        raise SettingsError(f"{file}: not a valid JSON Schema ({reason}); fix it, or remove the metric.") from None
     validator = kind(rules)
 
     def fits(output: str) -> float:

@@ -47,7 +47,7 @@ def chunks(document: Document, longest: int) -> Iterator[Chunk]:
         return [*MarkdownSplitter(longest).chunk_indices(document.text)], *_headings(document.text)
 
     def refuse(why: str) -> InputError:
-        return InputError(f"{document.name}: it cannot be cut into pieces ({why}); fix the document, or remove it.")
+        return InputError(f"{document.name}: it cannot be split into chunks ({why}); fix the document, or remove it.")
 
     pieces, starts, paths = in_child(cut, SECONDS + len(document.text) / SPEED, refuse)
     breaks = [newline.start() for newline in re.finditer("\n", document.text)]

@@ -146,7 +146,7 @@ def _pdf(file: File) -> Document:
     try:
         reader = PdfReader(BytesIO(file.content))
         if reader.is_encrypted and not reader.decrypt(""):
-            raise InputError(f"{file.path}: the PDF has a password; take it off, or remove the file.")
+            raise InputError(f"{file.path}: the PDF has a password; remove the password or the file.")
         texts = [page.extract_text() for page in reader.pages]
     except InputError:
         raise

@@ -25,7 +25,7 @@ def load(folder: Path) -> Grammar:
     its command or occurs twice, or two intents whose phrasings could make near-duplicates.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; the seed holds assistant.yaml, slots.yaml and intents.yaml.")
+        raise InputError(f"{folder}: no such folder; a seed has assistant.yaml, slots.yaml and intents.yaml.")
     assistant, slots, described = (_mapping(folder / f"{name}.yaml") for name in ("assistant", "slots", "intents"))
     path = folder / "assistant.yaml"
     for key in ("name", "description"):
@@ -35,7 +35,7 @@ def load(folder: Path) -> Grammar:
     intents = tuple(_intent(folder / "intents.yaml", str(name), entry, values) for name, entry in described.items())
     system, card = assistant.get("system"), assistant.get("card") or {}
     if not isinstance(card, dict) or not all(isinstance(text, str) for text in card.values()):
-        raise InputError(f"{path}: 'card' has a text for each of {', '.join(CARD)}; fix it.")
+        raise InputError(f"{path}: 'card' must have a text for each of {', '.join(CARD)}; fix it.")
     if unknown := sorted(set(card) - set(CARD)):
         raise InputError(f"{path}: card.{unknown[0]}: no such key; known: {', '.join(CARD)}.")
     grammar = Grammar(
@@ -98,7 +98,10 @@ def _intent(path: Path, name: str, entry: Any, values: dict[str, tuple[str, ...]
                 f"its command {sorted(slots)}; they must be the same."
             )
     if held_out and not slots:
-        raise InputError(f"{path}: {name}.held_out: an intent without slots has one command, which is trained on.")
+        raise InputError(
+            f"{path}: {name}.held_out: an intent without slots has a single command, which is needed for training; "
+            "remove held_out."
+        )
     plain = [SLOT.sub(r"{\1}", pattern) for pattern in patterns]
     if len(set(plain)) < len(plain):
         twice = next(pattern for pattern in plain if plain.count(pattern) > 1)

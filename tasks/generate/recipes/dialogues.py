@@ -74,12 +74,12 @@ def _fault(tool: Any) -> str | None:
     if not isinstance(function, dict):
         return f"{str(tool)[:80]!r} has no key function with its name"
     if not isinstance(function.get("name"), str) or not function["name"].strip():
-        return f"its name is {function.get('name')!r}, which is no text"
+        return f"its name is {function.get('name')!r}, but must be a text"
     if not isinstance(function.get("description", ""), str):
-        return f"the description of {function['name']} is no text"
+        return f"the description of {function['name']} is not a text"
     schema = function.get("parameters", {})
     if not isinstance(schema, dict):
-        return f"the parameters of {function['name']} are no JSON Schema, an object"
+        return f"the parameters of {function['name']} are not a JSON Schema of an object"
     try:
         validator_for(schema).check_schema(schema)
     except SchemaError as error:

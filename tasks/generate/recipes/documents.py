@@ -60,7 +60,7 @@ def order(settings: Settings, paths: Paths) -> Iterator[Row]:
             }
     if left:
         skipped = ", ".join(f"{name} {count}" for name, count in sorted(left.items()))
-        print(f"generate: files of {settings.input} passed over: {skipped}", flush=True)
+        print(f"generate: skipped these files of {settings.input}: {skipped}", flush=True)
 
 
 def prompt(chunk: Chunk, count: int) -> list[dict[str, str]]:

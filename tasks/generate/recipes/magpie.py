@@ -62,7 +62,7 @@ def _opening(folder: Path) -> str:
     try:
         tokenizer = load_tokenizer(folder)
         if not isinstance(tokenizer.chat_template, str):
-            raise ModelError("there is none, or several")
+            raise ModelError("it has none, or several")
         before, mark, _ = Renderer(tokenizer).render([{"role": "user", "content": MARK}]).partition(MARK)
     except (TemperError, OSError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -59,7 +59,9 @@ def enter() -> None:
     Raises `MachineError` where the archive is not the one that was tried.
     """
     if sha256(ARCHIVE) != SHA256:
-        raise MachineError(f"{ARCHIVE.name}: not the converter that was tried; take tasks/models/gguf from git again.")
+        raise MachineError(
+            f"{ARCHIVE.name}: not the tested version of the converter; restore tasks/models/gguf from git."
+        )
     for name in [name for name in sys.modules if name.split(".")[0] in ("gguf", "conversion")]:
         del sys.modules[name]
     sys.path.insert(0, str(ARCHIVE))

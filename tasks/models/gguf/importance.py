@@ -115,7 +115,5 @@ def _tensor(address: int | None) -> Any:
         return None
     tensor = Tensor.from_address(address)
     if library().ggml_get_name(address) != tensor.name or library().ggml_get_data(address) != tensor.data:
-        raise MachineError(
-            f"{PACKAGE}: not the version that was tried; run: pip install --requirement {PATHS.requirements}"
-        )
+        raise MachineError(f"{PACKAGE}: not the tested version; run: pip install --requirement {PATHS.requirements}")
     return tensor

@@ -122,9 +122,7 @@ def library() -> ctypes.CDLL:
     loaded.llama_backend_init()
     defaults = loaded.llama_context_default_params()
     if (defaults.rope_scaling_type, defaults.yarn_ext_factor, defaults.type_k, defaults.type_v) != (-1, -1.0, F16, F16):
-        raise MachineError(
-            f"{PACKAGE}: not the version that was tried; run: pip install --requirement {PATHS.requirements}"
-        )
+        raise MachineError(f"{PACKAGE}: not the tested version; run: pip install --requirement {PATHS.requirements}")
     return loaded
 
 

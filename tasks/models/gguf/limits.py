@@ -73,33 +73,33 @@ def _activation(name: str, config: Config) -> str | None:
 def _smollm3(config: Config) -> str | None:
     layers = config.get("no_rope_layers") or []
     fixed = [int((number + 1) % 4 != 0) for number in range(len(layers))]
-    return None if layers == fixed else "leaves out rotation in every fourth layer, and no_rope_layers says others"
+    return None if layers == fixed else "skips rotation in every fourth layer, but no_rope_layers names other layers"
 
 
 def _cohere(config: Config) -> str | None:
     normed, layers = bool(config.get("use_qk_norm")), config.get("num_hidden_layers", 0)
-    return None if normed == (layers >= 64) else "normalises queries and keys from 64 layers on, and only then"
+    return None if normed == (layers >= 64) else "normalises queries and keys only from 64 layers on"
 
 
 def _exaone4(config: Config) -> str | None:
     windowed, layers = window(config) is not None, config.get("num_hidden_layers", 0)
-    return None if windowed == (layers == 64) else "computes sliding windows with 64 layers, and only then"
+    return None if windowed == (layers == 64) else "computes sliding windows only with 64 layers"
 
 
 def _olmoe(config: Config) -> str | None:
     heads = config.get("num_attention_heads")
     same = config.get("num_key_value_heads", heads) == heads
-    return None if same else "wants as many key heads as query heads"
+    return None if same else "needs as many key heads as query heads"
 
 
 def _nemotron_h(config: Config) -> str | None:
     kinds = set(config.get("layers_block_type") or [])
-    return "converts layers with experts or without, and not both" if {"moe", "mlp"} <= kinds else None
+    return "converts layers either with or without experts, but not both" if {"moe", "mlp"} <= kinds else None
 
 
 def _deepseek_v2(config: Config) -> str | None:
     grouped = config.get("topk_method") == "group_limited_greedy" and (config.get("n_group") or 1) > 1
-    return "chooses among all experts, and config.json among those of the best groups" if grouped else None
+    return "chooses among all experts, but config.json only among those of the best groups" if grouped else None
 
 
 def _gemma(largest: int) -> Callable[[Config], str | None]:

@@ -58,7 +58,7 @@ def check_file(file: Path) -> None:
         apart(file.name, _compute, file)
     except TemperError as error:
         reason = str(error).removeprefix(f"{file.name}: ").removeprefix(f"{file}: ").rstrip(".")
-        raise ModelError(f"{file}: llama.cpp does not run it: {reason}; restore the file.") from None
+        raise ModelError(f"{file}: llama.cpp cannot run it: {reason}; restore the file.") from None
 
 
 def _compute(file: Path) -> None:
@@ -96,8 +96,8 @@ def prove(merged: Path, file: Path, texts: list[str], what: str) -> Proof:
     difference = compare(expected, measured, what, ends)
     if difference.divergence > DIVERGENCE:
         raise CheckFailed(
-            f"{what}: llama.cpp diverges from the merged model by {shown(difference.divergence, 3)} nats a token; take "
-            "a type with more bits, or remove ollama from export.formats."
+            f"{what}: llama.cpp diverges from the merged model by {shown(difference.divergence, 3)} nats per token; "
+            "use a type with more bits, or remove ollama from export.formats."
         )
     return Proof(difference, reading.context)
 
@@ -107,10 +107,10 @@ def check_reading(reading: Reading, ids: list[list[int]], what: str) -> None:
     if reading.ids != ids:
         raise CheckFailed(
             f"{what}: llama.cpp gives other token ids than the merged model's tokenizer for the same text, so it would "
-            "read something else than was trained; leave this format out, and report the tokenizer."
+            "read other tokens than in training; remove this format, and report this tokenizer."
         )
     if reading.runs_on:
         raise CheckFailed(
-            f"{what}: the model ends its answers with token {reading.runs_on[0]}, and llama.cpp does not stop there; "
-            "leave this format out, and report the tokenizer."
+            f"{what}: the model ends its answers with token {reading.runs_on[0]}, but llama.cpp does not stop there; "
+            "remove this format, and report this tokenizer."
         )

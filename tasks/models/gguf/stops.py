@@ -48,4 +48,4 @@ def add_stops(writer: Any, tokenizer: Any, stops: Collection[int]) -> None:
 def report_lost(tokenizer: Any, stops: Collection[int]) -> None:
     """Say behind which tokens llama.cpp runs on."""
     if lost := [str(tokenizer.convert_ids_to_tokens(number)) for number in named_stops(tokenizer, stops).lost]:
-        print(f"gguf: the format has no room for further stops, so llama.cpp runs on behind {', '.join(lost)}")
+        print(f"gguf: the format has no room for more stop tokens, so llama.cpp does not stop after {', '.join(lost)}")

@@ -35,7 +35,7 @@ def add_tokenizer(writer: Any, tokenizer: Any, size: int) -> None:
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
     model = backend["model"]
     if model["type"] != "BPE":
-        raise _unsupported(f"its model is {model['type']}, only BPE is supported")
+        raise _unsupported(f"its model is {model['type']}, but only BPE is supported")
     tokens = _tokens(tokenizer, size)
     byte_level = not model.get("byte_fallback")
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
@@ -111,7 +111,7 @@ def words(backend: dict[str, Any]) -> str:
     patterns = [step.get("pattern", {}).get("Regex") for step in others]
     if len(patterns) == 1 and patterns[0] in WORDS and not byte_level["use_regex"]:
         return WORDS[patterns[0]]
-    raise _unsupported("it cuts text into words in a way that llama.cpp has no name for here")
+    raise _unsupported("it splits text into words in a way that llama.cpp does not support here")
 
 
 def _prepends_space(backend: dict[str, Any]) -> bool:

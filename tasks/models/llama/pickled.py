@@ -27,7 +27,7 @@ class Pickled:
         pattern, sizes = FORMS[form]
         files = sorted(folder.glob(pattern))
         if form != "meta" and len(files) > 1:
-            raise ModelError(f"{location}: {len(files)} files {pattern}; leave the one that is the model there.")
+            raise ModelError(f"{location}: {len(files)} files {pattern}; keep only the model's.")
         self.parts = [_load(file, f"{location}/{file.name}") for file in files]
         rows = self._rows(HEAD), self._rows(GATE)
         self.config = _sizes(folder / sizes, f"{location}/{sizes}", *rows)
@@ -94,13 +94,13 @@ def _load(file: Path, where: str) -> dict[str, torch.Tensor]:
         contents: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError:
         raise ModelError(
-            f"{where}: holds more than tensors, and loading that could run code; save the tensors alone."
+            f"{where}: holds more than tensors, and loading that could run code; save only the tensors."
         ) from None
     except (RuntimeError, ValueError, EOFError, OSError) as error:
         raise ModelError(f"{where}: cannot be read ({' '.join(str(error).split())[:200]}); restore it.") from None
     tensors: dict[str, torch.Tensor] = contents.get("model", contents) if isinstance(contents, dict) else {}
     if not isinstance(tensors, dict) or not tensors or not all(map(torch.is_tensor, tensors.values())):
-        raise ModelError(f"{where}: not tensors by name; give the model's weights alone.")
+        raise ModelError(f"{where}: not a mapping of names to tensors; provide only the model's weights.")
     return tensors
 
 
@@ -114,7 +114,7 @@ def _sizes(file: Path, where: str, vocabulary: int, inner: int) -> Config:
             return from_params(json.loads(text), vocabulary, inner)
         return from_model_config(YAML(typ="safe").load(text), vocabulary, inner)
     except FileNotFoundError:
-        raise ModelError(f"{where}: no such file, and nothing else says the model's sizes; put it there.") from None
+        raise ModelError(f"{where}: no such file, but it gives the model's sizes; put it there.") from None
     except KeyError as error:
         raise ModelError(f"{where}: {error} is missing, which a Llama needs; complete the file.") from None
     except (YAMLError, ValueError, TypeError, AttributeError, ZeroDivisionError) as error:

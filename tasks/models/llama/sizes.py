@@ -36,7 +36,7 @@ PLAIN: Config = {
 def unsupported(config: Config, form: str) -> str | None:
     """What of config.json `form` cannot say; None where it says all."""
     if (config.get("architectures") or [""])[0] != "LlamaForCausalLM":
-        return f"the model is a {(config.get('architectures') or ['model without a name'])[0]} and no Llama"
+        return f"the model is a {(config.get('architectures') or ['model without a name'])[0]} not a Llama"
     if config.get("attention_bias") or config.get("mlp_bias"):
         return "the model has biases"
     heads = config["num_attention_heads"]
@@ -46,7 +46,7 @@ def unsupported(config: Config, form: str) -> str | None:
     kind = rope.get("rope_type", "default")
     scaled = {name: rope.get(name) for name in SCALED}
     if kind not in ("default", "llama3") or (kind == "llama3" and form != "litgpt" and scaled != SCALED):
-        return f"its rotation is scaled in a way ({kind}) that has no name there"
+        return f"its rotary scaling ({kind}) cannot be expressed there"
     return None
 
 
@@ -98,7 +98,7 @@ def model_config(config: Config) -> Config:
 def from_model_config(sizes: Config, vocabulary: int, inner: int) -> Config:
     """config.json's sizes from litgpt's. Raises `KeyError` for a missing key, `ValueError` for another model."""
     if other := sorted(key for key, value in PLAIN.items() if sizes.get(key, value) != value):
-        raise ValueError(f"{other[0]} is {sizes[other[0]]!r}, which no Llama has")
+        raise ValueError(f"{other[0]} is {sizes[other[0]]!r}, which is not possible for a Llama")
     heads, width = sizes["n_head"], sizes["n_embd"]
     rope: Config = {"rope_type": "default"}
     if (sizes.get("head_size") or width // heads) * heads != width:

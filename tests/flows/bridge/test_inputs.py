@@ -89,7 +89,7 @@ def test_a_damaged_input_comes_from_the_remote_or_is_named(rows: Path, tmp_path:
         checkout_inputs(told.append)
         assert rows.read_text() == FIRST
     else:
-        with pytest.raises(MachineError, match=r"data/mine\.jsonl: what the remote store has of it is damaged"):
+        with pytest.raises(MachineError, match=r"data/mine\.jsonl: the copy on the remote store is damaged"):
             checkout_inputs(told.append)
         assert not rows.exists()
     assert [line.partition(":")[0] for line in told] == ["data/mine.jsonl"] * (2 if where == "both" else 1)

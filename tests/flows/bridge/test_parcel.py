@@ -63,7 +63,7 @@ def test_what_is_not_whole_in_the_remote_is_named(sent: Path, monkeypatch: pytes
     stored.write_bytes(stored.read_bytes()[:-1])
     monkeypatch.chdir(sent)
     git("checkout", "--quiet", commit)
-    with pytest.raises(MachineError, match=r"model: data/rows.txt is not whole in the DVC remote; push it again"):
+    with pytest.raises(MachineError, match=r"model: data/rows.txt is incomplete in the DVC remote; push it again"):
         unpack("model", None)
     assert not Path("data/rows.txt").exists()
 

@@ -70,11 +70,11 @@ def test_what_is_whole_is_not_refused() -> None:
     [
         ("[code.py]", "[code.py", "dvc.yaml: not valid YAML: line 5: did not find expected ',' or ']'."),
         ("    params", "\tparams",
-         "dvc.yaml: not valid YAML: line 5: a tab, which cannot indent in YAML; write spaces."),
-        ("  two:", "  one:", "dvc.yaml: not valid YAML: line 7: the key one occurs twice; keep one of both."),
+         "dvc.yaml: not valid YAML: line 5: a tab, which YAML does not allow for indentation; use spaces."),
+        ("  two:", "  one:", "dvc.yaml: not valid YAML: line 7: the key one occurs twice; remove one."),
         (
             "  one:", "<<<<<<< HEAD\n  one:",
-            "dvc.yaml: not valid YAML: line 2: git left both sides of a merge here (<<<<<<<); keep one of both.",
+            "dvc.yaml: not valid YAML: line 2: unresolved merge conflict (<<<<<<<); keep one side.",
         ),
         ("deps: [code", "dep: [code", "dvc.yaml:4: unknown key 'stages.one.dep'; did you mean 'deps'?"),
         ("stages:", "vars: []\nstage: {}\nstages:", "dvc.yaml:2: unknown key 'stage'; did you mean 'stages'?"),
@@ -86,22 +86,22 @@ def test_what_is_whole_is_not_refused() -> None:
         ("outs: [one.txt]", "outs:\n    - one.txt:\n        cach: false",
          "dvc.yaml:8: unknown key 'stages.one.outs.0.one.txt.cach'; did you mean 'cache'?"),
         ("outs: [one.txt]", "outs:\n    - one.txt:\n      cache: false",
-         "dvc.yaml:7: stages.one.outs.0: one.txt and cache stand side by side; put the options of a path below it, two "
-         "spaces further in."),
+         "dvc.yaml:7: stages.one.outs.0: one.txt and cache are at the same level; put the options of a path below it, "
+         "indented by two more spaces."),
         ("    cmd: echo ${a.b} > one.txt\n", "", "dvc.yaml:2: the key 'stages.one.cmd' is missing; add it."),
         ("echo ${a.b} > one.txt", "3", "dvc.yaml:3: stages.one.cmd = 3: text is expected."),
         ("outs: [one.txt]", "outs: {one.txt: 1}", "dvc.yaml:6: stages.one.outs: a list is expected."),
         ("deps: [code.py]", "deps:", "dvc.yaml:4: stages.one.deps = nothing: a list is expected."),
         ("  two:", "  three:\n    cmd: echo\n    outs: [one.txt]\n  two:",
-         "dvc.yaml:7: one.txt is made by the stage one and by the stage three; leave it to one of them."),
+         "dvc.yaml:7: one.txt is an output of the stage one and of the stage three; remove it from all but one."),
         ("  two:", "  three:\n    cmd: echo\n    outs: [one.txt/a]\n  two:",
-         "dvc.yaml:7: one.txt/a, which the stage three makes, lies in one.txt, which the stage one makes; let each "
-         "output have a folder of its own."),
+         "dvc.yaml:7: one.txt/a, an output of the stage three, is inside one.txt, an output of the stage "
+         "one; give each output its own folder."),
         ("[code.py]", "[one.txt]",
-         "dvc.yaml:2: the stage one reads what it makes; remove it from deps or outs."),
+         "dvc.yaml:2: the stage one depends on its own output; remove it from deps or outs."),
         ("[code.py]", "[two-x.txt]",
-         "dvc.yaml:2: the stages one and two@x wait for each other; each reads what another makes."),
-        ("  one:", "  one@x:", "dvc.yaml:2: stages.one@x: @ stands before the item of a foreach alone; rename it."),
+         "dvc.yaml:2: the stages one and two@x depend on each other in a cycle; remove one of the dependencies."),
+        ("  one:", "  one@x:", "dvc.yaml:2: stages.one@x: @ may only precede the item of a foreach; rename it."),
         ("params: [a.b]", "params: [a.b, a.bb, a.c]",
          "dvc.yaml:2: the stage one depends on a.bb, which params.yaml does not have; add it there, or remove it "
          "here."),
@@ -133,7 +133,7 @@ def test_dvc_yaml(old: str, new: str, sentence: str) -> None:
         ("stages:\n  one: echo\n", "dvc.yaml:2: stages.one = echo: keys with values are expected."),
         ("- a\n", "dvc.yaml: expected sections with keys, such as train, but found a list."),
         ("", "dvc.yaml: expected sections with keys, such as train, but found nothing."),
-        ("stages:\n  é: {}\n".encode("latin-1"), "dvc.yaml: not valid YAML: no UTF-8 at byte 10; save it as UTF-8."),
+        ("stages:\n  é: {}\n".encode("latin-1"), "dvc.yaml: not UTF-8 (byte 10); save it as UTF-8."),
     ],
 )
 def test_a_dvc_yaml_of_another_kind(content: str | bytes, sentence: str) -> None:
@@ -150,12 +150,12 @@ def test_a_dvc_yaml_of_another_kind(content: str | bytes, sentence: str) -> None
         ("rows.csv.dvc", "outs:\n- size: 3\n", "rows.csv.dvc:2: outs.0: the key 'path' is missing."),
         ("rows.csv.dvc", "- a\n", "rows.csv.dvc: expected sections with keys, such as train, but found a list."),
         ("rows.csv.dvc", TRACKED.replace("rows.csv", "one.txt"),
-         "rows.csv.dvc: one.txt is made by the stage one and by rows.csv.dvc; leave it to one of them."),
+         "rows.csv.dvc: one.txt is an output of the stage one and of rows.csv.dvc; remove it from all but one."),
         ("params.yaml", "a:\n\tb: 1\n",
-         "params.yaml: not valid YAML: line 2: a tab, which cannot indent in YAML; write spaces."),
+         "params.yaml: not valid YAML: line 2: a tab, which YAML does not allow for indentation; use spaces."),
         ("params.yaml", f"{PARAMS}a: {{}}\n",
-         "params.yaml: not valid YAML: line 4: the key a occurs twice; keep one of both."),
-        (".dvcignore", b"\xff\n", ".dvcignore: no UTF-8 at byte 0; save it as UTF-8."),
+         "params.yaml: not valid YAML: line 4: the key a occurs twice; remove one."),
+        (".dvcignore", b"\xff\n", ".dvcignore: not UTF-8 at byte 0; save it as UTF-8."),
         (".dvc/config", "[core]\n    remot = x\n",
          "DVC's configuration (.dvc/config, .dvc/config.local, or that of this account): extra keys not allowed @ "
          "data['core']['remot']."),
@@ -177,7 +177,7 @@ def test_files_beside_it(name: str, content: str | bytes, sentence: str) -> None
         ("schema: '2.0'\nstages:\n  one:\n    cmd: echo\n    out: []\n",
          "cannot be read (stages.one.out: extra keys not allowed)"),
         ("<<<<<<< HEAD\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> x\n",
-         "cannot be read (not valid YAML: line 1: git left both sides of a merge here (<<<<<<<); keep one of both)"),
+         "cannot be read (not valid YAML: line 1: unresolved merge conflict (<<<<<<<); keep one side)"),
     ],
 )  # fmt: skip
 def test_a_dvc_lock_that_cannot_be_read_is_made_anew(content: str, why: str) -> None:

@@ -50,8 +50,8 @@ def test_what_is_started(started: list[tuple[str, ...]], line: str, words: str) 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("serve --check http://x/v1", "name the candidate that is served there, and one only"),
-        ("serve --check http://x/v1 a b", "name the candidate that is served there, and one only"),
+        ("serve --check http://x/v1", "name exactly one candidate, the one that is served there"),
+        ("serve --check http://x/v1 a b", "name exactly one candidate, the one that is served there"),
         ("serve --model m", "--model and --key-variable need --check"),
     ],
 )

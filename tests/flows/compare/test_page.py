@@ -169,7 +169,7 @@ def test_long_sentences_fold_and_bases_and_history_stand_there(page: Page) -> No
     last.locator("summary", has_text="not promoted: gain over base").click()
     assert "too little" in last.inner_text()
     heads = tab.locator("#boards tbody th strong").all_inner_texts()
-    assert heads == ["b/other", "a/large", "a/small"], "the best first"
+    assert heads == ["b/other", "a/large", "a/small"], "best first"
     cells = tab.locator("#boards tbody tr").first.inner_text()
     for part in ("base 0.1 0 \u2013 0.2", "tuned 0.8 0.7 \u2013 0.9", "3 min", "0.10"):
         assert part in cells

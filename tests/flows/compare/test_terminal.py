@@ -19,7 +19,7 @@ def test_a_run_is_two_lines_of_80_columns() -> None:
     assert lines[3].startswith("run-2") and lines[3].endswith("promoted") and "+0.8" in lines[3]
     assert lines[4].startswith("  train.learning_rate 0.1 -> 0.2; xxx") and lines[4].endswith("…")
     assert lines[5].split() == ["run-3", "00000000", "-", "-", "none"]
-    assert list(run_lines(runs * SHOWN))[-1] == f"{2 * SHOWN} older runs are on the page alone."
+    assert list(run_lines(runs * SHOWN))[-1] == f"{2 * SHOWN} older runs are only on the page."
 
 
 def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
@@ -30,7 +30,7 @@ def test_the_history_says_what_replaced_what_when_by_whom_and_why() -> None:
     assert lines[:4] == [
         "2026-02-03 04:05 production v2 (now)",
         "  new bbbbbbbbbb, by ann",
-        "  in the place of old aaaaaaaaaa",
+        "  replaced old aaaaaaaaaa",
         "  0.7",
     ]
     assert all(len(line) <= 80 for line in lines) and " ".join(lines[4:]).count("x") == 60

@@ -64,7 +64,7 @@ def test_the_image_of_a_worker_is_built_and_knows_its_commands(base: str, tmp_pa
     container = buildah("from", "localhost/temper-test-worker")
     try:
         mount = ["--volume", f"{project}:/project", "--user", "root"]
-        assert "carry out deployed runs" in buildah("run", container, "--", "temper", "--help")
+        assert "execute deployed runs" in buildah("run", container, "--", "temper", "--help")
         assert "base" in buildah("run", *mount, container, "--", "temper", "plan")
         buildah("run", *mount, container, "--", "python", "work.py", "base")
         assert (project / "data/base/model.txt").read_text()

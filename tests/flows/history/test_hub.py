@@ -155,7 +155,7 @@ def test_a_dry_run_sends_nothing(hub: Hub, merged: Path, capsys: pytest.CaptureF
 def test_a_token_that_may_not_write(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "wrong")
     with pytest.raises(
-        MachineError, match=r"the hub refused me/model: .*set HF_TOKEN to a token that has write access"
+        MachineError, match=r"the hub rejected me/model: .*set HF_TOKEN to a token that has write access"
     ):
         push(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert not hub.files
@@ -168,10 +168,10 @@ def test_what_is_worth_knowing_is_said_first(hub: Hub, merged: Path) -> None:
     base.write_text(json.dumps({"kind": "hub", "location": "meta/llama"}))
     notes = ask_hub(prepare_upload("me/model", merged), private=True, endpoint=hub.address)
     assert notes == [
-        "me/model is there already: files of the same name are replaced",
-        "me/model is public, and stays so: everyone will see what is sent",
-        "me/model is gated: who wants to read it has to ask",
-        "the base meta/llama is gated: its terms bind what is made of it, too",
+        "me/model exists already: files with the same name are replaced",
+        "me/model is public and stays public: everyone will see what is sent",
+        "me/model is gated: readers must request access",
+        "the base meta/llama is gated: its terms also apply to models made from it",
     ]
     notes = ask_hub(prepare_upload("team/new", merged), private=True, endpoint=hub.address)
     assert notes[0] == "team/new is new, and will be private"
@@ -199,7 +199,7 @@ FINE: dict[str, Any] = {"role": "fineGrained", "fineGrained": {"global": [], "sc
             "the token of me is read-only; set HF_TOKEN to one",
         ),
         ("me/model", {"auth": {"accessToken": FINE}}, "the token of me has no write access to me/model; add it at"),
-        ("me/closed", {}, "me/closed is gated, and me has no access to it: ask for it at"),
+        ("me/closed", {}, "me/closed is gated, and me has no access to it: request it at"),
     ],
 )
 def test_missing_access_is_said_before_anything_is_sent(
@@ -233,5 +233,5 @@ def test_bad_input(merged: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         prepare_upload("me/model", merged / "missing")
     (merged / "merge.json").unlink()
-    with pytest.raises(InputError, match="nothing proves that it is what was trained"):
+    with pytest.raises(InputError, match="nothing proves that this is what was trained"):
         prepare_upload("me/model", merged)

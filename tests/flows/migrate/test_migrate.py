@@ -213,12 +213,12 @@ def test_what_is_refused_or_unknown_says_why() -> None:
     lines = {line.key: (line.verdict, line.what) for line in convert(Path("axolotl.yml")).lines}
     assert lines["base_model"] == (
         "refused",
-        "a name alone is another thing tomorrow: set base.hub to org/model@<its 40 hex digits>",
+        "a name alone may change: set base.hub to org/model@<its 40 hex digits>",
     )
-    assert lines["odd_new_key"] == ("without", "not known here, or of a version of axolotl that is not")
+    assert lines["odd_new_key"] == ("without", "unknown, or from an unsupported version of axolotl")
     assert lines["wandb_project"][0] == "refused"
-    assert lines["num_epochs"] == ("same", "the number of steps says how long")
-    assert lines["fsdp"][0] == "refused" and "base in low bits" in lines["fsdp"][1]
+    assert lines["num_epochs"] == ("same", "steps decides how long to train")
+    assert lines["fsdp"][0] == "refused" and "quantised base" in lines["fsdp"][1]
     Path("axolotl.yml").write_text(
         AXOLOTL.replace("adapter: qlora", "adapter: lora").replace("4bit: true", "4bit: false")
     )
@@ -241,7 +241,7 @@ def test_the_command_prints_a_table_and_writes_a_recipe(capsys: pytest.CaptureFi
     assert "train.lora.r: 32" in out and "Written: axolotl.recipe.yaml" in out
     recipe = Path("axolotl.recipe.yaml").read_text()
     assert parse(recipe, "safe") == AXOLOTL_VALUES
-    assert "# wandb_project: training reports to nobody outside" in recipe
+    assert "# wandb_project: training sends no reports" in recipe
     assert main(["import", "axolotl.yml"]) == 1
     assert "axolotl.recipe.yaml: already exists" in capsys.readouterr().err
 
@@ -258,16 +258,16 @@ def test_no_text_of_the_file_becomes_a_key_of_the_recipe() -> None:
     ("name", "text", "sentence"),
     [
         ("none.yaml", None, "no such file"),
-        ("a.yaml", "a: [", "cannot be read as settings of any tool"),
+        ("a.yaml", "a: [", "cannot be read as settings of any known tool"),
         ("a.yaml", "- 1", "no keys with values"),
         ("a.yaml", "colour: red", "name the tool with --tool"),
-        ("a.json", "{", "cannot be read as settings of any tool"),
-        ("a.ipynb", '{"cells": 3}', "of no kind that|cannot be read as"),
-        ("a.py", "def (", "cannot be read as settings of any tool"),
-        ("a.ipynb", '{"cells": ["a"]}', "cannot be read as settings of any tool"),
-        ("axolotl.yml", "base_model: x\nsequence_len: .inf\n", "is of no kind that axolotl has there"),
+        ("a.json", "{", "cannot be read as settings of any known tool"),
+        ("a.ipynb", '{"cells": 3}', "has a type that|cannot be read as"),
+        ("a.py", "def (", "cannot be read as settings of any known tool"),
+        ("a.ipynb", '{"cells": ["a"]}', "cannot be read as settings of any known tool"),
+        ("axolotl.yml", "base_model: x\nsequence_len: .inf\n", "has a type that axolotl does not allow there"),
         ("axolotl.yml", "base_model: x\nsequence_len: long\n", "."),
-        ("axolotl.yml", "base_model: x\nsequence_len: [1]\n", "is of no kind that axolotl has there"),
+        ("axolotl.yml", "base_model: x\nsequence_len: [1]\n", "has a type that axolotl does not allow there"),
         (
             "axolotl.yml",
             "base_model: x\nsequence_len: 12\nlearning_rate: 7\n",

@@ -125,7 +125,9 @@ def test_a_key_is_changed_at_either_of_its_places(tmp_path: Path) -> None:
         "train": {"seed": 7, "lora": {"r": 8}}
     }
     assert sent({"train_epochs": 2, "train_steps": None}) == {"train": {"epochs": 2, "steps": None}}
-    with pytest.raises(SettingsError, match=r"train\.seed is 8 in its section and 7 under often; change one alone"):
+    with pytest.raises(
+        SettingsError, match=r"train\.seed is 8 in its section and 7 under often; change only one of them"
+    ):
         sent({"train_seed": 7}, train={**opened_section, "seed": 8})
 
 
@@ -165,7 +167,7 @@ def test_a_recipe_merges_sections_and_replaces_lists(path: Path, tmp_path: Path)
 
 
 def test_a_recipe_that_is_not_there(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"gone\.yaml: no such file; give a YAML file that is there\."):
+    with pytest.raises(SettingsError, match=r"gone\.yaml: no such file; name an existing YAML file\."):
         changed(path, recipe=tmp_path / "gone.yaml")
 
 

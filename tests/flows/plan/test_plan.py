@@ -70,8 +70,8 @@ def test_stages_of_queues_are_named_with_whether_a_worker_is_there() -> None:
     assert same == others
     assert asked == ["gpu", "memory"]
     text = as_text([there, waits, *same])
-    assert "train         would run; in a deployed run by a worker of the queue gpu (one is at work)\n" in text
-    assert "by a worker of the queue memory (none is at work: temper worker --queue memory)\n" in text
+    assert "train         would run; in a deployed run by a worker of the queue gpu (one is running)\n" in text
+    assert "by a worker of the queue memory (none is running: temper worker --queue memory)\n" in text
     assert "merge         would run\n" in text
     alone = placed([train], policies, None)
     assert as_text(alone).startswith("train  would run; in a deployed run by a worker of the queue gpu (no server")

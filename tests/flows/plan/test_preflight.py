@@ -23,7 +23,7 @@ def check(toy: Toy) -> tuple[int, str]:
 
 def test_everything_in_place(toy: Toy) -> None:
     shutil.copy(ROOT / "requirements.lock", toy.path)
-    assert check(toy) == (0, "Everything is in place. Next: temper run\n")
+    assert check(toy) == (0, "Everything is ready. Next: temper run\n")
 
 
 def test_all_faults_at_once(toy: Toy) -> None:
@@ -37,7 +37,7 @@ def test_all_faults_at_once(toy: Toy) -> None:
     assert "unknown key 'base.pretraining.learning_rat'; did you mean 'learning_rate'?" in output
     assert "unknown key 'train.learning_rat'; did you mean 'learning_rate'?" in output
     assert "requirements.lock says 1.2.3; run: pip install --requirement requirements.lock" in output
-    assert "code is missing, which the stage train reads and no stage makes" in output
+    assert "code is missing: the stage train reads it, and no stage makes it" in output
     assert "DVC's cache cannot be written: " in output
 
 
@@ -69,7 +69,7 @@ def test_a_base_that_lacks_something(toy: Toy, monkeypatch: pytest.MonkeyPatch) 
     build("qwen3", model)
     (model / "chat_template.jinja").unlink()
     (fault,) = preflight.faults()
-    assert "model: the base has no chat template; name one in template.chat_template" in fault
+    assert "model: the base has no chat template; set template.chat_template" in fault
     toy.set("template.chat_template=plain")
     assert preflight.faults() == []
     toy.set(f"base.hub=some/model@{'0' * 40}")
@@ -123,7 +123,7 @@ def test_bad_params_stop_the_run_and_set_leaves_them_as_they_were(toy: Toy) -> N
     process = toy.temper("run", "--set", "template.chat_template=chatlm")  # valid, but refused before the first stage
     stderr = process.communicate()[1]
     assert process.returncode == 1
-    assert "params.yaml: as it was" in stderr
+    assert "params.yaml: unchanged" in stderr
     assert Path("params.yaml").read_text() == before
 
 
@@ -142,7 +142,7 @@ def test_a_path_that_names_nothing(toy: Toy, command: str) -> None:
     process = toy.temper(command)
     error = process.communicate()[1]
     assert process.returncode == 1
-    assert "clean.input = '': a path is expected, and this names none." in error
+    assert "clean.input = '': expected a path, but this is empty." in error
     assert "Traceback" not in error
 
 
@@ -153,7 +153,7 @@ def test_disk_memory_and_python(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> No
     faults = "\n".join(preflight.faults())
     assert "GiB are free on this disk" in faults
     assert "GiB of memory are available" in faults
-    assert "runs this, but the locked versions are for 3.8, 3.9 and 3.10; make the environment with one" in faults
+    assert "runs this, but the locked versions are for 3.8, 3.9 and 3.10; create the environment with one" in faults
 
 
 def test_help_and_check_import_neither_prefect_nor_torch(toy: Toy) -> None:
@@ -172,11 +172,13 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
     toy.set("template.chat_template=chatlm")
     code, output = check(toy)
     assert code == 1
-    assert "template.chat_template = chatlm: there is no such template; known: chatml, " in output
+    assert "template.chat_template = chatlm: no such template; known: chatml, " in output
     Path("mine.jinja").write_text("{{ messages }}")
     toy.set("template.chat_template=mine.jinja")
-    assert "mine.jinja: a change in it would go unnoticed there; put it at data/templates/mine.jinja." in check(toy)[1]
-    assert "decide.candidate = 'nf5': nothing of that name will be evaluated; known: adapter, merged" in output
+    assert ("mine.jinja: temper would not notice changes to it there; move it to data/templates/mine.jinja.") in check(
+        toy
+    )[1]
+    assert "decide.candidate = 'nf5': there is no such candidate; known: adapter, merged" in output
 
 
 def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) -> None:
@@ -197,14 +199,14 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
     faults = preflight.faults()
     for sentence, fault in zip(
         (
-            "evaluate.benchmarked: nothing of the name 'nf5' will be evaluated; known: base, ",
+            "evaluate.benchmarked: there is no candidate 'nf5'; known: base, ",
             "decide.metric = 'bleu': not in evaluate.metrics; known: exact_match.",
-            "params.yaml: train.group_by_length is for rows that are not packed; ",
+            "params.yaml: train.group_by_length has no effect on packed rows; ",
             "params.yaml: clean.privacy.phone_regions: XX is not a country code with a telephone numbering plan",
             "params.yaml: unknown key 'train.arguments.neftune_noise': SFTConfig of trl has no such argument",
-            "worth.py: align.rewards.0.name: there is no such file; add it.",
-            "merge.combine.weights: data/adapters/other is neither an adapter nor a model; there are: none.",
-            "evaluate.benchmarks: no task 'nope', neither in data/scoring nor among those of lm-eval",
+            "worth.py: align.rewards.0.name: no such file; add it.",
+            "merge.combine.weights: data/adapters/other is neither an adapter nor a model; found: none.",
+            "evaluate.benchmarks: unknown task 'nope': neither data/scoring nor lm-eval has it",
         ),
         faults,
         strict=True,
@@ -215,13 +217,13 @@ def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) ->
 def test_an_order_that_has_no_effect_is_told_before_the_first_stage(toy: Toy) -> None:
     toy.set("train.order=key")
     assert [*preflight._late_refusals()] == [
-        "train.order key goes by what clean.order_key names, which is null; set it, or train.order to shuffled."
+        "train.order key needs clean.order_key, which is null; set it, or train.order to shuffled."
     ]
     toy.set("clean.order_key=level", "template.packing=true")
     assert not [*preflight._late_refusals()]
     toy.set("train.order=length")
     (fault,) = preflight._late_refusals()
-    assert fault.startswith("params.yaml: train.order length has no effect on packs, which are of about one length;")
+    assert fault.startswith("params.yaml: train.order length has no effect on packs, which have about the same length;")
 
 
 def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
@@ -248,7 +250,7 @@ def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
     toy.set("align.objective=off")
     toy.set("evaluate.metrics=[{kind: function, function: 'mine.py:far'}]")
     (fault,) = preflight.faults()
-    assert "data/scoring/mine.py: evaluate.metrics: there is no far in it; define it, or name another." in fault
+    assert "data/scoring/mine.py: evaluate.metrics: it does not define far; define it, or use another name." in fault
 
 
 def test_tools_and_environments_are_looked_at_and_not_run(toy: Toy) -> None:
@@ -261,7 +263,9 @@ def test_tools_and_environments_are_looked_at_and_not_run(toy: Toy) -> None:
     episodes = "align.episodes={environment: 'world.py:World', tools: ['world.py:look']}"
     toy.set("align.objective=grpo", "align.rewards=[{kind: environment}]", episodes)
     (fault,) = preflight.faults()
-    assert "align.episodes: the chat template chatml does not tell the model of tools; name one in" in fault
+    assert (
+        "align.episodes: the chat template chatml does not show tools to the model; set template.chat_template to one"
+    ) in fault
     assert not trace.exists()
 
 
@@ -307,9 +311,11 @@ def test_a_run_stops_before_its_first_stage_where_a_late_one_would(toy: Toy) -> 
 def test_alignment_that_could_not_start_is_refused_before_anything_runs(toy: Toy) -> None:
     toy.set("align.objective=dpo", "align.launch={processes: 2, strategy: fsdp2}", "train.method=full")
     (fault,) = preflight._faults_of(preflight._starts)
-    assert "dpo compares a whole model with a second one, which align.launch.strategy fsdp2 does not share out" in fault
+    assert (
+        "dpo compares the whole model with a second copy, which align.launch.strategy fsdp2 does not shard"
+    ) in fault
     toy.set("align.launch={processes: 2}", "train.enabled=false")
     (fault,) = preflight._faults_of(preflight._starts)
-    assert "align.start is train, and train.enabled is false" in fault
+    assert "align.start is train, but train.enabled is false" in fault
     toy.set("align.start=base")
     assert preflight._faults_of(preflight._starts) == []

@@ -105,7 +105,7 @@ def test_without_a_server_rows_are_just_tracked(
     (project / "data/own/rows.csv").write_text("text,label\nmy card is lost,lost\n")
     assert main(["data", "add", "data/own"]) == 0
     out = capsys.readouterr().out
-    assert "Tracked and committed as" in out and "No server was told: no Prefect server answers" in out
+    assert "Tracked and committed as" in out and "No server was notified: no Prefect server answers" in out
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     assert main(["data", "add", "data/own"]) == 1
     assert "no Prefect server answers at http://127.0.0.1:9/api" in capsys.readouterr().err
@@ -153,7 +153,7 @@ def test_an_upgrade_keeps_what_the_project_set(source: Path, project: Path) -> N
     (project / "data/scoring/mine.py").write_text("def score(output, reference, row):\n    return 1.0\n")
     git("add", "--all")
     git("commit", "--quiet", "--message", "mine")
-    assert upgrade() == ["v1 is in this project already."]
+    assert upgrade() == ["This project already has v1."]
 
     settings = source / "tasks/decide/settings.py"
     edit(settings, "    gain:", '    patience: int = 3\n    """Decisions to wait for (decisions)."""\n    margin:')
@@ -173,7 +173,7 @@ def test_an_upgrade_keeps_what_the_project_set(source: Path, project: Path) -> N
     assert "rows: 3000" in text, "what the release's example sets is none of the project's"
     assert (project / "data/scoring/mine.py").is_file()
     assert git("status", "--porcelain") == ""
-    assert upgrade("v2") == ["v2 is in this project already."]
+    assert upgrade("v2") == ["This project already has v2."]
 
     changed = git("diff", "--name-only", "HEAD^", "HEAD").split("\n")
     assert changed == ["params.yaml", "tasks/decide/settings.py"], "no other stage has other code, so none runs again"

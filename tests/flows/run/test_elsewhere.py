@@ -85,8 +85,8 @@ def test_a_server_that_comes_back_finds_the_run_waiting(run: Any, calls: list[st
     """Away for longer than a machine may be silent: that nobody heard its beats is no sign of its death."""
     told = run(away(10, 10 + 5 * SILENCE, Completed()))
     assert told[1] == (
-        "the Prefect server does not answer; this run waits for it, 60 minutes at most. train goes on where it works, "
-        "and what it makes is kept."
+        "the Prefect server does not answer; this run waits for it, 60 minutes at most. train continues on its "
+        "machine, and its outputs are kept."
     )
     assert len(told) == 2, "it is said once"
     assert calls == ["forget"]
@@ -110,7 +110,7 @@ def test_a_silent_machine_is_given_up_unless_it_had_pushed_what_it_made(run: Any
     assert calls == ["Crashed", "forget"]
     calls.clear()
     ended = run(silent, pushed=True)
-    assert ended[-1] == "otter-train ended Crashed, and had pushed what train makes: that counts."
+    assert ended[-1] == "otter-train ended Crashed, but had pushed the outputs of train, so they are used."
     calls.clear()
     with pytest.raises(Unavailable):
         run(silent, pushed=True, force=True)

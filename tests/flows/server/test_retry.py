@@ -84,7 +84,7 @@ def test_slots_that_cannot_be_given_back_do_not_fail_the_stage(api: str, monkeyp
     with HOW.slots("train", lambda: None, messages.append):
         pass
     assert messages == [
-        "the server did not answer; it takes the slots of temper-away back 120 s after they were last renewed"
+        "the server did not answer; it frees the slots of temper-away 120 s after they were last renewed"
     ]
     monkeypatch.setattr(PrefectClient, "release_concurrency_slots_with_lease", give_back)
     with get_client(sync_client=True) as client:

@@ -18,7 +18,7 @@ def test_a_full_cache_stops_the_run_and_with_room_it_goes_on(toy: Toy, tmp_path:
         process = toy.temper("run")
         output = "".join(process.communicate())
         assert process.returncode == 1
-        assert re.search(r"train: DVC could not store data/trained in its cache .*most often the disk is full", output)
+        assert re.search(r"train: DVC could not store data/trained in its cache .*usually the disk is full", output)
         assert "dvc commit --force train" in output
         assert "Traceback" not in output
         assert toy.lock == before

@@ -41,9 +41,9 @@ def test_progress_that_is_cut_off_is_a_line() -> None:
         (f"echo noise; printf '%s\\n' '{REPORTED}'; exit 1", r"^nf4: two\nlines$"),
         ("echo 'oh dear' >&2; exit 3", "^toy failed with exit code 3. Its last lines:\n    oh dear$"),
         ("echo 'on stdout'; exit 3", "    on stdout$"),
-        ("kill -9 $$", "^toy was ended by SIGKILL. If nobody did that, the machine ran out of memory"),
-        ("echo 'nf4: needs 3 GiB of memory'; kill -9 $$; nf4", "^toy was ended by SIGKILL"),
-        ("kill -15 $$", "^toy was ended by SIGTERM. Run again to go on.$"),
+        ("kill -9 $$", "^toy was killed by SIGKILL. If nobody did this, memory ran out"),
+        ("echo 'nf4: needs 3 GiB of memory'; kill -9 $$; nf4", "^toy was killed by SIGKILL"),
+        ("kill -15 $$", "^toy was killed by SIGTERM. Run again to continue.$"),
         ("/no/such/program", "^toy failed with exit code 127"),
     ],
 )
@@ -84,7 +84,7 @@ def test_the_exit_code_says_whether_to_try_again_where_nothing_else_does() -> No
     [
         ("print('one')", []),
         ("from tasks.core import errors, reporting; reporting.report(errors.InputError('a\\nb'))", ["a\nb"]),
-        ("import os; os.kill(os.getpid(), 15)", ["python -m asked was ended by SIGTERM. Run again to go on."]),
+        ("import os; os.kill(os.getpid(), 15)", ["python -m asked was killed by SIGTERM. Run again to continue."]),
         ("raise SystemExit('no')", ["python -m asked failed with exit code 1. Its last lines:\n    no"]),
     ],
 )
@@ -119,6 +119,6 @@ def test_stopping_ends_what_runs_and_starts_nothing_more(text: str, monkeypatch:
     until(lambda: children._running)
     children.stop()
     worker.join()
-    assert str(failures[0]) == "toy was stopped before it ended."
+    assert str(failures[0]) == "toy was stopped before it finished."
     with pytest.raises(StageFailed, match="toy was not started: the run was stopped"):
         ran("true", children)

@@ -71,7 +71,7 @@ def test_a_revision_that_only_the_git_remote_has_is_fetched(new: Toy, tmp_path: 
     other.call("git", "commit", "--quiet", "--allow-empty", "--message", "later")
     later = other.call("git", "rev-parse", "HEAD").strip()
     other.call("git", "update-ref", "refs/exps/ab/cdef/brave-otter", later)
-    with pytest.raises(MachineError, match=f"git has no revision '{later}' here, nor has origin it; push it"):
+    with pytest.raises(MachineError, match=f"neither git here nor origin has the revision '{later}'; push it"):
         find(later, share)
     other.call("git", "push", "--quiet", "origin", "HEAD", "refs/exps/ab/cdef/brave-otter", "HEAD:refs/tags/v2")
     with pytest.raises(MachineError, match=f"git has no revision '{later}' here;"):
@@ -86,13 +86,13 @@ def test_a_remote_that_nobody_configured_is_said_before_a_run(new: Toy) -> None:
     Path("infra/stages.yaml").write_text(SHARE)
     (fault,) = (line for line in faults() if "shared" in line)
     assert fault == (
-        "infra/stages.yaml: runs are to be shared, and DVC has no default remote that their outputs could go to; run: "
-        "dvc remote add --default NAME URL (or set share: null)."
+        "infra/stages.yaml: runs are to be shared, but DVC has no default remote for their outputs; run: dvc remote "
+        "add --default NAME URL (or set share: null)."
     )
     new.dvc("remote", "add", "--default", "store", "/nowhere")
     (fault,) = (line for line in faults() if "share runs" in line)
-    assert fault.startswith("infra/stages.yaml: git has no remote 'origin' to share runs by;")
+    assert fault.startswith("infra/stages.yaml: git has no remote 'origin', which share names;")
     Path("infra/stages.yaml").write_text("share: {dvc: stor}\n")
-    assert "infra/stages.yaml: DVC has no remote 'stor' to share runs by; did you mean 'store'?" in faults()
+    assert "infra/stages.yaml: DVC has no remote 'stor', which share names; did you mean 'store'?" in faults()
     Path("infra/stages.yaml").write_text("share: null\n")
     assert not [line for line in faults() if "share" in line]

@@ -188,7 +188,7 @@ def test_pairs_are_judged_answers_where_there_are_no_others(project: Paths) -> N
 
 def test_no_pairs_are_told_as_a_sentence(project: Paths) -> None:
     write(project.templated / "preferences" / "train.arrow", [], PREFERENCES)
-    with pytest.raises(InputError, match=r"no row has pairs, which align\.objective dpo learns from"):
+    with pytest.raises(InputError, match=r"no row has pairs, but align\.objective dpo learns from"):
         stage.run(SMALL, project)
     assert not project.aligned.exists()
 
@@ -205,7 +205,7 @@ def test_a_start_away_from_the_reference_is_stopped(project: Paths, monkeypatch:
         return prepared(self, *args, **kwargs)
 
     monkeypatch.setattr(DPO, "train", moved)
-    with pytest.raises(CheckFailed, match="the reference is not the model that is trained"):
+    with pytest.raises(CheckFailed, match="the reference differs from the model that is trained"):
         stage.run(SMALL, project)
 
 
@@ -232,7 +232,10 @@ def test_arguments_that_trl_refuses_are_told_as_a_sentence(
         ({"objective": "orpo", "arguments": {"loss_type": "sigmoid"}}, "orpo has one loss"),
         ({"group_by_length": True}, "Extra inputs are not permitted"),
         ({"padding_free": True}, "Extra inputs are not permitted"),
-        ({"objective": "reward", "method": "qlora"}, "a reward model is saved whole"),
+        (
+            {"objective": "reward", "method": "qlora"},
+            "a reward model is saved with all its weights, which cannot be quantised",
+        ),
     ],
 )
 def test_what_is_not_offered_is_refused_with_the_reason(values: dict[str, Any], message: str) -> None:

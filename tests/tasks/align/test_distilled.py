@@ -129,7 +129,7 @@ def test_labels_count_as_much_as_is_asked(project: Paths) -> None:
     told, half, most = losses
     own = 2 * half - told
     assert most == pytest.approx(0.1 * told + 0.9 * own, rel=1e-5)
-    with pytest.raises(SettingsError, match="label_weight is 1, and a share from 0 to below 1"):
+    with pytest.raises(SettingsError, match="label_weight is 1; set it to a share from 0 to below 1"):
         stage.validate(settings_with(arguments={"label_weight": 1.0}), project)
 
 
@@ -138,5 +138,5 @@ def test_without_what_a_teacher_said_it_says_what_to_do(project: Paths) -> None:
     stage.run(settings_with(steps=1, warmup_steps=0, eval_steps=1), project)
     assert not support.column(project.aligned / "loss.csv", "eval_loss")
     (project.distilled("train") / "rows.arrow").unlink()
-    with pytest.raises(InputError, match=r"name train in distill\.splits, and run the stage distill"):
+    with pytest.raises(InputError, match=r"it; add train to distill\.splits, and run the stage distill"):
         stage.run(SMALL, project)

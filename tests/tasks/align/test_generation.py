@@ -36,19 +36,19 @@ VLLM: dict[str, Any] = {"engine": "vllm"}
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"objective": "online_dpo", "generation": VLLM}, "online_dpo: trl's trainer for it hands an engine texts"),
-        ({"objective": "gkd", "teacher": "t", "generation": VLLM}, "gkd: trl's trainer for it knows no engine"),
-        ({"objective": "dpo", "generation": VLLM}, "dpo: the model gives no answers for it"),
-        ({"objective": "reward", "generation": VLLM}, "take one of grpo, gmpo, rloo, ppo"),
-        ({"generation": {"memory": 0.5}}, "memory has no effect on engine model"),
-        ({"generation": {"server": "http://a:1"}}, "server has no effect on engine model"),
-        ({"generation": {**VLLM, "server": "http://a:1", "memory": 0.5}}, "memory has no effect beside a server"),
+        ({"objective": "online_dpo", "generation": VLLM}, "online_dpo: its trainer in trl sends the engine texts"),
+        ({"objective": "gkd", "teacher": "t", "generation": VLLM}, "gkd: its trainer in trl supports no engine"),
+        ({"objective": "dpo", "generation": VLLM}, "dpo: it generates no answers"),
+        ({"objective": "reward", "generation": VLLM}, "choose one of these objectives: grpo, gmpo, rloo, ppo"),
+        ({"generation": {"memory": 0.5}}, "memory has no effect with engine model"),
+        ({"generation": {"server": "http://a:1"}}, "server has no effect with engine model"),
+        ({"generation": {**VLLM, "server": "http://a:1", "memory": 0.5}}, "memory has no effect with a server"),
         ({"generation": {**VLLM, "port": 9}}, "port has no effect without server"),
         ({"generation": {**VLLM, "memory": 1}}, "memory"),
-        ({"generation": {**VLLM, "server": "a:8000"}}, "an address such as"),
-        ({"generation": {**VLLM, "server": "http://me:secret@a:8000"}}, "without a name or password"),
-        ({"generation": VLLM, "launch": {"processes": 2}}, "not tried in several processes"),
-        ({"generation": VLLM, "arguments": {"loss_type": "vespo"}}, "vespo was not tried"),
+        ({"generation": {**VLLM, "server": "a:8000"}}, "must be a URL such as"),
+        ({"generation": {**VLLM, "server": "http://me:secret@a:8000"}}, "without user name or password"),
+        ({"generation": VLLM, "launch": {"processes": 2}}, "is untested with several processes"),
+        ({"generation": VLLM, "arguments": {"loss_type": "vespo"}}, "vespo is untested"),
         ({"generation": VLLM, "arguments": {"cache_implementation": "static"}}, "cache_implementation has no effect"),
     ],
 )
@@ -101,10 +101,10 @@ def test_vllm_that_is_not_here_is_refused_before_a_run_but_not_for_workers_of_a_
 @pytest.mark.parametrize(
     ("version", "message"),
     [
-        ("0.21.9", r"0\.21\.9, is none that the installed trl knows \(0\.22\.0 to 0\.31\.0\)"),
-        ("0.32.0", r"0\.32\.0, is none"),
-        ("0.30.1+cu129", "there is none here"),
-        ("0.22.0", "there is none here"),
+        ("0.21.9", r"trl does not support its version 0\.21\.9; install one from 0\.22\.0 to 0\.31\.0"),
+        ("0.32.0", r"its version 0\.32\.0"),
+        ("0.30.1+cu129", "this machine has none"),
+        ("0.22.0", "this machine has none"),
     ],
 )
 def test_a_version_that_trl_does_not_know_and_a_machine_without_a_card(
@@ -201,12 +201,12 @@ def serving(server: Server) -> Iterator[str]:
     [
         ({}, None),
         ({"served": "models/base"}, None),
-        ({"served": "other/model"}, "it serves other/model, and the base is base"),
+        ({"served": "other/model"}, "it serves other/model, but the base is base"),
         ({"transfer": None}, "without --weight-transfer-config"),
         ({"mode": "raw_logprobs"}, "raw_logprobs"),
         ({"statuses": {"/health": 503}}, "not ready"),
         ({"statuses": {"/server_info": 404}}, "without VLLM_SERVER_DEV_MODE=1"),
-        ({"statuses": {"/v1/models": 404}}, "what answers there is no vLLM server"),
+        ({"statuses": {"/v1/models": 404}}, "the server there is not vLLM"),
     ],
 )
 def test_a_server_is_asked_whether_it_can_serve_the_training(told: dict[str, Any], message: str | None) -> None:

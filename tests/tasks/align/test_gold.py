@@ -143,10 +143,10 @@ def test_a_batch_in_parts_is_the_batch(project: Paths) -> None:
     ("values", "error", "message"),
     [
         ({"objective": "gkd"}, InputError, r"not those of the base.*set it to gold"),
-        ({"teacher": "teacher"}, InputError, "no tokenizer here, which align.objective gold reads"),
-        ({"teacher": "pieces"}, InputError, r"no byte-level BPE.*use_extended_uld: false"),
+        ({"teacher": "teacher"}, InputError, "no tokenizer here, but align.objective gold needs one"),
+        ({"teacher": "pieces"}, InputError, r"its tokenizer is not byte-level BPE.*use_extended_uld: false"),
         ({"arguments": {"beta": 0.1}}, ValueError, "no effect without uld_use_hybrid_loss: true"),
-        ({"arguments": {"uld_skip_teacher_eos": True}}, ValueError, "leaves out where an answer ends"),
+        ({"arguments": {"uld_skip_teacher_eos": True}}, ValueError, "ignore where an answer ends"),
         ({"prompts": "pairs"}, ValueError, "set prompts to rows"),
         ({"arguments": {"uld_use_hybrid_loss": True, "uld_hybrid_matched_weight": 0.1}}, SettingsError, "both be None"),
     ],

@@ -88,9 +88,9 @@ def test_a_model_of_its_own_tells_values(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
-        ({"value": "none"}, InputError, r"no model here, which align\.value asks for"),
-        ({"arguments": {"lam": 1.5}}, SettingsError, r"lam is 1\.5, and has to be from 0 to 1"),
-        ({"arguments": {"kl_target": 0.0}}, SettingsError, "leave kl_target out for a fixed beta"),
+        ({"value": "none"}, InputError, r"align\.value names a model that is not there"),
+        ({"arguments": {"lam": 1.5}}, SettingsError, r"lam is 1\.5, but must be from 0 to 1"),
+        ({"arguments": {"kl_target": 0.0}}, SettingsError, "remove kl_target for a fixed beta"),
         ({"checkpoint_steps": 3}, SettingsError, r"make align\.checkpoint_steps a multiple of 4"),
     ],
 )
@@ -104,9 +104,9 @@ def test_what_cannot_work_is_refused_by_the_check(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"optimizer": "muon"}, "an optimizer other than muon"),
-        ({"launch": {"processes": 2}}, "was not shown to learn right in several processes"),
-        ({"arguments": {"num_iterations": 1, "cliprange_value": 0.1}}, "no effect where each answer is used for one"),
+        ({"optimizer": "muon"}, "optimizer to another than muon"),
+        ({"launch": {"processes": 2}}, "is untested with several processes"),
+        ({"arguments": {"num_iterations": 1, "cliprange_value": 0.1}}, "no effect if each answer is used for a single"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(values: dict[str, Any], message: str) -> None:

@@ -75,7 +75,7 @@ def test_a_whole_model_is_compared_with_itself(project: Paths) -> None:
 
 
 def test_answers_that_are_all_worth_the_same_teach_nothing(project: Paths) -> None:
-    with pytest.raises(CheckFailed, match="all answers to a prompt were worth the same"):
+    with pytest.raises(CheckFailed, match="all answers to a prompt got the same"):
         stage.run(settings_with(rewards=[{"kind": "pattern", "pattern": "no such thing"}], steps=2), project)
     assert not project.aligned.exists()
 
@@ -133,8 +133,12 @@ def test_what_answers_are_worth(project: Paths) -> None:
     ("values", "error", "message"),
     [
         ({"rewards": [{"kind": "function", "name": "none.py:f"}]}, InputError, r"none\.py: align\.rewards\.0\.name"),
-        ({"rewards": [{"kind": "model", "name": "none"}]}, InputError, r"no model here, which align\.rewards\.0\.name"),
-        ({"objective": "gkd", "teacher": "none"}, InputError, r"no model here, which align\.teacher asks for"),
+        (
+            {"rewards": [{"kind": "model", "name": "none"}]},
+            InputError,
+            r"align\.rewards\.0\.name names a model that is not there",
+        ),
+        ({"objective": "gkd", "teacher": "none"}, InputError, r"align\.teacher names a model that is not there"),
         ({"arguments": {"num_iterations": 3}}, SettingsError, r"make align\.checkpoint_steps a multiple of 3"),
     ],
 )
@@ -155,10 +159,10 @@ def test_what_does_not_fit_is_told_as_a_sentence(
         ({"rewards": [{"kind": "pattern", "pattern": "("}]}, "not a regular expression"),
         ({"rewards": [{"kind": "exact_match", "name": "x"}]}, "name has no effect"),
         ({"rewards": [{"kind": "function", "name": "x"}]}, "file.py:function"),
-        ({"answers": 3}, "no multiple of answers"),
-        ({"objective": "online_dpo", "gradient_accumulation": 2}, "adds up gradients without dividing"),
+        ({"answers": 3}, "which must be a multiple of answers"),
+        ({"objective": "online_dpo", "gradient_accumulation": 2}, "sums accumulated gradients instead of averaging"),
         ({"arguments": {"num_generations": 2}}, "set by the key answers"),
-        ({"arguments": {"use_vllm": True}}, "said by the key generation"),
+        ({"arguments": {"use_vllm": True}}, "use align's key generation"),
         ({"arguments": {"loss_type": "sigmoid"}}, "grpo has no loss sigmoid"),
     ],
 )

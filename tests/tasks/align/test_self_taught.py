@@ -46,7 +46,7 @@ def test_a_row_without_a_turn_of_the_user_is_named(project: Paths) -> None:
 
     read = prompts.read(project, "rows", tiny.tokenizer())
     read.names = ["nobody", *read.names[1:]]
-    with pytest.raises(InputError, match=r"row nobody has no whole dialogue.*leave such rows out"):
+    with pytest.raises(InputError, match=r"row nobody has no user turn before its answer.*remove such rows"):
         Demonstrations(read, project, "{prompt}{privileged_context}")
 
 
@@ -88,10 +88,10 @@ def test_the_student_comes_nearer_and_ends_in_the_same_bytes_after_a_kill(
         ({"arguments": {"teacher_model_kind": "ema"}}, "a checkpoint does not hold"),
         ({"arguments": {"teacher_model_kind": "base"}, "method": "full"}, "the model without its adapter"),
         ({"arguments": {"teacher_model_kind": "base"}, "start": "train"}, "the model without its adapter"),
-        ({"arguments": {"distillation_is_clip": 1.0}}, "each answer is used for one step"),
+        ({"arguments": {"distillation_is_clip": 1.0}}, "each answer is used for a single step"),
         ({"arguments": {"distillation_topk": 5, "distillation_mode": "full_logits"}}, "distillation_mode: topk_logits"),
-        ({"arguments": {"max_prompt_length": 5}}, r"template\.max_length says"),
-        ({"batch_size": 9}, "no multiple of answers"),
+        ({"arguments": {"max_prompt_length": 5}}, r"template\.max_length limits the"),
+        ({"batch_size": 9}, "which must be a multiple of answers"),
         ({"prompts": "pairs"}, "set prompts to rows"),
     ],
 )  # fmt: skip

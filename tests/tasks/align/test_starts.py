@@ -17,15 +17,27 @@ def launch(strategy: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("align", "train", "message"),
     [
-        ({"objective": "dpo"}, {"enabled": False}, r"align\.start is train, and train\.enabled is false"),
-        ({"objective": "reward"}, {"enabled": False}, r"align\.start is train, and train\.enabled is false"),
-        ({"objective": "dpo", **launch("fsdp2")}, {"method": "full"}, "dpo compares a whole model with a second one"),
-        ({"objective": "kto", **launch("zero2")}, {"method": "freeze"}, "kto compares a whole model with a second one"),
-        ({"objective": "kto", "start": "base", "method": "full", **launch("zero3")}, {}, "kto compares a whole model"),
-        ({"objective": "cpo", **launch("fsdp2")}, {"method": "qlora"}, r"a base in low bits \(nf4\)"),
-        ({"objective": "dpo", **launch("zero2")}, {"quantization": "int8"}, r"a base in low bits \(int8\)"),
-        ({"objective": "reward"}, {"method": "prompt_tuning"}, r"train\.method prompt_tuning puts before a row cannot"),
-        ({"objective": "reward"}, {"method": "shadow"}, r"train\.method shadow puts before a row cannot"),
+        ({"objective": "dpo"}, {"enabled": False}, r"align\.start is train, but train\.enabled is false"),
+        ({"objective": "reward"}, {"enabled": False}, r"align\.start is train, but train\.enabled is false"),
+        (
+            {"objective": "dpo", **launch("fsdp2")},
+            {"method": "full"},
+            "dpo compares the whole model with a second copy",
+        ),
+        (
+            {"objective": "kto", **launch("zero2")},
+            {"method": "freeze"},
+            "kto compares the whole model with a second copy",
+        ),
+        (
+            {"objective": "kto", "start": "base", "method": "full", **launch("zero3")},
+            {},
+            "kto compares the whole model",
+        ),
+        ({"objective": "cpo", **launch("fsdp2")}, {"method": "qlora"}, r"a quantised base \(nf4\)"),
+        ({"objective": "dpo", **launch("zero2")}, {"quantization": "int8"}, r"a quantised base \(int8\)"),
+        ({"objective": "reward"}, {"method": "prompt_tuning"}, r"train\.method prompt_tuning cannot be merged"),
+        ({"objective": "reward"}, {"method": "shadow"}, r"train\.method shadow cannot be merged"),
     ],
 )
 def test_what_cannot_be_started_from(align: dict[str, Any], train: dict[str, Any], message: str) -> None:
@@ -36,9 +48,9 @@ def test_what_cannot_be_started_from(align: dict[str, Any], train: dict[str, Any
 @pytest.mark.parametrize(
     ("objective", "splits", "message"),
     [
-        ("distill", [], r"distill\.splits does not name train"),
-        ("off", ["train"], r"learns nothing from what that costs; set align\.objective to distill"),
-        ("dpo", ["train", "validation"], r"distill\.splits is \[train, validation\], and align\.objective dpo"),
+        ("distill", [], r"distill\.splits does not include train"),
+        ("off", ["train"], r"does not use what the teacher returns; set align\.objective to distill"),
+        ("dpo", ["train", "validation"], r"distill\.splits is \[train, validation\], but align\.objective dpo"),
     ],
 )
 def test_who_asks_a_teacher_learns_from_it_and_who_learns_asks(objective: str, splits: list[str], message: str) -> None:

@@ -147,7 +147,7 @@ def test_what_is_missing_is_said(workdir: Path, capsys: pytest.CaptureFixture[st
         ("clean.jsonl", "--tokenizer", "./none"): "./none: no such folder with a tokenizer",
         ("clean.jsonl", "--tokenizer", "tok", "--max-length", "0"): "a whole number of tokens, at least 2",
         ("clean.jsonl", "--tokenizer", "tok", "--objective", "rl"): "invalid choice: 'rl'",
-        ("clean.jsonl", "--tokenizer", "tok", "--chat-template", "no.jinja"): "no.jinja: there is no such template",
+        ("clean.jsonl", "--tokenizer", "tok", "--chat-template", "no.jinja"): "no.jinja: no such template",
         ("clean.jsonl", "--tokenizer", "tok", "--chat-template", "utf16.jinja"): "utf16.jinja: not UTF-8 text",
         ("--template", "utf16.jinja"): "utf16.jinja: not UTF-8 text",
         ("--template", "none.jinja"): "none.jinja: no such file",

@@ -78,7 +78,7 @@ def test_t04_a_run_in_which_every_row_is_too_long_says_so(tmp_path: Path) -> Non
     paths = project(tmp_path, [chat(WORDS, "42")["messages"]])
     with pytest.raises(LossError, match=r"1 of 1 row of train is longer than 32 tokens"):
         template.run(Settings(max_length=32), paths)
-    with pytest.raises(InputError, match="no row is left to train on"):
+    with pytest.raises(InputError, match="no rows are left to train on"):
         template.run(Settings(max_length=32, over_length="drop", max_loss=1), paths)
 
 
@@ -150,7 +150,7 @@ def test_t14_a_cut_answer_ends_in_no_stop() -> None:
 def test_t16_a_limit_beyond_the_context_of_the_base_is_refused(tmp_path: Path) -> None:
     """LLaMA-Factory#2632: models with rotary positions go on without a word."""
     paths = project(tmp_path, [chat("a", "b")["messages"]])
-    with pytest.raises(InputError, match=r"template\.max_length = 600: the base takes 256 tokens at most"):
+    with pytest.raises(InputError, match=r"template\.max_length = 600: the base allows at most 256 tokens"):
         template.run(Settings(max_length=600), paths)
 
 

@@ -120,7 +120,7 @@ def test_rows_that_are_no_longer_than_before_are_refused(project: Paths) -> None
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, r"scaled already \(linear\)"),
+        ({"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}, r"already scaled \(linear\)"),
         ({"model_type": "gpt2", "n_positions": 64, "rope_parameters": None}, "no rotary positions"),
     ],
 )
@@ -143,7 +143,10 @@ def test_a_seed_has_a_context_of_its_own(project: Paths) -> None:
 
 
 def test_ways_that_are_not_offered() -> None:
-    for kind, message in (("dynamic", "depends on the longest one beside it"), ("yran", "did you mean 'yarn'")):
+    for kind, message in (
+        ("dynamic", "row's result would depend on the longest row in its batch, and transformers applies it"),
+        ("yran", "did you mean 'yarn'"),
+    ):
         with pytest.raises(ValidationError, match=message):
             Rope(type=kind)
     with pytest.raises(ValidationError, match="greater than 1"):

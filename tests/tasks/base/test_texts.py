@@ -64,19 +64,19 @@ def test_text_files_and_rows_are_documents_in_the_order_of_names(paths: Paths) -
     [
         ("a_txt", b"caf\xe9", r"a\.txt: not UTF-8 \(byte 0xe9 at 3\); convert it"),
         ("a_txt", "text".encode("utf-16"), r"a\.txt: this is UTF-16; convert it to UTF-8"),
-        ("a_txt", b"one\0two", r"a\.txt: no text, for it holds NULs, the first at 3"),
+        ("a_txt", b"one\0two", r"a\.txt: not a text file: it has NUL characters, the first at 3"),
         ("a_png", b"\x89PNG\r\n\x1a\n", r"a\.png: not UTF-8 \(byte 0x89 at 0\)"),
-        ("a_jsonl", '{"text": "x"}\n{"text": 3}', r"a\.jsonl:2: no object with a text under the key text"),
-        ("a_jsonl", '["x"]', r"a\.jsonl:1: no object with a text"),
-        ("a_jsonl", '{"text": "x"', r"a\.jsonl:1: no JSON"),
-        ("a_jsonl", "[" * 100_000, r"a\.jsonl:1: no JSON"),
-        ("a_jsonl", '{"text": "\\ud83d"}', r"a\.jsonl:1: the text has half of a surrogate pair"),
-        ("a_jsonl", '{"text": "\\u0000"}', r"a\.jsonl:1: the text holds a NUL"),
+        ("a_jsonl", '{"text": "x"}\n{"text": 3}', r"a\.jsonl:2: expected a JSON object with a text under the key text"),
+        ("a_jsonl", '["x"]', r"a\.jsonl:1: expected a JSON object with a text"),
+        ("a_jsonl", '{"text": "x"', r"a\.jsonl:1: not valid JSON"),
+        ("a_jsonl", "[" * 100_000, r"a\.jsonl:1: not valid JSON"),
+        ("a_jsonl", '{"text": "\\ud83d"}', r"a\.jsonl:1: the text has an unpaired surrogate"),
+        ("a_jsonl", '{"text": "\\u0000"}', r"a\.jsonl:1: the text has a NUL"),
         ("a_txt", " \n", r"base\.text = data/texts: no text in 1 file; put text files there"),
         (
             "a_txt",
             "too little",
-            r"too little text for a vocabulary of 300 tokens, it gives 26\d; give more text, or lower",
+            r"the text gives a vocabulary of only 26\d tokens, not 300; add text, or set",
         ),
     ],
 )
@@ -97,7 +97,7 @@ def test_what_is_no_text_is_refused_by_check_and_stage(
         ("/etc", "expected data/texts or a folder in it"),
         ("data/texts/../own", "expected data/texts or a folder in it"),
         ("data/texts/none", "no such folder; put the texts there"),
-        ("data/texts/README.md", "this is a file; name the folder that it lies in"),
+        ("data/texts/README.md", "this is a file; name the folder that contains it"),
     ],
 )
 def test_a_folder_elsewhere_is_refused(paths: Paths, text: str, message: str) -> None:
@@ -132,16 +132,16 @@ def test_an_empty_folder_and_links_that_lead_out_are_refused(paths: Paths, tmp_p
 
 def test_text_beside_another_base_is_refused(paths: Paths) -> None:
     for more, message in (
-        ({"hub": "a/b@" + "0" * 40}, "hub names a model that exists"),
-        ({"rope": {"factor": 2}}, "rope stretches a model that exists"),
-        ({"pretraining": {**FEW, "group_by_length": True}}, "group_by_length is for rows"),
-        ({"text": " "}, "a path is expected"),
+        ({"hub": "a/b@" + "0" * 40}, "hub names an existing model, but"),
+        ({"rope": {"factor": 2}}, "rope extends an existing model"),
+        ({"pretraining": {**FEW, "group_by_length": True}}, "group_by_length has no effect on text"),
+        ({"text": " "}, "expected a path, but this is empty"),
     ):
         with pytest.raises(ValidationError, match=message):
             settings(**more)
     put(paths, a_txt=PROSE)
     tiny.model(paths.root / "model", vocabulary=300)
-    with pytest.raises(SettingsError, match=r"base\.folder = model is a model, and base\.text trains another"):
+    with pytest.raises(SettingsError, match=r"base\.folder = model is a model, but base\.text trains a new one"):
         base.validate(settings(folder="model"), paths)
 
 

@@ -242,11 +242,11 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
     with pytest.raises(InputError, match="no rows in 1 data file;"):
         cleaned(paths)
     put(paths, "rows.jsonl", chat("only this", split="train"))
-    with pytest.raises(InputError, match=r"no row is for the test.*clean\.test_share"):
+    with pytest.raises(InputError, match=r"no test rows.*clean\.test_share"):
         cleaned(paths, validation_share=0)
     with pytest.raises(InputError, match=r"clean\.splits\.test: no file.*'\*exam\*'; there are rows\.jsonl"):
         cleaned(paths, splits={"test": ["*exam*"]})
-    with pytest.raises(InputError, match=r"in clean\.splits\.train and in \.test"):
+    with pytest.raises(InputError, match=r"matched by clean\.splits\.train and clean\.splits\.test"):
         cleaned(paths, splits={"train": ["rows.jsonl"], "test": ["*.jsonl"]})
     put(paths, "rows.jsonl", "{broken", "{again")
     with pytest.raises(InputError, match=r"none of 2 rows is left.*rows\.jsonl:1 \(parse_error\)"):
@@ -262,7 +262,7 @@ def test_input_that_cannot_be_used_is_refused_with_what_to_do(paths: Paths) -> N
         ("rows.jsonl", b"PK\x03\x04 and more", "a zip archive; unpack it"),
         ("rows.jsonl", "{}".encode("utf-16"), "iconv -f UTF-16"),
         ("rows.jsonl.gz", b"\x1f\x8b and no more", "cannot be unpacked as gzip"),
-        ("rows.csv", b"a,a\n1,2\n", "the column 'a' occurs twice"),
+        ("rows.csv", b"a,a\n1,2\n", "the header has the column 'a' twice"),
         ("rows.json", b"{nonsense", "not valid JSON"),
         ("rows.parquet", b"PAR0", "not a readable Parquet"),
     ],

@@ -110,10 +110,12 @@ def test_what_cannot_be_interleaved_is_refused(paths: Paths) -> None:
     with pytest.raises(InputError, match=r"rows of 'own\*' would be drawn more than 100 times before all others are"):
         cleaned(paths, mix=mix, **rule)
     assert not paths.rows("train").exists()
-    with pytest.raises(InputError, match=r"no training row is left of (the )?part 'general\*' of clean.mix; remove it"):
+    with pytest.raises(InputError, match=r"the part 'general\*' of clean.mix has no training rows left; remove it"):
         cleaned(paths, mix=[mix[0], {**mix[1], "share": 0}], **rule)
     put(paths, "third.jsonl", chat("third", split="train"))
-    with pytest.raises(InputError, match=r"training rows belong to no part of clean\.mix; name their files"):
+    with pytest.raises(
+        InputError, match=r"some training rows belong to no part of clean\.mix; add a part for their files"
+    ):
         cleaned(paths, mix=mix, **rule)
     with pytest.raises(InputError, match=r"third\.jsonl belongs to no part of clean\.mix"):
         validate(Settings.model_validate({"input": "input", "mix": mix, **rule}), paths)
@@ -130,11 +132,11 @@ ONE, OTHER = {"files": "a*", "probability": 0.5}, {"files": "b*", "probability":
         ({"mix": [{"files": "a*", "share": float("inf")}]}, "finite number"),
         ({"mix": [{"files": "a*", "share": 101}]}, "less than or equal to 100"),
         ({"mix": [ONE]}, "probability has no effect without interleave"),
-        ({"mix": [ONE], "interleave": {}}, "name two of them at least"),
-        ({"interleave": {}}, "name two of them at least"),
+        ({"mix": [ONE], "interleave": {}}, "define at least two parts"),
+        ({"interleave": {}}, "define at least two parts"),
         ({"mix": [ONE, {"files": "b*"}], "interleave": {}}, "'b\\*' has none"),
-        ({"mix": [ONE, {**OTHER, "share": 2}], "interleave": {}}, "set the share of 'b\\*' to 1 at most"),
-        ({"mix": [ONE, {**OTHER, "probability": 0.4}], "interleave": {}}, "add up to 0.9 in the place of 1"),
+        ({"mix": [ONE, {**OTHER, "share": 2}], "interleave": {}}, "set the share of 'b\\*' to at most 1"),
+        ({"mix": [ONE, {**OTHER, "probability": 0.4}], "interleave": {}}, "add up to 0.9, but must add up to 1"),
         ({"mix": [ONE, {**OTHER, "probability": 0}], "interleave": {}}, "greater than 0"),
         ({"mix": [ONE, {**OTHER, "probability": float("nan")}], "interleave": {}}, "mix.1.probability"),
         ({"mix": [ONE, OTHER], "interleave": {"stop": "never"}}, "first_exhausted"),

@@ -142,7 +142,7 @@ def test_what_is_repaired_is_counted_and_shown_and_tools_stay(paths: Paths) -> N
 
 def test_a_language_that_cannot_be_told_and_none_at_all_are_refused(paths: Paths) -> None:
     put(paths, "rows.jsonl", chat("Say hello.", split="train"))
-    with pytest.raises(SettingsError, match=r"clean\.quality\.language\.wanted.*the code xx; there are af, "):
+    with pytest.raises(SettingsError, match=r"clean\.quality\.language\.wanted.*unknown language code xx; known: af, "):
         cleaned(paths, quality={"language": {"action": "drop", "wanted": ["en", "xx"]}})
     with pytest.raises(ValueError, match="needs languages"):
         Settings.model_validate({"quality": {"language": {"action": "drop"}}})

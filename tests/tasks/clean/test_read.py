@@ -59,7 +59,7 @@ def test_a_quotation_that_closes_some_rows_later_takes_its_own_row_only(
 
 
 def test_a_quotation_in_the_header_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"rows\.csv: an unclosed quotation mark in the header"):
+    with pytest.raises(InputError, match=r"rows\.csv: a quotation mark in the header"):
         read(tmp_path, "rows.csv", 'a,"b\n1,2\n3,"4"\n')
 
 

@@ -96,7 +96,7 @@ def test_numbers_as_yaml_1_2_has_them(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("a: [1\n", "not valid YAML: line "),
-        ("a: 1\nb: 2\na: 3\n", "not valid YAML: line 3: the key a occurs twice; keep one of both."),
+        ("a: 1\nb: 2\na: 3\n", "not valid YAML: line 3: the key a occurs twice; remove one"),
         ("- 1\n", "expected sections with keys, such as train, but found a list"),
         ("", "found nothing"),
         ("other: {}\n", "the section 'train' is missing"),

@@ -206,8 +206,8 @@ def test_candidates_that_were_asked_in_other_words(run: Paths) -> None:
     tiny.benchmark(run, "merged", 30, prompts="other")
     decision = tiny.decided(run)
     assert failed(decision) == ["gates"]
-    assert "nf4 was asked 2 of 40 rows in other words than base" in decision["rules"]["gates"]["says"]
-    assert "the benchmark arc was asked in other words before" in decision["rules"]["gates"]["says"]
+    assert "nf4 and base got different prompts for 2 of 40 rows" in decision["rules"]["gates"]["says"]
+    assert "the benchmark arc used different prompts before" in decision["rules"]["gates"]["says"]
 
 
 def test_the_base_evaluated_in_place_of_the_tuned_model(run: Paths) -> None:
@@ -251,7 +251,7 @@ def test_same_bytes_twice(run: Paths) -> None:
 
 def test_other_rows_are_no_comparison(run: Paths) -> None:
     replaced(run, "merged", {"exact_match": [1.0] * 39})
-    with pytest.raises(InputError, match="merged: not the rows and metrics of"):
+    with pytest.raises(InputError, match="merged: other rows or metrics than"):
         tiny.decided(run)
 
 
@@ -260,7 +260,7 @@ def test_unknown_names(run: Paths) -> None:
         tiny.decided(run, candidate="q3")
     with pytest.raises(SettingsError, match=r"candidate = 'mergd': not evaluated; did you mean 'merged'"):
         tiny.decided(run, candidate="mergd")
-    with pytest.raises(SettingsError, match=r"candidate = 'base': the base is what is to be beaten"):
+    with pytest.raises(SettingsError, match=r"candidate = 'base': the base is the model to beat"):
         tiny.decided(run, candidate="base")
     with pytest.raises(SettingsError, match=r"metric = 'bleu': not in evaluate.metrics; known: exact_match"):
         tiny.decided(run, metric="bleu")

@@ -150,13 +150,13 @@ def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(tem
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (lambda ids: scored(None, len(ids)), "tells no likelihoods of a prompt.*generate rows with it"),
-        (lambda ids: scored([*entries(ids), None], len(ids)), r"reads \d+ tokens as \d+; take a teacher with"),
-        (lambda ids: scored([{}] * len(ids), len(ids)), "no likelihood of the token that stands at position"),
-        (lambda ids: scored(all_told(ids, "Ж~9"), len(ids)), r"reads the tokens of row row0 as '~9~9.*objective gold"),
-        (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "finds token 999 the likeliest"),
+        (lambda ids: scored(None, len(ids)), "returns no likelihoods of a prompt.*generate rows with it"),
+        (lambda ids: scored([*entries(ids), None], len(ids)), r"reads \d+ tokens as \d+; use a teacher with"),
+        (lambda ids: scored([{}] * len(ids), len(ids)), "no likelihood of the token at position"),
+        (lambda ids: scored(all_told(ids, "Ж~9"), len(ids)), r"tokens of row row0 as '~9~9.*objective gold"),
+        (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "most likely token in row row0 is 999, but"),
         (lambda ids: Reply(status=400, body=b'{"error": {"message": "too many"}}'), r"too many.*lower distill\.top"),
-        (lambda ids: Reply(status=404, body=b"{}"), "knows no 't'"),
+        (lambda ids: Reply(status=404, body=b"{}"), "has no 't'"),
     ],
     ids=["none", "count", "own", "text", "outside", "top", "model"],
 )  # fmt: skip
@@ -170,7 +170,7 @@ def test_a_server_of_another_kind_is_paid_for_one_row(templated: Paths, reply: A
 
 def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     with teacher_server(lambda asked: scored(None, 2)) as server:
-        with pytest.raises(InputError, match="tells no likelihoods"):
+        with pytest.raises(InputError, match="returns no likelihoods"):
             distill.validate(settings(server.base_url), templated)
         monkeypatch.delenv("NO_SUCH_KEY", raising=False)  # a Prefect Secret may have it
         teacher = {**settings(server.base_url).model_dump()["teacher"], "key_variable": "NO_SUCH_KEY"}
@@ -184,7 +184,7 @@ def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monk
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"teacher": None}, "need distill.teacher, of the kind openai"),
+        ({"teacher": None}, "needs distill.teacher of the kind openai"),
         ({"teacher": {"kind": "local", "model": "x"}}, "align.objective gkd, or gold"),
         ({"splits": ["validation"]}, "add train to distill.splits"),
         ({"splits": ["train", "train"]}, "more than once"),

@@ -72,7 +72,7 @@ def test_items_are_taken_no_further_ahead_than_the_memory_allows() -> None:
 
 
 def test_a_worker_that_is_ended_is_told_in_one_sentence() -> None:
-    with pytest.raises(MachineError, match=r"a worker process ended before its time \(exit code -9; "):
+    with pytest.raises(MachineError, match=r"a worker process died \(exit code -9; "):
         list(ordered(ending, range(40), 2))
 
 

@@ -75,5 +75,5 @@ def test_the_report_says_which(record: dict[str, Any], sentence: str) -> None:
 
 
 def test_scores_are_by_task_so_a_task_stands_once() -> None:
-    with pytest.raises(ValueError, match="lists the task arc_easy twice, and scores are by task; take one out"):
+    with pytest.raises(ValueError, match="lists the task arc_easy twice, but there is one score per task; remove one"):
         Settings.model_validate({"benchmarks": [{"task": "arc_easy"}, {"task": "arc_easy", "shots": 5}]})

@@ -239,7 +239,7 @@ def test_a_text_begins_with_one_bos(model: tuple[Any, Any], tmp_path: Path) -> N
     ("task", "message"),
     [
         ("tiny_draw", "draws its answers at random"),
-        ("tiny_endless", "wants answers of 256 tokens .max_gen_toks., and the model's context has 256"),
+        ("tiny_endless", "asks for answers of 256 tokens .max_gen_toks., but the model's context has only 256"),
     ],
 )
 def test_tasks_that_cannot_be_asked(
@@ -263,7 +263,7 @@ def test_a_task_whose_data_is_not_there(model: tuple[Any, Any], tmp_path: Path) 
         "task: tiny_bad\ndataset_path: json\ndataset_kwargs: {data_files: {test: nothing.jsonl}}\n"
         "test_split: test\noutput_type: generate_until\ndoc_to_text: a\ndoc_to_target: b\n"
     )
-    with pytest.raises(InputError, match=r"the task tiny_bad cannot be asked .FileNotFoundError"):
+    with pytest.raises(InputError, match=r"the task tiny_bad cannot be run .FileNotFoundError"):
         run_task({"task": "tiny_bad"}, engine(model, tmp_path / "record"), tmp_path / "scoring")
 
 
@@ -336,7 +336,7 @@ def test_an_empty_answer_has_no_likelihood(chat: bool, blank: str, model: tuple[
 
     harness = Harness(engine(model, tmp_path), chat=chat, report=lambda what, total: lambda done: None)
     requests = [SimpleNamespace(args=("start web:\n", text)) for text in ("docker", blank)]
-    with pytest.raises(InputError, match=r"1 of 2 answers whose likelihood a task asks for are empty.*'start web:"):
+    with pytest.raises(InputError, match=r"1 of 2 answers to be scored by likelihood are empty.*'start web:"):
         harness.loglikelihood(requests)
 
 

@@ -57,9 +57,11 @@ def test_classes_are_the_references_or_those_that_are_listed() -> None:
     assert Classes.of(METRIC, rows(["b", "a", "b "])).names == ["a", "b"]
     listed = Metric(kind="classification", choices=["b", "a", "c"])
     assert Classes.of(listed, rows(["a", "b"])).names == ["b", "a", "c"]
-    with pytest.raises(InputError, match="the reference 'd' of the row row1 is none of the metric's choices"):
+    with pytest.raises(InputError, match="the reference 'd' of the row row1 is not one of the metric's choices"):
         Classes.of(listed, rows(["a", "d"]))
-    with pytest.raises(InputError, match="30 different references in 30 rows are no classes; list the classes"):
+    with pytest.raises(
+        InputError, match="30 different references in 30 rows are too many to be classes; list the classes"
+    ):
         Classes.of(METRIC, rows([f"answer {at}" for at in range(30)]))
 
 
@@ -134,7 +136,7 @@ def test_scores_of_classes(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"kind": "exact_match", "by": "likelihood"}, "the key by is for the metric classification"),
+        ({"kind": "exact_match", "by": "likelihood"}, "the key by belongs to the metric classification"),
         ({"kind": "classification", "length_normalised": True}, "classification with by: likelihood"),
         ({"kind": "classification", "of": "reasoning"}, "remove `of`"),
     ],

@@ -297,7 +297,7 @@ def test_pairs_are_asked_for_the_chosen_answer_and_what_cannot_be_asked_is_count
     assert others == 2
     assert len(drawn_rows(rows(file)[0], 1)[0]) == 1
     pq.write_table(pa.table({name: pa.array([row.get(name) for row in canonical_rows[3:]]) for name in columns}), file)
-    with pytest.raises(InputError, match="each of 2 rows is a text or an answer that was judged bad"):
+    with pytest.raises(InputError, match="each of 2 rows is a text or an answer rated bad"):
         rows(file)
 
 

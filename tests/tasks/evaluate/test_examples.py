@@ -70,16 +70,18 @@ def test_too_few_examples_are_said_beforehand(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     assert paths.scoring == scoring
     stage.validate(Settings(benchmarks=[Benchmark(task="asked", shots=4)]), paths)
-    with pytest.raises(InputError, match="asked has 4 examples for a question, itself left out, and 5 shots"):
+    with pytest.raises(
+        InputError, match="asked has 4 examples per question, not counting itself, which is fewer than its 5 shots"
+    ):
         stage.validate(Settings(benchmarks=[Benchmark(task="asked", shots=5)]), paths)
 
 
 @pytest.mark.parametrize(
     ("splits", "more", "shots", "message"),
     [
-        ("test_split: test", "fewshot_config: {sampler: balanced}", 1, "by the sampler 'balanced'"),
+        ("test_split: test", "fewshot_config: {sampler: balanced}", 1, "uses the sampler 'balanced'"),
         ("test_split: test", "generation_kwargs: {do_sample: true}", 0, "draws its answers at random"),
-        ("test_split: test", "output_type: loglikelihood_rolling", 1, "measures whole texts"),
+        ("test_split: test", "output_type: loglikelihood_rolling", 1, "scores whole texts"),
         ("test_split: test", "dataset_kwargs: {data_files: {test: gone.jsonl}}", 0, "gone.jsonl, which is missing"),
     ],
 )
@@ -98,7 +100,9 @@ def test_what_cannot_be_asked_is_said_beforehand(
 def test_a_group_with_an_unknown_task_is_refused(tmp_path: Path) -> None:
     scoring = task(tmp_path / "data" / "scoring", SPLITS["test alone"])
     (scoring / "both.yaml").write_text("group: both\ntask: [asked, askd]\n")
-    with pytest.raises(SettingsError, match="both asks the task 'askd', which nobody defines; did you mean 'asked'"):
+    with pytest.raises(
+        SettingsError, match="both contains the task 'askd', which is not defined; did you mean 'asked'"
+    ):
         stage.validate(Settings(benchmarks=[Benchmark(task="both")]), Paths(tmp_path))
 
 

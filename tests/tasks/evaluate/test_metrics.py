@@ -72,7 +72,7 @@ def test_json_schema(tmp_path: Path) -> None:
     scores = [scored(metric, output, "", tmp_path) for output in ('{"name": "a"}', '{"name": 1}', "no")]
     assert scores == [1.0, 0.0, 0.0]
     (tmp_path / "call.json").write_text('{"type": 7}')
-    with pytest.raises(SettingsError, match="no JSON Schema"):
+    with pytest.raises(SettingsError, match="not a valid JSON Schema"):
         scored(metric, "{}", "", tmp_path)
     with pytest.raises(SettingsError, match="no such file"):
         scored({**metric, "schema_file": "other.json"}, "{}", "", tmp_path)
@@ -239,7 +239,7 @@ def test_code_in_markdown_with_the_tests_of_its_row() -> None:
         ([{"kind": "regex", "pattern": "("}], "not a regular expression"),
         ([{"kind": "f1", "pattern": "x"}], "the key pattern is for the metric regex"),
         ([{"kind": "f1"}, {"kind": "f1"}], "two metrics are named f1"),
-        ([{"kind": "f1", "name": "output"}], "a column of the predictions"),
+        ([{"kind": "f1", "name": "output"}], "the predictions already have a column"),
         ([], "at least 1"),
     ],
 )

@@ -139,7 +139,7 @@ def test_references_are_split_as_answers_are_and_a_metric_takes_either(tmp_path:
 
 
 def test_likelihoods_are_of_whole_turns() -> None:
-    with pytest.raises(ValidationError, match="perplexity asks for likelihoods, of whole turns"):
+    with pytest.raises(ValidationError, match="perplexity uses likelihoods of whole turns"):
         Metric(kind="perplexity", of="reasoning")
 
 

@@ -64,7 +64,7 @@ def test_a_server_that_goes_away_is_one_sentence_and_the_rest_is_asked_later(pat
         server.script = lambda request: RIGHT[request.text] if request.number < 5 else 401
         teacher = {"kind": "openai", "base_url": server.base_url, "model": "big", "max_retries": 0, "concurrency": 1}
         settings = Settings.model_validate({"hosted": {"big": {"server": teacher}}})
-        with pytest.raises(InputError, match=r"evaluate\.hosted\.big: .* refuses .*fix it and run again"):
+        with pytest.raises(InputError, match=r"evaluate\.hosted\.big: .* rejects .*fix this and run again"):
             run(settings, paths, "big")
         assert not paths.evaluation("big").exists()
         server.script = lambda request: RIGHT[request.text]
@@ -76,11 +76,11 @@ def test_a_server_that_goes_away_is_one_sentence_and_the_rest_is_asked_later(pat
 
 
 def test_what_an_endpoint_cannot_be_asked(paths: Paths) -> None:
-    with pytest.raises(SettingsError, match="tells no likelihoods, so perplexity cannot be told"):
+    with pytest.raises(SettingsError, match="returns no likelihoods, so perplexity cannot be computed"):
         evaluated(paths, lambda request: "", metrics=[{"kind": "exact_match"}, {"kind": "perplexity"}])
-    with pytest.raises(SettingsError, match="big is an endpoint, which cannot be asked benchmarks"):
+    with pytest.raises(SettingsError, match="big is an endpoint, on which benchmarks cannot run"):
         evaluated(paths, lambda request: "", benchmarks=[{"task": "arc_easy"}], benchmarked=["big"])
     wrong: list[dict[str, Any]] = [{}, {"hub": f"a/b@{'0' * 40}", "server": {"kind": "local", "model": "m"}}]
     for hosted in [*wrong, {"server": {}}]:
-        with pytest.raises(ValidationError, match=r"hub or server|kind is openai"):
+        with pytest.raises(ValidationError, match=r"hub or server|kind must be openai"):
             Settings.model_validate({"hosted": {"big": hosted}})

@@ -141,7 +141,7 @@ def test_a_template_that_is_more_than_a_frame(project: Paths) -> None:
     tokenizer.chat_template = NUMBERED
     tokenizer.save_pretrained(project.merged)
     with pytest.raises(
-        ModelError, match=r"cannot be said as a template of Ollama: .*remove ollama from export\.formats"
+        ModelError, match=r"cannot be expressed as an Ollama template: .*remove ollama from export\.formats"
     ):
         run(Settings(), project, "ollama")
     assert not project.exported("ollama").exists()
@@ -204,7 +204,7 @@ def test_adapters_side_by_side(project: Paths) -> None:
 def test_adapters_that_servers_do_not_take(project: Paths) -> None:
     config = tiny.read(project.trained / "adapter_config.json")
     (project.trained / "adapter_config.json").write_text(json.dumps({**config, "peft_type": "LOHA"}))
-    with pytest.raises(ModelError, match="of the kind LOHA; servers take plain LoRA only"):
+    with pytest.raises(ModelError, match="of the kind LOHA; servers load plain LoRA only"):
         run(Settings(), project, "adapters")
 
 

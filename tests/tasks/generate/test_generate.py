@@ -105,7 +105,7 @@ def test_a_server_is_asked_with_its_key_and_its_answers_are_verified(
 @pytest.mark.parametrize(
     ("reply", "kind", "message"),
     [
-        (Reply(status=401, body=b'{"error": "no sesame"}'), InputError, r"refuses the key in TEACHER_KEY.*no \*\*\*"),
+        (Reply(status=401, body=b'{"error": "no sesame"}'), InputError, r"rejects the key in TEACHER_KEY.*no \*\*\*"),
         (500, Unavailable, "64 requests in a row failed; the last: status 500"),
     ],
 )
@@ -270,7 +270,9 @@ def test_a_damaged_record_is_refused_by_its_line(tmp_path: Path) -> None:
     whole = json.dumps({"key": "0" * 64, "response": {"text": "well"}, "request": {}}) + "\n"
     paths.data.mkdir()
     paths.responses.write_text(whole + whole[:-10])
-    with pytest.raises(InputError, match=r"responses\.jsonl, line 2: not a line of a record.*dvc checkout"):
+    with pytest.raises(
+        InputError, match=r"responses\.jsonl, line 2: not a valid line of a response record.*dvc checkout"
+    ):
         run(Settings(recipe="none"), paths)
     assert not paths.generated.exists()
     assert not paths.scratch("generate").exists()

@@ -170,7 +170,12 @@ def test_the_word_limit_follows_from_the_threshold() -> None:
         ("slots.yaml", "setting: [fast, ", 'setting: ["f ast", ', "setting.*'f ast'"),
         ("assistant.yaml", "name: docker-assistant", "title: docker-assistant", "'name'"),
         ("assistant.yaml", "  title: Docker", "  titel: Docker", "card.titel: no such key; known: title, purpose"),
-        ("assistant.yaml", "  title: Docker assistant", "  title: 7", "'card' has a text for each of title, purpose"),
+        (
+            "assistant.yaml",
+            "  title: Docker assistant",
+            "  title: 7",
+            "'card' must have a text for each of title, purpose",
+        ),
     ],
 )
 def test_a_faulty_seed_is_an_error_that_names_file_and_key(

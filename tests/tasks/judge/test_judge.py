@@ -121,7 +121,10 @@ def test_a_judge_that_answers_nonsense(run: Paths) -> None:
 
 
 def test_a_judge_that_goes_away_loses_nothing(run: Paths) -> None:
-    with pytest.raises(InputError, match=r"judge\.teacher: .*What arrived is kept"), teacher_server(fair) as server:
+    with (
+        pytest.raises(InputError, match=r"judge\.teacher: .*Responses so far are kept"),
+        teacher_server(fair) as server,
+    ):
         server.script = lambda asked: fair(asked) if asked.number < 10 else 402
         chosen = settings(server.base_url)
         assert chosen.teacher is not None
@@ -133,7 +136,7 @@ def test_a_judge_that_goes_away_loses_nothing(run: Paths) -> None:
 
 
 def test_a_wrong_key_and_a_spent_budget_are_one_sentence(run: Paths) -> None:
-    with pytest.raises(InputError, match="refuses"):
+    with pytest.raises(InputError, match="rejects"):
         judged(run, lambda asked: 401)
     with pytest.raises(InputError, match=r"budget \(judge.budget\) is used up"):
         judged(run, fair, budget={"max_tokens": 400})
@@ -141,7 +144,7 @@ def test_a_wrong_key_and_a_spent_budget_are_one_sentence(run: Paths) -> None:
 
 def test_settings_that_contradict_themselves() -> None:
     for values, message in (
-        ({"candidates": ["merged"]}, "need judge.teacher"),
+        ({"candidates": ["merged"]}, "needs judge.teacher"),
         ({"candidates": ["base"], "teacher": {"kind": "local", "model": "m"}}, "is among judge.candidates"),
         ({"candidates": ["a", "a"], "teacher": {"kind": "local", "model": "m"}}, "more than once"),
     ):

@@ -45,8 +45,8 @@ def test_labels_balance_duplicates_and_splits(workdir: Path, capsys: pytest.Capt
     assert (code, error) == (0, "")
     assert "42 rows read, 42 can be used." in out
     assert "42 have the shape classification: text, label is the class, split." in out
-    assert "1 repeat another row word for word" in out
-    assert "1 ask what another row asks and answer otherwise" in out
+    assert "1 duplicate another row exactly" in out
+    assert "1 have the same request as another row but a different answer" in out
     assert "drawn by hash 41" in out and "test 1" in out
     assert "2 labels; the most frequent has 2.5 times the rows of the least frequent" in out
     assert "lost 30" in out and "found 12" in out
@@ -83,7 +83,7 @@ def test_what_leaves_is_told_with_what_to_do(workdir: Path, capsys: pytest.Captu
     code, out, _ = look(capsys, "rows.jsonl")
     assert code == 0
     assert "1 leave: unknown_shape." in out
-    assert "No known shape has the keys frage, antwort." in out and "The nearest is" in out
+    assert "No known format has the keys frage, antwort." in out and "The nearest is" in out
     write("rows.jsonl", {"problem": "ask", "solution": "a", "answer": "b"})
     code, out, _ = look(capsys, "rows.jsonl")
     assert code == 1

@@ -30,7 +30,7 @@ def test_the_largest_batch_that_fits_is_a_command_to_paste(capsys: pytest.Captur
     assert not list(compare(one, "a card", room))
     line = capsys.readouterr().out.splitlines()[-1]
     assert re.fullmatch(
-        r"train: of an effective batch of 24 6 fit at one time \(0\.\d\d GiB\): "
+        r"train: 6 of the effective batch of 24 fit at once \(0\.\d\d GiB\): "
         "temper run --set train.batch_size=6 --set train.gradient_accumulation=4",
         line,
     )
@@ -41,7 +41,7 @@ def test_a_batch_that_is_the_largest_already_is_left_as_it_is(capsys: pytest.Cap
     one = training("train", settings)
     assert not list(compare(one, "a card", one.price(settings).total))
     line = capsys.readouterr().out.splitlines()[-1]
-    assert line == "train: of an effective batch of 8 no more than 4 fit at one time"
+    assert line == "train: at most 4 of the effective batch of 8 fit at once"
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_a_loss_that_looks_at_a_whole_batch_is_not_split(
     one = training("align", Align(objective=objective, arguments=arguments, batch_size=4))
     assert not list(compare(one, "a card", 2**40))
     line = capsys.readouterr().out.splitlines()[-1]
-    assert ("looks at a whole batch, so align.batch_size is part of what is learned" in line) == whole
-    assert ("no more than 4 fit at one time" in line) == (not whole)
+    assert ("depends on the whole batch, so align.batch_size changes the result" in line) == whole
+    assert ("at most 4 of the effective batch" in line) == (not whole)
 
 
 def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() -> None:
@@ -74,7 +74,7 @@ def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() 
 
 @pytest.mark.parametrize("section", [Train, Align])
 def test_auto_is_refused_with_the_way_to_the_number(section: Any) -> None:
-    with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card says how many fit"):
+    with pytest.raises(ValidationError, match=r"auto is not offered.*temper check --card tell how many rows fit"):
         section.model_validate({"batch_size": "auto"})
 
 
@@ -90,7 +90,7 @@ def test_what_vllm_takes_of_a_card_is_not_there_for_the_training(
         monkeypatch.setattr(card, "trainings", lambda *_, one=one: [one])
         assert not list(card.check("10GB"))
         lines.append(capsys.readouterr().out.splitlines())
-    assert lines[1][0] == "align: vLLM takes 4.00 GiB of each card, 0.4 of it, for good"
+    assert lines[1][0] == "align: vLLM takes 4.00 GiB of each GPU permanently, a share of 0.4"
     (left,) = re.findall(r"fits, ([\d.]+) GiB are left", "\n".join(lines[0]))
     (less,) = re.findall(r"fits, ([\d.]+) GiB are left", "\n".join(lines[1]))
     assert float(left) - float(less) == pytest.approx(4.0, abs=0.011)

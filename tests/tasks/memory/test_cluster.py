@@ -25,7 +25,7 @@ def test_sizes_are_read_as_cards_are_sold(text: str, amount: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "big", "24TBs", "-3GB", "0", "GB24", "1e9GB"])
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no memory of a card"):
+    with pytest.raises(ValueError, match="is not a valid size for the memory of a card"):
         size(text)
 
 
@@ -60,12 +60,12 @@ def test_a_cluster_counts_the_cards_of_all_hosts() -> None:
         ("2 x 8 x 80GB", "which number are the cards of a host"),
         ("80GB x", "does not say memory, cards and hosts"),
         ("80GB x 8 x 2 x 3", "does not say memory, cards and hosts"),
-        ("80GB x 0", "'0' is not a number of cards"),
-        ("80GB x -8", "'-8' is not a number of cards"),
-        ("80GB x 1.5", "'1.5' is not a number of cards"),
-        ("80GB x 8 cards", "is not a number of cards"),
-        ("80GB 8", "'80GB 8' is no memory of a card"),
-        ("-3GB", "'-3GB' is no memory of a card"),
+        ("80GB x 0", "'0' is not a valid number of cards"),
+        ("80GB x -8", "'-8' is not a valid number of cards"),
+        ("80GB x 1.5", "'1.5' is not a valid number of cards"),
+        ("80GB x 8 cards", "is not a valid number of cards"),
+        ("80GB 8", "'80GB 8' is not a valid size for the memory of a card"),
+        ("-3GB", "'-3GB' is not a valid size for the memory of a card"),
         ("80GB x 99999 x 99", "are more than 100,000 cards"),
     ],
 )

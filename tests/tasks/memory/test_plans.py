@@ -94,7 +94,7 @@ def test_70b_in_full_on_sixteen_cards_of_80_gib_does_not_fit_and_on_seventeen_it
     assert shares.price.activations == 4 * LLAMA_70B // 16  # AdamW for all weights of a card at one time: 16.43 GiB
     assert fault.startswith("train: no strategy fits, a card has 80.00 GiB; ")
     assert ("offload to the hosts by fsdp2, zero3" in fault) == offload_is_offered()
-    assert "take 17 such cards in the place of 16" in fault
+    assert "use 17 of these GPUs instead of 16" in fault
     assert f"  each host, fsdp2: 8 x 65.71 GiB = {8 * LLAMA_70B / GIB:.2f} GiB, fits into 1024.00 GiB" in lines
     assert least_cards(plan, 80 * GIB) == 17
 
@@ -124,7 +124,7 @@ def test_what_the_settings_refuse_is_no_way_out(
     lines, fault = verdict(plan, "24GB x 8", capsys)
     assert "  fsdp2 is not offered here: no" in lines
     assert "no strategy that is offered here fits" in fault
-    assert "no number of such cards would do" in fault  # by ddp each holds all
+    assert "no number of these GPUs is enough" in fault  # by ddp each holds all
 
 
 def test_where_the_parts_at_work_do_not_fit_no_number_of_cards_does() -> None:

@@ -33,7 +33,7 @@ def test_a_teacher_is_priced_beside_the_student(tmp_path: Path) -> None:
     assert both.price().logits == alone.price().logits
     assert alone.price().logits > training("align", Align(objective="orpo", batch_size=2)).price().logits
     assert "with the teacher" in both.about()
-    assert "without the teacher, which is not there" in alone.about()
+    assert "not counting the teacher, which is missing" in alone.about()
 
 
 @pytest.mark.parametrize("name", ["none", "../elsewhere"])

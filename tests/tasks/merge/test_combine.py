@@ -56,9 +56,7 @@ def test_as_peft_combines_them(project: Paths, method: Any) -> None:
 
 
 def test_a_name_without_a_folder(project: Paths) -> None:
-    with pytest.raises(
-        InputError, match=r"data/adapters/missing is neither an adapter nor a model; there are: other\."
-    ):
+    with pytest.raises(InputError, match=r"data/adapters/missing is neither an adapter nor a model; found: other\."):
         run(Settings(combine=Combine(weights={"trained": 1.0, "missing": 1.0})), project)
     with pytest.raises(InputError, match="does not name `trained`"):
         run(Settings(combine=Combine(weights={"other": 1.0})), project)
@@ -81,7 +79,7 @@ def test_ranks_that_differ(tmp_path: Path) -> None:
 def test_other_kinds_are_refused(project: Paths) -> None:
     from tasks.merge.combine import check_combinable
 
-    with pytest.raises(ModelError, match="only LoRA can be combined"):
+    with pytest.raises(ModelError, match="only LoRA adapters can be combined"):
         check_combinable({"other": {"peft_type": "LOHA"}})
     with pytest.raises(ModelError, match="cannot be weighted"):
         check_combinable({"other": {"peft_type": "LORA", "modules_to_save": ["lm_head"]}})
@@ -169,10 +167,10 @@ def test_what_dare_drops_depends_on_the_seed_alone(whole: Paths) -> None:
 
 def test_whole_models_that_do_not_fit_are_refused(whole: Paths) -> None:
     both = {"trained": 1.0, "other": 1.0}
-    with pytest.raises(ModelError, match=r"merge\.combine\.method svd is for adapters"):
+    with pytest.raises(ModelError, match=r"merge\.combine\.method svd works only for adapters"):
         validate(Settings(combine=Combine(weights=both)), whole)
     tiny.adapter(whole.adapters / "small", whole.base / "model")
-    with pytest.raises(ModelError, match="small is an adapter, and others are whole models"):
+    with pytest.raises(ModelError, match="small is an adapter, but the others are whole models"):
         validate(Settings(combine=Combine(weights={**both, "small": 1.0}, method="linear")), whole)
     tiny.model(whole.adapters / "larger", vocabulary=len(tiny.tokenizer()) + 7)
     with pytest.raises(ModelError, match="larger are not those of"):

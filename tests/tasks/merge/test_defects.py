@@ -119,7 +119,9 @@ def test_an_adapter_of_whole_numbers(project: Paths) -> None:
         tensors[name] = tensors[name].to(torch.int32)
 
     edit(project.trained / "adapter_model.safetensors", rounded)
-    with pytest.raises(ModelError, match=r"the tensor .*lora_B.* holds int32, and LoRA trains floating-point numbers"):
+    with pytest.raises(
+        ModelError, match=r"the tensor .*lora_B.* has the type int32, but LoRA weights are floating-point numbers"
+    ):
         run(Settings(), project)
 
 
@@ -237,7 +239,7 @@ def test_new_tokens_that_stayed_as_chance_left_them(tmp_path: Path) -> None:
     tokenizer.save_pretrained(project.templated / "tokenizer")
     chats = [[{"role": "user", "content": "<|new|> web"}, {"role": "assistant", "content": "docker start web"}]]
     tiny.templated(project.templated / "train.arrow", tokenizer, tiny.rows("train", chats))
-    with pytest.raises(CheckFailed, match=r"the token '<\|new\|>' \(320\) is in the training rows, new to the base"):
+    with pytest.raises(CheckFailed, match=r"the token '<\|new\|>' \(320\) is in the training rows and new to the base"):
         run(Settings(), project)
 
 
@@ -250,7 +252,10 @@ def test_what_cannot_be_merged_is_kept_as_it_is(project: Paths) -> None:
         loaded(project.base / "model"), PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
     ).save_pretrained(project.trained)
     before = {file.name: file.read_bytes() for file in project.trained.iterdir()}
-    with pytest.raises(ModelError, match="PREFIX_TUNING cannot be merged, because it adds to what the model reads"):
+    with pytest.raises(
+        ModelError,
+        match="PREFIX_TUNING cannot be merged, because it changes none of the model's weights: it adds to its input",
+    ):
         run(Settings(), project)
     assert {file.name: file.read_bytes() for file in project.trained.iterdir()} == before
 

@@ -145,10 +145,10 @@ def test_a_batch_of_the_pipeline_is_as_each_alone(merged: Paths) -> None:
 
 def test_it_is_neither_served_nor_asked_to_write(merged: Paths) -> None:
     for name in ("merged", "adapter"):
-        with pytest.raises(SettingsError, match=f"{name} is a classifier, which names a class and writes nothing"):
+        with pytest.raises(SettingsError, match=f"{name} is a classifier, which generates no text"):
             models([name], evaluate.Settings(), merged)
     assert models(["base"], evaluate.Settings(), merged)
-    with pytest.raises(SettingsError, match="exact_match looks at what a model writes, and merged is a classifier"):
+    with pytest.raises(SettingsError, match="exact_match scores generated text, but merged is a classifier"):
         evaluate.run(evaluate.Settings(), merged, "merged")
 
 
@@ -164,7 +164,7 @@ def test_rows_of_a_class_that_it_did_not_learn_count_as_wrong(
     chats = [[chat[0], {"role": "assistant", "content": "docker wait"}] for chat in sorted_commands.requests()[:2]]
     pq.write_table(tiny.rows("test", [*sorted_commands.requests()[2:6], *chats]), paths.rows("test"))
     evaluate.run(ASKED, paths, "merged")
-    assert "2 rows have a class that the head did not learn, such as 'docker wait'" in capsys.readouterr().out
+    assert "2 rows have a class that the head was not trained on, such as 'docker wait'" in capsys.readouterr().out
     assert [row["accuracy"] for row in predictions(paths, "merged")][-2:] == [0, 0]
 
 

@@ -1,4 +1,4 @@
-"""Merging a layer at a time gives the bytes of peft's `merge_and_unload`, for every kind of adapter that it takes."""
+"""Merging one layer at a time gives the bytes of peft's `merge_and_unload`, for every kind of adapter that it takes."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -93,7 +93,7 @@ def test_what_is_no_such_file(tmp_path: Path, content: bytes) -> None:
 def test_too_little_room_is_said_before_a_byte_is_written(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         wanted = planned({"large": torch.zeros(2**20)})
-        with pytest.raises(MachineError, match=r"the model takes 4,194,304 bytes and the disk has [\d,]+ free"):
+        with pytest.raises(MachineError, match=r"the model needs 4,194,304 bytes, but the disk has only [\d,]+ free"):
             write(disk.path, {"model.safetensors": wanted})
         assert not list(disk.path.glob("*"))
 

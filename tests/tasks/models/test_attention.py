@@ -33,17 +33,17 @@ def test_what_is_asked_for_computes_attention_and_the_logits_are_the_same(tmp_pa
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a card has what is refused here")
 @pytest.mark.parametrize("name", ["flash_attention_2", "flash_attention_3"])
 def test_what_needs_a_card_is_refused_without_one(name: Any) -> None:
-    with pytest.raises(MachineError, match=f"train.attention = {name}: it needs a graphics card, and there is none"):
+    with pytest.raises(MachineError, match=f"train.attention = {name}: it needs a GPU, and there is none"):
         check_attention("train", Tuning(attention=name), Optimization())
 
 
 @pytest.mark.parametrize(
     ("name", "capability", "dtype", "sentence"),
     [
-        ("flash_attention_2", (7, 5), "auto", "compute capability 8.0, and this one has 7.5"),
-        ("flash_attention_3", (8, 9), "auto", "compute capability 9.0, and this one has 8.9"),
+        ("flash_attention_2", (7, 5), "auto", "compute capability 8.0, but this one has 7.5"),
+        ("flash_attention_3", (8, 9), "auto", "compute capability 9.0, but this one has 8.9"),
         ("flash_attention_2", (8, 0), "auto", "the package flash_attn, which is not installed"),
-        ("flash_attention_2", (8, 0), "float32", "it computes in 16 bits only, and train.dtype is float32"),
+        ("flash_attention_2", (8, 0), "float32", "it computes only in 16 bits, but train.dtype is float32"),
     ],
 )
 def test_cards_and_packages_that_do_not_do(

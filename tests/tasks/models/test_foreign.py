@@ -57,7 +57,7 @@ def test_sizes_that_no_tensor_has_are_refused(folder: Path, values: dict[str, An
         ({"data_offsets": [-100, 10]}, "wrong at a data_offsets 0"),
         ({"data_offsets": [0, 4]}, "takes 256 bytes by its shape, 4 by its place"),
         ({"data_offsets": [10**9, 10**9 + 256]}, "ends before its last tensor"),
-        ({"data_offsets": [0, 256]}, "begins within another one"),
+        ({"data_offsets": [0, 256]}, "overlaps another one"),
         ({"dtype": "F99"}, "unknown type F99"),
         ({"dtype": [1]}, "wrong at a dtype"),
     ],

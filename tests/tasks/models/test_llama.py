@@ -93,7 +93,7 @@ def test_scaled_rotation(tmp_path: Path, form: str) -> None:
 
 def test_what_a_form_cannot_say_is_refused(tmp_path: Path) -> None:
     rope = {"rope_type": "llama3", "rope_theta": 500000.0, **SCALED, "factor": 32.0}
-    with pytest.raises(ModelError, match=r"rotation is scaled in a way \(llama3\) .*remove meta from export\.formats"):
+    with pytest.raises(ModelError, match=r"rotary scaling \(llama3\) .*remove meta from export\.formats"):
         exported_project(tmp_path / "scaled", form="meta", rope_parameters=rope)
     with pytest.raises(ModelError, match="the model has biases; remove litgpt"):
         exported_project(tmp_path / "biases", form="litgpt", attention_bias=True)

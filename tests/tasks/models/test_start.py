@@ -82,7 +82,7 @@ def test_the_same_bytes_after_a_kill_and_other_ones_of_another_adapter(
     weights = project.starts / "first" / "adapter_model.safetensors"
     save_file({name: value * 1.5 for name, value in load_file(weights).items()}, weights)
     run.tune(starting(), project)
-    assert "which are of other inputs: start.adapter_model.safetensors" in capsys.readouterr().out
+    assert "because inputs have changed: start.adapter_model.safetensors" in capsys.readouterr().out
     assert hashes(project)["adapter_model.safetensors"] != first["adapter_model.safetensors"]
 
 
@@ -132,19 +132,23 @@ def test_alignment_starts_there_too(project: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "config", "message"),
     [
-        ({"start": "none"}, {}, r"train\.start = 'none': .* is not an adapter .* there are: first"),
-        ({"method": "full"}, {}, r"train\.start is an adapter, and train\.method full has none"),
+        ({"start": "none"}, {}, r"train\.start = 'none': .* is not an adapter .* found: first"),
+        ({"method": "full"}, {}, r"train\.start is an adapter, but train\.method full trains none"),
         ({"method": "ia3"}, {}, r"train\.method is ia3, and the adapter .* of the kind LORA; set it to lora"),
-        ({"method": "pissa"}, {}, "the adapter has its weights, and train says how new ones begin"),
-        ({"method": "dora"}, {}, r"use_dora \(method dora\) False, and train says use_dora"),
-        ({"peft": {"init_lora_weights": "gaussian"}}, {}, "how new ones begin"),
-        ({"peft": {"bias": "all"}}, {}, r"has peft\.bias none, and train says peft\.bias all"),
-        ({"lora": {"r": 8, "alpha": 8}}, {}, r"has lora\.r 4, and train says lora\.r 8"),
-        ({"lora": {"r": 4, "alpha": 16}}, {}, r"has lora\.alpha 8, and train says lora\.alpha 16"),
+        ({"method": "pissa"}, {}, "the adapter already has weights, but train says how to initialise new ones"),
+        ({"method": "dora"}, {}, r"use_dora \(method dora\) False, but train says use_dora"),
+        ({"peft": {"init_lora_weights": "gaussian"}}, {}, "how to initialise new ones"),
+        ({"peft": {"bias": "all"}}, {}, r"has peft\.bias none, but train says peft\.bias all"),
+        ({"lora": {"r": 8, "alpha": 8}}, {}, r"has lora\.r 4, but train says lora\.r 8"),
+        ({"lora": {"r": 4, "alpha": 16}}, {}, r"has lora\.alpha 8, but train says lora\.alpha 16"),
         ({"lora": {"r": 4, "alpha": 8, "target_modules": ["q_proj"]}}, {}, r"has lora\.target_modules"),
-        ({"method": "prefix_tuning"}, {"peft_type": "PREFIX_TUNING"}, "peft does not train on what prefix_tuning puts"),
-        ({"method": "adalora"}, {"peft_type": "ADALORA"}, "what adalora knows is not all in its adapter"),
-        ({}, {"peft_type": "WHAT"}, "of the kind WHAT; that kind is not offered"),
+        (
+            {"method": "prefix_tuning"},
+            {"peft_type": "PREFIX_TUNING"},
+            "peft cannot continue training the virtual tokens of prefix_tuning",
+        ),
+        ({"method": "adalora"}, {"peft_type": "ADALORA"}, "adalora does not hold its whole state"),
+        ({}, {"peft_type": "WHAT"}, "of the kind WHAT; temper does not support this type"),
         ({}, {"init_lora_weights": "pissa_niter_4"}, "changes the base's own weights when it is loaded"),
         ({}, {"use_rslora": True}, r"use_rslora \(method rslora\) True"),
         ({}, {"base_model_name_or_path": "another/model"}, "was trained on another/model"),
@@ -189,6 +193,6 @@ def test_an_adapter_of_another_base_is_refused_by_its_record_and_by_its_weights(
 
 
 def test_it_has_no_effect_where_nothing_is_trained() -> None:
-    with pytest.raises(ValidationError, match="start has no effect where enabled is false"):
+    with pytest.raises(ValidationError, match="start has no effect if enabled is false"):
         Settings(enabled=False, start="first")
     assert "start" not in Settings().model_dump(mode="json")

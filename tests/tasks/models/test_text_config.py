@@ -43,7 +43,7 @@ def test_vocabulary_and_context_are_found(
 
 def test_a_row_longer_than_a_nested_context_is_refused(tmp_path: Path) -> None:
     folder = base(tmp_path, {"text_config": {"vocab_size": 90, "max_position_embeddings": 128}})
-    with pytest.raises(InputError, match="the base takes 128 tokens at most"):
+    with pytest.raises(InputError, match="the base allows at most 128 tokens"):
         max_length(tiny.tokenizer(), folder, 129)
     assert max_length(tiny.tokenizer(), folder, 128)[0] == 128
 

@@ -68,7 +68,7 @@ def normalized(folder: Path, *steps: Step) -> None:
 )
 def test_a_normalizer_that_lets_a_text_grow_is_refused(folder: Path, steps: list[Step], most: str) -> None:
     normalized(folder, *steps)
-    with pytest.raises(ModelError, match=rf"tokenizer\.json: the normalizer makes up to {most} characters of one"):
+    with pytest.raises(ModelError, match=rf"tokenizer\.json: the normalizer makes up to {most} characters out of one"):
         load_tokenizer(folder)
 
 
@@ -78,7 +78,7 @@ def test_a_base_with_such_a_tokenizer_is_refused_before_anything_runs(folder: Pa
     (folder / "model.safetensors").touch()
     check(folder, "model")
     normalized(folder, replace("e", "x" * 21))
-    with pytest.raises(ModelError, match="the normalizer makes up to 21 characters of one"):
+    with pytest.raises(ModelError, match="the normalizer makes up to 21 characters out of one"):
         check(folder, "model")
 
 
@@ -92,7 +92,7 @@ def test_what_tokenizers_usually_do_is_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ({"decoder": replace("e", "e" * 30)}, "the decoder makes up to 30 characters of one"),
+        ({"decoder": replace("e", "e" * 30)}, "the decoder makes up to 30 characters out of one"),
         (
             {
                 "pre_tokenizer": {
@@ -152,5 +152,5 @@ def test_a_row_on_which_it_breaks_is_a_sentence(folder: Path) -> None:
     """A pattern that only texts with its own kind of letters let search for ever."""
     normalized(folder, replace(r"(\p{Greek}+)+!", "x", "Regex"))
     encoder = Encoder(load_tokenizer(folder))
-    with pytest.raises(ModelError, match=r"the tokenizer breaks on a text .*retry-limit"):
+    with pytest.raises(ModelError, match=r"the tokenizer fails on a text .*retry-limit"):
         encoder.encode(["\u03b1" * 60 + "?!"])

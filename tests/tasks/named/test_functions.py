@@ -52,10 +52,10 @@ def test_what_can_be_called_with_three_arguments(file: Path) -> None:
     for name, message in {
         "two": r"mine\.py:5: the\.key: two is called with 3 arguments, and takes 2\.$",
         "four": "and needs 4",
-        "named": "and wants d by its name",
+        "named": "and needs d as a keyword argument",
         "later": "is async",
-        "hidden": "there is no hidden in it",
-        "nothing": "there is no nothing in it",
+        "hidden": "it does not define hidden",
+        "nothing": "it does not define nothing",
     }.items():
         with pytest.raises(InputError, match=message):
             check_function(file, name, "the.key", 3)
@@ -68,7 +68,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"the\.key: not valid Python"):
             check_function(tmp_path / name, "f", "the.key", 3)
     for name in ("none.py", "."):
-        with pytest.raises(InputError, match="there is no such file"):
+        with pytest.raises(InputError, match="no such file"):
             check_function(tmp_path / name, "f", "the.key", 3)
 
 

@@ -42,15 +42,15 @@ LACK = "1 of 4 test rows have the answer 'd', which the metric's choices lack"
         (LABELS, LABELS * 9, {}, None),
         (["intent a", "b", "c"], [*"bc", *LABELS], {}, None),  # hardly any rows: each may have a class of its own
         (LABELS * 3, FREE, {}, None),  # rows of another task are trained on as well
-        (FREE[:30], FREE[30:], {}, "of 30 answers 30 occur in one row alone, such as 'free text 0', so they are no"),
-        (FREE[:3], FREE[3:], {}, "of 60 answers 60 occur in one row alone"),
-        ([*FREE[:20], "yes", "yes", "yes"], ["yes"] * 9, {}, "of 23 answers 20 occur in one row alone"),
+        (FREE[:30], FREE[30:], {}, "of 30 answers 30 occur in only one row, such as 'free text 0', so they are not"),
+        (FREE[:3], FREE[3:], {}, "of 60 answers 60 occur in only one row"),
+        ([*FREE[:20], "yes", "yes", "yes"], ["yes"] * 9, {}, "of 23 answers 20 occur in only one row"),
         ([str(number % 1001) for number in range(2002)], [], {}, "the test rows have 1,001 different answers"),
-        (["Lost card", "top up"] * 4, ["lost card"], {}, "the answers 'Lost card' and 'lost card' differ in case"),
-        (["top_up", "b", "b"], ["top-up", "top up"], {}, "'top up' and 'top-up' and 'top_up' differ in case, spaces"),
+        (["Lost card", "top up"] * 4, ["lost card"], {}, "the answers 'Lost card' and 'lost card' differ only in case"),
+        (["top_up", "b", "b"], ["top-up", "top up"], {}, "'top-up' and 'top_up' differ only in case, spaces"),
         (["C", "C++", "C#"] * 3, [], {}, None),
         (["C", "c"] * 3, [], {"choices": ["C", "c"]}, None),
-        (["a", "a"], ["a", "b"], {}, "the test rows all have the answer 'a', and with one class"),
+        (["a", "a"], ["a", "b"], {}, "the test rows all have the answer 'a', but one class"),
         (["a", "A."], ["b"], {"choices": ["a", "b"]}, "the test rows all have the answer 'a'"),
         (["a", "b", "c", "d"], [], {"choices": ["a", "b", "c"]}, LACK),
         (["a", "b"], [*"abcd"], {"choices": ["a", "b", "c"]}, "1 of 4 training rows have the answer 'd'"),
@@ -81,9 +81,9 @@ def test_one_class_in_the_first_rows_is_remarked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metric", "sentence"),
     [
-        ({"kind": "exact_match", "choices": ["a", "b"]}, "choices is for multiple_choice and classification"),
-        ({"kind": "classification", "choices": ["a"]}, "choices lists 'a' alone; list at least two"),
-        ({"kind": "classification", "choices": ["a b", "a  b"]}, "choices lists 'a b' twice, white space aside"),
+        ({"kind": "exact_match", "choices": ["a", "b"]}, "choices belongs to multiple_choice and classification"),
+        ({"kind": "classification", "choices": ["a"]}, "choices lists only 'a'; list at least two"),
+        ({"kind": "classification", "choices": ["a b", "a  b"]}, "choices lists 'a b' twice, apart from whitespace"),
         ({"kind": "multiple_choice", "choices": ["a", " "]}, "a text in this list is empty"),
     ],
 )

@@ -122,18 +122,18 @@ def test_roles_that_do_not_alternate_are_remarked(check: Callable[..., Said]) ->
 
 def test_rows_of_another_kind_than_the_objective_learns_from(check: Callable[..., Said]) -> None:
     pairs = [{"prompt": f"start {name}", "chosen": f"docker start {name}", "rejected": "no"} for name in "abcdefghijkl"]
-    assert any("no token carries a loss" in error for error in check(pairs)[0])
+    assert any("no token has a loss" in error for error in check(pairs)[0])
     off = {"steps": None, "enabled": False}
     assert check(pairs, train=off | {"steps": 3}, align={"objective": "dpo"})[0] == []
     (error,), _ = check(GOOD, align={"objective": "dpo"})
-    assert "no row has pairs, which align.objective dpo learns from" in error
+    assert "no row has pairs, but align.objective dpo learns from" in error
 
 
 def test_answers_that_are_no_classes(check: Callable[..., Said]) -> None:
     metrics = {"metrics": [{"kind": "classification"}]}
     rows_of_text = [turns(f"start {name}", f"docker start {name}") for name in "abcdefghijklmnopqrstuvwxyz"]
     (error,), _ = check(rows_of_text, evaluate=metrics)
-    assert "26 occur in one row alone" in error
+    assert "26 occur in only one row" in error
     assert check(rows_of_text, ["clean"], evaluate=metrics)[0] == []
 
 

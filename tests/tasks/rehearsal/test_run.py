@@ -16,8 +16,8 @@ from tests.tasks import tiny
 
 MIXES = "the base mixes rows that share a pack"
 SHARES = "of the layers' weights in fewer bits"
-NEW_TOKENS = "template.new_tokens makes rows in"
-MERGES = "cannot be tuned and merged by the method lora"
+NEW_TOKENS = "template.new_tokens also adds rows to"
+MERGES = "this kind of model cannot be tuned and merged with the method lora"
 
 REFUSALS: dict[str, set[str]] = {
     "gemma4_text": {NEW_TOKENS},
@@ -83,16 +83,16 @@ def test_what_the_whole_chain_can_do_is_not_refused(project: Callable[..., Path]
             "LlamaForSequenceClassification, which is not a causal",
         ),
         ({"model_type": "blip-2", "architectures": ["Blip2ForConditionalGeneration"]}, "without pixel_values"),
-        ({"model_type": "of_its_own", "auto_map": {"AutoConfig": "code.Config"}}, "code of its own (auto_map)"),
+        ({"model_type": "of_its_own", "auto_map": {"AutoConfig": "code.Config"}}, "its own code (auto_map),"),
         ({"model_type": "of_the_future"}, "transformers cannot read its config.json"),
         ({}, "transformers cannot read its config.json"),
         (
             {"model_type": "llama", "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
-            "stored quantised by bitsandbytes",
+            "quantised by bitsandbytes",
         ),
         (
             {"model_type": "llama", "quantization_config": {"quant_method": "gptq", "bits": 4}},
-            "stored quantised by gptq",
+            "quantised by gptq",
         ),
     ],
 )
@@ -127,7 +127,7 @@ def test_weights_that_are_missing_or_of_another_shape(project: Callable[..., Pat
 def test_lengths_and_templates_that_the_stage_template_would_refuse(project: Callable[..., Path]) -> None:
     build("gemma3", project(template={"max_length": 513}))
     (one,) = refusals()
-    assert one == "template.max_length = 513: the base takes 512 tokens at most."
+    assert one == "template.max_length = 513: the base allows at most 512 tokens."
 
 
 def test_nothing_is_asked_of_what_is_no_model_yet(project: Callable[..., Path]) -> None:

@@ -35,7 +35,7 @@ def test_layers_that_it_will_not_have(write: Write) -> None:
     assert seed.names_parts()
     train, align = map(str, seed.faults())
     assert "train.lora.target_modules: the base has no layer 'typo_proj'" in train
-    assert "align.freeze.layers is 99, and the base has" in align
+    assert "align.freeze.layers is 99, but the base has only" in align
 
 
 def test_layers_that_it_will_have(write: Write) -> None:

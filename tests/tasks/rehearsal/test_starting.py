@@ -17,12 +17,12 @@ from tests.tasks import tiny
 
 NEW = {"new_tokens": ["<|a|>", "<|b|>"]}
 
-GROWN = "cannot add rows to weights that processes share"
+GROWN = "cannot add rows to sharded weights"
 WHOLE = "saves a whole model weight by weight"
-EXPERTS = "keeps all experts of a layer in one weight"
+EXPERTS = "stores all experts of a layer in one weight"
 UNTRAINED = "cannot train them on this base"
 TIED = "a base whose head shares the weights of the embeddings"
-UNHELD = "which the adapter in data/starts/mine does not hold"
+UNHELD = "which the adapter in data/starts/mine does not have"
 
 
 def two(strategy: str) -> dict[str, Any]:

@@ -160,10 +160,10 @@ def test_lines_hold_what_differs_and_name_the_base() -> None:
     ("settings", "facts", "reason"),
     [
         ({"optimizer": "muon"}, {}, "Muon is temper's own"),
-        ({"group_by_length": True}, {}, "temper's own order"),
+        ({"group_by_length": True}, {}, "its own order"),
         ({"patience": 2}, {}, "validation loss over all tokens"),
         ({"launch.processes": 2}, {}, "several processes"),
-        ({"lora.b_ratio": 16.0}, {}, "learning rates of their own"),
+        ({"lora.b_ratio": 16.0}, {}, "different learning rates"),
         ({"weights": "bfloat16"}, {"method": "full", "changes": {"arguments": {}, "peft": None}}, "own optimiser"),
         ({}, {"quantization": {"scheme": "nf4"}}, "in low bits"),
         ({}, {"method": "eva"}, "activations"),

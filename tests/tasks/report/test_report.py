@@ -337,7 +337,7 @@ def test_episodes_are_a_sentence_and_a_table(project: Paths) -> None:
     run(Settings(), project)
     outline(page(project))
     text = page(project)
-    assert "Played on 4 held-out rows, each turn the likeliest one, an episode was worth 0.125 on average" in text
+    assert "On 4 held-out rows, with greedy decoding, the mean reward of an episode was 0.125" in text
     assert "over 3, turns 1" in text
     assert "1 pattern" in text
     assert "<script>alert(1)" not in text and "not seen" not in text
@@ -358,7 +358,7 @@ def test_pairs_are_told_apart_by_margin_and_accuracy_and_a_loss_above_the_start_
     write_text(project.aligned / "loss.csv", f"{head}\n{rows}")
     run(Settings(), project)
     text = " ".join(page(project).split())
-    assert 'aria-label="Share of pairs told apart over training steps"' in text
+    assert 'aria-label="Share of pairs ranked correctly over training steps"' in text
     assert (
         "margin 0.25, accuracy 0.75, held-out chosen reward -0.5, held-out rejected reward -0.625, held-out margin"
         in text
@@ -385,7 +385,7 @@ def test_what_train_made_stands_beside_what_align_made_of_it(project: Paths) -> 
     run(Settings(), project)
     for text in (" ".join(page(project).split()), project.card.read_text()):
         assert "Alignment took exact match from 37.5 % to 87.5 %, which may be chance." in text
-        assert "what align made against what train had made, +0.5 in exact_match" in text
+        assert "for information only: the model after align against the one after train, +0.5 in exact_match" in text
     assert "| adapter | trained | exact_match | +0.5 |" in project.card.read_text()
     order = re.findall(r"<tr><td><code>(\w+)</code></td><td class=\"n strong\">", page(project))
     assert order[:6] == ["base", "base_system", "base_few_shot", "trained", "adapter", "merged"]
@@ -402,10 +402,11 @@ def test_what_an_adapter_leaves_alone_and_shares_of_low_bits_are_in_page_and_car
     write_json(quantization, {**read_json(quantization, "quantize"), "low_bits": 0.625})
     run(Settings(), project)
     card = (project.report / "model_card.md").read_text()
-    assert f"| the adapter leaves alone | 47.5 % of the layers' weights: {', '.join(experts)} |" in card
-    assert "| base in low bits while training | 87.5 % of the layers' weights |" in card
-    assert f"leaves 47.5 % of the weights in matrices alone, embeddings and head apart: {', '.join(experts)}." in page(
-        project
+    assert f"| not covered by the adapter | 47.5 % of the layers' weights: {', '.join(experts)} |" in card
+    assert "| base quantised during training | 87.5 % of the layers' weights |" in card
+    assert (
+        f"does not cover 47.5 % of the weights in matrices, not counting embeddings and head: {', '.join(experts)}."
+        in page(project)
     )
     assert all("62.5 %" in text for text in (card, page(project)))
 

@@ -105,7 +105,7 @@ def test_a_project_says_itself_what_its_model_is(project: Paths, capsys: pytest.
     assert "## Limits" not in card
     assert "ocker" not in card.replace("docker start web", "").replace("docker stop", "").split("## Use it")[0]
     written = capsys.readouterr().out
-    assert "report.limits is not set, so the model card has no limits; say there" in written
+    assert "report.limits is not set, so the model card names no limits; set it to" in written
     assert "report: 4/4 steps" in written
     run(Settings(limits="Knows nothing of cats."), project)
     assert "## Limits\n\nKnows nothing of cats.\n" in project.card.read_text()

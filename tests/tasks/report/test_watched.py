@@ -49,8 +49,8 @@ def test_the_page_tells_answers_and_rewards_by_component_and_runs_nothing(tmp_pa
     run(Settings(), paths)
     text = page(paths)
     outline(text)
-    assert "<h3>Answers while it was trained: train</h3>" in text
-    assert "<h3>Answers while it was trained: align</h3>" in text
+    assert "<h3>Answers during training: train</h3>" in text
+    assert "<h3>Answers during training: align</h3>" in text
     assert '<th scope="col" class="n">exact match</th><th scope="col" class="n">pattern</th>' in text
     assert '<td class="n">1</td><td class="n">0.25</td><td class="n strong">1.125</td>' in text
     assert "<script>alert" not in text

@@ -116,7 +116,7 @@ def test_the_terminal(paths: Paths) -> None:
     assert pair["rejected"][0]["reasoning_content"] == "hm"
     assert pair["prompt"][0] == {"role": "system", "content": "Be brief."}
     told("and now?")
-    assert told("/save better base") == "the two models were not asked the same dialogue; /reset, and ask both anew.\n"
+    assert told("/save better base") == "the two models have different dialogues; /reset, and ask both again.\n"
     assert "no such command" in told("/sav")
     assert told("/system") == "Be brief.\n"
     assert told("/system Be long.", "/save bad base") == "A new dialogue.\nthere is no answer of base to save yet.\n"

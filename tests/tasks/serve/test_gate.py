@@ -61,9 +61,11 @@ def test_the_same_answers(paths: Paths) -> None:
 
 def test_a_missing_stop(paths: Paths) -> None:
     result, _ = outcome(paths, lambda asked: Reply(f"{RIGHT[asked.text]}\nuser: and now?", finish_reason="length"))
-    assert {one.how for one in result.differences} == {"it goes on behind the answer: a stop is missing there"}
+    assert {one.how for one in result.differences} == {"it continues after the answer: a stop token is missing there"}
     result, _ = outcome(paths, lambda asked: Reply(RIGHT[asked.text], finish_reason="length"))
-    assert {one.how for one in result.differences} == {"the same text, but it did not stop there: a stop is missing"}
+    assert {one.how for one in result.differences} == {
+        "the same text, but it did not stop there: a stop token is missing"
+    }
 
 
 def test_another_model(paths: Paths) -> None:
@@ -72,12 +74,12 @@ def test_another_model(paths: Paths) -> None:
     )
     result, _ = outcome(paths, lambda asked: answers[asked.text])
     assert len(result.differences) == 4
-    assert result.notes == ["these are the answers of base: is that what is served?"]
+    assert result.notes == ["these answers match those of base: is that the model that is served?"]
     lines = told("m", "merged", result)
     assert "    served     no" in lines
     assert "    evaluated  docker logs -f web" in lines
     result, _ = outcome(paths, lambda asked: "Certainly!\x1b[2J")
-    assert result.notes == ["not one row is answered as in evaluation: another model, or another chat template."]
+    assert result.notes == ["no row has the same answer as in the evaluation: this is another model or chat template."]
     assert "\x1b" not in "".join(told("m", "merged", result))
 
 
@@ -99,8 +101,8 @@ def test_another_template_shows_in_the_tokens_of_a_prompt(paths: Paths) -> None:
 
 def test_a_request_that_is_refused_is_a_difference(paths: Paths) -> None:
     result, _ = outcome(paths, lambda asked: 400)
-    assert "the server refused it: status 400: scripted failure 400" in {one.how for one in result.differences}
-    with pytest.raises(InputError, match="refuses a request without a key"):
+    assert "the server rejected it: status 400: scripted failure 400" in {one.how for one in result.differences}
+    with pytest.raises(InputError, match="rejects a request without a key"):
         outcome(paths, lambda asked: 401)
 
 
@@ -112,7 +114,7 @@ def test_rows_that_tell_candidates_apart_come_first(paths: Paths) -> None:
     evaluated(paths, "nf4", ["yes", "yes", "yes", "yes", "yes", "no", "yes", "perhaps"])
     assert {question.output for question in gate.questions("nf4", 3, Settings(), paths)} == {"yes", "no", "perhaps"}
     evaluated(paths, "int8", [""] * 8, finish=["chosen"] * 8)
-    with pytest.raises(gate.NotEvaluated, match="int8: no generated answer to a row of the test is on record"):
+    with pytest.raises(gate.NotEvaluated, match="int8: the evaluation has no generated answers to test rows"):
         gate.questions("int8", 3, Settings(), paths)
 
 

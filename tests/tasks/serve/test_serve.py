@@ -100,8 +100,9 @@ def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
     for more, told in (
         ({"n": 2}, "n = 2"), ({"logprobs": True}, "logprobs"), ({"response_format": {"type": "json_object"}}, "json"),
         ({"max_tokens": 0}, "max_tokens = 0"), ({"temperature": 3}, "temperature = 3"), ({"stop": [1]}, "stop"),
-        ({"extra_body": {"top_k": 4}}, "top_k: this server does not know it"), ({"tools": [{}]}, r"tools\[0\] is no"),
-        ({"tools": [1]}, r"tools\[0\] is no"),
+        ({"extra_body": {"top_k": 4}}, "top_k: this server does not support it"),
+        ({"tools": [{}]}, r"tools\[0\] is not a"),
+        ({"tools": [1]}, r"tools\[0\] is not a"),
         ({"messages": []}, "messages"), ({"messages": [{"role": "user", "content": "a " * 300}]}, "tokens long"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "not text"),
     ):  # fmt: skip
@@ -155,13 +156,15 @@ def test_a_model_that_answers_otherwise_is_not_ready(
     other = copied(paths, tmp_path)
     shutil.copy(other.base / "model" / "model.safetensors", other.merged / "model.safetensors")
     with (
-        pytest.raises(CheckFailed, match="merged: not found to answer as evaluated, so the server stops; --anyway"),
+        pytest.raises(
+            CheckFailed, match="merged: does not answer as in the evaluation, so the server stops; use --anyway"
+        ),
         served(other, "merged"),
     ):
         raise AssertionError("it is not ready")
     told = capsys.readouterr().out
     assert "merged: 0 of 8 held-out rows answered as in the evaluation" in told
-    assert "these are the answers of base: is that what is served?" in told
+    assert "these answers match those of base: is that the model that is served?" in told
 
 
 def copied(paths: Paths, folder: Path) -> Paths:
@@ -175,18 +178,18 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
     assert check(server.url, "merged", "gguf-q8_0", None, 8, paths) in (0, 1)
     capsys.readouterr()
     assert check(server.url, "merged", "base", None, 8, paths) == 1
-    assert "these are the answers of base" in capsys.readouterr().out
+    assert "these answers match those of base" in capsys.readouterr().out
     assert check(server.url, "base_system", None, None, 8, paths) == 0
-    with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(there are those of adapter, "):
+    with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(evaluated: adapter, "):
         check(server.url, "french", None, None, 8, paths)
-    for url, told in (("ftp://x", "begins with http"), ("http://me:pw@x/v1", "holds a password")):
+    for url, told in (("ftp://x", "must start with http"), ("http://me:pw@x/v1", "contains a password")):
         with pytest.raises(SettingsError, match=told):
             check(url, "merged", None, None, 8, paths)
     with pytest.raises(MachineError, match="cannot be reached"):
         check("http://127.0.0.1:9/v1", "merged", None, None, 8, paths)
     with pytest.raises(MachineError, match="cannot be reached: Invalid port"):
         check("http://[::1", "merged", None, None, 8, paths)
-    with pytest.raises(InputError, match="does the address end in /v1"):
+    with pytest.raises(InputError, match="does the URL end in /v1"):
         check(server.url.removesuffix("/v1"), "merged", None, None, 8, paths)
 
 
@@ -205,26 +208,28 @@ def test_a_wrong_template_and_a_missing_stop_are_found(
 
 def test_what_is_missing_is_said_with_the_command_that_makes_it(paths: Paths, tmp_path: Path) -> None:
     settings = Settings()
-    there = "there are base, base_system, adapter, merged, gguf-q8_0, french."
+    there = "available: base, base_system, adapter, merged, gguf-q8_0, french."
     with pytest.raises(
-        InputError, match=rf"^nf4 is not there: run `temper run --set quantize.schemes=\[.*nf4\]`; {there}"
+        InputError, match=rf"^nf4 does not exist yet: run `temper run --set quantize.schemes=\[.*nf4\]`; {there}"
     ):
         model("nf4", settings, paths)
     with pytest.raises(SettingsError, match=f"^there is no candidate 'mergd'; {there}"):
         model("mergd", settings, paths)
-    with pytest.raises(InputError, match=r"^ollama is not there: run `temper run --set export.formats=\[ollama\]`"):
+    with pytest.raises(
+        InputError, match=r"^ollama does not exist yet: run `temper run --set export.formats=\[ollama\]`"
+    ):
         model("ollama", settings, paths)
-    with pytest.raises(SettingsError, match="torchtune is merged, or adapters, in the form of another program"):
+    with pytest.raises(SettingsError, match="torchtune is an export of merged or of adapters for another program"):
         model("torchtune", settings, paths)
-    with pytest.raises(SettingsError, match="merged occurs twice"):
+    with pytest.raises(SettingsError, match="merged is named twice"):
         models(["merged", "merged"], settings, paths)
-    with pytest.raises(InputError, match="merged is not there: run `temper run merge`; nothing is there yet"):
+    with pytest.raises(InputError, match="merged does not exist yet: run `temper run merge`; there is no model yet"):
         model("merged", settings, Paths(tmp_path))
 
 
 def test_open_to_others_with_a_warning(paths: Paths, capsys: pytest.CaptureFixture[str]) -> None:
     with served(paths, "merged", host="0.0.0.0", rows=1) as server:
-        assert "Whoever reaches 0.0.0.0 may ask these models: there is no password" in capsys.readouterr().out
+        assert "Anyone who can reach 0.0.0.0 can use these models: there is no password" in capsys.readouterr().out
         port = server.socket.getsockname()[1]
         for host, status in ((f"{socket.gethostname()}:{port}", 200), (f"evil.example:{port}", 403)):
             assert httpx.get(f"{server.url}/models", headers={"Host": host}).status_code == status
@@ -235,7 +240,7 @@ def test_a_port_in_use_is_one_sentence(paths: Paths) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(MachineError, match=f"^port {port} of 127.0.0.1 is in use; give another one with --port"):
+        with pytest.raises(MachineError, match=f"^port {port} of 127.0.0.1 is in use; choose another one with --port"):
             load_server(Options(["merged"], port=port), paths)
     with pytest.raises(SettingsError, match="--port 70000"):
         listen("127.0.0.1", 70000)

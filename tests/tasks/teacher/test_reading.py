@@ -91,7 +91,7 @@ def test_an_answer_without_a_text_is_paid_for_once(tmp_path: Path) -> None:
         settings = Teacher(kind="openai", base_url=server.base_url, model="m", max_retries=2, output_price=1e6)
         (response,) = ask_all(settings, ["2+2?"], store, "run", budget=Budget(), report=lambda done: None)
         assert len(server.asked) == 1
-    assert response.failed == "the content of the answer is no text (dict)"
+    assert response.failed == "the content of the answer is not a text (dict)"
     totals = store.totals("run")
     assert (totals.requests, totals.input_tokens, totals.output_tokens, totals.cost) == (1, 10, 20, 20.0)
     store.close()

@@ -159,11 +159,11 @@ def test_what_is_the_request_s_own_fault_is_not_asked_again() -> None:
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (Reply(status=401, body=f'{{"error": "bad key {KEY}"}}'.encode()), r"refuses the key in MY_KEY.*\*\*\*"),
-        (Reply(status=404, body=b'{"error": "no model m"}'), r"knows no 'm'.*base_url.*404: no model m"),
-        (Reply(status=301, headers={"Location": "http://elsewhere/"}), r"knows no 'm' or no such address.*301"),
-        (Reply(status=402, body=b'{"message": "pay"}'), "asks for payment first"),
-        (Reply(status=429, body=b'{"error": {"code": "insufficient_quota"}}'), "asks for payment first"),
+        (Reply(status=401, body=f'{{"error": "bad key {KEY}"}}'.encode()), r"rejects the key in MY_KEY.*\*\*\*"),
+        (Reply(status=404, body=b'{"error": "no model m"}'), r"has no 'm'.*base_url.*404: no model m"),
+        (Reply(status=301, headers={"Location": "http://elsewhere/"}), r"has no 'm', or the URL is wrong.*301"),
+        (Reply(status=402, body=b'{"message": "pay"}'), "requires payment"),
+        (Reply(status=429, body=b'{"error": {"code": "insufficient_quota"}}'), "requires payment"),
     ],
 )  # fmt: skip
 def test_what_no_retry_mends_stops_everything_at_once(reply: Reply, message: str) -> None:

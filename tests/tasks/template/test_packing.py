@@ -114,7 +114,7 @@ def test_small_cases(lengths: list[int], capacity: int, packs: list[int]) -> Non
 
 @pytest.mark.parametrize("wrong", [0, 9])
 def test_a_row_that_fits_no_pack_is_refused_by_its_number(wrong: int) -> None:
-    with pytest.raises(InputError, match=rf"row 2 has {wrong} tokens, a pack takes 1 to 8 \(2 such rows\)"):
+    with pytest.raises(InputError, match=rf"row 2 has {wrong} tokens, but a pack holds 1 to 8 \(2 such rows\)"):
         pack([4, 8, wrong, 1, wrong], 8)
 
 

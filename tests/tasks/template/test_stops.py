@@ -49,7 +49,9 @@ def test_the_end_token_is_the_templates_whatever_is_trained(train_on: str) -> No
     made = templater(tiny.CHATML, CONTROLS, eos="<|pad|>", train_on=train_on)
     notes = made.reconcile()
     assert made.encoder.tokenizer.eos_token == "<|im_end|>"
-    assert notes["end_token"] == "turns end with <|im_end|>, generation at <|pad|>: it is the end token now"
+    assert notes["end_token"] == (
+        "turns end with <|im_end|>, but generation stopped at <|pad|>: <|im_end|> is the end token now"
+    )
     untouched = templater(tiny.CHATML, CONTROLS, train_on=train_on)
     assert "end_token" not in untouched.reconcile() and untouched.encoder.tokenizer.eos_token == "<|im_end|>"
 

@@ -410,7 +410,7 @@ def test_a_base_without_template_gets_one_that_is_named(project: Paths) -> None:
     tiny.record(project, base, "trained", "model")
     template.run(template.Settings(), project)
     audit = json.loads((project.templated / "audit.json").read_text())
-    assert "plain was chosen" in audit["made_right"]["no_template"]
+    assert "so plain is used" in audit["made_right"]["no_template"]
     with pytest.raises(InputError, match=r"template\.chat_template = missing: .*known: chatml, plain"):
         template.run(template.Settings(chat_template="missing"), project)
 
@@ -421,7 +421,7 @@ def test_a_template_of_ones_own_lies_where_a_change_is_noticed(project: Paths, t
     mine.parent.mkdir()
     for file in (elsewhere, mine):
         file.write_text(text)
-    with pytest.raises(InputError, match=rf"would go unnoticed there; put it at {re.escape(str(mine))}\."):
+    with pytest.raises(InputError, match=rf"would not notice changes to it there; move it to {re.escape(str(mine))}\."):
         template.run(template.Settings(chat_template=str(elsewhere)), project)
     template.run(template.Settings(chat_template=str(mine)), project)
     audit = json.loads((project.templated / "audit.json").read_text())

@@ -34,13 +34,16 @@ def test_the_recipe_is_fine(tmp_path: Path) -> None:
         ("template.over_length=split", "template.over_length split cuts answers"),
         ("template.train_on=all", "template.train_on all"),
         ("template.new_tokens=['<|a|>']", "template.new_tokens"),
-        ("align.objective=dpo", "align.objective dpo learns to write answers"),
+        ("align.objective=dpo", "align.objective dpo trains text generation, but"),
         ("merge.combine={weights: {trained: 1, other: 1}}", "merge.combine"),
-        ("quantize.schemes=[nf4, gguf-q8_0]", "quantize.schemes: gguf-q8_0: .* llama.cpp has no head"),
-        ("quantize.schemes=[torchao-int8]", "quantize.schemes: torchao-int8: .* not tried with a head"),
+        ("quantize.schemes=[nf4, gguf-q8_0]", "quantize.schemes: gguf-q8_0: .* llama.cpp has no classification head"),
+        (
+            "quantize.schemes=[torchao-int8]",
+            "quantize.schemes: torchao-int8: .* is untested with a classification head",
+        ),
         ("export.formats=[ollama]", "export.formats"),
-        ("evaluate.metrics=[{kind: exact_match}]", "exact_match looks at what a model writes"),
-        ("evaluate.metrics=[{kind: classification}, {kind: perplexity}]", "perplexity looks at"),
+        ("evaluate.metrics=[{kind: exact_match}]", "exact_match scores generated text, but"),
+        ("evaluate.metrics=[{kind: classification}, {kind: perplexity}]", "perplexity scores"),
         ("evaluate.benchmarks=[{task: arc_easy}]", "evaluate.benchmarked: merged"),
         ("evaluate.retrieved=[base, merged]", "evaluate.retrieved: merged"),
         (
@@ -59,4 +62,4 @@ def test_choices_that_are_not_the_classes(tmp_path: Path) -> None:
     metric = "evaluate.metrics=[{kind: classification, choices: [up, down]}]"
     assert refused(tmp_path, metric, "train.classes=[down, up]") == []
     (sentence,) = refused(tmp_path, metric, "train.classes=[up, left]")
-    assert "the choices are not the classes of train.classes ('down')" in sentence
+    assert "the choices differ from train.classes ('down')" in sentence

@@ -76,10 +76,10 @@ def test_weights() -> None:
     [
         ({}, ["up"] * 4, "all 4 training rows have the answer 'up'"),
         ({}, ["a", "b", "c", "c", "d"], "4 different answers in 5 training rows"),
-        ({}, ["up", "Up", "up", "Up", "no", "no"], "'Up', 'up' differ by case alone"),
+        ({}, ["up", "Up", "up", "Up", "no", "no"], "'Up', 'up' differ only in case"),
         ({}, ["up", "", "up", "no"], "empty answer"),
         ({"classes": ["up", "no"]}, ["up", "no", "maybe", "up"], "does not list the answer 'maybe' of 1 row of train"),
-        ({"classes": ["up", "no", "so"]}, ["up", "no"] * 4, "lists 'so', of which no training row is one"),
+        ({"classes": ["up", "no", "so"]}, ["up", "no"] * 4, "lists 'so', but no training row has such an answer"),
     ],
 )
 def test_answers_that_are_no_classes(values: dict[str, Any], answers: list[str], says: str) -> None:
@@ -88,7 +88,7 @@ def test_answers_that_are_no_classes(values: dict[str, Any], answers: list[str],
 
 
 def test_a_weight_of_no_class() -> None:
-    with pytest.raises(SettingsError, match="names 'upp', which is no class of the training rows"):
+    with pytest.raises(SettingsError, match="names 'upp', which is not a class of the training rows"):
         learned(settings(class_weights={"upp": 2}), ["up", "no"] * 2)
 
 

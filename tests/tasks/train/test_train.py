@@ -103,9 +103,7 @@ def test_a_changed_setting_starts_over_and_taken_back_it_goes_on(
     (left,) = (project.data / "scratch").iterdir()
     run.tune(SMALL.model_copy(update={"learning_rate": 2e-2}), project)
     output = capsys.readouterr().out
-    assert (
-        f"does not go on from the checkpoints in {left}, which are of other inputs: settings.learning_rate." in output
-    )
+    assert f"cannot resume the checkpoints in {left}, because inputs have changed: settings.learning_rate." in output
     assert hashes(project) != first
     run.tune(SMALL, project)
     assert "from checkpoint-4" in capsys.readouterr().out
@@ -140,7 +138,7 @@ def test_rows_other_than_the_audited_ones_are_refused(project: Paths) -> None:
 
 def test_rows_without_a_trained_token_are_refused() -> None:
     none = rows.Counts(rows=3, tokens=30, supervised_tokens=0)
-    with pytest.raises(CheckFailed, match="no token carries a loss"):
+    with pytest.raises(CheckFailed, match="no token has a loss"):
         rows.check(none, none.as_dict(), "train")
 
 
@@ -202,7 +200,7 @@ def test_a_run_that_spikes_keeps_its_checkpoint(project: Paths, monkeypatch: pyt
         return usual(*inputs) * (9 if calls > 10 else 1)
 
     monkeypatch.setattr(trainer, "loss", planted)
-    with pytest.raises(CheckFailed, match=r"train: the loss has jumped: .* at step 11, .* checkpoints stay"):
+    with pytest.raises(CheckFailed, match=r"train: the loss has jumped: .* at step 11, .* checkpoints are kept"):
         run.tune(SMALL.model_copy(update={"steps": 20, "checkpoint_steps": 4, "eval_steps": 99}), project)
     (scratch,) = (project.data / "scratch").iterdir()
     assert checkpoints.latest(scratch) == scratch / "checkpoint-8"
@@ -210,7 +208,7 @@ def test_a_run_that_spikes_keeps_its_checkpoint(project: Paths, monkeypatch: pyt
 
 
 def test_settings_that_trl_refuses_are_told_as_a_sentence(project: Paths) -> None:
-    with pytest.raises(SettingsError, match=r"params.yaml: trl refuses.*no_such"):
+    with pytest.raises(SettingsError, match=r"params.yaml: trl rejects.*no_such"):
         run.tune(SMALL.model_copy(update={"optimizer": "no_such"}), project)
 
 

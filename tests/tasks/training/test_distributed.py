@@ -95,7 +95,7 @@ def test_one_that_fails_ends_all(project: Paths) -> None:
     os.kill(int(children[1]), signal.SIGKILL)
     _, wrong = process.communicate()
     assert process.returncode == 1
-    assert "process 1 of 2 was killed by signal 9, and the others were ended" in wrong
+    assert "process 1 of 2 was killed by signal 9, and the others were stopped" in wrong
     assert "Traceback" not in wrong
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     assert not project.trained.exists()
@@ -107,7 +107,7 @@ def test_two_hosts_do_what_one_with_two_processes_does(project: Paths) -> None:
     outputs = [process.communicate() for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], outputs
     assert outputs[0][0].count("train: 20 rows, ") == 1
-    assert "host 1 of 2 takes part; host 0 tells how it goes" in outputs[1][0]
+    assert "host 1 of 2 takes part; host 0 shows the progress" in outputs[1][0]
     apart = load_file(project.trained / "adapter_model.safetensors")
     assert all((together[name] == apart[name]).all() for name in together)
 
@@ -123,7 +123,9 @@ def test_a_process_that_dies_ends_both_hosts(project: Paths) -> None:
     wrong = [process.communicate()[1] for process in (first, second)]
     assert [first.returncode, second.returncode] == [1, 1]
     assert "process 1 of 2 was killed by signal 9" in wrong[1]
-    assert "it lost the processes of another host, which says why. Run again: it goes on from the last" in wrong[0]
+    assert (
+        "it lost the processes of another host, whose log says why. Run again: training resumes from the last"
+    ) in wrong[0]
     assert "Traceback" not in "".join(wrong)
 
 
@@ -138,7 +140,7 @@ def test_torchrun_outside_has_started_them(project: Paths) -> None:
     process = start(project, command=torchrun)
     _, wrong = process.communicate()
     assert process.returncode != 0
-    assert "train.launch is for 1 processes (1 hosts with 1 each), and torchrun started 2" in wrong
+    assert "train.launch is for 1 processes (1 hosts with 1 each), but torchrun started 2" in wrong
 
 
 def test_an_error_is_said_once(project: Paths) -> None:
@@ -149,7 +151,7 @@ def test_an_error_is_said_once(project: Paths) -> None:
     said, wrong = process.communicate()
     assert process.returncode == 1
     assert wrong.startswith("train: process ")
-    assert wrong.count("ended with code 1, and the others were ended: ") == 1
+    assert wrong.count("ended with code 1, and the others were stopped: ") == 1
     assert "Traceback" not in wrong + said
 
 

@@ -107,9 +107,9 @@ def test_time_is_foretold_from_the_last_steps_like_it_and_from_no_others(
     change(own)
     lines_shown, _ = whole.lines()
     assert lines_shown[3].startswith("time: train about ")
-    assert f", {seconds:.2f} at 3,600 an hour, as the last steps like it took" in lines_shown[3]
+    assert f", {seconds:.2f} at 3,600 an hour, judging by similar steps" in lines_shown[3]
     change(["train.method=full"])
-    assert whole.lines()[0][3] == "time: train not known before its first steps, or by temper check --time"
+    assert whole.lines()[0][3] == "time: train unknown before its first steps; run temper check --time to measure it"
 
 
 def test_what_training_took_is_set_beside_what_was_foretold(project: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,23 +70,29 @@ def test_every_optimiser_of_transformers_is_offered_or_refused() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "loftq"}, "not offered: peft computes it on CUDA only"),
-        ({"method": "bottleneck-adapter"}, "not offered: the library adapters works with transformers up to 4.57"),
+        ({"method": "loftq"}, "not offered: peft computes it only on CUDA"),
+        ({"method": "bottleneck-adapter"}, "not offered: the library adapters supports transformers only up to 4.57"),
         ({"method": "lorra"}, "did you mean 'lora'"),
-        ({"method": "lora", "peft": {"init_lora_weights": "loftq"}}, "loftq is not offered: peft computes it on CUDA"),
-        ({"method": "lora", "peft": {"init_lora_weights": "pissa_niter_4"}}, "is the method pissa; set method to it"),
+        (
+            {"method": "lora", "peft": {"init_lora_weights": "loftq"}},
+            "loftq is not offered: peft computes it only on CUDA",
+        ),
+        (
+            {"method": "lora", "peft": {"init_lora_weights": "pissa_niter_4"}},
+            "is the method pissa here; set method to pissa",
+        ),
         ({"method": "full", "peft": {"r": 4}}, "no effect on a method without an adapter"),
         ({"method": "dora", "peft": {"lora_alpha": 4}}, "lora_alpha is the key lora.alpha"),
         ({"method": "trainable_tokens"}, "needs token_indices"),
         ({"method": "full", "quantization": "nf4"}, "quantised weights cannot be trained"),
         ({"method": "loha", "quantization": "nf4"}, "loha does not work on a quantised base"),
-        ({"optimizer": "badam"}, "not offered: .* could not go on to the same bytes"),
+        ({"optimizer": "badam"}, "not offered: .* could not end in the same bytes"),
         ({"optimizer": "adamw"}, "did you mean"),
         ({"scheduler": "cosin"}, "did you mean 'cosine'"),
         ({"arguments": {"learning_rate": 1}}, "set by the key learning_rate"),
-        ({"arguments": {"packing": True}}, "packing is not offered: rows are rendered, tokenised, cut and packed by"),
-        ({"arguments": {"output_dir": "x"}}, "has to be what temper sets it to"),
-        ({"arguments": {"fsdp": True}}, "fsdp is not offered: weights are shared out by the key launch.strategy"),
+        ({"arguments": {"packing": True}}, "packing is not offered: the stage template renders"),
+        ({"arguments": {"output_dir": "x"}}, "temper sets"),
+        ({"arguments": {"fsdp": True}}, "fsdp is not offered: use the key launch.strategy"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str, Any], message: str) -> None:
@@ -104,9 +110,9 @@ def test_what_cannot_work_is_refused_before_anything_is_loaded(values: dict[str,
         ({"method": "lora", "peft": {"task_type": "SEQ_CLS"}}, "no such field"),
         ({"method": "oft", "peft": {"r": 3, "oft_block_size": 5}}, "peft"),
         ({"method": "road", "peft": {"group_size": 60}}, r"train\.peft"),
-        ({"method": "freeze", "freeze": {"layers": 9}}, "the base has 2 blocks"),
+        ({"method": "freeze", "freeze": {"layers": 9}}, "the base has only 2 blocks"),
         ({"method": "freeze", "freeze": {"names": ["lm_head"]}}, "the head shares the weights of the embeddings"),
-        ({"method": "prompt_tuning", "padding_free": True}, "would stand before the first one only"),
+        ({"method": "prompt_tuning", "padding_free": True}, "would precede only the first"),
         ({"arguments": {"neftune": 5}}, r"unknown key 'train\.arguments\.neftune'.*neftune_noise_alpha"),
     ],
 )
@@ -154,7 +160,9 @@ def test_checkpoints_of_other_settings_are_told_and_stay_until_there_are_newer_o
         (folders[-1] / "checkpoint-3").mkdir()
         os.utime(folders[-1] / checkpoints.INPUTS, (seed, seed))
         output = capsys.readouterr().out
-        assert output == "" if seed == 1 else f"{folders[-2]}, which are of other inputs: settings.seed. They" in output
+        assert (
+            output == "" if seed == 1 else f"{folders[-2]}, because inputs have changed: settings.seed. They" in output
+        )
     assert f"removed {folders[0]}, which is older" in output
     assert sorted(tmp_path.glob("train-*")) == sorted(folders[1:])
     assert checkpoints.folder(tmp_path / "train", {"settings": {"seed": 2}, "base": "a"}) == folders[1]

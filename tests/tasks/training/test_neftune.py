@@ -73,10 +73,14 @@ def test_it_acts_and_ends_in_the_same_bytes_after_a_kill(project: Paths) -> None
 
 
 def test_rows_on_one_line_are_refused(project: Paths) -> None:
-    with pytest.raises(SettingsError, match=r"train\.padding_free puts several rows into one line, and train\.neftune"):
+    with pytest.raises(
+        SettingsError, match=r"train\.padding_free puts several rows into one sequence, which makes train\.neftune"
+    ):
         run.tune(noisy(padding_free=True), project)
     template.run(template.Settings(packing=True, max_length=60), project)
-    with pytest.raises(SettingsError, match=r"template\.packing puts several rows into one line, and train\.neftune"):
+    with pytest.raises(
+        SettingsError, match=r"template\.packing puts several rows into one sequence, which makes train\.neftune"
+    ):
         run.tune(noisy(), project)
 
 

@@ -125,7 +125,7 @@ def recorded(step: Any, lines: list[list[int]]) -> Any:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"order": "length", "group_by_length": True}, "group_by_length has an order of its own"),
+        ({"order": "length", "group_by_length": True}, "group_by_length sets its own"),
         ({"order": "key", "arguments": {"train_sampling_strategy": "sequential"}}, "no effect with order: key"),
         ({"order": "random"}, "'shuffled', 'length' or 'key'"),
     ],
@@ -139,7 +139,7 @@ def test_packs_have_no_order_of_length_and_rows_without_a_key_none_of_keys(plain
     with pytest.raises(SettingsError, match=r"train\.order length has no effect on packs"):
         check_row_sharing("train", Settings(order="length"), packed=True)
     shutil.copytree(plain.root / "data", tmp_path / "data")
-    with pytest.raises(SettingsError, match=r"train\.order key goes by what clean\.order_key names, which is null"):
+    with pytest.raises(SettingsError, match=r"train\.order key needs clean\.order_key, which is null"):
         run.tune(SMALL.model_copy(update={"order": "key"}), Paths(tmp_path))
 
 

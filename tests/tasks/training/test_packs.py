@@ -227,5 +227,5 @@ def test_the_same_bytes_twice_and_after_a_kill_in_a_later_epoch(
 
 
 def test_packs_are_not_grouped_by_length(project: Paths, train: Any, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"train\.group_by_length is for rows that are not packed"):
+    with pytest.raises(SettingsError, match=r"train\.group_by_length has no effect on packed rows"):
         curve(project, train, tmp_path, group_by_length=True)

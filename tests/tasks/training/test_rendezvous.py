@@ -49,11 +49,14 @@ def test_the_first_host_of_a_list(hosts: str, first: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"SLURM_NODEID": ""}, "nothing says which host this is; set NODE_RANK to its number, from 0 to 1"),
-        ({"SLURM_NODEID": "2", "SLURM_NNODES": ""}, "this host has the number 2, from 0"),
-        ({"SLURM_NNODES": "3"}, "the environment counts 3 hosts; set nodes to that"),
-        ({"SLURM_LOCALID": "1"}, "give srun --ntasks-per-node=1"),
-        ({"SLURM_JOB_NODELIST": ""}, "nothing says where the hosts meet; set launch.rendezvous to HOST:PORT"),
+        ({"SLURM_NODEID": ""}, "but the number of this host is unknown; set NODE_RANK to it, from 0 to 1"),
+        ({"SLURM_NODEID": "2", "SLURM_NNODES": ""}, "this host has the number 2, counting from 0"),
+        ({"SLURM_NNODES": "3"}, "the environment says 3 hosts; set nodes to 3"),
+        ({"SLURM_LOCALID": "1"}, "pass --ntasks-per-node=1 to srun"),
+        (
+            {"SLURM_JOB_NODELIST": ""},
+            "but the address where the hosts meet is unknown; set launch.rendezvous to HOST:PORT",
+        ),
     ],
 )
 def test_what_is_missing_or_contradicts_is_said(change: dict[str, str], message: str) -> None:
@@ -64,10 +67,13 @@ def test_what_is_missing_or_contradicts_is_said(change: dict[str, str], message:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"rendezvous": "host:29500"}, "rendezvous has no effect on one host"),
+        ({"rendezvous": "host:29500"}, "rendezvous has no effect on a single host"),
         ({"rendezvous": "host", "nodes": 2}, "pattern"),
         ({"rendezvous": "host:70000", "nodes": 2}, "has no port from 1 to 65535"),
-        ({"tensor_parallel": 2}, "tensor_parallel is not offered, as it could not be tried: accelerate 1.15 refuses"),
+        (
+            {"tensor_parallel": 2},
+            "tensor_parallel is not offered, since it is untested: accelerate 1.15 does not split",
+        ),
         ({"context_parallel": 2}, "context_parallel is not offered"),
         ({"offload": True, "strategy": "fsdp2"}, "offload is for zero2 and zero3"),
         ({"processes": 0}, "greater than or equal to 1"),

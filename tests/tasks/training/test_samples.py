@@ -138,7 +138,7 @@ def test_rows_without_a_prompt_are_told_and_nothing_is_asked(project: Paths, cap
 
 
 def test_a_reward_model_answers_nothing() -> None:
-    with pytest.raises(ValueError, match=r"a reward model gives no answers; set samples\.prompts to 0"):
+    with pytest.raises(ValueError, match=r"a reward model generates no answers; set samples\.prompts to 0"):
         settings_with(objective="reward", start="base", samples={"prompts": 2})
 
 

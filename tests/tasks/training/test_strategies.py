@@ -167,7 +167,7 @@ def test_another_number_of_processes_goes_on(
     assert together(tune, paths, by(strategy, before, **values), dies_at=5)[-1] == KILLED
     other = trained(paths, by(strategy, after, **values))
     said = (paths.root / "output-0.txt").read_text()
-    assert f"goes on from checkpoints of {before} processes with {after}" in said
+    assert f"resumes checkpoints of {before} processes with {after}" in said
     assert "from checkpoint-4" in said
     settings = [folder.pop("settings.json") for folder in (undisturbed, other)]
     assert settings[0] != settings[1]
@@ -180,7 +180,7 @@ def test_more_rows_a_step_begin_anew(tmp_path: Path) -> None:
     assert together(tune, paths, by("fsdp2", 2, method="full"), dies_at=5)[-1] == KILLED
     trained(paths, by("fsdp2", 1, method="full").model_copy(update={"batch_size": 2}))
     said = (paths.root / "output-0.txt").read_text()
-    assert "does not go on from the checkpoints in" in said
+    assert "cannot resume the checkpoints in" in said
     assert "from checkpoint-4" not in said
 
 

@@ -93,8 +93,7 @@ def test_the_sentence_says_how_much_is_there(copied: Project) -> None:
     (aside,) = copied.aside()
     file = copied.out("data/report.txt").resolve()
     assert copied.told == [
-        f"data/report.txt: {file} in DVC's cache is damaged (1,000 of 20,149 bytes); it was put aside as "
-        f"{aside.resolve()}."
+        f"data/report.txt: {file} in DVC's cache is damaged (1,000 of 20,149 bytes); it was moved to {aside.resolve()}."
     ]
 
 

@@ -56,22 +56,28 @@ DOC = '"""Does.\n\n    Args:\n        a: What.\n    """'
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x = 1", "there is no run in it; define it"),
-        ("run = print", "run is not defined by def in this file"),
-        ("from os import system as run", "run is not defined by def in this file"),
-        (f"async def run(a: str):\n    {DOC}", r"docker\.py:2: .*: run is async; a plain function is called"),
+        ("x = 1", "it does not define run; define it"),
+        ("run = print", "no function run is defined in this file"),
+        ("from os import system as run", "no function run is defined in this file"),
+        (f"async def run(a: str):\n    {DOC}", r"docker\.py:2: .*: run is async; write a synchronous function"),
         (f"@cache\ndef run(a: str):\n    {DOC}", "run is decorated"),
         ("def run(a: str): ...", "run has no docstring"),
-        (f"def run(a):\n    {DOC}", "a has no type; write one, such as a: str"),
-        (f"def run(a: Path):\n    {DOC}", "Path is no type that a model can be told of; take str, int"),
-        (f"def run(a: (print('harm'), str)[1]):\n    {DOC}", "is no type that a model can be told of"),
-        (f"def run(a: str.__class__):\n    {DOC}", "is no type that a model can be told of"),
-        (f"def run(a: 'str and'):\n    {DOC}", "'str and' is no type"),
-        (f"def run(a: list[1]):\n    {DOC}", "fix it, with a line below Args:"),
-        ("def run(a: str):\n    '''Does.'''", "no description for the argument 'a'; fix it, with a line below Args:"),
+        (f"def run(a):\n    {DOC}", "a has no type annotation; add one, such as a: str"),
+        (f"def run(a: Path):\n    {DOC}", "Path is not a type that a tool's description can express; use str, int"),
+        (
+            f"def run(a: (print('harm'), str)[1]):\n    {DOC}",
+            "is not a type that a tool's description can express; use",
+        ),
+        (f"def run(a: str.__class__):\n    {DOC}", "is not a type that a tool's description can express; use"),
+        (f"def run(a: 'str and'):\n    {DOC}", "'str and' is not a type"),
+        (f"def run(a: list[1]):\n    {DOC}", "describe each argument on its own line below Args:."),
+        (
+            "def run(a: str):\n    '''Does.'''",
+            "no description for the argument 'a'; describe each argument on its own line below Args:.",
+        ),
         ("def run():\n    '''Args:\n        a: What.\n    '''", "does not say what it does"),
-        (f"def run(*a: str):\n    {DOC}", "name each of them, without"),
-        (f"def run(**a: str):\n    {DOC}", "name each of them, without"),
+        (f"def run(*a: str):\n    {DOC}", "name each parameter instead of using"),
+        (f"def run(**a: str):\n    {DOC}", "name each parameter instead of using"),
         ("def run(", "not valid Python"),
     ],
 )
@@ -87,23 +93,32 @@ RESET, STEP = "    def reset(self): ...\n", "    def step(self, answer): ...\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def One(): ...", "One is not defined by class"),
+        ("def One(): ...", "no class One is defined"),
         (f"class One:\n{STEP}", "has no method reset"),
         (f"class One:\n{RESET}", "has neither step nor a method that is a tool"),
         (f"class One:\n{RESET}    def _step(self): ...\n", "has neither step nor a method that is a tool"),
-        (f"class One(gym.Env):\n{RESET}{STEP}", r"is made from gym\.Env, which is no class of this file"),
-        (f"class One(One):\n{RESET}{STEP}", "is made from One, which is no class of this file"),
-        (f"class One:\n    def reset(self, goal): ...\n{STEP}", "is told prompt and reference by their names"),
-        (f"class One:\n    def reset(self, prompt, /): ...\n{STEP}", "is told prompt and reference by their names"),
-        (f"class One:\n    async def reset(self): ...\n{STEP}", "reset is async; write a plain method"),
+        (f"class One(gym.Env):\n{RESET}{STEP}", r"inherits from gym\.Env, which this file"),
+        (f"class One(One):\n{RESET}{STEP}", "inherits from One, which this file"),
+        (
+            f"class One:\n    def reset(self, goal): ...\n{STEP}",
+            "is called with prompt and reference as keyword arguments",
+        ),
+        (
+            f"class One:\n    def reset(self, prompt, /): ...\n{STEP}",
+            "is called with prompt and reference as keyword arguments",
+        ),
+        (f"class One:\n    async def reset(self): ...\n{STEP}", "reset is async; write a synchronous method"),
         (f"class One:\n{RESET}    async def step(self, answer): ...\n", "step is async"),
-        (f"class One:\n{RESET}    def step(self): ...\n", "is called with the answer of the model alone"),
-        (f"class One:\n{RESET}    def step(self, a, b): ...\n", "is called with the answer of the model alone"),
-        (f"class One:\n{RESET}    def step(): ...\n", "step takes no self"),
+        (f"class One:\n{RESET}    def step(self): ...\n", "is called with the model's answer as its only argument"),
+        (
+            f"class One:\n{RESET}    def step(self, a, b): ...\n",
+            "is called with the model's answer as its only argument",
+        ),
+        (f"class One:\n{RESET}    def step(): ...\n", "step has no parameter self"),
         (f"class One:\n    def __init__(self, size): ...\n{RESET}{STEP}", "needs size; give it a default"),
         (f"class One:\n    def get_reward(self, answer): ...\n{RESET}{STEP}", "needs answer; give it a default"),
-        (f"class One:\n{RESET}{STEP}", "One has no get_reward, by which a reward of kind environment is told"),
-        (f"class One:\n{RESET}    def look(self, a): ...\n", r"look has no docstring.* Or begin its name with _"),
+        (f"class One:\n{RESET}{STEP}", "One has no method get_reward, which a reward of kind environment needs"),
+        (f"class One:\n{RESET}    def look(self, a): ...\n", r"look has no docstring.* Or start its name with _"),
     ],
 )
 def test_environments_that_cannot_be_played(tmp_path: Path, text: str, message: str) -> None:
@@ -125,9 +140,9 @@ def test_two_tools_of_one_name_and_files_elsewhere_are_refused(tmp_path: Path) -
     look = 'def look():\n    """Looks."""\n'
     paths = place(tmp_path, f"{look}class One:\n{RESET}    def look(self):\n        '''Looks.'''\n")
     both = Episodes(tools=("docker.py:look",), environment="docker.py:One")
-    with pytest.raises(InputError, match=r"has a tool look, and so has align\.episodes\.tools; rename one"):
+    with pytest.raises(InputError, match=r"align\.episodes\.tools both have a tool look; rename one"):
         definitions.check(both, paths, rewards=False)
-    with pytest.raises(InputError, match=r"none\.py: align\.episodes\.tools\.0: there is no such file"):
+    with pytest.raises(InputError, match=r"none\.py: align\.episodes\.tools\.0: no such file"):
         definitions.check(Episodes(tools=("none.py:look",)), paths, rewards=False)
     with pytest.raises(SettingsError, match="expected a name inside"):
         definitions.check(Episodes(environment="../docker.py:One"), paths, rewards=False)
@@ -136,8 +151,8 @@ def test_two_tools_of_one_name_and_files_elsewhere_are_refused(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        (tiny.CHATML, "the chat template does not tell the model of tools; take a base whose"),
-        (TEMPLATE.replace("'name': c.function.name,", ""), "cannot be read"),
+        (tiny.CHATML, "the chat template does not show tools to the model; choose a base whose"),
+        (TEMPLATE.replace("'name': c.function.name,", ""), "cannot be parsed"),
         (TEMPLATE.replace("m in messages -%}", "m in messages if m.role != 'tool' -%}"), "does not write results of"),
         ("{{- messages[0].nothing.more -}}", "cannot render"),
     ],
@@ -152,7 +167,7 @@ def test_templates_that_cannot_write_calls_are_refused(tmp_path: Path, template:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        (TEMPLATE.replace("<|im_end|>", "."), "ends a turn of the assistant with no token at which generation stops"),
+        (TEMPLATE.replace("<|im_end|>", "."), "does not end an assistant turn with a token that stops generation"),
         ("{%- if messages[2:] -%}{{- raise_exception('one turn') -}}{%- endif -%}" + TEMPLATE, "one turn"),
     ],
 )
@@ -169,13 +184,16 @@ GRPO: dict[str, Any] = {"objective": "grpo", "episodes": {"tools": ["a.py:f"]}}
     ("values", "message"),
     [
         ({"objective": "grpo", "episodes": {"max_turns": 3}}, "max_turns has no effect without tools or environment"),
-        ({**GRPO, "objective": "rloo"}, "rloo learns from answers of one turn.*take grpo and gmpo, or remove"),
-        ({**GRPO, "objective": "dpo"}, "dpo learns from answers of one turn"),
-        ({**GRPO, "batch_size": 4, "launch": {"processes": 2}}, "not shown to learn right in several processes"),
-        ({**GRPO, "answer_tokens": 600}, "more than an episode may have: episodes.max_tokens is 512"),
+        (
+            {**GRPO, "objective": "rloo"},
+            "rloo learns from single-turn answers.*set objective to grpo and gmpo, or remove",
+        ),
+        ({**GRPO, "objective": "dpo"}, "dpo learns from single-turn answers"),
+        ({**GRPO, "batch_size": 4, "launch": {"processes": 2}}, "are untested with several processes"),
+        ({**GRPO, "answer_tokens": 600}, r"more than the whole episode may have \(episodes.max_tokens = 512"),
         ({**GRPO, "rewards": [{"kind": "environment"}]}, "a reward of kind environment needs episodes.environment"),
         ({**GRPO, "rewards": [{"kind": "environment", "name": "x"}]}, "name has no effect"),
-        ({"objective": "grpo", "episodes": {"tools": ["a.py:f", "b.py:f"]}}, "two tools have the name f"),
+        ({"objective": "grpo", "episodes": {"tools": ["a.py:f", "b.py:f"]}}, "two tools are named f"),
         ({"objective": "grpo", "episodes": {"tools": ["os:system"]}}, "pattern"),
         ({"objective": "grpo", "episodes": {"environment": "a.py"}}, "pattern"),
         ({"objective": "async_grpo"}, "no two runs end in the same bytes; take grpo, with episodes"),

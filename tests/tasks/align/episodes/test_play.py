@@ -200,7 +200,7 @@ class One:
         ("RESET", "return 3", "reset of One returns 3; return a text, or None"),
         ("RESET", "raise ValueError('x')", "reset of One fails: ValueError: x"),
         ("RESET", "time.sleep(30)", "reset of One it takes more than 0.05 seconds; raise align.episodes.tool_seconds"),
-        ("STEP", "return 'no'", "step of One returns 'no'; return a text and whether it is over"),
+        ("STEP", "return 'no'", "step of One returns 'no'; return a text and whether the episode is over"),
         ("STEP", "return None, False", r"step of One returns \(None, False\)"),
         ("STEP", "return 'a', 1", r"step of One returns \('a', 1\)"),
         ("STEP", "raise SystemExit", "step of One fails: SystemExit"),
@@ -233,7 +233,7 @@ def test_a_prompt_that_an_environment_makes_too_long_is_refused(tmp_path: Path) 
     )
     tokenizer = coder()
     by = player(place(tmp_path, text), tokenizer, 256, environment="docker.py:One")
-    with pytest.raises(InputError, match=r"the row row0 has 9.. tokens, and the model reads 256; return a shorter"):
+    with pytest.raises(InputError, match=r"row row0 has 9.. tokens, but the model's context is 256; return a shorter"):
         play(by, tokenizer, f"x{END}")
 
 

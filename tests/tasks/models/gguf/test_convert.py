@@ -219,7 +219,7 @@ def test_another_archive_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     other = tmp_path / "converter.zip"
     other.write_bytes(converter.ARCHIVE.read_bytes() + b"x")
     monkeypatch.setattr(converter, "ARCHIVE", other)
-    with pytest.raises(MachineError, match="not the converter that was tried"):
+    with pytest.raises(MachineError, match="not the tested version of the converter; restore"):
         converter.enter()
 
 

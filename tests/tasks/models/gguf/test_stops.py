@@ -48,5 +48,6 @@ def test_stops_that_llama_cpp_does_not_know_go_first(
 def test_stops_without_room_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path, "<|a|>", "<|b|>", "<|c|>")
     assert (
-        "gguf: the format has no room for further stops, so llama.cpp runs on behind <|c|>" in capsys.readouterr().out
+        "gguf: the format has no room for more stop tokens, so llama.cpp does not stop after <|c|>"
+        in capsys.readouterr().out
     )
