@@ -1,8 +1,9 @@
 """Ways to train LoRA on the same rows, each in a process of its own: `python -m benchmarks.trainings WAY PLACE`.
 
-The last line is an object: `first`, when the first step ended, on the clock of the system; and `seconds` from the
-beginning of training to the end of its last step, by form: `rows`, and `packs` of several rows each; `processor`, the
-same of processors, on which what else the machine does has less effect.
+The last line is an object: `first`, when the first step ended, on the clock of the system, and `first_processor`, in
+seconds of processors since the process began; `seconds` from the beginning of training to the end of its last step, by
+form: `rows`, and `packs` of several rows each; and `processor`, the same of processors, on which what else the machine
+does has less effect.
 """
 
 import json
@@ -179,7 +180,7 @@ def ours(place: Path, dtype: str = "float32") -> Iterator[str]:
             super().on_step_end(*given, **more)
             note()
 
-    trainer.Watch = Noting  # type: ignore[attr-defined]
+    trainer.MonitorCallback = Noting  # type: ignore[attr-defined]
     for form in FORMS:
         rows = rows_of(place, form)
         items = len(set(rows["pack"])) if form == "packs" else len(rows)
@@ -245,6 +246,7 @@ def main() -> None:
     else:
         for form in WAYS[way](place):
             found.setdefault("first", STEPS[1][0])
+            found.setdefault("first_processor", STEPS[1][1])
             for column, name in enumerate(("seconds", "processor")):
                 found[name][form] = STEPS[-1][column] - STEPS[0][column]
     print(json.dumps(found))
