@@ -109,13 +109,14 @@ def test_a_training_like_an_earlier_one_tries_no_pass(tmp_path: Path, monkeypatc
     monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
     settings = SMALL.model_copy(update={"steps": 2})
     needed = []
-    for changed, passes in (
+    cases: list[tuple[dict[str, Any], list[int]]] = [
         ({}, [1, 4]),
         ({"learning_rate": 0.02, "steps": 3, "seed": 9}, []),
         ({"batch_size": 2}, [1, 2]),
         ({"lora": LoRA(r=2)}, [1, 4]),
         ({}, []),
-    ):
+    ]
+    for changed, passes in cases:
         tried.clear()
         run.tune(settings.model_copy(update=changed), paths)
         assert tried == passes, changed
