@@ -88,7 +88,7 @@ def _scanned_once() -> Iterator[None]:
             return cache(None)(maxsize)
         return cache(maxsize, typed)
 
-    functools.lru_cache = keep  # type: ignore[assignment]
+    functools.lru_cache = keep
     try:
         yield
     finally:
