@@ -9,7 +9,7 @@ from benchmarks.result import Result
 GOAL = 2.0
 """`import torch` at most so often, in the slowest stage."""
 
-ROUNDS = 3
+ROUNDS = {"small": 1, "default": 3}
 
 TORCH = "python -c 'import torch'"
 
@@ -22,13 +22,14 @@ TOP = re.compile(r"^import time:\s+\d+ \|\s+(\d+) \| (?! )", re.MULTILINE)
 
 def measure(full: bool) -> Result:
     """All stages once to make their inputs and warm the disk cache, then each again, next to `import torch`."""
+    rounds = ROUNDS["default" if full else "small"]
     with checkout(full=full) as place:
         stages = commands(place)
         for command in stages:
             place.run("sh", "-ec", command)
         ratios: dict[str, list[float]] = {}
         torch = []
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for command in [*stages, MODEL]:
                 torch.append(imports(place, TORCH))
                 name = "transformers" if command == MODEL else command.removeprefix("python -m tasks ")
@@ -38,7 +39,7 @@ def measure(full: bool) -> Result:
     worst = max(medians.values())
     detail = {
         "configuration": "default" if full else "small",
-        "rounds": ROUNDS,
+        "rounds": rounds,
         "import_torch_s": round(median(torch), 2),
         "transformers": model,
         "stages": medians,

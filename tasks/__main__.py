@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.core.fixed import FIXED
-from tasks.core.imports import collect_seldom, without_torch
+from tasks.core.imports import collect_seldom, spare_transformers, without_torch
 from tasks.core.library_warnings import tell_warnings
 from tasks.stages import names, stage
 
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tasks", *arguments])  # the hash seed is read at start only
     _end_with_parent()
     collect_seldom()
+    spare_transformers()
     tell_warnings()
     # not twice, before and after the new start
     from tasks.core.paths import PATHS

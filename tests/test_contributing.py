@@ -129,11 +129,13 @@ def test_a_metric(project: Project) -> None:
     assert '"last_number"' in (project.folder / "params.schema.json").read_text()
 
 
+@pytest.mark.long
 def test_a_reward(project: Project) -> None:
     follow("Add a reward", project)
     assert '"brevity"' in (project.folder / "params.schema.json").read_text()
 
 
+@pytest.mark.long
 def test_a_scheme(project: Project) -> None:
     follow("Add a quantisation scheme", project)
 

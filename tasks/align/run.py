@@ -198,7 +198,7 @@ def fit(
     work = replace(data.work, divides=not objective.measures_alone(loss))
     if hasattr(trainer, "probe"):
         work = replace(work, forward=partial(trainer.probe, work.longest, settings.longest_answer))
-    result = loop.train("align", trainer, settings, scratch, work)
+    result = loop.train("align", trainer, settings, scratch, work, passes=usage.passes_file(paths, "align"))
     if any(not torch.isfinite(sharding.local(value)).all() for value in result.model.parameters()):
         raise CheckFailed("align: a weight is NaN or infinite after the last step; lower align.learning_rate.")
     return result

@@ -83,7 +83,7 @@ def _pretrain(
     keep: Callable[[Path], None] | None = None,
 ) -> None:
     """`rows_of_text`: rows, their ledger and further facts, by the tokenizer; `keep`: writes what was trained on."""
-    from tasks.training import checkpoints, schedule, trainer
+    from tasks.training import checkpoints, schedule, trainer, usage
     from tasks.training.packs import Packs
 
     trainer.prepare(settings.pretraining)
@@ -93,7 +93,8 @@ def _pretrain(
     identifiers = {"settings": settings.model_dump(mode="json"), **identifiers}
     scratch = checkpoints.folder(paths.scratch("base"), identifiers, Path(__file__).parent)
     pretraining_settings = schedule.resolved("base.pretraining", settings.pretraining, len(Packs(rows)))
-    result = trainer.fit("base.pretraining", model, tokenizer, rows, pretraining_settings, scratch)
+    passes = usage.passes_file(paths, "base")
+    result = trainer.fit("base.pretraining", model, tokenizer, rows, pretraining_settings, scratch, passes=passes)
     with written(paths.base) as out:
         _save(result.model, tokenizer, out / "model")
         pretraining = out / "pretraining"

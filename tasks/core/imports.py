@@ -1,7 +1,14 @@
 """How a process gets through heavy imports: what would be done in them for nothing."""
 
+import functools
 import gc
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
 
 SELDOM = 1000
 """Collections of young objects between two of all objects; Python's own 10 goes again and again through what is being
@@ -25,3 +32,87 @@ def without_torch() -> None:
 def torch_is_hidden() -> bool:
     """Whether `without_torch` was called."""
     return sys.modules.get("torch", ...) is None
+
+
+LOSSES = "transformers.loss."
+"""Losses of models that find objects in pictures are among those that transformers loads with every model. They import
+scipy.optimize, for a function that only they call."""
+
+SCANNED = "create_import_structure_from_path"
+"""What reads the names in transformers' folders of models, twice, and keeps 128 of more than 500 in between."""
+
+
+def spare_transformers() -> None:
+    """Let transformers load without what each process would do for nothing; to be called before it is imported.
+
+    A third of what it takes beyond torch. Its functions are the same: scipy.optimize loads when it is called.
+    """
+    if not any(isinstance(finder, _Sparing) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Sparing())
+
+
+class _Sparing:
+    """Finds modules as the other finders do, and has some of them executed in a context."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        context: Callable[[], AbstractContextManager[None]]
+        if name == "transformers":
+            context = _scanned_once
+        elif name.startswith(LOSSES):
+            context = _scipy_when_called
+        else:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def within(module: ModuleType) -> None:
+            with context():
+                execute(module)
+
+        spec.loader.exec_module = within  # type: ignore[method-assign]  # of this one module's loader
+        return spec
+
+
+@contextmanager
+def _scanned_once() -> Iterator[None]:
+    """Have `SCANNED` keep all that it has read."""
+    cache = functools.lru_cache
+
+    def keep(maxsize: Any = 128, typed: bool = False) -> Any:
+        if getattr(maxsize, "__name__", "") == SCANNED:  # the function: a decorator without arguments
+            return cache(None)(maxsize)
+        return cache(maxsize, typed)
+
+    functools.lru_cache = keep
+    try:
+        yield
+    finally:
+        functools.lru_cache = cache
+
+
+@contextmanager
+def _scipy_when_called() -> Iterator[None]:
+    """Give functions of scipy.optimize that load it when they are called, where nobody has loaded it yet."""
+    name = "scipy.optimize"
+    if name in sys.modules:
+        yield
+        return
+
+    def function(attribute: str) -> Callable[..., Any]:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return lambda *args, **kwargs: getattr(import_module(name), attribute)(*args, **kwargs)
+
+    stand_in = ModuleType(name)
+    stand_in.__getattr__ = function  # type: ignore[method-assign]
+    sys.modules[name] = stand_in
+    try:
+        yield
+    finally:
+        if sys.modules.get(name) is stand_in:
+            del sys.modules[name]

@@ -85,10 +85,12 @@ def fit(
     validation: LabelledRows | None,
     settings: Settings,
     scratch: Path,
+    passes: Path | None = None,
 ) -> loop.TrainingResult:
     """Train what is trainable of `model`, a classifier, and its head, from the last checkpoint in `scratch` if any.
 
-    Raises `CheckFailed` if a loss is not a number or no weight changed, `SettingsError` for arguments without effect.
+    `passes`: see `loop.train`. Raises `CheckFailed` if a loss is not a number or no weight changed, `SettingsError` for
+    arguments without effect.
     """
     if settings.patience and validation is None:
         raise SettingsError(
@@ -121,7 +123,7 @@ def fit(
         flush=True,
     )
     work = loop.Workload(rows.counts(), len(rows), rows.longest)
-    return loop.train("train", trainer, settings, scratch, work, settings.patience)
+    return loop.train("train", trainer, settings, scratch, work, settings.patience, passes)
 
 
 def validate(settings: Settings, scratch: Path) -> None:

@@ -88,7 +88,9 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     else:
         model = attach("train", settings, model, train, scratch, grown, task="SEQ_CLS" if labelled else "CAUSAL_LM")
     asked = Asked("train", settings.samples, validation, tokenizer, paths.tokenizer, model, every=settings.eval_steps)
+    passes = usage.passes_file(paths, "train")
     if labelled:
-        return classifier.fit(model, tokenizer, *labelled, settings, scratch), scratch, asked
+        return classifier.fit(model, tokenizer, *labelled, settings, scratch, passes), scratch, asked
     evaluated = validation if len(validation) else None
-    return fit("train", model, tokenizer, train, settings, scratch, validation=evaluated, asked=asked), scratch, asked
+    result = fit("train", model, tokenizer, train, settings, scratch, validation=evaluated, asked=asked, passes=passes)
+    return result, scratch, asked

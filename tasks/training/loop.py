@@ -20,7 +20,7 @@ from transformers.trainer_utils import set_seed
 from tasks.core.errors import CheckFailed
 from tasks.core.numbers import counted, shown
 from tasks.models.private_transformers import attention, on_device
-from tasks.training import checkpoints, coverage, distributed, memory_estimate, sharding, universal, zero
+from tasks.training import checkpoints, coverage, distributed, kept_passes, memory_estimate, sharding, universal, zero
 from tasks.training.adapters import b_ratio
 from tasks.training.arguments import computes_in, effective
 from tasks.training.callbacks import ALIKE
@@ -76,10 +76,17 @@ def prepare(settings: Optimization) -> None:
 
 
 def train(
-    what: str, trainer: Any, settings: Optimization, scratch: Path, workload: Workload, patience: int | None = None
+    what: str,
+    trainer: Any,
+    settings: Optimization,
+    scratch: Path,
+    workload: Workload,
+    patience: int | None = None,
+    passes: Path | None = None,
 ) -> TrainingResult:
     """Train, from the last checkpoint in `scratch` if any, and check that something was trained.
 
+    `passes`: the file in which the memory of passes is kept from training to training, by `usage.passes_file`.
     Raises `CheckFailed` where nothing is trainable or no weight changed.
     """
     trainer.remove_callback(PrinterCallback)  # MonitorCallback tells the same in one line
@@ -105,7 +112,11 @@ def train(
     coverage.report(what, covered)
     at_once = settings.batch_size if workload.forward else min(settings.batch_size, workload.items)
     needs = memory_estimate.measure(
-        trainer, settings, workload.forward or partial(_forward, trainer, workload.longest), at_once
+        trainer,
+        settings,
+        workload.forward or partial(_forward, trainer, workload.longest),
+        at_once,
+        _kept_passes(passes, trainer, settings, workload),
     )
     memory_estimate.report(what, needs)
     adapter = hasattr(trainer.model, "peft_config")
@@ -143,6 +154,15 @@ def train(
         "changes": changes(trainer, getattr(settings, "arguments", {})),
     }
     return TrainingResult(trainer.model, curve(trainer.state.log_history), facts, usage)
+
+
+def _kept_passes(
+    file: Path | None, trainer: Any, settings: Optimization, workload: Workload
+) -> kept_passes.KeptPasses | None:
+    """Where passes like those of `trainer` are kept; None where several processes have to make the same ones."""
+    if file is None or trainer.args.world_size > 1:
+        return None
+    return kept_passes.KeptPasses(file, kept_passes.key(trainer, settings, workload.longest, workload.counts))
 
 
 def _evaluated_rows(trainer: Any, batch: int) -> float:

@@ -20,6 +20,7 @@ import torch
 from tasks.core.errors import MachineError
 from tasks.core.numbers import duration, storage
 from tasks.training.estimate import checkpoints_kept
+from tasks.training.kept_passes import KeptPasses, Passes
 from tasks.training.methods import METHODS
 from tasks.training.optimizers import state_bytes
 from tasks.training.pace import PaceCallback
@@ -49,11 +50,17 @@ class MemoryEstimate:
         return self.loaded + self.gradients + self.optimizer + self.activations
 
 
-def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any], at_once: int) -> MemoryEstimate:
+def measure(
+    trainer: Any,
+    settings: Optimization,
+    forward: Callable[[int], Any],
+    at_once: int,
+    kept: KeptPasses | None = None,
+) -> MemoryEstimate:
     """What `trainer` will need for batches of `at_once` items; measured on passes forward and back, with no trace left.
 
     `forward` makes a loss of so many items, each as long as the longest. First one goes, then as many as fit twice into
-    the memory that is there; what more would take is extrapolated.
+    the memory that is there; what more would take is extrapolated. No pass goes where `kept` has as many.
     """
     model = trainer.model
     beside = tuple(getattr(trainer, "beside", ()))
@@ -67,15 +74,15 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
     if trainer.args.gradient_checkpointing:  # as trainer.train() does
         model.activation_checkpointing_enable(trainer.args.gradient_checkpointing_kwargs)
     loaded = in_use()
-    with not_shared_yet(settings, model):
-        most = measure_pass(trainer, forward, 1) - loaded
-        count = min(at_once, max(1, available() // 2 // max(most, 1)))
-        count = lowest(count) if is_shared(model) else count  # all make the same passes
-        each = max(most - gradients, 0)
-        if count > 1:
-            one, most = most, measure_pass(trainer, forward, count) - loaded
-            each = max(most - one, 0) // (count - 1)
-    most += each * (at_once - count)
+    passes = kept.load() if kept else None
+    if passes and passes.count >= _countable(passes.one, at_once):
+        reset_peak()  # what is taken from here on is the training's
+    else:
+        with not_shared_yet(settings, model):
+            passes = _try_passes(trainer, forward, at_once, loaded)
+        if kept:
+            kept.save(passes)
+    most = passes.most + passes.each(gradients) * (at_once - passes.count)
     step = gradients + 2 * max(value.numel() * value.element_size() for value in trained)  # of Adam on one tensor
     peak = max(most, step, saved)  # a copy of what is saved is made, when there are no gradients any more
     buckets = gradients if trainer.args.world_size > 1 and not shared else 0  # in which processes exchange them
@@ -86,6 +93,21 @@ def measure(trainer: Any, settings: Optimization, forward: Callable[[int], Any],
         activations=peak - gradients + buckets,
         disk=round((checkpoints + 1) * saved + checkpoints * held * weights),
     )
+
+
+def _try_passes(trainer: Any, forward: Callable[[int], Any], at_once: int, loaded: int) -> Passes:
+    """What a pass of one item takes besides what is `loaded`, and one of as many as shall be tried."""
+    one = most = measure_pass(trainer, forward, 1) - loaded
+    count = _countable(one, at_once)
+    count = lowest(count) if is_shared(trainer.model) else count  # all make the same passes
+    if count > 1:
+        most = measure_pass(trainer, forward, count) - loaded
+    return Passes(one, most, count)
+
+
+def _countable(one: int, at_once: int) -> int:
+    """How many of `at_once` items fit twice into the memory that is there, where `one` takes so many bytes."""
+    return min(at_once, max(1, available() // 2 // max(one, 1)))
 
 
 def measure_pass(trainer: Any, forward: Callable[[int], Any], count: int) -> int:

@@ -33,21 +33,24 @@ FLAT_COLLATOR: Collator = DataCollatorForLanguageModeling(pad_token_id=0, paddin
 for, and no attention mask: one of ones would let the rows see each other. It is trl's; there is no padding in it."""
 
 
-def use_padding_free(what: str, settings: Batched, model: Any, rows: Any) -> bool:
-    """Whether batches of `rows` go without padding; `settings.padding_free` says so, or leaves it to what is measured.
+def use_padding_free(what: str, settings: Batched, model: Any, rows: Any, *forms: Collator) -> Collator | None:
+    """The first of `forms` (else the flat one) by which batches of `rows` go without padding; None: they are padded.
 
-    Raises `CheckFailed` where it is asked for and the model mixes the rows: recurrent models do, silently.
+    `settings.padding_free` says whether, or leaves it to what is measured: a form is one in which `model` keeps rows
+    apart. Raises `CheckFailed` where it is asked for and there is none: recurrent models mix rows, silently.
     """
     if settings.padding_free is False or getattr(settings, "neftune", None):
-        return False  # NEFTune's noise is by the tokens of a line
+        return None  # NEFTune's noise is by the tokens of a line
     if settings.padding_free == "auto":
         longest = pc.max(pc.list_value_length(rows.data.column("input_ids"))).as_py() or 0
-        return bool(longest * settings.batch_size <= DENSE) and rows_stay_apart(model, rows, FLAT_COLLATOR)
-    if not rows_stay_apart(model, rows, FLAT_COLLATOR):
+        if longest * settings.batch_size > DENSE:
+            return None
+    form = next((form for form in forms or [FLAT_COLLATOR] if rows_stay_apart(model, rows, form)), None)
+    if form is None and settings.padding_free != "auto":
         raise CheckFailed(
             f"{what}: the base mixes rows of a padding-free batch; set {what}.padding_free to auto or false."
         )
-    return True
+    return form
 
 
 def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:

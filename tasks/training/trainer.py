@@ -90,23 +90,30 @@ def fit(
     *,
     validation: Any = None,
     asked: TrainerCallback | None = None,
+    passes: Path | None = None,
 ) -> TrainingResult:
     """Train what is trainable of `model` on `rows`, from the last checkpoint in `scratch` if any.
 
-    `what` names the section of params.yaml in messages; `asked` has the model answer prompts meanwhile. Where `rows`
-    have a column `pack`, `settings.batch_size` counts packs. Raises `CheckFailed` where nothing is trainable, the rows
-    that the trainer sees are not those given, the model mixes rows that are packed, or no weight changed.
+    `what` names the section of params.yaml in messages; `asked` has the model answer prompts meanwhile; `passes`: see
+    `loop.train`. Where `rows` have a column `pack`, `settings.batch_size` counts packs. Raises `CheckFailed` where
+    nothing is trainable, the rows that the trainer sees are not those given, the model mixes rows that are packed, or
+    no weight changed.
     """
     method = METHODS[settings.method] if isinstance(settings, Tuning) else METHODS["full"]
     packed = "pack" in rows.column_names
-    collator, padding_free = _choose_collator(what, settings, method, model, rows, packed)
+    collator, form = _choose_collator(what, settings, method, model, rows, packed)
     stage = settings if isinstance(settings, Supervised) else None
     if stage and stage.patience and validation is None:
         raise SettingsError(
             f"{PATHS.params}: {what}.patience needs the validation split, which is empty; set it to null."
         )
     values = _arguments(
-        what, settings, scratch, evaluated=validation is not None, padding_free=padding_free, size=width(model.config)
+        what,
+        settings,
+        scratch,
+        evaluated=validation is not None,
+        padding_free=form is not None,
+        size=width(model.config),
     )
     if not method.resumes:
         values.save_strategy = "no"
@@ -134,7 +141,7 @@ def fit(
             value.data = value.data.to(dtype)
     trainer.what, trainer.method = what, method
     mark(trainer, settings)
-    if padding_free and values.device.type == "cpu" and padding.rows_stay_apart(model, rows, StackedCollator()):
+    if isinstance(form, StackedCollator):
         trainer.data_collator = LinesCollator()  # trl refuses one beside padding_free; its own makes one long line
     if packed:  # trl wants a datasets.Dataset above, and reads one row of it
         trainer.train_dataset = Packs(rows)
@@ -152,7 +159,7 @@ def fit(
     items = trainer.train_dataset
     longest = items.longest if packed else int(np.argmax(pc.list_value_length(rows.data.column("input_ids"))))
     workload = Workload(counted.as_dict(), len(items), longest, "packs" if packed else "rows")
-    return loop.train(what, trainer, settings, scratch, workload, stage.patience if stage else None)
+    return loop.train(what, trainer, settings, scratch, workload, stage.patience if stage else None, passes)
 
 
 def _tell_untrained(what: str, settings: Batched, items: int, unit: str) -> None:
@@ -217,13 +224,12 @@ def _arguments(
 
 def _choose_collator(
     what: str, settings: Batched, method: Method, model: Any, rows: Any, packed: bool
-) -> tuple[Any, bool]:
-    """How batches are made: the collator of packs, or None for trl's; and whether rows go without padding."""
+) -> tuple[Any, Any]:
+    """How batches are made: the collator of packs, or None for trl's; and the form in which rows go without padding."""
     check_row_sharing(what, settings, packed)
     if not method.side_by_side:
-        return None, False
-    return (
-        (choose_collator(what, model, rows), False)
-        if packed
-        else (None, padding.use_padding_free(what, settings, model, rows))
-    )
+        return None, None
+    if packed:
+        return choose_collator(what, model, rows), None
+    several = [StackedCollator()] if next(model.parameters()).device.type == "cpu" else []
+    return None, padding.use_padding_free(what, settings, model, rows, *several, padding.FLAT_COLLATOR)

@@ -53,6 +53,11 @@ def usage_file(paths: Paths, what: str) -> Path:
     return paths.data / "prices" / f"{what}.json"
 
 
+def passes_file(paths: Paths, what: str) -> Path:
+    """The file about the memory of its passes; see `tasks.training.kept_passes`."""
+    return usage_file(paths, f"{what}.passes")
+
+
 def save(paths: Paths, what: str, settings: Optimization, usage: Usage, out: Path | None = None) -> None:
     """Keep `usage` as that of the last training of the stage `what`, whose result lies in `out`, if it is kept."""
     values = asdict(usage)

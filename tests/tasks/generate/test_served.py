@@ -29,9 +29,8 @@ def served(model: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.mark.parametrize("recipe", ["magpie", *(
-    pytest.param(name, marks=pytest.mark.long) for name in ("instructions", "documents", "dialogues", "preferences")
-)])  # fmt: skip
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", ["magpie", "instructions", "documents", "dialogues", "preferences"])
 def test_a_recipe_on_a_real_server(recipe: str, served: str, model: Path, tmp_path: Path) -> None:
     paths = project(tmp_path)
     magpie = {"magpie": {"opening": "Once upon a time,"}} if recipe == "magpie" else {}

@@ -83,6 +83,7 @@ def test_70b_by_lora_on_two_cards_of_80_gib(capsys: pytest.CaptureFixture[str]) 
     assert shares.gathered == 2 * (2 * (BLOCK_70B - of_norms) + 4 * (of_norms + of_adapter))  # a block and the next
 
 
+@pytest.mark.long
 def test_70b_in_full_on_sixteen_cards_of_80_gib_does_not_fit_and_on_seventeen_it_does(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -99,12 +100,14 @@ def test_70b_in_full_on_sixteen_cards_of_80_gib_does_not_fit_and_on_seventeen_it
     assert least_cards(plan, 80 * GIB) == 17
 
 
+@pytest.mark.long
 def test_where_a_host_has_too_little_offload_is_no_way_out(capsys: pytest.CaptureFixture[str]) -> None:
     lines, fault = verdict(training("Llama 3.3 70B", "full"), "80GB x 8 x 2", capsys, ram=512 * GIB)
     assert "offload" not in fault
     assert any("does not fit into 512.00 GiB" in line for line in lines)
 
 
+@pytest.mark.long
 def test_what_makes_70b_in_full_fit_on_sixteen_cards_is_fewer_bytes_a_weight_and_not_shorter_rows() -> None:
     plan = training("Llama 3.3 70B", "full", 512)
     fused: Any = plan.tuned.model_copy(update={"optimizer": "adamw_torch_fused"})

@@ -35,14 +35,14 @@ CASES: dict[str, Case] = {
         {"lora": {"r": 2, "alpha": 4}},
         {"objective": "dpo", "arguments": {"beta": 0.2, "loss_type": "robust", "label_smoothing": 0.1}},
     ),
+}
+
+MORE: dict[str, Case] = {
     "full on packs, then dpo on the model": (
         {"packing": True, "max_length": 64},
         {"method": "full", "batch_size": 2, "gradient_accumulation": 2, "optimizer": "adafactor", "weight_decay": 0.1},
         {"objective": "dpo", "scheduler": "linear", "gradient_accumulation": 2},
     ),
-}
-
-MORE: dict[str, Case] = {
     "epochs of padded rows, then dpo from the base": (
         {},
         {

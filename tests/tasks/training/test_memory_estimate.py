@@ -16,7 +16,8 @@ from tasks.core.files import sha256
 from tasks.core.paths import Paths
 from tasks.template import stage as template
 from tasks.train import run
-from tasks.training import memory_estimate, usage
+from tasks.training import kept_passes, memory_estimate, usage
+from tasks.training.kept_passes import KeptPasses, Passes
 from tasks.training.settings import LoRA
 from tests.flows.project import ROOT
 from tests.tasks import tiny
@@ -92,3 +93,52 @@ def test_more_items_than_fit_twice_are_not_tried(tmp_path: Path, monkeypatch: py
         run.tune(SMALL.model_copy(update={"batch_size": 16}), paths)
     assert tried == [1, 4]
     assert not usage.load(paths, "train")
+
+
+def test_a_training_like_an_earlier_one_tries_no_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = tiny.project(tmp_path, method="none")
+    template.run(template.Settings(), paths)
+    tried: list[int] = []
+    before = memory_estimate.in_use()
+
+    def measure_pass(trainer: Any, forward: Any, count: int) -> int:
+        tried.append(count)
+        return before + (1 + count) * 2**20
+
+    monkeypatch.setattr(memory_estimate, "measure_pass", measure_pass)
+    monkeypatch.setattr(memory_estimate, "in_use", lambda: before)
+    settings = SMALL.model_copy(update={"steps": 2})
+    needed = []
+    cases: list[tuple[dict[str, Any], list[int]]] = [
+        ({}, [1, 4]),
+        ({"learning_rate": 0.02, "steps": 3, "seed": 9}, []),
+        ({"batch_size": 2}, [1, 2]),
+        ({"lora": LoRA(r=2)}, [1, 4]),
+        ({}, []),
+    ]
+    for changed, passes in cases:
+        tried.clear()
+        run.tune(settings.model_copy(update=changed), paths)
+        assert tried == passes, changed
+        needed.append(usage.load(paths, "train")["foretold"]["memory"])
+    assert needed[0] == needed[1] == needed[4]
+    assert needed[2] == needed[0] - 2 * 2**20
+    file = usage.passes_file(paths, "train")
+    for text in ("", "[", '{"key": 1}', file.read_text().replace('"most": ', '"most": -')):
+        file.write_text(text)
+        tried.clear()
+        run.tune(settings, paths)
+        assert tried == [1, 4]
+
+
+def test_kept_passes_of_fewer_items_than_fit_now_are_not_enough(tmp_path: Path) -> None:
+    kept = KeptPasses(tmp_path / "passes.json", "key")
+    assert kept.load() is None
+    kept.save(Passes(one=10, most=40, count=4))
+    for number in range(kept_passes.MOST - 1):
+        KeptPasses(kept.file, f"other {number}").save(Passes(1, 1, 1))
+    assert kept.load() == Passes(10, 40, 4)
+    assert Passes(10, 40, 4).each(gradients=5) == 10
+    assert Passes(10, 10, 1).each(gradients=4) == 6
+    KeptPasses(kept.file, "one more").save(Passes(1, 1, 1))
+    assert kept.load() is None, "the oldest goes"

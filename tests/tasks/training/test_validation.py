@@ -103,6 +103,11 @@ def test_the_loss_is_that_of_the_rows_one_by_one(templated: Path, tmp_path: Path
     assert losses == pytest.approx([wanted] * len(losses), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    "templated",
+    [pytest.param(False, id="rows"), pytest.param(True, id="packs", marks=pytest.mark.long)],
+    indirect=True,
+)
 def test_padding_and_workers_change_nothing(templated: Path, tmp_path: Path) -> None:
     paths = project(templated, tmp_path)
     wanted = by_hand(paths)
