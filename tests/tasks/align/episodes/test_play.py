@@ -249,6 +249,8 @@ def test_the_ledger_is_whole(tmp_path: Path) -> None:
         ledger.keep(tmp_path, f"{step:08d}-0000", ledger.lines(ledger.TRAINING, step, [turns], worth[1:], [1.0, 0.5]))
     ledger.keep(tmp_path, "00000002-0000", ledger.lines(ledger.TRAINING, 2, [over], worth[:1], [1.0, 0.5]))
     ledger.write(tmp_path, tmp_path, 3)
+    change = tiny.read(tmp_path / ledger.SUMMARY)["change"]
+    assert (change["difference"], change["low"], change["high"], change["p"], change["ties"]) == (0, 0, 0, 1, 2)
     rows = pq.read_table(tmp_path / ledger.LEDGER).to_pylist()
     assert [(row["when"], row["step"], row["end"], row["reward"]) for row in rows] == [
         ("held out, before", 0, "over", 2.5), ("held out, before", 0, "turns", 0.5),
@@ -268,6 +270,16 @@ def test_the_ledger_is_whole(tmp_path: Path) -> None:
     assert first["own_tokens"] == sum(turn["tokens"] for turn in first["turns"] if turn["role"] == "assistant")
     assert first["rewards"] == [{"name": "0_environment", "value": 2.0}, {"name": "1_pattern", "value": 1.0}]
     assert (rows[1]["calls"], rows[1]["failed_calls"]) == (1, 1)
+    better = ledger.lines(ledger.AFTER, 3, [over, over], [worth[0], worth[0]], [1.0, 0.5])
+    ledger.keep(tmp_path, "00000004-0000", better)
+    ledger.write(tmp_path, tmp_path, 3)
+    change = tiny.read(tmp_path / ledger.SUMMARY)["change"]
+    assert (change["difference"], change["wins"], change["losses"], change["ties"]) == (1.0, 1, 0, 1), "(0 + 2) / 2"
+    (tmp_path / ledger.FOLDER / "00000004-0000.jsonl").unlink()
+    ledger.write(tmp_path, tmp_path, 3)
+    assert tiny.read(tmp_path / ledger.SUMMARY)["change"] is None
+    ledger.keep(tmp_path, "00000004-0000", better)
+    ledger.write(tmp_path, tmp_path, 3)
     parts = {part["name"]: part for part in tiny.read(tmp_path / ledger.SUMMARY)["parts"]}
     assert list(parts) == ["held out, before", "step 1", "step 2", "step 3", "held out, after"]
     before = parts["held out, before"]
