@@ -31,6 +31,9 @@ BEFORE, TRAINING, AFTER = "held out, before", "training", "held out, after"
 COUNTED = ("reward", "rewards", "calls", "failed_calls", "tokens", "end")
 """Columns of the ledger that the summary is made of, beside the turns."""
 
+LONGEST = 10_000
+"""Characters of a text in the ledger; of a longer one it has the beginning, and says how long it was."""
+
 CHANGE = ("difference", "low", "high", "p", "wins", "losses", "ties")
 """What the summary keeps of `tasks.statistics.paired.compare`."""
 
@@ -63,9 +66,12 @@ def lines(
             "step": step,
             "row": episode.opening.id,
             "prompt": episode.opening.question,
-            "opening": episode.world.opening,
+            "opening": _cut(episode.world.opening),
             "reference": episode.opening.reference,
-            "turns": [{**turn, "calls": as_text(turn["calls"]) if turn["calls"] else None} for turn in episode.turns],
+            "turns": [
+                {**turn, "text": _cut(turn["text"]), "calls": as_text(turn["calls"]) if turn["calls"] else None}
+                for turn in episode.turns
+            ],
             "calls": sum(len(turn["calls"]) for turn in episode.turns),
             "failed_calls": episode.failed,
             "tokens": len(episode.ids),
@@ -76,6 +82,10 @@ def lines(
         }
         for episode, worth in zip(episodes, rewards, strict=True)
     ]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
 
 
 def keep(scratch: Path, name: str, kept: list[dict[str, Any]]) -> None:
