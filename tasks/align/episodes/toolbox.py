@@ -41,7 +41,7 @@ def fenced(what: str) -> Iterator[None]:
     `what`: whose doing it is, for the message.
     """
     folder = Path.cwd()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices):
         yield
     if Path.cwd() != folder:
