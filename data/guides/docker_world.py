@@ -22,6 +22,13 @@ TO = {
 }
 """What becomes of it."""
 
+OPTIONS = {
+    **dict.fromkeys((*TO, "rename", "network", "volume", "rmi", "tag", "pull"), frozenset[str]()),
+    "rm": frozenset({"-f"}),
+    "build": frozenset({"-t"}),
+}
+"""The options of commands whose options are not part of the goal."""
+
 VALUED = {"--name", "-p", "-v", "-e", "-t", "--tail"}
 """Options that are followed by a value."""
 
@@ -52,6 +59,8 @@ class State:
         if program != "docker":
             raise Refused(f"{program}: command not found")
         options, names = split(rest)
+        if unknown := sorted(options.keys() - OPTIONS.get(verb, options.keys())):
+            raise Refused(f"{verb} has no option {unknown[0]}")
         if verb in ("network", "volume") and names and names[0] != "ls":
             return self.shelf(verb, names)
         if verb in (*TO, "rm", "rename"):
@@ -60,8 +69,10 @@ class State:
             if not names:
                 raise Refused("run needs an image")
             self.images.add(names[0])
-            self.runs.append((names[0], *sorted(" ".join(pair) for pair in options.items())))
+            self.runs.append((*names, *sorted(" ".join(pair) for pair in options.items())))
         elif verb in ("pull", "build"):
+            if len(names) != 1:
+                raise Refused(f"{verb} needs one argument")
             self.images.add(options.get("-t", names[0] if names else ""))
         elif verb == "rmi":
             self.drop(self.images, names, "image")
@@ -91,20 +102,23 @@ class State:
         return "done"
 
     def container(self, verb: str, names: list[str], force: bool) -> str:
-        """Change a container."""
-        if not names or (verb == "rename" and len(names) < 2):
-            raise Refused(f"{verb} needs a container")
-        self.check(names[0])
-        state = self.containers[names[0]]
+        """Change containers, all of those that are named or none."""
+        if not names or (verb == "rename" and len(names) != 2):
+            raise Refused(f"{verb} needs {'two names' if verb == 'rename' else 'a container'}")
+        for name in names[:1] if verb == "rename" else names:
+            self.check(name)
+            state = self.containers[name]
+            if verb != "rename" and state != FROM.get(verb, "running") and not force and verb != "restart":
+                raise Refused(f"{name} is {state}")
         if verb == "rename":
             self.containers[names[1]] = self.containers.pop(names[0])
-        elif state != FROM.get(verb, "running") and not force and verb != "restart":
-            raise Refused(f"{names[0]} is {state}")
-        elif verb == "rm":
-            del self.containers[names[0]]
-        else:
-            self.containers[names[0]] = TO[verb]
-            self.asked.update({("restart", names[0])} if verb == "restart" else ())
+            return names[1]
+        for name in dict.fromkeys(names):
+            if verb == "rm":
+                del self.containers[name]
+            else:
+                self.containers[name] = TO[verb]
+                self.asked.update({("restart", name)} if verb == "restart" else ())
         return names[-1]
 
     def shelf(self, verb: str, names: list[str]) -> str:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from tasks.align.episodes.play import ENDS, Episode
 from tasks.align.episodes.toolbox import as_text
 from tasks.core.files import write_json, write_text
+from tasks.statistics.paired import compare
 
 FOLDER = "episodes"
 """Beside the checkpoints."""
@@ -29,6 +30,12 @@ BEFORE, TRAINING, AFTER = "held out, before", "training", "held out, after"
 
 COUNTED = ("reward", "rewards", "calls", "failed_calls", "tokens", "end")
 """Columns of the ledger that the summary is made of, beside the turns."""
+
+LONGEST = 10_000
+"""Characters of a text in the ledger; of a longer one it has the beginning, and says how long it was."""
+
+CHANGE = ("difference", "low", "high", "p", "wins", "losses", "ties")
+"""What the summary keeps of `tasks.statistics.paired.compare`."""
 
 PARTS = 3
 """Parts of the training that are told apart, each a row of the table."""
@@ -59,9 +66,12 @@ def lines(
             "step": step,
             "row": episode.opening.id,
             "prompt": episode.opening.question,
-            "opening": episode.world.opening,
+            "opening": _cut(episode.world.opening),
             "reference": episode.opening.reference,
-            "turns": [{**turn, "calls": as_text(turn["calls"]) if turn["calls"] else None} for turn in episode.turns],
+            "turns": [
+                {**turn, "text": _cut(turn["text"]), "calls": as_text(turn["calls"]) if turn["calls"] else None}
+                for turn in episode.turns
+            ],
             "calls": sum(len(turn["calls"]) for turn in episode.turns),
             "failed_calls": episode.failed,
             "tokens": len(episode.ids),
@@ -74,6 +84,10 @@ def lines(
     ]
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text):,} characters)"
+
+
 def keep(scratch: Path, name: str, kept: list[dict[str, Any]]) -> None:
     """Write lines beside the checkpoints, in the place of those of the same name."""
     folder = scratch / FOLDER
@@ -84,14 +98,24 @@ def keep(scratch: Path, name: str, kept: list[dict[str, Any]]) -> None:
 def write(scratch: Path, out: Path, steps: int) -> None:
     """The ledger and its summary of a run that has ended after `steps` steps."""
     summaries: dict[str, list[dict[str, Any]]] = {}
+    held_out: dict[str, list[float]] = {BEFORE: [], AFTER: []}
     with pq.ParquetWriter(out / LEDGER, SCHEMA, compression="zstd") as writer:
         for kept in _kept(scratch):
             writer.write_table(pa.Table.from_pylist(kept, SCHEMA))
             for line in kept:
+                held_out.get(line["when"], []).append(line["reward"])
                 numbers = {name: line[name] for name in COUNTED}
                 summaries.setdefault(_group(line, steps), []).append({**numbers, "turns": _own_turns(line)})
     parts = [{"name": name, **_summary(of)} for name, of in summaries.items()]
-    write_json(out / SUMMARY, {"ends": ENDS, "parts": parts})
+    write_json(out / SUMMARY, {"ends": ENDS, "parts": parts, "change": _change(*held_out.values())})
+
+
+def _change(before: list[float], after: list[float]) -> dict[str, Any] | None:
+    """What held-out episodes, the same rows in the same order, are worth more at the end; None where there are none."""
+    if not before or len(before) != len(after):
+        return None
+    compared = compare(after, before)
+    return {name: compared[name] for name in CHANGE}
 
 
 def _kept(scratch: Path) -> Iterator[list[dict[str, Any]]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from tasks.align.episodes.prompts import Opening
 from tasks.align.episodes.settings import Episodes
-from tasks.align.episodes.toolbox import Late, Toolbox, World
+from tasks.align.episodes.toolbox import KEY, Late, Toolbox, World
 from tasks.align.episodes.turns import Answer, Turns
 from tasks.chat.renderer import Unrenderable
 from tasks.core.errors import InputError
@@ -30,6 +30,10 @@ ENDS = {
     "refused": "the chat template rejected the reply",
 }
 """How an episode ends, and what that means."""
+
+CHARACTERS = 100
+"""Of a token, at most, on the average of a text. One that would be too long even so is not tokenised: that may take
+minutes for megabytes."""
 
 Generate = Callable[[list[list[int]]], list[list[int]]]
 """Prompts to turns of the model, as ids, each with the token that ended it or cut."""
@@ -122,13 +126,18 @@ class Player:
         if text := self.turns.bare(world.opening):
             *before, question = opening.messages
             joined = "\n\n".join(part for part in (question["content"], text) if part)
+            if self.context is not None and len(text) > CHARACTERS * self.context:
+                raise InputError(
+                    f"{KEY}.environment: what reset returns for the row {opening.id} has {len(text):,} characters, and "
+                    f"the model reads {self.context:,} tokens; return a shorter text."
+                )
             prompt = self.turns.prompt([*before, {**question, "content": joined}])
         room = self.episodes.max_tokens
         if self.context is not None:
             room = min(room, self.context - len(prompt))
         if room < 1:
             raise InputError(
-                f"align.episodes.environment: with the text from reset, row {opening.id} has {len(prompt)} tokens, but "
+                f"{KEY}.environment: with the text from reset, row {opening.id} has {len(prompt)} tokens, but "
                 f"the model's context is {self.context}; return a shorter text."
             )
         return Episode(opening, world, prompt, room)
@@ -165,13 +174,16 @@ class Player:
             episode.end = "answered"
             return
         role = "tool" if answer.calls else "user"
+        room = episode.room - len(episode.ids)
+        if not episode.end and sum(len(text) for text in texts) > CHARACTERS * room:
+            episode.end = "length"
         if not (episode.end or last):
             try:
                 ids = self.turns.replies(answer, texts)
             except Unrenderable:
                 episode.end = "refused"
             else:
-                episode.end = "" if len(episode.ids) + len(ids) < episode.room else "length"
+                episode.end = "" if len(ids) < room else "length"
         if episode.end or last:  # what was replied stands in the ledger, and the model does not read it
             episode.end = episode.end or "turns"
             ids = []

@@ -5,10 +5,15 @@ What a tool raises is told to the model as its result, for it to do better; what
 
 import json
 import math
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from tasks.align.episodes import definitions
 from tasks.align.episodes.settings import Episodes
@@ -27,6 +32,23 @@ KEY = definitions.KEY
 
 class Late(InputError):
     """A call took longer than it may."""
+
+
+@contextmanager
+def fenced(what: str) -> Iterator[None]:
+    """Leave the training as it was: torch's draws, and the folder that it writes to. Raises `InputError` for that one.
+
+    `what`: whose doing it is, for the message.
+    """
+    folder = Path.cwd()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices):
+        yield
+    if Path.cwd() != folder:
+        os.chdir(folder)
+        raise InputError(
+            f"{what} changes the working directory, in which temper reads and writes; open files by their whole path."
+        )
 
 
 class Toolbox:
@@ -59,7 +81,9 @@ class Toolbox:
             if path not in self._modules:
                 self._modules[path] = load_module(path)
             return getattr(self._modules[path], attribute)
-        except (Exception, SystemExit) as error:  # whatever a user's file does
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a user's file does
             raise InputError(f"{path}: {key}: {attribute} cannot be loaded from it: {told(error)}") from None
 
 
@@ -93,21 +117,25 @@ class World:
         """The result of a call as text, and whether it failed."""
         if call.name not in self._functions:
             return as_text(f"error: there is no tool {call.name}"), True
-        try:
-            with Deadline(self._seconds, Late):
-                return as_text(self._functions[call.name](**call.arguments)), False
-        except (Exception, SystemExit) as error:  # whatever a tool does
-            return as_text(f"error: {error if isinstance(error, Late) else told(error)}"), True
+        with fenced(f"{KEY}: the tool {call.name}"):
+            try:
+                with Deadline(self._seconds, Late):
+                    return as_text(self._functions[call.name](**call.arguments)), False
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever a tool does
+                return as_text(f"error: {error if isinstance(error, Late) else told(error)}"), True
 
     def step(self, answer: str) -> tuple[str, bool]:
         """What the environment replies, and whether the episode is over. Raises `Late`, and `InputError`."""
         reply = self._ask(definitions.STEP, lambda: self._environment.step(answer))
         text, over = reply if isinstance(reply, tuple) and len(reply) == 2 else (None, None)
-        if not isinstance(over, bool) or not isinstance(text, str | None) or (text is None and not over):
+        if not isinstance(over, bool | np.bool_) or not isinstance(text, str | None) or (text is None and not over):
             raise self._fault(
-                definitions.STEP, f"returns {_brief(reply)}; return a text and whether the episode is over"
+                definitions.STEP,
+                f"returns {_brief(reply)}; return a text and whether the episode is over, such as ('no', False)",
             )
-        return as_text(text or ""), over
+        return as_text(text or ""), bool(over)
 
     def reward(self) -> float | None:
         """What the environment says that the episode was worth; None where it says nothing."""
@@ -116,22 +144,26 @@ class World:
         value = self._ask(definitions.REWARD, lambda: self._environment.get_reward())
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not math.isfinite(number):
             raise self._fault(definitions.REWARD, f"returns {_brief(value)}; return a number")
         return number
 
     def _ask(self, method: str, work: Callable[[], Any]) -> Any:
-        try:
-            with Deadline(self._seconds, Late):
-                return work()
-        except Late as error:
-            if method == definitions.STEP:
+        with fenced(f"{KEY}.environment: {method} of {self._kind.name if self._kind else ''}"):
+            try:
+                with Deadline(self._seconds, Late):
+                    return work()
+            except Late as error:
+                if method == definitions.STEP:
+                    raise
+                late = str(error).removeprefix("it ")
+                raise self._fault(method, f"{late}; raise {KEY}.tool_seconds, or fix the environment") from None
+            except KeyboardInterrupt:
                 raise
-            raise self._fault(method, f"{error}; raise {KEY}.tool_seconds, or fix the environment") from None
-        except (Exception, SystemExit) as error:  # whatever an environment does
-            raise self._fault(method, f"fails: {told(error)}") from None
+            except BaseException as error:  # whatever an environment does
+                raise self._fault(method, f"fails: {told(error)}") from None
 
     def _fault(self, method: str, what: str) -> InputError:
         name = self._kind.name if self._kind else ""
@@ -146,7 +178,11 @@ def as_text(value: Any) -> str:
 
 def told(error: BaseException) -> str:
     """An error in a line, the same in every process."""
-    return ADDRESS.sub("", " ".join(f"{type(error).__name__}: {error}".split())[:300]).rstrip(": ")
+    try:
+        about = str(error)
+    except Exception:  # an error of the user's own may fail to say what it is
+        about = ""
+    return ADDRESS.sub("", " ".join(f"{type(error).__name__}: {about}".split())[:300]).rstrip(": ")
 
 
 def _plain(value: Any) -> Any:
@@ -154,4 +190,8 @@ def _plain(value: Any) -> Any:
 
 
 def _brief(value: Any) -> str:
-    return ADDRESS.sub("", repr(value))[:100]
+    try:
+        shown = repr(value)
+    except Exception:  # as above
+        shown = f"a {type(value).__name__}"
+    return ADDRESS.sub("", shown)[:100]

@@ -338,9 +338,21 @@ def test_episodes_are_a_sentence_and_a_table(project: Paths) -> None:
     outline(page(project))
     text = page(project)
     assert "On 4 held-out rows, with greedy decoding, the mean reward of an episode was 0.125" in text
+    assert "0.125 after the last one." in text, "a ledger that tells no change"
     assert "over 3, turns 1" in text
     assert "1 pattern" in text
     assert "<script>alert(1)" not in text and "not seen" not in text
+    change = {"difference": 0.25, "low": -0.1, "high": 0.6, "p": 0.25, "wins": 2, "losses": 1, "ties": 1}
+    both = {"ends": {}, "parts": [parts[0], {**parts[0], "name": "held out, after"}]}
+    write_json(project.aligned / "episodes.json", {**both, "change": change})
+    run(Settings(), project)
+    assert (
+        "after the last one: +0.25 (95 % interval -0.1 to 0.6, p = 0.2500). The model did better on 2 rows, worse on "
+        "1 row, and as well on 1 row. The interval holds 0, so this may be chance."
+    ) in page(project)
+    write_json(project.aligned / "episodes.json", {**both, "change": {**change, "low": 0.1}})
+    run(Settings(), project)
+    assert "as well on 1 row.</p>" in page(project)
     write_json(project.aligned / "episodes.json", {"ends": {}, "parts": parts[1:]})
     run(Settings(), project)
     assert "was worth 0.125 on average in steps 1 to 9, and 0.125 in steps 1 to 9; none was held out." in page(project)

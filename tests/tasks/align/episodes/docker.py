@@ -41,3 +41,17 @@ class Vowels:
 
     def get_reward(self) -> float:
         return self.weight * sum(self.shares) / max(len(self.shares), 1)
+
+
+class Letters:
+    """Likes the letters of the reference, and never comes to an end; nothing is drawn."""
+
+    def reset(self, reference: str) -> None:
+        self.liked, self.heard = set(reference), ""
+
+    def step(self, answer: str) -> tuple[str, bool]:
+        self.heard += answer
+        return f"{len(self.heard)} letters", False
+
+    def get_reward(self) -> float:
+        return sum(one in self.liked for one in self.heard) / (1 + len(self.heard))

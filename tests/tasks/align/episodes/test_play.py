@@ -1,13 +1,16 @@
 """Episodes: which tokens are the model's own, how they end, and what the ledger keeps of them."""
 
 import json
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tasks.align.episodes import ledger
 from tasks.align.episodes.play import Episode, Player
@@ -185,7 +188,15 @@ def test_what_goes_wrong_in_a_tool_is_told_to_the_model(tmp_path: Path) -> None:
 
 
 BROKEN = """
-import time
+import asyncio, os, random, time
+
+import numpy as np
+import torch
+
+class Odd(Exception):
+    def __str__(self): raise ValueError
+
+    __repr__ = __str__
 
 class One:
     def reset(self): RESET
@@ -199,11 +210,16 @@ class One:
     [
         ("RESET", "return 3", "reset of One returns 3; return a text, or None"),
         ("RESET", "raise ValueError('x')", "reset of One fails: ValueError: x"),
-        ("RESET", "time.sleep(30)", "reset of One it takes more than 0.05 seconds; raise align.episodes.tool_seconds"),
+        ("RESET", "time.sleep(30)", "reset of One takes more than 0.05 seconds; raise align.episodes.tool_seconds"),
         ("STEP", "return 'no'", "step of One returns 'no'; return a text and whether the episode is over"),
         ("STEP", "return None, False", r"step of One returns \(None, False\)"),
         ("STEP", "return 'a', 1", r"step of One returns \('a', 1\)"),
         ("STEP", "raise SystemExit", "step of One fails: SystemExit"),
+        ("STEP", "raise asyncio.CancelledError", "step of One fails: CancelledError"),
+        ("STEP", "raise Odd", "step of One fails: Odd"),
+        ("STEP", "return Odd()", "step of One returns a Odd; return a text and whether it is over, such as"),
+        ("STEP", "os.chdir('/')", "step of One changes the working directory, in which temper reads and writes; open"),
+        ("REWARD", "return 10**400", "get_reward of One returns 1000+; return a number"),
         ("REWARD", "return 'much'", "get_reward of One returns 'much'; return a number"),
         ("REWARD", "return float('nan')", "get_reward of One returns nan; return a number"),
     ],
@@ -216,6 +232,36 @@ def test_what_goes_wrong_in_an_environment_ends_the_run(tmp_path: Path, part: st
     by = player(place(tmp_path, text), tokenizer, environment="docker.py:One", tool_seconds=0.05)
     with pytest.raises(InputError, match=message):
         play(by, tokenizer, f"x{END}")
+
+
+def test_an_environment_leaves_the_draws_of_the_training_alone(tmp_path: Path) -> None:
+    draws = "torch.manual_seed(3); np.random.seed(3); random.seed(3)"
+    text = (
+        BROKEN.replace("RESET", draws)
+        .replace("STEP", f"{draws}; return 'a', np.True_")
+        .replace("REWARD", f"{draws}; return 1")
+    )
+    tokenizer = coder()
+    by = player(place(tmp_path, text), tokenizer, environment="docker.py:One")
+
+    def state() -> tuple[Any, ...]:
+        return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
+
+    before = state()
+    assert play(by, tokenizer, f"x{END}").end == "over"
+    assert state() == before
+
+
+def test_a_reply_of_megabytes_is_neither_tokenised_nor_kept(tmp_path: Path) -> None:
+    text = BROKEN.replace("RESET", "pass").replace("STEP", "return 'ab ' * 2**20, False").replace("REWARD", "return 1")
+    tokenizer, tokenised = coder(), []
+    by = player(place(tmp_path, text), tokenizer, environment="docker.py:One")
+    ids = by.turns._ids
+    by.turns._ids = lambda text: tokenised.append(len(text)) or ids(text)  # type: ignore[method-assign, func-returns-value]
+    episode = play(by, tokenizer, f"x{END}")
+    assert (episode.end, max(tokenised) < 1000) == ("length", True)
+    (line,) = ledger.lines("", 1, [episode], [{}], [])
+    assert line["turns"][1]["text"] == ("ab " * 2**20)[: ledger.LONGEST] + "... (3,145,727 characters)"
 
 
 def test_an_environment_that_waits_too_long_ends_the_episode(tmp_path: Path) -> None:
@@ -249,6 +295,8 @@ def test_the_ledger_is_whole(tmp_path: Path) -> None:
         ledger.keep(tmp_path, f"{step:08d}-0000", ledger.lines(ledger.TRAINING, step, [turns], worth[1:], [1.0, 0.5]))
     ledger.keep(tmp_path, "00000002-0000", ledger.lines(ledger.TRAINING, 2, [over], worth[:1], [1.0, 0.5]))
     ledger.write(tmp_path, tmp_path, 3)
+    change = tiny.read(tmp_path / ledger.SUMMARY)["change"]
+    assert (change["difference"], change["low"], change["high"], change["p"], change["ties"]) == (0, 0, 0, 1, 2)
     rows = pq.read_table(tmp_path / ledger.LEDGER).to_pylist()
     assert [(row["when"], row["step"], row["end"], row["reward"]) for row in rows] == [
         ("held out, before", 0, "over", 2.5), ("held out, before", 0, "turns", 0.5),
@@ -268,6 +316,16 @@ def test_the_ledger_is_whole(tmp_path: Path) -> None:
     assert first["own_tokens"] == sum(turn["tokens"] for turn in first["turns"] if turn["role"] == "assistant")
     assert first["rewards"] == [{"name": "0_environment", "value": 2.0}, {"name": "1_pattern", "value": 1.0}]
     assert (rows[1]["calls"], rows[1]["failed_calls"]) == (1, 1)
+    better = ledger.lines(ledger.AFTER, 3, [over, over], [worth[0], worth[0]], [1.0, 0.5])
+    ledger.keep(tmp_path, "00000004-0000", better)
+    ledger.write(tmp_path, tmp_path, 3)
+    change = tiny.read(tmp_path / ledger.SUMMARY)["change"]
+    assert (change["difference"], change["wins"], change["losses"], change["ties"]) == (1.0, 1, 0, 1), "(0 + 2) / 2"
+    (tmp_path / ledger.FOLDER / "00000004-0000.jsonl").unlink()
+    ledger.write(tmp_path, tmp_path, 3)
+    assert tiny.read(tmp_path / ledger.SUMMARY)["change"] is None
+    ledger.keep(tmp_path, "00000004-0000", better)
+    ledger.write(tmp_path, tmp_path, 3)
     parts = {part["name"]: part for part in tiny.read(tmp_path / ledger.SUMMARY)["parts"]}
     assert list(parts) == ["held out, before", "step 1", "step 2", "step 3", "held out, after"]
     before = parts["held out, before"]
