@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.core.settings import Settings as Section
-from tasks.teacher.settings import Budget, Teacher
+from tasks.teacher.settings import Budget, Form, Teacher
 
 WITHOUT_EFFECT = ("temperature", "top_p", "seed", "max_new_tokens", "threads")
 """Keys of a teacher about its answers: here it gives none."""
@@ -18,12 +18,15 @@ class Settings(Section):
     """Splits whose tokens the teacher is asked about; [] for none. `align.objective: distill` learns from train, and
     has a validation loss where validation is named too, which costs its tokens."""
     teacher: Teacher | None = None
-    """Who is asked, in the form of generate.teacher: a server of the kind openai that tells the likelihoods of a prompt
-    (prompt_logprobs), such as vLLM, with a model that has the tokens of the base. Keys about its answers have no
-    effect: it gives none."""
+    """Who is asked, in the form of generate.teacher: a server of the kind openai that tells likelihoods of a prompt,
+    such as vLLM or SGLang, with a model that has the tokens of the base. Keys about its answers have no effect: it
+    gives none."""
     top: Annotated[int, Field(ge=1)] = 20
     """Likeliest tokens that it tells at each position (tokens); vLLM allows 20, unless it is started with a larger
     --max-logprobs."""
+    form: Form = "prompt_logprobs"
+    """How it is asked, and tells. prompt_logprobs: as vLLM; echo: by OpenAI's completions with echo and logprobs, whose
+    tokens are texts; generate: SGLang's own address /generate. `temper check` says which of them a server knows."""
     budget: Budget = Budget()
     """What the responses of one split may cost; known, and compared, before anything is asked."""
 

@@ -35,3 +35,7 @@ class FatalError(Exception):
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """For other processes, where pickle would call the class with the message alone."""
         return type(self), (str(self), self.kind)
+
+
+class NoLikelihoods(FatalError):
+    """The server answers, and tells no likelihoods of what it was sent."""

@@ -9,6 +9,9 @@ from pydantic_core import PydanticCustomError
 from tasks.core.settings import SECRET
 from tasks.core.settings import Settings as Section
 
+Form = Literal["prompt_logprobs", "echo", "generate"]
+"""How a server is asked how likely it finds tokens: `tasks.teacher.scores` has each."""
+
 HUGGING_FACE = "https://router.huggingface.co/v1"
 """Hugging Face's inference API, which speaks OpenAI's chat protocol."""
 
