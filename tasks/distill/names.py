@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tasks.core.errors import InputError
 from tasks.teacher.scores import Name
 
 REPLACEMENT = "\ufffd"
@@ -29,12 +30,27 @@ class Names:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer, self.size = tokenizer, len(tokenizer)
-        self._known: dict[str, int] | None = None
+        self._by_text: dict[str, int] | None = None
+        self._known = self._unknown = 0
+        self._example = ""
 
     def id(self, name: Name) -> int | None:
         """The id of `name`; None where no single token of the tokenizer has that name."""
         if isinstance(name, int):
-            return name if name < self.size else None
-        if self._known is None:
-            self._known = ids_by_text(self.tokenizer)
-        return self._known.get(name)
+            return name if 0 <= name < self.size else None
+        if self._by_text is None:
+            self._by_text = ids_by_text(self.tokenizer)
+        token = self._by_text.get(name)
+        self._known += token is not None
+        if token is None:
+            self._unknown, self._example = self._unknown + 1, name
+        return token
+
+    def check(self, row: str) -> None:
+        """Raise `InputError` where most texts that came for `row` name no token."""
+        if self._unknown > self._known:
+            raise InputError(
+                f"distill: {self._unknown} of {self._unknown + self._known} tokens that the server names for row {row} "
+                f"are none of the base's, such as {self._example[:40]!r}; take a teacher of the same family, or a form "
+                "that tells ids (distill.form)."
+            )

@@ -14,7 +14,7 @@ from tasks.distill.rows import question
 from tasks.distill.settings import Settings
 from tasks.models.skeleton import configured_base
 from tasks.teacher.backends import create_backend
-from tasks.teacher.errors import FatalError, RequestError, TransientError
+from tasks.teacher.errors import FatalError, NotUnderstood, RequestError, TransientError
 from tasks.teacher.request import Request, Response
 from tasks.teacher.settings import Form, Teacher
 
@@ -68,10 +68,15 @@ def _check_top(settings: Settings) -> None:
         size = int(config.get("vocab_size") or config["text_config"]["vocab_size"])
     except (OSError, ValueError, KeyError, TypeError):
         return  # said by whoever looks at the base
-    if settings.top >= size:
+    check_top(settings.top, size, f"the base {location}")
+
+
+def check_top(top: int, size: int, where: str) -> None:
+    """Raise `SettingsError` where there are no more than `top` tokens at all, `size`, in `where`."""
+    if top >= size:
         raise SettingsError(
-            f"{PATHS.params}: distill.top is {settings.top}, and the base {location} has {size} tokens; set it to "
-            f"{min(20, size - 1)}, or take align.objective gkd for all of them."
+            f"{PATHS.params}: distill.top is {top}, and {where} has {size} tokens; set it to {min(20, size - 1)}, or "
+            "take align.objective gkd for all of them."
         )
 
 
@@ -80,6 +85,8 @@ def _check_server(teacher: Teacher, settings: Settings) -> None:
     brief = teacher.model_copy(update={"request_timeout": min(PATIENCE, teacher.request_timeout)})
     try:
         asyncio.run(_ask(brief, settings.top, settings.form))
+    except NotUnderstood as error:
+        raise InputError(f"distill.teacher: {error}; check its base_url.") from None
     except TransientError:
         return
     except (FatalError, RequestError) as error:

@@ -16,7 +16,7 @@ from tasks.core.numbers import counted, shown
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.distill.names import Names
-from tasks.distill.ready import LARGER, check_budget
+from tasks.distill.ready import LARGER, check_budget, check_top
 from tasks.distill.rows import SCHEMA, batches, question, record_batch, spans
 from tasks.distill.settings import Settings
 from tasks.models.loading import load_tokenizer
@@ -50,6 +50,7 @@ def distill(settings: Settings, paths: Paths, split: str) -> None:
     amount = f"{counted(price.tokens, 'tokens')} of {counted(price.rows, 'rows')}"
     print(f"distill {split}: {amount} to ask about, {shown(price.cost)} at most")
     tokenizer = load_tokenizer(paths.tokenizer)
+    check_top(settings.top, len(tokenizer), str(paths.tokenizer))
     scratch = paths.scratch(f"distill-{split}")
     store = ResponseStore(scratch / DATABASE)
     how = [settings.teacher.name, settings.top, settings.form, settings.budget.model_dump()]
@@ -93,7 +94,7 @@ def _write(
             if not done:  # one alone: a server of another kind is paid for a row, and not for all
                 first = _accepted(ask(questions[:1], report=report), part)
                 _compare(tokenizer, part, first)
-                _known(part[0], first[0], names)
+                _check_told(part[0], _known(part[0], first[0], names), names, settings.top)
             responses = _accepted(ask(questions, report=partial(_further, report, done)), part)
             _compare(tokenizer, part[: 0 if done else FIRST], responses)
             scores = [_known(row, response, names) for row, response in zip(part, responses, strict=True)]
@@ -126,8 +127,9 @@ def _accepted(responses: list[Response], part: list[Any]) -> list[Response]:
             raise InputError("distill: the budget (distill.budget) is used up; what arrived is kept. Raise it.")
         if response.failed is not None:
             raise InputError(
-                f"distill: the teacher tells nothing of row {row['id']} ({response.failed}); what arrived is kept. If "
-                f"it wants fewer tokens a position, {LARGER}; if the row is too long, lower template.max_length."
+                f"distill: the teacher tells nothing of row {row['id']} ({response.failed}); what arrived is kept. "
+                f"Look at the server and run again; if it wants fewer tokens a position, {LARGER}; if the row is too "
+                "long, lower template.max_length."
             )
     return responses
 
@@ -146,6 +148,16 @@ def _compare(tokenizer: Any, part: list[Any], responses: list[Response]) -> None
                 "its model has other tokens than the base. Take one of the same family, or learn from a model folder "
                 "by align.objective gold."
             )
+
+
+def _check_told(row: Any, scores: list[Any], names: Names, top: int) -> None:
+    """Raise `InputError` where a first row says that the server names other tokens, or none but the row's own."""
+    names.check(row["id"])
+    if top > 1 and all(len(ids) < 2 for ids, _ in scores):
+        raise InputError(
+            f"distill: the server tells of row {row['id']} how likely its own tokens are, and of no others; ask it in "
+            "another form (distill.form), or learn from its answers (generate.teacher)."
+        )
 
 
 def _known(row: Any, response: Response, names: Names) -> list[Any]:

@@ -16,6 +16,10 @@ class TransientError(RequestError):
         self.wait = wait
 
 
+class NotUnderstood(TransientError):
+    """What came back is no answer of the protocol: a server that starts, or another one."""
+
+
 class UnreachableError(TransientError):
     """Nobody listens at the teacher's address."""
 

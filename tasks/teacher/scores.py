@@ -36,6 +36,9 @@ DIGITS = 6
 MOST = 1.01
 """What the probabilities of tokens add up to, at most; servers round."""
 
+LEAST = -9999.0
+"""Log-probability of a token without any, as vLLM writes it: the token that stands there is always told of."""
+
 AS_ID = re.compile(r"token_id:(\d+)")
 """How vLLM writes tokens that it is told to write as ids (return_tokens_as_token_ids)."""
 
@@ -101,7 +104,7 @@ def read_scores(body: Any, request: Request) -> Response:
             f"the server reads {len(ids)} tokens as {len(positions)}; take a teacher with the tokens of the base",
             "input",
         )
-    scores, text = [], ""
+    scores, text, top = [], "", _top(request)
     for start, end in request.content["spans"]:
         for place in range(start, end):
             position = positions[place]
@@ -111,7 +114,7 @@ def read_scores(body: Any, request: Request) -> Response:
                     "teacher with the tokens of the base",
                     "input",
                 )
-            scores.append(_ranked({**position.told, ids[place]: position.own}, place))
+            scores.append(_ranked(position, ids[place], top, place))
             text += position.text
     if form == "generate":
         usage, reason = body["meta_info"], (body["meta_info"].get("finish_reason") or {}).get("type")
@@ -171,8 +174,15 @@ READERS: dict[Form, Callable[[Any, list[int]], list[Position] | None]] = {
 """From the body of an answer and the ids that were asked about to what is told of each; None where nothing is."""
 
 
-def _ranked(values: dict[Name, float], place: int) -> list[list[Any]]:
-    """Names, likeliest first, and their log-probabilities; those without any probability are left out."""
+def _top(request: Request) -> int:
+    """How many likeliest tokens `request` asks for."""
+    form = form_of(request)
+    return int(request.sampling[{"echo": "logprobs", "generate": "top_logprobs_num"}.get(form, form)])
+
+
+def _ranked(position: Position, own: int, top: int, place: int) -> list[list[Any]]:
+    """Names, likeliest first, and their log-probabilities: the `top` likeliest, and the token that stands there."""
+    values = {**position.told, own: float(position.own or 0.0)}
     if any(math.isnan(value) or value > 1e-3 for value in values.values()):
         raise FatalError(
             f"the server's likelihoods of position {place} of a row are no log-probabilities "
@@ -186,5 +196,6 @@ def _ranked(values: dict[Name, float], place: int) -> list[list[Any]]:
             "add up to 1 at most; serve the teacher by a server that tells natural logarithms of probabilities",
             "input",
         )
-    ranked = sorted((-value, isinstance(name, str), name) for name, value in values.items() if value > -math.inf)
+    others = sorted((-value, isinstance(name, str), name) for name, value in position.told.items() if value > -math.inf)
+    ranked = sorted([*others[:top], (-max(values[own], LEAST), False, own)])
     return [[name for *_, name in ranked], [round(min(0.0, -value), DIGITS) for value, *_ in ranked]]

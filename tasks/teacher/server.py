@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tasks.teacher.errors import FatalError, RequestError, TransientError, UnreachableError
+from tasks.teacher.errors import FatalError, NotUnderstood, RequestError, TransientError, UnreachableError
 from tasks.teacher.reading import read_response
 from tasks.teacher.request import Request, Response
 from tasks.teacher.scores import read_scores, sent
@@ -77,10 +77,10 @@ class ServerBackend:
                     # Half of a surrogate pair, with which a cut-off answer may end, is no text that can be stored.
                     payload = json.loads(json.dumps(payload, ensure_ascii=False).encode(errors="replace"))
                 return read_scores(payload, request) if request.is_scored else read_response(payload)
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
                 kind = reply.headers.get("Content-Type", "no content type")
                 message = self._clean(body[:200].decode(errors="replace"))
-                raise TransientError(f"not an answer of OpenAI's protocol ({kind}; {error!r}): {message!r}") from None
+                raise NotUnderstood(f"not an answer of OpenAI's protocol ({kind}; {error!r}): {message!r}") from None
         message = self._clean(_error_message(body))
         detail = f"status {reply.status}: {message}"
         if reply.status in (401, 403):

@@ -159,8 +159,16 @@ def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(tem
         (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "finds token 999 the likeliest"),
         (lambda ids: Reply(status=400, body=b'{"error": {"message": "too many"}}'), r"too many.*lower distill\.top"),
         (lambda ids: Reply(status=404, body=b"{}"), "knows no 't'"),
+        (lambda ids: scored(all_told(ids, "", **{"5": math.nan}), len(ids)), "are no log-probabilities .*nan"),
+        (lambda ids: scored(all_told(ids, "", **{"5": 0.5}), len(ids)), "which are 0 or less"),
+        (lambda ids: scored(all_told(ids, "", **{"5": -0.1}), len(ids)), "add up to 1.27, and"),
+        (lambda ids: scored(all_told(ids, ""), len(ids)), "how likely its own tokens are, and of no others"),
+        (lambda ids: Reply(body=b"[" * 100_000), "not an answer of OpenAI's protocol"),
+        (lambda ids: 500, "status 500.*Look at the server and run again"),
     ],
-    ids=["none", "count", "own", "text", "outside", "top", "model"],
+    ids=[
+        "none", "count", "own", "text", "outside", "top", "model", "nan", "positive", "sum", "alone", "deep", "status",
+    ],
 )  # fmt: skip
 def test_a_server_of_another_kind_is_paid_for_one_row(templated: Paths, reply: Any, message: str) -> None:
     with teacher_server(lambda asked: reply(asked.body["prompt"])) as server:
@@ -179,6 +187,8 @@ def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monk
         distill.validate(settings(server.base_url, teacher=teacher), templated)
         assert [asked.path for asked in server.asked] == ["/v1/completions", "/v1/completions", "/generate"]
     distill.validate(settings(server.base_url), templated)  # gone
+    with teacher_server(lambda asked: Reply(body=b"<html>")) as server, pytest.raises(InputError, match="base_url"):
+        distill.validate(settings(server.base_url), templated)
     with teacher_server(lambda asked: 400) as server, pytest.raises(InputError, match=r"lower distill\.top"):
         distill.validate(settings(server.base_url), templated)
 
@@ -193,6 +203,10 @@ def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monk
         ({"splits": ["test"]}, "'train' or 'validation'"),
         ({"teacher": {"kind": "openai", "base_url": "http://x", "model": "t", "top_p": 0.5}}, r"teacher\.top_p has no"),
         ({"top": 0}, "greater than or equal to 1"),
+        *(
+            ({"teacher": {"kind": "openai", "base_url": url, "model": "t"}}, "base_url is not the address of a server")
+            for url in ("http://", "http://a b/v1", "http://x:99999/v1", "http://[::1/v1", "http://x/v1?key=1")
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(values: dict[str, Any], message: str) -> None:
@@ -292,6 +306,35 @@ def test_other_forms_tell_the_same(templated: Paths, form: str, answer: Any) -> 
 def test_a_check_names_the_form_that_a_server_knows(templated: Paths, form: str, answer: Any, message: str) -> None:
     with teacher_server(answer) as server, pytest.raises(TemperError, match=message):
         distill.validate(settings(server.base_url, form=form), templated)
+
+
+def test_more_tokens_than_asked_for_and_some_that_are_none_are_left_out(templated: Paths) -> None:
+    def more(asked: Asked) -> Reply:
+        ids = asked.body["prompt"]
+        told = all_told(ids, "", **{"-5": -3.0, "5": -2.0, "6": -3.0, "7": -4.0, "8": -math.inf})
+        usage = {"prompt_tokens": -1, "completion_tokens": 10**30}
+        body = {"choices": [{"index": 0, "text": "x", "prompt_logprobs": told}], "usage": usage}
+        return Reply(body=json.dumps(body).encode())
+
+    with teacher_server(more) as server:
+        distill.run(settings(server.base_url), templated, "train")
+    (row, *_) = load(templated.distilled("train") / "rows.arrow")
+    own = [label for label in row["labels"] if label != -100]
+    assert np.array(row["top_ids"]).reshape(len(own), 3)[:, :2].tolist() == [[token, 5] for token in own]
+
+
+def test_files_of_no_stage_are_refused(templated: Paths) -> None:
+    for content in (b"", b"abc", templated.tokens("train").read_bytes()[:300]):
+        templated.tokens("train").write_bytes(content)
+        for ask in (distill.validate, lambda one, paths: distill.run(one, paths, "train")):
+            with pytest.raises(InputError, match="not rows as a stage writes them"):
+                ask(settings("http://127.0.0.1:1/v1"), templated)
+    record = templated.likelihoods("train")
+    record.parent.mkdir(parents=True)
+    record.write_bytes(b"\xff\x00\n")
+    written(templated, ["<|im_start|>assistant\ndocker ps<|im_end|>\n"], tiny.tokenizer())
+    with pytest.raises(InputError, match="line 1: not a line of a record"):
+        distill.run(settings("http://127.0.0.1:1/v1"), templated, "train")
 
 
 def test_texts_of_several_tokens_name_none() -> None:
