@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.migrate import trainer
-from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
+from flows.migrate.conversion import Conversion, Dataset, Rule, always, aside, mixed, off, switch, to
 from tasks.core.paths import PATHS
 
 MARKS = frozenset({"base_model", "micro_batch_size", "sequence_len", "num_epochs", "base_model_config", "val_set_size"})
@@ -24,6 +24,7 @@ OTHER_TRACKERS = (
     "trackio_project_name", "trackio_run_name", "trackio_space_id", "mlflow_experiment_name", "mlflow_tracking_uri",
 )  # fmt: skip
 GPTQ = ("gptq", "gptq_groupsize", "gptq_model_v1")
+ORDER = ("shuffle_merged_datasets", "shuffle_before_merging_datasets", "curriculum_sampling")
 SHAPES = ("alpaca", "chat", "sharegpt", "gpteacher", "llama3", "tokenizer")
 OBJECTIVES = {"dpo": "dpo", "ipo": "dpo", "kto": "kto", "orpo": "orpo", "simpo": "simpo", "grpo": "grpo"}
 
@@ -32,7 +33,8 @@ def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
     """Map every key of the file."""
     if given.get("rl"):
         conversion.stage = "align"
-    conversion.apply(RULES, given)
+    conversion.apply(RULES, {key: value for key, value in given.items() if key not in ORDER})
+    _order(given, conversion)
     adapter = given.get("adapter")
     if not adapter and "adapter" not in given:
         conversion.put("STAGE.method", "full")
@@ -64,18 +66,49 @@ def _linear(conversion: Conversion, key: str, value: Any) -> None:
 
 
 def _datasets(conversion: Conversion, key: str, value: Any) -> None:
-    """One data set becomes the input; of several, the first, and the others are named."""
-    for number, one in enumerate(value if isinstance(value, list) else [value]):
-        name = f"{key}[{number}]"
-        if not isinstance(one, Mapping):
+    """Files of this machine become parts of one input, as axolotl puts them together; one that is named twice counts
+    twice, and `shards` is a share. Of those that are not here, the first becomes the input."""
+    named = [(f"{key}[{number}]", one) for number, one in enumerate(value if isinstance(value, list) else [value])]
+    by_path: dict[str, list[tuple[str, Any]]] = {}
+    for name, one in named:
+        if not isinstance(one, Mapping) or "path" not in one:
             conversion.without(name, one, "no data set with a path")
             continue
-        inner = {field: kept for field, kept in one.items() if field != "path"}
-        if "path" in one and not number:
-            trainer.data(conversion, f"{name}.path", one["path"])
-        elif "path" in one:
-            conversion.refuse(f"{name}.path", one["path"], trainer.ONE)
-        conversion.apply(DATASET, inner, f"{name}.")
+        by_path.setdefault(str(one["path"]), []).append((name, one))
+        conversion.apply(DATASET, {field: kept for field, kept in one.items() if field != "path"}, f"{name}.")
+    parts: dict[str, dict[str, Any]] = {}
+    for path, same in by_path.items():
+        share = sum(1 / int(one.get("shards") or 1) for _, one in same)
+        parts[path] = {} if share == 1 else {"share": round(share, 6)}
+    files = {path: (conversion.folder / path).resolve() for path in by_path}
+    if len(files) > 1 and all(file.exists() for file in files.values()):
+        sets = [Dataset(f"{by_path[path][0][0]}.path", path, files[path], parts[path]) for path in files]
+        mixed(conversion, sets)
+        return
+    for number, (path, same) in enumerate(by_path.items()):
+        if number:
+            conversion.refuse(f"{same[0][0]}.path", path, trainer.ONE)
+            continue
+        trainer.data(conversion, f"{same[0][0]}.path", path)
+        if parts[path] and len(by_path) == 1:
+            conversion.put("clean.mix", [{"files": "**", **parts[path]}])
+
+
+def _order(given: Mapping[str, Any], conversion: Conversion) -> None:
+    """In what order rows are trained: axolotl's trainer draws one each epoch, unless its sampling is a curriculum."""
+    kept = given.get("shuffle_merged_datasets") is False
+    curriculum = bool(given.get("curriculum_sampling"))
+    for key in ORDER:
+        if given.get(key) is None:
+            continue
+        if key == "curriculum_sampling" and curriculum and kept:
+            note = "rows as they stand in the files, by the names of the files"
+            target = "STAGE.arguments.train_sampling_strategy"
+            conversion.set(key, True, target, "sequential", note)
+        elif key == "curriculum_sampling" and curriculum:
+            conversion.same(key, True, "order: shuffled; its merged rows are shuffled before")
+        else:
+            conversion.same(key, given[key], "order: shuffled, another one each epoch, as its trainer does")
 
 
 def _type(conversion: Conversion, key: str, value: Any) -> None:
@@ -186,6 +219,9 @@ DATASET: dict[str, Rule] = {
     "train_on_eos": always("the end of each turn is trained", ("turn", "all")),
     "chat_template": _template,
     "field": to("clean.columns.text", str),
+    "shards": aside("set by share in clean.mix; rows are chosen by hash"),
+    "shards_idx": aside("rows are chosen by hash, so there is one choice of a share"),
+    "preprocess_shards": aside("rows are always read piece by piece"),
     "ds_type": aside("file formats are recognised by content"),
     "data_files": off("put the files into the input", ()),
     "drop_system_message": off("each message is trained or masked, never dropped"),
@@ -247,6 +283,8 @@ RULES: dict[str, Rule] = {
     "processor_type": aside("only text is trained; the rest of the model is kept"),
     "is_llama_derived_model": aside("detected from config.json"),
     "dataset_prepared_path": aside(trainer.CACHE),
+    "dataset_exact_deduplication": always("equal rows are always dropped and counted"),
+    "streaming": aside("rows are always read from disk piece by piece"),
     "dataset_processes": aside(trainer.MACHINE),
     "skip_prepare_dataset": off("rows are always templated and audited"),
     "push_dataset_to_hub": off(trainer.PUSH, ()),

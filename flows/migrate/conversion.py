@@ -1,8 +1,10 @@
 """What becomes of the keys of another tool: values of params.yaml, and a line for each key."""
 
+import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from glob import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,6 +100,61 @@ class Conversion:
 
 
 Rule = Callable[[Conversion, str, Any], None]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One of several data sets, as a part of `clean.mix` has it."""
+
+    key: str
+    name: Any
+    path: Path
+    """A file, or a folder of files, on this machine."""
+    part: Mapping[str, Any] = field(default_factory=dict)
+    """`cap`, `share` and `probability`, as far as they are set."""
+
+
+def mixed(conversion: Conversion, datasets: Sequence[Dataset]) -> None:
+    """Read all `datasets` from the folder that they have in common, each as a part of `clean.mix`."""
+    folder = Path(os.path.commonpath([dataset.path.parent for dataset in datasets]))
+    patterns = [escape(dataset.path.relative_to(folder).as_posix()) for dataset in datasets]
+    patterns = [
+        f"{name}/*" if dataset.path.is_dir() else name for name, dataset in zip(patterns, datasets, strict=True)
+    ]
+    conversion.put("clean.input", here(folder))
+    conversion.put("generate.recipe", "none")
+    parts = [{"files": name, **dataset.part} for name, dataset in zip(patterns, datasets, strict=True)]
+    for dataset, part in zip(datasets, parts, strict=True):
+        values = ", ".join(f"{name} {shown(value)}" for name, value in part.items())
+        what = f"clean.input: {shown(here(folder))}; clean.mix: {values}"
+        conversion.lines.append(Line(dataset.key, dataset.name, "mapped", what))
+    by_turns = any("probability" in part for part in parts)
+    if others := _others(folder, datasets):
+        if by_turns:
+            conversion.refuse(
+                datasets[0].key, ", ".join(others), f"they lie in {here(folder)} too, and clean.interleave wants each "
+                "file in a part of clean.mix: put the files of the mix into a folder of their own",
+            )  # fmt: skip
+        else:
+            parts.append({"files": "*", "share": 0})
+    if others or any(dataset.part for dataset in datasets):
+        # a file belongs to the first part whose pattern fits, from the right: longer patterns come first
+        conversion.put("clean.mix", sorted(parts, key=lambda part: (part["files"] == "*", -part["files"].count("/"))))
+
+
+def _others(folder: Path, datasets: Sequence[Dataset]) -> list[str]:
+    """Further data files in `folder`, which is read whole; the first three."""
+    from tasks.clean.files import BESIDE
+    from tasks.clean.formats import ENDINGS, ending
+
+    named = {file for dataset in datasets for file in (dataset.path, *dataset.path.glob("*"))}
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.name not in BESIDE)
+    return [file.name for file in files if ending(file) in ENDINGS and file not in named][:3]
+
+
+def here(path: Path) -> str:
+    """`path` as params.yaml has it: relative to the project where it lies in it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def to(target: str, own: Callable[[Any], Any] = lambda value: value, note: str = "") -> Rule:

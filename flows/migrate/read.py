@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.migrate import axolotl, hosted, llama_factory, notebook, torchtune, trl
+from flows.migrate import axolotl, hosted, notebook, torchtune, trl
 from flows.migrate.conversion import Conversion
+from flows.migrate.llama_factory import keys as llama_factory
 from tasks.core.errors import InputError
 from tasks.core.yaml_files import parse
 

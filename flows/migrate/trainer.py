@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
+from flows.migrate.conversion import Conversion, Rule, always, aside, here, off, switch, to
 from tasks.core.paths import PATHS
 from tasks.training import optimizers
 from tasks.training.pass_through import REFUSED, SUPERVISED
@@ -108,8 +108,7 @@ def data(conversion: Conversion, key: str, value: Any) -> None:
 def _located(conversion: Conversion, key: str, name: str, kind: str, local: str, hub: str) -> None:
     path = (conversion.folder / name).resolve()
     if path.exists() or name.startswith((".", "/")):
-        here = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        conversion.set(key, name, local, str(here), "" if path.exists() else "not there yet")
+        conversion.set(key, name, local, here(path), "" if path.exists() else "not there yet")
     elif revision := _cached(name, kind):
         conversion.set(key, name, hub, f"{name}@{revision}", "the revision in the hub's cache")
     else:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from tasks.align import arguments, starts
+from tasks.align import arguments, starts, teacher
 from tasks.align.objectives import OBJECTIVES
 from tasks.align.settings import Settings
 from tasks.align.trainers import LossAboveStart, ReferenceCheck
@@ -89,6 +89,8 @@ def align(settings: Settings, paths: Paths) -> None:
         write_text(out / "loss.csv", result.curve)
         asked.save(out)
         facts = {**result.facts, **described(tuning), **adapter, "base": record["sha256"], "objective": name}
+        if who := teacher.taught(settings, paths):
+            facts["taught"] = who
         write_json(model_folder / "training.json", facts)
         write_json(out / "settings.json", settings.model_dump(mode="json"))
     usage.save(paths, "align", settings, result.usage, paths.aligned)

@@ -1,11 +1,15 @@
-"""Teachers in data/guides: whether their tokens are some that an objective can learn from."""
+"""Teachers: whether the tokens of those in data/guides are some that an objective can learn from; who taught."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from tasks.align import guides
 from tasks.align.objectives import OBJECTIVES
 from tasks.core.errors import InputError
+from tasks.core.files import read_json
 from tasks.core.paths import Paths
 from tasks.models.classes import model_config
 from tasks.models.loading import load_tokenizer
@@ -43,6 +47,33 @@ def check(settings: "Settings", paths: Paths, tokenizer: Any = None) -> Path:
     elif not others and tokenizer is not None and own.get_vocab() != tokenizer.get_vocab():
         raise InputError(_other_tokens(folder))
     return folder
+
+
+def taught(settings: "Settings", paths: Paths) -> dict[str, Any]:
+    """Who taught and under which terms, for the model card; {} where nobody but rows and rewards did.
+
+    Of a server: `distilled.json` of the training rows, which the stage distill wrote. Of a folder: its name, and the
+    licence that its README.md states as the hub has it.
+    """
+    objective = OBJECTIVES[settings.objective]
+    if objective.told:
+        return {"from": "a server", **read_json(paths.distilled("train") / "distilled.json", "distill")}
+    if objective.uses_teacher:
+        folder = guides.model(paths, settings.teacher or "", "align.teacher")
+        return {"from": "a folder", "teacher": settings.teacher, "licence": stated_licence(folder)}
+    return {}
+
+
+def stated_licence(folder: Path) -> str:
+    """The licence in the front matter of the model's README.md, or `not stated`."""
+    try:
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        front = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", text, re.DOTALL)
+        values = yaml.safe_load(front[1]) if front else None
+    except (OSError, ValueError, yaml.YAMLError):
+        return "not stated"
+    licence = (values.get("license_name") or values.get("license")) if isinstance(values, dict) else None
+    return " ".join(str(licence).split()) if licence else "not stated"
 
 
 def _other_tokens(folder: Path) -> str:

@@ -1,8 +1,9 @@
 """Settings of the stage `clean`."""
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tasks.core.paths import PATHS
 from tasks.core.settings import Location, absent
@@ -31,21 +32,35 @@ FIXES: tuple[Fix, ...] = get_args(Fix)
 """What can be repaired in a text, in the order in which it is done."""
 
 
+def _is_pattern(pattern: str) -> str:
+    """Raise `ValueError` where no name of a file could match."""
+    try:
+        PurePosixPath("name").match(pattern)
+    except ValueError:
+        raise ValueError(
+            f"{pattern!r} is no pattern of names of files; write *, or the name of a folder and /*"
+        ) from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_is_pattern)]
+
+
 class Splits(Section):
     """Which files make which split: glob patterns below the input; where all are empty, every data file is read."""
 
-    train: tuple[str, ...] = ()
+    train: tuple[Pattern, ...] = ()
     """Glob patterns of the files for training."""
-    validation: tuple[str, ...] = ()
+    validation: tuple[Pattern, ...] = ()
     """Glob patterns of the files for validation."""
-    test: tuple[str, ...] = ()
+    test: tuple[Pattern, ...] = ()
     """Glob patterns of the files for the test."""
 
 
 class Part(Section):
     """How much is taken of some of the files."""
 
-    files: str
+    files: Pattern
     """Glob pattern of the files, below the input; a file belongs to the first part whose pattern matches."""
     share: Annotated[float, Field(ge=0, le=MOST_TIMES)] = 1.0
     """Share of their rows to take. Up to 1: rows are chosen by hash, so adding rows never changes which others are

@@ -76,6 +76,8 @@ def compare_benchmarks(before: Candidate, after: Candidate, level: float, resamp
             sign = -1 if score["better"] == "lower" else 1
             one, two = (_by_number(candidate, task, metric) for candidate in (after, before))
             numbers = sorted(set(one) & set(two))
+            if not numbers:  # a metric of all questions together, of which none has a part
+                continue
             comparison = compare(
                 [sign * one[number] for number in numbers],
                 [sign * two[number] for number in numbers],
@@ -83,8 +85,17 @@ def compare_benchmarks(before: Candidate, after: Candidate, level: float, resamp
                 resamples,
             )
             values = {"before": score["value"], "after": after.benchmarks[task]["metrics"][metric]["value"]}
+            ratio = {"ratio": True} if score.get("ratio") else {}
             comparisons.append(
-                {"task": task, "metric": metric, "better": score["better"], "same": same, **values, **comparison}
+                {
+                    **ratio,
+                    "task": task,
+                    "metric": metric,
+                    "better": score["better"],
+                    "same": same,
+                    **values,
+                    **comparison,
+                }
             )
     return comparisons
 

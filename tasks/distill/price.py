@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from tasks.core.errors import InputError
 from tasks.rows.canonical import IGNORED
 from tasks.teacher.settings import Teacher
 
@@ -26,7 +27,17 @@ class Price:
 
 
 def price(teacher: Teacher, file: Path) -> Price:
-    """Of the rows in `file` (Arrow IPC stream): of each the tokens up to its last label, and one that is answered."""
+    """Of the rows in `file` (Arrow IPC stream): of each the tokens up to its last label, and one that is answered.
+
+    Raises `InputError` where the file is no such stream.
+    """
+    try:
+        return _price(teacher, file)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{file}: not rows as a stage writes them ({error}); run the stage template again.") from None
+
+
+def _price(teacher: Teacher, file: Path) -> Price:
     rows = sent = 0
     with pa.memory_map(str(file)) as source, pa.ipc.open_stream(source) as stream:
         for batch in stream:

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.rows.canonical import IGNORED
+from tasks.teacher.scores import asked
+from tasks.teacher.settings import Form
 
 BATCH = 500
 """Rows that are asked, and written, at a time."""
@@ -38,12 +40,11 @@ def spans(labels: list[int]) -> list[list[int]]:
     return [[int(labelled[a]), int(labelled[b - 1]) + 1] for a, b in pairwise(ends)] if len(labelled) else []
 
 
-def question(row: dict[str, Any], top: int) -> dict[str, Any]:
-    """What a teacher is asked about `row`: its tokens up to the last labelled one. One token is answered, for servers
-    want that."""
+def question(row: dict[str, Any], top: int, form: Form) -> dict[str, Any]:
+    """What a teacher is asked about `row`: its tokens up to the last labelled one."""
     wanted = spans(row["labels"])
     ids = row["input_ids"][: wanted[-1][1]] if wanted else []
-    return {"content": {"ids": ids, "spans": wanted}, "prompt_logprobs": top, "max_tokens": 1}
+    return {"content": {"ids": ids, "spans": wanted}, **asked(form, top)}
 
 
 def batches(rows: Any) -> Iterator[list[dict[str, Any]]]:

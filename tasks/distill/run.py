@@ -15,7 +15,8 @@ from tasks.core.files import fingerprint, sha256, write_json, written
 from tasks.core.numbers import counted, shown
 from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
-from tasks.distill.ready import LARGER, check_budget
+from tasks.distill.names import Names
+from tasks.distill.ready import LARGER, check_budget, check_top
 from tasks.distill.rows import SCHEMA, batches, question, record_batch, spans
 from tasks.distill.settings import Settings
 from tasks.models.loading import load_tokenizer
@@ -49,9 +50,11 @@ def distill(settings: Settings, paths: Paths, split: str) -> None:
     amount = f"{counted(price.tokens, 'tokens')} of {counted(price.rows, 'rows')}"
     print(f"distill {split}: {amount} to ask about, {shown(price.cost)} at most")
     tokenizer = load_tokenizer(paths.tokenizer)
+    check_top(settings.top, len(tokenizer), str(paths.tokenizer))
     scratch = paths.scratch(f"distill-{split}")
     store = ResponseStore(scratch / DATABASE)
-    run = fingerprint([settings.teacher.name, settings.top, settings.budget.model_dump(), sha256(paths.tokens(split))])
+    how = [settings.teacher.name, settings.top, settings.form, settings.budget.model_dump()]
+    run = fingerprint([*how, sha256(paths.tokens(split))])
     try:
         store.load(paths.likelihoods(split))
         store.load_shared(paths.records)
@@ -83,18 +86,18 @@ def _write(
     """Ask about `rows`, so many at a time, and write them with what was said; return counts and means."""
     assert settings.teacher is not None
     report = reporter(f"distill {split}", len(rows), "rows")
-    done, told, nats = 0, [], []
+    done, told, nats, names = 0, [], [], Names(tokenizer)
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, SCHEMA) as stream:
         for part in batches(rows):
             ask = partial(ask_all, settings.teacher, store=store, run=run, budget=settings.budget)
-            questions = [question(row, settings.top) for row in part]
+            questions = [question(row, settings.top, settings.form) for row in part]
             if not done:  # one alone: a server of another kind is paid for a row, and not for all
                 first = _accepted(ask(questions[:1], report=report), part)
                 _compare(tokenizer, part, first)
-                _known(part[0], first[0], len(tokenizer))
+                _check_told(part[0], _known(part[0], first[0], names), names, settings.top)
             responses = _accepted(ask(questions, report=partial(_further, report, done)), part)
             _compare(tokenizer, part[: 0 if done else FIRST], responses)
-            scores = [_known(row, response, len(tokenizer)) for row, response in zip(part, responses, strict=True)]
+            scores = [_known(row, response, names) for row, response in zip(part, responses, strict=True)]
             stream.write_batch(record_batch(part, scores, settings.top + 1))
             told += [np.exp(values).sum() for scored in scores for _, values in scored]
             for row, scored in zip(part, scores, strict=True):
@@ -127,8 +130,8 @@ def _accepted(responses: list[Response], part: list[Any]) -> list[Response]:
         if response.failed is not None:
             raise InputError(
                 f"distill: the teacher returned no likelihoods for row {row['id']} ({response.failed}); responses so "
-                f"far are kept. If it allows fewer tokens per position, {LARGER}; if the row is too long, lower "
-                "template.max_length."
+                f"far are kept. Look at the server and run again; if it allows fewer tokens per position, {LARGER}; if "
+                "the row is too long, lower template.max_length."
             )
     return responses
 
@@ -149,15 +152,28 @@ def _compare(tokenizer: Any, part: list[Any], responses: list[Response]) -> None
             )
 
 
-def _known(row: Any, response: Response, size: int) -> list[Any]:
-    """The scores of a row without tokens that the base lacks, such as those that only fill up a vocabulary."""
+def _check_told(row: Any, scores: list[Any], names: Names, top: int) -> None:
+    """Raise `InputError` where a first row says that the server names other tokens, or none but the row's own."""
+    names.check(row["id"])
+    if top > 1 and all(len(ids) < 2 for ids, _ in scores):
+        raise InputError(
+            f"distill: the server tells of row {row['id']} how likely its own tokens are, and of no others; ask it in "
+            "another form (distill.form), or learn from its answers (generate.teacher)."
+        )
+
+
+def _known(row: Any, response: Response, names: Names) -> list[Any]:
+    """The scores of a row by ids, without tokens that the base lacks, such as those that only fill up a vocabulary."""
     known = []
-    for ids, values in response.scores:
-        if ids[0] >= size:
+    for told, values in response.scores:
+        if isinstance(told[0], int) and told[0] >= names.size:
             raise InputError(
-                f"distill: the teacher's most likely token in row {row['id']} is {ids[0]}, but the base has only "
-                f"{size} tokens; use a teacher with the base's tokens."
+                f"distill: the teacher's most likely token in row {row['id']} is {told[0]}, but the base has only "
+                f"{names.size} tokens; use a teacher with the base's tokens."
             )
-        pairs = [(token, value) for token, value in zip(ids, values, strict=True) if token < size]
-        known.append(([token for token, _ in pairs], [value for _, value in pairs]))
+        by_id: dict[int, float] = {}
+        for name, value in sorted(zip(told, values, strict=True), key=lambda one: isinstance(one[0], str)):
+            if (token := names.id(name)) is not None:
+                by_id.setdefault(token, value)
+        known.append(tuple(zip(*sorted(by_id.items(), key=lambda one: (-one[1], one[0])), strict=True)))
     return known

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tasks.core.settings import Settings as Section
-from tasks.teacher.settings import Budget, Teacher
+from tasks.teacher.settings import Budget, Form, Teacher
 
 WITHOUT_EFFECT = ("temperature", "top_p", "seed", "max_new_tokens", "threads")
 """Keys of a teacher about its answers: here it gives none."""
@@ -19,11 +19,14 @@ class Settings(Section):
     for a validation loss, at the price of its tokens."""
     teacher: Teacher | None = None
     """The teacher, in the form of generate.teacher: a server of the kind openai that returns the likelihoods of a
-    prompt's tokens (prompt_logprobs), such as vLLM, with a model that has the base's tokens. It generates no answers,
-    so keys about answers are refused."""
+    prompt's tokens, such as vLLM or SGLang, with a model that has the base's tokens. It generates no answers, so keys
+    about answers are refused."""
     top: Annotated[int, Field(ge=1)] = 20
     """Most likely tokens that the teacher returns at each position. vLLM allows 20, unless started with a larger
     --max-logprobs."""
+    form: Form = "prompt_logprobs"
+    """How it is asked, and tells. prompt_logprobs: as vLLM; echo: by OpenAI's completions with echo and logprobs, whose
+    tokens are texts; generate: SGLang's own address /generate. `temper check` says which of them a server knows."""
     budget: Budget = Budget()
     """The most that the responses for one split may cost; checked before anything is asked."""
 

@@ -17,13 +17,13 @@ import numpy as np
 from tasks.benchmarks import manager, one_line
 from tasks.core.errors import InputError, TemperError
 from tasks.core.files import fingerprint, write_json
+from tasks.evaluate import benchmark_scores
 from tasks.evaluate.benchmark_draw import questions, takes_numbers
 from tasks.evaluate.engine import Engine
 from tasks.evaluate.examples import keep_question_out
 from tasks.evaluate.harness import Harness
 from tasks.evaluate.overlap import overlap
 from tasks.evaluate.settings import Benchmark
-from tasks.statistics import intervals
 
 SEED, FEWSHOT_SEED = 0, 1234
 """lm-eval's own, so that its scores are these."""
@@ -107,8 +107,12 @@ def _run_benchmark(
     for name, rows in sorted(results["samples"].items()):
         rows = _one_row_a_question(rows)
         config = results["configs"][name]
+        metrics = benchmark_scores.measured(
+            rows, loaded["tasks"][name].aggregation(), results["higher_is_better"].get(name, {})
+        )
+        benchmark_scores.check(name, metrics)
         scores[name] = {
-            "metrics": _metrics(rows, results["higher_is_better"].get(name, {})),
+            "metrics": metrics,
             "shots": results["n-shot"].get(name),
             "version": results["versions"].get(name),
             "chat_template": benchmark.chat_template,
@@ -174,19 +178,7 @@ def _one_row_a_question(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [questions[number] for number in sorted(questions)]
 
 
-def _metrics(rows: list[dict[str, Any]], higher_is_better: dict[str, bool]) -> dict[str, Any]:
-    """Scores that are a mean over questions, by name, with their intervals."""
-    metrics = {}
-    for name in sorted({name for row in rows for name in row["scores"]}):
-        values = [row["scores"][name] for row in rows if name in row["scores"]]
-        if values and all(isinstance(value, int | float) for value in values):
-            better = "lower" if higher_is_better.get(name.split(",")[0]) is False else "higher"
-            metrics[name] = {**intervals.mean(values), "better": better}
-    return metrics
-
-
 def _sample(task: str, row: dict[str, Any]) -> dict[str, Any]:
-    scores = {name: value for name, value in row["scores"].items() if isinstance(value, int | float)}
     arguments = row["arguments"]
     first = arguments[0] if isinstance(arguments, list | tuple) else next(iter(arguments.values()))
     prompt = first[0] if isinstance(first, list | tuple) else next(iter(first.values()))
@@ -198,7 +190,7 @@ def _sample(task: str, row: dict[str, Any]) -> dict[str, Any]:
         "prompt": str(prompt),
         "target": str(row["target"]),
         "answer": json.dumps(read, ensure_ascii=False, default=str),
-        "scores": json.dumps({name: float(value) for name, value in sorted(scores.items())}),
+        "scores": json.dumps(row["scores"], sort_keys=True),
     }
 
 

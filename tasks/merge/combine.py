@@ -26,9 +26,11 @@ CONFIGS = ("adapter_config.json", "config.json")
 
 class Combine(Section):
     """How adapters, or whole models, are combined. linear adds what each of them changed, times its weight: for whole
-    models whose weights add up to 1 that is their mean, a soup. ties (Yadav et al. 2023, arXiv:2306.01708) lets the
-    sign of the majority win; dare (Yu et al. 2023, arXiv:2311.03099) drops parts at random and scales up the rest; svd
-    is the best of the rank that is asked for of what linear gives."""
+    models whose weights add up to 1 that is their mean, a soup. ties (Yadav et al. 2023, arXiv:2306.01708) keeps of
+    each the largest changes, lets the sign of their sum win, and takes the mean of those that have it, each times its
+    weight; dare (Yu et al. 2023, arXiv:2311.03099) drops parts at random and scales up the rest; magnitude_prune keeps
+    the largest changes as they are; svd is the best of the rank that is asked for of what linear gives. A weight may
+    be below 0, which takes away."""
 
     weights: dict[str, float]
     """Weight of each, by the name of its folder in data/adapters; `trained` is the result of `train`. Either all are
@@ -98,7 +100,7 @@ def check_whole(combine: Combine, folders: Mapping[str, Path]) -> None:
             )
 
 
-def check_combinable(configs: dict[str, dict[str, Any]]) -> None:
+def check_combinable(configs: Mapping[str, Mapping[str, Any]], combine: Combine) -> None:
     """Raise `ModelError` for adapters that peft would combine wrongly, or not at all."""
     for name, config in configs.items():
         why = None
@@ -110,6 +112,12 @@ def check_combinable(configs: dict[str, dict[str, Any]]) -> None:
             why = "it has modules saved in full, which cannot be weighted"
         if why:
             raise ModelError(f"merge.combine: the adapter {name} cannot be combined: {why}; remove it.")
+    ranks = [max([config.get("r") or 0, *(config.get("rank_pattern") or {}).values()]) for config in configs.values()]
+    if TRAINED in configs and (combine.rank or 0) > sum(ranks):
+        raise ModelError(
+            f"{PATHS.params}: merge.combine.rank is {combine.rank:,}, but the changes of the adapters have a rank of at "
+            f"most {sum(ranks)}; set it to {sum(ranks)} or less."
+        )
 
 
 def combine_adapters(tuned: Any, combine: Combine) -> None:

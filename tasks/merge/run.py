@@ -108,7 +108,8 @@ def _how(settings: Settings, paths: Paths, record: dict[str, Any], adapter: Adap
         return MergeOptions(quantization, reference)
     folders = adapter_folders(settings.combine, paths.trained, paths.adapters)
     others = {name: read(folder, record) for name, folder in folders.items() if name != TRAINED}
-    check_combinable({TRAINED: adapter.config, **{name: other.config for name, other in others.items()}})
+    configs = {TRAINED: adapter.config, **{name: other.config for name, other in others.items()}}
+    check_combinable(configs, settings.combine)
     return MergeOptions(quantization, reference, settings.combine, others)
 
 

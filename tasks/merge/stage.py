@@ -12,8 +12,9 @@ from typing import Any
 
 from tasks.core.declaration import Entry, Resources, Size, Stage
 from tasks.core.paths import PATHS, Paths
-from tasks.merge.combine import check_whole, is_adapter, other_adapters
+from tasks.merge.combine import check_combinable, check_whole, is_adapter, other_adapters
 from tasks.merge.settings import Settings
+from tasks.models.adapter_files import adapter_config
 from tasks.models.origin import check_configured
 from tasks.training import estimate
 from tasks.training.estimate import Base
@@ -27,7 +28,9 @@ def validate(settings: Settings, paths: Paths) -> None:
         others = other_adapters(settings.combine, paths.adapters)
         if not all(is_adapter(folder) for folder in others.values()):
             check_whole(settings.combine, others)
-        check_configured([folder for folder in others.values() if is_adapter(folder)], settings.base_names)
+        adapters = {name: folder for name, folder in others.items() if is_adapter(folder)}
+        check_combinable({name: adapter_config(folder) for name, folder in adapters.items()}, settings.combine)
+        check_configured([*adapters.values()], settings.base_names)
 
 
 def run(settings: Settings, paths: Paths) -> None:

@@ -186,32 +186,6 @@ def small(results: RunResults) -> dict[str, dict[str, Any]]:
     return {key: scores for key, scores in results.scores.items() if group(results, key) == "small"}
 
 
-def synthetic(results: RunResults) -> dict[str, Any]:
-    """Facts about rows that a teacher made, by name; nothing where none was asked."""
-    facts = results.generated
-    if not facts.get("requests"):
-        return {}
-    varied = facts["diversity"]
-    labels = {
-        "recipe": facts["recipe"],
-        "teacher": facts["teacher"],
-        "terms for its answers": facts["licence"],
-        "rows kept": sum(facts["out"].values()),
-        "responses used": facts["requests"],
-        "tokens sent": facts["input_tokens"],
-        "tokens answered": facts["output_tokens"],
-        "cost at the given prices": facts["cost"],
-    }
-    for what in ("questions", "answers"):
-        if what in varied:
-            labels[f"mean words of {what}"] = varied[what]["mean_words"]
-            labels[f"distinct word pairs in {what}"] = percent(varied[what]["distinct_pairs"])
-    if "commonest_opening" in varied:
-        opening, share = varied["commonest_opening"], percent(varied["commonest_opening_share"])
-        labels["most common first words of a question"] = f"{opening} … ({share})"
-    return labels
-
-
 def slice_names(results: RunResults) -> list[str]:
     return sorted({key for scores in results.scores.values() for key in scores["slices"].get("slice", {})})
 

@@ -18,6 +18,7 @@ from tasks.report.card import fenced, front_matter
 from tasks.report.gather import RunResults, gather
 from tasks.report.plain_trl import plain_trainings
 from tasks.report.settings import Settings
+from tasks.report.teaching import teaching
 from tasks.report.usage import usage
 from tasks.statistics.effect import amount, effect
 from tasks.statistics.p_value import format_p_value
@@ -80,7 +81,7 @@ def page(settings: Settings, results: RunResults) -> str:
         settings=settings,
         results=results,
         summary=render.summary(results),
-        synthetic=render.synthetic(results),
+        teaching=teaching(results),
         lines=lines,
         slice_names=names,
         metric=metric,
@@ -126,7 +127,7 @@ def card(settings: Settings, results: RunResults) -> str:
         settings=settings,
         results=results,
         summary=render.summary(results),
-        synthetic=render.synthetic(results),
+        teaching=teaching(results),
         slice_names=render.slice_names(results),
         metric=render.metric(results),
         against=render.against(results),

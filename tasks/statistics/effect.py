@@ -25,8 +25,9 @@ class Effect(NamedTuple):
 
 
 def is_ratio(comparison: Mapping[str, Any]) -> bool:
-    """Whether two perplexities are compared: of them alone less is better, and their differences are nats a token."""
-    return comparison.get("better") == "lower" and "task" not in comparison
+    """Whether two perplexities are compared, whose differences are nats: of all metrics of rows theirs alone is better
+    where it is lower; those of benchmarks say it."""
+    return bool(comparison.get("ratio", comparison.get("better") == "lower" and "task" not in comparison))
 
 
 def effect(comparison: Mapping[str, Any]) -> Effect:

@@ -16,6 +16,10 @@ class TransientError(RequestError):
         self.wait = wait
 
 
+class NotUnderstood(TransientError):
+    """What came back is no answer of the protocol: a server that starts, or another one."""
+
+
 class UnreachableError(TransientError):
     """Nobody listens at the teacher's address."""
 
@@ -35,3 +39,7 @@ class FatalError(Exception):
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """For other processes, where pickle would call the class with the message alone."""
         return type(self), (str(self), self.kind)
+
+
+class NoLikelihoods(FatalError):
+    """The server answers, and tells no likelihoods of what it was sent."""

@@ -92,5 +92,9 @@ def tokens(usage: dict[str, Any]) -> tuple[int | None, int | None, int | None]:
     return sent, answered, thought
 
 
+MOST_TOKENS = 2**53
+"""No server counts so many; a number beyond is no count."""
+
+
 def _count(*values: Any) -> int | None:
-    return next((value for value in values if isinstance(value, int) and not isinstance(value, bool)), None)
+    return next((value for value in values if type(value) is int and 0 <= value < MOST_TOKENS), None)

@@ -29,6 +29,9 @@ STOP = "stop.json"
 LINE = re.compile(r'\{"key": "([0-9a-f]{64})", "(response|failed|closed)": .*\}\n')
 """How a line begins says what it is: a response, a request that failed for good, a run whose budget was used up."""
 
+NOT_UTF8 = re.compile("[\udc80-\udcff]")
+"""How bytes that are no UTF-8 are read."""
+
 EMPTY = '{"responses": 0}\n'
 """All that a record without responses says: DVC warns of files that are empty."""
 
@@ -200,12 +203,12 @@ class ResponseStore:
         responses = 0
         if not path.is_file():
             return responses
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:  # such bytes are in no line of a record
             self._database.execute("BEGIN")
             for number, line in enumerate(file, 1):
                 if line == EMPTY:
                     continue
-                if not (match := LINE.fullmatch(line)):
+                if not (match := LINE.fullmatch(line)) or NOT_UTF8.search(line):
                     self._database.execute("ROLLBACK")
                     raise InputError(
                         f"{path}, line {number}: not a valid line of a response record; restore the file with `dvc "

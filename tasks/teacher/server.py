@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tasks.teacher.errors import FatalError, RequestError, TransientError, UnreachableError
+from tasks.teacher.errors import FatalError, NotUnderstood, RequestError, TransientError, UnreachableError
 from tasks.teacher.reading import read_response
 from tasks.teacher.request import Request, Response
-from tasks.teacher.scores import read_scores
+from tasks.teacher.scores import read_scores, sent
 from tasks.teacher.settings import Teacher
 
 MAX_RETRY_AFTER = 300.0
@@ -47,11 +47,13 @@ class ServerBackend:
 
     async def ask(self, request: Request) -> Response:
         """Send `request` once. Raises `RequestError`, `TransientError` or `FatalError`."""
-        path = "completions" if request.is_text or request.is_scored else "chat/completions"
+        if request.is_scored:
+            address, content = sent(request, self.settings.url)
+        else:
+            path = "completions" if request.is_text else "chat/completions"
+            address, content = f"{self.settings.url}/{path}", request.body()
         try:
-            async with self._session.post(
-                f"{self.settings.url}/{path}", json=request.body(), allow_redirects=False
-            ) as reply:
+            async with self._session.post(address, json=content, allow_redirects=False) as reply:
                 body = await reply.read()
                 return self._read(reply, body, request)
         except TimeoutError:
@@ -74,11 +76,11 @@ class ServerBackend:
                 if b"\\ud" in body.lower() or b"\xed" in body:
                     # Half of a surrogate pair, with which a cut-off answer may end, is no text that can be stored.
                     payload = json.loads(json.dumps(payload, ensure_ascii=False).encode(errors="replace"))
-                return read_scores(payload, request.content) if request.is_scored else read_response(payload)
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+                return read_scores(payload, request) if request.is_scored else read_response(payload)
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
                 kind = reply.headers.get("Content-Type", "no content type")
                 message = self._clean(body[:200].decode(errors="replace"))
-                raise TransientError(f"not an answer of OpenAI's protocol ({kind}; {error!r}): {message!r}") from None
+                raise NotUnderstood(f"not an answer of OpenAI's protocol ({kind}; {error!r}): {message!r}") from None
         message = self._clean(_error_message(body))
         detail = f"status {reply.status}: {message}"
         if reply.status in (401, 403):

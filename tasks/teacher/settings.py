@@ -2,12 +2,16 @@
 
 import re
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tasks.core.settings import SECRET
 from tasks.core.settings import Settings as Section
+
+Form = Literal["prompt_logprobs", "echo", "generate"]
+"""How a server is asked how likely it finds tokens: `tasks.teacher.scores` has each."""
 
 HUGGING_FACE = "https://router.huggingface.co/v1"
 """Hugging Face's inference API, which speaks OpenAI's chat protocol."""
@@ -78,6 +82,8 @@ class Teacher(Section):
             )
         if self.base_url and not self.base_url.startswith(("http://", "https://")):
             raise ValueError("base_url must start with http:// or https://")
+        if self.base_url:
+            _check_address(self.base_url)
         if "@" in (self.base_url or "").split("//")[-1].split("/")[0]:
             raise ValueError(
                 "base_url contains a password; remove it, and name the variable with the key in key_variable"
@@ -107,6 +113,17 @@ class Teacher(Section):
     def name(self) -> str:
         """The teacher as rows name it."""
         return self.kind if self.kind == "program" else f"{self.kind}:{self.model}"
+
+
+def _check_address(url: str) -> None:
+    """Raise `ValueError` where nobody can be asked at `url`: its host, its port, or what stands behind the path."""
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        named = False
+    if not named or any(letter.isspace() for letter in url) or parts.query or parts.fragment:
+        raise ValueError("base_url is not the address of a server, such as http://127.0.0.1:8000/v1")
 
 
 class Budget(Section):

@@ -10,6 +10,8 @@ from tasks.core.errors import CheckFailed, InputError
 from tasks.core.paths import PATHS
 from tasks.rows.canonical import IGNORED
 
+AGAIN = "remove the file and run the stage that wrote it again"
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -24,12 +26,19 @@ class Counts:
 
 
 def load(path: Path) -> Any:
-    """The rows in `path` (Arrow IPC stream; columns input_ids and labels) as a memory-mapped `datasets.Dataset`."""
+    """The rows in `path` (Arrow IPC stream; columns input_ids and labels) as a memory-mapped `datasets.Dataset`.
+
+    Raises `InputError` where there is no such file, or it is none that a stage wrote.
+    """
     from datasets import Dataset
+    from pyarrow import ArrowInvalid
 
     if not path.is_file():
         raise InputError(f"{path}: no such file; run the stage template first.")
-    return Dataset.from_file(str(path))
+    try:
+        return Dataset.from_file(str(path))
+    except (ArrowInvalid, OSError) as error:
+        raise InputError(f"{path}: not rows as a stage writes them ({error}); {AGAIN}.") from None
 
 
 def count(dataset: Any) -> Counts:

@@ -226,6 +226,42 @@ def test_what_is_refused_or_unknown_says_why() -> None:
     assert all(what for _, what in lines.values())
 
 
+@pytest.mark.parametrize(
+    ("more", "mix", "arguments"),
+    [
+        ("", None, None),
+        ("shuffle_merged_datasets: true\ncurriculum_sampling: true\n", None, None),
+        ("shuffle_merged_datasets: false\n", None, None),
+        (
+            "shuffle_merged_datasets: false\ncurriculum_sampling: true\n",
+            None,
+            {"train_sampling_strategy": "sequential"},
+        ),
+        (
+            "  - {path: more/b.jsonl, type: alpaca}\n",
+            [{"files": "more/b.jsonl", "share": 2.0}, {"files": "rows.jsonl"}],
+            None,
+        ),
+        (
+            "  - {path: rows.jsonl, type: alpaca, shards: 4, shards_idx: 0}\n",
+            [{"files": "more/b.jsonl"}, {"files": "rows.jsonl", "share": 1.25}],
+            None,
+        ),
+    ],
+)
+def test_several_data_sets_of_axolotl_are_parts_of_one_input(more: str, mix: Any, arguments: Any) -> None:
+    """Axolotl puts them one behind the other and shuffles, unless it is told not to, and its trainer shuffles again."""
+    Path("more").mkdir()
+    Path("more/b.jsonl").write_text("")
+    data = "datasets:\n  - {path: rows.jsonl, type: alpaca}\n  - {path: more/b.jsonl, type: alpaca}\n"
+    Path("axolotl.yml").write_text(f"{data}{more}base_model: ./model\nsequence_len: 64\nadapter: lora\n")
+    conversion = convert(Path("axolotl.yml"))
+    assert conversion.values["clean"]["input"] == "."
+    assert conversion.values["clean"].get("mix") == mix
+    assert conversion.values["train"].get("arguments") == arguments
+    assert all(line.verdict != "refused" for line in conversion.lines)
+
+
 def test_a_model_in_the_cache_is_pinned() -> None:
     reference = Path("cache/models--org--model/refs/main")
     reference.parent.mkdir(parents=True)

@@ -107,6 +107,8 @@ def test_the_student_comes_nearer_and_ends_in_the_same_bytes_after_a_kill(projec
     facts = tiny.read(project.aligned / "training.json")
     audit = tiny.read(project.audit)["splits"]["train"]["trained"]
     assert {name: facts[name] for name in audit} == audit
+    taught = facts["taught"]
+    assert (taught["teacher"], taught["licence"], taught["top"]) == ("openai:t", "not stated", 20)
     first = hashes(project)
     kill_and_continue(lambda: stage.run(settings, project), 5)
     assert hashes(project) == first

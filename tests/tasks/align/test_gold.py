@@ -11,6 +11,7 @@ import torch
 
 from tasks.align import stage
 from tasks.align.settings import Settings
+from tasks.align.teacher import stated_licence, taught
 from tasks.core.errors import InputError, SettingsError
 from tasks.core.paths import Paths
 from tests.tasks import support, tiny
@@ -158,3 +159,30 @@ def test_what_cannot_work_is_refused_by_the_check(
     pieces.save_pretrained(tiny.model(project.guides / "pieces", vocabulary=len(pieces)))
     with pytest.raises(error, match=message):
         stage.validate(settings_with(**values), project)
+
+
+@pytest.mark.parametrize(
+    ("readme", "licence"),
+    [
+        ("---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n", "apache-2.0"),
+        ("---\nlicense: other\nlicense_name: own-1.0\n---\n", "own-1.0"),
+        ("---\r\nlicense: mit\r\n---\r\n", "mit"),
+        ("# A model\nlicense: mit\n", "not stated"),
+        ("---\n- license\n---\n", "not stated"),
+        ("---\nlicense: [a\n---\n", "not stated"),
+        (None, "not stated"),
+    ],
+)
+def test_the_licence_of_a_teacher_in_a_folder_is_that_of_its_readme(
+    tmp_path: Path, readme: str | None, licence: str
+) -> None:
+    if readme is not None:
+        (tmp_path / "README.md").write_bytes(readme.encode())
+    assert stated_licence(tmp_path) == licence
+    paths = Paths(tmp_path / "root")
+    (paths.guides / "other").mkdir(parents=True)
+    (paths.guides / "other" / "config.json").write_text("{}")
+    if readme is not None:
+        (paths.guides / "other" / "README.md").write_bytes(readme.encode())
+    assert taught(SMALL, paths) == {"from": "a folder", "teacher": "other", "licence": licence}
+    assert taught(settings_with(objective="off", teacher=None), paths) == {}

@@ -1,5 +1,6 @@
 """Asking how likely tokens are: once a row, exactly what the budget says, of the very tokens that are trained."""
 
+import json
 import math
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from tasks.core.errors import InputError, MachineError, SettingsError, TemperError
 from tasks.core.paths import Paths
 from tasks.distill import stage as distill
+from tasks.distill.names import Names
 from tasks.distill.price import price
 from tasks.distill.rows import spans
 from tasks.training.rows import load
@@ -157,8 +159,16 @@ def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(tem
         (lambda ids: scored(all_told(ids, "", **{"999": -0.5}), len(ids)), "most likely token in row row0 is 999, but"),
         (lambda ids: Reply(status=400, body=b'{"error": {"message": "too many"}}'), r"too many.*lower distill\.top"),
         (lambda ids: Reply(status=404, body=b"{}"), "has no 't'"),
+        (lambda ids: scored(all_told(ids, "", **{"5": math.nan}), len(ids)), "are not log-probabilities .*nan"),
+        (lambda ids: scored(all_told(ids, "", **{"5": 0.5}), len(ids)), "which are 0 or less"),
+        (lambda ids: scored(all_told(ids, "", **{"5": -0.1}), len(ids)), "add up to 1.27, more than 1"),
+        (lambda ids: scored(all_told(ids, ""), len(ids)), "how likely its own tokens are, and of no others"),
+        (lambda ids: Reply(body=b"[" * 100_000), "not an answer of OpenAI's protocol"),
+        (lambda ids: 500, "status 500.*Look at the server and run again"),
     ],
-    ids=["none", "count", "own", "text", "outside", "top", "model"],
+    ids=[
+        "none", "count", "own", "text", "outside", "top", "model", "nan", "positive", "sum", "alone", "deep", "status",
+    ],
 )  # fmt: skip
 def test_a_server_of_another_kind_is_paid_for_one_row(templated: Paths, reply: Any, message: str) -> None:
     with teacher_server(lambda asked: reply(asked.body["prompt"])) as server:
@@ -175,8 +185,10 @@ def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monk
         monkeypatch.delenv("NO_SUCH_KEY", raising=False)  # a Prefect Secret may have it
         teacher = {**settings(server.base_url).model_dump()["teacher"], "key_variable": "NO_SUCH_KEY"}
         distill.validate(settings(server.base_url, teacher=teacher), templated)
-        assert len(server.asked) == 1
+        assert [asked.path for asked in server.asked] == ["/v1/completions", "/v1/completions", "/generate"]
     distill.validate(settings(server.base_url), templated)  # gone
+    with teacher_server(lambda asked: Reply(body=b"<html>")) as server, pytest.raises(InputError, match="base_url"):
+        distill.validate(settings(server.base_url), templated)
     with teacher_server(lambda asked: 400) as server, pytest.raises(InputError, match=r"lower distill\.top"):
         distill.validate(settings(server.base_url), templated)
 
@@ -191,11 +203,155 @@ def test_a_check_asks_a_server_that_is_there_and_no_other(templated: Paths, monk
         ({"splits": ["test"]}, "'train' or 'validation'"),
         ({"teacher": {"kind": "openai", "base_url": "http://x", "model": "t", "top_p": 0.5}}, r"teacher\.top_p has no"),
         ({"top": 0}, "greater than or equal to 1"),
+        *(
+            ({"teacher": {"kind": "openai", "base_url": url, "model": "t"}}, "base_url is not the address of a server")
+            for url in ("http://", "http://a b/v1", "http://x:99999/v1", "http://[::1/v1", "http://x/v1?key=1")
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         settings("http://127.0.0.1:1/v1", **values)
+
+
+def echoed(asked: Asked) -> Reply:
+    """As OpenAI's completions tell them, by text; the token that is answered stands behind the prompt's."""
+    ids = asked.body["prompt"]
+    assert (asked.body["echo"], asked.body["max_tokens"]) == (True, 1)
+    likeliest = [{decoded(own): math.log(0.5), decoded(5): math.log(0.25), decoded(6): math.log(0.125)} for own in ids]
+    logprobs = {
+        "tokens": [*map(decoded, ids), "x"],
+        "token_logprobs": [None, *[math.log(0.5)] * len(ids)],
+        "top_logprobs": [None, *likeliest[1:], {"x": -0.1}],
+        "text_offset": [0] * (len(ids) + 1),
+    }
+    choice = {"index": 0, "text": "x", "finish_reason": "length", "logprobs": logprobs}
+    usage = {"prompt_tokens": len(ids), "completion_tokens": 1, "total_tokens": len(ids) + 1}
+    return Reply(body=json.dumps({"object": "text_completion", "choices": [choice], "usage": usage}).encode())
+
+
+def by_ids(asked: Asked) -> Reply:
+    """As vLLM writes tokens where it is told to write ids."""
+    body, ids = json.loads(echoed(asked).body or b""), asked.body["prompt"]
+    logprobs = body["choices"][0]["logprobs"]
+    logprobs["tokens"] = [f"token_id:{token}" for token in (*ids, 5)]
+    told = [{5: math.log(0.25), 6: math.log(0.125), own: math.log(0.5)} for own in (*ids, 5)]
+    named = [{f"token_id:{token}": value for token, value in one.items()} for one in told[1:]]
+    logprobs["top_logprobs"] = [None, *named]
+    return Reply(body=json.dumps(body).encode())
+
+
+def generated(asked: Asked) -> Reply:
+    """As SGLang's own address tells them."""
+    if asked.path != "/generate":
+        return Reply(status=400, body=b'{"message": "unknown key"}')
+    ids = asked.body["input_ids"]
+    assert (asked.body["return_logprob"], asked.body["logprob_start_len"]) == (True, 0)
+    assert asked.body["sampling_params"] == {"temperature": 0.0, "top_p": 1.0, "max_new_tokens": 1}
+    half, quarter, eighth = (math.log(value) for value in (0.5, 0.25, 0.125))
+    likeliest = [[[half, own, decoded(own)], [quarter, 5, decoded(5)], [eighth, 6, decoded(6)]] for own in ids]
+    about = {
+        "finish_reason": {"type": "length", "length": 1},
+        "prompt_tokens": len(ids),
+        "completion_tokens": 1,
+        "input_token_logprobs": [[None, ids[0], decoded(ids[0])], *[[half, own, decoded(own)] for own in ids[1:]]],
+        "input_top_logprobs": [None, *likeliest[1:]],
+        "output_token_logprobs": [[-0.1, 7, "x"]],
+    }
+    return Reply(body=json.dumps({"text": "x", "meta_info": about}).encode())
+
+
+def llama(asked: Asked) -> Reply:
+    """As llama.cpp's server: likelihoods of what it answers, and none of a prompt."""
+    if asked.path != "/v1/completions":
+        return Reply(status=404, body=b'{"error": {"message": "File Not Found"}}')
+    token = {"id": 7, "token": "x", "bytes": [120], "logprob": -0.1, "top_logprobs": []}
+    choice = {"index": 0, "text": "x", "finish_reason": "length", "logprobs": {"content": [token]}}
+    usage = {"prompt_tokens": 2, "completion_tokens": 1, "total_tokens": 3}
+    return Reply(body=json.dumps({"choices": [choice], "usage": usage}).encode())
+
+
+def vllm_alone(asked: Asked) -> Reply:
+    """vLLM that knows no other form, and no more than one token."""
+    if "prompt_logprobs" not in asked.body or asked.body["prompt_logprobs"] > 1:
+        return Reply(status=400, body=b'{"message": "max allowed"}')
+    return well(asked)
+
+
+@pytest.mark.parametrize(("form", "answer"), [("echo", echoed), ("echo", by_ids), ("generate", generated)])
+def test_other_forms_tell_the_same(templated: Paths, form: str, answer: Any) -> None:
+    with teacher_server(well) as server:
+        distill.run(settings(server.base_url), templated, "train")
+    first = tiny.contents(templated.distilled("train"))["rows.arrow"]
+    facts = tiny.read(templated.distilled("train") / "distilled.json")
+    with teacher_server(answer) as server:
+        distill.validate(settings(server.base_url, form=form), templated)
+        distill.run(settings(server.base_url, form=form), templated, "train")
+    assert tiny.contents(templated.distilled("train"))["rows.arrow"] == first
+    assert tiny.read(templated.distilled("train") / "distilled.json") == facts
+
+
+@pytest.mark.parametrize(
+    ("form", "answer", "message"),
+    [
+        ("prompt_logprobs", generated, "and it does by generate; set distill.form to generate"),
+        ("generate", vllm_alone, "and it does by prompt_logprobs; set distill.form to prompt_logprobs"),
+        ("prompt_logprobs", vllm_alone, r"refuses 2 tokens a position .*max allowed.*lower distill\.top"),
+        ("prompt_logprobs", llama, r"no likelihoods of a prompt when it is asked by prompt_logp.*generate\.teacher"),
+        ("echo", llama, "no likelihoods of a prompt when it is asked by echo"),
+        ("generate", llama, "knows no 't' or no such address"),
+    ],
+    ids=["sglang", "vllm", "top", "llama", "llama-echo", "llama-generate"],
+)  # fmt: skip
+def test_a_check_names_the_form_that_a_server_knows(templated: Paths, form: str, answer: Any, message: str) -> None:
+    with teacher_server(answer) as server, pytest.raises(TemperError, match=message):
+        distill.validate(settings(server.base_url, form=form), templated)
+
+
+def test_more_tokens_than_asked_for_and_some_that_are_none_are_left_out(templated: Paths) -> None:
+    def more(asked: Asked) -> Reply:
+        ids = asked.body["prompt"]
+        told = all_told(ids, "", **{"-5": -3.0, "5": -2.0, "6": -3.0, "7": -4.0, "8": -math.inf})
+        usage = {"prompt_tokens": -1, "completion_tokens": 10**30}
+        body = {"choices": [{"index": 0, "text": "x", "prompt_logprobs": told}], "usage": usage}
+        return Reply(body=json.dumps(body).encode())
+
+    with teacher_server(more) as server:
+        distill.run(settings(server.base_url), templated, "train")
+    (row, *_) = load(templated.distilled("train") / "rows.arrow")
+    own = [label for label in row["labels"] if label != -100]
+    assert np.array(row["top_ids"]).reshape(len(own), 3)[:, :2].tolist() == [[token, 5] for token in own]
+
+
+def test_files_of_no_stage_are_refused(templated: Paths) -> None:
+    for content in (b"", b"abc", templated.tokens("train").read_bytes()[:300]):
+        templated.tokens("train").write_bytes(content)
+        for ask in (distill.validate, lambda one, paths: distill.run(one, paths, "train")):
+            with pytest.raises(InputError, match="not rows as a stage writes them"):
+                ask(settings("http://127.0.0.1:1/v1"), templated)
+    record = templated.likelihoods("train")
+    record.parent.mkdir(parents=True)
+    record.write_bytes(b"\xff\x00\n")
+    written(templated, ["<|im_start|>assistant\ndocker ps<|im_end|>\n"], tiny.tokenizer())
+    with pytest.raises(InputError, match="line 1: not a line of a record"):
+        distill.run(settings("http://127.0.0.1:1/v1"), templated, "train")
+
+
+def test_texts_of_several_tokens_name_none() -> None:
+    class Coder:
+        """Tokens of SentencePiece, two of which have the same text."""
+
+        tokens = ("<s>", "▁the", "the", "<0xE2>", " the", "▁")
+
+        def __len__(self) -> int:
+            return len(self.tokens)
+
+        def convert_ids_to_tokens(self, ids: range) -> list[str]:
+            return [self.tokens[token] for token in ids]
+
+    names = Names(Coder())
+    assert [names.id(name) for name in ("<s>", "the", " the", " ", "nobody")] == [0, 2, None, 5, None]
+    assert [names.id(token) for token in (0, 5, 6)] == [0, 5, None]
 
 
 def test_a_row_without_a_label_leaves_with_its_reason(templated: Paths) -> None:

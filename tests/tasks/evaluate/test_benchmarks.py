@@ -39,6 +39,9 @@ filter_list:
 """
 
 
+TEXT = {"kind": "loglikelihood_rolling", "text": "", "target": '"{{question}}"', "metric": "bits_per_byte"}
+
+
 @pytest.fixture(scope="module")
 def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tasks with choices and with answers: one that draws, one whose answers are read in two ways, one without end."""
@@ -56,9 +59,13 @@ def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("say", {**answers, "text": "{{question}}", "more": "generation_kwargs: {until: ['o'], max_gen_toks: 6}"}),
         ("draw", {**answers, "text": "{{question}}", "more": "generation_kwargs: {do_sample: true, temperature: 1.0}"}),
         ("read", {**answers, "text": "{{question}}", "target": "docker", "more": READ}),
+        ("text", TEXT),
         ("endless", {**answers, "text": "{{question}}", "more": "generation_kwargs: {max_gen_toks: 256}"}),
     ):
-        (folder / f"{name}.yaml").write_text(TASK.format(name=f"tiny_{name}", folder=folder, **{"more": "", **facts}))
+        text = TASK.format(name=f"tiny_{name}", folder=folder, **{"more": "", **facts})
+        if facts is TEXT:
+            text = text.replace("    aggregation: mean\n    higher_is_better: true\n", "")
+        (folder / f"{name}.yaml").write_text(text)
     return folder
 
 
@@ -89,6 +96,7 @@ def run_task(benchmark: dict[str, Any], engine: Any, scoring: Path) -> Any:
     [
         ("tiny_pick", 2),
         ("tiny_say", 0),
+        ("tiny_text", 0),
         *(pytest.param(*more, marks=pytest.mark.long) for more in (("tiny_pick", 0), ("tiny_say", 2))),
     ],
 )
@@ -111,10 +119,13 @@ def test_scores_are_those_of_lm_eval(
     (metric,) = scores["metrics"]
     assert scores["metrics"][metric]["value"] == round(plain["results"][task][f"{metric},none"], 4)
     assert (scores["shots"], scores["version"], scores["truncated"]) == (shots, 2.0, 0)
+    assert scores["metrics"][metric]["better"] == ("lower" if task == "tiny_text" else "higher")
     theirs = sorted(plain["samples"][task], key=lambda row: row["doc_id"])
     for mine, other in zip(results.samples, theirs, strict=True):
         if task == "tiny_say":
             assert json.loads(mine["answer"]) == other["filtered_resps"]
+        elif task == "tiny_text":
+            assert json.loads(mine["answer"]) == pytest.approx(other["filtered_resps"], abs=1e-3)
         else:
             log_likelihoods = [value for value, _ in json.loads(mine["answer"])]
             assert log_likelihoods == pytest.approx([float(value) for value, _ in other["filtered_resps"]], abs=1e-4)

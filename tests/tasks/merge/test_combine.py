@@ -79,10 +79,46 @@ def test_ranks_that_differ(tmp_path: Path) -> None:
 def test_other_kinds_are_refused(project: Paths) -> None:
     from tasks.merge.combine import check_combinable
 
+    both = Combine(weights={"trained": 1.0, "other": 1.0}, rank=13)
     with pytest.raises(ModelError, match="only LoRA adapters can be combined"):
-        check_combinable({"other": {"peft_type": "LOHA"}})
+        check_combinable({"other": {"peft_type": "LOHA"}}, both)
     with pytest.raises(ModelError, match="cannot be weighted"):
-        check_combinable({"other": {"peft_type": "LORA", "modules_to_save": ["lm_head"]}})
+        check_combinable({"other": {"peft_type": "LORA", "modules_to_save": ["lm_head"]}}, both)
+    lora = {"peft_type": "LORA", "r": 4}
+    with pytest.raises(ModelError, match="rank is 13, but the changes of the adapters have a rank of at most 12"):
+        check_combinable({"trained": lora, "other": {**lora, "rank_pattern": {"q_proj": 8}}}, both)
+
+
+def test_the_check_looks_at_adapters_that_are_there(tmp_path: Path) -> None:
+    paths, settings = Paths(tmp_path), Settings(combine=Combine(weights={"trained": 1.0, "other": 1.0}))
+    (paths.adapters / "other").mkdir(parents=True)
+    for config, message in (('{"peft_type": "LOHA"}', "only LoRA adapters can be combined"), ("{", "not valid JSON")):
+        (paths.adapters / "other" / "adapter_config.json").write_text(config)
+        with pytest.raises((InputError, ModelError), match=message):
+            validate(settings, paths)
+
+
+def test_what_each_method_makes_of_changes() -> None:
+    """Worked out by hand. Of four numbers with density 0.5 two stay: 3 and -1 of the first, -2 and 2 of the other."""
+    from tasks.merge.models import _arithmetic
+
+    one, two = torch.tensor([3.0, -1.0, 0.5, 0.0]), torch.tensor([-1.0, -2.0, 2.0, 0.1])
+    weights = torch.tensor([1.0, 0.5])
+
+    def added(method: Any, changes: list[Any], share: Any = weights, density: float = 0.5) -> list[float]:
+        combine = Combine(weights={"trained": 1.0, "other": 0.5}, method=method, density=density)
+        add, options = _arithmetic(combine)
+        numbers: list[float] = add([change.clone() for change in changes], share, **options).tolist()
+        return numbers
+
+    assert added("linear", [one, two]) == [2.5, -2.0, 1.5, pytest.approx(0.05)]
+    assert added("magnitude_prune", [one, two]) == [3.0, -2.0, 1.0, 0.0]
+    assert added("ties", [one, two]) == [3.0, -1.0, 1.0, 0.0], "at the second both agree: (-1 - 2 / 2) / 2"
+    torch.manual_seed(0)
+    dropped = added("dare_linear", [torch.ones(10_000)], torch.tensor([0.5]), density=0.25)
+    assert set(dropped) == {0.0, 2.0}, "what stays counts four times"
+    assert sum(dropped) / len(dropped) == pytest.approx(0.5, abs=0.04)
+    assert set(added("dare_ties", [torch.ones(10_000)], torch.tensor([1.0]), density=0.25)) == {0.0, 4.0}
 
 
 def test_a_second_dora_adapter_is_refused(tmp_path: Path) -> None:

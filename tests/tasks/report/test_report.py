@@ -453,6 +453,25 @@ def test_rows_of_a_teacher_are_told_with_what_they_took_and_its_terms(project: P
     assert EVIL not in page(project) + card
 
 
+@pytest.mark.parametrize("kind", ["a server", "a folder"])
+def test_the_teacher_whose_likelihoods_were_learned_is_named_with_its_terms(project: Paths, kind: str) -> None:
+    facts: dict[str, Any] = {"from": kind, "teacher": "openai:<b>big</b>", "licence": "no | rival models"}
+    asked = {"rows": 1187, "top": 20, "positions": 56977, "told": 0.9985, "nats": 0.25, "left": {}}
+    if kind == "a server":
+        facts |= {**asked, "input_tokens": 1412634, "output_tokens": 1188, "cost": 1.25}
+    record = project.trained / "training.json"
+    write_json(record, {**json.loads(record.read_text()), "taught": facts})
+    run(Settings(), project)
+    outline(page(project))
+    card = (project.report / "model_card.md").read_text()
+    assert "### Teacher\n" in card
+    assert "<h3>Teacher</h3>" in page(project)
+    assert "| terms for what it says | no \\| rival models |" in card
+    assert "<b>big" not in page(project) + card
+    numbers = ("1,187", "56,977", "1,412,634", "1,188", "1.25", "99.9 %")
+    assert all((number in text) == (kind == "a server") for number in numbers for text in (page(project), card))
+
+
 def test_classes_have_their_section(project: Paths) -> None:
     """Sentences at the head, each class, and a picture of the answers; names of classes are escaped."""
     truth = ["often"] * 20 + [EVIL] * 4

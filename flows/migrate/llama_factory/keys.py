@@ -1,11 +1,11 @@
-"""LLaMA-Factory's YAML, with dataset_info.json beside its data."""
+"""LLaMA-Factory's YAML: what each key becomes."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from flows.migrate import trainer
 from flows.migrate.conversion import Conversion, Rule, always, aside, off, switch, to
+from flows.migrate.llama_factory import data
 from tasks.core.paths import PATHS
 
 MARKS = frozenset(
@@ -15,7 +15,6 @@ MARKS = frozenset(
 
 OBJECTIVES = {"dpo": "dpo", "kto": "kto", "rm": "reward"}
 LOSSES = {"sigmoid": "dpo", "orpo": "orpo", "simpo": "simpo", "ipo": "dpo", "hinge": "dpo"}
-INFO = "dataset_info.json"
 
 
 def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
@@ -26,7 +25,8 @@ def convert(given: Mapping[str, Any], conversion: Conversion) -> None:
     for name in ("peft_config", "quant_config", "dist_config", "kernel_config", "init_config"):
         if isinstance(inner := flat.pop(name, None), Mapping):
             conversion.apply(INNER[name], inner, f"{name}.")
-    conversion.apply(RULES, flat)
+    conversion.apply(RULES, {key: value for key, value in flat.items() if key not in data.MIXED})
+    data.convert(flat, conversion)
     kind = given.get("finetuning_type")
     if kind == "lora" and (given.get("quantization_bit") == 4):
         conversion.put("STAGE.method", "qlora")
@@ -68,34 +68,6 @@ def _target(conversion: Conversion, key: str, value: Any) -> None:
     conversion.set(key, value, "STAGE.lora.target_modules", own)
 
 
-def _dataset(conversion: Conversion, key: str, value: Any) -> None:
-    """The first data set that dataset_info.json describes; its columns as far as they are no usual ones."""
-    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)
-    file = next(
-        (file for file in (conversion.folder / INFO, conversion.folder / "data" / INFO) if file.is_file()), None
-    )
-    known = json.loads(file.read_text(encoding="utf-8")) if file else {}
-    for number, name in enumerate(names):
-        entry = known.get(name, {})
-        place = entry.get("file_name") or entry.get("hf_hub_url") or name
-        if number:
-            conversion.refuse(f"{key}[{number}]", name, trainer.ONE)
-            continue
-        local = file is not None and "file_name" in entry
-        trainer.data(conversion, f"{key}[0]", str((file.parent / place).resolve()) if local and file else place)
-        columns = entry.get("columns", {})
-        own = {"prompt": "question", "response": "answer", "system": "system"}
-        for part, column in columns.items():
-            if column in ("instruction", "input", "output", "messages", "conversations", "chosen", "rejected", "text"):
-                conversion.same(f"{INFO}: {name}.columns.{part}", column, "read under this name")
-            elif part in own:
-                conversion.set(f"{INFO}: {name}.columns.{part}", column, f"clean.columns.{own[part]}")
-            else:
-                conversion.refuse(
-                    f"{INFO}: {name}.columns.{part}", column, "run temper look to see how each column is used"
-                )
-
-
 def _bit(conversion: Conversion, key: str, value: Any) -> None:
     if value == 4:
         conversion.set(key, value, "STAGE.quantization", "nf4")
@@ -103,10 +75,6 @@ def _bit(conversion: Conversion, key: str, value: Any) -> None:
         conversion.set(key, value, "STAGE.quantization", "int8")
     else:
         conversion.refuse(key, value, "bases can be quantised to 4 or 8 bits")
-
-
-def _count(conversion: Conversion, key: str, value: Any) -> None:
-    conversion.set(key, value, "clean.mix", [{"files": "**", "cap": int(value)}])
 
 
 def _thinking(conversion: Conversion, key: str, value: Any) -> None:
@@ -154,13 +122,12 @@ RULES: dict[str, Rule] = {
     "quantization_bit": _bit,
     "quantization_method": always("by bitsandbytes", ("bnb", "bitsandbytes")),
     "double_quantization": always("its scales are quantised again"),
-    "dataset": _dataset,
-    "train_dataset": _dataset,
     "eval_dataset": off("name validation and test files in clean.splits", ()),
     "dataset_dir": aside("given by the path of the data set"),
     "template": aside("the tokenizer's own template; template.chat_template names another, and audits it"),
     "cutoff_len": to("template.max_length", int),
-    "max_samples": _count,
+    "streaming": aside("rows are read from disk piece by piece, always"),
+    "buffer_size": aside("the order is drawn of all rows, not of those in a buffer"),
     "val_size": to("clean.validation_share", float),
     "train_on_prompt": switch("template.train_on", "all", "train_on: assistant"),
     "mask_history": switch("template.train_on", "last", "every answer is trained"),

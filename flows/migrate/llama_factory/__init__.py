@@ -1,0 +1,1 @@
+"""LLaMA-Factory's YAML, with dataset_info.json beside its data."""
