@@ -257,7 +257,7 @@ def _base() -> Iterator[str]:
         check_hub(*params.base.hub.split("@"))
     elif is_model(folder):
         check(folder, params.base.folder)
-        if not has_template(folder) and params.template.chat_template is None:
+        if not has_template(folder) and params.template.chat_template is None and params.template.embed is None:
             yield f"{folder}: the base has no chat template; name one in template.chat_template, such as plain."
 
 

@@ -213,7 +213,9 @@ class Settings(Section):
     """How much is taken of which files; files of no part are taken whole."""
     interleave: Annotated[Interleave | None, Field(exclude_if=absent)] = None
     """Training rows by turns from the parts of `mix`; null: all that `mix` takes, file after file."""
-    shape: Literal["auto", "messages", "alpaca", "sharegpt", "prompt_completion", "preference", "kto", "text"] = "auto"
+    shape: Literal[
+        "auto", "messages", "alpaca", "sharegpt", "prompt_completion", "preference", "kto", "anchored", "text"
+    ] = "auto"
     """Format of the rows; `auto` recognises each row by its keys."""
     columns: Columns = Columns()
     """Which columns hold the parts of a row, for rows in no known format."""

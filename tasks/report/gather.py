@@ -20,8 +20,8 @@ from tasks.rows.parquet import read_table
 ORDER = ("base", "base_system", "base_few_shot", "trained", "adapter", "merged")
 """Candidates in the order of the page; further baselines follow the base, quantised models the merged one, by name."""
 
-OPTIONAL = ("trained",)
-"""Those of them that only some runs have: `trained` is asked where align is on."""
+OPTIONAL = ("trained", "base_system", "base_few_shot")
+"""Those of them that only some runs have: `trained` is asked where align is on, the others of a model that writes."""
 
 PACKAGES = (
     "torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "tokenizers", "safetensors", "gguf",

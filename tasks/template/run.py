@@ -49,6 +49,11 @@ LOST = pa.schema(
 
 def write(settings: Settings, paths: Paths) -> None:
     """Template both splits and write `data/templated`."""
+    if settings.embed is not None:
+        from tasks.template.embedding import write_texts  # it takes what it shares with dialogues from here
+
+        write_texts(settings, paths)
+        return
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # of few rows, by threads, which change nothing; workers have none
     base = base_folder(paths)
     tokenizer, notes = load(base, settings)
@@ -125,7 +130,7 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
     report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
     columns = parquet.schema_arrow
     order = columns.field("order").type if "order" in columns.names else None
-    with Shards(paths.templated, name, order) as shards:
+    with Shards(paths.templated, name, order, texts=templater.settings.embed is not None) as shards:
         for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False), engine):
             gone = [row for outcome in outcomes if (row := account.add(outcome))]
             if gone:
