@@ -3,7 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +30,9 @@ from tasks.template.tokenizer import (
     load,
     max_length,
 )
+
+if TYPE_CHECKING:
+    from tasks.template.embedding import TextTemplater
 
 LOST = pa.schema(
     [
@@ -120,7 +123,14 @@ def _check_stretched(rope: dict[str, Any] | None, longest: int) -> None:
         )
 
 
-def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any, engine: Engine) -> Account:
+def split(
+    name: str,
+    templater: "Templater | TextTemplater",
+    paths: Paths,
+    shown: preview.Preview,
+    lost: Any,
+    engine: Engine,
+) -> Account:
     """Template one split and write its shards, what left or was cut into `lost`; stop where too much is."""
     source = paths.rows(name)
     if not source.is_file():
