@@ -188,4 +188,4 @@ def _texts(row: Row, file: Path) -> Texts:
 def _parts(vectors: torch.Tensor, right: list[set[int]], documents: int) -> Any:
     """Questions in parts, so that as many similarities as are held at one time fit."""
     size = max(1, AT_ONCE // max(documents, 1))
-    return zip(vectors.split(size), [right[at : at + size] for at in range(0, len(right), size)], strict=True)
+    return zip(torch.split(vectors, size), [right[at : at + size] for at in range(0, len(right), size)], strict=True)

@@ -55,6 +55,11 @@ def validate(settings: Settings, paths: Paths) -> None:
     for name, folder in settings.models.items():
         if file := gguf_file(inside(paths.root, folder, f"evaluate.models.{name}")):
             check_whole(file)
+    if any(metric.asks == "rank" for metric in settings.metrics):
+        from tasks.models.embedder import Embedder
+
+        for name, folder in settings.models.items():
+            Embedder.of(inside(paths.root, folder, f"evaluate.models.{name}"))
     for benchmark in settings.benchmarks:
         from tasks.evaluate.benchmark_checks import check as check_benchmark
 

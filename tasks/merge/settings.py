@@ -17,10 +17,11 @@ class Settings(Section):
     """Data type of the merged weights; base: each tensor as the base stores it."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
     """Largest difference of a logit between the base with the live adapter and the merged model, if it is stored as
-    float32."""
+    float32. Of an embedding model: of 1 - cosine of a text's vectors."""
     max_error: Annotated[float, Field(gt=0)] = 0.05
     """For other data types: largest divergence (mean Kullback-Leibler, nats per token) of the merged model from the
-    base with the live adapter, as a share of the divergence that training caused."""
+    base with the live adapter, as a share of the divergence that training caused. Of an embedding model, whatever its
+    type: largest 1 - cosine, as a share of the largest that training caused."""
     trained_on: Literal["auto", "stored", "nf4", "fp4", "int8"] = "auto"
     """The base weights that the adapter was trained on: as stored, or as quantised by bitsandbytes (QLoRA), which are
     then dequantised before the merge; auto: what data/trained/training.json says, otherwise stored."""

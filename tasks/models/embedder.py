@@ -49,7 +49,14 @@ class Embedder:
 
     @classmethod
     def of(cls, folder: Path) -> "Embedder":
-        """As the files in `folder` say. Raises `ModelError` where they name modules that are not known here."""
+        """As the files in `folder` say.
+
+        Raises `ModelError` where there are none, or they name modules that are not known here.
+        """
+        if not is_embedder(folder):
+            raise ModelError(
+                f"{folder}: no {MODULES}, so it is no model of sentence-transformers; give another folder."
+            )
         modules = [str(one.get("type", "")).rpartition(".")[2] for one in read_objects(folder / MODULES, ModelError)]
         if modules not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
             raise ModelError(

@@ -118,12 +118,12 @@ def _templated(
     needed: set[str], aside: Paths, whole: bool, what: str, remarks: list[str]
 ) -> tuple[list[TemperError], list[str]]:
     """What template says of the rows that are to be trained on, beside `remarks` of before."""
-    from tasks.template.run import write
+    from tasks.template.stage import run as template
 
     settings = section("template")
     own = settings.model_copy(update={"packing": False, "preview_rows": 0})
     try:
-        write(own, aside)
+        template(own, aside)
     except LossError as error:
         beginning = "" if whole else f" (Looked at: {what}.)"
         if whole or not settings.max_loss:
@@ -190,7 +190,7 @@ def _check_texts(train: Any, aside: Paths) -> None:
     from tasks.train.texts import text_rows
     from tasks.training.rows import load
 
-    text_rows(*(load(aside.tokens(split)) for split in ("train", "validation")), train.batch_size)
+    text_rows(load(aside.tokens("train")), load(aside.tokens("validation")), train.batch_size)
     try:
         questions, _ = asked(aside.rows("test"))
     except InputError:  # as for classes

@@ -127,6 +127,10 @@ def prepared(base: Path, settings: Settings) -> tuple[Any, Embedder, dict[str, s
     longest text."""
     tokenizer, notes = read(base, settings), {}
     longest, source = max_length(tokenizer, base, settings.max_length)
+    if longest > tokenizer.model_max_length and reads_both_ways(model_config(base)):
+        raise InputError(  # of RoBERTa's positions the first ones stand for no place
+            f"template.max_length = {longest}: the tokenizer of the base takes {tokenizer.model_max_length} at most."
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if tokenizer.pad_token is None:

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +18,11 @@ from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine, chosen
 from tasks.models.record import base_folder, base_record
 from tasks.template import preview
+from tasks.template.arrow import Batch
 from tasks.template.audit import Account
 from tasks.template.checks import CHECKS, REQUESTED
+from tasks.template.encode import Encoder
+from tasks.template.outcome import Outcome
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.shards import BATCH, Shards
@@ -30,9 +34,6 @@ from tasks.template.tokenizer import (
     load,
     max_length,
 )
-
-if TYPE_CHECKING:
-    from tasks.template.embedding import TextTemplater
 
 LOST = pa.schema(
     [
@@ -50,13 +51,20 @@ LOST = pa.schema(
 """Columns of `truncated.parquet`: every row that left or was cut."""
 
 
+class RowTemplater(Protocol):
+    """What makes token ids of rows, be they dialogues or single texts."""
+
+    settings: Settings
+    limit: int
+    """Tokens of the longest row or text."""
+    encoder: Encoder
+
+    def stream(self, batches: Iterable[Batch], engine: Engine) -> Iterator[list[Outcome]]:
+        """What becomes of each row, batch by batch."""
+
+
 def write(settings: Settings, paths: Paths) -> None:
     """Template both splits and write `data/templated`."""
-    if settings.embed is not None:
-        from tasks.template.embedding import write_texts  # it takes what it shares with dialogues from here
-
-        write_texts(settings, paths)
-        return
     os.environ["TOKENIZERS_PARALLELISM"] = "true"  # of few rows, by threads, which change nothing; workers have none
     base = base_folder(paths)
     tokenizer, notes = load(base, settings)
@@ -125,7 +133,7 @@ def _check_stretched(rope: dict[str, Any] | None, longest: int) -> None:
 
 def split(
     name: str,
-    templater: "Templater | TextTemplater",
+    templater: RowTemplater,
     paths: Paths,
     shown: preview.Preview,
     lost: Any,

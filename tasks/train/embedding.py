@@ -84,7 +84,7 @@ class EmbeddingTrainer(RowTrainer):
             return self.embedder.vectors(model, ids, mask)  # type: ignore[no-any-return]
         return torch.cat([
             checkpoint(self.embedder.vectors, model, *part, use_reentrant=False)
-            for part in zip(ids.split(self.chunk), mask.split(self.chunk), strict=True)
+            for part in zip(torch.split(ids, self.chunk), torch.split(mask, self.chunk), strict=True)
         ])  # fmt: skip
 
 

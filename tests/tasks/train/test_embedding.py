@@ -18,6 +18,8 @@ from tasks.core.paths import Paths
 from tasks.merge import stage as merge
 from tasks.models.embedder import Embedder
 from tasks.models.loading import load_tokenizer
+from tasks.template import stage as template
+from tasks.template.settings import Embed
 from tasks.train import run
 from tasks.train.embedding import Collator, EmbeddingTrainer, contrastive_losses
 from tasks.train.settings import Settings
@@ -100,7 +102,7 @@ def test_it_ends_in_the_same_bytes_after_a_kill(templated: Paths) -> None:
 
 def test_parts_of_a_batch_give_the_loss_and_the_gradients_of_the_whole(templated: Paths) -> None:
     embedder, coder = Embedder.of(templated.tokenizer), load_tokenizer(templated.tokenizer)
-    rows, _ = text_rows(*(load(templated.tokens(split)) for split in ("train", "validation")), 4)
+    rows, _ = text_rows(load(templated.tokens("train")), load(templated.tokens("validation")), 4)
     batch = Collator(coder.pad_token_id)([rows[number] for number in (0, 9, 17)])
     results = []
     for chunk in (None, 4):
@@ -141,10 +143,10 @@ print(json.dumps([[one.encode_query(queries).tolist(), one.encode_document(docum
 
 def test_sentence_transformers_gives_the_same_vectors_as_the_evaluation(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers", reason="the extra `embeddings` is not installed")
-    folders = []
+    folders: list[Path] = []
     for base, pooling in ((None, "last"), (paired.encoder, "mean"), (paired.encoder, "cls")):
-        embed = paired.Embed(query="find: ", document="start - ", pooling=pooling, normalize=pooling != "cls")
-        paths = paired.project(tmp_path / f"{len(folders)}", paired.template.Settings(embed=embed), base=base)
+        embed = Embed(query="find: ", document="start - ", pooling=pooling, normalize=pooling != "cls")
+        paths = paired.project(tmp_path / f"{len(folders)}", template.Settings(embed=embed), base=base)
         run.tune(SMALL.model_copy(update={"steps": 2, "method": "full" if base else "lora"}), paths)
         merge.run(merge.Settings(), paths)
         facts = json.loads((paths.merged / "merge.json").read_text())
