@@ -161,6 +161,8 @@ class Training:
         """What the numbers hold for."""
         settings, batch = self.tuned, self.batch(self.tuned)
         loss = "scores" if batch.scores else "loss in tiles" if batch.tiled else "loss on all logits at one time"
+        if self.what == "train" and settings.embeds:
+            loss = "loss on vectors of texts"
         kept = "activations computed again" if settings.gradient_checkpointing else "activations kept"
         if self.what == "align" and OBJECTIVES[self.settings.objective].uses_teacher:
             kept += ", with the teacher" if self.teacher else ", without the teacher, which is not there"
