@@ -59,7 +59,7 @@ def test_decoders_and_encoders_are_fine(project: Callable[..., Path], base: Call
     [
         ({"is_encoder_decoder": True}, "an encoder-decoder, whose tokens have two vectors each"),
         ({"model_type": "nothing", "architectures": ["Nothing"]}, "a model of the type 'nothing'"),
-        ({"hidden_size": 16}, "has the shape|config.json asks for|cannot build"),
+        ({"hidden_size": 16}, "config.json asks for"),
     ],
 )
 def test_a_base_that_gives_no_vectors(project: Callable[..., Path], change: dict[str, Any], says: str) -> None:

@@ -6,8 +6,10 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from math import exp, log, sqrt
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -135,32 +137,37 @@ def test_nothing_to_tell_apart_is_said_before_training(templated: Paths) -> None
 LOADED = """\
 import json, sys
 from sentence_transformers import SentenceTransformer
-queries, documents = json.loads(sys.argv[1])
-models = [SentenceTransformer(folder, device="cpu") for folder in sys.argv[2:]]
-print(json.dumps([[one.encode_query(queries).tolist(), one.encode_document(documents).tolist()] for one in models]))
+model = SentenceTransformer(sys.argv[1], device="cpu")
+queries, documents = json.loads(sys.argv[2])
+print(json.dumps([model.encode_query(queries).tolist(), model.encode_document(documents).tolist()]))
 """
 
 
-def test_sentence_transformers_gives_the_same_vectors_as_the_evaluation(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("base", "pooling"),
+    [
+        (paired.encoder, "cls"),
+        pytest.param(paired.encoder, "mean", marks=pytest.mark.long),
+        pytest.param(None, "last", marks=pytest.mark.long),
+    ],
+)
+def test_sentence_transformers_gives_the_same_vectors_as_the_evaluation(
+    base: Callable[[Path], None] | None, pooling: Any, tmp_path: Path
+) -> None:
     pytest.importorskip("sentence_transformers", reason="the extra `embeddings` is not installed")
-    folders: list[Path] = []
-    for base, pooling in ((None, "last"), (paired.encoder, "mean"), (paired.encoder, "cls")):
-        embed = Embed(query="find: ", document="start - ", pooling=pooling, normalize=pooling != "cls")
-        paths = paired.project(tmp_path / f"{len(folders)}", template.Settings(embed=embed), base=base)
-        run.tune(SMALL.model_copy(update={"steps": 2, "method": "full" if base else "lora"}), paths)
-        merge.run(merge.Settings(), paths)
-        facts = json.loads((paths.merged / "merge.json").read_text())
-        assert facts["max_cosine_distance"] < 1e-6 < facts["effect"]["max_cosine_distance"]
-        folders.append(paths.merged)
+    embed = Embed(query="find: ", document="start - ", pooling=pooling, normalize=pooling != "cls")
+    paths = paired.project(tmp_path, template.Settings(embed=embed), base=base)
+    run.tune(SMALL.model_copy(update={"steps": 2, "method": "full" if base else "lora"}), paths)
+    merge.run(merge.Settings(), paths)
+    facts = json.loads((paths.merged / "merge.json").read_text())
+    assert facts["max_cosine_distance"] < 1e-6 < facts["effect"]["max_cosine_distance"]
     texts = [["stop web", "show logs of db"], ["docker stop web", "docker start cache", "docker"]]
     answer = subprocess.run(
-        [sys.executable, "-c", LOADED, json.dumps(texts), *map(str, folders)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    for folder, told in zip(folders, json.loads(answer.stdout.splitlines()[-1]), strict=True):
-        embedder, coder = Embedder.of(folder), load_tokenizer(folder)
-        model = embedder.load(folder, dtype=torch.float32)
-        for number, vectors in enumerate(told):
-            ids = embedder.ids(coder, texts[number], query=not number)
-            for one, other in zip(embedder.embedded(model, ids), vectors, strict=True):
-                assert one.tolist() == pytest.approx(other, abs=1e-5)
+        [sys.executable, "-c", LOADED, str(paths.merged), json.dumps(texts)], capture_output=True, text=True, check=True
+    )
+    embedder, coder = Embedder.of(paths.merged), load_tokenizer(paths.merged)
+    model = embedder.load(paths.merged, dtype=torch.float32)
+    for number, vectors in enumerate(json.loads(answer.stdout.splitlines()[-1])):
+        ids = embedder.ids(coder, texts[number], query=not number)
+        for one, other in zip(embedder.embedded(model, ids), vectors, strict=True):
+            assert one.tolist() == pytest.approx(other, abs=1e-5)
