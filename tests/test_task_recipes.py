@@ -214,6 +214,24 @@ def test_a_classifier_goes_to_its_report_on_real_rows(here: Path) -> None:
     assert 'pipeline("text-classification"' in card
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is missing")
+def test_an_embedding_model_goes_to_its_report_on_real_rows(here: Path) -> None:
+    shutil.copytree(stories.SHARED, here / "model")
+    pairs = [{"anchor": row["input"], "positive": row["output"]} for row in real("code", 600)]
+    paths = project("code", pairs)
+    change([*SMALL, "train.steps=60", "template.max_length=128"], ROOT / "recipes/embeddings.yaml", path=paths.params)
+    carry_out(paths)
+    candidates = tiny.read(paths.comparison)["candidates"]
+    assert set(candidates) == {"base", "adapter", "merged"}
+    assert candidates["merged"]["ndcg_at_10"]["value"] > candidates["base"]["ndcg_at_10"]["value"]
+    card = paths.card.read_text(encoding="utf-8")
+    assert "pipeline_tag: sentence-similarity" in card
+    assert 'SentenceTransformer("data/merged")' in card
+    assert "chat template" not in card.lower()
+
+
 def frequent(rows: Rows) -> Rows:
     """Those of a class with twelve rows at least, so that each split has some."""
     sizes = Counter(row["label"] for row in rows)

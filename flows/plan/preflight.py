@@ -258,7 +258,7 @@ def _base() -> Iterator[str]:
         check_hub(*params.base.hub.split("@"))
     elif is_model(folder):
         check(folder, params.base.folder)
-        if not has_template(folder) and params.template.chat_template is None:
+        if not has_template(folder) and params.template.chat_template is None and params.template.embed is None:
             yield f"{folder}: the base has no chat template; set template.chat_template, for example to plain."
 
 

@@ -17,6 +17,7 @@ MERGE, QUANTIZATION = "merge.json", "quantization.json"
 
 MEASURES = {
     "max_logit_difference": "largest logit difference",
+    "max_cosine_distance": "largest cosine distance",
     "kl_per_token": "nats a token",
     "same_greedy_token": "same next token",
     "same_stops": "same stops",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.clean.anchors import ANCHORS, POSITIVES, negative_columns
 from tasks.clean.classes import class_names
 from tasks.clean.content import Content
 from tasks.clean.modality import is_turn
@@ -45,6 +46,7 @@ PARTS: dict[str, Parts] = {
     ),
     "kto": (_SYSTEM, ("question", ("prompt",)), ("answer", ("completion", *_TURNS)), ("label", ("label",)), _TOOLS),
     "text": (("text", ("text",)),),
+    "anchored": (("question", ANCHORS), ("answer", POSITIVES)),
 }
 """Shape -> its parts in order, each with the columns that may hold it, of which the first that is there is read."""
 
@@ -94,6 +96,8 @@ def reading(value: dict[str, Any], shape: str, columns: Columns) -> dict[str, st
         there = {name: kept for name, kept in value.items() if kept is not None}
         by_part = read_as.columns if (read_as := table(there)) else {}
         named = (*((part, (name,)) for part, name in by_part.items()), _SYSTEM, _TOOLS)
+    if shape == "anchored":
+        named = (*named, *(("wrong answer", (name,)) for name in negative_columns(value)))
     parts_read = {}
     for what, names in named:
         if name := next((name for name in names if value.get(name) is not None), None):

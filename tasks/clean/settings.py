@@ -232,7 +232,9 @@ class Settings(Section):
     interleave: Annotated[Interleave | None, Field(exclude_if=absent)] = None
     """Draw training rows at random from the parts of `mix`, by their `probability`; null: take all rows that `mix`
     selects, file after file."""
-    shape: Literal["auto", "messages", "alpaca", "sharegpt", "prompt_completion", "preference", "kto", "text"] = "auto"
+    shape: Literal[
+        "auto", "messages", "alpaca", "sharegpt", "prompt_completion", "preference", "kto", "anchored", "text"
+    ] = "auto"
     """Format of the rows; `auto` recognises each row by its keys."""
     columns: Columns = Columns()
     """Which columns hold the parts of a row, for rows in no known format."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
+from tasks.clean.anchors import anchored, anchored_turns, may_be_triplet
 from tasks.clean.calls import is_null, settle
 from tasks.clean.content import Content, Turn, Unusable, as_text
 from tasks.clean.flags import as_flag, as_number
@@ -30,7 +31,7 @@ def _may_be_table(name: str | None, present: dict[str, Any]) -> bool:
     """Whether the shape's own column may hold something else: a text that has a class, or turns without roles."""
     if name in ("messages", "sharegpt"):
         return any(are_texts(present.get(key)) for key in ("messages", "conversations"))
-    return name is None or name == "text"
+    return name is None or name == "text" or (name == "anchored" and may_be_triplet(present))
 
 
 def _present(value: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +40,8 @@ def _present(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by(keys: Collection[str]) -> str | None:
+    if anchored(keys):
+        return "anchored"
     if "chosen" in keys and "rejected" in keys:
         return "preference"
     if "label" in keys and ("messages" in keys or "completion" in keys or "conversations" in keys):
@@ -90,6 +93,8 @@ def to_content(
             parsed = _preference(value)
         case "kto":
             parsed = _kto(value)
+        case "anchored":
+            parsed = _whole(name, anchored_turns(value), value)
         case "text" if "text" in value:
             parsed = Content("text", text=as_text(value["text"]), weight=_weight(value))
         case _:

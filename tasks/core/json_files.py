@@ -26,6 +26,21 @@ def read_object(path: Path, kind: type[TemperError] = InputError, remedy: str = 
     Raises `FileNotFoundError` where there is none, and an error of `kind`, ending in what to do (`remedy`), where it is
     no file, too large, no JSON, nested too deep, or another value than an object.
     """
+    value = _read(path, kind, remedy)
+    if not isinstance(value, dict):
+        raise kind(f"{path}: a JSON object is expected; {remedy}.")
+    return value
+
+
+def read_objects(path: Path, kind: type[TemperError] = InputError, remedy: str = "restore it") -> list[dict[str, Any]]:
+    """The objects in a JSON file that holds a list of them; raises as `read_object`."""
+    value = _read(path, kind, remedy)
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise kind(f"{path}: a list of JSON objects is expected; {remedy}.")
+    return value
+
+
+def _read(path: Path, kind: type[TemperError], remedy: str) -> Any:
     if path.exists() and not path.is_file():
         raise kind(f"{path}: no file; {remedy}.")
     if (size := path.stat().st_size) > LARGEST:
@@ -35,8 +50,6 @@ def read_object(path: Path, kind: type[TemperError] = InputError, remedy: str = 
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise kind(f"{path}: not valid JSON ({reason}); {remedy}.") from None
-    if not isinstance(value, dict):
-        raise kind(f"{path}: a JSON object is expected; {remedy}.")
     if depth(value) > DEEPEST:
         raise kind(f"{path}: nested deeper than {DEEPEST} levels; {remedy}.")
     return value

@@ -15,7 +15,8 @@ from tasks.rows.parquet import read_table
 Score = dict[str, Any]
 
 FREE = ("base", "base_system", "base_few_shot")
-"""What is to be had without tuning, in every run; further baselines are as the settings list them."""
+"""What is to be had without tuning, in every run of a model that writes; an embedding model is asked as `base` alone.
+Further baselines are as the settings list them."""
 
 BEFORE = "trained"
 """What train made, before align; evaluated where align is on."""
@@ -90,9 +91,9 @@ def load_candidates(paths: Paths) -> dict[str, Candidate]:
     """All candidates by name, the free ones first. Raises `InputError` where they were not asked the same rows."""
     folder = paths.data / "evaluation"
     names = sorted(folder_of.name for folder_of in folder.glob("[!.]*") if (folder_of / "scores.json").is_file())
-    if missing := [name for name in (*FREE, *TUNED) if name not in names]:
+    if missing := [name for name in (*FREE, *TUNED) if name not in names and not is_left_out(folder / name)]:
         raise InputError(f"{folder}: no scores of {', '.join(missing)}; run the stage evaluate first.")
-    first = [*FREE, *([BEFORE] if BEFORE in names else []), *TUNED]
+    first = [name for name in (*FREE, BEFORE, *TUNED) if name in names]
     by_name = {
         name: _candidate(name, folder / name) for name in [*first, *(name for name in names if name not in first)]
     }
@@ -103,6 +104,11 @@ def load_candidates(paths: Paths) -> dict[str, Candidate]:
                 f"{folder / name}: other rows or metrics than {folder / 'base'}; run the stage evaluate for both again."
             )
     return by_name
+
+
+def is_left_out(folder: Path) -> bool:
+    """Whether the stage evaluate had nothing to ask of the candidate in `folder`, and says so by its settings alone."""
+    return (folder / "settings.json").is_file() and not (folder / "scores.json").is_file()
 
 
 def load_judgements(paths: Paths) -> dict[str, dict[str, Any]]:

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from tasks.chat.reasoning import ReasoningReader
-from tasks.core.errors import InputError
+from tasks.core.errors import InputError, SettingsError
 from tasks.core.numbers import counted
 from tasks.core.paths import Paths
 from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine as Machinery
-from tasks.evaluate import candidates, head
+from tasks.evaluate import candidates, head, ranking
 from tasks.evaluate.answer_store import AnswerStore, identity
 from tasks.evaluate.best_prompt import best_prompt
 from tasks.evaluate.calls import CallReader
@@ -21,6 +21,7 @@ from tasks.evaluate.questions import Question, answer_room
 from tasks.evaluate.settings import Settings
 from tasks.evaluate.spread import Origin, carried_out
 from tasks.models.classes import is_classifier
+from tasks.models.embedder import MODULES, is_embedder
 
 CONTEXT = 2048
 """Tokens; assumed for a model whose configuration names no longest sequence."""
@@ -64,6 +65,13 @@ def ask_model(
 ) -> CandidateAnswers:
     """A candidate that is a model here, or is sent from here to the nodes of a cluster."""
     *_, folder = folders = candidates.folders(candidate, settings, paths)
+    if is_embedder(folder):
+        return _ask_embedder(held_out, candidate, settings, paths, folders)
+    if any(metric.asks == "rank" for metric in settings.metrics):
+        raise SettingsError(
+            f"{paths.params}: evaluate.metrics: retrieval compares vectors, and {candidate} is no embedding model "
+            f"({MODULES} is missing in {folder}); set train.objective to embed, or ask another metric."
+        )
     tokenizer = candidates.chat_tokenizer(folder)
     model = candidates.load(candidate, settings, folders, tokenizer)
     context = int(getattr(model.config.get_text_config(), "max_position_embeddings", CONTEXT))
@@ -129,6 +137,20 @@ def _ask_classifier(
     reader = ReasoningReader.of(tokenizer)
     likelihoods = {metric.column: chosen for metric in settings.metrics}
     return CandidateAnswers(questions, head.as_answers(chosen), likelihoods, 0, reader, CallReader(tokenizer, reader))
+
+
+def _ask_embedder(
+    held_out: list[dict[str, Any]], candidate: str, settings: Settings, paths: Paths, folders: list[Path]
+) -> CandidateAnswers:
+    """A candidate that ranks the documents of the test split for each question."""
+    ranking.check(candidate, settings)
+    paths.scratch(f"evaluate-{candidate}").mkdir(parents=True, exist_ok=True)
+    engine = ranking.RankingEngine(ranking.load_embedder(folders), folders[-1], settings, candidate)
+    file = paths.rows("test")
+    questions = engine.questions(held_out, file)
+    ranked = engine.ranked(held_out, questions, ranking.held_out_corpus(paths), file)
+    likelihoods: dict[str, list[dict[str, Any] | None]] = {metric.column: [*ranked] for metric in settings.metrics}
+    return CandidateAnswers([*questions], ranking.as_answers(ranked), likelihoods, 0, ReasoningReader(), CallReader())
 
 
 def cost(questions: list[Question | None], answers: list[Answer]) -> dict[str, float | None]:

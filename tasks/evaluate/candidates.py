@@ -16,6 +16,9 @@ from tasks.models.loading import gguf_file, grow, load_model, load_tokenizer
 from tasks.models.record import base_folder, hub_folder
 from tasks.named.names import inside
 
+WORDED = ("base_system", "base_few_shot")
+"""Candidates that differ from the base in what stands before a question, which an embedding model does not heed."""
+
 
 def check(candidate: str, settings: Settings, paths: Paths) -> None:
     """Raise `SettingsError` for a name that is neither known, nor in the settings, nor a folder in data/quantized."""

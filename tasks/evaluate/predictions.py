@@ -8,7 +8,7 @@ from tasks.core.errors import InputError
 from tasks.evaluate.calls import CallReader
 from tasks.evaluate.classes import Classes
 from tasks.evaluate.engine import Answer
-from tasks.evaluate.metrics.registry import scorer
+from tasks.evaluate.metrics.registry import METRICS, scorer
 from tasks.evaluate.questions import Question, extras
 from tasks.evaluate.scores import lengths
 from tasks.evaluate.settings import Metric
@@ -66,6 +66,8 @@ def prediction_columns(
             chosen = likelihoods.get(metric.column)
             outputs = [one["text"] if one else None for one in chosen] if chosen else _given(answers)
             columns |= _classes(metric, known, held_out, outputs)
+        elif metric.asks == "rank":
+            columns |= _ranks(metric, likelihoods[metric.column])
         elif metric.asks == "choice":
             columns[metric.column] = [
                 float(likeliest is not None and likeliest["text"] == reference)
@@ -108,6 +110,14 @@ def _classes(metric: Metric, known: Classes, held_out: list[dict[str, Any]], out
     right = [float(one == other) for one, other in zip(truth, named, strict=True)]
     of_reference, of_answer = class_columns(metric.column)
     return {**dict.fromkeys(metric.scores, right), of_reference: truth, of_answer: named}
+
+
+def _ranks(metric: Metric, ranked: list[dict[str, Any] | None]) -> Columns:
+    """Each score of the metric, whose own names stand in `ranked`."""
+    own = METRICS[metric.kind].scores
+    return {
+        column: [one[name] if one else 0.0 for one in ranked] for column, name in zip(metric.scores, own, strict=True)
+    }
 
 
 def _losses(column: str, likelihoods: list[dict[str, Any] | None]) -> Columns:

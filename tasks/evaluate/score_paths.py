@@ -17,7 +17,7 @@ def fault(path: str, evaluate: Any, schemes: Collection[str]) -> str:
     are not known; what is asked of them is.
     """
     candidates = [*KNOWN, *schemes, *evaluate.models, *evaluate.hosted]
-    metrics = [metric.column for metric in evaluate.metrics]
+    metrics = [name for metric in evaluate.metrics for name in metric.scores]
     ends = [f"{metric}.{part}" for metric in metrics for part in PARTS]
     for candidate in candidates:
         scores = path.removeprefix(f"candidates.{candidate}.")

@@ -41,6 +41,10 @@ def metric_scores(metrics: list[Metric], columns: dict[str, list[Any]], rows: li
         if metric.classes:
             scores |= _class_scores(metric, columns, rows)
             continue
+        if metric.asks == "rank":
+            for name in metric.scores:
+                scores[name] = {**intervals.mean([columns[name][row] for row in rows]), "better": "higher"}
+            continue
         values = [columns[metric.column][row] for row in rows]
         if metric.asks == "loss":
             tokens = [columns[f"{metric.column}_tokens"][row] for row in rows]

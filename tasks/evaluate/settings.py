@@ -82,16 +82,17 @@ class Metric(Section):
         """All its columns of predictions.parquet."""
         if self.classes:
             return (*self.scores, *class_columns(self.column))
-        return (self.column, f"{self.column}_tokens") if self.asks == "loss" else (self.column,)
+        return (self.column, f"{self.column}_tokens") if self.asks == "loss" else self.scores
 
     @property
     def classes(self) -> bool:
         """Whether answers are classes."""
-        return bool(METRICS[self.kind].scores)
+        return METRICS[self.kind].classes
 
     @property
-    def asks(self) -> Literal["answer", "choice", "loss"]:
-        """What the model is asked: for an answer, which of some texts is the likeliest, or how likely one is."""
+    def asks(self) -> Literal["answer", "choice", "loss", "rank"]:
+        """What the model is asked: for an answer, which of some texts is the likeliest, how likely one is, or in which
+        order documents answer a question."""
         return "choice" if self.by == "likelihood" else METRICS[self.kind].asks
 
     @model_validator(mode="after")
@@ -111,7 +112,8 @@ class Metric(Section):
         if self.of == "reasoning" and self.classes:
             raise ValueError(f"the metric {self.kind} scores answers only; remove `of`")
         if self.of == "reasoning" and self.asks != "answer":
-            raise ValueError(f"the metric {self.kind} uses likelihoods of whole turns; remove `of`")
+            what = "ranks documents" if self.asks == "rank" else "uses likelihoods of whole turns"
+            raise ValueError(f"the metric {self.kind} {what}; remove `of`")
         if check := METRICS[self.kind].check:
             check(self)
         if taken := sorted(RESERVED & {*self.columns}):

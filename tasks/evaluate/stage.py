@@ -20,7 +20,8 @@ data/evaluation/CANDIDATE (`scores.json`, `predictions.parquet`, `settings.json`
 
 Prompts are rendered as they were in training, decoding is greedy, rows of similar length share a batch. Batches that
 are answered are kept until the stage ends, so that a killed evaluation goes on where it was. Unless train and align are
-both on, `trained` would be `adapter` again: nothing is asked, and its folder holds settings only.
+both on, `trained` would be `adapter` again: nothing is asked, and its folder holds settings only. So it is with
+base_system and base_few_shot where an embedding model is trained.
 """
 
 from pathlib import Path
@@ -54,6 +55,11 @@ def validate(settings: Settings, paths: Paths) -> None:
     for name, folder in settings.models.items():
         if file := gguf_file(inside(paths.root, folder, f"evaluate.models.{name}")):
             check_whole(file)
+    if any(metric.asks == "rank" for metric in settings.metrics):
+        from tasks.models.embedder import Embedder
+
+        for name, folder in settings.models.items():
+            Embedder.of(inside(paths.root, folder, f"evaluate.models.{name}"))
     for benchmark in settings.benchmarks:
         from tasks.evaluate.benchmark_checks import check as check_benchmark
 
@@ -62,17 +68,26 @@ def validate(settings: Settings, paths: Paths) -> None:
 
 def run(settings: Settings, paths: Paths, candidate: str = "") -> None:
     """Answer and score; see the module's docstring."""
-    from tasks.evaluate.candidates import is_apart
+    from tasks.evaluate.candidates import WORDED, is_apart
+    from tasks.models.embedder import is_embedder
 
+    if candidate in WORDED and is_embedder(paths.tokenizer):
+        _leave_out(settings, paths, candidate, "an embedding model is asked in one way alone, as base")
+        return
     if not is_apart(candidate, paths):
-        with written(paths.evaluation(candidate)) as out:
-            out.mkdir()
-            write_json(out / "settings.json", settings.effective())
-        print(f"evaluate {candidate}: train and align are not both on, so only adapter is evaluated")
+        _leave_out(settings, paths, candidate, "train and align are not both on, so only adapter is evaluated")
         return
     from tasks.evaluate.run import evaluate
 
     evaluate(settings, paths, candidate)
+
+
+def _leave_out(settings: Settings, paths: Paths, candidate: str, why: str) -> None:
+    """Write the folder of a candidate that is not asked, with its settings alone."""
+    with written(paths.evaluation(candidate)) as out:
+        out.mkdir()
+        write_json(out / "settings.json", settings.effective())
+    print(f"evaluate {candidate}: {why}")
 
 
 def _entry(name: str, candidate: str, *model: Path | str, foreach: str = "", also: tuple[str, ...] = ()) -> Entry:

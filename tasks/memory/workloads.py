@@ -76,6 +76,9 @@ class Training:
         longest, labelled = self.lengths.longest, self.lengths.labelled
         if self.what == "train" and settings.classifies:
             return Batch(settings.batch_size, longest, labelled, masked=settings.batch_size > 1, scores=True)
+        if self.what == "train" and settings.embeds:  # a question and a document a row; wrong ones are not known yet
+            lines = min(2 * settings.batch_size, settings.contrast.chunk or 2 * settings.batch_size)
+            return Batch(lines, longest, labelled, masked=True, scores=True)
         if self.what == "train":
             return batch_of(settings, longest, labelled, packed=self.packed, card=self.card)
         name = settings.objective
@@ -150,7 +153,7 @@ class Training:
     def looks_at_whole_batch(self) -> bool:
         """Whether the loss of a batch is another than that of its parts, so that passes cannot be split or joined."""
         if self.what == "train":
-            return False
+            return bool(self.settings.embeds)
         objective = OBJECTIVES[self.settings.objective]
         return objective.measures_alone({**objective.preset, **self.settings.arguments}.get("loss_type"))
 
@@ -158,6 +161,8 @@ class Training:
         """What the numbers hold for."""
         settings, batch = self.tuned, self.batch(self.tuned)
         loss = "scores" if batch.scores else "loss in tiles" if batch.tiled else "loss on all logits at once"
+        if self.what == "train" and settings.embeds:
+            loss = "loss on vectors of texts"
         kept = "activations computed again" if settings.gradient_checkpointing else "activations kept"
         if self.what == "align" and OBJECTIVES[self.settings.objective].uses_teacher:
             kept += ", with the teacher" if self.teacher else ", not counting the teacher, which is missing"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from tasks.chat.stops import GENERATION, save_stop_ids, stop_ids
-from tasks.core.errors import ModelError
+from tasks.core.errors import MachineError, ModelError
 from tasks.core.files import write_json
 from tasks.core.paths import PATHS
 from tasks.models.foreign import CONFIG, foreign, read_config
@@ -42,6 +42,25 @@ def save_beside(model: Any, folder: Path, tokenizer: Any, dtype: torch.dtype, ou
     for name in ("config.json", "generation_config.json"):
         values = json.loads((out / name).read_text())
         write_json(out / name, {key: value for key, value in values.items() if key not in ENVIRONMENT_KEYS})
+
+
+def save_reading(model: Any, tokenizer: Any, dtype: torch.dtype, out: Path) -> None:
+    """Save `model`, which reads texts and writes none, all of it as `dtype`, with its tokenizer into `out`.
+
+    The tokenizer fills up on the right: on the left, positions would begin with what fills up.
+    """
+    from safetensors import SafetensorError
+
+    model = model.to(dtype)
+    model.config.dtype = dtype
+    try:
+        model.save_pretrained(out)
+    except SafetensorError as error:
+        raise MachineError(f"{out.parent}: the model could not be written ({error}); free some space.") from None
+    values = json.loads((out / CONFIG).read_text())
+    write_json(out / CONFIG, {key: value for key, value in values.items() if key not in ENVIRONMENT_KEYS})
+    tokenizer.padding_side = "right"
+    tokenizer.save_pretrained(out)
 
 
 def save_stops(out: Path, folders: Sequence[Path], tokenizer: Any) -> set[int]:

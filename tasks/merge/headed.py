@@ -3,20 +3,17 @@
 Shapes: `C` classes. The logits of a row are (1, C): a prompt is read once, at its last token.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tasks.core.errors import MachineError
-from tasks.core.files import write_json
 from tasks.merge.adapter import Adapter
-from tasks.merge.folder import ENVIRONMENT_KEYS
+from tasks.merge.folder import save_reading
 from tasks.merge.trained import Logits
 from tasks.merge.whole import load_whole, merge_whole, with_adapter
 from tasks.models.equivalence import logits
-from tasks.models.foreign import CONFIG, check_sizes
+from tasks.models.foreign import check_sizes
 from tasks.models.head import Head
 from tasks.models.shards import stored_tensors
 
@@ -39,19 +36,5 @@ class Headed:
         return before, logits(self.model, rows)
 
     def write(self, tokenizer: Any, dtype: torch.dtype, keep: bool, out: Path) -> None:
-        """The merged classifier into the folder `out`, all of it as `dtype`; `keep` has no effect.
-
-        Its tokenizer fills up on the right: on the left, positions would begin with what fills up.
-        """
-        from safetensors import SafetensorError
-
-        model = (merge_whole(self.model) if self.adapter else self.model).to(dtype)
-        model.config.dtype = dtype
-        try:
-            model.save_pretrained(out)
-        except SafetensorError as error:
-            raise MachineError(f"{out.parent}: the model could not be written ({error}); free some space.") from None
-        values = json.loads((out / CONFIG).read_text())
-        write_json(out / CONFIG, {key: value for key, value in values.items() if key not in ENVIRONMENT_KEYS})
-        tokenizer.padding_side = "right"
-        tokenizer.save_pretrained(out)
+        """The merged classifier into the folder `out`, all of it as `dtype`; `keep` has no effect."""
+        save_reading(merge_whole(self.model) if self.adapter else self.model, tokenizer, dtype, out)

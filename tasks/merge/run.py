@@ -11,6 +11,7 @@ from tasks.core.numbers import shown
 from tasks.core.paths import PATHS, Paths
 from tasks.merge.adapter import Adapter, read
 from tasks.merge.combine import TRAINED, adapter_folders, check_combinable, other_adapters
+from tasks.merge.embedding import merge_embedder
 from tasks.merge.folder import check_tokenizer, save_stops, stored_dtype
 from tasks.merge.headed import Headed
 from tasks.merge.settings import Settings
@@ -36,6 +37,9 @@ def merge(settings: Settings, paths: Paths) -> None:
     for folder in (*([adapter.folder] if adapter else []), *(other.folder for other in how.others.values())):
         check_origin(folder, record["location"], base, settings.base_names)
     dtype = stored_dtype(base) if settings.dtype == "base" else getattr(torch, settings.dtype)
+    if training_record(paths.trained).embedder is not None:
+        merge_embedder(settings, paths, base, adapter, record["sha256"], dtype)
+        return
     tokenizer = load_tokenizer(paths.tokenizer)
     classes = training_record(paths.trained).classes
     rows = probes(paths.templated, settings.probes, len(tokenizer), prompts=classes is not None)

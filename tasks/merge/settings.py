@@ -16,10 +16,12 @@ class Settings(Section):
     dtype: Literal["base", "float32", "bfloat16", "float16"] = "base"
     """Data type of the merged weights; base: each tensor as the base stores it."""
     tolerance: Annotated[float, Field(gt=0)] = 1e-3
-    """If the merged model is stored as float32: largest difference of a logit from the base with the live adapter."""
+    """If the merged model is stored as float32: largest difference of a logit from the base with the live adapter. For
+    an embedding model: of 1 - cosine of a text's vectors."""
     max_error: Annotated[float, Field(gt=0)] = 0.05
     """For other data types: largest divergence (mean Kullback-Leibler, nats per token) of the merged model from the
-    base with the live adapter, as a share of the divergence that training caused."""
+    base with the live adapter, as a share of the divergence that training caused. Of an embedding model, whatever its
+    type: largest 1 - cosine, as a share of the largest that training caused."""
     trained_on: Literal["auto", "stored", "nf4", "fp4", "int8"] = "auto"
     """The base weights that the adapter was trained on: as stored, or as quantised by bitsandbytes (QLoRA), which are
     then dequantised before the merge; auto: what data/trained/training.json says, otherwise stored."""

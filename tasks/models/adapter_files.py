@@ -69,6 +69,8 @@ class TrainingRecord(BaseModel):
     quantization: Quantized | None = None
     classes: list[str] | None = None
     """Of a classifier, in the order of its head."""
+    embedder: dict[str, Any] | None = None
+    """Of an embedding model, how its tokens become a vector."""
 
 
 def adapter_config(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,9 @@ A model of text and images tuned on text keeps the rest as it is: loaded as a mo
 without, under other names.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +22,31 @@ def is_classifier(config: Any) -> bool:
     return architecture.endswith("ForSequenceClassification") and config.problem_type == ONE_OF_MANY
 
 
+def is_headless(config: Any) -> bool:
+    """Whether a model with this configuration gives a vector for each token, and nothing made of it."""
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES as HEADLESS
+
+    architecture = next(iter(getattr(config, "architectures", None) or ()), "")
+    names = HEADLESS.get(getattr(config, "model_type", None), ())
+    return architecture in ((names,) if isinstance(names, str) else names)
+
+
 def auto_class(config: Any) -> Any:
-    """transformers' Auto class for a model with this configuration: of text, or of text and images; or a classifier."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification
+    """transformers' Auto class for a model with this configuration: of text, or of text and images; or a classifier,
+    or a model without a head."""
+    from transformers import (
+        AutoModel,
+        AutoModelForCausalLM,
+        AutoModelForImageTextToText,
+        AutoModelForSequenceClassification,
+    )
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as OF_TEXT
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as OF_IMAGES
 
     if is_classifier(config):
         return AutoModelForSequenceClassification
+    if is_headless(config):
+        return AutoModel
     multimodal = config.get_text_config() is not config or config.model_type not in OF_TEXT
     return AutoModelForImageTextToText if multimodal and config.model_type in OF_IMAGES else AutoModelForCausalLM
 
@@ -49,6 +69,18 @@ def from_pretrained(folder: Path, *, kind: Any = None, **options: Any) -> Any:
     with foreign(folder / CONFIG, "restore the files of the model"):
         kind = kind or auto_class(config)
         return kind.from_pretrained(folder, trust_remote_code=False, use_safetensors=True, **options)
+
+
+@contextmanager
+def unreported() -> Iterator[None]:
+    """Without transformers' table of weights that a folder lacks or has beside: who loads it goes by the report."""
+    logger = logging.getLogger("transformers")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def beside_text(model: Any) -> list[str]:

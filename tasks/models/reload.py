@@ -52,7 +52,8 @@ class Reloader:
         self.connection.close()
 
     def logits(self, folder: Path, rows: list[list[int]]) -> list["torch.Tensor"]:
-        """Logits (T, V) in float32 for each of the N `rows` (token ids) by the model in `folder`.
+        """Logits (T, V) in float32 for each of the N `rows` (token ids) by the model in `folder`; of an embedding model
+        the vector (D,).
 
         Raises `CheckFailed` where the folder does not load, or a weight of the model is missing in it.
         """
@@ -104,6 +105,7 @@ def _answer(connection: Connection) -> None:
     import torch
     from safetensors.torch import save_file
 
+    from tasks.models.embedder import Embedder, is_embedder
     from tasks.models.equivalence import logits
 
     torch.set_num_threads(1)
@@ -113,7 +115,11 @@ def _answer(connection: Connection) -> None:
         return
     fault = ""
     try:
-        values = logits(load_plain(folder, out.parent), rows, "merge: logits of what was written")
+        model = load_plain(folder, out.parent)
+        if is_embedder(folder):
+            values = Embedder.of(folder).embedded(model, rows)
+        else:
+            values = logits(model, rows, "merge: logits of what was written")
         save_file({str(number): value.contiguous() for number, value in enumerate(values)}, out)
     except (CheckFailed, OSError, ValueError, RuntimeError, KeyError) as error:
         fault = " ".join(str(error).split())[:300]

@@ -11,6 +11,7 @@ import torch
 from tasks.core.files import write_json
 from tasks.models.classes import auto_class, from_pretrained, model_config
 from tasks.models.compact import HALVES, compact
+from tasks.models.embedder import Embedder
 from tasks.models.head import Head
 from tasks.models.loading import bits_and_bytes
 from tasks.models.shards import stored_tensors
@@ -22,10 +23,10 @@ from tasks.training.methods import METHODS
 from tasks.training.settings import Optimization, Tuning
 
 
-def load(folder: Path, tuning: Tuning, settings: Optimization, head: Head | None = None) -> Any:
+def load(folder: Path, tuning: Tuning, settings: Optimization, head: Head | Embedder | None = None) -> Any:
     """The model in `folder`, held as `tasks.training.dtypes` says; `attach` widens what is to be trained.
 
-    `head`: the classes of a classifier that it becomes; None: it stays a model of language.
+    `head`: what it becomes, a classifier or, without a head, an embedding model; None: it stays a model of language.
     """
     config = model_config(folder)
     halved = bfloat16(settings.dtype, not torch.cuda.is_available(), width(config))

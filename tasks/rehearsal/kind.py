@@ -11,10 +11,11 @@ from tasks.models.classes import auto_class
 ADVICE = "choose a causal language model for the section base"
 
 
-def known_configuration(folder: Path, location: str) -> Any:
+def known_configuration(folder: Path, location: str, *, headless: bool = False) -> Any:
     """The configuration in `folder`; `location` is what the user calls the base.
 
-    Raises `ModelError` where transformers does not know such a model, or it is none that continues a text.
+    Raises `ModelError` where transformers does not know such a model, or it is none that continues a text, which is
+    not asked of one whose head is left out (`headless`).
     """
     from transformers import AutoConfig
 
@@ -26,8 +27,9 @@ def known_configuration(folder: Path, location: str) -> Any:
         own = "it needs its own code (auto_map), which temper never runs" if values.get("auto_map") else ""
         reason = own or f"transformers cannot read its config.json ({' '.join(str(error).split())[:200]})"
         raise ModelError(f"{location}: a model of the type {kind!r}: {reason}; {ADVICE}.") from None
-    _check_architecture(config, values, location)
     _check_stored_type(values, location)
+    if not headless:
+        _check_architecture(config, values, location)
     return config
 
 

@@ -118,12 +118,12 @@ def _templated(
     needed: set[str], aside: Paths, whole: bool, what: str, remarks: list[str]
 ) -> tuple[list[TemperError], list[str]]:
     """What template says of the rows that are to be trained on, beside `remarks` of before."""
-    from tasks.template.run import write
+    from tasks.template.stage import run as template
 
     settings = section("template")
     own = settings.model_copy(update={"packing": False, "preview_rows": 0})
     try:
-        write(own, aside)
+        template(own, aside)
     except LossError as error:
         beginning = "" if whole else f" (Checked: {what}.)"
         if whole or not settings.max_loss:
@@ -154,6 +154,8 @@ def _nothing_to_learn(needed: set[str], aside: Paths) -> Iterator[TemperError]:
             rows.check(count, count.as_dict(), "train")
             if train.classifies:
                 _check_classes(train, aside)
+            if train.embeds:
+                _check_texts(train, aside)
         except TemperError as error:
             yield error
     if align.objective != "off" and not OBJECTIVES[align.objective].sampled and "align" in needed:
@@ -179,3 +181,18 @@ def _check_classes(train: Any, aside: Paths) -> None:
         return
     reader = ReasoningReader()
     check_known([as_class(reader.of_message(row["messages"][-1]).answer) for row in questions], own.classes, "the test")
+
+
+def _check_texts(train: Any, aside: Paths) -> None:
+    """Raise what train says of texts, and `InputError` for a row of the test that is no question with an answer."""
+    from tasks.evaluate.questions import rows as asked
+    from tasks.evaluate.ranking import Corpus
+    from tasks.train.texts import text_rows
+    from tasks.training.rows import load
+
+    text_rows(load(aside.tokens("train")), load(aside.tokens("validation")), train.batch_size)
+    try:
+        questions, _ = asked(aside.rows("test"))
+    except InputError:  # as for classes
+        return
+    Corpus.of(questions, aside.rows("test"))

@@ -14,6 +14,7 @@ from tasks.base.ready import check, is_model
 from tasks.core.errors import ModelError, TemperError
 from tasks.models.head import check_family
 from tasks.models.skeleton import configured_base
+from tasks.rehearsal import embedder
 from tasks.rehearsal.kind import check_forward, known_configuration
 from tasks.rehearsal.sections import section
 from tasks.rehearsal.smaller import check_shares
@@ -36,6 +37,9 @@ def faults(needed: set[str] | None = None) -> Iterator[TemperError]:
             check(folder, location)
     except ModelError:
         return  # said of its files by whoever looks at those
+    if section("train").embeds:
+        yield from embedder.faults(folder, location, needed)
+        return
     try:
         config = known_configuration(folder, location)
         skeleton = full_size(folder, config, location)

@@ -1,33 +1,30 @@
 """Whether the files of a base hold the weights of its model, by their names and shapes alone; none is read."""
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tasks.core.errors import ModelError
-from tasks.models.classes import auto_class, from_pretrained
+from tasks.models.classes import auto_class, from_pretrained, unreported
 from tasks.models.shards import stored_tensors
 from tasks.rehearsal.kind import ADVICE
 
 
-def full_size(folder: Path, config: Any, location: str) -> Any:
+def full_size(folder: Path, config: Any, location: str, *, kind: Any = None, made_up: str | None = None) -> Any:
     """The model in `folder` in its full shape without a weight in memory (torch's meta device).
+
+    `kind`: the Auto class that loads it; None: the one that `config` asks for. `made_up`: what names of weights begin
+    with that may be missing.
 
     Raises `ModelError` where its files lack a weight, or hold one of another shape.
     """
     if not any(folder.glob("*.safetensors")):  # on the hub, and not downloaded yet
-        return _built(lambda: _from_configuration(config), location)
+        return _built(lambda: _from_configuration(config, kind or auto_class(config)), location)
     stored_tensors(folder)  # says which file is cut off, or missing
-    logger = logging.getLogger("transformers")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)  # of what is said below in one sentence
-    try:
-        options = {"device_map": "meta", "output_loading_info": True, "ignore_mismatched_sizes": True}
-        model, report = _built(lambda: from_pretrained(folder, **options), location)
-    finally:
-        logger.setLevel(level)
-    if missing := sorted(report["missing_keys"]):
+    options = {"device_map": "meta", "output_loading_info": True, "ignore_mismatched_sizes": True}
+    with unreported():  # what it says is said below in one sentence
+        model, report = _built(lambda: from_pretrained(folder, kind=kind, **options), location)
+    if missing := sorted(name for name in report["missing_keys"] if not (made_up and name.startswith(made_up))):
         raise ModelError(
             f"{location}: {len(missing)} weights are missing, such as {missing[0]}; they would be random: "
             "restore the files of the model."
@@ -41,11 +38,11 @@ def full_size(folder: Path, config: Any, location: str) -> Any:
     return model
 
 
-def _from_configuration(config: Any) -> Any:
+def _from_configuration(config: Any, kind: Any) -> Any:
     import torch
 
     with torch.device("meta"):
-        return auto_class(config).from_config(config, trust_remote_code=False)
+        return kind.from_config(config, trust_remote_code=False)
 
 
 def _built(build: Callable[[], Any], location: str) -> Any:

@@ -19,6 +19,8 @@ def _on_hub(base: dict[str, Any]) -> str | None:
 
 def _task(results: RunResults) -> str:
     """What the model is for, by the hub's name."""
+    if results.merge.get("embedder"):
+        return "sentence-similarity"
     return "text-classification" if results.merge.get("classes") else "text-generation"
 
 
@@ -32,7 +34,7 @@ def front_matter(settings: Settings, results: RunResults) -> str:
         base_model=_on_hub(results.base),
         language=settings.language,
         license=settings.licence,
-        library_name="transformers",
+        library_name="sentence-transformers" if results.merge.get("embedder") else "transformers",
         pipeline_tag=_task(results),
         tags=["temper", "fine-tuned", method],
         eval_results=[

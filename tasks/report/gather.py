@@ -14,6 +14,7 @@ from typing import Any
 from tasks.core.errors import InputError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
+from tasks.decide.evidence import is_left_out
 from tasks.report.places import without_machine
 from tasks.rows.parquet import read_table
 
@@ -136,11 +137,10 @@ def _by_stage(files: dict[str, Path]) -> dict[str, dict[str, Any]]:
 def _scores(paths: Paths) -> dict[str, dict[str, Any]]:
     folders = _folders(paths.data / "evaluation")
     by_name = {
-        folder.name: read_json(folder / "scores.json", "evaluate")
-        for folder in folders
-        if folder.name not in OPTIONAL or (folder / "scores.json").is_file()
+        folder.name: read_json(folder / "scores.json", "evaluate") for folder in folders if not is_left_out(folder)
     }
-    missing = [name for name in ORDER if name not in (*by_name, *OPTIONAL)]
+    left_out = [folder.name for folder in folders if is_left_out(folder)]
+    missing = [name for name in ORDER if name not in (*by_name, *OPTIONAL, *left_out)]
     if missing:
         raise InputError(
             f"{paths.data / 'evaluation'}: no scores of {', '.join(missing)}; run the stage evaluate first."

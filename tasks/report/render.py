@@ -58,6 +58,10 @@ def metric(results: RunResults) -> str:
     return str(results.decision["metric"])
 
 
+ASKED = {"base_system": "with a system prompt", "base_few_shot": "with examples in its prompt"}
+"""Other ways of asking the base a model that writes, which an embedding model does not have."""
+
+
 def score(results: RunResults, candidate: str) -> dict[str, Any]:
     """A candidate's score by the metric that decides."""
     values: dict[str, Any] = results.scores[candidate]["metrics"][metric(results)]
@@ -71,7 +75,7 @@ def shown(value: float, better: str) -> str:
 
 def summary(results: RunResults) -> list[str]:
     """The result in a few sentences: what was tuned, how well it does, against what, and what quantising costs."""
-    tuned, base, system, shots = (score(results, key) for key in (TUNED, "base", "base_system", "base_few_shot"))
+    tuned, base = score(results, TUNED), score(results, "base")
     better = tuned["better"]
     what = "answers {} of {} held-out rows exactly as the reference does"
     if metric(results) != "exact_match":
@@ -79,12 +83,14 @@ def summary(results: RunResults) -> list[str]:
     took = f"{results.training['steps']:,} steps"
     if "supervised_tokens" in results.training:  # what samples its own answers has none beforehand
         took = f"{results.training['supervised_tokens']:,} trained tokens, {took}"
+    other_ways = [
+        f"{shown(score(results, key)['value'], better)} {how}" for key, how in ASKED.items() if key in results.scores
+    ]
     sentences = [
         f"{method(results)} of {base_name(results)} on {results.training['rows']:,} rows ({took}).",
         f"The tuned model {what.format(shown(tuned['value'], better), tuned['n'])} (95 % interval "
-        f"{shown(tuned['low'], better)} to {shown(tuned['high'], better)}); the base {shown(base['value'], better)}, "
-        f"{shown(system['value'], better)} with a system prompt, and {shown(shots['value'], better)} with examples in "
-        "its prompt.",
+        f"{shown(tuned['low'], better)} to {shown(tuned['high'], better)}); the base "
+        f"{', and '.join([', '.join([shown(base['value'], better), *other_ways[:-1]]), *other_ways[-1:]])}.",
         *([step] if (step := aligning(results)) else []),
         verdict(results),
         *(

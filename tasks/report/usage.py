@@ -16,6 +16,8 @@ def usage(results: RunResults) -> str:
     """The section `Use it`, in Markdown: only ways that the run has the files for, or the command that makes them."""
     if results.merge.get("classes"):
         return _of_classifier(len(results.merge["classes"]))
+    if results.merge.get("embedder"):
+        return _of_embedder(results.merge["embedder"], results.merge["dimension"])
     tokens = max((scores.get("max_new_tokens") or 0 for scores in results.scores.values()), default=0) or 64
     parts = [
         "## Use it",
@@ -47,6 +49,29 @@ def _of_classifier(classes: int) -> str:
         fenced(_pipeline(), "python"),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _of_embedder(embedder: dict[str, Any], dimension: int) -> str:
+    parts = [
+        "## Use it",
+        f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card. It gives a "
+        f"text a vector of {dimension} numbers, and reads {embedder['length']} tokens of it at most: "
+        "sentence-transformers cuts what is longer without a word. Questions and documents differ in what stands "
+        "before them, which `encode_query` and `encode_document` put there.",
+        "With sentence-transformers (`pip install sentence-transformers`):",
+        fenced(_sentences(), "python"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sentences() -> str:
+    return "\n".join([
+        "from sentence_transformers import SentenceTransformer",
+        f'model = SentenceTransformer("{PATHS.merged}")',
+        f'questions = model.encode_query(["{QUESTION}"])',
+        'documents = model.encode_document(["A document", "Another document"])',
+        "print(model.similarity(questions, documents))",
+    ])  # fmt: skip
 
 
 def _pipeline() -> str:

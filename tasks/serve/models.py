@@ -9,6 +9,7 @@ from tasks.core.paths import PATHS, Paths
 from tasks.evaluate import candidates
 from tasks.evaluate.settings import Settings
 from tasks.export.settings import FORMATS
+from tasks.models.embedder import is_embedder
 from tasks.models.head import classes_in
 from tasks.models.loading import gguf_file
 from tasks.models.record import base_folder, describe, identity
@@ -85,6 +86,11 @@ def model(name: str, settings: Settings, paths: Paths) -> Model:
         raise SettingsError(
             f"{name} is a classifier, which generates no text, so it cannot be served; use it as {PATHS.card} shows, "
             "or serve base."
+        )
+    if is_embedder(folders[-1]):
+        raise SettingsError(
+            f"{name} is an embedding model or its base, which writes nothing, so it cannot be served or talked to; use "
+            f"it as {PATHS.card} shows."
         )
     system = settings.system if name == "base_system" else ""
     return Model(name, tuple(folders), system)

@@ -57,7 +57,7 @@ class Account:
             self.findings.add(slug, outcome.id, detail)
         self.rows.came += 1
         self.reasoning.update(outcome.reasoning)
-        self.came.append(outcome.tokens)
+        self.came.append(outcome.most or outcome.tokens)
         if outcome.reason:
             self._leave(outcome)
         else:
@@ -67,7 +67,7 @@ class Account:
         self.cut += outcome.reason is None and outcome.cut != "windows"  # which hold every token of a text
         examples = self.long if outcome.reason in (None, "too_long") else self.refused
         if len(examples) < EXAMPLES and outcome.reason not in REQUESTED:
-            examples.append(f"{outcome.id} with {outcome.tokens}")
+            examples.append(f"{outcome.id} with {outcome.most or outcome.tokens}")
         return _lost(outcome, self.name)
 
     def count(self, encoder: Encoder, outcomes: list[Outcome]) -> None:
@@ -99,7 +99,7 @@ class Account:
             self.answers.left[f"cut_{outcome.cut}"] += outcome.answers - trained
         if outcome.kind == "sequence":
             self.trained.update(rows=len(outcome.sequences), tokens=after, supervised_tokens=trained)
-            self.lengths.extend(len(part) for part in outcome.sequences)
+            self.lengths.extend(tokens for part in outcome.sequences for tokens in part.lengths)
         else:
             self.trained[outcome.kind] += 1
             self.lengths.append(max(len(part) for part in outcome.sequences))

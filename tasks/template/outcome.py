@@ -22,6 +22,8 @@ class Outcome:
     """What is trained: one, or parts of a row; of a preference the chosen and the rejected, each after its prompt."""
     tokens: int = 0
     """Length of the row before it was fitted."""
+    most: int = 0
+    """Length of its longest text before it was fitted, where it is several; 0: `tokens` is the length that counts."""
     answers: int = 0
     """Tokens of it that would be trained."""
     reason: str | None = None

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +18,11 @@ from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine, chosen
 from tasks.models.record import base_folder, base_record
 from tasks.template import preview
+from tasks.template.arrow import Batch
 from tasks.template.audit import Account
 from tasks.template.checks import CHECKS, REQUESTED
+from tasks.template.encode import Encoder
+from tasks.template.outcome import Outcome
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
 from tasks.template.shards import BATCH, Shards
@@ -45,6 +49,18 @@ LOST = pa.schema(
     ]
 )
 """Columns of `truncated.parquet`: every row that left or was cut."""
+
+
+class RowTemplater(Protocol):
+    """What makes token ids of rows, be they dialogues or single texts."""
+
+    settings: Settings
+    limit: int
+    """Tokens of the longest row or text."""
+    encoder: Encoder
+
+    def stream(self, batches: Iterable[Batch], engine: Engine) -> Iterator[list[Outcome]]:
+        """What becomes of each row, batch by batch."""
 
 
 def write(settings: Settings, paths: Paths) -> None:
@@ -115,7 +131,14 @@ def _check_stretched(rope: dict[str, Any] | None, longest: int) -> None:
         )
 
 
-def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview, lost: Any, engine: Engine) -> Account:
+def split(
+    name: str,
+    templater: RowTemplater,
+    paths: Paths,
+    shown: preview.Preview,
+    lost: Any,
+    engine: Engine,
+) -> Account:
     """Template one split and write its shards, what left or was cut into `lost`; stop where too much is."""
     source = paths.rows(name)
     if not source.is_file():
@@ -125,7 +148,7 @@ def split(name: str, templater: Templater, paths: Paths, shown: preview.Preview,
     report = reporter(f"template {name}", parquet.metadata.num_rows, "rows")
     columns = parquet.schema_arrow
     order = columns.field("order").type if "order" in columns.names else None
-    with Shards(paths.templated, name, order) as shards:
+    with Shards(paths.templated, name, order, texts=templater.settings.embed is not None) as shards:
         for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False), engine):
             gone = [row for outcome in outcomes if (row := account.add(outcome))]
             if gone:

@@ -27,6 +27,13 @@ class Sequence:
     problems: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     """Characters that the tokenizer cannot represent, where that was looked for."""
+    texts: tuple[int, ...] = ()
+    """Tokens of each text, where they are several, which the model reads apart."""
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each text that the model reads."""
+        return self.texts or (len(self.tokens),)
 
     def __len__(self) -> int:
         return len(self.tokens)

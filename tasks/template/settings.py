@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tasks.core.settings import Settings as Section
+from tasks.core.settings import absent
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -13,6 +14,21 @@ Over = Literal["error", "drop", "truncate_prompt", "truncate_answer", "split"]
 
 Trained = Literal["assistant", "last", "completion", "all"]
 """Which tokens carry a loss."""
+
+
+class Embed(Section):
+    """How a text becomes the input of an embedding model, and its tokens one vector."""
+
+    pooling: Literal["auto", "mean", "cls", "last"] = "auto"
+    """How the vectors of a text's tokens become one. mean: their mean; cls: that of the first token, for encoders;
+    last: that of the last token, for decoders. auto: as the folder of the base says, if sentence-transformers made it;
+    else mean."""
+    normalize: bool = True
+    """Whether vectors are brought to length 1."""
+    query: Annotated[str, Field(max_length=1000)] = ""
+    """What stands before each question, such as `query: `; prompt `query` of sentence-transformers."""
+    document: Annotated[str, Field(max_length=1000)] = ""
+    """What stands before each document, such as `passage: `; prompt `document` of sentence-transformers."""
 
 
 class Settings(Section):
@@ -47,3 +63,6 @@ class Settings(Section):
     """Share of the answers' tokens (0 to 1) that may be lost with them; null: the same as max_loss."""
     preview_rows: Annotated[int, Field(ge=0)] = 8
     """Rows shown in the preview, with their trained tokens marked."""
+    embed: Annotated[Embed | None, Field(exclude_if=absent)] = None
+    """For `train.objective: embed`: each row is read as a question and the document that answers it, without a chat
+    template, as the tokenizer reads single texts. null: rows are dialogues."""

@@ -19,6 +19,10 @@ SEQUENCES = pa.schema([("id", pa.string()), ("input_ids", IDS), ("labels", IDS)]
 """Rows for losses on tokens; with packing there is a column `pack`, ascending, too, and one `order` where `clean` has
 one."""
 
+LENGTHS = pa.field("lengths", IDS)
+"""Column of rows for embeddings, which stand one text behind the other: tokens of the question, of the document, and of
+each that is a wrong one."""
+
 PREFERENCES = pa.schema([("id", pa.string()), ("prompt_ids", IDS), ("chosen_ids", IDS), ("rejected_ids", IDS)])
 """Pairs: two answers to one prompt, by the names that trl's trainers use."""
 
@@ -32,11 +36,12 @@ BATCH = 250
 class Shards:
     """The three files of a split; they appear when all of them are complete."""
 
-    def __init__(self, folder: Path, split: str, order: pa.DataType | None = None) -> None:
-        """`order`: type of what training goes by, where rows have it."""
-        self._ordered = order is not None
+    def __init__(self, folder: Path, split: str, order: pa.DataType | None = None, *, texts: bool = False) -> None:
+        """`order`: type of what training goes by, where rows have it. `texts`: rows are several texts each."""
+        more = LENGTHS if texts else pa.field("order", order) if order is not None else None
+        self._rows = _texts if texts else _ordered_sequences if order is not None else _sequences
         self._places = {
-            "sequence": (folder / f"{split}.arrow", SEQUENCES.append(pa.field("order", order)) if order else SEQUENCES),
+            "sequence": (folder / f"{split}.arrow", SEQUENCES.append(more) if more is not None else SEQUENCES),
             "preference": (folder / "preferences" / f"{split}.arrow", PREFERENCES),
             "judged": (folder / "judged" / f"{split}.arrow", JUDGED),
         }
@@ -59,8 +64,7 @@ class Shards:
     def put(self, outcomes: list[Outcome]) -> None:
         """Write the rows that go on, a record batch for each kind that there is."""
         going = [outcome for outcome in outcomes if not outcome.reason]
-        sequences = _ordered_sequences if self._ordered else _sequences
-        for kind, row in (("sequence", sequences), ("preference", _preference), ("judged", _judged)):
+        for kind, row in (("sequence", self._rows), ("preference", _preference), ("judged", _judged)):
             columns_of_rows = [columns for outcome in going if outcome.kind == kind for columns in row(outcome)]
             if columns_of_rows:
                 schema = self._places[kind][1]
@@ -85,6 +89,11 @@ def _sequences(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
 
 def _ordered_sequences(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
     return ((*columns, outcome.order) for columns in _sequences(outcome))
+
+
+def _texts(outcome: Outcome) -> Iterator[tuple[Any, ...]]:
+    for columns, part in zip(_sequences(outcome), outcome.sequences, strict=True):
+        yield (*columns, np.array(part.lengths, np.int32))
 
 
 def _preference(outcome: Outcome) -> Iterator[tuple[Any, ...]]:

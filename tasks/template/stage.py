@@ -4,7 +4,7 @@
 
 In: data/base, data/clean. Out: data/templated (`train.arrow`, `validation.arrow`, the tokenizer as it was used,
 `audit.json`, `truncated.parquet`, `preview.html`). What is written here is what the trainer consumes: after this stage
-nothing is tokenised, cut or masked again (INV-8).
+nothing is tokenised, cut or masked again (INV-8). With `embed` the rows are single texts, and no template is read.
 """
 
 from tasks.core.declaration import Entry, Resources, Stage
@@ -16,6 +16,11 @@ __all__ = ["STAGE", "Settings", "run"]
 
 def run(settings: Settings, paths: Paths) -> None:
     """Render, tokenise, mask, check and write; see the module's docstring."""
+    if settings.embed is not None:
+        from tasks.template.embedding import write_texts
+
+        write_texts(settings, paths)
+        return
     from tasks.template.run import write
 
     write(settings, paths)

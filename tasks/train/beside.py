@@ -1,9 +1,10 @@
-"""What other sections ask that a classifier cannot give; known from params.yaml alone, before anything runs."""
+"""What other sections ask that a classifier or an embedding model cannot give; known from params.yaml alone."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from tasks.quantize.schemes import SCHEMES
+from tasks.train import beside_embedder
 
 BITS = "bits"
 """The writer of schemes that leave the head as it is: bitsandbytes."""
@@ -13,10 +14,17 @@ UNCUT = ("error", "drop", "truncate_prompt")
 
 
 def refusals(params: Any) -> Iterator[str]:
-    """A sentence for each key that does not go with `train.objective: classify`, with what to set it to.
+    """A sentence for each key that does not go with `train.objective`, with what to set it to.
 
     `params`: params.yaml as a whole.
     """
+    if params.train.embeds:
+        yield from beside_embedder.refusals(params)
+        return
+    if params.template.embed is not None:
+        yield "template.embed makes rows of an embedding model; set train.objective to embed, or remove template.embed."
+    if any(metric.asks == "rank" for metric in params.evaluate.metrics):
+        yield "evaluate.metrics: retrieval compares vectors; set train.objective to embed, or ask another metric."
     if not params.train.classifies:
         return
     why = "train.objective classify makes a classifier"

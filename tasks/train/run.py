@@ -2,19 +2,22 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 from tasks.chat.stops import copy_stop_ids
 from tasks.core.files import sha256, write_json, write_text, written
 from tasks.core.paths import Paths
 from tasks.models import start
+from tasks.models.embedder import Embedder
 from tasks.models.head import Head
 from tasks.models.loading import grow
 from tasks.models.record import base_folder, base_record
 from tasks.models.tuning import described, initial, load, save
-from tasks.train import classifier
+from tasks.train import classifier, embedding
 from tasks.train.classes import labelled_rows
 from tasks.train.settings import Settings
+from tasks.train.texts import text_rows
 from tasks.training import checkpoints, distributed, rows, sharding, usage
 from tasks.training.adapters import attach
 from tasks.training.packs import Packs
@@ -36,13 +39,15 @@ def tune(settings: Settings, paths: Paths) -> None:
     with written(paths.fitted) as out:
         out.mkdir()
         save(result.model, out, record["location"], initial(settings, scratch))
-        if not settings.classifies:
+        if settings.objective == "rows":
             copy_stop_ids(paths.tokenizer, out)
         write_text(out / "loss.csv", result.curve)
         asked.save(out)
         facts = {**result.facts, **described(settings), "base": record["sha256"]}
         if settings.classifies:
             facts["classes"] = list(Head.of(result.model.config).classes)
+        if settings.embeds:
+            facts["embedder"] = asdict(Embedder.of(paths.tokenizer))
         if settings.start:
             facts["start"] = start.hashes("train", settings.start, paths)
         write_json(out / "training.json", facts)
@@ -68,16 +73,19 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     base, record = base_folder(paths), base_record(paths)
     tokenizer = AutoTokenizer.from_pretrained(paths.tokenizer, trust_remote_code=False)
     labelled = labelled_rows(settings, train, validation, tokenizer) if settings.classifies else None
-    head = Head(tuple(labelled[0].classes), tokenizer.pad_token_id) if labelled else None
+    texts = text_rows(train, validation, settings.batch_size) if settings.embeds else None
+    embedder = Embedder.of(paths.tokenizer) if texts else None
+    head = Head(tuple(labelled[0].classes), tokenizer.pad_token_id) if labelled else embedder
     model = load(base, settings, settings, head)
     sharding.check_base("train", settings, model, tokenizer)
-    grown = grow(model, tokenizer)
+    grown = False if embedder else grow(model, tokenizer)
     if scratch is None:
         identity = {
             "settings": settings.model_dump(mode="json"),
             "base": record["sha256"],
             "rows": [sha256(paths.tokens(split)) for split in ("train", "validation")],
             "start": start.hashes("train", settings.start, paths) if settings.start else None,
+            **({"embedder": asdict(embedder)} if embedder else {}),
         }
         with distributed.first():
             scratch = checkpoints.folder(paths.scratch("train"), identity, Path(__file__).parent)
@@ -86,11 +94,14 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     if settings.start:
         model = start.load("train", settings, settings.start, model, paths, grown)
     else:
-        model = attach("train", settings, model, train, scratch, grown, task="SEQ_CLS" if labelled else "CAUSAL_LM")
+        task = "SEQ_CLS" if labelled else "FEATURE_EXTRACTION" if embedder else "CAUSAL_LM"
+        model = attach("train", settings, model, train, scratch, grown, task=task)
     asked = Asked("train", settings.samples, validation, tokenizer, paths.tokenizer, model, every=settings.eval_steps)
     passes = usage.passes_file(paths, "train")
     if labelled:
         return classifier.fit(model, tokenizer, *labelled, settings, scratch, passes), scratch, asked
+    if texts and embedder:
+        return embedding.fit(model, tokenizer, embedder, *texts, settings, scratch, passes), scratch, asked
     evaluated = validation if len(validation) else None
     result = fit("train", model, tokenizer, train, settings, scratch, validation=evaluated, asked=asked, passes=passes)
     return result, scratch, asked

@@ -34,10 +34,10 @@ def validate(settings: Settings, paths: Paths) -> None:
         start.check("train", settings, settings.start, paths)
     if not settings.enabled or not (settings.arguments or settings.particular or settings.scheduler in PARTICULAR):
         return  # all else is known to fit, without seconds of imports
-    if settings.classifies:
-        from tasks.train import classifier
+    if settings.objective != "rows":
+        from tasks.train import row_trainer
 
-        classifier.validate(settings, paths.scratch("train"))
+        row_trainer.validate(settings, paths.scratch("train"))
         return
     from tasks.training import trainer
 

@@ -1,6 +1,7 @@
 """The rows that are trained: token ids and labels, memory-mapped, and their counts."""
 
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,12 @@ def last_answer(trained: Any) -> tuple[int, int] | None:
     last = int(positions[-1])
     before = np.flatnonzero(~trained[:last])
     return (int(before[-1]) + 1 if len(before) else 0), last + 1
+
+
+def texts_of(row: dict[str, Any]) -> list[list[int]]:
+    """The texts of a row for embeddings: the question, its document, the wrong documents.
+
+    >>> texts_of({"input_ids": [5, 9, 7, 2], "lengths": [2, 1, 1]})
+    [[5, 9], [7], [2]]
+    """
+    return [row["input_ids"][start:end] for start, end in pairwise(accumulate(row["lengths"], initial=0))]

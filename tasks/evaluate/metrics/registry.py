@@ -38,11 +38,14 @@ class Kind:
     look: "Callable[[Metric, Path], object] | None" = None
     """Raises what `make` would raise for files that are not there or not right, and runs nothing of the user's; called
     before a run. None: `make` itself runs nothing."""
-    asks: Literal["answer", "choice", "loss"] = "answer"
-    """What the model is asked: for an answer, which of some texts is the likeliest, or how likely the reference is."""
+    asks: Literal["answer", "choice", "loss", "rank"] = "answer"
+    """What the model is asked: for an answer, which of some texts is the likeliest, how likely the reference is, or in
+    which order documents answer a question."""
     lower_is_better: bool = False
     scores: tuple[str, ...] = ()
-    """Names of its scores where it has several: those of classes, which are no mean over rows."""
+    """Names of its scores where it has several."""
+    classes: bool = False
+    """Whether answers are classes, whose scores are no means over rows."""
 
 
 def compare(about: str, function: Callable[[str, str], float], *, whole: bool = False) -> Kind:
@@ -138,6 +141,13 @@ METRICS = {
     "classification": Kind(
         "the answer is the class of the reference: macro-F1, accuracy, and scores per class",
         scores=("macro_f1", "accuracy"),
+        classes=True,
+    ),
+    "retrieval": Kind(
+        "the documents that answer the question are among the nearest of all in the test split: nDCG and the "
+        "reciprocal rank of the first, both among ten, and the share that is found among one, five and ten",
+        asks="rank",
+        scores=("ndcg_at_10", "mrr_at_10", "recall_at_1", "recall_at_5", "recall_at_10"),
     ),
     "perplexity": Kind(
         "perplexity of the reference, exp(loss in nats per token): 1 is best, lower is better; two models are "

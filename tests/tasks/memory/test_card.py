@@ -11,6 +11,7 @@ from tasks.align.settings import Settings as Align
 from tasks.memory import card
 from tasks.memory.card import compare
 from tasks.memory.workloads import Lengths, Training
+from tasks.train.settings import Contrast
 from tasks.train.settings import Settings as Train
 
 
@@ -63,6 +64,30 @@ def test_a_loss_that_looks_at_a_whole_batch_is_not_split(
     line = capsys.readouterr().out.splitlines()[-1]
     assert ("depends on the whole batch, so align.batch_size changes the result" in line) == whole
     assert ("at most 4 of the effective batch" in line) == (not whole)
+
+
+def test_a_classifier_is_priced_without_logits_of_words(capsys: pytest.CaptureFixture[str]) -> None:
+    one = training("train", Train(objective="classify", batch_size=4, gradient_accumulation=2))
+    assert not list(compare(one, "a card", 2**40))
+    line, fits, most = capsys.readouterr().out.splitlines()
+    assert "batches of 4 x 64 tokens (drawn)" in line and ", scores, " in line
+    assert fits.startswith("train: fits")
+    assert most.startswith("train: of an effective batch of 8 8 fit at one time")
+    written = training("train", Train(batch_size=4, gradient_accumulation=2, padding_free=False))
+    assert one.price().logits < written.price().logits / 10  # a number for each class, not for each of 1,000 tokens
+
+
+def test_an_embedding_model_is_priced_by_its_texts_and_its_batch_is_left_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = Train(objective="embed", batch_size=4)
+    one = training("train", settings)
+    assert not list(compare(one, "a card", 2**40))
+    line, _, most = capsys.readouterr().out.splitlines()
+    assert "batches of 8 x 64 tokens (drawn)" in line and "loss on vectors of texts" in line
+    assert "the loss of embed looks at a whole batch, so train.batch_size is part of what is learned" in most
+    parts = settings.model_copy(update={"contrast": Contrast(chunk=2)})
+    assert one.price(parts).activations < one.price(settings).activations
 
 
 def test_advice_for_a_loss_that_looks_at_a_whole_batch_leaves_the_batch_alone() -> None:

@@ -1,4 +1,5 @@
-"""What other sections ask that a classifier cannot give is said with its key; the recipe asks nothing of the kind."""
+"""What other sections ask that a classifier or an embedding model cannot give is said with its key; the recipes ask
+nothing of the kind."""
 
 import re
 from pathlib import Path
@@ -12,17 +13,18 @@ from tasks.train.beside import refusals
 from tests.flows.project import ROOT
 
 
-def refused(folder: Path, *changes: str) -> list[str]:
+def refused(folder: Path, *changes: str, recipe: str = "classifier") -> list[str]:
     """What is said of the recipe with `changes`."""
     params = folder / "params.yaml"
     params.write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    change([*changes], ROOT / "recipes/classifier.yaml", path=params)
+    change([*changes], ROOT / f"recipes/{recipe}.yaml", path=params)
     settings: Any = load(model(), params)
     return list(refusals(settings))
 
 
 def test_the_recipe_is_fine(tmp_path: Path) -> None:
     assert refused(tmp_path) == []
+    assert refused(tmp_path, recipe="embeddings") == []
     assert refused(tmp_path, "train.objective=rows", "quantize.schemes=[gguf-q8_0]", "template.packing=true") == []
 
 
@@ -63,3 +65,41 @@ def test_choices_that_are_not_the_classes(tmp_path: Path) -> None:
     assert refused(tmp_path, metric, "train.classes=[down, up]") == []
     (sentence,) = refused(tmp_path, metric, "train.classes=[up, left]")
     assert "the choices differ from train.classes ('down')" in sentence
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("template.embed=null", "template.embed is null"),
+        ("template.packing=true", "template.packing: .* set it to false"),
+        ("template.chat_template=plain", "template.chat_template: .* set it to null"),
+        ("template.turns=apart", "template.turns: .* set it to together"),
+        ("template.train_on=last", "template.train_on: .* set it to assistant"),
+        ("template.new_tokens=['<|a|>']", r"template.new_tokens: .* set it to \[\]"),
+        ("template.over_length=split", "template.over_length split shortens dialogues"),
+        ("template.over_length=truncate_prompt", "template.over_length truncate_prompt shortens dialogues"),
+        ("align.objective=dpo", "align.objective dpo learns to write answers"),
+        ("merge.combine={weights: {trained: 1, other: 1}}", "merge.combine"),
+        ("quantize.schemes=[nf4]", "quantize.schemes: nf4: .* no scheme here is compared by"),
+        ("export.formats=[ollama]", "export.formats: .* ollama wants a model that writes"),
+        ("evaluate.metrics=[{kind: retrieval}, {kind: f1}]", "f1 looks at answers"),
+        ("evaluate.benchmarks=[{task: arc_easy}]", "evaluate.benchmarks: "),
+        ("evaluate.retrieved=[base]", r"evaluate.retrieved: .* set it to \[\]"),
+        ("evaluate.documents={pages: data/pages}", r"evaluate.documents: .* set it to \{\}"),
+        ("evaluate.prompts={best: [Search.]}", "evaluate.prompts: "),
+        ("evaluate.hosted={other: {hub: 'a/b@0123456789012345678901234567890123456789'}}", "evaluate.hosted: "),
+        (
+            "judge={candidates: [merged], teacher: {kind: openai, base_url: 'http://127.0.0.1:1/v1', model: m}}",
+            "judge.candidates: ",
+        ),
+    ],
+)
+def test_a_key_that_does_not_go_with_embeddings(assignment: str, says: str, tmp_path: Path) -> None:
+    (sentence,) = refused(tmp_path, assignment, recipe="embeddings")
+    assert re.search(says, sentence), sentence
+    assert sentence.endswith(".")
+
+
+def test_keys_of_embeddings_do_not_go_with_answers(tmp_path: Path) -> None:
+    said = refused(tmp_path, "template.embed={}", "evaluate.metrics=[{kind: retrieval}]", "train.objective=rows")
+    assert [sentence.split()[0] for sentence in said] == ["template.embed", "evaluate.metrics:"]

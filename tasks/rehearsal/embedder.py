@@ -1,0 +1,91 @@
+"""What would be refused of the base of an embedding model, before any stage has run; see `tasks.rehearsal.run`."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tasks.core.errors import CheckFailed, ModelError, TemperError
+from tasks.models.embedder import POOLER, Embedder, check_kind
+from tasks.rehearsal.kind import known_configuration
+from tasks.rehearsal.sections import section
+from tasks.rehearsal.weights import full_size
+
+MISSED = 1e-4
+"""Largest cosine distance between the vectors of a merged copy and of the copy with its adapter."""
+
+RANK = 4
+"""Of the adapter: the copy is narrower than what a larger one fits into."""
+
+
+def faults(folder: Path, location: str, needed: set[str]) -> Iterator[TemperError]:
+    """What stages would refuse of the base in `folder`, which the user calls `location`."""
+    try:
+        from transformers import AutoModel
+
+        config = known_configuration(folder, location, headless=True)
+        check_kind(config, location)
+        full_size(folder, config, location, kind=AutoModel, made_up=POOLER)
+        settings = section("template")
+        if settings.embed is None:
+            return  # said of params.yaml
+        from tasks.template.embedding import prepared
+
+        _, embedder, *_ = prepared(folder, settings)
+        if not needed.isdisjoint(("train", "merge")):
+            _try(config, embedder, location)
+    except TemperError as error:
+        yield error
+
+
+def _try(config: Any, embedder: Embedder, location: str) -> None:
+    """Raise `ModelError` where a small copy of the base cannot be tuned by an adapter and merged."""
+    import torch
+    from transformers import AutoModel
+
+    from tasks.rehearsal.miniature import small_configuration
+
+    state = torch.random.get_rng_state()
+    try:
+        torch.manual_seed(0)
+        model = AutoModel.from_config(small_configuration(config), dtype=torch.float32)
+    except Exception:  # whatever its class says of such sizes, it says nothing of the base's own
+        return
+    finally:
+        torch.random.set_rng_state(state)
+    try:
+        with tempfile.TemporaryDirectory(prefix="temper-") as scratch, warnings.catch_warnings(action="ignore"):
+            _tune_and_merge(model, embedder, Path(scratch))
+    except Exception as error:  # of libraries: they raise anything where a model is not what they expect
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".")
+        raise ModelError(
+            f"{location}: a model of this kind cannot be tuned for embeddings (tried on a small copy: {said}); take "
+            "another base."
+        ) from None
+
+
+def _tune_and_merge(model: Any, embedder: Embedder, scratch: Path) -> None:
+    import torch
+
+    from tasks.training.adapters import attach
+    from tasks.training.settings import LoRA, Tuning
+
+    method = section("train").method
+    tuning = Tuning(method=method, lora=LoRA(r=RANK, target_modules="all-linear")) if method != "freeze" else Tuning()
+    ids = torch.tensor([[5, 6, 7, 8], [9, 8, 7, 6]])
+    mask = torch.ones_like(ids)
+    tuned = attach("train", tuning, model, None, scratch, False, task="FEATURE_EXTRACTION").train()
+    embedder.vectors(tuned, ids, mask)[:, ::2].sum().backward()
+    moved = [weight for weight in tuned.parameters() if weight.grad is not None and weight.grad.abs().max() > 0]
+    if not moved:
+        raise CheckFailed("no weight that is tuned gets a gradient")
+    if not hasattr(tuned, "peft_config"):
+        return
+    with torch.no_grad():
+        for weight in moved:
+            weight += 0.02 * torch.randn_like(weight)
+        live = embedder.vectors(tuned.eval(), ids, mask)
+        merged = embedder.vectors(tuned.merge_and_unload(), ids, mask)
+        if (1 - torch.nn.functional.cosine_similarity(live, merged)).max() > MISSED:
+            raise CheckFailed("the merged model gives other vectors than base and live adapter")
