@@ -27,6 +27,7 @@ from tasks.clean.privacy.filter import redact_all
 from tasks.clean.profile import MOST, SHOWN, Profile
 from tasks.clean.row import RowBuilder
 from tasks.clean.settings import Settings
+from tasks.clean.signatures import Signatures
 from tasks.clean.split import SPLITS, assign_splits
 from tasks.clean.tabular import choice
 from tasks.clean.write import Scratch, open_split_writers, renamed_in, report_rows
@@ -37,7 +38,6 @@ from tasks.core.progress import reporter
 from tasks.dedup.memmap import blocks, create, indices_of, zeros_like_rows
 from tasks.dedup.minhash import banding
 from tasks.dedup.near import clusters_of
-from tasks.dedup.signatures import Signatures
 from tasks.engine.chosen import Engine, chosen
 from tasks.rows.ledger import Ledger
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.dedup import signatures
+from tasks.clean import signatures
+from tasks.clean.signatures import Signatures
 from tasks.dedup.minhash import MinHash
 from tasks.dedup.near import clusters, clusters_of
-from tasks.dedup.signatures import Signatures
 from tasks.dedup.store import Signing
 
 
