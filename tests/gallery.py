@@ -47,6 +47,9 @@ SHARED = HERE.parent / "shared"
 APACHE = "Apache-2.0"
 GRAMMAR = f"drawn from the grammar in `data/seed` ({APACHE})"
 SMALL_BASE = f"a Llama of 2 million parameters, trained from `data/seed` ({APACHE})"
+BESIDE = (
+    "The recipe takes model and texts from `../shared/data`, beside the clone; put yours there, or change its paths."
+)
 STORIES = "stories260K, 260,032 parameters, tells toddler stories (MIT, Andrej Karpathy)"
 
 
@@ -62,6 +65,8 @@ class Entry:
     """File of the settings; None: params.yaml as it is."""
     rows: str | None = None
     """What `python -m examples.gallery` writes first."""
+    note: str = ""
+    """What a reader has to know to repeat it."""
     before: str = "base"
     """The candidate that the tuned model is compared with."""
 
@@ -85,6 +90,7 @@ ENTRIES = {
         "2,483 rows of NLDockercommands (MIT)",
         STORIES,
         "recipes/stories260k-docker.yaml",
+        note=BESIDE,
     ),
     "classifier": Entry(
         "A classifier",
@@ -109,6 +115,7 @@ ENTRIES = {
         f"197 pages of the docs of docker/cli ({APACHE}, Docker Inc.)",
         STORIES,
         "recipes/continued-pretraining.yaml",
+        note=BESIDE,
     ),
     "ppo": Entry(
         "Reinforcement learning (PPO)",
@@ -201,9 +208,7 @@ def index(folder: Path = FOLDER) -> str:
     for name in facts:
         entry = ENTRIES[name]
         commands = "\n".join(entry.commands())
-        settings = (
-            f"[{entry.recipe}](../../{entry.recipe})" if entry.recipe else "[params.yaml](../../params.yaml) as it is"
-        )
+        settings = f"`{entry.recipe}`" if entry.recipe else "`params.yaml` as it is"
         lines += [
             *("", f"## {entry.title}", ""),
             *(entry.asked, ""),
@@ -212,6 +217,7 @@ def index(folder: Path = FOLDER) -> str:
             f"- Model: {entry.model}.",
             f"- Settings: {settings}.",
             f"- [Report]({name}/report.html), [all answers]({name}/predictions.html).",
+            *([f"- {entry.note}"] if entry.note else []),
             *("", "```bash", commands, "```"),
         ]
     return "\n".join(lines) + "\n"
