@@ -132,24 +132,19 @@ def make(name: str, place: Checkout, folder: Path = FOLDER) -> None:
     """Run an entry in a checkout, and keep its report and what the index says of it."""
     entry = ENTRIES[name]
     if entry.rows:
-        python(place, "-m", "examples.gallery", entry.rows)
+        place.python("-m", "examples.gallery", entry.rows)
     before = _processor_seconds()
-    python(place, "-m", "flows.cli.main", "run", *(["--recipe", entry.recipe] if entry.recipe else []))
+    place.temper("run", *(["--recipe", entry.recipe] if entry.recipe else []))
     keep(name, place.root, _processor_seconds() - before, folder)
 
 
 @contextmanager
-def room(api: str, *, full: bool = True) -> Iterator[Checkout]:
+def room(api: str) -> Iterator[Checkout]:
     """A checkout, with what is public beside it."""
-    with checkout(full=full, server=api) as place:
+    with checkout(full=True, server=api) as place:
         if SHARED.is_dir():
             (place.root.parent / SHARED.name).symlink_to(SHARED)
         yield place
-
-
-def python(place: Checkout, *words: str) -> None:
-    """Run Python in a checkout, whose code comes first."""
-    place.python(*words, PYTHONPATH=str(place.root))
 
 
 def _processor_seconds() -> float:
@@ -242,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"no such run: {', '.join(sorted(strange))}; there are {', '.join(ENTRIES)}")
     if not options.index:
         with prefect_server() as api, room(api) as place:
-            for name in options.names or ENTRIES:
+            for name in (each for each in ENTRIES if each in options.names or not options.names):
                 make(name, place)
                 print(f"{name}: {_minutes(known()[name]['seconds'])} minutes of one core", flush=True)
     for name in known():

@@ -145,8 +145,8 @@ line-height: {line_height}px; }}
 def flow() -> None:
     """The page of a flow run in which a change of the learning rate reached the report, and its artifacts."""
     with prefect_server() as api, checkout(full=False, server=api) as place, browser() as chromium:
-        temper(place, "run")
-        temper(place, "run", "--set", "train.learning_rate=2e-3")
+        place.temper("run")
+        place.temper("run", "--set", "train.learning_rate=2e-3")
         run = ask(api, "flow_runs/filter", sort="START_TIME_DESC", limit=1)[0]
         tab = admitted(chromium.new_page(viewport={"width": 1280, "height": 1000}, color_scheme="dark"), api)
         tab.set_default_timeout(PATIENCE)
@@ -159,10 +159,6 @@ def flow() -> None:
         tab.get_by_text("comparison", exact=True).first.wait_for()
         tab.wait_for_timeout(1000)
         tab.screenshot(path=DOCS / "flow-artifacts.png")
-
-
-def temper(place: Checkout, *words: str) -> None:
-    place.python("-m", "flows.cli.main", *words, PYTHONPATH=str(place.root))
 
 
 PICTURES: dict[str, Callable[[], None]] = {
