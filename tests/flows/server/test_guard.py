@@ -147,7 +147,6 @@ def test_sockets_want_the_password_and_their_own_page(api: str, path: str) -> No
 def test_a_page_of_a_stranger_in_the_browser_gets_nowhere(api: str, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
 
-
     right = login(api)
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium:
         tab = admitted(chromium.new_page(), api)  # it is logged in
