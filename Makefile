@@ -33,7 +33,7 @@ QUICK := tests/tasks/core tests/tasks/rows tests/tasks/chat tests/tasks/decide t
 	tests/flows/params tests/flows/bridge/test_refusals.py tests/test_house.py tests/test_packaging.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test quick lint bench coverage docs lock extras dist sbom
+.PHONY: help setup run ui test quick lint bench coverage docs gallery screenshots lock extras dist sbom
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -67,6 +67,12 @@ coverage: $(VENV)/.dev .state ## measure what the quick part of the tests runs; 
 # Not --quiet: what it does not print, --strict does not see.
 docs: $(VENV)/docs/.docs ## build the documentation into site/; a link or an anchor that leads nowhere is an error
 	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict
+
+gallery: $(VENV)/.dev ## make the runs of docs/gallery anew, with their reports; make gallery RUNS=classifier makes that one
+	$(BIN)/python -m tests.gallery $(RUNS)
+
+screenshots: $(VENV)/.dev ## take the pictures in docs/ anew, by Chromium
+	$(BIN)/python -m tests.screenshots
 
 extras: $(VENV)/.dev ## install what every extra of pyproject.toml needs, so that no test is left out for want of it
 	@$(INSTALL) --quiet -r requirements-extras.lock

@@ -1,10 +1,8 @@
-"""The page of `temper compare` with many runs: what it costs in Chromium, and the picture in docs/compare.md.
+"""The page of `temper compare` with many runs: what it costs in Chromium to open, sort, search and pin.
 
-python -m benchmarks.runs_page                           500 runs of 200 rows: open, sort, search, pin
-python -m benchmarks.runs_page --picture docs/compare.png
+python -m benchmarks.runs_page    500 runs of 200 rows
 """
 
-import argparse
 import hashlib
 import random
 import shutil
@@ -133,26 +131,15 @@ def measure(browser: Any, file: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, or take the picture."""
+    """Measure."""
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--picture", type=Path, metavar="FILE")
-    picture = parser.parse_args().picture
     flags = ["--no-sandbox", "--disable-gpu"]
     with (
-        written(*((60, 40) if picture else (500, 200))) as file,
+        written(500, 200) as file,
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=shutil.which("chromium"), args=flags) as browser,
     ):
-        if picture:
-            tab = browser.new_page(viewport={"width": 1400, "height": 1000})
-            tab.goto(file.as_uri())
-            tab.locator("[data-key=score] button").click()
-            for box in tab.locator(".pin").all()[:2]:
-                box.check()
-            tab.screenshot(path=picture)
-            return
         taken = [measure(browser, file) for _ in range(3)]
         print(f"{file.stat().st_size:,} bytes")
         for name in taken[0]:

@@ -1,5 +1,6 @@
 """Headless Chromium for pages: how it is started, and what any page has to be for everybody who reads it."""
 
+import base64
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
+
+from flows.server import credentials
 
 CHROMIUM = shutil.which("chromium")
 WITHOUT = "no chromium on the PATH (Debian: apt-get install chromium)"
@@ -74,6 +77,13 @@ class Page:
         self.tab.emulate_media(media="screen", color_scheme="light")
         self.tab.set_viewport_size({"width": 1280, "height": 900})
         return paper
+
+
+def admitted(tab: Any, api: str) -> Any:
+    """The tab, in which the password of the server behind `api` was entered: Prefect's page keeps it so."""
+    password = base64.b64encode(credentials.known(api).encode()).decode()
+    tab.add_init_script(f"localStorage.setItem('prefect-password', '{password}')")
+    return tab
 
 
 @contextmanager

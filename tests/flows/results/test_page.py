@@ -1,6 +1,5 @@
 """What a person sees in the browser: the page of the server that `temper ui` starts, in headless Chromium."""
 
-import base64
 import io
 import re
 import shutil
@@ -13,8 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from benchmarks.server import ask
-from flows.server import credentials
-from tests.browser import CHROMIUM, FLAGS, WITHOUT
+from tests.browser import CHROMIUM, FLAGS, WITHOUT, admitted
 from tests.flows.project import STAGES, Toy, states, until
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
@@ -47,13 +45,6 @@ class Browser:
     def artifact(self, key: str) -> Any:
         self.tab.goto(f"{self.page}/artifacts/artifact/{self.artifacts[key]}")
         return self.tab
-
-
-def admitted(tab: Any, api: str) -> Any:
-    """The tab, in which the server's password was entered: the page keeps it so."""
-    password = base64.b64encode(credentials.known(api).encode()).decode()
-    tab.add_init_script(f"localStorage.setItem('prefect-password', '{password}')")
-    return tab
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.browser import CHROMIUM, FLAGS, WITHOUT
+from tests.browser import CHROMIUM, FLAGS, WITHOUT, admitted
 from tests.flows.project import BELOW_TRAIN, until
-from tests.flows.results.test_page import PATIENCE, admitted
+from tests.flows.results.test_page import PATIENCE
 from tests.flows.site import Site
 
 pytestmark = [

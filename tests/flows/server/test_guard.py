@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from flows.server import credentials
 from tasks.serve.guard import Guard
-from tests.browser import CHROMIUM, FLAGS, WITHOUT
+from tests.browser import CHROMIUM, FLAGS, WITHOUT, admitted
 
 ATTACK = """<!doctype html><pre id=o></pre><script>
 const say = line => o.textContent += line + "\\n", json = {"content-type": "application/json"};
@@ -146,8 +146,6 @@ def test_sockets_want_the_password_and_their_own_page(api: str, path: str) -> No
 @pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 def test_a_page_of_a_stranger_in_the_browser_gets_nowhere(api: str, tmp_path: Path) -> None:
     from playwright.sync_api import sync_playwright
-
-    from tests.flows.results.test_page import admitted
 
     right = login(api)
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as chromium:
