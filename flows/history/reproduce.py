@@ -42,7 +42,7 @@ def reproduce(run: str, tell: Callable[[str], None], *, keep: bool = False) -> l
             print(verdict.stage, verdict.differences or "identical")
     """
     revision = find(run)
-    with workspace(label(f"reproduce-{run}"), revision, tell, keep=keep):
+    with workspace(label(f"reproduce-{run}"), revision, tell, keep=keep, anew=True):
         if not LOCK.is_file():
             raise InputError(f"{run}: this revision has no {LOCK}, so there is nothing to compare with.")
         for line in _environment(revision):

@@ -34,12 +34,13 @@ def workspace(
     *,
     remote: str | None = None,
     keep: bool = False,
+    anew: bool = False,
 ) -> Iterator[str]:
     """Work in a fresh worktree of `revision`; yield its commit. The current folder is the worktree within the block.
 
-    Afterwards the worktree is removed, unless `keep`. Inputs that the cache lacks come from the DVC remote of the name
-    `remote` (None: the default one); what is not to be had, and can be made again, is said through `tell`. Raises
-    `Busy` where a live process has one of this name.
+    Afterwards the worktree is removed, unless `keep`. Stages find the parts that other runs left, unless `anew`. Inputs
+    that the cache lacks come from the DVC remote of the name `remote` (None: the default one); what is not to be had,
+    and can be made again, is said through `tell`. Raises `Busy` where a live process has one of this name.
 
     Example:
 
@@ -59,6 +60,8 @@ def workspace(
             configure_worktree(main)
             _adopt_checkpoints(main)
             responses.link(main)
+            if not anew:
+                _share_parts(main)
             checkout_inputs(tell, remote)
             yield baseline
         finally:
@@ -116,6 +119,14 @@ def _remove(main: Path, worktree: Path) -> None:
 def _adopt_checkpoints(main: Path) -> None:
     """Move checkpoints that another run left into this worktree. The first that comes gets them."""
     _move(Paths(main).unfinished, Paths(Path.cwd()).checkpoints)
+
+
+def _share_parts(main: Path) -> None:
+    """Let stages in this worktree find what runs before made of the same pieces, and keep theirs for runs after."""
+    there, here = Paths(main).parts, Paths(Path.cwd()).parts
+    there.mkdir(parents=True, exist_ok=True)
+    here.parent.mkdir(parents=True, exist_ok=True)
+    here.symlink_to(there.absolute())
 
 
 def _move(source: Path, target: Path) -> None:

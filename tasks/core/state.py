@@ -61,6 +61,11 @@ class State:
         return self.state / "records"
 
     @property
+    def parts(self) -> Path:
+        """What stages made of pieces of their input, by what each was made of, a folder a stage; runs share it."""
+        return self.state / "parts"
+
+    @property
     def flow_runs(self) -> Path:
         """Which process carries out which flow run."""
         return self.state / "flow-runs"

@@ -238,7 +238,13 @@ def test_a_live_run_is_left_alone(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> 
         with pytest.raises(Busy, match="the run 'first' is under way already"), workspace("first"):
             pass
         assert worktree.is_dir()
+        (worktree / Paths().parts / "part").write_text("kept")
     assert clean(toy)
+    with workspace("second"):
+        assert (Paths().parts / "part").read_text() == "kept"
+    with workspace("reproduce", anew=True):
+        assert not Paths().parts.exists()
+    assert (Paths(toy.path).parts / "part").read_text() == "kept"
 
 
 @pytest.mark.parametrize(
