@@ -62,12 +62,16 @@ def test_only_the_parts_with_new_rows_are_worked_on(tmp_path: Path, worked: list
     before = written(paths, first, Settings())
     assert len(worked) == 200 + 4
     del worked[:]
-    assert written(paths, first, Settings()) == before and not worked
+    again = written(paths, first, Settings())
+    assert again == before
+    assert not worked
     new = [chat(number) for number in range(1000, 1003)]
     more = [new[0], *first[:100], new[1], *first[100:], new[2]]
     incremental = written(paths, more, Settings())
     assert {one["id"] for one in new} < set(worked) and len(worked) < 120
-    assert incremental == written(fresh, more, Settings()) != before
+    from_nothing = written(fresh, more, Settings())
+    assert incremental == from_nothing
+    assert incremental != before
 
 
 def test_a_part_has_a_name_by_what_outcomes_depend_on(tmp_path: Path) -> None:
