@@ -154,7 +154,7 @@ def test_outcomes_come_in_the_batches_of_their_rows(sizes: list[int]) -> None:
         parts.append(len(part))
         return [json.loads(one["id"]) for one in part]
 
-    outcomes = list(stream(work, batches, Local(1)))  # type: ignore[arg-type]
+    outcomes = list(stream(work, batches, Local(1)))
     assert [number for batch in outcomes for number in batch] == list(range(sum(sizes)))  # type: ignore[comparison-overlap]
     assert [len(batch) for batch in outcomes if batch] == [size for size in sizes if size]
     assert max(parts, default=0) <= MOST
