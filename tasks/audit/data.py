@@ -25,6 +25,7 @@ from tasks.rows.canonical import turns
 from tasks.template.audit import Account
 from tasks.template.pairs import flipped
 from tasks.template.rows import Templater
+from tasks.template.stream import stream
 
 BATCH = 250
 """Rows examined together."""
@@ -51,7 +52,7 @@ def audit(
     how = with_names(how or Settings(), data)
     survey = ColumnSurvey(how.columns, shown=str)
     waiting = rows(data, objective, account, how, survey)
-    for outcomes in templater.stream(iter(lambda: list(islice(waiting, BATCH)), []), Local()):
+    for outcomes in stream(templater.outcomes, iter(lambda: list(islice(waiting, BATCH)), []), Local()):
         for outcome in outcomes:
             account.add(outcome)
         account.count(templater.encoder, outcomes)

@@ -14,6 +14,23 @@ def alone(part: Batch) -> Batch:
     return pa.ipc.read_record_batch(part.serialize(), part.schema) if isinstance(part, pa.RecordBatch) else part
 
 
+def ids(rows: Batch) -> list[str]:
+    """The ids of the rows."""
+    if isinstance(rows, pa.RecordBatch):
+        return list(rows.column("id").to_pylist())
+    return [str(row["id"]) for row in rows]
+
+
+def joined(first: Batch, second: Batch) -> Batch:
+    """The rows of both."""
+    return pa.concat_batches([first, second]) if isinstance(first, pa.RecordBatch) else [*first, *second]
+
+
+def records(rows: Batch) -> list[dict[str, Any]]:
+    """The rows as records."""
+    return from_arrow(rows) if isinstance(rows, pa.RecordBatch) else list(rows)
+
+
 def from_arrow(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """The rows of a batch, as `to_pylist` gives them, at a fraction of its time."""
     columns = [_values(column) for column in batch.columns]

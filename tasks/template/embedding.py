@@ -5,7 +5,6 @@ says where each ends. A row with several right documents becomes several, which 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,13 @@ from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.files import write_json, write_text, written
 from tasks.core.numbers import counted, listed
 from tasks.core.paths import PATHS, Paths
-from tasks.engine.chosen import Engine, chosen
+from tasks.engine.chosen import Local
 from tasks.models.classes import model_config
 from tasks.models.embedder import Embedder, check_kind, is_embedder
 from tasks.models.record import base_folder
 from tasks.rows.pairs import texts
 from tasks.template import preview
-from tasks.template.arrow import Batch, from_arrow
+from tasks.template.arrow import Batch, records
 from tasks.template.checks import CHECKS, ERRORS
 from tasks.template.encode import Encoder
 from tasks.template.offsets import id_array
@@ -41,10 +40,9 @@ class TextTemplater:
         self.tokenizer, self.settings, self.embedder = tokenizer, settings, embedder
         self.encoder, self.limit, self.vocabulary = Encoder(tokenizer), embedder.length, vocabulary
 
-    def stream(self, batches: Iterable[Batch], engine: Engine) -> Iterator[list[Outcome]]:
-        """What becomes of each row, batch by batch; the tokenizer has threads of its own, and needs no engine."""
-        for batch in batches:
-            yield [self.outcome(row) for row in from_arrow(batch)]
+    def outcomes(self, rows: Batch) -> list[Outcome]:
+        """What becomes of each row, in their order."""
+        return [self.outcome(row) for row in records(rows)]
 
     def outcome(self, row: dict[str, Any]) -> Outcome:
         """What becomes of a canonical row."""
@@ -146,7 +144,8 @@ def write_texts(settings: Settings, paths: Paths) -> None:
     tokenizer, embedder, notes, source = prepared(base, settings)
     templater = TextTemplater(tokenizer, settings, embedder, embedding_rows(base, settings))
     shown, out = preview.Preview(tokenizer, settings.preview_rows), paths.templated
-    with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost, chosen(paths) as engine:
+    with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost:
+        engine = Local()  # the tokenizer has threads of its own
         accounts = [split(name, templater, paths, shown, lost, engine) for name in ("train", "validation")]
     if not accounts[0].trained["rows"]:
         raise InputError(f"{paths.clean / 'train.parquet'}: no row is left to train on; see {PATHS.ledger}.")

@@ -19,6 +19,7 @@ from tasks.chat.special_tokens import added_control_tokens, is_tag, special_toke
 from tasks.core.errors import InputError
 from tasks.models.foreign import foreign
 from tasks.template.offsets import ByteOffsets, CharacterOffsets, Span, TokenBytes, TokenizedText, id_array
+from tasks.template.pieces import PieceEncoder
 
 PRIVATE = range(0xF0000, 0x10FFFE)
 """Private characters, of which some stand for control tokens while others are read as plain text."""
@@ -46,27 +47,42 @@ class Encoder:
         self._control[list(self.controls.values())] = True
         self._ids_of_tags = frozenset(self.controls[text] for text in tags)
         self.bos: int | None = tokenizer.bos_token_id
-        self._pieces = TokenBytes(self._rust) if isinstance(self._rust.decoder, ByteLevel) else None
+        self._bytes = TokenBytes(self._rust) if isinstance(self._rust.decoder, ByteLevel) else None
         """Bytes of the tokens, where these one behind the other are the text."""
+        pieces = PieceEncoder(self._rust, self._bytes) if self._bytes is not None else None
+        self._pieces = pieces if pieces and pieces.exact else None
         self._tails: dict[str, list[int]] = {}
         self._readers: dict[int, tuple[Any, dict[int, int]]] = {}
 
     def read(self, texts: list[str]) -> list[TokenizedText]:
         """The tokens of each text."""
-        if self._pieces is None:
+        if self._bytes is None:
             return [TokenizedText(ids := one.ids, id_array(ids), CharacterOffsets(one)) for one in self.encode(texts)]
         reads = []
         with self._reading():
             encodings = self._rust.encode_batch_fast(texts, add_special_tokens=False)
         for text, encoding in zip(texts, encodings, strict=True):
             ids = encoding.ids
-            if b"".join(map(self._pieces.__getitem__, ids)) == text.encode():
+            if self._bytes.are(ids, text):
                 tokens = id_array(ids)
-                reads.append(TokenizedText(ids, tokens, ByteOffsets(text, self._pieces.lengths[tokens])))
+                reads.append(TokenizedText(ids, tokens, ByteOffsets(text, self._bytes.lengths[tokens])))
             else:  # a normalizer changed the text, or a control token ate the space beside it
                 (whole,) = self.encode([text])
                 reads.append(TokenizedText(whole.ids, id_array(whole.ids), CharacterOffsets(whole)))
         return reads
+
+    def read_alike(self, texts: list[str]) -> list[TokenizedText]:
+        """As `read`, of texts that have much in common, as dialogues of one template: pieces of them are known."""
+        if self._pieces is None or self._bytes is None:
+            return self.read(texts)
+        rows = self._pieces.encode(texts, self._reading())
+        whole = iter(self.read([text for text, tokens in zip(texts, rows, strict=True) if tokens is None]))
+        return [
+            next(whole)
+            if tokens is None
+            else TokenizedText(tokens.tolist(), tokens, ByteOffsets(text, self._bytes.lengths[tokens]))
+            for text, tokens in zip(texts, rows, strict=True)
+        ]
 
     def encode(self, texts: list[str]) -> list[Any]:
         """An encoding (of the library tokenizers) for each text."""

@@ -35,6 +35,10 @@ class TokenBytes(dict[int, bytes]):
         self.lengths[token] = len(encoded)
         return encoded
 
+    def are(self, ids: list[int], text: str) -> bool:
+        """Whether the tokens one behind the other are the text, byte for byte."""
+        return b"".join(map(self.__getitem__, ids)) == text.encode()
+
 
 class CharacterOffsets:
     """By the offsets that the tokenizer gives, for a text some of whose control tokens were one character when encoded.

@@ -1,19 +1,17 @@
 """Canonical rows to token ids, whatever their kind, a batch at a time: templated, checked, fitted to the length."""
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from tasks.chat.environment import MOST_TOOLS
 from tasks.chat.renderer import Renderer, Unrenderable
 from tasks.core.json_files import json_value
-from tasks.engine.chosen import Engine
 from tasks.rows.canonical import Message, turns
 from tasks.template import sequence
-from tasks.template.arrow import Batch, alone, from_arrow
+from tasks.template.arrow import Batch, records
 from tasks.template.checks import ERRORS
 from tasks.template.dialogue import DialogueRenderer
 from tasks.template.encode import Encoder
@@ -25,8 +23,10 @@ from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.shorten import POLICIES
 
-PART = 25
-"""Rows that one process templates at a time: many enough to be worth the way, few enough to end together."""
+READ = frozenset(
+    {"id", "messages", "text", "prompt", "chosen", "rejected", "completion", "label", "tools", "weight", "order"}
+)
+"""Columns of canonical rows of which the outcome is made."""
 
 
 class Templater:
@@ -55,30 +55,12 @@ class Templater:
             (outcome,) = templater.outcomes([row])  # a canonical row, as `clean` writes it
             outcome.reason or outcome.sequences[0].labels  # why it leaves, or what is trained (T, int32)
         """
-        plans = [self._plan(row) for row in (from_arrow(rows) if isinstance(rows, pa.RecordBatch) else rows)]
+        plans = [self._plan(row) for row in records(rows)]
         dialogues = [dialogue for plan in plans for dialogue in plan.dialogues]
         raw_texts = [plan.text for plan in plans if plan.text is not None]
         of_dialogues = iter(sequence.sequences(self.encoder, dialogues, self.stops))
         of_texts = iter(sequence.text_sequences(self.encoder, raw_texts, self._bos))
         return [self._outcome(plan, of_dialogues, of_texts) for plan in plans]
-
-    def stream(self, batches: Iterable[Batch], engine: Engine) -> Iterator[list[Outcome]]:
-        """What becomes of each row, batch by batch, as the engine works them out."""
-        lengths: deque[int] = deque()
-
-        def parts() -> Iterator[Batch]:
-            for batch in batches:
-                lengths.append(len(batch))
-                for start in range(0, len(batch), PART):
-                    yield alone(batch[start : start + PART])
-
-        outcomes: list[Outcome] = []
-        for outcomes_of_part in engine.ordered(self.outcomes, parts()):
-            outcomes += outcomes_of_part
-            if len(outcomes) == lengths[0]:
-                yield outcomes
-                lengths.popleft()
-                outcomes = []
 
     def reconcile(self) -> dict[str, str]:
         """Learn from a probe how the template ends turns and wants to be fed; returns what was made right, by slug."""

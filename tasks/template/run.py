@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,15 +16,18 @@ from tasks.core.paths import PATHS, Paths
 from tasks.core.progress import reporter
 from tasks.engine.chosen import Engine, chosen
 from tasks.models.record import base_folder, base_record
+from tasks.rows.parts import Parts
 from tasks.template import preview
 from tasks.template.arrow import Batch
 from tasks.template.audit import Account
 from tasks.template.checks import CHECKS, REQUESTED
 from tasks.template.encode import Encoder
+from tasks.template.kept import KeptOutcomes, parts_of
 from tasks.template.outcome import Outcome
-from tasks.template.rows import Templater
+from tasks.template.rows import READ, Templater
 from tasks.template.settings import Settings
 from tasks.template.shards import BATCH, Shards
+from tasks.template.stream import stream
 from tasks.template.tokenizer import (
     check_tracked,
     context_length,
@@ -59,8 +61,8 @@ class RowTemplater(Protocol):
     """Tokens of the longest row or text."""
     encoder: Encoder
 
-    def stream(self, batches: Iterable[Batch], engine: Engine) -> Iterator[list[Outcome]]:
-        """What becomes of each row, batch by batch."""
+    def outcomes(self, rows: Batch) -> list[Outcome]:
+        """What becomes of each row, in their order."""
 
 
 def write(settings: Settings, paths: Paths) -> None:
@@ -76,7 +78,9 @@ def write(settings: Settings, paths: Paths) -> None:
     out = paths.templated
     shown = preview.Preview(tokenizer, settings.preview_rows)
     with written(out / "truncated.parquet") as aside, pq.ParquetWriter(aside, LOST) as lost, chosen(paths) as engine:
-        accounts = [split(name, templater, paths, shown, lost, engine) for name in ("train", "validation")]
+        parts = parts_of(paths, templater)
+        accounts = [split(name, templater, paths, shown, lost, engine, parts) for name in ("train", "validation")]
+        parts.trim()
     trained = accounts[0].trained
     if not trained["rows"] + trained["preference"] + trained["judged"]:
         raise InputError(f"{paths.clean / 'train.parquet'}: no rows are left to train on; see {PATHS.ledger}.")
@@ -138,8 +142,12 @@ def split(
     shown: preview.Preview,
     lost: Any,
     engine: Engine,
+    parts: Parts | None = None,
 ) -> Account:
-    """Template one split and write its shards, what left or was cut into `lost`; stop where too much is."""
+    """Template one split and write its shards, what left or was cut into `lost`; stop where too much is.
+
+    Rows that `parts` hold are not worked on again.
+    """
     source = paths.rows(name)
     if not source.is_file():
         raise InputError(f"{source}: no such file; run the stage clean first.")
@@ -149,7 +157,10 @@ def split(
     columns = parquet.schema_arrow
     order = columns.field("order").type if "order" in columns.names else None
     with Shards(paths.templated, name, order, texts=templater.settings.embed is not None) as shards:
-        for outcomes in templater.stream(parquet.iter_batches(BATCH, use_threads=False), engine):
+        read = [field for field in columns.names if field in READ]
+        batches = parquet.iter_batches(BATCH, columns=read, use_threads=False)
+        work = KeptOutcomes(templater.outcomes, parts) if parts else templater.outcomes
+        for outcomes in stream(work, batches, engine):
             gone = [row for outcome in outcomes if (row := account.add(outcome))]
             if gone:
                 lost.write_table(pa.Table.from_pylist(gone, schema=LOST))

@@ -66,7 +66,7 @@ class Sequence:
 def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[int]) -> list[Sequence]:
     """The dialogues as tokens, with what is wrong with them added to what was known."""
     results, silent, unproved = [], [], _DecodingCheck()
-    for dialogue, read in zip(dialogues, encoder.read([dialogue.text for dialogue in dialogues]), strict=True):
+    for dialogue, read in zip(dialogues, encoder.read_alike([dialogue.text for dialogue in dialogues]), strict=True):
         problems = dialogue.problems.copy()
         if not encoder.controls_allowed(read, dialogue.own, dialogue.spoken):
             read = encoder.read_quoted(dialogue.text, dialogue.own, dialogue.spoken)

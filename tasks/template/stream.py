@@ -1,0 +1,51 @@
+"""Rows to a function in parts, and what it makes of them in the batches in which they came."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from zlib import crc32
+
+from tasks.engine.chosen import Engine
+from tasks.template.arrow import Batch, alone, ids, joined
+from tasks.template.outcome import Outcome
+
+PART, MOST = 32, 64
+"""Rows of a part, on average and at most: many enough to be worth the way to a process, few enough to end together."""
+
+
+def stream(work: Callable[[Batch], list[Outcome]], batches: Iterable[Batch], engine: Engine) -> Iterator[list[Outcome]]:
+    """What becomes of each row, batch by batch, as the engine works them out.
+
+    Which rows `work` gets together is up to their ids: it gets the same ones together when others come before, behind
+    or between them.
+    """
+    lengths: deque[int] = deque()
+
+    def parts() -> Iterator[Batch]:
+        rest: Batch | None = None
+        for batch in batches:
+            lengths.append(len(batch))
+            rest = batch if rest is None else joined(rest, batch)
+            start = 0
+            for end in _ends(ids(rest)):
+                yield alone(rest[start:end])
+                start = end
+            rest = rest[start:]
+        if rest is not None and len(rest):
+            yield alone(rest)
+
+    outcomes: list[Outcome] = []
+    for outcomes_of_part in engine.ordered(work, parts()):
+        outcomes += outcomes_of_part
+        while lengths and len(outcomes) >= lengths[0]:
+            whole = lengths.popleft()
+            yield outcomes[:whole]
+            outcomes = outcomes[whole:]
+
+
+def _ends(names: list[str]) -> Iterator[int]:
+    """Behind which of the rows a part ends."""
+    start = 0
+    for number, name in enumerate(names, 1):
+        if number - start == MOST or crc32(name.encode()) % PART == 0:
+            yield number
+            start = number
