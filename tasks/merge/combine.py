@@ -115,8 +115,8 @@ def check_combinable(configs: Mapping[str, Mapping[str, Any]], combine: Combine)
     ranks = [max([config.get("r") or 0, *(config.get("rank_pattern") or {}).values()]) for config in configs.values()]
     if TRAINED in configs and (combine.rank or 0) > sum(ranks):
         raise ModelError(
-            f"{PATHS.params}: merge.combine.rank is {combine.rank:,}, but the changes of the adapters have a rank of at "
-            f"most {sum(ranks)}; set it to {sum(ranks)} or less."
+            f"{PATHS.params}: merge.combine.rank is {combine.rank:,}, but the changes of the adapters have a rank of "
+            f"at most {sum(ranks)}; set it to {sum(ranks)} or less."
         )
 
 

@@ -94,8 +94,8 @@ def read_scores(body: Any, request: Request) -> Response:
     positions = READERS[form](body, ids)
     if positions is None:
         raise NoLikelihoods(
-            f"the server returns no likelihoods of a prompt's tokens when it is asked by {form}; distill.form lists the "
-            "ways to ask. If it supports none of them, learn from its answers: generate rows with it "
+            f"the server returns no likelihoods of a prompt's tokens when it is asked by {form}; distill.form lists "
+            "the ways to ask. If it supports none of them, learn from its answers: generate rows with it "
             "(generate.teacher), and train on them",
             "input",
         )

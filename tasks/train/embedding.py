@@ -100,7 +100,8 @@ def fit(
 ) -> loop.TrainingResult:
     """Train what is trainable of `model`, which has no head, from the last checkpoint in `scratch` if any.
 
-    `passes`: see `loop.train`. Raises `CheckFailed` if a loss is not a number or no weight changed, `SettingsError` for arguments without effect.
+    `passes`: see `loop.train`. Raises `CheckFailed` if a loss is not a number or no weight changed, `SettingsError` for
+    arguments without effect.
     """
     for name, weight in model.named_parameters():
         if f".{name}".rpartition(f".{POOLER}")[1]:
