@@ -2,7 +2,7 @@
 
 The loss is InfoNCE (van den Oord et al. 2018, arXiv:1807.03748) with the documents of the batch as wrong ones
 (Henderson et al. 2017, arXiv:1705.00652), which sentence-transformers calls MultipleNegativesRankingLoss. Its trainer
-tokenises by itself, and starts again in the middle of an epoch in another order; so the loss is here, in the loop that
+tokenises in its collator, after the audit of `template`; so the loss is here, on the audited tokens, in the loop that
 all stages share.
 
 Shapes: `B` rows of a batch, `N` documents that its rows name as wrong, `T` tokens of the longest text, `D` numbers of a

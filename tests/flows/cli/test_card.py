@@ -38,4 +38,4 @@ def test_memory_of_a_host_without_cards_is_refused(capsys: pytest.CaptureFixture
 
 def test_a_negative_size_is_refused_by_a_sentence_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--card", "-3GB"]) == 1
-    assert "'-3GB' is no memory of a card" in capsys.readouterr().err
+    assert "'-3GB' is not a valid size for the memory of a card" in capsys.readouterr().err

@@ -217,7 +217,7 @@ def test_missing_access_is_said_before_anything_is_sent(
 def test_a_token_that_is_wrong_or_missing(hub: Hub, merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = prepare_upload("me/model", merged)
     monkeypatch.setenv("HF_TOKEN", "wrong")
-    with pytest.raises(InputError, match=r"the hub refuses the token in HF_TOKEN: .*create one with write access"):
+    with pytest.raises(InputError, match=r"the hub rejects the token in HF_TOKEN: .*create one with write access"):
         ask_hub(upload, private=True, endpoint=hub.address)
     monkeypatch.setattr("huggingface_hub.hf_api.get_token", lambda: None)
     with pytest.raises(InputError, match="you have no token for the hub: set HF_TOKEN"):

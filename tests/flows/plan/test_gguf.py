@@ -14,8 +14,8 @@ from tests.flows.project import ROOT
 @pytest.mark.parametrize(
     ("config", "schemes", "formats", "expected"),
     [
-        ({"architectures": ["OPTForCausalLM"]}, ["nf4", "gguf-q8_0"], [], "take gguf-q8_0 out of"),
-        ({"architectures": ["OPTForCausalLM"]}, [], ["ollama"], "take ollama out of"),
+        ({"architectures": ["OPTForCausalLM"]}, ["nf4", "gguf-q8_0"], [], "remove gguf-q8_0 from"),
+        ({"architectures": ["OPTForCausalLM"]}, [], ["ollama"], "remove ollama from"),
         ({"architectures": ["OPTForCausalLM"]}, ["nf4"], ["adapters"], None),
         ({"architectures": ["LlamaForCausalLM"]}, ["gguf-q4_k_m"], ["ollama"], None),
         ({"architectures": ["LlamaForCausalLM"], "hidden_act": "gelu"}, ["gguf-f16"], [], "the activation silu"),

@@ -92,7 +92,7 @@ def test_a_remote_that_nobody_configured_is_said_before_a_run(new: Toy, monkeypa
         "add --default NAME URL (or set share: null)."
     )
     new.dvc("remote", "add", "--default", "store", "/nowhere")
-    (fault,) = (line for line in faults() if "share runs" in line)
+    (fault,) = (line for line in faults() if "share names" in line)
     assert fault.startswith("infra/stages.yaml: git has no remote 'origin', which share names;")
     Path("infra/stages.yaml").write_text("share: {dvc: stor}\n")
     assert "infra/stages.yaml: DVC has no remote 'stor', which share names; did you mean 'store'?" in faults()

@@ -60,8 +60,8 @@ def test_settings_that_do_not_go_together_are_refused(values: dict[str, Any], me
 @pytest.mark.parametrize(
     ("train", "align", "message"),
     [
-        ({"method": "qlora"}, {}, r"held in low bits \(nf4\)"),
-        ({"method": "lora", "quantization": "int8"}, {}, r"held in low bits \(int8\)"),
+        ({"method": "qlora"}, {}, r"quantised weights \(nf4\)"),
+        ({"method": "lora", "quantization": "int8"}, {}, r"quantised weights \(int8\)"),
         ({"method": "vera"}, {}, "an adapter by vera"),
         ({"method": "dora"}, {}, "an adapter with use_dora"),
         ({"peft": {"lora_bias": True}}, {}, "an adapter with lora_bias"),

@@ -39,7 +39,7 @@ def test_private_texts_are_redacted(paths: Paths) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1, 2, None], r"1 of 3 training rows in .*input have no 'level', the first at rows\.jsonl:3; mend those rows"),
+        ([1, 2, None], r"1 of 3 training rows in .*input have no 'level', the first at rows\.jsonl:3; fix these rows"),
         ([1, "", 2], r"1 of 3 training rows .* have no 'level', the first at rows\.jsonl:2"),
         (
             [1, "easy", 2],

@@ -20,7 +20,7 @@ CANDIDATES = ("base", "base_system", "base_few_shot", "adapter", "merged")
 SENTENCE = (
     "decide: pyarrow raised ArrowInvalid: data/evaluation/base/predictions.parquet: "
     "Parquet file size is 5 bytes, smaller than the minimum file "
-    "footer (8 bytes); look at decide in params.yaml; the whole traceback is in data/scratch/failures/decide.txt."
+    "footer (8 bytes); check decide in params.yaml; the full traceback is in data/scratch/failures/decide.txt."
 )
 
 
@@ -74,7 +74,7 @@ def test_who_asks_for_lines_gets_a_line_instead(broken: Path) -> None:
         (
             "import jinja2; jinja2.Environment().from_string('{% bad')",
             "{'chat_template': None}",
-            "train: jinja2 raised TemplateSyntaxError: Encountered unknown tag 'bad'; look at train in params.yaml; ",
+            "train: jinja2 raised TemplateSyntaxError: Encountered unknown tag 'bad'; check train in params.yaml; ",
         ),
         (
             "raise ValueError('the learning rate is too high.')",
@@ -82,16 +82,16 @@ def test_who_asks_for_lines_gets_a_line_instead(broken: Path) -> None:
             "train: temper itself raised ValueError: the learning rate is too high; "
             "the setting most likely at fault is train.learning_rate; ",
         ),
-        ("{}['x']", "1 / 0", "train: temper itself raised KeyError: 'x'; look at train in params.yaml; "),
-        ("raise MemoryError", "{}", "train: temper itself raised MemoryError; look at train in params.yaml; "),
-        ("raise OSError('the hub is away')", "{}", "train: temper itself raised OSError: the hub is away; look at "),
+        ("{}['x']", "1 / 0", "train: temper itself raised KeyError: 'x'; check train in params.yaml; "),
+        ("raise MemoryError", "{}", "train: temper itself raised MemoryError; check train in params.yaml; "),
+        ("raise OSError('the hub is away')", "{}", "train: temper itself raised OSError: the hub is away; check "),
     ],
 )
 def test_the_sentence_names_library_and_setting(body: str, values: str, message: str, tmp_path: Path) -> None:
     done = python(tmp_path, "-c", program(body, values))
     assert done.returncode == 1
     assert done.stderr.startswith(message)
-    assert done.stderr.endswith("; the whole traceback is in data/scratch/failures/train.txt.\n")
+    assert done.stderr.endswith("; the full traceback is in data/scratch/failures/train.txt.\n")
     assert done.stderr.count("\n") == 1
 
 
@@ -112,7 +112,7 @@ def test_a_traceback_that_cannot_be_kept_does_not_hide_the_error(tmp_path: Path)
     (tmp_path / "data").write_text("a file where a folder is wanted")
     done = python(tmp_path, "-c", program("raise ValueError('too much')"))
     assert done.returncode == 1
-    assert done.stderr.startswith("train: temper itself raised ValueError: too much; look at train in params.yaml; ")
+    assert done.stderr.startswith("train: temper itself raised ValueError: too much; check train in params.yaml; ")
     assert "; the traceback could not be kept: data" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -57,8 +57,8 @@ class Wide(Settings):
     [
         ("alpa: 1", "unknown key 'wide.alpa'; did you mean 'alpha'?"),
         ("zeta: 1", "unknown key 'wide.zeta'; did you mean 'beta'?"),
-        ("qqq: 1", "unknown key 'wide.qqq'; the nearest are share, prompts, names; all 8 stand in docs/params.md, "
-         "section wide."),
+        ("qqq: 1", "unknown key 'wide.qqq'; the nearest are share, prompts, names; docs/params.md, section "
+         "wide lists all 8."),
         ("names: [a, '']", "wide.names = ['a', '']: a text in this list is empty; fill it in, or remove it."),
         ("names: [a, b, a]", "wide.names = ['a', 'b', 'a']: a occurs more than once; keep one."),
         ("names: [1]", "wide.names.0 = 1: input should be a valid string."),

@@ -156,7 +156,7 @@ def test_gates_before(run: Paths) -> None:
     write_json(run.clean / "ledger.json", {**ledger, "in": 40})
     decision = tiny.decided(run)
     assert failed(decision) == ["gates"]
-    assert decision["rules"]["gates"]["says"] == "failed before: clean lost 4 rows without a reason"
+    assert decision["rules"]["gates"]["says"] == "failed earlier: clean lost 4 rows without a reason"
     write_json(run.clean / "ledger.json", {**ledger, "in": ledger["in"] - 4, "repeated": 4})
     assert not failed(tiny.decided(run))
 
@@ -188,7 +188,7 @@ def test_rows_that_are_trained_with_an_error_are(run: Paths) -> None:
     decision = tiny.decided(run)
     assert failed(decision) == ["gates"]
     assert decision["rules"]["gates"]["says"] == (
-        "failed before: template, train: 2 rows: contradiction; template, train: 2 rows: one_label"
+        "failed earlier: template, train: 2 rows: contradiction; template, train: 2 rows: one_label"
     )
 
 

@@ -296,10 +296,10 @@ def test_other_forms_tell_the_same(templated: Paths, form: str, answer: Any) -> 
     [
         ("prompt_logprobs", generated, "and it does by generate; set distill.form to generate"),
         ("generate", vllm_alone, "and it does by prompt_logprobs; set distill.form to prompt_logprobs"),
-        ("prompt_logprobs", vllm_alone, r"refuses 2 tokens a position .*max allowed.*lower distill\.top"),
-        ("prompt_logprobs", llama, r"no likelihoods of a prompt when it is asked by prompt_logp.*generate\.teacher"),
-        ("echo", llama, "no likelihoods of a prompt when it is asked by echo"),
-        ("generate", llama, "knows no 't' or no such address"),
+        ("prompt_logprobs", vllm_alone, r"refuses 2 tokens per position .*max allowed.*lower distill\.top"),
+        ("prompt_logprobs", llama, r"no likelihoods of a prompt's tokens when it is asked by prompt_logp.*generate\.teacher"),
+        ("echo", llama, "no likelihoods of a prompt's tokens when it is asked by echo"),
+        ("generate", llama, "has no 't', or the URL is wrong"),
     ],
     ids=["sglang", "vllm", "top", "llama", "llama-echo", "llama-generate"],
 )  # fmt: skip
@@ -333,7 +333,7 @@ def test_files_of_no_stage_are_refused(templated: Paths) -> None:
     record.parent.mkdir(parents=True)
     record.write_bytes(b"\xff\x00\n")
     written(templated, ["<|im_start|>assistant\ndocker ps<|im_end|>\n"], tiny.tokenizer())
-    with pytest.raises(InputError, match="line 1: not a line of a record"):
+    with pytest.raises(InputError, match="line 1: not a valid line of a response record"):
         distill.run(settings("http://127.0.0.1:1/v1"), templated, "train")
 
 

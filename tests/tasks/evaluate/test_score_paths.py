@@ -36,8 +36,8 @@ def test_numbers_of_a_run(path: str) -> None:
         ("candidates.merged.exact_match.better", "did you mean"),
         ("candidates.merged.slices.exact_match.value", "did you mean"),
         ("exact_match", "did you mean"),
-        ("x", "its numbers are: candidates.adapter.exact_match.value, "),
-        ("", "its numbers are: "),
+        ("x", "known numbers are: candidates.adapter.exact_match.value, "),
+        ("", "known numbers are: "),
     ],
 )
 def test_others_are_refused_with_the_nearest(path: str, near: str) -> None:

@@ -72,7 +72,7 @@ def test_a_classifier_is_priced_without_logits_of_words(capsys: pytest.CaptureFi
     line, fits, most = capsys.readouterr().out.splitlines()
     assert "batches of 4 x 64 tokens (drawn)" in line and ", scores, " in line
     assert fits.startswith("train: fits")
-    assert most.startswith("train: of an effective batch of 8 8 fit at one time")
+    assert most.startswith("train: 8 of the effective batch of 8 fit at once")
     written = training("train", Train(batch_size=4, gradient_accumulation=2, padding_free=False))
     assert one.price().logits < written.price().logits / 10  # a number for each class, not for each of 1,000 tokens
 
@@ -85,7 +85,7 @@ def test_an_embedding_model_is_priced_by_its_texts_and_its_batch_is_left_alone(
     assert not list(compare(one, "a card", 2**40))
     line, _, most = capsys.readouterr().out.splitlines()
     assert "batches of 8 x 64 tokens (drawn)" in line and "loss on vectors of texts" in line
-    assert "the loss of embed looks at a whole batch, so train.batch_size is part of what is learned" in most
+    assert "the loss of embed depends on the whole batch, so train.batch_size changes the result" in most
     parts = settings.model_copy(update={"contrast": Contrast(chunk=2)})
     assert one.price(parts).activations < one.price(settings).activations
 

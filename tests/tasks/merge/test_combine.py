@@ -131,7 +131,7 @@ def test_a_second_dora_adapter_is_refused(tmp_path: Path) -> None:
         AutoModelForCausalLM.from_pretrained(paths.base / "model"),
         LoraConfig(r=4, use_dora=True, target_modules="all-linear", task_type="CAUSAL_LM"),
     ).save_pretrained(paths.adapters / "other")
-    with pytest.raises(ModelError, match="other cannot be combined: of DoRA"):
+    with pytest.raises(ModelError, match="other cannot be combined: peft would combine only its two factors, not its DoRA"):
         run(Settings(combine=Combine(weights={"trained": 1.0, "other": 1.0})), paths)
     assert not paths.merged.exists()
 
@@ -209,6 +209,6 @@ def test_whole_models_that_do_not_fit_are_refused(whole: Paths) -> None:
     with pytest.raises(ModelError, match="small is an adapter, but the others are whole models"):
         validate(Settings(combine=Combine(weights={**both, "small": 1.0}, method="linear")), whole)
     tiny.model(whole.adapters / "larger", vocabulary=len(tiny.tokenizer()) + 7)
-    with pytest.raises(ModelError, match="larger are not those of"):
+    with pytest.raises(ModelError, match="larger differ from those of"):
         run(Settings(combine=Combine(weights={"trained": 1.0, "larger": 1.0}, method="linear")), whole)
     assert not whole.merged.exists()

@@ -61,6 +61,6 @@ def test_a_class_without_it_is_refused_by_name(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     build("gpt_oss", tmp_path / "model")
     (tmp_path / "params.yaml").write_text(json.dumps({"base": {"folder": "model"}}))
-    with pytest.raises(SettingsError, match=r"align\.attention = sdpa: model does not have it \(GptOss"):
+    with pytest.raises(SettingsError, match=r"align\.attention = sdpa: model does not support it \(GptOss"):
         check_attention("align", Tuning(attention="sdpa"), Optimization())
     check_attention("align", Tuning(attention="eager"), Optimization())

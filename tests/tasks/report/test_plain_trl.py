@@ -165,7 +165,7 @@ def test_lines_hold_what_differs_and_name_the_base() -> None:
         ({"launch.processes": 2}, {}, "several processes"),
         ({"lora.b_ratio": 16.0}, {}, "different learning rates"),
         ({"weights": "bfloat16"}, {"method": "full", "changes": {"arguments": {}, "peft": None}}, "own optimiser"),
-        ({}, {"quantization": {"scheme": "nf4"}}, "in low bits"),
+        ({}, {"quantization": {"scheme": "nf4"}}, "on a quantised base"),
         ({}, {"method": "eva"}, "activations"),
     ],
 )

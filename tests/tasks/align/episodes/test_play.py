@@ -217,7 +217,7 @@ class One:
         ("STEP", "raise SystemExit", "step of One fails: SystemExit"),
         ("STEP", "raise asyncio.CancelledError", "step of One fails: CancelledError"),
         ("STEP", "raise Odd", "step of One fails: Odd"),
-        ("STEP", "return Odd()", "step of One returns a Odd; return a text and whether it is over, such as"),
+        ("STEP", "return Odd()", "step of One returns a Odd; return a text and whether the episode is over, such as"),
         ("STEP", "os.chdir('/')", "step of One changes the working directory, in which temper reads and writes; open"),
         ("REWARD", "return 10**400", "get_reward of One returns 1000+; return a number"),
         ("REWARD", "return 'much'", "get_reward of One returns 'much'; return a number"),
