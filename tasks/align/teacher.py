@@ -4,13 +4,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tasks.align import guides
 from tasks.align.objectives import OBJECTIVES
 from tasks.core.errors import InputError
 from tasks.core.files import read_json
 from tasks.core.paths import Paths
+from tasks.core.yaml_files import parse
 from tasks.models.classes import model_config
 from tasks.models.loading import load_tokenizer
 from tasks.models.skeleton import configured_base
@@ -69,8 +68,8 @@ def stated_licence(folder: Path) -> str:
     try:
         text = (folder / "README.md").read_text(encoding="utf-8")
         front = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", text, re.DOTALL)
-        values = yaml.safe_load(front[1]) if front else None
-    except (OSError, ValueError, yaml.YAMLError):
+        values = parse(front[1], "safe") if front else None
+    except (OSError, ValueError):
         return "not stated"
     licence = (values.get("license_name") or values.get("license")) if isinstance(values, dict) else None
     return " ".join(str(licence).split()) if licence else "not stated"

@@ -226,7 +226,7 @@ def test_arguments_that_trl_refuses_are_told_as_a_sentence(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"objective": "bco"}, "not offered: trl 1.16 has no BCO"),
+        ({"objective": "bco"}, "not offered: trl 1.16 no longer has BCO"),
         ({"arguments": {"seed": 1}}, "set by the key seed"),
         ({"arguments": {"loss_type": "kto_pair"}}, "dpo has no loss kto_pair"),
         ({"objective": "orpo", "arguments": {"loss_type": "sigmoid"}}, "orpo has one loss"),

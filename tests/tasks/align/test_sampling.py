@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_told_as_a_sentence(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"objective": "bco"}, r"trl 1\.16 has no BCO any more; take dpo with arguments"),
+        ({"objective": "bco"}, r"trl 1\.16 no longer has BCO; use dpo with arguments"),
         ({"objective": "gkd"}, "needs the key teacher"),
         ({"rewards": []}, "needs rewards"),
         ({"rewards": [{"kind": "pattern"}]}, "needs the key pattern"),

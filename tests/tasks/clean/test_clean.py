@@ -405,7 +405,10 @@ def test_a_quotation_that_is_never_closed_is_refused_before_it_swallows_rows(pat
 
 def test_rows_of_no_known_shape_are_told_with_their_keys(paths: Paths) -> None:
     put(paths, "a.jsonl", {"frage": "ask", "antwort": "say"})
-    with pytest.raises(LossError, match=r"unknown_shape 1\..*has the keys frage, antwort: name the keys of question and answer in clean\.columns"):
+    with pytest.raises(
+        LossError,
+        match=r"unknown_shape 1\..*has the keys frage, antwort: name the keys of question and answer in clean\.columns",
+    ):
         cleaned(paths, max_loss=0)
 
 

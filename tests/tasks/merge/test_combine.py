@@ -131,7 +131,9 @@ def test_a_second_dora_adapter_is_refused(tmp_path: Path) -> None:
         AutoModelForCausalLM.from_pretrained(paths.base / "model"),
         LoraConfig(r=4, use_dora=True, target_modules="all-linear", task_type="CAUSAL_LM"),
     ).save_pretrained(paths.adapters / "other")
-    with pytest.raises(ModelError, match="other cannot be combined: peft would combine only its two factors, not its DoRA"):
+    with pytest.raises(
+        ModelError, match="other cannot be combined: peft would combine only its two factors, not its DoRA"
+    ):
         run(Settings(combine=Combine(weights={"trained": 1.0, "other": 1.0})), paths)
     assert not paths.merged.exists()
 

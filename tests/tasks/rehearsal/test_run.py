@@ -77,7 +77,10 @@ def test_what_the_whole_chain_can_do_is_not_refused(project: Callable[..., Path]
         ({"model_type": "bart", "architectures": ["BartForConditionalGeneration"]}, "is an encoder-decoder"),
         ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "BertForMaskedLM, which is not a causal"),
         ({"model_type": "bert"}, "reads a text in both directions"),
-        ({"model_type": "vit", "architectures": ["ViTModel"]}, "ViTModel is not among transformers' causal language models"),
+        (
+            {"model_type": "vit", "architectures": ["ViTModel"]},
+            "ViTModel is not among transformers' causal language models",
+        ),
         (
             {"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]},
             "LlamaForSequenceClassification, which is not a causal",

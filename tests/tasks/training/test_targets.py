@@ -37,7 +37,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": "trainable_tokens", "peft": {"token_indices": [99999]}}, r"peft\.token_indices: .* no token 99999"),
     ({"method": "ia3", "peft": {"target_modules": ["k_proj", "x_proj"], "feedforward_modules": []}}, r"'x_proj'"),
     ({"method": "vera", "peft": {"target_modules": ["q_porj"]}}, r"peft\.target_modules: .*'q_porj'"),
-    ({"method": "freeze", "freeze": {"layers": 9}}, "the base has 2 blocks"),
+    ({"method": "freeze", "freeze": {"layers": 9}}, "the base has only 2 blocks"),
     ({"method": "freeze", "freeze": {"names": ["nrom"]}}, "the base has no weight named nrom"),
 ]
 

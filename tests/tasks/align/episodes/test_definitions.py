@@ -196,7 +196,7 @@ GRPO: dict[str, Any] = {"objective": "grpo", "episodes": {"tools": ["a.py:f"]}}
         ({"objective": "grpo", "episodes": {"tools": ["a.py:f", "b.py:f"]}}, "two tools are named f"),
         ({"objective": "grpo", "episodes": {"tools": ["os:system"]}}, "pattern"),
         ({"objective": "grpo", "episodes": {"environment": "a.py"}}, "pattern"),
-        ({"objective": "async_grpo"}, "no two runs end in the same bytes; take grpo, with episodes"),
+        ({"objective": "async_grpo"}, "no two runs end in the same bytes; use grpo, with episodes"),
         ({"objective": "harbor"}, "containers that the package harbor starts"),
     ],
 )
