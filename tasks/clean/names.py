@@ -82,16 +82,11 @@ def modality_of(name: str) -> Kind | None:
 
 def is_empty(value: Any) -> bool:
     """Whether there is nothing in it: null, blank text, or a list or object of nothing else."""
-    waiting = [value]  # a list of lists may be deeper than Python calls
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            waiting += part.values()
-        elif isinstance(part, list | tuple):
-            waiting += part
-        elif part is not None and not (isinstance(part, str) and not part.strip()):
-            return False
-    return True
+    if isinstance(value, dict):
+        return all(map(is_empty, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(is_empty, value))
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 @cache

@@ -110,13 +110,19 @@ class RowBuilder:
             self.notes.candidates = tuple(map(self.shown, unusable.candidates))
 
     def _repaired(self, drafts: "list[_Draft]") -> "list[_Draft]":
-        """All of them, with texts as they were meant; what of the columns is not read is noted before they change."""
+        """Those that stay, with texts as they were meant; what of the columns is not read is noted before that."""
+        staying = []
         for draft in drafts:
-            draft.missed = self.notes.columns.missed(draft.value, draft.content)
+            try:
+                draft.missed = self.notes.columns.missed(draft.value, draft.content)
+            except RecursionError:
+                draft.reason = "too_deep"
+            else:
+                staying.append(draft)
         fixes = self._settings.repair
-        for draft in drafts if fixes else ():
+        for draft in staying if fixes else ():
             draft.findings += repair(draft.content, fixes)
-        return drafts
+        return staying
 
     def _without_private(self, drafts: "list[_Draft]") -> "list[_Draft]":
         """Those that stay after a look at private values, which are redacted where that is asked for."""

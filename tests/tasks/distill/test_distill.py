@@ -297,7 +297,7 @@ def test_other_forms_tell_the_same(templated: Paths, form: str, answer: Any) -> 
         ("prompt_logprobs", generated, "and it does by generate; set distill.form to generate"),
         ("generate", vllm_alone, "and it does by prompt_logprobs; set distill.form to prompt_logprobs"),
         ("prompt_logprobs", vllm_alone, r"refuses 2 tokens per position .*max allowed.*lower distill\.top"),
-        ("prompt_logprobs", llama, r"no likelihoods of a prompt's tokens when it is asked by prompt.*generate\.teacher"),
+        ("prompt_logprobs", llama, r"no likelihoods of a prompt's tokens when it is asked by prompt.*teacher"),
         ("echo", llama, "no likelihoods of a prompt's tokens when it is asked by echo"),
         ("generate", llama, "has no 't', or the URL is wrong"),
     ],
