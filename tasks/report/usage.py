@@ -54,10 +54,10 @@ def _of_classifier(classes: int) -> str:
 def _of_embedder(embedder: dict[str, Any], dimension: int) -> str:
     parts = [
         "## Use it",
-        f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card. It gives a "
-        f"text a vector of {dimension} numbers, and reads {embedder['length']} tokens of it at most: "
-        "sentence-transformers cuts what is longer without a word. Questions and documents differ in what stands "
-        "before them, which `encode_query` and `encode_document` put there.",
+        f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card. It turns a "
+        f"text into a vector of {dimension} numbers. It reads at most {embedder['length']} tokens: sentence-transformers "
+        "truncates longer texts without a warning. Encode questions with `encode_query` and documents with "
+        "`encode_document`: each adds its prompt, if the model has one.",
         "With sentence-transformers (`pip install sentence-transformers`):",
         fenced(_sentences(), "python"),
     ]
