@@ -56,8 +56,8 @@ def _of_embedder(embedder: dict[str, Any], dimension: int) -> str:
         "## Use it",
         f"The model is the folder `{PATHS.merged}` of its project, or the repository that holds this card. It turns a "
         f"text into a vector of {dimension} numbers. It reads at most {embedder['length']} tokens: "
-        "sentence-transformers truncates longer texts without a warning. Encode questions with `encode_query` and documents with "
-        "`encode_document`: each adds its prompt, if the model has one.",
+        "sentence-transformers truncates longer texts without a warning. Encode questions with `encode_query` and "
+        "documents with `encode_document`: each adds its prompt, if the model has one.",
         "With sentence-transformers (`pip install sentence-transformers`):",
         fenced(_sentences(), "python"),
     ]
