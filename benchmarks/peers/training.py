@@ -9,6 +9,7 @@ forward pass in training mode to the end of the last step of the optimizer.
 
 import importlib.util
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,7 @@ def llamafactory(form: str, place: Path) -> None:
     if form == "packs":
         items = _knapsacks(rows(place), greedy_knapsack)
     folder = place / "llamafactory"
+    shutil.rmtree(folder, ignore_errors=True)  # it refuses a folder that an earlier round left
     DatasetDict({"train": Dataset.from_list(items)}).save_to_disk(str(folder / form))
     run_exp(
         {
@@ -62,7 +64,8 @@ def llamafactory(form: str, place: Path) -> None:
 def _knapsacks(
     items: list[dict[str, list[int]]], knapsacks: Callable[[list[int], int], list[list[int]]]
 ) -> list[dict[str, list[int]]]:
-    """Packs as its `PackedSupervisedDatasetProcessor` writes them: one token longer than the limit, filled up."""
+    """Packs as its `PackedSupervisedDatasetProcessor` writes them, filled up beyond the limit, to a multiple of eight,
+    to which its collator rounds up the ids alone."""
     by_length: dict[int, list[dict[str, list[int]]]] = {}
     for item in items:
         by_length.setdefault(len(item["labels"]), []).append(item)
@@ -76,7 +79,7 @@ def _knapsacks(
             pack["attention_mask"] += [number] * length
             pack["position_ids"] += range(length)
         for name, fill in (("input_ids", 0), ("labels", -100), ("attention_mask", 0), ("position_ids", 0)):
-            pack[name] += [fill] * (CAPACITY + 1 - len(pack[name]))
+            pack[name] += [fill] * (CAPACITY + 8 - len(pack[name]))
         packs.append(pack)
     return packs
 
