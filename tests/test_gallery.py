@@ -35,7 +35,8 @@ def test_a_page_is_small_and_of_no_machine(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert page.stat().st_size < 600_000
     assert not OURS.findall(text)
-    assert socket.gethostname() not in text
+    host = socket.gethostname()
+    assert len(host) < 6 or host not in text, "shorter names, such as vm, are words of a text too"
 
 
 def test_all_of_it_is_small() -> None:
