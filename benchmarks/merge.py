@@ -16,15 +16,13 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.checkout import HERE
 from benchmarks.result import Result
+from benchmarks.sharded import peak, random_llama
 
 GOAL = 1.5
 """Seconds of merging for each second of copying."""
 
 BEYOND = 300 * 2**20
 """Bytes that merging may take beyond the largest shard and the adapter."""
-
-SHAPES = {"small": (512, 1408, 6, "20MB"), "default": (1536, 4096, 18, "220MB")}
-"""Width, width of the feed-forward layers, layers, size of a shard."""
 
 ROUNDS = {"small": 1, "default": 3}
 
@@ -76,16 +74,8 @@ def _run(way: str, place: Path, configuration: str) -> dict[str, float]:
 def _make(place: Path, configuration: str) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.manual_seed(0)
-    width, inner, layers, shard = SHAPES[configuration]
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=32000, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers,
-            num_attention_heads=width // 128, num_key_value_heads=width // 128 // 2 or 1, tie_word_embeddings=False,
-        )
-    ).bfloat16()  # fmt: skip
+    model, shard = random_llama(configuration)
     model.save_pretrained(place / "base", max_shard_size=shard)
     tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear"))
     with torch.no_grad():
@@ -135,11 +125,6 @@ def _compare(place: Path) -> int:
     )
 
 
-def _peak() -> int:
-    """Most memory that this process had since it was last asked to forget, in bytes."""
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-
-
 def main() -> None:
     """One way, in this process; the last line says seconds and peak."""
     way, place, configuration = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
@@ -159,9 +144,9 @@ def main() -> None:
     shutil.rmtree(place / way, ignore_errors=True)
     (place / way).mkdir()
     Path("/proc/self/clear_refs").write_text("5")
-    before, start = _peak(), time.perf_counter()
+    before, start = peak(), time.perf_counter()
     {"copy": _copy, "temper": _temper, "peft": _peft}[way](place)
-    print(json.dumps({"seconds": time.perf_counter() - start, "peak": _peak() - before}))
+    print(json.dumps({"seconds": time.perf_counter() - start, "peak": peak() - before}))
 
 
 if __name__ == "__main__":

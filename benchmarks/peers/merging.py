@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-SHAPES = {"small": (512, 1408, 6, "20MB"), "default": (1536, 4096, 18, "220MB")}
-"""Width, width of the feed-forward layers, layers, size of a shard; as `benchmarks.merge` has them."""
+from benchmarks.sharded import peak, random_llama
 
 MODELS = ("base", "one", "two")
 METHODS = ("linear", "ties")
@@ -22,16 +21,8 @@ DENSITY = 0.5
 def make(place: Path, configuration: str) -> None:
     """A random base, and two models that differ a little from it in every weight."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
 
-    torch.manual_seed(0)
-    width, inner, layers, shard = SHAPES[configuration]
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=32000, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers,
-            num_attention_heads=width // 128, num_key_value_heads=width // 128 // 2 or 1, tie_word_embeddings=False,
-        )
-    ).bfloat16()  # fmt: skip
+    model, shard = random_llama(configuration)
     start = {name: value.clone() for name, value in model.state_dict().items()}
     for name in MODELS:
         if name != "base":
@@ -86,10 +77,6 @@ def difference(place: Path) -> dict[str, float]:
     return {"largest_difference": largest, "share_that_differs": apart / total}
 
 
-def _peak() -> int:
-    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
-
-
 def main() -> None:
     """One way, in this process."""
     way, place, method = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
@@ -113,10 +100,10 @@ def _measure(way: str, place: Path, method: str) -> None:
     shutil.rmtree(place / way, ignore_errors=True)
     (place / way).mkdir()
     Path("/proc/self/clear_refs").write_text("5")
-    before, start, computed = _peak(), time.perf_counter(), time.process_time()
+    before, start, computed = peak(), time.perf_counter(), time.process_time()
     {"temper": temper, "mergekit": mergekit}[way](place, method)
     spent = {"seconds": time.perf_counter() - start, "processor": time.process_time() - computed}
-    print(json.dumps({**spent, "peak": _peak() - before}))
+    print(json.dumps({**spent, "peak": peak() - before}))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.clean.numbered import Numbered, Numbers
-from tasks.dedup.bags import Bags
+from tasks.dedup.bags import Bags, spans
 from tasks.dedup.link import similarity
 from tasks.dedup.similarity import words
 
@@ -62,17 +62,13 @@ class HeldOut:
         rows, tests = pairs >> 32, pairs & 0xFFFFFFFF
         one, two = bags.sizes[rows], self._tests.sizes[tests]
         able = np.minimum(one, two) / np.maximum(one, two) >= self._threshold
-        rows, tests, ends = rows[able], tests[able], np.cumsum((one + two)[able])
-        begin = 0
-        while begin < len(rows):
-            before = ends[begin - 1] if begin else 0
-            end = max(begin + 1, int(np.searchsorted(ends, before + _WORDS, "right")))
-            left, right = rows[begin:end], tests[begin:end]
+        rows, tests = rows[able], tests[able]
+        for span in spans((one + two)[able], _WORDS):
+            left, right = rows[span], tests[span]
             open_ = ~near[left]
             left, right = left[open_], right[open_]
             shares = similarity(_taken(bags, starts, left), _taken(self._tests, self._starts, right))
             near[left[shares >= self._threshold]] = True
-            begin = end
         return near
 
     def _lengths(self, sizes: Numbers) -> Numbers:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tasks.dedup.bags import Bags
+from tasks.dedup.bags import Bags, spans
 from tasks.dedup.store import Hashed
 
 _TEXTS, _WORDS = 4_096, 1_000_000
@@ -48,18 +48,15 @@ class Signatures:
             words, sizes, keys = (stack.enter_context(path.open("rb")) for path in self._paths)
             for start in range(0, self._count, _TEXTS):
                 block = np.fromfile(sizes, np.int64, min(_TEXTS, self._count - start))
-                ends, begin = np.cumsum(block), 0
-                while begin < len(block):
-                    before = ends[begin - 1] if begin else 0
-                    end = max(begin + 1, int(np.searchsorted(ends, before + _WORDS, "right")))
-                    some, chosen = block[begin:end], np.asarray(wanted[start + begin : start + end])
+                keep = np.asarray(wanted[start : start + len(block)])
+                for span in spans(block, _WORDS):
+                    some, chosen = block[span], keep[span]
                     bag = np.fromfile(words, np.uint32, int(some.sum()))
                     rows = np.fromfile(keys, np.uint64, len(some) * self._bands).reshape(-1, self._bands)
                     if not chosen.all():
                         some, bag, rows = some[chosen], bag[np.repeat(chosen, some)], rows[chosen]
                     if len(some):
                         yield Bags(bag, some), rows.T
-                    begin = end
 
     def remove(self) -> None:
         """Remove the files."""

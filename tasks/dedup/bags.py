@@ -1,5 +1,6 @@
 """Texts to sets of hashed words, many at a time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,20 @@ class Bags:
     words: npt.NDArray[np.uint32]
     sizes: npt.NDArray[np.int64]
     """Hashes of each text; 0 for one without words."""
+
+
+def spans(sizes: npt.NDArray[np.int64], most: int) -> Iterator[slice]:
+    """Neighbours of these `sizes` together, as many as make `most`; one that is larger stands alone.
+
+    >>> [(span.start, span.stop) for span in spans(np.array([2, 2, 9, 1]), 4)]
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    ends, begin = np.cumsum(sizes), 0
+    while begin < len(sizes):
+        before = ends[begin - 1] if begin else 0
+        end = max(begin + 1, int(np.searchsorted(ends, before + most, "right")))
+        yield slice(begin, end)
+        begin = end
 
 
 class Hasher:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from tasks.dedup.bags import Bags
+from tasks.dedup.bags import Bags, spans
 from tasks.dedup.memmap import blocks, create, release
 from tasks.dedup.minhash import mixed
 from tasks.dedup.store import Rows, Store
@@ -148,17 +148,13 @@ class PairComparison:
         one, two = one[apart], two[apart]
         sizes, others = self.store.sizes(one), self.store.sizes(two)
         able = np.minimum(sizes, others) / np.maximum(sizes, others) >= self.threshold
-        one, two, ends = one[able], two[able], np.cumsum((sizes + others)[able])
-        begin = 0
-        while begin < len(one):
-            before = ends[begin - 1] if begin else 0
-            end = max(begin + 1, int(np.searchsorted(ends, before + _WORDS, "right")))
-            left, right = one[begin:end], two[begin:end]
+        one, two = one[able], two[able]
+        for span in spans((sizes + others)[able], _WORDS):
+            left, right = one[span], two[span]
             apart = self.clusters.find(left) != self.clusters.find(right)
             left, right = left[apart], right[apart]
             alike = similarity(self.store.bags(left), self.store.bags(right)) >= self.threshold
             self.clusters.union(left[alike], right[alike])
-            begin = end
 
 
 def similarity(one: Bags, two: Bags) -> npt.NDArray[np.float64]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from tasks.dedup.link import link_clusters
 from tasks.dedup.minhash import MinHash
-from tasks.dedup.store import Hashed, InOrder, Signing, Store, blocks_of_texts, by_threads
+from tasks.dedup.store import Hashed, Signing, Store, blocks_of_texts, by_threads
 
 
 def clusters(
@@ -30,7 +30,6 @@ def clusters(
     shingle: int = 1,
     seed: int = 0,
     threads: int | None = None,
-    in_order: InOrder | None = None,
     report: Callable[[int], None] = lambda done: None,
 ) -> npt.NDArray[np.int64]:
     """For each of N texts the number (from 0) of the first text of its cluster: its own where it is alone or the first.
@@ -49,7 +48,6 @@ def clusters(
         shingle: Number of neighbouring words that are compared as one.
         seed: Chooses the hash functions; another seed may miss other pairs.
         threads: Workers that hash; default: one a processor that this process may use.
-        in_order: Carries the hashing out in place of threads, such as `ordered` of an engine.
         report: Called with the number of texts read so far.
     """
     if not 0 < threshold <= 1:
@@ -57,7 +55,7 @@ def clusters(
     if shingle < 1:
         raise ValueError(f"shingle must be 1 or more, not {shingle}")
     minhash = MinHash.at(threshold, seed)
-    in_order = in_order or by_threads(threads or len(os.sched_getaffinity(0)))
+    in_order = by_threads(threads or len(os.sched_getaffinity(0)))
     signed = in_order(Signing(minhash, shingle), blocks_of_texts(batches))
     return clusters_of(signed, minhash.bands, threshold, scratch=scratch, report=report)
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from tasks.core.errors import InputError, ModelError, SettingsError
 from tasks.core.files import write_json, write_text, written
-from tasks.core.numbers import counted, listed
+from tasks.core.numbers import counted
 from tasks.core.paths import PATHS, Paths
 from tasks.engine.chosen import Local
 from tasks.models.classes import model_config
@@ -25,7 +25,7 @@ from tasks.template.checks import CHECKS, ERRORS
 from tasks.template.encode import Encoder
 from tasks.template.offsets import id_array
 from tasks.template.outcome import Outcome
-from tasks.template.run import LOST, split
+from tasks.template.run import LOST, print_audit, split
 from tasks.template.sequence import Sequence
 from tasks.template.settings import Settings
 from tasks.template.tokenizer import embedding_rows, max_length, read
@@ -168,13 +168,4 @@ def write_texts(settings: Settings, paths: Paths) -> None:
         },
     )
     print(f"template: the longest text may have {counted(embedder.length, 'tokens')} ({source})")
-    for line in notes.values():
-        print(f"template: {line}")
-    for name, audited in splits.items():
-        lengths = {key: value for key, value in audited["lengths"].items() if key != "histogram"}
-        print(f"template: {name}: {listed(audited['trained'])}; tokens of a text: {listed(lengths)}")
-        for finding in audited["findings"]:
-            print(
-                f"template: {name}: {finding['severity']}: {finding['check']}: {counted(finding['rows'], 'rows')}: "
-                f"{finding['message']}"
-            )
+    print_audit(notes, splits, "tokens of a text")

@@ -113,11 +113,16 @@ def write(settings: Settings, paths: Paths) -> None:
     }
     write_json(out / "audit.json", audit)
     print(f"template: max_length is {counted(longest, 'tokens')} ({source})")
+    print_audit(notes, splits, "lengths")
+
+
+def print_audit(notes: dict[str, str], splits: dict[str, dict[str, Any]], measured: str) -> None:
+    """What was made right, and what of each split is trained and found. `measured`: what its lengths are of."""
     for line in notes.values():
         print(f"template: {line}")
     for name, audited in splits.items():
         lengths = {key: value for key, value in audited["lengths"].items() if key != "histogram"}
-        print(f"template: {name}: {listed(audited['trained'])}; lengths: {listed(lengths)}")
+        print(f"template: {name}: {listed(audited['trained'])}; {measured}: {listed(lengths)}")
         for finding in audited["findings"]:
             line = (
                 f"{finding['severity']}: {finding['check']}: {counted(finding['rows'], 'rows')}: {finding['message']}"

@@ -8,13 +8,12 @@ import torch
 from transformers import Trainer
 from trl.trainer.sft_config import SFTConfig
 
-from tasks.core.errors import CheckFailed, SettingsError
-from tasks.core.paths import PATHS
+from tasks.core.errors import CheckFailed
 from tasks.models.private_transformers import Ordered
 from tasks.train.settings import Settings
 from tasks.training import loop
 from tasks.training.adapters import check_tuning, peft_configuration
-from tasks.training.arguments import arguments, width
+from tasks.training.arguments import arguments, check_patience, width
 from tasks.training.callbacks import MonitorCallback
 from tasks.training.launch import world
 from tasks.training.pass_through import ACTING, WATCHING
@@ -63,10 +62,7 @@ def make_trainer(
 
     Raises `SettingsError` for arguments without effect.
     """
-    if settings.patience and validation is None:
-        raise SettingsError(
-            f"{PATHS.params}: train.patience needs the validation split, which is empty; set it to null."
-        )
+    check_patience("train", settings.patience, validation)
     values = _arguments(settings, scratch, evaluated=validation is not None, size=width(model.config))
     values.remove_unused_columns = False
     trainer = kind(

@@ -135,6 +135,14 @@ def computes_in(values: Any) -> str:
     return "bfloat16" if values.bf16 or zero.AUTOCAST in (values.deepspeed or {}) else "float32"
 
 
+def check_patience(what: str, patience: int | None, validation: Any | None) -> None:
+    """Raise `SettingsError` where a training would stop early by a validation split without rows."""
+    if patience and validation is None:
+        raise SettingsError(
+            f"{PATHS.params}: {what}.patience needs the validation split, which is empty; set it to null."
+        )
+
+
 def width(config: Any) -> int | None:
     """Numbers for a token between two layers of a model with this configuration; None where it does not tell."""
     return getattr(config.get_text_config(), "hidden_size", None)

@@ -18,7 +18,7 @@ from tasks.models.private_transformers import Ordered
 from tasks.rows.ranks import ranks
 from tasks.training import loop, padding
 from tasks.training.adapters import check_tuning, peft_configuration
-from tasks.training.arguments import arguments, width
+from tasks.training.arguments import arguments, check_patience, width
 from tasks.training.callbacks import MonitorCallback
 from tasks.training.launch import world
 from tasks.training.loop import TrainingResult, Workload, prepare
@@ -103,10 +103,7 @@ def fit(
     packed = "pack" in rows.column_names
     collator, form = _choose_collator(what, settings, method, model, rows, packed)
     stage = settings if isinstance(settings, Supervised) else None
-    if stage and stage.patience and validation is None:
-        raise SettingsError(
-            f"{PATHS.params}: {what}.patience needs the validation split, which is empty; set it to null."
-        )
+    check_patience(what, stage.patience if stage else None, validation)
     values = _arguments(
         what,
         settings,
