@@ -74,8 +74,10 @@ def write(path: Path, rows: int) -> None:
             if earlier and source.random() < 0.1:
                 file.write(source.choice(earlier))
                 continue
-            said = [" ".join(source.choices(words, k=length)) for length in (12, 25)]
-            messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant"), said, strict=True)]
+            texts = [" ".join(source.choices(words, k=length)) for length in (12, 25)]
+            messages = [
+                {"role": role, "content": text} for role, text in zip(("user", "assistant"), texts, strict=True)
+            ]
             line = json.dumps({"messages": messages}) + "\n"
             earlier.append(line)
             if len(earlier) > 2000:

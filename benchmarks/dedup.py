@@ -58,16 +58,16 @@ def measure(full: bool) -> Result:
                     continue
                 python = Path(sys.executable) if name == "temper" else peers
                 try:
-                    found = _child(python, name, Path(folder))
-                    rounds[name].append({**found, **quality(found.pop("leaving"), groups)})
+                    libraries = _child(python, name, Path(folder))
+                    rounds[name].append({**libraries, **quality(libraries.pop("leaving"), groups)})
                 except (OSError, subprocess.CalledProcessError) as error:
                     if name == "temper":
                         raise
                     missing[name] = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
-    found = {name: _summary(runs, SIZES[full]) for name, runs in rounds.items() if runs}
-    ours, datatrove = found["temper"], found.get("datatrove")
+    libraries = {name: _summary(runs, SIZES[full]) for name, runs in rounds.items() if runs}
+    ours, datatrove = libraries["temper"], libraries.get("datatrove")
     ratio = round(datatrove["docs_a_second"] / ours["docs_a_second"], 3) if datatrove else None
-    able = [peer["docs_a_second"] for name, peer in found.items() if name != "temper" and peer["recall"] >= RECALL]
+    able = [peer["docs_a_second"] for name, peer in libraries.items() if name != "temper" and peer["recall"] >= RECALL]
     ok = (
         ratio is not None
         and ratio <= GOAL
@@ -81,7 +81,7 @@ def measure(full: bool) -> Result:
         "leaving": sum(size - 1 for size in Counter(groups).values()),
         "recall_goal": RECALL,
         "precision_goal": PRECISION,
-        "libraries": found,
+        "libraries": libraries,
         "missing": missing,
     }
     return Result("dedup", ratio, "x datatrove's time", GOAL, ok, detail)
@@ -98,20 +98,20 @@ def planted(count: int, seed: int = 0) -> tuple[list[str], list[int]]:
     def word() -> str:
         return vocabulary[bisect(often, source.random() * often[-1], hi=len(often) - 1)]
 
-    made: list[tuple[str, int]] = []
+    planted_texts: list[tuple[str, int]] = []
     for family in range(count):
         original = [word() for _ in range(source.randint(20, 60))]
-        made.append((" ".join(original), family))
+        planted_texts.append((" ".join(original), family))
         for _ in range(source.randint(1, 4) if source.random() < 0.2 else 0):
             copy = list(original)
             for place in source.sample(range(len(copy)), source.randint(0, len(copy) // 5)):
                 copy[place] = word()
-            made.append((" ".join(copy), family))
-        if len(made) >= count:
+            planted_texts.append((" ".join(copy), family))
+        if len(planted_texts) >= count:
             break
-    del made[count:]
-    source.shuffle(made)
-    return [text for text, _ in made], [family for _, family in made]
+    del planted_texts[count:]
+    source.shuffle(planted_texts)
+    return [text for text, _ in planted_texts], [family for _, family in planted_texts]
 
 
 def connected(texts: list[str], families: list[int]) -> list[int]:
@@ -150,8 +150,8 @@ def _child(python: Path, name: str, folder: Path) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    found: dict[str, Any] = json.loads(out.read_text())
-    return found
+    measured: dict[str, Any] = json.loads(out.read_text())
+    return measured
 
 
 def _summary(runs: list[dict[str, Any]], count: int) -> dict[str, Any]:

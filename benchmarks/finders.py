@@ -60,8 +60,8 @@ def presidio() -> Find:
 
     def find(text: str) -> Iterator[Span]:
         for kind, one in recognisers.items():
-            for found in one.analyze(text, entities=one.supported_entities, nlp_artifacts=None):
-                yield found.start, found.end, kind
+            for finding in one.analyze(text, entities=one.supported_entities, nlp_artifacts=None):
+                yield finding.start, finding.end, kind
 
     return find
 
@@ -97,7 +97,7 @@ def main(name: str, path: Path) -> None:
     """Print what `name` finds in the texts, and the processor seconds of those called `ordinary` (best of three)."""
     texts: dict[str, list[str]] = json.loads(path.read_text())
     find = FINDERS[name][0]()
-    answer: dict[str, Any] = {part: [list(find(text)) for text in said] for part, said in texts.items()}
+    answer: dict[str, Any] = {part: [list(find(text)) for text in in_part] for part, in_part in texts.items()}
     rounds = []
     for _ in range(3):
         start = time.process_time()

@@ -132,9 +132,9 @@ def load(path: Path, lines: int) -> None:
 
     with path.open("w") as file:
         for number in range(lines):
-            said = {"finish_reason": "stop", "input_tokens": 9, "output_tokens": 9, "text": f"{number} " * 100}
+            response = {"finish_reason": "stop", "input_tokens": 9, "output_tokens": 9, "text": f"{number} " * 100}
             request = {"model": "m", "content": [{"role": "user", "content": f"{number} " * 100}]}
-            file.write(json.dumps({"key": f"{number:064x}", "response": said, "request": request}) + "\n")
+            file.write(json.dumps({"key": f"{number:064x}", "response": response, "request": request}) + "\n")
     start = time.perf_counter()
     known = ResponseStore(path.with_suffix(".sqlite"))
     known.load(path)

@@ -120,7 +120,7 @@ def chat() -> dict[str, dict[str, float]]:
         "chat_sgd_train": ["\n".join(turn.get("content") or "" for turn in row) for row in dialogues],
         "alpaca_en_demo": ["\n".join(row.values()) for row in alpaca],
     }
-    found = {}
+    filled = {}
     for name, rows in texts.items():
         ids = [encoding.ids for encoding in coder.encode_batch(rows)]
         lengths = [len(row) for row in ids]
@@ -129,5 +129,5 @@ def chat() -> dict[str, dict[str, float]]:
             "trl": len(pack_dataset(datasets.Dataset.from_dict({"input_ids": ids}), CAPACITY, "bfd")),
             "at_best": -(-sum(lengths) // CAPACITY),
         }
-        found[name] = {way: round(sum(lengths) / (number * CAPACITY), 4) for way, number in numbers.items()}
-    return found
+        filled[name] = {way: round(sum(lengths) / (number * CAPACITY), 4) for way, number in numbers.items()}
+    return filled

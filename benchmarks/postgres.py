@@ -13,7 +13,7 @@ from benchmarks.checkout import Failed
 
 def programs() -> Path | None:
     """The folder of PostgreSQL's programs, which Debian has not on the path; None where there are none."""
-    known = [Path(found) for found in [shutil.which("pg_ctl")] if found]
+    known = [Path(program) for program in [shutil.which("pg_ctl")] if program]
     return next((path.parent for path in (*known, *Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))), None)
 
 

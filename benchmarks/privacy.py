@@ -38,26 +38,26 @@ def measure(full: bool) -> Result:
     """Every library on the same texts, then `clean` with and without."""
     peers = Path(os.environ.get("TEMPER_PEERS", "")) / "bin/python"
     parts = {part: load(part) for part in PARTS}
-    found: dict[str, Any] = {}
+    libraries: dict[str, Any] = {}
     missing: dict[str, str] = {}
     with TemporaryDirectory(prefix="temper-privacy-") as folder:
         texts = Path(folder) / "texts.json"
-        said = {part: [labelled.text for labelled in labels] for part, labels in parts.items()}
-        texts.write_text(json.dumps({**said, "ordinary": _ordinary()}))
+        texts_of = {part: [labelled.text for labelled in labels] for part, labels in parts.items()}
+        texts.write_text(json.dumps({**texts_of, "ordinary": _ordinary()}))
         for name, (_, kinds) in FINDERS.items():
             try:
                 python = Path(sys.executable) if name == "temper" else peers
-                found[name] = _summary(_child(python, name, texts), parts, kinds)
+                libraries[name] = _summary(_child(python, name, texts), parts, kinds)
             except (OSError, subprocess.CalledProcessError) as error:
                 if name == "temper":
                     raise
                 missing[name] = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
         cost = _cost(Path(folder), ROWS[full])
-    ours = found["temper"]["held_out"].values()
+    ours = libraries["temper"]["held_out"].values()
     values, right = sum(kind["values"] for kind in ours), sum(kind["recall"] * kind["values"] for kind in ours)
     missed = 1 - right / values
     ok = missed <= GOAL and all(kind["precision"] >= PRECISION for kind in ours)
-    detail = {"precision_goal": PRECISION, "libraries": found, "missing": missing, "clean": cost}
+    detail = {"precision_goal": PRECISION, "libraries": libraries, "missing": missing, "clean": cost}
     return Result("privacy", round(missed, 4), "of held-out values missed", GOAL, ok, detail)
 
 
@@ -73,7 +73,7 @@ def _child(python: Path, name: str, texts: Path) -> dict[str, Any]:
 def _summary(answer: dict[str, Any], parts: dict[str, list[Labelled]], kinds: tuple[str, ...]) -> dict[str, Any]:
     summary: dict[str, Any] = {"microseconds_a_text": round(answer["seconds"] / len(_ordinary()) * 1e6, 1)}
     for part, texts in parts.items():
-        spans = {labelled.text: found for labelled, found in zip(texts, answer[part], strict=True)}
+        spans = {labelled.text: spans_found for labelled, spans_found in zip(texts, answer[part], strict=True)}
         scores = score(texts, spans.__getitem__)
         summary[part] = {
             kind: {

@@ -51,16 +51,17 @@ def measure(full: bool) -> Result:
 
 def tables() -> str:
     """A table a collection: templates as rows, dialogues as columns, the checks that fail in the cells."""
-    made = []
+    lines = []
     for folder in sorted((DATA / "chat-templates").iterdir()):
         rows = [_row(file) for file in sorted(folder.glob("*.jinja"), key=lambda file: _natural(file.stem))]
         names = ["template", "tokenizer", "reasoning", *(SHORT.get(name, name) for name in rows[0][1])]
-        made += [f"## {folder.name}", "", f"| {' | '.join(names)} | all |", "|---" * (len(names) + 1) + "|"]
-        made += [
-            f"| {first} | {' | '.join(map(_cell, failed.values()))} | {_cell(told)} |" for first, failed, told in rows
+        lines += [f"## {folder.name}", "", f"| {' | '.join(names)} | all |", "|---" * (len(names) + 1) + "|"]
+        lines += [
+            f"| {first} | {' | '.join(map(_cell, failed.values()))} | {_cell(advice)} |"
+            for first, failed, advice in rows
         ]
-        made.append("")
-    return "\n".join(made)
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _row(file: Path) -> tuple[str, dict[str, list[str]], list[str]]:
@@ -71,8 +72,8 @@ def _row(file: Path) -> tuple[str, dict[str, list[str]], list[str]]:
 
     wanted = set(CONTROL.findall(file.read_text()))
     name = next((name for name in TOKENIZERS if wanted and wanted <= _vocabulary(name)), None)
-    _, failed, told, kept = audit(Settings(), _loaded(name) if name else None, file)
-    return f"{file.stem} | {name or 'bytes'} | {kept}", failed, [slug for slug in told if slug != "no_pad"]
+    _, failed, reported, kept = audit(Settings(), _loaded(name) if name else None, file)
+    return f"{file.stem} | {name or 'bytes'} | {kept}", failed, [slug for slug in reported if slug != "no_pad"]
 
 
 def _loaded(name: str) -> Any:
@@ -84,8 +85,8 @@ def _loaded(name: str) -> Any:
 
 @cache
 def _vocabulary(name: str) -> set[str]:
-    told = json.loads((DATA / "tokenizers" / name / "tokenizer.json").read_text())
-    return {*told["model"]["vocab"], *(token["content"] for token in told["added_tokens"])}
+    tokenizer = json.loads((DATA / "tokenizers" / name / "tokenizer.json").read_text())
+    return {*tokenizer["model"]["vocab"], *(token["content"] for token in tokenizer["added_tokens"])}
 
 
 def _cell(slugs: list[str]) -> str:

@@ -141,18 +141,18 @@ def _invalid(error: YAMLValidationError) -> Iterator[str]:
     if fault := _unreadable(path):
         yield str(fault)
         return
-    document, told = read(path), set()
+    document, reported = read(path), set()
     for one in error.exc.errors[:MOST]:
         location = tuple(getattr(part, "schema", part) for part in one.path)
         entry = location[:-1]
         if _side_by_side(document, entry) and path.name == PATHS.pipeline.name:
-            if entry not in told:
+            if entry not in reported:
                 names = " and ".join(_value(document, entry))
                 yield (
                     f"{_place(path, entry)}: {_key(entry)}: {names} are at the same level; put the options of a path "
                     "below it, indented by two more spaces."
                 )
-            told.add(entry)
+            reported.add(entry)
         else:
             yield _fault(path, document, location, one)
 

@@ -169,11 +169,11 @@ def to(target: str, own: Callable[[Any], Any] = lambda value: value, note: str =
     return rule
 
 
-def off(why: str, said: Any = (False, 0, "no", "none", "disabled")) -> Rule:
+def off(why: str, values: Any = (False, 0, "no", "none", "disabled")) -> Rule:
     """A rule: switched off it is the same here; else it is refused, for `why`."""
 
     def rule(conversion: Conversion, key: str, value: Any) -> None:
-        if value in said:
+        if value in values:
             conversion.same(key, value, "off here too")
         else:
             conversion.refuse(key, value, why)
@@ -181,11 +181,11 @@ def off(why: str, said: Any = (False, 0, "no", "none", "disabled")) -> Rule:
     return rule
 
 
-def always(why: str, said: Any = (True,)) -> Rule:
+def always(why: str, values: Any = (True,)) -> Rule:
     """A rule: what is asked for is always done here; the opposite is refused."""
 
     def rule(conversion: Conversion, key: str, value: Any) -> None:
-        if value in said:
+        if value in values:
             conversion.same(key, value, why)
         else:
             conversion.refuse(key, value, f"cannot be switched off: {why}")

@@ -227,11 +227,11 @@ def _aligned_after_training(params: "Params") -> bool:
 
 def _starts() -> Iterator[str]:
     """Whether what is aligned can start from what is trained, and learn from what a teacher is asked."""
-    from tasks.align.starts import check, check_told
+    from tasks.align.starts import check, check_distilled
 
     if (params := _read()) is not None:
         check(params.align, params.train)
-        check_told(params.align, params.distill.splits)
+        check_distilled(params.align, params.distill.splits)
     yield from ()
 
 

@@ -141,7 +141,7 @@ def _key(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name.lower())
 
 
-def _id(made: Any) -> UUID:
+def _id(created: Any) -> UUID:
     """The id that Prefect returns; typed as a coroutine too, which it is for asynchronous callers."""
-    assert isinstance(made, UUID)
-    return made
+    assert isinstance(created, UUID)
+    return created

@@ -53,13 +53,15 @@ def collate(pad_id: int) -> Any:
     def batch(items: list[Row]) -> dict[str, Any]:
         ids, labels = ([torch.tensor(row[name]) for row in items] for name in ("input_ids", "labels"))
         count = sum(int((row[1:] != IGNORED).sum()) for row in labels)
-        told = [torch.tensor([value for row in items for value in row[name]]) for name in ("top_ids", "top_logprobs")]
+        columns = [
+            torch.tensor([value for row in items for value in row[name]]) for name in ("top_ids", "top_logprobs")
+        ]
         return {
             "input_ids": pad_sequence(ids, batch_first=True, padding_value=pad_id),
             "attention_mask": pad_sequence([torch.ones_like(row) for row in ids], batch_first=True),
             "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
-            "top_ids": told[0].reshape(count, -1),
-            "top_logprobs": told[1].reshape(count, -1),
+            "top_ids": columns[0].reshape(count, -1),
+            "top_logprobs": columns[1].reshape(count, -1),
         }
 
     return batch
@@ -71,12 +73,12 @@ def divergence(logits: Any, top_ids: Any, top_logprobs: Any) -> Any:
     `logits` (K, V): the student's. `top_ids`, `top_logprobs` (K, W): tokens and their log-probabilities; -inf fills up.
     KL over W + 1 classes, the last of which has the probability of all tokens that are not among them.
     """
-    told = top_logprobs > -torch.inf  # (K, W)
+    given = top_logprobs > -torch.inf  # (K, W)
     student = torch.log_softmax(logits.float(), -1).gather(-1, top_ids)  # (K, W)
-    teacher = torch.where(told, top_logprobs, 0.0)
-    known = torch.where(told, teacher.exp() * (teacher - student), 0.0).sum(-1)
+    teacher = torch.where(given, top_logprobs, 0.0)
+    known = torch.where(given, teacher.exp() * (teacher - student), 0.0).sum(-1)
     teacher_rest = _rest(top_logprobs)
-    return known + teacher_rest.exp() * (teacher_rest - _rest(student.masked_fill(~told, -torch.inf)))
+    return known + teacher_rest.exp() * (teacher_rest - _rest(student.masked_fill(~given, -torch.inf)))
 
 
 def _rest(logprobs: Any) -> Any:

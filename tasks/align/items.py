@@ -89,7 +89,7 @@ def read(paths: Paths, split: str, objective: str) -> Any:
 
     An empty split has no rows; `check` raises for it.
     """
-    if OBJECTIVES[objective].told:
+    if OBJECTIVES[objective].uses_distilled:
         return _told(paths, split)
     pairs = load(paths.templated / "preferences" / f"{split}.arrow")
     if not OBJECTIVES[objective].judged:

@@ -55,8 +55,8 @@ class Objective:
     """Whether `teacher` may have other tokens."""
     self_taught: bool = False
     """Whether the model, shown the reference, is its own teacher."""
-    told: bool = False
-    """Whether it learns from what the stage distill was told of the rows."""
+    uses_distilled: bool = False
+    """Whether it learns from what the stage distill wrote for the rows."""
     check: "Callable[[Settings], None] | None" = None
     """Raises `ValueError` where it cannot work with other settings."""
 

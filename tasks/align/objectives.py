@@ -166,7 +166,7 @@ OBJECTIVES = {
         "tasks.align.distilled:Distilled",
         "tasks.align.distilled:DistillConfig",
         "tasks.align.distilled:item",
-        told=True,
+        uses_distilled=True,
         one_process=True,
     ),
 }  # fmt: skip

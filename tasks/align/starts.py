@@ -34,16 +34,16 @@ def check(settings: "Settings", train: "Train") -> None:
         check_sharing(settings, whole=METHODS[train.method].kind is None, scheme=train.quantized)
 
 
-def check_told(settings: "Settings", splits: Sequence[str]) -> None:
+def check_distilled(settings: "Settings", splits: Sequence[str]) -> None:
     """Raise `SettingsError` where alignment would miss what the stage distill asks, or nothing would learn from it."""
-    told = OBJECTIVES[settings.objective].told
-    if told and "train" not in splits:
+    uses_distilled = OBJECTIVES[settings.objective].uses_distilled
+    if uses_distilled and "train" not in splits:
         raise SettingsError(
             f"{PATHS.params}: align.objective {settings.objective} learns from the answers of distill.teacher about "
             "the rows of train, but distill.splits does not include train; set it to [train] or [train, validation], "
             "and set the teacher."
         )
-    if splits and not told:
+    if splits and not uses_distilled:
         raise SettingsError(
             f"{PATHS.params}: distill.splits is [{', '.join(splits)}], but align.objective {settings.objective} does "
             "not use what the teacher returns; set align.objective to distill, or distill.splits to []."

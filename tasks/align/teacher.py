@@ -55,7 +55,7 @@ def taught(settings: "Settings", paths: Paths) -> dict[str, Any]:
     licence that its README.md states as the hub has it.
     """
     objective = OBJECTIVES[settings.objective]
-    if objective.told:
+    if objective.uses_distilled:
         return {"from": "a server", **read_json(paths.distilled("train") / "distilled.json", "distill")}
     if objective.uses_teacher:
         folder = guides.model(paths, settings.teacher or "", "align.teacher")

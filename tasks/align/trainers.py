@@ -77,24 +77,24 @@ class ReferenceCheck(TrainerCallback):  # type: ignore[misc]
 
 
 class LossAboveStart(TrainerCallback):  # type: ignore[misc]
-    """Says, once, that pairs are told apart worse than before the first step."""
+    """Warns, once, that pairs are separated worse than before the first step."""
 
     def __init__(self) -> None:
-        self.told = False
+        self.warned = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Whether it was said before an interruption."""
+        """Whether it warned before an interruption."""
         losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
-        self.told = any(above_start(losses[:end]) for end in range(LAST, len(losses) + 1))
+        self.warned = any(above_start(losses[:end]) for end in range(LAST, len(losses) + 1))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Look at the last losses; those of before an interruption are among them."""
-        if self.told or "loss" not in (logs or {}):
+        if self.warned or "loss" not in (logs or {}):
             return
         latest = (float(entry["loss"]) for entry in reversed(state.log_history) if "loss" in entry)
         losses = list(islice(latest, LAST))
-        self.told = len(losses) == LAST and above_start(losses) is not None
-        if self.told:
+        self.warned = len(losses) == LAST and above_start(losses) is not None
+        if self.warned:
             print(
                 f"align: the loss is above ln 2 = 0.693 at step {state.global_step}: the model separates chosen from "
                 "rejected answers less well than before the first step. Lower align.learning_rate, or raise "

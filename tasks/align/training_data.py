@@ -66,10 +66,10 @@ def training_data(settings: Settings, paths: Paths, tokenizer: Any) -> TrainingD
     validation_items = Items(validation, row_mapper) if len(validation) else None
     kinds = ("preferences", "judged") if objective.judged else ("preferences",)
     files = [paths.templated / kind / f"{split}.arrow" for kind in kinds for split in ("train", "validation")]
-    if objective.told:
+    if objective.uses_distilled:
         files = [file for split in ("train", "validation") if (file := told_file(paths, split)).is_file()]
     work = loop.Workload(counts(train), len(train_items), longest(train))
-    held_out = prompts.held_out(paths, judged=objective.judged, answered="rows" if objective.told else None)
+    held_out = prompts.held_out(paths, judged=objective.judged, answered="rows" if objective.uses_distilled else None)
     return TrainingData(objective, train_items, validation_items, work, files, held_out)
 
 

@@ -47,9 +47,9 @@ class Work:
         key = self._parts.key(piece.content())
         if (content := self._parts.get(key)) is not None:
             return Built.read(content, self._builder.fresh_notes())
-        made = self.make(piece)
-        self._parts.put(key, made.as_bytes())
-        return made
+        built = self.make(piece)
+        self._parts.put(key, built.as_bytes())
+        return built
 
     def make(self, piece: Piece) -> Built:
         """What is made of `piece`, anew."""

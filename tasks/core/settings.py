@@ -173,8 +173,8 @@ def read(path: Path, kind: Kind = "rt") -> Any:
     except ValueError as error:
         raise SettingsError(f"{path}: {error}.") from None
     if not isinstance(document, dict):
-        found = "nothing" if document is None else "a list" if isinstance(document, list) else "a single value"
-        raise SettingsError(f"{path}: expected sections with keys, such as train, but found {found}.")
+        contents = "nothing" if document is None else "a list" if isinstance(document, list) else "a single value"
+        raise SettingsError(f"{path}: expected sections with keys, such as train, but found {contents}.")
     return document
 
 

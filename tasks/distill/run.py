@@ -75,8 +75,9 @@ def distill(settings: Settings, paths: Paths, split: str) -> None:
         store.close()
     shutil.rmtree(scratch)
     print(
-        f"distill {split}: {counted(facts['positions'], 'positions')}; the returned tokens cover {facts['told']:.1%} "
-        f"of the teacher's probability; the rows' own tokens cost it {facts['nats']:.3f} nats each"
+        f"distill {split}: {counted(facts['positions'], 'positions')}; the returned tokens cover "
+        f"{facts['covered']:.1%} of the teacher's probability; the rows' own tokens cost it "
+        f"{facts['nats']:.3f} nats each"
     )
 
 
@@ -86,7 +87,7 @@ def _write(
     """Ask about `rows`, so many at a time, and write them with what was said; return counts and means."""
     assert settings.teacher is not None
     report = reporter(f"distill {split}", len(rows), "rows")
-    done, told, nats, names = 0, [], [], Names(tokenizer)
+    done, shares, nats, names = 0, [], [], Names(tokenizer)
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, SCHEMA) as stream:
         for part in batches(rows):
             ask = partial(ask_all, settings.teacher, store=store, run=run, budget=settings.budget)
@@ -94,12 +95,12 @@ def _write(
             if not done:  # one alone: a server of another kind is paid for a row, and not for all
                 first = _accepted(ask(questions[:1], report=report), part)
                 _compare(tokenizer, part, first)
-                _check_told(part[0], _known(part[0], first[0], names), names, settings.top)
+                _check_scores(part[0], _known(part[0], first[0], names), names, settings.top)
             responses = _accepted(ask(questions, report=partial(_further, report, done)), part)
             _compare(tokenizer, part[: 0 if done else FIRST], responses)
             scores = [_known(row, response, names) for row, response in zip(part, responses, strict=True)]
             stream.write_batch(record_batch(part, scores, settings.top + 1))
-            told += [np.exp(values).sum() for scored in scores for _, values in scored]
+            shares += [np.exp(values).sum() for scored in scores for _, values in scored]
             for row, scored in zip(part, scores, strict=True):
                 own = [row["input_ids"][at] for start, end in spans(row["labels"]) for at in range(start, end)]
                 nats += [-values[ids.index(token)] for token, (ids, values) in zip(own, scored, strict=True)]
@@ -111,7 +112,7 @@ def _write(
         "left": {"no token to learn": len(rows) - done},
         "top": settings.top,
         "positions": len(nats),
-        "told": round(float(np.mean(told)), 6),
+        "covered": round(float(np.mean(shares)), 6),
         "nats": round(float(np.mean(nats)), 6),
     }
 
@@ -152,7 +153,7 @@ def _compare(tokenizer: Any, part: list[Any], responses: list[Response]) -> None
             )
 
 
-def _check_told(row: Any, scores: list[Any], names: Names, top: int) -> None:
+def _check_scores(row: Any, scores: list[Any], names: Names, top: int) -> None:
     """Raise `InputError` where a first row says that the server names other tokens, or none but the row's own."""
     names.check(row["id"])
     if top > 1 and all(len(ids) < 2 for ids, _ in scores):
@@ -165,14 +166,14 @@ def _check_told(row: Any, scores: list[Any], names: Names, top: int) -> None:
 def _known(row: Any, response: Response, names: Names) -> list[Any]:
     """The scores of a row by ids, without tokens that the base lacks, such as those that only fill up a vocabulary."""
     known = []
-    for told, values in response.scores:
-        if isinstance(told[0], int) and told[0] >= names.size:
+    for likeliest, values in response.scores:
+        if isinstance(likeliest[0], int) and likeliest[0] >= names.size:
             raise InputError(
-                f"distill: the teacher's most likely token in row {row['id']} is {told[0]}, but the base has only "
+                f"distill: the teacher's most likely token in row {row['id']} is {likeliest[0]}, but the base has only "
                 f"{names.size} tokens; use a teacher with the base's tokens."
             )
         by_id: dict[int, float] = {}
-        for name, value in sorted(zip(told, values, strict=True), key=lambda one: isinstance(one[0], str)):
+        for name, value in sorted(zip(likeliest, values, strict=True), key=lambda one: isinstance(one[0], str)):
             if (token := names.id(name)) is not None:
                 by_id.setdefault(token, value)
         known.append(tuple(zip(*sorted(by_id.items(), key=lambda one: (-one[1], one[0])), strict=True)))

@@ -156,8 +156,8 @@ def _ask_embedder(
 def cost(questions: list[Question | None], answers: list[Answer]) -> dict[str, float | None]:
     """Mean tokens of a prompt and of an answer; None for what nobody counted, as an endpoint's prompts."""
     prompts = [len(question.ids) for question in questions if question and question.ids]
-    said = [answer.tokens for answer in answers if answer.finish not in ("too_long", "no_answer")]
+    lengths = [answer.tokens for answer in answers if answer.finish not in ("too_long", "no_answer")]
     return {
         "prompt_tokens": round(sum(prompts) / len(prompts), 1) if prompts else None,
-        "answer_tokens": round(sum(said) / len(said), 1) if said else None,
+        "answer_tokens": round(sum(lengths) / len(lengths), 1) if lengths else None,
     }

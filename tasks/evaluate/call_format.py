@@ -131,12 +131,12 @@ class CallFormat:
 
     def _probe(self, calls: list[tuple[str, str]]) -> str | None:
         """The turn that makes these calls, as the template writes it; None where it refuses them."""
-        made = [
+        tool_calls = [
             {"id": f"callq{number:04d}", "type": "function", "function": {"name": name, "arguments": arguments}}
             for number, (name, arguments) in enumerate(calls, 1)
         ]
         try:
-            return self.continuation(PROBE_CALL[:1], {**PROBE_CALL[1], "tool_calls": made}, [PROBE_TOOL])
+            return self.continuation(PROBE_CALL[:1], {**PROBE_CALL[1], "tool_calls": tool_calls}, [PROBE_TOOL])
         except Unrenderable:
             return None
 

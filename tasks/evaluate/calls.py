@@ -49,13 +49,13 @@ class CallReader:
         expected = _calls_of(row["messages"][-1])
         if not expected and not row.get("tools"):
             return {}
-        made = self._read(row, answer)
-        called = bool(made) or (self._format is not None and self._format.calls(answer.raw))
-        right = self._right(row, expected, made, answer) if expected else None
-        return {"answer_calls": [call.as_openai() for call in made], "calls": called, "calls_right": right}
+        calls = self._read(row, answer)
+        called = bool(calls) or (self._format is not None and self._format.calls(answer.raw))
+        right = self._right(row, expected, calls, answer) if expected else None
+        return {"answer_calls": [call.as_openai() for call in calls], "calls": called, "calls_right": right}
 
-    def _right(self, row: Row, expected: list[ToolCall], made: list[ToolCall], answer: Answer) -> bool:
-        if made and _same(expected, made):
+    def _right(self, row: Row, expected: list[ToolCall], calls: list[ToolCall], answer: Answer) -> bool:
+        if calls and _same(expected, calls):
             return True
         written = self._written(row)
         if self._format is None or written is None or _same(expected, self._format.read(written)):

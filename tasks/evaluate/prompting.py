@@ -32,10 +32,10 @@ def build_questions(
     """
     renderer = Renderer(tokenizer)
     if candidate in settings.documents:
-        found = nearest_passages(check_documents(candidate, settings, paths), held_out, settings.shots)
+        nearest = nearest_passages(check_documents(candidate, settings, paths), held_out, settings.shots)
         return [
             _with_passages(row, passages, renderer, tokenizer, room)
-            for row, passages in zip(held_out, found, strict=True)
+            for row, passages in zip(held_out, nearest, strict=True)
         ]
     texts = likelihoods_alone(settings)
     earlier: list[list[Row]] = [[]] * len(held_out)

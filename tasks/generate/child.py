@@ -112,11 +112,11 @@ class Watched:
     def _stopped(self) -> None:
         """Raise what the teacher's step says, if it has found that nothing more can be asked."""
         with contextlib.suppress(FileNotFoundError):
-            told = json.loads((self._work / STOP).read_text(encoding="utf-8"))
-            kind: type[TemperError] = InputError if told["kind"] == "input" else Unavailable
+            stop = json.loads((self._work / STOP).read_text(encoding="utf-8"))
+            kind: type[TemperError] = InputError if stop["kind"] == "input" else Unavailable
             kept = self._responses()
             raise kind(
-                f"generate.teacher: {told['said']}. {kept} responses are kept; fix this and run again: only missing "
+                f"generate.teacher: {stop['message']}. {kept} responses are kept; fix this and run again: only missing "
                 "ones are requested."
             )
 

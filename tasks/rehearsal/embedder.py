@@ -58,9 +58,9 @@ def _try(config: Any, embedder: Embedder, location: str) -> None:
         with tempfile.TemporaryDirectory(prefix="temper-") as scratch, warnings.catch_warnings(action="ignore"):
             _tune_and_merge(model, embedder, Path(scratch))
     except Exception as error:  # of libraries: they raise anything where a model is not what they expect
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".")
+        cause = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(".")
         raise ModelError(
-            f"{location}: a model of this kind cannot be tuned for embeddings (tried on a small copy: {said}); take "
+            f"{location}: a model of this kind cannot be tuned for embeddings (tried on a small copy: {cause}); take "
             "another base."
         ) from None
 

@@ -46,10 +46,10 @@ def _of_seed(results: RunResults) -> dict[str, Any]:
     card = results.generated.get("card") or {}
     if results.settings.get("clean", {}).get("input") != str(PATHS.generated):
         return {}
-    said = {name: card[name] for name in ("title", "purpose", "limits") if name in card}
+    about = {name: card[name] for name in ("title", "purpose", "limits") if name in card}
     licence = card.get("licence")
     if licence:
-        said["data_licence"] = licence
+        about["data_licence"] = licence
         if results.base["kind"] == "trained" and "from" not in results.base:
-            said |= {"licence": licence, "base_licence": licence}
-    return said
+            about |= {"licence": licence, "base_licence": licence}
+    return about

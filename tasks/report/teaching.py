@@ -49,7 +49,7 @@ def taught(results: RunResults) -> dict[str, Any]:
             "rows that it was asked about": facts["rows"],
             "likeliest tokens of each position": facts["top"],
             "positions": facts["positions"],
-            "probability of the tokens that it named": percent(facts["told"]),
+            "probability of the tokens that it named": percent(facts["covered"]),
             "tokens sent": facts["input_tokens"],
             "tokens answered": facts["output_tokens"],
             "cost at the given prices": facts["cost"],

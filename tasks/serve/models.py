@@ -134,8 +134,8 @@ def _remedy(name: str, paths: Paths) -> str:
     if stage:
         return f"run `temper run {stage}`"
     if name in SCHEMES:
-        made = sorted(folder.name for folder in paths.quantized("").glob("[!.]*") if folder.is_dir())
-        return f"run `temper run --set quantize.schemes=[{','.join([*made, name])}]`"
+        schemes = sorted(folder.name for folder in paths.quantized("").glob("[!.]*") if folder.is_dir())
+        return f"run `temper run --set quantize.schemes=[{','.join([*schemes, name])}]`"
     return ""
 
 

@@ -175,7 +175,7 @@ def held(server: Server) -> None:
             continue
         teacher = Teacher(kind="openai", base_url=server.url, model=model.name, request_timeout=3600)
         result = gate.verdict(against, asked, teacher, server.loaded.tokenizers[model.name], paths)
-        print("\n".join(told(model.name, against, result)), flush=True)
+        print("\n".join(verdict_lines(model.name, against, result)), flush=True)
         failed += [model.name] if result.differences else []
     if failed and not server.options.anyway:
         raise CheckFailed(
@@ -184,7 +184,7 @@ def held(server: Server) -> None:
         )
 
 
-def told(name: str, against: str, result: gate.Verdict) -> list[str]:
+def verdict_lines(name: str, against: str, result: gate.Verdict) -> list[str]:
     """The outcome for one model in lines."""
     same = result.asked - len(result.differences)
     beside = "" if name == against else f" of {against}"
@@ -231,5 +231,5 @@ def check(url: str, candidate: str, model: str | None, key_variable: str | None,
         folder = candidates.folders(candidate, settings, paths)[-1] if elsewhere else paths.tokenizer
         tokenizer = candidates.chat_tokenizer(folder)
     result = gate.verdict(candidate, asked, teacher(url, name, key_variable), tokenizer, paths)
-    print("\n".join(told(f"{name} at {url}", candidate, result)), flush=True)
+    print("\n".join(verdict_lines(f"{name} at {url}", candidate, result)), flush=True)
     return 1 if result.differences else 0

@@ -24,7 +24,7 @@ DATABASE = "record.sqlite"
 """Name of the store's database in the pipeline's folder."""
 
 STOP = "stop.json"
-"""File in the pipeline's folder that says why nothing more can be asked: `{"kind", "said"}`."""
+"""File in the pipeline's folder that says why nothing more can be asked: `{"kind", "message"}`."""
 
 LINE = re.compile(r'\{"key": "([0-9a-f]{64})", "(response|failed|closed)": .*\}\n')
 """How a line begins says what it is: a response, a request that failed for good, a run whose budget was used up."""

@@ -45,13 +45,13 @@ AS_ID = re.compile(r"token_id:(\d+)")
 
 @dataclass(frozen=True)
 class Position:
-    """What a server tells of one token of the prompt."""
+    """What a server returns for one token of the prompt."""
 
     own: float | None
-    """Log-probability of the token that stands there; None where it tells none."""
+    """Log-probability of the token that stands there; None where it returns none."""
     text: str
-    """That token, as the server reads it; "" where it does not tell."""
-    told: dict[Name, float]
+    """That token, as the server reads it; "" where it returns none."""
+    likeliest: dict[Name, float]
     """Log-probabilities of the likeliest tokens, without that one."""
 
 
@@ -129,16 +129,16 @@ def _by_prompt_logprobs(body: Any, ids: list[int]) -> list[Position] | None:
         return None
     positions = []
     for entry, own in zip([one or {} for one in entries], [*ids, *[-1] * len(entries)], strict=False):
-        told: dict[Name, float] = {int(token): float(value["logprob"]) for token, value in entry.items()}
+        likeliest: dict[Name, float] = {int(token): float(value["logprob"]) for token, value in entry.items()}
         text = (entry.get(str(own)) or {}).get("decoded_token") or ""
-        positions.append(Position(told.pop(own, None), text, told))
+        positions.append(Position(likeliest.pop(own, None), text, likeliest))
     return positions
 
 
 def _by_echo(body: Any, ids: list[int]) -> list[Position] | None:
-    told = body["choices"][0].get("logprobs") or {}
-    texts, own, likeliest = (told.get(name) or [] for name in ("tokens", "token_logprobs", "top_logprobs"))
-    if "content" in told or (texts and not likeliest) or 0 < len(texts) <= 1 < len(ids):
+    logprobs = body["choices"][0].get("logprobs") or {}
+    texts, own, likeliest = (logprobs.get(name) or [] for name in ("tokens", "token_logprobs", "top_logprobs"))
+    if "content" in logprobs or (texts and not likeliest) or 0 < len(texts) <= 1 < len(ids):
         return None  # as a chat has it, and llama.cpp's server: of what is answered alone
     positions = []
     for text, value, others in zip(texts, own, likeliest, strict=True):
@@ -160,8 +160,8 @@ def _by_generate(body: Any, ids: list[int]) -> list[Position] | None:
     positions = []
     for (value, token, text), others, place in zip(own, likeliest, range(len(own)), strict=True):
         fits = place < len(ids) and token == ids[place]
-        told: dict[Name, float] = {int(other): float(one) for one, other, *_ in others or [] if other != token}
-        positions.append(Position(float(value) if fits and value is not None else None, text or "", told))
+        alternatives: dict[Name, float] = {int(other): float(one) for one, other, *_ in others or [] if other != token}
+        positions.append(Position(float(value) if fits and value is not None else None, text or "", alternatives))
     return positions
 
 
@@ -181,7 +181,7 @@ def _top(request: Request) -> int:
 
 def _ranked(position: Position, own: int, top: int, place: int) -> list[list[Any]]:
     """Names, likeliest first, and their log-probabilities: the `top` likeliest, and the token that stands there."""
-    values = {**position.told, own: float(position.own or 0.0)}
+    values = {**position.likeliest, own: float(position.own or 0.0)}
     if any(math.isnan(value) or value > 1e-3 for value in values.values()):
         raise FatalError(
             f"the server's likelihoods at position {place} of a row are not log-probabilities "
@@ -195,6 +195,8 @@ def _ranked(position: Position, own: int, top: int, place: int) -> list[list[Any
             "teacher on a server that returns natural logarithms of probabilities",
             "input",
         )
-    others = sorted((-value, isinstance(name, str), name) for name, value in position.told.items() if value > -math.inf)
+    others = sorted(
+        (-value, isinstance(name, str), name) for name, value in position.likeliest.items() if value > -math.inf
+    )
     ranked = sorted([*others[:top], (-max(values[own], LEAST), False, own)])
     return [[name for *_, name in ranked], [round(min(0.0, -value), DIGITS) for value, *_ in ranked]]

@@ -16,9 +16,9 @@ def own_controls(
     spans = []
     for number, slot in markup.arguments:
         start, end = fitted.starts[number], fitted.starts[number + 1]
-        if found := [control.span() for control in controls.finditer(text, start, end)]:
+        if plain := [control.span() for control in controls.finditer(text, start, end)]:
             quoted = _quoted(texts[slot], text, start, end, controls)
-            spans += [span for span in found if not any(first <= span[0] < last for first, last in quoted)]
+            spans += [span for span in plain if not any(first <= span[0] < last for first, last in quoted)]
     return spans
 
 

@@ -82,8 +82,8 @@ def text_rows(train: Any, validation: Any, batch: int) -> tuple[TextRows, TextRo
             question, answer, *_ = texts_of(row)
             answers[mark(question)].add(mark(answer))
     own = TextRows(train, dict(answers))
-    told, documents = own.counts(), {mark(texts_of(row)[1]) for row in train}
-    if not told["wrong_documents"] and (min(batch, len(own)) < 2 or len(documents) < 2):
+    counts, documents = own.counts(), {mark(texts_of(row)[1]) for row in train}
+    if not counts["wrong_documents"] and (min(batch, len(own)) < 2 or len(documents) < 2):
         why = "has one row" if min(batch, len(own)) < 2 else "has one document alone"
         raise InputError(
             f"train.objective embed: a batch {why}, and no row names a wrong document, so there is nothing to tell "

@@ -54,7 +54,7 @@ def run(what: str, launch: Launch) -> None:
         try:
             launch_agent(_configuration(launch, place, logs), sys.executable, ["-m", "tasks", what])
         except ChildFailedError as failed:
-            raise _told(what, launch, place, failed, Path(logs)) from None
+            raise _reported(what, launch, place, failed, Path(logs)) from None
         except SignalException as stopped:
             ended_by = stopped.sigval
         except (TimeoutError, RuntimeError) as error:  # torch's DistStoreError is one
@@ -116,15 +116,17 @@ def _environment(launch: Launch) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _told(what: str, launch: Launch, place: Meeting | None, failed: Any, logs: Path) -> TemperError:
+def _reported(what: str, launch: Launch, place: Meeting | None, failed: Any, logs: Path) -> TemperError:
     """The error of the process that failed first: one that was killed, else the earliest that is not about another."""
     errors = {int(file.parent.name): read_error(file) for file in logs.glob("*/attempt_*/*/error.json")}
     codes = {failure.local_rank: failure.exitcode for failure in failed.failures.values()}
     ended = [number for number, code in codes.items() if code < 0 and code != -signal.SIGTERM]
-    told = sorted((time, number) for number, (time, error) in errors.items() if not _lost(error))
+    reported = sorted((time, number) for number, (time, error) in errors.items() if not _lost(error))
     alone = sorted((time, number) for number, (time, error) in errors.items() if _lost(error))
     silent = [number for number, code in codes.items() if code > 0 and number not in errors]
-    number = next(iter([*ended, *(number for _, number in told), *silent, *(number for _, number in alone), *codes]))
+    number = next(
+        iter([*ended, *(number for _, number in reported), *silent, *(number for _, number in alone), *codes])
+    )
     code = codes.get(number, 1)
     error = errors[number][1] if number in errors else StageFailed(_last(logs, number))
     rank = number + launch.processes * (place.node if place else 0)

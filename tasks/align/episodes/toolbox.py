@@ -84,7 +84,7 @@ class Toolbox:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a user's file does
-            raise InputError(f"{path}: {key}: {attribute} cannot be loaded from it: {told(error)}") from None
+            raise InputError(f"{path}: {key}: {attribute} cannot be loaded from it: {as_line(error)}") from None
 
 
 class World:
@@ -124,7 +124,7 @@ class World:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # whatever a tool does
-                return as_text(f"error: {error if isinstance(error, Late) else told(error)}"), True
+                return as_text(f"error: {error if isinstance(error, Late) else as_line(error)}"), True
 
     def step(self, answer: str) -> tuple[str, bool]:
         """What the environment replies, and whether the episode is over. Raises `Late`, and `InputError`."""
@@ -163,7 +163,7 @@ class World:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # whatever an environment does
-                raise self._fault(method, f"fails: {told(error)}") from None
+                raise self._fault(method, f"fails: {as_line(error)}") from None
 
     def _fault(self, method: str, what: str) -> InputError:
         name = self._kind.name if self._kind else ""
@@ -176,7 +176,7 @@ def as_text(value: Any) -> str:
     return ADDRESS.sub("", text).encode("utf-8", "replace").decode()
 
 
-def told(error: BaseException) -> str:
+def as_line(error: BaseException) -> str:
     """An error in a line, the same in every process."""
     try:
         about = str(error)

@@ -93,11 +93,11 @@ class Turns:
         if self._tools is None:
             return
         try:
-            told = self._renderer.render(PROBE_DIALOGUE[:1], [PROBE_TOOL], generation_prompt=True)
+            rendered = self._renderer.render(PROBE_DIALOGUE[:1], [PROBE_TOOL], generation_prompt=True)
             text = self._format.continuation(PROBE_CALL[:1], PROBE_CALL[1], [PROBE_TOOL])
         except Unrenderable as error:
             raise ModelError(f"align.episodes.tools: {error}; {REMEDY}.") from None
-        if "nq" not in told or "dq" not in told:
+        if "nq" not in rendered or "dq" not in rendered:
             raise ModelError(f"align.episodes.tools: the chat template does not show tools to the model; {REMEDY}.")
         if not reads(self._parser, self._format, text):
             raise ModelError(

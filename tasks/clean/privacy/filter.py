@@ -38,7 +38,7 @@ class PrivacyFilter:
         texts = suspects([row.whole() for row in rows])
         return [bool(self._looked) and (suspect or _nested(row)) for row, suspect in zip(rows, texts, strict=True)]
 
-    def scan(self, row: Content, rows: Counter[str], found: Counter[str]) -> list[Found]:
+    def scan(self, row: Content, rows: Counter[str], findings: Counter[str]) -> list[Found]:
         """Redact what `row` holds in place; return what was found, by kind, without the values.
 
         `rows`, `found`: are added to, rows with a value and values, by kind.
@@ -52,7 +52,7 @@ class PrivacyFilter:
         passages: dict[Kind, str] = {}
         _rewrite(row, self._collect(values, self._looked, passages))
         counts = Counter(kind for kind, _ in values)
-        found.update(counts)
+        findings.update(counts)
         rows.update(set(counts))
         kinds = self._of("redact")
         if any(counts[kind] for kind in kinds):
@@ -81,10 +81,10 @@ class PrivacyFilter:
         """The name that a row gives to its source or slice, without values that are redacted or dropped."""
         return redacted(name, find(name, self._hidden, self._regions)) if name and self._hidden else name
 
-    def counts(self, rows: Counter[str], found: Counter[str]) -> dict[str, dict[str, Any]]:
+    def counts(self, rows: Counter[str], findings: Counter[str]) -> dict[str, dict[str, Any]]:
         """By kind: what was done, the `rows` that it was found in, and how often it was `found`."""
         return {
-            kind: {"action": action, "rows": rows[kind], "findings": found[kind]}
+            kind: {"action": action, "rows": rows[kind], "findings": findings[kind]}
             for kind, action in self._actions.items()
             if action != "off"
         }

@@ -90,5 +90,5 @@ class CachedTeacher(AsyncLLM):  # type: ignore[misc]
             return await self._client.answer(request)
         except (FatalError, OSError, sqlite3.Error) as error:
             kind = error.kind if isinstance(error, FatalError) else "machine"
-            write_json(Path(self.work) / STOP, {"kind": kind, "said": str(error)})
+            write_json(Path(self.work) / STOP, {"kind": kind, "message": str(error)})
             return Response(failed="stopped")

@@ -55,9 +55,9 @@ def test_what_cannot_be_started_from(align: dict[str, Any], train: dict[str, Any
 )
 def test_who_asks_a_teacher_learns_from_it_and_who_learns_asks(objective: str, splits: list[str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        starts.check_told(Settings(objective=objective), splits)
-    starts.check_told(Settings(objective="distill"), ["train"])
-    starts.check_told(Settings(objective="dpo"), [])
+        starts.check_distilled(Settings(objective=objective), splits)
+    starts.check_distilled(Settings(objective="distill"), ["train"])
+    starts.check_distilled(Settings(objective="dpo"), [])
 
 
 @pytest.mark.parametrize(

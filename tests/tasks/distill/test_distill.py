@@ -103,7 +103,7 @@ def test_each_labelled_token_has_what_the_teacher_told_of_it(templated: Paths) -
     assert ids.tolist() == [[token, 5, 6] for token in own]
     assert np.exp(rows[0]["top_logprobs"]).reshape(-1, 3) == pytest.approx(np.tile([0.5, 0.25, 0.125], (len(own), 1)))
     facts = tiny.read(templated.distilled("train") / "distilled.json")
-    assert (facts["rows"], facts["top"], facts["told"], facts["nats"]) == (ROWS, 2, 0.875, pytest.approx(0.693147))
+    assert (facts["rows"], facts["top"], facts["covered"], facts["nats"]) == (ROWS, 2, 0.875, pytest.approx(0.693147))
     sent = sum(len(row["input_ids"]) - 1 for row in before)
     assert (facts["input_tokens"], facts["output_tokens"]) == (sent, ROWS)
     assert facts["cost"] == pytest.approx((sent + 50 * ROWS) / 1e6)

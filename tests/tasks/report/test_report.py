@@ -456,7 +456,7 @@ def test_rows_of_a_teacher_are_told_with_what_they_took_and_its_terms(project: P
 @pytest.mark.parametrize("kind", ["a server", "a folder"])
 def test_the_teacher_whose_likelihoods_were_learned_is_named_with_its_terms(project: Paths, kind: str) -> None:
     facts: dict[str, Any] = {"from": kind, "teacher": "openai:<b>big</b>", "licence": "no | rival models"}
-    asked = {"rows": 1187, "top": 20, "positions": 56977, "told": 0.9985, "nats": 0.25, "left": {}}
+    asked = {"rows": 1187, "top": 20, "positions": 56977, "covered": 0.9985, "nats": 0.25, "left": {}}
     if kind == "a server":
         facts |= {**asked, "input_tokens": 1412634, "output_tokens": 1188, "cost": 1.25}
     record = project.trained / "training.json"

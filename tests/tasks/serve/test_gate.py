@@ -13,7 +13,7 @@ from tasks.core.paths import Paths
 from tasks.evaluate.predictions import write
 from tasks.evaluate.settings import Settings
 from tasks.serve import gate
-from tasks.serve.run import told
+from tasks.serve.run import verdict_lines
 from tasks.teacher.settings import Teacher
 from tests.tasks import tiny
 from tests.tasks.evaluate.test_call_format import READ
@@ -56,7 +56,7 @@ def test_the_same_answers(paths: Paths) -> None:
     assert (result.asked, result.differences, result.notes) == (8, [], [])
     assert {one.body["temperature"] for one in asked} == {0.0}
     assert {one.body["max_tokens"] for one in asked} == {13}
-    assert told("m", "merged", result) == ["m: 8 of 8 held-out rows answered as in the evaluation of merged"]
+    assert verdict_lines("m", "merged", result) == ["m: 8 of 8 held-out rows answered as in the evaluation of merged"]
 
 
 def test_a_missing_stop(paths: Paths) -> None:
@@ -75,12 +75,12 @@ def test_another_model(paths: Paths) -> None:
     result, _ = outcome(paths, lambda asked: answers[asked.text])
     assert len(result.differences) == 4
     assert result.notes == ["these answers match those of base: is that the model that is served?"]
-    lines = told("m", "merged", result)
+    lines = verdict_lines("m", "merged", result)
     assert "    served     no" in lines
     assert "    evaluated  docker logs -f web" in lines
     result, _ = outcome(paths, lambda asked: "Certainly!\x1b[2J")
     assert result.notes == ["no row has the same answer as in the evaluation: this is another model or chat template."]
-    assert "\x1b" not in "".join(told("m", "merged", result))
+    assert "\x1b" not in "".join(verdict_lines("m", "merged", result))
 
 
 def test_another_template_shows_in_the_tokens_of_a_prompt(paths: Paths) -> None:
