@@ -43,8 +43,8 @@ def test_a_key_is_given_to_who_needs_it_and_to_nobody_else(entries: dict[str, An
         right = {"kind": name, **dict.fromkeys(entry.needs, "file.py:name")}
         model.model_validate(right)
         for key in keys:
-            told = f"needs the key {key}" if key in entry.needs else f"{key} is for .*{key} has no effect on {name}"
-            with pytest.raises(ValidationError, match=told):
+            message = f"needs the key {key}" if key in entry.needs else f"{key} is for .*{key} has no effect on {name}"
+            with pytest.raises(ValidationError, match=message):
                 model.model_validate({**right, key: None if key in entry.needs else "file.py:name"})
 
 

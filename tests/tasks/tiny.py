@@ -54,15 +54,15 @@ def tokenizer() -> Any:
             show_progress=False,
         ),
     )
-    made = PreTrainedTokenizerFast(
+    coder = PreTrainedTokenizerFast(
         tokenizer_object=backend,
         eos_token="<|im_end|>",
         pad_token="<|pad|>",
         additional_special_tokens=["<|im_start|>"],
         model_max_length=256,
     )
-    made.chat_template = CHATML
-    return made
+    coder.chat_template = CHATML
+    return coder
 
 
 def pieces(controls: Collection[str]) -> Any:
@@ -79,9 +79,9 @@ def pieces(controls: Collection[str]) -> Any:
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    made = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    made.add_special_tokens({"additional_special_tokens": list(controls)})
-    return made
+    coder = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    coder.add_special_tokens({"additional_special_tokens": list(controls)})
+    return coder
 
 
 OTHER_CHAT = (
@@ -99,9 +99,9 @@ def other_tokenizer() -> Any:
     backend = Tokenizer(models.BPE({name: number for number, name in enumerate(names)}, merges))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
-    made = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="</s>")
-    made.chat_template = OTHER_CHAT
-    return made
+    coder = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", pad_token="</s>")
+    coder.chat_template = OTHER_CHAT
+    return coder
 
 
 def other_teacher(folder: Path) -> None:

@@ -185,7 +185,7 @@ FINE: dict[str, Any] = {"role": "fineGrained", "fineGrained": {"global": [], "sc
 
 
 @pytest.mark.parametrize(
-    ("repository", "change", "told"),
+    ("repository", "change", "message"),
     [
         ("else/model", {}, "else is neither me nor an organisation of me; push to one of: me, team."),
         (
@@ -203,10 +203,10 @@ FINE: dict[str, Any] = {"role": "fineGrained", "fineGrained": {"global": [], "sc
     ],
 )
 def test_missing_access_is_said_before_anything_is_sent(
-    hub: Hub, merged: Path, repository: str, change: dict[str, Any], told: str
+    hub: Hub, merged: Path, repository: str, change: dict[str, Any], message: str
 ) -> None:
     hub.me |= change
-    with pytest.raises(InputError, match=re.escape(told)):
+    with pytest.raises(InputError, match=re.escape(message)):
         ask_hub(prepare_upload(repository, merged), private=True, endpoint=hub.address)
     assert hub.requests == 0
     hub.me["auth"] = {"accessToken": FINE}

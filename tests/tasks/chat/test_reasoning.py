@@ -19,9 +19,9 @@ OWN = BEFORE + "{{- '((' + m.reasoning_content + '))' -}}" + AFTER + "{{- '<|im_
 
 
 def coder(template: str) -> Any:
-    made = tiny.tokenizer()
-    made.chat_template = template
-    return made
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
 
 
 def public_coder(name: str) -> Any:

@@ -136,13 +136,13 @@ def test_a_budget_is_enough_to_the_token_or_refused_before_anything_is_asked(tem
     needed = sum(len(row["input_ids"]) for row in load(templated.tokens("train")))  # the last one is not sent
     cost = ((needed - ROWS) + 50 * ROWS) / 1e6
     with teacher_server(well) as server:
-        for budget, said in (
+        for budget, message in (
             ({"max_tokens": needed - 1}, f"{needed:,} tokens"),
             ({"max_cost": cost * 0.99}, "max_cost"),
         ):
-            with pytest.raises(SettingsError, match=said):
+            with pytest.raises(SettingsError, match=message):
                 distill.run(settings(server.base_url, budget), templated, "train")
-            with pytest.raises(SettingsError, match=said):
+            with pytest.raises(SettingsError, match=message):
                 distill.validate(settings(server.base_url, budget), templated)
         assert not server.asked
         distill.run(settings(server.base_url, {"max_tokens": needed, "max_cost": cost * 1.0001}), templated, "train")

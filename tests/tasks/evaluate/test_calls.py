@@ -20,9 +20,9 @@ KINDS = ("exact_match", "normalised_match", "json_equal", "tool_calls", "contain
 
 
 def coder(template: str) -> Any:
-    made = tiny.tokenizer()
-    made.chat_template = template
-    return made
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
 
 
 def row(last: dict[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,9 @@ OPENED = QWEN.replace("'<|im_start|>assistant\\n'", "'<|im_start|>assistant\\n<t
 
 
 def coder(template: str) -> Any:
-    made = tiny.tokenizer()
-    made.chat_template = template
-    return made
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
 
 
 class Scripted:

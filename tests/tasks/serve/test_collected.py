@@ -85,14 +85,14 @@ def test_clean_reads_them(paths: Paths, name: str, shape: str) -> None:
 
 def test_what_is_no_answer_is_not_kept(paths: Paths) -> None:
     kept = collector(paths)
-    for change, told in (
+    for change, message in (
         ({"answer": " "}, "the answer is empty"), ({"model": "gpt"}, "there is no model 'gpt' here; there are merged"),
         ({"messages": []}, "not a dialogue"), ({"messages": ASKED[:2]}, "not a dialogue"),
         ({"verdict": "so-so"}, "verdict"),
         ({"messages": [{"role": "user"}]}, "not a dialogue"), ({"verdict": "better"}, "needs `rejected`"),
         ({"verdict": "better", "rejected": {"model": "base", "answer": "docker images"}}, "both answers are the same"),
     ):  # fmt: skip
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             kept.save({"verdict": "good", **MARKED, **change})
     assert not paths.collected.exists()
 
@@ -121,8 +121,8 @@ def test_the_terminal(paths: Paths) -> None:
     assert told("/system") == "Be brief.\n"
     assert told("/system Be long.", "/save bad base") == "A new dialogue.\nthere is no answer of base to save yet.\n"
     told("again?")
-    made = tiny.tokenizer()
-    assert made.decode(engines["base"].asked[-1].ids).startswith(
+    tokenizer = tiny.tokenizer()
+    assert tokenizer.decode(engines["base"].asked[-1].ids).startswith(
         "<|im_start|>system\nBe long.<|im_end|>\n<|im_start|>user\nagain?"
     )
     assert "Ctrl-D" in told("/help")

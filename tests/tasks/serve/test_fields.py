@@ -24,9 +24,9 @@ ASKED: Any = [{"role": "user", "content": "will it rain?"}]
 
 
 def tokenizer(template: str) -> Any:
-    made = tiny.tokenizer()
-    made.chat_template = template
-    return made
+    coder = tiny.tokenizer()
+    coder.chat_template = template
+    return coder
 
 
 def said(template: str, *pieces: str, **body: Any) -> tuple[list[tuple[str, str]], Any]:
@@ -147,12 +147,12 @@ async def _asked(app: Any) -> dict[str, Any]:
 
 
 def test_a_request_without_a_system_prompt_gets_that_of_the_rows(tmp_path: Path) -> None:
-    made = tiny.tokenizer()
+    coder = tiny.tokenizer()
     for before, default, own, expected in (
         ("", "Be brief.", None, "Be brief."), ("", "Be brief.", "Be long.", "Be long."), ("", "Be brief.", "", None),
         ("Answer only.", "", None, "Answer only."), ("Answer only.", "", "Be long.", "Answer only.\n\nBe long."),
     ):  # fmt: skip
         messages = [*([{"role": "developer", "content": own}] if own is not None else []), *ASKED]
-        ids = Prompter(made, 2000, before, default).prompt({"messages": messages}).ask.ids
+        ids = Prompter(coder, 2000, before, default).prompt({"messages": messages}).ask.ids
         system = f"<|im_start|>system\n{expected}<|im_end|>\n" if expected else ""
-        assert made.decode(ids) == f"{system}<|im_start|>user\nwill it rain?<|im_end|>\n<|im_start|>assistant\n"
+        assert coder.decode(ids) == f"{system}<|im_start|>user\nwill it rain?<|im_end|>\n<|im_start|>assistant\n"

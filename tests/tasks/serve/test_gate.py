@@ -84,15 +84,15 @@ def test_another_model(paths: Paths) -> None:
 
 
 def test_another_template_shows_in_the_tokens_of_a_prompt(paths: Paths) -> None:
-    made = tiny.tokenizer()
+    coder = tiny.tokenizer()
     length = {
-        question: len(made(f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n")["input_ids"])
+        question: len(coder(f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n")["input_ids"])
         for question in RIGHT
     }
-    result, _ = outcome(paths, lambda asked: Reply(RIGHT[asked.text], tokens=(length[asked.text], 5)), tokenizer=made)
+    result, _ = outcome(paths, lambda asked: Reply(RIGHT[asked.text], tokens=(length[asked.text], 5)), tokenizer=coder)
     assert (result.differences, result.notes) == ([], [])
     result, _ = outcome(
-        paths, lambda asked: Reply(RIGHT[asked.text], tokens=(length[asked.text] + 6, 5)), tokenizer=made
+        paths, lambda asked: Reply(RIGHT[asked.text], tokens=(length[asked.text] + 6, 5)), tokenizer=coder
     )
     assert result.differences == []
     assert len(result.notes) == 1
@@ -126,8 +126,8 @@ def test_an_answer_that_evaluation_cut_may_go_on_by_a_token(paths: Paths) -> Non
 
 def test_calls_are_compared_by_what_they_call(paths: Paths) -> None:
     template, written, others, _ = READ["hermes"]
-    made = tiny.tokenizer()
-    made.chat_template = template
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = template
     for output in (written, others[0]):
         paths.evaluation("nf4").is_dir() and __import__("shutil").rmtree(paths.evaluation("nf4"))
         evaluated(paths, "nf4", [output] * 8)
@@ -137,6 +137,6 @@ def test_calls_are_compared_by_what_they_call(paths: Paths) -> None:
             pq.write_table(rows.append_column("tools", [[tools] * 8]), paths.rows("test"))
         for arguments, same in (('{"days": 2, "city": "Oslo"}', True), ('{"days": 3, "city": "Oslo"}', False)):
             call = {"id": "1", "type": "function", "function": {"name": "rain", "arguments": arguments}}
-            result, asked = outcome(paths, lambda _, call=call: Reply(None, tool_calls=[call]), "nf4", made)  # type: ignore[misc]
+            result, asked = outcome(paths, lambda _, call=call: Reply(None, tool_calls=[call]), "nf4", tokenizer)  # type: ignore[misc]
             assert asked[0].body["tools"][0]["function"]["name"] == "rain"
             assert (not result.differences) == same

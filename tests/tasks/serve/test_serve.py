@@ -97,7 +97,7 @@ def test_stop_strings_usage_and_seeds(client: openai.OpenAI, paths: Paths) -> No
 
 
 def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
-    for more, told in (
+    for more, message in (
         ({"n": 2}, "n = 2"), ({"logprobs": True}, "logprobs"), ({"response_format": {"type": "json_object"}}, "json"),
         ({"max_tokens": 0}, "max_tokens = 0"), ({"temperature": 3}, "temperature = 3"), ({"stop": [1]}, "stop"),
         ({"extra_body": {"top_k": 4}}, "top_k: this server does not support it"),
@@ -106,7 +106,7 @@ def test_what_is_not_done_is_refused_by_name(client: openai.OpenAI) -> None:
         ({"messages": []}, "messages"), ({"messages": [{"role": "user", "content": "a " * 300}]}, "tokens long"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "not text"),
     ):  # fmt: skip
-        with pytest.raises(openai.BadRequestError, match=told):
+        with pytest.raises(openai.BadRequestError, match=message):
             asked(client, "merged", "stop web", **more)
     with pytest.raises(openai.NotFoundError, match="there is no model 'gpt'; available: merged, base"):
         asked(client, "gpt", "stop web")
@@ -182,12 +182,12 @@ def test_checked_from_outside(server: Server, paths: Paths, capsys: pytest.Captu
     assert check(server.url, "base_system", None, None, 8, paths) == 0
     with pytest.raises(InputError, match="no answers of an evaluation to compare with \\(evaluated: adapter, "):
         check(server.url, "french", None, None, 8, paths)
-    for url, told in (
+    for url, message in (
         ("ftp://x", "must start with http"),
         ("http://me:pw@x/v1", "contains a password"),
         ("http://[::1", "is not the address"),
     ):
-        with pytest.raises(SettingsError, match=told):
+        with pytest.raises(SettingsError, match=message):
             check(url, "merged", None, None, 8, paths)
     with pytest.raises(MachineError, match="cannot be reached"):
         check("http://127.0.0.1:9/v1", "merged", None, None, 8, paths)

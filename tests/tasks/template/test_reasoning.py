@@ -18,9 +18,9 @@ LAST_ONLY = OWN.replace("if m.reasoning_content", "if m.reasoning_content and lo
 
 
 def coder(template: str) -> Any:
-    made = tiny.tokenizer()
-    made.chat_template = template
-    return made
+    tokenizer = tiny.tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
 
 
 def summary(*outcomes: Any) -> dict[str, Any]:

@@ -46,9 +46,9 @@ def stops(made: Templater) -> set[str]:
 
 @pytest.mark.parametrize("train_on", ["assistant", "last", "completion", "all"])
 def test_the_end_token_is_the_templates_whatever_is_trained(train_on: str) -> None:
-    made = templater(tiny.CHATML, CONTROLS, eos="<|pad|>", train_on=train_on)
-    notes = made.reconcile()
-    assert made.encoder.tokenizer.eos_token == "<|im_end|>"
+    built = templater(tiny.CHATML, CONTROLS, eos="<|pad|>", train_on=train_on)
+    notes = built.reconcile()
+    assert built.encoder.tokenizer.eos_token == "<|im_end|>"
     assert notes["end_token"] == (
         "turns end with <|im_end|>, but generation stopped at <|pad|>: <|im_end|> is the end token now"
     )
@@ -62,12 +62,12 @@ def test_of_several_tokens_at_the_end_the_last_is_the_end() -> None:
 
 
 def test_a_call_may_end_in_a_token_of_its_own() -> None:
-    made = templater(CALLING, CONTROLS)
-    assert stops(made) == {"<|im_end|>", "<|eom_id|>"}
-    assert made.encoder.tokenizer.eos_token == "<|im_end|>"
-    (outcome,) = made.outcomes([row([QUESTION, CALL, RESULT, ANSWER], tools=json.dumps([TOOL]))])
+    built = templater(CALLING, CONTROLS)
+    assert stops(built) == {"<|im_end|>", "<|eom_id|>"}
+    assert built.encoder.tokenizer.eos_token == "<|im_end|>"
+    (outcome,) = built.outcomes([row([QUESTION, CALL, RESULT, ANSWER], tools=json.dumps([TOOL]))])
     assert outcome.reason is None
-    assert trained(made.encoder.tokenizer, outcome) == [
+    assert trained(built.encoder.tokenizer, outcome) == [
         '<|tool|>weather{"city": "Ulm"}<|/tool|><|eom_id|>',
         "No.<|im_end|>",
     ]
@@ -127,11 +127,11 @@ GEMMA += ["<|tool>", "<tool|>"]
 @public
 def test_quotes_of_the_template_in_arguments_are_its_control_tokens() -> None:
     text = (PUBLIC / "trl" / "diffusion_gemma.jinja").read_text()
-    made = templater(text, GEMMA, "<turn|>")
-    made.reconcile()
-    coder = made.encoder.tokenizer
+    built = templater(text, GEMMA, "<turn|>")
+    built.reconcile()
+    coder = built.encoder.tokenizer
     messages = [QUESTION, CALL, {**RESULT, "content": "say no"}, ANSWER]
-    (outcome,) = made.outcomes([row(messages, tools=json.dumps([TOOL]))])
+    (outcome,) = built.outcomes([row(messages, tools=json.dumps([TOOL]))])
     assert outcome.reason is None and not outcome.notes
     (part,) = outcome.sequences
     assert part.ids == coder(coder.decode(part.ids), add_special_tokens=False)["input_ids"]
@@ -142,14 +142,14 @@ def test_quotes_of_the_template_in_arguments_are_its_control_tokens() -> None:
 @public
 def test_a_quote_that_a_value_brings_stays_text() -> None:
     text = (PUBLIC / "trl" / "diffusion_gemma.jinja").read_text()
-    made = templater(text, GEMMA, "<turn|>")
-    made.reconcile()
-    quote = made.encoder.controls['<|"|>']
+    built = templater(text, GEMMA, "<turn|>")
+    built.reconcile()
+    quote = built.encoder.controls['<|"|>']
     counts = []
     for city in ("Ulm", 'say <|"|> loud'):
         function = {"name": "weather", "arguments": json.dumps({"city": city})}
         call = {**CALL, "tool_calls": [{"type": "function", "function": function}]}
-        (outcome,) = made.outcomes([row([QUESTION, call, RESULT, ANSWER], tools=json.dumps([TOOL]))])
+        (outcome,) = built.outcomes([row([QUESTION, call, RESULT, ANSWER], tools=json.dumps([TOOL]))])
         assert outcome.reason is None
         (part,) = outcome.sequences
         counts.append((part.ids.count(quote), outcome.notes["quoted"]))
