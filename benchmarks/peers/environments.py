@@ -6,6 +6,7 @@ environment that this runs in, so that all are measured on one torch. Set TEMPER
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -30,11 +31,22 @@ PACKAGES = {
         "torchmetrics", "docstring-parser", "typeshed-client", "importlib-resources",
     ),
     "mergekit": ("mergekit==0.1.5", "immutables", "click>=8.2.1,<9"),
+    "lighteval": (
+        "lighteval==0.13.0", "inspect-ai==0.3.285", "xxhash<4", "nltk==3.9.1", "aenum==3.1.15", "termcolor==2.3.0",
+        "latex2sympy2_extended==1.0.6", "antlr4-python3-runtime==4.13.2", "pycountry", "langcodes", "tiktoken",
+        "jsonlines", "jsonpath-ng", "jsonref", "tenacity", "textual", "mdit-py-plugins", "linkify-it-py",
+        "agent-client-protocol", "aiobotocore", "aioitertools", "boto3", "botocore", "jmespath", "s3fs", "s3transfer",
+        "fsspec==2026.6.0", "debugpy", "mmh3", "nest-asyncio2", "wrapt", "zipfile-zstd", "zipp", "zstandard",
+    ),
 }  # fmt: skip
 """What goes into each, without dependencies: pip would bring another torch."""
 
-EMPTY = {"llamafactory": ("torchaudio",)}
-"""Modules that a peer imports at its start and uses for sound alone: an empty one stands for each."""
+EMPTY = {"llamafactory": ("torchaudio.py",), "lighteval": ("lighteval/tasks/tasks/tinyBenchmarks.pkl",)}
+"""Files that a peer loads at its start and uses for nothing that is measured: for sound, or of a task whose data it would
+load from GitHub. An empty one stands for each."""
+
+REMOVED = {"lighteval": ("mt_bench", "mix_eval", "hle.py")}
+"""lighteval's tasks that ask a model of the hub to judge, which they look up at its start."""
 
 
 def python(peer: str) -> Path | None:
@@ -51,8 +63,11 @@ def make(peer: str, folder: Path) -> None:
     (packages / "zz_shared.pth").write_text(sysconfig.get_path("purelib") + "\n")  # read last: the peer's come first
     pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-deps"]
     subprocess.run([*pip, *PACKAGES[peer]], check=True)
-    for module in EMPTY.get(peer, ()):
-        (packages / f"{module}.py").write_text("")
+    for name in EMPTY.get(peer, ()):
+        (packages / name).write_text("")
+    for task in REMOVED.get(peer, ()):
+        path = packages / "lighteval" / "tasks" / "tasks" / task
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def main() -> None:
