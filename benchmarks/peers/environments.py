@@ -42,8 +42,8 @@ PACKAGES = {
 """What goes into each, without dependencies: pip would bring another torch."""
 
 EMPTY = {"llamafactory": ("torchaudio.py",), "lighteval": ("lighteval/tasks/tasks/tinyBenchmarks.pkl",)}
-"""Files that a peer loads at its start and uses for nothing that is measured: for sound, or of a task whose data it would
-load from GitHub. An empty one stands for each."""
+"""Files that a peer loads at its start and uses for nothing that is measured: for sound, or of a task whose data it
+would load from GitHub. An empty one stands for each."""
 
 REMOVED = {"lighteval": ("mt_bench", "mix_eval", "hle.py")}
 """lighteval's tasks that ask a model of the hub to judge, which they look up at its start."""
