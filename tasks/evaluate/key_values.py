@@ -15,10 +15,8 @@ import torch
 from torch.nn.functional import pad
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
-from tasks.training.methods import METHODS
-
-PLAIN = {method.kind for method in METHODS.values() if method.side_by_side}
-"""Kinds of adapters that work on each token by itself."""
+ACROSS = ("LILY", "SHADOW", "XLORA", "POLY")
+"""Kinds of peft in whose adapters what a token becomes depends on the tokens that pass with it, or on its row."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +38,8 @@ class KeyValues:
         """
         if not isinstance(model, torch.nn.Module):  # llama.cpp
             return None
-        for adapter in getattr(model, "peft_config", {}).values():
-            if str(adapter.peft_type.value) not in PLAIN or getattr(adapter, "alora_invocation_tokens", None):
-                return None
+        if hasattr(model, "peft_config") and not _of_tokens(model):
+            return None
         cache = DynamicCache(config=model.config)
         cache.activate_past_recording()  # a row that moves to the right needs what left the window of a longer one
         return cls(cache, torch.zeros(1, dtype=torch.long, device=model.device), 0).if_known()
@@ -93,3 +90,13 @@ class KeyValues:
             if length is not None and isinstance(layer, DynamicSlidingWindowLayer):
                 layer.cumulative_length = length
         return replace(self, cache=cache)
+
+
+def _of_tokens(model: Any) -> bool:
+    """Whether a model with adapters treats each token by itself: they lie in its layers and look for no other token."""
+    from peft.tuners.tuners_utils import BaseTuner
+
+    return isinstance(model.base_model, BaseTuner) and not any(
+        adapter.peft_type in ACROSS or getattr(adapter, "alora_invocation_tokens", None)
+        for adapter in model.peft_config.values()
+    )
