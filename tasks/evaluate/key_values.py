@@ -36,9 +36,8 @@ class KeyValues:
         It can where all that a model keeps of a token is its keys and values: a state that runs on (Mamba, linear
         attention) has no places. Some adapters put tokens of their own before each row, or look for one in it (aLoRA).
         """
-        if not isinstance(model, torch.nn.Module):  # llama.cpp
-            return None
-        if hasattr(model, "peft_config") and not _of_tokens(model):
+        program = not isinstance(model, torch.nn.Module)  # llama.cpp
+        if program or (hasattr(model, "peft_config") and not _of_tokens(model)):
             return None
         cache = DynamicCache(config=model.config)
         cache.activate_past_recording()  # a row that moves to the right needs what left the window of a longer one
