@@ -15,6 +15,11 @@ import torch
 from torch.nn.functional import pad
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
+from tasks.evaluate.cache_layers import RoomyLayer
+
+LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
+"""What a model may keep of its tokens so that rows can be copied and moved."""
+
 ACROSS = ("LILY", "SHADOW", "XLORA", "POLY")
 """Kinds of peft in whose adapters what a token becomes depends on the tokens that pass with it, or on its row."""
 
@@ -40,13 +45,10 @@ class KeyValues:
         if program or (hasattr(model, "peft_config") and not _of_tokens(model)):
             return None
         cache = DynamicCache(config=model.config)
-        cache.activate_past_recording()  # a row that moves to the right needs what left the window of a longer one
-        return cls(cache, torch.zeros(1, dtype=torch.long, device=model.device), 0).if_known()
-
-    def if_known(self) -> Self | None:
-        """Itself, if each layer keeps keys and values as they are handled here."""
-        known = all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in self.cache.layers)
-        return self if known and type(self.cache) is DynamicCache else None
+        if type(cache) is not DynamicCache or not all(type(layer) in LAYERS for layer in cache.layers):
+            return None
+        cache.layers = [RoomyLayer.of(layer) for layer in cache.layers]
+        return cls(cache, torch.zeros(1, dtype=torch.long, device=model.device), 0)
 
     def extended(self, tokens: int) -> Self:
         """The same after the model has put `tokens` more tokens into its cache."""
@@ -54,41 +56,47 @@ class KeyValues:
 
     def rows(self, rows: torch.Tensor, shifts: torch.Tensor | None = None) -> Self:
         """Those of `rows` (B), each moved to the right by `shifts` (B) tokens; what is moved out is lost."""
-        if shifts is None or not shifts.any():
-            same = len(self.pads) == 1
-            taken = self._with(lambda values: values.expand(len(rows), -1, -1, -1) if same else values[rows])
-            return replace(taken, pads=self.pads[rows])
-        places = (torch.arange(self.length, device=rows.device) - shifts[:, None]).clamp(min=0)  # (B, T)
-        moved = self._with(lambda values: values.transpose(1, 2)[rows[:, None], places].transpose(1, 2))
-        return replace(moved, pads=self.pads[rows] + shifts)
+        if len(self.pads) == 1:
+            taken = self._with(lambda layer, new: new.put(*(_expanded(one, len(rows)) for one in _of(layer))))
+        elif shifts is None or not shifts.any():
+            taken = self._with(lambda layer, new: new.put_rows(layer, rows))
+        else:
+            places = (torch.arange(self.length, device=rows.device) - shifts[:, None]).clamp(min=0)  # (B, T)
+            moved = (rows[:, None], places)
+            taken = self._with(
+                lambda layer, new: new.put(*(one.transpose(1, 2)[moved].transpose(1, 2) for one in _of(layer)))
+            )
+        return replace(taken, pads=self.pads[rows] + (0 if shifts is None else shifts))
 
     def wide(self, length: int) -> Self:
         """The same with padding before each row, or less of it, so that it has `length` tokens."""
         more = length - self.length
-        widened = self._with(lambda values: pad(values, (0, 0, more, 0)), length)
+        widened = self._with(lambda layer, new: new.put(*(pad(one, (0, 0, more, 0)) for one in _of(layer))))
         return replace(widened, pads=self.pads + more, length=length)
 
     def joined(self, more: Self) -> Self:
         """Those rows, and the rows of `more`, without padding that no row needs."""
         shortest = max(one.length - int(one.pads.min()) for one in (self, more))
         one, other = self.wide(shortest), more.wide(shortest)
-        layers = zip(one.cache.layers, other.cache.layers, strict=True)
-        pairs = iter([(a.keys, b.keys, a.values, b.values) for a, b in layers if a.is_initialized])
-        for layer in one.cache.layers:
-            if layer.is_initialized:
-                keys, more_keys, values, more_values = next(pairs)
-                layer.keys, layer.values = torch.cat([keys, more_keys]), torch.cat([values, more_values])
-        return replace(one, pads=torch.cat([one.pads, other.pads]))
+        others = iter([layer for layer in other.cache.layers if layer.is_initialized])
+        both = one._with(lambda layer, new: new.put(*map(torch.cat, zip(_of(layer), _of(next(others)), strict=True))))
+        return replace(both, pads=torch.cat([one.pads, other.pads]))
 
-    def _with(self, change: Callable[[Any], torch.Tensor], length: int | None = None) -> Self:
+    def _with(self, put: Callable[[Any, Any], None]) -> Self:
         cache = copy(self.cache)
         cache.layers = [copy(layer) for layer in cache.layers]
-        for layer in cache.layers:
+        for layer, new in zip(self.cache.layers, cache.layers, strict=True):
             if layer.is_initialized:  # a layer may look at another's keys and values
-                layer.keys, layer.values = change(layer.keys), change(layer.values)
-            if length is not None and isinstance(layer, DynamicSlidingWindowLayer):
-                layer.cumulative_length = length
+                put(layer, new)
         return replace(self, cache=cache)
+
+
+def _of(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return layer.keys, layer.values
+
+
+def _expanded(values: torch.Tensor, rows: int) -> torch.Tensor:
+    return values.expand(rows, -1, -1, -1)
 
 
 def _of_tokens(model: Any) -> bool:

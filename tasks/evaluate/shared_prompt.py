@@ -84,7 +84,7 @@ class SharedPrompts:
         if self._started and self._start != start:
             self._start, self._started = start, self._empty
             if self._started and start:
-                self._started = self._passed(self._started, [start], 1)[1].if_known()
+                self._started = self._passed(self._started, [start], 1)[1]
         if not self._started:
             return None
         return self._started.rows(torch.zeros(rows, dtype=torch.long, device=self._model.device))
