@@ -23,12 +23,13 @@ def greedy(
     start: int,
     prompts: list[Ids],
     at_once: int,
+    most: int,
     ended: Callable[[int, Ids], bool],
 ) -> list[Ids] | None:
-    """The tokens of the answer to each of `prompts`, which share their first `start` tokens; at most `at_once` in turn.
+    """The tokens of the answer to each of `prompts`, which share their first `start` tokens; at most `most` of each.
 
-    `ended`: whether the answer to the prompt of this number ends with these tokens. None where prompts cannot be
-    computed before what follows them.
+    `at_once`: rows in progress, at most. `ended`: whether the answer to the prompt of this number ends with these
+    tokens. None where prompts cannot be computed before what follows them.
     """
     answers: list[Ids] = [[] for _ in prompts]
     waiting = iter(range(len(prompts)))
@@ -36,7 +37,7 @@ def greedy(
     done: set[int] = set()
     known: KeyValues | None = None
     while True:
-        left = [place for place, number in enumerate(running) if number not in done]
+        left = [place for place, number in enumerate(running) if number not in done and len(answers[number]) < most]
         came = [*islice(waiting, at_once - len(left))]
         if not left and not came:
             return answers
@@ -49,10 +50,13 @@ def greedy(
         assert known
         newest = [(answers[number] or prompts[number])[-1] for number in running]
         done.clear()
-        while len(done) * LEAVE < len(running):
+        # no row, finished or not, goes on beyond `most` tokens, for which there are positions
+        for _ in range(most - max(len(answers[number]) for number in running)):
             newest, known = shared.step(known, newest)
             for number, token in zip(running, newest, strict=True):
                 if number not in done:
                     answers[number].append(token)
                     if ended(number, answers[number]):
                         done.add(number)
+            if len(done) * LEAVE >= len(running):
+                break

@@ -190,10 +190,9 @@ class Engine:
         at_once = self._at_once(max(map(len, batch)) + max_new_tokens)
 
         def ended(number: int, answer: Ids) -> bool:
-            last = answer[-1] in self.stop_ids or len(answer) == max_new_tokens
-            return last or stops.ended(answer, opened[number])
+            return answer[-1] in self.stop_ids or stops.ended(answer, opened[number])
 
-        rows = greedy(self._shared, start, batch, at_once, ended)
+        rows = greedy(self._shared, start, batch, at_once, max_new_tokens, ended)
         if rows is None:
             rows = []
             for begin in range(0, len(batch), at_once):

@@ -92,7 +92,8 @@ class SharedPrompts:
     def _passed(self, known: KeyValues, rows: list[Ids], kept: int) -> tuple[torch.Tensor, KeyValues]:
         """Logits at the last `kept` places of `rows`, (B, kept, V), and what is known with them.
 
-        Padding on the right changes nothing before it: each token sees what stands to its left.
+        Padding on the right changes nothing before it: each token sees what stands to its left. It has the position of
+        the row's last token, for there may be none beyond.
         """
         width = max(map(len, rows))
         ids = torch.tensor([[*row, *[self._pad] * (width - len(row))] for row in rows], device=self._model.device)
@@ -102,7 +103,7 @@ class SharedPrompts:
         logits = self._model(
             input_ids=ids,
             attention_mask=mask.long(),
-            position_ids=places[known.length :] - known.pads[:, None],
+            position_ids=places[known.length :].minimum(lengths[:, None] - 1) - known.pads[:, None],
             past_key_values=known.cache,
             use_cache=True,
             **({"logits_to_keep": kept} if self._trims_logits else {}),

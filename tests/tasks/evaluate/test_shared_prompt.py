@@ -82,7 +82,7 @@ def test_rows_are_as_they_are_alone(family: str, tmp_path: Path) -> None:
                 assert value == pytest.approx(wanted, abs=1e-4) and greedy_text == wanted_greedy
         assert values[0][0][1], "a text that the model says itself"
     prompts, lengths = [START + ids(length) for length in (6, 2, 1, 6, 3)], [2, 9, 4, 7, 1]
-    answers = greedy(shared(model), 24, prompts, 3, lambda number, answer: len(answer) == lengths[number])
+    answers = greedy(shared(model), 24, prompts, 3, 9, lambda number, answer: len(answer) == lengths[number])
     assert answers == [decoded(model, prompt, length) for prompt, length in zip(prompts, lengths, strict=True)]
 
 
@@ -175,10 +175,28 @@ def test_rows_that_wait_take_the_places_of_finished_ones(tmp_path: Path) -> None
     )
     lengths = [20, 1, 1, 1, 20, 1, 1, 1]
     prompts = [[20 + number, 30, 31, 32] for number in range(8)]
-    greedy(shared(model), 0, prompts, 4, lambda number, answer: len(answer) == lengths[number])
+    greedy(shared(model), 0, prompts, 4, 20, lambda number, answer: len(answer) == lengths[number])
     steps = [count for count in rows if count]
     assert max(steps) == 4 and len(steps) < 24, "batch after batch would take 20 and 20"
     assert sum(steps) < 60, "and 160 rows"
+
+
+def test_no_row_goes_on_beyond_the_last_position(tmp_path: Path) -> None:
+    """A row that is finished may wait for others to leave with it, and a short text may stand beside a long one."""
+    from tasks.evaluate.decoding import greedy
+
+    model = loaded("gpt2", tmp_path / "model")
+    long, short = ids(500), ids(400)
+    groups = [(long, [[5, 6], [7]]), (short, [[8], ids(110)])]
+    values = shared(model).likelihoods(0, groups, 4)
+    assert [values[0][0][0], values[1][1][0]] == pytest.approx(
+        [alone(model, long, [5, 6])[0], alone(model, short, groups[1][1][1])[0]], abs=1e-3
+    )
+    prompts = [ids(model.config.n_positions - 6 + 1) for _ in range(15)]
+    lengths = [6, *[2] * 7, *[6] * 7]
+    answers = greedy(shared(model), 0, prompts, 8, 6, lambda number, answer: len(answer) == lengths[number])
+    assert answers and [len(answer) for answer in answers] == lengths
+    assert answers[0] == decoded(model, prompts[0], 6)
 
 
 EXAMPLES = [list(range(100, 140)), list(range(140, 200))]
