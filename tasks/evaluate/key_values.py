@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 from tasks.evaluate.cache_layers import RoomyLayer
+from tasks.models.private_peft import lies_in_layers
 
 LAYERS = (DynamicLayer, DynamicSlidingWindowLayer)
 """What a model may keep of its tokens so that rows can be copied and moved."""
@@ -101,9 +102,7 @@ def _expanded(values: torch.Tensor, rows: int) -> torch.Tensor:
 
 def _of_tokens(model: Any) -> bool:
     """Whether a model with adapters treats each token by itself: they lie in its layers and look for no other token."""
-    from peft.tuners.tuners_utils import BaseTuner
-
-    return isinstance(model.base_model, BaseTuner) and not any(
+    return lies_in_layers(model) and not any(
         adapter.peft_type in ACROSS or getattr(adapter, "alora_invocation_tokens", None)
         for adapter in model.peft_config.values()
     )
