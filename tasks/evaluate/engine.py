@@ -10,26 +10,26 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
-from transformers import StoppingCriteriaList
-
 from tasks.chat.reasoning import Markers, ReasoningReader
 from tasks.chat.special_tokens import special_tokens, token_pattern
 from tasks.evaluate.answer_store import AnswerStore
 from tasks.evaluate.batches import batches
+from tasks.evaluate.common_starts import families
+from tasks.evaluate.decoding import greedy
+from tasks.evaluate.padded import PaddedRows
 from tasks.evaluate.settings import Settings
-from tasks.evaluate.shared_prompt import shared_likelihoods
-from tasks.evaluate.stops import Stop, cut_at_stop
+from tasks.evaluate.shared_prompt import Group, Ids, Scored, SharedPrompts
+from tasks.evaluate.stops import Stops, cut_at_stop
 
-Ids = list[int]
 Decoded = tuple[str, int, str, str, bool, str]
 """Fields of an `Answer`."""
 
 PROMPT_END = 32
 """Tokens at the end of a prompt in which it may open reasoning."""
 
-SHARED = 8
-"""Texts after one prompt from which on it is computed once for all of them; fewer are quicker beside other rows'."""
+QUEUE = 4
+"""Batches of rows that one process works on together, where there are as many: a row that is finished leaves its place
+to the next. Also the batches that the texts after a batch of prompts may fill."""
 
 LOGITS = 2048
 """Logits that count as one token where a batch is bounded: with 65,536 tokens they take at most half a gibibyte."""
@@ -76,12 +76,14 @@ class Engine:
         self.model, self.tokenizer, self.context, self.store = model, tokenizer, context, store
         self._carried_out: CarriedOut = carried_out or map
         self._rows, self._tokens = batch_size, batch_tokens
-        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
         plain = model.get_base_model() if hasattr(model, "peft_config") else model
         self.stop_ids = stop_ids(model, tokenizer)
         self.reader = ReasoningReader.of(tokenizer)
         self._specials = token_pattern(special_tokens(tokenizer))
-        self._trims_logits = "logits_to_keep" in inspect.signature(plain.forward).parameters
+        trims_logits = "logits_to_keep" in inspect.signature(plain.forward).parameters
+        self._shared = SharedPrompts(model, pad, trims_logits=trims_logits)
+        self._whole = PaddedRows(model, pad, trims_logits=trims_logits)
 
     @classmethod
     def of(
@@ -115,9 +117,12 @@ class Engine:
         Answers come in the order of `prompts`.
         """
         answers: dict[int, Answer] = {}
-        parts = list(batches([len(ids) + max_new_tokens for ids in prompts], self._rows, self._tokens))
-        asked = [["answers", [prompts[index] for index in part], max_new_tokens, list(stops)] for part in parts]
-        for indices, rows in zip(parts, self.store.each(asked, self._computed), strict=True):
+        together = min(QUEUE * self._rows, max(self._rows, len(prompts) // QUEUE))
+        parts = list(self._parts(prompts, [len(ids) + max_new_tokens for ids in prompts], together))
+        asked = [
+            ["answers", start, [prompts[index] for index in part], max_new_tokens, list(stops)] for start, part in parts
+        ]
+        for (_, indices), rows in zip(parts, self.store.each(asked, self._computed), strict=True):
             answers.update({index: Answer(*answer) for index, answer in zip(indices, rows, strict=True)})
             report(len(answers))
         return [answers[index] for index in range(len(prompts))]
@@ -127,67 +132,73 @@ class Engine:
 
         A context that is too long loses its start; who asks has counted that.
         """
-        fitting = [
-            (context[-(self.context + 1 - len(continuation)) :], continuation[-self.context :])
-            for context, continuation in pairs
+        together: dict[Any, list[int]] = {}
+        fitting: list[tuple[Ids, Ids]] = []
+        for number, (context, text) in enumerate(pairs):
+            fitting.append((context[-(self.context + 1 - len(text)) :], text[-self.context :]))
+            numbers = together.setdefault(tuple(fitting[-1][0]), [])
+            numbers.append(number)
+            if len(numbers) == QUEUE * self._rows:
+                together[len(together)] = together.pop(tuple(fitting[-1][0]))
+        members = list(together.values())
+        groups: list[Group] = [
+            (fitting[numbers[0]][0], [fitting[number][1] for number in numbers]) for numbers in members
         ]
         likelihoods: dict[int, tuple[float, bool]] = {}
-        vocabulary = int(getattr(self.model.config, "vocab_size", LOGITS))
-        sizes = [
-            max(len(context) + len(continuation), len(continuation) * vocabulary // LOGITS)
-            for context, continuation in fitting
-        ]
-        parts = list(batches(sizes, self._rows, self._tokens))
-        asked = [["likelihoods", [fitting[index] for index in part]] for part in parts]
-        for indices, scored in zip(parts, self.store.each(asked, self._computed), strict=True):
-            likelihoods.update({index: (value, greedy) for index, (value, greedy) in zip(indices, scored, strict=True)})
+        most = max(map(len, members), default=1)
+        rows = max(1, min(self._rows, QUEUE * self._rows // most))
+        parts = list(self._parts([context for context, _ in groups], [self._size(*group) for group in groups], rows))
+        asked = [["likelihoods", start, [groups[index] for index in part]] for start, part in parts]
+        for (_, part), scored in zip(parts, self.store.each(asked, self._computed), strict=True):
+            for index, values in zip(part, scored, strict=True):
+                likelihoods.update(zip(members[index], [(value, greedy) for value, greedy in values], strict=True))
             report(len(likelihoods))
-        return [likelihoods[index] for index in range(len(pairs))]
+        return [likelihoods[number] for number in range(len(pairs))]
 
     def options(self, prompts: list[Ids], texts: list[list[Ids]], report: Callable[[int], None]) -> list[list[float]]:
         """The log-likelihood in nats of each of the `texts` that may follow each of `prompts`, all within the context.
 
         ((good, bad),) = engine.options([prompt], [[good_ids, bad_ids]], lambda done: None)
         """
-        if max(map(len, texts), default=0) < SHARED:
-            pairs = [(ids, text) for ids, options in zip(prompts, texts, strict=True) for text in options]
-            scored = self.likelihoods(pairs, lambda done: report(done * len(prompts) // len(pairs)))
-            values = iter([value for value, _ in scored])
-            return [[next(values) for _ in options] for options in texts]
-        asked = [["options", [ids], options] for ids, options in zip(prompts, texts, strict=True)]
-        likelihoods: list[list[float]] = []
-        for options in self.store.each(asked, self._computed):
-            likelihoods.append([float(value) for value in options])
-            report(len(likelihoods))
-        return likelihoods
+        pairs = [(ids, text) for ids, options in zip(prompts, texts, strict=True) for text in options]
+        values = iter(self.likelihoods(pairs, lambda done: report(done * len(prompts) // len(pairs))))
+        return [[next(values)[0] for _ in options] for options in texts]
+
+    def _parts(self, rows: list[Ids], sizes: list[int], together: int) -> Iterator[tuple[int, list[int]]]:
+        """Indices of rows that are worked on together, and in how many tokens they begin alike."""
+        for start, members in families(rows):
+            tokens = self._tokens * max(1, together // self._rows)
+            for part in batches([sizes[index] for index in members], together, tokens):
+                yield start, [members[place] for place in part]
 
     def compute(self, asked: list[Any]) -> list[Any]:
-        """Work on one batch, as `answers`, `likelihoods` or `options` put it."""
-        kind, batch, *limits = asked
+        """Work on one batch, as `answers` or `likelihoods` put it."""
+        kind, start, batch, *limits = asked
         if kind == "likelihoods":
-            return self._score(batch)
-        if kind == "options":
-            return self._options(batch[0], limits[0])
+            return self._likelihoods(start, batch)
         max_new_tokens, stops = limits
-        return self._generate(batch, max_new_tokens, tuple(stops))
+        return self._generate(batch, max_new_tokens, tuple(stops), start)
 
     def _computed(self, asked: list[Any]) -> Iterator[list[Any]]:
         return iter(self._carried_out(self.compute, asked))
 
-    @torch.inference_mode()
-    def _generate(self, batch: list[Ids], max_new_tokens: int, stops: tuple[str, ...]) -> list[Decoded]:
-        ids, mask = self._padded(batch)
+    def _generate(
+        self, batch: list[Ids], max_new_tokens: int, stop_strings: tuple[str, ...], start: int
+    ) -> list[Decoded]:
         opened = [self.reader.opened_by(self.tokenizer.decode(prompt[-PROMPT_END:])) for prompt in batch]
-        stop = Stop(self.tokenizer, stops, ids.shape[1], self.reader, opened)
-        sequences = self.model.generate(
-            ids,
-            attention_mask=mask,
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            stopping_criteria=StoppingCriteriaList([stop] if stops else []),
-        )
-        rows = sequences[:, ids.shape[1] :].tolist()
-        return [self._decoded(row, stops, markers) for row, markers in zip(rows, opened, strict=True)]
+        stops = Stops(self.tokenizer, stop_strings, self.reader)
+        at_once = self._at_once(max(map(len, batch)) + max_new_tokens)
+
+        def ended(number: int, answer: Ids) -> bool:
+            return answer[-1] in self.stop_ids or stops.ended(answer, opened[number])
+
+        rows = greedy(self._shared, start, batch, at_once, max_new_tokens, ended)
+        if rows is None:
+            rows = []
+            for begin in range(0, len(batch), at_once):
+                part = slice(begin, begin + at_once)
+                rows += self._whole.answers(batch[part], max_new_tokens, stops if stop_strings else None, opened[part])
+        return [self._decoded(row, stop_strings, markers) for row, markers in zip(rows, opened, strict=True)]
 
     def _decoded(self, ids: Ids, stops: tuple[str, ...], opened: Markers | None) -> Decoded:
         end = next((position for position, token in enumerate(ids) if token in self.stop_ids), None)
@@ -208,41 +219,28 @@ class Engine:
         """A text without special tokens."""
         return self._specials.sub("", text)
 
-    @torch.inference_mode()
-    def _score(self, batch: list[tuple[Ids, Ids]]) -> list[tuple[float, bool]]:
-        ids, mask = self._padded([(context + continuation)[:-1] for context, continuation in batch])
-        position_ids = (mask.cumsum(1) - 1).clamp(min=0)
-        longest = max(1, *(len(continuation) for _, continuation in batch))
-        limits = {"logits_to_keep": longest} if self._trims_logits else {}
-        logits = self.model(
-            input_ids=ids, attention_mask=mask, position_ids=position_ids, use_cache=False, **limits
-        ).logits
-        logits = logits[:, -longest:].float()
-        target, target_mask = self._padded([continuation for _, continuation in batch], longest)
-        log_probabilities = logits.gather(2, target[:, :, None])[:, :, 0] - logits.logsumexp(2)
-        log_likelihoods = torch.where(target_mask.bool(), log_probabilities, 0.0).sum(1)
-        greedy = ((logits.argmax(2) == target) | ~target_mask.bool()).all(1)
-        return list(zip(log_likelihoods.tolist(), greedy.tolist(), strict=True))
+    def _likelihoods(self, start: int, groups: list[Group]) -> list[list[Scored]]:
+        at_once = self._at_once(max(self._size(*group) for group in groups))
+        alone = not start and all(len(texts) == 1 for _, texts in groups)
+        if not alone and (scored := self._shared.likelihoods(start, groups, at_once)):
+            return scored
+        pairs = [(context, text) for context, texts in groups for text in texts]
+        order = sorted(range(len(pairs)), key=lambda number: -sum(map(len, pairs[number])))
+        values: dict[int, Scored] = {}
+        for begin in range(0, len(order), at_once):
+            part = order[begin : begin + at_once]
+            values.update(zip(part, self._whole.likelihoods([pairs[number] for number in part]), strict=True))
+        each = iter(range(len(pairs)))
+        return [[values[next(each)] for _ in texts] for _, texts in groups]
 
-    @torch.inference_mode()
-    def _options(self, prompt: Ids, texts: list[Ids]) -> list[float]:
-        longest = len(prompt) + max(map(len, texts))
-        rows = max(1, min(self._rows, self._tokens // longest))
-        limits = {"logits_to_keep": 1} if self._trims_logits else {}
-        if (shared := shared_likelihoods(self.model, prompt, texts, rows, self._pad, **limits)) is not None:
-            return shared
-        parts = (texts[start : start + rows] for start in range(0, len(texts), rows))
-        return [value for part in parts for value, _ in self._score([(prompt, text) for text in part])]
+    def _size(self, context: Ids, texts: list[Ids]) -> int:
+        """Tokens that the longest of some texts counts with its context."""
+        longest = max(map(len, texts))
+        return max(len(context) + longest, longest * int(getattr(self.model.config, "vocab_size", LOGITS)) // LOGITS)
 
-    def _padded(self, batch: list[Ids], longest: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids and mask (B, T), padded on the left to the longest row, or to `longest` if that is more."""
-        longest = max(longest, *(len(ids) for ids in batch))
-        ids = torch.full((len(batch), longest), self._pad)
-        mask = torch.zeros((len(batch), longest), dtype=torch.long)
-        for number, row in enumerate(batch):
-            ids[number, longest - len(row) :] = torch.tensor(row, dtype=torch.long)
-            mask[number, longest - len(row) :] = 1
-        return ids.to(self.model.device), mask.to(self.model.device)
+    def _at_once(self, longest: int) -> int:
+        """Rows of `longest` tokens that go through the model together."""
+        return max(1, min(self._rows, self._tokens // longest))
 
 
 def stop_ids(model: Any, tokenizer: Any) -> set[int]:

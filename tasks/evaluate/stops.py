@@ -1,4 +1,4 @@
-"""Stop strings: where they cut an answer, and when a row of a batch need not go on.
+"""Stop strings: where they cut an answer, and when a row need not go on.
 
 transformers' own criterion compares every string with the end of every row at every token, which costs a small model a
 tenth of its time, and stops within what a model thinks.
@@ -37,39 +37,36 @@ def cut_at_stop(
     return text[: len(text) - len(answer) + cut]
 
 
-class Stop(StoppingCriteria):  # type: ignore[misc]
-    """Tells `generate` of each row whether a stop string stands in what follows its `start` tokens.
+class Stops:
+    """Says whether a stop string stands in an answer that has a token more.
 
-    A row is read only after a token in which a stop string may end: most tokens are passed over by one look-up.
-    `opened`: of each row, the markers of the reasoning that its prompt opened.
+    An answer is read only after a token in which a stop string may end: most tokens are passed over by one look-up.
     """
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        stops: tuple[str, ...],
-        start: int,
-        reader: ReasoningReader = ANY_REASONING,
-        opened: Sequence[Markers | None] = (),
-    ) -> None:
-        self._tokenizer, self._stops, self._start = tokenizer, stops, start
-        self._reader, self._opened = reader, opened
-        self._last = _stop_end_ids(tokenizer, stops)
+    def __init__(self, tokenizer: Any, stops: tuple[str, ...], reader: ReasoningReader = ANY_REASONING) -> None:
+        self._tokenizer, self._stops, self._reader = tokenizer, stops, reader
+        self._last = _stop_end_ids(tokenizer, stops) if stops else frozenset()
+
+    def ended(self, answer: Sequence[int], opened: Markers | None) -> bool:
+        """Whether `answer` holds a stop string since its last token; `opened`: what its prompt opened, if anything."""
+        if answer[-1] not in self._last:
+            return False
+        # with control tokens: a stop string may be one that does not end the model's own answers
+        text = self._tokenizer.decode(answer, skip_special_tokens=False)
+        return bool(cut_at_stop(text, self._stops, self._reader, opened) != text)
+
+
+class Criterion(StoppingCriteria):  # type: ignore[misc]
+    """`Stops`, as transformers' `generate` asks them, of rows whose answers begin after `start` tokens."""
+
+    def __init__(self, stops: Stops, start: int, opened: Sequence[Markers | None]) -> None:
+        self._stops, self._start, self._opened = stops, start, opened
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         """One bool a row of `input_ids` (B, T): a tensor (B)."""
-        newest = input_ids[:, -1].tolist()
-        opened = self._opened or [None] * len(newest)
-        ends = [
-            token in self._last and self._holds_stop(row, markers)
-            for token, row, markers in zip(newest, input_ids, opened, strict=True)
-        ]
+        answers = input_ids[:, self._start :].tolist()
+        ends = [self._stops.ended(row, markers) for row, markers in zip(answers, self._opened, strict=True)]
         return torch.tensor(ends, device=input_ids.device)
-
-    def _holds_stop(self, row: torch.Tensor, opened: Markers | None) -> bool:
-        # with control tokens: a stop string may be one that does not end the model's own answers
-        text = self._tokenizer.decode(row[self._start :], skip_special_tokens=False)
-        return bool(cut_at_stop(text, self._stops, self._reader, opened) != text)
 
 
 @lru_cache(8)

@@ -44,3 +44,10 @@ def adding(method: str) -> Any:
     from peft.utils import merge_utils
 
     return getattr(merge_utils, method)
+
+
+def lies_in_layers(model: Any) -> bool:
+    """Whether the adapters of `model` work in its layers, and put nothing before a row."""
+    from peft.tuners.tuners_utils import BaseTuner
+
+    return isinstance(model.base_model, BaseTuner)

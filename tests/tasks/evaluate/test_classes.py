@@ -103,10 +103,11 @@ def test_the_likeliest_class_is_that_of_whole_sequences(
     import pyarrow.parquet as pq
 
     from tasks.evaluate.engine import Engine
+    from tasks.evaluate.padded import PaddedRows
     from tasks.evaluate.stage import run
 
     monkeypatch.setattr(Engine, "answers", None)
-    monkeypatch.setattr(Engine, "likelihoods", None)
+    monkeypatch.setattr(PaddedRows, "likelihoods", None)
     metric = Metric(kind="classification", choices=LABELS, by="likelihood", length_normalised=normalised)
     run(Settings(metrics=[metric], batch_size=5), project, "base")
     found = pq.read_table(project.evaluation("base") / "predictions.parquet").to_pylist()

@@ -9,6 +9,8 @@ from tasks.evaluate.settings import Metric, Settings
 from tasks.evaluate.stage import run
 from tests.tasks import tiny
 
+torch = pytest.importorskip("torch")
+
 
 def engine(folder: Path, model: Any = None) -> Any:
     """An engine for the tiny base, or for `model`."""
@@ -40,19 +42,23 @@ def test_perplexity_counts_rows_without_room_for_an_answer_and_names_those_it_ca
     assert scores["left_out"] == {"perplexity": {"rows": 1, "ids": ["test00000000002"]}}
 
 
-def test_texts_that_share_a_prompt_are_as_likely_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prompts = [[5, 6, 7, 8], [9, 10]]
-    texts = [[[at + 20, *range(30, 30 + at % 5)] for at in range(11)], [[at + 40] for at in range(9)]]
-    shared = engine(tmp_path / "one").options(prompts, texts, lambda done: None)
-    monkeypatch.setattr("tasks.evaluate.engine.shared_likelihoods", lambda *_, **limits: None)
-    alone = engine(tmp_path / "two").options(prompts, texts, lambda done: None)
-    for one, other in zip(shared, alone, strict=True):
-        assert one == pytest.approx(other, abs=1e-4)
+def test_texts_that_share_a_prompt_are_as_likely_as_alone(tmp_path: Path) -> None:
+    """More texts than a batch holds, prompts of a single token among them."""
+    prompts = [[5, 6, 7, 8], [9, 10], [11]]
+    texts = [[[at + 20, *range(30, 30 + at % 5)] for at in range(21)], [[at + 40] for at in range(9)], [[1], [2, 3]]]
+    asked = engine(tmp_path)
+    with torch.no_grad():
+        for prompt, values, choices in zip(
+            prompts, asked.options(prompts, texts, lambda done: None), texts, strict=True
+        ):
+            for text, value in zip(choices, values, strict=True):
+                logs = asked.model(torch.tensor([[*prompt, *text]])).logits[0].log_softmax(1)
+                alone = sum(float(logs[len(prompt) - 1 + at, token]) for at, token in enumerate(text))
+                assert value == pytest.approx(alone, abs=1e-4)
 
 
 def test_texts_share_a_prompt_where_attention_slides(tmp_path: Path) -> None:
     """Beyond its window a layer forgets; five texts after a prompt of twenty tokens see eight."""
-    import torch
     from transformers import MistralConfig, MistralForCausalLM
 
     torch.manual_seed(0)
@@ -67,11 +73,3 @@ def test_texts_share_a_prompt_where_attention_slides(tmp_path: Path) -> None:
         with torch.no_grad():
             logs = model(torch.tensor([[*prompt, *text]])).logits[0].log_softmax(1)
         assert value == pytest.approx(sum(float(logs[19 + at, token]) for at, token in enumerate(text)), abs=1e-4)
-
-
-def test_a_model_without_a_memory_that_can_be_copied_is_asked_text_by_text() -> None:
-    from types import SimpleNamespace
-
-    from tasks.evaluate.shared_prompt import shared_likelihoods
-
-    assert shared_likelihoods(SimpleNamespace(), [1], [[2]], 4, 0) is None, "llama.cpp"
