@@ -91,11 +91,11 @@ def bfloat16() -> bool:
     return "avx512_bf16" in Path("/proc/cpuinfo").read_text() if sys.platform == "linux" else False
 
 
-def run(way: str, place: Path, *numbers: int) -> dict[str, Any]:
-    """What a way found, and `start`: seconds from its start to the end of its first step."""
+def run(way: str, place: Path, *numbers: int, module: str = "benchmarks.trainings") -> dict[str, Any]:
+    """What a way of `module` found, and `start`: seconds from its start to the end of its first step."""
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.trainings", way, str(place), *map(str, numbers)],
+        [sys.executable, "-W", "ignore", "-m", module, way, str(place), *map(str, numbers)],
         cwd=HERE, capture_output=True, text=True, check=False, env={**os.environ, **WAITING, "TQDM_DISABLE": "1"},
     )  # fmt: skip
     if done.returncode:

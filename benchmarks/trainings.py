@@ -235,15 +235,23 @@ WAYS: dict[str, Callable[[Path], Iterator[str]]] = {
 }
 
 
+def begin_as_stage(module: str) -> None:
+    """Have the process that runs `module` begin as a stage does: by the environment that it fixes, with fewer imports.
+
+    Where the environment is another one, `module` begins again.
+    """
+    if any(os.environ.get(name) != value for name, value in FIXED.items()):
+        os.environ.update(FIXED)
+        os.execv(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]])
+    collect_seldom()
+    spare_transformers()
+
+
 def main() -> None:
-    """One way, in this process; ours begins as a stage does: by the environment that it fixes, with fewer imports."""
+    """One way, in this process."""
     way, place = sys.argv[1], Path(sys.argv[2])
     if way.startswith("ours"):
-        if any(os.environ.get(name) != value for name, value in FIXED.items()):
-            os.environ.update(FIXED)
-            os.execv(sys.executable, [sys.executable, "-m", "benchmarks.trainings", *sys.argv[1:]])
-        collect_seldom()
-        spare_transformers()
+        begin_as_stage("benchmarks.trainings")
     found: dict[str, Any] = {"seconds": {}, "processor": {}}
     if way == "make":
         found = make(place, *map(int, sys.argv[3:]))

@@ -69,6 +69,7 @@ NAMES = [
     Private(TRANSFORMERS, "transformers.core_model_loading", "rename_source_key"),
     Private(TRANSFORMERS, "transformers.core_model_loading", "revert_weight_conversion"),
     Private(TRANSFORMERS, "transformers.modeling_utils", "PreTrainedModel._weight_conversions"),
+    Private(TRANSFORMERS, "transformers.modeling_utils", "PreTrainedModel._can_set_attn_implementation"),
     Private(TRANSFORMERS, "transformers.configuration_utils", "PreTrainedConfig._name_or_path"),
     Private(TRANSFORMERS, "transformers.configuration_utils", "PreTrainedConfig._attn_implementation"),
     Private(TRANSFORMERS, "transformers.training_args", "TrainingArguments._n_gpu"),

@@ -125,6 +125,16 @@ def attention(model: Any) -> str:
     return str(model.config.get_text_config()._attn_implementation)
 
 
+def choose_attention(model: Any, name: str) -> bool:
+    """Have `model` compute attention by what transformers knows as `name`; False where its class exchanges none."""
+    while hasattr(model, "get_base_model"):
+        model = model.get_base_model()
+    if not model._can_set_attn_implementation():
+        return False
+    model.set_attn_implementation(name)
+    return attention(model) == name
+
+
 class Ordered:
     """Before a `Trainer` among the bases: training rows come in the order of `sampler`."""
 

@@ -14,7 +14,7 @@ from tasks.core.errors import CheckFailed, InputError
 from tasks.core.paths import PATHS
 from tasks.rows.canonical import IGNORED
 from tasks.training.lines import lines
-from tasks.training.padding import FLAT_COLLATOR, Collator, rows_stay_apart
+from tasks.training.padding import FLAT_COLLATOR, Collator, first_apart
 
 
 class Packs:
@@ -110,13 +110,12 @@ class LinesCollator:
 
 
 def choose_collator(what: str, model: Any, rows: Any) -> Collator:
-    """The first of both forms of a batch in which `model` keeps rows apart, measured on two of `rows`.
+    """The first form of a batch in which `model` keeps rows apart, measured on two of `rows`.
 
-    Raises `CheckFailed` where it mixes them in both: recurrent models do, silently.
+    Raises `CheckFailed` where it mixes them in each: recurrent models do, silently.
     """
-    for form in (StackedCollator(), FLAT_COLLATOR):
-        if rows_stay_apart(model, rows, form):
-            return form
+    if form := first_apart(model, rows, StackedCollator(), FLAT_COLLATOR):
+        return form
     raise CheckFailed(
         f"{what}: the base mixes rows that share a pack, so each row would see the ones before it; set "
         "template.packing to false."

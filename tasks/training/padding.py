@@ -12,6 +12,7 @@ import torch
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tasks.core.errors import CheckFailed
+from tasks.training import row_attention
 from tasks.training.settings import Batched
 from tasks.training.sharding import put_back
 
@@ -45,12 +46,24 @@ def use_padding_free(what: str, settings: Batched, model: Any, rows: Any, *forms
         longest = pc.max(pc.list_value_length(rows.data.column("input_ids"))).as_py() or 0
         if longest * settings.batch_size > DENSE:
             return None
-    form = next((form for form in forms or [FLAT_COLLATOR] if rows_stay_apart(model, rows, form)), None)
+    form = first_apart(model, rows, *(forms or [FLAT_COLLATOR]))
     if form is None and settings.padding_free != "auto":
         raise CheckFailed(
             f"{what}: the base mixes rows of a padding-free batch; set {what}.padding_free to auto or false."
         )
     return form
+
+
+def first_apart(model: Any, rows: Any, *forms: Collator) -> Collator | None:
+    """The first of `forms` in which `model` keeps rows apart, or None.
+
+    Before them, the flat form is tried with attention over one row at a time, which `model` keeps if it works.
+    """
+    if row_attention.use(model):
+        if rows_stay_apart(model, rows, FLAT_COLLATOR):
+            return FLAT_COLLATOR
+        row_attention.leave(model)
+    return next((form for form in forms if rows_stay_apart(model, rows, form)), None)
 
 
 def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
@@ -79,7 +92,7 @@ def rows_stay_apart(model: Any, rows: Any, collate: Collator) -> bool:
         put = {name: value.to(device) if torch.is_tensor(value) else value for name, value in batch.items()}
         try:
             logits = model(**put, use_cache=False).logits  # (B, T, V)
-        except (ValueError, RuntimeError, NotImplementedError, TypeError):
+        except (ValueError, RuntimeError, NotImplementedError, TypeError, AttributeError):
             return False
         finally:
             model.train(training)

@@ -18,11 +18,7 @@ def build(name: str, folder: Path, dtype: str = "float32") -> Path:
     """Save the model of the family `name` with the tests' own tokenizer (320 tokens, ChatML) in `folder`."""
     import torch
 
-    family, tokenizer = FAMILIES[name], tiny.tokenizer()
-    torch.manual_seed(0)
-    model = _model(family, tokenizer)
-    randomise(model)
-    model.eval()
+    model, tokenizer = random_model(name), tiny.tokenizer()
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([[15, 16, 17, 18, 19, 20]]), use_cache=False).logits
     if not torch.isfinite(logits).all():
@@ -30,6 +26,16 @@ def build(name: str, folder: Path, dtype: str = "float32") -> Path:
     model.to(getattr(torch, dtype)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def random_model(name: str) -> Any:
+    """The model of the family `name`, the same each time, as one generates with it."""
+    import torch
+
+    torch.manual_seed(0)
+    model = _model(FAMILIES[name], tiny.tokenizer())
+    randomise(model)
+    return model.eval()
 
 
 def _model(family: Family, tokenizer: Any) -> Any:

@@ -100,6 +100,7 @@ def test_training_goes_by_the_order_and_ends_in_the_same_bytes_after_a_kill(
     rank = len if order == "length" else lambda ids: sum(ids) % 5
     lines: list[list[int]] = []
     monkeypatch.setattr(trainer.Trainer, "training_step", recorded(trainer.Trainer.training_step, lines))
+    monkeypatch.setattr("tasks.training.row_attention.use", lambda model: False)  # a pack to a line, to be told apart
     settings = SMALL.model_copy(update={"order": order, "padding_free": False, "batch_size": 2 if packed else 4})
     run.tune(settings, paths)
     # which item a line is: the longest one that it begins with, for what is behind it is padding

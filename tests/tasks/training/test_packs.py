@@ -8,17 +8,19 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tasks.core.errors import CheckFailed, InputError, SettingsError
 from tasks.core.paths import Paths
 from tasks.models.loading import load_model
+from tasks.models.private_transformers import attention
 from tasks.models.record import base_folder
 from tasks.rows.canonical import IGNORED
 from tasks.template import stage as template
 from tasks.template.packing import packed
 from tasks.train import run
 from tasks.train.settings import Settings
-from tasks.training import rows, trainer
+from tasks.training import row_attention, rows, trainer
 from tasks.training.packs import Packs, StackedCollator, choose_collator
 from tasks.training.padding import FLAT_COLLATOR, Collator
 from tasks.training.settings import LoRA
@@ -187,6 +189,11 @@ def test_four_packs_at_once_are_one_pack_four_times(project: Paths, train: Any, 
     assert in_turn == pytest.approx(at_once, rel=1e-5)
 
 
+def mixing(module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **options: Any) -> Any:
+    """Attention to every token before, whatever the mask."""
+    return ALL_ATTENTION_FUNCTIONS["sdpa"](module, query, key, value, None, **options)
+
+
 class Careless(torch.nn.Module):
     """Keeps rows apart in one line and not in several, as flash attention does."""
 
@@ -199,8 +206,15 @@ class Careless(torch.nn.Module):
         return self.model(input_ids=input_ids, position_ids=places, **kwargs)
 
 
-def test_the_form_of_a_batch_is_one_in_which_the_model_keeps_rows_apart(model: Any, train: Any) -> None:
+def test_the_form_of_a_batch_is_one_in_which_the_model_keeps_rows_apart(
+    project: Paths, model: Any, train: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_row = load_model(base_folder(project))
+    assert choose_collator("train", by_row, train) is FLAT_COLLATOR
+    assert attention(by_row) == row_attention.NAME
+    monkeypatch.setattr(row_attention, "attend", mixing)
     assert choose_collator("train", model, train) == StackedCollator()
+    assert attention(model) == "sdpa"
     assert choose_collator("train", Careless(model), train) is FLAT_COLLATOR
     with pytest.raises(CheckFailed, match=r"mixes rows that share a pack.*template\.packing to false"):
         choose_collator("train", recurrent(model.config.vocab_size), train)

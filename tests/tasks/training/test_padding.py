@@ -57,6 +57,7 @@ def test_losses_are_those_of_padded_batches(project: Paths, tmp_path: Path) -> N
 def test_losses_are_the_same_on_several_lines(project: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     padded = losses(project, tmp_path / "padded", False)
     monkeypatch.setattr("tasks.training.lines.LINE", 50)
+    monkeypatch.setattr("tasks.training.row_attention.use", lambda model: False)
     shapes = []
     collate = LinesCollator.__call__
 
