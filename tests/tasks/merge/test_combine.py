@@ -194,13 +194,14 @@ def test_whole_models_are_combined_a_weight_at_a_time(
         torch.testing.assert_close(merged[name], mean, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("kind", ["bfloat16", "float32"])
 def test_a_soup_is_the_mean_to_the_last_digit_and_needs_no_base(
-    whole: Paths, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    whole: Paths, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "tasks.merge.soup.PIECE", 4 * 1000
-    )  # so that tensors come in several pieces, the last one short
+    from tasks.merge.trained import Layerwise, MergeOptions
+
+    dtype = getattr(torch, kind)
+    monkeypatch.setattr("tasks.merge.soup.PIECE", 4 * 1000)  # several pieces a tensor, the last one short
     combine = Combine(weights={"trained": 0.3, "other": 0.7}, method="linear")
     other = whole.adapters / "other"
     model = Layerwise(whole.base / "model", None, whole.trained, MergeOptions(combine=combine, models={"other": other}))
