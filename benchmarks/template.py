@@ -48,7 +48,7 @@ def measure(full: bool) -> Result:
     at_hand = DATA.is_dir()
     with TemporaryDirectory(prefix="temper-") as folder:
         base = Path(folder) / "base"
-        _base(base, DATA / "tokenizers" / "llama-3.1" if at_hand else None)
+        lay_base(base, DATA / "tokenizers" / "llama-3.1" if at_hand else None)
         speed = {}
         for name, file in SETS.items() if at_hand else [("random words", "")]:
             place = Path(folder) / name
@@ -88,7 +88,7 @@ def _child(what: str, place: Path, source: Path, base: Path, how: str) -> dict[s
     return found
 
 
-def _base(folder: Path, given: Path | None) -> None:
+def lay_base(folder: Path, given: Path | None) -> None:
     """A base's folder with a tokenizer and no weights, which templating does not read."""
     if given:
         shutil.copytree(given, folder)
@@ -110,7 +110,7 @@ def _base(folder: Path, given: Path | None) -> None:
     (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 131_072, "vocab_size": 128_256}))
 
 
-def _rows(source: Path, place: Path, most: int | None) -> None:
+def lay_rows(source: Path, place: Path, most: int | None) -> None:
     """Write rows as the stage `clean` does; as many as `most`, by repeating them, or all of them once."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -152,7 +152,7 @@ def _speed(place: Path, source: Path, base: Path, rounds: int) -> dict[str, Any]
     from tasks.template.settings import Settings
     from tasks.template.tokenizer import load
 
-    _rows(source, place, None)
+    lay_rows(source, place, None)
     paths, settings = Paths(place), Settings(max_loss=1)
     coder, _ = load(base, settings)
 
@@ -229,7 +229,7 @@ def main() -> None:
     place, source, base = map(Path, places)
     found: dict[str, Any] = {}
     if what == "rows":
-        _rows(source, place, int(how))
+        lay_rows(source, place, int(how))
     else:
         found = _speed(place, source, base, ROUNDS[how]) if what == "speed" else _memory(place, base, int(how))
     print(json.dumps(found))

@@ -33,6 +33,7 @@ class CachedToJson:
             known = self._known.get(id(tools))
             if known is None or known[0] is not tools:
                 known = self._known[id(tools)] = tools, {}
+            self._of = frozenset()  # a limit of time may end this anywhere, and what is kept must stay right
             self._tools, self._made = known
             self._of = frozenset([id(tools), *map(id, tools or ())])
 

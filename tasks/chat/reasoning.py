@@ -72,6 +72,8 @@ class ReasoningReader:
 
     def __init__(self, markers: tuple[Markers, ...] = KNOWN) -> None:
         self.markers = markers
+        marks = {mark for one in markers for mark in (one.start, one.end, *one.heads)}
+        self._markers = re.compile("|".join(map(re.escape, sorted(marks))))
 
     @classmethod
     def of(cls, tokenizer: Any) -> "ReasoningReader":
@@ -97,6 +99,8 @@ class ReasoningReader:
         A text without reasoning is its answer as it stands. Space between the two belongs to neither; the indentation
         of a first line stays.
         """
+        if not opened and not self._markers.search(text):
+            return Split("", text)
         thoughts: list[str] = []
         rest = text if opened else self._without_heads(text)
         while markers := (opened if opened and not thoughts else self._leading(rest)):

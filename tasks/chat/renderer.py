@@ -6,7 +6,8 @@ of the first user turn where the template refuses it.
 """
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any
@@ -75,6 +76,7 @@ class Renderer:
                 "allowed; set template.chat_template to the model's own one."
             )
         self._variables = dict(tokenizer.special_tokens_map)
+        self._together = False
         self.takes_parts = False
         """Whether contents go in as lists of parts, for the template writes no plain texts."""
         try:
@@ -93,6 +95,7 @@ class Renderer:
         environment.globals["strftime_now"] = self._compiled.globals["strftime_now"] = TODAY.strftime
         if not isinstance(environment.filters["tojson"], CachedToJson):
             environment.filters["tojson"] = CachedToJson(environment.filters["tojson"])
+        self._all_variables = {**self._compiled.globals, **self._variables}
         environment.getattr = partial(read, environment, type(environment).getattr)
         self._to_json: CachedToJson = environment.filters["tojson"]
         if not self._writes_probe():
@@ -116,19 +119,35 @@ class Renderer:
         """As `render`, of messages that were `adapt`ed."""
         return self._render(fed, tools, generation_prompt, RENDERING)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Bounds around several dialogues in the place of those around each, which take longer than a short one.
+
+        Raises `Endless` where they take more than one dialogue may, without knowing which of them it was.
+        """
+        self._together = True
+        try:
+            with Bounds(RENDERING, _endless):
+                yield
+        finally:
+            self._together = False
+
     def _render_probe(self, fed: list[Message], tools: list[Any] | None, generation_prompt: bool = False) -> str:
         return self._render(fed, tools, generation_prompt, PROBING)
 
     def _render(self, fed: list[Message], tools: list[Any] | None, generation_prompt: bool, seconds: float) -> str:
         self._to_json.keep(tools)
-        with _errors(), Bounds(seconds, _endless):
-            text: str = self._compiled.render(
-                messages=in_parts(fed) if self.takes_parts else fed,
-                tools=tools or None,
-                documents=None,
-                add_generation_prompt=generation_prompt,
-                **self._variables,
-            )
+        with _errors(), nullcontext() if self._together else Bounds(seconds, _endless):
+            variables = {
+                **self._all_variables,
+                "messages": in_parts(fed) if self.takes_parts else fed,
+                "tools": tools or None,
+                "documents": None,
+                "add_generation_prompt": generation_prompt,
+            }
+            # as its method `render` does, which puts the same globals together for each dialogue
+            context = self._compiled.new_context(variables, shared=True)
+            text: str = "".join(self._compiled.root_render_func(context))
         if len(text) > SHORT and len(text) > GROWTH * written_length(fed, tools):
             raise _endless(f"its output is {len(text):,} characters long")
         return text
@@ -281,6 +300,6 @@ class _errors:  # noqa: N801 - a context manager, read as a statement
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, Endless):
+        if isinstance(error, Exception) and not isinstance(error, Endless | MemoryError):  # which bounds see to
             message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             raise Unrenderable(f"the chat template cannot render the dialogue: {message}") from None

@@ -103,6 +103,8 @@ class OffloadedModel:
 
     def tuned_paths(self) -> set[str]:
         """Weights, by their path in the model without adapter, that merging changes."""
+        if self.tuned is None:
+            return set()
         wrapped = {path: module for path, module in self.model.named_modules() if merges(module)}
         paths = set()
         for path, module in self.model.named_modules():
@@ -124,7 +126,7 @@ class OffloadedModel:
         """The weight at `path` (of a module without adapter) after merging, in float32 (or the adapter's own type)."""
         module_path, _, leaf = path.rpartition(".")
         module = self.model.get_submodule(module_path)
-        if not merges(module):
+        if self.tuned is None or not merges(module):
             plain: torch.Tensor = module._parameters[leaf]
             return self._value(plain) if id(plain) in self.names else plain.detach()
         if leaves := tuned_parameters(module):

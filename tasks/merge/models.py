@@ -8,6 +8,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isclose
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,9 +19,11 @@ from tasks.core.errors import ModelError
 from tasks.merge.combine import TRAINED, Combine, check_whole
 from tasks.merge.layers import OffloadedModel
 from tasks.merge.plan import misfit
+from tasks.merge.soup import WeightedSum, weighted_sum
 from tasks.merge.source import Source, source
 from tasks.models.private_peft import adding
-from tasks.models.shards import stored_tensors
+from tasks.models.shards import StoredTensor, stored_tensors
+from tasks.models.writing import Pieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +39,30 @@ class CombinedSource(Source):
 
     def passed(self, name: str, value: torch.Tensor) -> torch.Tensor:
         """See `Source`."""
-        start = self.base.merged(name)
         models = {TRAINED: value, **{other: model.merged(name) for other, model in self.others.items()}}
+        if self.is_mean:
+            return weighted_sum((models[other], weight) for other, weight in self.combine.weights.items())
+        start = self.base.merged(name)
         changes = [models[other] - start for other in self.combine.weights]
         return start + self._added(name, changes)
 
     def alters(self, name: str) -> bool:
         """See `Source`: every weight is another one."""
         return True
+
+    def pieces(self, name: str, stored: StoredTensor, dtype: torch.dtype) -> Pieces | None:
+        """See `Source`: of means, which need no other number of the weight, and not the base."""
+        if not self.is_mean:
+            return None
+        tensors = {TRAINED: stored, **{other: model.stored(name) for other, model in self.others.items()}}
+        terms = [(tensors[other], weight) for other, weight in self.combine.weights.items()]
+        plain = [(tensor, weight) for tensor, weight in terms if tensor is not None and tensor.shape == stored.shape]
+        return WeightedSum(tuple(plain), dtype) if len(plain) == len(terms) else None
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the weights add up to 1, so that what the base has cancels out."""
+        return self.combine.method == "linear" and isclose(sum(self.combine.weights.values()), 1)
 
     def _added(self, name: str, changes: list[torch.Tensor]) -> torch.Tensor:
         weights = torch.tensor(list(self.combine.weights.values()), dtype=torch.float32)

@@ -71,11 +71,12 @@ def plan(offloaded: OffloadedModel, dtype: torch.dtype | None) -> Files:
             written = next(iter(group.stored)) if group else layout.stored_name(path)
             stored_tensor = group.plain if group and group.plain else tensor
             kind, shape = _written_type(stored_tensor, dtype), offloaded.shapes[name]
+            streamed = None if shares or stored_tensor.shape != shape else offloaded.source.pieces(name, tensor, kind)
             copied = not shares and not offloaded.source.alters(name) and kind == stored_tensor.dtype
             make = (
                 stored_tensor
                 if copied and stored_tensor.shape == shape
-                else partial(_made, offloaded, path if apart else (shares or own)[0], kind)
+                else streamed or partial(_made, offloaded, path if apart else (shares or own)[0], kind)
             )
             add(stored_tensor, written, PlannedTensor(kind, shape, make))
         if apart:

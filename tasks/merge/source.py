@@ -14,6 +14,7 @@ from tasks.models.adapter_files import training_record
 from tasks.models.classes import from_pretrained
 from tasks.models.loading import bits_and_bytes, keep_packing
 from tasks.models.shards import StoredTensor, stored_tensors
+from tasks.models.writing import Pieces
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,10 @@ class Source:
     def alters(self, name: str) -> bool:
         """Whether the weight was another one in training than it is on disk."""
         return name in self.quantized
+
+    def pieces(self, name: str, stored: StoredTensor, dtype: torch.dtype) -> Pieces | None:
+        """What makes the weight `name`, whose tensor here is `stored`, piece by piece as `dtype`; None to read it."""
+        return None
 
 
 def source(folder: Path, quantization: Quantization | None = None, model: Any = None) -> Source:

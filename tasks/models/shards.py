@@ -94,8 +94,12 @@ class StoredTensor(TensorSpec):
 
     def row(self, number: int) -> torch.Tensor:
         """One row of a matrix."""
-        width = prod(self.shape[1:]) * self.dtype.itemsize
-        return StoredTensor(self.dtype, self.shape[1:], self.file, self.start + number * width).read()
+        width = prod(self.shape[1:])
+        return self.part(number * width, width).reshape(self.shape[1:])
+
+    def part(self, start: int, count: int) -> torch.Tensor:
+        """`count` of its numbers from number `start` on, in one dimension."""
+        return StoredTensor(self.dtype, (count,), self.file, self.start + start * self.dtype.itemsize).read()
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:

@@ -16,7 +16,7 @@ from itertools import chain
 from math import prod
 from pathlib import Path
 from threading import local
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -39,12 +39,20 @@ AHEAD = 3
 _own = local()
 
 
+@runtime_checkable
+class Pieces(Protocol):
+    """What makes a tensor piece by piece."""
+
+    def pieces(self) -> Iterator[memoryview]:
+        """Its bytes, in their order."""
+
+
 @dataclass(frozen=True)
 class PlannedTensor(TensorSpec):
     """A tensor that will be written: its type and shape now, its bytes when its turn comes."""
 
-    make: Callable[[], torch.Tensor] | StoredTensor
-    """Makes it; or where to copy it from as it is."""
+    make: Callable[[], torch.Tensor] | StoredTensor | Pieces
+    """Makes it, whole or piece by piece; or where to copy it from as it is."""
 
 
 def write(
@@ -110,12 +118,23 @@ class _Job:
         if isinstance(planned.make, StoredTensor):
             self._copy(planned.make)
             return
+        if isinstance(planned.make, Pieces):
+            self._stream(planned.make)
+            return
         tensor = planned.make()
         if tensor.dtype != planned.dtype or tuple(tensor.shape) != planned.shape:
             raise ModelError(
                 f"{self.name}: came as {tensor.dtype} {tuple(tensor.shape)}, not as {planned.dtype} {planned.shape}."
             )
         _put(self.target, raw(tensor.contiguous()), self.at)
+
+    def _stream(self, source: Pieces) -> None:
+        at = self.at
+        for piece in source.pieces():
+            _put(self.target, piece, at)
+            at += len(piece)
+        if at != self.at + self.planned.size:
+            raise ModelError(f"{self.name}: came as {at - self.at:,} bytes, not as {self.planned.size:,}.")
 
     def _copy(self, stored_tensor: StoredTensor) -> None:
         if not hasattr(_own, "piece"):

@@ -1,6 +1,5 @@
 """Rows as they stand in a file, and as records."""
 
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -28,23 +27,4 @@ def joined(first: Batch, second: Batch) -> Batch:
 
 def records(rows: Batch) -> list[dict[str, Any]]:
     """The rows as records."""
-    return from_arrow(rows) if isinstance(rows, pa.RecordBatch) else list(rows)
-
-
-def from_arrow(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch, as `to_pylist` gives them, at a fraction of its time."""
-    columns = [_values(column) for column in batch.columns]
-    return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _values(column: Any) -> list[Any]:
-    if pa.types.is_string(column.type):
-        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
-        return values
-    if not pa.types.is_list(column.type) or not pa.types.is_struct(column.type.value_type):
-        return list(column.to_pylist())
-    inner = column.flatten()
-    names = [field.name for field in column.type.value_type]
-    fields = [_values(part) for part in inner.flatten()]
-    turns = iter([dict(zip(names, turn, strict=True)) for turn in zip(*fields, strict=True)])
-    return [None if length is None else list(islice(turns, length)) for length in column.value_lengths().to_pylist()]
+    return list(rows.to_pylist() if isinstance(rows, pa.RecordBatch) else rows)

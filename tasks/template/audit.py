@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tasks.rows.ledger import Ledger
 from tasks.template import reasoning
 from tasks.template.checks import CHECKS, REQUESTED, Check
@@ -72,10 +74,10 @@ class Account:
 
     def count(self, encoder: Encoder, outcomes: list[Outcome]) -> None:
         """Count the control tokens of rows that go on."""
-        for outcome in outcomes:
-            if not outcome.reason:
-                for part in outcome.sequences:
-                    self.controls.update(part.tokens[encoder.control_positions(part.tokens)].tolist())
+        going = [part.tokens for outcome in outcomes if not outcome.reason for part in outcome.sequences]
+        if going:
+            tokens = np.concatenate(going)
+            self.controls.update(tokens[encoder.control_positions(tokens)].tolist())
 
     def _leave(self, outcome: Outcome) -> None:
         reason = str(outcome.reason)
@@ -128,8 +130,6 @@ class Account:
 
     @staticmethod
     def _array(values: "array[int]") -> Any:
-        import numpy as np
-
         return np.frombuffer(values, dtype=np.intc) if values else np.zeros(0, np.intc)
 
 

@@ -3,8 +3,8 @@
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 from zlib import crc32
 
 from tasks.chat.environment import MOST_TOOLS
@@ -19,14 +19,12 @@ from tasks.template.offsets import Span
 from tasks.template.prompts import Prompts, cache_key
 from tasks.template.reasoning import ReasoningAudit, trained_texts
 from tasks.template.settings import Trained
+from tasks.template.structure import Structure, structure
 from tasks.template.turn_keys import is_lost_thought, unwritten
-from tasks.template.unslotted_text import call_and_speaker_names, count_lost_arguments, count_unpaired_thinks
+from tasks.template.unslotted_text import count_lost_arguments, count_unpaired_thinks
 
 MOST = 20_000
 """Markups that are kept."""
-
-SPEAKERS = ("assistant", "system", "developer")
-"""Roles whose texts hold tags for what they are; those of users and tools are anybody's."""
 
 SAMPLED = 64
 """One row in so many is rendered turn by turn as well, to see that its markup tells the truth about it."""
@@ -36,8 +34,7 @@ _LITERAL = re.compile(r"""['"](?=(?:\w|[^\S\n])*+[^\w\s'"])([^'"\n]*+)['"]""")
 decides how long it is."""
 
 
-@dataclass(frozen=True)
-class RenderedDialogue:
+class RenderedDialogue(NamedTuple):
     """A dialogue as text."""
 
     text: str
@@ -50,16 +47,26 @@ class RenderedDialogue:
     """Characters that the template itself wrote, and no row."""
     spoken: tuple[Span, ...]
     """Characters of texts of the assistant, and of system prompts: tags, such as <think>, are meant there."""
-    problems: Counter[str] = field(default_factory=Counter)
+    problems: Counter[str]
     """Slugs of what is wrong, and of what is noted."""
-    muted: tuple[Span, ...] = ()
+    muted: tuple[Span, ...]
     """Characters without a loss in a dialogue of which every token is trained else: turns of weight 0."""
-    missing: str | None = None
+    missing: str | None
     """The first of the texts that the template leaves out: which field of whose turn."""
-    reasoning: Counter[str] = field(default_factory=Counter)
+    reasoning: Counter[str]
     """Trained turns with reasoning, by what became of it; see `ReasoningAudit`."""
-    unread: str | None = None
+    unread: str | None
     """The first of the other keys of turns that have no effect: which key of whose turn."""
+
+
+class Kept(Protocol):
+    """Markups by messages with markers and by tools, as bytes and as text."""
+
+    def get(self, messages: bytes, tools: str) -> Markup | None:
+        """The markup that was kept for them; None where none was."""
+
+    def put(self, messages: bytes, tools: str, markup: Markup) -> None:
+        """Keep the markup for them."""
 
 
 class DialogueRenderer:
@@ -72,6 +79,8 @@ class DialogueRenderer:
         self._prompts = Prompts(renderer)
         self._reasoning = ReasoningAudit(ReasoningReader.for_template(renderer))
         self._known: dict[tuple[bytes, str], Markup] = {}
+        self.kept: Kept | None = None
+        """Markups of other runs with the same template and control tokens."""
         self._taken: dict[int, tuple[list[Any] | None, str, bool]] = {}
         self._tools_key = "null"
         self._tools_quote = False
@@ -84,6 +93,7 @@ class DialogueRenderer:
         if tokens != self._ends.stops:
             self._ends = replace(self._ends, stops=tokens)
             self._known.clear()
+            self.kept = None
 
     def render(
         self, messages: list[Message], tools: list[Any] | None = None, completion: int | None = None
@@ -93,22 +103,16 @@ class DialogueRenderer:
         Raises `Unrenderable`.
         """
         weights = [message.get("weight") for message in messages]
-        messages = self.renderer.adapt(
-            [{key: kept for key, kept in message.items() if key != "weight"} for message in messages]
-        )
+        if any("weight" in message for message in messages):
+            messages = [{key: kept for key, kept in message.items() if key != "weight"} for message in messages]
+        messages = self.renderer.adapt(messages)
         if len(messages) < len(weights):  # the system prompt went into the first user turn
             weights = weights[1:]
             completion = None if completion is None else completion - 1
         fitted, text, markup, texts = self._fit(messages, tools)
-        problems: Counter[str] = Counter()
-        trained = [turn for turn in markup.turns if self._is_trained(turn.message, messages, weights, completion)]
-        wanted = [
-            number
-            for number, message in enumerate(messages)
-            if message["role"] == "assistant" and self._is_trained(number, messages, weights, completion)
-        ]
-        if [turn.message for turn in trained] != wanted or not wanted or not markup.twice.isdisjoint(wanted):
-            problems["supervision"] += 1
+        built = self._structure(markup, messages, weights, completion)
+        trained, wanted = built.trained, built.wanted
+        problems = Counter(built.problems)
         spans = [(fitted.character(turn.start), fitted.character(turn.end)) for turn in trained]
         with_loss = trained_texts(trained, spans, text)
         reasoning = self._reasoning.fates(messages, wanted, with_loss)
@@ -127,7 +131,7 @@ class DialogueRenderer:
             problems["coverage"] += 1
             missing = missing or "the tools"
         unread = None
-        for number, key in unwritten(self.renderer, messages, tools, text):
+        for number, key in unwritten(self.renderer, messages, tools, text) if built.keyed else ():
             name, role = f"{key} of the {messages[number]['role']}", messages[number]["role"]
             if is_lost_thought(key, messages[number][key], text):
                 problems["history" if role == "assistant" and number not in wanted else "coverage"] += 1
@@ -135,38 +139,30 @@ class DialogueRenderer:
             else:
                 problems["unread_key"] += 1
                 unread = unread or name
-        if self._train_on != "all":
-            for message, weight in zip(messages, weights, strict=True):
-                if weight == 1 and message["role"] != "assistant":
-                    problems["unread_key"] += 1
-                    unread = unread or (
-                        f"weight 1 on the {message['role']}, which is trained only with template.train_on: all"
-                    )
-        called, named = call_and_speaker_names(messages)
-        if not all(name in text for name in called):
+        if not all(name in text for name in built.called):
             problems["coverage"] += 1
             missing = missing or "the name of a call"
-        problems["scaffold"] += self._tools_quote or any(
-            self._ends.any_control.search(name) for name in (*called, *named)
-        )
-        problems["generation_prompt"] += self.renderer.lacks_generation_prompt
-        problems["coverage"] += count_lost_arguments(markup, fitted, text, texts)
-        problems["think"] += count_unpaired_thinks(messages)
-        for turn in trained:
-            problems["prefix"] += not turn.prefix
-            problems["stop"] += not turn.ended
+        if self._tools_quote:
+            problems["scaffold"] += 1
+        if self.renderer.lacks_generation_prompt:
+            problems["generation_prompt"] += 1
+        if markup.arguments and (lost := count_lost_arguments(markup, fitted, text, texts)):
+            problems["coverage"] += lost
+        if unpaired := count_unpaired_thinks(messages):
+            problems["think"] += unpaired
         prompts = tuple((span[0], turn.tail) for turn, span in zip(trained, spans, strict=True) if turn.prefix)
         starts = fitted.starts
         muted: tuple[Span, ...] = ()
         if self._train_on == "all" and completion is None:
             spans, muted = [(0, len(text))], _muted(markup, fitted, weights)
         written = [(starts[number], starts[number + 1]) for number in markup.written]
-        written += own_controls(markup, fitted, text, texts, self._ends.any_control)
-        speakers = [number for number, of in markup.of_messages if messages[of]["role"] in SPEAKERS]
-        spoken = tuple([(starts[number], starts[number + 1]) for number in speakers])
-        fates = Counter(reasoning.values())
+        if markup.arguments:
+            written = sorted([*written, *own_controls(markup, fitted, text, texts, self._ends.any_control)])
+        spoken = tuple([(starts[number], starts[number + 1]) for number in built.spoken])
+        fates = Counter(reasoning.values()) if reasoning else Counter()
+        unread = unread or built.unread
         return RenderedDialogue(
-            text, tuple(spans), prompts, tuple(sorted(written)), spoken, +problems, muted, missing, fates, unread
+            text, tuple(spans), prompts, tuple(written), spoken, problems, muted, missing, fates, unread
         )
 
     def prompt(self, messages: list[Message], tools: list[Any] | None = None) -> str:
@@ -202,10 +198,15 @@ class DialogueRenderer:
         if built not in self._known:
             if len(self._known) > MOST:
                 self._known.clear()
-            try:
-                self._known[built] = shared_markup(self.renderer, marked_dialogue, tools, self._ends, self._prompts)
-            except Unrenderable:
-                return None
+            markup = self.kept.get(*built) if self.kept else None
+            if markup is None:
+                try:
+                    markup = shared_markup(self.renderer, marked_dialogue, tools, self._ends, self._prompts)
+                except Unrenderable:
+                    return None
+                if self.kept:
+                    self.kept.put(*built, markup)
+            self._known[built] = markup
         return self._known[built]
 
     def _agrees(
@@ -222,18 +223,15 @@ class DialogueRenderer:
                     return False
         return True
 
-    def _is_trained(self, number: int, messages: list[Message], weights: list[Any], completion: int | None) -> bool:
-        if weights[number] == 0:
-            return False
-        if completion is not None:
-            return number >= completion
-        if self._train_on == "last":
-            return number == max(index for index, message in enumerate(messages) if message["role"] == "assistant")
-        if self._train_on == "completion":
-            return number > max(
-                (index for index, message in enumerate(messages) if message["role"] == "user"), default=-1
-            )
-        return True
+    def _structure(
+        self, markup: Markup, messages: list[Message], weights: list[Any], completion: int | None
+    ) -> Structure:
+        key = (*weights, completion)
+        known: Structure | None = markup.structures.get(key)
+        if known is None:
+            controls = self._ends.any_control
+            known = markup.structures[key] = structure(markup, messages, weights, completion, self._train_on, controls)
+        return known
 
 
 def _muted(markup: Markup, fitted: FittedMarkup, weights: list[Any]) -> tuple[Span, ...]:
@@ -247,7 +245,7 @@ def _muted(markup: Markup, fitted: FittedMarkup, weights: list[Any]) -> tuple[Sp
     return tuple(sorted([*texts, *(span for message, span in answers.items() if weights[message] == 0)]))
 
 
-def _is_history(number: int, messages: list[Message], wanted: list[int]) -> bool:
+def _is_history(number: int, messages: list[Message], wanted: tuple[int, ...]) -> bool:
     """Whether a message is an untrained turn, or a tool's result in an exchange before the first trained one."""
     role = messages[number]["role"]
     if role != "tool":

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Sequence as Rows
 from contextlib import AbstractContextManager
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +58,16 @@ class Encoder:
     def read(self, texts: list[str]) -> list[TokenizedText]:
         """The tokens of each text."""
         if self._bytes is None:
-            return [TokenizedText(ids := one.ids, id_array(ids), CharacterOffsets(one)) for one in self.encode(texts)]
+            return list(map(self._by_characters, self.encode(texts)))
         reads = []
         with self._reading():
             encodings = self._rust.encode_batch_fast(texts, add_special_tokens=False)
         for text, encoding in zip(texts, encodings, strict=True):
             ids = encoding.ids
             if self._bytes.are(ids, text):
-                tokens = id_array(ids)
-                reads.append(TokenizedText(ids, tokens, ByteOffsets(text, self._bytes.lengths[tokens])))
+                reads += self._by_bytes([text], [id_array(ids)])
             else:  # a normalizer changed the text, or a control token ate the space beside it
-                (whole,) = self.encode([text])
-                reads.append(TokenizedText(whole.ids, id_array(whole.ids), CharacterOffsets(whole)))
+                reads.append(self._by_characters(self.encode([text])[0]))
         return reads
 
     def read_alike(self, texts: list[str]) -> list[TokenizedText]:
@@ -76,13 +75,31 @@ class Encoder:
         if self._pieces is None or self._bytes is None:
             return self.read(texts)
         rows = self._pieces.encode(texts, self._reading())
-        whole = iter(self.read([text for text, tokens in zip(texts, rows, strict=True) if tokens is None]))
-        return [
-            next(whole)
-            if tokens is None
-            else TokenizedText(tokens.tolist(), tokens, ByteOffsets(text, self._bytes.lengths[tokens]))
-            for text, tokens in zip(texts, rows, strict=True)
-        ]
+        pairs = list(zip(texts, rows, strict=True))
+        whole = iter(self.read([text for text, tokens in pairs if tokens is None]))
+        known = [pair for pair in pairs if pair[1] is not None]
+        pieced = iter(self._by_bytes(*map(list, zip(*known, strict=True))) if known else ())
+        return [next(whole if tokens is None else pieced) for tokens in rows]
+
+    def _by_bytes(self, texts: list[str], rows: list[Any]) -> list[TokenizedText]:
+        """Texts whose tokens are their bytes; what is counted is counted for all of them at once."""
+        assert self._bytes is not None
+        ends = np.cumsum([0, *map(len, rows)])
+        tokens = np.concatenate(rows)
+        starts = np.zeros(len(tokens) + 1, np.int64)
+        np.cumsum(self._bytes.lengths[tokens], out=starts[1:])
+        controls = np.array(self.control_positions(tokens), np.int64)
+        of_rows = controls.searchsorted(ends).tolist()
+        reads = []
+        for number, (start, end) in enumerate(pairwise(ends.tolist())):
+            places = (controls[of_rows[number] : of_rows[number + 1]] - start).tolist()
+            offsets = ByteOffsets(texts[number], starts[start : end + 1] - starts[start])
+            reads.append(TokenizedText(rows[number].tolist(), rows[number], offsets, places))
+        return reads
+
+    def _by_characters(self, encoding: Any) -> TokenizedText:
+        ids = encoding.ids
+        return TokenizedText(ids, id_array(ids), CharacterOffsets(encoding), self.control_positions(ids))
 
     def encode(self, texts: list[str]) -> list[Any]:
         """An encoding (of the library tokenizers) for each text."""
@@ -114,9 +131,8 @@ class Encoder:
 
     def control_positions(self, ids: Any) -> list[int]:
         """Places of the control tokens among the ids, a list or an array."""
-        positions: list[int] = np.flatnonzero(
-            self._control[np.minimum(np.asarray(ids, np.int32), len(self._control) - 1)]
-        ).tolist()
+        known = self._control[np.minimum(np.asarray(ids, np.int32), len(self._control) - 1)]
+        positions: list[int] = known.nonzero()[0].tolist()
         return positions
 
     def tail(self, piece: str) -> list[int]:
@@ -134,7 +150,7 @@ class Encoder:
 
     def controls_allowed(self, read: TokenizedText, own: Rows[Span], spoken: Rows[Span]) -> bool:
         """Whether all control tokens are in spans of characters where they may be: `own`, or a tag in `spoken`."""
-        positions = self.control_positions(read.tokens)
+        positions = read.controls
         if read.offsets.within(positions, own):
             return True
         apart: dict[bool, list[int]] = {True: [], False: []}
@@ -160,7 +176,7 @@ class Encoder:
         with self._reading():
             encoding = plain.encode("".join(pieces), add_special_tokens=False)
         ids = [real.get(token, token) for token in encoding.ids]
-        return TokenizedText(ids, id_array(ids), CharacterOffsets(encoding, moved))
+        return TokenizedText(ids, id_array(ids), CharacterOffsets(encoding, moved), self.control_positions(ids))
 
     @cached_property
     def _numbers(self) -> dict[str, int]:

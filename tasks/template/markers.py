@@ -13,7 +13,7 @@ REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 TEXT_FIELDS = ("content", *REASONING_FIELDS)
 """Fields of a message whose text a template writes."""
 
-_MARKER = re.compile("\ue000(\\d+)\ue001|\\bq(\\d{8})\\b")
+_MARKER = re.compile("\ue000(\\d+)\ue001|q(?<=\\bq)(\\d{8})\\b")  # begins with letters, so that it finds them fast
 _PUNCTUATION = "\"'{}[]:,\\ \n"
 
 

@@ -7,9 +7,9 @@ for character, which costs one rendering a row instead of one a turn. `tasks.tem
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tasks.template.markers import Slot
 
@@ -47,6 +47,8 @@ class Markup:
     """Slots whose text stands there in another form: cut, or rewritten."""
     tools: bool = True
     """Whether the template writes the names of all the tools."""
+    structures: dict[tuple[Any, ...], Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was worked out for dialogues of it, by weights and completion; see `tasks.template.structure`."""
 
     @cached_property
     def twice(self) -> frozenset[int]:

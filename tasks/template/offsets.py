@@ -2,10 +2,10 @@
 
 import re
 from array import array
+from collections.abc import Iterable
 from collections.abc import Sequence as Rows
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,7 @@ Span = tuple[int, int]
 _SEEN = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
 _UNSEEN = {256 + number: byte for number, byte in enumerate(sorted(set(range(256)) - set(_SEEN)))}
 """Bytes that byte-level tokenizers write as characters from 256 on, for these can be seen (as GPT-2's does)."""
+_SPACE = next(chr(character) for character, byte in _UNSEEN.items() if byte == ord(" "))
 _BYTES = re.compile(f"[{re.escape(''.join(map(chr, [*_SEEN, *_UNSEEN])))}]*")
 
 
@@ -28,8 +29,12 @@ class TokenBytes(dict[int, bytes]):
 
     def __missing__(self, token: int) -> bytes:
         text: str = self._rust.id_to_token(token)
-        # as its decoder takes it: a token is its own text where it is no row of such bytes
-        encoded = self[token] = text.translate(_UNSEEN).encode("latin-1") if _BYTES.fullmatch(text) else text.encode()
+        spaced = text.replace(_SPACE, " ")
+        if spaced.isascii() and spaced.isprintable() and " " not in text:  # of most of them only a space is unseen
+            encoded = spaced.encode()
+        else:  # as its decoder takes it: a token is its own text where it is no row of such bytes
+            encoded = text.translate(_UNSEEN).encode("latin-1") if _BYTES.fullmatch(text) else text.encode()
+        self[token] = encoded
         if token >= len(self.lengths):  # some vocabularies leave numbers out
             self.lengths = np.concatenate((self.lengths, np.zeros(token, np.int64)))
         self.lengths[token] = len(encoded)
@@ -56,14 +61,7 @@ class CharacterOffsets:
 
     def within(self, tokens: list[int], spans: Rows[Span]) -> bool:
         """Whether each of the tokens lies in one of the spans of characters, both ascending. Not for moved texts."""
-        at = 0
-        for token in tokens:
-            start, end = self._encoding.token_to_chars(token)
-            while at < len(spans) and spans[at][1] < end:
-                at += 1
-            if at == len(spans) or start < spans[at][0]:
-                return False
-        return True
+        return _inside(map(self._encoding.token_to_chars, tokens), spans)
 
     def edges(self, characters: list[int]) -> list[tuple[int, bool]]:
         """For each character the first token that starts at or behind it, and whether none lies across that edge."""
@@ -91,33 +89,30 @@ class ByteOffsets:
 
     exact = True
 
-    def __init__(self, text: str, lengths: Any) -> None:
-        """`lengths`: the number of bytes of each token."""
+    def __init__(self, text: str, starts: Any) -> None:
+        """`starts`: the byte at which each token starts, and the end of the last."""
         self._text = text
-        self._starts = np.zeros(len(lengths) + 1, np.int64)
-        """The byte at which each token starts, and the end of the last."""
-        np.cumsum(lengths, out=self._starts[1:])
+        self._starts = starts
 
     def within(self, tokens: list[int], spans: Rows[Span]) -> bool:
         """As `CharacterOffsets.within`."""
         if not tokens:
             return True
-        if not spans:
-            return False
-        edges = self._bytes(np.array(spans, np.int64).T)
         places = np.array(tokens)
-        mine = np.searchsorted(edges[1], self._starts[places + 1])
-        return bool(mine[-1] < len(spans) and (edges[0][mine] <= self._starts[places]).all())
+        mine = zip(self._starts[places].tolist(), self._starts[places + 1].tolist(), strict=True)
+        if not self._text.isascii():
+            spans = self._widths[np.array(spans, np.int64).reshape(-1, 2)].tolist()
+        return _inside(mine, spans)
 
     def edges(self, characters: list[int]) -> list[tuple[int, bool]]:
         """As `CharacterOffsets.edges`."""
-        at = self._bytes(np.array(characters, np.int64))
-        tokens = np.searchsorted(self._starts, at)
+        if not characters:
+            return []
+        at = np.array(characters, np.int64)
+        if not self._text.isascii():
+            at = self._widths[at]
+        tokens = self._starts.searchsorted(at)
         return list(zip(tokens.tolist(), (self._starts[tokens] == at).tolist(), strict=True))
-
-    def _bytes(self, characters: Any) -> Any:
-        """The byte at which each character begins."""
-        return characters if self._text.isascii() else self._widths[characters]
 
     @cached_property
     def _widths(self) -> Any:
@@ -126,14 +121,26 @@ class ByteOffsets:
         return np.concatenate(([0], np.cumsum(widths)))
 
 
-@dataclass(frozen=True)
-class TokenizedText:
+def _inside(tokens: Iterable[Span], spans: Rows[Span]) -> bool:
+    """Whether each of the tokens lies in one of the spans, both ascending."""
+    at, most = 0, len(spans)
+    for start, end in tokens:
+        while at < most and spans[at][1] < end:
+            at += 1
+        if at == most or start < spans[at][0]:
+            return False
+    return True
+
+
+class TokenizedText(NamedTuple):
     """A text as tokens, with the offsets of its characters."""
 
     ids: list[int]
     tokens: Any
     """The same as an array (int32)."""
     offsets: CharacterOffsets | ByteOffsets
+    controls: list[int]
+    """Places of the control tokens among them."""
 
 
 def id_array(ids: list[int]) -> Any:

@@ -25,6 +25,7 @@ class Prompts:
     def ends(self, messages: list[Message], tools: list[Any] | None, text: str) -> dict[int, int | None]:
         """For each turn of the assistant how long its prompt is, where the text of the dialogue begins with it."""
         lengths: dict[int, int | None] = {}
+        beginnings = _Beginnings(text)
         digest = blake2b(cache_key(tools), digest_size=16)
         for number, message in enumerate(messages):
             if message["role"] == "assistant":
@@ -34,7 +35,7 @@ class Prompts:
                         self._known.clear()
                     self._known[beginning] = self._prompt(messages[:number], tools)
                 prompt = self._known[beginning]
-                begins = prompt is not None and len(text) >= prompt[0] and _hash(text[: prompt[0]]) == prompt[1]
+                begins = prompt is not None and len(text) >= prompt[0] and beginnings.hash(prompt[0]) == prompt[1]
                 lengths[number] = prompt[0] if prompt is not None and begins else None
             digest.update(cache_key(message))
         return lengths
@@ -44,11 +45,22 @@ class Prompts:
             text = self._renderer.render_adapted(messages, tools, generation_prompt=True)
         except Unrenderable:
             return None
-        return len(text), _hash(text)
+        return len(text), _Beginnings(text).hash(len(text))
 
 
-def _hash(text: str) -> bytes:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+class _Beginnings:
+    """Hashes of the beginnings of a text; those that are asked for in the order of their lengths read it once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at, self._digest = 0, blake2b(digest_size=16)
+
+    def hash(self, length: int) -> bytes:
+        if length < self._at:
+            self._at, self._digest = 0, blake2b(digest_size=16)
+        self._digest.update(self._text[self._at : length].encode("utf-8", "surrogatepass"))
+        self._at = length
+        return self._digest.digest()
 
 
 def cache_key(value: Any) -> bytes:

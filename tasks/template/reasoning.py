@@ -1,6 +1,7 @@
 """What becomes of the reasoning of trained turns: it stands in their trained text, or the template left it out."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from tasks.chat.reasoning import ReasoningReader, Split
@@ -19,7 +20,7 @@ class ReasoningAudit:
     def __init__(self, reader: ReasoningReader) -> None:
         self._reader = reader
 
-    def fates(self, messages: list[Message], wanted: list[int], trained: dict[int, str]) -> dict[int, str]:
+    def fates(self, messages: list[Message], wanted: tuple[int, ...], trained: dict[int, str]) -> dict[int, str]:
         """By the number of their message, the turns of `wanted` with reasoning: `TRAINED`, `LAST` or `EARLIER`.
 
         `trained`: by that number, the texts with a loss; see `trained_texts`.
@@ -49,7 +50,7 @@ class ReasoningAudit:
         return f"reasoning of the {role}: choose a template that writes it, or remove it from the rows"
 
 
-def trained_texts(turns: list[Turn], spans: list[Span], text: str) -> dict[int, str]:
+def trained_texts(turns: Iterable[Turn], spans: list[Span], text: str) -> dict[int, str]:
     """By the number of their message, the texts of the turns with a loss, in the characters `spans` of `text`."""
     return {turn.message: text[start:end] for turn, (start, end) in zip(turns, spans, strict=True)}
 

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from tasks.chat.environment import MOST_TOOLS
-from tasks.chat.renderer import Renderer, Unrenderable
+from tasks.chat.renderer import Endless, Renderer, Unrenderable
 from tasks.core.json_files import json_value
 from tasks.rows.canonical import Message, turns
 from tasks.template import sequence
@@ -34,7 +35,7 @@ class Templater:
 
     def __init__(self, tokenizer: Any, settings: Settings, stops: set[int], limit: int, vocabulary: int | None) -> None:
         self._before = (tokenizer.eos_token, tokenizer.pad_token, set(stops))
-        self._reconciled = False
+        self._reconciled = self._apart = False
         self.encoder = Encoder(tokenizer)
         self.renderer = Renderer(tokenizer)
         stop_tokens = frozenset(tokenizer.convert_ids_to_tokens(sorted(stops)))
@@ -55,7 +56,7 @@ class Templater:
             (outcome,) = templater.outcomes([row])  # a canonical row, as `clean` writes it
             outcome.reason or outcome.sequences[0].labels  # why it leaves, or what is trained (T, int32)
         """
-        plans = [self._plan(row) for row in records(rows)]
+        plans = self._plans(records(rows))
         dialogues = [dialogue for plan in plans for dialogue in plan.dialogues]
         raw_texts = [plan.text for plan in plans if plan.text is not None]
         of_dialogues = iter(sequence.sequences(self.encoder, dialogues, self.stops))
@@ -88,11 +89,20 @@ class Templater:
         rendered = self.dialogue_renderer.render(messages, tools, completion)
         return sequence.sequences(self.encoder, [rendered], self.stops)[0]
 
+    def _plans(self, rows: list[dict[str, Any]]) -> list[Plan]:
+        if not self._apart:
+            with suppress(Endless), self.renderer.together():
+                return [self._plan(row) for row in rows]
+            self._apart = True  # one row is endless, or all of them are long: they have bounds of their own from now on
+        return [self._plan(row) for row in rows]
+
     def _plan(self, row: dict[str, Any]) -> Plan:
         plan = Plan(row, None)
         weight = row.get("weight")
-        plan.notes.update(["weight"] * (weight not in (None, 0, 1)))
-        plan.notes.update(["untrained"] * (weight == 0 and not row.get("messages")))
+        if weight not in (None, 0, 1):
+            plan.notes["weight"] += 1
+        if weight == 0 and not row.get("messages"):
+            plan.notes["untrained"] += 1
         try:
             plan.tools = self._tools(row.get("tools"))
             if row.get("chosen"):
@@ -153,11 +163,13 @@ class Templater:
             outcome.notes["unrenderable"] += 1
             return outcome
         outcome.detail = next((dialogue.missing for dialogue in plan.dialogues if dialogue.missing), None)
-        outcome.reasoning = sum((dialogue.reasoning for dialogue in plan.dialogues), start=Counter())
+        if any(dialogue.reasoning for dialogue in plan.dialogues):
+            outcome.reasoning = sum((dialogue.reasoning for dialogue in plan.dialogues), start=Counter())
         outcome.unread = next((dialogue.unread for dialogue in plan.dialogues if dialogue.unread), None)
         outcome.sequences = [next(of_texts)] if plan.text is not None else [next(of_dialogues) for _ in plan.dialogues]
         for part in outcome.sequences:
-            outcome.notes.update(part.problems)
+            if part.problems:
+                outcome.notes.update(part.problems)
             if self.vocabulary is not None and part.tokens.max(initial=0) >= self.vocabulary:
                 outcome.notes["vocabulary"] += 1
             if not part.runs:
@@ -193,7 +205,8 @@ class Templater:
 
     def _judge(self, outcome: Outcome) -> None:
         """The first error that applies; that it was too long is none once it is shorter."""
-        outcome.reason = next((slug for slug in ERRORS if slug != "too_long" and outcome.notes[slug]), None)
+        notes = outcome.notes
+        outcome.reason = next((slug for slug in ERRORS if slug != "too_long" and notes[slug]), None) if notes else None
 
     def _fit(self, outcome: Outcome, plan: Plan) -> None:
         """Bring a row that is too long to the length, as the settings say, or let it leave."""

@@ -23,6 +23,7 @@ from tasks.template.audit import Account
 from tasks.template.checks import CHECKS, REQUESTED
 from tasks.template.encode import Encoder
 from tasks.template.kept import KeptOutcomes, parts_of
+from tasks.template.kept_markups import markups_of
 from tasks.template.outcome import Outcome
 from tasks.template.rows import READ, Templater
 from tasks.template.settings import Settings
@@ -74,6 +75,7 @@ def write(settings: Settings, paths: Paths) -> None:
     longest, source = max_length(tokenizer, base, settings.max_length)
     templater = Templater(tokenizer, settings, stop_ids(base, tokenizer), longest, embedding_rows(base, settings))
     settled = templater.reconcile()  # first: it may choose the end token
+    templater.dialogue_renderer.kept = markups_of(paths, templater)
     notes = eos_mismatch(base, tokenizer) | settled | notes
     out = paths.templated
     shown = preview.Preview(tokenizer, settings.preview_rows)

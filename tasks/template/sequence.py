@@ -65,41 +65,47 @@ class Sequence:
 
 def sequences(encoder: Encoder, dialogues: Rows[RenderedDialogue], stops: set[int]) -> list[Sequence]:
     """The dialogues as tokens, with what is wrong with them added to what was known."""
-    results, silent, unproved = [], [], _DecodingCheck()
+    results, muted, unproved = [], [], _DecodingCheck()
     for dialogue, read in zip(dialogues, encoder.read_alike([dialogue.text for dialogue in dialogues]), strict=True):
-        problems = dialogue.problems.copy()
+        problems = Counter(dialogue.problems) if dialogue.problems else Counter()
         if not encoder.controls_allowed(read, dialogue.own, dialogue.spoken):
             read = encoder.read_quoted(dialogue.text, dialogue.own, dialogue.spoken)
             problems["quoted"] += 1
         ids = read.ids
         if len(ids) > 1 and ids[0] == ids[1] == encoder.bos:
             problems["scaffold"] += 1
-        edges = read.offsets.edges([edge for turn in dialogue.turns for edge in turn])
+        turns, silent = dialogue.turns, dialogue.muted
+        spans = [edge for span in (*turns, *silent) for edge in span]
+        edges = read.offsets.edges([*spans, *(prompt for prompt, _ in dialogue.prompts)])
+        prompts, edges, of_muted = edges[len(spans) :], edges[: 2 * len(turns)], edges[2 * len(turns) : len(spans)]
         whole = _whole(dialogue)
-        for (start, end), (first, sharp), (last, _) in zip(dialogue.turns, edges[::2], edges[1::2], strict=True):
-            problems["supervision"] += first >= last
-            problems["prefix"] += not sharp
-            problems["stop"] += last > first and ids[last - 1] not in stops and end > start and not whole
-        prompts = read.offsets.edges([prompt for prompt, _ in dialogue.prompts])
+        for (start, end), (first, sharp), (last, _) in zip(turns, edges[::2], edges[1::2], strict=True):
+            if first >= last:
+                problems["supervision"] += 1
+            elif ids[last - 1] not in stops and end > start and not whole:
+                problems["stop"] += 1
+            if not sharp:
+                problems["prefix"] += 1
         for (prompt, tail), (first, _) in zip(dialogue.prompts, prompts, strict=True):
             if tail is None and problems["quoted"]:  # its last control token may be a quoted one
                 before = [[span for span in spans if span[1] <= prompt] for spans in (dialogue.own, dialogue.spoken)]
                 piece = encoder.read_quoted(dialogue.text[:prompt], *before).ids
             else:
                 piece = encoder.tail(encoder.last_piece(dialogue.text[:prompt]) if tail is None else tail)
-            problems["prefix"] += ids[max(0, first - len(piece)) : first] != piece
+            if ids[max(0, first - len(piece)) : first] != piece:
+                problems["prefix"] += 1
         runs = [(first, last) for (first, _), (last, _) in zip(edges[::2], edges[1::2], strict=True)]
         result = Sequence(read.tokens, tuple(run for run in runs if run[0] < run[1]), problems)
         results.append(result)
-        silent.append(_tokens_of(read.offsets.edges([edge for span in dialogue.muted for edge in span])))
+        muted.append(_tokens_of(of_muted))
         if not read.offsets.exact:
             apart = all(sharp for _, sharp in edges)
             for start, end, text in _pieces(result, dialogue) if apart else [(0, len(ids), dialogue.text)]:
                 unproved.add(ids[start:end], result, text)
     unproved.prove(encoder)
     return [
-        replace(result, problems=+result.problems, runs=_without(result.runs, muted))
-        for result, muted in zip(results, silent, strict=True)
+        replace(result, runs=_without(result.runs, silent)) if silent else result
+        for result, silent in zip(results, muted, strict=True)
     ]
 
 
@@ -116,7 +122,7 @@ def text_sequences(encoder: Encoder, raw_texts: list[str], bos: int | None) -> l
     results, unproved = [], _DecodingCheck()
     for text, read in zip(raw_texts, encoder.read(raw_texts), strict=True):
         tokens = np.concatenate((begin, read.tokens, end))
-        problems = Counter({"rendered": 1} if encoder.control_positions(read.tokens) else {})
+        problems = Counter({"rendered": 1} if read.controls else {})
         results.append(Sequence(tokens, ((0, len(tokens)),), problems))
         if not read.offsets.exact:
             unproved.add(read.ids, results[-1], text)

@@ -8,7 +8,10 @@ from tasks.chat.special_tokens import token_pattern
 from tasks.core.errors import ModelError
 from tasks.template.dialogue import DialogueRenderer
 from tasks.template.markers import TurnEnds
+from tasks.template.rows import Templater
+from tasks.template.settings import Settings
 from tests.tasks import tiny
+from tests.tasks.template.test_template import row
 
 LOOP = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 GROW = "{% set ns = namespace(x='ab') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}"
@@ -64,3 +67,18 @@ def test_only_the_row_that_makes_it_loop_is_refused(monkeypatch: pytest.MonkeyPa
     assert "docker start web" in ready.render(short)
     with pytest.raises(Endless, match="loops or grows"):
         ready.render([*short, *short])
+
+
+@pytest.mark.parametrize("endless", [LOOP, GROW])
+def test_rows_that_have_one_bound_together_leave_alone_where_they_exceed_it(
+    endless: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renderer, "RENDERING", 0.2 if endless == LOOP else 5.0)
+    tokenizer = tiny.tokenizer()
+    short = row(tiny.conversations()[0])
+    rows = [{**short, "id": "first"}, row([*short["messages"], *short["messages"]], id="long"), {**short, "id": "last"}]
+    plain = Templater(tokenizer, Settings(), {tokenizer.eos_token_id}, 256, None).outcomes(rows)
+    tokenizer.chat_template = "{% if messages|length > 2 %}" + endless + "{% endif %}" + tiny.CHATML
+    first, long, last = Templater(tokenizer, Settings(), {tokenizer.eos_token_id}, 256, None).outcomes(rows)
+    assert long.reason == "unrenderable" and "loops or grows" in str(long.detail)
+    assert [one.sequences[0].ids for one in (first, last)] == [one.sequences[0].ids for one in (plain[0], plain[2])]

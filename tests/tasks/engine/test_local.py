@@ -15,7 +15,6 @@ from tasks.core.paths import Paths
 from tasks.engine import local
 from tasks.engine.local import AHEAD, FEW, ordered
 from tasks.template import stage as template
-from tasks.template.arrow import from_arrow
 from tests.tasks import tiny
 
 ROOT = Path(__file__).parents[3]
@@ -120,9 +119,3 @@ def test_the_stage_writes_the_same_bytes_with_any_number_of_processes(
     assert alone["truncated.parquet"] and b"quoted" in alone["audit.json"]
     assert contents(2) == alone
     assert contents(3) == alone
-
-
-def test_rows_are_read_as_arrow_gives_them(project: Paths) -> None:
-    table = pq.read_table(project.clean / "train.parquet")
-    for batch in (*table.to_batches(100), table.slice(7, 30).combine_chunks().to_batches()[0]):
-        assert from_arrow(batch) == batch.to_pylist()

@@ -194,6 +194,31 @@ def test_whole_models_are_combined_a_weight_at_a_time(
         torch.testing.assert_close(merged[name], mean, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("kind", ["bfloat16", "float32"])
+def test_a_soup_is_the_mean_to_the_last_digit_and_needs_no_base(
+    whole: Paths, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.merge.trained import Layerwise, MergeOptions
+
+    dtype = getattr(torch, kind)
+    monkeypatch.setattr("tasks.merge.soup.PIECE", 4 * 1000)  # several pieces a tensor, the last one short
+    combine = Combine(weights={"trained": 0.3, "other": 0.7}, method="linear")
+    other = whole.adapters / "other"
+    model = Layerwise(whole.base / "model", None, whole.trained, MergeOptions(combine=combine, models={"other": other}))
+    (whole.base / "model" / "model.safetensors").unlink()
+    out = whole.root / "soup"
+    out.mkdir()
+    model.write_weights(dtype, out)
+    first, second, soup = weights(whole.trained), weights(other), weights(out)
+    assert set(soup) == set(first) and max(map(torch.numel, soup.values())) > 1000
+    for name, value in soup.items():
+        exact = 0.3 * first[name].double() + 0.7 * second[name].double()
+        assert value.dtype == dtype
+        steps = 2 * torch.finfo(dtype).eps * (0.3 * first[name].double().abs() + 0.7 * second[name].double().abs())
+        assert bool(((value.double() - exact).abs() <= steps).all())
+        assert torch.equal(value, model.source.passed(name, first[name]).to(dtype))
+
+
 def test_what_dare_drops_depends_on_the_seed_alone(whole: Paths) -> None:
     results = []
     for seed in (1, 1, 2):

@@ -9,11 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.chat.renderer import PROBE_DIALOGUE, Renderer
 from tasks.clean.write import OPTIONAL, ROWS
 from tasks.core.paths import Paths
 from tasks.engine.chosen import Local
 from tasks.template import kept
 from tasks.template import stage as template
+from tasks.template.kept_markups import from_bytes, to_bytes
+from tasks.template.markers import Marked
+from tasks.template.markup import Markup
+from tasks.template.markup_search import shared_markup
 from tasks.template.outcome import Outcome
 from tasks.template.rows import Templater
 from tasks.template.settings import Settings
@@ -72,6 +77,30 @@ def test_only_the_parts_with_new_rows_are_worked_on(tmp_path: Path, worked: list
     from_nothing = written(fresh, more, Settings())
     assert incremental == from_nothing
     assert incremental != before
+
+
+def test_a_second_run_of_rows_built_alike_looks_for_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    markups: list[Markup] = []
+
+    def noting(renderer: Renderer, marked: Marked, *rest: Any) -> Markup:
+        markup = shared_markup(renderer, marked, *rest)
+        if PROBE_DIALOGUE[0]["content"] not in marked.texts:
+            markups.append(markup)
+        return markup
+
+    monkeypatch.setattr("tasks.template.dialogue.shared_markup", noting)
+    monkeypatch.setattr("tasks.engine.local.cores", lambda: 1)
+    paths, fresh = tiny.project(tmp_path / "kept", method="none"), tiny.project(tmp_path / "fresh", method="none")
+    (tmp_path / "kept" / ".dvc").mkdir()
+    written(paths, [chat(number) for number in range(20)], Settings())
+    assert markups
+    assert all(from_bytes(to_bytes(one)) == one for one in markups)
+    del markups[:]
+    others = [chat(number) for number in range(100, 120)]
+    again = written(paths, others, Settings(train_on="last"))
+    assert not markups
+    assert written(fresh, others, Settings(train_on="last")) == again
+    assert markups
 
 
 def test_a_part_has_a_name_by_what_outcomes_depend_on(tmp_path: Path) -> None:
