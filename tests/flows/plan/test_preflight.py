@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -210,8 +211,12 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
 
 
 @pytest.mark.usefixtures("stages_asked_here")
-def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) -> None:
+def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     """What trl, peft and others would refuse, some of it after hours of the stages before."""
+    from lm_eval.tasks import TaskManager
+
+    # to read all of its own tasks takes lm-eval seconds
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", partial(TaskManager, include_defaults=False))
     shutil.copy(ROOT / "requirements.lock", toy.path)
     toy.set(
         "clean.privacy.phone_regions=[US, XX]",
