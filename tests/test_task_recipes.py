@@ -34,6 +34,9 @@ SMALL = (
 )  # fmt: skip
 """What is less than in the recipe: the base, and how long it is trained."""
 
+PACKED = ("chat", "continue")
+"""Tasks whose rows come in packs of 2,048 or 4,096 tokens: one is enough for a step."""
+
 COLOURS = ("red", "green", "blue", "white", "black", "yellow")
 THINGS = ("door", "boat", "lamp", "coat", "bird", "wall", "cup", "road", "shoe", "tree")
 
@@ -164,7 +167,10 @@ def test_a_recipe_cleans_templates_and_trains(task: str, base: Path, here: Path)
     rows = made(task)
     shutil.copytree(base, here / "model")
     aligned = task == "preference"
-    paths = project(task, rows, *(("align.epochs=null", "align.steps=6") if aligned else ()))
+    changes = ["align.epochs=null", "align.steps=6"] if aligned else []
+    if task in PACKED:
+        changes += ["train.gradient_accumulation=1"]
+    paths = project(task, rows, *changes)
     for name in ("base", "clean", "template", "train", "align"):
         stage(name).run(load(stage(name).settings, paths.params, name), paths)
     ledger = tiny.read(paths.ledger)
@@ -188,8 +194,8 @@ def test_a_recipe_goes_to_its_report_on_real_rows(task: str, here: Path) -> None
         changes += ["template.max_length=512"]  # what the model's context is
     if task == "preference":
         changes += ["align.epochs=null", "align.steps=6"]
-    if task in ("chat", "continue"):
-        changes += ["train.gradient_accumulation=1"]  # a pack is 2,048 or 4,096 tokens
+    if task in PACKED:
+        changes += ["train.gradient_accumulation=1"]
     paths = project(task, real(task, 120), *changes)
     carry_out(paths)
     card = paths.card.read_text(encoding="utf-8")

@@ -6,14 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psutil
 import pytest
 
 from flows.bridge import remove_stale_locks
-from flows.server.connect import answers
+from flows.server import credentials
 from tasks.core.errors import StageFailed
 from tasks.core.paths import Paths
 from tests.flows.project import BELOW_TRAIN, Toy, until
@@ -112,19 +116,59 @@ def test_claims_of_the_dead_go_also_where_their_number_lives_on(toy: Toy) -> Non
     assert not claims.exists()
 
 
-def test_a_killed_server_costs_no_finished_stage(toy: Toy, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    api, own = toy.environment["PREFECT_API_URL"], f"http://127.0.0.1:{port}/api"
-    toy.environment.update(PREFECT_API_URL=own, PREFECT_HOME=str(tmp_path / "home"), PREFECT_CLIENT_MAX_RETRIES="0")
-    server = toy.temper("ui", "--port", str(port))
-    until(lambda: answers(own))
+class Relay(ThreadingTCPServer):
+    """An address that leads to the server at `port` until it is cut: to its clients that server is dead then."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.connections: list[socket.socket] = []
+        super().__init__(("127.0.0.1", 0), Relayed)
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/api"
+
+    def cut(self) -> None:
+        self.shutdown()
+        self.server_close()
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class Relayed(BaseRequestHandler):
+    """One connection through a relay, both ways."""
+
+    server: Relay
+
+    def handle(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.server.port)) as there:
+            self.server.connections += [self.request, there]
+            threading.Thread(target=self.pass_on, args=(self.request, there), daemon=True).start()
+            self.pass_on(there, self.request)
+
+    @staticmethod
+    def pass_on(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(2**16):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+
+def test_a_server_that_dies_costs_no_finished_stage(toy: Toy) -> None:
+    api = toy.environment["PREFECT_API_URL"]
+    relay = Relay(urlsplit(api).port or 0)
+    toy.environment.update(
+        PREFECT_API_URL=relay.api, PREFECT_API_AUTH_STRING=credentials.known(api), PREFECT_CLIENT_MAX_RETRIES="0"
+    )
     toy.set("train.learning_rate=1e-4")
     gate = toy.hold("train")
     run = toy.temper("run")
     toy.held("train")
-    server.kill()
-    server.communicate()
+    relay.cut()
     gate.unlink()
     stderr = run.communicate()[1]
     assert "Traceback" not in stderr

@@ -29,14 +29,27 @@ def test_the_shipped_file_leaves_the_defaults_and_says_nothing_of_the_example(pa
     assert "docker" not in params.read_text().lower()
 
 
+@pytest.fixture(scope="module")
+def changed_often(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A params.yaml in which settings were changed, and then every recipe was used."""
+    folder = tmp_path_factory.mktemp("changed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        Path(".dvc").mkdir()
+        path = Path(shutil.copy(ROOT / "params.yaml", folder))
+        change(["train.method=full", "train.lora.r=3", "clean.columns.labels=[a, b]", "report.title=Mine"], path=path)
+        for recipe in RECIPES:
+            change([], recipe, path=path)
+    return path
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_gives_the_same_settings_whatever_was_set_before(params: Path, recipe: Path) -> None:
+def test_a_recipe_gives_the_same_settings_whatever_was_set_before(
+    params: Path, changed_often: Path, recipe: Path
+) -> None:
     change([], recipe, path=params)
     fresh = differences(params)
-    shutil.copy(ROOT / "params.yaml", params)
-    change(["train.method=full", "train.lora.r=3", "clean.columns.labels=[a, b]", "report.title=Mine"], path=params)
-    for other in RECIPES:
-        change([], other, path=params)
+    shutil.copy(changed_often, params)
     change([], recipe, path=params)
     assert sorted(differences(params)) == sorted(fresh)
     check(params)

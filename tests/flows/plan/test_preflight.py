@@ -1,14 +1,21 @@
 """`temper check` and the sentences for a machine or a folder that is not ready."""
 
+import io
 import re
 import shutil
+import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from flows.plan import preflight
+from tasks import validate
 from tasks.core.errors import MachineError
 from tests.families.build import build
 from tests.flows.project import ROOT, Toy
@@ -19,6 +26,25 @@ def check(toy: Toy) -> tuple[int, str]:
     output = "".join(process.communicate())
     assert "Traceback" not in output
     return process.returncode, output
+
+
+@pytest.fixture
+def stages_asked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages are asked in this process, which has loaded their libraries; `check(toy)` asks them in one of its own."""
+
+    def run(command: list[str], *, env: dict[str, str], **streams: object) -> "subprocess.CompletedProcess[str]":
+        _, module, *wanted = command[command.index("-m") :]
+        assert module == "tasks.validate"
+        output, errors = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as its option has it
+            for name, value in env.items():
+                patch.setenv(name, value)
+            with redirect_stdout(output), redirect_stderr(errors):
+                code = validate.main(wanted)
+        return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
+
+    monkeypatch.setattr("flows.system.process.subprocess", SimpleNamespace(run=run))
 
 
 def test_everything_in_place(toy: Toy) -> None:
@@ -54,6 +80,7 @@ def test_what_an_unknown_item_would_need_is_not_asked_for(toy: Toy, monkeypatch:
     assert of_data.startswith("rows is missing")
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 def test_a_base_that_lacks_something(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copy(ROOT / "requirements.lock", toy.path)
     model = toy.path / "model"
@@ -178,14 +205,18 @@ def test_what_late_stages_would_refuse_is_told_before_the_first(toy: Toy) -> Non
     assert "template.chat_template = chatlm: no such template; known: chatml, " in output
     Path("mine.jinja").write_text("{{ messages }}")
     toy.set("template.chat_template=mine.jinja")
-    assert ("mine.jinja: temper would not notice changes to it there; move it to data/templates/mine.jinja.") in check(
-        toy
-    )[1]
+    (moved, _) = preflight._faults_of(preflight._late_refusals)
+    assert "mine.jinja: temper would not notice changes to it there; move it to data/templates/mine.jinja." in moved
     assert "decide.candidate = 'nf5': there is no such candidate; known: adapter, merged" in output
 
 
-def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy) -> None:
+@pytest.mark.usefixtures("stages_asked_here")
+def test_what_stages_say_of_their_settings_is_told_before_the_first(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     """What trl, peft and others would refuse, some of it after hours of the stages before."""
+    from lm_eval.tasks import TaskManager
+
+    # to read all of its own tasks takes lm-eval seconds
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", partial(TaskManager, include_defaults=False))
     shutil.copy(ROOT / "requirements.lock", toy.path)
     toy.set(
         "clean.privacy.phone_regions=[US, XX]",
@@ -229,6 +260,7 @@ def test_an_order_that_has_no_effect_is_told_before_the_first_stage(toy: Toy) ->
     assert fault.startswith("params.yaml: train.order length has no effect on packs, which have about the same length;")
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
     shutil.copy(ROOT / "requirements.lock", toy.path)
     scoring = toy.path / "data/scoring"
@@ -256,6 +288,7 @@ def test_functions_of_the_user_are_looked_at_and_not_run(toy: Toy) -> None:
     assert "data/scoring/mine.py: evaluate.metrics: it does not define far; define it, or use another name." in fault
 
 
+@pytest.mark.usefixtures("stages_asked_here")
 def test_tools_and_environments_are_looked_at_and_not_run(toy: Toy) -> None:
     shutil.copy(ROOT / "requirements.lock", toy.path)
     (toy.path / "data/guides").mkdir(parents=True)

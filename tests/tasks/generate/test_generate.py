@@ -154,11 +154,18 @@ def resumed(paths: Paths, chosen: Settings) -> dict[str, bytes]:
     return {name: content for name, content in outputs(paths).items() if name != "settings.json"}
 
 
-def test_server_stage_and_step_killed_in_turn_cost_nothing_twice(tmp_path: Path) -> None:
-    """First the server dies, then a step of the pipeline, then the stage; the last run asks only what is missing."""
+@pytest.mark.parametrize(
+    "victims",
+    [
+        pytest.param(["stage"], id="stage"),
+        pytest.param(["server", "step", "stage"], id="all", marks=pytest.mark.long),
+    ],
+)
+def test_server_step_and_stage_killed_in_turn_cost_nothing_twice(victims: list[str], tmp_path: Path) -> None:
+    """The server dies, a step of the pipeline, the stage; the last run asks only what is missing."""
     expected = undisturbed(tmp_path / "undisturbed")
     paths = project(tmp_path / "killed")
-    halt, reached, dead = [20], threading.Event(), threading.Event()
+    halt, reached, dead = [0], threading.Event(), threading.Event()
 
     def script(asked: Asked) -> Reply:
         if len(paid) >= halt[0]:
@@ -173,19 +180,14 @@ def test_server_stage_and_step_killed_in_turn_cost_nothing_twice(tmp_path: Path)
 
     paid: list[str] = []
     waiting: list[Asked] = []
-    with teacher_server(script) as server:
-        port, chosen = server.server_address[1], settings("instructions", server.base_url, **MANY)
-        stage = start(paths, chosen)
-        assert reached.wait(120)
-    dead.set()  # the connections break, and nobody listens any more
-    assert stage.wait(60) == AGAIN
-    assert len(lines_of(paths)) == 20
-    for number, victim in ((35, "step"), (50, "stage")):
-        halt[0] = number
+    port = 0
+    for victim in victims:
+        halt[0] += 15
         reached.clear()
         dead.clear()
         waiting.clear()
         with teacher_server(script, port) as server:
+            port, chosen = server.server_address[1], settings("instructions", server.base_url, **MANY)
             stage = start(paths, chosen)
             assert reached.wait(120)
             children = family(stage)
@@ -193,18 +195,22 @@ def test_server_stage_and_step_killed_in_turn_cost_nothing_twice(tmp_path: Path)
                 steps = [child for child in children if child.status() != psutil.STATUS_ZOMBIE and _asks(child, port)]
                 steps[0].send_signal(signal.SIGKILL)
                 assert stage.wait(60) == 1
-            else:
+            elif victim == "stage":
                 stage.send_signal(signal.SIGKILL)
                 stage.wait()
-            _, alive = psutil.wait_procs(children, timeout=30)
-            assert alive == []
+            if victim != "server":
+                assert psutil.wait_procs(children, timeout=30)[1] == []
+                dead.set()
+        if victim == "server":  # the connections break, and nobody listens any more
             dead.set()
+            assert stage.wait(60) == AGAIN
         assert not paths.generated.exists()
-        assert len(lines_of(paths)) == number
+        assert len(lines_of(paths)) == halt[0]
+    left = 75 - halt[0]
     halt[0] = 1000
     with teacher_server(script, port) as server:
         assert resumed(paths, chosen) == expected
-        assert requests(server) == 75 - 50
+        assert requests(server) == left
     assert len(paid) == len(set(paid)) == 75
     assert not paths.scratch("generate").exists()
 

@@ -13,7 +13,12 @@ from tasks.training import memory_estimate
 
 @pytest.mark.parametrize(
     ("method", "form", "more"),
-    [("lora", "rows", []), ("lora", "packs", ["checkpointed"]), ("qlora", "packs", []), ("full", "rows", [])],
+    [
+        pytest.param("lora", "packs", ["checkpointed"], marks=pytest.mark.long),
+        pytest.param("full", "rows", [], marks=pytest.mark.long),
+        ("lora", "rows", []),
+        ("qlora", "packs", []),
+    ],
 )
 def test_within_15_percent_of_what_is_allocated(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], method: str, form: str, more: list[str]

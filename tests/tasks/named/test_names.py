@@ -226,5 +226,5 @@ def test_a_task_of_lm_eval_is_no_path(tmp_path: Path) -> None:
     (tmp_path / "evil.yaml").write_text("task: evil\ndataset_path: json\n")
     (tmp_path / "scoring").mkdir()
     for name in ("../evil.yaml", str(tmp_path / "evil.yaml")):
-        with pytest.raises(SettingsError, match="no task"):
+        with pytest.raises(SettingsError, match="unknown task"):
             manager(name, tmp_path / "scoring", "evaluate.benchmarks")
