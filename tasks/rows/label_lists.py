@@ -7,7 +7,7 @@
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 THRESHOLD = 0.5
 """Probability from which a class applies, where nothing else is said."""
@@ -27,3 +27,9 @@ def labels_in(text: str) -> tuple[str, ...] | None:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         return None
     return tuple(" ".join(one.split()) for one in value)
+
+
+def as_sets(texts: Sequence[str | None]) -> list[frozenset[str] | None]:
+    """The classes of each row, of a column of such answers; None where there is none."""
+    lists = [None if text is None else labels_in(text) for text in texts]
+    return [None if labels is None else frozenset(labels) for labels in lists]
