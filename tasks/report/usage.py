@@ -50,7 +50,8 @@ def _of_classifier(classes: int, threshold: float | None) -> str:
         "## Use it",
         f"The model is the folder `{PATHS.merged}` of its project, or the repository with this card: a classifier of "
         f"{classes} classes (`AutoModelForSequenceClassification`). {applies}It reads a prompt with the chat "
-        "template's generation prompt at its end; batches are padded on the right. If your rows have a system prompt, include it.",
+        "template's generation prompt at its end; batches are padded on the right. If your rows have a system prompt, "
+        "include it.",
         "With transformers:",
         fenced(_pipeline(several=threshold is not None), "python"),
     ]

@@ -39,7 +39,8 @@ def named(labels: Labels, answers: list[str], split: str) -> list[Named]:
         lambda row: lists[row] is None,
         split,
         "an answer that is no JSON list of class names",
-        'write ["NAME", "NAME"], or [] where no class applies, or set train.labels to one',
+        'write ["NAME", "NAME"], or [] where no class applies, let clean.columns.classes read them, or set '
+        "train.labels to one",
     )
     every = [row or () for row in lists]
     _refuse(
