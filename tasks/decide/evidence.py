@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from tasks.core.errors import InputError
 from tasks.core.paths import Paths
 from tasks.rows.columns import class_columns
 from tasks.rows.parquet import read_table
-from tasks.statistics.f1 import Average
+
+if TYPE_CHECKING:
+    from tasks.statistics.f1 import Average
 
 Score = dict[str, Any]
 
@@ -74,7 +76,7 @@ class Scored:
     """More being better; `nan` for a row that was not asked."""
     classes: tuple[Any, Any] | None
     """For a score of classes, which is no mean over rows: the classes of each reference and answer (or None)."""
-    average: Average | None = None
+    average: "Average | None" = None
     """Which F1 a score of classes is, where these are JSON lists of any number."""
 
     def at(self, rows: Any) -> "Scored":

@@ -199,6 +199,26 @@ def test_classes_that_no_training_row_has(
     assert check(LABELLED + more) == ([], [])
 
 
+LISTED = classed("train", '["up"]', '["up", "hot"]', "[]", '["hot"]', '["up"]', "[]")
+
+
+@pytest.mark.parametrize(
+    ("more", "labels", "says"),
+    [
+        (classed("test", '["up"]', "[]"), "several", None),
+        (classed("test", '["left"]'), "several", "no training row has the answer 'left' of 1 row of the test"),
+        (classed("test", "up"), "several", "1 row of the test have an answer that is no JSON list"),
+        (classed("validation", '["up", "up"]') + classed("test", "[]"), "several", "a class twice in their list"),
+        (classed("test", "[]"), "one", "6 rows of train have a list of classes as their answer"),
+    ],
+)
+def test_lists_of_classes(
+    check: Callable[..., Said], more: list[dict[str, Any]], labels: str, says: str | None
+) -> None:
+    errors, _ = check(LISTED + more, train={"objective": "classify", "labels": labels})
+    assert errors == [] if says is None else says in errors[0]
+
+
 def test_answers_that_are_texts_are_no_classes(check: Callable[..., Said]) -> None:
     errors, _ = check(GOOD, train={"objective": "classify"})
     assert "different answers in" in errors[0]
