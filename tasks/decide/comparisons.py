@@ -131,7 +131,7 @@ def _compare_scores(one: Scored, two: Scored, level: float, resamples: int) -> C
     if one.classes and two.classes:
         columns = (*one.classes, two.classes[1])
         numbers = numbered_sets(*map(as_sets, columns)) if one.average else numbered(*columns)
-        compared = compare_f1(*numbers, level, resamples, average=one.average or "macro")
+        compared = compare_f1(*numbers, level=level, resamples=resamples, average=one.average or "macro")
         return {**compared, "left_out": left_out}
     return {**compare(one.values, two.values, level, resamples), "left_out": left_out}
 

@@ -115,7 +115,8 @@ def _classes(metric: Metric, known: Classes, held_out: list[dict[str, Any]], out
     right = [float(one == other) for one, other in zip(truth, named, strict=True)]
     columns: Columns = dict.fromkeys(metric.scores, right)
     if metric.several:
-        shares = [row_f1(one or frozenset(), other) for one, other in zip(*map(as_sets, (truth, named)), strict=True)]
+        sets = zip(as_sets(truth), as_sets(named), strict=True)
+        shares = [row_f1(one or frozenset(), other) for one, other in sets]
         columns |= dict.fromkeys(metric.scores[:-1], shares)
     of_reference, of_answer = class_columns(metric.column)
     return {**columns, of_reference: truth, of_answer: named}

@@ -69,7 +69,12 @@ def _class_scores(metric: Metric, columns: dict[str, list[Any]], rows: list[int]
         averages: tuple[Average, ...] = ("macro", "micro")
         numbers = numbered_sets(*map(as_sets, (truth, answers)))
         for name, average in zip(of_f1, averages, strict=True):
-            scores[name] = {**f1(*numbers, average), "better": "higher", "classes": metric.column, "average": average}
+            scores[name] = {
+                **f1(*numbers, average=average),
+                "better": "higher",
+                "classes": metric.column,
+                "average": average,
+            }
     else:
         scores[of_f1[0]] = {**f1(*numbered(truth, answers)), "better": "higher", "classes": metric.column}
     scores[accuracy] = {**intervals.mean([columns[accuracy][row] for row in rows]), "better": "higher"}

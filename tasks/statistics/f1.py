@@ -60,13 +60,15 @@ def numbered_sets(truth: Sequence[Iterable[str] | None], *answers: Sequence[Iter
     return (*(np.array([places[row] for row in rows]) for rows in columns), members)
 
 
-def score(truth: Any, answers: Any, classes: Any, average: Average = "macro") -> float:
+def score(truth: Any, answers: Any, classes: Any, *, average: Average = "macro") -> float:
     """F1 of `answers`, from 0 to 1."""
     cells = _Cells(truth, [answers], classes, average)
     return float(cells.f1(cells.rows[None], 0)[0])
 
 
-def f1(truth: Any, answers: Any, classes: Any, average: Average = "macro", seed: int = SEED) -> dict[str, float | int]:
+def f1(
+    truth: Any, answers: Any, classes: Any, *, average: Average = "macro", seed: int = SEED
+) -> dict[str, float | int]:
     """F1 with its 95 % interval, to 4 decimals.
 
     The interval is Wilson's, for as many rows as the bootstrap's standard error speaks of (as for samples that are not
@@ -89,6 +91,7 @@ def compare_f1(
     first: Any,
     second: Any,
     classes: Any,
+    *,
     level: float = 0.05,
     resamples: int = RESAMPLES,
     seed: int = SEED,

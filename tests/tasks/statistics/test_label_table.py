@@ -36,8 +36,8 @@ def test_f1_is_that_of_scikit_learn(average: Average) -> None:
     assert truth.any(0).all(), "classes without a row are left out here, and not there"
     numbers = numbered_sets(sets(truth), sets(answers))
     expected = metrics.f1_score(truth, answers, average=average)
-    assert score(*numbers, average) == pytest.approx(expected)
-    result = f1(*numbers, average)
+    assert score(*numbers, average=average) == pytest.approx(expected)
+    result = f1(*numbers, average=average)
     assert result["value"] == pytest.approx(expected, abs=5e-5)
     assert result["low"] < result["value"] < result["high"]
     assert result["n"] == 120
@@ -59,10 +59,10 @@ def test_a_name_that_is_no_class_counts_against_micro_f1_alone() -> None:
     """By hand: of `a` one of two is found; then micro-F1 is 2 * 1 / (2 + 2), with the name that nobody has."""
     truth: list[set[str]] = [{"a"}, {"a"}, set()]
     numbers = numbered_sets(truth, [{"a"}, set(), {"odd"}])
-    assert score(*numbers, "macro") == pytest.approx(2 / 3)
-    assert score(*numbers, "micro") == pytest.approx(2 / 4)
-    assert score(*numbered_sets(truth, [{"a"}, {"a"}, None]), "micro") == 1.0, "what is no list names no class"
-    assert score(*numbered_sets([set()], [set()]), "micro") == 0.0
+    assert score(*numbers, average="macro") == pytest.approx(2 / 3)
+    assert score(*numbers, average="micro") == pytest.approx(2 / 4)
+    assert score(*numbered_sets(truth, [{"a"}, {"a"}, None]), average="micro") == 1.0, "what is no list names no class"
+    assert score(*numbered_sets([set()], [set()]), average="micro") == 0.0
 
 
 def test_a_comparison_counts_rows_that_are_right_as_a_whole() -> None:
