@@ -125,9 +125,8 @@ def test_the_lines_of_the_model_card_say_what_the_evaluation_says(merged: Paths)
     ((language, program),) = re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert language == "python"
     row = next(row for row in predictions(merged, "merged") if len(json.loads(row["output"])) > 1)
-    asked = next(
-        chat[0]["content"] for chat in sorted_commands.listing_requests() if chat[0]["content"] in row["prompt"]
-    )
+    texts = [chat[0]["content"] for chat in sorted_commands.listing_requests()]
+    asked = next(text for text in texts if f"user\n{text}<|im_end|>" in row["prompt"])
     done = subprocess.run(
         [sys.executable, "-c", program.replace(QUESTION, asked)],
         cwd=merged.root, capture_output=True, text=True, check=True,
