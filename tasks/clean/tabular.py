@@ -136,9 +136,10 @@ def _classes(names: dict[str, str], value: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _is_class(value: Any) -> bool:
-    """Whether it is the name or the number of a class, or a list of them, which may be empty."""
+    """Whether it is the name or the number of a class, or a list of them, which may be empty; train refuses empty names
+    in it."""
     if isinstance(value, list | tuple):
-        return all(not isinstance(one, list | tuple) and _is_class(one) for one in value)
+        return all(one == "" or (not isinstance(one, list | tuple) and _is_class(one)) for one in value)
     if isinstance(value, str):
         short = 0 < len(value.strip()) <= LONGEST_CLASS and "\n" not in value.strip()
         return short or (value.startswith("[") and labels_in(value) is not None)

@@ -4,7 +4,6 @@
 ([('lost card',)], [('late', 'broken'), ()])
 """
 
-from collections.abc import Callable
 from typing import Literal
 
 from tasks.core.errors import InputError
@@ -26,41 +25,39 @@ def named(labels: Labels, answers: list[str], split: str) -> list[Named]:
     """
     lists = [labels_in(answer) for answer in answers]
     if labels == "one":
+        advice = "set train.labels to several, or give each row one class"
         _refuse(
-            answers,
-            lambda row: lists[row] is not None,
-            split,
-            "a list of classes as their answer",
-            "set train.labels to several, or give each row one class",
+            answers, [row is not None for row in lists], f"the answer of {{}} of {split} is a list of classes", advice
         )
         return [(" ".join(answer.split()),) for answer in answers]
-    _refuse(
-        answers,
-        lambda row: lists[row] is None,
-        split,
-        "an answer that is no JSON list of class names",
-        'write ["NAME", "NAME"], or [] where no class applies, let clean.columns.classes read them, or set '
-        "train.labels to one",
-    )
     every = [row or () for row in lists]
-    _refuse(
-        answers, lambda row: "" in every[row], split, "a class without a name in their list", "name it, or remove it"
-    )
-    _refuse(
-        answers,
-        lambda row: len({*every[row]}) < len(every[row]),
-        split,
-        "a class twice in their list",
-        "name each class once",
-    )
+    for wrong, what, advice in (
+        (
+            [row is None for row in lists],
+            f"the answer of {{}} of {split} is no JSON list of class names",
+            'write ["NAME", "NAME"], or [] where no class applies, let clean.columns.classes read them, or set '
+            "train.labels to one",
+        ),
+        (
+            ["" in row for row in every],
+            f"the list of {{}} of {split} has a class without a name",
+            "name it, or remove it",
+        ),
+        (
+            [len({*row}) < len(row) for row in every],
+            f"the list of {{}} of {split} has a class twice",
+            "name each class once",
+        ),
+    ):
+        _refuse(answers, wrong, what, advice)
     return every
 
 
-def _refuse(answers: list[str], wrong: Callable[[int], bool], split: str, what: str, advice: str) -> None:
-    rows = [row for row in range(len(answers)) if wrong(row)]
-    if not rows:
-        return
-    shown = repr(answers[rows[0]][:SHOWN])
-    raise InputError(
-        f"train.objective classify: {counted(len(rows), 'rows')} of {split} have {what}, such as {shown}; {advice}."
-    )
+def _refuse(answers: list[str], wrong: list[bool], what: str, advice: str) -> None:
+    """Raise `InputError` where a row is wrong; `what` has a place for how many are."""
+    rows = [answer for answer, is_wrong in zip(answers, wrong, strict=True) if is_wrong]
+    if rows:
+        raise InputError(
+            f"train.objective classify: {what.format(counted(len(rows), 'rows'))}, such as {rows[0][:SHOWN]!r}; "
+            f"{advice}."
+        )

@@ -77,6 +77,7 @@ def test_a_table_with_lists_of_labels_is_known_by_its_columns() -> None:
     ]
     assert [recognise(row) for row in rows] == ["classification"] * 3
     assert [answer(row) for row in rows[:2]] == ['["late"]', "[]"]
+    assert recognise({"text": "Where is it?", "labels": ["late", ""]}) == "classification"
     assert recognise({"text": "Where is it?", "labels": [["late"]]}) == "text"
 
 

@@ -207,9 +207,9 @@ LISTED = classed("train", '["up"]', '["up", "hot"]', "[]", '["hot"]', '["up"]', 
     [
         (classed("test", '["up"]', "[]"), "several", None),
         (classed("test", '["left"]'), "several", "no training row has the answer 'left' of 1 row of the test"),
-        (classed("test", "up"), "several", "1 row of the test have an answer that is no JSON list"),
-        (classed("validation", '["up", "up"]') + classed("test", "[]"), "several", "a class twice in their list"),
-        (classed("test", "[]"), "one", "6 rows of train have a list of classes as their answer"),
+        (classed("test", "up"), "several", "the answer of 1 row of the test is no JSON list"),
+        (classed("validation", '["up", "up"]') + classed("test", "[]"), "several", "has a class twice"),
+        (classed("test", "[]"), "one", "the answer of 6 rows of train is a list of classes"),
     ],
 )
 def test_lists_of_classes(

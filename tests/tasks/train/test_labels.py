@@ -52,12 +52,12 @@ def refusal(answers: Sequence[str], **values: Any) -> str:
 @pytest.mark.parametrize(
     ("answers", "values", "says"),
     [
-        (['["a"]', "b", '["a", "b"]', "[]"], {}, "1 row of train have an answer that is no JSON list"),
-        (["a", '["a"]', "b", "b"], {"labels": "one"}, "1 row of train have a list of classes as their answer"),
+        (['["a"]', "b", '["a", "b"]', "[]"], {}, "the answer of 1 row of train is no JSON list"),
+        (["a", '["a"]', "b", "b"], {"labels": "one"}, "the answer of 1 row of train is a list of classes"),
         (["a", "[]", "b", "b"], {"labels": "one"}, "set train.labels to several"),
-        (['["a", "a"]', '["b"]'] * 2, {}, "2 rows of train have a class twice in their list"),
-        (['["a", " a "]', '["b"]'] * 2, {}, "have a class twice"),
-        (['["a", ""]', '["b"]'] * 2, {}, "2 rows of train have a class without a name"),
+        (['["a", "a"]', '["b"]'] * 2, {}, "the list of 2 rows of train has a class twice"),
+        (['["a", " a "]', '["b"]'] * 2, {}, "has a class twice"),
+        (['["a", ""]', '["b"]'] * 2, {}, "the list of 2 rows of train has a class without a name"),
         (['["a", 1]', '["b"]'] * 2, {}, "no JSON list of class names"),
         (['[["a"]]', '["b"]'] * 2, {}, "no JSON list of class names"),
         (['{"a": 1}', '["b"]'] * 2, {}, "no JSON list of class names"),
