@@ -182,7 +182,7 @@ def _check_classes(train: Any, aside: Paths) -> None:
         return
     reader = ReasoningReader()
     answers = [reader.of_message(row["messages"][-1]).answer for row in questions]
-    check_known(named(train.labels, answers, "the test"), own.classes, "the test")
+    check_known(named(answers, "the test", several=train.several), own.classes, "the test")
 
 
 def _check_texts(train: Any, aside: Paths) -> None:

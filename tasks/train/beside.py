@@ -63,7 +63,7 @@ def _of_rows(template: Any, why: str) -> Iterator[str]:
 def _of_scores(params: Any, why: str) -> Iterator[str]:
     evaluate, judge = params.evaluate, params.judge
     heads = {"adapter", "merged", "trained", *params.quantize.schemes}
-    several = params.train.labels == "several"
+    several = params.train.several
     wanted = "multilabel" if several else "classification"
     for metric in evaluate.metrics:
         if not metric.classes:

@@ -82,7 +82,7 @@ def labelled_rows(
     Raises `InputError` where rows have no answer, or their answers are no classes to learn.
     """
     prompts, rows = _answers(settings, train, "train", tokenizer)
-    classes, several = learned(settings, rows), settings.labels == "several"
+    classes, several = learned(settings, rows), settings.several
     if unpooled := sum(prompt.as_py()[-1] == tokenizer.pad_token_id for prompt in prompts):
         raise InputError(
             f"{PATHS.tokens('train')}: {counted(unpooled, 'prompts')} end in {tokenizer.pad_token}, which is also the "
@@ -110,7 +110,7 @@ def learned(settings: Settings, named_by: list[Named]) -> list[str]:
             f"train.classes lists {_some(missing)}, but no training row has such an answer; remove it, or add rows."
         )
     many = counted(len(named_by), "training rows")
-    if len(classes) < 2 and settings.labels == "several":
+    if len(classes) < 2 and settings.several:
         raise InputError(
             f"train.objective classify: {many} name {counted(len(classes), 'classes')}, but labels: several takes at "
             "least two; add rows of other classes, or set train.labels to one."
@@ -189,7 +189,7 @@ def _answers(settings: Settings, rows: Any, split: str, tokenizer: Any) -> tuple
     reader, specials = ReasoningReader.of(tokenizer), token_pattern(special_tokens(tokenizer))
     texts = tokenizer.batch_decode(stretches.answers.to_pylist())  # with control tokens, of which markers are made
     answers = [specials.sub("", reader.split(text).answer) for text in texts]
-    return stretches.prompts, named(settings.labels, answers, split)
+    return stretches.prompts, named(answers, split, several=settings.several)
 
 
 def _some(names: list[str]) -> str:

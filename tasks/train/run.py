@@ -78,7 +78,7 @@ def train_rows(settings: Settings, paths: Paths, scratch: Path | None = None) ->
     labelled = labelled_rows(settings, train, validation, tokenizer) if settings.classifies else None
     texts = text_rows(train, validation, settings.batch_size) if settings.embeds else None
     embedder = Embedder.of(paths.tokenizer) if texts else None
-    threshold = settings.threshold if settings.labels == "several" else None
+    threshold = settings.threshold if settings.several else None
     head = Head(tuple(labelled[0].classes), tokenizer.pad_token_id, threshold) if labelled else embedder
     model = load(base, settings, settings, head)
     sharding.check_base("train", settings, model, tokenizer)

@@ -73,6 +73,11 @@ class Settings(Supervised):
         return self.objective == "classify"
 
     @property
+    def several(self) -> bool:
+        """Whether rows have any number of classes."""
+        return self.labels == "several"
+
+    @property
     def embeds(self) -> bool:
         """Whether an embedding model is trained."""
         return self.objective == "embed"
