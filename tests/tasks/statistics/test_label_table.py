@@ -116,3 +116,21 @@ def test_the_examples_in_the_docstrings_run(module: ModuleType) -> None:
     result = doctest.testmod(module)
     assert result.attempted
     assert not result.failed
+
+
+@pytest.mark.parametrize("average", ["macro", "micro"])
+def test_intervals_cover(average: Average, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of cells that are each right with a chance of 0.8: F1 of a class with a share p is 2 * 0.8 p / (p + answered)."""
+    monkeypatch.setattr("tasks.statistics.f1.DRAWS", 200)
+    shares = np.array([0.5, 0.4, 0.3, 0.2])
+    right, answered = 0.8 * shares, 0.8 * shares + 0.2 * (1 - shares)
+    expected = float(np.mean(2 * right / (shares + answered)))
+    if average == "micro":
+        expected = 2 * float(right.sum()) / float(shares.sum() + answered.sum())
+    draw, hits = np.random.default_rng(9), 0
+    for _ in range(200):
+        truth = draw.random((80, len(shares))) < shares
+        answers = np.where(draw.random(truth.shape) < 0.2, ~truth, truth)
+        result = f1(*numbered_sets(sets(truth), sets(answers)), average=average)
+        hits += result["low"] <= expected <= result["high"]
+    assert 0.9 <= hits / 200 <= 0.99
