@@ -22,8 +22,8 @@ class ClassLists(Classes):
             if (labels := labels_in(text)) is None or "" in labels:
                 raise InputError(
                     f"evaluate: {metric.column}: the reference {text!r} of the row {row['id']} is no JSON list of "
-                    'class names; write ["NAME", "NAME"], or [] where no class applies, or use the metric '
-                    "classification."
+                    'class names; write ["NAME", "NAME"], or [] where no class applies, let '
+                    "clean.columns.classes read it, or use the metric classification."
                 )
             names |= {*labels}
         if not names or len(names) > MOST:
