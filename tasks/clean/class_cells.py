@@ -15,6 +15,12 @@ from tasks.clean.settings import Columns
 from tasks.rows.label_lists import as_answer
 from tasks.rows.tool_call import as_value
 
+BAD_CLASSES = (
+    "Rows with bad_classes have something in the columns of clean.columns.classes that is no name, list of names, 0 "
+    "or 1."
+)
+"""The sentence on rows that leave for that reason."""
+
 
 def class_name(value: Any, columns: Columns) -> str:
     """The name of a class, which may be given by its number. Raises `Unusable` where the number has no name."""

@@ -219,6 +219,16 @@ def test_lists_of_classes(
     assert errors == [] if says is None else says in errors[0]
 
 
+@pytest.mark.parametrize("wrong", [3, 12])
+def test_flags_that_are_neither_0_nor_1(check: Callable[..., Said], wrong: int) -> None:
+    data = [
+        {"body": f"{name} is late", "late": 2 if at < wrong else 1, "odd": 0} for at, name in enumerate("abcdefghijkl")
+    ]
+    columns = {"columns": {"question": "body", "classes": ["late", "odd"]}, "max_loss": 0.1}
+    (error,), _ = check(data, clean=columns)
+    assert "Rows with bad_classes have something in the columns of clean.columns.classes that is no name" in error
+
+
 def test_answers_that_are_texts_are_no_classes(check: Callable[..., Said]) -> None:
     errors, _ = check(GOOD, train={"objective": "classify"})
     assert "different answers in" in errors[0]
